@@ -1,0 +1,1 @@
+"""The functions' pure core: decide, claims, answers. No await, clock, randomness or network."""

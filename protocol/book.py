@@ -1,0 +1,87 @@
+"""The order book of one token: what a strategy may look at."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from protocol.units import cost_e6
+
+# A limit 5% above the highest price the strategy buys at (0.70) reaches 35 levels on the 0.001
+# grid. Levels beyond that can neither be bought nor influence a decision, so they do not travel.
+PUBLISHED_LEVELS_MAX: Final = 40
+
+Level: TypeAlias = tuple[int, int]
+"""(price in 1e-4 USD, size in 1e-6 shares)."""
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True):
+    """One token's book. Levels are best first: bids descend, asks ascend.
+
+    The venue's wire order is worst first; only the feeder's builder knows that.
+    """
+
+    token_id: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+    @property
+    def best_bid_e4(self) -> int | None:
+        """Highest bid in 1e-4 USD, None for an empty side."""
+        return self.bids[0][0] if self.bids else None
+
+    @property
+    def best_ask_e4(self) -> int | None:
+        """Lowest ask in 1e-4 USD, None for an empty side."""
+        return self.asks[0][0] if self.asks else None
+
+    @property
+    def mid_e4(self) -> float | None:
+        """Middle of the top of book in 1e-4 USD (a half is exact in a float), None if one-sided."""
+        if not self.bids or not self.asks:
+            return None
+        return (self.bids[0][0] + self.asks[0][0]) / 2
+
+    @property
+    def spread_e4(self) -> int | None:
+        """Best ask minus best bid in 1e-4 USD, None if one-sided; zero or less when crossed."""
+        if not self.bids or not self.asks:
+            return None
+        return self.asks[0][0] - self.bids[0][0]
+
+    def imbalance(self, levels: int) -> float | None:
+        """(bid - ask) / (bid + ask) over the sizes of the best `levels` levels, in [-1, 1].
+
+        None when both sides are empty.
+        """
+        bid = sum([size for _, size in self.bids[:levels]])
+        ask = sum([size for _, size in self.asks[:levels]])
+        total = bid + ask
+        return (bid - ask) / total if total else None
+
+    def ask_depth_usd_e6(self, up_to_price_e4: int) -> int:
+        """USD (1e-6) that buys every ask at or below `up_to_price_e4`, fees not included."""
+        total = 0
+        for price_e4, size_e6 in self.asks:
+            if price_e4 > up_to_price_e4:
+                break
+            total += cost_e6(price_e4, size_e6)
+        return total
+
+
+def check_levels(book: Book) -> None:
+    """Raise ValueError unless levels are strictly best first, with prices in (0, 1) and sizes > 0.
+
+    A book may be crossed here: that is a fact for the strategy to refuse, not a malformed message.
+    """
+    for side, levels, sign in (("bids", book.bids, -1), ("asks", book.asks, 1)):
+        previous = -10_001 if sign < 0 else 0
+        for price_e4, size_e6 in levels:
+            if not 0 < price_e4 < 10_000:
+                raise ValueError(f"{side}: price {price_e4}e-4 outside (0, 1)")
+            if size_e6 <= 0:
+                raise ValueError(f"{side}: size {size_e6}e-6 is not positive")
+            if price_e4 * sign <= previous:
+                raise ValueError(f"{side}: price {price_e4}e-4 is out of order")
+            previous = price_e4 * sign

@@ -1,0 +1,73 @@
+"""`Decision`: what became of one signal, as published on `decision.<strategy>`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from protocol.snapshot import ProtocolError
+
+
+class Timeline(msgspec.Struct, kw_only=True):
+    """Wall-clock nanoseconds at which each stage of the hot path ended; 0 = never reached."""
+
+    received_at_ns: int = 0
+    published_at_ns: int = 0
+    delivered_at_ns: int = 0
+    decided_at_ns: int = 0
+    signed_at_ns: int = 0
+    claimed_at_ns: int = 0
+    answered_at_ns: int = 0
+    resolved_at_ns: int = 0
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One signal outcome: executed, or refused and why.
+
+    A refusal that repeats inside one cooldown is not published again; the next decision of that
+    market and reason carries the number in `repeats`.
+    """
+
+    decision_id: str
+    strategy: str
+    worker: str
+    condition_id: str
+    slug: str
+    outcome: str
+    token_id: str
+    result: Literal["executed", "refused"]
+    reason: str
+    """`matched`, `delayed`, ... for an executed one; a refusal's reason from its closed set."""
+    imbalance: float
+    signal_price_e4: int
+    max_price_e4: int
+    spend_e6: int
+    decided_at_ms: int
+    timeline: Timeline
+    intent_id: str = ""
+    order_id: str = ""
+    state: str = ""
+    """The claim's state afterwards: open, released, unknown; empty when nothing was claimed."""
+    filled_spend_e6: int = 0
+    filled_size_e6: int = 0
+    fee_e6: int = 0
+    text: str = ""
+    repeats: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Decision)
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """One JSON object, UTF-8."""
+    return _encoder.encode(decision)
+
+
+def decode_decision(payload: bytes) -> Decision:
+    """Inverse of `encode_decision`. Raises ProtocolError naming the missing or malformed field."""
+    try:
+        return _decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(f"decision: {error}") from error

@@ -1,0 +1,59 @@
+"""Subject and stream names: the only place where they are spelled."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream must look like; created or verified at start by whoever needs it."""
+
+    name: str
+    subjects: tuple[str, ...]
+    memory: bool
+    max_age_s: int
+    max_msgs_per_subject: int
+    max_bytes: int
+
+
+# The newest book of each market, nothing older: the server itself conflates. A book older than
+# 30 s is worth nothing, and memory storage because losing it costs nothing (invariant 7).
+BOOKS: Final = StreamSpec(
+    name="BOOKS",
+    subjects=("book.>",),
+    memory=True,
+    max_age_s=30,
+    max_msgs_per_subject=1,
+    max_bytes=256 * 1024 * 1024,
+)
+
+# Decisions on their way to the decision log. A day, because the log's consumer may be down.
+DECISIONS: Final = StreamSpec(
+    name="DECISIONS",
+    subjects=("decision.>",),
+    memory=False,
+    max_age_s=86_400,
+    max_msgs_per_subject=-1,
+    max_bytes=256 * 1024 * 1024,
+)
+
+
+def book_subject(series: str, condition_id: str) -> str:
+    """`book.<series>.<condition id>`. Raises ValueError when a part is not a plain token."""
+    return f"book.{_checked(series)}.{_checked(condition_id)}"
+
+
+def decision_subject(strategy: str) -> str:
+    """`decision.<strategy>`. Raises ValueError when the name is not a plain token."""
+    return f"decision.{_checked(strategy)}"
+
+
+def _checked(token: str) -> str:
+    if _TOKEN.fullmatch(token) is None:
+        raise ValueError(f"not usable in a subject: {token!r}")
+    return token

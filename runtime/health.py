@@ -1,0 +1,39 @@
+"""`/metrics` and `/healthz` of a process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+
+@asynccontextmanager
+async def health_server(
+    host: str, port: int, registry: CollectorRegistry, problem: Callable[[], str | None]
+) -> AsyncIterator[int]:
+    """Serve while the context lasts; yields the bound port (`port` 0 picks a free one).
+
+    `problem` returns None when healthy, otherwise one sentence, which is answered with 503.
+    Raises OSError when the port is taken.
+    """
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def healthz(_: web.Request) -> web.Response:
+        sentence = problem()
+        return web.Response(text=sentence or "ok", status=503 if sentence else 200)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
