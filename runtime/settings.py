@@ -32,5 +32,5 @@ def load_settings(kind: type[Settings]) -> Settings:
 
 def refuse_to_start(reason: str) -> NoReturn:
     """One line to the person who started us, exit code 2, no traceback."""
-    print(f"cannot start: {reason}", file=sys.stderr)
+    sys.stderr.write(f"cannot start: {reason}\n")
     raise SystemExit(EXIT_BAD_CONFIGURATION)

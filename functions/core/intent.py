@@ -110,14 +110,13 @@ def refusal_of(
     """
     if account is None:
         return ClaimRefusal.NO_ACCOUNT
-    if account.trading != "enabled":
-        return ClaimRefusal.HALTED
-    if condition_id in account.claims:
-        return ClaimRefusal.MARKET_CLAIMED
-    if account.cooldowns.get(condition_id, 0) > now_ms:
-        return ClaimRefusal.COOLDOWN
-    if len(account.claims) >= limits.max_positions:
-        return ClaimRefusal.MAX_POSITIONS
-    if account.day == today and account.pnl_today_e6 <= -limits.daily_loss_limit_e6:
-        return ClaimRefusal.DAILY_LOSS
-    return None
+    refused = {
+        ClaimRefusal.HALTED: account.trading != "enabled",
+        ClaimRefusal.MARKET_CLAIMED: condition_id in account.claims,
+        ClaimRefusal.COOLDOWN: account.cooldowns.get(condition_id, 0) > now_ms,
+        ClaimRefusal.MAX_POSITIONS: len(account.claims) >= limits.max_positions,
+        ClaimRefusal.DAILY_LOSS: (
+            account.day == today and account.pnl_today_e6 <= -limits.daily_loss_limit_e6
+        ),
+    }
+    return next((reason for reason, holds in refused.items() if holds), None)
