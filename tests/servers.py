@@ -1,0 +1,95 @@
+"""Real servers for tests, on free loopback ports, stopped with the test."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+START_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 10
+_LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
+
+
+class NatsServer:
+    """A nats-server with JetStream, as a process of its own: `with NatsServer(tmp_path) as server`.
+
+    Blocking on purpose (it is ready within about 50 ms): usable from any test, also one without an
+    event loop. `stop()` and `start()` again keep the port; memory streams are gone then, as after a
+    real restart.
+    """
+
+    def __init__(self, store_dir: Path) -> None:
+        self._store_dir = store_dir
+        self._port = -1
+        self._child: subprocess.Popen[str] | None = None
+        self._drain: threading.Thread | None = None
+        self.log: deque[str] = deque(maxlen=200)
+
+    @property
+    def url(self) -> str:
+        """`nats://127.0.0.1:<port>`."""
+        return f"nats://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start and wait until it accepts clients. Raises RuntimeError with its log if it dies."""
+        self._child = subprocess.Popen(  # noqa: S603 - our own pinned binary, no shell
+            [
+                str(Path(sys.executable).with_name("nats-server")),
+                *("--addr", "127.0.0.1", "--port", str(self._port)),
+                *("--jetstream", "--store_dir", str(self._store_dir)),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        watchdog = threading.Timer(START_TIMEOUT_S, self._child.kill)
+        watchdog.start()
+        stderr = self._child.stderr
+        assert stderr is not None
+        try:
+            for line in stderr:
+                self.log.append(line)
+                if found := _LISTENING.search(line):
+                    self._port = int(found.group(1))
+                if "Server is ready" in line:
+                    break
+            else:
+                raise RuntimeError("nats-server did not start:\n" + "".join(self.log))
+        finally:
+            watchdog.cancel()
+        # Somebody must read the pipe, or a chatty server blocks on it.
+        self._drain = threading.Thread(target=self.log.extend, args=(stderr,), daemon=True)
+        self._drain.start()
+
+    def stop(self) -> None:
+        """Stop and wait until the process is gone. Does nothing when it is not running."""
+        if self._child is None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        assert self._drain is not None
+        self._drain.join()
+        assert self._child.stderr is not None
+        self._child.stderr.close()
+        self._child = None
+
+    def __enter__(self) -> NatsServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
