@@ -1,0 +1,190 @@
+"""A DynamoDB for one machine: moto behind a door that lets one request through at a time.
+
+    python -m sandbox.dynamodb --table state [--host 127.0.0.1] [--port 0]
+
+prints one JSON line `{"url": ..., "table": ...}` once the table of `infra/state.yml` exists, and
+serves until SIGTERM or SIGINT (exit code 0). Everything is in memory and gone afterwards.
+
+1. Requests are executed strictly one after the other. moto evaluates a condition and applies the
+   write in separate steps without a lock, so two threads inside it can both win one conditional
+   write. Here its WSGI application is called on the event loop's only thread: there is no second.
+2. Connections are kept alive, without Nagle's delay (aiohttp's defaults). moto's own server closes
+   each connection after its answer, which would charge every claim with a TCP connect.
+
+What it does not model: latency, throttling, transaction conflicts, replies that get lost, TTL
+deletion, encryption, backups, permissions (any credentials are taken), a restart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import botocore.session
+import yaml
+from aiohttp import web
+from botocore.config import Config
+
+STATE_DEFINITION: Final = Path(__file__).parent.parent / "infra" / "state.yml"
+REGION: Final = "eu-west-1"
+CREDENTIALS_ENV: Final = {
+    "AWS_ACCESS_KEY_ID": "sandbox",
+    "AWS_SECRET_ACCESS_KEY": "sandbox",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    # Without it an SDK on a machine without credentials asks the cloud's metadata address.
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""What a process needs in its environment to talk to this server: not a secret."""
+
+_TABLE_PLACEHOLDER: Final = "${self:custom.stateTable}"
+
+
+def state_table_properties(table: str) -> dict[str, Any]:
+    """CloudFormation properties of the state table in `infra/state.yml`, named `table`.
+
+    Raises ValueError when the file does not define exactly one table with the placeholder.
+    """
+    resources = yaml.safe_load(STATE_DEFINITION.read_text(encoding="utf-8"))["Resources"]
+    tables = [item for item in resources.values() if item["Type"] == "AWS::DynamoDB::Table"]
+    if len(tables) != 1 or tables[0]["Properties"].get("TableName") != _TABLE_PLACEHOLDER:
+        raise ValueError(
+            f"{STATE_DEFINITION.name}: expected one table with TableName: {_TABLE_PLACEHOLDER}"
+        )
+    return {**tables[0]["Properties"], "TableName": table}
+
+
+def create_state_table(url: str, table: str) -> None:
+    """Create the table of `infra/state.yml` on the endpoint `url`, as CloudFormation would.
+
+    Blocking. Raises botocore's exceptions, ResourceInUseException when the table exists, and
+    ValueError for a property that this function does not know how to apply.
+    """
+    properties = state_table_properties(table)
+    time_to_live = properties.pop("TimeToLiveSpecification")
+    recovery = properties.pop("PointInTimeRecoverySpecification")
+    encryption = properties.pop("SSESpecification")
+    unknown = set(properties) - {
+        "TableName",
+        "BillingMode",
+        "AttributeDefinitions",
+        "KeySchema",
+    }
+    if unknown:
+        raise ValueError(f"{STATE_DEFINITION.name}: cannot apply {', '.join(sorted(unknown))}")
+    client: Any = botocore.session.Session().create_client(
+        "dynamodb",
+        region_name=REGION,
+        endpoint_url=url,
+        aws_access_key_id=CREDENTIALS_ENV["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS_ENV["AWS_SECRET_ACCESS_KEY"],
+        config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
+    )
+    try:
+        client.create_table(**properties, SSESpecification={"Enabled": encryption["SSEEnabled"]})
+        client.update_time_to_live(TableName=table, TimeToLiveSpecification=time_to_live)
+        client.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=recovery)
+    finally:
+        client.close()
+
+
+def _environ(request: web.Request, body: bytes) -> dict[str, Any]:
+    """The WSGI environment of one request (PEP 3333)."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": request.path,
+        "QUERY_STRING": request.query_string,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": str(request.url.port or 80),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in request.headers.items():
+        key = name.upper().replace("-", "_")
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return environ
+
+
+@asynccontextmanager
+async def dynamodb_server(host: str, port: int, table: str) -> AsyncIterator[str]:
+    """Serve while the context lasts; yields the URL once `table` exists (`port` 0: a free one).
+
+    Raises OSError when the address cannot be bound.
+    """
+    # Imported here: it takes most of a second, and `create_state_table` does without it.
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - see above
+        DomainDispatcherApplication,
+        create_backend_app,
+    )
+
+    wsgi_app = DomainDispatcherApplication(create_backend_app)
+
+    async def answer(request: web.Request) -> web.Response:
+        environ = _environ(request, await request.read())
+        status: list[str] = []
+        headers: list[tuple[str, str]] = []
+
+        def start_response(line: str, items: list[tuple[str, str]], _: Any = None) -> None:
+            status[:] = [line]
+            headers[:] = items
+
+        # No await from here to the end of the body: this is what serialises the requests.
+        body = b"".join(wsgi_app(environ, start_response))
+        code, _, reason = status[0].partition(" ")
+        return web.Response(status=int(code), reason=reason, body=body, headers=headers)
+
+    app = web.Application(client_max_size=16 * 1024 * 1024)
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        url = f"http://{host}:{runner.addresses[0][1]}"
+        # In a thread, because it blocks and this loop must answer it.
+        await asyncio.to_thread(create_state_table, url, table)
+        yield url
+    finally:
+        await runner.cleanup()
+
+
+async def _serve(host: str, port: int, table: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with dynamodb_server(host, port, table) as url:
+        print(json.dumps({"url": url, "table": table}), flush=True)
+        await stop.wait()
+
+
+def main() -> None:
+    """Command line; see the module's text."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.dynamodb")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--table", required=True)
+    arguments = parser.parse_args()
+    try:
+        asyncio.run(_serve(arguments.host, arguments.port, arguments.table))
+    except OSError as error:
+        sys.exit(f"cannot serve on {arguments.host}:{arguments.port}: {error.strerror or error}")
+
+
+if __name__ == "__main__":
+    main()

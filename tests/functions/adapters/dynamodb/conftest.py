@@ -1,0 +1,3 @@
+from tests.dynamodb import dynamodb_server, state_table
+
+__all__ = ["dynamodb_server", "state_table"]
