@@ -43,6 +43,9 @@ class Exchange(Protocol):
     async def post(self, order: PreparedOrder) -> Answer:
         """Send once, never again. Network failures are answers (`Unknown`), not exceptions."""
 
+    async def upkeep(self) -> None:
+        """What must be done beside the orders (keeping connections warm), until cancelled."""
+
     async def close(self) -> None:
         """Release connections."""
 

@@ -1,0 +1,1 @@
+"""The functions' ports, implemented: DynamoDB, the live venue, paper, JetStream."""

@@ -5,8 +5,9 @@ Only proof of non-acceptance is a rejection (invariant 4). Whatever is not recog
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -60,3 +61,65 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Answer: TypeAlias = Accepted | Rejected | Unknown
+
+_ORDER_ID: Final = re.compile(r"0x[0-9a-fA-F]{64}")
+
+# What the venue says, word for word in part, when it has refused an order for good. Source: its
+# error-code page (docs, 2026-11) and public issue threads. Two things it also says with status
+# 400 are deliberately absent, because they are not refusals: "Duplicated" means that it has seen
+# this very order before, and "order match delayed due to market conditions" that it may still
+# match. The page also says that any internal error with "context canceled" becomes a 400, so a
+# 400 as such proves nothing.
+_REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
+    ("no orders found to match with fak order", RejectReason.NO_MATCH),
+    ("fok orders are fully filled or killed", RejectReason.FOK_NOT_FILLED),
+    ("not enough balance / allowance", RejectReason.NOT_ENOUGH_BALANCE),
+    ("breaks minimum tick size rule", RejectReason.BAD_TICK),
+    ("lower than the minimum", RejectReason.BELOW_MINIMUM),
+    ("invalid amount for a marketable buy order", RejectReason.BELOW_MINIMUM),
+    ("invalid amounts", RejectReason.BAD_AMOUNTS),
+    ("invalid signature", RejectReason.BAD_SIGNATURE),
+    ("order_version_mismatch", RejectReason.INVALID_ORDER),
+    ("invalid order payload", RejectReason.INVALID_ORDER),
+    ("the order owner has to be the owner of the api key", RejectReason.INVALID_ORDER),
+    ("the order signer address has to be the address of the api key", RejectReason.INVALID_ORDER),
+    ("invalid nonce", RejectReason.INVALID_ORDER),
+    ("invalid expiration", RejectReason.INVALID_ORDER),
+    ("address banned", RejectReason.UNAUTHORIZED),
+    ("address in closed only mode", RejectReason.UNAUTHORIZED),
+    ("the market is not yet ready to process new orders", RejectReason.MARKET_NOT_READY),
+    ("the orderbook ", RejectReason.MARKET_CLOSED),  # "the orderbook <token> does not exist"
+)
+
+
+def refusal(status: int, text: str, order_id: str) -> Rejected | Unknown:
+    """Classify an answer that is not a success: HTTP `status` and the venue's own `text`.
+
+    `order_id` is ours: a text about another order proves nothing about this one.
+    """
+    named = _ORDER_ID.findall(text)
+    if any(other.lower() != order_id.lower() for other in named):
+        return Unknown(text=f"HTTP {status} about another order: {text}", alarm=True)
+    reason = _proven_reason(status, text.lower())
+    if reason is None:
+        return Unknown(text=f"HTTP {status}: {text}")
+    return Rejected(reason=reason, text=text)
+
+
+# Answers that the venue gives before an order can reach its engine, whatever their text says:
+# refused at the edge (region, firewall), engine restarting, too many requests.
+_REFUSALS_BY_STATUS: Final = {
+    403: RejectReason.GEOBLOCKED,
+    425: RejectReason.ENGINE_RESTARTING,
+    429: RejectReason.RATE_LIMITED,
+}
+
+
+def _proven_reason(status: int, text: str) -> RejectReason | None:
+    if status in (400, 404):
+        return next((reason for words, reason in _REFUSALS_400 if words in text), None)
+    if status == 401 and "invalid api key" in text:
+        return RejectReason.UNAUTHORIZED
+    if status == 503 and ("trading is currently" in text or "post-only mode" in text):
+        return RejectReason.TRADING_DISABLED
+    return _REFUSALS_BY_STATUS.get(status)

@@ -1,0 +1,189 @@
+"""Live execution on the official client: create and sign with a limit price, then post, once.
+
+`place_market_order` is never used: on a balance or allowance rejection it may send an on-chain
+approval and post again, and a taker order that is posted again buys from a book that is gone
+(invariant 3). What the answers mean is `functions.core.answer`'s business; an exception after the
+POST has begun is never proof of anything, except that no connection was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+from typing import Final
+
+import httpx
+import structlog
+from polymarket import AsyncSecureClient
+from polymarket.errors import (
+    PolymarketError,
+    RateLimitError,
+    RequestRejectedError,
+    TransportError,
+)
+from polymarket.models.clob.order_response import AcceptedOrder, OrderResponse, RejectedOrder
+from polymarket.models.clob.orders import SignedOrder
+
+from functions.adapters import venue_client
+from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown, refusal
+from functions.core.decide import Trade
+from functions.ports import PreparedOrder, UnpreparableOrderError
+from protocol.market import MarketInfo, taker_fee_e6
+from protocol.snapshot import BookSnapshot
+from protocol.units import (
+    PRICE_SCALE,
+    price_decimal,
+    to_size_e6,
+    to_usd_e6,
+    usd_decimal,
+)
+
+POST_TIMEOUT_S: Final = 5.0
+"""The venue answers in tens of milliseconds, plus its 250 ms hold; an answer after 5 s is a matter
+for reconciliation, and a worker must be able to stop within 10 s."""
+PREPARE_TIMEOUT_S: Final = 1.0
+WARM_TIMEOUT_S: Final = 5.0
+KEEP_WARM_S: Final = 10.0
+"""The client drops idle connections after 30 s; a TLS handshake would cost the next order two
+round trips."""
+METADATA_REFRESH_S: Final = 300.0
+"""The client forgets a market's metadata after 600 s."""
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_log = structlog.get_logger()
+
+
+class LiveExchange:
+    """`functions.ports.Exchange` on the real venue, or on anything that speaks like it."""
+
+    def __init__(self, client: AsyncSecureClient) -> None:
+        self._client = client
+        self._warmed: dict[str, tuple[float, MarketInfo]] = {}
+
+    async def warm(self, market: MarketInfo) -> None:
+        """Fetch the market's metadata, and sign (never send) an order so that all code is loaded.
+
+        Failures are logged and tried again with the next refresh: the first order then pays.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(WARM_TIMEOUT_S):
+                for outcome in market.outcomes:
+                    await venue_client.refresh_metadata(self._client, outcome.token_id)
+                await self._client.create_market_order(
+                    asset_id=market.outcomes[0].token_id,
+                    side="BUY",
+                    amount=Decimal(1),
+                    max_price=Decimal("0.5"),  # on every tick grid
+                )
+        except (PolymarketError, TimeoutError) as error:
+            _log.warning("warming_failed", market=market.slug, error=_describe(error))
+            return
+        self._warmed[market.condition_id] = (loop.time(), market)
+
+    async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
+        """Build and sign; no network once the market is warm."""
+        try:
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                signed = await self._client.create_market_order(
+                    asset_id=trade.token_id,
+                    side="BUY",
+                    amount=usd_decimal(trade.spend_e6),
+                    max_price=price_decimal(trade.max_price_e4),
+                )
+        except (PolymarketError, TimeoutError) as error:
+            raise UnpreparableOrderError(_describe(error)) from error
+        return PreparedOrder(
+            order_id=venue_client.id_of(signed, neg_risk=snapshot.market.neg_risk),
+            salt=str(signed.salt),
+            order_timestamp_ms=signed.timestamp,
+            spend_e6=signed.maker_amount,
+            size_e6=signed.taker_amount,
+            payload=(signed, snapshot.market),
+        )
+
+    async def post(self, order: PreparedOrder) -> Answer:
+        """Send once. After this has been called, only the venue's own word counts."""
+        signed: SignedOrder
+        market: MarketInfo
+        signed, market = order.payload
+        try:
+            async with asyncio.timeout(POST_TIMEOUT_S):
+                response = await self._client.post_order(signed)
+            return _meaning(response, order, market)
+        except TimeoutError:
+            return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
+        except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
+            return _meaning_of_failure(error, order.order_id)
+
+    async def upkeep(self) -> None:
+        """Keep the order connection open and metadata fresh, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._ping()
+            await asyncio.sleep(KEEP_WARM_S)
+            now_ms = time.time_ns() // 1_000_000
+            for warmed_at_s, market in list(self._warmed.values()):
+                if market.end_ms <= now_ms:
+                    del self._warmed[market.condition_id]
+                elif loop.time() - warmed_at_s > METADATA_REFRESH_S:
+                    await self.warm(market)
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+    async def _ping(self) -> None:
+        # The cheapest call on the connection that orders use; it also tells whether the account
+        # has been restricted.
+        try:
+            async with asyncio.timeout(WARM_TIMEOUT_S):
+                if await self._client.get_closed_only_mode():
+                    _log.error("account_closed_only", hint="the venue refuses new positions")
+        except (PolymarketError, TimeoutError) as error:
+            _log.warning("keep_warm_failed", error=_describe(error))
+
+
+def _meaning_of_failure(error: Exception, order_id: str) -> Answer:
+    if isinstance(error, RequestRejectedError):
+        return refusal(error.status, str(error), order_id)
+    if isinstance(error, RateLimitError):
+        return Rejected(reason=RejectReason.RATE_LIMITED, text=str(error))
+    cause = error.__cause__ if isinstance(error, TransportError) else None
+    if isinstance(cause, _NEVER_SENT):
+        return Rejected(reason=RejectReason.NOT_SENT, text=_describe(cause))
+    return Unknown(text=_describe(cause or error))
+
+
+def _meaning(response: OrderResponse, order: PreparedOrder, market: MarketInfo) -> Answer:
+    if isinstance(response, RejectedOrder):
+        # A 200 that says no. "unmatched" is documented as placed-but-not-matched, so it is no
+        # refusal, and neither is a text that we do not know.
+        if response.code == "unmatched":
+            return Unknown(text=f"unmatched: {response.message}")
+        return refusal(400, response.message, order.order_id)
+    return _accepted(response, order, market)
+
+
+def _accepted(response: AcceptedOrder, order: PreparedOrder, market: MarketInfo) -> Answer:
+    if response.order_id.lower() != order.order_id.lower():
+        return Unknown(text=f"accepted as {response.order_id}, not as {order.order_id}", alarm=True)
+    spend_e6, size_e6 = to_usd_e6(response.making_amount), to_size_e6(response.taking_amount)
+    status: str = response.status
+    if status == "matched":
+        # The answer rounds: less than a cent unspent is a full fill.
+        status = "matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched"
+    price_e4 = spend_e6 * PRICE_SCALE // size_e6 if size_e6 else 0
+    return Accepted(
+        status=status,
+        spend_e6=spend_e6,
+        size_e6=size_e6,
+        # The answer names no fee: this is the schedule at the average price, an upper bound.
+        fee_e6=taker_fee_e6(market.fee, price_e4, size_e6) if price_e4 else 0,
+        trade_ids=response.trade_ids,
+    )
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,73 @@
+"""Paper execution: fills from the published book, no venue, no key.
+
+Models the venue's hold before matching (`delay_ms`), the limit price, partial fills and the fee.
+Does not model: the book changing during the hold, other takers, rejections, our own impact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+import msgspec
+
+from functions.core.answer import Accepted, Answer, Rejected, RejectReason
+from functions.core.decide import Trade
+from functions.core.fill import take_asks
+from functions.ports import PreparedOrder
+from protocol.book import Book
+from protocol.market import FeeSchedule, MarketInfo
+from protocol.snapshot import BookSnapshot
+from protocol.units import PRICE_SCALE
+
+
+class _PaperOrder(msgspec.Struct, frozen=True):
+    book: Book
+    max_price_e4: int
+    fee: FeeSchedule
+
+
+class PaperExchange:
+    """`functions.ports.Exchange` without a venue."""
+
+    def __init__(self, delay_ms: int) -> None:
+        self._delay_s = delay_ms / 1000
+
+    async def warm(self, market: MarketInfo) -> None:
+        """Nothing to warm."""
+
+    async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
+        """An order id of our own, and the book it will fill from."""
+        book = next(book for book in snapshot.books if book.token_id == trade.token_id)
+        salt = secrets.randbits(53)
+        return PreparedOrder(
+            order_id=f"paper-{secrets.token_hex(16)}",
+            salt=str(salt),
+            order_timestamp_ms=time.time_ns() // 1_000_000,
+            spend_e6=trade.spend_e6,
+            size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
+            payload=_PaperOrder(book, trade.max_price_e4, snapshot.market.fee),
+        )
+
+    async def post(self, order: PreparedOrder) -> Answer:
+        """Wait as long as the venue would hold the order, then fill it (FAK)."""
+        await asyncio.sleep(self._delay_s)
+        paper: _PaperOrder = order.payload
+        fill = take_asks(paper.book, order.spend_e6, paper.max_price_e4, paper.fee)
+        if fill.size_e6 == 0:
+            return Rejected(reason=RejectReason.NO_MATCH, text="no ask at or below the limit")
+        # Whole cents are sent, but a share costs a fraction of one: a rest below one cent is full.
+        full = order.spend_e6 - fill.spend_e6 < 10_000
+        return Accepted(
+            status="matched" if full else "partly_matched",
+            spend_e6=fill.spend_e6,
+            size_e6=fill.size_e6,
+            fee_e6=fill.fee_e6,
+        )
+
+    async def upkeep(self) -> None:
+        """Nothing to keep up."""
+
+    async def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,73 @@
+"""The official client, and the only place that touches what is internal to it.
+
+Internals used, all covered by tests against the pinned version: an environment with other URLs
+(to trade on a simulated venue), the exchange contracts' addresses (for the order id), and a forced
+refresh of a market's cached metadata (the cache lives ten minutes, a market fifteen).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from polymarket import AsyncSecureClient
+from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
+from polymarket._internal.protocol import is_v2_position_id
+from polymarket.environments import PRODUCTION, Environment
+from polymarket.models.clob.orders import SignedOrder
+
+from functions.core.order_id import ExchangeDomain, OrderFields, order_id
+
+SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
+
+
+def environment(clob_url: str, gamma_url: str) -> Environment:
+    """The production environment, with other URLs where they differ from the real venue's."""
+    if (clob_url, gamma_url) == (PRODUCTION_CONFIG.clob_url, PRODUCTION_CONFIG.gamma_url):
+        return PRODUCTION
+    elsewhere = dataclasses.replace(
+        PRODUCTION_CONFIG,
+        clob_url=clob_url,
+        gamma_url=gamma_url,
+        # Never let a client of another venue fall back to the real one's services.
+        relayer_url=clob_url,
+        data_url=clob_url,
+        rpc_url=clob_url,
+    )
+    return create_environment(name="custom", config=elsewhere)
+
+
+def domain_of(token_id: str, *, neg_risk: bool) -> ExchangeDomain:
+    """The contract an order on this token is for."""
+    config = PRODUCTION_CONFIG
+    if is_v2_position_id(token_id):
+        return ExchangeDomain(chain_id=config.chain_id, contract=config.exchange_v3, version="3")
+    contract = config.neg_risk_exchange if neg_risk else config.standard_exchange
+    return ExchangeDomain(chain_id=config.chain_id, contract=contract, version="2")
+
+
+def id_of(order: SignedOrder, *, neg_risk: bool) -> str:
+    """The venue's id of a signed order (which does not carry it)."""
+    fields = OrderFields(
+        salt=order.salt,
+        maker=order.maker,
+        signer=order.signer,
+        token_id=int(order.token_id),
+        maker_amount=order.maker_amount,
+        taker_amount=order.taker_amount,
+        side=SIDE_CODES[order.side],
+        signature_type=order.signature_type,
+        timestamp_ms=order.timestamp,
+        metadata=order.metadata,
+        builder=order.builder,
+    )
+    return order_id(fields, domain_of(order.token_id, neg_risk=neg_risk))
+
+
+async def refresh_metadata(client: AsyncSecureClient, token_id: str) -> None:
+    """Fetch a token's market metadata into the client's cache, whatever is cached.
+
+    Raises polymarket.errors.PolymarketError.
+    """
+    ctx = client._ctx
+    await ctx.order_metadata.fetch_current_market(ctx, token_id=token_id)  # type: ignore[arg-type]

@@ -1,0 +1,101 @@
+"""The worker's configuration, from the environment. Defaults: the real venue, paper execution."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from eth_utils.address import is_address
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from functions.core.decide import STRATEGIES, StrategyConfig
+from functions.core.intent import Limits
+from protocol.units import to_usd_e6
+
+
+def _cents(usd: Decimal) -> Decimal:
+    if usd != usd.quantize(Decimal("0.01")):
+        raise ValueError("the venue takes amounts in whole cents")
+    return usd
+
+
+class WorkerSettings(BaseSettings):
+    """Every variable a worker reads. Amounts in USD, times as their names say."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    clob_url: str = "https://clob.polymarket.com"
+    gamma_url: str = "https://gamma-api.polymarket.com"
+
+    state_table: str = "streaming-executor-state"
+    aws_region: str = "eu-west-1"
+    aws_endpoint_url_dynamodb: str | None = None
+
+    strategy: str = "book_imbalance_crypto"
+    max_positions: int = Field(default=3, ge=1, le=1000)
+    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
+        default=Decimal("1.1"), gt=0, le=10_000
+    )
+    cooldown_s: float = Field(default=300, ge=0)
+    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
+    max_book_age_ms: int = Field(default=1_000, ge=1)
+    min_time_to_close_s: float = Field(default=300, ge=0)
+    enforce_min_order_size: bool = False
+
+    execution: Literal["paper", "live"] = "paper"
+    paper_delay_ms: int = Field(default=250, ge=0)
+    """The venue holds a taker order on selected up/down markets for 250 ms before matching."""
+    private_key: SecretStr | None = None
+    wallet: str | None = None
+    """The address that holds the funds: the signer itself, or its Polymarket wallet."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9102, ge=0, le=65_535)
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, name: str) -> str:
+        if name not in STRATEGIES:
+            raise ValueError(f"no such strategy; there is: {', '.join(sorted(STRATEGIES))}")
+        return name
+
+    @field_validator("wallet")
+    @classmethod
+    def _address(cls, wallet: str | None) -> str | None:
+        if wallet is not None and not is_address(wallet):
+            raise ValueError("not an address (0x and 40 hex digits)")
+        return wallet
+
+    @model_validator(mode="after")
+    def _live_needs_a_key_and_a_wallet(self) -> Self:
+        if self.execution == "live":
+            if self.private_key is None:
+                raise ValueError(
+                    "EXECUTION=live needs PRIVATE_KEY (the signing key); "
+                    "unset EXECUTION to trade on paper"
+                )
+            if self.wallet is None:
+                raise ValueError(
+                    "EXECUTION=live needs WALLET (the address that holds your funds, "
+                    "as your Polymarket profile shows it)"
+                )
+        return self
+
+    def strategy_config(self) -> StrategyConfig:
+        """What the strategy is told."""
+        return StrategyConfig(
+            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
+            spend_e6=to_usd_e6(self.size_usd),
+            book_age_max_ms=self.max_book_age_ms,
+            enforce_min_order_size=self.enforce_min_order_size,
+        )
+
+    def limits(self) -> Limits:
+        """What stands in each claim's condition."""
+        return Limits(
+            max_positions=self.max_positions,
+            cooldown_ms=round(self.cooldown_s * 1000),
+            daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
+        )
