@@ -67,7 +67,8 @@ class PaperExchange:
         )
 
     async def upkeep(self) -> None:
-        """Nothing to keep up."""
+        """Nothing to keep up: waits until cancelled."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -1,0 +1,1 @@
+"""One file a use case: gather, call the pure core, apply."""

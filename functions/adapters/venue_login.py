@@ -1,0 +1,72 @@
+"""Logging in to the venue, and the checks without which a live start is refused.
+
+What a person must mend (key, wallet, balance, allowance) ends the process with exit code 2 and one
+line that says what to do; what may pass (the venue is not reachable) is raised, to be retried.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+
+from polymarket import AsyncSecureClient
+from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
+from pydantic import SecretStr
+
+from functions.adapters.venue_client import environment
+from protocol.units import to_usd_e6, usd_decimal
+from runtime.settings import refuse_to_start
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Account:
+    """Who trades, where, and how much one order costs."""
+
+    private_key: SecretStr
+    wallet: str
+    clob_url: str
+    gamma_url: str
+    order_usd: Decimal
+
+
+async def log_in(account: Account) -> AsyncSecureClient:
+    """An authenticated client of an account that can pay for one order.
+
+    Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
+    refuses the account or the account cannot pay.
+    """
+    try:
+        client = await AsyncSecureClient.create(
+            private_key=account.private_key.get_secret_value(),
+            # Always named: without it the client would derive a wallet, and create it on chain.
+            wallet=account.wallet,
+            environment=environment(account.clob_url, account.gamma_url),
+        )
+    except UserInputError:
+        # The client's own text is not repeated: it may quote what it was given.
+        refuse_to_start("PRIVATE_KEY or WALLET: not accepted by the venue's client")
+    except RequestRejectedError as error:
+        if error.status in (400, 401, 403):
+            refuse_to_start(f"PRIVATE_KEY: the venue refuses to log in: {error}")
+        raise
+    try:
+        await _check_funds(client, account)
+    except (PolymarketError, SystemExit):
+        await client.close()
+        raise
+    return client
+
+
+async def _check_funds(client: AsyncSecureClient, account: Account) -> None:
+    collateral = await client.get_balance_allowance(asset_type="COLLATERAL")
+    needed_e6 = to_usd_e6(account.order_usd)
+    if collateral.balance < needed_e6:
+        refuse_to_start(
+            f"WALLET: {account.wallet} holds {usd_decimal(collateral.balance)} USD, less than one "
+            f"order (SIZE_USD={account.order_usd}): deposit first"
+        )
+    if max(collateral.allowances.values(), default=0) < needed_e6:
+        refuse_to_start(
+            f"WALLET: {account.wallet} has not approved the exchange to spend "
+            f"{account.order_usd} USD: approve trading once on the venue's website, then start again"
+        )

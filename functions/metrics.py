@@ -1,0 +1,79 @@
+"""What a worker tells Prometheus. Labels come from closed sets, bound once; no market ids."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from functions.core.answer import RejectReason
+from functions.core.decide import HoldReason
+from functions.core.intent import ClaimRefusal
+
+# The goal is a hundredth of 500 ms (signal) and 1 s (execution); buckets are dense around it.
+_SECONDS: Final = (
+    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05,
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
+_DEVIATION: Final = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05)
+ANSWERS: Final = ("matched", "partly_matched", "delayed", "live", "rejected", "unknown")
+
+
+class WorkerMetrics:
+    """One registry a process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+
+        def seconds(name: str, text: str) -> Histogram:
+            return Histogram(f"worker_{name}_seconds", text, buckets=_SECONDS, registry=r)
+
+        self.books = Counter("worker_books", "Books handled", registry=r)
+        self.conflated = Counter(
+            "worker_books_conflated", "Books displaced by a newer one before handling", registry=r
+        )
+        self.malformed = Counter("worker_books_malformed", "Books that do not decode", registry=r)
+        self.busy = Counter(
+            "worker_books_busy", "Books of a market whose order is under way here", registry=r
+        )
+        self.book_age = seconds("book_age", "Age of a book when it is decided on")
+        self.decode = seconds("decode", "Decoding one snapshot")
+        self.decide = seconds("decide", "Deciding on one snapshot")
+        self.sign = seconds("sign", "Decision to signed order")
+        self.claim = seconds("claim", "Signed order to durable claim")
+        self.post = seconds("post", "Claim to the venue's answer")
+        self.resolve = seconds("resolve", "Answer to resolved claim")
+        self.tick_to_trade = seconds("tick_to_trade", "Frame at the feeder to order POST")
+        self.price_deviation = Histogram(
+            "worker_price_deviation_ratio",
+            "Average fill price above the signal's price, as a share of it",
+            buckets=_DEVIATION,
+            registry=r,
+        )
+        holds = Counter("worker_holds", "Books without a trade, by reason", ["reason"], registry=r)
+        self.holds = {reason: holds.labels(reason.value) for reason in HoldReason}
+        hinted = Counter(
+            "worker_signals_refused_by_hint", "Signals refused unasked", ["reason"], registry=r
+        )
+        self.refused_by_hint = {reason: hinted.labels(reason.value) for reason in ClaimRefusal}
+        refused = Counter(
+            "worker_claims_refused", "Claims refused by the store, by condition", ["reason"],
+            registry=r,
+        )  # fmt: skip
+        self.claims_refused = {reason: refused.labels(reason.value) for reason in ClaimRefusal}
+        answers = Counter("worker_orders", "Orders posted, by answer", ["answer"], registry=r)
+        self.answers = {answer: answers.labels(answer) for answer in ANSWERS}
+        rejected = Counter(
+            "worker_orders_rejected", "Proven rejections, by reason", ["reason"], registry=r
+        )
+        self.rejected = {reason: rejected.labels(reason.value) for reason in RejectReason}
+        self.unpreparable = Counter("worker_orders_unpreparable", "Not buildable", registry=r)
+        self.store_errors = Counter("worker_store_errors", "Store calls without result", registry=r)
+        self.order_id_mismatch = Counter(
+            "worker_order_id_mismatch", "ALARM: the venue names another order id", registry=r
+        )
+        self.decisions_dropped = Counter(
+            "worker_decisions_dropped", "Decision records not published", registry=r
+        )
+        self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)

@@ -1,0 +1,250 @@
+"""The worker process: pull books, decide, execute. Stateless; run as many as wanted.
+
+    python -m functions.worker
+
+SIGTERM or SIGINT: stop pulling, finish the orders under way, exit 0 within ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+
+from functions.adapters.dynamodb import open_store
+from functions.adapters.jetstream import BookPull, Delivery
+from functions.adapters.live import LiveExchange
+from functions.adapters.paper import PaperExchange
+from functions.adapters.venue_login import Account, log_in
+from functions.core.decide import STRATEGIES
+from functions.handlers.evaluate import Evaluator
+from functions.handlers.log_decisions import DecisionPublisher, log_decisions
+from functions.metrics import WorkerMetrics
+from functions.ports import Exchange, Store
+from functions.settings import WorkerSettings
+from protocol.market import MarketInfo
+from protocol.snapshot import ProtocolError, decode_snapshot
+from runtime.health import health_server
+from runtime.log import configure_logging
+from runtime.nats import connect, redact
+from runtime.process import first_failure, run_service
+from runtime.retry import until_reachable
+from runtime.settings import load_settings
+
+ORDERS_IN_FLIGHT_MAX: Final = 16
+"""More orders than this at once and the worker stops taking books until one is answered."""
+FINISH_S: Final = 8.0
+"""How long orders under way may take after SIGTERM; with the rest it stays below ten seconds."""
+WARMED_MAX: Final = 1_000
+_log = structlog.get_logger()
+
+
+class Worker:
+    """The pull loop: each book is considered at once, each trade executes beside the loop."""
+
+    def __init__(
+        self, pull: BookPull, evaluator: Evaluator, exchange: Exchange, metrics: WorkerMetrics
+    ) -> None:
+        self._pull = pull
+        self._evaluator = evaluator
+        self._exchange = exchange
+        self._metrics = metrics
+        self._executing: dict[str, asyncio.Task[None]] = {}
+        self._warming: dict[str, asyncio.Task[None]] = {}
+        self._warmed: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Handle books until cancelled; orders under way go on (see `finish`)."""
+        conflated = 0
+        while True:
+            delivery = await self._pull.next()
+            await self._handle(delivery)
+            if self._pull.conflated != conflated:
+                self._metrics.conflated.inc(self._pull.conflated - conflated)
+                conflated = self._pull.conflated
+            if len(self._executing) >= ORDERS_IN_FLIGHT_MAX:
+                await asyncio.wait(self._executing.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def finish(self) -> None:
+        """Wait for the orders under way, at most FINISH_S; then leave them to reconciliation."""
+        for task in self._warming.values():
+            task.cancel()
+        if self._executing:
+            _, late = await asyncio.wait(self._executing.values(), timeout=FINISH_S)
+            for task in late:
+                task.cancel()
+            if late:
+                _log.error("orders_abandoned", count=len(late))
+                await asyncio.wait(late, timeout=1)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        started_ns = time.time_ns()
+        try:
+            snapshot = decode_snapshot(delivery.payload)
+        except ProtocolError as error:
+            self._metrics.malformed.inc()
+            _log.warning("book_malformed", error=str(error))
+            await self._pull.ack(delivery)
+            return
+        self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
+        market = snapshot.market
+        if market.condition_id not in self._warmed:
+            self._warm(market)
+        if market.condition_id in self._executing:
+            self._metrics.busy.inc()
+            await self._pull.ack(delivery)
+            return
+        trade = self._evaluator.consider(snapshot, delivery.delivered_at_ns)
+        if trade is None:
+            await self._pull.ack(delivery)
+            return
+
+        async def execute() -> None:
+            # Acknowledged at the end: if this worker dies first, another one gets the book (unless
+            # a newer one has replaced it) and meets the claim in the store.
+            await self._evaluator.execute(snapshot, trade, delivery.delivered_at_ns)
+            await self._pull.ack(delivery)
+
+        self._start(self._executing, market.condition_id, execute())
+
+    def _warm(self, market: MarketInfo) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        if len(self._warmed) >= WARMED_MAX:
+            self._warmed = {key: end for key, end in self._warmed.items() if end > now_ms}
+        self._warmed[market.condition_id] = market.end_ms
+        self._start(self._warming, market.condition_id, self._exchange.warm(market))
+
+    def _start(
+        self,
+        tasks: dict[str, asyncio.Task[None]],
+        condition_id: str,
+        coroutine: Coroutine[Any, Any, None],
+    ) -> None:
+        task = asyncio.create_task(coroutine)
+        tasks[condition_id] = task
+        self._metrics.orders_in_flight.set(len(self._executing))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del tasks[condition_id]
+            self._metrics.orders_in_flight.set(len(self._executing))
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.critical("task_failed", exc_info=error)
+
+        task.add_done_callback(ended)
+
+
+async def serve(settings: WorkerSettings, worker_name: str) -> None:
+    """Compose a worker and run it until cancelled."""
+    metrics = WorkerMetrics()
+    async with AsyncExitStack() as stack:
+        nc = await connect(settings.nats_url, worker_name)
+        stack.push_async_callback(nc.close)
+        store = await stack.enter_async_context(_opened_store(settings))
+        exchange = await _exchange(settings)
+        stack.push_async_callback(exchange.close)
+        await run_worker(settings, worker_name, nc, store, exchange, metrics)
+
+
+async def run_worker(
+    settings: WorkerSettings,
+    worker_name: str,
+    nc: Client,
+    store: Store,
+    exchange: Exchange,
+    metrics: WorkerMetrics,
+) -> None:
+    """Run a worker on the given collaborators until cancelled, then finish what is under way."""
+    publisher = DecisionPublisher(nc, settings.strategy, metrics)
+    evaluator = Evaluator(
+        strategy_name=settings.strategy,
+        strategy=STRATEGIES[settings.strategy],
+        config=settings.strategy_config(),
+        limits=settings.limits(),
+        store=store,
+        exchange=exchange,
+        publish_decision=publisher.offer,
+        metrics=metrics,
+        worker=worker_name,
+    )
+    pull = BookPull(nc, settings.strategy)
+    worker = Worker(pull, evaluator, exchange, metrics)
+
+    def problem() -> str | None:
+        return None if nc.is_connected else f"not connected to NATS at {redact(settings.nats_url)}"
+
+    async with health_server(
+        settings.metrics_host, settings.metrics_port, metrics.registry, problem
+    ) as metrics_port:
+        await until_reachable(f"JetStream at {redact(settings.nats_url)}", pull.start)
+        _log.info(
+            "worker_started",
+            execution=settings.execution,
+            strategy=settings.strategy,
+            metrics_port=metrics_port,
+        )
+        background = asyncio.create_task(
+            first_failure(publisher.run(), log_decisions(nc, settings.strategy, store))
+        )
+        try:
+            await first_failure(pull.run(), worker.run(), exchange.upkeep(), _watch(background))
+        finally:
+            await worker.finish()
+            await publisher.drain(timeout_s=1)
+            background.cancel()
+            await asyncio.gather(background, return_exceptions=True)
+            _log.info("worker_stopped")
+
+
+async def _watch(task: asyncio.Task[None]) -> None:
+    await asyncio.shield(task)
+
+
+@asynccontextmanager
+async def _opened_store(settings: WorkerSettings) -> AsyncIterator[Store]:
+    where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
+    async with open_store(
+        table=settings.state_table,
+        strategy=settings.strategy,
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url_dynamodb,
+    ) as store:
+        account = await until_reachable(
+            f"table {settings.state_table} at {where}", store.open_account
+        )
+        if account.trading != "enabled":
+            _log.warning("trading_halted", reason=account.halt_reason)
+        yield store
+
+
+async def _exchange(settings: WorkerSettings) -> Exchange:
+    if settings.private_key is None or settings.wallet is None or settings.execution == "paper":
+        return PaperExchange(settings.paper_delay_ms)
+    account = Account(
+        private_key=settings.private_key,
+        wallet=settings.wallet,
+        clob_url=settings.clob_url,
+        gamma_url=settings.gamma_url,
+        order_usd=settings.size_usd,
+    )
+    client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))
+    return LiveExchange(client)
+
+
+def main() -> int:
+    """Entry point of `python -m functions.worker`."""
+    settings = load_settings(WorkerSettings)
+    worker_name = f"{socket.gethostname()}-{os.getpid()}"
+    configure_logging(service="worker", worker=worker_name)
+    return run_service(serve(settings, worker_name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The life of a service process: start with patience, run until told to stop, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+import uvloop
+
+_log = structlog.get_logger()
+
+
+def run_service(serve: Coroutine[Any, Any, None]) -> int:
+    """Run `serve` on uvloop; SIGTERM or SIGINT cancels it, at start as well as later.
+
+    `serve` tidies up in `finally` and lets the cancellation out. Returns the exit code: 0 after a
+    signal, 1 when `serve` ended otherwise. SystemExit (a refused configuration) passes through.
+    """
+    return uvloop.run(_until_signalled(serve))
+
+
+async def _until_signalled(serve: Coroutine[Any, Any, None]) -> int:
+    task = asyncio.ensure_future(serve)
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+        return 1
+    return 0
+
+
+async def first_failure(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run endless loops side by side; when one ends or fails, cancel the others and say so.
+
+    None of them is meant to end, so whichever does is an error: its exception is raised.
+    """
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+            raise RuntimeError(f"{task.get_coro()} ended")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
