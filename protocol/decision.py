@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from protocol.snapshot import ProtocolError
+from protocol.snapshot import UNDECODABLE, ProtocolError
 
 
 class Timeline(msgspec.Struct, kw_only=True):
@@ -69,5 +69,5 @@ def decode_decision(payload: bytes) -> Decision:
     """Inverse of `encode_decision`. Raises ProtocolError naming the missing or malformed field."""
     try:
         return _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise ProtocolError(f"decision: {error}") from error

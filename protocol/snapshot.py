@@ -7,10 +7,16 @@ Unknown fields are ignored (a newer feeder may say more); a missing or malformed
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from protocol.book import Book, check_levels
 from protocol.market import MarketInfo
+
+# What msgspec raises on hostile input is more than its own errors: a string that is not UTF-8 and
+# nesting without end surface as Python's.
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class ProtocolError(ValueError):
@@ -57,7 +63,7 @@ def decode_snapshot(payload: bytes) -> BookSnapshot:
     """Inverse of `encode_snapshot`. Raises ProtocolError naming the missing or malformed field."""
     try:
         snapshot = _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise ProtocolError(f"book snapshot: {error}") from error
     market, books = snapshot.market, snapshot.books
     try:
