@@ -6,12 +6,11 @@ nats-server older than 2.12 is refused: it silently ignores parts of a stream's 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
-import nats
 import structlog
 from nats.aio.client import Client
+from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
@@ -21,43 +20,79 @@ from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
 
 SERVER_VERSION_MIN: Final = (2, 12)
+RECONNECT_WAIT_S: Final = 0.25
 _log = structlog.get_logger()
+
+
+class StreamMismatchError(RuntimeError):
+    """A stream of that name exists and cannot be turned into what is declared."""
 
 
 async def connect(url: str, name: str) -> Client:
     """Connect, waiting with back-off until the server is there, and check its version.
 
-    After that the client reconnects by itself for ever (every 0.25 s); what is published meanwhile
-    fails at once instead of being buffered (`pending_size=0` would break pings, so publishers
-    check `is_connected`). Exits 2 on a server that is too old.
+    After that the client reconnects by itself for ever (every 0.25 s). While it is disconnected
+    nats-py buffers what is published, up to 2 MB: a publisher to whom that is worthless checks
+    `is_connected` first. Exits 2 on a server that is too old.
     """
-
-    async def once() -> Client:
-        return await nats.connect(
-            url,
-            name=name,
-            connect_timeout=2,
-            reconnect_time_wait=0.25,
-            max_reconnect_attempts=-1,
-            allow_reconnect=True,
-            error_cb=_on_error,
-            disconnected_cb=_event("nats_disconnected"),
-            reconnected_cb=_event("nats_reconnected"),
-        )
-
-    client: Client = await until_reachable(f"NATS at {redact(url)}", once)
-    version = client.connected_server_version
-    if (version.major, version.minor) < SERVER_VERSION_MIN:
+    client = await until_reachable(f"NATS at {redact(url)}", lambda: _connect_once(url, name))
+    try:
+        version = client.connected_server_version
+        too_old = (version.major, version.minor) < SERVER_VERSION_MIN
+    except ValueError:  # not a semantic version: a build we know nothing about
+        too_old = True
+    if too_old:
         await client.close()
         refuse_to_start(
-            f"NATS_URL: nats-server {version} at {redact(url)} is too old, "
+            f"NATS_URL: {str(version).strip('<>')} at {redact(url)} is too old, "
             f"{'.'.join(map(str, SERVER_VERSION_MIN))} or newer is needed"
         )
     return client
 
 
+async def _connect_once(url: str, name: str) -> Client:
+    """Raises the reason, after two quick tries."""
+    client = Client()
+    reason: Exception | None = None
+
+    async def on_error(error: Exception) -> None:
+        nonlocal reason
+        reason = error
+        # While (re)connecting every try ends here: `until_reachable` or the two events below tell
+        # that story in one line each.
+        if client.is_connected:
+            _log.warning("nats_error", error=f"{type(error).__name__}: {error}")
+
+    async def on_disconnected() -> None:
+        if not client.is_closed:  # also called when we close
+            _log.warning("nats_disconnected", url=redact(url))
+
+    async def on_reconnected() -> None:
+        _log.info("nats_reconnected", url=redact(url))
+
+    try:
+        await client.connect(
+            url,
+            name=name,
+            connect_timeout=2,
+            reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # takes any number
+            # With -1 `connect` itself would try for ever, in silence (nats-py 2.16).
+            max_reconnect_attempts=1,
+            error_cb=on_error,
+            disconnected_cb=on_disconnected,
+            reconnected_cb=on_reconnected,
+        )
+    except NoServersError as error:
+        raise reason or error from None
+    client.options["max_reconnect_attempts"] = -1
+    return client
+
+
 async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
-    """Create the stream, or bring it to its declaration. Raises nats errors when it cannot be."""
+    """Create the stream, or bring it to its declaration.
+
+    Raises nats errors when it cannot be done now, StreamMismatchError when it never can be.
+    """
     config = StreamConfig(
         name=spec.name,
         subjects=list(spec.subjects),
@@ -73,27 +108,24 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
         current = (await js.stream_info(spec.name)).config
     except NotFoundError:
         await js.add_stream(config)
+        _log.info("stream_created", stream=spec.name)
         return
-    if any(getattr(current, key) != getattr(config, key) for key in _COMPARED):
+    for key in _FIXED:
+        if getattr(current, key) != getattr(config, key):
+            raise StreamMismatchError(
+                f"stream {spec.name} has {key}={getattr(current, key)} instead of "
+                f"{getattr(config, key).value}: delete it (nats stream rm {spec.name})"
+            )
+    if any(getattr(current, key) != getattr(config, key) for key in _UPDATABLE):
         await js.update_stream(config)
         _log.info("stream_updated", stream=spec.name)
 
 
-_COMPARED: Final = ("subjects", "max_age", "max_msgs_per_subject", "max_bytes")
+_FIXED: Final = ("storage", "retention")  # nats-server refuses to change them
+_UPDATABLE: Final = ("subjects", "discard", "max_age", "max_msgs_per_subject", "max_bytes")
 
 
 def redact(url: str) -> str:
     """The URL without user and password."""
     scheme, separator, rest = url.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-
-async def _on_error(error: Exception) -> None:
-    _log.warning("nats_error", error=f"{type(error).__name__}: {error}")
-
-
-def _event(name: str) -> Callable[[], Awaitable[Any]]:
-    async def log() -> None:
-        _log.info(name)
-
-    return log

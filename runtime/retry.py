@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_not_exception_type
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 T = TypeVar("T")
@@ -16,11 +15,15 @@ _log = structlog.get_logger()
 WAIT_MAX_S = 15
 
 
-async def until_reachable(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+async def until_reachable(
+    what: str,
+    attempt: Callable[[], Awaitable[T]],
+    retry_on: tuple[type[Exception], ...] = (Exception,),
+) -> T:
     """Call `attempt` until it succeeds; each failure is one logged line naming what and where.
 
     Unbounded on purpose: a service that starts before its dependencies waits for them, and its
-    health check says so. Cancellation and SystemExit end it.
+    health check says so. Cancellation, SystemExit and whatever is not in `retry_on` end it.
     """
 
     def report(state: RetryCallState) -> None:
@@ -33,8 +36,8 @@ async def until_reachable(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         )
 
     async for retrying in AsyncRetrying(
-        wait=wait_exponential_jitter(initial=0.2, max=WAIT_MAX_S),
-        retry=retry_if_not_exception_type((asyncio.CancelledError, SystemExit, KeyboardInterrupt)),
+        wait=wait_exponential_jitter(multiplier=0.2, max=WAIT_MAX_S),
+        retry=retry_if_exception_type(retry_on),
         before_sleep=report,
         reraise=True,
     ):

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from nats.js.api import StorageType
+from structlog.testing import capture_logs
+
+from protocol.subjects import BOOKS, DECISIONS, StreamSpec
+from runtime.nats import StreamMismatchError, connect, ensure_stream, redact
+from tests.servers import NatsServer
+
+
+@asynccontextmanager
+async def server_that_says(version: str) -> AsyncIterator[str]:
+    """Speaks just enough of the client protocol to be connected to: INFO, and PONG for PING.
+
+    Does not model subscriptions, messages or JetStream.
+    """
+    info = json.dumps({"server_id": "X", "version": version, "max_payload": 1 << 20})
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"INFO {info}\r\n".encode())
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("version", ["2.9.10", "2.11.99", "1.4.1", "not-a-version"])
+async def test_an_old_server_is_refused_in_one_line(
+    version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with server_that_says(version) as url:
+        with pytest.raises(SystemExit) as refused:
+            await connect(url, "test")
+    assert refused.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "NATS_URL" in line
+    assert version in line
+    assert "2.12 or newer" in line
+
+
+@pytest.mark.parametrize("version", ["2.12.0", "2.12.0-RC.1", "2.15.1", "3.0.0"])
+async def test_a_new_server_is_accepted(version: str) -> None:
+    async with server_that_says(version) as url:
+        client = await connect(url, "test")
+        assert client.is_connected
+        await client.close()
+
+
+async def test_a_server_that_is_not_there_is_reported_and_waited_for(
+    nats_server: NatsServer,
+) -> None:
+    nats_server.stop()
+    with capture_logs() as logs:
+        connecting = asyncio.create_task(connect(nats_server.url, "test"))
+        async with asyncio.timeout(10):
+            while not logs:  # noqa: ASYNC110 - logging offers nothing to wait on
+                await asyncio.sleep(0.01)
+        nats_server.start()
+        client = await connecting
+    assert client.is_connected
+    await client.close()
+    first = logs[0]
+    assert first["event"] == "not_reachable"
+    assert first["what"] == f"NATS at {nats_server.url}"
+    assert "refused" in first["error"].lower() or "connect" in first["error"].lower()
+    assert {line["event"] for line in logs} == {"not_reachable"}
+
+
+async def test_a_lost_server_is_reconnected_to_without_a_flood_of_lines(
+    nats_server: NatsServer,
+) -> None:
+    with capture_logs() as logs:
+        client = await connect(nats_server.url, "test")
+        nats_server.stop()
+        async with asyncio.timeout(10):
+            while client.is_connected:  # noqa: ASYNC110 - nats-py offers nothing to wait on
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(1)  # several failing tries: this is about what they do NOT log
+        nats_server.start()
+        async with asyncio.timeout(10):
+            while not client.is_connected:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            await client.flush()
+        await client.close()
+    assert [line["event"] for line in logs if line["event"] != "nats_error"] == [
+        "nats_disconnected",
+        "nats_reconnected",
+    ]
+    assert len(logs) <= 3  # and at most the one error that ended the connection
+
+
+async def test_a_stream_is_created_verified_and_brought_to_its_declaration(
+    nats_server: NatsServer,
+) -> None:
+    client = await connect(nats_server.url, "test")
+    js = client.jetstream()
+    for spec in (BOOKS, DECISIONS):
+        await ensure_stream(js, spec)
+        await ensure_stream(js, spec)
+        config = (await js.stream_info(spec.name)).config
+        assert config.subjects == list(spec.subjects)
+        assert config.max_age == spec.max_age_s
+        assert config.max_msgs_per_subject == spec.max_msgs_per_subject
+        assert config.max_bytes == spec.max_bytes
+        assert config.storage == (StorageType.MEMORY if spec.memory else StorageType.FILE)
+
+    with capture_logs() as logs:
+        await ensure_stream(js, msgspec.structs.replace(BOOKS, max_age_s=7))
+        await ensure_stream(js, BOOKS)
+        await ensure_stream(js, BOOKS)
+    assert [line["event"] for line in logs] == ["stream_updated", "stream_updated"]
+    assert (await js.stream_info(BOOKS.name)).config.max_age == BOOKS.max_age_s
+    await client.close()
+
+
+async def test_a_stream_that_cannot_become_what_is_declared_is_an_error_that_says_so(
+    nats_server: NatsServer,
+) -> None:
+    client = await connect(nats_server.url, "test")
+    on_file: StreamSpec = msgspec.structs.replace(BOOKS, memory=False)
+    await ensure_stream(client.jetstream(), on_file)
+    with pytest.raises(StreamMismatchError, match="BOOKS has storage=file instead of memory"):
+        await ensure_stream(client.jetstream(), BOOKS)
+    await client.close()
+
+
+def test_a_url_is_shown_without_its_secrets() -> None:
+    assert redact("nats://user:secret@host:4222") == "nats://host:4222"
+    assert redact("nats://host:4222") == "nats://host:4222"
+    assert redact("host:4222") == "host:4222"
