@@ -24,7 +24,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
-from functions.core.answer import Accepted, Answer, Rejected
+from functions.core.answer import Accepted, Answer, Rejected, RejectReason
 from functions.core.decide import Hold, HoldReason, Strategy, StrategyConfig, Trade
 from functions.core.hints import Hints
 from functions.core.intent import Claim, ClaimRefusal, ClaimState, Limits
@@ -107,8 +107,7 @@ class Evaluator:
         timeline.signed_at_ns = time.time_ns()
         self._metrics.sign.observe((timeline.signed_at_ns - timeline.decided_at_ns) / 1e9)
         # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
-        age_ms = (timeline.signed_at_ns - snapshot.received_at_ns) // 1_000_000
-        if age_ms > self._config.book_age_max_ms:
+        if self._age_excess_ms(snapshot.received_at_ns) > 0:
             self._metrics.holds[HoldReason.STALE_BOOK].inc()
             self._refused(snapshot, trade, HoldReason.STALE_BOOK.value, timeline)
             return
@@ -116,7 +115,7 @@ class Evaluator:
         claim = self._intent(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
         if not await self._claim(snapshot, trade, claim, timeline):
             return
-        answer = await self._exchange.post(order)
+        answer = await self._post(order, snapshot.received_at_ns)
         timeline.answered_at_ns = time.time_ns()
         self._observe_answer(answer, trade, timeline)
 
@@ -173,6 +172,17 @@ class Evaluator:
             (timeline.claimed_at_ns - snapshot.received_at_ns) / 1e9
         )
         return True
+
+    async def _post(self, order: PreparedOrder, received_at_ns: int) -> Answer:
+        """POST once, unless the claim took so long that the book is no longer fresh."""
+        excess_ms = self._age_excess_ms(received_at_ns)
+        if excess_ms > 0:
+            text = f"the claim took too long: the book was {excess_ms} ms over its age limit"
+            return Rejected(reason=RejectReason.NOT_SENT, text=text)
+        return await self._exchange.post(order)
+
+    def _age_excess_ms(self, received_at_ns: int) -> int:
+        return (time.time_ns() - received_at_ns) // 1_000_000 - self._config.book_age_max_ms
 
     async def _record(self, claim: Claim, timeline: Timeline) -> None:
         """Resolve and write the ledger row. Both are idempotent, so both are tried again."""
