@@ -1,0 +1,23 @@
+"""A simulated venue that the official client trades on unmodified.
+
+As a library, with books that a test scripts:
+
+    venue = Venue()
+    market = venue.add_market("btc-updown-15m-1800000000", start_ms=..., end_ms=...)
+    up = market.token("Up")
+    venue.set_book(up, bids=[(4900, 100_000_000)], asks=[(5000, 100_000_000)])
+    async with serve(venue) as url:  # Gamma and CLOB at url, sockets at /ws/market, /ws/user
+        await venue.subscribed(up)  # somebody reads the market channel
+        venue.change_level(up, "SELL", 5000, 20_000_000)
+        await venue.notice.until(lambda: venue.journal.matched() != [])
+
+Prices are in 1e-4 USD, sizes in 1e-6 shares, as in `protocol.units`. As a process that replays the
+bundled recordings: `python -m sandbox.venue --help`.
+"""
+
+from sandbox.venue.app import serve
+from sandbox.venue.clob import answer, error
+from sandbox.venue.market import Market, position_ids_of
+from sandbox.venue.venue import CutConnection, Venue
+
+__all__ = ["CutConnection", "Market", "Venue", "answer", "error", "position_ids_of", "serve"]

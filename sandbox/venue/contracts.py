@@ -1,0 +1,21 @@
+"""Addresses and versions an order is signed for. Source: the official client's production
+environment (`polymarket.environments`); a test holds the two against each other."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CHAIN_ID: Final = 137
+STANDARD_EXCHANGE: Final = "0xE111180000d2663C0091e4f400237545B87B996B"
+NEG_RISK_EXCHANGE: Final = "0xe2222d279d744050d28e00520010520000310F59"
+EXCHANGE_V3: Final = "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"
+EXCHANGES: Final = (STANDARD_EXCHANGE, NEG_RISK_EXCHANGE, EXCHANGE_V3)
+
+_POSITION_ID_ZERO_BITS: Final = ((1 << 64) - 1) << 40
+
+
+def exchange_for(token_id: str, *, neg_risk: bool) -> tuple[str, str]:
+    """(verifying contract, domain version) of orders on a token."""
+    if int(token_id) & _POSITION_ID_ZERO_BITS == 0:
+        return EXCHANGE_V3, "3"
+    return (NEG_RISK_EXCHANGE if neg_risk else STANDARD_EXCHANGE), "2"

@@ -1,0 +1,135 @@
+"""Fan-out to websockets: a slow reader never holds up the others.
+
+Each connection has a bounded queue and its own writer task. A connection whose queue is full is
+cut (and counted), as the real venue does with consumers that fall behind: a delta stream with a
+hole in it is worse than none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from aiohttp import WSCloseCode, web
+
+# About four seconds of the busiest benchmark; what waits longer than that is stale anyway.
+FRAMES_WAITING_MAX: Final = 4096
+_CLOSE_TIMEOUT_S: Final = 0.5
+
+
+class Notice:
+    """Lets a test await a fact about the venue instead of sleeping for it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def changed(self) -> None:
+        """Wake everyone who waits in `until`."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        """Return as soon as `fact()` is true; the caller sets the timeout."""
+        while not fact():
+            await self._event.wait()
+
+
+class Connection:
+    """One websocket and the frames that wait for it."""
+
+    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+        self._ws = ws
+        self._transport = transport
+        self._waiting: asyncio.Queue[str] = asyncio.Queue(FRAMES_WAITING_MAX)
+        self.tokens: set[str] = set()
+        self.owner = ""
+        """API key of a user channel."""
+        self.overflowed = False
+
+    def send(self, text: str) -> None:
+        """Queue a frame; a full queue cuts the connection."""
+        try:
+            self._waiting.put_nowait(text)
+        except asyncio.QueueFull:
+            self.overflowed = True
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the TCP connection, without a closing handshake."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def pump(self) -> None:
+        """Write queued frames until the connection ends."""
+        with suppress(ConnectionError):
+            while True:
+                await self._ws.send_str(await self._waiting.get())
+
+    async def close(self) -> None:
+        """Closing handshake for those who answer, the axe for the others."""
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._ws.close(code=WSCloseCode.GOING_AWAY)
+        self.abort()
+
+
+class Feed:
+    """The open connections of one channel."""
+
+    def __init__(self, notice: Notice) -> None:
+        self.connections: set[Connection] = set()
+        self.overflows = 0
+        self.accepted = 0
+        self._by_token: dict[str, set[Connection]] = {}
+        self._notice = notice
+
+    @asynccontextmanager
+    async def connection(
+        self, request: web.Request
+    ) -> AsyncIterator[tuple[Connection, web.WebSocketResponse]]:
+        """Upgrade a request and pump frames to it while the context lasts."""
+        ws = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
+        await ws.prepare(request)
+        transport = request.transport
+        connection = Connection(ws, transport if isinstance(transport, asyncio.Transport) else None)
+        self.connections.add(connection)
+        self.accepted += 1
+        pump = asyncio.create_task(connection.pump())
+        try:
+            yield connection, ws
+        finally:
+            self.unsubscribe(connection, tuple(connection.tokens))
+            self.connections.discard(connection)
+            self.overflows += connection.overflowed
+            pump.cancel()
+            with suppress(asyncio.CancelledError):
+                await pump
+            self._notice.changed()
+
+    def subscribe(self, connection: Connection, tokens: Iterable[str]) -> None:
+        """From now on frames about these tokens go to this connection."""
+        for token in tokens:
+            connection.tokens.add(token)
+            self._by_token.setdefault(token, set()).add(connection)
+        self._notice.changed()
+
+    def unsubscribe(self, connection: Connection, tokens: Iterable[str]) -> None:
+        """Stop sending frames about these tokens."""
+        for token in tokens:
+            connection.tokens.discard(token)
+            readers = self._by_token.get(token)
+            if readers is not None:
+                readers.discard(connection)
+                if not readers:
+                    del self._by_token[token]
+        self._notice.changed()
+
+    def readers(self, token: str) -> frozenset[Connection] | set[Connection]:
+        """Connections subscribed to a token."""
+        return self._by_token.get(token, frozenset())
+
+    async def close(self) -> None:
+        """Say good-bye to everyone, in bounded time."""
+        await asyncio.gather(*(connection.close() for connection in tuple(self.connections)))

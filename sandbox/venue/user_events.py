@@ -1,0 +1,90 @@
+"""What the user channel and the look-ups say about orders and trades, field by field as documented.
+
+`fee_rate_bps` is "0" as in the venue's own example. An order that matched at once is announced as
+one UPDATE with status MATCHED; whether the real venue sends a PLACEMENT before it is not known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sandbox.venue.journal import MatchedOrder, Trade
+from sandbox.venue.text import PRICE_TEXT, size_text
+
+_encoder = msgspec.json.Encoder()
+
+
+def order_event(matched: MatchedOrder) -> str:
+    """`order` event of the user channel."""
+    stamp = str(matched.created_at_ms // 1000)
+    return _encoder.encode(
+        {
+            "event_type": "order",
+            **order_json(matched),
+            "type": "UPDATE",
+            "order_owner": matched.order.owner,
+            "created_at": stamp,
+            "timestamp": stamp,
+        }
+    ).decode()
+
+
+def trade_event(trade: Trade) -> str:
+    """`trade` event of the user channel."""
+    return _encoder.encode(
+        {
+            "event_type": "trade",
+            "type": "TRADE",
+            **trade_json(trade),
+            "trade_owner": trade.owner,
+            "timestamp": str(trade.updated_at_ms // 1000),
+        }
+    ).decode()
+
+
+def order_json(matched: MatchedOrder) -> dict[str, Any]:
+    """An order as `GET /data/order/{id}` answers it."""
+    order = matched.order
+    return {
+        "id": order.order_id,
+        "status": "MATCHED",
+        "owner": order.owner,
+        "maker_address": order.maker,
+        "market": matched.condition_id,
+        "asset_id": order.token_id,
+        "side": order.side,
+        "original_size": size_text(order.taker_amount_e6),
+        "size_matched": size_text(matched.size_matched_e6),
+        "price": PRICE_TEXT[matched.limit_e4],
+        "outcome": matched.outcome,
+        "expiration": "0",
+        "order_type": order.order_type,
+        "associate_trades": list(matched.trade_ids),
+        "created_at": matched.created_at_ms // 1000,
+    }
+
+
+def trade_json(trade: Trade) -> dict[str, Any]:
+    """A trade as `GET /data/trades` answers it."""
+    return {
+        "id": trade.trade_id,
+        "taker_order_id": trade.order_id,
+        "market": trade.condition_id,
+        "asset_id": trade.token_id,
+        "side": "BUY",
+        "size": size_text(trade.fill.size_e6),
+        "fee_rate_bps": "0",
+        "price": PRICE_TEXT[trade.fill.price_e4],
+        "status": trade.status,
+        "match_time": str(trade.matched_at_ms // 1000),
+        "last_update": str(trade.updated_at_ms // 1000),
+        "outcome": trade.outcome,
+        "bucket_index": 0,
+        "owner": trade.owner,
+        "maker_address": trade.maker_address,
+        "transaction_hash": trade.transaction_hash,
+        "trader_side": "TAKER",
+        "maker_orders": [],
+    }
