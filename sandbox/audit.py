@@ -41,10 +41,12 @@ class Evidence:
 
 async def gather(venue_url: str, dynamodb_url: str, table: str) -> Evidence:
     """Ask the venue for its journal, and the table for the account and the whole ledger."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        async with session.get(f"{venue_url}/sandbox/journal") as response:
-            response.raise_for_status()
-            journal = msgspec.json.decode(await response.read())
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+        session.get(f"{venue_url}/sandbox/journal") as response,
+    ):
+        response.raise_for_status()
+        journal = msgspec.json.decode(await response.read())
     client_context: Any = aioboto3.Session().client(
         "dynamodb",
         region_name=REGION,

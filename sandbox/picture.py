@@ -57,6 +57,7 @@ class Picture:
         self.executed: dict[str, Decision] = {}  # by order id
         self.reasons: Counter[str] = Counter()
         self.payouts: dict[str, float] = {}  # token id -> USD a share
+        self.malformed: deque[str] = deque(maxlen=20)
         self._book_times_s: deque[float] = deque(maxlen=20_000)
         self.book_count = 0
         self.decision_count = 0

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from protocol.decision import Decision
 from protocol.market import DOWN, UP
-from protocol.snapshot import BookSnapshot
 from sandbox.picture import Picture, Position
 
 DECISIONS_SHOWN = 10

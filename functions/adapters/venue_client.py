@@ -46,6 +46,13 @@ def domain_of(token_id: str, *, neg_risk: bool) -> ExchangeDomain:
     return ExchangeDomain(chain_id=config.chain_id, contract=contract, version="2")
 
 
+def exchange_contracts() -> list[str]:
+    """The contracts that orders can be for, in lower case."""
+    config = PRODUCTION_CONFIG
+    contracts = (config.standard_exchange, config.neg_risk_exchange, config.exchange_v3)
+    return [contract.lower() for contract in contracts]
+
+
 def id_of(order: SignedOrder, *, neg_risk: bool) -> str:
     """The venue's id of a signed order (which does not carry it)."""
     fields = OrderFields(

@@ -13,7 +13,7 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 from pydantic import SecretStr
 
-from functions.adapters.venue_client import environment
+from functions.adapters.venue_client import environment, exchange_contracts
 from protocol.units import to_usd_e6, usd_decimal
 from runtime.settings import refuse_to_start
 
@@ -65,8 +65,9 @@ async def _check_funds(client: AsyncSecureClient, account: Account) -> None:
             f"WALLET: {account.wallet} holds {usd_decimal(collateral.balance)} USD, less than one "
             f"order (SIZE_USD={account.order_usd}): deposit first"
         )
-    if max(collateral.allowances.values(), default=0) < needed_e6:
+    allowances = {spender.lower(): amount for spender, amount in collateral.allowances.items()}
+    if max(allowances.get(contract, 0) for contract in exchange_contracts()) < needed_e6:
         refuse_to_start(
-            f"WALLET: {account.wallet} has not approved the exchange to spend "
-            f"{account.order_usd} USD: approve trading once on the venue's website, then start again"
+            f"WALLET: {account.wallet} has not approved the exchange to spend {account.order_usd} "
+            "USD: approve trading once on the venue's website, then start again"
         )

@@ -98,6 +98,9 @@ class ClaimRefusal(StrEnum):
     COOLDOWN = "cooldown"
     MAX_POSITIONS = "max_positions"
     DAILY_LOSS = "daily_loss"
+    UNEXPLAINED = "unexplained"
+    """The store's condition failed although `refusal_of` finds nothing in the item it brought back:
+    the two have drifted apart, which is a defect, but still a refusal."""
 
 
 def refusal_of(

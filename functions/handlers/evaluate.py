@@ -329,9 +329,11 @@ def _resolution(claim: Claim, answer: Answer, now_ms: int) -> Claim:
             resolved_at_ms=now_ms,
             text=answer.status,
         )
-    released = isinstance(answer, Rejected)
-    state = ClaimState.RELEASED if released else ClaimState.UNKNOWN
-    return replace(claim, state=state, resolved_at_ms=now_ms, text=answer.text)
+    if isinstance(answer, Rejected):
+        state, text = ClaimState.RELEASED, f"{answer.reason.value}: {answer.text}"
+    else:
+        state, text = ClaimState.UNKNOWN, answer.text
+    return replace(claim, state=state, resolved_at_ms=now_ms, text=text)
 
 
 def _store_retries() -> AsyncRetrying:

@@ -1,0 +1,217 @@
+"""`python -m sandbox run`: the whole system on this machine, on real recorded books."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import aiohttp
+import msgspec
+import nats
+import typer
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from rich.console import Console
+from rich.live import Live
+
+from protocol.decision import decode_decision
+from protocol.snapshot import ProtocolError, decode_snapshot
+from protocol.subjects import BOOKS, DECISIONS
+from sandbox.audit import disagreements, gather, summary
+from sandbox.cluster import STATE_TABLE, Cluster, Options, SandboxError
+from sandbox.picture import Picture
+from sandbox.view import decision_line, screen, stages, status_line
+
+LOG_DIR: Final = Path("sandbox-logs")
+FRAMES_PER_S: Final = 4
+STATUS_EVERY_S: Final = 10
+WINDOW_S: Final = 900
+EXIT_STOPPED: Final = 130
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+class Execution(StrEnum):
+    """How orders are executed: at the simulated venue, or on paper."""
+
+    LIVE = "live"
+    PAPER = "paper"
+
+
+def _divides_window(speed: int) -> int:
+    if WINDOW_S % speed:
+        raise typer.BadParameter(f"must divide {WINDOW_S} (the window's seconds): 1, 5, 10, 15 ...")
+    return speed
+
+
+@app.callback()
+def main() -> None:
+    """Keep `run` a command of its own: there will be others."""
+
+
+@app.command()
+def run(
+    speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 10,
+    workers: Annotated[int, typer.Option(min=1, max=16)] = 2,
+    markets: Annotated[int, typer.Option(min=1, max=6)] = 6,
+    duration: Annotated[int, typer.Option(min=5, help="seconds")] = 90,
+    execution: Execution = Execution.LIVE,
+    max_positions: Annotated[int, typer.Option(min=1)] = 8,
+) -> None:
+    """Run everything for a while, show it, and check at the end that all accounts agree."""
+    options = Options(
+        speed=speed,
+        workers=workers,
+        markets=markets,
+        execution=execution.value,
+        max_positions=max_positions,
+    )
+    raise typer.Exit(asyncio.run(_run(options, duration)))
+
+
+async def _run(options: Options, duration_s: int) -> int:
+    console = Console()
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - asyncio.run made one
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
+    _say_what_runs(console, options, duration_s)
+    try:
+        async with Cluster(options, LOG_DIR) as cluster:
+            picture = Picture()
+            interrupted = await _observe(console, cluster, picture, duration_s)
+            await cluster.stop_services()
+            verdict = await _check(console, cluster, picture, options)
+            return EXIT_STOPPED if interrupted and verdict == 0 else verdict
+    except asyncio.CancelledError:
+        console.print("stopped before anything ran")
+        return EXIT_STOPPED
+    except (SandboxError, OSError, NatsError, aiohttp.ClientError) as error:
+        console.print(f"the sandbox failed: {error}", style="bold red", markup=False)
+        return 1
+
+
+def _say_what_runs(console: Console, options: Options, duration_s: int) -> None:
+    where = "at the simulated venue" if options.execution == "live" else "on paper"
+    console.print(
+        f"{options.markets} markets on recorded books, {options.workers} workers, "
+        f"orders {where}, {duration_s} s. Logs: {LOG_DIR}/",
+        markup=False,
+    )
+    if options.speed != 1:
+        console.print(
+            f"Speed {options.speed}: a 15-minute window lasts {WINDOW_S // options.speed} s. The "
+            f"strategy's times are scaled to match: at least {options.min_time_to_close_s:g} s to "
+            f"close, {options.cooldown_s:g} s cooldown. Latencies are real.",
+            markup=False,
+        )
+
+
+async def _observe(console: Console, cluster: Cluster, picture: Picture, duration_s: int) -> bool:
+    """Show the system for `duration_s`. True when interrupted; SandboxError when a process died."""
+    ends_at_s = time.monotonic() + duration_s
+
+    def seconds_left() -> float:
+        return max(0.0, ends_at_s - time.monotonic())
+
+    nc = await nats.connect(cluster.nats_url)
+    died = asyncio.create_task(cluster.died())
+    payouts = asyncio.create_task(_follow_payouts(cluster.venue_url, picture))
+    show = _show_live if console.is_terminal else _show_lines
+    shown = asyncio.create_task(show(console, picture, seconds_left))
+    try:
+        await nc.subscribe(BOOKS.subjects[0], cb=_fed(picture, books=True))
+        await nc.subscribe(DECISIONS.subjects[0], cb=_fed(picture, books=False))
+        done, _ = await asyncio.wait(
+            {died, payouts, shown}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        if died in done:
+            raise SandboxError(died.result())
+        for task in done:
+            task.result()  # a failure of the display is a failure
+    except asyncio.CancelledError:
+        return True
+    finally:
+        for task in (died, payouts, shown):
+            task.cancel()
+        await asyncio.gather(died, payouts, shown, return_exceptions=True)
+        await nc.close()
+    return False
+
+
+def _fed(picture: Picture, *, books: bool) -> Callable[[Msg], Awaitable[None]]:
+    async def feed(message: Msg) -> None:
+        try:
+            if books:
+                picture.on_book(decode_snapshot(message.data))
+            else:
+                picture.on_decision(decode_decision(message.data))
+        except ProtocolError as error:
+            picture.malformed.append(str(error))
+
+    return feed
+
+
+async def _follow_payouts(venue_url: str, picture: Picture) -> None:
+    """Ask the simulated venue which tokens have paid out (settlement is not part of the system)."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        while True:
+            async with session.get(f"{venue_url}/sandbox/markets") as response:
+                markets = msgspec.json.decode(await response.read())
+            picture.payouts = {
+                token: payout for market in markets for token, payout in market["payouts"].items()
+            }
+            await asyncio.sleep(2)
+
+
+async def _show_live(console: Console, picture: Picture, seconds_left: Callable[[], float]) -> None:
+    with Live(console=console, auto_refresh=False, screen=False) as live:
+        while True:
+            live.update(
+                screen(picture, "streaming executor, sandbox", seconds_left()), refresh=True
+            )
+            await asyncio.sleep(1 / FRAMES_PER_S)
+
+
+async def _show_lines(
+    console: Console, picture: Picture, seconds_left: Callable[[], float]
+) -> None:
+    told, next_status_s = 0, time.monotonic() + STATUS_EVERY_S
+    while True:
+        fresh = picture.decision_count - told
+        told = picture.decision_count
+        for decision in list(picture.decisions)[-fresh:] if fresh else []:
+            console.print(decision_line(decision), markup=False, highlight=False)
+        if time.monotonic() >= next_status_s:
+            next_status_s += STATUS_EVERY_S
+            console.print(status_line(picture, seconds_left()), markup=False, highlight=False)
+        await asyncio.sleep(1 / FRAMES_PER_S)
+
+
+async def _check(console: Console, cluster: Cluster, picture: Picture, options: Options) -> int:
+    evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE)
+    found = disagreements(evidence, execution=options.execution)
+    console.print(status_line(picture, 0), markup=False, highlight=False)
+    for reason, count in picture.reasons.most_common():
+        console.print(f"  {count:5} {reason}", markup=False, highlight=False)
+    console.print(stages(picture))
+    console.print(summary(evidence), markup=False, highlight=False)
+    found += [f"malformed message: {text}" for text in picture.malformed]
+    if not picture.book_count:
+        found.append("no book was ever published")
+    if not found:
+        console.print("all accounts agree", style="bold green")
+        return 0
+    for sentence in found:
+        console.print(f"DISAGREEMENT: {sentence}", style="bold red", markup=False)
+    return 1
+
+
+if __name__ == "__main__":
+    app()
