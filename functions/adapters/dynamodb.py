@@ -117,6 +117,10 @@ _CONFIG: Final = AioConfig(
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
     max_pool_connections=CONNECTIONS_MAX,
     tcp_keepalive=True,
+    # The next two take a fifth off a claim's client CPU (measured 2026-11): every call is one of the
+    # few below, tested against a server, and needs no second validation or self-description.
+    parameter_validation=False,
+    user_agent="streaming-executor",
 )
 _FAILURES: Final = (
     BotoCoreError,

@@ -134,7 +134,7 @@ def test_a_definition_that_cannot_be_applied_is_refused(monkeypatch, tmp_path: P
 
 
 async def test_the_body_of_a_request_is_never_run_beside_another(server):
-    """8 clients add 1 to one counter, 10 times each: moto reads, then writes, yet no add is lost."""
+    """8 clients add 1 to one counter, 10 times each: moto reads, then writes; no add is lost."""
 
     def add() -> None:
         client = client_of(server)
