@@ -165,7 +165,10 @@ async def _follow_payouts(venue_url: str, picture: Picture) -> None:
             async with session.get(f"{venue_url}/sandbox/markets") as response:
                 markets = msgspec.json.decode(await response.read())
             picture.payouts = {
-                token: payout for market in markets for token, payout in market["payouts"].items()
+                market["tokens"][outcome]: float(paid)
+                for market in markets
+                if market["payouts"] is not None
+                for outcome, paid in market["payouts"].items()
             }
             await asyncio.sleep(2)
 

@@ -1,0 +1,358 @@
+"""The live adapter: the official client, over real HTTP, against the simulated venue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
+
+import pytest
+from aiohttp import web
+from eth_account import Account as EthAccount
+from hexbytes import HexBytes
+from pydantic import SecretStr
+
+from functions.adapters import live
+from functions.adapters.live import LiveExchange
+from functions.adapters.venue_login import Account, log_in
+from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
+from functions.core.decide import Trade
+from functions.ports import PreparedOrder, UnpreparableOrderError
+from protocol.book import Book
+from protocol.market import MarketInfo, Outcome
+from protocol.snapshot import BookSnapshot
+from sandbox.venue import CutConnection, Market, Venue, answer, position_ids_of, serve
+
+KEY = EthAccount.create()
+Hook = Callable[[str], Awaitable[web.Response | None]]
+
+
+def account(url: str, *, order_usd: str = "1.1") -> Account:
+    return Account(
+        private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
+        wallet=KEY.address,
+        clob_url=url,
+        gamma_url=url,
+        order_usd=Decimal(order_usd),
+    )
+
+
+class Desk:
+    """A venue with one market, and a live exchange logged in to it."""
+
+    def __init__(self, venue: Venue, url: str, exchange: LiveExchange, market: Market) -> None:
+        self.venue = venue
+        self.url = url
+        self.exchange = exchange
+        self.market = market
+
+    def info(self) -> MarketInfo:
+        market = self.market
+        return MarketInfo(
+            condition_id=market.condition_id,
+            slug=market.slug,
+            series="btc-15m",
+            outcomes=(
+                Outcome(name="Up", token_id=market.token("Up")),
+                Outcome(name="Down", token_id=market.token("Down")),
+            ),
+            start_ms=market.start_ms,
+            end_ms=market.end_ms,
+            tick_size_e4=100,
+            min_order_size_e6=5_000_000,
+            fee=market.fee,
+            neg_risk=False,
+            accepting=True,
+        )
+
+    async def prepare(
+        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000
+    ) -> PreparedOrder:
+        up = self.market.token("Up")
+        trade = Trade(
+            outcome="Up",
+            token_id=up,
+            imbalance=0.6,
+            signal_price_e4=5_000,
+            max_price_e4=max_price_e4,
+            spend_e6=spend_e6,
+        )
+        book = Book(token_id=up, bids=(), asks=())
+        down = Book(token_id=self.market.token("Down"), bids=(), asks=())
+        now_ns = time.time_ns()
+        snapshot = BookSnapshot(
+            market=self.info(),
+            books=(book, down),
+            venue_timestamp_ms=now_ns // 1_000_000,
+            received_at_ns=now_ns,
+            published_at_ns=now_ns,
+            epoch=1,
+            sequence=1,
+        )
+        return await self.exchange.prepare(trade, snapshot)
+
+    async def buy(self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000) -> Answer:
+        order = await self.prepare(max_price_e4=max_price_e4, spend_e6=spend_e6)
+        return await self.exchange.post(order)
+
+
+@asynccontextmanager
+async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[Desk]:
+    venue = Venue()
+    now_ms = venue.now_ms()
+    market = venue.add_market(
+        "btc-updown-15m-1800000000",
+        start_ms=now_ms - 60_000,
+        end_ms=now_ms + 840_000,
+        token_ids=token_ids,
+    )
+    venue.set_book(market.token("Up"), [(4_900, 100_000_000)], [(5_000, 100_000_000)])
+    async with serve(venue) as url:
+        exchange = LiveExchange(await log_in(account(url)))
+        try:
+            yield Desk(venue, url, exchange, market)
+        finally:
+            await exchange.close()
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with open_desk() as opened:
+        yield opened
+
+
+def answering(status: int, body: object) -> Hook:
+    async def hook(_: str) -> web.Response:
+        return answer(body, status)
+
+    return hook
+
+
+async def test_a_match_is_accepted_under_the_id_we_computed(desk: Desk) -> None:
+    order = await desk.prepare()
+    bought = await desk.exchange.post(order)
+    assert isinstance(bought, Accepted)
+    assert bought.status == "matched"
+    [entry] = desk.venue.journal.entries
+    assert entry.order_id == order.order_id
+    assert (
+        (bought.spend_e6, bought.size_e6)
+        == (entry.spend_e6, entry.size_e6)
+        == (1_100_000, 2_200_000)
+    )
+    assert bought.fee_e6 == entry.fee_e6
+    assert list(bought.trade_ids) == entry.trade_ids
+
+
+async def test_position_ids_are_signed_for_their_own_contract() -> None:
+    async with open_desk(position_ids_of("some-market")) as desk:
+        order = await desk.prepare()
+        assert isinstance(await desk.exchange.post(order), Accepted)
+        assert desk.venue.journal.entries[0].order_id == order.order_id
+
+
+async def test_a_partial_fill_is_accepted_as_such(desk: Desk) -> None:
+    desk.venue.set_book(desk.market.token("Up"), [], [(5_000, 1_000_000)])
+    bought = await desk.buy()
+    assert isinstance(bought, Accepted)
+    assert (bought.status, bought.spend_e6, bought.size_e6) == (
+        "partly_matched",
+        500_000,
+        1_000_000,
+    )
+
+
+async def test_no_match_within_the_limit_is_a_proven_rejection(desk: Desk) -> None:
+    answered = await desk.buy(max_price_e4=4_900)
+    assert isinstance(answered, Rejected)
+    assert answered.reason is RejectReason.NO_MATCH
+    assert "no orders found to match with FAK order" in answered.text
+
+
+async def test_the_same_order_again_is_unknown_never_a_rejection(desk: Desk) -> None:
+    order = await desk.prepare()
+    assert isinstance(await desk.exchange.post(order), Accepted)
+    again = await desk.exchange.post(order)
+    assert isinstance(again, Unknown)
+    assert "Duplicated" in again.text
+
+
+async def test_a_price_off_the_grid_is_refused_before_anything_is_claimed(desk: Desk) -> None:
+    with pytest.raises(UnpreparableOrderError, match="tick size"):
+        await desk.prepare(max_price_e4=5_250)
+
+
+async def test_an_empty_wallet_is_a_proven_rejection(desk: Desk) -> None:
+    desk.venue.account(KEY.address).balance_e6 = 0
+    answered = await desk.buy()
+    assert isinstance(answered, Rejected)
+    assert answered.reason is RejectReason.NOT_ENOUGH_BALANCE
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (425, {"error": "restarting"}, RejectReason.ENGINE_RESTARTING),
+        (429, {"error": "Too Many Requests"}, RejectReason.RATE_LIMITED),
+        (403, {"error": "Trading restricted in your region"}, RejectReason.GEOBLOCKED),
+        (401, {"error": "Unauthorized/Invalid api key"}, RejectReason.UNAUTHORIZED),
+        (
+            503,
+            {"error": "Trading is currently cancel-only. New orders are not accepted"},
+            RejectReason.TRADING_DISABLED,
+        ),
+    ],
+)
+async def test_a_refusal_before_the_engine_is_proof(
+    desk: Desk, status: int, body: object, reason: RejectReason
+) -> None:
+    desk.venue.before_matching = answering(status, body)
+    answered = await desk.buy()
+    assert isinstance(answered, Rejected)
+    assert answered.reason is reason
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_server_error_after_the_match_is_unknown(desk: Desk, status: int) -> None:
+    desk.venue.after_matching = answering(status, {"error": "could not run the execution"})
+    assert isinstance(await desk.buy(), Unknown)
+    assert len(desk.venue.journal.matched()) == 1  # and it had been filled indeed
+
+
+async def test_a_cut_connection_after_the_match_is_unknown(desk: Desk) -> None:
+    async def cut(_: str) -> web.Response | None:
+        raise CutConnection
+
+    desk.venue.after_matching = cut
+    assert isinstance(await desk.buy(), Unknown)
+    assert len(desk.venue.journal.entries) == 1  # sent once, never again
+
+
+async def test_silence_is_unknown_in_bounded_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POST_TIMEOUT_S", 0.05)
+    released = asyncio.Event()
+
+    async def hang(_: str) -> web.Response | None:
+        await released.wait()
+        return None
+
+    desk.venue.before_matching = hang
+    answered = await desk.buy()
+    released.set()
+    assert isinstance(answered, Unknown)
+    assert "no answer" in answered.text
+
+
+async def test_an_answer_that_cannot_be_read_is_unknown(desk: Desk) -> None:
+    async def nonsense(_: str) -> web.Response:
+        return web.Response(text="<html>", content_type="text/html")
+
+    desk.venue.after_matching = nonsense
+    assert isinstance(await desk.buy(), Unknown)
+
+
+async def test_another_order_id_in_the_answer_is_an_alarm(desk: Desk) -> None:
+    other = "0x" + "cd" * 32
+    body = {
+        "success": True,
+        "errorMsg": "",
+        "orderID": other,
+        "status": "matched",
+        "makingAmount": "1.1",
+        "takingAmount": "2.2",
+    }
+    desk.venue.after_matching = answering(200, body)
+    answered = await desk.buy()
+    assert isinstance(answered, Unknown)
+    assert answered.alarm
+    assert other in answered.text
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("delayed", Accepted), ("live", Accepted), ("unmatched", Unknown)]
+)
+async def test_what_a_status_without_fill_means(
+    desk: Desk, status: str, kind: type[Answer]
+) -> None:
+    async def hook(order_id: str) -> web.Response:
+        body = {"success": True, "errorMsg": "", "orderID": order_id, "status": status}
+        return answer({**body, "makingAmount": "", "takingAmount": ""})
+
+    desk.venue.before_matching = hook
+    answered = await desk.buy()
+    assert isinstance(answered, kind)
+    if isinstance(answered, Accepted):
+        assert (answered.status, answered.size_e6) == (status, 0)
+
+
+async def test_a_connection_that_was_never_made_proves_that_nothing_was_sent() -> None:
+    venue, stack = Venue(), AsyncExitStack()
+    now_ms = venue.now_ms()
+    market = venue.add_market("btc-updown-15m-1800000000", start_ms=0, end_ms=now_ms + 840_000)
+    url = await stack.enter_async_context(serve(venue))
+    exchange = LiveExchange(await log_in(account(url)))
+    order = await Desk(venue, url, exchange, market).prepare()
+    await stack.aclose()  # the venue's port refuses connections from here on
+    answered = await exchange.post(order)
+    await exchange.close()
+    assert isinstance(answered, Rejected)
+    assert answered.reason is RejectReason.NOT_SENT
+
+
+async def test_a_warm_market_is_signed_without_any_request(desk: Desk) -> None:
+    await desk.exchange.warm(desk.info())
+    desk.venue.markets.clear()  # from now on every metadata request would fail
+    desk.venue.by_token.clear()
+    order = await desk.prepare()
+    assert order.spend_e6 == 1_100_000
+
+
+async def test_warming_an_unknown_market_fails_quietly(desk: Desk) -> None:
+    desk.venue.by_token.clear()
+    await desk.exchange.warm(desk.info())
+    with pytest.raises(UnpreparableOrderError):
+        await desk.prepare()
+
+
+@pytest.mark.parametrize(
+    ("balance_e6", "allowance_e6", "told"),
+    [(1_000_000, None, "deposit"), (10_000_000, 0, "approve")],
+)
+async def test_a_wallet_that_cannot_pay_is_refused_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], balance_e6: int, allowance_e6: int | None, told: str
+) -> None:
+    venue = Venue(balance_e6=balance_e6)
+    wallet = venue.account(KEY.address)
+    if allowance_e6 is not None:
+        wallet.allowances = dict.fromkeys(wallet.allowances, allowance_e6)
+    async with serve(venue) as url:
+        with pytest.raises(SystemExit) as ended:
+            await log_in(account(url))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("cannot start: WALLET")
+    assert told in said
+    assert said.count("\n") == 1
+
+
+async def test_a_key_that_is_none_is_refused_without_showing_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with serve(Venue()) as url:
+        given = account(url)
+        wrong = Account(
+            private_key=SecretStr("0xnot-a-key-but-secret"),
+            wallet=given.wallet,
+            clob_url=url,
+            gamma_url=url,
+            order_usd=Decimal(1),
+        )
+        with pytest.raises(SystemExit):
+            await log_in(wrong)
+    said = capsys.readouterr().err
+    assert "PRIVATE_KEY" in said
+    assert "secret" not in said

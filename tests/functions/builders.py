@@ -1,0 +1,86 @@
+"""Snapshots for tests, their books given as (price in USD, whole shares)."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+
+from protocol.book import Book, Level
+from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
+from protocol.snapshot import BookSnapshot
+
+Levels = list[tuple[str, int]]
+"""("0.49", 100): price in USD, size in shares."""
+
+# Up leans to the bid side by 0.6, Down is its mirror.
+BULLISH_BIDS: Levels = [("0.49", 400), ("0.48", 400)]
+BULLISH_ASKS: Levels = [("0.50", 100), ("0.51", 100)]
+
+
+def market(
+    condition_id: str = "0xc1",
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    tick_size_e4: int = 100,
+    accepting: bool = True,
+) -> MarketInfo:
+    """A running fifteen-minute market with ten minutes left."""
+    now_ms = time.time_ns() // 1_000_000
+    return MarketInfo(
+        condition_id=condition_id,
+        slug=f"btc-updown-15m-{condition_id}",
+        series="btc-15m",
+        # Down first: whoever maps tokens by position buys the wrong one.
+        outcomes=(
+            Outcome(name=DOWN, token_id=f"{condition_id}-down"),
+            Outcome(name=UP, token_id=f"{condition_id}-up"),
+        ),
+        start_ms=now_ms - 300_000 if start_ms is None else start_ms,
+        end_ms=now_ms + 600_000 if end_ms is None else end_ms,
+        tick_size_e4=tick_size_e4,
+        min_order_size_e6=5_000_000,
+        fee=FeeSchedule(rate=Decimal("0.07"), exponent=1),
+        neg_risk=False,
+        accepting=accepting,
+    )
+
+
+def levels(given: Levels) -> tuple[Level, ...]:
+    """Exact levels."""
+    return tuple((int(Decimal(price) * 10_000), size * 1_000_000) for price, size in given)
+
+
+def mirrored(given: tuple[Level, ...]) -> tuple[Level, ...]:
+    """The other token's opposite side."""
+    return tuple((10_000 - price, size) for price, size in given)
+
+
+def snapshot(
+    bids: Levels | None = None,
+    asks: Levels | None = None,
+    *,
+    of: MarketInfo | None = None,
+    down: tuple[Levels, Levels] | None = None,
+    received_at_ns: int | None = None,
+) -> BookSnapshot:
+    """Up's book as given; Down's is its mirror unless given as (bids, asks)."""
+    info = of or market()
+    up_bids = levels(BULLISH_BIDS if bids is None else bids)
+    up_asks = levels(BULLISH_ASKS if asks is None else asks)
+    down_bids, down_asks = (
+        (levels(down[0]), levels(down[1])) if down else (mirrored(up_asks), mirrored(up_bids))
+    )
+    now_ns = time.time_ns()
+    return BookSnapshot(
+        market=info,
+        books=(
+            Book(token_id=info.token_of(UP), bids=up_bids, asks=up_asks),
+            Book(token_id=info.token_of(DOWN), bids=down_bids, asks=down_asks),
+        ),
+        venue_timestamp_ms=now_ns // 1_000_000,
+        received_at_ns=now_ns if received_at_ns is None else received_at_ns,
+        published_at_ns=now_ns,
+        epoch=1,
+        sequence=1,
+    )

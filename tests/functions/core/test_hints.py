@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from functions.core.hints import BELIEF_MS, Hints
+from functions.core.intent import Account, ClaimRefusal
+
+EMPTY = Account(
+    trading="enabled", halt_reason="", claims={}, cooldowns={}, pnl_today_e6=0, day="2026-01-01"
+)
+
+
+def test_nothing_is_refused_before_anything_was_seen() -> None:
+    assert Hints().refusal("m", 0) is None
+
+
+def test_our_own_claim_begins_the_cooldown_exactly() -> None:
+    hints = Hints()
+    hints.learn_claimed("m", cooldown_until_ms=1_000, now_ms=0)
+    assert hints.refusal("m", 999) is ClaimRefusal.COOLDOWN
+    assert hints.refusal("m", 1_000) is None
+    assert hints.refusal("other", 0) is None
+
+
+def test_a_full_account_is_believed_for_a_while_only() -> None:
+    hints = Hints()
+    hints.learn_refused(ClaimRefusal.MAX_POSITIONS, EMPTY, "m", now_ms=0)
+    assert hints.refusal("any", BELIEF_MS - 1) is ClaimRefusal.MAX_POSITIONS
+    assert hints.refusal("any", BELIEF_MS) is None
+
+
+def test_a_claimed_market_says_nothing_about_others() -> None:
+    hints = Hints()
+    hints.learn_refused(ClaimRefusal.MARKET_CLAIMED, EMPTY, "m", now_ms=0)
+    assert hints.refusal("m", 1) is ClaimRefusal.MARKET_CLAIMED
+    assert hints.refusal("other", 1) is None
+
+
+def test_another_workers_cooldowns_come_with_the_refusing_item() -> None:
+    hints = Hints()
+    account = Account(
+        trading="enabled",
+        halt_reason="",
+        claims={},
+        cooldowns={"a": 500, "past": 1},
+        pnl_today_e6=0,
+        day="",
+    )
+    hints.learn_refused(ClaimRefusal.COOLDOWN, account, "a", now_ms=100)
+    assert hints.refusal("a", 499) is ClaimRefusal.COOLDOWN
+    assert hints.refusal("past", 101) is None
+
+
+def test_a_cooldown_that_was_lifted_in_the_store_is_forgotten() -> None:
+    hints = Hints()
+    hints.learn_claimed("m", cooldown_until_ms=10_000, now_ms=0)
+    hints.learn_refused(ClaimRefusal.MARKET_CLAIMED, EMPTY, "other", now_ms=1)
+    assert hints.refusal("m", 2) is None
+
+
+def test_memory_does_not_grow_with_markets_of_the_past() -> None:
+    hints = Hints()
+    for number in range(1_000):
+        hints.learn_claimed(f"m{number}", cooldown_until_ms=number + 1, now_ms=number)
+    assert len(hints._cooldown_until_ms) == 1
