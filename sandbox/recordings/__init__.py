@@ -1,0 +1,1 @@
+"""Recorded order books of real markets, and the loader for them. Attribution: ATTRIBUTION.md."""

@@ -1,0 +1,82 @@
+"""The simulated venue as a process: `python -m sandbox.venue --speed 10 --markets 6`.
+
+Prints one JSON line on stdout when it is ready, logs to stderr, and ends on SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+
+import structlog
+import uvloop
+
+from protocol.units import to_usd_e6
+from runtime.log import configure_logging
+from runtime.settings import refuse_to_start
+from sandbox.recordings.recording import RecordingError, bundled, load
+from sandbox.venue.app import serve
+from sandbox.venue.replay import Replay, ReplayError, series_at
+from sandbox.venue.venue import Venue
+
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Parse, check, run. Exits 2 with one line when something is not possible."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.venue", description=__doc__)
+    parser.add_argument("--speed", type=int, default=10, help="how much faster than life")
+    parser.add_argument("--markets", type=int, default=6, help="how many series, 1 to 6")
+    parser.add_argument("--balance-usd", default="1000", help="of each wallet that logs in")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    options = parser.parse_args()
+    configure_logging(service="venue")
+    try:
+        series = series_at(options.speed, options.markets)
+        venue = Venue(balance_e6=_usd_e6(options.balance_usd))
+        recordings = [load(path) for path in bundled()]
+    except (ReplayError, RecordingError, OSError) as error:
+        refuse_to_start(str(error))
+    replay = Replay(venue, recordings, series)
+    try:
+        uvloop.run(_run(venue, replay, options.host, options.port, [s.name for s in series]))
+    except OSError as error:
+        refuse_to_start(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+
+
+async def _run(venue: Venue, replay: Replay, host: str, port: int, series: list[str]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serve(venue, host, port) as url:
+        playing = asyncio.create_task(replay.run())
+        playing.add_done_callback(lambda _: stop.set())
+        sys.stdout.write(json.dumps({"url": url, "series": series}) + "\n")
+        sys.stdout.flush()
+        _log.info("venue_ready", url=url, series=series)
+        await stop.wait()
+        playing.cancel()
+        with suppress(asyncio.CancelledError):
+            await playing
+    _log.info("venue_stopped", orders=len(venue.journal.entries))
+
+
+def _usd_e6(text: str) -> int:
+    try:
+        amount_e6 = to_usd_e6(Decimal(text))
+    except (InvalidOperation, ValueError) as error:
+        raise ReplayError(f"balance {text!r} is not an amount of USD") from error
+    if amount_e6 < 0:
+        raise ReplayError(f"balance {text!r} is negative")
+    return amount_e6
+
+
+if __name__ == "__main__":
+    main()
