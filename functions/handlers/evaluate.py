@@ -340,6 +340,6 @@ def _store_retries() -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(StoreError),
         stop=stop_after_attempt(3),
-        wait=wait_exponential_jitter(initial=0.05, max=0.5),
+        wait=wait_exponential_jitter(multiplier=0.05, max=0.5),
         reraise=True,
     )
