@@ -25,6 +25,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +63,12 @@ def state_table_properties(table: str) -> dict[str, Any]:
     return {**tables[0]["Properties"], "TableName": table}
 
 
+@cache
+def _session() -> botocore.session.Session:
+    """One a process: each reads the service's description anew, a good part of a second."""
+    return botocore.session.Session()
+
+
 def create_state_table(url: str, table: str) -> None:
     """Create the table of `infra/state.yml` on the endpoint `url`, as CloudFormation would.
 
@@ -80,7 +87,7 @@ def create_state_table(url: str, table: str) -> None:
     }
     if unknown:
         raise ValueError(f"{STATE_DEFINITION.name}: cannot apply {', '.join(sorted(unknown))}")
-    client: Any = botocore.session.Session().create_client(
+    client: Any = _session().create_client(
         "dynamodb",
         region_name=REGION,
         endpoint_url=url,

@@ -1,3 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aioboto3
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+
+from functions.adapters.dynamodb import DynamoStore, open_store
+from sandbox.dynamodb import REGION
 from tests.dynamodb import dynamodb_server, state_table
+from tests.functions.adapters.dynamodb.builders import STRATEGY, Table
+from tests.functions.adapters.dynamodb.proxy import Proxy, proxy_to
 
 __all__ = ["dynamodb_server", "state_table"]
+
+
+@pytest.fixture(autouse=True)
+def no_pause_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK pauses up to a second, at random, before its second try."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
+
+
+@pytest.fixture(scope="session")
+def sdk_session() -> aioboto3.Session:
+    return aioboto3.Session()
+
+
+@pytest.fixture(autouse=True)
+def one_sdk_session(monkeypatch: pytest.MonkeyPatch, sdk_session: aioboto3.Session) -> None:
+    """Each session reads the service's description anew, which takes a good part of a second."""
+    monkeypatch.setattr(aioboto3, "Session", lambda: sdk_session)
+
+
+@pytest.fixture
+def table(dynamodb_server: str, state_table: str) -> Table:
+    return Table(dynamodb_server, state_table)
+
+
+@pytest.fixture
+async def store(table: Table) -> AsyncIterator[DynamoStore]:
+    async with open_store(
+        table=table.name, strategy=STRATEGY, region=REGION, endpoint_url=table.url
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def proxy(table: Table) -> AsyncIterator[Proxy]:
+    async with proxy_to(table.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def proxied(table: Table, proxy: Proxy) -> AsyncIterator[DynamoStore]:
+    """The same store behind `proxy`."""
+    async with open_store(
+        table=table.name, strategy=STRATEGY, region=REGION, endpoint_url=proxy.url
+    ) as opened:
+        yield opened

@@ -1,0 +1,147 @@
+"""The claim: each condition alone refuses, our own success is recognised, one call each."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from functions.adapters import dynamodb
+from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.core.intent import ClaimRefusal, ClaimState
+from functions.ports import Claimed, ClaimRefused, StoreError
+from sandbox.dynamodb import REGION
+from tests.functions.adapters.dynamodb.builders import (
+    LIMITS,
+    NOW_MS,
+    Table,
+    make_account,
+    make_claim,
+)
+from tests.functions.adapters.dynamodb.proxy import LOSE_REPLY, Proxy
+
+OTHERS = {f"0xother{n}": make_claim(f"0xother{n}", f"o{n}") for n in range(3)}
+
+
+async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: Table) -> None:
+    await store.open_account()
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    assert table.account() == make_account(
+        claims={"0xm1": make_claim()}, cooldowns={"0xm1": NOW_MS + 300_000}, day=""
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"trading": "halted", "halt_reason": "by hand"}, ClaimRefusal.HALTED),
+        ({"claims": {"0xm1": make_claim(attempt="a0")}}, ClaimRefusal.MARKET_CLAIMED),
+        ({"cooldowns": {"0xm1": NOW_MS + 1}}, ClaimRefusal.COOLDOWN),
+        ({"claims": OTHERS}, ClaimRefusal.MAX_POSITIONS),
+        ({"pnl_today_e6": -10_000_000}, ClaimRefusal.DAILY_LOSS),
+    ],
+    ids=lambda value: value.value if isinstance(value, ClaimRefusal) else "",
+)
+async def test_each_condition_refuses_alone(store, table, changes, reason) -> None:
+    account = make_account(**changes)
+    table.put_account(account)
+    refused = await store.claim(make_claim(), LIMITS, NOW_MS)
+    assert refused == ClaimRefused(reason=reason, account=account)
+    assert table.account() == account
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"claims": {name: OTHERS[name] for name in list(OTHERS)[:2]}},
+        {"cooldowns": {"0xm1": NOW_MS}},
+        {"cooldowns": {"0xm2": NOW_MS + 300_000}},
+        {"pnl_today_e6": -9_999_999},
+        {"pnl_today_e6": -99_000_000, "day": "2026-09-20"},
+        {"pnl_today_e6": -99_000_000, "day": ""},
+    ],
+    ids=["a slot left", "cooldown over", "other market", "above floor", "yesterday", "no day"],
+)
+async def test_what_just_holds_is_enough(store, table, changes) -> None:
+    table.put_account(make_account(**changes))
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+
+
+async def test_no_account_is_a_refusal_not_an_account(store, table) -> None:
+    refused = await store.claim(make_claim(), LIMITS, NOW_MS)
+    assert refused == ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
+    await store.open_account()
+    assert table.account().claims == {}
+
+
+async def test_a_claim_costs_exactly_one_call(proxied, proxy: Proxy) -> None:
+    await proxied.open_account()
+    proxy.requests.clear()
+    await proxied.claim(make_claim(), LIMITS, NOW_MS)
+    assert proxy.operations() == ["UpdateItem"]
+    await proxied.claim(make_claim(attempt="a2"), LIMITS, NOW_MS)
+    assert proxy.operations() == ["UpdateItem", "UpdateItem"]
+
+
+async def test_a_success_whose_reply_was_lost_is_recognised(proxied, proxy, table) -> None:
+    await proxied.open_account()
+    proxy.requests.clear()
+    proxy.script.append(LOSE_REPLY)
+    assert await proxied.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    assert proxy.operations() == ["UpdateItem", "UpdateItem"]  # the SDK really tried again
+    assert table.account().claims == {"0xm1": make_claim()}
+
+
+async def test_a_lost_reply_of_another_attempt_is_not_ours(proxied, proxy, table) -> None:
+    table.put_account(make_account(claims={"0xm1": make_claim(attempt="a0")}))
+    proxy.script.append(LOSE_REPLY)
+    refused = await proxied.claim(make_claim(), LIMITS, NOW_MS)
+    assert isinstance(refused, ClaimRefused)
+    assert refused.reason is ClaimRefusal.MARKET_CLAIMED
+
+
+async def test_no_reply_at_all_is_an_error_although_it_was_written(proxied, proxy, table) -> None:
+    await proxied.open_account()
+    proxy.script.extend([LOSE_REPLY, LOSE_REPLY])
+    with pytest.raises(StoreError, match=r"^claim: "):
+        await proxied.claim(make_claim(), LIMITS, NOW_MS)
+    assert table.account().claims == {"0xm1": make_claim()}
+
+
+async def test_our_own_claim_is_seen_beside_a_malformed_one(store, table) -> None:
+    table.put_account(make_account(claims={"0xm1": make_claim()}))
+    item = table.account_item()
+    item["claims"]["M"]["0xm2"] = {"S": "broken"}
+    table.put(item)
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    with pytest.raises(StoreError, match=r"account item: .*claims"):
+        await store.claim(make_claim(attempt="a2"), LIMITS, NOW_MS)
+
+
+async def test_a_refusal_that_the_pure_twin_cannot_explain_is_still_a_refusal(
+    store, table, monkeypatch
+) -> None:
+    table.put_account(make_account(trading="halted"))
+    monkeypatch.setattr(dynamodb, "refusal_of", lambda *_: None)
+    refused = await store.claim(make_claim(), LIMITS, NOW_MS)
+    assert isinstance(refused, ClaimRefused)
+    assert refused.reason is ClaimRefusal.UNEXPLAINED
+
+
+async def test_a_claim_begins_as_claimed(store) -> None:
+    with pytest.raises(ValueError, match="begins as claimed"):
+        await store.claim(make_claim(state=ClaimState.OPEN), LIMITS, NOW_MS)
+
+
+async def test_accounts_of_two_strategies_do_not_meet(store, table) -> None:
+    await store.open_account()
+    async with open_store(
+        table=table.name, strategy="other", region=REGION, endpoint_url=table.url
+    ) as other:
+        await other.open_account()
+        results = await asyncio.gather(
+            store.claim(make_claim(), LIMITS, NOW_MS),
+            other.claim(make_claim(attempt="b1"), LIMITS, NOW_MS),
+        )
+    assert results == [Claimed(), Claimed()]
+    assert table.account("other").claims == {"0xm1": make_claim(attempt="b1")}

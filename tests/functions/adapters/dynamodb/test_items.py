@@ -1,0 +1,175 @@
+"""Items and structs: exact round trips, and errors that name the attribute."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.adapters.dynamodb_items import (
+    account_item,
+    account_of,
+    claim_attribute,
+    decision_item,
+    new_account_item,
+    stored_claim,
+    trade_item,
+    trade_of,
+    utc_day,
+)
+from functions.core.intent import Account, Claim, ClaimState
+from functions.ports import StoreError
+from protocol.decision import Decision, Timeline
+from tests.functions.adapters.dynamodb.builders import NOW_MS, TODAY, make_account, make_claim
+
+TEXT = st.text(max_size=20)
+INTEGER = st.integers(-(10**18), 10**18)
+CLAIMS = st.builds(
+    Claim,
+    **{
+        field.name: {str: TEXT, int: INTEGER}.get(field.type, st.sampled_from(ClaimState))
+        for field in msgspec.structs.fields(Claim)
+    },
+)
+ACCOUNTS = st.builds(
+    Account,
+    trading=TEXT,
+    halt_reason=TEXT,
+    claims=st.dictionaries(TEXT, CLAIMS, max_size=3),
+    cooldowns=st.dictionaries(TEXT, INTEGER, max_size=3),
+    pnl_today_e6=INTEGER,
+    day=TEXT,
+)
+TIMELINES = st.builds(Timeline, **dict.fromkeys(Timeline.__struct_fields__, INTEGER))
+
+
+@given(TEXT, ACCOUNTS)
+def test_an_account_comes_back_as_it_went(strategy: str, account: Account) -> None:
+    item = account_item(strategy, account)
+    assert item["pk"] == {"S": f"STRATEGY#{strategy}"}
+    assert item["sk"] == {"S": "ACCOUNT"}
+    assert account_of(item) == account
+
+
+@given(CLAIMS, TIMELINES)
+def test_a_ledger_row_comes_back_as_it_went(claim: Claim, timeline: Timeline) -> None:
+    claim = msgspec.structs.replace(claim, claimed_at_ms=abs(claim.claimed_at_ms))
+    assert trade_of(trade_item("s", claim, timeline)) == (claim, timeline)
+
+
+@given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))
+def test_ledger_rows_sort_by_time(first_ms: int, second_ms: int) -> None:
+    keys = [
+        trade_item("s", make_claim(claimed_at_ms=at_ms), Timeline())["sk"]["S"]
+        for at_ms in (first_ms, second_ms)
+    ]
+    assert (keys[0] < keys[1]) == (first_ms < second_ms)
+
+
+def test_a_new_account_may_trade() -> None:
+    assert account_of(new_account_item("s")) == make_account(day="")
+
+
+def test_a_decision_row_expires_a_week_later() -> None:
+    decision = Decision(
+        decision_id="d1",
+        strategy="s",
+        worker="w1",
+        condition_id="0xm1",
+        slug="slug",
+        outcome="Up",
+        token_id="7",
+        result="refused",
+        reason="cooldown",
+        imbalance=-0.5625,
+        signal_price_e4=5_200,
+        max_price_e4=5_460,
+        spend_e6=1_100_000,
+        decided_at_ms=NOW_MS,
+        timeline=Timeline(decided_at_ns=NOW_MS * 10**6),
+    )
+    item = decision_item(decision)
+    assert item["pk"] == {"S": f"DECISION#s#{TODAY}"}
+    assert item["sk"] == {"S": f"00{NOW_MS}#d1"}
+    assert item["expires_at"] == {"N": str(NOW_MS // 1000 + 7 * 86_400)}
+    assert item["imbalance"] == {"N": "-0.5625"}
+    assert item["timeline"]["M"]["decided_at_ns"] == {"N": str(NOW_MS * 10**6)}
+    assert set(Decision.__struct_fields__) <= set(item)
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "day"),
+    [(0, "1970-01-01"), (86_399_999, "1970-01-01"), (86_400_000, "1970-01-02"), (NOW_MS, TODAY)],
+)
+def test_a_day_is_a_utc_day(now_ms: int, day: str) -> None:
+    assert utc_day(now_ms) == day
+
+
+def test_unknown_attributes_are_ignored() -> None:
+    item = account_item("s", make_account(claims={"0xm1": make_claim()}))
+    item["added_later"] = {"L": [{"BOOL": True}]}
+    item["claims"]["M"]["0xm1"]["M"]["added_later"] = {"NULL": True}
+    assert account_of(item) == make_account(claims={"0xm1": make_claim()})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        (("trading",), None, "trading"),
+        (("trading",), {"N": "1"}, "trading"),
+        (("claims",), None, "claims"),
+        (("claims",), {"S": "{}"}, "claims"),
+        (("cooldowns",), {"L": []}, "cooldowns"),
+        (("cooldowns", "M", "0xm2"), {"S": "soon"}, "cooldowns"),
+        (("pnl_today_e6",), {"N": "1.5"}, "pnl_today_e6"),
+        (("pnl_today_e6",), {"BOOL": True}, "pnl_today_e6"),
+        (("day",), {"NULL": True}, "day"),
+        (("claims", "M", "0xm1", "M", "state"), {"S": "lost"}, "state"),
+        (("claims", "M", "0xm1", "M", "state"), None, "state"),
+        (("claims", "M", "0xm1", "M", "spend_e6"), {"S": "1100000"}, "spend_e6"),
+        (("claims", "M", "0xm1", "M", "order_id"), {"B": b"x"}, "order_id"),
+    ],
+)
+def test_a_malformed_account_names_the_attribute(path, value, named) -> None:
+    item = account_item("s", make_account(claims={"0xm1": make_claim()}))
+    parent = item
+    for name in path[:-1]:
+        parent = parent[name]
+    if value is None:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    with pytest.raises(StoreError, match=rf"^account item: .*{named}"):
+        account_of(item)
+
+
+def test_a_malformed_ledger_row_names_the_attribute() -> None:
+    item = trade_item("s", make_claim(), Timeline())
+    del item["salt"]
+    with pytest.raises(StoreError, match=r"ledger row: .*salt"):
+        trade_of(item)
+    item = trade_item("s", make_claim(), Timeline())
+    del item["timeline"]
+    with pytest.raises(StoreError, match="ledger row: "):
+        trade_of(item)
+
+
+def test_whose_claim_it_is_can_be_read_beside_a_malformed_one() -> None:
+    item = account_item("s", make_account(claims={"0xm1": make_claim(), "0xm2": make_claim()}))
+    item["claims"]["M"]["0xm2"] = {"S": "broken"}
+    item["day"] = {"BOOL": True}
+    assert stored_claim(item, "0xm1") == ("a1", "claimed")
+    assert stored_claim(item, "0xm3") is None
+    with pytest.raises(StoreError, match="0xm2"):
+        stored_claim(item, "0xm2")
+    item["claims"] = {"S": "broken"}
+    with pytest.raises(StoreError, match="0xm1"):
+        stored_claim(item, "0xm1")
+
+
+def test_a_claim_is_a_flat_map_of_texts_and_integers() -> None:
+    fields = claim_attribute(make_claim())["M"]
+    assert list(fields) == list(Claim.__struct_fields__)
+    assert fields["spend_e6"] == {"N": "1100000"}
+    assert fields["state"] == {"S": "claimed"}
