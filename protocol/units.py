@@ -44,6 +44,16 @@ def parse_size_e6(text: str) -> int:
 
     Raises ValueError naming the text when it is not a size or is finer than 0.000001.
     """
+    # Nearly every size, without a call: this is a quarter of the time that a change takes.
+    whole, _, fraction = text.partition(".")
+    digits = whole + fraction
+    if (
+        digits.isdigit()
+        and digits.isascii()
+        and len(digits) <= _SIZE_WHOLE_DIGITS_MAX
+        and len(fraction) <= 6
+    ):
+        return int(digits) * _POWERS[6 - len(fraction)]
     return _scaled(text, _SIZE_WHOLE_DIGITS_MAX, 6, "size")
 
 
