@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import pytest
 from eth_account import Account
 from polymarket import AsyncSecureClient
 from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
 from polymarket.environments import Environment
+from polymarket.models.clob.order_response import AcceptedOrder
+from polymarket.models.clob.orders import SignedOrder
 
 from sandbox.venue import Market, Venue, serve
 
@@ -67,3 +70,21 @@ async def client(url: str, market: Market) -> AsyncIterator[AsyncSecureClient]:
         private_key=KEY, wallet=ADDRESS, environment=environment(url)
     ) as secure:
         yield secure
+
+
+async def sign(
+    client: AsyncSecureClient, token: str, usd: str, limit: str, kind: str = "FAK"
+) -> SignedOrder:
+    """A signed market BUY, not yet posted."""
+    return await client.create_market_order(
+        token_id=token, side="BUY", amount=Decimal(usd), max_price=Decimal(limit), order_type=kind
+    )
+
+
+async def buy(
+    client: AsyncSecureClient, token: str, usd: str, limit: str, kind: str = "FAK"
+) -> AcceptedOrder:
+    """Sign and post a market BUY that must be accepted."""
+    answer = await client.post_order(await sign(client, token, usd, limit, kind))
+    assert isinstance(answer, AcceptedOrder), answer
+    return answer
