@@ -1,0 +1,78 @@
+"""64 racers in 4 processes over 7 markets with 3 slots: exactly 3 win, at most one a market."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.dynamodb import ROOT
+from tests.functions.adapters.dynamodb.builders import LIMITS, Table
+from tests.functions.adapters.dynamodb.racer import MARKETS, RACERS
+
+PROCESSES = 4
+ROUNDS = 4
+REFUSALS = {"market_claimed", "cooldown", "max_positions"}
+
+
+@pytest.fixture
+def racers(table: Table) -> Iterator[list[subprocess.Popen[str]]]:
+    with ExitStack() as stack:
+        started = []
+        for number in range(PROCESSES):
+            process = stack.enter_context(
+                subprocess.Popen(  # noqa: S603 - our own module
+                    [
+                        sys.executable,
+                        *("-m", "tests.functions.adapters.dynamodb.racer"),
+                        *(table.url, table.name, f"p{number}"),
+                    ],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            started.append(process)
+        yield started
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"a racer ended with exit code {process.wait()}"
+    return line.strip()
+
+
+@pytest.mark.timeout(120)
+def test_exactly_as_many_win_as_there_are_slots(racers, table: Table) -> None:
+    for number in range(ROUNDS):
+        strategy = f"round-{number}"
+        for process in racers:
+            tell(process, strategy)
+        for process in racers:
+            assert hear(process) == "warm"
+        for process in racers:
+            tell(process, "go")
+        results = [result for process in racers for result in json.loads(hear(process))]
+
+        assert len(results) == PROCESSES * RACERS
+        assert len({market for market, _, _ in results}) == MARKETS
+        won = {market: attempt for market, attempt, outcome in results if outcome == "claimed"}
+        assert sum(outcome == "claimed" for _, _, outcome in results) == LIMITS.max_positions
+        assert len(won) == LIMITS.max_positions, "a market was won twice"
+        assert {outcome for _, _, outcome in results} - {"claimed"} <= REFUSALS
+        stored = table.account(strategy)
+        assert {market: claim.attempt_id for market, claim in stored.claims.items()} == won
+        assert set(stored.cooldowns) == set(won)

@@ -1,0 +1,191 @@
+"""The stored condition against the pure model: any account, any claim, any history."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.core.intent import Account, Claim, ClaimState, Limits, refusal_of
+from functions.ports import Claimed, ClaimRefused
+from sandbox.dynamodb import REGION, create_state_table
+from tests.functions.adapters.dynamodb.builders import (
+    LIMITS,
+    NOW_MS,
+    STRATEGY,
+    Table,
+    make_account,
+    make_claim,
+)
+
+MARKETS = ["0xm1", "0xm2", "0xm3", "0xm4", "0xm5"]
+MIDNIGHT_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
+LOSS_E6 = LIMITS.daily_loss_limit_e6
+
+
+class Opened:
+    """A store on a loop of its own, so that plain (not async) properties can drive it."""
+
+    def __init__(self, runner: asyncio.Runner, store: DynamoStore, table: Table) -> None:
+        self.table = table
+        self._runner, self._store = runner, store
+
+    def claim(self, claim: Claim, limits: Limits, now_ms: int) -> Claimed | ClaimRefused:
+        return self._runner.run(self._store.claim(claim, limits, now_ms))
+
+    def resolve(self, claim: Claim, seen: ClaimState) -> bool:
+        return self._runner.run(self._store.resolve(claim, seen))
+
+
+@contextmanager
+def opened_on(table: Table) -> Iterator[Opened]:
+    with asyncio.Runner() as runner:
+        opening = open_store(
+            table=table.name, strategy=STRATEGY, region=REGION, endpoint_url=table.url
+        )
+        store = runner.run(opening.__aenter__())
+        try:
+            yield Opened(runner, store, table)
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def opened(dynamodb_server: str) -> Iterator[Opened]:
+    create_state_table(dynamodb_server, "model")
+    with opened_on(Table(dynamodb_server, "model")) as it:
+        yield it
+
+
+def day_of(now_ms: int) -> str:
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def near(value: int) -> st.SearchStrategy[int]:
+    """On the edge, beside it, and far away."""
+    return st.sampled_from([value - 1, value, value + 1, value - 10**9, value + 10**9])
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Account, Limits, int]:
+    now_ms = draw(st.sampled_from([NOW_MS, MIDNIGHT_MS - 1, MIDNIGHT_MS]))
+    held = draw(st.lists(st.sampled_from(MARKETS), unique=True, max_size=4))
+    account = make_account(
+        trading=draw(st.sampled_from(["enabled", "enabled", "enabled", "halted", "", "Enabled"])),
+        claims={
+            market: make_claim(market, f"old-{market}", state=draw(st.sampled_from(ClaimState)))
+            for market in held
+        },
+        cooldowns=draw(st.dictionaries(st.sampled_from(MARKETS), near(now_ms), max_size=3)),
+        pnl_today_e6=draw(st.one_of(st.just(0), near(-LOSS_E6))),
+        day=draw(st.sampled_from(["2026-09-20", "2026-09-21", "2026-09-22", ""])),
+    )
+    limits = msgspec.structs.replace(LIMITS, max_positions=draw(st.integers(0, 5)))
+    return account, limits, now_ms
+
+
+@given(situations(), st.sampled_from(MARKETS))
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_condition_is_the_model(
+    opened: Opened, situation: tuple[Account, Limits, int], market: str
+) -> None:
+    account, limits, now_ms = situation
+    opened.table.put_account(account)
+    claim = make_claim(market, "new", claimed_at_ms=now_ms)
+    reason = refusal_of(account, market, limits, now_ms, day_of(now_ms))
+    result = opened.claim(claim, limits, now_ms)
+    if reason is not None:
+        assert result == ClaimRefused(reason=reason, account=account)
+        assert opened.table.account() == account
+    else:
+        assert result == Claimed()
+        assert opened.table.account() == msgspec.structs.replace(
+            account,
+            claims=account.claims | {market: claim},
+            cooldowns=account.cooldowns | {market: now_ms + limits.cooldown_ms},
+        )
+
+
+class AccountHistory(RuleBasedStateMachine):
+    """Claims, repeats, resolutions, halts and time, beside a dictionary that does the same."""
+
+    opened: Opened  # given by the test
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.account = make_account()
+        self.now_ms = NOW_MS
+        self.attempts = itertools.count(1)
+        self.limits = LIMITS
+
+    @initialize(max_positions=st.integers(1, 3))
+    def start(self, max_positions: int) -> None:
+        self.limits = msgspec.structs.replace(LIMITS, max_positions=max_positions)
+        self.opened.table.put_account(self.account)
+
+    @rule(seconds=st.integers(0, 400))
+    def time_passes(self, seconds: int) -> None:
+        self.now_ms += seconds * 1000
+
+    @rule(market=st.sampled_from(MARKETS), sent_twice=st.booleans())
+    def claim(self, market: str, sent_twice: bool) -> None:
+        claim = make_claim(market, f"a{next(self.attempts)}", claimed_at_ms=self.now_ms)
+        reason = refusal_of(self.account, market, self.limits, self.now_ms, day_of(self.now_ms))
+        for _ in range(1 + sent_twice):
+            result = self.opened.claim(claim, self.limits, self.now_ms)
+            assert (reason is None) == isinstance(result, Claimed)
+            assert reason is None or result == ClaimRefused(reason=reason, account=self.account)
+        if reason is None:
+            self.account.claims[market] = claim
+            self.account.cooldowns[market] = self.now_ms + self.limits.cooldown_ms
+
+    @precondition(lambda self: self.account.claims)
+    @rule(
+        data=st.data(),
+        state=st.sampled_from([ClaimState.OPEN, ClaimState.UNKNOWN, ClaimState.RELEASED]),
+        sent_twice=st.booleans(),
+    )
+    def resolve(self, data: st.DataObject, state: ClaimState, sent_twice: bool) -> None:
+        held = self.account.claims[data.draw(st.sampled_from(sorted(self.account.claims)))]
+        resolved = msgspec.structs.replace(
+            held, state=state, filled_spend_e6=7, resolved_at_ms=self.now_ms, text="answer"
+        )
+        moves = held.state is ClaimState.CLAIMED
+        for _ in range(1 + sent_twice):
+            done = self.opened.resolve(resolved, ClaimState.CLAIMED)
+            assert done == (moves or held.state is state)
+        if moves and state is ClaimState.RELEASED:
+            del self.account.claims[held.condition_id]
+        elif moves:
+            self.account.claims[held.condition_id] = resolved
+
+    @rule(trading=st.sampled_from(["enabled", "halted"]))
+    def a_person_changes_trading(self, trading: str) -> None:
+        self.account = msgspec.structs.replace(self.account, trading=trading)
+        self.opened.table.put_account(self.account)
+
+    @invariant()
+    def never_more_than_allowed(self) -> None:
+        assert len(self.account.claims) <= self.limits.max_positions
+
+    def teardown(self) -> None:
+        assert self.opened.table.account() == self.account
+
+
+def test_any_history_is_the_models_history(opened: Opened) -> None:
+    AccountHistory.opened = opened
+    run_machine(
+        AccountHistory, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
+    )
