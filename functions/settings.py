@@ -38,10 +38,10 @@ class WorkerSettings(BaseSettings):
     size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
         default=Decimal("1.1"), gt=0, le=10_000
     )
-    cooldown_s: float = Field(default=300, ge=0)
+    cooldown_s: float = Field(default=300, ge=0, le=86_400)
     daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
     max_book_age_ms: int = Field(default=1_000, ge=1)
-    min_time_to_close_s: float = Field(default=300, ge=0)
+    min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
     enforce_min_order_size: bool = False
 
     execution: Literal["paper", "live"] = "paper"

@@ -12,6 +12,7 @@ A message lost here (crash, restart) costs nothing: the next change of the book 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Final
 
@@ -31,6 +32,7 @@ the server, where it is replaced by newer ones and free for other workers."""
 PULL_EXPIRES_S: Final = 5.0
 ACK_WAIT_S: Final = 30.0
 """A book is worthless after this long (the stream drops it at the same age)."""
+RECOVER_EVERY_S: Final = 1.0
 _ACK: Final = b"+ACK"
 _log = structlog.get_logger()
 
@@ -68,15 +70,15 @@ class BookPull:
     async def run(self) -> None:
         """Keep the pull alive until cancelled: expiries, a restarted server, a lost consumer."""
         while True:
-            idle_s = time.monotonic() - self._heard_at_s
-            if self._consumer_lost.is_set() or idle_s > PULL_EXPIRES_S + 1:
+            if self._consumer_lost.is_set() or self._silent():
                 await self._recover()
             await self._refill()
-            try:
-                async with asyncio.timeout(1):
-                    await self._consumer_lost.wait()
-            except TimeoutError:
+            if self._consumer_lost.is_set():
+                await asyncio.sleep(RECOVER_EVERY_S)
                 continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECOVER_EVERY_S):
+                    await self._consumer_lost.wait()
 
     async def next(self) -> Delivery:
         """The delivery whose market has waited longest; waits for one."""
@@ -129,18 +131,27 @@ class BookPull:
             return
         self._outstanding += batch
         request = b'{"batch":%d,"expires":%d}' % (batch, int(PULL_EXPIRES_S * 1e9))
-        await self._nc.publish(self._request_subject, request, reply=self._inbox)
+        try:
+            await self._nc.publish(self._request_subject, request, reply=self._inbox)
+        except NatsError as error:  # the silence that follows makes `run` ask again
+            _log.warning("pull_failed", error=f"{type(error).__name__}: {error}")
+
+    def _silent(self) -> bool:
+        # A pending request is answered when it expires, at the latest: silence means that the
+        # server has forgotten it (a restart), or that it is out of reach.
+        return time.monotonic() - self._heard_at_s > PULL_EXPIRES_S + 1
 
     async def _recover(self) -> None:
         self._outstanding = 0
-        self._heard_at_s = time.monotonic()
+        self._consumer_lost.set()
         if not self._nc.is_connected:
             return
         try:
             await self._ensure_consumer()
-            self._consumer_lost.clear()
         except (NatsError, TimeoutError) as error:
             _log.warning("consumer_not_ready", error=f"{type(error).__name__}: {error}")
+        else:
+            self._consumer_lost.clear()
 
     async def _ensure_consumer(self) -> None:
         await ensure_stream(self._js, BOOKS)

@@ -1,0 +1,124 @@
+"""The conflating pull on a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from functions.adapters.jetstream import PREFETCH_MAX, BookPull
+from protocol.subjects import BOOKS
+from runtime.nats import ensure_stream
+from tests.servers import NatsServer
+
+DURABLE = "strategy"
+
+
+@asynccontextmanager
+async def pulling(server: NatsServer) -> AsyncIterator[tuple[BookPull, Client]]:
+    nc = await nats.connect(server.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1)
+    pull = BookPull(nc, DURABLE)
+    await pull.start()
+    running = asyncio.create_task(pull.run())
+    try:
+        yield pull, nc
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await nc.close()
+
+
+async def publish(nc: Client, market: str, payload: bytes) -> None:
+    await nc.jetstream().publish(f"book.btc-15m.{market}", payload)
+
+
+async def until_prefetched(pull: BookPull, wanted: dict[str, bytes]) -> None:
+    """Wait until the pull holds exactly these payloads."""
+    async with asyncio.timeout(5):
+        while True:
+            held = {s.rpartition(".")[2]: d.payload for s, d in pull._waiting.items()}
+            if held == wanted:
+                return
+            pull._arrived.clear()
+            await pull._arrived.wait()
+
+
+async def ack_pending(nc: Client) -> int:
+    info = await nc.jetstream().consumer_info(BOOKS.name, DURABLE)
+    return info.num_ack_pending or 0
+
+
+async def test_a_newer_book_takes_the_place_of_the_one_that_waits(nats_server: NatsServer) -> None:
+    async with pulling(nats_server) as (pull, nc):
+        await publish(nc, "a", b"a1")
+        await publish(nc, "b", b"b1")
+        await until_prefetched(pull, {"a": b"a1", "b": b"b1"})
+        await publish(nc, "a", b"a2")
+        await until_prefetched(pull, {"a": b"a2", "b": b"b1"})
+        first, second = await pull.next(), await pull.next()
+        # "a" kept its turn although its book is the newest of all.
+        assert (first.payload, second.payload) == (b"a2", b"b1")
+        assert pull.conflated == 1
+        assert await ack_pending(nc) == 2  # the displaced one has been acknowledged
+        await pull.ack(first)
+        await pull.ack(second)
+        await nc.flush()
+        assert await ack_pending(nc) == 0
+
+
+async def test_what_a_busy_worker_does_not_hold_another_one_gets(nats_server: NatsServer) -> None:
+    async with pulling(nats_server) as (busy, nc):
+        for number in range(PREFETCH_MAX + 3):
+            await publish(nc, f"m{number}", b"book")
+        await until_prefetched(busy, {f"m{number}": b"book" for number in range(PREFETCH_MAX)})
+        async with pulling(nats_server) as (idle, _):
+            markets = {(await idle.next()).payload for _ in range(3)}
+            assert markets == {b"book"}
+        assert len(busy._waiting) == PREFETCH_MAX
+
+
+async def test_a_restarted_server_is_noticed_and_books_flow_again(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server forgets stream and consumer; nothing but its silence tells the client.
+    monkeypatch.setattr("functions.adapters.jetstream.PULL_EXPIRES_S", 0.5)
+    async with pulling(nats_server) as (pull, nc):
+        await publish(nc, "a", b"before")
+        await pull.next()
+        nats_server.stop()
+        nats_server.start()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await ensure_stream(nc.jetstream(timeout=1), BOOKS)
+                    await publish(nc, "a", b"after")
+                    break
+                except (nats.errors.Error, TimeoutError):
+                    await asyncio.sleep(0.05)  # the client reconnects in its own time
+            assert (await pull.next()).payload == b"after"
+
+
+async def test_a_deleted_consumer_is_created_again(nats_server: NatsServer) -> None:
+    async with pulling(nats_server) as (pull, nc):
+        await publish(nc, "a", b"before")
+        await pull.next()
+        await nc.jetstream().delete_consumer(BOOKS.name, DURABLE)
+        await publish(nc, "a", b"after")
+        async with asyncio.timeout(10):
+            assert (await pull.next()).payload == b"after"
+
+
+async def test_a_book_published_before_the_worker_came_is_delivered(
+    nats_server: NatsServer,
+) -> None:
+    nc = await nats.connect(nats_server.url)
+    await ensure_stream(nc.jetstream(), BOOKS)
+    await publish(nc, "a", b"old")
+    await publish(nc, "a", b"new")
+    await nc.close()
+    async with pulling(nats_server) as (pull, _):
+        assert (await pull.next()).payload == b"new"

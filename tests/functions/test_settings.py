@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from functions.settings import WorkerSettings
+from runtime.settings import load_settings
+
+WALLET = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WorkerSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> None:
+    settings = load_settings(WorkerSettings)
+    assert settings.execution == "paper"
+    assert settings.clob_url == "https://clob.polymarket.com"
+    assert settings.limits().max_positions == 3
+    assert settings.limits().cooldown_ms == 300_000
+    assert settings.strategy_config().spend_e6 == 1_100_000
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"STRATEGY": "martingale"}, "STRATEGY: no such strategy; there is: book_imbalance_crypto"),
+        ({"MAX_POSITIONS": "many"}, "MAX_POSITIONS: "),
+        ({"MAX_POSITIONS": "0"}, "MAX_POSITIONS: "),
+        ({"SIZE_USD": "1.005"}, "SIZE_USD: the venue takes amounts in whole cents"),
+        ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
+        ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
+        ({"EXECUTION": "yes"}, "EXECUTION: "),
+        ({"EXECUTION": "live"}, "EXECUTION=live needs PRIVATE_KEY"),
+        ({"EXECUTION": "live", "PRIVATE_KEY": "0xsecret"}, "EXECUTION=live needs WALLET"),
+        ({"WALLET": "0xsecret"}, "WALLET: not an address"),
+        ({"METRICS_PORT": "70000"}, "METRICS_PORT: "),
+    ],
+)
+def test_a_wrong_variable_is_named_on_one_line(
+    env: dict[str, str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        load_settings(WorkerSettings)
+    assert ended.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("cannot start: ")
+    assert told in text
+    assert text.count("\n") == 1
+    assert "secret" not in text
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "")
+    assert load_settings(WorkerSettings).aws_endpoint_url_dynamodb is None
+
+
+def test_the_key_does_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXECUTION", "live")
+    monkeypatch.setenv("PRIVATE_KEY", "0xsecret")
+    monkeypatch.setenv("WALLET", WALLET)
+    settings = load_settings(WorkerSettings)
+    assert "secret" not in f"{settings!r} {settings}"

@@ -1,0 +1,118 @@
+"""The worker as a person starts it: what it says when something is wrong, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sandbox.dynamodb import CREDENTIALS_ENV
+from tests.dynamodb import dynamodb_server, state_table
+from tests.servers import NatsServer
+
+__all__ = ["dynamodb_server", "state_table"]
+
+ROOT = Path(__file__).parents[2]
+NOWHERE = "nats://user:hunter2@127.0.0.1:1"
+
+
+@asynccontextmanager
+async def worker(env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "functions.worker"),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "METRICS_PORT": "0", **CREDENTIALS_ENV, **env},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process, event: str) -> dict[str, object]:
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while line := await process.stderr.readline():
+            if line.startswith(b"{") and json.loads(line)["event"] == event:
+                return dict(json.loads(line))
+    raise AssertionError(f"the worker ended without saying {event}")
+
+
+async def test_a_wrong_variable_is_named_on_one_line_and_exits_2() -> None:
+    async with worker({"EXECUTION": "live", "PRIVATE_KEY": "0xsecret"}) as process:
+        _, stderr = await process.communicate()
+    text = stderr.decode()
+    assert process.returncode == 2
+    assert text.startswith("cannot start: ")
+    assert "WALLET" in text
+    assert text.count("\n") == 1
+    assert "secret" not in text
+
+
+async def test_without_nats_it_says_where_it_waits_and_stops_when_told() -> None:
+    async with worker({"NATS_URL": NOWHERE}) as process:
+        line = await said(process, "not_reachable")
+        assert "127.0.0.1:1" in str(line["what"])
+        assert "hunter2" not in json.dumps(line)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        async with asyncio.timeout(10):
+            rest = (await process.stderr.read()).decode()
+            assert await process.wait() == 0
+    assert "Traceback" not in rest
+
+
+async def test_without_the_table_it_says_who_creates_it(
+    nats_server: NatsServer, dynamodb_server: str
+) -> None:
+    env = {
+        "NATS_URL": nats_server.url,
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,
+        "STATE_TABLE": "missing",
+    }
+    async with worker(env) as process:
+        line = await said(process, "not_reachable")
+    assert "infra/state.yml" in str(line["error"])
+
+
+async def test_without_the_venue_a_live_worker_waits_for_it(
+    nats_server: NatsServer, dynamodb_server: str, state_table: str
+) -> None:
+    env = {
+        "NATS_URL": nats_server.url,
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,
+        "STATE_TABLE": state_table,
+        "EXECUTION": "live",
+        "CLOB_URL": "http://127.0.0.1:1",
+        "GAMMA_URL": "http://127.0.0.1:1",
+        "PRIVATE_KEY": "0x" + "11" * 32,
+        "WALLET": "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A",
+    }
+    async with worker(env) as process:
+        line = await said(process, "not_reachable")
+    assert "the venue at http://127.0.0.1:1" in str(line["what"])
+    assert "11" * 32 not in json.dumps(line)
+
+
+async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
+    nats_server: NatsServer, dynamodb_server: str, state_table: str
+) -> None:
+    env = {
+        "NATS_URL": nats_server.url,
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,
+        "STATE_TABLE": state_table,
+    }
+    async with worker(env) as process:
+        line = await said(process, "worker_started")
+        assert line["execution"] == "paper"
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
