@@ -30,9 +30,8 @@ async def market_channel(request: web.Request) -> web.WebSocketResponse:
 
 def _on_market_message(venue: Venue, connection: Connection, message: dict[str, Any]) -> None:
     asked = message.get("assets_ids")
-    tokens = (
-        [token for token in asked if token in venue.by_token] if isinstance(asked, list) else []
-    )
+    asked = asked if isinstance(asked, list) else []
+    tokens = [token for token in asked if isinstance(token, str) and token in venue.by_token]
     if message.get("operation") == "unsubscribe":
         venue.market_feed.unsubscribe(connection, tokens)
     elif message.get("operation") == "subscribe" or message.get("type") == "market":
