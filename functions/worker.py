@@ -148,7 +148,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         nc = await connect(settings.nats_url, worker_name)
         stack.push_async_callback(nc.close)
         store = await stack.enter_async_context(_opened_store(settings))
-        exchange = await _exchange(settings)
+        exchange = await open_exchange(settings)
         stack.push_async_callback(exchange.close)
         await run_worker(settings, worker_name, nc, store, exchange, metrics)
 
@@ -224,7 +224,8 @@ async def _opened_store(settings: WorkerSettings) -> AsyncIterator[Store]:
         yield store
 
 
-async def _exchange(settings: WorkerSettings) -> Exchange:
+async def open_exchange(settings: WorkerSettings) -> Exchange:
+    """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
     if settings.private_key is None or settings.wallet is None or settings.execution == "paper":
         return PaperExchange(settings.paper_delay_ms)
     account = Account(

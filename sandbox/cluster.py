@@ -190,7 +190,11 @@ class Cluster:
         for old in self._log_dir.glob("*.log"):
             old.unlink()
         try:
-            await asyncio.gather(self._start_nats(), self._start_dynamodb(), self._start_venue())
+            self.nats_url, self.dynamodb_url, _ = await asyncio.gather(
+                start_nats(self._child("nats"), Path(self._scratch.name)),
+                start_dynamodb(self._child("dynamodb")),
+                self._start_venue(),
+            )
             await self._start_services()
         except BaseException:
             await self.stop()
@@ -228,30 +232,6 @@ class Cluster:
         await self.stop_services()
         await asyncio.gather(*(child.stop() for child in self._infrastructure))
         self._scratch.cleanup()
-
-    async def _start_nats(self) -> None:
-        child = self._child("nats")
-        await child.start(
-            str(Path(sys.executable).with_name("nats-server")),
-            *("--addr", "127.0.0.1", "--port", "-1"),
-            *("--jetstream", "--store_dir", self._scratch.name),
-            *("--ports_file_dir", self._scratch.name),
-            env={},
-        )
-        ports_file = Path(self._scratch.name) / f"nats-server_{child.pid}.ports"
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            while not (ports_file.exists() and ports_file.read_text()):
-                if child.returncode is not None:
-                    raise SandboxError(f"nats ended at start{child.last_words()}")
-                await asyncio.sleep(0.02)  # a file is all it says; nothing to await
-        self.nats_url = json.loads(ports_file.read_text())["nats"][0]
-
-    async def _start_dynamodb(self) -> None:
-        child = self._child("dynamodb")
-        await child.start(
-            *(sys.executable, "-m", "sandbox.dynamodb", "--table", STATE_TABLE), env={}
-        )
-        self.dynamodb_url = str((await child.wait_for("url"))["url"])
 
     async def _start_venue(self) -> None:
         options = self._options
@@ -311,5 +291,30 @@ class Cluster:
         return child
 
 
+async def start_nats(child: Child, scratch_dir: Path) -> str:
+    """Start a nats-server with JetStream on a free port; returns its URL. Raises SandboxError."""
+    await child.start(
+        str(Path(sys.executable).with_name("nats-server")),
+        *("--addr", "127.0.0.1", "--port", "-1"),
+        *("--jetstream", "--store_dir", str(scratch_dir)),
+        *("--ports_file_dir", str(scratch_dir)),
+        env={},
+    )
+    ports_file = scratch_dir / f"nats-server_{child.pid}.ports"
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while not (ports_file.exists() and ports_file.read_text()):
+            if child.returncode is not None:
+                raise SandboxError(f"nats ended at start{child.last_words()}")
+            await asyncio.sleep(0.02)  # a file is all it says; nothing to await
+    return str(json.loads(ports_file.read_text())["nats"][0])
+
+
+async def start_dynamodb(child: Child) -> str:
+    """Start serialised moto with the state table; returns its URL. Raises SandboxError."""
+    await child.start(*(sys.executable, "-m", "sandbox.dynamodb", "--table", STATE_TABLE), env={})
+    return str((await child.wait_for("url"))["url"])
+
+
 def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":  # elsewhere children outlive a killed sandbox
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

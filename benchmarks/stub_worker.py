@@ -1,0 +1,93 @@
+"""A worker for benchmarks: the production worker on a store that grants every claim in memory, and
+optionally with books that cost it time. `python -m benchmarks.stub_worker`
+
+`BENCH_BOOK_COST_MS` makes each book block the worker for so long (a sleep: the cost of a book is
+modelled, not the competition for this machine's few cores), and the ages of the books it acted on
+are written to stdout as one JSON line at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from nats.aio.client import Client
+
+from functions.core.decide import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
+from functions.core.intent import Account, Claim, ClaimState, Limits
+from functions.metrics import WorkerMetrics
+from functions.ports import Claimed, ClaimResult
+from functions.settings import WorkerSettings
+from functions.worker import open_exchange, run_worker
+from protocol.decision import Decision, Timeline
+from protocol.snapshot import BookSnapshot
+from runtime.log import configure_logging
+from runtime.nats import connect
+from runtime.process import run_service
+from runtime.settings import load_settings
+
+
+class GrantingStore:
+    """Grants every claim and keeps nothing: what the pipeline costs without a database."""
+
+    async def open_account(self) -> Account:
+        return Account(
+            trading="enabled", halt_reason="", claims={}, cooldowns={}, pnl_today_e6=0, day=""
+        )
+
+    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+        return Claimed()
+
+    async def resolve(self, claim: Claim, seen: ClaimState) -> bool:
+        return True
+
+    async def put_ledger(self, claim: Claim, timeline: Timeline) -> None:
+        return None
+
+    async def put_decisions(self, decisions: Sequence[Decision]) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
+class CostlyStrategy:
+    """Blocks for `cost_s` on each book and remembers how old the book was by then."""
+
+    def __init__(self, cost_s: float) -> None:
+        self._cost_s = cost_s
+        self.ages_ms: list[float] = []
+
+    def __call__(self, snapshot: BookSnapshot, config: StrategyConfig, now_ms: int) -> Trade | Hold:
+        time.sleep(self._cost_s)
+        self.ages_ms.append((time.time_ns() - snapshot.received_at_ns) / 1e6)
+        return hold(HoldReason.NO_IMBALANCE)
+
+
+async def _serve(settings: WorkerSettings) -> None:
+    metrics = WorkerMetrics()
+    nc: Client = await connect(settings.nats_url, "stub-worker")
+    try:
+        exchange = await open_exchange(settings)
+        await run_worker(settings, "stub", nc, GrantingStore(), exchange, metrics)
+    finally:
+        await nc.close()
+
+
+def main() -> int:
+    settings = load_settings(WorkerSettings)
+    configure_logging(service="stub-worker")
+    costly = CostlyStrategy(float(os.environ.get("BENCH_BOOK_COST_MS", "0")) / 1e3)
+    if costly._cost_s:
+        STRATEGIES[settings.strategy] = costly
+    code = run_service(_serve(settings))
+    if costly.ages_ms:
+        print(json.dumps({"ages_ms": costly.ages_ms}), flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
