@@ -1,0 +1,1 @@
+"""The feeder's knowledge without its wires: no await, clock, randomness, environment or network."""

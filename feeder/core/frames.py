@@ -66,7 +66,7 @@ class BookEvent(_Event, frozen=True, gc=False, tag="book"):
     asset_id: str
     bids: list[WireLevel] | None
     asks: list[WireLevel] | None
-    tick_size: str | None = None
+    tick_size: str | float | None = None
 
 
 class PriceChange(msgspec.Struct, frozen=True, gc=False):
@@ -100,7 +100,6 @@ class TickSizeChangeEvent(_Event, frozen=True, gc=False, tag="tick_size_change")
     """The token's price grid changes: levels seen so far belong to the old one."""
 
     asset_id: str
-    old_tick_size: str
     new_tick_size: str
 
 

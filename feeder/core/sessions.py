@@ -162,11 +162,6 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     error: FrameError | None = None
     """Why the event was rejected; its market's books are unusable."""
 
-    @property
-    def publishable(self) -> bool:
-        """Whether there is something new to publish."""
-        return self.updates > 0 and self.session is not None and self.session.ready
-
 
 class Due(msgspec.Struct, frozen=True):
     """What recovery asks for: a new connection, or these markets subscribed again."""
@@ -336,7 +331,7 @@ def _apply_book(session: MarketSession, event: BookEvent) -> int:
     except ValueError as error:
         raise ValueError(f"book: {error}") from error
     if event.tick_size:
-        _take_tick_size(session, event.tick_size, "book: tick_size")
+        _take_tick_size(session, str(event.tick_size), "book: tick_size")
     return 1
 
 

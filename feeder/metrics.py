@@ -1,0 +1,95 @@
+"""What the feeder tells Prometheus. Labels come from closed sets, bound once; no market ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from feeder.core.book_builder import Trouble
+from feeder.core.frames import (
+    BookEvent,
+    Event,
+    FrameFault,
+    LastTradeEvent,
+    Pong,
+    PriceChangeEvent,
+    TickSizeChangeEvent,
+    UnknownEvent,
+)
+from protocol.series import Series
+
+# A book leaves within a fraction of a millisecond; what is older waited for an ack or a retry.
+_BOOK_AGE_SECONDS: Final = (
+    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+_EVENTS: Final[dict[type[Event], str]] = {
+    BookEvent: "book",
+    PriceChangeEvent: "price_change",
+    LastTradeEvent: "last_trade_price",
+    TickSizeChangeEvent: "tick_size_change",
+    UnknownEvent: "unknown",
+    Pong: "pong",
+}
+PUBLISH_FAULTS: Final = ("disconnected", "error", "no_stream", "refused", "stale", "timeout")
+GAMMA_FAULTS: Final = ("unreachable", "bad_answer", "bad_market")
+
+
+class SeriesMetrics:
+    """The counters of one series."""
+
+    def __init__(self, updates: Counter, published: Counter, conflated: Counter) -> None:
+        self.updates = updates
+        self.published = published
+        self.conflated = conflated
+
+
+class FeederMetrics:
+    """One registry a process."""
+
+    def __init__(self, series: Iterable[Series]) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+
+        def by(name: str, text: str, label: str, values: Iterable[str]) -> dict[str, Counter]:
+            counter = Counter(f"feeder_{name}", text, [label], registry=r)
+            return {value: counter.labels(value) for value in values}
+
+        def plain(name: str, text: str) -> Counter:
+            return Counter(f"feeder_{name}", text, registry=r)
+
+        names = [each.name for each in series]
+        updates = by("book_updates", "Books replaced or levels changed", "series", names)
+        published = by("snapshots_published", "Snapshots acknowledged", "series", names)
+        conflated = by("conflated", "Updates that a newer one replaced", "series", names)
+        self.series = {
+            name: SeriesMetrics(updates[name], published[name], conflated[name]) for name in names
+        }
+        self.book_age = Histogram(
+            "feeder_book_age_seconds",
+            "Frame received to snapshot encoded",
+            buckets=_BOOK_AGE_SECONDS,
+            registry=r,
+        )
+        events = by("events", "Events received, by type", "type", _EVENTS.values())
+        self.events = {kind: events[name] for kind, name in _EVENTS.items()}
+        rejected = by("frames_rejected", "Frames rejected, by cause", "cause", FrameFault)
+        self.rejected = {fault: rejected[fault.value] for fault in FrameFault}
+        self.ignored = plain(
+            "changes_ignored", "Changes of a book without a snapshot, or of no followed token"
+        )
+        suspect = by("books_suspect", "Books that became unusable, by cause", "cause", Trouble)
+        self.suspect = {trouble: suspect[trouble.value] for trouble in Trouble}
+        self.connections = plain("connections", "Market channel connections opened")
+        self.reconnects = plain("reconnects", "Market channel connections lost")
+        self.resubscribes = plain("resubscribes", "Markets subscribed again for lack of a book")
+        self.gamma_requests = plain("gamma_requests", "Requests to the Gamma API")
+        self.gamma_failures = by(
+            "gamma_failures", "Look-ups that failed, by cause", "cause", GAMMA_FAULTS
+        )
+        self.publish_failures = by(
+            "publish_failures", "Snapshots not acknowledged, by cause", "cause", PUBLISH_FAULTS
+        )
+        self.followed = Gauge("feeder_markets_followed", "Markets followed", registry=r)
+        self.ready = Gauge("feeder_markets_ready", "Markets with two usable books", registry=r)

@@ -1,0 +1,195 @@
+"""Publishes the newest state of each market on JetStream; nothing ever queues.
+
+1. At most one publish a market is under way. What changes meanwhile only marks the market; its
+   snapshot is built when it is sent, so it is the newest, and costs nothing until then.
+2. A publish that fails is not repeated: the market is marked again, and its newest state is sent
+   while that is fresh (a worker would refuse an older one anyway).
+3. While NATS is disconnected nothing is handed to the client, which would buffer it.
+4. A market that has ended or whose books are in doubt is never sent, marked or not.
+
+One task sends, woken by an event: it runs when the receive loop has nothing more to read, so a
+burst of frames costs one snapshot a market. Acknowledgements come to one inbox; the client's own
+`publish_async` would add a future, a semaphore and two callbacks to every book.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from feeder.core.sessions import TOKENS_MAX, MarketSession, SessionTable
+from feeder.metrics import FeederMetrics
+from protocol.snapshot import encode_snapshot
+from protocol.subjects import BOOKS, book_subject
+from runtime.nats import StreamMismatchError, ensure_stream
+from runtime.process import first_failure
+
+# An ack takes a fraction of a millisecond; after this long the message or its ack is lost.
+ACK_TIMEOUT_S: Final = 1.0
+FRESH_MAX_S: Final = 1.0
+"""Workers refuse books older than a second by default."""
+SWEEP_EVERY_S: Final = 0.1
+REPAIR_EVERY_S: Final = 1.0
+REPAIR_TIMEOUT_S: Final = 2.0
+_STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
+
+_log = structlog.get_logger()
+_subject: Final = lru_cache(maxsize=TOKENS_MAX)(book_subject)
+
+
+class _Flight(msgspec.Struct, frozen=True):
+    session: MarketSession
+    sent_at_s: float
+
+
+class _AckError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    error: _AckError | None = None
+
+
+_decode_ack: Final = msgspec.json.Decoder(_Ack).decode
+
+
+class Publisher:
+    """`offer` a market whenever its books changed; `run` sends."""
+
+    def __init__(self, nc: Client, table: SessionTable, metrics: FeederMetrics) -> None:
+        self._nc = nc
+        self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
+        self._table = table
+        self._metrics = metrics
+        self._inbox = nc.new_inbox()
+        self._attempts = 0
+        self._marked: dict[str, MarketSession] = {}
+        """Markets with something to send, by condition id, longest waiting first."""
+        self._flying: set[str] = set()
+        """Markets whose publish is under way."""
+        self._flights: dict[str, _Flight] = {}
+        """Publishes under way, by the last part of their reply subject."""
+        self._wake = asyncio.Event()
+        self._repair = False
+
+    def offer(self, session: MarketSession) -> None:
+        """The market's books changed."""
+        condition_id = session.info.condition_id
+        if condition_id in self._marked:
+            self._metrics.series[session.info.series].conflated.inc()
+            return
+        self._marked[condition_id] = session
+        if condition_id not in self._flying:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is offered, until cancelled."""
+        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        await first_failure(self._send_marked(), self._sweep())
+
+    async def _send_marked(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for condition_id in [each for each in self._marked if each not in self._flying]:
+                await self._send(condition_id, self._marked.pop(condition_id))
+
+    async def _send(self, condition_id: str, session: MarketSession) -> None:
+        if condition_id not in self._table or not session.ready:
+            return
+        if not self._nc.is_connected:
+            self._failed(session, "disconnected")
+            return
+        published_at_ns = time.time_ns()
+        age_s = (published_at_ns - session.received_at_ns) / 1e9
+        if age_s > FRESH_MAX_S:
+            self._metrics.publish_failures["stale"].inc()
+            return
+        payload = encode_snapshot(self._table.snapshot(session, published_at_ns))
+        self._metrics.book_age.observe(age_s)
+        self._attempts += 1
+        attempt = str(self._attempts)
+        self._flying.add(condition_id)
+        self._flights[attempt] = _Flight(session, time.monotonic())
+        try:
+            await self._nc.publish(
+                _subject(session.info.series, condition_id),
+                payload,
+                reply=f"{self._inbox}.{attempt}",
+            )
+        except NatsError as error:
+            _log.warning("publish_failed", error=f"{type(error).__name__}: {error}")
+            self._landed(attempt)
+            self._failed(session, "error")
+
+    async def _on_ack(self, message: Msg) -> None:
+        flight = self._landed(message.subject.rpartition(".")[2])
+        if flight is None:
+            return  # given up before, and counted then
+        fault = _fault_of(message)
+        if fault is not None:
+            self._repair = True
+            self._failed(flight.session, fault)
+            return
+        self._metrics.series[flight.session.info.series].published.inc()
+        if flight.session.info.condition_id in self._marked:
+            self._wake.set()
+
+    def _landed(self, attempt: str) -> _Flight | None:
+        flight = self._flights.pop(attempt, None)
+        if flight is not None:
+            self._flying.discard(flight.session.info.condition_id)
+        return flight
+
+    def _failed(self, session: MarketSession, fault: str) -> None:
+        """Count it and mark the market again; the sweep, not we, wakes the sender."""
+        self._metrics.publish_failures[fault].inc()
+        self._marked.setdefault(session.info.condition_id, session)
+
+    async def _sweep(self) -> None:
+        """Give up on lost publishes, retry what failed, and restore a lost stream."""
+        repaired_at_s = float("-inf")
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            connected, now_s = self._nc.is_connected, time.monotonic()
+            for attempt, flight in tuple(self._flights.items()):
+                if not connected or now_s - flight.sent_at_s > ACK_TIMEOUT_S:
+                    self._landed(attempt)
+                    self._failed(flight.session, "timeout" if connected else "disconnected")
+                    self._repair = True
+            if connected and self._repair and now_s - repaired_at_s > REPAIR_EVERY_S:
+                repaired_at_s, self._repair = now_s, False
+                await self._restore_stream()
+            if connected and self._marked:
+                self._wake.set()
+
+    async def _restore_stream(self) -> None:
+        """A restarted nats-server has lost the stream, which is in its memory."""
+        try:
+            async with asyncio.timeout(2 * REPAIR_TIMEOUT_S):
+                await ensure_stream(self._js, BOOKS)
+        except (NatsError, TimeoutError, StreamMismatchError) as error:
+            self._repair = True
+            _log.warning("stream_not_restored", error=f"{type(error).__name__}: {error}")
+
+
+def _fault_of(message: Msg) -> str | None:
+    """What the answer to a publish says is wrong, None for an acknowledgement."""
+    if message.headers and message.headers.get("Status") == "503":
+        return "no_stream"  # nobody listens on the subject
+    try:
+        error = _decode_ack(message.data).error
+    except msgspec.MsgspecError:
+        return "refused"
+    if error is None:
+        return None
+    return "no_stream" if error.err_code == _STREAM_NOT_FOUND else "refused"
