@@ -6,11 +6,9 @@ first, so that a feeder that waits for a dependency can be asked what it waits f
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import Final
 
 import structlog
 from nats.aio.client import Client
@@ -23,13 +21,9 @@ from feeder.publisher import Publisher
 from feeder.settings import FeederSettings
 from protocol.subjects import BOOKS
 from runtime.health import health_server
-from runtime.nats import StreamMismatchError, connect, ensure_stream, redact
+from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure
 from runtime.retry import until_reachable
-from runtime.settings import refuse_to_start
-
-REQUEST_TIMEOUT_S: Final = 2
-CLOSE_TIMEOUT_S: Final = 2
 
 _log = structlog.get_logger()
 
@@ -51,15 +45,9 @@ async def serve(settings: FeederSettings) -> None:
         return channel.problem()
 
     async with AsyncExitStack() as stack:
-        try:
-            metrics_port = await stack.enter_async_context(
-                health_server(
-                    settings.metrics_host, settings.metrics_port, metrics.registry, problem
-                )
-            )
-        except OSError as error:
-            where = f"{settings.metrics_host}:{settings.metrics_port}"
-            refuse_to_start(f"METRICS_PORT: cannot listen on {where}: {error.strerror}")
+        metrics_port = await stack.enter_async_context(
+            health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
+        )
         _log.info(
             "feeder_started",
             metrics_port=metrics_port,
@@ -67,23 +55,10 @@ async def serve(settings: FeederSettings) -> None:
         )
         stack.callback(_log.info, "feeder_stopped")
         nc = await connect(settings.nats_url, "feeder")
-        stack.push_async_callback(_close, nc)
-        await until_reachable(f"JetStream at {nats_url}", partial(_declare_stream, nc))
+        stack.push_async_callback(close, nc)
+        await until_reachable(f"JetStream at {nats_url}", partial(declare_stream, nc, BOOKS))
 
         publisher = Publisher(nc, table, metrics)
         channel = MarketChannel(settings.market_ws_url, table, metrics, publisher.offer)
         discovery = Discovery(settings.gamma_url, table, metrics, channel.nudge)
         await first_failure(publisher.run(), channel.run(), discovery.run())
-
-
-async def _declare_stream(nc: Client) -> None:
-    try:
-        await ensure_stream(nc.jetstream(timeout=REQUEST_TIMEOUT_S), BOOKS)
-    except StreamMismatchError as error:
-        refuse_to_start(str(error))
-
-
-async def _close(nc: Client) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await nc.close()

@@ -46,7 +46,7 @@ END_GRACE_MS: Final = 2_000
 SNAPSHOT_WAIT_MS: Final = 5_000
 RESYNC_WAIT_MAX_MS: Final = 60_000
 # After so many re-subscriptions without a book the connection itself is in doubt.
-RESYNCS_BEFORE_RECONNECT: Final = 3
+RESYNCS_BEFORE_RECONNECT: Final = 2
 # A market that was fine for so long starts a new episode with its next trouble.
 RESYNC_FORGET_MS: Final = 30_000
 
