@@ -1,6 +1,6 @@
 """From a frame written to the feeder's socket to the order's bytes at the venue.
 
-1,000 `price_change` frames a second over 50 markets, two workers; ten of the frames a second carry
+1,000 `price_change` frames a second over 50 markets, two feeders, two workers; ten frames a second carry
 a signal that the next frame of that market takes back. Real processes, real sockets, the official
 client; the venue is simulated and runs in this process, so both ends read one clock. It answers
 every order with "no match", a proven rejection, so that the next signal of the market may trade.
@@ -35,6 +35,8 @@ from sandbox.venue import Market, Venue, error, serve
 
 FRAMES_PER_S: Final = 1_000
 MARKETS: Final = 50
+FEEDERS: Final = 2
+"""One connection holds the windows of at most 33 series."""
 WORKERS: Final = 2
 SIGNAL_EVERY: Final = 100
 """Frames: ten signals a second over all markets."""
@@ -181,12 +183,16 @@ class _System:
             self.venue.change_level(token, "BUY", 4_900 - depth, size)
 
 
+def _series_names() -> list[str]:
+    return [f"m{number:02d}-4h" for number in range(MARKETS)]
+
+
 def _scripted_venue() -> tuple[Venue, list[Market]]:
     venue = Venue()
     now_ms = venue.now_ms()
     markets = []
-    for number in range(MARKETS):
-        series = parse_series(f"m{number:02d}-4h")
+    for name in _series_names():
+        series = parse_series(name)
         start_s = series.window_start_s(now_ms / 1000)
         market = venue.add_market(
             series.slug(start_s),
@@ -221,15 +227,16 @@ async def _system(load: Load) -> AsyncIterator[_System]:
         system.nats_url = await start_nats(child("nats"), scratch)
         dynamodb_url = await start_dynamodb(child("dynamodb")) if load.store else ""
         shared = {"NATS_URL": system.nats_url, "GAMMA_URL": url, "METRICS_PORT": "0"}
-        feeder = child("feeder")
-        await feeder.start(
-            *(sys.executable, "-m", "feeder"),
-            env={
-                **shared,
-                "MARKET_WS_URL": url.replace("http://", "ws://") + "/ws/market",
-                "SERIES": ",".join(f"m{number:02d}-4h" for number in range(MARKETS)),
-            },
-        )
+        feeders = [child(f"feeder-{number}") for number in range(FEEDERS)]
+        for number, feeder in enumerate(feeders):
+            await feeder.start(
+                *(sys.executable, "-m", "feeder"),
+                env={
+                    **shared,
+                    "MARKET_WS_URL": url.replace("http://", "ws://") + "/ws/market",
+                    "SERIES": ",".join(_series_names()[number::FEEDERS]),
+                },
+            )
         key = Account.create()
         for number in range(load.workers):
             worker = child(f"worker-{number}")
@@ -252,7 +259,8 @@ async def _system(load: Load) -> AsyncIterator[_System]:
                 },
             )
             system.workers.append(worker)
-        await feeder.wait_for("feeder_started")
+        for feeder in feeders:
+            await feeder.wait_for("feeder_started")
         for worker in system.workers:
             await worker.wait_for("worker_started")
         async with asyncio.timeout(60):

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import structlog
 from nats.aio.client import Client
 
 from functions.core.decide import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
@@ -28,6 +29,8 @@ from runtime.log import configure_logging
 from runtime.nats import connect
 from runtime.process import run_service
 from runtime.settings import load_settings
+
+_log = structlog.get_logger()
 
 
 class GrantingStore:
@@ -72,6 +75,7 @@ async def _serve(settings: WorkerSettings) -> None:
     nc: Client = await connect(settings.nats_url, "stub-worker")
     try:
         exchange = await open_exchange(settings)
+        _log.info("worker_started")
         await run_worker(settings, "stub", nc, GrantingStore(), exchange, metrics)
     finally:
         await nc.close()
