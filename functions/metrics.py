@@ -35,7 +35,7 @@ class WorkerMetrics:
         )
         self.malformed = Counter("worker_books_malformed", "Books that do not decode", registry=r)
         self.busy = Counter(
-            "worker_books_busy", "Books of a market whose order is under way here", registry=r
+            "worker_books_busy", "Books of a market that is being warmed or bought", registry=r
         )
         self.book_age = seconds("book_age", "Age of a book when it is decided on")
         self.decode = seconds("decode", "Decoding one snapshot")

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -32,9 +33,10 @@ from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
 from protocol.market import MarketInfo
 from protocol.snapshot import ProtocolError, decode_snapshot
+from protocol.subjects import BOOKS
 from runtime.health import health_server
 from runtime.log import configure_logging
-from runtime.nats import connect, redact
+from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, run_service
 from runtime.retry import until_reachable
 from runtime.settings import load_settings
@@ -98,7 +100,9 @@ class Worker:
         market = snapshot.market
         if market.condition_id not in self._warmed:
             self._warm(market)
-        if market.condition_id in self._executing:
+        if market.condition_id in self._executing or market.condition_id in self._warming:
+            # One order a market at a time; and none before the market is warm, so that its first
+            # order is as fast as its tenth. Windows appear minutes before they may be traded.
             self._metrics.busy.inc()
             await self._pull.ack(delivery)
             return
@@ -142,14 +146,29 @@ class Worker:
 
 
 async def serve(settings: WorkerSettings, worker_name: str) -> None:
-    """Compose a worker and run it until cancelled."""
+    """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
     metrics = WorkerMetrics()
+    nats_url = redact(settings.nats_url)
+    nc: Client | None = None
+    ready = False
+
+    def problem() -> str | None:
+        if nc is None or not nc.is_connected:
+            return f"not connected to NATS at {nats_url}"
+        return None if ready else "waiting for the state table or the venue"
+
     async with AsyncExitStack() as stack:
+        # Metrics and health first: a worker that waits for a dependency can be asked for which.
+        metrics_port = await stack.enter_async_context(
+            health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
+        )
         nc = await connect(settings.nats_url, worker_name)
-        stack.push_async_callback(nc.close)
+        stack.push_async_callback(close, nc)
         store = await stack.enter_async_context(_opened_store(settings))
         exchange = await open_exchange(settings)
         stack.push_async_callback(exchange.close)
+        ready = True
+        _log.info("worker_started", execution=settings.execution, metrics_port=metrics_port)
         await run_worker(settings, worker_name, nc, store, exchange, metrics)
 
 
@@ -176,31 +195,20 @@ async def run_worker(
     )
     pull = BookPull(nc, settings.strategy)
     worker = Worker(pull, evaluator, exchange, metrics)
-
-    def problem() -> str | None:
-        return None if nc.is_connected else f"not connected to NATS at {redact(settings.nats_url)}"
-
-    async with health_server(
-        settings.metrics_host, settings.metrics_port, metrics.registry, problem
-    ) as metrics_port:
-        await until_reachable(f"JetStream at {redact(settings.nats_url)}", pull.start)
-        _log.info(
-            "worker_started",
-            execution=settings.execution,
-            strategy=settings.strategy,
-            metrics_port=metrics_port,
-        )
-        background = asyncio.create_task(
-            first_failure(publisher.run(), log_decisions(nc, settings.strategy, store))
-        )
-        try:
-            await first_failure(pull.run(), worker.run(), exchange.upkeep(), _watch(background))
-        finally:
-            await worker.finish()
-            await publisher.drain(timeout_s=1)
-            background.cancel()
-            await asyncio.gather(background, return_exceptions=True)
-            _log.info("worker_stopped")
+    where = f"JetStream at {redact(settings.nats_url)}"
+    await until_reachable(where, partial(declare_stream, nc, BOOKS))
+    await until_reachable(where, pull.start)
+    background = asyncio.create_task(
+        first_failure(publisher.run(), log_decisions(nc, settings.strategy, store))
+    )
+    try:
+        await first_failure(pull.run(), worker.run(), exchange.upkeep(), _watch(background))
+    finally:
+        await worker.finish()
+        await publisher.drain(timeout_s=1)
+        background.cancel()
+        await asyncio.gather(background, return_exceptions=True)
+        _log.info("worker_stopped")
 
 
 async def _watch(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from runtime.settings import refuse_to_start
+
 
 @asynccontextmanager
 async def health_server(
@@ -16,7 +18,7 @@ async def health_server(
     """Serve while the context lasts; yields the bound port (`port` 0 picks a free one).
 
     `problem` returns None when healthy, otherwise one sentence, which is answered with 503.
-    Raises OSError when the port is taken.
+    Exits 2 when the address cannot be bound.
     """
 
     async def metrics(_: web.Request) -> web.Response:
@@ -33,7 +35,10 @@ async def health_server(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            refuse_to_start(f"METRICS_PORT: cannot listen on {host}:{port}: {error.strerror}")
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -6,6 +6,8 @@ nats-server older than 2.12 is refused: it silently ignores parts of a stream's 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Final
 
 import structlog
@@ -21,6 +23,8 @@ from runtime.settings import refuse_to_start
 
 SERVER_VERSION_MIN: Final = (2, 12)
 RECONNECT_WAIT_S: Final = 0.25
+REQUEST_TIMEOUT_S: Final = 2
+CLOSE_TIMEOUT_S: Final = 2
 _log = structlog.get_logger()
 
 
@@ -123,6 +127,21 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
 
 _FIXED: Final = ("storage", "retention")  # nats-server refuses to change them
 _UPDATABLE: Final = ("subjects", "discard", "max_age", "max_msgs_per_subject", "max_bytes")
+
+
+async def close(client: Client) -> None:
+    """Close in bounded time, whatever the server does."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await client.close()
+
+
+async def declare_stream(client: Client, spec: StreamSpec) -> None:
+    """`ensure_stream` for a start: what only a person can mend exits 2, the rest is raised."""
+    try:
+        await ensure_stream(client.jetstream(timeout=REQUEST_TIMEOUT_S), spec)
+    except StreamMismatchError as error:
+        refuse_to_start(str(error))
 
 
 def redact(url: str) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import aiohttp
 import msgspec
@@ -32,6 +32,7 @@ FRAMES_PER_S: Final = 4
 STATUS_EVERY_S: Final = 10
 WINDOW_S: Final = 900
 EXIT_STOPPED: Final = 130
+_PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -92,7 +93,7 @@ async def _run(options: Options, duration_s: int) -> int:
         console.print("stopped before anything ran")
         return EXIT_STOPPED
     except (SandboxError, OSError, NatsError, aiohttp.ClientError) as error:
-        console.print(f"the sandbox failed: {error}", style="bold red", markup=False)
+        console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
         return 1
 
 
@@ -101,14 +102,14 @@ def _say_what_runs(console: Console, options: Options, duration_s: int) -> None:
     console.print(
         f"{options.markets} markets on recorded books, {options.workers} workers, "
         f"orders {where}, {duration_s} s. Logs: {LOG_DIR}/",
-        markup=False,
+        **_PLAIN,
     )
     if options.speed != 1:
         console.print(
             f"Speed {options.speed}: a 15-minute window lasts {WINDOW_S // options.speed} s. The "
             f"strategy's times are scaled to match: at least {options.min_time_to_close_s:g} s to "
             f"close, {options.cooldown_s:g} s cooldown. Latencies are real.",
-            markup=False,
+            **_PLAIN,
         )
 
 
@@ -190,21 +191,21 @@ async def _show_lines(
         fresh = picture.decision_count - told
         told = picture.decision_count
         for decision in list(picture.decisions)[-fresh:] if fresh else []:
-            console.print(decision_line(decision), markup=False, highlight=False)
+            console.print(decision_line(decision), **_PLAIN)
         if time.monotonic() >= next_status_s:
             next_status_s += STATUS_EVERY_S
-            console.print(status_line(picture, seconds_left()), markup=False, highlight=False)
+            console.print(status_line(picture, seconds_left()), **_PLAIN)
         await asyncio.sleep(1 / FRAMES_PER_S)
 
 
 async def _check(console: Console, cluster: Cluster, picture: Picture, options: Options) -> int:
     evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE)
     found = disagreements(evidence, execution=options.execution)
-    console.print(status_line(picture, 0), markup=False, highlight=False)
+    console.print(status_line(picture, 0), **_PLAIN)
     for reason, count in picture.reasons.most_common():
-        console.print(f"  {count:5} {reason}", markup=False, highlight=False)
+        console.print(f"  {count:5} {reason}", **_PLAIN)
     console.print(stages(picture))
-    console.print(summary(evidence), markup=False, highlight=False)
+    console.print(summary(evidence), **_PLAIN)
     found += [f"malformed message: {text}" for text in picture.malformed]
     if not picture.book_count:
         found.append("no book was ever published")
@@ -212,7 +213,7 @@ async def _check(console: Console, cluster: Cluster, picture: Picture, options: 
         console.print("all accounts agree", style="bold green")
         return 0
     for sentence in found:
-        console.print(f"DISAGREEMENT: {sentence}", style="bold red", markup=False)
+        console.print(f"DISAGREEMENT: {sentence}", style="bold red", **_PLAIN)
     return 1
 
 

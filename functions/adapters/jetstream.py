@@ -24,7 +24,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from protocol.subjects import BOOKS
-from runtime.nats import ensure_stream
+from runtime.nats import StreamMismatchError, ensure_stream
 
 PREFETCH_MAX: Final = 16
 """Books held or requested at once. Small, so that what one busy worker cannot take soon stays with
@@ -148,7 +148,7 @@ class BookPull:
             return
         try:
             await self._ensure_consumer()
-        except (NatsError, TimeoutError) as error:
+        except (NatsError, TimeoutError, StreamMismatchError) as error:
             _log.warning("consumer_not_ready", error=f"{type(error).__name__}: {error}")
         else:
             self._consumer_lost.clear()

@@ -13,14 +13,13 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import Error as JetStreamError
 
 from functions.metrics import WorkerMetrics
 from functions.ports import Store, StoreError
 from protocol.decision import Decision, decode_decision, encode_decision
 from protocol.snapshot import ProtocolError
 from protocol.subjects import DECISIONS, decision_subject
-from runtime.nats import ensure_stream
+from runtime.nats import StreamMismatchError, ensure_stream
 
 QUEUE_MAX: Final = 1_000
 BATCH_MAX: Final = 25
@@ -50,7 +49,7 @@ class DecisionPublisher:
             decision = await self._queue.get()
             try:
                 await self._js.publish(self._subject, encode_decision(decision))
-            except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            except (nats.errors.Error, TimeoutError) as error:
                 self._dropped.inc()
                 _log.warning("decision_not_published", error=f"{type(error).__name__}: {error}")
             finally:
@@ -99,6 +98,6 @@ async def log_decisions(nc: Client, strategy: str, store: Store) -> None:
                 await store.put_decisions(decisions)
                 for message in messages:
                     await message.ack()
-        except (nats.errors.Error, JetStreamError, StoreError) as error:
+        except (nats.errors.Error, StreamMismatchError, StoreError) as error:
             _log.warning("decision_log_interrupted", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(2)  # the backlog waits in the stream

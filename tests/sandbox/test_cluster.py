@@ -1,0 +1,166 @@
+"""The sandbox as a person runs it: a whole run, Ctrl-C, and a process that dies underneath it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(120)
+
+
+@asynccontextmanager
+async def sandbox(cwd: Path, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sandbox", "run", *options),
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def descendants(pid: int) -> Iterator[tuple[int, str]]:
+    """(pid, command line) of everything below a process."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            command = stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid:
+            child = int(stat.parent.name)
+            yield child, command
+            yield from descendants(child)
+
+
+async def all_gone(pids: Iterable[int]) -> None:
+    """Wait until none of these processes exists."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10):
+        for pid in pids:
+            try:
+                handle = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            gone = asyncio.Event()
+            loop.add_reader(handle, gone.set)
+            try:
+                await gone.wait()
+            finally:
+                loop.remove_reader(handle)
+                os.close(handle)
+
+
+def private_keys(pids: Iterable[int]) -> Iterator[str]:
+    """What these processes have as PRIVATE_KEY in their environment."""
+    for pid in pids:
+        for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if variable.startswith(b"PRIVATE_KEY="):
+                yield variable.partition(b"=")[2].decode()
+
+
+async def output_until(process: asyncio.subprocess.Process, words: str) -> str:
+    assert process.stdout is not None
+    text = ""
+    while words not in text:
+        line = await process.stdout.readline()
+        if not line:
+            raise AssertionError(f"ended without saying {words!r}:\n{text}")
+        text += line.decode()
+    return text
+
+
+async def rest_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.read()).decode()
+
+
+async def test_a_run_trades_and_all_accounts_agree(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, "--duration", "20", "--speed", "15", "--markets", "6") as process:
+        text = await rest_of(process)
+        assert await process.wait() == 0, text
+    assert "all accounts agree" in text
+    assert "Speed 15: a 15-minute window lasts 60 s" in text
+    assert "executed (matched)" in text
+    assert "Traceback" not in text
+
+
+async def test_paper_trades_without_the_venue_hearing_of_it(tmp_path: Path) -> None:
+    options = ("--duration", "15", "--speed", "15", "--execution", "paper", "--workers", "1")
+    async with sandbox(tmp_path, *options) as process:
+        text = await rest_of(process)
+        assert await process.wait() == 0, text
+    assert "venue: 0 orders matched, 0 refused" in text
+    assert "executed (matched)" in text
+
+
+async def test_ctrl_c_stops_everything_and_still_checks(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, "--duration", "60", "--speed", "15") as process:
+        await output_until(process, " imbalance ")  # a decision: it is running
+        children = dict(descendants(process.pid))
+        assert len(children) >= 6
+        process.send_signal(signal.SIGINT)
+        text = await rest_of(process)
+        assert await process.wait() == 130
+    assert "all accounts agree" in text
+    assert "Traceback" not in text
+    await all_gone(children)
+
+
+async def test_when_a_process_dies_the_others_are_stopped_and_it_is_named(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, "--duration", "60", "--speed", "15") as process:
+        await output_until(process, " imbalance ")
+        children = dict(descendants(process.pid))
+        [feeder] = [pid for pid, command in children.items() if "-m feeder" in command]
+        os.kill(feeder, signal.SIGKILL)
+        text = await rest_of(process)
+        assert await process.wait() == 1
+    assert "the sandbox failed: feeder ended with code -9" in text
+    assert "Traceback" not in text
+    await all_gone(children)
+
+
+async def test_a_killed_sandbox_takes_its_processes_with_it(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, "--duration", "60", "--speed", "15") as process:
+        await output_until(process, " imbalance ")
+        children = dict(descendants(process.pid))
+        process.kill()
+        await process.wait()
+        await all_gone(children)
+
+
+async def test_a_speed_that_does_not_divide_the_window_is_refused_in_one_sentence(
+    tmp_path: Path,
+) -> None:
+    async with sandbox(tmp_path, "--speed", "7") as process:
+        text = await rest_of(process)
+        assert await process.wait() == 2
+    assert "must divide 900" in text
+
+
+async def test_secrets_are_not_in_the_process_list_or_the_logs(tmp_path: Path) -> None:
+    async with sandbox(tmp_path, "--duration", "60", "--speed", "15") as process:
+        await output_until(process, " imbalance ")
+        children = dict(descendants(process.pid))
+        [key] = set(private_keys(children))
+        process.send_signal(signal.SIGTERM)
+        text = await rest_of(process)
+    assert all(key not in command for command in children.values())
+    logs = "".join(log.read_text() for log in (tmp_path / "sandbox-logs").glob("*.log"))
+    assert logs
+    assert key not in logs + text
+    assert key.removeprefix("0x") not in logs + text

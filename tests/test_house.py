@@ -1,0 +1,54 @@
+"""The house's one visible rule, as far as imports cannot show it (import-linter does the rest)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PURE = sorted(
+    path
+    for folder in ("protocol", "feeder/core", "functions/core")
+    for path in (ROOT / folder).rglob("*.py")
+)
+SOURCES = sorted(
+    path
+    for folder in ("protocol", "runtime", "feeder", "functions", "sandbox", "benchmarks", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pure_packages_neither_await_nor_touch_the_outside(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        assert not isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("open", "print", "input", "exec", "eval", "__import__")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_stay_rooms_one_can_see_at_once(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+def test_requirement_files_pin_hashes_and_name_no_index() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "http" not in re.sub(r"(?m)^(aio)?http[a-z0-9]*==", "", text)
+        pinned = re.findall(r"(?m)^[a-z0-9][a-z0-9._-]*(?:\[[a-z0-9,]+\])?==", text)
+        assert len(pinned) > 20
+        assert text.count("--hash=sha256:") >= len(pinned)
+
+
+def test_the_readme_names_every_variable_that_is_read() -> None:
+    from feeder.settings import FeederSettings  # noqa: PLC0415 - only this test needs them
+    from functions.settings import WorkerSettings  # noqa: PLC0415
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for settings in (FeederSettings, WorkerSettings):
+        for name in settings.model_fields:
+            assert f"`{name.upper()}`" in readme, name
