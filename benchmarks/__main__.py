@@ -61,9 +61,7 @@ def _stages(name: str, figures: Figures) -> Table:
     for column in ("stage", "p50", "p99", "max"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for stage, measured in figures.stages.items():
-        table.add_row(
-            stage, f"{measured.p50:.3f}", f"{measured.p99:.3f}", f"{measured.max:.3f}"
-        )
+        table.add_row(stage, f"{measured.p50:.3f}", f"{measured.p99:.3f}", f"{measured.max:.3f}")
     return table
 
 

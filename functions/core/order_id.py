@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
-from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 _DOMAIN_NAME: Final = "Polymarket CTF Exchange"
@@ -25,20 +24,6 @@ _ORDER_TYPE: Final = keccak(
     text="Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,"
     "uint256 takerAmount,uint8 side,uint8 signatureType,uint256 timestamp,bytes32 metadata,"
     "bytes32 builder)"
-)
-_ORDER_FIELDS: Final = (
-    "bytes32",
-    "uint256",
-    "address",
-    "address",
-    "uint256",
-    "uint256",
-    "uint256",
-    "uint8",
-    "uint8",
-    "uint256",
-    "bytes32",
-    "bytes32",
 )
 
 
@@ -68,44 +53,46 @@ class OrderFields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def order_id(order: OrderFields, domain: ExchangeDomain) -> str:
-    """The order's id as the venue spells it: `0x` and 64 hex digits."""
-    struct_hash = keccak(
-        encode(
-            _ORDER_FIELDS,
-            (
-                _ORDER_TYPE,
-                order.salt,
-                order.maker,
-                order.signer,
-                order.token_id,
-                order.maker_amount,
-                order.taker_amount,
-                order.side,
-                order.signature_type,
-                order.timestamp_ms,
-                _word(order.metadata),
-                _word(order.builder),
-            ),
+    """The order's id as the venue spells it: `0x` and 64 hex digits.
+
+    Every field is static, so its ABI encoding is one 32-byte word, and the struct's is the words
+    in order. (A general ABI encoder does the same ten times slower, on the hot path.)
+    """
+    struct = b"".join(
+        (
+            _ORDER_TYPE,
+            _uint(order.salt),
+            _hex(order.maker),
+            _hex(order.signer),
+            _uint(order.token_id),
+            _uint(order.maker_amount),
+            _uint(order.taker_amount),
+            _uint(order.side),
+            _uint(order.signature_type),
+            _uint(order.timestamp_ms),
+            _hex(order.metadata),
+            _hex(order.builder),
         )
     )
-    return "0x" + keccak(b"\x19\x01" + _domain_separator(domain) + struct_hash).hex()
+    return "0x" + keccak(b"\x19\x01" + _domain_separator(domain) + keccak(struct)).hex()
 
 
 @lru_cache(maxsize=16)
 def _domain_separator(domain: ExchangeDomain) -> bytes:
-    return keccak(
-        encode(
-            ("bytes32", "bytes32", "bytes32", "uint256", "address"),
-            (
-                _DOMAIN_TYPE,
-                keccak(text=_DOMAIN_NAME),
-                keccak(text=domain.version),
-                domain.chain_id,
-                domain.contract,
-            ),
-        )
+    words = (
+        _DOMAIN_TYPE,
+        keccak(text=_DOMAIN_NAME),
+        keccak(text=domain.version),
+        _uint(domain.chain_id),
+        _hex(domain.contract),
     )
+    return keccak(b"".join(words))
 
 
-def _word(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
+def _uint(number: int) -> bytes:
+    return number.to_bytes(32)
+
+
+def _hex(text: str) -> bytes:
+    """An address or a 32-byte word in hex, padded on the left."""
+    return bytes.fromhex(text.removeprefix("0x")).rjust(32, b"\0")
