@@ -2,8 +2,9 @@
 
     python -m benchmarks.claim_latency
 
-What is measured is mostly moto executing the condition in Python (about 5 ms); `*_client_cpu_ms` is
-what the worker itself pays. AWS answers a conditional write in about the same 5-8 ms (p50).
+What is measured is mostly moto executing the condition in Python; `*_client_cpu_ms` is what the
+worker itself pays. For comparison, a published PutItem from a Lambda function to DynamoDB: p50 7.6,
+p99 16 ms.
 """
 
 from __future__ import annotations

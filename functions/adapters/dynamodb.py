@@ -116,8 +116,8 @@ _CONFIG: Final = AioConfig(
     read_timeout=READ_TIMEOUT_S,
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
     max_pool_connections=CONNECTIONS_MAX,
-    # These two take a fifth off a claim's client CPU (measured 2026-11): each call is one of the few
-    # below, tested against a server, and needs no second validation and no self-description.
+    # These two take a fifth off a claim's client CPU (measured 2026-11): each call is one of the
+    # few below, tested against a server, and needs no second validation and no self-description.
     parameter_validation=False,
     user_agent="streaming-executor",
 )
