@@ -69,6 +69,9 @@ def moments_of(market: Row, rows: list[Row]) -> dict[int, list[Snapshot | None]]
             continue
         snapshot = (_side(row["bid_px"], row["bid_sz"]), _side(row["ask_px"], row["ask_sz"]))
         kept.setdefault(at_ms, [None, None])[names.index(row["side"])] = snapshot
+    # The recorder caught the venue between two changes; its books never stand crossed.
+    for at_ms in [at_ms for at_ms, pair in kept.items() if any(map(_crossed, pair))]:
+        del kept[at_ms]
     if not kept or min(kept) >= 0:
         raise SystemExit(f"{market['slug']}: no snapshot before the window's start")
     return kept
@@ -127,6 +130,13 @@ def verify(path: Path, moments: dict[int, list[Snapshot | None]]) -> None:
 
 def _side(prices: list[float], sizes: list[float]) -> Side:
     return {_text(p, 4): _text(s, 6) for p, s in zip(prices, sizes, strict=True)}
+
+
+def _crossed(snapshot: Snapshot | None) -> bool:
+    if snapshot is None or not all(snapshot):
+        return False
+    bids, asks = snapshot
+    return max(map(float, bids)) >= min(map(float, asks))
 
 
 def _text(value: float, decimals: int) -> str:

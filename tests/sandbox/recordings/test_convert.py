@@ -48,6 +48,8 @@ ROWS = [
     book(START - 1_000, "UP", [(0.48, 1.9300000000000002)], [(0.5, 3)]),
     book(START - 1_000, "DOWN", [(0.5, 3)], [(0.52, 1.93)]),
     book(START + 500, "DOWN", [(0.501, 3)], []),
+    book(START + 600, "UP", [(0.5, 1)], [(0.5, 3)]),  # crossed, so not a book of the venue
+    book(START + 600, "DOWN", [(0.4, 1)], [(0.5, 3)]),
     book(START + 900, "UP", [(0.48, 2), (0.47, 0.000001)], [(0.5, 3)]),
     book(START + 900_001, "UP", [(0.1, 1)], [(0.9, 1)]),  # too late
 ]

@@ -57,14 +57,17 @@ def test_a_bundled_recording_is_whole(path: Path) -> None:
     assert -60_000 <= times[0] < 0, "books are there before the window starts"
     assert 895_000 < times[-1] <= 900_000
     assert {change.outcome for change in steps[0].changes} == {0, 1}
-    # The books favour the winner at the end: the two belong together.
     bids: list[dict[int, int]] = [{}, {}]
+    asks: list[dict[int, int]] = [{}, {}]
     for step in steps:
         for change in step.changes:
-            if change.side == "BUY":
-                bids[change.outcome].pop(change.price_e4, None)
-                if change.size_e6:
-                    bids[change.outcome][change.price_e4] = change.size_e6
+            side = (bids if change.side == "BUY" else asks)[change.outcome]
+            side.pop(change.price_e4, None)
+            if change.size_e6:
+                side[change.price_e4] = change.size_e6
+        for outcome in (0, 1):
+            assert max(bids[outcome], default=0) < min(asks[outcome], default=10_000), "crossed"
+    # The books favour the winner at the end: the two belong together.
     winner = recording.payouts.index(Decimal(1))
     assert max(bids[winner], default=0) > max(bids[1 - winner], default=0)
 

@@ -85,7 +85,7 @@ async def test_shares_an_order_took_are_gone_until_the_level_changes(
     await buy(client, up, "1", "0.50")
     assert "no orders found to match with FAK order" in await refusal(client, up, "1", "0.50")
 
-    venue.change_level(up, "SELL", 5000, 4 * SHARES)
+    venue.change_level(up, "SELL", 5000, 2 * SHARES)  # somebody came back
     assert (await buy(client, up, "1", "0.50")).taking_amount == Decimal(2)
 
 
@@ -232,18 +232,26 @@ async def test_missing_allowance(client: AsyncSecureClient, venue: Venue, market
     )
 
 
-async def test_an_unknown_api_key(url: str, venue: Venue, market: Market) -> None:
-    stranger = ApiKeyCreds(apiKey="no such key", secret="c2VjcmV0", passphrase="none")
+@pytest.mark.parametrize("wrong", ["key", "secret", "passphrase"])
+async def test_wrong_credentials(
+    client: AsyncSecureClient, url: str, venue: Venue, market: Market, wrong: str
+) -> None:
+    right = client.credentials
+    forged = ApiKeyCreds(
+        apiKey="stranger" if wrong == "key" else right.key,
+        secret="c2VjcmV0" if wrong == "secret" else right.secret,
+        passphrase="none" if wrong == "passphrase" else right.passphrase,
+    )
     async with await AsyncSecureClient._create(
         private_key=KEY,
         wallet=ADDRESS,
         environment=environment(url),
-        credentials=stranger,
+        credentials=forged,
         validate_credentials=False,
-    ) as client:
-        signed = await sign(client, market.token("Up"), "1", "0.52")
+    ) as intruder:
+        signed = await sign(intruder, market.token("Up"), "1", "0.52")
         with pytest.raises(RequestRejectedError) as refused:
-            await client.post_order(signed)
+            await intruder.post_order(signed)
 
     assert (refused.value.status, str(refused.value)) == (401, "Unauthorized/Invalid api key")
     (entry,) = venue.journal.entries
