@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -59,6 +60,7 @@ class NatsServer:
                 if "Server is ready" in line:
                     break
             else:
+                self._child.wait()
                 raise RuntimeError("nats-server did not start:\n" + "".join(self.log))
         finally:
             watchdog.cancel()
@@ -71,6 +73,7 @@ class NatsServer:
         if self._child is None:
             return
         self._child.terminate()
+        self._child.send_signal(signal.SIGCONT)  # a paused one could not hear it
         try:
             self._child.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -81,6 +84,16 @@ class NatsServer:
         assert self._child.stderr is not None
         self._child.stderr.close()
         self._child = None
+
+    def pause(self) -> None:
+        """Let it neither read nor answer, as a stalled host; its connections stay open."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> NatsServer:
         self.start()

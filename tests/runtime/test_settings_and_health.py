@@ -60,9 +60,15 @@ async def test_metrics_and_health_are_served_on_a_free_port() -> None:
             assert (response.status, await response.text()) == (503, problem)
 
 
-async def test_a_taken_port_is_an_error() -> None:
+async def test_a_taken_port_is_refused_in_one_line_that_names_the_variable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     registry = CollectorRegistry()
     async with health_server("127.0.0.1", 0, registry, lambda: None) as port:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(SystemExit) as refused:
             async with health_server("127.0.0.1", port, registry, lambda: None):
                 pass
+    assert refused.value.code == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"cannot start: METRICS_PORT: cannot listen on 127.0.0.1:{port}: ")
+    assert line.count("\n") == 1

@@ -217,7 +217,7 @@ def test_an_invalid_number_rejects_the_event_and_doubts_the_market(
     applied = bench.send(event)
     assert applied.error is not None
     assert applied.error.fault is FrameFault.INVALID_NUMBER
-    assert applied.error.markets == {MARKET}
+    assert applied.error.markets == frozenset({MARKET})
     with pytest.raises(ValueError, match=named):
         raise applied.error
     assert applied.updates == 0

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feeder.core.listing import ListingError, parse_listing
+from protocol.market import NO_FEE, FeeSchedule, MarketInfo, Outcome
+from protocol.series import parse_series
+from tests.feeder.wire import DOWN, MARKET, UP
+
+SERIES = parse_series("btc-15m")
+SLUG = "btc-updown-15m-1795353300"
+
+
+def listed(**bent: Any) -> dict[str, Any]:
+    """A market as the Gamma API lists it; `...` as a value removes the field."""
+    market = {
+        "id": "516861",
+        "question": "Bitcoin Up or Down",
+        "conditionId": MARKET,
+        "slug": SLUG,
+        "outcomes": '["Up", "Down"]',
+        "outcomePrices": '["0.5", "0.5"]',
+        "clobTokenIds": json.dumps([UP, DOWN]),
+        "startDate": "2026-11-21T13:16:40.123456Z",
+        "eventStartTime": "2026-11-22T13:15:00Z",
+        "endDate": "2026-11-22T13:30:00Z",
+        "orderPriceMinTickSize": 0.01,
+        "orderMinSize": 5,
+        "acceptingOrders": True,
+        "active": True,
+        "closed": False,
+        "negRisk": False,
+        "feesEnabled": True,
+        "feeSchedule": {"rate": 0.07, "exponent": 1, "takerOnly": True, "rebateRate": 0.2},
+    }
+    return {key: value for key, value in (market | bent).items() if value is not ...}
+
+
+def parsed(market: dict[str, Any], **event: Any) -> MarketInfo | None:
+    payload = json.dumps([{"slug": SLUG, "markets": [market], **event}]).encode()
+    return parse_listing(payload, SERIES, SLUG)
+
+
+EXPECTED = MarketInfo(
+    condition_id=MARKET,
+    slug=SLUG,
+    series="btc-15m",
+    outcomes=(Outcome(name="Up", token_id=UP), Outcome(name="Down", token_id=DOWN)),
+    start_ms=1_795_353_300_000,
+    end_ms=1_795_354_200_000,
+    tick_size_e4=100,
+    min_order_size_e6=5_000_000,
+    fee=FeeSchedule(rate=Decimal("0.07"), exponent=1),
+    neg_risk=False,
+    accepting=True,
+)
+
+
+def test_a_listing_of_the_venue() -> None:
+    assert parsed(listed()) == EXPECTED
+
+
+def test_numbers_as_strings_mean_the_same_and_exactly() -> None:
+    fee = {"rate": "0.07", "exponent": "1"}
+    texts = listed(orderPriceMinTickSize="0.01", orderMinSize="5", feeSchedule=fee)
+    assert parsed(texts) == EXPECTED
+    assert parsed(listed(orderPriceMinTickSize=0.001)) is not None
+    market = parsed(listed(orderPriceMinTickSize=0.0001, orderMinSize=5.000001))
+    assert market is not None
+    assert (market.tick_size_e4, market.min_order_size_e6) == (1, 5_000_001)
+
+
+def test_tokens_belong_to_outcomes_by_name_in_whatever_order() -> None:
+    market = parsed(listed(outcomes='["Down", "Up"]', clobTokenIds=json.dumps([DOWN, UP])))
+    assert market is not None
+    assert (market.token_of("Up"), market.token_of("Down")) == (UP, DOWN)
+
+
+@pytest.mark.parametrize("state", [{"active": False}, {"closed": True}, {"acceptingOrders": False}])
+def test_tradeable_means_active_and_open_and_accepting(state: dict[str, bool]) -> None:
+    market = parsed(listed(**state))
+    assert market is not None
+    assert not market.accepting
+
+
+def test_fees_are_what_the_market_says() -> None:
+    for bent, fee in (
+        ({"feesEnabled": False}, NO_FEE),
+        ({"feesEnabled": ..., "feeSchedule": ...}, NO_FEE),
+        ({"feesEnabled": ...}, EXPECTED.fee),
+    ):
+        market = parsed(listed(**bent))
+        assert market is not None
+        assert market.fee == fee
+
+
+def test_neg_risk_may_stand_at_the_event() -> None:
+    for market, event, expected in (
+        (listed(negRisk=...), {"negRisk": True}, True),
+        (listed(negRisk=...), {}, False),
+        (listed(negRisk=False), {"negRisk": True}, False),
+    ):
+        found = parsed(market, **event)
+        assert found is not None
+        assert found.neg_risk is expected
+
+
+def test_a_window_that_is_not_listed_yet_is_no_error() -> None:
+    assert parse_listing(b"[]", SERIES, SLUG) is None
+
+
+def test_a_listing_of_something_else_is_refused() -> None:
+    with pytest.raises(ListingError, match=f"{SLUG}: .*no market of that slug"):
+        parsed(listed(slug="eth-updown-15m-1795353300"))
+
+
+REQUIRED = ["conditionId", "slug", "outcomes", "clobTokenIds", "eventStartTime", "endDate"]
+REQUIRED += ["orderPriceMinTickSize", "orderMinSize", "acceptingOrders", "active", "closed"]
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+def test_a_missing_field_is_named(field: str) -> None:
+    for value in (..., None):
+        with pytest.raises(ListingError, match=f"^{SLUG}: .*{field}"):
+            parsed(listed(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("conditionId", "0x.>"),
+        ("outcomes", '["Up"]'),
+        ("outcomes", '["Up", "Up"]'),
+        ("outcomes", "Up, Down"),
+        ("outcomes", ["Up", "Down"]),
+        ("clobTokenIds", "[1, 2]"),
+        ("clobTokenIds", json.dumps([UP, UP])),
+        ("clobTokenIds", json.dumps([UP, ""])),
+        ("clobTokenIds", json.dumps([UP, DOWN, "3"])),
+        ("eventStartTime", "tomorrow"),
+        ("eventStartTime", "2026-11-22T13:15:00"),
+        ("endDate", "2026-11-22T13:15:00Z"),
+        ("orderPriceMinTickSize", 0),
+        ("orderPriceMinTickSize", 1),
+        ("orderPriceMinTickSize", "NaN"),
+        ("orderPriceMinTickSize", 0.00001),
+        ("orderMinSize", -5),
+        ("orderMinSize", "five"),
+        ("feeSchedule", {"rate": 0.07}),
+        ("feeSchedule", {"rate": "NaN", "exponent": 1}),
+        ("feeSchedule", {"rate": -0.07, "exponent": 1}),
+        ("feeSchedule", {"rate": 0.07, "exponent": 1.5}),
+        ("feeSchedule", ...),
+        ("acceptingOrders", "yes"),
+    ],
+)
+def test_a_malformed_field_is_named(field: str, value: object) -> None:
+    with pytest.raises(ListingError, match=f"^{SLUG}: .*{field}"):
+        parsed(listed(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"{}", b"null", b"[1]", b"\xff", b"[[[[", b'[{"a":' * 9999]
+)
+def test_what_is_no_listing_at_all(payload: bytes) -> None:
+    with pytest.raises(ListingError, match=SLUG):
+        parse_listing(payload, SERIES, SLUG)
+
+
+@given(st.dictionaries(st.sampled_from(list(listed())), st.none() | st.integers() | st.text()))
+def test_any_listing_is_parsed_or_refused_with_the_one_error(bent: dict[str, object]) -> None:
+    try:
+        parsed(listed(**bent))
+    except ListingError as error:
+        assert SLUG in str(error)

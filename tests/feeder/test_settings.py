@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from feeder.settings import FeederSettings
+from runtime.settings import load_settings
+
+VARIABLES = ("NATS_URL", "MARKET_WS_URL", "GAMMA_URL", "SERIES", "METRICS_HOST", "METRICS_PORT")
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_defaults_are_the_real_venue() -> None:
+    settings = load_settings(FeederSettings)
+    assert settings.market_ws_url == "wss://ws-subscriptions-clob.polymarket.com/ws/market"
+    assert settings.gamma_url == "https://gamma-api.polymarket.com"
+    assert settings.nats_url == "nats://127.0.0.1:4222"
+    assert [series.name for series in settings.series] == ["btc-15m"]
+    assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 9101)
+
+
+def test_series_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERIES", "btc-15m, eth-15m,btc-5m,btc-15m")
+    settings = load_settings(FeederSettings)
+    assert [series.name for series in settings.series] == ["btc-15m", "eth-15m", "btc-5m"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SERIES", "btc-15m,bitcoin", "not a series: 'bitcoin'"),
+        ("SERIES", "btc-15m,", "not a series: ''"),
+        ("SERIES", ",".join(f"btc-{n}s" for n in range(1, 35)), "at most 33"),
+        ("NATS_URL", "127.0.0.1:4222", "nats://host"),
+        ("NATS_URL", "nats://127.0.0.1:nats", ""),
+        ("MARKET_WS_URL", "https://example.test", "wss://host"),
+        ("GAMMA_URL", "gamma-api.polymarket.com", "https://host"),
+        ("METRICS_PORT", "http", "integer"),
+        ("METRICS_PORT", "65536", "65535"),
+    ],
+)
+def test_a_bad_variable_is_refused_in_one_line_that_names_it(
+    name: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as refused:
+        load_settings(FeederSettings)
+    assert refused.value.code == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"cannot start: {name}: ")
+    assert said in line
+    assert line.count("\n") == 1
+
+
+def test_as_many_series_as_fit_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERIES", ",".join(f"btc-{n}s" for n in range(1, 34)))
+    assert len(load_settings(FeederSettings).series) == 33
