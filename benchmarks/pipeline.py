@@ -1,9 +1,9 @@
 """From a frame written to the feeder's socket to the order's bytes at the venue.
 
-1,000 `price_change` frames a second over 50 markets, two feeders, two workers; ten frames a second carry
-a signal that the next frame of that market takes back. Real processes, real sockets, the official
-client; the venue is simulated and runs in this process, so both ends read one clock. It answers
-every order with "no match", a proven rejection, so that the next signal of the market may trade.
+1,000 `price_change` frames a second over 50 markets, two feeders, two workers; ten frames a second
+carry a signal that the next frame of that market takes back. Real processes, real sockets, the
+official client; the venue is simulated and runs in this process, so both ends read one clock. It
+answers every order with "no match", a proven rejection, so that the market may trade again.
 Everything shares this machine's cores: the figures include that.
 """
 

@@ -8,6 +8,7 @@ are written to stdout as one JSON line at the end.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -52,6 +53,9 @@ class GrantingStore:
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         return None
+
+    async def upkeep(self) -> None:
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         return None

@@ -93,5 +93,8 @@ class Store(Protocol):
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decision rows with a TTL, keyed by decision id. Raises StoreError."""
 
+    async def upkeep(self) -> None:
+        """What must be done beside the claims (keeping the connection open), until cancelled."""
+
     async def close(self) -> None:
         """Release connections."""

@@ -37,7 +37,7 @@ from protocol.subjects import BOOKS
 from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream, redact
-from runtime.process import first_failure, run_service
+from runtime.process import first_failure, run_service, stop_tasks
 from runtime.retry import until_reachable
 from runtime.settings import load_settings
 
@@ -202,12 +202,13 @@ async def run_worker(
         first_failure(publisher.run(), log_decisions(nc, settings.strategy, store))
     )
     try:
-        await first_failure(pull.run(), worker.run(), exchange.upkeep(), _watch(background))
+        await first_failure(
+            pull.run(), worker.run(), exchange.upkeep(), store.upkeep(), _watch(background)
+        )
     finally:
         await worker.finish()
         await publisher.drain(timeout_s=1)
-        background.cancel()
-        await asyncio.gather(background, return_exceptions=True)
+        await stop_tasks(background)
         _log.info("worker_stopped")
 
 

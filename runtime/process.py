@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvloop
 
+CANCEL_AGAIN_S: Final = 0.2
+CANCELS_MAX: Final = 10
 _log = structlog.get_logger()
 
 
@@ -46,6 +48,21 @@ async def first_failure(*loops: Coroutine[Any, Any, None]) -> None:
             task.result()
             raise RuntimeError(f"{task.get_coro()} ended")
     finally:
-        for task in tasks:
+        await stop_tasks(*tasks)
+
+
+async def stop_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended, whatever they end with.
+
+    Again and again, because one cancellation may get lost: `asyncio.wait_for` of Python 3.11, which
+    nats-py is built on, returns its result instead when the two arrive together.
+    """
+    pending = {task for task in tasks if not task.done()}
+    for _ in range(CANCELS_MAX):
+        if not pending:
+            return
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    for task in pending:
+        _log.critical("task_does_not_stop", task=str(task.get_coro()))

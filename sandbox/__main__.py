@@ -22,6 +22,7 @@ from rich.live import Live
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
+from runtime.process import stop_tasks
 from sandbox.audit import disagreements, gather, summary
 from sandbox.cluster import STATE_TABLE, Cluster, Options, SandboxError
 from sandbox.picture import Picture
@@ -138,9 +139,7 @@ async def _observe(console: Console, cluster: Cluster, picture: Picture, duratio
     except asyncio.CancelledError:
         return True
     finally:
-        for task in (died, payouts, shown):
-            task.cancel()
-        await asyncio.gather(died, payouts, shown, return_exceptions=True)
+        await stop_tasks(died, payouts, shown)
         await nc.close()
     return False
 

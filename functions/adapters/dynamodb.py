@@ -36,6 +36,7 @@ from urllib.parse import urlsplit
 
 import aioboto3
 import aiohttp
+import structlog
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -107,6 +108,9 @@ ATTEMPTS_MAX: Final = 2  # one retry: enough for a connection that the server cl
 # cover: name resolution, waiting for a free connection, fetching credentials.
 CALL_TIMEOUT_S: Final = 8
 CONNECTIONS_MAX: Final = 16
+# aiobotocore's pool drops a connection that was idle for 12 s; the next claim would pay for a new
+# TCP and TLS handshake.
+KEEP_WARM_S: Final = 5
 BATCH_MAX: Final = 25  # BatchWriteItem's own limit
 BATCH_TRIES_MAX: Final = 5
 BATCH_PAUSE_S: Final = 0.05  # doubled with each try, with jitter
@@ -128,6 +132,9 @@ _FAILURES: Final = (
     aiohttp.ClientError,
     OSError,  # TimeoutError is one
 )
+
+
+_log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -273,6 +280,20 @@ class DynamoStore:
         items = list(rows.values())
         for start in range(0, len(items), BATCH_MAX):
             await self._put_batch(items[start : start + BATCH_MAX])
+
+    async def upkeep(self) -> None:
+        """See `Store.upkeep`: a small read often enough that the pool keeps its connection."""
+        while True:
+            await asyncio.sleep(KEEP_WARM_S)
+            try:
+                await self._call(
+                    "upkeep",
+                    self._client.get_item(
+                        TableName=self._table, Key=self._account_key, ProjectionExpression="pk"
+                    ),
+                )
+            except StoreError as error:
+                _log.warning("keep_warm_failed", error=str(error))
 
     async def close(self) -> None:
         """Release connections."""

@@ -75,6 +75,9 @@ class MemoryStore:
         self._called("put_decisions")
         self.decisions.extend(decisions)
 
+    async def upkeep(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
