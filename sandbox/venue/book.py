@@ -20,35 +20,43 @@ Side: TypeAlias = Literal["BUY", "SELL"]
 
 
 class Ladder:
-    """One side of a book: prices ascending, with each level's JSON kept ready."""
+    """One side of a book: prices ascending, and its JSON kept ready level by level."""
 
-    __slots__ = ("_json", "prices_e4", "sizes_e6")
+    __slots__ = ("_ascending", "_json", "_levels_json", "prices_e4", "sizes_e6")
 
-    def __init__(self) -> None:
+    def __init__(self, *, ascending: bool) -> None:
+        """Wire order is worst first: ascending for bids, descending for asks."""
         self.prices_e4: list[int] = []
         self.sizes_e6: dict[int, int] = {}
-        self._json: dict[int, str] = {}
+        self._ascending = ascending
+        self._levels_json: dict[int, str] = {}
+        self._json = ""
 
     def put(self, price_e4: int, size_e6: int) -> None:
         """Make `size_e6` the level's new aggregate; 0 removes the level."""
         if not 0 < price_e4 < 10_000 or size_e6 < 0:
             raise ValueError(f"not a level: price {price_e4}e-4, size {size_e6}e-6")
+        self._json = ""
         known = price_e4 in self.sizes_e6
         if size_e6 == 0:
             if known:
                 del self.prices_e4[bisect_left(self.prices_e4, price_e4)]
-                del self.sizes_e6[price_e4], self._json[price_e4]
+                del self.sizes_e6[price_e4], self._levels_json[price_e4]
             return
         if not known:
             insort(self.prices_e4, price_e4)
         self.sizes_e6[price_e4] = size_e6
-        self._json[price_e4] = f'{{"price":"{PRICE_TEXT[price_e4]}","size":"{size_text(size_e6)}"}}'
+        self._levels_json[price_e4] = (
+            f'{{"price":"{PRICE_TEXT[price_e4]}","size":"{size_text(size_e6)}"}}'
+        )
 
-    def json(self, *, ascending: bool) -> str:
-        """The side as a JSON array, prices ascending or descending."""
-        prices = self.prices_e4 if ascending else reversed(self.prices_e4)
-        texts = self._json
-        return "[" + ",".join([texts[price] for price in prices]) + "]"
+    def json(self) -> str:
+        """The side as a JSON array in wire order."""
+        if not self._json:
+            prices = self.prices_e4 if self._ascending else reversed(self.prices_e4)
+            texts = self._levels_json
+            self._json = "[" + ",".join([texts[price] for price in prices]) + "]"
+        return self._json
 
 
 class TokenBook:
@@ -60,8 +68,8 @@ class TokenBook:
         self.token_id = token_id
         self.timestamp_ms = 0
         self.last_trade_e4: int | None = None
-        self._bids = Ladder()
-        self._asks = Ladder()
+        self._bids = Ladder(ascending=True)
+        self._asks = Ladder(ascending=False)
         self._taken_e6: dict[int, int] = {}
 
     def put(self, side: Side, price_e4: int, size_e6: int) -> None:
@@ -75,7 +83,7 @@ class TokenBook:
     def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
         """Replace the whole book; an ask level of unchanged size keeps what was taken from it."""
         before, taken = self._asks.sizes_e6, self._taken_e6
-        self._bids, self._asks = Ladder(), Ladder()
+        self._bids, self._asks = Ladder(ascending=True), Ladder(ascending=False)
         for price_e4, size_e6 in bids:
             self._bids.put(price_e4, size_e6)
         for price_e4, size_e6 in asks:
@@ -115,9 +123,9 @@ class TokenBook:
         return PRICE_TEXT[self._asks.prices_e4[0]] if self._asks.prices_e4 else "1"
 
     def bids_json(self) -> str:
-        """Wire order: worst first, so bids ascend."""
-        return self._bids.json(ascending=True)
+        """JSON array in wire order."""
+        return self._bids.json()
 
     def asks_json(self) -> str:
-        """Wire order: worst first, so asks descend."""
-        return self._asks.json(ascending=False)
+        """JSON array in wire order."""
+        return self._asks.json()
