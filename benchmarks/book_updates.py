@@ -1,0 +1,238 @@
+"""What a book costs the feeder: decode and apply a change, build and encode a snapshot.
+
+The frames are generated, with the shape of real ones: `price_change` with two entries (both tokens
+at once, the second one mirrored), hash and best prices included, most changes near the top, books
+of 40 to 99 levels a side. Median and best of many batches: on a shared machine the median says what
+the day was like, the best what the code costs.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from feeder.core.frames import BookEvent, KnownEvent, PriceChangeEvent, decode_frame
+from feeder.core.sessions import SessionTable
+from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.series import parse_series
+from protocol.snapshot import decode_snapshot, encode_snapshot
+
+FRAMES: Final = 2_000
+BATCHES: Final = 60
+LEVELS_MIN, LEVELS_MAX = 40, 99
+_UP, _DOWN = "7" + "1" * 76, "5" + "2" * 76
+_MARKET: Final = "0x" + "ab" * 32
+_HASH: Final = "56621a121a47ed9333273e21c83b660cff37ae50"
+_TICK_E4: Final = 10
+
+
+class _Venue:
+    """One market's book on the 0.001 grid, and the frames that its random changes make."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._timestamp_ms = 1_757_908_892_351
+        mid_e4 = 5_000
+        self._bids = {mid_e4 - n * _TICK_E4: self._size() for n in range(1, 71)}
+        self._asks = {mid_e4 + n * _TICK_E4: self._size() for n in range(1, 71)}
+
+    @property
+    def levels(self) -> int:
+        """Levels of the thinner side."""
+        return min(len(self._bids), len(self._asks))
+
+    def books(self) -> bytes:
+        """The array frame that a subscription is answered with; levels worst first."""
+        bids, asks = sorted(self._bids.items()), sorted(self._asks.items(), reverse=True)
+        mirrored = [(10_000 - price, size) for price, size in asks]
+        mirrored_asks = [(10_000 - price, size) for price, size in bids]
+        return _encode([self._book(_UP, bids, asks), self._book(_DOWN, mirrored, mirrored_asks)])
+
+    def change(self) -> bytes:
+        """One `price_change` frame with an entry for each token."""
+        buy = self._random.random() < 0.5
+        side, opposite = (self._bids, self._asks) if buy else (self._asks, self._bids)
+        best = max(side) if buy else min(side)
+        step = -_TICK_E4 if buy else _TICK_E4
+        price = best + step * min(int(self._random.expovariate(0.15)), 90)
+        if self._random.random() < 0.1:  # a better price, if there is room for one
+            price = best - step
+        size = self._size()
+        crossing = price >= min(opposite) if buy else price <= max(opposite)
+        removing = self._random.random() < 0.5 and len(side) > (LEVELS_MIN + LEVELS_MAX) // 2
+        if crossing or removing or len(side) >= LEVELS_MAX:
+            price, size = (price if price in side else best), "0"
+        if size == "0" and len(side) > LEVELS_MIN:
+            del side[price]
+        else:
+            side[price] = size = size if size != "0" else self._size()
+        bid, ask = max(self._bids), min(self._asks)
+        self._timestamp_ms += 1
+        return _encode(
+            {
+                "market": _MARKET,
+                "price_changes": [
+                    _entry(_UP, "BUY" if buy else "SELL", price, size, bid, ask),
+                    _entry(
+                        *(_DOWN, "SELL" if buy else "BUY", 10_000 - price, size),
+                        *(10_000 - ask, 10_000 - bid),
+                    ),
+                ],
+                "timestamp": str(self._timestamp_ms),
+                "event_type": "price_change",
+            }
+        )
+
+    def _size(self) -> str:
+        kind = self._random.random()
+        if kind < 0.3:
+            return str(self._random.randint(1, 500))
+        return f"{self._random.randint(1, 10**6) / 100:.2f}"
+
+    def _book(
+        self, token_id: str, bids: list[tuple[int, str]], asks: list[tuple[int, str]]
+    ) -> dict[str, Any]:
+        return {
+            "market": _MARKET,
+            "asset_id": token_id,
+            "timestamp": str(self._timestamp_ms),
+            "hash": _HASH,
+            "bids": [{"price": _text(price), "size": size} for price, size in bids],
+            "asks": [{"price": _text(price), "size": size} for price, size in asks],
+            "event_type": "book",
+            "last_trade_price": "0.500",
+            "tick_size": "0.001",
+        }
+
+
+def _entry(
+    token_id: str, side: str, price_e4: int, size: str, bid_e4: int, ask_e4: int
+) -> dict[str, str]:
+    return {
+        "asset_id": token_id,
+        "price": _text(price_e4),
+        "size": size,
+        "side": side,
+        "hash": _HASH,
+        "best_bid": _text(bid_e4),
+        "best_ask": _text(ask_e4),
+    }
+
+
+def _text(price_e4: int) -> str:
+    return f"{price_e4 / 10_000:.4f}".rstrip("0")
+
+
+def _encode(event: object) -> bytes:
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def _table() -> SessionTable:
+    table = SessionTable([parse_series("btc-15m")], epoch=1)
+    table.follow(
+        MarketInfo(
+            condition_id=_MARKET,
+            slug="btc-updown-15m-1757908800",
+            series="btc-15m",
+            outcomes=(Outcome(name="Up", token_id=_UP), Outcome(name="Down", token_id=_DOWN)),
+            start_ms=1_757_908_800_000,
+            end_ms=1_757_909_700_000,
+            tick_size_e4=_TICK_E4,
+            min_order_size_e6=5_000_000,
+            fee=FeeSchedule(rate=Decimal("0.07"), exponent=1),
+            neg_risk=False,
+            accepting=True,
+        ),
+        now_ms=1_757_908_800_000,
+    )
+    return table
+
+
+def _known(payload: bytes) -> list[KnownEvent]:
+    return [e for e in decode_frame(payload) if isinstance(e, BookEvent | PriceChangeEvent)]
+
+
+def _measure(name: str, batch: Callable[[], object], operations: int) -> dict[str, float]:
+    """Microseconds an operation: median and best batch."""
+    batch()
+    taken = []
+    for _ in range(BATCHES):
+        begun = time.perf_counter_ns()
+        batch()
+        taken.append((time.perf_counter_ns() - begun) / 1_000 / operations)
+    return {f"{name}_us": statistics.median(taken), f"{name}_best_us": min(taken)}
+
+
+def run() -> dict[str, float]:
+    """Every figure by name; microseconds where it ends in `_us`."""
+    venue = _Venue(seed=1)
+    first = venue.books()
+    frames = [venue.change() for _ in range(FRAMES)]
+    last_levels = venue.levels
+    table = _table()
+    (session,) = table
+    changes = [_known(payload)[0] for payload in frames]
+    books = _known(first)
+
+    def decode() -> None:
+        for payload in frames:
+            decode_frame(payload)
+
+    def reset() -> None:
+        for event in books:
+            table.apply(event, 1)
+
+    def apply() -> None:
+        reset()
+        for event in changes:
+            table.apply(event, 1)
+
+    def decode_and_apply() -> None:
+        reset()
+        for payload in frames:
+            received_at_ns = time.time_ns()
+            for event in decode_frame(payload):
+                if isinstance(event, PriceChangeEvent):
+                    table.apply(event, received_at_ns)
+
+    def decode_and_apply_books() -> None:
+        for event in decode_frame(first):
+            if isinstance(event, BookEvent):
+                table.apply(event, 1)
+
+    decode_and_apply()
+    assert session.ready, session.troubles()  # every change was taken, none contradicted the book
+    snapshot = table.snapshot(session, 1)
+    encoded = encode_snapshot(snapshot)
+    results = {
+        **_measure("price_change_entry", decode_and_apply, 2 * FRAMES),
+        **_measure("price_change_entry_decode", decode, 2 * FRAMES),
+        **_measure("price_change_entry_apply", apply, 2 * FRAMES),
+        **_measure("book_decode_and_apply", decode_and_apply_books, 2),
+        **_measure("snapshot_build", lambda: table.snapshot(session, 1), 1),
+        **_measure("snapshot_encode", lambda: encode_snapshot(snapshot), 1),
+        **_measure("snapshot_decode", lambda: decode_snapshot(encoded), 1),
+        "price_change_bytes": statistics.mean(map(len, frames)),
+        "snapshot_bytes": float(len(encoded)),
+        "levels_a_side": float(last_levels),
+    }
+    assert session.ready
+    return results
+
+
+def main() -> None:
+    """Print the figures, as JSON and for a person."""
+    results = run()
+    print(json.dumps(results))
+    width = max(map(len, results))
+    for name, value in results.items():
+        print(f"{name:<{width}}  {value:10.2f}")
+
+
+if __name__ == "__main__":
+    main()
