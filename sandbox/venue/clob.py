@@ -219,7 +219,10 @@ async def update_balance_allowance(request: web.Request) -> web.Response:
 
 
 async def get_order(request: web.Request) -> web.Response:
-    """GET /data/order/{id}. Unlike here, the real one has answered null for filled FAK orders."""
+    """GET /data/order/{id}.
+
+    The real one has also answered null for filled FAK orders (py-clob-client#217): not modelled.
+    """
     key = await authenticated(request)
     matched = request.app[VENUE].journal.orders.get(request.match_info["order_id"])
     if matched is None or matched.order.owner != key.key:
@@ -237,6 +240,10 @@ async def get_trades(request: web.Request) -> web.Response:
     """GET /data/trades?market=&asset_id=&id=&taker_order_id=&after=&before= (epoch seconds)."""
     key = await authenticated(request)
     wanted = request.query
+    try:
+        after_s, before_s = int(wanted.get("after", 0)), int(wanted.get("before", 1 << 62))
+    except ValueError:
+        return error("Invalid trade params payload")
     trades = [
         shown
         for trade in request.app[VENUE].journal.trades.values()
@@ -246,8 +253,7 @@ async def get_trades(request: web.Request) -> web.Response:
             name not in wanted or shown[name].lower() == wanted[name].lower()
             for name in ("id", "market", "asset_id", "maker_address", "taker_order_id")
         )
-        and int(wanted.get("after", 0)) <= int(shown["match_time"])
-        and ("before" not in wanted or int(shown["match_time"]) <= int(wanted["before"]))
+        and after_s <= int(shown["match_time"]) <= before_s
     ]
     return _page(trades)
 
@@ -277,6 +283,8 @@ async def post_order(request: web.Request) -> web.Response:
         entry.verdict, entry.text = "refused", str(refusal)
         return error(entry.text)
     except CutConnection:
+        if entry.verdict == "received":
+            entry.verdict = "intercepted"
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=499)  # nobody is left to read it

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -81,7 +82,6 @@ class Feed:
     def __init__(self, notice: Notice) -> None:
         self.connections: set[Connection] = set()
         self.overflows = 0
-        self.accepted = 0
         self._by_token: dict[str, set[Connection]] = {}
         self._notice = notice
 
@@ -95,7 +95,6 @@ class Feed:
         transport = request.transport
         connection = Connection(ws, transport if isinstance(transport, asyncio.Transport) else None)
         self.connections.add(connection)
-        self.accepted += 1
         pump = asyncio.create_task(connection.pump())
         try:
             yield connection, ws
@@ -126,7 +125,7 @@ class Feed:
                     del self._by_token[token]
         self._notice.changed()
 
-    def readers(self, token: str) -> frozenset[Connection] | set[Connection]:
+    def readers(self, token: str) -> AbstractSet[Connection]:
         """Connections subscribed to a token."""
         return self._by_token.get(token, frozenset())
 

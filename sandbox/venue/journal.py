@@ -20,7 +20,7 @@ class Entry(msgspec.Struct, kw_only=True):
     order_id: str = ""
     """Empty when the body was not an order."""
     verdict: Literal["received", "matched", "refused", "unauthorized", "intercepted"] = "received"
-    """`intercepted`: a fault hook answered before the order was looked at."""
+    """`intercepted`: a fault hook answered, or cut, before the order was looked at."""
     text: str = ""
     """The error text that was answered."""
     condition_id: str = ""

@@ -1,4 +1,8 @@
-"""The two websocket channels. Unknown tokens and unknown messages are ignored, as documented."""
+"""The two websocket channels. Unknown tokens and unknown messages are ignored, as documented.
+
+`custom_feature_enabled` is accepted and changes nothing: best_bid_ask, new_market and
+market_resolved are never sent (the real market_resolved has been reported missing, too).
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def trade_event(trade: Trade) -> str:
         {
             "event_type": "trade",
             "type": "TRADE",
-            **trade_json(trade),
+            **_trade(trade),
             "trade_owner": trade.owner,
             "timestamp": str(trade.updated_at_ms // 1000),
         }
@@ -67,7 +67,14 @@ def order_json(matched: MatchedOrder) -> dict[str, Any]:
 
 
 def trade_json(trade: Trade) -> dict[str, Any]:
-    """A trade as `GET /data/trades` answers it."""
+    """A trade as `GET /data/trades` answers it, where the status has a prefix.
+
+    Source: the official client, which takes both forms. Order statuses have been seen without.
+    """
+    return {**_trade(trade), "status": f"TRADE_STATUS_{trade.status}"}
+
+
+def _trade(trade: Trade) -> dict[str, Any]:
     return {
         "id": trade.trade_id,
         "taker_order_id": trade.order_id,

@@ -75,6 +75,10 @@ async def test_order_and_trades_can_be_looked_up(
         Decimal(2), abs=Decimal("1e-6")
     )
     assert [t async for t in client.list_account_trades(market="0x" + "00" * 32).iter_items()] == []
+    settled = await client.wait_for_order_fill_settlement(answer)
+    assert settled == answer.transactions_hashes
+    with pytest.raises(RequestRejectedError, match="Invalid trade params payload"):
+        await client.list_account_trades(after="yesterday").first_page()
     assert [o async for o in client.list_open_orders().iter_items()] == []
 
 

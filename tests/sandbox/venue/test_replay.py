@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from protocol.series import parse_series
@@ -65,10 +66,14 @@ class Instant(Replay):
         await asyncio.sleep(0)
 
 
-# One quiet recording, and one that ends below 0.04, where the tick size becomes finer.
-@pytest.mark.parametrize("slug", ["btc-updown-15m-1790595000", "btc-updown-15m-1790601300"])
-async def test_frames_rebuild_every_recorded_snapshot(slug: str) -> None:
-    recording = next(load(path) for path in bundled() if path.name.startswith(slug))
+# The beginning of a quiet recording, and one whose tick size becomes finer after 450 s.
+@pytest.mark.parametrize(
+    ("slug", "moments"),
+    [("btc-updown-15m-1790595000", 150), ("btc-updown-15m-1790596800", 550)],
+)
+async def test_frames_rebuild_every_recorded_snapshot(slug: str, moments: int) -> None:
+    whole = next(load(path) for path in bundled() if path.name.startswith(slug))
+    recording = msgspec.structs.replace(whole, lines=whole.lines[:moments])
     venue = Venue()
     venue.now_ms = lambda: 0  # type: ignore[method-assign]
     replay = Instant(venue, [recording], [])
@@ -94,9 +99,10 @@ async def test_frames_rebuild_every_recorded_snapshot(slug: str) -> None:
             assert reader.books[token].asks == asks
         compared += 1
     assert frame is None
-    assert compared == len(recording.lines) > 900
+    assert compared == moments
     fine = any(change.price_e4 % 100 for step in recording.steps() for change in step.changes)
-    assert ("tick_size_change" in reader.seen) == fine
+    assert fine == (slug == "btc-updown-15m-1790596800")
+    assert reader.seen.count("tick_size_change") == (2 if fine else 0)
     assert market.tick_size_e4 == (10 if fine else 100)
 
 
