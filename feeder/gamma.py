@@ -65,20 +65,22 @@ class Discovery:
     async def _round(self, client: aiohttp.ClientSession) -> None:
         """Look up every window whose turn it is. Raises when the API does not answer."""
         wanted = {
-            series.slug(start_s): series for series, start_s in self._table.wanted(time.time())
+            series.slug(start_s): (series, start_s)
+            for series, start_s in self._table.wanted(time.time())
         }
         self._next_at_s = {slug: self._next_at_s.get(slug, 0.0) for slug in wanted}
         self._missing &= wanted.keys()
-        for slug, series in wanted.items():
+        for slug, (series, start_s) in wanted.items():
             if self._next_at_s[slug] > time.monotonic():
                 continue
             # Before the request: should it fail, the other windows have their turn first.
             self._next_at_s[slug] = time.monotonic() + RETRY_S
-            if await self._look_up(client, series, slug):
+            if await self._look_up(client, series, start_s):
                 self._next_at_s[slug] = time.monotonic() + REFRESH_S
 
-    async def _look_up(self, client: aiohttp.ClientSession, series: Series, slug: str) -> bool:
+    async def _look_up(self, client: aiohttp.ClientSession, series: Series, start_s: int) -> bool:
         """Whether the market was found. Raises when the API does not answer."""
+        slug = series.slug(start_s)
         self._metrics.gamma_requests.inc()
         try:
             async with client.get(f"{self._url}/events", params={"slug": slug}) as response:
@@ -96,7 +98,7 @@ class Discovery:
             _log.warning("look_up_failed", slug=slug, status=status, bytes=len(body))
             return False
         try:
-            info = parse_listing(bytes(body), series, slug)
+            info = parse_listing(bytes(body), series, start_s)
         except ListingError as error:
             self._metrics.gamma_failures["bad_market"].inc()
             _log.warning("market_rejected", error=str(error))

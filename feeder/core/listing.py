@@ -60,11 +60,13 @@ _decode: Final = msgspec.json.Decoder(list[_Listing]).decode
 _decode_names: Final = msgspec.json.Decoder(list[str]).decode
 
 
-def parse_listing(payload: bytes, series: Series, slug: str) -> MarketInfo | None:
-    """The answer to `GET /events?slug=` to the market of that slug, None when not listed (yet).
+def parse_listing(payload: bytes, series: Series, start_s: int) -> MarketInfo | None:
+    """The answer to `GET /events?slug=` to the market of that window, None when not listed (yet).
 
-    Raises ListingError naming the field.
+    Raises ListingError naming the field. Start and end must be the window's: how many markets are
+    followed at once rests on that.
     """
+    slug = series.slug(start_s)
     try:
         listings = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -72,22 +74,28 @@ def parse_listing(payload: bytes, series: Series, slug: str) -> MarketInfo | Non
     for listing in listings:
         for market in listing.markets:
             if market.slug == slug:
-                return _market_info(market, listing.neg_risk, series)
+                return _market_info(market, listing.neg_risk, series, start_s)
     if listings:
         raise ListingError(f"{slug}: $[0].markets: no market of that slug")
     return None
 
 
-def _market_info(market: _Market, event_neg_risk: bool | None, series: Series) -> MarketInfo:
+def _market_info(
+    market: _Market, event_neg_risk: bool | None, series: Series, start_s: int
+) -> MarketInfo:
     with _naming(market, "conditionId"):
         book_subject(series.name, market.condition_id)
     with _naming(market, "outcomes"):
         names = _pair(market.outcomes)
     with _naming(market, "clobTokenIds"):
         tokens = _pair(market.clob_token_ids)
+    start_ms, end_ms = start_s * 1000, (start_s + series.window_s) * 1000
+    with _naming(market, "eventStartTime"):
+        if _epoch_ms(market.event_start_time) != start_ms:
+            raise ValueError(f"{market.event_start_time} is not the window's start")
     with _naming(market, "endDate"):
-        if market.end_date <= market.event_start_time:
-            raise ValueError("not after eventStartTime")
+        if _epoch_ms(market.end_date) != end_ms:
+            raise ValueError(f"{market.end_date} is not the window's end")
     with _naming(market, "orderPriceMinTickSize"):
         tick_size_e4 = to_price_e4(market.order_price_min_tick_size)
         if not 0 < tick_size_e4 < PRICE_SCALE:
@@ -106,8 +114,8 @@ def _market_info(market: _Market, event_neg_risk: bool | None, series: Series) -
             Outcome(name=names[0], token_id=tokens[0]),
             Outcome(name=names[1], token_id=tokens[1]),
         ),
-        start_ms=_epoch_ms(market.event_start_time),
-        end_ms=_epoch_ms(market.end_date),
+        start_ms=start_ms,
+        end_ms=end_ms,
         tick_size_e4=tick_size_e4,
         min_order_size_e6=min_order_size_e6,
         fee=fee,

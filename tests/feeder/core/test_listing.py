@@ -14,6 +14,7 @@ from protocol.series import parse_series
 from tests.feeder.wire import DOWN, MARKET, UP
 
 SERIES = parse_series("btc-15m")
+START_S = 1_795_353_300
 SLUG = "btc-updown-15m-1795353300"
 
 
@@ -44,7 +45,7 @@ def listed(**bent: Any) -> dict[str, Any]:
 
 def parsed(market: dict[str, Any], **event: Any) -> MarketInfo | None:
     payload = json.dumps([{"slug": SLUG, "markets": [market], **event}]).encode()
-    return parse_listing(payload, SERIES, SLUG)
+    return parse_listing(payload, SERIES, START_S)
 
 
 EXPECTED = MarketInfo(
@@ -112,7 +113,7 @@ def test_neg_risk_may_stand_at_the_event() -> None:
 
 
 def test_a_window_that_is_not_listed_yet_is_no_error() -> None:
-    assert parse_listing(b"[]", SERIES, SLUG) is None
+    assert parse_listing(b"[]", SERIES, START_S) is None
 
 
 def test_a_listing_of_something_else_is_refused() -> None:
@@ -145,7 +146,9 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("clobTokenIds", json.dumps([UP, DOWN, "3"])),
         ("eventStartTime", "tomorrow"),
         ("eventStartTime", "2026-11-22T13:15:00"),
+        ("eventStartTime", "2026-11-22T13:15:01Z"),
         ("endDate", "2026-11-22T13:15:00Z"),
+        ("endDate", "2026-11-23T13:30:00Z"),
         ("orderPriceMinTickSize", 0),
         ("orderPriceMinTickSize", 1),
         ("orderPriceMinTickSize", "NaN"),
@@ -170,7 +173,7 @@ def test_a_malformed_field_is_named(field: str, value: object) -> None:
 )
 def test_what_is_no_listing_at_all(payload: bytes) -> None:
     with pytest.raises(ListingError, match=SLUG):
-        parse_listing(payload, SERIES, SLUG)
+        parse_listing(payload, SERIES, START_S)
 
 
 @given(st.dictionaries(st.sampled_from(list(listed())), st.none() | st.integers() | st.text()))
