@@ -60,9 +60,12 @@ async def stop_tasks(*tasks: asyncio.Task[Any]) -> None:
     pending = {task for task in tasks if not task.done()}
     for _ in range(CANCELS_MAX):
         if not pending:
-            return
+            break
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
     for task in pending:
         _log.critical("task_does_not_stop", task=str(task.get_coro()))
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # seen: otherwise the loop prints a traceback of it later
