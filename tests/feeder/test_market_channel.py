@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -198,7 +198,7 @@ async def test_a_book_that_does_not_come_after_a_dynamic_subscribe_is_asked_for_
 
 async def test_a_suspect_book_is_subscribed_again_at_once(bench: Bench, venue: WireVenue) -> None:
     bench.follow(running())
-    async with bench.run(venue.url, ChannelTimes(upkeep_every_s=5)):
+    async with bench.run(venue.url, ChannelTimes(upkeep_every_s=60)):
         caller = await venue.caller()
         await first_message(caller)
         await caller.send(BOOKS)
@@ -347,6 +347,19 @@ async def test_reconnecting_backs_off_and_says_where(bench: Bench) -> None:
     assert all(line["event"] == "not_reachable" for line in logs[:2])
     assert venue.url in logs[0]["what"]
     assert all("retry_in_s" in line for line in logs[:2])
+
+
+async def test_while_disconnected_no_book_is_usable(bench: Bench) -> None:
+    bench.follow(running())
+    async with AsyncExitStack() as stack:
+        venue = await stack.enter_async_context(WireVenue().open())
+        async with bench.run(venue.url):
+            await (await venue.caller()).send(BOOKS)
+            session = await bench.offered.get()
+            assert session.ready
+            await stack.aclose()  # the venue is gone
+            await bench.until(lambda: not session.ready)
+            await bench.until(lambda: bench.channel.problem() is not None)
 
 
 async def test_a_connection_that_lasted_is_replaced_without_delay(
