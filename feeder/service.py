@@ -22,7 +22,7 @@ from feeder.settings import FeederSettings
 from protocol.subjects import BOOKS
 from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream, redact
-from runtime.process import first_failure
+from runtime.process import first_failure, freeze_heap
 from runtime.retry import until_reachable
 
 _log = structlog.get_logger()
@@ -61,4 +61,5 @@ async def serve(settings: FeederSettings) -> None:
         publisher = Publisher(nc, table, metrics)
         channel = MarketChannel(settings.market_ws_url, table, metrics, publisher.offer)
         discovery = Discovery(settings.gamma_url, table, metrics, channel.nudge)
+        freeze_heap()
         await first_failure(publisher.run(), channel.run(), discovery.run())

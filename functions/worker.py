@@ -37,7 +37,7 @@ from protocol.subjects import BOOKS
 from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream, redact
-from runtime.process import first_failure, run_service, stop_tasks
+from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.retry import until_reachable
 from runtime.settings import load_settings
 
@@ -198,6 +198,7 @@ async def run_worker(
     where = f"JetStream at {redact(settings.nats_url)}"
     await until_reachable(where, partial(declare_stream, nc, BOOKS))
     await until_reachable(where, pull.start)
+    freeze_heap()
     background = asyncio.create_task(
         first_failure(publisher.run(), log_decisions(nc, settings.strategy, store))
     )
