@@ -32,7 +32,7 @@ from functions.metrics import WorkerMetrics
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
 from protocol.market import MarketInfo
-from protocol.snapshot import ProtocolError, decode_snapshot
+from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS
 from runtime.health import health_server
 from runtime.log import configure_logging
@@ -60,8 +60,10 @@ class Worker:
         self._exchange = exchange
         self._metrics = metrics
         self._executing: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._warming: dict[str, asyncio.Task[None]] = {}
-        self._warmed: dict[str, int] = {}
+        self._warmed: dict[str, int] = {}  # condition id -> end of its window, epoch ms
+        self._held: dict[str, tuple[BookSnapshot, Delivery]] = {}
 
     async def run(self) -> None:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
@@ -77,7 +79,7 @@ class Worker:
 
     async def finish(self) -> None:
         """Wait for the orders under way, at most FINISH_S; then leave them to reconciliation."""
-        for task in self._warming.values():
+        for task in list(self._warming.values()):
             task.cancel()
         if self._executing:
             _, late = await asyncio.wait(self._executing.values(), timeout=FINISH_S)
@@ -97,15 +99,19 @@ class Worker:
             await self._pull.ack(delivery)
             return
         self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
-        market = snapshot.market
-        if market.condition_id not in self._warmed:
-            self._warm(market)
-        if market.condition_id in self._executing or market.condition_id in self._warming:
-            # One order a market at a time; and none before the market is warm, so that its first
-            # order is as fast as its tenth. Windows appear minutes before they may be traded.
+        condition_id = snapshot.market.condition_id
+        if condition_id not in self._warmed:
+            self._warm(snapshot.market)
+        if condition_id in self._warming:
+            await self._hold(snapshot, delivery)
+        elif condition_id in self._executing:
+            # One order a market at a time; whatever becomes of it, a cooldown has begun.
             self._metrics.busy.inc()
             await self._pull.ack(delivery)
-            return
+        else:
+            await self._evaluate(snapshot, delivery)
+
+    async def _evaluate(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
         trade = self._evaluator.consider(snapshot, delivery.delivered_at_ns)
         if trade is None:
             await self._pull.ack(delivery)
@@ -114,17 +120,38 @@ class Worker:
         async def execute() -> None:
             # Acknowledged at the end: if this worker dies first, another one gets the book (unless
             # a newer one has replaced it) and meets the claim in the store.
-            await self._evaluator.execute(snapshot, trade, delivery.delivered_at_ns)
+            async with self._slots:
+                await self._evaluator.execute(snapshot, trade, delivery.delivered_at_ns)
             await self._pull.ack(delivery)
 
-        self._start(self._executing, market.condition_id, execute())
+        self._start(self._executing, snapshot.market.condition_id, execute())
 
     def _warm(self, market: MarketInfo) -> None:
+        """Make a new market's first order as fast as its tenth; its newest book waits for that.
+
+        Windows appear minutes before they may be traded, so only a worker that has just started
+        ever waits, by milliseconds.
+        """
         now_ms = time.time_ns() // 1_000_000
         if len(self._warmed) >= WARMED_MAX:
             self._warmed = {key: end for key, end in self._warmed.items() if end > now_ms}
         self._warmed[market.condition_id] = market.end_ms
-        self._start(self._warming, market.condition_id, self._exchange.warm(market))
+
+        async def warm() -> None:
+            await self._exchange.warm(market)
+            while (held := self._held.pop(market.condition_id, None)) is not None:
+                await self._evaluate(*held)
+            # Here and not when the task has ended: a book in between would be held for ever.
+            del self._warming[market.condition_id]
+
+        self._start(self._warming, market.condition_id, warm())
+
+    async def _hold(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
+        self._metrics.busy.inc()
+        older = self._held.get(snapshot.market.condition_id)
+        self._held[snapshot.market.condition_id] = (snapshot, delivery)
+        if older is not None:
+            await self._pull.ack(older[1])
 
     def _start(
         self,
@@ -137,7 +164,7 @@ class Worker:
         self._metrics.orders_in_flight.set(len(self._executing))
 
         def ended(task: asyncio.Task[None]) -> None:
-            del tasks[condition_id]
+            tasks.pop(condition_id, None)
             self._metrics.orders_in_flight.set(len(self._executing))
             if not task.cancelled() and (error := task.exception()) is not None:
                 _log.critical("task_failed", exc_info=error)

@@ -13,7 +13,7 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 from pydantic import SecretStr
 
-from functions.adapters.venue_client import environment, exchange_contracts
+from functions.adapters.venue_client import environment, exchange_contracts, sign_faster
 from protocol.units import to_usd_e6, usd_decimal
 from runtime.settings import refuse_to_start
 
@@ -54,6 +54,7 @@ async def log_in(account: Account) -> AsyncSecureClient:
     except (PolymarketError, SystemExit):
         await client.close()
         raise
+    sign_faster(client)
     return client
 
 

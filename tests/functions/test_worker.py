@@ -1,0 +1,181 @@
+"""The worker's loop on collaborators in memory: what it does with each book."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+
+from functions.adapters.jetstream import BookPull, Delivery
+from functions.core.decide import StrategyConfig, book_imbalance_crypto
+from functions.core.intent import Limits
+from functions.handlers.evaluate import Evaluator
+from functions.metrics import WorkerMetrics
+from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
+from protocol.decision import Decision
+from protocol.market import MarketInfo
+from protocol.snapshot import BookSnapshot, encode_snapshot
+from tests.functions.builders import market, snapshot
+from tests.functions.fakes import MemoryStore, ScriptedExchange
+
+
+class Books(BookPull):
+    """A pull that is fed by hand and keeps what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.acked: list[str] = []
+        self.conflated = 0
+        self.given = 0
+
+    async def next(self) -> Delivery:
+        return await self.queue.get()
+
+    async def ack(self, delivery: Delivery) -> None:
+        self.acked.append(delivery.reply)
+
+    def give(self, payload: bytes | BookSnapshot) -> str:
+        if isinstance(payload, BookSnapshot):
+            payload = encode_snapshot(payload)
+        self.given += 1
+        reply = f"ack-{self.given}"
+        self.queue.put_nowait(Delivery(payload, reply, time.time_ns()))
+        return reply
+
+
+class SlowWarmExchange(ScriptedExchange):
+    def __init__(self) -> None:
+        super().__init__([])
+        self.warm_now = asyncio.Event()
+        self.warmed: list[str] = []
+
+    async def warm(self, market: MarketInfo) -> None:
+        self.warmed.append(market.condition_id)
+        await self.warm_now.wait()
+
+
+class Desk:
+    def __init__(self, max_positions: int = 100) -> None:
+        self.books = Books()
+        self.exchange = SlowWarmExchange()
+        self.store = MemoryStore(self.exchange.calls)
+        self.told: list[Decision] = []
+        self.news = asyncio.Event()
+        self.metrics = WorkerMetrics()
+        evaluator = Evaluator(
+            strategy_name="s",
+            strategy=book_imbalance_crypto,
+            config=StrategyConfig(book_age_max_ms=5_000),
+            limits=Limits(
+                max_positions=max_positions, cooldown_ms=60_000, daily_loss_limit_e6=1_000_000
+            ),
+            store=self.store,
+            exchange=self.exchange,
+            publish_decision=self.tell,
+            metrics=self.metrics,
+            worker="w",
+        )
+        self.worker = Worker(self.books, evaluator, self.exchange, self.metrics)
+
+    def tell(self, decision: Decision) -> None:
+        self.told.append(decision)
+        self.news.set()
+
+    async def handle_all(self) -> None:
+        """Handle what has been given, and let every task that can run do so."""
+        for _ in range(self.books.queue.qsize()):
+            await self.worker._handle(self.books.queue.get_nowait())
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def test_the_newest_book_waits_until_its_market_is_warm_and_is_then_decided_on() -> None:
+    desk = Desk()
+    info = market()
+    quiet = snapshot([("0.49", 1)], [("0.50", 1)], of=info)
+    first, second = desk.books.give(quiet), desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert desk.exchange.warmed == ["0xc1"]  # once a market
+    assert desk.books.acked == [first]  # displaced by the newer one
+    assert desk.told == []
+    desk.exchange.warm_now.set()
+    await desk.settle()
+    assert [each.reason for each in desk.told] == ["matched"]
+    assert desk.books.acked == [first, second]
+    # And from now on nothing waits.
+    desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert [each.reason for each in desk.told] == ["matched", "cooldown"]
+
+
+async def test_a_book_of_a_market_that_is_being_bought_is_acknowledged_and_left() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    answering = asyncio.Event()
+    desk.exchange.during_post = answering.wait  # type: ignore[assignment]
+    info = market()
+    bought = desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    left = desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert desk.books.acked == [left]
+    answering.set()
+    await desk.settle()
+    assert desk.books.acked == [left, bought]  # acknowledged only when the order is done
+    assert len(desk.exchange.posted) == 1
+
+
+async def test_other_markets_are_bought_while_one_order_is_under_way() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    answering = asyncio.Event()
+    desk.exchange.during_post = answering.wait  # type: ignore[assignment]
+    for number in range(3):
+        desk.books.give(snapshot(of=market(f"0x{number}")))
+    await desk.handle_all()
+    assert len(desk.exchange.posted) == 3
+    answering.set()
+    await desk.worker.finish()
+
+
+async def test_a_malformed_book_is_counted_acknowledged_and_does_no_harm() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    replies = [desk.books.give(payload) for payload in (b"", b"{", b"\xff\xfe", b"[]", b"{}")]
+    desk.books.give(snapshot())
+    await desk.handle_all()
+    assert desk.metrics.registry.get_sample_value("worker_books_malformed_total") == 5
+    assert desk.books.acked[:5] == replies
+    assert [each.reason for each in desk.told] == ["matched"]
+
+
+async def test_orders_under_way_are_bounded() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    answering = asyncio.Event()
+    desk.exchange.during_post = answering.wait  # type: ignore[assignment]
+    running = asyncio.create_task(desk.worker.run())
+    for number in range(ORDERS_IN_FLIGHT_MAX + 5):
+        desk.books.give(snapshot(of=market(f"0x{number}")))
+    for _ in range(5):
+        await desk.settle()
+    assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX
+    answering.set()
+    for _ in range(5):
+        await desk.settle()
+    assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX + 5
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_book_from_the_future_is_stale_not_a_crash() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    strange = msgspec.structs.replace(snapshot(), received_at_ns=2**62)
+    desk.books.give(strange)
+    await desk.handle_all()
+    assert desk.told == []
