@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import aiohttp
 
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.dynamodb import dynamodb_server, state_table
@@ -70,6 +74,28 @@ async def test_without_nats_it_says_where_it_waits_and_stops_when_told() -> None
     assert "Traceback" not in rest
 
 
+async def test_while_it_waits_its_health_says_for_what() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    async with worker({"NATS_URL": NOWHERE, "METRICS_PORT": str(port)}) as process:
+        await said(process, "not_reachable")
+        status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
+    assert (status, sentence) == (503, "not connected to NATS at nats://127.0.0.1:1")
+
+
+async def test_a_port_that_is_taken_is_one_line_and_exit_2() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with worker({"METRICS_PORT": str(port)}) as process:
+            _, stderr = await process.communicate()
+    assert process.returncode == 2
+    assert f"cannot start: METRICS_PORT: cannot listen on 127.0.0.1:{port}" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
+
+
 async def test_without_the_table_it_says_who_creates_it(
     nats_server: NatsServer, dynamodb_server: str
 ) -> None:
@@ -102,6 +128,11 @@ async def test_without_the_venue_a_live_worker_waits_for_it(
     assert "11" * 32 not in json.dumps(line)
 
 
+async def fetched(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
 async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
     nats_server: NatsServer, dynamodb_server: str, state_table: str
 ) -> None:
@@ -113,6 +144,26 @@ async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
     async with worker(env) as process:
         line = await said(process, "worker_started")
         assert line["execution"] == "paper"
+        at = f"http://127.0.0.1:{line['metrics_port']}"
+        assert await fetched(f"{at}/healthz") == (200, "ok")
+        status, metrics = await fetched(f"{at}/metrics")
+        assert status == 200
+        for name in (
+            "worker_books_total",
+            "worker_books_conflated_total",
+            "worker_book_age_seconds_bucket",
+            "worker_decode_seconds_bucket",
+            "worker_decide_seconds_bucket",
+            "worker_claim_seconds_bucket",
+            "worker_post_seconds_bucket",
+            'worker_holds_total{reason="no_imbalance"}',
+            'worker_claims_refused_total{reason="max_positions"}',
+            'worker_orders_total{answer="matched"}',
+            'worker_orders_rejected_total{reason="no_match"}',
+        ):
+            assert name in metrics
+        labels = set(re.findall(r"([a-z_]+)=\"", metrics))
+        assert labels == {"reason", "answer", "le"}  # closed sets; no market is a label
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0
