@@ -6,8 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import NatsServer
+
+
+# Timings are no tests: machines are shared, and on a clean checkout the first example of a text
+# strategy takes seconds, because hypothesis then builds its tables of characters.
+settings.register_profile(
+    "default here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("default here")
 
 
 @pytest.fixture
