@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers import NatsServer
 
-
 # Timings are no tests: machines are shared, and on a clean checkout the first example of a text
 # strategy takes seconds, because hypothesis then builds its tables of characters.
 settings.register_profile(
