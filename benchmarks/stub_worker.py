@@ -93,7 +93,7 @@ def main() -> int:
         STRATEGIES[settings.strategy] = costly
     code = run_service(_serve(settings))
     if costly.ages_ms:
-        print(json.dumps({"ages_ms": costly.ages_ms}), flush=True)
+        print(json.dumps({"ages_ms": [round(age, 3) for age in costly.ages_ms]}), flush=True)
     return code
 
 

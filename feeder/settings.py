@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feeder.core.sessions import TOKENS_MAX, TOKENS_PER_SERIES_MAX
 from protocol.series import Series, parse_series
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"not a URL of the form {schemes[0]}://host")
-        _ = parts.port  # raises ValueError when it is no number
-        return url
-
-    return AfterValidator(check)
+from runtime.settings import url_of
 
 
 def _series_list(value: object) -> object:
@@ -44,11 +33,11 @@ class FeederSettings(BaseSettings):
         env_ignore_empty=True, hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
-    nats_url: Annotated[str, _url("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
-    market_ws_url: Annotated[str, _url("wss", "ws")] = (
+    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
+    market_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     )
-    gamma_url: Annotated[str, _url("https", "http")] = "https://gamma-api.polymarket.com"
+    gamma_url: Annotated[str, url_of("https", "http")] = "https://gamma-api.polymarket.com"
     series: Annotated[tuple[Series, ...], NoDecode, BeforeValidator(_series_list)] = Field(
         default="btc-15m", validate_default=True
     )

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from functions.core.decide import STRATEGIES, StrategyConfig
 from functions.core.intent import Limits
 from protocol.units import to_usd_e6
+from runtime.settings import url_of
 
 
 def _cents(usd: Decimal) -> Decimal:
@@ -20,18 +21,22 @@ def _cents(usd: Decimal) -> Decimal:
     return usd
 
 
+NatsUrl = Annotated[str, url_of("nats", "tls", "ws", "wss")]
+HttpUrl = Annotated[str, url_of("https", "http")]
+
+
 class WorkerSettings(BaseSettings):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
-    nats_url: str = "nats://127.0.0.1:4222"
-    clob_url: str = "https://clob.polymarket.com"
-    gamma_url: str = "https://gamma-api.polymarket.com"
+    nats_url: NatsUrl = "nats://127.0.0.1:4222"
+    clob_url: HttpUrl = "https://clob.polymarket.com"
+    gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
 
     state_table: str = "streaming-executor-state"
     aws_region: str = "eu-west-1"
-    aws_endpoint_url_dynamodb: str | None = None
+    aws_endpoint_url_dynamodb: HttpUrl | None = None
 
     strategy: str = "book_imbalance_crypto"
     max_positions: int = Field(default=3, ge=1, le=1000)

@@ -29,7 +29,7 @@ from functions.core.decide import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.metrics import WorkerMetrics
-from functions.ports import Exchange, Store
+from functions.ports import Exchange, Store, StoreError
 from functions.settings import WorkerSettings
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
@@ -39,12 +39,13 @@ from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.retry import until_reachable
-from runtime.settings import load_settings
+from runtime.settings import load_settings, refuse_to_start
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """More orders than this at once and the worker stops taking books until one is answered."""
-FINISH_S: Final = 8.0
-"""How long orders under way may take after SIGTERM; with the rest it stays below ten seconds."""
+FINISH_S: Final = 6.0
+"""How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
+is bounded too, so that the process ends within ten seconds."""
 WARMED_MAX: Final = 1_000
 _log = structlog.get_logger()
 
@@ -87,7 +88,7 @@ class Worker:
                 task.cancel()
             if late:
                 _log.error("orders_abandoned", count=len(late))
-                await asyncio.wait(late, timeout=1)
+                await asyncio.wait(late, timeout=0.5)
 
     async def _handle(self, delivery: Delivery) -> None:
         started_ns = time.time_ns()
@@ -235,7 +236,7 @@ async def run_worker(
         )
     finally:
         await worker.finish()
-        await publisher.drain(timeout_s=1)
+        await publisher.drain(timeout_s=0.5)
         await stop_tasks(background)
         _log.info("worker_stopped")
 
@@ -247,12 +248,18 @@ async def _watch(task: asyncio.Task[None]) -> None:
 @asynccontextmanager
 async def _opened_store(settings: WorkerSettings) -> AsyncIterator[Store]:
     where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
-    async with open_store(
-        table=settings.state_table,
-        strategy=settings.strategy,
-        region=settings.aws_region,
-        endpoint_url=settings.aws_endpoint_url_dynamodb,
-    ) as store:
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(
+                open_store(
+                    table=settings.state_table,
+                    strategy=settings.strategy,
+                    region=settings.aws_region,
+                    endpoint_url=settings.aws_endpoint_url_dynamodb,
+                )
+            )
+        except StoreError as error:
+            refuse_to_start(f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}")
         account = await until_reachable(
             f"table {settings.state_table} at {where}", store.open_account
         )

@@ -24,7 +24,7 @@ from runtime.settings import refuse_to_start
 SERVER_VERSION_MIN: Final = (2, 12)
 RECONNECT_WAIT_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2
-CLOSE_TIMEOUT_S: Final = 2
+CLOSE_TIMEOUT_S: Final = 1
 _log = structlog.get_logger()
 
 

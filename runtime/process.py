@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
-CANCEL_AGAIN_S: Final = 0.2
+CANCEL_AGAIN_S: Final = 0.1
 CANCELS_MAX: Final = 10
 _log = structlog.get_logger()
 

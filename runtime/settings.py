@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import sys
 from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings
 
 EXIT_BAD_CONFIGURATION = 2
 
 Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def url_of(*schemes: str) -> AfterValidator:
+    """A validator for URLs with one of these schemes and a host; takes a trailing slash away."""
+
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"not a URL of the form {schemes[0]}://host")
+        _ = parts.port  # raises ValueError when it is no number
+        return url.rstrip("/")
+
+    return AfterValidator(check)
 
 
 def load_settings(kind: type[Settings]) -> Settings:

@@ -87,8 +87,8 @@ async def _run(options: Options, duration_s: int) -> int:
         async with Cluster(options, LOG_DIR) as cluster:
             picture = Picture()
             interrupted = await _observe(console, cluster, picture, duration_s)
-            await cluster.stop_services()
-            verdict = await _check(console, cluster, picture, options)
+            failed = await cluster.stop_services()
+            verdict = await _check(console, cluster, picture, options, failed)
             return EXIT_STOPPED if interrupted and verdict == 0 else verdict
     except asyncio.CancelledError:
         console.print("stopped before anything ran")
@@ -197,7 +197,9 @@ async def _show_lines(
         await asyncio.sleep(1 / FRAMES_PER_S)
 
 
-async def _check(console: Console, cluster: Cluster, picture: Picture, options: Options) -> int:
+async def _check(
+    console: Console, cluster: Cluster, picture: Picture, options: Options, failed: list[str]
+) -> int:
     evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE)
     found = disagreements(evidence, execution=options.execution)
     console.print(status_line(picture, 0), **_PLAIN)
@@ -205,6 +207,7 @@ async def _check(console: Console, cluster: Cluster, picture: Picture, options: 
         console.print(f"  {count:5} {reason}", **_PLAIN)
     console.print(stages(picture))
     console.print(summary(evidence), **_PLAIN)
+    found += failed
     found += [f"malformed message: {text}" for text in picture.malformed]
     if not picture.book_count:
         found.append("no book was ever published")

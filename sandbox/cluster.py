@@ -25,12 +25,14 @@ from typing import Final, Self
 from eth_account import Account
 from hexbytes import HexBytes
 
+from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 
 ROOT: Final = Path(__file__).parent.parent
 READY_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 12
 """A worker may take ten seconds to finish its orders."""
+LINE_BYTES_MAX: Final = 4 << 20
 STATE_TABLE: Final = "sandbox-state"
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None)
@@ -82,6 +84,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            limit=LINE_BYTES_MAX,
             preexec_fn=_die_with_parent,
         )
         assert self._process.stdout is not None and self._process.stderr is not None  # noqa: S101 - PIPE
@@ -190,11 +193,7 @@ class Cluster:
         for old in self._log_dir.glob("*.log"):
             old.unlink()
         try:
-            self.nats_url, self.dynamodb_url, _ = await asyncio.gather(
-                start_nats(self._child("nats"), Path(self._scratch.name)),
-                start_dynamodb(self._child("dynamodb")),
-                self._start_venue(),
-            )
+            await self._start_infrastructure()
             await self._start_services()
         except BaseException:
             await self.stop()
@@ -221,11 +220,20 @@ class Cluster:
         child = tasks[done.pop()]
         return f"{child.name} ended with code {child.returncode}{child.last_words()}"
 
-    async def stop_services(self) -> None:
-        """Stop the feeder, then the workers, which finish what is under way."""
+    async def stop_services(self) -> list[str]:
+        """Stop the feeder, then the workers, which finish what is under way.
+
+        Returns a sentence for each of them that did not stop as told.
+        """
         if self.feeder is not None:
             await self.feeder.stop()
         await asyncio.gather(*(worker.stop() for worker in self.workers))
+        services = [service for service in (self.feeder, *self.workers) if service is not None]
+        return [
+            f"{service.name} did not stop as told: exit code {service.returncode}"
+            for service in services
+            if service.returncode not in (None, 0)
+        ]
 
     async def stop(self) -> None:
         """Stop everything, in order. Idempotent."""
@@ -233,7 +241,19 @@ class Cluster:
         await asyncio.gather(*(child.stop() for child in self._infrastructure))
         self._scratch.cleanup()
 
-    async def _start_venue(self) -> None:
+    async def _start_infrastructure(self) -> None:
+        starts = [
+            asyncio.create_task(start_nats(self._child("nats"), Path(self._scratch.name))),
+            asyncio.create_task(start_dynamodb(self._child("dynamodb"))),
+            asyncio.create_task(self._start_venue()),
+        ]
+        try:
+            self.nats_url, self.dynamodb_url, self.venue_url = await asyncio.gather(*starts)
+        finally:
+            # When one fails, the others must not go on to start what nobody will stop.
+            await stop_tasks(*starts)
+
+    async def _start_venue(self) -> str:
         options = self._options
         child = self._child("venue")
         await child.start(
@@ -242,8 +262,8 @@ class Cluster:
             env={},
         )
         ready = await child.wait_for("url")
-        self.venue_url = str(ready["url"])
         self.series = list(ready["series"])  # type: ignore[call-overload]
+        return str(ready["url"])
 
     async def _start_services(self) -> None:
         websocket = self.venue_url.replace("http://", "ws://")

@@ -36,6 +36,8 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
         ({"EXECUTION": "live"}, "EXECUTION=live needs PRIVATE_KEY"),
         ({"EXECUTION": "live", "PRIVATE_KEY": "0xsecret"}, "EXECUTION=live needs WALLET"),
         ({"WALLET": "0xsecret"}, "WALLET: not an address"),
+        ({"CLOB_URL": "clob.example"}, "CLOB_URL: not a URL"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: not a URL"),
         ({"METRICS_PORT": "70000"}, "METRICS_PORT: "),
     ],
 )
