@@ -160,6 +160,8 @@ class Publisher:
         repaired_at_s = float("-inf")
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
+            if self._nc.is_closed:  # the client gives up for good on some server errors
+                raise ConnectionError("NATS closed the connection for good")
             connected, now_s = self._nc.is_connected, time.monotonic()
             for attempt, flight in tuple(self._flights.items()):
                 if not connected or now_s - flight.sent_at_s > ACK_TIMEOUT_S:

@@ -45,7 +45,7 @@ class WorkerSettings(BaseSettings):
     )
     cooldown_s: float = Field(default=300, ge=0, le=86_400)
     daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
-    max_book_age_ms: int = Field(default=1_000, ge=1)
+    max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
     min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
     enforce_min_order_size: bool = False
 
@@ -87,6 +87,11 @@ class WorkerSettings(BaseSettings):
                     "as your Polymarket profile shows it)"
                 )
         return self
+
+    @property
+    def account(self) -> str:
+        """Whose claims and books these are: paper never shares an account with live."""
+        return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
 
     def strategy_config(self) -> StrategyConfig:
         """What the strategy is told."""

@@ -139,7 +139,10 @@ class Worker:
         self._warmed[market.condition_id] = market.end_ms
 
         async def warm() -> None:
-            await self._exchange.warm(market)
+            try:
+                await self._exchange.warm(market)
+            except Exception as error:  # noqa: BLE001 - warming only helps; the book still counts
+                _log.error("warming_failed", market=market.slug, exc_info=error)
             while (held := self._held.pop(market.condition_id, None)) is not None:
                 await self._evaluate(*held)
             # Here and not when the task has ended: a book in between would be held for ever.
@@ -209,9 +212,9 @@ async def run_worker(
     metrics: WorkerMetrics,
 ) -> None:
     """Run a worker on the given collaborators until cancelled, then finish what is under way."""
-    publisher = DecisionPublisher(nc, settings.strategy, metrics)
+    publisher = DecisionPublisher(nc, settings.account, metrics)
     evaluator = Evaluator(
-        strategy_name=settings.strategy,
+        strategy_name=settings.account,
         strategy=STRATEGIES[settings.strategy],
         config=settings.strategy_config(),
         limits=settings.limits(),
@@ -221,14 +224,14 @@ async def run_worker(
         metrics=metrics,
         worker=worker_name,
     )
-    pull = BookPull(nc, settings.strategy)
+    pull = BookPull(nc, settings.account)
     worker = Worker(pull, evaluator, exchange, metrics)
     where = f"JetStream at {redact(settings.nats_url)}"
     await until_reachable(where, partial(declare_stream, nc, BOOKS))
     await until_reachable(where, pull.start)
     freeze_heap()
     background = asyncio.create_task(
-        first_failure(publisher.run(), log_decisions(nc, settings.strategy, store))
+        first_failure(publisher.run(), log_decisions(nc, settings.account, store))
     )
     try:
         await first_failure(
@@ -253,7 +256,7 @@ async def _opened_store(settings: WorkerSettings) -> AsyncIterator[Store]:
             store = await stack.enter_async_context(
                 open_store(
                     table=settings.state_table,
-                    strategy=settings.strategy,
+                    strategy=settings.account,
                     region=settings.aws_region,
                     endpoint_url=settings.aws_endpoint_url_dynamodb,
                 )

@@ -73,6 +73,10 @@ def decode_snapshot(payload: bytes) -> BookSnapshot:
         raise ProtocolError(f"book snapshot: $.books: {error}") from error
     if {book.token_id for book in books} != {outcome.token_id for outcome in market.outcomes}:
         raise ProtocolError("book snapshot: $.books: token ids differ from $.market.outcomes")
+    if not (
+        market.fee.rate.is_finite() and market.fee.rate >= 0 and 0 <= market.fee.exponent <= 10
+    ):
+        raise ProtocolError("book snapshot: $.market.fee: not a schedule")
     if market.tick_size_e4 <= 0:
         raise ProtocolError("book snapshot: $.market.tick_size_e4: not positive")
     return snapshot

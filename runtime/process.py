@@ -29,8 +29,16 @@ def run_service(serve: Coroutine[Any, Any, None]) -> int:
 async def _until_signalled(serve: Coroutine[Any, Any, None]) -> int:
     task = asyncio.ensure_future(serve)
     loop = asyncio.get_running_loop()
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        if not told:  # a second signal would cancel the tidying up, and with it orders under way
+            told = True
+            task.cancel()
+
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, task.cancel)
+        loop.add_signal_handler(signum, stop)
     with contextlib.suppress(asyncio.CancelledError):
         await task
         return 1

@@ -21,7 +21,10 @@ def url_of(*schemes: str) -> AfterValidator:
         parts = urlsplit(url)
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"not a URL of the form {schemes[0]}://host")
-        _ = parts.port  # raises ValueError when it is no number
+        try:
+            _ = parts.port
+        except ValueError:  # its own text would show what may be a password
+            raise ValueError("not a URL: the port is not a number") from None
         return url.rstrip("/")
 
     return AfterValidator(check)

@@ -23,7 +23,7 @@ from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
-from sandbox.audit import disagreements, gather, summary
+from sandbox.audit import account_name, disagreements, gather, summary
 from sandbox.cluster import STATE_TABLE, Cluster, Options, SandboxError
 from sandbox.picture import Picture
 from sandbox.view import decision_line, screen, stages, status_line
@@ -200,7 +200,8 @@ async def _show_lines(
 async def _check(
     console: Console, cluster: Cluster, picture: Picture, options: Options, failed: list[str]
 ) -> int:
-    evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE)
+    account = account_name(options.execution)
+    evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, account)
     found = disagreements(evidence, execution=options.execution)
     console.print(status_line(picture, 0), **_PLAIN)
     for reason, count in picture.reasons.most_common():

@@ -30,6 +30,11 @@ Amounts = dict[str, tuple[int, int]]
 STRATEGY: Final = "book_imbalance_crypto"
 
 
+def account_name(execution: str) -> str:
+    """The account that the workers of a run use (`WorkerSettings.account`)."""
+    return STRATEGY if execution == "live" else f"{STRATEGY}-paper"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything there is to compare."""
@@ -39,7 +44,9 @@ class Evidence:
     ledger: list[Claim]
 
 
-async def gather(venue_url: str, dynamodb_url: str, table: str) -> Evidence:
+async def gather(
+    venue_url: str, dynamodb_url: str, table: str, account: str = STRATEGY
+) -> Evidence:
     """Ask the venue for its journal, and the table for the account and the whole ledger."""
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
@@ -55,15 +62,13 @@ async def gather(venue_url: str, dynamodb_url: str, table: str) -> Evidence:
         aws_secret_access_key="sandbox",  # noqa: S106 - the local server takes any
     )
     async with client_context as client:
-        item = await client.get_item(
-            TableName=table, Key=account_key(STRATEGY), ConsistentRead=True
-        )
+        item = await client.get_item(TableName=table, Key=account_key(account), ConsistentRead=True)
         rows: list[Claim] = []
         pages = client.get_paginator("query").paginate(
             TableName=table,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :trade)",
             ExpressionAttributeValues={
-                ":pk": {"S": strategy_pk(STRATEGY)},
+                ":pk": {"S": strategy_pk(account)},
                 ":trade": {"S": "TRADE#"},
             },
             ConsistentRead=True,

@@ -76,8 +76,9 @@ MARKET_IS_FREE: Final = "attribute_not_exists(claims.#market)"
 POSITION_IS_LEFT: Final = "size(claims) < :max_positions"
 # Whatever became of the market's last claim, its cooldown is over.
 COOLDOWN_IS_OVER: Final = "(attribute_not_exists(cooldowns.#market) OR cooldowns.#market <= :now)"
-# Today's loss has not reached the limit; a P&L of another day says nothing about today.
-LOSS_IS_WITHIN_LIMIT: Final = "(#day <> :today OR pnl_today_e6 > :loss_floor)"
+# Today's loss has not reached the limit; a P&L of an earlier day says nothing about today. Whatever
+# else stands there (no day, a number, a date to come) matches neither side: no entry.
+LOSS_IS_WITHIN_LIMIT: Final = "(#day < :today OR (#day = :today AND pnl_today_e6 > :loss_floor))"
 
 CLAIM_CONDITION: Final = " AND ".join(
     (TRADING_IS_ENABLED, MARKET_IS_FREE, POSITION_IS_LEFT, COOLDOWN_IS_OVER, LOSS_IS_WITHIN_LIMIT)

@@ -70,6 +70,8 @@ class BookPull:
     async def run(self) -> None:
         """Keep the pull alive until cancelled: expiries, a restarted server, a lost consumer."""
         while True:
+            if self._nc.is_closed:  # the client gives up for good on some server errors
+                raise ConnectionError("NATS closed the connection for good")
             if self._consumer_lost.is_set() or self._silent():
                 await self._recover()
             await self._refill()

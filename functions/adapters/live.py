@@ -50,6 +50,11 @@ round trips."""
 METADATA_REFRESH_S: Final = 300.0
 """The client forgets a market's metadata after 600 s."""
 
+_KILLED: Final = {
+    "fak_not_filled": RejectReason.NO_MATCH,
+    "fok_not_filled": RejectReason.FOK_NOT_FILLED,
+}
+# Over HTTP/1.1 (see `venue_client.prepare_for_orders`) these come before the first byte.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _log = structlog.get_logger()
 
@@ -67,6 +72,7 @@ class LiveExchange:
         Failures are logged and tried again with the next refresh: the first order then pays.
         """
         loop = asyncio.get_running_loop()
+        self._warmed[market.condition_id] = (float("-inf"), market)  # `upkeep` tries again
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
                 for outcome in market.outcomes:
@@ -92,10 +98,14 @@ class LiveExchange:
                     amount=usd_decimal(trade.spend_e6),
                     max_price=price_decimal(trade.max_price_e4),
                 )
+                neg_risk = await venue_client.signed_for_neg_risk(self._client, trade.token_id)
         except (PolymarketError, TimeoutError) as error:
             raise UnpreparableOrderError(_describe(error)) from error
+        if neg_risk != snapshot.market.neg_risk:
+            # Signed for another contract than the listing says: nobody knows the order's id.
+            raise UnpreparableOrderError(f"listed with neg_risk={not neg_risk}, signed otherwise")
         return PreparedOrder(
-            order_id=venue_client.id_of(signed, neg_risk=snapshot.market.neg_risk),
+            order_id=venue_client.id_of(signed, neg_risk=neg_risk),
             salt=str(signed.salt),
             order_timestamp_ms=signed.timestamp,
             spend_e6=signed.maker_amount,
@@ -158,11 +168,12 @@ def _meaning_of_failure(error: Exception, order_id: str) -> Answer:
 
 def _meaning(response: OrderResponse, order: PreparedOrder, market: MarketInfo) -> Answer:
     if isinstance(response, RejectedOrder):
-        # A 200 that says no. "unmatched" is documented as placed-but-not-matched, so it is no
-        # refusal, and neither is a text that we do not know.
-        if response.code == "unmatched":
-            return Unknown(text=f"unmatched: {response.message}")
-        return refusal(400, response.message, order.order_id)
+        # A 200 that says no. The client has dropped what else it said (it may have been a success
+        # with a remark), so only the two that mean "killed" count.
+        reason = _KILLED.get(response.code)
+        if reason is None:
+            return Unknown(text=f"HTTP 200, {response.code}: {response.message}")
+        return Rejected(reason=reason, text=response.message)
     return _accepted(response, order, market)
 
 
@@ -171,6 +182,8 @@ def _accepted(response: AcceptedOrder, order: PreparedOrder, market: MarketInfo)
         return Unknown(text=f"accepted as {response.order_id}, not as {order.order_id}", alarm=True)
     spend_e6, size_e6 = to_usd_e6(response.making_amount), to_size_e6(response.taking_amount)
     status: str = response.status
+    if not _plausible(spend_e6, size_e6, order, matched=status == "matched"):
+        return Unknown(text=f"implausible fill: {spend_e6}e-6 USD, {size_e6}e-6 shares", alarm=True)
     if status == "matched":
         # The answer rounds: less than a cent unspent is a full fill.
         status = "matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched"
@@ -183,6 +196,15 @@ def _accepted(response: AcceptedOrder, order: PreparedOrder, market: MarketInfo)
         fee_e6=taker_fee_e6(market.fee, price_e4, size_e6) if price_e4 else 0,
         trade_ids=response.trade_ids,
     )
+
+
+def _plausible(spend_e6: int, size_e6: int, order: PreparedOrder, *, matched: bool) -> bool:
+    """Whether the answer's amounts can be of this order: within its money and its price."""
+    if matched and size_e6 == 0:
+        return False
+    # The price of an order is its spend over its size; the venue rounds shares to cents of one.
+    within_price = (size_e6 + 10_000) * order.spend_e6 >= spend_e6 * order.size_e6
+    return 0 <= spend_e6 <= order.spend_e6 and size_e6 >= 0 and within_price
 
 
 def _describe(error: BaseException) -> str:

@@ -2,8 +2,8 @@
 
 Internals used, all covered by tests against the pinned version: an environment with other URLs
 (to trade on a simulated venue), the exchange contracts' addresses (for the order id), a faster
-signer, and a forced refresh of a market's cached metadata (which lives ten minutes, a market
-fifteen).
+signer, a connection of our own for orders, and a market's cached metadata (to refresh it: it lives
+ten minutes, a market fifteen; and to know which contract was signed for).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+import httpx
 from polymarket import AsyncSecureClient
 from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
 from polymarket._internal.protocol import is_v2_position_id
+from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
 from polymarket.models.clob.orders import SignedOrder
 
@@ -21,6 +23,7 @@ from functions.adapters.order_signer import OrderSigner
 from functions.core.order_id import ExchangeDomain, OrderFields, order_id
 
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
+ORDER_TIMEOUT: Final = httpx.Timeout(connect=0.5, read=10.0, write=2.0, pool=0.5)
 
 
 def environment(clob_url: str, gamma_url: str) -> Environment:
@@ -48,11 +51,8 @@ def domain_of(token_id: str, *, neg_risk: bool) -> ExchangeDomain:
     return ExchangeDomain(chain_id=config.chain_id, contract=contract, version="2")
 
 
-def exchange_contracts() -> list[str]:
-    """The contracts that orders can be for, in lower case."""
-    config = PRODUCTION_CONFIG
-    contracts = (config.standard_exchange, config.neg_risk_exchange, config.exchange_v3)
-    return [contract.lower() for contract in contracts]
+STANDARD_EXCHANGE: Final = PRODUCTION_CONFIG.standard_exchange
+"""The contract that orders of up/down markets are for."""
 
 
 def id_of(order: SignedOrder, *, neg_risk: bool) -> str:
@@ -73,10 +73,36 @@ def id_of(order: SignedOrder, *, neg_risk: bool) -> str:
     return order_id(fields, domain_of(order.token_id, neg_risk=neg_risk))
 
 
-def sign_faster(client: AsyncSecureClient) -> None:
-    """Let the client sign its orders with `OrderSigner`."""
+async def prepare_for_orders(client: AsyncSecureClient) -> None:
+    """Give the client a faster signer, and a connection for orders that sends each byte once.
+
+    HTTP/1.1 only: with HTTP/2 httpcore sends a request again, body and all, when the server
+    announces that it goes away (GOAWAY), and reports a connection that then fails as one that was
+    never made. Over HTTP/1.1 a connect error means that nothing has been sent. The short connect
+    timeout keeps a book from growing old on its way.
+    """
     ctx = client._ctx
-    client._ctx = dataclasses.replace(ctx, signer=OrderSigner(ctx.signer))  # type: ignore[arg-type]
+    orders = AsyncTransport(
+        base_url=ctx.environment_config.clob_url,
+        options=TransportOptions(http2=False, timeout=ORDER_TIMEOUT),
+        header_resolver=ctx.secure_clob._header_resolver,
+    )
+    await ctx.secure_clob.close()
+    client._ctx = dataclasses.replace(
+        ctx,
+        signer=OrderSigner(ctx.signer),  # type: ignore[arg-type]
+        secure_clob=orders,
+    )
+
+
+async def signed_for_neg_risk(client: AsyncSecureClient, token_id: str) -> bool:
+    """Which kind of market the client takes a token's market for: it decides what is signed.
+
+    From the client's cache once the market is warm. Raises polymarket.errors.PolymarketError.
+    """
+    ctx = client._ctx
+    metadata = await ctx.order_metadata.resolve_market(ctx, token_id=token_id)  # type: ignore[arg-type]
+    return metadata.neg_risk
 
 
 async def refresh_metadata(client: AsyncSecureClient, token_id: str) -> None:

@@ -13,7 +13,7 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 from pydantic import SecretStr
 
-from functions.adapters.venue_client import environment, exchange_contracts, sign_faster
+from functions.adapters.venue_client import STANDARD_EXCHANGE, environment, prepare_for_orders
 from protocol.units import to_usd_e6, usd_decimal
 from runtime.settings import refuse_to_start
 
@@ -38,7 +38,8 @@ async def log_in(account: Account) -> AsyncSecureClient:
     try:
         client = await AsyncSecureClient.create(
             private_key=account.private_key.get_secret_value(),
-            # Always named: without it the client would derive a wallet, and create it on chain.
+            # Always named: without it the client would derive one. (The signer's own deposit
+            # wallet, if it does not exist yet, is created on chain by the client even so.)
             wallet=account.wallet,
             environment=environment(account.clob_url, account.gamma_url),
         )
@@ -54,7 +55,7 @@ async def log_in(account: Account) -> AsyncSecureClient:
     except (PolymarketError, SystemExit):
         await client.close()
         raise
-    sign_faster(client)
+    await prepare_for_orders(client)
     return client
 
 
@@ -67,7 +68,7 @@ async def _check_funds(client: AsyncSecureClient, account: Account) -> None:
             f"order (SIZE_USD={account.order_usd}): deposit first"
         )
     allowances = {spender.lower(): amount for spender, amount in collateral.allowances.items()}
-    if max(allowances.get(contract, 0) for contract in exchange_contracts()) < needed_e6:
+    if allowances.get(STANDARD_EXCHANGE.lower(), 0) < needed_e6:
         refuse_to_start(
             f"WALLET: {account.wallet} has not approved the exchange to spend {account.order_usd} "
             "USD: approve trading once on the venue's website, then start again"

@@ -62,6 +62,7 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 Answer: TypeAlias = Accepted | Rejected | Unknown
 
+_NO_ORDERBOOK: Final = re.compile(r"the orderbook \S+ does not exist")
 _ORDER_ID: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 
 # What the venue says, word for word in part, when it has refused an order for good. Source: its
@@ -88,7 +89,6 @@ _REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
     ("address banned", RejectReason.UNAUTHORIZED),
     ("address in closed only mode", RejectReason.UNAUTHORIZED),
     ("the market is not yet ready to process new orders", RejectReason.MARKET_NOT_READY),
-    ("the orderbook ", RejectReason.MARKET_CLOSED),  # "the orderbook <token> does not exist"
 )
 
 
@@ -116,7 +116,11 @@ _REFUSALS_BY_STATUS: Final = {
 
 
 def _proven_reason(status: int, text: str) -> RejectReason | None:
-    if status in (400, 404):
+    if "context canceled" in text or "timeout" in text:
+        return None  # something broke on the way, whatever else the text says
+    if status in (400, 404) and _NO_ORDERBOOK.match(text):
+        return RejectReason.MARKET_CLOSED
+    if status == 400:
         return next((reason for words, reason in _REFUSALS_400 if words in text), None)
     if status == 401 and "invalid api key" in text:
         return RejectReason.UNAUTHORIZED

@@ -72,6 +72,9 @@ class Hold(msgspec.Struct, frozen=True):
     reason: HoldReason
 
 
+CLOCK_SKEW_MAX_MS: Final = 100
+"""How far the feeder's clock may be ahead of ours."""
+
 Strategy: TypeAlias = Callable[[BookSnapshot, StrategyConfig, int], Trade | Hold]
 
 _HOLDS: Final = {reason: Hold(reason) for reason in HoldReason}  # one object a reason: no garbage
@@ -140,7 +143,7 @@ def _gate(snapshot: BookSnapshot, config: StrategyConfig, now_ms: int) -> HoldRe
     market = snapshot.market
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
     # A book from the future means that clocks disagree, so its age proves nothing.
-    if not -config.book_age_max_ms <= age_ms <= config.book_age_max_ms:
+    if not -CLOCK_SKEW_MAX_MS <= age_ms <= config.book_age_max_ms:
         return HoldReason.STALE_BOOK
     if not market.accepting:
         return HoldReason.NOT_ACCEPTING

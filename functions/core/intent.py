@@ -118,8 +118,7 @@ def refusal_of(
         ClaimRefusal.MARKET_CLAIMED: condition_id in account.claims,
         ClaimRefusal.COOLDOWN: account.cooldowns.get(condition_id, 0) > now_ms,
         ClaimRefusal.MAX_POSITIONS: len(account.claims) >= limits.max_positions,
-        ClaimRefusal.DAILY_LOSS: (
-            account.day == today and account.pnl_today_e6 <= -limits.daily_loss_limit_e6
-        ),
+        ClaimRefusal.DAILY_LOSS: account.day > today
+        or (account.day == today and account.pnl_today_e6 <= -limits.daily_loss_limit_e6),
     }
     return next((reason for reason, holds in refused.items() if holds), None)

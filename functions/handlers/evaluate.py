@@ -14,17 +14,18 @@ stays reserved, and its order id is what reconciliation asks the venue about.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason
+from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Hold, HoldReason, Strategy, StrategyConfig, Trade
 from functions.core.hints import Hints
 from functions.core.intent import Claim, ClaimRefusal, ClaimState, Limits
@@ -42,6 +43,7 @@ from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 
+TEXT_LENGTH_MAX: Final = 500
 _log = structlog.get_logger()
 
 
@@ -179,23 +181,35 @@ class Evaluator:
         if excess_ms > 0:
             text = f"the claim took too long: the book was {excess_ms} ms over its age limit"
             return Rejected(reason=RejectReason.NOT_SENT, text=text)
-        return await self._exchange.post(order)
+        try:
+            return await self._exchange.post(order)
+        except asyncio.CancelledError:
+            _log.error("order_abandoned", order=order.order_id)
+            raise
+        except Exception as error:  # noqa: BLE001 - an adapter's bug proves nothing about the order
+            _log.critical("post_failed", order=order.order_id, exc_info=error)
+            return Unknown(text=f"{type(error).__name__}: {error}")
 
     def _age_excess_ms(self, received_at_ns: int) -> int:
         return (time.time_ns() - received_at_ns) // 1_000_000 - self._config.book_age_max_ms
 
     async def _record(self, claim: Claim, timeline: Timeline) -> None:
-        """Resolve and write the ledger row. Both are idempotent, so both are tried again."""
+        """Resolve and write the ledger row. Both are idempotent, so both are tried again.
+
+        A released claim vanishes from the account, so its ledger row is written first: at every
+        moment one of the two knows the order's id.
+        """
         try:
+            if claim.state is ClaimState.RELEASED:
+                await self._put_ledger(claim, timeline)
             async for attempt in _store_retries():
                 with attempt:
                     if not await self._store.resolve(claim, ClaimState.CLAIMED):
                         _log.error("claim_not_ours", intent=claim.intent_id, order=claim.order_id)
             timeline.resolved_at_ns = time.time_ns()
             self._metrics.resolve.observe((timeline.resolved_at_ns - timeline.answered_at_ns) / 1e9)
-            async for attempt in _store_retries():
-                with attempt:
-                    await self._store.put_ledger(claim, timeline)
+            if claim.state is not ClaimState.RELEASED:
+                await self._put_ledger(claim, timeline)
         except StoreError as error:
             # The claim stays as it is, so its exposure stays reserved and its order id known.
             self._metrics.store_errors.inc()
@@ -206,6 +220,11 @@ class Evaluator:
                 state=claim.state.value,
                 error=str(error),
             )
+
+    async def _put_ledger(self, claim: Claim, timeline: Timeline) -> None:
+        async for attempt in _store_retries():
+            with attempt:
+                await self._store.put_ledger(claim, timeline)
 
     # -- what is told ----------------------------------------------------------------------------
 
@@ -329,10 +348,12 @@ def _resolution(claim: Claim, answer: Answer, now_ms: int) -> Claim:
             resolved_at_ms=now_ms,
             text=answer.status,
         )
+    # A proxy's error page must not fill the account item.
+    words = answer.text[:TEXT_LENGTH_MAX]
     if isinstance(answer, Rejected):
-        state, text = ClaimState.RELEASED, f"{answer.reason.value}: {answer.text}"
+        state, text = ClaimState.RELEASED, f"{answer.reason.value}: {words}"
     else:
-        state, text = ClaimState.UNKNOWN, answer.text
+        state, text = ClaimState.UNKNOWN, words
     return replace(claim, state=state, resolved_at_ms=now_ms, text=text)
 
 

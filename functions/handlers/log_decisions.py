@@ -7,6 +7,7 @@ Telemetry, not truth: what is lost here is counted and loses no order (invariant
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 import nats.errors
@@ -77,6 +78,7 @@ async def log_decisions(nc: Client, strategy: str, store: Store) -> None:
         max_ack_pending=1_000,
     )
     while True:
+        subscription = None
         try:
             await ensure_stream(js, DECISIONS)
             subscription = await js.pull_subscribe(
@@ -101,4 +103,7 @@ async def log_decisions(nc: Client, strategy: str, store: Store) -> None:
                     await message.ack()
         except (nats.errors.Error, StreamMismatchError, StoreError) as error:
             _log.warning("decision_log_interrupted", error=f"{type(error).__name__}: {error}")
+            if subscription is not None:
+                with contextlib.suppress(nats.errors.Error):
+                    await subscription.unsubscribe()
             await asyncio.sleep(2)  # the backlog waits in the stream

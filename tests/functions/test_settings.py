@@ -38,6 +38,7 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
         ({"WALLET": "0xsecret"}, "WALLET: not an address"),
         ({"CLOB_URL": "clob.example"}, "CLOB_URL: not a URL"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: not a URL"),
+        ({"NATS_URL": "nats://user:secret/x@h:4222"}, "NATS_URL: not a URL"),
         ({"METRICS_PORT": "70000"}, "METRICS_PORT: "),
     ],
 )
@@ -57,6 +58,14 @@ def test_a_wrong_variable_is_named_on_one_line(
     assert told in text
     assert text.count("\n") == 1
     assert "secret" not in text
+
+
+def test_paper_and_live_have_accounts_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(WorkerSettings).account == "book_imbalance_crypto-paper"
+    monkeypatch.setenv("EXECUTION", "live")
+    monkeypatch.setenv("PRIVATE_KEY", "0xsecret")
+    monkeypatch.setenv("WALLET", WALLET)
+    assert load_settings(WorkerSettings).account == "book_imbalance_crypto"
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,3 +179,5 @@ async def test_a_book_from_the_future_is_stale_not_a_crash() -> None:
     desk.books.give(strange)
     await desk.handle_all()
     assert desk.told == []
+    holds = desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "stale_book"})
+    assert holds == 1

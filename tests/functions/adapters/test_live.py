@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 
+import httpx
 import pytest
 from aiohttp import web
 from eth_account import Account as EthAccount
@@ -219,6 +220,77 @@ async def test_a_server_error_after_the_match_is_unknown(desk: Desk, status: int
     desk.venue.after_matching = answering(status, {"error": "could not run the execution"})
     assert isinstance(await desk.buy(), Unknown)
     assert len(desk.venue.journal.matched()) == 1  # and it had been filled indeed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ReadTimeout,
+        httpx.WriteTimeout,
+        httpx.ReadError,
+        httpx.WriteError,
+        httpx.CloseError,
+        httpx.RemoteProtocolError,
+        httpx.LocalProtocolError,
+        httpx.ProxyError,
+        httpx.DecodingError,
+    ],
+)
+async def test_a_failure_of_a_connection_that_was_made_is_unknown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: type[httpx.HTTPError]
+) -> None:
+    order = await desk.prepare()
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error("broken")
+
+    monkeypatch.setattr(desk.exchange._client._ctx.secure_clob._client, "request", fail)
+    assert isinstance(await desk.exchange.post(order), Unknown)
+
+
+async def test_orders_go_over_http_1_which_sends_each_byte_once(desk: Desk) -> None:
+    pool = desk.exchange._client._ctx.secure_clob._client._transport._pool  # type: ignore[attr-defined]
+    assert pool._http1 is True
+    assert pool._http2 is False
+    assert pool._retries == 0
+
+
+async def test_a_200_with_our_id_and_a_complaint_is_no_rejection(desk: Desk) -> None:
+    async def hook(order_id: str) -> web.Response:
+        return answer(
+            {
+                "success": True,
+                "errorMsg": "not enough balance / allowance for the rest",
+                "orderID": order_id,
+                "status": "matched",
+                "makingAmount": "1.1",
+                "takingAmount": "2.2",
+            }
+        )
+
+    desk.venue.after_matching = hook
+    assert isinstance(await desk.buy(), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("making", "taking"),
+    [("-1", "2"), ("1E+40", "2"), ("1.2", "2.4"), ("1.1", "0"), ("1.1", "1.9"), ("NaN", "1")],
+)
+async def test_amounts_that_cannot_be_of_this_order_are_unknown(
+    desk: Desk, making: str, taking: str
+) -> None:
+    async def hook(order_id: str) -> web.Response:
+        body = {"success": True, "errorMsg": "", "orderID": order_id, "status": "matched"}
+        return answer({**body, "makingAmount": making, "takingAmount": taking})
+
+    desk.venue.before_matching = hook
+    assert isinstance(await desk.buy(), Unknown)
+
+
+async def test_a_market_signed_for_another_contract_than_listed_is_refused(desk: Desk) -> None:
+    desk.market.neg_risk = True  # what the client fetches; the listing says otherwise
+    with pytest.raises(UnpreparableOrderError, match="neg_risk"):
+        await desk.prepare()
 
 
 async def test_a_cut_connection_after_the_match_is_unknown(desk: Desk) -> None:

@@ -57,6 +57,10 @@ def test_known_words_of_the_venue_are_proof(status: int, text: str, reason: Reje
         (400, "order match delayed due to market conditions"),  # it may still match
         (400, "context canceled"),  # the venue turns internal errors of this name into a 400
         (400, "something new"),
+        (400, "error matching order against the orderbook : context canceled"),
+        (400, "not enough balance / allowance: context canceled"),
+        (400, "the orderbook service is unavailable"),
+        (404, "no orders found to match with FAK order"),
         (401, "unauthorized: upstream"),
         (404, "order not found"),
         (408, "timeout"),

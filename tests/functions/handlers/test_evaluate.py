@@ -160,7 +160,7 @@ async def test_a_book_that_went_stale_during_the_claim_is_released_unsent() -> N
 
     desk.store.before_claim = slow
     await desk.handle(snapshot())
-    assert desk.calls == ["prepare", "claim", "resolve", "put_ledger"]
+    assert desk.calls == ["prepare", "claim", "put_ledger", "resolve"]
     assert desk.store.claims == {}
     assert desk.told[0].reason == "not_sent"
 
@@ -175,6 +175,26 @@ async def test_an_order_that_cannot_be_built_claims_nothing() -> None:
     await desk.handle(snapshot())
     assert desk.calls == ["prepare"]
     assert [(d.reason, d.text) for d in desk.told] == [("unpreparable", "off the grid")]
+
+
+async def test_a_released_order_is_in_the_ledger_before_it_leaves_the_account() -> None:
+    desk = Desk()
+    desk.exchange.answer = Rejected(reason=RejectReason.NO_MATCH, text="x" * 500_000)
+    await desk.handle(snapshot())
+    assert desk.calls == ["prepare", "claim", "post", "put_ledger", "resolve"]
+    assert len(desk.store.ledger[0].text) < 1_000  # a page of words must not fill the table
+
+
+async def test_an_adapter_that_fails_during_the_post_leaves_the_order_unknown() -> None:
+    desk = Desk()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    desk.exchange.during_post = fail
+    await desk.handle(snapshot())
+    [claim] = desk.store.claims.values()
+    assert claim.state is ClaimState.UNKNOWN
 
 
 async def test_resolving_is_tried_again_posting_never() -> None:
