@@ -178,7 +178,7 @@ async def test_it_waits_for_gamma_and_the_venue_and_says_where(nats_server: Nats
     async with serve(venue) as url:
         bent = variables(nats_server.url, url) | {"MARKET_WS_URL": f"ws://{NOWHERE}/"}
         async with feeder(**bent) as process:
-            assert f"ws://{NOWHERE}/" in (await process.line("not_reachable"))["what"]
+            assert f"ws://{NOWHERE}" in (await process.line("not_reachable"))["what"]
             assert await process.stop() == 0
             assert "Traceback" not in await process.last_words()
 

@@ -38,7 +38,7 @@ async def publish(nc: Client, market: str, payload: bytes) -> None:
 
 async def until_prefetched(pull: BookPull, wanted: dict[str, bytes]) -> None:
     """Wait until the pull holds exactly these payloads."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             held = {s.rpartition(".")[2]: d.payload for s, d in pull._waiting.items()}
             if held == wanted:
@@ -91,7 +91,7 @@ async def test_a_restarted_server_is_noticed_and_books_flow_again(
         await pull.next()
         nats_server.stop()
         nats_server.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await ensure_stream(nc.jetstream(timeout=1), BOOKS)
@@ -108,7 +108,7 @@ async def test_a_deleted_consumer_is_created_again(nats_server: NatsServer) -> N
         await pull.next()
         await nc.jetstream().delete_consumer(BOOKS.name, DURABLE)
         await publish(nc, "a", b"after")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await pull.next()).payload == b"after"
 
 
