@@ -63,20 +63,27 @@ class Discovery:
                 await asyncio.sleep(ROUND_EVERY_S)
 
     async def _round(self, client: aiohttp.ClientSession) -> None:
-        """Look up every window whose turn it is. Raises when the API does not answer."""
+        """Look up every window whose turn it is. Raises when the API answers none of them."""
         wanted = {
             series.slug(start_s): (series, start_s)
             for series, start_s in self._table.wanted(time.time())
         }
         self._next_at_s = {slug: self._next_at_s.get(slug, 0.0) for slug in wanted}
         self._missing &= wanted.keys()
+        answered, failure = False, None
         for slug, (series, start_s) in wanted.items():
             if self._next_at_s[slug] > time.monotonic():
                 continue
-            # Before the request: should it fail, the other windows have their turn first.
-            self._next_at_s[slug] = time.monotonic() + RETRY_S
-            if await self._look_up(client, series, start_s):
-                self._next_at_s[slug] = time.monotonic() + REFRESH_S
+            found = False
+            try:
+                found = await self._look_up(client, series, start_s)
+                answered = True
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                failure = error  # the other windows have their turn all the same
+            wait_s = REFRESH_S if found else RETRY_S
+            self._next_at_s[slug] = time.monotonic() + wait_s
+        if failure is not None and not answered:
+            raise failure
 
     async def _look_up(self, client: aiohttp.ClientSession, series: Series, start_s: int) -> bool:
         """Whether the market was found. Raises when the API does not answer."""

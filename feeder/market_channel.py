@@ -36,7 +36,7 @@ CLOSE_TIMEOUT_S: Final = 1
 # The first frame carries whole books of up to 200 tokens, about 10 KB each.
 FRAME_BYTES_MAX: Final = 16 << 20
 # Frames that wait in the client while the loop is busy; beyond that the socket is not read.
-FRAMES_WAITING_MAX: Final = 256
+FRAMES_WAITING_MAX: Final = 32
 # A connection that lasted shorter was no success: reconnecting backs off further.
 STABLE_S: Final = 10
 REJECTION_LOG_EVERY_S: Final = 10
@@ -132,6 +132,7 @@ class MarketChannel:
                 tokens = self._table.tokens()
                 await _send(websocket, {"type": "market", "assets_ids": sorted(tokens)})
                 self._connected = True
+                self._metrics.connections.inc()
                 _log.info("market_channel_connected", url=self._url, tokens=len(tokens))
                 await first_failure(self._receive(websocket), self._keep_up(websocket, tokens))
             except (OSError, TimeoutError, WebSocketException) as error:

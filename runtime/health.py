@@ -10,6 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from runtime.settings import refuse_to_start
 
+SHUTDOWN_TIMEOUT_S = 1
+"""A reader of metrics that has stopped reading must not hold up a stop."""
+
 
 @asynccontextmanager
 async def health_server(
@@ -32,7 +35,7 @@ async def health_server(
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:
         try:

@@ -82,6 +82,9 @@ async def _connect_once(url: str, name: str) -> Client:
             reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # takes any number
             # With -1 `connect` itself would try for ever, in silence (nats-py 2.16).
             max_reconnect_attempts=1,
+            # A server that hangs is noticed within ten seconds; by default it takes minutes.
+            ping_interval=5,
+            max_outstanding_pings=2,
             error_cb=on_error,
             disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,

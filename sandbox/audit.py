@@ -108,6 +108,13 @@ def disagreements(evidence: Evidence, *, execution: str) -> list[str]:
     found += [f"the venue got order {o}, the ledger has no row" for o in set(posted) - sent]
     found += [f"the ledger has order {o}, the venue never got it" for o in sent - set(posted)]
     found += [f"order {o} was posted {n} times" for o, n in Counter(posted).items() if n > 1]
+    rows = Counter(row.order_id for row in evidence.ledger)
+    found += [f"order {o} has {n} rows in the ledger" for o, n in rows.items() if n > 1]
+    held = {claim.order_id: claim for claim in evidence.account.claims.values()}
+    for entry in matched:
+        claim = held.get(entry.order_id)
+        if claim is not None:
+            found += _details(entry, claim)
     markets = Counter(entry.condition_id for entry in matched)
     return found + [f"market {m} was bought {n} times" for m, n in markets.items() if n > 1]
 
@@ -139,6 +146,21 @@ def _differences(left: str, a: Amounts, right: str, b: Amounts) -> list[str]:
             if a[o] != b[o]
         ]
     )
+
+
+def _details(entry: Entry, claim: Claim) -> list[str]:
+    """What must hold of a matched order beside its amounts."""
+    order, facts = entry.order_id, []
+    if (entry.condition_id, entry.token_id) != (claim.condition_id, claim.token_id):
+        facts.append(f"order {order} bought another token than was claimed")
+    if any(fill.price_e4 > claim.max_price_e4 for fill in entry.fills):
+        facts.append(f"order {order} paid more than its claim allows")
+    if entry.received_at_ns < claim.claimed_at_ms * 1_000_000:
+        facts.append(f"order {order} was posted before it was claimed")
+    # The answer names no fee, so ours is computed at the average price: close, never exact.
+    if abs(entry.fee_e6 - claim.fee_e6) > entry.fee_e6 // 50 + 10:
+        facts.append(f"order {order}: the venue took a fee of {entry.fee_e6}, not {claim.fee_e6}")
+    return facts
 
 
 def _never_sent(row: Claim) -> bool:

@@ -118,7 +118,8 @@ Event: TypeAlias = KnownEvent | UnknownEvent | Pong
 
 
 class _Header(msgspec.Struct):
-    event_type: str
+    # A notice of the venue's without one is none of the book events: unknown, but no doubt.
+    event_type: str = ""
 
 
 class _Whose(msgspec.Struct):

@@ -129,7 +129,7 @@ def _market_info(
 def _naming(market: _Market, field: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, ArithmeticError, msgspec.MsgspecError) as error:
         raise ListingError(f"{market.slug}: {field}: {error}") from error
 
 

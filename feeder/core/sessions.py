@@ -126,6 +126,8 @@ class MarketSession:
     def resync_begun(self, now_ms: int) -> None:
         """The tokens are being subscribed again."""
         self._resyncs += 1
+        # What happens between the two operations is not sent, to either token.
+        self.drop_books(Trouble.NO_SNAPSHOT, now_ms)
         self.wait_for_books(now_ms)
 
     def take_reconnect_wish(self, now_ms: int) -> bool:

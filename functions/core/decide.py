@@ -75,6 +75,9 @@ class Hold(msgspec.Struct, frozen=True):
 CLOCK_SKEW_MAX_MS: Final = 100
 """How far the feeder's clock may be ahead of ours."""
 
+VENUE_CLOCK_SKEW_MAX_MS: Final = 1_000
+"""How far the venue's clock may be behind ours, and a frame's way to us may be long."""
+
 Strategy: TypeAlias = Callable[[BookSnapshot, StrategyConfig, int], Trade | Hold]
 
 _HOLDS: Final = {reason: Hold(reason) for reason in HoldReason}  # one object a reason: no garbage
@@ -144,6 +147,10 @@ def _gate(snapshot: BookSnapshot, config: StrategyConfig, now_ms: int) -> HoldRe
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
     # A book from the future means that clocks disagree, so its age proves nothing.
     if not -CLOCK_SKEW_MAX_MS <= age_ms <= config.book_age_max_ms:
+        return HoldReason.STALE_BOOK
+    # The feeder stamps a frame when it reads it; one that waited before that (a stopped process, a
+    # full socket) shows by the venue's own clock.
+    if now_ms - snapshot.venue_timestamp_ms > config.book_age_max_ms + VENUE_CLOCK_SKEW_MAX_MS:
         return HoldReason.STALE_BOOK
     if not market.accepting:
         return HoldReason.NOT_ACCEPTING

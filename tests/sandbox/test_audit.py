@@ -7,6 +7,7 @@ import msgspec
 from functions.core.intent import Account, Claim, ClaimState
 from sandbox.audit import Evidence, disagreements
 from sandbox.venue.journal import Entry
+from sandbox.venue.matching import Fill
 
 
 def claim(number: int, *, state: ClaimState = ClaimState.OPEN, text: str = "matched") -> Claim:
@@ -35,7 +36,8 @@ def entry(number: int, *, verdict: str = "matched") -> Entry:
     filled = verdict == "matched"
     return msgspec.convert(
         {
-            "received_at_ns": 1,
+            "received_at_ns": 2_000_000,
+            "token_id": "t",
             "order_id": f"o{number}",
             "verdict": verdict,
             "condition_id": f"m{number}",
@@ -103,6 +105,26 @@ def test_an_order_posted_twice_and_a_market_bought_twice_are_found() -> None:
     twice = found(evidence([entry(1), entry(1)], [claim(1)], [claim(1)]))
     assert "order o1 was posted 2 times" in twice
     assert "market m1 was bought 2 times" in twice
+
+
+def test_what_was_bought_must_be_what_was_claimed() -> None:
+    bought = entry(1)
+    bought.token_id = "another"
+    bought.fee_e6 = 50_000
+    bought.received_at_ns = 0
+    bought.fills = [Fill(price_e4=5_100, size_e6=2_200_000, spend_e6=1_100_000, fee_e6=50_000)]
+    assert found(evidence([bought], [claim(1)], [claim(1)])) == [
+        "order o1 bought another token than was claimed",
+        "order o1 paid more than its claim allows",
+        "order o1 was posted before it was claimed",
+        "order o1: the venue took a fee of 50000, not 0",
+    ]
+
+
+def test_two_rows_of_one_order_are_found() -> None:
+    assert found(evidence([entry(1)], [claim(1)], [claim(1), claim(1)])) == [
+        "order o1 has 2 rows in the ledger"
+    ]
 
 
 def test_an_unresolved_claim_is_found() -> None:

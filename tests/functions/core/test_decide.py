@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,13 @@ def test_time_to_close_is_checked_to_the_millisecond() -> None:
     info = market(start_ms=0, end_ms=900_000)
     for now_ms, expected in ((600_000, Trade), (600_001, Hold)):
         book = snapshot(of=info, received_at_ns=now_ms * 1_000_000)
+        assert isinstance(book_imbalance_crypto(book, CONFIG, now_ms), expected)
+
+
+def test_a_frame_that_was_old_when_the_feeder_read_it_is_stale() -> None:
+    now_ms = time.time_ns() // 1_000_000
+    for age_ms, expected in ((1_900, Trade), (2_100, Hold)):
+        book = msgspec.structs.replace(snapshot(), venue_timestamp_ms=now_ms - age_ms)
         assert isinstance(book_imbalance_crypto(book, CONFIG, now_ms), expected)
 
 
