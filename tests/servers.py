@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -89,6 +90,8 @@ class NatsServer:
         """Let it neither read nor answer, as a stalled host; its connections stay open."""
         assert self._child is not None
         self._child.send_signal(signal.SIGSTOP)
+        # The signal only asks: on a busy machine the server may still answer what comes at once.
+        os.waitid(os.P_PID, self._child.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Undo `pause`."""
