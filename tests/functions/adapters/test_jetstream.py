@@ -48,7 +48,7 @@ async def until_prefetched(pull: BookPull, wanted: dict[str, bytes]) -> None:
 
 
 async def until_unacknowledged(nc: Client, count: int) -> None:
-    """Ask until so many deliveries wait for their acknowledgement: it counts them in its own time."""
+    """Ask the server until so many deliveries wait for an acknowledgement; it counts at leisure."""
     async with asyncio.timeout(30):
         while True:
             info = await nc.jetstream().consumer_info(BOOKS.name, DURABLE)
