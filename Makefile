@@ -9,6 +9,8 @@ WORKERS ?= 2
 MARKETS ?= 6
 DURATION ?= 90
 EXECUTION ?= live
+MAX_POSITIONS ?= 8
+MIN_ORDERS ?= 0
 
 .PHONY: run test lint bench clean setup lock
 
@@ -22,7 +24,8 @@ $(STAMP): requirements-dev.txt
 
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
-		--duration $(DURATION) --execution $(EXECUTION)
+		--duration $(DURATION) --execution $(EXECUTION) \
+		--max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
 
 test: setup
 	$(BIN)/python -m pytest -n 2

@@ -64,6 +64,7 @@ def run(
     duration: Annotated[int, typer.Option(min=5, help="seconds")] = 90,
     execution: Execution = Execution.LIVE,
     max_positions: Annotated[int, typer.Option(min=1)] = 8,
+    min_orders: Annotated[int, typer.Option(min=0, help="fail when fewer were executed")] = 0,
 ) -> None:
     """Run everything for a while, show it, and check at the end that all accounts agree."""
     options = Options(
@@ -72,6 +73,7 @@ def run(
         markets=markets,
         execution=execution.value,
         max_positions=max_positions,
+        min_orders=min_orders,
     )
     raise typer.Exit(asyncio.run(_run(options, duration)))
 
@@ -86,23 +88,34 @@ async def _run(options: Options, duration_s: int) -> int:
     try:
         async with Cluster(options, LOG_DIR) as cluster:
             picture = Picture()
+            # Listening from before the first word until after the last one.
+            nc = await nats.connect(cluster.nats_url, error_cb=_nothing)
+            await nc.subscribe(BOOKS.subjects[0], cb=_fed(picture, books=True))
+            await nc.subscribe(DECISIONS.subjects[0], cb=_fed(picture, books=False))
+            await cluster.start_services()
             interrupted = await _observe(console, cluster, picture, duration_s)
             failed = await cluster.stop_services()
+            await nc.close()
             verdict = await _check(console, cluster, picture, options, failed)
             return EXIT_STOPPED if interrupted and verdict == 0 else verdict
     except asyncio.CancelledError:
-        console.print("stopped before anything ran")
+        console.print("stopped")
         return EXIT_STOPPED
     except (SandboxError, OSError, NatsError, aiohttp.ClientError) as error:
         console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
         return 1
 
 
+async def _nothing(_: Exception) -> None:
+    """The sandbox's own NATS client has nothing to add: a server that dies is named anyway."""
+
+
 def _say_what_runs(console: Console, options: Options, duration_s: int) -> None:
     where = "at the simulated venue" if options.execution == "live" else "on paper"
     console.print(
         f"{options.markets} markets on recorded books, {options.workers} workers, "
-        f"orders {where}, {duration_s} s. Logs: {LOG_DIR}/",
+        f"orders {where}, at most {options.max_positions} positions, {duration_s} s. "
+        f"Logs: {LOG_DIR}/",
         **_PLAIN,
     )
     if options.speed != 1:
@@ -121,14 +134,11 @@ async def _observe(console: Console, cluster: Cluster, picture: Picture, duratio
     def seconds_left() -> float:
         return max(0.0, ends_at_s - time.monotonic())
 
-    nc = await nats.connect(cluster.nats_url)
     died = asyncio.create_task(cluster.died())
     payouts = asyncio.create_task(_follow_payouts(cluster.venue_url, picture))
     show = _show_live if console.is_terminal else _show_lines
     shown = asyncio.create_task(show(console, picture, seconds_left))
     try:
-        await nc.subscribe(BOOKS.subjects[0], cb=_fed(picture, books=True))
-        await nc.subscribe(DECISIONS.subjects[0], cb=_fed(picture, books=False))
         done, _ = await asyncio.wait(
             {died, payouts, shown}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
         )
@@ -140,7 +150,6 @@ async def _observe(console: Console, cluster: Cluster, picture: Picture, duratio
         return True
     finally:
         await stop_tasks(died, payouts, shown)
-        await nc.close()
     return False
 
 
@@ -206,9 +215,14 @@ async def _check(
     console.print(status_line(picture, 0), **_PLAIN)
     for reason, count in picture.reasons.most_common():
         console.print(f"  {count:5} {reason}", **_PLAIN)
-    console.print(stages(picture))
+    if picture.executed:
+        console.print(stages(picture))
+    else:
+        console.print("nothing was traded: no signal came while trading was allowed", **_PLAIN)
     console.print(summary(evidence), **_PLAIN)
     found += failed
+    if len(evidence.ledger) < options.min_orders:
+        found.append(f"{len(evidence.ledger)} orders, at least {options.min_orders} were wanted")
     found += [f"malformed message: {text}" for text in picture.malformed]
     if not picture.book_count:
         found.append("no book was ever published")

@@ -51,6 +51,7 @@ class Options:
     workers: int = 2
     execution: str = "live"
     max_positions: int = 8
+    min_orders: int = 0
     balance_usd: int = 1_000
 
     @property
@@ -173,7 +174,7 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
 
 
 class Cluster:
-    """`async with Cluster(options, log_dir) as cluster:`: runs inside, leaves nothing."""
+    """`async with Cluster(options, log_dir) as cluster:`: its servers run inside."""
 
     def __init__(self, options: Options, log_dir: Path) -> None:
         self._options = options
@@ -194,7 +195,6 @@ class Cluster:
             old.unlink()
         try:
             await self._start_infrastructure()
-            await self._start_services()
         except BaseException:
             await self.stop()
             raise
@@ -265,7 +265,8 @@ class Cluster:
         self.series = list(ready["series"])  # type: ignore[call-overload]
         return str(ready["url"])
 
-    async def _start_services(self) -> None:
+    async def start_services(self) -> None:
+        """Start feeder and workers; whoever wants to see all they say listens before."""
         websocket = self.venue_url.replace("http://", "ws://")
         shared = {"NATS_URL": self.nats_url, "GAMMA_URL": self.venue_url, "METRICS_PORT": "0"}
         self.feeder = Child("feeder", self._log_dir)

@@ -100,6 +100,7 @@ class Picture:
                 continue
             size = decision.filled_size_e6 / 1e6
             payout = self.payouts.get(decision.token_id)
+            # Nobody bids: nobody would pay anything for it.
             price = payout if payout is not None else self._best_bid(decision)
             found.append(
                 Position(
@@ -131,7 +132,7 @@ class Picture:
         bid = next(
             book.best_bid_e4 for book in snapshot.books if book.token_id == decision.token_id
         )
-        return None if bid is None else bid / 1e4
+        return 0.0 if bid is None else bid / 1e4
 
 
 def _spans_ms(timelines: Iterable[Timeline], start: str, end: str) -> list[float]:
