@@ -150,9 +150,13 @@ async def test_a_signal_that_lasts_over_hundreds_of_books_and_two_workers_is_one
     await pipeline.flicker(300)
     assert len(venue.journal.entries) == 1
 
-    # The other side's signal is the last book; its refusal says that all books before are done.
+    # The other side's signal comes last; its refusal says that all books before are done. More than
+    # one book, because one that meets a claim of its own worker under way is left.
     venue.change_level(pipeline.up, "BUY", 4_900, 1 * SHARES)
-    venue.change_level(pipeline.up, "SELL", 5_000, STRONG)
+    for number in range(50):
+        before = pipeline.books
+        venue.change_level(pipeline.up, "SELL", 5_000, STRONG + number * SHARES)
+        await pipeline.until(lambda before=before: pipeline.books > before)
     await pipeline.until(lambda: any(each.outcome == "Down" for each in pipeline.decisions))
     for worker in pipeline.workers:
         await worker.stop()
