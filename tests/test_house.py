@@ -49,6 +49,7 @@ def test_the_readme_names_every_variable_that_is_read() -> None:
     from functions.settings import WorkerSettings  # noqa: PLC0415
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "FIGURES" not in readme
     for settings in (FeederSettings, WorkerSettings):
         for name in settings.model_fields:
             assert f"`{name.upper()}`" in readme, name
