@@ -16,7 +16,6 @@ from typing import Final
 
 PRICE_SCALE: Final = 10_000
 SIZE_SCALE: Final = 1_000_000
-USD_SCALE: Final = 1_000_000
 
 # The venue sends plain decimal strings. int() and Decimal() would also take "1_0", " 1", "1e5",
 # "NaN" or Arabic-Indic digits, so every character is checked before any is converted. Lengths are
