@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
 from typing import Any
 
 import pytest
 
-from runtime.process import first_failure, stop_tasks
+from runtime.process import _until_signalled, first_failure, stop_tasks
 
 
 async def fails(text: str) -> None:
@@ -56,3 +58,35 @@ async def test_a_cancellation_that_gets_lost_is_repeated() -> None:
     await asyncio.sleep(0)
     await stop_tasks(task)
     assert task.cancelled()
+
+
+async def test_a_second_signal_does_not_cut_short_the_tidying_up() -> None:
+    started, tidying, tidy = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    done: list[str] = []
+
+    async def serve() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tidying.set()
+            await tidy.wait()
+            done.append("tidied")
+
+    loop = asyncio.get_running_loop()
+    service = asyncio.create_task(_until_signalled(serve()))
+    try:
+        await started.wait()  # the handlers stand before `serve` runs
+        os.kill(os.getpid(), signal.SIGTERM)
+        await tidying.wait()
+        second = asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, second.set)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await second.wait()  # signals are delivered in order: the second one has been seen
+        tidy.set()
+        assert await service == 0
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            loop.remove_signal_handler(signum)
+    assert done == ["tidied"]
