@@ -19,6 +19,9 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_age_s: int
     max_msgs_per_subject: int
     max_bytes: int
+    duplicate_window_s: int = 0
+    """A message id seen within this time is the same message; 0: as the server has it by default,
+    for streams whose messages have no id."""
 
 
 # The newest book of each market, nothing older: the server itself conflates. A book older than
@@ -42,6 +45,18 @@ DECISIONS: Final = StreamSpec(
     max_bytes=256 * 1024 * 1024,
 )
 
+# The venue's reports of our trades, deduplicated by trade and status. Three days: longer than any
+# worker is away, and what is lost is asked for again by reconciliation (invariant 7).
+FILLS: Final = StreamSpec(
+    name="FILLS",
+    subjects=("fill.>",),
+    memory=False,
+    max_age_s=3 * 86_400,
+    max_msgs_per_subject=-1,
+    max_bytes=256 * 1024 * 1024,
+    duplicate_window_s=3_600,
+)
+
 
 def book_subject(series: str, condition_id: str) -> str:
     """`book.<series>.<condition id>`. Raises ValueError when a part is not a plain token."""
@@ -51,6 +66,11 @@ def book_subject(series: str, condition_id: str) -> str:
 def decision_subject(strategy: str) -> str:
     """`decision.<strategy>`. Raises ValueError when the name is not a plain token."""
     return f"decision.{_checked(strategy)}"
+
+
+def fill_subject(condition_id: str) -> str:
+    """`fill.<condition id>`. Raises ValueError when the id is not a plain token."""
+    return f"fill.{_checked(condition_id)}"
 
 
 def _checked(token: str) -> str:

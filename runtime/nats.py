@@ -109,6 +109,7 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
         max_age=spec.max_age_s,
         max_msgs_per_subject=spec.max_msgs_per_subject,
         max_bytes=spec.max_bytes,
+        duplicate_window=spec.duplicate_window_s,
         num_replicas=1,
     )
     try:
@@ -123,13 +124,22 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
                 f"stream {spec.name} has {key}={getattr(current, key)} instead of "
                 f"{getattr(config, key).value}: delete it (nats stream rm {spec.name})"
             )
+    if not spec.duplicate_window_s:
+        config.duplicate_window = current.duplicate_window
     if any(getattr(current, key) != getattr(config, key) for key in _UPDATABLE):
         await js.update_stream(config)
         _log.info("stream_updated", stream=spec.name)
 
 
 _FIXED: Final = ("storage", "retention")  # nats-server refuses to change them
-_UPDATABLE: Final = ("subjects", "discard", "max_age", "max_msgs_per_subject", "max_bytes")
+_UPDATABLE: Final = (
+    "subjects",
+    "discard",
+    "max_age",
+    "max_msgs_per_subject",
+    "max_bytes",
+    "duplicate_window",
+)
 
 
 async def close(client: Client) -> None:
