@@ -125,7 +125,8 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
                 f"{getattr(config, key).value}: delete it (nats stream rm {spec.name})"
             )
     if not spec.duplicate_window_s:
-        config.duplicate_window = current.duplicate_window
+        # The server's own choice, which must not be longer than messages live.
+        config.duplicate_window = min(current.duplicate_window or 0, spec.max_age_s)
     if any(getattr(current, key) != getattr(config, key) for key in _UPDATABLE):
         await js.update_stream(config)
         _log.info("stream_updated", stream=spec.name)

@@ -10,7 +10,7 @@ import pytest
 from nats.js.api import StorageType
 from structlog.testing import capture_logs
 
-from protocol.subjects import BOOKS, DECISIONS, StreamSpec
+from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
 from runtime.nats import StreamMismatchError, connect, ensure_stream, redact
 from tests.servers import NatsServer
 
@@ -106,7 +106,7 @@ async def test_a_stream_is_created_verified_and_brought_to_its_declaration(
 ) -> None:
     client = await connect(nats_server.url, "test")
     js = client.jetstream()
-    for spec in (BOOKS, DECISIONS):
+    for spec in (BOOKS, DECISIONS, FILLS):
         await ensure_stream(js, spec)
         await ensure_stream(js, spec)
         config = (await js.stream_info(spec.name)).config
@@ -114,6 +114,7 @@ async def test_a_stream_is_created_verified_and_brought_to_its_declaration(
         assert config.max_age == spec.max_age_s
         assert config.max_msgs_per_subject == spec.max_msgs_per_subject
         assert config.max_bytes == spec.max_bytes
+        assert config.duplicate_window == (spec.duplicate_window_s or config.duplicate_window)
         assert config.storage == (StorageType.MEMORY if spec.memory else StorageType.FILE)
 
     with capture_logs() as logs:
