@@ -9,8 +9,10 @@ import msgspec
 
 from functions.core.answer import Answer
 from functions.core.decide import Trade
+from functions.core.evidence import Look, Resolution
 from functions.core.intent import Account, Claim, ClaimRefusal, ClaimState, Limits
 from protocol.decision import Decision, Timeline
+from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 
@@ -95,6 +97,39 @@ class Store(Protocol):
 
     async def upkeep(self) -> None:
         """What must be done beside the claims (keeping the connection open), until cancelled."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+class RecordsError(Exception):
+    """The venue did not answer a look-up, or not intelligibly: nothing is known."""
+
+
+class Records(Protocol):
+    """What the venue has on record. Every call is bounded in time and raises RecordsError."""
+
+    async def look(self, claim: Claim) -> Look:
+        """Ask for the order by its id, then for its trades (by taker order id)."""
+
+    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
+        """The account's trades as a taker matched at or after `since_ms` (epoch), oldest first."""
+
+    async def resolution(self, claim: Claim) -> Resolution | None:
+        """How the claim's market was resolved, None while it is not: the CLOB's market record
+        first, then Gamma's (closed, with final outcome prices)."""
+
+    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
+        """Shares held of each of these tokens, in 1e-6."""
+
+    async def refresh_balance(self) -> None:
+        """Ask the venue to look at the balance anew: a cure for phantom locks."""
+
+    async def redeem(self, condition_id: str) -> None:
+        """Ask for a resolved market's positions to be paid out; asking twice is harmless.
+
+        Only sends the request: whether it was done shows in `positions`.
+        """
 
     async def close(self) -> None:
         """Release connections."""
