@@ -20,23 +20,17 @@ from typing import Final
 
 import msgspec
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from feeder.core.book_builder import Trouble
 from feeder.core.frames import FrameError, Pong, UnknownEvent, decode_frame
 from feeder.core.sessions import MarketSession, SessionTable
 from feeder.metrics import FeederMetrics
+from feeder.websocket import ChannelLostError, open_websocket, send
 from runtime.process import first_failure
 from runtime.retry import until_reachable
 
-OPEN_TIMEOUT_S: Final = 10
-SEND_TIMEOUT_S: Final = 5
-CLOSE_TIMEOUT_S: Final = 1
-# The first frame carries whole books of up to 200 tokens, about 10 KB each.
-FRAME_BYTES_MAX: Final = 16 << 20
-# Frames that wait in the client while the loop is busy; beyond that the socket is not read.
-FRAMES_WAITING_MAX: Final = 32
 # A connection that lasted shorter was no success: reconnecting backs off further.
 STABLE_S: Final = 10
 REJECTION_LOG_EVERY_S: Final = 10
@@ -56,10 +50,6 @@ class ChannelTimes(msgspec.Struct, frozen=True, kw_only=True):
     """A running market is never quiet for so long on all its tokens."""
     upkeep_every_s: float = 0.25
     """Subscriptions, re-subscriptions and silence are looked at this often, or when nudged."""
-
-
-class ChannelLostError(ConnectionError):
-    """We gave the connection up; the text says why."""
 
 
 class MarketChannel:
@@ -116,21 +106,12 @@ class MarketChannel:
             self._nudged.clear()
             await self._nudged.wait()
             self._data_at_s = time.monotonic()  # nothing could be expected until now
-        async with connect(
-            self._url,
-            compression=None,
-            proxy=None,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=None,  # the venue wants text PINGs
-            max_size=FRAME_BYTES_MAX,
-            max_queue=FRAMES_WAITING_MAX,
-        ) as websocket:
+        async with open_websocket(self._url) as websocket:
             connected_at_s = time.monotonic()
             try:
                 self._table.drop_books(_now_ms())
                 tokens = self._table.tokens()
-                await _send(websocket, {"type": "market", "assets_ids": sorted(tokens)})
+                await send(websocket, {"type": "market", "assets_ids": sorted(tokens)})
                 self._connected = True
                 self._metrics.connections.inc()
                 _log.info("market_channel_connected", url=self._url, tokens=len(tokens))
@@ -217,7 +198,7 @@ class MarketChannel:
             now_s = time.monotonic()
             if now_s - pinged_at_s >= times.ping_every_s:
                 pinged_at_s = now_s
-                await _send(websocket, "PING")
+                await send(websocket, "PING")
             if self._frames != frames:
                 frames, heard_at_s = self._frames, now_s
             if self._data_frames != data_frames or not len(self._table):
@@ -237,9 +218,9 @@ class MarketChannel:
         """Bring the venue's idea of our tokens to the table's; returns it."""
         wanted = self._table.tokens()
         if ended := subscribed - wanted:
-            await _send(websocket, _operation("unsubscribe", ended))
+            await send(websocket, _operation("unsubscribe", ended))
         if new := wanted - subscribed:
-            await _send(websocket, _operation("subscribe", new))
+            await send(websocket, _operation("subscribe", new))
         return wanted
 
     async def _resubscribe(self, websocket: ClientConnection) -> None:
@@ -257,19 +238,12 @@ class MarketChannel:
                 troubles=[str(trouble) for trouble in session.troubles() if trouble],
             )
         tokens = {token for session in due.resync for token in session.books}
-        await _send(websocket, _operation("unsubscribe", tokens))
-        await _send(websocket, _operation("subscribe", tokens))
+        await send(websocket, _operation("unsubscribe", tokens))
+        await send(websocket, _operation("subscribe", tokens))
 
 
 def _operation(operation: str, tokens: Collection[str]) -> dict[str, object]:
     return {"operation": operation, "assets_ids": sorted(tokens)}
-
-
-async def _send(websocket: ClientConnection, message: dict[str, object] | str) -> None:
-    """Raises TimeoutError when the venue does not read, ConnectionClosed when it is gone."""
-    text = message if isinstance(message, str) else msgspec.json.encode(message).decode()
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        await websocket.send(text)
 
 
 def _now_ms() -> int:
