@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MINISTACK_VENV := .venv-ministack
+MINISTACK_STAMP := $(MINISTACK_VENV)/.installed
 
 SPEED ?= 10
 WORKERS ?= 2
@@ -12,7 +14,7 @@ EXECUTION ?= live
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 
-.PHONY: run test lint bench clean setup lock
+.PHONY: run test lint bench clean setup ministack lock
 
 setup: $(STAMP)
 
@@ -22,12 +24,21 @@ $(STAMP): requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $(STAMP)
 
+# The second DynamoDB of the tests; apart, because it pins another botocore.
+ministack: $(MINISTACK_STAMP)
+
+$(MINISTACK_STAMP): requirements-ministack.txt | $(STAMP)
+	$(PYTHON) -m venv $(MINISTACK_VENV)
+	$(MINISTACK_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-ministack.txt
+	touch $(MINISTACK_STAMP)
+
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
 		--duration $(DURATION) --execution $(EXECUTION) \
 		--max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
 
-test: setup
+test: setup ministack
 	$(BIN)/python -m pytest -n 2
 
 lint: setup
@@ -40,7 +51,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs
+	rm -rf $(VENV) $(MINISTACK_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs
 
 # Only for maintainers: refresh the pinned, hashed requirements (needs uv).
 LOCK := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
@@ -48,3 +59,4 @@ LOCK := uv pip compile --quiet --python-version 3.11 --universal --generate-hash
 lock:
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(LOCK) requirements-ministack.in -o requirements-ministack.txt

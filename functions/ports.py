@@ -1,4 +1,4 @@
-"""The two ports of the hot path, as small as the handler needs them."""
+"""The ports: where orders go, where claims live, what the venue has on record."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from functions.core.account import Account, ClaimRefusal, Limits, Pause
 from functions.core.answer import Answer
 from functions.core.decide import Trade
 from functions.core.evidence import Look, Resolution
-from functions.core.intent import Account, Claim, ClaimRefusal, ClaimState, Limits
-from protocol.decision import Decision, Timeline
+from functions.core.intent import Claim
+from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -45,6 +46,10 @@ class Exchange(Protocol):
     async def post(self, order: PreparedOrder) -> Answer:
         """Send once, never again. Network failures are answers (`Unknown`), not exceptions."""
 
+    async def refresh_balance(self) -> None:
+        """Ask the venue to count the balance anew: the cure for a phantom lock
+        (py-clob-client#342). Raises nothing: it only helps."""
+
     async def upkeep(self) -> None:
         """What must be done beside the orders (keeping connections warm), until cancelled."""
 
@@ -54,6 +59,10 @@ class Exchange(Protocol):
 
 class StoreError(Exception):
     """The store did not answer, or not intelligibly: whether the write happened is not known."""
+
+
+class StoreBusyError(StoreError):
+    """The store refused before it wrote anything (throttled, a conflict, no connection)."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,29 +80,66 @@ ClaimResult: TypeAlias = Claimed | ClaimRefused
 
 
 class Store(Protocol):
-    """Claims, ledger and decision log of one strategy account."""
+    """Claims, ledger and decision log of one strategy account.
+
+    Every call is bounded in time and raises StoreError.
+    """
 
     async def open_account(self) -> Account:
-        """Create the account item if it is missing (enabled, empty) and return what is stored.
+        """Create what is missing of the account item (enabled, empty) and return what is stored.
 
-        Idempotent; an existing item is never changed. Raises StoreError.
+        Idempotent; what is there is never changed.
         """
+
+    async def account(self) -> Account:
+        """The account as it is now (a consistent read)."""
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
-        """ONE conditional write: every limit holds, or nothing is written. Raises StoreError."""
+        """ONE conditional write: every limit holds, or nothing is written."""
 
-    async def resolve(self, claim: Claim, seen: ClaimState) -> bool:
-        """Move our claim from `seen` to `claim.state`, under `state = seen AND attempt = mine`.
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+        """Replace `seen` by `claim` in the account, if it is still exactly what was seen.
 
-        `released` removes it from the account. True when the stored state is now `claim.state`
-        (also when an earlier, unanswered try of ours had already done it). Raises StoreError.
+        The difference in P&L and in reserved money goes to the account's day in the same write, and
+        with `redeem` the market joins those whose winnings wait. False: look again; it is another
+        version by now, or gone.
         """
 
-    async def put_ledger(self, claim: Claim, timeline: Timeline) -> None:
-        """Write the intent's ledger row; the same row twice is the same row. Raises StoreError."""
+    async def reopen(self, claim: Claim, seen: Claim) -> bool:
+        """Put `claim`, which was `seen` in the ledger, back among the live ones.
+
+        Its market takes no new entry until the market's end. False: somebody else already has.
+        """
+
+    async def put_ledger(self, claim: Claim) -> None:
+        """Write the row of a claim that has ended, unless a newer version stands there."""
+
+    async def forget(self, claim: Claim) -> None:
+        """Take `claim` out of the account if it is still this version; otherwise do nothing."""
+
+    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
+        """Claims that ended, of those made in [since_ms, until_ms], oldest first."""
+
+    async def ledger_row(self, claim: Claim) -> Claim | None:
+        """The row of the same intent."""
+
+    async def set_trading(self, trading: str, reason: str) -> None:
+        """`enabled` or `halted`: once this returns, every later claim meets it."""
+
+    async def set_pause(self, pause: Pause, seen: Pause) -> bool:
+        """Replace the account's pause if it is still the one seen."""
+
+    async def prune(self, account: Account, now_ms: int) -> None:
+        """Remove cooldowns that are over and days that are past."""
+
+    async def redeemed(self, condition_id: str) -> None:
+        """The market's winnings have been paid out."""
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
-        """Write decision rows with a TTL, keyed by decision id. Raises StoreError."""
+        """Write decision rows with a TTL, keyed by decision id."""
+
+    async def decisions(self, day: str, limit: int) -> list[Decision]:
+        """The newest decisions of a UTC day, newest first."""
 
     async def upkeep(self) -> None:
         """What must be done beside the claims (keeping the connection open), until cancelled."""

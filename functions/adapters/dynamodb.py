@@ -1,139 +1,122 @@
 """The state store on DynamoDB: claims, ledger and decision log of one strategy account.
 
 1. A claim is ONE conditional UpdateItem; every limit stands in its condition (`CLAIM_CONDITION`).
-2. Every write may be sent twice (the SDK retries when no reply came), so every write is idempotent
-   or recognises itself: a refused condition that shows our own attempt id was our own success.
-3. Every call ends within `CALL_TIMEOUT_S`, with a result or with one StoreError of one line.
-   After a StoreError nobody knows whether the write happened.
-4. The table is made by `infra/state.yml`, never here.
+2. So is every later change of it (`SEEN_CONDITION`). Every write may be sent twice (the SDK retries
+   when no reply came), so every write is idempotent or recognises itself.
+3. The table is made by `infra/state.yml`, never here.
 
 The claim as a lock, in time:
 
     worker A                        account item                      worker B
-    claim(m, attempt a) ----------> claims.m = {a, claimed}
+    claim(m, attempt a) ----------> claims.m = {a, version 1}
           (reply lost)              cooldowns.m = t + cooldown
     SDK sends the same again -----> condition fails, ALL_OLD shows a
     Claimed: it is ours                                      <------- claim(m, attempt b)
     POST, once                                                        ALL_OLD shows a: refused
-    resolve(open)  ---------------> claims.m.state = open             (m stays taken)
-      or (released) --------------> claims.m removed; cooldowns.m     (m is free again only when
+    move(open) -------------------> claims.m = {a, version 2}          (m stays taken)
+      or move(released) ----------> claims.m = {a, version 2, released}
+         put_ledger, forget ------> claims.m removed; cooldowns.m     (m is free again only when
                                     stays as it is                     the cooldown is over)
 
 The lock has no lease: a worker that dies after the claim leaves its market taken, on purpose
-(invariant 4: a POST may have been made), until the venue's evidence resolves it. The same happens
-to a first try that arrives after its caller has given up: it reserves exposure without an order,
-which the evidence then releases. Neither can lead to a second order.
+(invariant 4: a POST may have been made), until the venue's evidence moves it. The same happens to a
+first try that arrives after its caller has given up: it reserves exposure without an order, which
+the evidence then releases. Neither can lead to a second order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import aioboto3
-import aiohttp
 import structlog
-from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from functions.adapters.dynamodb_items import (
-    TRADING_ENABLED,
     Item,
     account_key,
     account_of,
     claim_attribute,
+    claim_of,
     decision_item,
-    new_account_item,
-    stored_claim,
-    trade_item,
+    decision_key,
+    decision_of,
+    missing_account_attributes,
+    pause_attribute,
+    stored_attempt,
+    strategy_pk,
+    trade_key,
+    trade_sort_key,
     utc_day,
 )
-from functions.core.intent import (
-    TRANSITIONS,
-    Account,
-    Claim,
-    ClaimRefusal,
-    ClaimState,
-    Limits,
-    refusal_of,
-)
-from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreError
-from protocol.decision import Decision, Timeline
+from functions.adapters.dynamodb_table import ConditionFailedError, Table, open_client
+from functions.core.account import TRADING_ENABLED, Account, ClaimRefusal, Limits, Pause, refusal_of
+from functions.core.intent import Claim, ClaimState
+from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
+from protocol.decision import Decision
 
 # -- what a claim is conditional on --------------------------------------------------------------
-# `#day` and the like: DAY, STATE and TEXT are reserved words.
 
 # A person or the reconciler has not stopped this account. Also false when there is no item.
 TRADING_IS_ENABLED: Final = "trading = :enabled"
+# The venue has not asked for patience.
+NOT_PAUSED: Final = "pause.until_ms <= :now"
 # At most one live claim a market; a claim that is not resolved still counts.
 MARKET_IS_FREE: Final = "attribute_not_exists(claims.#market)"
 # At most so many markets at once, counted where it is decided and nowhere else.
 POSITION_IS_LEFT: Final = "size(claims) < :max_positions"
 # Whatever became of the market's last claim, its cooldown is over.
 COOLDOWN_IS_OVER: Final = "(attribute_not_exists(cooldowns.#market) OR cooldowns.#market <= :now)"
-# Today's loss has not reached the limit; a P&L of an earlier day says nothing about today. Whatever
-# else stands there (no day, a number, a date to come) matches neither side: no entry.
-LOSS_IS_WITHIN_LIMIT: Final = "(#day < :today OR (#day = :today AND pnl_today_e6 > :loss_floor))"
+# Today's loss has not reached the limit; whatever else but a number stands there: no entry.
+LOSS_IS_WITHIN_LIMIT: Final = "(attribute_not_exists(pnl_e6.#today) OR pnl_e6.#today > :loss_floor)"
+# This claim does not take today's spending above its cap.
+SPEND_IS_WITHIN_CAP: Final = "(attribute_not_exists(spent_e6.#today) OR spent_e6.#today <= :room)"
 
 CLAIM_CONDITION: Final = " AND ".join(
-    (TRADING_IS_ENABLED, MARKET_IS_FREE, POSITION_IS_LEFT, COOLDOWN_IS_OVER, LOSS_IS_WITHIN_LIMIT)
+    (
+        TRADING_IS_ENABLED,
+        NOT_PAUSED,
+        MARKET_IS_FREE,
+        POSITION_IS_LEFT,
+        COOLDOWN_IS_OVER,
+        LOSS_IS_WITHIN_LIMIT,
+        SPEND_IS_WITHIN_CAP,
+    )
 )
-CLAIM_UPDATE: Final = "SET claims.#market = :claim, cooldowns.#market = :cooldown_until"
+CLAIM_UPDATE: Final = (
+    "SET claims.#market = :claim, cooldowns.#market = :cooldown_until,"
+    " spent_e6.#today = if_not_exists(spent_e6.#today, :zero) + :spend"
+)
 
-# -- what a resolution is conditional on ---------------------------------------------------------
+# -- what every later change is conditional on ---------------------------------------------------
+# `#state` because STATE is a reserved word.
 
 # Nobody else's claim: the market may have been released and claimed again by another worker.
-CLAIM_IS_MINE: Final = "claims.#market.attempt_id = :attempt"
-# Nobody, the reconciler included, has moved it on since we looked.
-STATE_IS_AS_SEEN: Final = "claims.#market.#state = :seen"
+CLAIM_IS_MINE: Final = "claims.#slot.attempt_id = :attempt"
+# Nobody has changed it since we looked; an older copy never replaces a newer one.
+VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
+STATE_IS_AS_SEEN: Final = "claims.#slot.#state = :seen_state"
 
-RESOLVE_CONDITION: Final = f"{CLAIM_IS_MINE} AND {STATE_IS_AS_SEEN}"
-RELEASE_UPDATE: Final = "REMOVE claims.#market"
-RESOLVE_UPDATE: Final = (
-    "SET claims.#market.#state = :state, claims.#market.filled_spend_e6 = :spend,"
-    " claims.#market.filled_size_e6 = :size, claims.#market.fee_e6 = :fee,"
-    " claims.#market.resolved_at_ms = :at, claims.#market.#text = :text"
-)
+SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN} AND {STATE_IS_AS_SEEN}"
+# An ended claim that got late evidence: whoever is first puts it back.
+NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
+# The ledger never goes back to an older version.
+ROW_IS_NOT_NEWER: Final = "attribute_not_exists(pk) OR version <= :version"
 
 # -- how long and how often ----------------------------------------------------------------------
 
-CONNECT_TIMEOUT_S: Final = 1
-READ_TIMEOUT_S: Final = 2  # AWS answers in milliseconds; after this a book is too old anyway
-ATTEMPTS_MAX: Final = 2  # one retry: enough for a connection that the server closed while idle
-# Two tries and the SDK's pause of up to a second between them, plus what the two timeouts do not
-# cover: name resolution, waiting for a free connection, fetching credentials.
-CALL_TIMEOUT_S: Final = 8
-CONNECTIONS_MAX: Final = 16
 # aiobotocore's pool drops a connection that was idle for 12 s; the next claim would pay for a new
 # TCP and TLS handshake.
 KEEP_WARM_S: Final = 5
+BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
 BATCH_MAX: Final = 25  # BatchWriteItem's own limit
 BATCH_TRIES_MAX: Final = 5
 BATCH_PAUSE_S: Final = 0.05  # doubled with each try, with jitter
-
-_CONFIG: Final = AioConfig(
-    connect_timeout=CONNECT_TIMEOUT_S,
-    read_timeout=READ_TIMEOUT_S,
-    retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
-    max_pool_connections=CONNECTIONS_MAX,
-    # These two take a fifth off a claim's client CPU (measured 2026-11): each call is one of the
-    # few below, tested against a server, and needs no second validation and no self-description.
-    parameter_validation=False,
-    user_agent="streaming-executor",
-)
-_FAILURES: Final = (
-    BotoCoreError,
-    ClientError,
-    ResponseParserError,
-    aiohttp.ClientError,
-    OSError,  # TimeoutError is one
-)
-
+PRUNED_AT_ONCE_MAX: Final = 50
+DAYS_KEPT_MS: Final = 8 * 86_400_000
+PAGES_MAX: Final = 50  # of one megabyte
 
 _log = structlog.get_logger()
 
@@ -142,19 +125,11 @@ _log = structlog.get_logger()
 async def open_store(
     *, table: str, strategy: str, region: str, endpoint_url: str | None = None
 ) -> AsyncIterator[DynamoStore]:
-    """A store on `table` for `strategy`'s account; connections are released with the context.
+    """A store on `table` for `strategy`'s account. Makes no call: `open_account` does.
 
-    Credentials come from the environment, as the SDK finds them. Makes no call: `open_account`
-    does. Raises StoreError when no client can be built (no such region, not a URL).
+    Raises StoreError when no client can be built (no such region, not a URL).
     """
-    async with AsyncExitStack() as stack:
-        try:
-            opening = aioboto3.Session().client(
-                "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
-            )
-            client = await stack.enter_async_context(opening)
-        except (BotoCoreError, ValueError) as error:
-            raise StoreError(f"no client for region {region!r}: {_one_line(error)}") from error
+    async with open_client(region=region, endpoint_url=endpoint_url) as client:
         yield DynamoStore(client, table, strategy)
 
 
@@ -162,116 +137,223 @@ class DynamoStore:
     """`functions.ports.Store` on DynamoDB's low-level client."""
 
     def __init__(self, client: Any, table: str, strategy: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
         self._strategy = strategy
         self._account_key = account_key(strategy)
 
     async def open_account(self) -> Account:
         """See `Store.open_account`. Also warms the connection that the first claim will use."""
-        with suppress(_ConditionFailedError):  # it is there already, and stays as it is
-            await self._call(
-                "open_account",
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=new_account_item(self._strategy),
-                    ConditionExpression="attribute_not_exists(pk)",
-                ),
-            )
-        reply = await self._call(
-            "open_account",
-            self._client.get_item(
-                TableName=self._table, Key=self._account_key, ConsistentRead=True
-            ),
-        )
-        if "Item" not in reply:
-            raise StoreError(f"open_account: the account of {self._strategy} was deleted meanwhile")
-        return account_of(reply["Item"])
+        return await self._with_missing_attributes("open_account", [], {})
+
+    async def account(self) -> Account:
+        """See `Store.account`."""
+        item = await self._table.get("account", Key=self._account_key, ConsistentRead=True)
+        if item is None:
+            raise StoreError(f"account: there is no account {self._strategy}")
+        return account_of(item)
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """See `Store.claim` and the module's text."""
-        if claim.state is not ClaimState.CLAIMED:
+        if claim.state is not ClaimState.CLAIMED or claim.version != 1:
             raise ValueError(f"a claim begins as claimed, not as {claim.state}")
-        market, today = claim.condition_id, utc_day(now_ms)
+        if claim.spend_e6 > limits.daily_spend_cap_e6:
+            return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
         try:
-            await self._call(
-                "claim",
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=self._account_key,
-                    UpdateExpression=CLAIM_UPDATE,
-                    ConditionExpression=CLAIM_CONDITION,
-                    ExpressionAttributeNames={"#market": market, "#day": "day"},
-                    ExpressionAttributeValues={
-                        ":enabled": {"S": TRADING_ENABLED},
-                        ":max_positions": {"N": str(limits.max_positions)},
-                        ":now": {"N": str(now_ms)},
-                        ":today": {"S": today},
-                        ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
-                        ":claim": claim_attribute(claim),
-                        ":cooldown_until": {"N": str(now_ms + limits.cooldown_ms)},
-                    },
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                ),
-            )
-        except _ConditionFailedError as refused:
+            try:
+                await self._claim_once(claim, limits, now_ms)
+            except StoreBusyError:
+                await asyncio.sleep(BUSY_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                await self._claim_once(claim, limits, now_ms)
+        except ConditionFailedError as refused:
             item = refused.item
         else:
             return Claimed()
         if item is None:
             return ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
-        holder = stored_claim(item, market)
-        if holder is not None and holder[0] == claim.attempt_id:
+        if stored_attempt(item, claim.slot) == claim.attempt_id:
             return Claimed()  # our own success, whose reply was lost
         account = account_of(item)
-        reason = refusal_of(account, market, limits, now_ms, today)
+        reason = refusal_of(account, claim, limits, now_ms, utc_day(now_ms))
         return ClaimRefused(reason=reason or ClaimRefusal.UNEXPLAINED, account=account)
 
-    async def resolve(self, claim: Claim, seen: ClaimState) -> bool:
-        """See `Store.resolve`. Raises ValueError for a transition that is not in the table."""
-        if claim.state not in TRANSITIONS[seen]:
-            raise ValueError(f"no transition from {seen} to {claim.state}")
-        released = claim.state is ClaimState.RELEASED
-        names = {"#market": claim.condition_id, "#state": "state"}
-        values = {":attempt": {"S": claim.attempt_id}, ":seen": {"S": seen.value}}
-        if not released:
-            names["#text"] = "text"
-            values |= {
-                ":state": {"S": claim.state.value},
-                ":spend": {"N": str(claim.filled_spend_e6)},
-                ":size": {"N": str(claim.filled_size_e6)},
-                ":fee": {"N": str(claim.fee_e6)},
-                ":at": {"N": str(claim.resolved_at_ms)},
-                ":text": {"S": claim.text},
-            }
-        try:
-            await self._call(
-                "resolve",
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=self._account_key,
-                    UpdateExpression=RELEASE_UPDATE if released else RESOLVE_UPDATE,
-                    ConditionExpression=RESOLVE_CONDITION,
-                    ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=values,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                ),
-            )
-        except _ConditionFailedError as refused:
-            item = refused.item
-        else:
-            return True
-        if item is None:
-            return False  # a vanished account proves nothing
-        holder = stored_claim(item, claim.condition_id)
-        if released:
-            return holder is None or holder[0] != claim.attempt_id
-        return holder == (claim.attempt_id, claim.state.value)
+    async def _claim_once(self, claim: Claim, limits: Limits, now_ms: int) -> None:
+        await self._table.update(
+            "claim",
+            Key=self._account_key,
+            UpdateExpression=CLAIM_UPDATE,
+            ConditionExpression=CLAIM_CONDITION,
+            ExpressionAttributeNames={"#market": claim.condition_id, "#today": utc_day(now_ms)},
+            ExpressionAttributeValues={
+                ":enabled": {"S": TRADING_ENABLED},
+                ":max_positions": {"N": str(limits.max_positions)},
+                ":now": {"N": str(now_ms)},
+                ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
+                ":room": {"N": str(limits.daily_spend_cap_e6 - claim.spend_e6)},
+                ":claim": claim_attribute(claim),
+                ":cooldown_until": {"N": str(now_ms + limits.cooldown_ms)},
+                ":zero": {"N": "0"},
+                ":spend": {"N": str(claim.spend_e6)},
+            },
+        )
 
-    async def put_ledger(self, claim: Claim, timeline: Timeline) -> None:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+        """See `Store.move`."""
+        names = {"#slot": seen.slot, "#state": "state"}
+        values = {
+            ":attempt": {"S": seen.attempt_id},
+            ":seen_version": {"N": str(seen.version)},
+            ":seen_state": {"S": seen.state.value},
+            ":claim": claim_attribute(claim),
+        }
+        sets = ["claims.#slot = :claim"]
+        booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
+        _add(sets, names, values, "pnl_e6", utc_day(booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
+        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
+        _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
+        if redeem:
+            sets.append("redeem.#market = :redeem")
+            names["#market"] = claim.condition_id
+            values[":redeem"] = {"N": str(booked_at_ms)}
+        return await self._replaced(claim, "move", sets, SEEN_CONDITION, names, values)
+
+    async def reopen(self, claim: Claim, seen: Claim) -> bool:
+        """See `Store.reopen`."""
+        names = {"#slot": claim.slot, "#market": claim.condition_id}
+        values = {":claim": claim_attribute(claim), ":until": {"N": str(claim.market_end_ms)}}
+        sets = ["claims.#slot = :claim", "cooldowns.#market = :until"]
+        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
+        _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
+        return await self._replaced(claim, "reopen", sets, NOT_BACK_YET, names, values)
+
+    async def _replaced(
+        self,
+        claim: Claim,
+        what: str,
+        sets: list[str],
+        condition: str,
+        names: dict[str, str],
+        values: Item,
+    ) -> bool:
+        try:
+            await self._table.update(
+                what,
+                Key=self._account_key,
+                UpdateExpression="SET " + ", ".join(sets),
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except ConditionFailedError as refused:
+            # Our own success, whose reply was lost, shows as exactly what we wrote.
+            return refused.item is not None and claim_of(refused.item, claim.slot) == claim
+        return True
+
+    async def put_ledger(self, claim: Claim) -> None:
         """See `Store.put_ledger`."""
-        item = trade_item(self._strategy, claim, timeline)
-        await self._call("put_ledger", self._client.put_item(TableName=self._table, Item=item))
+        with suppress(ConditionFailedError):  # a newer version of the same claim stands there
+            await self._table.put(
+                "put_ledger",
+                Item={**trade_key(self._strategy, claim), **claim_attribute(claim)["M"]},
+                ConditionExpression=ROW_IS_NOT_NEWER,
+                ExpressionAttributeValues={":version": {"N": str(claim.version)}},
+            )
+
+    async def forget(self, claim: Claim) -> None:
+        """See `Store.forget`."""
+        with suppress(ConditionFailedError):  # forgotten already, or brought back to life
+            await self._table.update(
+                "forget",
+                Key=self._account_key,
+                UpdateExpression="REMOVE claims.#slot",
+                ConditionExpression=SEEN_CONDITION,
+                ExpressionAttributeNames={"#slot": claim.slot, "#state": "state"},
+                ExpressionAttributeValues={
+                    ":attempt": {"S": claim.attempt_id},
+                    ":seen_version": {"N": str(claim.version)},
+                    ":seen_state": {"S": claim.state.value},
+                },
+            )
+
+    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
+        """See `Store.ledger`."""
+        rows = await self._table.query(
+            "ledger",
+            pages_max=PAGES_MAX,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": {"S": strategy_pk(self._strategy)},
+                ":first": {"S": trade_sort_key(max(since_ms, 0), "")},
+                ":last": {"S": trade_sort_key(max(until_ms, 0), "")},
+            },
+            ConsistentRead=True,
+        )
+        return [claim_of(row) for row in rows]
+
+    async def ledger_row(self, claim: Claim) -> Claim | None:
+        """See `Store.ledger_row`."""
+        key = trade_key(self._strategy, claim)
+        row = await self._table.get("ledger_row", Key=key, ConsistentRead=True)
+        return None if row is None else claim_of(row)
+
+    async def set_trading(self, trading: str, reason: str) -> None:
+        """See `Store.set_trading`."""
+        await self._with_missing_attributes(
+            "set_trading",
+            ["trading = :trading", "halt_reason = :reason"],
+            {":trading": {"S": trading}, ":reason": {"S": reason}},
+        )
+
+    async def set_pause(self, pause: Pause, seen: Pause) -> bool:
+        """See `Store.set_pause`."""
+        try:
+            await self._table.update(
+                "set_pause",
+                Key=self._account_key,
+                UpdateExpression="SET pause = :pause",
+                ConditionExpression="pause = :seen",
+                ExpressionAttributeValues={
+                    ":pause": pause_attribute(pause),
+                    ":seen": pause_attribute(seen),
+                },
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+    async def prune(self, account: Account, now_ms: int) -> None:
+        """See `Store.prune`. At most PRUNED_AT_ONCE_MAX entries; the next run takes the rest."""
+        oldest_day = utc_day(now_ms - DAYS_KEPT_MS)
+        over = [market for market, until in account.cooldowns.items() if until <= now_ms]
+        paths = [("cooldowns", market) for market in over]
+        paths += [("pnl_e6", day) for day in account.pnl_e6 if day < oldest_day]
+        paths += [("spent_e6", day) for day in account.spent_e6 if day < oldest_day]
+        del paths[PRUNED_AT_ONCE_MAX:]
+        if not paths:
+            return
+        removed = [f"{field}.#k{number}" for number, (field, _) in enumerate(paths)]
+        # A cooldown that began anew meanwhile makes all of it fail: the next run will see it.
+        request: dict[str, Any] = {}
+        conditions = [f"{path} <= :now" for path in removed if path.startswith("cooldowns")]
+        if conditions:
+            request["ConditionExpression"] = " AND ".join(conditions)
+            request["ExpressionAttributeValues"] = {":now": {"N": str(now_ms)}}
+        with suppress(ConditionFailedError):
+            await self._table.update(
+                "prune",
+                Key=self._account_key,
+                UpdateExpression="REMOVE " + ", ".join(removed),
+                ExpressionAttributeNames={f"#k{n}": key for n, (_, key) in enumerate(paths)},
+                **request,
+            )
+
+    async def redeemed(self, condition_id: str) -> None:
+        """See `Store.redeemed`."""
+        await self._table.update(
+            "redeemed",
+            Key=self._account_key,
+            UpdateExpression="REMOVE redeem.#market",
+            ExpressionAttributeNames={"#market": condition_id},
+        )
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """See `Store.put_decisions`. A decision given twice is written once (the last one)."""
@@ -282,79 +364,67 @@ class DynamoStore:
         for start in range(0, len(items), BATCH_MAX):
             await self._put_batch(items[start : start + BATCH_MAX])
 
+    async def decisions(self, day: str, limit: int) -> list[Decision]:
+        """See `Store.decisions`."""
+        rows = await self._table.query(
+            "decisions",
+            pages_max=PAGES_MAX,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": decision_key(self._strategy, day)}},
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return [decision_of(row) for row in rows[:limit]]
+
     async def upkeep(self) -> None:
         """See `Store.upkeep`: a small read often enough that the pool keeps its connection."""
         while True:
             await asyncio.sleep(KEEP_WARM_S)
             try:
-                await self._call(
-                    "upkeep",
-                    self._client.get_item(
-                        TableName=self._table, Key=self._account_key, ProjectionExpression="pk"
-                    ),
-                )
+                await self._table.get("upkeep", Key=self._account_key, ProjectionExpression="pk")
             except StoreError as error:
                 _log.warning("keep_warm_failed", error=str(error))
 
     async def close(self) -> None:
         """Release connections."""
-        await self._client.close()
+        await self._table.close()
+
+    async def _with_missing_attributes(self, what: str, sets: list[str], values: Item) -> Account:
+        """Change what is asked for and add what an account must have; returns all of it."""
+        missing = missing_account_attributes(set(sets))
+        names = {f"#{name}": name for name in missing}
+        reply = await self._table.update(
+            what,
+            Key=self._account_key,
+            UpdateExpression="SET "
+            + ", ".join([*sets, *(f"#{n} = if_not_exists(#{n}, :{n})" for n in missing)]),
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues={**values, **{f":{n}": v for n, v in missing.items()}},
+            ReturnValues="ALL_NEW",
+        )
+        return account_of(reply["Attributes"])
 
     async def _put_batch(self, items: list[Item]) -> None:
         requests: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
         for tried in range(BATCH_TRIES_MAX):
             if tried:  # throttled: what was not taken is handed back and must be asked again
                 await asyncio.sleep(BATCH_PAUSE_S * 2**tried * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            reply = await self._call(
-                "put_decisions",
-                self._client.batch_write_item(RequestItems={self._table: requests}),
-            )
-            requests = reply.get("UnprocessedItems", {}).get(self._table, [])
+            requests = await self._table.put_batch("put_decisions", requests)
             if not requests:
                 return
         raise StoreError(
-            f"put_decisions: table {self._table} left {len(requests)} of {len(items)} rows"
+            f"put_decisions: table {self._table.name} left {len(requests)} of {len(items)} rows"
             f" unwritten after {BATCH_TRIES_MAX} tries"
         )
 
-    async def _call(self, what: str, call: Awaitable[Any]) -> Any:
-        """Await one SDK call. Raises _ConditionFailedError, or StoreError for everything else."""
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await call
-        except ClientError as error:
-            response: Any = error.response
-            code = response.get("Error", {}).get("Code", "")
-            if code == "ConditionalCheckFailedException":
-                raise _ConditionFailedError(response.get("Item")) from None
-            if code == "ResourceNotFoundException":
-                raise StoreError(
-                    f"STATE_TABLE: there is no table {self._table} at {self._where()}; it is"
-                    " created by deploying infra/state.yml, never by this process"
-                ) from error
-            raise StoreError(self._failed(what, error)) from error
-        except _FAILURES as error:
-            raise StoreError(self._failed(what, error)) from error
 
-    def _failed(self, what: str, error: Exception) -> str:
-        return f"{what}: table {self._table} at {self._where()}: {_one_line(error)}"
-
-    def _where(self) -> str:
-        """Host and port only: a URL may carry a password."""
-        endpoint_url: str = self._client.meta.endpoint_url
-        return urlsplit(endpoint_url).netloc.rpartition("@")[2]
-
-
-class _ConditionFailedError(Exception):
-    """The write's condition did not hold; `item` is what refused it (None: there is no item)."""
-
-    def __init__(self, item: Item | None) -> None:
-        super().__init__("the condition did not hold")
-        self.item = item
-
-
-def _one_line(error: Exception) -> str:
-    """Kind and text of a failure, on one bounded line, without the URL that botocore prints."""
-    cause = getattr(error, "kwargs", {}).get("error", error)
-    text = " ".join(str(cause).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _add(
+    sets: list[str], names: dict[str, str], values: Item, field: str, day: str, amount_e6: int
+) -> None:
+    """Add an amount to a day of a per-day map, in the same update."""
+    if amount_e6 == 0:
+        return
+    names[f"#{field}_day"] = day
+    values |= {f":{field}": {"N": str(amount_e6)}, ":zero": {"N": "0"}}
+    path = f"{field}.#{field}_day"
+    sets.append(f"{path} = if_not_exists({path}, :zero) + :{field}")

@@ -1,15 +1,17 @@
 """What the state table's items look like, and how they become structs. No I/O.
 
     pk                         sk                              item
-    STRATEGY#<name>            ACCOUNT                         `Account`, claims by market
-    STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim` + `timeline`: a ledger row
+    STRATEGY#<name>            ACCOUNT                         `Account`, claims by slot
+    STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim`: a ledger row
     DECISION#<name>#<UTC day>  <decided_at_ms>#<decision id>   `Decision` + `expires_at`
 
 1. Attributes carry the names and the units of the struct's fields: money, prices, sizes and times
-   are integers in N (P&L too: `pnl_today_e6`). Only `imbalance`, a ratio, is a float.
+   are integers in N. Only `imbalance`, a ratio, is a float.
 2. Milliseconds in a sort key are zero-padded to 15 digits, so that text order is time order.
 3. What is read is checked: a missing or malformed attribute is a StoreError that names it.
    Unknown attributes are ignored; a newer version may have written them.
+4. A claim's fields that have their default value are not stored: the account item is written
+   with every claim, and paid by the kilobyte.
 """
 
 from __future__ import annotations
@@ -19,22 +21,20 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from functions.core.intent import Account, Claim
+from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause
+from functions.core.intent import Claim
 from functions.ports import StoreError
-from protocol.decision import Decision, Timeline
+from protocol.decision import Decision
 
 Attribute: TypeAlias = dict[str, Any]
 """One value in DynamoDB's notation: `{"S": "text"}`, `{"N": "12"}`, `{"M": {...}}`."""
 Item: TypeAlias = dict[str, Attribute]
 
 ACCOUNT_SK: Final = "ACCOUNT"
-TRADING_ENABLED: Final = "enabled"
-NO_DAY: Final = ""
-"""`day` of an account that has not seen a P&L yet: equal to no date."""
 DECISION_KEPT_S: Final = 7 * 86_400
 """Long enough to look into last week's behaviour; the ledger keeps what matters for ever."""
 
-_CLAIM_FIELDS: Final = Claim.__struct_fields__
+_ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
 
 def strategy_pk(strategy: str) -> str:
@@ -52,17 +52,20 @@ def utc_day(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
-def new_account_item(strategy: str) -> Item:
-    """An account that may trade and has not."""
+def missing_account_attributes(changed: set[str]) -> Item:
+    """What a new account consists of (enabled, empty), less what `changed` assignments name."""
     account = Account(
         trading=TRADING_ENABLED,
-        halt_reason="",
         claims={},
         cooldowns={},
-        pnl_today_e6=0,
-        day=NO_DAY,
+        pnl_e6={},
+        spent_e6={},
+        pause=NO_PAUSE,
+        redeem={},
     )
-    return account_item(strategy, account)
+    assigned = {assignment.partition(" ")[0] for assignment in changed}
+    fields = _attributes(msgspec.structs.asdict(account))
+    return {name: value for name, value in fields.items() if name not in assigned}
 
 
 def account_item(strategy: str, account: Account) -> Item:
@@ -78,48 +81,90 @@ def account_of(item: Item) -> Account:
         raise StoreError(f"account item: {error}") from error
 
 
+def pause_attribute(pause: Pause) -> Attribute:
+    """The account's pause."""
+    return {"M": _attributes(msgspec.structs.asdict(pause))}
+
+
 def claim_attribute(claim: Claim) -> Attribute:
-    """A claim as the map under `claims.<condition id>`. On the hot path: one flat loop."""
+    """A claim as the map under `claims.<slot>`, and as a ledger row's attributes."""
     fields: Item = {}
-    for name in _CLAIM_FIELDS:
+    for name, default in _CLAIM_FIELDS:
         value = getattr(claim, name)
-        fields[name] = {"N": str(value)} if type(value) is int else {"S": value}
+        if value == default and name not in _ALWAYS_STORED:
+            continue
+        kind = type(value)
+        if kind is int:
+            fields[name] = {"N": str(value)}
+        elif kind is str:
+            fields[name] = {"S": value}
+        else:
+            fields[name] = _attribute(value)
     return {"M": fields}
 
 
-def stored_claim(item: Item, condition_id: str) -> tuple[str, str] | None:
-    """(attempt id, state) of the claim on a market, None when there is none.
+def _defaults() -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (
+            field.name,
+            field.default_factory()
+            if field.default_factory is not msgspec.NODEFAULT
+            else field.default,
+        )
+        for field in msgspec.structs.fields(Claim)
+    )
+
+
+_CLAIM_FIELDS: Final = _defaults()
+
+
+def stored_attempt(item: Item, slot: str) -> str | None:
+    """Attempt id of the claim in an account's slot, None when there is none.
 
     Looks at nothing else, so that an unrelated malformed attribute cannot hide our own claim.
-    Raises StoreError when these two cannot be read.
+    Raises StoreError when it cannot be read.
     """
     try:
-        claim = item["claims"]["M"].get(condition_id)
-        return None if claim is None else (claim["M"]["attempt_id"]["S"], claim["M"]["state"]["S"])
+        claim = item["claims"]["M"].get(slot)
+        return None if claim is None else str(claim["M"]["attempt_id"]["S"])
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(
-            f"account item: $.claims.{condition_id}: attempt_id or state missing or malformed"
+            f"account item: $.claims.{slot}: attempt_id missing or malformed"
         ) from error
 
 
-def trade_item(strategy: str, claim: Claim, timeline: Timeline) -> Item:
-    """The ledger row of an intent. The same claim has the same key, whatever became of it."""
-    sort_key = f"TRADE#{claim.claimed_at_ms:015d}#{claim.intent_id}"
-    return {
-        "pk": {"S": strategy_pk(strategy)},
-        "sk": {"S": sort_key},
-        **_attributes(msgspec.structs.asdict(claim)),
-        "timeline": {"M": _attributes(msgspec.structs.asdict(timeline))},
-    }
+def claim_of(item: Item, slot: str | None = None) -> Claim | None:
+    """The claim in an account's slot (None when there is none), or of a whole ledger row.
 
-
-def trade_of(item: Item) -> tuple[Claim, Timeline]:
-    """Inverse of `trade_item`. Raises StoreError naming the malformed attribute."""
+    Raises StoreError naming the malformed attribute.
+    """
+    where = "ledger row"
+    if slot is not None:
+        where = f"account item: claims.{slot}"
+        stored = item.get("claims", {}).get("M", {}).get(slot)
+        if stored is None:
+            return None
+        item = stored["M"]
     try:
-        plain = {name: _plain(value) for name, value in item.items()}
-        return msgspec.convert(plain, Claim), msgspec.convert(plain.get("timeline"), Timeline)
+        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Claim)
     except ValueError as error:  # msgspec.ValidationError is one
-        raise StoreError(f"ledger row: {error}") from error
+        raise StoreError(f"{where}: {error}") from error
+
+
+def trade_sort_key(claimed_at_ms: int, intent_id: str) -> str:
+    """Sort key of a ledger row; with an empty intent id, the first one of that millisecond."""
+    return f"TRADE#{claimed_at_ms:015d}#{intent_id}"
+
+
+def trade_key(strategy: str, claim: Claim) -> Item:
+    """Primary key of a claim's ledger row: the same claim has the same key, whatever became of it."""
+    sort_key = trade_sort_key(claim.claimed_at_ms, claim.intent_id)
+    return {"pk": {"S": strategy_pk(strategy)}, "sk": {"S": sort_key}}
+
+
+def decision_key(strategy: str, day: str) -> str:
+    """Partition key of a day's decisions."""
+    return f"DECISION#{strategy}#{day}"
 
 
 def decision_item(decision: Decision) -> Item:
@@ -128,12 +173,20 @@ def decision_item(decision: Decision) -> Item:
     timeline = msgspec.structs.asdict(fields.pop("timeline"))
     day = utc_day(decision.decided_at_ms)
     return {
-        "pk": {"S": f"DECISION#{decision.strategy}#{day}"},
+        "pk": {"S": decision_key(decision.strategy, day)},
         "sk": {"S": f"{decision.decided_at_ms:015d}#{decision.decision_id}"},
         "expires_at": {"N": str(decision.decided_at_ms // 1000 + DECISION_KEPT_S)},
         **_attributes(fields),
         "timeline": {"M": _attributes(timeline)},
     }
+
+
+def decision_of(item: Item) -> Decision:
+    """Inverse of `decision_item`. Raises StoreError naming the malformed attribute."""
+    try:
+        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Decision)
+    except ValueError as error:  # msgspec.ValidationError is one
+        raise StoreError(f"decision row: {error}") from error
 
 
 def _attributes(fields: dict[str, Any]) -> Item:
@@ -142,11 +195,15 @@ def _attributes(fields: dict[str, Any]) -> Item:
 
 def _attribute(value: Any) -> Attribute:
     if isinstance(value, str):
-        return {"S": value}
+        return {"S": str(value)}
+    if isinstance(value, bool):
+        return {"BOOL": value}
     if isinstance(value, (int, float)):
         return {"N": repr(value)}
     if isinstance(value, Claim):
         return claim_attribute(value)
+    if isinstance(value, msgspec.Struct):
+        return {"M": _attributes(msgspec.structs.asdict(value))}
     if isinstance(value, dict):
         return {"M": _attributes(value)}
     raise TypeError(f"no attribute type for {type(value).__name__}")

@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from protocol.fill import Fill
+
 
 class RejectReason(StrEnum):
     """Why the venue did not accept an order; the closed set."""
@@ -43,6 +45,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     size_e6: int
     fee_e6: int
     trade_ids: tuple[str, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    """Trades that are known already, and final: on paper, nobody reports them later."""
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):

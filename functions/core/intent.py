@@ -1,48 +1,128 @@
-"""Our durable wish to buy (the *intent*), its claim on the account, and the account's limits.
+"""Our durable wish to buy (the *intent*), its claim on the account, and the claim's life.
 
-The claim is the record that makes invariants 1-4 hold: it is written before the POST, under one
-condition that holds every limit, and carries the order id that the venue will know the order by.
+The claim is the record that makes invariants 1-5 hold: it is written before the POST, under one
+condition that holds every limit, carries the order id that the venue will know the order by, and
+is moved only by evidence.
 
-    claimed --> open       the venue accepted it (matched, partly matched, delayed)
-    claimed --> released   the venue proved that it did not accept it
-    claimed --> unknown    no proof either way: the exposure stays reserved
-
-`TRANSITIONS` is the table that the code executes; a claim that is released leaves the account's
-`claims` map and lives on as a ledger row.
+`TRANSITIONS` is the table that the code executes: `moved` refuses whatever is not in it. Every
+transition of a live claim is one conditional write, `attempt = mine AND version = seen AND state =
+seen`; whoever loses looks again and applies its evidence to what it then finds. A claim that ended
+(released, settled) is moved first, then copied to the ledger, then taken out of the account; what a
+crash leaves in between is completed by reconciliation. An ended claim that gets late evidence is
+inserted again, on condition that it is not there.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from protocol.decision import Timeline
+from protocol.fill import TradeStatus
+from protocol.market import FeeSchedule
 
 
 class ClaimState(StrEnum):
     """Where an intent stands."""
 
     CLAIMED = "claimed"
-    OPEN = "open"
+    """Reserved; the order may or may not have been posted."""
     UNKNOWN = "unknown"
+    """Posted, and nothing proves what became of it."""
+    OPEN = "open"
+    """The venue has or had the order; what it bought may still be zero, or provisional."""
     RELEASED = "released"
+    """Ended: nothing was bought, or what was bought has failed."""
+    SETTLED = "settled"
+    """Ended: the market was resolved and the position paid out."""
 
 
-TRANSITIONS: Final[dict[ClaimState, frozenset[ClaimState]]] = {
-    ClaimState.CLAIMED: frozenset({ClaimState.OPEN, ClaimState.RELEASED, ClaimState.UNKNOWN}),
-    # Resolving an unknown claim, and late evidence, need the venue's word: see reconciliation.
-    ClaimState.UNKNOWN: frozenset(),
-    ClaimState.OPEN: frozenset(),
-    ClaimState.RELEASED: frozenset(),
+ENDED: Final = frozenset({ClaimState.RELEASED, ClaimState.SETTLED})
+
+
+class Event(StrEnum):
+    """What can happen to a claim; each names the evidence it needs."""
+
+    ACCEPTED = "accepted"
+    """Worker: the venue's answer to the POST names our order id."""
+    REJECTED = "rejected"
+    """Worker: the venue's own words prove that it did not take the order."""
+    NO_PROOF = "no_proof"
+    """Worker: timeout, cut connection, 5xx, an answer that proves nothing."""
+    FOUND = "found"
+    """on_fill, reconcile: the venue shows the order or a trade of it that has not failed."""
+    NEVER_THERE = "never_there"
+    """reconcile: several complete looks over a minimum age showed nothing bought."""
+    ALL_FAILED = "all_failed"
+    """on_fill, reconcile: every share the order bought belongs to a FAILED trade."""
+    RESOLVED = "resolved"
+    """settle: the venue published what the market's tokens pay."""
+    LOOKED = "looked"
+    """reconcile: one complete look showed nothing; counted, nothing else changes."""
+
+
+_C, _U, _O, _R, _S = ClaimState
+TRANSITIONS: Final[dict[tuple[ClaimState, Event], ClaimState]] = {
+    (_C, Event.ACCEPTED): _O,
+    (_C, Event.REJECTED): _R,
+    (_C, Event.NO_PROOF): _U,
+    (_C, Event.FOUND): _O,  # the worker died after its POST, or has not read the answer yet
+    (_C, Event.NEVER_THERE): _R,
+    (_C, Event.ALL_FAILED): _R,
+    (_C, Event.LOOKED): _C,
+    (_U, Event.FOUND): _O,
+    (_U, Event.NEVER_THERE): _R,
+    (_U, Event.ALL_FAILED): _R,
+    (_U, Event.LOOKED): _U,
+    (_O, Event.ACCEPTED): _O,  # the user channel was faster than the answer
+    (_O, Event.FOUND): _O,  # another trade, or one that is now final
+    (_O, Event.ALL_FAILED): _R,
+    (_O, Event.NEVER_THERE): _R,  # accepted, delayed, and never matched
+    (_O, Event.LOOKED): _O,
+    (_O, Event.RESOLVED): _S,
+    # Invariant 5: the venue's evidence outranks even what has ended.
+    (_R, Event.FOUND): _O,
+    (_S, Event.FOUND): _O,
 }
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(StrEnum):
+    """What a trade is worth, of the venue's five statuses: may change, counts no more, is final."""
+
+    PROVISIONAL = "provisional"
+    FAILED = "failed"
+    CONFIRMED = "confirmed"
+
+
+STANDING_OF: Final = {
+    TradeStatus.MATCHED: Standing.PROVISIONAL,
+    TradeStatus.MINED: Standing.PROVISIONAL,
+    TradeStatus.RETRYING: Standing.PROVISIONAL,
+    TradeStatus.FAILED: Standing.FAILED,
+    TradeStatus.CONFIRMED: Standing.CONFIRMED,
+}
+STANDING_RANK: Final = {each: rank for rank, each in enumerate(Standing)}
+"""The higher one stays, in whatever order they arrive. Should the venue say both, the chain's word
+(CONFIRMED) outranks the relayer's (FAILED): the exposure stays reserved."""
+
+
+class ClaimFill(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade of the order, as far as the venue has told."""
+
+    standing: Standing
+    price_e4: int
+    size_e6: int
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One intent as the account item and the ledger keep it.
 
     `intent_id` names the wish, `attempt_id` the one try to write it: when a conditional write
     fails and the stored claim shows our own attempt id, the write had succeeded and only its
-    reply was lost.
+    reply was lost. `version` counts its changes, so that an older copy never replaces a newer one.
     """
 
     intent_id: str
@@ -53,72 +133,68 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     outcome: str
     state: ClaimState
+    version: int = 1
     max_price_e4: int
     spend_e6: int
+    fee_rate: str = "0"
+    fee_exponent: int = 1
     salt: str
     order_timestamp_ms: int
     claimed_at_ms: int
     market_end_ms: int
+    reported_spend_e6: int = 0
+    """What the answer to the POST said was spent."""
+    reported_size_e6: int = 0
+    """The most that the venue has said to be bought, in its answer or its order record."""
+    fills: dict[str, ClaimFill] = {}
+    """By trade id."""
     filled_spend_e6: int = 0
     filled_size_e6: int = 0
     fee_e6: int = 0
+    """These three follow from the report and the fills (`functions.core.lifecycle.filled`)."""
+    looks: int = 0
+    """Complete looks in a row that showed nothing bought."""
+    looked_at_ms: int = 0
     resolved_at_ms: int = 0
+    """When the last evidence about the order was applied."""
+    reopened: bool = False
+    """It was in the ledger already, and late evidence brought it back."""
+    payout_e6: int = 0
+    pnl_e6: int = 0
+    """What the account's P&L has been told about this claim."""
+    settled_at_ms: int = 0
     text: str = ""
     """The venue's own words, when it said something."""
+    timeline: Timeline | None = None
+
+    @property
+    def fee_schedule(self) -> FeeSchedule:
+        """The market's taker fee when the claim was made."""
+        return FeeSchedule(rate=Decimal(self.fee_rate), exponent=self.fee_exponent)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it waits only to be filed in the ledger."""
+        return self.state in ENDED
+
+    @property
+    def slot(self) -> str:
+        """Its key in the account's claims. A reopened one must not take the place of another."""
+        return self.intent_id if self.reopened else self.condition_id
+
+    @property
+    def reserved_e6(self) -> int:
+        """USD that count towards the day's spend cap: all of it until it has ended."""
+        return self.filled_spend_e6 if self.ended else self.spend_e6
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the account may do; every one of these stands in the claim's condition."""
-
-    max_positions: int
-    cooldown_ms: int
-    daily_loss_limit_e6: int
-    """A positive amount; trading stops once today's P&L is at or below minus this."""
+class IllegalTransitionError(ValueError):
+    """An event that the table does not know in this state: a defect of the caller."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """The account item as last seen: what a refused claim brings back (ALL_OLD)."""
-
-    trading: str
-    halt_reason: str
-    claims: dict[str, Claim]
-    cooldowns: dict[str, int]
-    """condition id -> epoch milliseconds until which no entry is made."""
-    pnl_today_e6: int
-    day: str
-    """UTC date `YYYY-MM-DD` that `pnl_today_e6` belongs to."""
-
-
-class ClaimRefusal(StrEnum):
-    """Why an account takes no claim; the closed set, in the order in which it is reported."""
-
-    NO_ACCOUNT = "no_account"
-    HALTED = "halted"
-    MARKET_CLAIMED = "market_claimed"
-    COOLDOWN = "cooldown"
-    MAX_POSITIONS = "max_positions"
-    DAILY_LOSS = "daily_loss"
-    UNEXPLAINED = "unexplained"
-    """The store's condition failed although `refusal_of` finds nothing in the item it brought back:
-    the two have drifted apart, which is a defect, but still a refusal."""
-
-
-def refusal_of(
-    account: Account | None, condition_id: str, limits: Limits, now_ms: int, today: str
-) -> ClaimRefusal | None:
-    """Why `account` would refuse a claim on `condition_id` now, None when it would take it.
-
-    The pure twin of the store's condition: tests hold the two against each other, hints use it,
-    and a refused claim is explained with it.
-    """
-    if account is None:
-        return ClaimRefusal.NO_ACCOUNT
-    refused = {
-        ClaimRefusal.HALTED: account.trading != "enabled",
-        ClaimRefusal.MARKET_CLAIMED: condition_id in account.claims,
-        ClaimRefusal.COOLDOWN: account.cooldowns.get(condition_id, 0) > now_ms,
-        ClaimRefusal.MAX_POSITIONS: len(account.claims) >= limits.max_positions,
-        ClaimRefusal.DAILY_LOSS: account.day > today
-        or (account.day == today and account.pnl_today_e6 <= -limits.daily_loss_limit_e6),
-    }
-    return next((reason for reason, holds in refused.items() if holds), None)
+def moved(claim: Claim, event: Event, **changes: object) -> Claim:
+    """The claim after `event`, one version on. Raises IllegalTransitionError."""
+    state = TRANSITIONS.get((claim.state, event))
+    if state is None:
+        raise IllegalTransitionError(f"{event} cannot happen to a claim that is {claim.state}")
+    return msgspec.structs.replace(claim, state=state, version=claim.version + 1, **changes)

@@ -1,0 +1,177 @@
+"""One DynamoDB table through the SDK's low-level client: every call is bounded, every failure is one
+line.
+
+After a StoreError nobody knows whether the write happened. StoreBusyError says that the last try was
+refused before anything was written; since the SDK tries twice by itself, an earlier one may still
+have been written, so callers repeat only what is idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aioboto3
+import aiohttp
+from aiobotocore.config import AioConfig
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+)
+from botocore.parsers import ResponseParserError
+
+from functions.adapters.dynamodb_items import Item
+from functions.ports import StoreBusyError, StoreError
+
+CONNECT_TIMEOUT_S: Final = 1
+READ_TIMEOUT_S: Final = 2  # AWS answers in milliseconds; after this a book is too old anyway
+ATTEMPTS_MAX: Final = 2  # one retry: enough for a connection that the server closed while idle
+# Two tries and the SDK's pause of up to a second between them, plus what the two timeouts do not
+# cover: name resolution, waiting for a free connection, fetching credentials.
+CALL_TIMEOUT_S: Final = 8
+CONNECTIONS_MAX: Final = 16
+
+_CONFIG: Final = AioConfig(
+    connect_timeout=CONNECT_TIMEOUT_S,
+    read_timeout=READ_TIMEOUT_S,
+    retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+    max_pool_connections=CONNECTIONS_MAX,
+    # These two take a fifth off a claim's client CPU (measured 2026-11): each call is one of the
+    # few of our own, tested against a server, and needs no second validation and no
+    # self-description.
+    parameter_validation=False,
+    user_agent="streaming-executor",
+)
+_FAILURES: Final = (
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    OSError,  # TimeoutError is one
+)
+# A transaction of somebody else (a backup, a repair) holds the item, or the table has no capacity.
+_BUSY_CODES: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+
+
+class ConditionFailedError(Exception):
+    """The write's condition did not hold; `item` is what refused it (None: there is no item)."""
+
+    def __init__(self, item: Item | None) -> None:
+        super().__init__("the condition did not hold")
+        self.item = item
+
+
+@asynccontextmanager
+async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator[Any]:
+    """The SDK's client; connections are released with the context.
+
+    Credentials come from the environment, as the SDK finds them. Makes no call. Raises StoreError
+    when no client can be built (no such region, not a URL).
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            opening = aioboto3.Session().client(
+                "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
+            )
+            client = await stack.enter_async_context(opening)
+        except (BotoCoreError, ValueError) as error:
+            raise StoreError(f"no client for region {region!r}: {_one_line(error)}") from error
+        yield client
+
+
+class Table:
+    """The calls that are used, with the table's name in them."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    async def update(self, what: str, **request: Any) -> Any:
+        """UpdateItem. Raises ConditionFailedError with the item as it stands."""
+        return await self._call(
+            what,
+            self._client.update_item(
+                TableName=self.name, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request
+            ),
+        )
+
+    async def put(self, what: str, **request: Any) -> None:
+        """PutItem. Raises ConditionFailedError."""
+        await self._call(what, self._client.put_item(TableName=self.name, **request))
+
+    async def get(self, what: str, **request: Any) -> Item | None:
+        """GetItem; None when there is none."""
+        reply = await self._call(what, self._client.get_item(TableName=self.name, **request))
+        item: Item | None = reply.get("Item")
+        return item
+
+    async def query(self, what: str, *, pages_max: int, **request: Any) -> list[Item]:
+        """Query, page by page. Raises StoreError when there are more than `pages_max`."""
+        items: list[Item] = []
+        for _ in range(pages_max):
+            reply = await self._call(what, self._client.query(TableName=self.name, **request))
+            items.extend(reply["Items"])
+            if "LastEvaluatedKey" not in reply or len(items) >= request.get("Limit", 1 << 30):
+                return items
+            request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
+        raise StoreError(f"{what}: more than {pages_max} pages")
+
+    async def put_batch(self, what: str, requests: list[Any]) -> list[Any]:
+        """BatchWriteItem; returns what was not taken."""
+        reply = await self._call(
+            what, self._client.batch_write_item(RequestItems={self.name: requests})
+        )
+        left: list[Any] = reply.get("UnprocessedItems", {}).get(self.name, [])
+        return left
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._client.close()
+
+    async def _call(self, what: str, call: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await call
+        except ClientError as error:
+            response: Any = error.response
+            code = response.get("Error", {}).get("Code", "")
+            if code == "ConditionalCheckFailedException":
+                raise ConditionFailedError(response.get("Item")) from None
+            if code == "ResourceNotFoundException":
+                raise StoreError(
+                    f"STATE_TABLE: there is no table {self.name} at {self._where()}; it is"
+                    " created by deploying infra/state.yml, never by this process"
+                ) from error
+            kind = StoreBusyError if code in _BUSY_CODES else StoreError
+            raise kind(self._failed(what, error)) from error
+        except (EndpointConnectionError, ConnectTimeoutError) as error:
+            raise StoreBusyError(self._failed(what, error)) from error
+        except _FAILURES as error:
+            raise StoreError(self._failed(what, error)) from error
+
+    def _failed(self, what: str, error: Exception) -> str:
+        return f"{what}: table {self.name} at {self._where()}: {_one_line(error)}"
+
+    def _where(self) -> str:
+        """Host and port only: a URL may carry a password."""
+        endpoint_url: str = self._client.meta.endpoint_url
+        return urlsplit(endpoint_url).netloc.rpartition("@")[2]
+
+
+def _one_line(error: Exception) -> str:
+    """Kind and text of a failure, on one bounded line, without the URL that botocore prints."""
+    cause = getattr(error, "kwargs", {}).get("error", error)
+    text = " ".join(str(cause).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

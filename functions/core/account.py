@@ -1,0 +1,126 @@
+"""The strategy account: its limits, its pauses, and why it would refuse a claim."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from functions.core.answer import RejectReason
+from functions.core.intent import Claim
+
+TRADING_ENABLED: Final = "enabled"
+TRADING_HALTED: Final = "halted"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account may do; every one of these stands in the claim's condition."""
+
+    max_positions: int
+    cooldown_ms: int
+    daily_loss_limit_e6: int
+    """A positive amount; trading stops once today's P&L is at or below minus this."""
+    daily_spend_cap_e6: int
+    """No claim takes the day's spending above this. What ends unspent is given back."""
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue asked for patience; no entry before `until_ms`."""
+
+    reason: str
+    since_ms: int
+    until_ms: int
+
+
+NO_PAUSE: Final = Pause(reason="", since_ms=0, until_ms=0)
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The account item as last seen: what a refused claim brings back (ALL_OLD)."""
+
+    trading: str
+    halt_reason: str = ""
+    claims: dict[str, Claim]
+    """By slot: the condition id, or the intent id of a claim that was reopened."""
+    cooldowns: dict[str, int]
+    """condition id -> epoch milliseconds until which no entry is made."""
+    pnl_e6: dict[str, int]
+    """UTC date `YYYY-MM-DD` -> P&L of what settled that day."""
+    spent_e6: dict[str, int]
+    """UTC date -> USD claimed that day and not given back."""
+    pause: Pause
+    redeem: dict[str, int]
+    """condition id -> since when its winnings wait to be redeemed."""
+
+
+class ClaimRefusal(StrEnum):
+    """Why an account takes no claim; the closed set, in the order in which it is reported."""
+
+    NO_ACCOUNT = "no_account"
+    HALTED = "halted"
+    PAUSED = "paused"
+    MARKET_CLAIMED = "market_claimed"
+    COOLDOWN = "cooldown"
+    MAX_POSITIONS = "max_positions"
+    DAILY_LOSS = "daily_loss"
+    DAILY_SPEND = "daily_spend"
+    UNEXPLAINED = "unexplained"
+    """The store's condition failed although `refusal_of` finds nothing in the item it brought back:
+    the two have drifted apart, which is a defect, but still a refusal."""
+
+
+def refusal_of(
+    account: Account | None, claim: Claim, limits: Limits, now_ms: int, today: str
+) -> ClaimRefusal | None:
+    """Why `account` would refuse `claim` now, None when it would take it.
+
+    The pure twin of the store's condition: tests hold the two against each other, and a refused
+    claim is explained with it.
+    """
+    if account is None:
+        return ClaimRefusal.NO_ACCOUNT
+    market = claim.condition_id
+    room_e6 = limits.daily_spend_cap_e6 - claim.spend_e6
+    refused = {
+        ClaimRefusal.HALTED: account.trading != TRADING_ENABLED,
+        ClaimRefusal.PAUSED: account.pause.until_ms > now_ms,
+        ClaimRefusal.MARKET_CLAIMED: market in account.claims,
+        ClaimRefusal.COOLDOWN: account.cooldowns.get(market, 0) > now_ms,
+        ClaimRefusal.MAX_POSITIONS: len(account.claims) >= limits.max_positions,
+        ClaimRefusal.DAILY_LOSS: account.pnl_e6.get(today, 0) <= -limits.daily_loss_limit_e6,
+        ClaimRefusal.DAILY_SPEND: account.spent_e6.get(today, 0) > room_e6,
+    }
+    return next((reason for reason, holds in refused.items() if holds), None)
+
+
+# How long the account waits after what the venue said, first and at most. An engine restart takes
+# about 90 s (venue docs); a rate limit is counted over 10 s; a phantom balance lock goes by itself
+# or by refreshing the balance (py-clob-client#342), an empty wallet by a person.
+_PAUSES_MS: Final[dict[RejectReason, tuple[int, int]]] = {
+    RejectReason.ENGINE_RESTARTING: (5_000, 60_000),
+    RejectReason.TRADING_DISABLED: (10_000, 120_000),
+    RejectReason.RATE_LIMITED: (1_000, 60_000),
+    RejectReason.NOT_ENOUGH_BALANCE: (5_000, 300_000),
+    RejectReason.NOT_SENT: (1_000, 30_000),
+    RejectReason.UNAUTHORIZED: (10_000, 300_000),
+    RejectReason.GEOBLOCKED: (60_000, 600_000),
+}
+
+
+def pauses(reason: RejectReason) -> bool:
+    """Whether a rejection concerns the whole account, not only this order."""
+    return reason in _PAUSES_MS
+
+
+def next_pause(previous: Pause, reason: RejectReason, now_ms: int) -> Pause:
+    """The pause that `reason` calls for: twice the last one if that ended a short while ago.
+
+    A short while is as long as the last pause was: whoever is refused again so soon after it has
+    not waited long enough. Raises KeyError for a reason that is not about the account.
+    """
+    first_ms, longest_ms = _PAUSES_MS[reason]
+    lasted_ms = previous.until_ms - previous.since_ms
+    again = previous.reason == reason and now_ms < previous.until_ms + lasted_ms
+    length_ms = min(longest_ms, max(first_ms, 2 * lasted_ms)) if again else first_ms
+    return Pause(reason=reason.value, since_ms=now_ms, until_ms=now_ms + length_ms)

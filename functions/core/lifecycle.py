@@ -1,0 +1,268 @@
+"""Evidence applied to a claim: pure functions `(claim, evidence) -> claim | None`.
+
+None means that the evidence says nothing new. Evidence may come in any order and any number of
+times: reports and fills are joined by maximum, so the same set of evidence always leads to the same
+amounts, whoever applies it. `functions.handlers.recording` applies it to the stored claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from functions.core.answer import Accepted, Answer, Rejected
+from functions.core.evidence import Look, Resolution
+from functions.core.intent import (
+    STANDING_OF,
+    STANDING_RANK,
+    Claim,
+    ClaimFill,
+    ClaimState,
+    Event,
+    Standing,
+    moved,
+)
+from protocol.decision import Timeline
+from protocol.fill import Fill
+from protocol.market import taker_fee_e6
+from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
+
+TEXT_LENGTH_MAX: Final = 500
+"""A proxy's error page must not fill the account item."""
+
+LOOK_AFTER_MS: Final = 2_000
+"""A claim older than this without a resolution is asked about: the POST is usually answered in
+tens of milliseconds, and asking early harms nobody."""
+CONFIRM_AFTER_MS: Final = 30_000
+"""An open claim whose trades are not final is asked about after this: the user channel is late."""
+COUNT_AFTER_MS: Final = 15_000
+"""Looks at younger claims are not counted: a POST may take 5 s to give up, the venue holds some
+orders, and reads lag by seconds."""
+LOOK_SPACING_MS: Final = 5_000
+"""Two reconcilers that look at the same moment have looked once."""
+LOOKS_MIN: Final = 3
+RELEASE_AFTER_MS: Final = 60_000
+"""Nothing is released on "not found" before this age."""
+OVERDUE_AFTER_MS: Final = 120_000
+"""A claim that is not resolved by then is an alarm."""
+FINAL_AFTER_MS: Final = 600_000
+"""So long after a market's end a position is settled although its trades were never confirmed."""
+SIZE_ROUNDING_E6: Final = 10_000
+"""The venue rounds shares in its answers, at most to the hundredth."""
+_PENDING: Final = frozenset({"live", "delayed"})
+"""Order records that say that a match may still come."""
+
+
+def answered(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
+    """The worker's own evidence: the answer to its POST (invariant 4: only proof releases)."""
+    if isinstance(answer, Accepted):
+        told = msgspec.structs.replace(
+            claim,
+            reported_spend_e6=max(claim.reported_spend_e6, answer.spend_e6),
+            reported_size_e6=max(claim.reported_size_e6, answer.size_e6),
+        )
+        told = _with_fills(told, answer.fills)
+        if claim.ended:  # it was given up, or even settled, before this worker had its answer
+            return _found(claim, told, now_ms)
+        return _counted(told, Event.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
+    if claim.state is not ClaimState.CLAIMED:
+        return None  # the venue's records were faster, and they outrank a refusal or a silence
+    words = answer.text[:TEXT_LENGTH_MAX]
+    if isinstance(answer, Rejected):
+        event, words = Event.REJECTED, f"{answer.reason.value}: {words}"
+    else:
+        event = Event.NO_PROOF
+    return moved(claim, event, resolved_at_ms=now_ms, text=words, timeline=timeline)
+
+
+def traded(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
+    """Trades of the claim's order; trades of other orders are ignored."""
+    return _found(claim, _with_fills(claim, fills), now_ms)
+
+
+def looked(claim: Claim, look: Look, now_ms: int) -> Claim | None:
+    """One complete look for the order at the venue."""
+    told = _with_fills(claim, look.trades)
+    if look.order is not None:
+        told = msgspec.structs.replace(
+            told, reported_size_e6=max(told.reported_size_e6, look.order.size_matched_e6)
+        )
+    if told != claim:
+        return _found(claim, told, now_ms)
+    if claim.ended or claim.filled_size_e6 > 0:
+        return None
+    if claim.fills:  # all of them failed; there may be others that this look is too early for
+        if now_ms - claim.claimed_at_ms < COUNT_AFTER_MS:
+            return None
+        return _nothing_left(claim, now_ms)
+    if look.order is not None and look.order.status in _PENDING:
+        # Accepted, and may still match: it has been found, but is worth nothing yet.
+        return None if claim.state is ClaimState.OPEN else moved(claim, Event.FOUND)
+    return _nothing_there(claim, now_ms)
+
+
+def _nothing_there(claim: Claim, now_ms: int) -> Claim | None:
+    age_ms = now_ms - claim.claimed_at_ms
+    if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOK_SPACING_MS:
+        return None
+    looks = claim.looks + 1
+    if looks >= LOOKS_MIN and age_ms >= RELEASE_AFTER_MS:
+        text = f"not found in {looks} looks over {age_ms // 1000} s"
+        return moved(
+            claim,
+            Event.NEVER_THERE,
+            looks=looks,
+            looked_at_ms=now_ms,
+            resolved_at_ms=now_ms,
+            payout_e6=0,
+            pnl_e6=0,
+            text=text,
+        )
+    return moved(claim, Event.LOOKED, looks=looks, looked_at_ms=now_ms)
+
+
+def settled(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
+    """The market is resolved: what the position paid, after fees.
+
+    None for a position that is not ready (see `settleable`). Raises KeyError when the resolution
+    does not know the claim's token.
+    """
+    if not settleable(claim, now_ms):
+        return None
+    payout_e6 = claim.filled_size_e6 * resolution.payouts_e6[claim.token_id] // SIZE_SCALE
+    return moved(
+        claim,
+        Event.RESOLVED,
+        payout_e6=payout_e6,
+        pnl_e6=payout_e6 - claim.filled_spend_e6 - claim.fee_e6,
+        settled_at_ms=now_ms,
+    )
+
+
+# -- what needs attention ------------------------------------------------------------------------
+
+
+def final(claim: Claim) -> bool:
+    """Whether the venue has said its last word about everything the order bought."""
+    standing = [fill.standing for fill in claim.fills.values()]
+    return bool(standing) and Standing.PROVISIONAL not in standing and _complete(claim)
+
+
+def needs_look(claim: Claim, now_ms: int) -> bool:
+    """Whether reconciliation should ask the venue about this claim now."""
+    if claim.ended or now_ms - claim.looked_at_ms < LOOK_SPACING_MS:
+        return False
+    age_ms = now_ms - claim.claimed_at_ms
+    if claim.state is ClaimState.OPEN:
+        return age_ms >= CONFIRM_AFTER_MS and not final(claim)
+    return age_ms >= LOOK_AFTER_MS
+
+
+def overdue(claim: Claim, now_ms: int) -> bool:
+    """Whether a person should know that this claim is still not resolved."""
+    resolved = claim.ended or (claim.state is ClaimState.OPEN and final(claim))
+    return not resolved and now_ms - claim.claimed_at_ms >= OVERDUE_AFTER_MS
+
+
+def settleable(claim: Claim, now_ms: int) -> bool:
+    """Whether a resolution of its market may end this claim."""
+    if claim.state is not ClaimState.OPEN or claim.filled_size_e6 == 0:
+        return False
+    over_ms = now_ms - claim.market_end_ms
+    return over_ms >= 0 and (final(claim) or over_ms >= FINAL_AFTER_MS)
+
+
+# -- amounts -------------------------------------------------------------------------------------
+
+
+def filled(claim: Claim) -> tuple[int, int, int]:
+    """(USD spent, shares held, fee), in 1e-6, that the report and the fills amount to.
+
+    The answer's amounts are exact and count until the trades tell more; a FAILED trade takes its
+    part away. An order record names shares but no money: what they cost is then taken to be the
+    most it can be, until the trades are known.
+    """
+    known = claim.fills.values()
+    failed = [fill for fill in known if fill.standing is Standing.FAILED]
+    complete = _complete(claim)
+    size_e6 = _known_size_e6(claim) if complete else claim.reported_size_e6
+    if claim.reported_spend_e6 and size_e6 <= claim.reported_size_e6 + SIZE_ROUNDING_E6:
+        spend_e6 = claim.reported_spend_e6
+    elif complete:
+        spend_e6 = sum(cost_e6(fill.price_e4, fill.size_e6) for fill in known)
+    else:
+        spend_e6 = min(claim.spend_e6, cost_e6(claim.max_price_e4, size_e6))
+    size_e6 -= sum(fill.size_e6 for fill in failed)
+    spend_e6 -= sum(cost_e6(fill.price_e4, fill.size_e6) for fill in failed)
+    if size_e6 <= 0:
+        return 0, 0, 0
+    if complete:
+        fee_e6 = sum(
+            taker_fee_e6(claim.fee_schedule, fill.price_e4, fill.size_e6)
+            for fill in known
+            if fill.standing is not Standing.FAILED
+        )
+    else:
+        # Not every trade is known: the schedule at the average price, an upper bound.
+        price_e4 = min(max(spend_e6, 0) * PRICE_SCALE // size_e6, PRICE_SCALE)
+        fee_e6 = taker_fee_e6(claim.fee_schedule, price_e4, size_e6)
+    return max(spend_e6, 0), size_e6, fee_e6
+
+
+def _known_size_e6(claim: Claim) -> int:
+    return sum(fill.size_e6 for fill in claim.fills.values())
+
+
+def _complete(claim: Claim) -> bool:
+    """Whether the known trades, failed ones included, are all that the venue has reported."""
+    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= claim.reported_size_e6
+
+
+def _with_fills(claim: Claim, fills: Iterable[Fill]) -> Claim:
+    joined = dict(claim.fills)
+    for fill in fills:
+        if fill.order_id.lower() != claim.order_id.lower():
+            continue
+        standing = STANDING_OF[fill.status]
+        known = joined.get(fill.trade_id)
+        if known is None or STANDING_RANK[standing] > STANDING_RANK[known.standing]:
+            joined[fill.trade_id] = ClaimFill(
+                standing=standing, price_e4=fill.price_e4, size_e6=fill.size_e6
+            )
+    return msgspec.structs.replace(claim, fills=joined)
+
+
+def _found(claim: Claim, told: Claim, now_ms: int) -> Claim | None:
+    """`told` is the claim with what the venue has told about its order."""
+    if told == claim:
+        return None
+    spend_e6, size_e6, _ = filled(told)
+    if claim.ended:
+        if (spend_e6, size_e6) == (claim.filled_spend_e6, claim.filled_size_e6):
+            return None  # a confirmation of what it ended with: nothing to correct
+        return _counted(told, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
+    if size_e6 <= 0 and told.reported_size_e6 > 0:
+        return _nothing_left(told, now_ms)
+    # Without a report nobody knows whether these trades are all of them: reconciliation asks.
+    return _counted(told, Event.FOUND, now_ms)
+
+
+def _nothing_left(told: Claim, now_ms: int) -> Claim:
+    """Every share has failed. Should it have been settled before, its P&L is taken back."""
+    return _counted(told, Event.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
+
+
+def _counted(told: Claim, event: Event, now_ms: int, **changes: object) -> Claim:
+    spend_e6, size_e6, fee_e6 = filled(told)
+    return moved(
+        told,
+        event,
+        filled_spend_e6=spend_e6,
+        filled_size_e6=size_e6,
+        fee_e6=fee_e6,
+        looks=0,
+        resolved_at_ms=now_ms,
+        **changes,
+    )

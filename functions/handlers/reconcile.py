@@ -1,0 +1,155 @@
+"""Reconciliation: moving our state to the venue's evidence. Safe to run twice at once, or to die.
+
+For each claim that is not resolved, the venue is asked: by order id, then for the order's trades.
+What that means is decided by `functions.core.lifecycle.looked`, pure; what is written is conditional
+on the claim being as it was seen, and looks are counted in the claim itself, so that two runs at
+once cannot count one look twice.
+
+1. A look-up that fails is no evidence: nothing changes (invariant 4).
+2. What the venue says outranks what we hold, ended claims included (invariant 5): the recent trades
+   are read as a whole, because the user channel may have been deaf.
+3. A difference between positions and claims is reported, never adopted: nobody knows its story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+import structlog
+
+from functions.core.account import Account
+from functions.core.intent import Claim
+from functions.core.lifecycle import final, looked, needs_look, overdue
+from functions.handlers.recording import file, record, record_fills
+from functions.ports import Records, RecordsError, Store, StoreError
+
+LOOKS_AT_ONCE: Final = 4
+SWEEP_MS: Final = 3_600_000
+"""How far back trades are read: longer than any user channel's or scheduler's pause that nobody
+has been alarmed about."""
+_log = structlog.get_logger()
+
+
+class ReconcileReport(msgspec.Struct, kw_only=True):
+    """What one run saw and did."""
+
+    looked: int = 0
+    resolved: int = 0
+    failures: int = 0
+    """Claims or questions that got no answer from the venue or the store; tried again next run."""
+    overdue: list[str] = []
+    """Order ids of claims that have been unresolved for too long: an alarm."""
+    mismatches: list[str] = []
+    """One sentence for each token whose position is not what the claims say: an alarm."""
+    foreign: int = 0
+    """Trades of the account's orders that no claim knows."""
+
+
+async def reconcile(store: Store, records: Records) -> ReconcileReport:
+    """One run over the account. Raises StoreError when the account cannot be read."""
+    report = ReconcileReport()
+    account = await store.account()
+    slots = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def one(claim: Claim) -> None:
+        async with slots:
+            try:
+                await _reconcile_claim(store, records, claim, report)
+            except (StoreError, RecordsError) as error:
+                report.failures += 1
+                _log.warning("claim_not_reconciled", order=claim.order_id, error=str(error))
+
+    await asyncio.gather(*(one(claim) for claim in account.claims.values()))
+    try:
+        await _sweep(store, records, report)
+        account = await store.account()
+        await store.prune(account, _now_ms())
+        await _compare_positions(records, account, report)
+    except (StoreError, RecordsError) as error:
+        report.failures += 1
+        _log.warning("reconcile_incomplete", error=str(error))
+    report.overdue = [c.order_id for c in account.claims.values() if overdue(c, _now_ms())]
+    _tell(report)
+    return report
+
+
+async def is_ghost(store: Store, claim: Claim) -> bool:
+    """Whether a reopened claim is an old copy that was put back late: the ledger knows better.
+
+    Reopening is conditional on the account, not on the ledger: a process that was suspended between
+    reading a row and reopening it may put back what has long ended again. It changes no amounts
+    before this is asked. Raises StoreError.
+    """
+    if not claim.reopened:
+        return False
+    row = await store.ledger_row(claim)
+    if row is None or row.version < claim.version or (claim.ended and row == claim):
+        return False
+    _log.warning("ghost_dropped", intent=claim.intent_id, version=claim.version)
+    await store.forget(claim)
+    return True
+
+
+async def _reconcile_claim(
+    store: Store, records: Records, claim: Claim, report: ReconcileReport
+) -> None:
+    if await is_ghost(store, claim):
+        return
+    if claim.ended:  # a crash left it between its end and the ledger
+        await file(store, claim)
+        report.resolved += 1
+        return
+    if not needs_look(claim, _now_ms()):
+        return
+    look = await records.look(claim)
+    report.looked += 1
+    now = await record(store, claim, lambda seen: looked(seen, look, _now_ms()))
+    if now is not None and now.state is not claim.state:
+        report.resolved += 1
+        _log.info(
+            "claim_resolved",
+            order=claim.order_id,
+            before=claim.state.value,
+            state=now.state.value,
+            size_e6=now.filled_size_e6,
+        )
+
+
+async def _sweep(store: Store, records: Records, report: ReconcileReport) -> None:
+    fills = await records.trades_since(_now_ms() - SWEEP_MS)
+    if fills:
+        report.foreign = await record_fills(store, fills)
+
+
+async def _compare_positions(records: Records, account: Account, report: ReconcileReport) -> None:
+    """Shares of each token against its claims; only where no trade is still on its way."""
+    expected: dict[str, int] = {}
+    moving: set[str] = set()
+    for claim in account.claims.values():
+        if claim.ended or not final(claim):
+            moving.add(claim.token_id)
+        expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
+    tokens = sorted(expected.keys() - moving)
+    if not tokens:
+        return
+    held = await records.positions(tokens)
+    report.mismatches = [
+        f"token {token}: the venue holds {held[token]}e-6 shares, the claims {expected[token]}e-6"
+        for token in tokens
+        if token in held and held[token] != expected[token]
+    ]
+
+
+def _tell(report: ReconcileReport) -> None:
+    if report.overdue:
+        _log.critical("claims_overdue", orders=report.overdue)
+    if report.mismatches:
+        _log.critical("positions_differ", mismatches=report.mismatches)
+    _log.info("reconciled", **msgspec.structs.asdict(report))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
