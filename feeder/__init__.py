@@ -1,4 +1,5 @@
-"""Venue streams in, JetStream out: keeps the books, publishes a snapshot when one changes.
+"""Venue streams in, JetStream out, in two roles of their own.
 
-Holds no key that can trade. `core/` is pure; the modules beside it are its shells.
+market: keeps the books, publishes a snapshot when one changes. user: publishes our trades as fills.
+Neither holds a key that can trade. `core/` is pure; the modules beside it are its shells.
 """

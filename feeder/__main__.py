@@ -1,22 +1,29 @@
-"""`python -m feeder`: configured by the environment, see `feeder.settings`."""
+"""`python -m feeder [market|user]`: configured by the environment, see `feeder.settings`."""
 
 from __future__ import annotations
 
 import sys
 
-from feeder.service import serve
-from feeder.settings import FeederSettings
+from feeder import service, user_service
+from feeder.settings import FeederSettings, UserFeederSettings
 from runtime.log import configure_logging
 from runtime.process import run_service
-from runtime.settings import load_settings
+from runtime.settings import load_settings, refuse_to_start
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Returns the exit code."""
+    role = " ".join(arguments) or "market"
+    if role not in ("market", "user"):
+        refuse_to_start(f"{role!r} is not a role of the feeder: market (the default) or user")
+    if role == "user":
+        user_settings = load_settings(UserFeederSettings)
+        configure_logging(service="user-feeder")
+        return run_service(user_service.serve(user_settings))
     settings = load_settings(FeederSettings)
     configure_logging(service="feeder")
-    return run_service(serve(settings))
+    return run_service(service.serve(settings))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,12 +1,13 @@
-"""The feeder's configuration, from the environment. Defaults: the real venue, one series."""
+"""The feeders' configuration, from the environment. Defaults: the real venue, one series."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from feeder.core.l2_auth import Credentials, secret_bytes
 from feeder.core.sessions import TOKENS_MAX, TOKENS_PER_SERIES_MAX
 from protocol.series import Series, parse_series
 from runtime.settings import url_of
@@ -27,7 +28,7 @@ def _series_list(value: object) -> object:
 
 
 class FeederSettings(BaseSettings):
-    """Every variable a feeder reads. It holds no key: it could not trade if it wanted to."""
+    """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, hide_input_in_errors=True, arbitrary_types_allowed=True
@@ -45,3 +46,53 @@ class FeederSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9101, ge=0, le=65_535)
     """0 takes any free port; the log says which."""
+
+
+def _header_text(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("not plain text without spaces")
+    return value
+
+
+def _base64_text(value: SecretStr) -> SecretStr:
+    secret_bytes(value.get_secret_value())
+    return value
+
+
+def _no_signing_key(_: object) -> None:
+    raise ValueError("a feeder must not hold a signing key: unset it")
+
+
+_Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_header_text)]
+
+
+class UserFeederSettings(BaseSettings):
+    """Every variable the user feeder reads: API credentials, which cannot sign an order."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
+    user_ws_url: Annotated[str, url_of("wss", "ws")] = (
+        "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    )
+    clob_url: Annotated[str, url_of("https", "http")] = "https://clob.polymarket.com"
+    api_key: _Secret
+    api_secret: Annotated[_Secret, AfterValidator(_base64_text)]
+    api_passphrase: _Secret
+    api_address: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    """The signer's address, that the API key was made for."""
+    private_key: Annotated[None, BeforeValidator(_no_signing_key)] = None
+    """Refused: it has no business in this process."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9103, ge=0, le=65_535)
+    """0 takes any free port; the log says which."""
+
+    def credentials(self) -> Credentials:
+        """What the venue wants to see."""
+        return Credentials(
+            address=self.api_address,
+            key=self.api_key.get_secret_value(),
+            secret=self.api_secret.get_secret_value(),
+            passphrase=self.api_passphrase.get_secret_value(),
+        )
