@@ -6,9 +6,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from functions.core.account import ClaimRefusal, pauses
 from functions.core.answer import RejectReason
 from functions.core.decide import HoldReason
-from functions.core.intent import ClaimRefusal
 
 # The goal is a hundredth of 500 ms (signal) and 1 s (execution); buckets are dense around it.
 _SECONDS: Final = (
@@ -68,6 +68,22 @@ class WorkerMetrics:
             "worker_orders_rejected", "Proven rejections, by reason", ["reason"], registry=r
         )
         self.rejected = {reason: rejected.labels(reason.value) for reason in RejectReason}
+        paused = Counter(
+            "worker_account_pauses", "Pauses that the venue asked for", ["reason"], registry=r
+        )
+        self.pauses = {
+            reason: paused.labels(reason.value) for reason in RejectReason if pauses(reason)
+        }
+        self.fills = Counter("worker_fills", "Fills applied to claims", registry=r)
+        self.fills_foreign = Counter(
+            "worker_fills_foreign", "Orders traded that are not this account's", registry=r
+        )
+        self.fills_malformed = Counter(
+            "worker_fills_malformed", "Fills that do not decode", registry=r
+        )
+        self.fills_interrupted = Counter(
+            "worker_fills_interrupted", "Times that fills could not be read or stored", registry=r
+        )
         self.unpreparable = Counter("worker_orders_unpreparable", "Not buildable", registry=r)
         self.store_errors = Counter("worker_store_errors", "Store calls without result", registry=r)
         self.order_id_mismatch = Counter(

@@ -168,9 +168,6 @@ class Records(Protocol):
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """Shares held of each of these tokens, in 1e-6."""
 
-    async def refresh_balance(self) -> None:
-        """Ask the venue to look at the balance anew: a cure for phantom locks."""
-
     async def redeem(self, condition_id: str) -> None:
         """Ask for a resolved market's positions to be paid out; asking twice is harmless.
 

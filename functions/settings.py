@@ -9,8 +9,8 @@ from eth_utils.address import is_address
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from functions.core.account import Limits
 from functions.core.decide import STRATEGIES, StrategyConfig
-from functions.core.intent import Limits
 from protocol.units import to_usd_e6
 from runtime.settings import url_of
 
@@ -25,12 +25,11 @@ NatsUrl = Annotated[str, url_of("nats", "tls", "ws", "wss")]
 HttpUrl = Annotated[str, url_of("https", "http")]
 
 
-class WorkerSettings(BaseSettings):
-    """Every variable a worker reads. Amounts in USD, times as their names say."""
+class AccountSettings(BaseSettings):
+    """Whose account, in which table, at which venue: what every function needs to know."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
-    nats_url: NatsUrl = "nats://127.0.0.1:4222"
     clob_url: HttpUrl = "https://clob.polymarket.com"
     gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
 
@@ -39,25 +38,10 @@ class WorkerSettings(BaseSettings):
     aws_endpoint_url_dynamodb: HttpUrl | None = None
 
     strategy: str = "book_imbalance_crypto"
-    max_positions: int = Field(default=3, ge=1, le=1000)
-    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
-        default=Decimal("1.1"), gt=0, le=10_000
-    )
-    cooldown_s: float = Field(default=300, ge=0, le=86_400)
-    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
-    max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
-    min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
-    enforce_min_order_size: bool = False
-
     execution: Literal["paper", "live"] = "paper"
-    paper_delay_ms: int = Field(default=250, ge=0)
-    """The venue holds a taker order on selected up/down markets for 250 ms before matching."""
     private_key: SecretStr | None = None
     wallet: str | None = None
     """The address that holds the funds: the signer itself, or its Polymarket wallet."""
-
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(default=9102, ge=0, le=65_535)
 
     @field_validator("strategy")
     @classmethod
@@ -72,6 +56,15 @@ class WorkerSettings(BaseSettings):
         if wallet is not None and not is_address(wallet):
             raise ValueError("not an address (0x and 40 hex digits)")
         return wallet
+
+    @property
+    def account(self) -> str:
+        """Whose claims and books these are: paper never shares an account with live."""
+        return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
+
+
+class TradingSettings(AccountSettings):
+    """Of those who speak to the venue in the account's name."""
 
     @model_validator(mode="after")
     def _live_needs_a_key_and_a_wallet(self) -> Self:
@@ -88,10 +81,27 @@ class WorkerSettings(BaseSettings):
                 )
         return self
 
-    @property
-    def account(self) -> str:
-        """Whose claims and books these are: paper never shares an account with live."""
-        return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
+
+class WorkerSettings(TradingSettings):
+    """Every variable a worker reads. Amounts in USD, times as their names say."""
+
+    nats_url: NatsUrl = "nats://127.0.0.1:4222"
+    max_positions: int = Field(default=3, ge=1, le=100)
+    """At most 100: the account is one item, written and paid as a whole with every claim."""
+    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
+        default=Decimal("1.1"), gt=0, le=10_000
+    )
+    cooldown_s: float = Field(default=300, ge=0, le=86_400)
+    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
+    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, decimal_places=6)
+    max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
+    min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
+    enforce_min_order_size: bool = False
+    paper_delay_ms: int = Field(default=250, ge=0)
+    """The venue holds a taker order on selected up/down markets for 250 ms before matching."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9102, ge=0, le=65_535)
 
     def strategy_config(self) -> StrategyConfig:
         """What the strategy is told."""
@@ -108,4 +118,17 @@ class WorkerSettings(BaseSettings):
             max_positions=self.max_positions,
             cooldown_ms=round(self.cooldown_s * 1000),
             daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
+            daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
         )
+
+
+class ScheduleSettings(TradingSettings):
+    """Every variable that the scheduled functions read."""
+
+    reconcile_every_s: float = Field(default=10, ge=1, le=3_600)
+    settle_every_s: float = Field(default=10, ge=1, le=3_600)
+    redeem: bool = False
+    """Whether winnings are paid out to the wallet: sends transactions."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9104, ge=0, le=65_535)

@@ -12,24 +12,25 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client
 
-from functions.adapters.dynamodb import open_store
 from functions.adapters.jetstream import BookPull, Delivery
 from functions.adapters.live import LiveExchange
 from functions.adapters.paper import PaperExchange
-from functions.adapters.venue_login import Account, log_in
+from functions.adapters.venue_login import log_in
 from functions.core.decide import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
+from functions.handlers.on_fill import on_fill
 from functions.metrics import WorkerMetrics
-from functions.ports import Exchange, Store, StoreError
+from functions.opening import opened_store, venue_account
+from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
@@ -39,7 +40,7 @@ from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.retry import until_reachable
-from runtime.settings import load_settings, refuse_to_start
+from runtime.settings import load_settings
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """More orders than this at once and the worker stops taking books until one is answered."""
@@ -195,7 +196,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         )
         nc = await connect(settings.nats_url, worker_name)
         stack.push_async_callback(close, nc)
-        store = await stack.enter_async_context(_opened_store(settings))
+        store = await stack.enter_async_context(opened_store(settings))
         exchange = await open_exchange(settings)
         stack.push_async_callback(exchange.close)
         ready = True
@@ -230,9 +231,10 @@ async def run_worker(
     await until_reachable(where, partial(declare_stream, nc, BOOKS))
     await until_reachable(where, pull.start)
     freeze_heap()
-    background = asyncio.create_task(
-        first_failure(publisher.run(), log_decisions(nc, settings.account, store))
-    )
+    beside = [publisher.run(), log_decisions(nc, settings.account, store)]
+    if settings.execution == "live":  # the venue reports no trades of paper orders
+        beside.append(on_fill(nc, settings.account, store, metrics))
+    background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
             pull.run(), worker.run(), exchange.upkeep(), store.upkeep(), _watch(background)
@@ -248,40 +250,11 @@ async def _watch(task: asyncio.Task[None]) -> None:
     await asyncio.shield(task)
 
 
-@asynccontextmanager
-async def _opened_store(settings: WorkerSettings) -> AsyncIterator[Store]:
-    where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
-    async with AsyncExitStack() as stack:
-        try:
-            store = await stack.enter_async_context(
-                open_store(
-                    table=settings.state_table,
-                    strategy=settings.account,
-                    region=settings.aws_region,
-                    endpoint_url=settings.aws_endpoint_url_dynamodb,
-                )
-            )
-        except StoreError as error:
-            refuse_to_start(f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}")
-        account = await until_reachable(
-            f"table {settings.state_table} at {where}", store.open_account
-        )
-        if account.trading != "enabled":
-            _log.warning("trading_halted", reason=account.halt_reason)
-        yield store
-
-
 async def open_exchange(settings: WorkerSettings) -> Exchange:
     """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
-    if settings.private_key is None or settings.wallet is None or settings.execution == "paper":
+    account = venue_account(settings, order_usd=settings.size_usd)
+    if account is None:
         return PaperExchange(settings.paper_delay_ms)
-    account = Account(
-        private_key=settings.private_key,
-        wallet=settings.wallet,
-        clob_url=settings.clob_url,
-        gamma_url=settings.gamma_url,
-        order_usd=settings.size_usd,
-    )
     client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))
     return LiveExchange(client)
 

@@ -39,6 +39,7 @@ from functions.adapters.dynamodb_items import (
     account_key,
     account_of,
     claim_attribute,
+    claim_in,
     claim_of,
     decision_item,
     decision_key,
@@ -245,7 +246,7 @@ class DynamoStore:
             )
         except ConditionFailedError as refused:
             # Our own success, whose reply was lost, shows as exactly what we wrote.
-            return refused.item is not None and claim_of(refused.item, claim.slot) == claim
+            return refused.item is not None and claim_in(refused.item, claim.slot) == claim
         return True
 
     async def put_ledger(self, claim: Claim) -> None:

@@ -133,20 +133,20 @@ def stored_attempt(item: Item, slot: str) -> str | None:
         ) from error
 
 
-def claim_of(item: Item, slot: str | None = None) -> Claim | None:
-    """The claim in an account's slot (None when there is none), or of a whole ledger row.
+def claim_in(item: Item, slot: str) -> Claim | None:
+    """The claim in an account's slot, None when there is none. Raises StoreError."""
+    stored = item.get("claims", {}).get("M", {}).get(slot)
+    return None if stored is None else _claim(stored["M"], f"account item: claims.{slot}")
 
-    Raises StoreError naming the malformed attribute.
-    """
-    where = "ledger row"
-    if slot is not None:
-        where = f"account item: claims.{slot}"
-        stored = item.get("claims", {}).get("M", {}).get(slot)
-        if stored is None:
-            return None
-        item = stored["M"]
+
+def claim_of(row: Item) -> Claim:
+    """The claim of a ledger row. Raises StoreError naming the malformed attribute."""
+    return _claim(row, "ledger row")
+
+
+def _claim(fields: Item, where: str) -> Claim:
     try:
-        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Claim)
+        return msgspec.convert({name: _plain(value) for name, value in fields.items()}, Claim)
     except ValueError as error:  # msgspec.ValidationError is one
         raise StoreError(f"{where}: {error}") from error
 
@@ -157,7 +157,7 @@ def trade_sort_key(claimed_at_ms: int, intent_id: str) -> str:
 
 
 def trade_key(strategy: str, claim: Claim) -> Item:
-    """Primary key of a claim's ledger row: the same claim has the same key, whatever became of it."""
+    """Primary key of a claim's ledger row: the same claim, the same key, whatever became of it."""
     sort_key = trade_sort_key(claim.claimed_at_ms, claim.intent_id)
     return {"pk": {"S": strategy_pk(strategy)}, "sk": {"S": sort_key}}
 

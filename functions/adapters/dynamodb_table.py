@@ -1,9 +1,8 @@
-"""One DynamoDB table through the SDK's low-level client: every call is bounded, every failure is one
-line.
+"""One DynamoDB table through the SDK: every call is bounded, every failure is one line.
 
-After a StoreError nobody knows whether the write happened. StoreBusyError says that the last try was
-refused before anything was written; since the SDK tries twice by itself, an earlier one may still
-have been written, so callers repeat only what is idempotent.
+After a StoreError nobody knows whether the write happened. StoreBusyError says that the last try
+was refused before anything was written; since the SDK tries twice by itself, an earlier one may
+still have been written, so callers repeat only what is idempotent.
 """
 
 from __future__ import annotations

@@ -29,10 +29,9 @@ from functions.adapters import venue_client
 from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown, refusal
 from functions.core.decide import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
-from protocol.market import MarketInfo, taker_fee_e6
+from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import (
-    PRICE_SCALE,
     price_decimal,
     to_size_e6,
     to_usd_e6,
@@ -110,22 +109,28 @@ class LiveExchange:
             order_timestamp_ms=signed.timestamp,
             spend_e6=signed.maker_amount,
             size_e6=signed.taker_amount,
-            payload=(signed, snapshot.market),
+            payload=signed,
         )
 
     async def post(self, order: PreparedOrder) -> Answer:
         """Send once. After this has been called, only the venue's own word counts."""
-        signed: SignedOrder
-        market: MarketInfo
-        signed, market = order.payload
+        signed: SignedOrder = order.payload
         try:
             async with asyncio.timeout(POST_TIMEOUT_S):
                 response = await self._client.post_order(signed)
-            return _meaning(response, order, market)
+            return _meaning(response, order)
         except TimeoutError:
             return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
             return _meaning_of_failure(error, order.order_id)
+
+    async def refresh_balance(self) -> None:
+        """See `Exchange.refresh_balance`."""
+        try:
+            async with asyncio.timeout(WARM_TIMEOUT_S):
+                await venue_client.refresh_balance(self._client)
+        except (PolymarketError, TimeoutError) as error:
+            _log.warning("balance_not_refreshed", error=_describe(error))
 
     async def upkeep(self) -> None:
         """Keep the order connection open and metadata fresh, until cancelled."""
@@ -166,7 +171,7 @@ def _meaning_of_failure(error: Exception, order_id: str) -> Answer:
     return Unknown(text=_describe(cause or error))
 
 
-def _meaning(response: OrderResponse, order: PreparedOrder, market: MarketInfo) -> Answer:
+def _meaning(response: OrderResponse, order: PreparedOrder) -> Answer:
     if isinstance(response, RejectedOrder):
         # A 200 that says no. The client has dropped what else it said (it may have been a success
         # with a remark), so only the two that mean "killed" count.
@@ -174,10 +179,10 @@ def _meaning(response: OrderResponse, order: PreparedOrder, market: MarketInfo) 
         if reason is None:
             return Unknown(text=f"HTTP 200, {response.code}: {response.message}")
         return Rejected(reason=reason, text=response.message)
-    return _accepted(response, order, market)
+    return _accepted(response, order)
 
 
-def _accepted(response: AcceptedOrder, order: PreparedOrder, market: MarketInfo) -> Answer:
+def _accepted(response: AcceptedOrder, order: PreparedOrder) -> Answer:
     if response.order_id.lower() != order.order_id.lower():
         return Unknown(text=f"accepted as {response.order_id}, not as {order.order_id}", alarm=True)
     spend_e6, size_e6 = to_usd_e6(response.making_amount), to_size_e6(response.taking_amount)
@@ -187,15 +192,7 @@ def _accepted(response: AcceptedOrder, order: PreparedOrder, market: MarketInfo)
     if status == "matched":
         # The answer rounds: less than a cent unspent is a full fill.
         status = "matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched"
-    price_e4 = spend_e6 * PRICE_SCALE // size_e6 if size_e6 else 0
-    return Accepted(
-        status=status,
-        spend_e6=spend_e6,
-        size_e6=size_e6,
-        # The answer names no fee: this is the schedule at the average price, an upper bound.
-        fee_e6=taker_fee_e6(market.fee, price_e4, size_e6) if price_e4 else 0,
-        trade_ids=response.trade_ids,
-    )
+    return Accepted(status=status, spend_e6=spend_e6, size_e6=size_e6, trade_ids=response.trade_ids)
 
 
 def _plausible(spend_e6: int, size_e6: int, order: PreparedOrder, *, matched: bool) -> bool:

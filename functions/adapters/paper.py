@@ -17,12 +17,14 @@ from functions.core.decide import Trade
 from functions.core.fill import take_asks
 from functions.ports import PreparedOrder
 from protocol.book import Book
+from protocol.fill import Fill, TradeStatus
 from protocol.market import FeeSchedule, MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 
 
 class _PaperOrder(msgspec.Struct, frozen=True):
+    condition_id: str
     book: Book
     max_price_e4: int
     fee: FeeSchedule
@@ -47,7 +49,9 @@ class PaperExchange:
             order_timestamp_ms=time.time_ns() // 1_000_000,
             spend_e6=trade.spend_e6,
             size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
-            payload=_PaperOrder(book, trade.max_price_e4, snapshot.market.fee),
+            payload=_PaperOrder(
+                snapshot.market.condition_id, book, trade.max_price_e4, snapshot.market.fee
+            ),
         )
 
     async def post(self, order: PreparedOrder) -> Answer:
@@ -63,8 +67,22 @@ class PaperExchange:
             status="matched" if full else "partly_matched",
             spend_e6=fill.spend_e6,
             size_e6=fill.size_e6,
-            fee_e6=fill.fee_e6,
+            fills=(
+                Fill(
+                    trade_id=order.order_id,
+                    order_id=order.order_id,
+                    condition_id=paper.condition_id,
+                    token_id=paper.book.token_id,
+                    status=TradeStatus.CONFIRMED,
+                    price_e4=fill.spend_e6 * PRICE_SCALE // fill.size_e6,
+                    size_e6=fill.size_e6,
+                    matched_at_ms=time.time_ns() // 1_000_000,
+                ),
+            ),
         )
+
+    async def refresh_balance(self) -> None:
+        """Paper money is never locked."""
 
     async def upkeep(self) -> None:
         """Nothing to keep up: waits until cancelled."""

@@ -2,21 +2,26 @@
 
 Internals used, all covered by tests against the pinned version: an environment with other URLs
 (to trade on a simulated venue), the exchange contracts' addresses (for the order id), a faster
-signer, a connection of our own for orders, and a market's cached metadata (to refresh it: it lives
-ten minutes, a market fifteen; and to know which contract was signed for).
+signer, a connection of our own for orders, a market's cached metadata (to refresh it: it lives
+ten minutes, a market fifteen; and to know which contract was signed for), and raw requests (its
+models refuse records with a field missing, and it has no call for refreshing a balance).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import httpx
-from polymarket import AsyncSecureClient
+from polymarket import AsyncPublicClient, AsyncSecureClient
+from polymarket._internal.actions.account import build_update_balance_allowance_request
 from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
 from polymarket._internal.protocol import is_v2_position_id
+from polymarket._internal.wallet import signature_type_for
 from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
+from polymarket.models.clob import AssetType
 from polymarket.models.clob.orders import SignedOrder
 
 from functions.adapters.order_signer import OrderSigner
@@ -53,6 +58,8 @@ def domain_of(token_id: str, *, neg_risk: bool) -> ExchangeDomain:
 
 STANDARD_EXCHANGE: Final = PRODUCTION_CONFIG.standard_exchange
 """The contract that orders of up/down markets are for."""
+EXCHANGES: Final = (STANDARD_EXCHANGE, PRODUCTION_CONFIG.exchange_v3)
+"""The latter is for position ids, should such markets get them."""
 
 
 def id_of(order: SignedOrder, *, neg_risk: bool) -> str:
@@ -112,3 +119,51 @@ async def refresh_metadata(client: AsyncSecureClient, token_id: str) -> None:
     """
     ctx = client._ctx
     await ctx.order_metadata.fetch_current_market(ctx, token_id=token_id)  # type: ignore[arg-type]
+
+
+async def refresh_balance(client: AsyncSecureClient) -> None:
+    """Make the venue count the wallet's money anew. Raises polymarket.errors.PolymarketError."""
+    ctx = client._ctx
+    path, params = build_update_balance_allowance_request(
+        asset_type="COLLATERAL", signature_type=signature_type_for(ctx.wallet_type)
+    )
+    await ctx.secure_clob.get_bytes(path, params=params)
+
+
+async def get_private(client: AsyncSecureClient, path: str, params: Mapping[str, str]) -> Any:
+    """The JSON of a GET to the CLOB, signed with the API credentials.
+
+    Raises polymarket.errors.PolymarketError, RecursionError (nested too deeply).
+    """
+    return await client._ctx.secure_clob.get_json(path, params=params)
+
+
+async def get_public(
+    client: AsyncPublicClient | AsyncSecureClient, path: str, params: Mapping[str, str]
+) -> Any:
+    """The JSON of a GET to the CLOB that needs no credentials. Raises as `get_private`."""
+    return await client._ctx.clob.get_json(path, params=params)
+
+
+async def get_listing(
+    client: AsyncPublicClient | AsyncSecureClient, path: str, params: Mapping[str, str]
+) -> Any:
+    """The JSON of a GET to Gamma. Raises as `get_private`."""
+    return await client._ctx.gamma.get_json(path, params=params)
+
+
+async def refresh_collateral(client: AsyncSecureClient) -> None:
+    """Make the venue look at the wallet's collateral anew; what it answers is of no use.
+
+    Raises polymarket.errors.PolymarketError.
+    """
+    ctx = client._ctx
+    path, params = build_update_balance_allowance_request(
+        asset_type="COLLATERAL", signature_type=signature_type_for(ctx.wallet_type)
+    )
+    await ctx.secure_clob.get_bytes(path, params=params)
+
+
+def asset_type_of(token_id: str) -> AssetType:
+    """What the venue calls the kind of an outcome token when asked for its balance."""
+    return "CONDITIONAL-V2" if is_v2_position_id(token_id) else "CONDITIONAL"

@@ -29,8 +29,9 @@ class Account:
     order_usd: Decimal
 
 
-async def log_in(account: Account) -> AsyncSecureClient:
-    """An authenticated client of an account that can pay for one order.
+async def log_in(account: Account, *, for_orders: bool = True) -> AsyncSecureClient:
+    """An authenticated client: of an account that can pay for one order, or (not `for_orders`) of
+    any account, for reading its records, which an empty wallet has too.
 
     Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
     refuses the account or the account cannot pay.
@@ -50,6 +51,8 @@ async def log_in(account: Account) -> AsyncSecureClient:
         if error.status in (400, 401, 403):
             refuse_to_start(f"PRIVATE_KEY: the venue refuses to log in: {error}")
         raise
+    if not for_orders:
+        return client
     try:
         await _check_funds(client, account)
     except (PolymarketError, SystemExit):

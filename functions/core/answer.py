@@ -43,7 +43,6 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """`matched`, `partly_matched`, `delayed` or `live`."""
     spend_e6: int
     size_e6: int
-    fee_e6: int
     trade_ids: tuple[str, ...] = ()
     fills: tuple[Fill, ...] = ()
     """Trades that are known already, and final: on paper, nobody reports them later."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from functions.core.intent import Account, ClaimRefusal
+from functions.core.account import Account, ClaimRefusal
 
 BELIEF_MS: Final = 2_000
 """At most one refused write every two seconds and worker while an account is full or halted."""
@@ -18,8 +18,10 @@ _ACCOUNT_WIDE: Final = frozenset(
     {
         ClaimRefusal.NO_ACCOUNT,
         ClaimRefusal.HALTED,
+        ClaimRefusal.PAUSED,
         ClaimRefusal.MAX_POSITIONS,
         ClaimRefusal.DAILY_LOSS,
+        ClaimRefusal.DAILY_SPEND,
     }
 )
 

@@ -18,18 +18,21 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
+from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Hold, HoldReason, Strategy, StrategyConfig, Trade
 from functions.core.hints import Hints
-from functions.core.intent import Claim, ClaimRefusal, ClaimState, Limits
+from functions.core.intent import Claim, ClaimState
+from functions.core.lifecycle import answered
 from functions.core.repeats import RepeatCounter
+from functions.handlers.recording import record
 from functions.metrics import WorkerMetrics
 from functions.ports import (
     ClaimRefused,
@@ -43,7 +46,6 @@ from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 
-TEXT_LENGTH_MAX: Final = 500
 _log = structlog.get_logger()
 
 
@@ -121,9 +123,10 @@ class Evaluator:
         timeline.answered_at_ns = time.time_ns()
         self._observe_answer(answer, trade, timeline)
 
-        resolved = _resolution(claim, answer, timeline.answered_at_ns // 1_000_000)
-        await self._record(resolved, timeline)
+        resolved = await self._record(claim, answer, timeline)
         self._executed(snapshot, trade, resolved, answer, timeline)
+        if isinstance(answer, Rejected) and pauses(answer.reason):
+            await self._pause(answer.reason)
 
     # -- the claim -------------------------------------------------------------------------------
 
@@ -141,6 +144,8 @@ class Evaluator:
             state=ClaimState.CLAIMED,
             max_price_e4=trade.max_price_e4,
             spend_e6=order.spend_e6,
+            fee_rate=str(snapshot.market.fee.rate),
+            fee_exponent=snapshot.market.fee.exponent,
             salt=order.salt,
             order_timestamp_ms=order.order_timestamp_ms,
             claimed_at_ms=now_ms,
@@ -193,38 +198,44 @@ class Evaluator:
     def _age_excess_ms(self, received_at_ns: int) -> int:
         return (time.time_ns() - received_at_ns) // 1_000_000 - self._config.book_age_max_ms
 
-    async def _record(self, claim: Claim, timeline: Timeline) -> None:
-        """Resolve and write the ledger row. Both are idempotent, so both are tried again.
+    async def _record(self, claim: Claim, answer: Answer, timeline: Timeline) -> Claim:
+        """Apply the answer to the claim; it is idempotent, so it is tried again."""
+        now_ms = timeline.answered_at_ns // 1_000_000
 
-        A released claim vanishes from the account, so its ledger row is written first: at every
-        moment one of the two knows the order's id.
-        """
+        def evidence(seen: Claim) -> Claim | None:
+            return answered(seen, answer, now_ms, timeline)
+
+        recorded = None
         try:
-            if claim.state is ClaimState.RELEASED:
-                await self._put_ledger(claim, timeline)
             async for attempt in _store_retries():
                 with attempt:
-                    if not await self._store.resolve(claim, ClaimState.CLAIMED):
-                        _log.error("claim_not_ours", intent=claim.intent_id, order=claim.order_id)
+                    recorded = await record(self._store, claim, evidence)
             timeline.resolved_at_ns = time.time_ns()
             self._metrics.resolve.observe((timeline.resolved_at_ns - timeline.answered_at_ns) / 1e9)
-            if claim.state is not ClaimState.RELEASED:
-                await self._put_ledger(claim, timeline)
         except StoreError as error:
-            # The claim stays as it is, so its exposure stays reserved and its order id known.
+            # The claim stays as it is, so its exposure stays reserved and its order id known:
+            # reconciliation will find out what this worker knows.
             self._metrics.store_errors.inc()
             _log.error(
-                "not_recorded",
-                intent=claim.intent_id,
-                order=claim.order_id,
-                state=claim.state.value,
-                error=str(error),
+                "not_recorded", intent=claim.intent_id, order=claim.order_id, error=str(error)
             )
+        return recorded or evidence(claim) or claim
 
-    async def _put_ledger(self, claim: Claim, timeline: Timeline) -> None:
-        async for attempt in _store_retries():
-            with attempt:
-                await self._store.put_ledger(claim, timeline)
+    async def _pause(self, reason: RejectReason) -> None:
+        """The venue refuses the account, not this order: no worker should ask again too soon."""
+        self._metrics.pauses[reason].inc()
+        try:
+            seen = (await self._store.account()).pause
+            pause = next_pause(seen, reason, time.time_ns() // 1_000_000)
+            if await self._store.set_pause(pause, seen):
+                _log.warning(
+                    "account_paused", reason=reason.value, for_ms=pause.until_ms - pause.since_ms
+                )
+        except StoreError as error:
+            self._metrics.store_errors.inc()
+            _log.warning("not_paused", reason=reason.value, error=str(error))
+        if reason is RejectReason.NOT_ENOUGH_BALANCE:
+            await self._exchange.refresh_balance()
 
     # -- what is told ----------------------------------------------------------------------------
 
@@ -333,28 +344,6 @@ def _outcome_of(answer: Answer) -> str:
     if isinstance(answer, Accepted):
         return answer.status
     return answer.reason.value if isinstance(answer, Rejected) else "unknown"
-
-
-def _resolution(claim: Claim, answer: Answer, now_ms: int) -> Claim:
-    """The claim as the answer leaves it (invariant 4: only a proven rejection releases)."""
-    replace = msgspec.structs.replace
-    if isinstance(answer, Accepted):
-        return replace(
-            claim,
-            state=ClaimState.OPEN,
-            filled_spend_e6=answer.spend_e6,
-            filled_size_e6=answer.size_e6,
-            fee_e6=answer.fee_e6,
-            resolved_at_ms=now_ms,
-            text=answer.status,
-        )
-    # A proxy's error page must not fill the account item.
-    words = answer.text[:TEXT_LENGTH_MAX]
-    if isinstance(answer, Rejected):
-        state, text = ClaimState.RELEASED, f"{answer.reason.value}: {words}"
-    else:
-        state, text = ClaimState.UNKNOWN, words
-    return replace(claim, state=state, resolved_at_ms=now_ms, text=text)
 
 
 def _store_retries() -> AsyncRetrying:

@@ -1,9 +1,9 @@
 """Reconciliation: moving our state to the venue's evidence. Safe to run twice at once, or to die.
 
 For each claim that is not resolved, the venue is asked: by order id, then for the order's trades.
-What that means is decided by `functions.core.lifecycle.looked`, pure; what is written is conditional
-on the claim being as it was seen, and looks are counted in the claim itself, so that two runs at
-once cannot count one look twice.
+What that means is decided by `functions.core.lifecycle.looked`, pure; what is written is
+conditional on the claim being as it was seen, and looks are counted in the claim itself, so that
+two runs at once cannot count one look twice.
 
 1. A look-up that fails is no evidence: nothing changes (invariant 4).
 2. What the venue says outranks what we hold, ended claims included (invariant 5): the recent trades

@@ -4,9 +4,9 @@ Worker, on_fill, reconcile and settle all move claims, at any time and each with
 others. None of them needs to: evidence is applied to what is stored (`functions.core.lifecycle`,
 pure), written on condition that it is still what was seen, and applied anew when it is not.
 
-A claim that ends is (1) moved to its ended state in the account, (2) written to the ledger, (3) taken
-out of the account. A crash in between leaves it ended in the account, and `file` can be done again.
-So a claim is always in the account, in the ledger, or in both; evidence that comes for one that is
+A claim that ends is (1) moved to its ended state in the account, (2) written to the ledger,
+(3) taken out of the account. A crash in between leaves it ended in the account, and `file` can be
+done again. So a claim is always in the account, in the ledger, or in both; evidence that comes for one that is
 only in the ledger puts it back (invariant 5).
 """
 
@@ -43,10 +43,10 @@ async def record(
     filed: bool = False,
     redeem: bool = False,
 ) -> Claim | None:
-    """Apply `evidence` to the claim that is `known` (`filed`: from the ledger); file it if it ended.
+    """Apply `evidence` to the claim that is `known`, or was when `filed` in the ledger.
 
-    Returns the claim as it then is; None when it is not to be found, which only an account that was
-    edited by hand explains. Raises StoreError.
+    A claim that ends is filed. Returns the claim as it then is; None when it is not to be found,
+    which only an account that was edited by hand explains. Raises StoreError.
     """
     seen = known
     for _ in range(TRIES_MAX):
@@ -90,7 +90,9 @@ async def record_fills(store: Store, fills: Sequence[Fill]) -> int:
         by_order.setdefault(fill.order_id.lower(), []).append(fill)
     live = {claim.order_id.lower(): claim for claim in (await store.account()).claims.values()}
     ended: dict[str, Claim] = {}
-    absent = [fill for order_id, group in by_order.items() if order_id not in live for fill in group]
+    absent = [
+        fill for order_id, group in by_order.items() if order_id not in live for fill in group
+    ]
     if absent:
         first_ms = min(fill.matched_at_ms for fill in absent) - LEDGER_SEARCHED_MS
         last_ms = max(fill.matched_at_ms for fill in absent) + CLOCKS_APART_MS

@@ -88,13 +88,13 @@ async def _settle_claim(
         )
 
 
-async def _redeem(
-    store: Store, records: Records, account: Account, report: SettleReport
-) -> None:
+async def _redeem(store: Store, records: Records, account: Account, report: SettleReport) -> None:
     """Ask for winnings until they are seen paid: the token's balance is gone."""
     for condition_id, since_ms in account.redeem.items():
         try:
             tokens = await _winning_tokens(store, condition_id, since_ms)
+            if not tokens:  # the row is still on its way
+                continue
             held = await records.positions(tokens)
             if any(held.values()):
                 report.redeeming += 1

@@ -1,0 +1,259 @@
+"""What the venue has on record: orders, trades, resolutions, positions (`functions.ports.Records`).
+
+Every request is bounded in time and every list in pages. What was not answered, or not
+intelligibly, is RecordsError with one line: never "not found".
+
+How a market was resolved is read from its CLOB record and, behind that, from Gamma's listing.
+`market_resolved` events would be earlier, but are not received: they come on the market channel,
+which a scheduled function does not listen to, and were reported never sent (rs-clob-client#226).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
+
+import structlog
+from polymarket import AsyncPublicClient, AsyncSecureClient
+from polymarket.errors import PolymarketError, RequestRejectedError
+
+from functions.adapters import records_json, venue_client
+from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.intent import Claim
+from functions.ports import RecordsError
+from protocol.fill import Fill
+
+ANSWER_TIMEOUT_S: Final = 5.0
+REDEEM_TIMEOUT_S: Final = 20.0
+"""Six requests one after the other, to three servers."""
+MARKET_PAGES_MAX: Final = 5
+"""Of the trades in one market: an account has a handful there."""
+SINCE_PAGES_MAX: Final = 10
+POSITIONS_AT_ONCE: Final = 4
+_TEXT_LENGTH_MAX: Final = 300
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+
+
+class LiveRecords:
+    """`functions.ports.Records` of the account that `client` is logged in to."""
+
+    def __init__(self, client: AsyncSecureClient) -> None:
+        self._client = client
+
+    async def look(self, claim: Claim) -> Look:
+        """The order by its id, then the trades of its market that name it as the taker's order.
+
+        In this sequence: a match between the two questions shows in the second. The venue filters
+        by market, we by order id, which its documented parameters do not offer. Complete, or
+        RecordsError: also when there are more pages than `MARKET_PAGES_MAX`.
+        """
+        order = await self._order(claim.order_id)
+        items, complete = await self._trades(MARKET_PAGES_MAX, market=claim.condition_id)
+        if not complete:
+            raise RecordsError(f"trades of {claim.slug}: more than {MARKET_PAGES_MAX} pages")
+        ours = claim.order_id.lower()
+        found = (item for item in items if records_json.taker_order_id(item) == ours)
+        trades = tuple(sorted(map(records_json.fill_of, found), key=_when))
+        if not records_json.plausible(claim, order, trades):
+            _log.error("implausible_records", order_id=claim.order_id, order=order, trades=trades)
+            raise RecordsError(f"order {claim.order_id}: more on record than it could pay for")
+        return Look(order=order, trades=trades)
+
+    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
+        """What the account bought as a taker, oldest first; to the second, which is how exactly
+        the venue tells the time of a match.
+
+        A trade that cannot be read is logged and left out, so that it does not hide the others;
+        `look` refuses it for the claim that it belongs to.
+        """
+        since_s = since_ms // 1000
+        # One second earlier: whether the venue includes the one it is given is not documented.
+        items, complete = await self._trades(SINCE_PAGES_MAX, after=str(since_s - 1))
+        if not complete:
+            _log.error("trades_cut", pages=SINCE_PAGES_MAX, trades=len(items), since_ms=since_ms)
+        fills = []
+        for item in items:
+            try:
+                if records_json.bought_as_taker(item):
+                    fills.append(records_json.fill_of(item))
+            except RecordsError as error:
+                _log.error("unreadable_trade", error=str(error))
+        return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))
+
+    async def resolution(self, claim: Claim) -> Resolution | None:
+        """How the claim's market was resolved (see `resolution_of`)."""
+        return await resolution_of(self._client, claim)
+
+    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
+        """Shares held as the venue knows them (its view of the chain may lag), in 1e-6."""
+        held: dict[str, int] = {}
+        wanted = list(dict.fromkeys(token_ids))
+        for start in range(0, len(wanted), POSITIONS_AT_ONCE):
+            batch = wanted[start : start + POSITIONS_AT_ONCE]
+            # All are waited for, so that none is left running when one fails.
+            balances = await asyncio.gather(*map(self._held, batch), return_exceptions=True)
+            for token_id, balance in zip(batch, balances, strict=True):
+                if isinstance(balance, BaseException):
+                    raise balance
+                held[token_id] = balance
+        return held
+
+    async def refresh_balance(self) -> None:
+        """`GET /balance-allowance/update` of the collateral."""
+        await answered("refreshing the balance", venue_client.refresh_collateral(self._client))
+
+    async def redeem(self, condition_id: str) -> None:
+        """Submit, and wait for no confirmation. Raises RecordsError, also when it is not known
+        whether the request arrived.
+
+        An EOA pays gas for each; wallets of other kinds go through the venue's relayer, which
+        wants an API key of its own.
+        """
+        handle = await answered(
+            f"redeeming {condition_id}",
+            self._client.redeem_positions(condition_id=condition_id),
+            REDEEM_TIMEOUT_S,
+        )
+        _log.info("redeem_sent", condition_id=condition_id, transaction=handle.transaction_hash)
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+    async def _order(self, order_id: str) -> OrderRecord | None:
+        asked = venue_client.get_private(self._client, f"/data/order/{order_id}", {})
+        try:
+            body = await answered(f"order {order_id}", asked)
+        except RecordsError as error:
+            if _says_not_found(error.__cause__):
+                return None
+            raise
+        return records_json.order_record(body, order_id)
+
+    async def _trades(self, pages_max: int, **wanted: str) -> tuple[list[object], bool]:
+        """The raw trades, and whether they are all."""
+        items: list[object] = []
+        cursor: str | None = None
+        for _ in range(pages_max):
+            params = wanted if cursor is None else {**wanted, "next_cursor": cursor}
+            asked = venue_client.get_private(self._client, "/data/trades", params)
+            found, cursor = records_json.page(await answered("trades", asked))
+            items += found
+            if cursor is None:
+                return items, True
+        return items, False
+
+    async def _held(self, token_id: str) -> int:
+        what = f"balance of token {token_id}"
+        asked = self._client.get_balance_allowance(
+            asset_type=venue_client.asset_type_of(token_id), asset_id=token_id
+        )
+        balance_e6: int = (await answered(what, asked)).balance
+        if balance_e6 < 0:
+            raise RecordsError(f"{what}: negative")
+        return balance_e6
+
+
+class PublicRecords:
+    """`functions.ports.Records` of paper execution: the venue knows nothing of paper orders, so
+    there are no orders, trades or positions; resolutions are the real ones and need no key."""
+
+    def __init__(self, clob_url: str, gamma_url: str) -> None:
+        environment = venue_client.environment(clob_url, gamma_url)
+        self._client = AsyncPublicClient(environment=environment)
+
+    async def look(self, claim: Claim) -> Look:
+        """Never found."""
+        return Look(order=None, trades=())
+
+    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
+        """None."""
+        return ()
+
+    async def resolution(self, claim: Claim) -> Resolution | None:
+        """How the claim's market was resolved (see `resolution_of`)."""
+        return await resolution_of(self._client, claim)
+
+    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
+        """None."""
+        return {}
+
+    async def refresh_balance(self) -> None:
+        """Nothing to refresh."""
+
+    async def redeem(self, condition_id: str) -> None:
+        """Nothing to redeem."""
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+
+async def resolution_of(
+    client: AsyncPublicClient | AsyncSecureClient, claim: Claim
+) -> Resolution | None:
+    """What the tokens of the claim's market pay, None while that is not final.
+
+    A closed CLOB record with one winner is final; Gamma, which lags, is asked too, and may only
+    confirm it or not know yet. A closed record without a winner is perhaps a split: then only
+    Gamma's final prices decide. Raises RecordsError, and when the two contradict each other also
+    alarms: that is for a person, never for a guess.
+    """
+    asked = venue_client.get_public(client, f"/markets/{claim.condition_id}", {})
+    market = records_json.market_word(await answered(f"market {claim.slug}", asked), claim)
+    if market.payouts_e6 is None and not market.closed:
+        return None
+    decided = market.payouts_e6 if market.closed else None
+    try:
+        asked = venue_client.get_listing(client, "/events", {"slug": claim.slug})
+        listed = records_json.listed_payouts(await answered(f"listing {claim.slug}", asked), claim)
+    except RecordsError as error:
+        if decided is None:
+            raise
+        _log.warning("resolution_unconfirmed", slug=claim.slug, error=str(error))
+        listed = None
+    if listed is not None and market.payouts_e6 not in (None, listed):
+        _log.critical(
+            "resolutions_disagree",
+            slug=claim.slug,
+            condition_id=claim.condition_id,
+            clob=market.payouts_e6,
+            gamma=listed,
+        )
+        raise RecordsError(f"market {claim.slug}: CLOB and Gamma disagree about the resolution")
+    if decided is not None:
+        return Resolution(payouts_e6=decided, source="clob")
+    return None if listed is None else Resolution(payouts_e6=listed, source="gamma")
+
+
+async def answered(what: str, asked: Awaitable[_T], timeout_s: float = ANSWER_TIMEOUT_S) -> _T:
+    """The answer, or RecordsError: within `timeout_s`, and with one line that begins with `what`.
+
+    The client's error, if there was one, is the `__cause__`.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asked
+    except TimeoutError as error:
+        raise RecordsError(f"{what}: no answer within {timeout_s:g} s") from error
+    # Beside its own errors the client lets through what JSON and hex digits raise.
+    except (PolymarketError, ValueError, RecursionError) as error:
+        status = f" {error.status}" if isinstance(error, RequestRejectedError) else ""
+        text = " ".join(f"{type(error).__name__}{status}: {error}".split())[:_TEXT_LENGTH_MAX]
+        # Only what every log can take: JSON may hold halves of characters.
+        printable = text.encode("ascii", "backslashreplace").decode()
+        raise RecordsError(f"{what}: {printable}") from error
+
+
+def _says_not_found(error: BaseException | None) -> bool:
+    """The venue's own words, not a web server's that does not know the path."""
+    if not isinstance(error, RequestRejectedError) or error.status not in (400, 404):
+        return False
+    words = str(error).lower()
+    return "not found" in words and "page not found" not in words
+
+
+def _when(fill: Fill) -> int:
+    return fill.matched_at_ms

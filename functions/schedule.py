@@ -1,0 +1,165 @@
+"""The scheduled functions as one process, where no cloud scheduler runs them.
+
+    python -m functions.schedule
+
+Reconciliation and settlement every few seconds, each on its own, never twice at once here (twice at
+once elsewhere is safe). SIGTERM or SIGINT: stop; whatever was under way is done again next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from functions.adapters.records import LiveRecords, PublicRecords
+from functions.adapters.venue_login import log_in
+from functions.handlers.reconcile import ReconcileReport, reconcile
+from functions.handlers.settle import SettleReport, settle
+from functions.opening import opened_store, venue_account
+from functions.ports import Records, RecordsError, StoreError
+from functions.settings import AccountSettings, ScheduleSettings
+from runtime.health import health_server
+from runtime.log import configure_logging
+from runtime.process import first_failure, run_service
+from runtime.retry import until_reachable
+from runtime.settings import load_settings
+
+RUN_TIMEOUT_S: Final = 120.0
+"""A run that takes longer is given up; each of its steps is bounded, so this is a defect."""
+LATE_RUNS: Final = 3
+"""/healthz complains when a function has not succeeded for this many intervals."""
+_log = structlog.get_logger()
+
+
+class ScheduleMetrics:
+    """What the scheduled functions tell Prometheus."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        runs = Counter(
+            "schedule_runs", "Runs, by function and result", ["name", "result"], registry=r
+        )
+        self.runs = {
+            (name, result): runs.labels(name, result)
+            for name in ("reconcile", "settle")
+            for result in ("done", "failed")
+        }
+        self.looked = Counter("schedule_claims_looked", "Claims asked about", registry=r)
+        self.resolved = Counter("schedule_claims_resolved", "Claims resolved", registry=r)
+        self.settled = Counter("schedule_claims_settled", "Positions settled", registry=r)
+        self.failures = Counter(
+            "schedule_failures", "Claims or questions without an answer", registry=r
+        )
+        self.overdue = Gauge(
+            "schedule_claims_overdue", "ALARM: claims unresolved for too long", registry=r
+        )
+        self.mismatches = Gauge(
+            "schedule_position_mismatches", "ALARM: tokens whose position differs", registry=r
+        )
+        self.redeeming = Gauge("schedule_redeeming", "Markets with winnings to redeem", registry=r)
+
+    def after_reconciling(self, report: ReconcileReport) -> None:
+        """After a run of `reconcile`."""
+        self.looked.inc(report.looked)
+        self.resolved.inc(report.resolved)
+        self.failures.inc(report.failures)
+        self.overdue.set(len(report.overdue))
+        self.mismatches.set(len(report.mismatches))
+
+    def after_settling(self, report: SettleReport) -> None:
+        """After a run of `settle`."""
+        self.settled.inc(report.settled)
+        self.failures.inc(report.failures)
+        self.redeeming.set(report.redeeming)
+
+
+class Schedule:
+    """Runs functions at their intervals and knows when each last succeeded."""
+
+    def __init__(self, metrics: ScheduleMetrics) -> None:
+        self._metrics = metrics
+        self._succeeded_at_s: dict[str, float] = {}
+        self._every_s: dict[str, float] = {}
+
+    async def every(self, name: str, every_s: float, run: Callable[[], Awaitable[None]]) -> None:
+        """Run until cancelled; a failed run is logged, counted and tried again in its turn."""
+        self._every_s[name] = every_s
+        self._succeeded_at_s[name] = time.monotonic()
+        while True:
+            started_s = time.monotonic()
+            result = "failed"
+            try:
+                async with asyncio.timeout(RUN_TIMEOUT_S):
+                    await run()
+                result = "done"
+                self._succeeded_at_s[name] = time.monotonic()
+            except (StoreError, RecordsError, TimeoutError) as error:
+                _log.error("run_failed", name=name, error=f"{type(error).__name__}: {error}")
+            self._metrics.runs[name, result].inc()
+            await asyncio.sleep(max(0.0, started_s + every_s - time.monotonic()))
+
+    def problem(self) -> str | None:
+        """What is late, for the health check."""
+        now_s = time.monotonic()
+        for name, succeeded_at_s in self._succeeded_at_s.items():
+            if now_s - succeeded_at_s > LATE_RUNS * self._every_s[name] + 5:
+                return f"{name} has not succeeded for {now_s - succeeded_at_s:.0f} s"
+        return None if self._succeeded_at_s else "waiting for the state table or the venue"
+
+
+async def open_records(settings: AccountSettings) -> Records:
+    """The venue's records of the account; on paper only what anybody may read."""
+    account = venue_account(settings)
+    if account is None:
+        return PublicRecords(clob_url=settings.clob_url, gamma_url=settings.gamma_url)
+    client = await until_reachable(
+        f"the venue at {settings.clob_url}", lambda: log_in(account, for_orders=False)
+    )
+    return LiveRecords(client)
+
+
+async def serve(settings: ScheduleSettings) -> None:
+    """Run until cancelled. Exits 2 on what only a person can mend."""
+    metrics = ScheduleMetrics()
+    schedule = Schedule(metrics)
+    async with AsyncExitStack() as stack:
+        metrics_port = await stack.enter_async_context(
+            health_server(
+                settings.metrics_host, settings.metrics_port, metrics.registry, schedule.problem
+            )
+        )
+        store = await stack.enter_async_context(opened_store(settings))
+        records = await open_records(settings)
+        stack.push_async_callback(records.close)
+        stack.callback(_log.info, "schedule_stopped")
+        _log.info("schedule_started", execution=settings.execution, metrics_port=metrics_port)
+
+        async def reconcile_run() -> None:
+            metrics.after_reconciling(await reconcile(store, records))
+
+        async def settle_run() -> None:
+            metrics.after_settling(await settle(store, records, redeem=settings.redeem))
+
+        await first_failure(
+            schedule.every("reconcile", settings.reconcile_every_s, reconcile_run),
+            schedule.every("settle", settings.settle_every_s, settle_run),
+        )
+
+
+def main() -> int:
+    """Entry point of `python -m functions.schedule`."""
+    settings = load_settings(ScheduleSettings)
+    configure_logging(service="schedule")
+    return run_service(serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
