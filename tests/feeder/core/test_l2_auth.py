@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polymarket._internal.hmac import build_hmac_signature
+from py_clob_client_v2.signing.hmac import build_hmac_signature as build_hmac_signature_v2
+
+from feeder.core.l2_auth import Credentials, auth_frame, l2_headers, secret_bytes
+from tests.feeder.user_wire import CREDENTIALS, SECRETS
+
+NOW_S = 1_764_672_963
+
+
+@given(raw=st.binary(min_size=1, max_size=64), now_s=st.integers(0, 10**11), padded=st.booleans())
+def test_the_signature_is_the_official_clients(raw: bytes, now_s: int, padded: bool) -> None:
+    secret = base64.urlsafe_b64encode(raw).decode()
+    credentials = Credentials(
+        address=CREDENTIALS.address,
+        key="key",
+        secret=secret if padded else secret.rstrip("="),
+        passphrase="phrase",
+    )
+    headers = l2_headers(credentials, "GET", "/data/trades", now_s)
+    assert headers == {
+        "POLY_ADDRESS": CREDENTIALS.address,
+        "POLY_API_KEY": "key",
+        "POLY_PASSPHRASE": "phrase",
+        "POLY_TIMESTAMP": str(now_s),
+        "POLY_SIGNATURE": build_hmac_signature(
+            secret=credentials.secret, timestamp=now_s, method="GET", path="/data/trades"
+        ),
+    }
+    assert headers["POLY_SIGNATURE"] == build_hmac_signature_v2(
+        secret, str(now_s), "GET", "/data/trades"
+    )
+
+
+def test_both_alphabets_of_base64_are_taken_and_nothing_else() -> None:
+    raw = bytes(range(255, 200, -1))
+    assert secret_bytes(base64.b64encode(raw).decode()) == raw
+    assert secret_bytes(base64.urlsafe_b64encode(raw).decode()) == raw
+    for wrong in ("a b", "a", "é" * 4, "a$bc"):
+        with pytest.raises(ValueError, match=r"not base64|ASCII"):
+            secret_bytes(wrong)
+
+
+def test_the_frame_asks_for_every_market() -> None:
+    assert auth_frame(CREDENTIALS) == {
+        "type": "user",
+        "auth": {
+            "apiKey": CREDENTIALS.key,
+            "secret": CREDENTIALS.secret,
+            "passphrase": CREDENTIALS.passphrase,
+        },
+    }
+
+
+def test_credentials_do_not_show_themselves() -> None:
+    shown = f"{CREDENTIALS} {CREDENTIALS!r} {[CREDENTIALS]}"
+    assert CREDENTIALS.address in shown
+    assert not any(secret in shown for secret in SECRETS)
+    said = CREDENTIALS.without(f"you sent {' and '.join(SECRETS)}")
+    assert said == "you sent *** and *** and ***"
