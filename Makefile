@@ -27,7 +27,7 @@ $(STAMP): requirements-dev.txt
 # The second DynamoDB of the tests; apart, because it pins another botocore.
 ministack: $(MINISTACK_STAMP)
 
-$(MINISTACK_STAMP): requirements-ministack.txt | $(STAMP)
+$(MINISTACK_STAMP): requirements-ministack.txt
 	$(PYTHON) -m venv $(MINISTACK_VENV)
 	$(MINISTACK_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-ministack.txt

@@ -1,8 +1,13 @@
-"""A DynamoDB for tests: fixtures to import into a `conftest.py` next to the tests that want them.
+"""Two DynamoDBs for tests: the serialised moto of `sandbox/dynamodb.py`, and ministack.
+
+Most tests take the first: fixtures to import into a `conftest.py` or module that wants them.
 
     from tests.dynamodb import dynamodb_server, state_table
 
     __all__ = ["dynamodb_server", "state_table"]
+
+The store's own tests take both, since two independent engines rarely share a mistake: see
+`tests/functions/adapters/dynamodb/conftest.py`.
 
 One server process a test session (under xdist: one a worker), a fresh table a test.
 """
@@ -12,12 +17,15 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -26,6 +34,16 @@ from sandbox.dynamodb import CREDENTIALS_ENV, create_state_table
 READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 5
 ROOT = Path(__file__).parent.parent
+MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -45,32 +63,98 @@ def server_process(table: str = "unused") -> Iterator[tuple[subprocess.Popen[str
             pytest.fail(f"sandbox.dynamodb did not become ready (exit code {process.poll()})")
         yield process, json.loads(line)["url"]
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
         if process.stdout is not None:
             process.stdout.close()
 
 
-@pytest.fixture(scope="session")
-def dynamodb_server() -> Iterator[str]:
-    """URL of a running server; the environment holds credentials that it takes."""
-    with pytest.MonkeyPatch.context() as patch, server_process() as (_, url):
+@contextmanager
+def credentials() -> Iterator[None]:
+    """The environment holds credentials that both engines take, and nothing that redirects."""
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in CREDENTIALS_ENV.items():
             patch.setenv(name, value)
         # A developer's own profile must not redirect or break the tests.
         for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
             patch.delenv(name)
         patch.delenv("AWS_PROFILE", raising=False)
+        yield
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """URL of the sandbox's server."""
+    with credentials(), server_process() as (_, url):
+        yield url
+
+
+@contextmanager
+def ministack() -> Iterator[str]:
+    """URL of a ministack that serves DynamoDB alone, on the loopback, from memory.
+
+    It executes one request after the other too (handlers without an await, on one event loop), but
+    with expressions, validation and HTTP server of its own. It deletes expired rows each minute;
+    PITR and encryption are taken and described, and do nothing.
+    """
+    if not MINISTACK_PYTHON.exists():
+        pytest.fail(
+            "The tests' second DynamoDB is not installed: run `make ministack`.", pytrace=False
+        )
+    with TemporaryDirectory(prefix="ministack-") as home, credentials():
+        log = Path(home) / "log"
+        # Its own command takes a port number, which somebody else may bind meanwhile. This is how
+        # it starts itself in the background, but with a socket that is already ours. Without
+        # workers it is one process, so that there is nothing to leave behind.
+        with socket.create_server(("127.0.0.1", 0)) as listening, log.open("w") as output:
+            port = listening.getsockname()[1]
+            process = subprocess.Popen(  # noqa: S603 - our own virtual environment
+                [
+                    *(MINISTACK_PYTHON, "-m", "hypercorn", "ministack.app:app"),
+                    *("--bind", f"fd://{listening.fileno()}", "--workers", "0"),
+                    *("--keep-alive", "75"),  # longer than the SDK's, as its own command has it
+                ],
+                cwd=home,
+                env={
+                    "SERVICES": "dynamodb",
+                    "GATEWAY_PORT": str(port),
+                    "IOT_MTLS_ENABLED": "0",  # otherwise it listens on 8883 as well
+                    "SFTP_ENABLED": "0",
+                    # At its start and end it removes containers that bear its label.
+                    "DOCKER_HOST": f"unix://{home}/no-docker-here",
+                    "HOME": home,
+                    "TMPDIR": home,
+                },
+                pass_fds=[listening.fileno()],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            try:
+                urllib.request.urlopen(f"{url}/_ministack/ready", timeout=READY_TIMEOUT_S).close()
+            except OSError as error:
+                pytest.fail(f"ministack did not become ready ({error}):\n{log.read_text()}")
+            yield url
+        finally:
+            stop(process)
+
+
+def new_state_table(url: str) -> str:
+    """Name of a new, empty state table on the server at `url`."""
+    table = f"state-{uuid.uuid4().hex[:12]}"
+    create_state_table(url, table)
+    return table
+
+
+@pytest.fixture(scope="session")
+def dynamodb_server() -> Iterator[str]:
+    """URL of a running server; the environment holds credentials that it takes."""
+    with moto() as url:
         yield url
 
 
 @pytest.fixture
 def state_table(dynamodb_server: str) -> str:
     """Name of a new, empty state table on `dynamodb_server`."""
-    table = f"state-{uuid.uuid4().hex[:12]}"
-    create_state_table(dynamodb_server, table)
-    return table
+    return new_state_table(dynamodb_server)

@@ -6,6 +6,7 @@ changes anything. Those that take a URL need no account.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any, Final
@@ -101,8 +102,10 @@ async def _get_json(url: str) -> Any:
 
 async def _get(url: str) -> bytes:
     try:
-        async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S) as http:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S), httpx.AsyncClient() as http:
             response = await http.get(url)
+    except TimeoutError as error:
+        raise RecordsError(f"{url}: no answer within {ANSWER_TIMEOUT_S:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RecordsError(f"{url}: {type(error).__name__}: {error}") from error
     if response.status_code >= _HTTP_ERRORS_FROM:

@@ -6,8 +6,8 @@ pure), written on condition that it is still what was seen, and applied anew whe
 
 A claim that ends is (1) moved to its ended state in the account, (2) written to the ledger,
 (3) taken out of the account. A crash in between leaves it ended in the account, and `file` can be
-done again. So a claim is always in the account, in the ledger, or in both; evidence that comes for one that is
-only in the ledger puts it back (invariant 5).
+done again. So a claim is always in the account, in the ledger, or in both; evidence that comes for
+one that is only in the ledger puts it back (invariant 5).
 """
 
 from __future__ import annotations

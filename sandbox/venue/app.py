@@ -14,6 +14,7 @@ from aiohttp import web
 from sandbox.venue import clob, sockets
 from sandbox.venue.clob import VENUE, answer
 from sandbox.venue.gamma import event_json
+from sandbox.venue.posting import post_order
 from sandbox.venue.venue import Venue
 
 _SHUTDOWN_TIMEOUT_S = 1.0
@@ -96,7 +97,7 @@ def application(venue: Venue) -> web.Application:
             get("/data/order/{order_id}", clob.get_order),
             get("/data/orders", clob.get_open_orders),
             get("/data/trades", clob.get_trades),
-            post("/order", clob.post_order),
+            post("/order", post_order),
             get("/ws/market", sockets.market_channel),
             get("/ws/user", sockets.user_channel),
             get("/sandbox/journal", get_journal),

@@ -1,7 +1,12 @@
-"""HTTP handlers of the CLOB API: public market data, API keys, orders and look-ups."""
+"""HTTP handlers of the CLOB API: public market data, API keys, balances and look-ups.
+
+Look-ups of orders and trades show the past by as much as `faults.lag_ms` says; balances do not.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import time
 from typing import Any, Final
 
@@ -11,15 +16,16 @@ from aiohttp import web
 from sandbox.venue import rules
 from sandbox.venue.auth import ApiKey, AuthError, check_l1
 from sandbox.venue.frames import rest_book
-from sandbox.venue.journal import Entry
-from sandbox.venue.market import Market
-from sandbox.venue.order import InvalidPayloadError, Order, identify, parse_posting
-from sandbox.venue.text import PRICE_TEXT, size_text
+from sandbox.venue.market import SPLIT, Market
+from sandbox.venue.text import PRICE_TEXT
 from sandbox.venue.user_events import order_json, trade_json
-from sandbox.venue.venue import CutConnection, Venue
+from sandbox.venue.venue import Venue
 
 VENUE: Final = web.AppKey("venue", Venue)
-_LAST_PAGE: Final = "LTE="
+FIRST_PAGE: Final = "MA=="
+LAST_PAGE: Final = "LTE="
+"""Cursors are offsets in base64: 0 and, at the end, -1. Source: the official clients."""
+TRADES_PAGE: Final = 100
 _encoder = msgspec.json.Encoder()
 
 
@@ -95,7 +101,7 @@ async def get_clob_market(request: web.Request) -> web.Response:
 
 
 async def get_market(request: web.Request) -> web.Response:
-    """GET /markets/{condition_id}: `tokens[].winner` once resolved."""
+    """GET /markets/{condition_id}: `tokens[].winner` once resolved; a split has no winner."""
     venue = request.app[VENUE]
     market = venue.markets.get(request.match_info["condition_id"])
     if market is None:
@@ -124,6 +130,7 @@ async def get_market(request: web.Request) -> web.Response:
                     zip(market.books, market.outcomes, strict=True)
                 )
             ],
+            "is_50_50_outcome": payouts == SPLIT,
         }
     )
 
@@ -191,27 +198,34 @@ async def get_closed_only(request: web.Request) -> web.Response:
 
 
 async def get_balance_allowance(request: web.Request) -> web.Response:
-    """GET /balance-allowance; of a token it is what was bought, resolved or not."""
+    """GET /balance-allowance; of a token: shares bought, less failed trades, until redeemed."""
     key = await authenticated(request)
     venue = request.app[VENUE]
+    if _broken(venue):
+        return error(rules.INTERNAL, 500)
     account = venue.account(key.address)
-    token_id = request.query.get("token_id")
-    balance = (
+    balance_e6 = (
         account.balance_e6
         if request.query.get("asset_type") == "COLLATERAL"
-        else sum(
-            trade.fill.size_e6
-            for trade in venue.journal.trades.values()
-            if trade.token_id == token_id and trade.maker_address == key.address
-        )
+        else venue.journal.shares_e6(key.address, request.query.get("token_id", ""))
     )
     allowances = {exchange: str(amount) for exchange, amount in account.allowances.items()}
-    return answer({"balance": str(balance), "allowances": allowances})
+    return answer({"balance": str(balance_e6), "allowances": allowances})
 
 
 async def update_balance_allowance(request: web.Request) -> web.Response:
-    """GET /balance-allowance/update: the simulated balance is never stale."""
-    await authenticated(request)
+    """GET /balance-allowance/update: what ends a phantom lock, now or soon.
+
+    The simulated balance itself is never stale.
+    """
+    key = await authenticated(request)
+    venue = request.app[VENUE]
+    account, now_ms = venue.account(key.address), venue.now_ms()
+    if (
+        account.phantom_locked(venue.faults.phantom_lock_after, now_ms)
+        and account.unlocks_at_ms is None
+    ):
+        account.unlocks_at_ms = now_ms + venue.faults.phantom_lock_ms
     return answer("")
 
 
@@ -224,118 +238,85 @@ async def get_order(request: web.Request) -> web.Response:
     The real one has also answered null for filled FAK orders (py-clob-client#217): not modelled.
     """
     key = await authenticated(request)
-    matched = request.app[VENUE].journal.orders.get(request.match_info["order_id"])
-    if matched is None or matched.order.owner != key.key:
+    venue, order_id = request.app[VENUE], request.match_info["order_id"]
+    if venue.chance.open("restart", venue.now_ms()):
+        return error(rules.RESTARTING, 425)
+    if _broken(venue):
+        return error(rules.INTERNAL, 500)
+    record = venue.journal.order_as_of(order_id, _shown_ms(venue))
+    if record != venue.journal.order_as_of(order_id, venue.now_ms()):
+        venue.chance.injected["lag"] += 1
+    if record is None or record.order.owner != key.key:
         return error("order not found", 404)
-    return answer(order_json(matched))
+    return answer(order_json(record))
 
 
 async def get_open_orders(request: web.Request) -> web.Response:
     """GET /data/orders: always empty, since nothing rests."""
     await authenticated(request)
-    return _page([])
+    venue = request.app[VENUE]
+    if venue.chance.open("restart", venue.now_ms()):
+        return error(rules.RESTARTING, 425)
+    return _page([], LAST_PAGE)
 
 
 async def get_trades(request: web.Request) -> web.Response:
-    """GET /data/trades?market=&asset_id=&id=&taker_order_id=&after=&before= (epoch seconds)."""
+    """GET /data/trades?id=&market=&asset_id=&maker_address=&after=&before=&next_cursor=
+
+    `after` and `before` are epoch seconds of the match, both included; `taker_order_id` is taken,
+    too. Oldest first (which order the real venue keeps is not documented), 100 a page.
+    """
     key = await authenticated(request)
-    wanted = request.query
+    venue, wanted = request.app[VENUE], request.query
+    if _broken(venue):
+        return error(rules.INTERNAL, 500)
     try:
         after_s, before_s = int(wanted.get("after", 0)), int(wanted.get("before", 1 << 62))
+        start = _offset(wanted.get("next_cursor", FIRST_PAGE))
     except ValueError:
         return error("Invalid trade params payload")
+    mine = [trade for trade in venue.journal.trades.values() if trade.owner == key.key]
+    known = [seen for trade in mine if (seen := trade.as_of(_shown_ms(venue))) is not None]
+    if [trade.status for trade in known] != [trade.status for trade in mine]:
+        venue.chance.injected["lag"] += 1
     trades = [
         shown
-        for trade in request.app[VENUE].journal.trades.values()
-        if trade.owner == key.key
-        for shown in (trade_json(trade),)
+        for shown in map(trade_json, known)
         if all(
             name not in wanted or shown[name].lower() == wanted[name].lower()
             for name in ("id", "market", "asset_id", "maker_address", "taker_order_id")
         )
         and after_s <= int(shown["match_time"]) <= before_s
     ]
-    return _page(trades)
+    end = start + TRADES_PAGE
+    return _page(trades[start:end], _cursor(end) if end < len(trades) else LAST_PAGE)
 
 
-def _page(items: list[dict[str, Any]]) -> web.Response:
-    """Everything on one page: a sandbox has few orders."""
-    return answer(
-        {"data": items, "next_cursor": _LAST_PAGE, "limit": len(items), "count": len(items)}
-    )
+def _shown_ms(venue: Venue) -> int:
+    """The moment that look-ups show."""
+    return venue.now_ms() - venue.faults.lag_ms
 
 
-# ---- POST /order ------------------------------------------------------------------------------
+def _broken(venue: Venue) -> bool:
+    return venue.chance.hit("read_error", venue.faults.read_error)
 
 
-async def post_order(request: web.Request) -> web.Response:
-    """POST /order: journalled whatever happens."""
-    venue = request.app[VENUE]
-    body = await request.read()
-    entry = Entry(received_at_ns=time.time_ns())
-    venue.journal.entries.append(entry)
+def _cursor(offset: int) -> str:
+    return base64.b64encode(str(offset).encode()).decode()
+
+
+def _offset(cursor: str) -> int:
+    """Raises ValueError for what is no cursor of ours."""
     try:
-        return await _post_order(request, venue, body, entry)
-    except web.HTTPUnauthorized as refusal:
-        entry.verdict, entry.text = "unauthorized", refusal.text or ""
-        raise
-    except rules.Refused as refusal:
-        entry.verdict, entry.text = "refused", str(refusal)
-        return error(entry.text)
-    except CutConnection:
-        if entry.verdict == "received":
-            entry.verdict = "intercepted"
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=499)  # nobody is left to read it
-    finally:
-        venue.notice.changed()
+        offset = int(base64.b64decode(cursor, validate=True))
+    except binascii.Error as wrong:
+        raise ValueError(cursor) from wrong
+    if offset < 0:
+        raise ValueError(cursor)
+    return offset
 
 
-async def _post_order(
-    request: web.Request, venue: Venue, body: bytes, entry: Entry
-) -> web.Response:
-    try:
-        posting = parse_posting(body)
-        market = venue.by_token.get(posting.order.token_id)
-        order = identify(posting, neg_risk=market is not None and market.neg_risk)
-    except InvalidPayloadError as refusal:
-        await authenticated(request)
-        raise rules.Refused(rules.INVALID_PAYLOAD) from refusal
-    _describe(entry, order, market)
-    key = await authenticated(request)
-    if venue.before_matching is not None:
-        venue.notice.changed()
-        instead = await venue.before_matching(order.order_id)
-        if instead is not None:
-            entry.verdict = "intercepted"
-            return instead
-    transactions = venue.place(order, key, entry)
-    if venue.after_matching is not None:
-        venue.notice.changed()
-        instead = await venue.after_matching(order.order_id)
-        if instead is not None:
-            return instead
+def _page(items: list[dict[str, Any]], next_cursor: str) -> web.Response:
     return answer(
-        {
-            "success": True,
-            "errorMsg": "",
-            "orderID": order.order_id,
-            "takingAmount": size_text(entry.size_e6),
-            "makingAmount": size_text(entry.spend_e6),
-            "status": "matched",
-            "transactionsHashes": transactions,
-            "tradeIDs": entry.trade_ids,
-        }
+        {"data": items, "next_cursor": next_cursor, "limit": TRADES_PAGE, "count": len(items)}
     )
-
-
-def _describe(entry: Entry, order: Order, market: Market | None) -> None:
-    entry.order_id = order.order_id
-    entry.token_id = order.token_id
-    entry.order_type = order.order_type
-    entry.amount_e6 = order.maker_amount_e6
-    if market is not None:
-        entry.condition_id = market.condition_id
-        entry.slug = market.slug
-        entry.outcome = market.outcome_of(order.token_id)

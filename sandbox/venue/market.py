@@ -13,6 +13,8 @@ from sandbox.venue.book import TokenBook
 
 # Crypto markets: 0.07 x p(1-p) a share, taker only (the venue's fee page and `feeSchedule`).
 CRYPTO_FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
+SPLIT: Final = (Decimal("0.5"), Decimal("0.5"))
+"""Payouts when nobody won: half and half."""
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,8 @@
 """What the venue refuses, in its own words. Pure.
 
 Sources of the texts: [docs] the venue's page of error codes, [seen] quoted by several users from
-live answers, [ours] not known, written for this simulation.
+live answers, [client] what the official client looks for, [ours] not known, written for this
+simulation.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ NO_MATCH: Final = (  # [docs]
 NOT_FILLED: Final = (
     "order couldn't be fully filled. FOK orders are fully filled or killed."  # [docs]
 )
+RESTARTING: Final = "the matching engine is restarting"  # [ours], status 425 [docs]
+DISABLED: Final = "Trading is currently disabled. Check polymarket.com for updates"  # [docs]
+POST_ONLY: Final = "the exchange is in post-only mode"  # [ours], status and code [client]
+RATE_LIMITED: Final = "Too Many Requests"  # [docs]
+INTERNAL: Final = "could not process the request"  # [ours]
 NOT_MODELLED: Final = (  # [ours]
     "simulated venue: only FAK and FOK BUY orders of a plain wallet (signature type 0) are modelled"
 )
@@ -124,6 +130,15 @@ def check_funds(needed_e6: int, balance_e6: int, allowance_e6: int, exchange: st
             "not enough balance / allowance: the allowance is not enough -> "
             f"spender: {exchange}, allowance: {allowance_e6}, {amount}"
         )
+
+
+def phantom_lock(needed_e6: int, balance_e6: int) -> str:
+    """[seen] The balance is there, and counts as spent by orders that have long been matched."""
+    return (
+        "not enough balance / allowance: the balance is not enough -> "
+        f"balance: {balance_e6}, sum of matched orders: {balance_e6}, "
+        f"order amount (inc. fees): {needed_e6}"
+    )
 
 
 def fee_e6(fee: FeeSchedule, price_e4: int, size_e6: int) -> int:

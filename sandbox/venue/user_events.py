@@ -1,32 +1,32 @@
 """What the user channel and the look-ups say about orders and trades, field by field as documented.
 
 `fee_rate_bps` is "0" as in the venue's own example. An order that matched at once is announced as
-one UPDATE with status MATCHED; whether the real venue sends a PLACEMENT before it is not known.
+one UPDATE with status MATCHED; whether the real venue sends a PLACEMENT before it is not known. An
+order whose trades failed still says what it had matched; what the real venue says is not known.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from sandbox.venue.journal import MatchedOrder, Trade
+from sandbox.venue.journal import OrderRecord, Trade
 from sandbox.venue.text import PRICE_TEXT, size_text
 
 _encoder = msgspec.json.Encoder()
 
 
-def order_event(matched: MatchedOrder) -> str:
+def order_event(record: OrderRecord, kind: Literal["UPDATE", "CANCELLATION"] = "UPDATE") -> str:
     """`order` event of the user channel."""
-    stamp = str(matched.created_at_ms // 1000)
     return _encoder.encode(
         {
             "event_type": "order",
-            **order_json(matched),
-            "type": "UPDATE",
-            "order_owner": matched.order.owner,
-            "created_at": stamp,
-            "timestamp": stamp,
+            **order_json(record),
+            "type": kind,
+            "order_owner": record.order.owner,
+            "created_at": str(record.created_at_ms // 1000),
+            "timestamp": str(record.since_ms // 1000),
         }
     ).decode()
 
@@ -44,25 +44,25 @@ def trade_event(trade: Trade) -> str:
     ).decode()
 
 
-def order_json(matched: MatchedOrder) -> dict[str, Any]:
+def order_json(record: OrderRecord) -> dict[str, Any]:
     """An order as `GET /data/order/{id}` answers it."""
-    order = matched.order
+    order = record.order
     return {
         "id": order.order_id,
-        "status": "MATCHED",
+        "status": record.status,
         "owner": order.owner,
         "maker_address": order.maker,
-        "market": matched.condition_id,
+        "market": record.condition_id,
         "asset_id": order.token_id,
         "side": order.side,
         "original_size": size_text(order.taker_amount_e6),
-        "size_matched": size_text(matched.size_matched_e6),
-        "price": PRICE_TEXT[matched.limit_e4],
-        "outcome": matched.outcome,
+        "size_matched": size_text(record.size_matched_e6),
+        "price": PRICE_TEXT[record.limit_e4],
+        "outcome": record.outcome,
         "expiration": "0",
         "order_type": order.order_type,
-        "associate_trades": list(matched.trade_ids),
-        "created_at": matched.created_at_ms // 1000,
+        "associate_trades": list(record.trade_ids),
+        "created_at": record.created_at_ms // 1000,
     }
 
 

@@ -1,44 +1,41 @@
 """The simulated venue without its sockets: markets, accounts, matching, and the frames they cause.
 
-Everything here runs in one thread without awaiting, so an order is matched atomically.
+Everything runs in one thread, and an order is matched without awaiting, so atomically. What orders
+do is in `engine`, `settlement` and `user_channel`, what goes wrong in `faults`, and what a wallet
+does on the chain (redemption) in `chain`.
 
-Not modelled: other traders reacting to our orders, resting orders (GTC, GTD) and SELLs, the 250 ms
-hold of taker orders, on-chain failure of trades (RETRYING, FAILED), redemption (a resolution pays
-nothing into the balance), rate limits, and the lag of reads behind writes. A match is taken to be a
-*mint* (a bid of the other token on the other side), so it trades both tokens: each gets a
-`last_trade_price`, the second one at 1 - price.
+Not modelled, in no module: other traders reacting to our orders, resting orders (GTC, GTD) and
+SELLs, wallets other than a plain one (no relayer), and any rule for failures: the 250 ms hold of
+taker orders, rate limits, restarts, failing settlement and lagging reads happen when a fault asks
+for them, not by load or calendar. A match is taken to be a *mint* (a bid of the other token on the
+other side), so it trades both tokens: each gets a `last_trade_price`, the second one at 1 - price.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 
 from protocol.book import Level
 from protocol.market import DOWN, UP, FeeSchedule
-from sandbox.venue import frames, rules
-from sandbox.venue.auth import ApiKey, KeyRing
+from sandbox.venue import frames
+from sandbox.venue.auth import KeyRing
 from sandbox.venue.book import Side, TokenBook
-from sandbox.venue.contracts import EXCHANGES, exchange_for
+from sandbox.venue.contracts import EXCHANGES
+from sandbox.venue.faults import Chance, Faults
 from sandbox.venue.feed import Connection, Feed, Notice
 from sandbox.venue.frames import Change
-from sandbox.venue.journal import Entry, Journal, MatchedOrder, Trade
-from sandbox.venue.market import CRYPTO_FEE, Market, condition_id_of, token_ids_of
-from sandbox.venue.matching import Fill, buy
-from sandbox.venue.order import Order
-from sandbox.venue.user_events import order_event, trade_event
+from sandbox.venue.journal import Journal
+from sandbox.venue.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
+from sandbox.venue.matching import Fill
 
 UNLIMITED: Final = (1 << 256) - 1
-# A trade is mined and confirmed soon after its match; seconds at the real venue.
-SETTLEMENT_STEPS: Final = (("MINED", 0.1), ("CONFIRMED", 0.2))
 
 
 class CutConnection(Exception):  # noqa: N818 - an instruction of a fault hook, not an error
@@ -55,12 +52,27 @@ class Account:
 
     balance_e6: int
     allowances: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EXCHANGES, UNLIMITED))
+    nonce: int = 0
+    """Transactions sent so far."""
+    matched_since_lock: int = 0
+    """FAK orders matched since the last phantom lock ended."""
+    unlocks_at_ms: int | None = None
+    """When the phantom lock ends, None before somebody has asked for the balance to be updated."""
+
+    def phantom_locked(self, after: int, now_ms: int) -> bool:
+        """Whether the balance counts as spent although it is not; ends a lock that is over."""
+        if after == 0 or self.matched_since_lock < after:
+            return False
+        if self.unlocks_at_ms is not None and now_ms >= self.unlocks_at_ms:
+            self.matched_since_lock, self.unlocks_at_ms = 0, None
+            return False
+        return True
 
 
 class Venue:
     """Create one, add markets, `serve` it. See `sandbox.venue` for an example."""
 
-    def __init__(self, *, balance_e6: int = 1_000_000_000) -> None:
+    def __init__(self, *, balance_e6: int = 1_000_000_000, seed: int = 0) -> None:
         self.markets: dict[str, Market] = {}
         """By condition id."""
         self.by_slug: dict[str, Market] = {}
@@ -68,6 +80,9 @@ class Venue:
         self.accounts: dict[str, Account] = {}
         """By address in lower case."""
         self.journal = Journal()
+        self.faults = Faults()
+        """What goes wrong from now on; set its fields, or replace it."""
+        self.chance = Chance(seed)
         self.keys = KeyRing()
         self.notice = Notice()
         """Await any fact: `await venue.notice.until(lambda: len(venue.journal.entries) == 1)`."""
@@ -76,7 +91,7 @@ class Venue:
         self.before_matching: Hook | None = None
         self.after_matching: Hook | None = None
         self._balance_e6 = balance_e6
-        self._settling: set[asyncio.Task[None]] = set()
+        self._later: set[asyncio.Task[None]] = set()
 
     def now_ms(self) -> int:
         """The venue's clock."""
@@ -133,7 +148,7 @@ class Venue:
         With `mirror` the other token gets the mirror image (a bid at p is an ask at 1 - p), as at
         the real venue, where both books are the same orders seen from two sides.
         """
-        market, book, other = self._books(token_id)
+        market, book, other = self.books(token_id)
         bids, asks = tuple(bids), tuple(asks)
         changed = [(book, bids, asks)]
         if mirror:
@@ -153,7 +168,7 @@ class Venue:
         self, token_id: str, side: Side, price_e4: int, size_e6: int, *, mirror: bool = True
     ) -> None:
         """Set a level's new aggregate size (0 removes it) and send one `price_change` frame."""
-        market, book, other = self._books(token_id)
+        market, book, other = self.books(token_id)
         changes: list[Change] = [(book.token_id, side, price_e4, size_e6)]
         if mirror:
             opposite: Side = "SELL" if side == "BUY" else "BUY"
@@ -188,12 +203,18 @@ class Venue:
         for book in market.books:
             self._send((book.token_id,), frames.book_frame(market, book))
 
-    def resolve(self, market: Market, winner: str) -> None:
-        """Make a winner public now, which also closes the market."""
-        market.payouts = (
-            Decimal(winner == market.outcomes[0]),
-            Decimal(winner == market.outcomes[1]),
-        )
+    def resolve(self, market: Market, winner: str | None) -> None:
+        """Make a winner public now, which also closes the market; None is a split, half and half.
+
+        Raises ValueError when the market has no such outcome.
+        """
+        if winner is None:
+            market.payouts = SPLIT
+        elif winner in market.outcomes:
+            first, second = (Decimal(winner == outcome) for outcome in market.outcomes)
+            market.payouts = (first, second)
+        else:
+            raise ValueError(f"market {market.slug} has no outcome {winner!r}")
         market.resolves_at_ms = self.now_ms()
 
     def cut_market_connections(self) -> None:
@@ -201,128 +222,37 @@ class Venue:
         for connection in tuple(self.market_feed.connections):
             connection.abort()
 
+    def cut_user_connections(self) -> None:
+        """Drop every user-channel connection, as a network failure does."""
+        for connection in tuple(self.user_feed.connections):
+            connection.abort()
+
     async def subscribed(self, *token_ids: str) -> None:
         """Return once every token has a reader on the market channel."""
         await self.notice.until(lambda: all(self.market_feed.readers(t) for t in token_ids))
 
-    # ---- orders ------------------------------------------------------------------------------
+    # ---- what comes later -------------------------------------------------------------------
 
-    def place(self, order: Order, key: ApiKey, entry: Entry) -> tuple[str, ...]:
-        """Check, match and settle one order; returns its transaction hashes.
-
-        Fills in `entry`. Raises rules.Refused with the venue's text.
-        """
-        now_ms = self.now_ms()
-        market = self.by_token.get(order.token_id)
-        rules.check_identity(order, key.key, key.address)
-        if market is None or not market.open_at(now_ms):
-            raise rules.Refused(rules.no_orderbook(order.token_id))
-        if order.order_id in self.journal.seen:
-            raise rules.Refused(rules.duplicated(order.order_id))
-        if not market.accepting:
-            raise rules.Refused(rules.NOT_READY)
-        rules.check_decimals(order, market.tick_size_e4)
-        entry.limit_e4 = limit_e4 = rules.limit_price_e4(order, market.tick_size_e4)
-        rules.check_minimum(order, market, limit_e4)
-        account = self.account(order.maker)
-        worst_fee_e6 = rules.fee_e6(market.fee, limit_e4, order.taker_amount_e6)
-        exchange, _ = exchange_for(order.token_id, neg_risk=market.neg_risk)
-        rules.check_funds(
-            order.maker_amount_e6 + worst_fee_e6,
-            account.balance_e6,
-            account.allowances.get(exchange, 0),
-            exchange,
-        )
-
-        self.journal.seen.add(order.order_id)
-        _, book, other = self._books(order.token_id)
-        fills, complete = buy(book.buyable(), limit_e4, order.maker_amount_e6, market.fee)
-        if order.order_type == "FOK" and not complete:
-            raise rules.Refused(rules.NOT_FILLED)
-        if not fills:
-            raise rules.Refused(rules.NO_MATCH)
-
-        for fill in fills:
-            book.take(fill.price_e4, fill.size_e6)
-            account.balance_e6 -= fill.spend_e6 + fill.fee_e6
-        transaction = "0x" + secrets.token_hex(32)
-        trades = [self._trade(order, market, fill, transaction, now_ms) for fill in fills]
-        entry.verdict = "matched"
-        entry.fills = fills
-        entry.spend_e6 = sum(fill.spend_e6 for fill in fills)
-        entry.size_e6 = sum(fill.size_e6 for fill in fills)
-        entry.fee_e6 = sum(fill.fee_e6 for fill in fills)
-        entry.trade_ids = [trade.trade_id for trade in trades]
-        entry.balance_after_e6 = account.balance_e6
-        self._announce(order, market, entry, trades, now_ms)
-        self._announce_prices(market, book, other, fills, transaction, now_ms)
-        return (transaction,)
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something happen by itself; it ends with the venue."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def close(self) -> None:
-        """Stop settling trades and close the websockets."""
-        for task in tuple(self._settling):
+        """End what was to come later, and close the websockets."""
+        for task in tuple(self._later):
             task.cancel()
-        await asyncio.gather(*self._settling, return_exceptions=True)
+        await asyncio.gather(*self._later, return_exceptions=True)
         await asyncio.gather(self.market_feed.close(), self.user_feed.close())
 
-    def _trade(
-        self, order: Order, market: Market, fill: Fill, transaction: str, now_ms: int
-    ) -> Trade:
-        trade = Trade(
-            trade_id=str(uuid.uuid4()),
-            order_id=order.order_id,
-            owner=order.owner,
-            maker_address=order.maker,
-            condition_id=market.condition_id,
-            token_id=order.token_id,
-            outcome=market.outcome_of(order.token_id),
-            fill=fill,
-            transaction_hash=transaction,
-            status="MATCHED",
-            matched_at_ms=now_ms,
-            updated_at_ms=now_ms,
-        )
-        self.journal.trades[trade.trade_id] = trade
-        return trade
+    # ---- frames ------------------------------------------------------------------------------
 
-    def _announce(
-        self, order: Order, market: Market, entry: Entry, trades: list[Trade], now_ms: int
+    def announce_prices(
+        self, token_id: str, fills: Iterable[Fill], transaction: str, now_ms: int
     ) -> None:
-        """Tell the user channel, and move the trades on towards the chain."""
-        matched = MatchedOrder(
-            order=order,
-            condition_id=market.condition_id,
-            outcome=market.outcome_of(order.token_id),
-            limit_e4=entry.limit_e4,
-            size_matched_e6=entry.size_e6,
-            trade_ids=tuple(entry.trade_ids),
-            created_at_ms=now_ms,
-        )
-        self.journal.orders[order.order_id] = matched
-        self._tell(order.owner, market.condition_id, order_event(matched))
-        for trade in trades:
-            self._tell(order.owner, market.condition_id, trade_event(trade))
-        task = asyncio.get_running_loop().create_task(self._settle(trades))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _settle(self, trades: list[Trade]) -> None:
-        for status, after_s in SETTLEMENT_STEPS:
-            await asyncio.sleep(after_s)
-            for trade in trades:
-                trade.status, trade.updated_at_ms = status, self.now_ms()
-                self._tell(trade.owner, trade.condition_id, trade_event(trade))
-        self.notice.changed()
-
-    def _announce_prices(
-        self,
-        market: Market,
-        book: TokenBook,
-        other: TokenBook,
-        fills: list[Fill],
-        transaction: str,
-        now_ms: int,
-    ) -> None:
+        """Send `last_trade_price` frames of both tokens for BUYs of one of them."""
+        market, book, other = self.books(token_id)
         for fill in fills:
             book.last_trade_e4 = fill.price_e4
             other.last_trade_e4 = 10_000 - fill.price_e4
@@ -337,14 +267,6 @@ class Venue:
                 )
                 self._send((traded.token_id,), frame)
 
-    def _tell(self, owner: str, condition_id: str, text: str) -> None:
-        for connection in self.user_feed.connections:
-            # A user connection's `tokens` are the condition ids it asked for; none means all.
-            if connection.owner == owner and (
-                not connection.tokens or condition_id in connection.tokens
-            ):
-                connection.send(text)
-
     def _send(self, tokens: Iterable[str], text: str) -> None:
         for connection in self._readers(tokens):
             connection.send(text)
@@ -352,7 +274,8 @@ class Venue:
     def _readers(self, tokens: Iterable[str]) -> set[Connection]:
         return set().union(*(self.market_feed.readers(token) for token in tokens))
 
-    def _books(self, token_id: str) -> tuple[Market, TokenBook, TokenBook]:
+    def books(self, token_id: str) -> tuple[Market, TokenBook, TokenBook]:
+        """(market, the token's book, the other token's book). Raises KeyError."""
         market = self.by_token[token_id]
         first, second = market.books
         return (market, first, second) if first.token_id == token_id else (market, second, first)
