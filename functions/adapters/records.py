@@ -27,6 +27,8 @@ from protocol.fill import Fill
 ANSWER_TIMEOUT_S: Final = 5.0
 REDEEM_TIMEOUT_S: Final = 20.0
 """Six requests one after the other, to three servers."""
+REDEEM_AGAIN_S: Final = 60.0
+"""The chain needs seconds to a minute."""
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
 SINCE_PAGES_MAX: Final = 10
@@ -41,6 +43,7 @@ class LiveRecords:
 
     def __init__(self, client: AsyncSecureClient) -> None:
         self._client = client
+        self._redeemed_at_s: dict[str, float] = {}
 
     async def look(self, claim: Claim) -> Look:
         """The order by its id, then the trades of its market that name it as the taker's order.
@@ -87,7 +90,7 @@ class LiveRecords:
         return await resolution_of(self._client, claim)
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
-        """Shares held as the venue knows them (its view of the chain may lag), in 1e-6."""
+        """Shares held, in 1e-6; the venue is made to look at the chain first."""
         held: dict[str, int] = {}
         wanted = list(dict.fromkeys(token_ids))
         for start in range(0, len(wanted), POSITIONS_AT_ONCE):
@@ -100,22 +103,24 @@ class LiveRecords:
                 held[token_id] = balance
         return held
 
-    async def refresh_balance(self) -> None:
-        """`GET /balance-allowance/update` of the collateral."""
-        await answered("refreshing the balance", venue_client.refresh_collateral(self._client))
-
     async def redeem(self, condition_id: str) -> None:
-        """Submit, and wait for no confirmation. Raises RecordsError, also when it is not known
-        whether the request arrived.
+        """Submit, and wait for no confirmation; within `REDEEM_AGAIN_S` of the last time nothing
+        is sent. Raises RecordsError, also when it is not known whether the request arrived.
 
-        An EOA pays gas for each; wallets of other kinds go through the venue's relayer, which
-        wants an API key of its own.
+        Twice is harmless, but a plain wallet pays gas for each. Wallets of other kinds go through
+        the venue's relayer, which wants an API key of its own.
         """
+        now_s = asyncio.get_running_loop().time()
+        recent = {c: at for c, at in self._redeemed_at_s.items() if now_s - at < REDEEM_AGAIN_S}
+        self._redeemed_at_s = recent
+        if condition_id in recent:
+            return
         handle = await answered(
             f"redeeming {condition_id}",
             self._client.redeem_positions(condition_id=condition_id),
             REDEEM_TIMEOUT_S,
         )
+        self._redeemed_at_s[condition_id] = now_s
         _log.info("redeem_sent", condition_id=condition_id, transaction=handle.transaction_hash)
 
     async def close(self) -> None:
@@ -147,6 +152,8 @@ class LiveRecords:
 
     async def _held(self, token_id: str) -> int:
         what = f"balance of token {token_id}"
+        # Cached otherwise: shares that were redeemed would be held for ever.
+        await answered(what, venue_client.refresh_balance(self._client, token_id))
         asked = self._client.get_balance_allowance(
             asset_type=venue_client.asset_type_of(token_id), asset_id=token_id
         )
@@ -179,9 +186,6 @@ class PublicRecords:
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """None."""
         return {}
-
-    async def refresh_balance(self) -> None:
-        """Nothing to refresh."""
 
     async def redeem(self, condition_id: str) -> None:
         """Nothing to redeem."""

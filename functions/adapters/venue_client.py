@@ -121,11 +121,16 @@ async def refresh_metadata(client: AsyncSecureClient, token_id: str) -> None:
     await ctx.order_metadata.fetch_current_market(ctx, token_id=token_id)  # type: ignore[arg-type]
 
 
-async def refresh_balance(client: AsyncSecureClient) -> None:
-    """Make the venue count the wallet's money anew. Raises polymarket.errors.PolymarketError."""
+async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None) -> None:
+    """Make the venue count the wallet's money, or its shares of a token, anew.
+
+    Its view of the chain is cached. Raises polymarket.errors.PolymarketError.
+    """
     ctx = client._ctx
     path, params = build_update_balance_allowance_request(
-        asset_type="COLLATERAL", signature_type=signature_type_for(ctx.wallet_type)
+        asset_type="COLLATERAL" if token_id is None else asset_type_of(token_id),
+        asset_id=token_id,
+        signature_type=signature_type_for(ctx.wallet_type),
     )
     await ctx.secure_clob.get_bytes(path, params=params)
 
@@ -150,18 +155,6 @@ async def get_listing(
 ) -> Any:
     """The JSON of a GET to Gamma. Raises as `get_private`."""
     return await client._ctx.gamma.get_json(path, params=params)
-
-
-async def refresh_collateral(client: AsyncSecureClient) -> None:
-    """Make the venue look at the wallet's collateral anew; what it answers is of no use.
-
-    Raises polymarket.errors.PolymarketError.
-    """
-    ctx = client._ctx
-    path, params = build_update_balance_allowance_request(
-        asset_type="COLLATERAL", signature_type=signature_type_for(ctx.wallet_type)
-    )
-    await ctx.secure_clob.get_bytes(path, params=params)
 
 
 def asset_type_of(token_id: str) -> AssetType:
