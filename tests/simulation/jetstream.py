@@ -1,0 +1,820 @@
+"""A simulated nats-server with JetStream, and nats-py's own client talking to it without a socket.
+
+`SimClient` is `nats.aio.client.Client` with the wire taken out: requests, inboxes, subscriptions,
+`JetStreamContext`, `fetch` and `ack` are nats-py's code. What a client sends waits in its process
+until the next step (nats-py's flusher), travels for some virtual time, and is handled in the
+server's process; answers come back the same way. So a killed client has sent what it had flushed,
+and a paused one finds its messages when it goes on.
+
+Modelled: core subjects with wildcards and "no responders"; memory and file streams, message ids,
+`max_age`, `max_msgs_per_subject`; durable explicit-ack pull consumers shared by clients, with
+`ack_wait`, `max_ack_pending`, nak, term; pulls with batch, expiry and `no_wait`; connections that
+break and come back; a server that restarts (memory is lost, files are not, pulls are forgotten).
+
+Not modelled: push consumers, other retention and discard policies, `max_bytes`, `max_deliver`,
+back-off, flow control, clusters, queue groups, drain, per-message TTL. What is not modelled and is
+asked for raises in the server (see `Simulation.errors`). An ack names a stream sequence only, so a
+late one may acknowledge another message after a stream was made anew, as with a real server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from nats.aio.client import Client, ServerVersion
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import NoServersError
+
+from tests.simulation.loop import Process, Simulation
+
+SERVER_VERSION: Final = "2.15.1"
+RECONNECT_WAIT_S: Final = 0.25
+PENDING_MAX: Final = 2 * 1024 * 1024
+_DEFAULT_WINDOW_NS: Final = 120 * 10**9
+_DEFAULT_ACK_WAIT_NS: Final = 30 * 10**9
+
+
+@dataclass
+class NatsFaults:
+    """Chances are per message, in each direction."""
+
+    latency_s: tuple[float, float] = (0.0001, 0.001)
+    drop: float = 0.0
+    duplicate: float = 0.0
+    late: float = 0.0
+    """Overtaken by what is sent after it."""
+    late_s: tuple[float, float] = (0.01, 2.0)
+    disconnect: float = 0.0
+    """The connection breaks, and everything under way on it is lost."""
+    disconnect_s: tuple[float, float] = (0.1, 5.0)
+
+    def off(self) -> None:
+        """Only latency stays."""
+        self.drop = self.duplicate = self.late = self.disconnect = 0.0
+
+
+@dataclass(slots=True)
+class Stored:
+    """One message of a stream."""
+
+    seq: int
+    subject: str
+    data: bytes
+    headers: dict[str, str] | None
+    time_ns: int
+
+
+@dataclass(slots=True, eq=False)
+class _Pull:
+    reply: str
+    left: int
+    no_wait: bool
+    delivered: int = 0
+
+
+@dataclass(slots=True)
+class _Pending:
+    deadline_ns: int
+    consumer_seq: int
+
+
+@dataclass
+class Consumer:
+    """A durable pull consumer: what it has still to hand out, and what is out."""
+
+    stream: Stream
+    name: str
+    config: dict[str, Any]
+    available: dict[int, None] = field(default_factory=dict)
+    """Stream sequences never delivered, oldest first."""
+    pending: dict[int, _Pending] = field(default_factory=dict)
+    """Delivered and not acknowledged, by stream sequence, next to expire first."""
+    redeliver: dict[int, None] = field(default_factory=dict)
+    deliveries: dict[int, int] = field(default_factory=dict)
+    pulls: list[_Pull] = field(default_factory=list)
+    consumer_seq: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def ack_wait_ns(self) -> int:
+        return self.config.get("ack_wait") or _DEFAULT_ACK_WAIT_NS
+
+    def wants(self, subject: str) -> bool:
+        return matches(self.config.get("filter_subject") or ">", subject)
+
+    def forget(self, seq: int) -> None:
+        """The message is gone from the stream: it is never delivered again."""
+        for each in (self.available, self.pending, self.redeliver, self.deliveries):
+            each.pop(seq, None)  # type: ignore[attr-defined]
+
+
+@dataclass
+class Stream:
+    """A stream's messages, its consumers, and the message ids it remembers."""
+
+    name: str
+    config: dict[str, Any]
+    messages: dict[int, Stored] = field(default_factory=dict)
+    by_subject: dict[str, dict[int, None]] = field(default_factory=dict)
+    consumers: dict[str, Consumer] = field(default_factory=dict)
+    ids: dict[str, Stored] = field(default_factory=dict)
+    last_seq: int = 0
+
+    @property
+    def memory(self) -> bool:
+        return bool(self.config.get("storage") == "memory")
+
+    def remove(self, seq: int) -> None:
+        stored = self.messages.pop(seq)
+        same = self.by_subject[stored.subject]
+        del same[seq]
+        if not same:
+            del self.by_subject[stored.subject]
+        for consumer in self.consumers.values():
+            consumer.forget(seq)
+
+    def expire(self, now_ns: int) -> None:
+        """Messages older than `max_age`, and ids older than the window."""
+        max_age_ns = self.config.get("max_age") or 0
+        while max_age_ns and self.messages:
+            oldest = next(iter(self.messages.values()))
+            if oldest.time_ns + max_age_ns > now_ns:
+                break
+            self.remove(oldest.seq)
+        window_ns = self.config["duplicate_window"]
+        while self.ids:
+            key, stored = next(iter(self.ids.items()))
+            if stored.time_ns + window_ns > now_ns:
+                break
+            del self.ids[key]
+
+    def store(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, now_ns: int
+    ) -> tuple[Stored, bool]:
+        """(the message, whether it had been stored before under the same id)."""
+        self.expire(now_ns)
+        message_id = headers.get("Nats-Msg-Id") if headers else None
+        if message_id is not None and message_id in self.ids:
+            return self.ids[message_id], True
+        self.last_seq += 1
+        stored = Stored(self.last_seq, subject, data, headers, now_ns)
+        self.messages[stored.seq] = stored
+        same = self.by_subject.setdefault(subject, {})
+        same[stored.seq] = None
+        if message_id is not None:
+            self.ids[message_id] = stored
+        for consumer in self.consumers.values():
+            if consumer.wants(subject):
+                consumer.available[stored.seq] = None
+        most = self.config.get("max_msgs_per_subject") or -1
+        if 0 < most < len(same):
+            self.remove(next(iter(same)))
+        return stored, False
+
+
+@lru_cache(maxsize=4096)
+def matches(pattern: str, subject: str) -> bool:
+    """NATS's wildcards: `*` is one token, a last `>` is one or more."""
+    if pattern in (subject, ">"):
+        return True
+    if "*" not in pattern and ">" not in pattern:
+        return False
+    wanted, tokens = pattern.split("."), subject.split(".")
+    for index, want in enumerate(wanted):
+        if want == ">":
+            return len(tokens) > index
+        if index >= len(tokens) or want not in ("*", tokens[index]):
+            return False
+    return len(wanted) == len(tokens)
+
+
+class Connection:
+    """One TCP connection: in order, until it breaks."""
+
+    def __init__(self, server: SimNats, client: SimClient) -> None:
+        self.server = server
+        self.client = client
+        self.server_process = server.process
+        self.alive = True
+        self.subjects: dict[int, str] = {}
+        self._arrives_ns = {"up": 0, "down": 0}
+
+    def up(self, command: tuple[Any, ...]) -> None:
+        """From the client to the server."""
+        self._travel("up", self.server_process, self.server.receive, (self, command))
+
+    def down(
+        self, sid: int, subject: str, reply: str, data: bytes, headers: dict[str, str] | None
+    ) -> None:
+        """From the server to the client."""
+        message = (sid, subject, reply, data, headers)
+        self._travel("down", self.client.process, self.client.receive, (self, *message))
+
+    def _travel(
+        self, way: str, process: Process, arrive: Callable[..., None], args: tuple[Any, ...]
+    ) -> None:
+        if not self.alive:
+            return
+        faults, rng = self.server.faults, self.server.rng
+        sim = self.server.sim
+        low, high = faults.latency_s
+        latency_ns = int((low + (high - low) * rng.random()) * 1e9)
+        if way == "down" or args[1][0] == "pub":
+            chance = rng.random()
+            if chance < faults.disconnect:
+                self.server.disconnect(self.client, rng.uniform(*faults.disconnect_s))
+                return
+            chance -= faults.disconnect
+            if chance < faults.drop:
+                sim.record("nats-drop", self.client.name, way)
+                return
+            chance -= faults.drop
+            if 0 <= chance < faults.duplicate:
+                sim.record("nats-duplicate", self.client.name, way)
+                again_s = latency_ns / 1e9 + rng.uniform(*faults.late_s)
+                process.call_later(again_s, arrive, *args)
+            chance -= faults.duplicate
+            if 0 <= chance < faults.late:
+                sim.record("nats-late", self.client.name, way)
+                late_s = latency_ns / 1e9 + rng.uniform(*faults.late_s)
+                process.call_later(late_s, arrive, *args)
+                return
+        now_ns = sim.loop.now_ns
+        at_ns = max(now_ns + latency_ns, self._arrives_ns[way] + 1)
+        self._arrives_ns[way] = at_ns
+        process.call_later((at_ns - now_ns) / 1e9, arrive, *args)
+
+
+class SimNats:
+    """The server. `client()` makes clients; `restart` and `disconnect` make trouble."""
+
+    def __init__(self, sim: Simulation, faults: NatsFaults | None = None) -> None:
+        self.sim = sim
+        self.faults = faults or NatsFaults()
+        self.rng = sim.random("nats")
+        self.process = sim.process("nats")
+        self.up = True
+        self.streams: dict[str, Stream] = {}
+        self.connections: list[Connection] = []
+        self._by_pattern: dict[str, list[tuple[Connection, int]]] = {}
+        """Subscriptions to a plain subject or to `parent.*`: inboxes, nearly all there are."""
+        self._by_wildcard: list[tuple[str, Connection, int]] = []
+
+    def client(self, name: str = "client") -> SimClient:
+        """A client that is not connected yet; it belongs to the process that connects it.
+
+        `partial(server.client, name)` may stand in for nats-py's `Client`.
+        """
+        return SimClient(self, name)
+
+    async def connect(self, name: str = "client") -> SimClient:
+        """A connected client of the calling process."""
+        client = self.client(name)
+        await client.connect("nats://simulated", name=name)
+        return client
+
+    # -- trouble ---------------------------------------------------------------------------------
+
+    def disconnect(self, client: SimClient, for_s: float) -> None:
+        """Break the client's connection; it finds its way back after `for_s` at the earliest."""
+        self.sim.record("nats-disconnect", client.name)
+        client.unreachable_until_ns = self.sim.loop.now_ns + int(for_s * 1e9)
+        if client.connection is not None:
+            self.drop(client.connection)
+
+    def restart(self, down_s: float) -> None:
+        """Kill the server now and start it again after `down_s`."""
+        self.stop()
+        self.sim.loop.root.call_later(down_s, self.start)
+
+    def stop(self) -> None:
+        """SIGKILL: what is in memory is lost."""
+        self.sim.record("nats-stop")
+        self.up = False
+        self.process.kill()
+        self.streams = {name: each for name, each in self.streams.items() if not each.memory}
+        for stream in self.streams.values():
+            kept = {k: c for k, c in stream.consumers.items() if not c.config.get("mem_storage")}
+            stream.consumers = kept
+            for consumer in kept.values():
+                consumer.pulls.clear()
+                consumer.timer = None
+        for connection in tuple(self.connections):
+            self.drop(connection)
+
+    def start(self) -> None:
+        """Up again, with what was in files; every unacknowledged message waits anew."""
+        if self.up:
+            return
+        self.sim.record("nats-start")
+        self.up = True
+        self.process = self.sim.process("nats")
+        now_ns = self.sim.time_ns()
+        for stream in self.streams.values():
+            for consumer in stream.consumers.values():
+                for pending in consumer.pending.values():
+                    pending.deadline_ns = now_ns + consumer.ack_wait_ns
+                self._arm(consumer)
+
+    def accept(self, client: SimClient) -> Connection:
+        """Raises ConnectionRefusedError when the server is down or the client cut off."""
+        if not self.up or self.sim.loop.now_ns < client.unreachable_until_ns:
+            raise ConnectionRefusedError("no nats-server there")
+        connection = Connection(self, client)
+        self.connections.append(connection)
+        client.process.at_death(lambda: self.drop(connection))
+        return connection
+
+    def drop(self, connection: Connection) -> None:
+        """Both ends see the connection's end; what is under way on it is lost."""
+        if connection.alive:
+            connection.alive = False
+            self.connections.remove(connection)
+            for sid in tuple(connection.subjects):
+                self._unsubscribe(connection, sid)
+            connection.client.process.call_soon(connection.client.lost, connection)
+
+    # -- what clients send -----------------------------------------------------------------------
+
+    def receive(self, connection: Connection, command: tuple[Any, ...]) -> None:
+        """One command, in the server's process."""
+        if not connection.alive:
+            return
+        kind, *args = command
+        if kind == "pub":
+            self._publish(connection, *args)
+        elif kind == "sub":
+            self._subscribe(connection, *args)
+        elif kind == "unsub":
+            self._unsubscribe(connection, *args)
+        elif kind == "close":
+            self.drop(connection)
+
+    def _publish(
+        self,
+        connection: Connection,
+        subject: str,
+        reply: str,
+        data: bytes,
+        headers: dict[str, str] | None,
+    ) -> None:
+        if subject.startswith("$JS.ACK."):
+            self._ack(subject, data)
+            return
+        if subject.startswith("$JS.API."):
+            self._request(connection, subject[8:], reply, data)
+            return
+        heard = False
+        for to, sid in self._listeners(subject):
+            to.down(sid, subject, reply, data, headers)
+            heard = True
+        for stream in self.streams.values():
+            if any(matches(each, subject) for each in stream.config["subjects"]):
+                self._capture(stream, subject, reply, data, headers)
+                heard = True
+        if not heard and reply:
+            self._no_responders(connection, reply)
+
+    def _subscribe(self, connection: Connection, sid: int, pattern: str) -> None:
+        self._unsubscribe(connection, sid)
+        connection.subjects[sid] = pattern
+        if "*" in pattern.removesuffix(".*") or ">" in pattern:
+            self._by_wildcard.append((pattern, connection, sid))
+        else:
+            self._by_pattern.setdefault(pattern, []).append((connection, sid))
+
+    def _unsubscribe(self, connection: Connection, sid: int) -> None:
+        pattern = connection.subjects.pop(sid, None)
+        if pattern in self._by_pattern:
+            self._by_pattern[pattern].remove((connection, sid))
+            if not self._by_pattern[pattern]:
+                del self._by_pattern[pattern]
+        elif pattern is not None:
+            self._by_wildcard.remove((pattern, connection, sid))
+
+    def _listeners(self, subject: str) -> list[tuple[Connection, int]]:
+        parent = subject.rpartition(".")[0] + ".*"
+        found = [*self._by_pattern.get(subject, ()), *self._by_pattern.get(parent, ())]
+        found += [(to, sid) for pattern, to, sid in self._by_wildcard if matches(pattern, subject)]
+        return found
+
+    def _reply(self, reply: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+        for connection, sid in self._listeners(reply):
+            connection.down(sid, reply, "", data, headers)
+
+    def _answer(self, reply: str, answer: dict[str, Any]) -> None:
+        self._reply(reply, json.dumps(answer).encode())
+
+    def _status(self, reply: str, status: str, text: str, **headers: str) -> None:
+        self._reply(reply, b"", {"Status": status, "Description": text, **headers})
+
+    def _no_responders(self, connection: Connection, reply: str) -> None:
+        for sid, pattern in connection.subjects.items():
+            if matches(pattern, reply):
+                connection.down(sid, reply, "", b"", {"Status": "503"})
+                return
+
+    def _capture(
+        self, stream: Stream, subject: str, reply: str, data: bytes, headers: dict[str, str] | None
+    ) -> None:
+        stored, duplicate = stream.store(subject, data, headers, self.sim.time_ns())
+        self.sim.record("nats-store", stream.name, stored.seq, subject, duplicate)
+        if reply:
+            ack = {"stream": stream.name, "seq": stored.seq}
+            self._answer(reply, ack | ({"duplicate": True} if duplicate else {}))
+        for consumer in stream.consumers.values():
+            if not duplicate:
+                self._hand_out(consumer)
+
+    # -- consumers -------------------------------------------------------------------------------
+
+    def _ack(self, subject: str, data: bytes) -> None:
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
+        tokens = subject.split(".")
+        stream = self.streams.get(tokens[2])
+        consumer = stream.consumers.get(tokens[3]) if stream else None
+        if consumer is None:
+            return
+        seq = int(tokens[5])
+        if data in (b"", b"+ACK", b"+TERM"):
+            consumer.redeliver.pop(seq, None)
+            consumer.deliveries.pop(seq, None)
+            if consumer.pending.pop(seq, None) is not None:
+                self.sim.record("nats-ack", tokens[2], tokens[3], seq)
+        elif seq in consumer.pending and data.startswith(b"-NAK"):
+            del consumer.pending[seq]
+            consumer.redeliver[seq] = None
+        elif seq in consumer.pending and data == b"+WPI":
+            pending = consumer.pending.pop(seq)
+            pending.deadline_ns = self.sim.time_ns() + consumer.ack_wait_ns
+            consumer.pending[seq] = pending
+        self._hand_out(consumer)
+
+    def _pull(self, consumer: Consumer, reply: str, request: dict[str, Any]) -> None:
+        expires_ns = request.get("expires", 0)
+        no_wait = bool(request.get("no_wait"))
+        consumer.stream.expire(self.sim.time_ns())
+        if no_wait and not expires_ns and not (consumer.available or consumer.redeliver):
+            self._status(reply, "404", "No Messages")
+            return
+        pull = _Pull(reply, request.get("batch", 1), no_wait)
+        consumer.pulls.append(pull)
+        if expires_ns:
+            self.process.call_later(expires_ns / 1e9, self._expire_pull, consumer, pull)
+        self._hand_out(consumer)
+
+    def _expire_pull(self, consumer: Consumer, pull: _Pull) -> None:
+        if pull in consumer.pulls:
+            consumer.pulls.remove(pull)
+            left = {"Nats-Pending-Messages": str(pull.left), "Nats-Pending-Bytes": "0"}
+            self._status(pull.reply, "408", "Request Timeout", **left)
+
+    def _hand_out(self, consumer: Consumer) -> None:
+        """Deliver as long as somebody asks, there is something, and not too much is out."""
+        stream, pulls = consumer.stream, consumer.pulls
+        now_ns = self.sim.time_ns()
+        stream.expire(now_ns)
+        most = consumer.config.get("max_ack_pending") or 1_000
+        while pulls and (consumer.redeliver or consumer.available):
+            pull = pulls[0]
+            listeners = self._listeners(pull.reply)
+            if not listeners:  # nobody is interested any more
+                pulls.pop(0)
+                continue
+            listener = listeners[0]
+            if consumer.redeliver:
+                seq = next(iter(consumer.redeliver))
+                del consumer.redeliver[seq]
+            elif len(consumer.pending) < most:
+                seq = next(iter(consumer.available))
+                del consumer.available[seq]
+            else:
+                break
+            stored = stream.messages[seq]
+            consumer.consumer_seq += 1
+            tries = consumer.deliveries[seq] = consumer.deliveries.get(seq, 0) + 1
+            consumer.pending[seq] = _Pending(now_ns + consumer.ack_wait_ns, consumer.consumer_seq)
+            pull.left -= 1
+            pull.delivered += 1
+            if pull.left == 0:
+                pulls.pop(0)
+            ack = (
+                f"$JS.ACK.{stream.name}.{consumer.name}.{tries}.{seq}.{consumer.consumer_seq}"
+                f".{stored.time_ns}.{len(consumer.available)}"
+            )
+            self.sim.record("nats-deliver", stream.name, consumer.name, seq, tries)
+            listener[0].down(listener[1], stored.subject, ack, stored.data, stored.headers)
+        for pull in tuple(pulls):
+            if pull.no_wait and pull.delivered:  # a one-shot ends with what there was
+                self._expire_pull(consumer, pull)
+        self._arm(consumer)
+
+    def _arm(self, consumer: Consumer) -> None:
+        if consumer.timer is None and consumer.pending:
+            first = next(iter(consumer.pending.values()))
+            wait_s = max(0, first.deadline_ns - self.sim.time_ns()) / 1e9
+            consumer.timer = self.process.call_later(wait_s, self._redeliver, consumer)
+
+    def _redeliver(self, consumer: Consumer) -> None:
+        consumer.timer = None
+        now_ns = self.sim.time_ns()
+        for seq in tuple(consumer.pending):
+            if consumer.pending[seq].deadline_ns > now_ns:
+                break
+            del consumer.pending[seq]
+            consumer.redeliver[seq] = None
+        self._hand_out(consumer)
+
+    # -- the API ---------------------------------------------------------------------------------
+
+    def _request(self, connection: Connection, subject: str, reply: str, data: bytes) -> None:
+        verb, _, rest = subject.partition(".")
+        request = json.loads(data) if data else {}
+        if subject.startswith("CONSUMER.MSG.NEXT."):
+            stream_name, consumer_name = rest.split(".")[2:4]
+            stream = self.streams.get(stream_name)
+            consumer = stream.consumers.get(consumer_name) if stream else None
+            if consumer is None:  # a consumer is what listens there
+                self._no_responders(connection, reply)
+            else:
+                self._pull(consumer, reply, request)
+            return
+        action, _, where = rest.partition(".")
+        if verb == "STREAM":
+            answer = self._stream_api(action, where, request)
+        elif verb == "CONSUMER":
+            answer = self._consumer_api(action, where.split("."), request)
+        else:
+            raise NotImplementedError(f"JetStream API {subject}")
+        self.sim.record("nats-api", subject, "error" in answer)
+        self._answer(reply, answer)
+
+    def _stream_api(self, action: str, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        stream = self.streams.get(name)
+        if action == "CREATE":
+            config = _stream_config(request)
+            if stream is None:
+                stream = self.streams[name] = Stream(name, config)
+            elif stream.config != config:
+                return _error(
+                    400, 10058, "stream name already in use with a different configuration"
+                )
+            return _stream_info(stream)
+        if stream is None:
+            return _error(404, 10059, "stream not found")
+        stream.expire(self.sim.time_ns())
+        if action == "UPDATE":
+            config = _stream_config(request)
+            for fixed in ("storage", "retention"):
+                if config.get(fixed) != stream.config.get(fixed):
+                    return _error(500, 10052, f"stream configuration update can not change {fixed}")
+            stream.config = config
+        elif action == "DELETE":
+            del self.streams[name]
+            return {"success": True}
+        elif action != "INFO":
+            raise NotImplementedError(f"JetStream API STREAM.{action}")
+        return _stream_info(stream)
+
+    def _consumer_api(
+        self, action: str, where: list[str], request: dict[str, Any]
+    ) -> dict[str, Any]:
+        if action == "DURABLE":  # CONSUMER.DURABLE.CREATE.<stream>.<consumer>
+            action, where = "CREATE", where[1:]
+        stream = self.streams.get(where[0])
+        if stream is None:
+            return _error(404, 10059, "stream not found")
+        name = where[1]
+        consumer = stream.consumers.get(name)
+        if action == "CREATE":
+            config = request["config"]
+            if config.get("ack_policy") != "explicit" or config.get("deliver_subject"):
+                raise NotImplementedError(f"consumer {config}")
+            if consumer is None:
+                consumer = stream.consumers[name] = self._new_consumer(stream, name, config)
+            else:
+                consumer.config = config
+        elif consumer is None:
+            return _error(404, 10014, "consumer not found")
+        elif action == "DELETE":
+            del stream.consumers[name]
+            for pull in consumer.pulls:
+                self._status(pull.reply, "409", "Consumer Deleted")
+            consumer.pulls.clear()
+            return {"success": True}
+        elif action != "INFO":
+            raise NotImplementedError(f"JetStream API CONSUMER.{action}")
+        return {
+            "name": name,
+            "stream_name": stream.name,
+            "config": consumer.config,
+            "created": "2026-01-01T00:00:00Z",
+            "num_ack_pending": len(consumer.pending),
+            "num_pending": len(consumer.available),
+            "num_waiting": len(consumer.pulls),
+        }
+
+    def _new_consumer(self, stream: Stream, name: str, config: dict[str, Any]) -> Consumer:
+        consumer = Consumer(stream, name, config)
+        stream.expire(self.sim.time_ns())
+        policy = config.get("deliver_policy", "all")
+        wanted = [each.seq for each in stream.messages.values() if consumer.wants(each.subject)]
+        if policy == "last_per_subject":
+            last = {stream.messages[seq].subject: seq for seq in wanted}
+            wanted = sorted(last.values())
+        elif policy == "new":
+            wanted = []
+        elif policy != "all":
+            raise NotImplementedError(f"deliver policy {policy}")
+        consumer.available = dict.fromkeys(wanted)
+        return consumer
+
+
+def _stream_config(request: dict[str, Any]) -> dict[str, Any]:
+    config = dict(request)
+    if config.get("retention", "limits") != "limits" or config.get("discard", "old") != "old":
+        raise NotImplementedError(f"stream {config}")
+    if not config.get("duplicate_window"):
+        max_age_ns = config.get("max_age") or _DEFAULT_WINDOW_NS
+        config["duplicate_window"] = min(_DEFAULT_WINDOW_NS, max_age_ns)
+    return config
+
+
+def _stream_info(stream: Stream) -> dict[str, Any]:
+    return {
+        "config": dict(stream.config),
+        "created": "2026-01-01T00:00:00Z",
+        "state": {
+            "messages": len(stream.messages),
+            "bytes": sum(len(each.data) for each in stream.messages.values()),
+            "first_seq": next(iter(stream.messages), stream.last_seq + 1),
+            "last_seq": stream.last_seq,
+            "consumer_count": len(stream.consumers),
+        },
+    }
+
+
+def _error(code: int, err_code: int, text: str) -> dict[str, Any]:
+    return {"error": {"code": code, "err_code": err_code, "description": text}}
+
+
+class SimClient(Client):
+    """nats-py's client over a `Connection` instead of a socket."""
+
+    def __init__(self, server: SimNats, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.process = server.sim.current
+        self.connection: Connection | None = None
+        self.unreachable_until_ns = 0
+        self._server = server
+        self._max_pending_size = PENDING_MAX
+        self._outbox: list[tuple[Any, ...]] = []
+        self._kicked = False
+
+    @property
+    def connected_server_version(self) -> ServerVersion:
+        return ServerVersion(SERVER_VERSION)
+
+    async def connect(  # type: ignore[override]
+        self,
+        servers: Any = "",
+        *,
+        name: str | None = None,
+        error_cb: Callable[[Exception], Awaitable[None]] | None = None,
+        disconnected_cb: Callable[[], Awaitable[None]] | None = None,
+        reconnected_cb: Callable[[], Awaitable[None]] | None = None,
+        closed_cb: Callable[[], Awaitable[None]] | None = None,
+        **options: Any,
+    ) -> None:
+        """One try, whatever `max_reconnect_attempts` says. Raises NoServersError."""
+        self.process = self._server.sim.current
+        self.name = name or self.name
+        self.options = options
+        if error_cb is not None:
+            self._error_cb = error_cb
+        self._disconnected_cb, self._reconnected_cb = disconnected_cb, reconnected_cb
+        self._closed_cb = closed_cb
+        await asyncio.sleep(self._server.rng.uniform(*self._server.faults.latency_s))
+        try:
+            self.connection = self._server.accept(self)
+        except ConnectionRefusedError as error:
+            await self._error_cb(error)
+            raise NoServersError from None
+        self._status = Client.CONNECTED
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    async def _send_publish(
+        self,
+        subject: str,
+        reply: str,
+        payload: bytes,
+        payload_size: int,
+        headers: dict[str, Any] | None,
+    ) -> None:
+        self.stats["out_msgs"] += 1
+        self._pending_data_size += payload_size
+        self._send(("pub", subject, reply, bytes(payload), dict(headers) if headers else None))
+
+    async def _send_subscribe(self, sub: Subscription) -> None:
+        if sub.queue:
+            raise NotImplementedError("queue groups")
+        if self.is_connected:  # otherwise the reconnect subscribes
+            self._send(("sub", sub._id, sub.subject))
+
+    async def _send_unsubscribe(self, sid: int, limit: int = 0) -> None:
+        if limit:
+            raise NotImplementedError("auto-unsubscribe")
+        self._send(("unsub", sid))
+
+    def _send(self, command: tuple[Any, ...]) -> None:
+        self._outbox.append(command)
+        if not self._kicked and self.is_connected and not self._server.sim.over:
+            self._kicked = True
+            self.process.call_soon(self._flush_outbox)
+
+    def _flush_outbox(self) -> None:
+        self._kicked = False
+        connection = self.connection
+        if connection is None or not connection.alive:
+            return
+        outbox, self._outbox = self._outbox, []
+        self._pending_data_size = 0
+        for command in outbox:
+            connection.up(command)
+
+    async def _flush_pending(self, force_flush: bool = False) -> None:
+        if not self._server.sim.over:
+            self._flush_outbox()
+
+    async def flush(self, timeout: int = 10) -> None:
+        """Does not wait for the server's answer."""
+        await self._flush_pending()
+
+    # -- receiving -------------------------------------------------------------------------------
+
+    def receive(
+        self,
+        connection: Connection,
+        sid: int,
+        subject: str,
+        reply: str,
+        data: bytes,
+        headers: dict[str, str] | None,
+    ) -> None:
+        """One message, in the client's process."""
+        sub = self._subs.get(sid)
+        if connection is not self.connection or not connection.alive or sub is None:
+            return
+        self.stats["in_msgs"] += 1
+        sub._received += 1
+        headers = dict(headers) if headers else None
+        message = Msg(self, subject=subject, reply=reply, data=data, headers=headers, _sid=sid)
+        if sub._future is not None:
+            if not sub._future.done():
+                sub._future.set_result(message)
+            return
+        sub._pending_size += len(data)
+        sub._pending_queue.put_nowait(message)
+
+    # -- the connection's life -------------------------------------------------------------------
+
+    def lost(self, connection: Connection) -> None:
+        """The connection broke, in the client's process."""
+        if connection is self.connection and self._status == Client.CONNECTED:
+            self._status = Client.RECONNECTING
+            self.connection = None
+            self._reconnection_task = self.process.spawn(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        if self._disconnected_cb is not None:
+            await self._disconnected_cb()
+        while not self.is_closed:
+            await asyncio.sleep(RECONNECT_WAIT_S * self._server.rng.uniform(0.5, 1.5))
+            try:
+                self.connection = self._server.accept(self)
+            except ConnectionRefusedError as error:
+                await self._error_cb(error)
+                continue
+            for sid, sub in self._subs.items():
+                self.connection.up(("sub", sid, sub.subject))
+            self.stats["reconnects"] += 1
+            self._status = Client.CONNECTED
+            self._flush_outbox()
+            if self._reconnected_cb is not None:
+                await self._reconnected_cb()
+            return
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if self.connection is not None and not self._server.sim.over:
+            self._flush_outbox()
+            self.connection.up(("close",))
+        await super()._close(status, do_cbs)
+        self.connection = None
