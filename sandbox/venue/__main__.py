@@ -1,6 +1,7 @@
 """The simulated venue as a process: `python -m sandbox.venue --speed 10 --markets 6`.
 
-Prints one JSON line on stdout when it is ready, logs to stderr, and ends on SIGTERM or SIGINT.
+Prints one JSON line on stdout when it is ready, logs to stderr, and ends on SIGTERM or SIGINT. What
+goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.venue.faults`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ def main() -> None:
     parser.add_argument("--balance-usd", default="1000", help="of each wallet that logs in")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults that are drawn")
     options = parser.parse_args()
     configure_logging(service="venue")
     try:
         series = series_at(options.speed, options.markets)
-        venue = Venue(balance_e6=_usd_e6(options.balance_usd))
+        venue = Venue(balance_e6=_usd_e6(options.balance_usd), seed=options.seed)
         recordings = [load(path) for path in bundled()]
     except (ReplayError, RecordingError, OSError) as error:
         refuse_to_start(str(error))

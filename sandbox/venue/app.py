@@ -1,7 +1,7 @@
-"""One port with everything on it: Gamma, CLOB, both websockets, and the sandbox's own endpoints.
+"""One port with everything on it: Gamma, CLOB, both websockets, the chain, the sandbox's own.
 
 `/sandbox/*` does not exist at the real venue: it is how the sandbox and the tests see what the
-venue saw.
+venue saw, and decide what goes wrong. `/rpc` stands for a node of the chain.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from aiohttp import web
 
 from sandbox.venue import clob, sockets
-from sandbox.venue.clob import VENUE, answer
-from sandbox.venue.gamma import event_json
+from sandbox.venue.chain import post_rpc
+from sandbox.venue.clob import VENUE, answer, error
+from sandbox.venue.faults import InvalidFaultsError, parse_faults
+from sandbox.venue.gamma import event_json, market_json
 from sandbox.venue.posting import post_order
 from sandbox.venue.venue import Venue
 
@@ -24,16 +27,46 @@ async def get_events(request: web.Request) -> web.Response:
     """GET /events?slug=: an array with the event, or an empty one."""
     venue = request.app[VENUE]
     market = venue.by_slug.get(request.query.get("slug", ""))
-    return answer([] if market is None else [event_json(market, venue.now_ms())])
+    lag_ms = venue.faults.gamma_lag_ms
+    return answer([] if market is None else [event_json(market, venue.now_ms(), lag_ms)])
+
+
+async def get_gamma_markets(request: web.Request) -> web.Response:
+    """GET /markets?slug=: an array; empty once a short market has ended, unlike `/events`."""
+    venue = request.app[VENUE]
+    market, now_ms = venue.by_slug.get(request.query.get("slug", "")), venue.now_ms()
+    if market is None or now_ms >= market.end_ms:
+        return answer([])
+    return answer([market_json(market, now_ms, venue.faults.gamma_lag_ms)])
+
+
+async def get_gamma_markets_keyset(request: web.Request) -> web.Response:
+    """GET /markets/keyset?condition_ids=&closed=: what the client looks up before it redeems.
+
+    Other filters are not modelled, and everything is on one page.
+    """
+    venue, wanted = request.app[VENUE], request.query
+    now_ms, lag_ms = venue.now_ms(), venue.faults.gamma_lag_ms
+    ids = wanted.getall("condition_ids", [])
+    shown = [market_json(venue.markets[i], now_ms, lag_ms) for i in ids if i in venue.markets]
+    if "closed" in wanted:
+        shown = [market for market in shown if market["closed"] == (wanted["closed"] == "true")]
+    return answer({"markets": shown, "next_cursor": None})
 
 
 async def get_journal(request: web.Request) -> web.Response:
-    """GET /sandbox/journal: every POST /order and what came of it; money and shares in 1e-6."""
+    """GET /sandbox/journal: every POST /order and what came of it; money and shares in 1e-6.
+
+    `pending` counts the entries that may still change their verdict.
+    """
     venue = request.app[VENUE]
     return answer(
         {
             "entries": venue.journal.entries,
             "trades": list(venue.journal.trades.values()),
+            "redemptions": venue.journal.redemptions,
+            "pending": len(venue.journal.pending()),
+            "injected": venue.chance.injected,
             "balances_e6": {a: account.balance_e6 for a, account in venue.accounts.items()},
             "market_connections": len(venue.market_feed.connections),
             "market_connections_cut": venue.market_feed.overflows,
@@ -73,6 +106,29 @@ async def get_markets(request: web.Request) -> web.Response:
     )
 
 
+async def get_faults(request: web.Request) -> web.Response:
+    """GET /sandbox/faults: what goes wrong now, and the seed it is drawn from."""
+    venue = request.app[VENUE]
+    return answer({"seed": venue.chance.seed, **msgspec.structs.asdict(venue.faults)})
+
+
+async def set_faults(request: web.Request) -> web.Response:
+    """POST /sandbox/faults: exactly these from now on; 400 names what is unknown or impossible.
+
+    Windows that are open close; a `seed` begins every draw again.
+    """
+    venue = request.app[VENUE]
+    try:
+        faults, seed = parse_faults(await request.read())
+    except InvalidFaultsError as wrong:
+        return error(str(wrong))
+    venue.faults = faults
+    venue.chance.close_windows()
+    if seed is not None:
+        venue.chance.restart(seed)
+    return await get_faults(request)
+
+
 def application(venue: Venue) -> web.Application:
     """All routes."""
     app = web.Application(client_max_size=1 << 20)
@@ -85,6 +141,8 @@ def application(venue: Venue) -> web.Application:
             get("/book", clob.get_book),
             get("/markets-by-token/{token_id}", clob.get_market_by_token),
             get("/clob-markets/{condition_id}", clob.get_clob_market),
+            get("/markets", get_gamma_markets),
+            get("/markets/keyset", get_gamma_markets_keyset),
             get("/markets/{condition_id}", clob.get_market),
             get("/tick-size", clob.get_tick_size),
             get("/neg-risk", clob.get_neg_risk),
@@ -100,7 +158,11 @@ def application(venue: Venue) -> web.Application:
             post("/order", post_order),
             get("/ws/market", sockets.market_channel),
             get("/ws/user", sockets.user_channel),
+            post("/rpc", post_rpc),
+            post("/rpc/", post_rpc),
             get("/sandbox/journal", get_journal),
+            get("/sandbox/faults", get_faults),
+            post("/sandbox/faults", set_faults),
             get("/sandbox/markets", get_markets),
         ]
     )

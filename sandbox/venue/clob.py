@@ -214,7 +214,7 @@ async def get_balance_allowance(request: web.Request) -> web.Response:
 
 
 async def update_balance_allowance(request: web.Request) -> web.Response:
-    """GET /balance-allowance/update: what ends a phantom lock, now or soon.
+    """GET /balance-allowance/update: of the collateral, it ends a phantom lock, now or soon.
 
     The simulated balance itself is never stale.
     """
@@ -222,7 +222,8 @@ async def update_balance_allowance(request: web.Request) -> web.Response:
     venue = request.app[VENUE]
     account, now_ms = venue.account(key.address), venue.now_ms()
     if (
-        account.phantom_locked(venue.faults.phantom_lock_after, now_ms)
+        request.query.get("asset_type") == "COLLATERAL"
+        and account.phantom_locked(venue.faults.phantom_lock_after, now_ms)
         and account.unlocks_at_ms is None
     ):
         account.unlocks_at_ms = now_ms + venue.faults.phantom_lock_ms

@@ -1,4 +1,4 @@
-"""Addresses and versions an order is signed for. Source: the official client's production
+"""Addresses that orders and redemptions are for. Source: the official client's production
 environment (`polymarket.environments`); a test holds the two against each other."""
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ CHAIN_ID: Final = 137
 STANDARD_EXCHANGE: Final = "0xE111180000d2663C0091e4f400237545B87B996B"
 NEG_RISK_EXCHANGE: Final = "0xe2222d279d744050d28e00520010520000310F59"
 EXCHANGE_V3: Final = "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"
+COLLATERAL: Final = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
+COLLATERAL_ADAPTER: Final = "0xAdA100Db00Ca00073811820692005400218FcE1f"
+NEG_RISK_COLLATERAL_ADAPTER: Final = "0xadA2005600Dec949baf300f4C6120000bDB6eAab"
 EXCHANGES: Final = (STANDARD_EXCHANGE, NEG_RISK_EXCHANGE, EXCHANGE_V3)
 
 _POSITION_ID_ZERO_BITS: Final = ((1 << 64) - 1) << 40

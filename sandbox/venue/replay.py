@@ -7,7 +7,8 @@ whatever its coin; they differ only in which recording they play.
 
 At speed S a window lasts 900/S seconds and its recording plays S times faster. Listed are the
 window under way and the next one; books of the next one appear when its recording begins, a
-recorded minute before the start. A market resolves with its recorded winner the moment it ends.
+recorded minute before the start. A market resolves with its recorded winner the moment it ends, or
+half and half when a fault says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 from protocol.series import Series, parse_series
 from sandbox.recordings.recording import Recording, Step
 from sandbox.venue.frames import Change
-from sandbox.venue.market import Market
+from sandbox.venue.market import SPLIT, Market
 from sandbox.venue.venue import Venue
 
 RECORDED_WINDOW_S: Final = 900
@@ -99,6 +100,8 @@ class Replay:
                 self._show(market, step)
             else:
                 self._skip(market, step)
+                if self._venue.chance.hit("split", self._venue.faults.split):
+                    market.payouts = SPLIT
                 self._venue.replace_books(
                     market, [(book, book.bids(), book.asks()) for book in market.books]
                 )

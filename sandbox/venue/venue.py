@@ -84,6 +84,8 @@ class Venue:
         """What goes wrong from now on; set its fields, or replace it."""
         self.chance = Chance(seed)
         self.keys = KeyRing()
+        self.receipts: dict[str, dict[str, str]] = {}
+        """Of the chain, by transaction hash."""
         self.notice = Notice()
         """Await any fact: `await venue.notice.until(lambda: len(venue.journal.entries) == 1)`."""
         self.market_feed = Feed(self.notice)
