@@ -60,8 +60,9 @@ def _base64_text(value: SecretStr) -> SecretStr:
     return value
 
 
-def _no_signing_key(_: object) -> None:
-    raise ValueError("a feeder must not hold a signing key: unset it")
+def _no_signing_key(value: object) -> None:
+    if value is not None:
+        raise ValueError("a feeder must not hold a signing key: unset it")
 
 
 _Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_header_text)]

@@ -59,12 +59,12 @@ class Process:
 
 
 @asynccontextmanager
-async def feeder(**variables: str) -> AsyncIterator[Process]:
+async def feeder(*role: str, **variables: str) -> AsyncIterator[Process]:
     """Run one with these variables; killed at the end should it still be there."""
     environment = {"PATH": os.environ["PATH"], "METRICS_PORT": "0", **variables}
     async with asyncio.timeout(30):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "feeder"),
+            *(sys.executable, "-m", "feeder", *role),
             cwd=ROOT,
             env=environment,
             stderr=asyncio.subprocess.PIPE,
