@@ -203,14 +203,18 @@ class Process:
             code = stop.code if isinstance(stop.code, int) else 1
             return None
         finally:
-            left = [each for each in self._tasks if not each.done() and each is not self.main]
-            for task in left:
-                task.cancel()
-            if left:
-                await asyncio.wait(left)
-            self.exit_code = code if self.exit_code is None else self.exit_code
-            self._loop.record("exited", self.name, self.exit_code)
-            self._die()
+            if not self._loop.over:
+                await self._exit(code)
+
+    async def _exit(self, code: int) -> None:
+        left = [each for each in self._tasks if not each.done() and each is not self.main]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        self.exit_code = code if self.exit_code is None else self.exit_code
+        self._loop.record("exited", self.name, self.exit_code)
+        self._die()
 
     def system_exit(self, stop: SystemExit) -> None:
         """SystemExit out of a task that is not main."""
@@ -277,7 +281,7 @@ class SimLoop(base_events.BaseEventLoop):
         self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
         self._numbers = 0
         self._graveyard: list[Any] = []
-        self.root = self.add_process("main")
+        self.root = self._running = self.add_process("main")
 
     def add_process(self, name: str) -> Process:
         process = Process(self, name, len(self.processes) + 1)
@@ -289,6 +293,8 @@ class SimLoop(base_events.BaseEventLoop):
         return self._numbers
 
     def record(self, *what: Any) -> None:
+        if self.over:
+            return
         event = (self.now_ns, *what)
         self.events.append(event)
         self.fingerprint = zlib.crc32(repr(event).encode(), self.fingerprint & 0xFFFFFFFF) | (
@@ -387,7 +393,7 @@ class SimLoop(base_events.BaseEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self.over:
-            name = _current.get(self.root).name
+            name = self._running.name  # not from the context, which has been left by now
             self.reported.append(SimError(name, context["message"], context.get("exception")))
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
@@ -424,6 +430,7 @@ class SimLoop(base_events.BaseEventLoop):
                     runnable[index] = last
             if cancelled:
                 continue
+            self._running = process
             process.steps += 1
             self.steps += 1
             self.now_ns += STEP_NS
