@@ -45,11 +45,14 @@ def test_requirement_files_pin_hashes_and_name_no_index() -> None:
 
 
 def test_the_readme_names_every_variable_that_is_read() -> None:
-    from feeder.settings import FeederSettings  # noqa: PLC0415 - only this test needs them
+    from feeder.settings import (  # noqa: PLC0415 - only this test needs them
+        FeederSettings,
+        UserFeederSettings,
+    )
     from functions.settings import WorkerSettings  # noqa: PLC0415
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "FIGURES" not in readme
-    for settings in (FeederSettings, WorkerSettings):
+    for settings in (FeederSettings, UserFeederSettings, WorkerSettings):
         for name in settings.model_fields:
             assert f"`{name.upper()}`" in readme, name
