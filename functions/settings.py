@@ -63,6 +63,36 @@ class AccountSettings(BaseSettings):
         return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
 
 
+class LimitSettings(AccountSettings):
+    """What the account may do. Needs no key: whoever only looks has none."""
+
+    max_positions: int = Field(default=3, ge=1, le=100)
+    """At most 100: the account is one item, written and paid as a whole with every claim."""
+    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
+        default=Decimal("1.1"), gt=0, le=10_000
+    )
+    cooldown_s: float = Field(default=300, ge=0, le=86_400)
+    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
+    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, decimal_places=6)
+
+    def limits(self) -> Limits:
+        """What stands in each claim's condition."""
+        return Limits(
+            max_positions=self.max_positions,
+            cooldown_ms=round(self.cooldown_s * 1000),
+            daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
+            daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
+        )
+
+
+class NatsSettings(BaseSettings):
+    """Where messages travel."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    nats_url: NatsUrl = "nats://127.0.0.1:4222"
+
+
 class TradingSettings(AccountSettings):
     """Of those who speak to the venue in the account's name."""
 
@@ -82,18 +112,9 @@ class TradingSettings(AccountSettings):
         return self
 
 
-class WorkerSettings(TradingSettings):
+class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
-    nats_url: NatsUrl = "nats://127.0.0.1:4222"
-    max_positions: int = Field(default=3, ge=1, le=100)
-    """At most 100: the account is one item, written and paid as a whole with every claim."""
-    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
-        default=Decimal("1.1"), gt=0, le=10_000
-    )
-    cooldown_s: float = Field(default=300, ge=0, le=86_400)
-    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
-    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, decimal_places=6)
     max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
     min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
     enforce_min_order_size: bool = False
@@ -110,15 +131,6 @@ class WorkerSettings(TradingSettings):
             spend_e6=to_usd_e6(self.size_usd),
             book_age_max_ms=self.max_book_age_ms,
             enforce_min_order_size=self.enforce_min_order_size,
-        )
-
-    def limits(self) -> Limits:
-        """What stands in each claim's condition."""
-        return Limits(
-            max_positions=self.max_positions,
-            cooldown_ms=round(self.cooldown_s * 1000),
-            daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
-            daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
         )
 
 

@@ -184,7 +184,8 @@ def decision_item(decision: Decision) -> Item:
 def decision_of(item: Item) -> Decision:
     """Inverse of `decision_item`. Raises StoreError naming the malformed attribute."""
     try:
-        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Decision)
+        plain = {name: _plain(value) for name, value in item.items()}
+        return msgspec.convert(plain, Decision, strict=False)  # the imbalance is not an integer
     except ValueError as error:  # msgspec.ValidationError is one
         raise StoreError(f"decision row: {error}") from error
 

@@ -127,6 +127,10 @@ class Table:
             request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
         raise StoreError(f"{what}: more than {pages_max} pages")
 
+    async def describe(self, what: str) -> Any:
+        """`describe_table` and the like: operations that want nothing but the table's name."""
+        return await self._call(what, getattr(self._client, what)(TableName=self.name))
+
     async def put_batch(self, what: str, requests: list[Any]) -> list[Any]:
         """BatchWriteItem; returns what was not taken."""
         reply = await self._call(

@@ -232,11 +232,13 @@ async def resolution_of(
     return None if listed is None else Resolution(payouts_e6=listed, source="gamma")
 
 
-async def answered(what: str, asked: Awaitable[_T], timeout_s: float = ANSWER_TIMEOUT_S) -> _T:
-    """The answer, or RecordsError: within `timeout_s`, and with one line that begins with `what`.
+async def answered(what: str, asked: Awaitable[_T], timeout_s: float | None = None) -> _T:
+    """The answer, or RecordsError: within `timeout_s` (`ANSWER_TIMEOUT_S`), and with one line that
+    begins with `what`.
 
     The client's error, if there was one, is the `__cause__`.
     """
+    timeout_s = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
     try:
         async with asyncio.timeout(timeout_s):
             return await asked

@@ -275,6 +275,8 @@ def _epoch_ms(value: object) -> int:
         number = int(Decimal(_number(value)))
     except (ValueError, OverflowError) as error:
         raise RecordsError(f"trade: unreadable match_time {_shown(value)}") from error
+    if number >= _MILLISECONDS_FROM**2:
+        raise RecordsError(f"trade: unreadable match_time {_shown(value)}")
     return number if number >= _MILLISECONDS_FROM else number * 1000
 
 

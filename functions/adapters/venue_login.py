@@ -29,15 +29,18 @@ class Account:
     order_usd: Decimal
 
 
-async def log_in(account: Account, *, for_orders: bool = True) -> AsyncSecureClient:
-    """An authenticated client: of an account that can pay for one order, or (not `for_orders`) of
-    any account, for reading its records, which an empty wallet has too.
+class LoginRefusedError(Exception):
+    """What only a person can mend; the text is one line that says what to do."""
 
-    Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
-    refuses the account or the account cannot pay.
+
+async def secure_client(account: Account) -> AsyncSecureClient:
+    """An authenticated client of any account, an empty one too.
+
+    Raises polymarket.errors.PolymarketError when the venue does not answer, LoginRefusedError when
+    it refuses the account.
     """
     try:
-        client = await AsyncSecureClient.create(
+        return await AsyncSecureClient.create(
             private_key=account.private_key.get_secret_value(),
             # Always named: without it the client would derive one. (The signer's own deposit
             # wallet, if it does not exist yet, is created on chain by the client even so.)
@@ -46,11 +49,26 @@ async def log_in(account: Account, *, for_orders: bool = True) -> AsyncSecureCli
         )
     except UserInputError:
         # The client's own text is not repeated: it may quote what it was given.
-        refuse_to_start("PRIVATE_KEY or WALLET: not accepted by the venue's client")
+        raise LoginRefusedError(
+            "PRIVATE_KEY or WALLET: not accepted by the venue's client"
+        ) from None
     except RequestRejectedError as error:
         if error.status in (400, 401, 403):
-            refuse_to_start(f"PRIVATE_KEY: the venue refuses to log in: {error}")
+            raise LoginRefusedError(f"PRIVATE_KEY: the venue refuses to log in: {error}") from error
         raise
+
+
+async def log_in(account: Account, *, for_orders: bool = True) -> AsyncSecureClient:
+    """An authenticated client: of an account that can pay for one order, or (not `for_orders`) of
+    any account, for reading its records, which an empty wallet has too.
+
+    Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
+    refuses the account or the account cannot pay.
+    """
+    try:
+        client = await secure_client(account)
+    except LoginRefusedError as refused:
+        refuse_to_start(str(refused))
     if not for_orders:
         return client
     try:

@@ -9,13 +9,19 @@ import botocore.session
 from botocore.config import Config
 
 from functions.adapters.dynamodb_items import Item, account_item, account_key, account_of
-from functions.core.intent import Account, Claim, ClaimState, Limits
+from functions.core.account import NO_PAUSE, Account, Limits
+from functions.core.intent import Claim, ClaimState
 from sandbox.dynamodb import REGION
 
 STRATEGY = "book_imbalance_crypto"
 NOW_MS = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 TODAY = "2026-09-21"
-LIMITS = Limits(max_positions=3, cooldown_ms=300_000, daily_loss_limit_e6=10_000_000)
+LIMITS = Limits(
+    max_positions=3,
+    cooldown_ms=300_000,
+    daily_loss_limit_e6=10_000_000,
+    daily_spend_cap_e6=50_000_000,
+)
 
 
 def make_claim(market: str = "0xm1", attempt: str = "a1", **changes: Any) -> Claim:
@@ -44,8 +50,10 @@ def make_account(**changes: Any) -> Account:
         "halt_reason": "",
         "claims": {},
         "cooldowns": {},
-        "pnl_today_e6": 0,
-        "day": TODAY,
+        "pnl_e6": {},
+        "spent_e6": {},
+        "pause": NO_PAUSE,
+        "redeem": {},
     }
     return Account(**{**fields, **changes})
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aioboto3
 import pytest
@@ -8,11 +8,24 @@ from botocore.retries.standard import ExponentialBackoff
 
 from functions.adapters.dynamodb import DynamoStore, open_store
 from sandbox.dynamodb import REGION
-from tests.dynamodb import dynamodb_server, state_table
+from tests.dynamodb import ministack, moto, state_table
 from tests.functions.adapters.dynamodb.builders import STRATEGY, Table
 from tests.functions.adapters.dynamodb.proxy import Proxy, proxy_to
 
-__all__ = ["dynamodb_server", "state_table"]
+__all__ = ["state_table"]
+
+ENGINES = {"moto": moto, "ministack": ministack}
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def dynamodb_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of one engine, then of the other: every test that reaches for a table runs on both.
+
+    That includes the few whose proxy never lets a request through: they cost three seconds in all,
+    less than a list of exceptions.
+    """
+    with ENGINES[request.param]() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

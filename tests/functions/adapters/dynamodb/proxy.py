@@ -25,6 +25,18 @@ Step: TypeAlias = str | Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 """What to do with one request: FORWARD, LOSE_REPLY, or answer in the server's place."""
 
 
+def refuse_with(code: str, status: int = 400) -> Step:
+    """Answer with this error in the server's place."""
+
+    def step(_: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return status, {
+            "__type": f"com.amazonaws.dynamodb.v20120810#{code}",
+            "message": "first line\n second line",
+        }
+
+    return step
+
+
 class Proxy:
     """`script` holds a step for each of the next requests; without one they are forwarded."""
 

@@ -8,17 +8,19 @@ import pytest
 
 from functions.adapters import dynamodb
 from functions.adapters.dynamodb import DynamoStore, open_store
-from functions.core.intent import ClaimRefusal, ClaimState
-from functions.ports import Claimed, ClaimRefused, StoreError
+from functions.core.account import ClaimRefusal, Pause
+from functions.core.intent import ClaimState
+from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
 from sandbox.dynamodb import REGION
 from tests.functions.adapters.dynamodb.builders import (
     LIMITS,
     NOW_MS,
+    TODAY,
     Table,
     make_account,
     make_claim,
 )
-from tests.functions.adapters.dynamodb.proxy import LOSE_REPLY, Proxy
+from tests.functions.adapters.dynamodb.proxy import LOSE_REPLY, Proxy, refuse_with
 
 OTHERS = {f"0xother{n}": make_claim(f"0xother{n}", f"o{n}") for n in range(3)}
 
@@ -27,7 +29,9 @@ async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: T
     await store.open_account()
     assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
     assert table.account() == make_account(
-        claims={"0xm1": make_claim()}, cooldowns={"0xm1": NOW_MS + 300_000}, day=""
+        claims={"0xm1": make_claim()},
+        cooldowns={"0xm1": NOW_MS + 300_000},
+        spent_e6={TODAY: 1_100_000},
     )
 
 
@@ -38,7 +42,9 @@ async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: T
         ({"claims": {"0xm1": make_claim(attempt="a0")}}, ClaimRefusal.MARKET_CLAIMED),
         ({"cooldowns": {"0xm1": NOW_MS + 1}}, ClaimRefusal.COOLDOWN),
         ({"claims": OTHERS}, ClaimRefusal.MAX_POSITIONS),
-        ({"pnl_today_e6": -10_000_000}, ClaimRefusal.DAILY_LOSS),
+        ({"pnl_e6": {TODAY: -10_000_000}}, ClaimRefusal.DAILY_LOSS),
+        ({"spent_e6": {TODAY: 48_900_001}}, ClaimRefusal.DAILY_SPEND),
+        ({"pause": Pause(reason="r", since_ms=1, until_ms=NOW_MS + 1)}, ClaimRefusal.PAUSED),
     ],
     ids=lambda value: value.value if isinstance(value, ClaimRefusal) else "",
 )
@@ -56,11 +62,22 @@ async def test_each_condition_refuses_alone(store, table, changes, reason) -> No
         {"claims": {name: OTHERS[name] for name in list(OTHERS)[:2]}},
         {"cooldowns": {"0xm1": NOW_MS}},
         {"cooldowns": {"0xm2": NOW_MS + 300_000}},
-        {"pnl_today_e6": -9_999_999},
-        {"pnl_today_e6": -99_000_000, "day": "2026-09-20"},
-        {"pnl_today_e6": -99_000_000, "day": ""},
+        {"pnl_e6": {TODAY: -9_999_999}},
+        {"pnl_e6": {"2026-09-20": -99_000_000}},
+        {"spent_e6": {TODAY: 48_900_000}},
+        {"spent_e6": {"2026-09-20": 99_000_000}},
+        {"pause": Pause(reason="r", since_ms=1, until_ms=NOW_MS)},
     ],
-    ids=["a slot left", "cooldown over", "other market", "above floor", "yesterday", "no day"],
+    ids=[
+        "a slot left",
+        "cooldown over",
+        "other market",
+        "above floor",
+        "yesterday's loss",
+        "just within the cap",
+        "yesterday's spending",
+        "pause over",
+    ],
 )
 async def test_what_just_holds_is_enough(store, table, changes) -> None:
     table.put_account(make_account(**changes))
@@ -131,6 +148,44 @@ async def test_a_refusal_that_the_pure_twin_cannot_explain_is_still_a_refusal(
 async def test_a_claim_begins_as_claimed(store) -> None:
     with pytest.raises(ValueError, match="begins as claimed"):
         await store.claim(make_claim(state=ClaimState.OPEN), LIMITS, NOW_MS)
+
+
+async def test_a_claim_above_the_cap_is_refused_on_the_first_try_of_a_day(store, table) -> None:
+    table.put_account(make_account())
+    refused = await store.claim(make_claim(spend_e6=50_000_001), LIMITS, NOW_MS)
+    assert isinstance(refused, ClaimRefused)
+    assert refused.reason is ClaimRefusal.DAILY_SPEND
+    assert await store.claim(make_claim(spend_e6=50_000_000), LIMITS, NOW_MS) == Claimed()
+
+
+@pytest.mark.parametrize("code", ["TransactionConflictException", "ThrottlingException"])
+async def test_a_busy_table_is_asked_again_with_the_same_attempt(
+    proxied, proxy, table, code, monkeypatch
+) -> None:
+    monkeypatch.setattr(dynamodb, "BUSY_PAUSE_S", 0)
+    await proxied.open_account()
+    sdk_tries = 2 if code == "ThrottlingException" else 1
+    proxy.script.extend([refuse_with(code)] * sdk_tries)
+    assert await proxied.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    assert table.account().claims == {"0xm1": make_claim()}
+
+
+async def test_a_busy_table_is_not_asked_for_ever(proxied, proxy, table, monkeypatch) -> None:
+    monkeypatch.setattr(dynamodb, "BUSY_PAUSE_S", 0)
+    await proxied.open_account()
+    proxy.requests.clear()
+    proxy.script.extend([refuse_with("TransactionConflictException")] * 9)
+    with pytest.raises(StoreBusyError, match="TransactionConflict"):
+        await proxied.claim(make_claim(), LIMITS, NOW_MS)
+    assert len(proxy.requests) == 2
+    assert table.account().claims == {}
+
+
+async def test_busy_after_a_lost_reply_is_still_recognised_as_ours(proxied, proxy, table) -> None:
+    await proxied.open_account()
+    proxy.script.extend([LOSE_REPLY, refuse_with("ThrottlingException")])
+    assert await proxied.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    assert table.account().claims == {"0xm1": make_claim()}
 
 
 async def test_accounts_of_two_strategies_do_not_meet(store, table) -> None:

@@ -11,37 +11,50 @@ from functions.adapters.dynamodb_items import (
     account_item,
     account_of,
     claim_attribute,
+    claim_in,
+    claim_of,
     decision_item,
-    new_account_item,
-    stored_claim,
-    trade_item,
-    trade_of,
+    decision_of,
+    missing_account_attributes,
+    stored_attempt,
+    trade_key,
     utc_day,
 )
-from functions.core.intent import Account, Claim, ClaimState
+from functions.core.account import Account, Pause
+from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import StoreError
 from protocol.decision import Decision, Timeline
 from tests.functions.adapters.dynamodb.builders import NOW_MS, TODAY, make_account, make_claim
 
 TEXT = st.text(max_size=20)
 INTEGER = st.integers(-(10**18), 10**18)
+TIMELINES = st.builds(Timeline, **dict.fromkeys(Timeline.__struct_fields__, INTEGER))
+FILLS = st.builds(ClaimFill, standing=st.sampled_from(Standing), price_e4=INTEGER, size_e6=INTEGER)
+KINDS = {
+    "state": st.sampled_from(ClaimState),
+    "fills": st.dictionaries(TEXT, FILLS, max_size=3),
+    "timeline": st.none() | TIMELINES,
+    "reopened": st.booleans(),
+}
 CLAIMS = st.builds(
     Claim,
     **{
-        field.name: {str: TEXT, int: INTEGER}.get(field.type, st.sampled_from(ClaimState))
+        field.name: KINDS.get(field.name, {str: TEXT, int: INTEGER}.get(field.type))
         for field in msgspec.structs.fields(Claim)
     },
 )
+PER_KEY = st.dictionaries(TEXT, INTEGER, max_size=3)
 ACCOUNTS = st.builds(
     Account,
     trading=TEXT,
     halt_reason=TEXT,
     claims=st.dictionaries(TEXT, CLAIMS, max_size=3),
-    cooldowns=st.dictionaries(TEXT, INTEGER, max_size=3),
-    pnl_today_e6=INTEGER,
-    day=TEXT,
+    cooldowns=PER_KEY,
+    pnl_e6=PER_KEY,
+    spent_e6=PER_KEY,
+    pause=st.builds(Pause, reason=TEXT, since_ms=INTEGER, until_ms=INTEGER),
+    redeem=PER_KEY,
 )
-TIMELINES = st.builds(Timeline, **dict.fromkeys(Timeline.__struct_fields__, INTEGER))
 
 
 @given(TEXT, ACCOUNTS)
@@ -52,23 +65,31 @@ def test_an_account_comes_back_as_it_went(strategy: str, account: Account) -> No
     assert account_of(item) == account
 
 
-@given(CLAIMS, TIMELINES)
-def test_a_ledger_row_comes_back_as_it_went(claim: Claim, timeline: Timeline) -> None:
-    claim = msgspec.structs.replace(claim, claimed_at_ms=abs(claim.claimed_at_ms))
-    assert trade_of(trade_item("s", claim, timeline)) == (claim, timeline)
+@given(CLAIMS)
+def test_a_claim_comes_back_as_it_went(claim: Claim) -> None:
+    fields = claim_attribute(claim)
+    assert claim_of(fields["M"]) == claim
+    assert claim_in({"claims": {"M": {"slot": fields}}}, "slot") == claim
+    assert claim_in({"claims": {"M": {"slot": fields}}}, "other") is None
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))
 def test_ledger_rows_sort_by_time(first_ms: int, second_ms: int) -> None:
     keys = [
-        trade_item("s", make_claim(claimed_at_ms=at_ms), Timeline())["sk"]["S"]
+        trade_key("s", make_claim(claimed_at_ms=at_ms))["sk"]["S"]
         for at_ms in (first_ms, second_ms)
     ]
     assert (keys[0] < keys[1]) == (first_ms < second_ms)
 
 
 def test_a_new_account_may_trade() -> None:
-    assert account_of(new_account_item("s")) == make_account(day="")
+    assert account_of(missing_account_attributes(set())) == make_account()
+
+
+def test_what_is_assigned_anyway_is_not_missing() -> None:
+    missing = missing_account_attributes({"trading = :trading", "halt_reason = :reason"})
+    assert {"trading", "halt_reason"}.isdisjoint(missing)
+    assert "claims" in missing
 
 
 def test_a_decision_row_expires_a_week_later() -> None:
@@ -96,6 +117,7 @@ def test_a_decision_row_expires_a_week_later() -> None:
     assert item["imbalance"] == {"N": "-0.5625"}
     assert item["timeline"]["M"]["decided_at_ns"] == {"N": str(NOW_MS * 10**6)}
     assert set(Decision.__struct_fields__) <= set(item)
+    assert decision_of(item) == decision
 
 
 @pytest.mark.parametrize(
@@ -122,9 +144,12 @@ def test_unknown_attributes_are_ignored() -> None:
         (("claims",), {"S": "{}"}, "claims"),
         (("cooldowns",), {"L": []}, "cooldowns"),
         (("cooldowns", "M", "0xm2"), {"S": "soon"}, "cooldowns"),
-        (("pnl_today_e6",), {"N": "1.5"}, "pnl_today_e6"),
-        (("pnl_today_e6",), {"BOOL": True}, "pnl_today_e6"),
-        (("day",), {"NULL": True}, "day"),
+        (("pnl_e6",), {"N": "1.5"}, "pnl_e6"),
+        (("pnl_e6", "M", TODAY), {"BOOL": True}, "pnl_e6"),
+        (("spent_e6",), {"NULL": True}, "spent_e6"),
+        (("pause",), None, "pause"),
+        (("pause", "M", "until_ms"), {"S": "soon"}, "pause"),
+        (("redeem",), None, "redeem"),
         (("claims", "M", "0xm1", "M", "state"), {"S": "lost"}, "state"),
         (("claims", "M", "0xm1", "M", "state"), None, "state"),
         (("claims", "M", "0xm1", "M", "spend_e6"), {"S": "1100000"}, "spend_e6"),
@@ -145,31 +170,29 @@ def test_a_malformed_account_names_the_attribute(path, value, named) -> None:
 
 
 def test_a_malformed_ledger_row_names_the_attribute() -> None:
-    item = trade_item("s", make_claim(), Timeline())
+    item = claim_attribute(make_claim())["M"]
     del item["salt"]
     with pytest.raises(StoreError, match=r"ledger row: .*salt"):
-        trade_of(item)
-    item = trade_item("s", make_claim(), Timeline())
-    del item["timeline"]
-    with pytest.raises(StoreError, match="ledger row: "):
-        trade_of(item)
+        claim_of(item)
 
 
 def test_whose_claim_it_is_can_be_read_beside_a_malformed_one() -> None:
     item = account_item("s", make_account(claims={"0xm1": make_claim(), "0xm2": make_claim()}))
     item["claims"]["M"]["0xm2"] = {"S": "broken"}
-    item["day"] = {"BOOL": True}
-    assert stored_claim(item, "0xm1") == ("a1", "claimed")
-    assert stored_claim(item, "0xm3") is None
+    item["pnl_e6"] = {"BOOL": True}
+    assert stored_attempt(item, "0xm1") == "a1"
+    assert stored_attempt(item, "0xm3") is None
     with pytest.raises(StoreError, match="0xm2"):
-        stored_claim(item, "0xm2")
+        stored_attempt(item, "0xm2")
     item["claims"] = {"S": "broken"}
     with pytest.raises(StoreError, match="0xm1"):
-        stored_claim(item, "0xm1")
+        stored_attempt(item, "0xm1")
 
 
-def test_a_claim_is_a_flat_map_of_texts_and_integers() -> None:
+def test_what_has_its_default_is_not_stored_but_what_conditions_look_at_is() -> None:
     fields = claim_attribute(make_claim())["M"]
-    assert list(fields) == list(Claim.__struct_fields__)
     assert fields["spend_e6"] == {"N": "1100000"}
     assert fields["state"] == {"S": "claimed"}
+    assert fields["version"] == {"N": "1"}
+    assert "fills" not in fields
+    assert "timeline" not in fields

@@ -16,9 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from functions.adapters.dynamodb import DynamoStore, open_store
-from functions.core.intent import Account, Claim, ClaimState, Limits, refusal_of
+from functions.core.account import NO_PAUSE, Account, Limits, Pause, refusal_of
+from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused
-from sandbox.dynamodb import REGION, create_state_table
+from sandbox.dynamodb import REGION
+from tests.dynamodb import new_state_table
 from tests.functions.adapters.dynamodb.builders import (
     LIMITS,
     NOW_MS,
@@ -30,6 +32,9 @@ from tests.functions.adapters.dynamodb.builders import (
 
 MARKETS = ["0xm1", "0xm2", "0xm3", "0xm4", "0xm5"]
 MIDNIGHT_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
+DAYS = ["2026-09-20", "2026-09-21", "2026-09-22"]
+ROOM_E6 = LIMITS.daily_spend_cap_e6 - 1_100_000
+PAUSES = [Pause(reason="r", since_ms=0, until_ms=NOW_MS + ms) for ms in (-1, 0, 1)]
 LOSS_E6 = LIMITS.daily_loss_limit_e6
 
 # Shrinking a failure takes thousands of calls of some milliseconds: the test's timeout would end it
@@ -47,8 +52,11 @@ class Opened:
     def claim(self, claim: Claim, limits: Limits, now_ms: int) -> Claimed | ClaimRefused:
         return self._runner.run(self._store.claim(claim, limits, now_ms))
 
-    def resolve(self, claim: Claim, seen: ClaimState) -> bool:
-        return self._runner.run(self._store.resolve(claim, seen))
+    def move(self, claim: Claim, seen: Claim) -> bool:
+        return self._runner.run(self._store.move(claim, seen))
+
+    def forget(self, claim: Claim) -> None:
+        self._runner.run(self._store.forget(claim))
 
 
 @contextmanager
@@ -66,8 +74,7 @@ def opened_on(table: Table) -> Iterator[Opened]:
 
 @pytest.fixture(scope="module")
 def opened(dynamodb_server: str) -> Iterator[Opened]:
-    create_state_table(dynamodb_server, "model")
-    with opened_on(Table(dynamodb_server, "model")) as it:
+    with opened_on(Table(dynamodb_server, new_state_table(dynamodb_server))) as it:
         yield it
 
 
@@ -91,8 +98,9 @@ def situations(draw: st.DrawFn) -> tuple[Account, Limits, int]:
             for market in held
         },
         cooldowns=draw(st.dictionaries(st.sampled_from(MARKETS), near(now_ms), max_size=3)),
-        pnl_today_e6=draw(st.one_of(st.just(0), near(-LOSS_E6))),
-        day=draw(st.sampled_from(["2026-09-20", "2026-09-21", "2026-09-22", ""])),
+        pnl_e6=draw(st.dictionaries(st.sampled_from(DAYS), near(-LOSS_E6), max_size=2)),
+        spent_e6=draw(st.dictionaries(st.sampled_from(DAYS), near(ROOM_E6), max_size=2)),
+        pause=draw(st.sampled_from([NO_PAUSE, NO_PAUSE, *PAUSES])),
     )
     limits = msgspec.structs.replace(LIMITS, max_positions=draw(st.integers(0, 5)))
     return account, limits, now_ms
@@ -111,17 +119,19 @@ def test_the_condition_is_the_model(
     account, limits, now_ms = situation
     opened.table.put_account(account)
     claim = make_claim(market, "new", claimed_at_ms=now_ms)
-    reason = refusal_of(account, market, limits, now_ms, day_of(now_ms))
+    reason = refusal_of(account, claim, limits, now_ms, day_of(now_ms))
     result = opened.claim(claim, limits, now_ms)
     if reason is not None:
         assert result == ClaimRefused(reason=reason, account=account)
         assert opened.table.account() == account
     else:
         assert result == Claimed()
+        day = day_of(now_ms)
         assert opened.table.account() == msgspec.structs.replace(
             account,
             claims=account.claims | {market: claim},
             cooldowns=account.cooldowns | {market: now_ms + limits.cooldown_ms},
+            spent_e6=account.spent_e6 | {day: account.spent_e6.get(day, 0) + claim.spend_e6},
         )
 
 
@@ -149,7 +159,7 @@ class AccountHistory(RuleBasedStateMachine):
     @rule(market=st.sampled_from(MARKETS), sent_twice=st.booleans())
     def claim(self, market: str, sent_twice: bool) -> None:
         claim = make_claim(market, f"a{next(self.attempts)}", claimed_at_ms=self.now_ms)
-        reason = refusal_of(self.account, market, self.limits, self.now_ms, day_of(self.now_ms))
+        reason = refusal_of(self.account, claim, self.limits, self.now_ms, day_of(self.now_ms))
         for _ in range(1 + sent_twice):
             result = self.opened.claim(claim, self.limits, self.now_ms)
             assert (reason is None) == isinstance(result, Claimed)
@@ -157,26 +167,41 @@ class AccountHistory(RuleBasedStateMachine):
         if reason is None:
             self.account.claims[market] = claim
             self.account.cooldowns[market] = self.now_ms + self.limits.cooldown_ms
+            self.spend(claim, claim.spend_e6)
 
     @precondition(lambda self: self.account.claims)
     @rule(
         data=st.data(),
-        state=st.sampled_from([ClaimState.OPEN, ClaimState.UNKNOWN, ClaimState.RELEASED]),
+        state=st.sampled_from(ClaimState),
         sent_twice=st.booleans(),
+        stale=st.booleans(),
     )
-    def resolve(self, data: st.DataObject, state: ClaimState, sent_twice: bool) -> None:
+    def move(self, data: st.DataObject, state: ClaimState, sent_twice: bool, stale: bool) -> None:
         held = self.account.claims[data.draw(st.sampled_from(sorted(self.account.claims)))]
-        resolved = msgspec.structs.replace(
-            held, state=state, filled_spend_e6=7, resolved_at_ms=self.now_ms, text="answer"
+        seen = msgspec.structs.replace(held, version=held.version + 1) if stale else held
+        changed = msgspec.structs.replace(
+            seen, state=state, version=seen.version + 1, filled_spend_e6=7, text="evidence"
         )
-        moves = held.state is ClaimState.CLAIMED
         for _ in range(1 + sent_twice):
-            done = self.opened.resolve(resolved, ClaimState.CLAIMED)
-            assert done == (moves or held.state is state)
-        if moves and state is ClaimState.RELEASED:
+            assert self.opened.move(changed, seen) == (not stale)
+        if not stale:
+            self.account.claims[held.condition_id] = changed
+            self.spend(held, changed.reserved_e6 - held.reserved_e6)
+
+    @precondition(lambda self: self.account.claims)
+    @rule(data=st.data(), stale=st.booleans())
+    def forget(self, data: st.DataObject, stale: bool) -> None:
+        held = self.account.claims[data.draw(st.sampled_from(sorted(self.account.claims)))]
+        self.opened.forget(
+            msgspec.structs.replace(held, version=held.version - 1) if stale else held
+        )
+        if not stale:
             del self.account.claims[held.condition_id]
-        elif moves:
-            self.account.claims[held.condition_id] = resolved
+
+    def spend(self, claim: Claim, amount_e6: int) -> None:
+        day = day_of(claim.claimed_at_ms)
+        if amount_e6:
+            self.account.spent_e6[day] = self.account.spent_e6.get(day, 0) + amount_e6
 
     @rule(trading=st.sampled_from(["enabled", "halted"]))
     def a_person_changes_trading(self, trading: str) -> None:

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-from functions.adapters import dynamodb
+from functions.adapters import dynamodb, dynamodb_table
 from functions.adapters.dynamodb import BATCH_TRIES_MAX, open_store
-from functions.adapters.dynamodb_items import trade_of
-from functions.core.intent import ClaimState
-from functions.ports import StoreError
+from functions.adapters.dynamodb_items import claim_of
+from functions.core.account import NO_PAUSE, Pause
+from functions.core.intent import Claim, ClaimState
+from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Decision, Timeline
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 from tests.functions.adapters.dynamodb.builders import (
@@ -22,7 +23,7 @@ from tests.functions.adapters.dynamodb.builders import (
     make_account,
     make_claim,
 )
-from tests.functions.adapters.dynamodb.proxy import FORWARD, LOSE_REPLY
+from tests.functions.adapters.dynamodb.proxy import FORWARD, LOSE_REPLY, refuse_with
 
 DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"
 
@@ -61,8 +62,8 @@ async def raised_by(call) -> str:
 
 
 async def test_opening_creates_an_account_that_may_trade(store, table) -> None:
-    assert await store.open_account() == make_account(day="")
-    assert table.account() == make_account(day="")
+    assert await store.open_account() == make_account()
+    assert table.account() == make_account()
 
 
 async def test_opening_never_changes_what_is_there(store, table) -> None:
@@ -71,7 +72,7 @@ async def test_opening_never_changes_what_is_there(store, table) -> None:
         halt_reason="by hand",
         claims={"0xm1": make_claim()},
         cooldowns={"0xm1": NOW_MS},
-        pnl_today_e6=-5,
+        pnl_e6={TODAY: -5},
     )
     table.put_account(account)
     assert await store.open_account() == account
@@ -80,7 +81,7 @@ async def test_opening_never_changes_what_is_there(store, table) -> None:
 
 async def test_many_may_open_at_once(store) -> None:
     accounts = await asyncio.gather(*(store.open_account() for _ in range(8)))
-    assert accounts == [make_account(day="")] * 8
+    assert accounts == [make_account()] * 8
 
 
 async def test_a_missing_table_is_named_and_never_created(table) -> None:
@@ -90,7 +91,7 @@ async def test_a_missing_table_is_named_and_never_created(table) -> None:
         for call in (
             store.open_account(),
             store.claim(make_claim(), LIMITS, NOW_MS),
-            store.put_ledger(make_claim(), Timeline()),
+            store.put_ledger(make_claim()),
             store.put_decisions([make_decision(1)]),
         ):
             text = await raised_by(call)
@@ -101,14 +102,99 @@ async def test_a_missing_table_is_named_and_never_created(table) -> None:
 # -- the ledger ----------------------------------------------------------------------------------
 
 
+def ended(version: int = 2, **changes) -> Claim:
+    return make_claim(state=ClaimState.RELEASED, version=version, **changes)
+
+
 async def test_the_same_ledger_row_twice_is_one_row(store, table) -> None:
-    claim = make_claim(state=ClaimState.RELEASED, text="no orders found to match")
-    timeline = Timeline(received_at_ns=1, resolved_at_ns=9)
-    await store.put_ledger(claim, timeline)
-    await store.put_ledger(claim, timeline)
+    claim = ended(text="no orders found to match", timeline=Timeline(received_at_ns=1))
+    await store.put_ledger(claim)
+    await store.put_ledger(claim)
     [row] = table.rows(f"STRATEGY#{STRATEGY}")
     assert row["sk"] == {"S": f"TRADE#00{NOW_MS}#intent-a1"}
-    assert trade_of(row) == (claim, timeline)
+    assert claim_of(row) == claim
+    assert await store.ledger_row(make_claim()) == claim
+
+
+async def test_the_ledger_never_goes_back(store) -> None:
+    newer = ended(5, text="newer")
+    await store.put_ledger(newer)
+    await store.put_ledger(ended(4, text="older"))
+    assert await store.ledger_row(newer) == newer
+    newest = ended(6, text="newest")
+    await store.put_ledger(newest)
+    assert await store.ledger_row(newer) == newest
+
+
+async def test_the_ledger_is_read_by_time_of_claim(store) -> None:
+    rows = [ended(attempt=f"a{n}", claimed_at_ms=NOW_MS + n) for n in range(4)]
+    for row in rows:
+        await store.put_ledger(row)
+    assert await store.ledger(NOW_MS + 1, NOW_MS + 3) == rows[1:3]
+    assert await store.ledger(0, 10**14) == rows
+    assert await store.ledger(NOW_MS + 4, NOW_MS + 9) == []
+    assert await store.ledger_row(make_claim(attempt="other")) is None
+
+
+# -- trading, pauses, pruning ----------------------------------------------------------------------
+
+
+async def test_once_halted_nobody_claims_and_after_resuming_they_do(store, table) -> None:
+    await store.set_trading("halted", "by hand")
+    account = table.account()
+    assert (account.trading, account.halt_reason) == ("halted", "by hand")
+    assert isinstance(await store.claim(make_claim(), LIMITS, NOW_MS), ClaimRefused)
+    await store.set_trading("enabled", "")
+    assert table.account() == make_account()
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+
+
+async def test_a_pause_replaces_only_the_one_that_was_seen(store, table) -> None:
+    await store.open_account()
+    first = Pause(reason="rate_limited", since_ms=1, until_ms=2)
+    second = Pause(reason="rate_limited", since_ms=3, until_ms=9)
+    assert await store.set_pause(first, NO_PAUSE)
+    assert not await store.set_pause(second, NO_PAUSE)
+    assert table.account().pause == first
+    assert await store.set_pause(second, first)
+    assert table.account().pause == second
+
+
+async def test_pruning_takes_what_is_over_and_nothing_else(store, table) -> None:
+    account = make_account(
+        cooldowns={"0xm1": NOW_MS, "0xm2": NOW_MS + 1},
+        pnl_e6={TODAY: 1, "2026-09-01": 2},
+        spent_e6={TODAY: 3, "2026-09-12": 4},
+    )
+    table.put_account(account)
+    await store.prune(account, NOW_MS)
+    assert table.account() == make_account(
+        cooldowns={"0xm2": NOW_MS + 1}, pnl_e6={TODAY: 1}, spent_e6={TODAY: 3}
+    )
+    await store.prune(account, NOW_MS)  # what is not there any more cannot be taken
+
+
+async def test_a_cooldown_that_began_anew_is_not_pruned(store, table) -> None:
+    seen = make_account(cooldowns={"0xm1": NOW_MS - 1})
+    anew = make_account(cooldowns={"0xm1": NOW_MS + 300_000})
+    table.put_account(anew)
+    await store.prune(seen, NOW_MS)
+    assert table.account() == anew
+
+
+async def test_many_cooldowns_are_pruned_over_several_runs(store, table) -> None:
+    account = make_account(cooldowns={f"0xm{n}": NOW_MS for n in range(120)})
+    table.put_account(account)
+    for _ in range(3):
+        await store.prune(table.account(), NOW_MS)
+    assert table.account() == make_account()
+
+
+async def test_redeemed_winnings_wait_no_longer(store, table) -> None:
+    table.put_account(make_account(redeem={"0xm1": 1, "0xm2": 2}))
+    await store.redeemed("0xm1")
+    await store.redeemed("0xm1")
+    assert table.account().redeem == {"0xm2": 2}
 
 
 # -- the decision log ----------------------------------------------------------------------------
@@ -128,6 +214,14 @@ async def test_decisions_are_written_in_batches_with_an_expiry(proxied, proxy, t
 async def test_a_redelivered_decision_in_one_batch_is_written_once(store, table) -> None:
     await store.put_decisions([make_decision(1), make_decision(2), make_decision(1, repeats=4)])
     assert [row["repeats"]["N"] for row in table.rows(DECISIONS_PK)] == ["4", "0"]
+
+
+async def test_decisions_are_read_newest_first(store) -> None:
+    decisions = [make_decision(number) for number in range(5)]
+    await store.put_decisions(decisions)
+    assert await store.decisions(TODAY, 3) == decisions[:1:-1]
+    assert await store.decisions(TODAY, 50) == decisions[::-1]
+    assert await store.decisions("2026-09-20", 50) == []
 
 
 async def test_no_decisions_cost_no_call(proxied, proxy) -> None:
@@ -168,7 +262,7 @@ async def test_nobody_listening_is_one_line_in_bounded_time(unused_tcp_port: int
     ) as store:
         before = time.monotonic()
         text = await raised_by(store.open_account())
-        assert time.monotonic() - before < dynamodb.CALL_TIMEOUT_S
+        assert time.monotonic() - before < dynamodb_table.CALL_TIMEOUT_S
     assert text.startswith(f"open_account: table t at 127.0.0.1:{unused_tcp_port}: Endpoint")
 
 
@@ -194,7 +288,7 @@ async def silent_url():
 
 
 async def test_a_silent_server_is_given_up(silent_url, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb, "CALL_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(dynamodb_table, "CALL_TIMEOUT_S", 0.1)
     url, _ = silent_url
     async with open_store(table="t", strategy=STRATEGY, region=REGION, endpoint_url=url) as store:
         text = await raised_by(store.claim(make_claim(), LIMITS, NOW_MS))
@@ -203,7 +297,7 @@ async def test_a_silent_server_is_given_up(silent_url, monkeypatch) -> None:
 
 
 async def test_the_sdk_itself_gives_up_reading_and_tries_once_more(silent_url, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb._CONFIG, "read_timeout", 0.1)
+    monkeypatch.setattr(dynamodb_table._CONFIG, "read_timeout", 0.1)
     url, _ = silent_url
     async with open_store(table="t", strategy=STRATEGY, region=REGION, endpoint_url=url) as store:
         text = await raised_by(store.claim(make_claim(), LIMITS, NOW_MS))
@@ -220,16 +314,6 @@ async def test_a_cancelled_claim_is_cancelled_not_failed(silent_url) -> None:
             await call
 
 
-def refuse_with(code: str, status: int = 400):
-    def step(_):
-        return status, {
-            "__type": f"com.amazonaws.dynamodb.v20120810#{code}",
-            "message": "first line\n second line",
-        }
-
-    return step
-
-
 @pytest.mark.parametrize(
     ("step", "tries", "said"),
     [
@@ -243,7 +327,7 @@ def refuse_with(code: str, status: int = 400):
 )
 async def test_every_failure_is_one_line(proxied, proxy, step, tries, said) -> None:
     proxy.script.extend([step] * 5)
-    text = await raised_by(proxied.put_ledger(make_claim(), Timeline()))
+    text = await raised_by(proxied.put_ledger(make_claim()))
     assert text.startswith("put_ledger: table state-")
     assert said in text
     assert len(proxy.requests) == tries
@@ -251,7 +335,7 @@ async def test_every_failure_is_one_line(proxied, proxy, step, tries, said) -> N
 
 async def test_one_throttled_try_is_not_a_failure(proxied, proxy, table) -> None:
     proxy.script.append(refuse_with("ProvisionedThroughputExceededException"))
-    await proxied.put_ledger(make_claim(), Timeline())
+    await proxied.put_ledger(make_claim())
     assert len(table.rows(f"STRATEGY#{STRATEGY}")) == 1
 
 
