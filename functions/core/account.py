@@ -117,10 +117,14 @@ def next_pause(previous: Pause, reason: RejectReason, now_ms: int) -> Pause:
     """The pause that `reason` calls for: twice the last one if that ended a short while ago.
 
     A short while is as long as the last pause was: whoever is refused again so soon after it has
-    not waited long enough. Raises KeyError for a reason that is not about the account.
+    not waited long enough. Refusals of orders that were under way when a pause began neither
+    lengthen it like that nor cut it short: with a long enough one it stays as it is. Raises
+    KeyError for a reason that is not about the account.
     """
     first_ms, longest_ms = _PAUSES_MS[reason]
+    if now_ms + first_ms <= previous.until_ms:
+        return previous
     lasted_ms = previous.until_ms - previous.since_ms
-    again = previous.reason == reason and now_ms < previous.until_ms + lasted_ms
+    again = previous.reason == reason and 0 <= now_ms - previous.until_ms < lasted_ms
     length_ms = min(longest_ms, max(first_ms, 2 * lasted_ms)) if again else first_ms
     return Pause(reason=reason.value, since_ms=now_ms, until_ms=now_ms + length_ms)

@@ -227,7 +227,7 @@ class Evaluator:
         try:
             seen = (await self._store.account()).pause
             pause = next_pause(seen, reason, time.time_ns() // 1_000_000)
-            if await self._store.set_pause(pause, seen):
+            if pause != seen and await self._store.set_pause(pause, seen):
                 _log.warning(
                     "account_paused", reason=reason.value, for_ms=pause.until_ms - pause.since_ms
                 )

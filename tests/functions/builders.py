@@ -1,11 +1,17 @@
-"""Snapshots for tests, their books given as (price in USD, whole shares)."""
+"""Snapshots (books given as price in USD and whole shares), claims and evidence for tests."""
 
 from __future__ import annotations
 
 import time
 from decimal import Decimal
+from typing import Any
 
+import msgspec
+
+from functions.core.evidence import Look, OrderRecord
+from functions.core.intent import Claim, ClaimState
 from protocol.book import Book, Level
+from protocol.fill import Fill, TradeStatus
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 
@@ -84,3 +90,58 @@ def snapshot(
         epoch=1,
         sequence=1,
     )
+
+
+MADE_AT_MS = 1_790_000_000_000
+"""When `a_claim` is made: 2026-09-21, ten minutes before its market ends."""
+MARKET_END_MS = MADE_AT_MS + 600_000
+
+
+def a_claim(**changes: Any) -> Claim:
+    """A claim of 1.10 USD at up to 0.55, as it begins; `changes` as `Claim` names its fields."""
+    begun = Claim(
+        intent_id="intent-1",
+        attempt_id="attempt-1",
+        order_id="0xOrder1",
+        condition_id="0xc1",
+        slug="btc-updown-15m-1",
+        token_id="up",
+        outcome="Up",
+        state=ClaimState.CLAIMED,
+        max_price_e4=5_500,
+        spend_e6=1_100_000,
+        fee_rate="0.07",
+        salt="1",
+        order_timestamp_ms=MADE_AT_MS,
+        claimed_at_ms=MADE_AT_MS,
+        market_end_ms=MARKET_END_MS,
+    )
+    return msgspec.structs.replace(begun, **changes)
+
+
+def a_fill(
+    trade_id: str = "t1",
+    status: TradeStatus = TradeStatus.MATCHED,
+    *,
+    size_e6: int = 2_000_000,
+    price_e4: int = 5_500,
+    order_id: str = "0xorder1",
+    matched_at_ms: int = MADE_AT_MS + 100,
+) -> Fill:
+    """A trade of `a_claim`'s order: all of its money, unless told otherwise."""
+    return Fill(
+        trade_id=trade_id,
+        order_id=order_id,
+        condition_id="0xc1",
+        token_id="up",
+        status=status,
+        price_e4=price_e4,
+        size_e6=size_e6,
+        matched_at_ms=matched_at_ms,
+    )
+
+
+def a_look(*trades: Fill, status: str = "", matched_e6: int = 0) -> Look:
+    """What one look shows; without a status there is no order record."""
+    order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=matched_e6)
+    return Look(order=order if status else None, trades=trades)

@@ -1,79 +1,209 @@
-"""Stand-ins for the two ports, in memory, that keep a record of every call in one list."""
+"""Stand-ins for the three ports, in memory, that keep a record of every call in one list."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Final, TypeVar
 
 import msgspec
 
+from functions.core.account import (
+    NO_PAUSE,
+    TRADING_ENABLED,
+    Account,
+    ClaimRefusal,
+    Limits,
+    Pause,
+    refusal_of,
+)
 from functions.core.answer import Accepted, Answer
 from functions.core.decide import Trade
-from functions.core.intent import Account, Claim, ClaimState, Limits, refusal_of
-from functions.ports import Claimed, ClaimRefused, ClaimResult, PreparedOrder, StoreError
-from protocol.decision import Decision, Timeline
+from functions.core.evidence import Look, Resolution
+from functions.core.intent import Claim, ClaimState
+from functions.ports import (
+    Claimed,
+    ClaimRefused,
+    ClaimResult,
+    PreparedOrder,
+    RecordsError,
+    StoreError,
+)
+from protocol.decision import Decision
+from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 
 Calls = list[str]
+Hook = Callable[[], Awaitable[None]]
+T = TypeVar("T")
+
+DAYS_KEPT_MS: Final = 8 * 86_400_000
+NEW_ACCOUNT: Final = Account(
+    trading=TRADING_ENABLED,
+    claims={},
+    cooldowns={},
+    pnl_e6={},
+    spent_e6={},
+    pause=NO_PAUSE,
+    redeem={},
+)
+
+
+def day_of(epoch_ms: int) -> str:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).date().isoformat()
 
 
 class MemoryStore:
-    """The store's semantics in one process. Does not model: failures other than those injected."""
+    """The store's semantics in one process; `store_contract.py` holds it against the real one.
 
-    def __init__(self, calls: Calls) -> None:
-        self.calls = calls
-        self.claims: dict[str, Claim] = {}
-        self.cooldowns: dict[str, int] = {}
-        self.trading = "enabled"
-        self.ledger: list[Claim] = []
-        self.decisions: list[Decision] = []
+    Between the call and its effect nothing is awaited but `before`'s hooks, so every write is as
+    conditional as it claims to be. Does not model: latency, limits on sizes, failures other than
+    those injected.
+    """
+
+    def __init__(self, calls: Calls | None = None) -> None:
+        self.calls: Calls = [] if calls is None else calls
+        self.item: Account | None = NEW_ACCOUNT
+        """The account item; None: nobody has opened the account yet."""
+        self.rows: dict[tuple[int, str], Claim] = {}
+        self.logged: dict[tuple[int, str], Decision] = {}
         self.failures: dict[str, int] = {}
-        """How many of the next calls of a name fail."""
-        self.before_claim: Callable[[], Awaitable[None]] | None = None
+        """How many of the next calls of a name fail without any effect."""
+        self.lost: dict[str, int] = {}
+        """How many of the next calls of a name have their effect and then no reply."""
+        self.before: dict[str, Hook] = {}
+        """Awaited once, before the next call of that name: somebody else is faster."""
 
-    def account(self) -> Account:
-        return Account(
-            trading=self.trading,
-            halt_reason="",
-            claims=dict(self.claims),
-            cooldowns=dict(self.cooldowns),
-            pnl_today_e6=0,
-            day="",
-        )
+    @property
+    def claims(self) -> dict[str, Claim]:
+        return self._account().claims
+
+    @property
+    def cooldowns(self) -> dict[str, int]:
+        return self._account().cooldowns
+
+    @property
+    def filed(self) -> list[Claim]:
+        """The ledger, oldest first."""
+        return [self.rows[key] for key in sorted(self.rows)]
 
     async def open_account(self) -> Account:
-        return self.account()
+        await self._called("open_account")
+        if self.item is None:
+            self.item = NEW_ACCOUNT
+        return self._told("open_account", self.item)
+
+    async def account(self) -> Account:
+        await self._called("account")
+        return self._told("account", self._account())
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
-        self._called("claim")
-        if self.before_claim is not None:
-            await self.before_claim()
-        account = self.account()
-        reason = refusal_of(account, claim.condition_id, limits, now_ms, "2026-01-01")
+        if claim.state is not ClaimState.CLAIMED or claim.version != 1:
+            raise ValueError(f"a claim begins as claimed, not as {claim.state}")
+        await self._called("claim")
+        if claim.spend_e6 > limits.daily_spend_cap_e6:
+            return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
+        reason = refusal_of(self.item, claim, limits, now_ms, day_of(now_ms))
+        if self.item is None:
+            return ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
         if reason is not None:
-            return ClaimRefused(reason=reason, account=account)
-        self.claims[claim.condition_id] = claim
-        self.cooldowns[claim.condition_id] = now_ms + limits.cooldown_ms
-        return Claimed()
+            stored = self.item.claims.get(claim.slot)
+            if stored is not None and stored.attempt_id == claim.attempt_id:
+                return Claimed()
+            return ClaimRefused(reason=reason, account=deepcopy(self.item))
+        self._put_claim(claim)
+        self._change(
+            cooldowns={**self.cooldowns, claim.condition_id: now_ms + limits.cooldown_ms},
+            spent_e6=_plus(self._account().spent_e6, now_ms, claim.spend_e6),
+        )
+        return self._told("claim", Claimed())
 
-    async def resolve(self, claim: Claim, seen: ClaimState) -> bool:
-        self._called("resolve")
-        stored = self.claims.get(claim.condition_id)
-        if stored is None or stored.attempt_id != claim.attempt_id or stored.state is not seen:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+        await self._called("move")
+        if not self._is_stored(seen):
+            return self._is_written(claim, seen.slot)
+        self._put_claim(claim, seen.slot)
+        self._book(claim, seen)
+        if redeem:
+            booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
+            self._change(redeem={**self._account().redeem, claim.condition_id: booked_at_ms})
+        return self._told("move", True)
+
+    async def reopen(self, claim: Claim, seen: Claim) -> bool:
+        await self._called("reopen")
+        if claim.slot in self.claims:
+            return self._is_written(claim, claim.slot)
+        self._put_claim(claim)
+        self._book(claim, seen)
+        self._change(cooldowns={**self.cooldowns, claim.condition_id: claim.market_end_ms})
+        return self._told("reopen", True)
+
+    async def put_ledger(self, claim: Claim) -> None:
+        await self._called("put_ledger")
+        key = (claim.claimed_at_ms, claim.intent_id)
+        row = self.rows.get(key)
+        if row is None or row.version <= claim.version:
+            self.rows[key] = deepcopy(claim)
+        self._told("put_ledger", None)
+
+    async def forget(self, claim: Claim) -> None:
+        await self._called("forget")
+        if self._is_stored(claim):
+            self._change(claims={k: v for k, v in self.claims.items() if k != claim.slot})
+        self._told("forget", None)
+
+    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
+        await self._called("ledger")
+        return deepcopy([c for c in self.filed if since_ms <= c.claimed_at_ms <= until_ms])
+
+    async def ledger_row(self, claim: Claim) -> Claim | None:
+        await self._called("ledger_row")
+        return deepcopy(self.rows.get((claim.claimed_at_ms, claim.intent_id)))
+
+    async def set_trading(self, trading: str, reason: str) -> None:
+        await self._called("set_trading")
+        if self.item is None:
+            self.item = NEW_ACCOUNT
+        self._change(trading=trading, halt_reason=reason)
+        self._told("set_trading", None)
+
+    async def set_pause(self, pause: Pause, seen: Pause) -> bool:
+        await self._called("set_pause")
+        if self.item is None or self.item.pause != seen:
             return False
-        if claim.state is ClaimState.RELEASED:
-            del self.claims[claim.condition_id]
-        else:
-            self.claims[claim.condition_id] = claim
-        return True
+        self._change(pause=pause)
+        return self._told("set_pause", True)
 
-    async def put_ledger(self, claim: Claim, timeline: Timeline) -> None:
-        self._called("put_ledger")
-        self.ledger.append(claim)
+    async def prune(self, account: Account, now_ms: int) -> None:
+        await self._called("prune")
+        oldest_day = day_of(now_ms - DAYS_KEPT_MS)
+        over = {market for market, until in account.cooldowns.items() if until <= now_ms}
+        if any(self.cooldowns.get(market, now_ms + 1) > now_ms for market in over):
+            return  # one of them began anew, or is gone: the next run will see
+        now = self._account()
+        self._change(
+            cooldowns={k: v for k, v in now.cooldowns.items() if k not in over},
+            pnl_e6={k: v for k, v in now.pnl_e6.items() if k >= oldest_day},
+            spent_e6={k: v for k, v in now.spent_e6.items() if k >= oldest_day},
+        )
+
+    async def redeemed(self, condition_id: str) -> None:
+        await self._called("redeemed")
+        waiting = self._account().redeem
+        self._change(redeem={k: v for k, v in waiting.items() if k != condition_id})
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
-        self._called("put_decisions")
-        self.decisions.extend(decisions)
+        await self._called("put_decisions")
+        for each in decisions:
+            self.logged[each.decided_at_ms, each.decision_id] = deepcopy(each)
+
+    async def decisions(self, day: str, limit: int) -> list[Decision]:
+        await self._called("decisions")
+        newest = sorted(self.logged.items(), reverse=True)
+        return [each for (at_ms, _), each in newest if day_of(at_ms) == day][:limit]
 
     async def upkeep(self) -> None:
         pass
@@ -81,11 +211,48 @@ class MemoryStore:
     async def close(self) -> None:
         pass
 
-    def _called(self, name: str) -> None:
+    def _account(self) -> Account:
+        if self.item is None:
+            raise StoreError("account: there is no account")
+        return self.item
+
+    def _change(self, **changes: object) -> None:
+        self.item = msgspec.structs.replace(self._account(), **changes)
+
+    def _put_claim(self, claim: Claim, slot: str | None = None) -> None:
+        # A copy: what the caller changes later (its timeline) is not stored.
+        self._change(claims={**self.claims, slot or claim.slot: deepcopy(claim)})
+
+    def _is_stored(self, seen: Claim) -> bool:
+        stored = self.item.claims.get(seen.slot) if self.item is not None else None
+        return stored is not None and (stored.attempt_id, stored.version, stored.state) == (
+            seen.attempt_id,
+            seen.version,
+            seen.state,
+        )
+
+    def _is_written(self, claim: Claim, slot: str) -> bool:
+        return self.item is not None and self.item.claims.get(slot) == claim
+
+    def _book(self, claim: Claim, seen: Claim) -> None:
+        now = self._account()
+        booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
+        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
+        self._change(
+            pnl_e6=_plus(now.pnl_e6, booked_at_ms, claim.pnl_e6 - seen.pnl_e6),
+            spent_e6=_plus(now.spent_e6, claim.claimed_at_ms, reserved_e6),
+        )
+
+    async def _called(self, name: str) -> None:
         self.calls.append(name)
-        if self.failures.get(name, 0) > 0:
-            self.failures[name] -= 1
-            raise StoreError(f"{name}: injected")
+        hook = self.before.pop(name, None)
+        if hook is not None:
+            await hook()
+        _count_down(self.failures, name, StoreError(f"{name}: injected"))
+
+    def _told(self, name: str, reply: T) -> T:
+        _count_down(self.lost, name, StoreError(f"{name}: no reply, injected"))
+        return deepcopy(reply)
 
 
 class ScriptedExchange:
@@ -96,8 +263,8 @@ class ScriptedExchange:
         self.answer: Answer | None = None
         self.posted: list[PreparedOrder] = []
         self.prepared = 0
-        self.before_prepare: Callable[[], Awaitable[None]] | None = None
-        self.during_post: Callable[[], Awaitable[None]] | None = None
+        self.before_prepare: Hook | None = None
+        self.during_post: Hook | None = None
 
     async def warm(self, market: MarketInfo) -> None:
         pass
@@ -122,8 +289,11 @@ class ScriptedExchange:
         if self.during_post is not None:
             await self.during_post()
         return self.answer or Accepted(
-            status="matched", spend_e6=order.spend_e6, size_e6=order.size_e6, fee_e6=7
+            status="matched", spend_e6=order.spend_e6, size_e6=order.size_e6
         )
+
+    async def refresh_balance(self) -> None:
+        self.calls.append("refresh_balance")
 
     async def upkeep(self) -> None:
         pass
@@ -132,7 +302,74 @@ class ScriptedExchange:
         pass
 
 
+class ScriptedRecords:
+    """What the venue has on record, as told beforehand. Does not model: time, pages, lag other
+    than looks that say so themselves.
+    """
+
+    def __init__(self, calls: Calls | None = None) -> None:
+        self.calls: Calls = [] if calls is None else calls
+        self.looks: dict[str, deque[Look]] = {}
+        """By order id; the last one is told for ever, and without any the order is not found."""
+        self.trades: list[Fill] = []
+        self.resolutions: dict[str, Resolution] = {}
+        """By condition id; none: not resolved yet."""
+        self.held: dict[str, int] = {}
+        """By token id; none: no shares."""
+        self.redeem_requests: list[str] = []
+        self.failures: dict[str, int] = {}
+        """How many of the next calls of a name fail."""
+        self.before: dict[str, Hook] = {}
+        """Awaited once, while the next call of that name is under way."""
+
+    async def look(self, claim: Claim) -> Look:
+        await self._called("look")
+        looks = self.looks.get(claim.order_id)
+        if not looks:
+            return Look(order=None, trades=())
+        return looks.popleft() if len(looks) > 1 else looks[0]
+
+    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
+        await self._called("trades_since")
+        return tuple(each for each in self.trades if each.matched_at_ms >= since_ms)
+
+    async def resolution(self, claim: Claim) -> Resolution | None:
+        await self._called("resolution")
+        return self.resolutions.get(claim.condition_id)
+
+    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
+        await self._called("positions")
+        return {token_id: self.held.get(token_id, 0) for token_id in token_ids}
+
+    async def redeem(self, condition_id: str) -> None:
+        await self._called("redeem")
+        self.redeem_requests.append(condition_id)
+
+    async def close(self) -> None:
+        pass
+
+    async def _called(self, name: str) -> None:
+        self.calls.append(name)
+        hook = self.before.pop(name, None)
+        if hook is not None:
+            await hook()
+        _count_down(self.failures, name, RecordsError(f"{name}: injected"))
+
+
 def stale(book: BookSnapshot, by_ms: int) -> BookSnapshot:
     """The same book, received `by_ms` earlier."""
     received = book.received_at_ns - by_ms * 1_000_000
     return msgspec.structs.replace(book, received_at_ns=received)
+
+
+def _plus(days: dict[str, int], at_ms: int, amount_e6: int) -> dict[str, int]:
+    if amount_e6 == 0:
+        return days
+    day = day_of(at_ms)
+    return {**days, day: days.get(day, 0) + amount_e6}
+
+
+def _count_down(left: dict[str, int], name: str, error: Exception) -> None:
+    if left.get(name, 0) > 0:
+        left[name] -= 1
+        raise error

@@ -8,8 +8,8 @@ import time
 import msgspec
 
 from functions.adapters.jetstream import BookPull, Delivery
+from functions.core.account import Limits
 from functions.core.decide import StrategyConfig, book_imbalance_crypto
-from functions.core.intent import Limits
 from functions.handlers.evaluate import Evaluator
 from functions.metrics import WorkerMetrics
 from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
@@ -68,7 +68,10 @@ class Desk:
             strategy=book_imbalance_crypto,
             config=StrategyConfig(book_age_max_ms=5_000),
             limits=Limits(
-                max_positions=max_positions, cooldown_ms=60_000, daily_loss_limit_e6=1_000_000
+                max_positions=max_positions,
+                cooldown_ms=60_000,
+                daily_loss_limit_e6=1_000_000,
+                daily_spend_cap_e6=1_000_000_000,
             ),
             store=self.store,
             exchange=self.exchange,

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 from functions.core.hints import BELIEF_MS, Hints
-from functions.core.intent import Account, ClaimRefusal
+import msgspec
+import pytest
+
+from functions.core.account import NO_PAUSE, Account, ClaimRefusal
 
 EMPTY = Account(
-    trading="enabled", halt_reason="", claims={}, cooldowns={}, pnl_today_e6=0, day="2026-01-01"
+    trading="enabled",
+    claims={},
+    cooldowns={},
+    pnl_e6={},
+    spent_e6={},
+    pause=NO_PAUSE,
+    redeem={},
 )
 
 
@@ -20,10 +29,20 @@ def test_our_own_claim_begins_the_cooldown_exactly() -> None:
     assert hints.refusal("other", 0) is None
 
 
-def test_a_full_account_is_believed_for_a_while_only() -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        ClaimRefusal.MAX_POSITIONS,
+        ClaimRefusal.PAUSED,
+        ClaimRefusal.HALTED,
+        ClaimRefusal.DAILY_LOSS,
+        ClaimRefusal.DAILY_SPEND,
+    ],
+)
+def test_what_concerns_the_account_is_believed_for_a_while_only(reason: ClaimRefusal) -> None:
     hints = Hints()
-    hints.learn_refused(ClaimRefusal.MAX_POSITIONS, EMPTY, "m", now_ms=0)
-    assert hints.refusal("any", BELIEF_MS - 1) is ClaimRefusal.MAX_POSITIONS
+    hints.learn_refused(reason, EMPTY, "m", now_ms=0)
+    assert hints.refusal("any", BELIEF_MS - 1) is reason
     assert hints.refusal("any", BELIEF_MS) is None
 
 
@@ -36,14 +55,7 @@ def test_a_claimed_market_says_nothing_about_others() -> None:
 
 def test_another_workers_cooldowns_come_with_the_refusing_item() -> None:
     hints = Hints()
-    account = Account(
-        trading="enabled",
-        halt_reason="",
-        claims={},
-        cooldowns={"a": 500, "past": 1},
-        pnl_today_e6=0,
-        day="",
-    )
+    account = msgspec.structs.replace(EMPTY, cooldowns={"a": 500, "past": 1})
     hints.learn_refused(ClaimRefusal.COOLDOWN, account, "a", now_ms=100)
     assert hints.refusal("a", 499) is ClaimRefusal.COOLDOWN
     assert hints.refusal("past", 101) is None

@@ -7,18 +7,20 @@ import time
 
 import pytest
 
-from functions.core.answer import Rejected, RejectReason, Unknown
+from functions.core.account import Limits
+from functions.core.answer import Accepted, Rejected, RejectReason, Unknown
 from functions.core.decide import StrategyConfig, book_imbalance_crypto
-from functions.core.intent import ClaimState, Limits
+from functions.core.intent import ClaimState
 from functions.handlers.evaluate import Evaluator
 from functions.metrics import WorkerMetrics
 from functions.ports import UnpreparableOrderError
 from protocol.decision import Decision
+from protocol.market import taker_fee_e6
 from protocol.snapshot import BookSnapshot
 from tests.functions.builders import market, snapshot
 from tests.functions.fakes import Calls, MemoryStore, ScriptedExchange, stale
 
-HOT_PATH = ["prepare", "claim", "post", "resolve", "put_ledger"]
+HOT_PATH = ["prepare", "claim", "post", "move"]
 
 
 class Desk:
@@ -38,6 +40,7 @@ class Desk:
                 max_positions=max_positions,
                 cooldown_ms=cooldown_ms,
                 daily_loss_limit_e6=20_000_000,
+                daily_spend_cap_e6=200_000_000,
             ),
             store=self.store,
             exchange=self.exchange,
@@ -63,8 +66,11 @@ async def test_between_decision_and_post_there_is_exactly_one_store_call() -> No
     [claim] = desk.store.claims.values()
     assert claim.state is ClaimState.OPEN
     assert claim.order_id == "order-1"
-    assert (claim.filled_spend_e6, claim.fee_e6) == (1_100_000, 7)
-    assert desk.store.ledger == [claim]
+    assert claim.filled_spend_e6 == 1_100_000
+    # No trade is known yet: the fee is the schedule's, at the average price.
+    size_e6 = claim.filled_size_e6
+    assert claim.fee_e6 == taker_fee_e6(market().fee, 1_100_000 * 10_000 // size_e6, size_e6)
+    assert desk.store.filed == []
 
 
 async def test_a_book_without_a_signal_calls_nothing() -> None:
@@ -109,7 +115,7 @@ async def test_a_proven_rejection_releases_the_slot_but_not_the_cooldown() -> No
     info = market()
     await desk.handle(snapshot(of=info))
     assert desk.store.claims == {}
-    [row] = desk.store.ledger
+    [row] = desk.store.filed
     assert (row.state, row.text) == (ClaimState.RELEASED, "no_match: no orders found")
     await desk.handle(snapshot(of=info))
     assert [d.reason for d in desk.told] == ["no_match", "cooldown"]
@@ -158,9 +164,9 @@ async def test_a_book_that_went_stale_during_the_claim_is_released_unsent() -> N
     async def slow() -> None:
         await asyncio.sleep(0.05)
 
-    desk.store.before_claim = slow
+    desk.store.before["claim"] = slow
     await desk.handle(snapshot())
-    assert desk.calls == ["prepare", "claim", "put_ledger", "resolve"]
+    assert desk.calls[:5] == ["prepare", "claim", "move", "put_ledger", "forget"]
     assert desk.store.claims == {}
     assert desk.told[0].reason == "not_sent"
 
@@ -181,8 +187,8 @@ async def test_a_released_order_is_in_the_ledger_before_it_leaves_the_account() 
     desk = Desk()
     desk.exchange.answer = Rejected(reason=RejectReason.NO_MATCH, text="x" * 500_000)
     await desk.handle(snapshot())
-    assert desk.calls == ["prepare", "claim", "post", "put_ledger", "resolve"]
-    assert len(desk.store.ledger[0].text) < 1_000  # a page of words must not fill the table
+    assert desk.calls == ["prepare", "claim", "post", "move", "put_ledger", "forget"]
+    assert len(desk.store.filed[0].text) < 1_000  # a page of words must not fill the table
 
 
 async def test_an_adapter_that_fails_during_the_post_leaves_the_order_unknown() -> None:
@@ -199,20 +205,20 @@ async def test_an_adapter_that_fails_during_the_post_leaves_the_order_unknown() 
 
 async def test_resolving_is_tried_again_posting_never() -> None:
     desk = Desk()
-    desk.store.failures["resolve"] = 2
+    desk.store.failures["move"] = 2
     await desk.handle(snapshot())
     assert desk.calls.count("post") == 1
-    assert desk.calls.count("resolve") == 3
+    assert desk.calls.count("move") == 3
     assert next(iter(desk.store.claims.values())).state is ClaimState.OPEN
 
 
 async def test_a_store_that_stays_away_leaves_the_claim_reserved_with_its_order_id() -> None:
     desk = Desk()
-    desk.store.failures["resolve"] = 99
+    desk.store.failures["move"] = 99
     await desk.handle(snapshot())
     [claim] = desk.store.claims.values()
     assert (claim.state, claim.order_id) == (ClaimState.CLAIMED, "order-1")
-    assert desk.store.ledger == []
+    assert desk.store.filed == []
     assert desk.told[0].result == "executed"
 
 
