@@ -31,7 +31,8 @@ from protocol.decision import Decision, decode_decision
 from protocol.series import parse_series
 from protocol.subjects import DECISIONS
 from runtime.process import freeze_heap
-from sandbox.cluster import Child, start_dynamodb, start_nats
+from sandbox.child import Child
+from sandbox.cluster import start_dynamodb, start_nats
 from sandbox.dynamodb import CREDENTIALS_ENV
 from sandbox.venue import Market, Venue, error, serve
 

@@ -11,26 +11,38 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import aiohttp
-import msgspec
 import nats
 import typer
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.live import Live
 
+from functions.adapters.dynamodb import DynamoStore
+from functions.ports import StoreError
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
-from sandbox.audit import account_name, disagreements, gather, summary
-from sandbox.cluster import STATE_TABLE, Cluster, Options, SandboxError
+from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
+from sandbox.child import SandboxError
+from sandbox.cluster import Cluster
+from sandbox.evidence import LEDGER_BACK_MS, account_name, gather, reading_store
 from sandbox.picture import Picture
-from sandbox.view import decision_line, screen, stages, status_line
+from sandbox.services import STATE_TABLE, Options
+from sandbox.view import decision_line, positions_table, screen, stages, status_line
 
 LOG_DIR: Final = Path("sandbox-logs")
 FRAMES_PER_S: Final = 4
 STATUS_EVERY_S: Final = 10
+STATE_EVERY_S: Final = 2
+CONVERGE_S: Final = 20
+"""A run of reconciliation and one of settlement, each every ten seconds."""
+ALARMS: Final = {
+    "schedule_claims_overdue": "overdue",
+    "schedule_position_mismatches": "positions that differ",
+}
 WINDOW_S: Final = 900
 EXIT_STOPPED: Final = 130
 _PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -94,6 +106,7 @@ async def _run(options: Options, duration_s: int) -> int:
             await nc.subscribe(DECISIONS.subjects[0], cb=_fed(picture, books=False))
             await cluster.start_services()
             interrupted = await _observe(console, cluster, picture, duration_s)
+            await _converge(console, cluster)
             failed = await cluster.stop_services()
             await nc.close()
             verdict = await _check(console, cluster, picture, options, failed)
@@ -101,7 +114,7 @@ async def _run(options: Options, duration_s: int) -> int:
     except asyncio.CancelledError:
         console.print("stopped")
         return EXIT_STOPPED
-    except (SandboxError, OSError, NatsError, aiohttp.ClientError) as error:
+    except (SandboxError, StoreError, OSError, NatsError, aiohttp.ClientError) as error:
         console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
         return 1
 
@@ -135,12 +148,12 @@ async def _observe(console: Console, cluster: Cluster, picture: Picture, duratio
         return max(0.0, ends_at_s - time.monotonic())
 
     died = asyncio.create_task(cluster.died())
-    payouts = asyncio.create_task(_follow_payouts(cluster.venue_url, picture))
+    state = asyncio.create_task(_follow_state(cluster, picture))
     show = _show_live if console.is_terminal else _show_lines
     shown = asyncio.create_task(show(console, picture, seconds_left))
     try:
         done, _ = await asyncio.wait(
-            {died, payouts, shown}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
+            {died, state, shown}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
         )
         if died in done:
             raise SandboxError(died.result())
@@ -149,7 +162,7 @@ async def _observe(console: Console, cluster: Cluster, picture: Picture, duratio
     except asyncio.CancelledError:
         return True
     finally:
-        await stop_tasks(died, payouts, shown)
+        await stop_tasks(died, state, shown)
     return False
 
 
@@ -166,20 +179,48 @@ def _fed(picture: Picture, *, books: bool) -> Callable[[Msg], Awaitable[None]]:
     return feed
 
 
-async def _follow_payouts(venue_url: str, picture: Picture) -> None:
-    """Ask the simulated venue which tokens have paid out (settlement is not part of the system)."""
+async def _follow_state(cluster: Cluster, picture: Picture) -> None:
+    """Read what the system has on record, and what it alarms about."""
+    account = account_name(cluster.options.execution)
     timeout = aiohttp.ClientTimeout(total=5)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        reading_store(cluster.dynamodb_url, STATE_TABLE, account) as store,
+    ):
         while True:
-            async with session.get(f"{venue_url}/sandbox/markets") as response:
-                markets = msgspec.json.decode(await response.read())
-            picture.payouts = {
-                market["tokens"][outcome]: float(paid)
-                for market in markets
-                if market["payouts"] is not None
-                for outcome, paid in market["payouts"].items()
-            }
-            await asyncio.sleep(2)
+            await _read_state(store, picture)
+            async with session.get(cluster.metrics_urls["schedule"]) as response:
+                picture.alarms = alarms_in(await response.text())
+            await asyncio.sleep(STATE_EVERY_S)
+
+
+async def _read_state(store: DynamoStore, picture: Picture) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    ledger = await store.ledger(now_ms - LEDGER_BACK_MS, now_ms + LEDGER_BACK_MS)
+    picture.on_state((await store.account()).claims.values(), ledger)
+
+
+def alarms_in(metrics: str) -> dict[str, int]:
+    """The alarms of the scheduled functions, from their metrics' text."""
+    return {
+        ALARMS[sample.name]: int(sample.value)
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name in ALARMS
+    }
+
+
+async def _converge(console: Console, cluster: Cluster) -> None:
+    """No more entries; give what is under way a bounded time to be resolved and settled."""
+    console.print("no more entries; waiting for what is under way ...", **_PLAIN)
+    await cluster.stop_trading()
+    account = account_name(cluster.options.execution)
+    deadline_s = time.monotonic() + CONVERGE_S
+    while time.monotonic() < deadline_s:
+        evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, account)
+        if not unfinished(evidence):
+            return
+        await asyncio.sleep(1)  # the venue and the schedule go by the clock; nothing to await
 
 
 async def _show_live(console: Console, picture: Picture, seconds_left: Callable[[], float]) -> None:
@@ -212,6 +253,8 @@ async def _check(
     account = account_name(options.execution)
     evidence = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, account)
     found = disagreements(evidence, execution=options.execution)
+    picture.on_state(evidence.account.claims.values(), evidence.ledger)
+    console.print(positions_table(picture.positions()))
     console.print(status_line(picture, 0), **_PLAIN)
     for reason, count in picture.reasons.most_common():
         console.print(f"  {count:5} {reason}", **_PLAIN)
@@ -221,8 +264,11 @@ async def _check(
         console.print("nothing was traded: no signal came while trading was allowed", **_PLAIN)
     console.print(summary(evidence), **_PLAIN)
     found += failed
-    if len(evidence.ledger) < options.min_orders:
-        found.append(f"{len(evidence.ledger)} orders, at least {options.min_orders} were wanted")
+    for claim in reopened(evidence):
+        console.print(f"reopened by late evidence: order {claim.order_id}", **_PLAIN)
+    orders = len(records_of(evidence))
+    if orders < options.min_orders:
+        found.append(f"{orders} orders, at least {options.min_orders} were wanted")
     found += [f"malformed message: {text}" for text in picture.malformed]
     if not picture.book_count:
         found.append("no book was ever published")

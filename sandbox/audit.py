@@ -1,167 +1,217 @@
 """The final check: what the venue saw, what the state holds and what the ledger says must agree.
 
-    orders the venue received  =  rows in the ledger          (by order id)
-    orders the venue matched   =  open claims in the state    (by order id, to the micro-share)
-    the same                   =  open rows in the ledger     (by order id, to the micro-share)
-    no order id twice, no market matched twice
+What we know of an order is its *record*: the live claim in the account, or its row in the ledger
+once it has ended. Live at the venue means: matched, less the trades that failed.
 
-On paper there is no venue: its journal must be empty, and state and ledger must agree.
+    every order posted has exactly one record, and was posted once
+    a record of an order that was never posted has ended, with nothing bought
+    shares, money and fee of a record  =  what is live at the venue, to the micro-unit
+    no record is claimed, unknown, or ended and not filed; none is open long after its market ended
+    P&L of a settled row  =  its shares x the venue's payout, less what it cost
+    the account's P&L and spending of each day  =  what the records of that day add up to
+    no market is held twice, unless late evidence reopened a claim (which is named)
+
+On paper there is no venue: its journal must be empty, and the records are held against themselves.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Final
 
-import aioboto3
-import aiohttp
-import msgspec
-
-from functions.adapters.dynamodb_items import account_key, account_of, strategy_pk, trade_of
-from functions.core.answer import RejectReason
-from functions.core.intent import Account, Claim, ClaimState
-from sandbox.dynamodb import REGION
+from functions.adapters.dynamodb_items import utc_day
+from functions.core.intent import Claim, ClaimState
+from sandbox.evidence import Evidence, Resolved
 from sandbox.venue.journal import Entry
 
-Amounts = dict[str, tuple[int, int]]
-"""order id -> (USD spent in 1e-6, shares in 1e-6)."""
-
-STRATEGY: Final = "book_imbalance_crypto"
-
-
-def account_name(execution: str) -> str:
-    """The account that the workers of a run use (`WorkerSettings.account`)."""
-    return STRATEGY if execution == "live" else f"{STRATEGY}-paper"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Everything there is to compare."""
-
-    entries: list[Entry]
-    account: Account
-    ledger: list[Claim]
-
-
-async def gather(
-    venue_url: str, dynamodb_url: str, table: str, account: str = STRATEGY
-) -> Evidence:
-    """Ask the venue for its journal, and the table for the account and the whole ledger."""
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-        session.get(f"{venue_url}/sandbox/journal") as response,
-    ):
-        response.raise_for_status()
-        journal = msgspec.json.decode(await response.read())
-    client_context: Any = aioboto3.Session().client(
-        "dynamodb",
-        region_name=REGION,
-        endpoint_url=dynamodb_url,
-        aws_access_key_id="sandbox",
-        aws_secret_access_key="sandbox",  # noqa: S106 - the local server takes any
-    )
-    async with client_context as client:
-        item = await client.get_item(TableName=table, Key=account_key(account), ConsistentRead=True)
-        rows: list[Claim] = []
-        pages = client.get_paginator("query").paginate(
-            TableName=table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :trade)",
-            ExpressionAttributeValues={
-                ":pk": {"S": strategy_pk(account)},
-                ":trade": {"S": "TRADE#"},
-            },
-            ConsistentRead=True,
-        )
-        async for page in pages:
-            rows.extend(trade_of(row)[0] for row in page["Items"])
-    return Evidence(
-        entries=msgspec.convert(journal["entries"], list[Entry]),
-        account=account_of(item["Item"]),
-        ledger=rows,
-    )
+SETTLED_WITHIN_MS: Final = 30_000
+"""After a market's end: two runs of settlement and one of reconciliation."""
+_SHARE_E6: Final = 1_000_000
+_UNRESOLVED: Final = (ClaimState.CLAIMED, ClaimState.UNKNOWN)
 
 
 def disagreements(evidence: Evidence, *, execution: str) -> list[str]:
     """One sentence for each thing that does not agree; empty when all is well."""
-    claims = _amounts(evidence.account.claims.values())
-    open_rows = _amounts(row for row in evidence.ledger if row.state is ClaimState.OPEN)
-    found = _differences("the state", claims, "the ledger", open_rows)
-    unresolved = [
-        claim.order_id
+    records = records_of(evidence)
+    found = _claims(evidence) + _settlements(records.values(), evidence.resolved)
+    found += _days(evidence, records.values()) + _doubles(evidence)
+    if execution == "paper":
+        return found + [f"paper order {e.order_id} reached the venue" for e in evidence.entries]
+    posted = {entry.order_id: entry for entry in evidence.entries if entry.order_id}
+    times = Counter(entry.order_id for entry in evidence.entries)
+    found += [f"order {o} was posted {n} times" for o, n in times.items() if n > 1]
+    found += [f"order {o} was posted, nothing records it" for o in posted.keys() - records.keys()]
+    for order_id, record in records.items():
+        entry = posted.get(order_id)
+        found += _never_posted(record) if entry is None else _order(entry, record)
+    return found + _markets(evidence, records)
+
+
+def reopened(evidence: Evidence) -> list[Claim]:
+    """Records that late evidence brought back, whatever became of them then."""
+    return [record for record in records_of(evidence).values() if record.reopened]
+
+
+def records_of(evidence: Evidence) -> dict[str, Claim]:
+    """What is known of each order: the newest version, in the account before the ledger."""
+    records = {row.order_id: row for row in evidence.ledger}
+    for claim in evidence.account.claims.values():
+        row = records.get(claim.order_id)
+        if row is None or claim.version >= row.version:
+            records[claim.order_id] = claim
+    return records
+
+
+def unfinished(evidence: Evidence) -> list[Claim]:
+    """Claims that time and evidence should still move: what convergence waits for."""
+    return [
+        claim
         for claim in evidence.account.claims.values()
         if claim.state is not ClaimState.OPEN
+        or claim.condition_id in evidence.resolved
+        or _moving(claim)
     ]
-    found += [f"claim of order {order_id} is unresolved" for order_id in unresolved]
-    posted = [entry.order_id for entry in evidence.entries]
-    if execution == "paper":
-        return found + [f"paper order {order_id} reached the venue" for order_id in posted]
-
-    matched = [entry for entry in evidence.entries if entry.verdict == "matched"]
-    at_venue = {entry.order_id: (entry.spend_e6, entry.size_e6) for entry in matched}
-    found += _differences("the venue", at_venue, "the state", claims)
-    sent = {
-        row.order_id
-        for row in evidence.ledger
-        if not (row.state is ClaimState.RELEASED and _never_sent(row))
-    }
-    found += [f"the venue got order {o}, the ledger has no row" for o in set(posted) - sent]
-    found += [f"the ledger has order {o}, the venue never got it" for o in sent - set(posted)]
-    found += [f"order {o} was posted {n} times" for o, n in Counter(posted).items() if n > 1]
-    rows = Counter(row.order_id for row in evidence.ledger)
-    found += [f"order {o} has {n} rows in the ledger" for o, n in rows.items() if n > 1]
-    held = {claim.order_id: claim for claim in evidence.account.claims.values()}
-    for entry in matched:
-        claim = held.get(entry.order_id)
-        if claim is not None:
-            found += _details(entry, claim)
-    markets = Counter(entry.condition_id for entry in matched)
-    return found + [f"market {m} was bought {n} times" for m, n in markets.items() if n > 1]
 
 
 def summary(evidence: Evidence) -> str:
     """The counts that were compared."""
-    matched = [entry for entry in evidence.entries if entry.verdict == "matched"]
-    refused = len(evidence.entries) - len(matched)
-    open_rows = sum(row.state is ClaimState.OPEN for row in evidence.ledger)
-    spent = sum(claim.filled_spend_e6 for claim in evidence.account.claims.values()) / 1e6
+    verdicts = Counter(entry.verdict for entry in evidence.entries)
+    states = Counter(row.state.value for row in evidence.ledger)
+    held = evidence.account.claims.values()
+    pnl = sum(evidence.account.pnl_e6.values()) / 1e6
     return (
-        f"venue: {len(matched)} orders matched, {refused} refused; "
-        f"state: {len(evidence.account.claims)} claims, {spent:.4f} USD spent; "
-        f"ledger: {len(evidence.ledger)} rows, {open_rows} open"
+        f"venue: {verdicts['matched']} orders matched, "
+        f"{len(evidence.entries) - verdicts['matched']} refused; "
+        f"state: {len(held)} claims, {sum(c.filled_spend_e6 for c in held) / 1e6:.4f} USD in them; "
+        f"ledger: {states['settled']} settled, {states['released']} released, "
+        f"P&L after fees {pnl:+.4f} USD; {len(reopened(evidence))} reopened"
     )
 
 
-def _amounts(claims: Any) -> Amounts:
-    return {claim.order_id: (claim.filled_spend_e6, claim.filled_size_e6) for claim in claims}
+def _moving(claim: Claim) -> bool:
+    return any(fill.standing == "provisional" for fill in claim.fills.values())
 
 
-def _differences(left: str, a: Amounts, right: str, b: Amounts) -> list[str]:
-    return (
-        [f"order {o} is in {left}, not in {right}" for o in sorted(a.keys() - b.keys())]
-        + [f"order {o} is in {right}, not in {left}" for o in sorted(b.keys() - a.keys())]
-        + [
-            f"order {o}: {left} says {a[o]}, {right} says {b[o]}"
-            for o in sorted(a.keys() & b.keys())
-            if a[o] != b[o]
-        ]
-    )
+def _claims(evidence: Evidence) -> list[str]:
+    """What must hold of the live claims by themselves."""
+    found = []
+    for slot, claim in evidence.account.claims.items():
+        what = f"claim of order {claim.order_id}"
+        if slot != claim.slot:
+            found.append(f"{what} is in slot {slot}")
+        if claim.state in _UNRESOLVED:
+            found.append(f"{what} is unresolved: {claim.state}")
+        elif claim.ended:
+            found.append(f"{what} has ended ({claim.state}) and is still in the account")
+        resolved = evidence.resolved.get(claim.condition_id)
+        if resolved is not None and evidence.at_ms - resolved.end_ms > SETTLED_WITHIN_MS:
+            found.append(f"{what} is live, its market has been resolved for long")
+    return found + [
+        f"row of order {row.order_id} has not ended: {row.state}"
+        for row in evidence.ledger
+        if not row.ended
+    ]
 
 
-def _details(entry: Entry, claim: Claim) -> list[str]:
-    """What must hold of a matched order beside its amounts."""
-    order, facts = entry.order_id, []
-    if (entry.condition_id, entry.token_id) != (claim.condition_id, claim.token_id):
-        facts.append(f"order {order} bought another token than was claimed")
-    if any(fill.price_e4 > claim.max_price_e4 for fill in entry.fills):
-        facts.append(f"order {order} paid more than its claim allows")
-    if entry.received_at_ns < claim.claimed_at_ms * 1_000_000:
-        facts.append(f"order {order} was posted before it was claimed")
-    # The answer names no fee, so ours is computed at the average price: close, never exact.
-    if abs(entry.fee_e6 - claim.fee_e6) > entry.fee_e6 // 50 + 10:
-        facts.append(f"order {order}: the venue took a fee of {entry.fee_e6}, not {claim.fee_e6}")
-    return facts
+def _doubles(evidence: Evidence) -> list[str]:
+    """Orders with more than one record: only a reopened claim has a row, an older one."""
+    found = []
+    rows = Counter(row.order_id for row in evidence.ledger)
+    found += [f"order {o} has {n} rows in the ledger" for o, n in rows.items() if n > 1]
+    by_order = {row.order_id: row for row in evidence.ledger}
+    live = Counter(claim.order_id for claim in evidence.account.claims.values())
+    found += [f"order {o} has {n} claims" for o, n in live.items() if n > 1]
+    for claim in evidence.account.claims.values():
+        row = by_order.get(claim.order_id)
+        if row is not None and not (claim.reopened and row.version < claim.version):
+            found.append(f"order {claim.order_id} is live and in the ledger")
+    return found
 
 
-def _never_sent(row: Claim) -> bool:
-    return row.text.startswith(RejectReason.NOT_SENT.value)
+def _never_posted(record: Claim) -> list[str]:
+    if record.state is ClaimState.RELEASED and not record.filled_size_e6:
+        return []
+    return [f"order {record.order_id} is {record.state}, the venue never got it"]
+
+
+def _order(entry: Entry, record: Claim) -> list[str]:
+    """What must hold of an order that the venue got."""
+    order, found = entry.order_id, []
+    if entry.verdict in ("received", "pending"):
+        found.append(f"order {order} is still {entry.verdict} at the venue")
+    ours = (record.filled_size_e6, record.filled_spend_e6, record.fee_e6)
+    live = (entry.live_size_e6, entry.live_spend_e6, entry.live_fee_e6)
+    for what, mine, theirs in zip(("shares", "money", "fee"), ours, live, strict=True):
+        if mine != theirs and not (what == "fee" and _fee_is_estimated(record, theirs)):
+            found.append(
+                f"order {order}: {mine}e-6 {what} in its record ({record.state}), "
+                f"{theirs}e-6 live at the venue"
+            )
+    if entry.live_size_e6 and record.state is ClaimState.RELEASED:
+        found.append(f"order {order} is released, and live at the venue")
+    if (entry.condition_id, entry.token_id) != (record.condition_id, record.token_id):
+        found.append(f"order {order} bought another token than was claimed")
+    if any(fill.price_e4 > record.max_price_e4 for fill in entry.fills):
+        found.append(f"order {order} paid more than its claim allows")
+    if entry.received_at_ns < record.claimed_at_ms * 1_000_000:
+        found.append(f"order {order} was posted before it was claimed")
+    return found
+
+
+def _fee_is_estimated(record: Claim, fee_e6: int) -> bool:
+    """Until its trades are known, a fee is computed at the average price: close, never exact."""
+    return not record.fills and abs(record.fee_e6 - fee_e6) <= fee_e6 // 50 + 10
+
+
+def _markets(evidence: Evidence, records: dict[str, Claim]) -> list[str]:
+    """A market is bought again only when nothing of the order before it is left."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for entry in evidence.entries:
+        if entry.live_size_e6:
+            held[entry.condition_id].add(entry.order_id)
+    late = {order_id for order_id, record in records.items() if record.reopened}
+    return [
+        f"market {market} was bought {len(orders)} times"
+        for market, orders in held.items()
+        if len(orders - late) > 1
+    ]
+
+
+def _settlements(records: Iterable[Claim], resolved: dict[str, Resolved]) -> list[str]:
+    found = []
+    for record in records:
+        market = resolved.get(record.condition_id)
+        if record.state is not ClaimState.SETTLED:
+            if record.ended and record.pnl_e6:
+                found.append(f"order {record.order_id} is {record.state}, with a P&L")
+            continue
+        if market is None:
+            found.append(f"order {record.order_id} is settled, its market is not resolved")
+            continue
+        payout_e6 = record.filled_size_e6 * market.payouts_e6[record.token_id] // _SHARE_E6
+        pnl_e6 = payout_e6 - record.filled_spend_e6 - record.fee_e6
+        if record.pnl_e6 != pnl_e6:
+            found.append(
+                f"order {record.order_id}: P&L of {record.pnl_e6}e-6 USD in its row, "
+                f"{pnl_e6}e-6 by the venue's payout"
+            )
+    return found
+
+
+def _days(evidence: Evidence, records: Iterable[Claim]) -> list[str]:
+    """The account's daily sums. What is reopened after midnight is booked on the later day."""
+    pnl, spent = Counter[str](), Counter[str]()
+    for record in records:
+        pnl[utc_day(max(record.settled_at_ms, record.resolved_at_ms))] += record.pnl_e6
+        spent[utc_day(record.claimed_at_ms)] += record.reserved_e6
+    account = evidence.account
+    return [
+        f"{what} of {day}: {told.get(day, 0)}e-6 USD in the account, {sums[day]}e-6 in its records"
+        for what, told, sums in (
+            ("P&L", account.pnl_e6, pnl),
+            ("spending", account.spent_e6, spent),
+        )
+        for day in sorted(sums.keys() | told.keys())
+        if told.get(day, 0) != sums[day]
+    ]

@@ -1,6 +1,7 @@
-"""What is known of a running system from what it publishes: books, decisions, positions, latencies.
+"""What is known of a running system: books, decisions, positions, settlements, alarms, latencies.
 
-Fed by `book.>` and `decision.>`, so it sees what any observer of the real system could see.
+Fed by `book.>` and `decision.>`, by reading the account and the ledger, and by the scheduled
+functions' metrics, so it sees what any observer of the real system could see.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
+from functions.core.intent import Claim, ClaimState
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
 
@@ -30,7 +32,7 @@ _RATE_WINDOW_S: Final = 5.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Position:
-    """One filled order. Money in USD, sizes in shares."""
+    """One order that bought something. Money in USD, sizes in shares."""
 
     slug: str
     outcome: str
@@ -39,8 +41,8 @@ class Position:
     spend: float
     fee: float
     value: float | None
-    """At the best bid, or at the payout once resolved; None when neither is known."""
-    resolved: bool
+    """At the best bid, or what it paid once settled; None when neither is known."""
+    settled: bool
 
     @property
     def profit(self) -> float | None:
@@ -56,7 +58,9 @@ class Picture:
         self.decisions: deque[Decision] = deque(maxlen=200)
         self.executed: dict[str, Decision] = {}  # by order id
         self.reasons: Counter[str] = Counter()
-        self.payouts: dict[str, float] = {}  # token id -> USD a share
+        self.live: list[Claim] = []
+        self.ended: list[Claim] = []
+        self.alarms: dict[str, int] = {}  # what the scheduled functions alarm about, how often
         self.malformed: deque[str] = deque(maxlen=20)
         self._book_times_s: deque[float] = deque(maxlen=20_000)
         self.book_count = 0
@@ -92,29 +96,43 @@ class Picture:
             self._book_times_s.popleft()
         return len(self._book_times_s) / _RATE_WINDOW_S
 
+    def on_state(self, live: Iterable[Claim], ledger: Iterable[Claim]) -> None:
+        """The account and the ledger were read."""
+        self.live = sorted(live, key=lambda claim: claim.claimed_at_ms)
+        back = {claim.intent_id for claim in self.live}
+        self.ended = [row for row in ledger if row.intent_id not in back]
+
     def positions(self) -> list[Position]:
-        """Filled orders, oldest first, at their present value."""
-        found = []
-        for decision in self.executed.values():
-            if decision.state != "open" or not decision.filled_size_e6:
-                continue
-            size = decision.filled_size_e6 / 1e6
-            payout = self.payouts.get(decision.token_id)
-            # Nobody bids: nobody would pay anything for it.
-            price = payout if payout is not None else self._best_bid(decision)
-            found.append(
-                Position(
-                    slug=decision.slug,
-                    outcome=decision.outcome,
-                    token_id=decision.token_id,
-                    size=size,
-                    spend=decision.filled_spend_e6 / 1e6,
-                    fee=decision.fee_e6 / 1e6,
-                    value=None if price is None else size * price,
-                    resolved=payout is not None,
-                )
-            )
-        return found
+        """What was bought, oldest first: settled, or at its present value."""
+        records = [*self.ended, *self.live]
+        return [self._position(record) for record in records if record.filled_size_e6]
+
+    def states(self) -> str:
+        """How many claims there are in each state, and how many came back."""
+        counts = Counter(record.state for record in (*self.live, *self.ended))
+        words = [f"{counts[state]} {state}" for state in ClaimState if counts[state]]
+        back = sum(record.reopened for record in (*self.live, *self.ended))
+        return ", ".join([*words, f"{back} reopened"])
+
+    def settled_pnl(self) -> float:
+        """USD, after fees, of what has been settled."""
+        return sum(row.pnl_e6 for row in self.ended) / 1e6
+
+    def _position(self, record: Claim) -> Position:
+        size = record.filled_size_e6 / 1e6
+        settled = record.state is ClaimState.SETTLED
+        # Nobody bids: nobody would pay anything for it.
+        price = None if settled else self._best_bid(record)
+        return Position(
+            slug=record.slug,
+            outcome=record.outcome,
+            token_id=record.token_id,
+            size=size,
+            spend=record.filled_spend_e6 / 1e6,
+            fee=record.fee_e6 / 1e6,
+            value=record.payout_e6 / 1e6 if settled else None if price is None else size * price,
+            settled=settled,
+        )
 
     def stage_ms(self) -> dict[str, tuple[float, float, float]]:
         """(p50, p99, max) in milliseconds of each stage over the executed orders."""
@@ -125,13 +143,11 @@ class Picture:
                 result[name] = percentiles(spans)
         return result
 
-    def _best_bid(self, decision: Decision) -> float | None:
-        snapshot = self.books.get(decision.condition_id)
+    def _best_bid(self, record: Claim) -> float | None:
+        snapshot = self.books.get(record.condition_id)
         if snapshot is None:
             return None
-        bid = next(
-            book.best_bid_e4 for book in snapshot.books if book.token_id == decision.token_id
-        )
+        bid = next(book.best_bid_e4 for book in snapshot.books if book.token_id == record.token_id)
         return 0.0 if bid is None else bid / 1e4
 
 

@@ -24,11 +24,16 @@ def screen(picture: Picture, title: str, seconds_left: float) -> RenderableType:
         f"   {seconds_left:4.0f} s left   {picture.books_per_s():6.1f} books/s   "
         f"{picture.book_count} books   {len(picture.executed)} orders",
     )
+    alarms = Text(alarm_line(picture), "bold red" if any(picture.alarms.values()) else "dim")
     return Group(
         head,
         Panel(_books(picture), title="books", title_align="left"),
         Panel(_decisions(picture), title="last decisions", title_align="left"),
-        Panel(_positions(picture.positions()), title="positions", title_align="left"),
+        Panel(
+            Group(positions_table(picture.positions()), picture.states(), alarms),
+            title="positions",
+            title_align="left",
+        ),
         Panel(stages(picture), title="latency of executed orders, ms", title_align="left"),
     )
 
@@ -61,13 +66,14 @@ def _decisions(picture: Picture) -> Table:
     return table
 
 
-def _positions(positions: list[Position]) -> Table:
+def positions_table(positions: list[Position]) -> Table:
+    """The newest positions, and what all of them come to."""
     table = Table(box=None, pad_edge=False)
     for column in ("market", "outcome", "shares", "paid", "fee", "worth", "P&L after fees"):
         table.add_column(column, justify="left" if column in ("market", "outcome") else "right")
     for position in positions[-POSITIONS_SHOWN:]:
         table.add_row(
-            position.slug + (" (resolved)" if position.resolved else ""),
+            position.slug + (" (settled)" if position.settled else ""),
             position.outcome,
             f"{position.size:.4f}",
             f"{position.spend:.4f}",
@@ -79,6 +85,11 @@ def _positions(positions: list[Position]) -> Table:
         known = [position.profit for position in positions if position.profit is not None]
         table.add_row("all", "", "", "", "", "", Text(_usd(sum(known)), "bold"))
     return table
+
+
+def alarm_line(picture: Picture) -> str:
+    """What the scheduled functions alarm about."""
+    return "alarms: " + (", ".join(f"{n} {what}" for what, n in picture.alarms.items()) or "?")
 
 
 def stages(picture: Picture) -> Table:
@@ -119,8 +130,9 @@ def status_line(picture: Picture, seconds_left: float) -> str:
     )
     return (
         f"{seconds_left:.0f} s left: {picture.books_per_s():.0f} books/s, "
-        f"{len(picture.executed)} orders, {len(positions)} positions, "
-        f"P&L after fees {profit:+.4f} USD, {latency}"
+        f"{len(picture.executed)} orders, {len(positions)} positions ({picture.states()}), "
+        f"P&L after fees {profit:+.4f} USD ({picture.settled_pnl():+.4f} settled), {latency}; "
+        f"{alarm_line(picture)}"
     )
 
 

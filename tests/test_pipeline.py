@@ -23,9 +23,12 @@ from protocol.decision import Decision, decode_decision
 from protocol.market import UP
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, DECISIONS
-from sandbox.audit import disagreements, gather
-from sandbox.cluster import STATE_TABLE, Child, start_dynamodb
+from sandbox.audit import disagreements
+from sandbox.child import Child
+from sandbox.cluster import start_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV
+from sandbox.evidence import gather
+from sandbox.services import STATE_TABLE
 from sandbox.venue import Market, Venue, serve
 from tests.counting_proxy import StoreCalls, counting_proxy
 from tests.servers import NatsServer

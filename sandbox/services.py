@@ -1,0 +1,144 @@
+"""The services of a run: which module, with which environment. Who starts them is another matter.
+
+Secrets travel in `env`, never in arguments, which anybody may list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from eth_account import Account
+from hexbytes import HexBytes
+from polymarket import AsyncSecureClient
+
+from functions.adapters.venue_client import environment
+from sandbox.dynamodb import CREDENTIALS_ENV
+
+STATE_TABLE = "sandbox-state"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is run; times scale with `speed`."""
+
+    speed: int = 10
+    markets: int = 6
+    workers: int = 2
+    execution: str = "live"
+    max_positions: int = 8
+    min_orders: int = 0
+    balance_usd: int = 1_000
+
+    @property
+    def cooldown_s(self) -> float:
+        """The strategy's 300 s, at this speed."""
+        return 300 / self.speed
+
+    @property
+    def min_time_to_close_s(self) -> float:
+        """The strategy's 300 s, at this speed."""
+        return 300 / self.speed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Service:
+    """One process of the system itself."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    started_event: str
+    """What it logs, with its `metrics_port`, once it is up."""
+    env: dict[str, str] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the servers of a run are."""
+
+    nats_url: str
+    dynamodb_url: str
+    venue_url: str
+    series: tuple[str, ...]
+
+
+async def services(options: Options, at: Addresses) -> list[Service]:
+    """Market feeder, workers, scheduled functions and, live, the user feeder, in start order.
+
+    Makes a throw-away key, and its API key at the simulated venue, which funds whoever logs in.
+    Raises polymarket.errors.PolymarketError.
+    """
+    websocket = at.venue_url.replace("http://", "ws://")
+    key = Account.create()
+    private_key = HexBytes(key.key).to_0x_hex()
+    listening = {"NATS_URL": at.nats_url, "METRICS_PORT": "0"}
+    trading = {
+        **CREDENTIALS_ENV,
+        "METRICS_PORT": "0",
+        "CLOB_URL": at.venue_url,
+        "GAMMA_URL": at.venue_url,
+        "STATE_TABLE": STATE_TABLE,
+        "AWS_ENDPOINT_URL_DYNAMODB": at.dynamodb_url,
+        "EXECUTION": options.execution,
+        "PRIVATE_KEY": private_key,
+        "WALLET": key.address,
+    }
+    limits = {
+        "MAX_POSITIONS": str(options.max_positions),
+        "COOLDOWN_S": str(options.cooldown_s),
+        "MIN_TIME_TO_CLOSE_S": str(options.min_time_to_close_s),
+        # A sped-up run lives through many days' trading in one.
+        "DAILY_SPEND_CAP_USD": str(options.balance_usd),
+        "DAILY_LOSS_LIMIT_USD": str(options.balance_usd),
+    }
+    market_feeder = Service(
+        name="feeder",
+        module="feeder",
+        started_event="feeder_started",
+        env={
+            **listening,
+            "GAMMA_URL": at.venue_url,
+            "MARKET_WS_URL": f"{websocket}/ws/market",
+            "SERIES": ",".join(at.series),
+        },
+    )
+    workers = [
+        Service(
+            name=f"worker-{number}",
+            module="functions.worker",
+            started_event="worker_started",
+            env={**listening, **trading, **limits},
+        )
+        for number in range(1, options.workers + 1)
+    ]
+    schedule = Service(
+        name="schedule",
+        module="functions.schedule",
+        started_event="schedule_started",
+        env=trading,
+    )
+    if options.execution == "paper":  # the venue reports no trades of paper orders
+        return [market_feeder, *workers, schedule]
+    client = await AsyncSecureClient.create(
+        private_key=private_key,
+        wallet=key.address,
+        environment=environment(at.venue_url, at.venue_url),
+    )
+    credentials = client.credentials
+    await client.close()
+    user_feeder = Service(
+        name="user-feeder",
+        module="feeder",
+        arguments=("user",),
+        started_event="user_feeder_started",
+        env={
+            **listening,
+            "CLOB_URL": at.venue_url,
+            "USER_WS_URL": f"{websocket}/ws/user",
+            "API_KEY": credentials.key,
+            "API_SECRET": credentials.secret,
+            "API_PASSPHRASE": credentials.passphrase,
+            "API_ADDRESS": key.address,
+        },
+    )
+    return [market_feeder, user_feeder, *workers, schedule]
