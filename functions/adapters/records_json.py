@@ -35,6 +35,8 @@ _NUMBER_LENGTH_MAX: Final = 28
 _WORD_LENGTH_MAX: Final = 200
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """Epoch times from here on are milliseconds: as seconds this is the year 5138."""
+_EPOCH_MS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999."""
 _PAYS_ALL: Final = SIZE_SCALE
 _PAYS_HALF: Final = SIZE_SCALE // 2
 _log = structlog.get_logger()
@@ -275,7 +277,7 @@ def _epoch_ms(value: object) -> int:
         number = int(Decimal(_number(value)))
     except (ValueError, OverflowError) as error:
         raise RecordsError(f"trade: unreadable match_time {_shown(value)}") from error
-    if number >= _MILLISECONDS_FROM**2:
+    if number > _EPOCH_MS_MAX:
         raise RecordsError(f"trade: unreadable match_time {_shown(value)}")
     return number if number >= _MILLISECONDS_FROM else number * 1000
 
