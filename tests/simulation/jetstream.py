@@ -510,9 +510,10 @@ class SimNats:
             )
             self.sim.record("nats-deliver", stream.name, consumer.name, seq, tries)
             listener[0].down(listener[1], stored.subject, ack, stored.data, stored.headers)
-        for pull in tuple(pulls):
-            if pull.no_wait and pull.delivered:  # a one-shot ends with what there was
-                self._expire_pull(consumer, pull)
+        if not (consumer.redeliver or consumer.available):
+            for pull in [each for each in pulls if each.no_wait and each.delivered]:
+                pulls.remove(pull)  # a one-shot ends with what there was
+                self._status(pull.reply, "404", "No Messages")
         self._arm(consumer)
 
     def _arm(self, consumer: Consumer) -> None:

@@ -1,0 +1,535 @@
+"""The simulated nats-server against a real one, and what goes wrong on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
+
+from functions.adapters.jetstream import BookPull
+from protocol.subjects import BOOKS, DECISIONS, FILLS
+from runtime.nats import ensure_stream
+from runtime.retry import until_reachable
+from tests.servers import NatsServer
+from tests.simulation.jetstream import NatsFaults, SimNats, matches
+from tests.simulation.loop import Simulation, simulated
+
+Script = Callable[[Client], Awaitable[Any]]
+
+
+def simulate(script: Script, seed: int = 1) -> Any:
+    """The script's result on a server without faults; nothing may have gone wrong beside it."""
+    with simulated(seed) as sim:
+        server = SimNats(sim)
+
+        async def scenario() -> Any:
+            return await script(await server.connect())
+
+        result = sim.run(scenario())
+    assert not sim.errors
+    return result
+
+
+# -- the same as a real server -------------------------------------------------------------------
+
+
+def consumer(durable: str, subject: str, **changes: Any) -> ConsumerConfig:
+    config: dict[str, Any] = {
+        "durable_name": durable,
+        "ack_policy": AckPolicy.EXPLICIT,
+        "ack_wait": 0.6,
+        "deliver_policy": DeliverPolicy.ALL,
+        "filter_subject": subject,
+        "max_ack_pending": 100,
+    }
+    return ConsumerConfig(**{**config, **changes})
+
+
+async def newest_only(js: Any) -> None:
+    await js.add_stream(
+        StreamConfig(
+            name="BOOKS",
+            subjects=["book.>"],
+            storage=StorageType.MEMORY,
+            max_msgs_per_subject=1,
+            max_age=60,
+        )
+    )
+
+
+class Puller:
+    """Pulls by hand and keeps what came: (subject, text or status, deliveries)."""
+
+    def __init__(self, nc: Client, stream: str, durable: str) -> None:
+        self._nc = nc
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._inbox = nc.new_inbox()
+        self.got: list[Any] = []
+        self.replies: list[str] = []
+
+    async def start(self) -> None:
+        await self._nc.subscribe(self._inbox, cb=self._on_message)
+
+    async def _on_message(self, message: Any) -> None:
+        if message.headers and "Status" in message.headers:
+            pending = message.headers.get("Nats-Pending-Messages")
+            self.got.append((message.headers["Status"], pending))
+        else:
+            self.replies.append(message.reply)
+            tries = message.metadata.num_delivered
+            self.got.append((message.subject, message.data.decode(), tries))
+
+    async def pull(self, **request: Any) -> None:
+        await self._nc.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)
+
+
+async def pulls_and_statuses(nc: Client) -> Any:
+    js = nc.jetstream()
+    puller = Puller(nc, "BOOKS", "d")
+    await puller.start()
+    await puller.pull(batch=3, expires=10**9)  # no consumer: nobody listens there
+    await asyncio.sleep(0.1)
+    await newest_only(js)
+    await js.add_consumer("BOOKS", consumer("d", "book.>"))
+    await puller.pull(batch=3, no_wait=True)
+    await asyncio.sleep(0.1)
+    await js.publish("book.a", b"1")
+    await js.publish("book.b", b"1")
+    await puller.pull(batch=5, expires=200_000_000)
+    await asyncio.sleep(0.1)
+    for reply in puller.replies:
+        await nc.publish(reply, b"+ACK")
+    await asyncio.sleep(0.3)
+    await js.publish("book.a", b"2")
+    await puller.pull(batch=5, expires=10**9, no_wait=True)
+    await asyncio.sleep(0.1)
+    return puller.got
+
+
+async def superseded_is_never_redelivered(nc: Client) -> Any:
+    js = nc.jetstream()
+    await newest_only(js)
+    await js.add_consumer("BOOKS", consumer("d", "book.>"))
+    puller = Puller(nc, "BOOKS", "d")
+    await puller.start()
+    await js.publish("book.a", b"old")
+    await js.publish("book.b", b"kept")
+    await puller.pull(batch=10, expires=3 * 10**9)
+    await asyncio.sleep(0.1)
+    await js.publish("book.a", b"new")
+    await asyncio.sleep(0.1)
+    await nc.publish(puller.replies[-1], b"+ACK")
+    await asyncio.sleep(0.8)
+    return puller.got
+
+
+async def message_ids(nc: Client) -> Any:
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="F", subjects=["fill.>"], duplicate_window=0.5))
+    acks = [await js.publish("fill.a", b"1", headers={"Nats-Msg-Id": "x"}) for _ in range(2)]
+    acks.append(await js.publish("fill.a", b"2", headers={"Nats-Msg-Id": "y"}))
+    await asyncio.sleep(0.8)
+    acks.append(await js.publish("fill.a", b"1", headers={"Nats-Msg-Id": "x"}))
+    state = (await js.stream_info("F")).state
+    return [(each.seq, each.duplicate) for each in acks], state.messages, state.last_seq
+
+
+async def deliver_policies(nc: Client) -> Any:
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+    for number in range(4):
+        await js.publish(f"s.{number % 2}", b"%d" % number)
+    got = {}
+    for policy in (DeliverPolicy.ALL, DeliverPolicy.LAST_PER_SUBJECT, DeliverPolicy.NEW):
+        name = policy.value
+        await js.add_consumer("S", consumer(name, "s.>", deliver_policy=policy))
+    await js.publish("s.0", b"4")
+    for policy in ("all", "last_per_subject", "new"):
+        subscription = await js.pull_subscribe_bind(durable=policy, stream="S")
+        messages = await subscription.fetch(10, timeout=0.5)
+        got[policy] = [message.data for message in messages]
+    return got
+
+
+async def fetch_and_ack(nc: Client) -> Any:
+    js = nc.jetstream()
+    told: list[Any] = []
+    await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+    config = consumer("d", "s.>", max_ack_pending=3)
+    subscription = await js.pull_subscribe("s.>", durable="d", stream="S", config=config)
+    with pytest.raises(TimeoutError):
+        await subscription.fetch(5, timeout=0.2)
+    await asyncio.sleep(0.05)  # the server's end of that pull
+    for number in range(5):
+        await js.publish("s.a", b"%d" % number)
+    messages = await subscription.fetch(5, timeout=0.3)
+    told.append([message.data for message in messages])  # no more than max_ack_pending
+    await asyncio.sleep(0.05)
+    await messages[0].ack()
+    await messages[1].nak()
+    await messages[2].term()
+    messages = await subscription.fetch(5, timeout=0.3)
+    told.append([(each.data, each.metadata.num_delivered) for each in messages])
+    await asyncio.sleep(0.9)
+    messages = await subscription.fetch(5, timeout=0.3)
+    told.append(sorted((each.data, each.metadata.num_delivered) for each in messages))
+    return told
+
+
+async def two_workers_share(nc: Client) -> Any:
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+    await js.add_consumer("S", consumer("d", "s.>"))
+    one, other = Puller(nc, "S", "d"), Puller(nc, "S", "d")
+    for each in (one, other):
+        await each.start()
+        await each.pull(batch=2, expires=2 * 10**9)
+    await asyncio.sleep(0.1)
+    for number in range(4):
+        await js.publish("s.a", b"%d" % number)
+    await asyncio.sleep(0.1)
+    return sorted(each[1] for each in one.got + other.got), len(one.got), len(other.got)
+
+
+async def errors(nc: Client) -> Any:
+    js = nc.jetstream(timeout=1)
+    told: list[Any] = []
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        lambda: js.stream_info("NONE"),
+        lambda: js.add_consumer("NONE", consumer("d", ">")),
+        lambda: js.publish("nobody.listens", b""),
+        lambda: js.add_stream(StreamConfig(name="S", subjects=["s.>"])),
+        lambda: js.consumer_info("S", "none"),
+        lambda: js.add_stream(StreamConfig(name="S", subjects=["s.>"], max_age=5)),
+        lambda: js.update_stream(
+            StreamConfig(name="S", subjects=["s.>"], storage=StorageType.MEMORY)
+        ),
+        lambda: nc.request("nobody.answers", b"", timeout=1),
+    ]
+    for call in calls:
+        try:
+            await call()
+            told.append("fine")
+        except APIError as error:
+            told.append((type(error).__name__, error.code, error.err_code))
+        except nats.errors.Error as error:
+            told.append(type(error).__name__)
+    return told
+
+
+async def our_streams(nc: Client) -> Any:
+    js = nc.jetstream()
+    told = []
+    for spec in (BOOKS, DECISIONS, FILLS):
+        for _ in range(2):
+            await ensure_stream(js, spec)
+        config = (await js.stream_info(spec.name)).config
+        told.append((config.max_age, config.duplicate_window, config.max_msgs_per_subject))
+    return told
+
+
+async def old_messages_go(nc: Client) -> Any:
+    js = nc.jetstream()
+    await js.add_stream(StreamConfig(name="S", subjects=["s.>"], max_age=0.3, duplicate_window=0.2))
+    await js.publish("s.a", b"")
+    counts = [(await js.stream_info("S")).state.messages]
+    await asyncio.sleep(0.8)
+    return [*counts, (await js.stream_info("S")).state.messages]
+
+
+SCRIPTS = [
+    pulls_and_statuses,
+    superseded_is_never_redelivered,
+    message_ids,
+    deliver_policies,
+    fetch_and_ack,
+    two_workers_share,
+    errors,
+    our_streams,
+    old_messages_go,
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_a_real_server_answers_the_same(script: Script, nats_server: NatsServer) -> None:
+    async def ask() -> Any:
+        client = Client()
+        await client.connect(nats_server.url)
+        try:
+            return await script(client)
+        finally:
+            await client.close()
+
+    assert simulate(script) == asyncio.run(ask())
+
+
+def test_wildcards() -> None:
+    assert matches("a.*.c", "a.b.c") and matches("a.>", "a.b.c") and matches("a", "a")
+    assert not matches("a.*", "a.b.c") and not matches("a.>", "a") and not matches("a.b", "a")
+
+
+# -- what goes wrong -----------------------------------------------------------------------------
+
+
+async def _books(sim: Simulation, server: SimNats, got: list[bytes]) -> None:
+    """A worker that takes books for ever, with the production pull."""
+    nc = await server.connect(sim.current.name)
+    pull = BookPull(nc, "d")
+    await until_reachable("JetStream", pull.start)
+    running = asyncio.create_task(pull.run())
+    try:
+        while True:
+            delivery = await pull.next()
+            got.append(delivery.payload)
+            await pull.ack(delivery)
+    finally:
+        running.cancel()
+
+
+async def _publish(nc: Client, numbers: range, every_s: float = 0.05) -> None:
+    for number in numbers:
+        await nc.publish(f"book.btc-15m.m{number % 3}", b"%d" % number)
+        await asyncio.sleep(every_s)
+
+
+def _run_books(seed: int, faults: NatsFaults) -> tuple[list[bytes], str, SimNats]:
+    got: list[bytes] = []
+    with simulated(seed) as sim:
+        server = SimNats(sim, faults)
+        for number in (1, 2):
+            sim.process(f"worker-{number}").start(_books(sim, server, got))
+
+        async def scenario() -> None:
+            nc = await server.connect("feeder")
+            await asyncio.sleep(20)
+            await _publish(nc, range(200))
+            server.faults.off()
+            await asyncio.sleep(40)
+            await _publish(nc, range(200, 230))
+            await asyncio.sleep(40)
+
+        sim.run(scenario())
+        assert not sim.errors
+    return got, sim.fingerprint, server
+
+
+def test_faults_change_a_run_and_repeat_with_the_seed() -> None:
+    calm, _, _ = _run_books(3, NatsFaults())
+    assert [int(each) for each in calm] == sorted(int(each) for each in calm)
+    assert len(calm) == 230
+    faults = {"drop": 0.05, "duplicate": 0.05, "late": 0.05, "disconnect": 0.01}
+    wild, fingerprint, server = _run_books(3, NatsFaults(**faults))
+    assert len(wild) < 240 and wild != calm
+    assert (wild, fingerprint) == _run_books(3, NatsFaults(**faults))[:2]
+    assert fingerprint != _run_books(4, NatsFaults(**faults))[1]
+    assert wild[-1] == b"229", "with the faults off it recovers"
+    kinds = {event[1] for event in server.sim.events}
+    assert {"nats-drop", "nats-duplicate", "nats-late", "nats-disconnect"} <= kinds
+
+
+def _one_message(sim: Simulation, server: SimNats, durable: str = "d") -> Any:
+    async def take() -> Any:
+        nc = await server.connect(sim.current.name)
+        subscription = await nc.jetstream().pull_subscribe_bind(durable=durable, stream="S")
+        [message] = await subscription.fetch(1, timeout=60)
+        return message
+
+    return take()
+
+
+@pytest.mark.parametrize("way", ["killed", "paused", "ack dropped"])
+def test_what_is_not_acknowledged_comes_to_another_worker(way: str) -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+        told: list[tuple[str, bytes, int]] = []
+
+        async def works() -> None:
+            message = await _one_message(sim, server)
+            told.append((sim.current.name, message.data, message.metadata.num_delivered))
+            await asyncio.sleep(1)
+            if way == "ack dropped":
+                server.faults.drop = 1.0 if message.metadata.num_delivered == 1 else 0.0
+            await message.ack()
+            await asyncio.sleep(1)
+            server.faults.drop = 0.0
+            await asyncio.sleep(1_000)
+
+        async def scenario() -> None:
+            js = (await server.connect()).jetstream()
+            await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+            await js.add_consumer("S", consumer("d", "s.>", ack_wait=10))
+            first = sim.process("first")
+            first.start(works())
+            await asyncio.sleep(1)
+            await js.publish("s.a", b"1")
+            await asyncio.sleep(0.5)
+            if way == "killed":
+                first.kill()
+            elif way == "paused":
+                first.pause()
+            sim.process("second").start(works())
+            await asyncio.sleep(5)
+            assert told == [("first", b"1", 1)]
+            await asyncio.sleep(10)
+            assert told == [("first", b"1", 1), ("second", b"1", 2)]
+            first.resume()
+            await asyncio.sleep(30)
+            assert len(told) == 2
+            assert (await js.consumer_info("S", "d")).num_ack_pending == 0
+
+        sim.run(scenario())
+    assert not sim.errors
+
+
+def test_what_a_killed_client_had_not_flushed_is_never_sent() -> None:
+    arrived = []
+    for step in range(1, 40):
+        with simulated(1) as sim:
+            server = SimNats(sim)
+
+            async def publishes(server: SimNats = server) -> None:
+                nc = await server.connect("dying")
+                await nc.publish("s.a", b"1")
+                await asyncio.sleep(1)
+                await nc.publish("s.a", b"2")
+                await asyncio.sleep(1)
+
+            async def scenario(
+                sim: Simulation = sim, server: SimNats = server, step: int = step
+            ) -> int:
+                js = (await server.connect()).jetstream()
+                await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+                dying = sim.process("dying")
+                dying.kill_at_step(step)
+                dying.start(publishes(server))
+                await asyncio.sleep(10)
+                assert len(server.connections) == 1, "the dead process's connection is closed"
+                return (await js.stream_info("S")).state.messages
+
+            arrived.append(sim.run(scenario()))
+        assert not sim.errors
+    assert sorted(set(arrived)) == [0, 1, 2]
+    assert arrived == sorted(arrived)
+
+
+def test_a_restart_loses_memory_and_keeps_files() -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+
+        async def scenario() -> None:
+            nc = await server.connect()
+            js = nc.jetstream(timeout=1)
+            for spec in (BOOKS, FILLS):
+                await ensure_stream(js, spec)
+            await js.add_consumer("FILLS", consumer("d", "fill.>", ack_wait=5))
+            for number in range(3):
+                headers = {"Nats-Msg-Id": str(number)}
+                await js.publish("fill.a", b"%d" % number, headers=headers)
+            subscription = await js.pull_subscribe_bind(durable="d", stream="FILLS")
+            [acked, out] = await subscription.fetch(2)
+            await acked.ack()
+            await asyncio.sleep(0.1)
+            server.restart(3)
+            await asyncio.sleep(0.01)
+            assert not nc.is_connected and not nc.is_closed
+            await asyncio.sleep(5)
+            assert nc.is_connected
+            with pytest.raises(NotFoundError):
+                await js.stream_info("BOOKS")
+            assert (await js.publish("fill.a", b"1", headers={"Nats-Msg-Id": "1"})).duplicate
+            await asyncio.sleep(6)
+            messages = await subscription.fetch(5, timeout=1)
+            assert [each.data for each in messages] == [out.data, b"2"]
+            assert [each.metadata.num_delivered for each in messages] == [2, 1]
+
+        sim.run(scenario())
+    assert not sim.errors
+
+
+def test_while_the_server_is_away() -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+        told: list[str] = []
+
+        async def tell(what: str) -> None:
+            told.append(what)
+
+        async def scenario() -> None:
+            nc = server.client("worker")
+            await nc.connect(
+                "nats://x",
+                name="worker",
+                disconnected_cb=lambda: tell("disconnected"),
+                reconnected_cb=lambda: tell("reconnected"),
+                error_cb=lambda error: tell(type(error).__name__),
+            )
+            js = nc.jetstream(timeout=1)
+            await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+            server.stop()
+            await asyncio.sleep(0.01)
+            with pytest.raises(nats.errors.TimeoutError):
+                await js.publish("s.a", b"in vain")
+            await nc.publish("s.a", b"kept by the client")
+            with pytest.raises(nats.errors.NoServersError):
+                await server.connect("late")
+            server.start()
+            await asyncio.sleep(1)
+            assert nc.is_connected
+            # What a client sends while it is disconnected waits in it, also what timed out.
+            assert (await js.stream_info("S")).state.messages == 2
+            await nc.close()
+            assert nc.is_closed
+            with pytest.raises(nats.errors.ConnectionClosedError):
+                await nc.publish("s.a", b"")
+
+        sim.run(scenario())
+    assert not sim.errors
+    assert told[0] == told[-1] == "disconnected"  # nats-py also calls it when it closes
+    assert told[-2] == "reconnected"
+    assert set(told[1:-2]) == {"ConnectionRefusedError"}
+
+
+def test_a_cut_off_client_comes_back_when_it_can() -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+
+        async def scenario() -> None:
+            nc = await server.connect("worker")
+            other = await server.connect("other")
+            got: list[bytes] = []
+
+            async def on_message(message: Any) -> None:
+                got.append(message.data)
+
+            await nc.subscribe("x.>", cb=on_message)
+            server.disconnect(nc, for_s=3)
+            await asyncio.sleep(2.9)
+            assert not nc.is_connected and other.is_connected
+            await other.publish("x.a", b"missed")
+            await asyncio.sleep(1)
+            assert nc.is_connected
+            await other.publish("x.a", b"heard")
+            await asyncio.sleep(1)
+            assert got == [b"heard"]
+
+        sim.run(scenario())
+
+
+def test_what_is_not_modelled_is_loud() -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+
+        async def scenario() -> None:
+            js = (await server.connect()).jetstream(timeout=1)
+            with pytest.raises((TimeoutError, ServiceUnavailableError, NoStreamResponseError)):
+                await js.account_info()
+
+        sim.run(scenario())
+    assert isinstance(sim.errors[0].exception, NotImplementedError)

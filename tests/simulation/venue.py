@@ -1,0 +1,416 @@
+"""A simulated venue behind the ports `Exchange` and `Records`, and its user channel.
+
+It keeps the truth (`orders`, `arrivals`) that the checks trust. What can go wrong on the way to it
+and back, and inside, is drawn per call from `VenueFaults`.
+
+Modelled: requests and answers that get lost, slow ones, orders that land after their poster has
+given up (within `late_s`, and rarely after everybody has, `very_late_s`), delayed matches that come
+or never come, partial fills, no match, several trades an order, trades that fail after a while,
+reads that lag or fail, the engine's restart, rate limits, the phantom balance lock, resolutions
+that take time, splits, redemption, a user channel that loses, repeats and reorders.
+
+Not modelled: signatures, HTTP, prices that move against an order, other traders, resting orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
+from functions.core.decide import Trade
+from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.intent import Claim
+from functions.ports import PreparedOrder, RecordsError
+from protocol.fill import Fill, TradeStatus
+from protocol.market import MarketInfo
+from protocol.snapshot import BookSnapshot
+from protocol.units import PRICE_SCALE, cost_e6
+from tests.simulation.loop import Simulation
+
+POST_TIMEOUT_S: Final = 5.0
+CONFIRM_S: Final = (1.0, 6.0)
+FAIL_S: Final = (2.0, 30.0)
+
+
+@dataclass
+class VenueFaults:
+    """Chances are per call, order or trade."""
+
+    latency_s: tuple[float, float] = (0.002, 0.05)
+    not_sent: float = 0.0
+    lost_request: float = 0.0
+    lost_answer: float = 0.0
+    late: float = 0.0
+    late_s: tuple[float, float] = (0.1, 20.0)
+    """After the poster has given up."""
+    very_late: float = 0.0
+    very_late_s: tuple[float, float] = (70.0, 120.0)
+    delayed: float = 0.0
+    delayed_s: tuple[float, float] = (0.2, 4.0)
+    never_matched: float = 0.0
+    """Of delayed ones."""
+    no_match: float = 0.0
+    partial: float = 0.0
+    failed: float = 0.0
+    """Per trade."""
+    restart: float = 0.0
+    """Per order: the engine goes down for `restart_s`, and answers 425."""
+    restart_s: tuple[float, float] = (5.0, 40.0)
+    rate_limited: float = 0.0
+    locked: float = 0.0
+    """Per order: the balance is locked until it is refreshed."""
+    read_fails: float = 0.0
+    lag_s: tuple[float, float] = (0.0, 0.0)
+    """Reads show the state of so long ago."""
+    event_lost: float = 0.0
+    event_twice: float = 0.0
+    event_late_s: tuple[float, float] = (0.01, 0.2)
+
+    def off(self) -> None:
+        """Only latency stays."""
+        for each in fields(self):
+            if each.type == "float":
+                setattr(self, each.name, 0.0)
+        self.lag_s = (0.0, 0.0)
+        self.event_late_s = (0.01, 0.2)
+
+
+@dataclass
+class SimTrade:
+    """One trade, with its statuses in time."""
+
+    fill: Fill
+    history: list[tuple[int, TradeStatus]]
+
+    @property
+    def status(self) -> TradeStatus:
+        return self.history[-1][1]
+
+    def at(self, as_of_ms: int) -> Fill | None:
+        """The trade as a reader at that time saw it."""
+        seen = [status for since_ms, status in self.history if since_ms <= as_of_ms]
+        if not seen:
+            return None
+        return Fill(
+            trade_id=self.fill.trade_id,
+            order_id=self.fill.order_id,
+            condition_id=self.fill.condition_id,
+            token_id=self.fill.token_id,
+            status=seen[-1],
+            price_e4=self.fill.price_e4,
+            size_e6=self.fill.size_e6,
+            matched_at_ms=self.fill.matched_at_ms,
+        )
+
+
+@dataclass
+class SimOrder:
+    """An order that the venue has accepted."""
+
+    order_id: str
+    market: MarketInfo
+    token_id: str
+    arrived_at_ms: int
+    trades: list[SimTrade] = field(default_factory=list)
+    pending: bool = False
+
+    @property
+    def live(self) -> list[SimTrade]:
+        return [trade for trade in self.trades if trade.status is not TradeStatus.FAILED]
+
+    @property
+    def live_size_e6(self) -> int:
+        return sum(trade.fill.size_e6 for trade in self.live)
+
+
+@dataclass
+class Payload:
+    """What a prepared order carries."""
+
+    market: MarketInfo
+    token_id: str
+    price_e4: int
+    number: int
+
+
+class SimVenue:
+    """The venue. `exchange()` and `records()` make ports for one process."""
+
+    def __init__(self, sim: Simulation, faults: VenueFaults) -> None:
+        self.sim = sim
+        self.faults = faults
+        self.rng = sim.random("venue")
+        self.process = sim.process("venue")
+        self.orders: dict[str, SimOrder] = {}
+        self.arrivals: list[str] = []
+        """Order ids of every POST that reached the venue, whatever it answered."""
+        self.given_up_late: set[str] = set()
+        """Orders that landed so late that nobody can be blamed for having given them up."""
+        self.injected: dict[str, int] = {}
+        self.refused_until_ms = 0
+        self.locked = False
+        self.redeemed: set[str] = set()
+        self.on_arrival: Callable[[str], None] = lambda _: None
+        self.on_event: Callable[[Fill], None] = lambda _: None
+        self._numbers = itertools.count(1)
+        self._payouts: dict[str, tuple[int, dict[str, int]]] = {}
+
+    def strikes(self, name: str) -> bool:
+        chance = getattr(self.faults, name)
+        struck = bool(chance) and self.rng.random() < chance
+        if struck:
+            self.injected[name] = self.injected.get(name, 0) + 1
+            self.sim.record("venue-fault", name)
+        return struck
+
+    def between(self, bounds: tuple[float, float]) -> float:
+        return self.rng.uniform(*bounds)
+
+    # -- orders ----------------------------------------------------------------------------------
+
+    def arrive(self, order: PreparedOrder, tell: Callable[[Answer], None]) -> None:
+        """A POST at the venue's door; `tell` is called with the answer, in the venue's process."""
+        self.arrivals.append(order.order_id)
+        self.sim.record("venue-order", order.order_id)
+        self.on_arrival(order.order_id)
+        tell(self._judge(order))
+
+    def _judge(self, order: PreparedOrder) -> Answer:
+        payload: Payload = order.payload
+        now_ms = self.sim.now_ms
+        if order.order_id in self.orders:
+            return Unknown(text="HTTP 400: Duplicated")
+        if now_ms >= payload.market.end_ms:
+            return _rejected(RejectReason.MARKET_CLOSED)
+        if self.strikes("restart"):
+            self.refused_until_ms = now_ms + int(self.between(self.faults.restart_s) * 1000)
+        if now_ms < self.refused_until_ms:
+            return _rejected(RejectReason.ENGINE_RESTARTING)
+        if self.strikes("rate_limited"):
+            return _rejected(RejectReason.RATE_LIMITED)
+        if self.strikes("locked"):
+            self.locked = True
+        if self.locked:
+            return _rejected(RejectReason.NOT_ENOUGH_BALANCE)
+        if self.strikes("no_match"):
+            return _rejected(RejectReason.NO_MATCH)
+        accepted = SimOrder(order.order_id, payload.market, payload.token_id, now_ms)
+        self.orders[order.order_id] = accepted
+        if self.strikes("delayed"):
+            accepted.pending = True
+            if not self.strikes("never_matched"):
+                wait_s = self.between(self.faults.delayed_s)
+                self.process.call_later(wait_s, self._match, order, accepted)
+            else:
+                self.process.call_later(5.0, setattr, accepted, "pending", False)
+            return Accepted(status="delayed", spend_e6=0, size_e6=0)
+        self._match(order, accepted)
+        size_e6 = sum(trade.fill.size_e6 for trade in accepted.trades)
+        spend_e6 = sum(cost_e6(t.fill.price_e4, t.fill.size_e6) for t in accepted.trades)
+        return Accepted(
+            status="matched",
+            spend_e6=spend_e6,
+            size_e6=size_e6,
+            trade_ids=tuple(trade.fill.trade_id for trade in accepted.trades),
+        )
+
+    def _match(self, order: PreparedOrder, accepted: SimOrder) -> None:
+        payload: Payload = order.payload
+        accepted.pending = False
+        left_e6 = order.spend_e6
+        if self.strikes("partial"):
+            left_e6 = left_e6 * self.rng.randint(1, 9) // 10
+        parts = self.rng.choice([1, 1, 1, 2, 3])
+        now_ms = self.sim.now_ms
+        for part in range(parts):
+            price_e4 = payload.price_e4 - 100 * (parts - 1 - part)
+            size_e6 = left_e6 // (parts - part) * PRICE_SCALE // price_e4
+            left_e6 -= cost_e6(price_e4, size_e6)
+            fill = Fill(
+                trade_id=f"trade-{next(self._numbers)}",
+                order_id=order.order_id,
+                condition_id=payload.market.condition_id,
+                token_id=payload.token_id,
+                status=TradeStatus.MATCHED,
+                price_e4=price_e4,
+                size_e6=size_e6,
+                matched_at_ms=now_ms,
+            )
+            trade = SimTrade(fill, [])
+            accepted.trades.append(trade)
+            self._move(trade, TradeStatus.MATCHED)
+            fails = self.strikes("failed")
+            steps = (
+                [(TradeStatus.RETRYING, FAIL_S), (TradeStatus.FAILED, FAIL_S)]
+                if fails
+                else [(TradeStatus.MINED, CONFIRM_S), (TradeStatus.CONFIRMED, CONFIRM_S)]
+            )
+            after_s = 0.0
+            for status, bounds in steps:
+                after_s += self.between(bounds)
+                self.process.call_later(after_s, self._move, trade, status)
+
+    def _move(self, trade: SimTrade, status: TradeStatus) -> None:
+        trade.history.append((self.sim.now_ms, status))
+        self.sim.record("venue-trade", trade.fill.trade_id, status.value)
+        seen = trade.at(self.sim.now_ms)
+        assert seen is not None
+        for _ in range(1 + self.strikes("event_twice")):
+            if not self.strikes("event_lost"):
+                self.process.call_later(self.between(self.faults.event_late_s), self.on_event, seen)
+
+    # -- resolution ------------------------------------------------------------------------------
+
+    def payouts(self, market: MarketInfo) -> tuple[int, dict[str, int]]:
+        """(when it becomes public, USD a share in 1e-6 by token), decided once."""
+        if market.condition_id not in self._payouts:
+            rng = self.sim.random(f"resolution-{market.condition_id}")
+            first, second = (outcome.token_id for outcome in market.outcomes)
+            paid = rng.choice([(1_000_000, 0), (0, 1_000_000), (1_000_000, 0), (500_000, 500_000)])
+            public_ms = market.end_ms + rng.randint(500, 30_000)
+            self._payouts[market.condition_id] = public_ms, {first: paid[0], second: paid[1]}
+        return self._payouts[market.condition_id]
+
+    def exchange(self) -> SimExchange:
+        return SimExchange(self)
+
+    def records(self, markets: dict[str, MarketInfo]) -> SimRecords:
+        return SimRecords(self, markets)
+
+
+class SimExchange:
+    """`Exchange` of the process that calls it."""
+
+    def __init__(self, venue: SimVenue) -> None:
+        self._venue = venue
+
+    async def warm(self, market: MarketInfo) -> None:
+        await asyncio.sleep(self._venue.between((0.001, 0.02)))
+
+    async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
+        venue = self._venue
+        await asyncio.sleep(0)
+        number = next(venue._numbers)
+        return PreparedOrder(
+            order_id=f"0xorder{number}",
+            salt=str(number),
+            order_timestamp_ms=venue.sim.now_ms,
+            spend_e6=trade.spend_e6,
+            size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
+            payload=Payload(snapshot.market, trade.token_id, trade.signal_price_e4, number),
+        )
+
+    async def post(self, order: PreparedOrder) -> Answer:
+        venue, faults = self._venue, self._venue.faults
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        poster = venue.sim.current
+        if venue.strikes("not_sent"):
+            return Rejected(reason=RejectReason.NOT_SENT, text="ConnectError")
+
+        def tell(told: Answer) -> None:
+            if venue.strikes("lost_answer"):
+                return
+            if not poster.dead:
+                poster.call_later(venue.between(faults.latency_s), _resolve, answer, told)
+
+        if venue.strikes("lost_request"):
+            pass
+        elif venue.strikes("late"):
+            wait_s = POST_TIMEOUT_S + venue.between(faults.late_s)
+            venue.process.call_later(wait_s, venue.arrive, order, lambda _: None)
+        elif venue.strikes("very_late"):
+            venue.given_up_late.add(order.order_id)
+            wait_s = POST_TIMEOUT_S + venue.between(faults.very_late_s)
+            venue.process.call_later(wait_s, venue.arrive, order, lambda _: None)
+        else:
+            venue.process.call_later(venue.between(faults.latency_s), venue.arrive, order, tell)
+        try:
+            async with asyncio.timeout(POST_TIMEOUT_S):
+                return await answer
+        except TimeoutError:
+            return Unknown(text="no answer")
+
+    async def refresh_balance(self) -> None:
+        await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))
+        self._venue.locked = False
+
+    async def upkeep(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+class SimRecords:
+    """`Records` of the process that calls it."""
+
+    def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
+        self._venue = venue
+        self._markets = markets
+
+    async def _asked(self) -> int:
+        """Travel; returns the time that the answer shows, in epoch ms."""
+        venue = self._venue
+        await asyncio.sleep(venue.between(venue.faults.latency_s))
+        if venue.strikes("read_fails"):
+            await asyncio.sleep(venue.rng.choice([0.01, 5.0]))
+            raise RecordsError("the venue did not answer")
+        return venue.sim.now_ms - int(venue.between(venue.faults.lag_s) * 1000)
+
+    async def look(self, claim: Claim) -> Look:
+        order_as_of_ms = await self._asked()
+        order = self._venue.orders.get(claim.order_id)
+        record = None
+        if order is not None and order.arrived_at_ms <= order_as_of_ms:
+            seen = [trade.at(order_as_of_ms) for trade in order.trades]
+            matched_e6 = sum(fill.size_e6 for fill in seen if fill is not None)
+            status = "matched" if matched_e6 else ("delayed" if order.pending else "unmatched")
+            record = OrderRecord(order_id=claim.order_id, status=status, size_matched_e6=matched_e6)
+        as_of_ms = max(await self._asked(), order_as_of_ms)
+        order = self._venue.orders.get(claim.order_id)
+        trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
+        return Look(order=record, trades=tuple(fill for fill in trades if fill is not None))
+
+    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
+        as_of_ms = await self._asked()
+        seen = (
+            trade.at(as_of_ms) for order in self._venue.orders.values() for trade in order.trades
+        )
+        return tuple(fill for fill in seen if fill is not None and fill.matched_at_ms >= since_ms)
+
+    async def resolution(self, claim: Claim) -> Resolution | None:
+        as_of_ms = await self._asked()
+        public_ms, payouts = self._venue.payouts(self._markets[claim.condition_id])
+        return Resolution(payouts_e6=payouts, source="clob") if as_of_ms >= public_ms else None
+
+    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
+        await self._asked()
+        return {
+            token: sum(
+                order.live_size_e6
+                for order in self._venue.orders.values()
+                if order.token_id == token and order.market.condition_id not in self._venue.redeemed
+            )
+            for token in token_ids
+        }
+
+    async def redeem(self, condition_id: str) -> None:
+        await self._asked()
+        self._venue.sim.record("venue-redeem", condition_id)
+        self._venue.redeemed.add(condition_id)
+
+    async def close(self) -> None:
+        pass
+
+
+def _rejected(reason: RejectReason) -> Rejected:
+    return Rejected(reason=reason, text=reason.value)
+
+
+def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
