@@ -20,10 +20,10 @@ import select
 import socket
 import subprocess
 import sys
-import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +34,7 @@ from sandbox.dynamodb import CREDENTIALS_ENV, create_state_table
 READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 5
 ROOT = Path(__file__).parent.parent
-MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
+MINISTACK_VENV = ROOT / ".venv-ministack"
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -96,7 +96,7 @@ def ministack() -> Iterator[str]:
     with expressions, validation and HTTP server of its own. It deletes expired rows each minute;
     PITR and encryption are taken and described, and do nothing.
     """
-    if not MINISTACK_PYTHON.exists():
+    if not (MINISTACK_VENV / ".installed").exists():  # the make target's last step
         pytest.fail(
             "The tests' second DynamoDB is not installed: run `make ministack`.", pytrace=False
         )
@@ -109,7 +109,7 @@ def ministack() -> Iterator[str]:
             port = listening.getsockname()[1]
             process = subprocess.Popen(  # noqa: S603 - our own virtual environment
                 [
-                    *(MINISTACK_PYTHON, "-m", "hypercorn", "ministack.app:app"),
+                    *(MINISTACK_VENV / "bin" / "python", "-m", "hypercorn", "ministack.app:app"),
                     *("--bind", f"fd://{listening.fileno()}", "--workers", "0"),
                     *("--keep-alive", "75"),  # longer than the SDK's, as its own command has it
                 ],
@@ -130,12 +130,16 @@ def ministack() -> Iterator[str]:
                 text=True,
             )
         try:
-            url = f"http://127.0.0.1:{port}"
             try:
-                urllib.request.urlopen(f"{url}/_ministack/ready", timeout=READY_TIMEOUT_S).close()
+                # Waits in the socket's queue until somebody serves it, or is cut off at its end.
+                with closing(HTTPConnection("127.0.0.1", port, timeout=READY_TIMEOUT_S)) as first:
+                    first.request("GET", "/_ministack/health")
+                    first.getresponse()
             except OSError as error:
-                pytest.fail(f"ministack did not become ready ({error}):\n{log.read_text()}")
-            yield url
+                pytest.fail(
+                    f"ministack did not become ready ({error!r}):\n{log.read_text()}", pytrace=False
+                )
+            yield f"http://127.0.0.1:{port}"
         finally:
             stop(process)
 

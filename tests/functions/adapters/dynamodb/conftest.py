@@ -9,7 +9,7 @@ from botocore.retries.standard import ExponentialBackoff
 from functions.adapters.dynamodb import DynamoStore, open_store
 from sandbox.dynamodb import REGION
 from tests.dynamodb import ministack, moto, state_table
-from tests.functions.adapters.dynamodb.builders import STRATEGY, Table
+from tests.functions.adapters.dynamodb.builders import STRATEGY, Table, client_of
 from tests.functions.adapters.dynamodb.proxy import Proxy, proxy_to
 
 __all__ = ["state_table"]
@@ -47,6 +47,11 @@ def one_sdk_session(monkeypatch: pytest.MonkeyPatch, sdk_session: aioboto3.Sessi
 
 @pytest.fixture
 def table(dynamodb_server: str, state_table: str) -> Table:
+    # ministack deletes expired rows once a minute, and the rows of tests are of a day that is over.
+    client_of(dynamodb_server).update_time_to_live(
+        TableName=state_table,
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
+    )
     return Table(dynamodb_server, state_table)
 
 
