@@ -39,23 +39,28 @@ async def connect(url: str, name: str) -> Client:
     nats-py buffers what is published, up to 2 MB: a publisher to whom that is worthless checks
     `is_connected` first. Exits 2 on a server that is too old.
     """
-    client = await until_reachable(f"NATS at {redact(url)}", lambda: _connect_once(url, name))
-    try:
-        version = client.connected_server_version
-        too_old = (version.major, version.minor) < SERVER_VERSION_MIN
-    except ValueError:  # not a semantic version: a build we know nothing about
-        too_old = True
-    if too_old:
+    client = await until_reachable(f"NATS at {redact(url)}", lambda: connect_once(url, name))
+    if complaint := version_complaint(client):
         await client.close()
-        refuse_to_start(
-            f"NATS_URL: {str(version).strip('<>')} at {redact(url)} is too old, "
-            f"{'.'.join(map(str, SERVER_VERSION_MIN))} or newer is needed"
-        )
+        refuse_to_start(f"NATS_URL: {redact(url)}: {complaint}")
     return client
 
 
-async def _connect_once(url: str, name: str) -> Client:
-    """Raises the reason, after two quick tries."""
+def version_complaint(client: Client) -> str | None:
+    """What is wrong with the connected server's version."""
+    version = client.connected_server_version
+    try:
+        too_old = (version.major, version.minor) < SERVER_VERSION_MIN
+    except ValueError:  # not a semantic version: a build we know nothing about
+        too_old = True
+    if not too_old:
+        return None
+    wanted = ".".join(map(str, SERVER_VERSION_MIN))
+    return f"{str(version).strip('<>')} is too old, {wanted} or newer is needed"
+
+
+async def connect_once(url: str, name: str) -> Client:
+    """One connection, of any version. Raises the reason, after two quick tries."""
     client = Client()
     reason: Exception | None = None
 
@@ -100,7 +105,32 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
 
     Raises nats errors when it cannot be done now, StreamMismatchError when it never can be.
     """
-    config = StreamConfig(
+    config = _declared(spec)
+    try:
+        current = (await js.stream_info(spec.name)).config
+    except NotFoundError:
+        await js.add_stream(config)
+        _log.info("stream_created", stream=spec.name)
+        return
+    if _differences(current, config, spec):
+        await js.update_stream(config)
+        _log.info("stream_updated", stream=spec.name)
+
+
+async def inspect_stream(js: JetStreamContext, spec: StreamSpec) -> list[str] | None:
+    """The settings that `ensure_stream` would update, None where it would create the stream.
+
+    Changes nothing. Raises as `ensure_stream` does.
+    """
+    try:
+        current = (await js.stream_info(spec.name)).config
+    except NotFoundError:
+        return None
+    return _differences(current, _declared(spec), spec)
+
+
+def _declared(spec: StreamSpec) -> StreamConfig:
+    return StreamConfig(
         name=spec.name,
         subjects=list(spec.subjects),
         storage=StorageType.MEMORY if spec.memory else StorageType.FILE,
@@ -112,12 +142,10 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
         duplicate_window=spec.duplicate_window_s,
         num_replicas=1,
     )
-    try:
-        current = (await js.stream_info(spec.name)).config
-    except NotFoundError:
-        await js.add_stream(config)
-        _log.info("stream_created", stream=spec.name)
-        return
+
+
+def _differences(current: StreamConfig, config: StreamConfig, spec: StreamSpec) -> list[str]:
+    """What must be updated. Fills in what is the server's choice; raises StreamMismatchError."""
     for key in _FIXED:
         if getattr(current, key) != getattr(config, key):
             raise StreamMismatchError(
@@ -127,9 +155,7 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
     if not spec.duplicate_window_s:
         # The server's own choice, which must not be longer than messages live.
         config.duplicate_window = min(current.duplicate_window or 0, spec.max_age_s)
-    if any(getattr(current, key) != getattr(config, key) for key in _UPDATABLE):
-        await js.update_stream(config)
-        _log.info("stream_updated", stream=spec.name)
+    return [key for key in _UPDATABLE if getattr(current, key) != getattr(config, key)]
 
 
 _FIXED: Final = ("storage", "retention")  # nats-server refuses to change them

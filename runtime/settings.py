@@ -38,13 +38,16 @@ def load_settings(kind: type[Settings]) -> Settings:
     try:
         return kind()
     except ValidationError as error:
-        refuse_to_start(
-            "; ".join(
-                f"{'.'.join(str(part) for part in item['loc']).upper() or 'configuration'}: "
-                f"{item['msg'].removeprefix('Value error, ')}"
-                for item in error.errors(include_input=False, include_url=False)
-            )
-        )
+        refuse_to_start(mistakes_in(error))
+
+
+def mistakes_in(error: ValidationError) -> str:
+    """One line that names each bad variable, without its value."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']).upper() or 'configuration'}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
 
 
 def refuse_to_start(reason: str) -> NoReturn:

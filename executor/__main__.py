@@ -1,0 +1,186 @@
+"""`executor`: the commands, their options and exit codes. `executor --help` lists them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from datetime import date
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from executor import asking, rendering
+from executor.doctor import checks, configuration
+from executor.doctor.finding import Level
+from executor.rendering import account_line, plain
+from functions.core.account import TRADING_ENABLED
+from functions.ports import RecordsError, StoreError
+from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
+from runtime.log import configure_logging
+from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
+
+EXIT_FAILED: Final = 1
+WIDTH_PIPED: Final = 240
+"""Where there is no terminal: a row stays on one line."""
+_REASON_LENGTH_MAX: Final = 300
+"""The account item is written and paid as a whole with every claim."""
+_T = TypeVar("_T")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Look at a strategy account, stop it, start it again. EXECUTION (paper or live), STRATEGY "
+    "and STATE_TABLE in the environment say which account that is.",
+    # A traceback with its variables would show keys.
+    pretty_exceptions_enable=False,
+)
+Json = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Trading or halted, claims, limits and what waits."""
+    settings = load_settings(LimitSettings)
+    report = _done(asking.status(settings))
+    _show(settings, report, rendering.status_view(report), json=json)
+
+
+@app.command()
+def positions(
+    ended: Annotated[
+        int, typer.Option(min=0, max=10_000, metavar="N", help="Also the last N that ended.")
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """A row for each live claim."""
+    settings = load_settings(AccountSettings)
+    report = _done(asking.positions(settings, ended))
+    _show(settings, report, rendering.positions_view(report, ended=bool(ended)), json=json)
+
+
+@app.command()
+def decisions(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="UTC; today.")] = None,
+    json: Json = False,
+) -> None:
+    """The newest decisions of a day, newest first."""
+    settings = load_settings(AccountSettings)
+    report = _done(asking.decisions(settings, _checked_day(day), limit))
+    _show(settings, report, rendering.decisions_view(report), json=json)
+
+
+@app.command()
+def halt(
+    reason: Annotated[str, typer.Option(help="Why; everybody who looks at the account sees it.")],
+) -> None:
+    """Stop every worker from claiming. Once this returns, no new order is made."""
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > _REASON_LENGTH_MAX or not reason.isprintable():
+        _refuse(f"--reason: 1 to {_REASON_LENGTH_MAX} printable characters are wanted")
+    settings = load_settings(AccountSettings)
+    _say(account_line(settings.account, settings.execution))
+    account = _done(asking.halt(settings, reason))
+    _say(plain(f"HALTED: {account.halt_reason}", "bold red"))
+    live = sum(not claim.ended for claim in account.claims.values())
+    if live:
+        _say(
+            plain(
+                f"{live} claims were made before: their orders may still be posted or filled; "
+                "see `executor positions`"
+            )
+        )
+
+
+@app.command()
+def resume() -> None:
+    """Let workers claim again; shows the reason of the halt that it lifts."""
+    settings = load_settings(AccountSettings)
+    _say(account_line(settings.account, settings.execution))
+    before, _ = _done(asking.resume(settings))
+    if before.trading == TRADING_ENABLED:
+        _say(plain("trading was not halted; it is enabled"))
+    else:
+        _say(plain(f"lifted: {before.halt_reason or 'halted without a reason'}"))
+        _say(plain("trading is enabled", "green"))
+
+
+@app.command()
+def reconcile() -> None:
+    """Ask the venue about unresolved claims and settle what has ended, once, now."""
+    settings = load_settings(ScheduleSettings)
+    _say(account_line(settings.account, settings.execution))
+    report, settled = _done(asking.reconcile_once(settings))
+    _say(rendering.reconciled_view(report, settled))
+    if report.overdue or report.mismatches or report.failures or settled.failures:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def doctor() -> None:
+    """Check everything that trading depends on, and say what to do about what is wrong."""
+    config = configuration.read()
+    if config.first_wrong("execution", "strategy"):
+        _say(plain("account unknown: EXECUTION or STRATEGY is wrong"))
+    else:
+        _say(account_line(config.limits.account, config.limits.execution))
+    findings = _done(checks.examine(config))
+    _say(rendering.findings_view(findings))
+    if any(finding.level is Level.FAIL for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _done(asked: Coroutine[Any, Any, _T]) -> _T:
+    """The result, or one line and exit code 1."""
+    try:
+        return asyncio.run(asked)
+    except (StoreError, RecordsError, asking.NotDoneError) as error:
+        _complain(f"failed: {error}")
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def _show(
+    settings: AccountSettings, report: msgspec.Struct, view: RenderableType, *, json: bool
+) -> None:
+    if json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        return
+    _say(account_line(settings.account, settings.execution))
+    _say(view)
+
+
+def _say(what: RenderableType) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_PIPED)
+    console.print(what, soft_wrap=isinstance(what, Text))
+
+
+def _checked_day(day: str | None) -> str | None:
+    try:
+        return None if day is None else date.fromisoformat(day).isoformat()
+    except ValueError:
+        _refuse(f"--day: not a date of the form YYYY-MM-DD: {day!r}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    _complain(reason)
+    raise typer.Exit(EXIT_BAD_CONFIGURATION)
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def main() -> None:
+    """Entry point of `executor` and of `python -m executor`."""
+    configure_logging(service="executor")
+    app(prog_name="executor")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`executor doctor`: checks of everything that trading depends on. None changes anything."""

@@ -1,0 +1,60 @@
+"""All checks, each whatever the others find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from executor.doctor import configuration, nats, table, venue
+from executor.doctor.configuration import Configuration
+from executor.doctor.finding import Finding, fail, ok, warn
+from functions.opening import venue_account
+
+
+async def examine(config: Configuration) -> list[Finding]:
+    """Every finding, in a fixed order. Raises nothing; each look-up is bounded in time."""
+    found = await asyncio.gather(
+        _group(config, "NATS", partial(nats.check, config.nats_url), "nats_url"),
+        _group(
+            config,
+            "table",
+            partial(table.check, config.limits),
+            *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
+        ),
+        _group(config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url"),
+        _group(
+            config,
+            "account at the venue",
+            partial(_account, config),
+            *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd"),
+        ),
+    )
+    return configuration.check() + [finding for group in found for finding in group]
+
+
+async def _account(config: Configuration) -> list[Finding]:
+    what = "account at the venue"
+    if config.limits.execution == "paper":
+        return [ok(what, "none is needed: EXECUTION is paper")]
+    account = venue_account(config.limits, config.limits.size_usd)
+    if account is None:
+        return [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
+    return await venue.check_account(account)
+
+
+async def _group(
+    config: Configuration,
+    what: str,
+    check: Callable[[], Coroutine[Any, Any, list[Finding]]],
+    *needs: str,
+) -> list[Finding]:
+    wrong = config.first_wrong(*needs)
+    if wrong is not None:
+        return [warn(what, f"not checked: {wrong} is wrong", f"mend {wrong} first")]
+    try:
+        return await check()
+    except Exception as error:  # noqa: BLE001 - a defect of one check must not hide the others
+        # Without its text, which may be anything.
+        return [fail(what, f"the check itself failed: {type(error).__name__}", "report this")]

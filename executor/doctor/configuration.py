@@ -1,0 +1,63 @@
+"""Whether each process would accept this environment, and as much of it as can be used now.
+
+The feeder's own variables are not looked at: the command line does not import the feeder, and the
+feeder says the same in one line when it starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from executor.doctor.finding import Finding, fail, ok
+from functions.settings import LimitSettings, NatsSettings, ScheduleSettings, WorkerSettings
+from runtime.settings import mistakes_in
+
+_PROCESSES: Final = (("worker", WorkerSettings), ("scheduled functions", ScheduleSettings))
+_Kind = TypeVar("_Kind", bound=BaseSettings)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The settings, with defaults in place of the variables that are `wrong`."""
+
+    limits: LimitSettings
+    nats_url: str
+    wrong: frozenset[str]
+
+    def first_wrong(self, *names: str) -> str | None:
+        """The first of these variables that cannot be used, as the environment spells it."""
+        return next((name.upper() for name in names if name in self.wrong), None)
+
+
+def read() -> Configuration:
+    """From the environment; raises nothing."""
+    limits, wrong = _usable(LimitSettings)
+    nats, wrong_for_nats = _usable(NatsSettings)
+    return Configuration(limits=limits, nats_url=nats.nats_url, wrong=wrong | wrong_for_nats)
+
+
+def check() -> list[Finding]:
+    """One finding for each process."""
+    findings = []
+    for who, kind in _PROCESSES:
+        what = f"configuration of the {who}"
+        try:
+            kind()
+        except ValidationError as error:
+            findings.append(fail(what, mistakes_in(error), "mend these variables"))
+        else:
+            findings.append(ok(what, "every variable is valid"))
+    return findings
+
+
+def _usable(kind: type[_Kind]) -> tuple[_Kind, frozenset[str]]:
+    try:
+        return kind(), frozenset()
+    except ValidationError as error:
+        wrong = frozenset(str(item["loc"][0]) for item in error.errors() if item["loc"])
+        defaults = {name: kind.model_fields[name].get_default() for name in wrong}
+        return kind(**defaults), wrong

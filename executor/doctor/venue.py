@@ -1,0 +1,152 @@
+"""The venue: reachable, its clock and ours, whether it trades with this address and this account.
+
+No finding shows a key: what is said of credentials is only whether they work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Final
+
+from polymarket import AsyncSecureClient
+
+from executor.doctor.finding import Finding, fail, ok, warn
+from functions.adapters import venue_checks
+from functions.adapters.records import answered
+from functions.adapters.venue_client import STANDARD_EXCHANGE
+from functions.adapters.venue_login import Account, LoginRefusedError, secure_client
+from functions.ports import RecordsError
+from functions.settings import AccountSettings
+from protocol.units import to_usd_e6, usd_decimal
+
+CLOCK_WARN_MS: Final = 500
+CLOCK_FAIL_MS: Final = 2_000
+"""A book may be one second old when it is acted on: with a clock that wrong none, or any, is."""
+LOG_IN_TIMEOUT_S: Final = 20.0
+_REAL_CLOB_URL: Final = AccountSettings.model_fields["clob_url"].default
+_REACH: Final = "see that this machine reaches it, and whether the venue has announced a pause"
+
+
+async def check(settings: AccountSettings) -> list[Finding]:
+    """What needs no account."""
+    return list(
+        await asyncio.gather(_clock(settings), _gamma(settings.gamma_url), _geoblock(settings))
+    )
+
+
+async def check_account(account: Account) -> list[Finding]:
+    """Credentials, mode, balance and allowances of the account that trades."""
+    what = "log-in"
+    try:
+        client = await answered("logging in", secure_client(account), LOG_IN_TIMEOUT_S)
+    except LoginRefusedError as refused:
+        return [fail(what, str(refused), "set PRIVATE_KEY and WALLET of one and the same account")]
+    except RecordsError as error:
+        return [fail(what, str(error), _REACH)]
+    try:
+        return [
+            ok(what, f"wallet {account.wallet}"),
+            await _asked("credentials", _credentials, client),
+            await _asked("closed-only mode", _mode, client),
+            *await _funds(client, account.order_usd),
+        ]
+    finally:
+        await client.close()
+
+
+async def _clock(settings: AccountSettings) -> Finding:
+    what = "CLOB and clock"
+    try:
+        offset_ms = await venue_checks.clock_offset_ms(settings.clob_url)
+    except RecordsError as error:
+        return fail(what, str(error), _REACH)
+    if offset_ms == 0:
+        return ok(what, f"{settings.clob_url} answers, and its clock agrees with ours")
+    text = f"our clock is {abs(offset_ms)} ms {'behind' if offset_ms > 0 else 'ahead'}, or more"
+    do = "synchronise this machine's clock (NTP)"
+    if abs(offset_ms) > CLOCK_FAIL_MS:
+        return fail(what, text, do)
+    return warn(what, text, do) if abs(offset_ms) > CLOCK_WARN_MS else ok(what, text)
+
+
+async def _gamma(gamma_url: str) -> Finding:
+    what = "Gamma"
+    try:
+        took_ms = await venue_checks.answers_in_ms(f"{gamma_url}/events?limit=1")
+    except RecordsError as error:
+        return fail(what, str(error), _REACH)
+    return ok(what, f"{gamma_url} answers in {took_ms} ms")
+
+
+async def _geoblock(settings: AccountSettings) -> Finding:
+    what = "geoblock"
+    if settings.clob_url != _REAL_CLOB_URL:
+        return ok(what, "not asked: CLOB_URL is not the real venue")
+    try:
+        blocked = await venue_checks.geoblocked()
+    except RecordsError as error:
+        return warn(what, str(error), _REACH)
+    return geoblock_finding(blocked=blocked, live=settings.execution == "live")
+
+
+def geoblock_finding(*, blocked: bool, live: bool) -> Finding:
+    """On paper nothing is sent, so being refused matters later."""
+    what = "geoblock"
+    if not blocked:
+        return ok(what, "the venue trades with this address")
+    text, do = "the venue refuses traders at this address", "do not trade from here"
+    return fail(what, text, do) if live else warn(what, text, do)
+
+
+async def _asked(
+    what: str,
+    ask: Callable[[AsyncSecureClient], Awaitable[Finding]],
+    client: AsyncSecureClient,
+) -> Finding:
+    try:
+        return await ask(client)
+    except RecordsError as error:
+        return fail(what, str(error), _REACH)
+
+
+async def _credentials(client: AsyncSecureClient) -> Finding:
+    if await venue_checks.credentials_valid(client):
+        return ok("credentials", "the venue knows them")
+    return fail("credentials", "the venue does not know them any more", "start the processes again")
+
+
+async def _mode(client: AsyncSecureClient) -> Finding:
+    if await venue_checks.closed_only(client):
+        return fail(
+            "closed-only mode",
+            "the account may only close positions",
+            "contact the venue; halt the account until then",
+        )
+    return ok("closed-only mode", "off: the account may open positions")
+
+
+async def _funds(client: AsyncSecureClient, order_usd: Decimal) -> list[Finding]:
+    try:
+        funds = await venue_checks.funds(client)
+    except RecordsError as error:
+        return [fail("balance", str(error), _REACH)]
+    needed_e6 = to_usd_e6(order_usd)
+    text = f"{usd_decimal(funds.balance_e6):f} USD, one order is {order_usd}"
+    findings = [
+        ok("balance", text)
+        if funds.balance_e6 >= needed_e6
+        else fail("balance", text, "deposit, or lower SIZE_USD")
+    ]
+    for contract, allowed_e6 in funds.allowances_e6.items():
+        what = f"allowance of {contract}"
+        if allowed_e6 >= needed_e6:
+            findings.append(ok(what, "enough for one order"))
+        elif contract.lower() == STANDARD_EXCHANGE.lower():
+            do = "approve trading once on the venue's website"
+            findings.append(fail(what, "less than one order: not approved", do))
+        else:
+            do = "nothing, while up/down markets are traded on the standard exchange"
+            findings.append(warn(what, "less than one order: not approved", do))
+    return findings

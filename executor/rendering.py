@@ -1,0 +1,241 @@
+"""Reports as what stands on a terminal: pure functions from structs to rich renderables.
+
+What came from outside (reasons, market names, the venue's words) is shown as plain text: it is
+never read as rich's markup, and loses what is not printable, so that it cannot move the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from executor.doctor.finding import Finding, Level
+from executor.reports import Decided, Decisions, Ended, Position, Positions, Status
+from functions.handlers.reconcile import ReconcileReport
+from functions.handlers.settle import SettleReport
+from protocol.units import price_decimal, size_decimal, usd_decimal
+
+_GOOD: Final = "green"
+_BAD: Final = "bold red"
+_CARE: Final = "yellow"
+_FOLDED: Final = frozenset({"order", "words", "latency, ms"})
+"""Columns that may take several lines where the terminal is narrow."""
+
+
+def account_line(account: str, execution: str) -> Text:
+    """The first line of every command."""
+    return Text.assemble("account ", (account, "bold"), f" ({execution})")
+
+
+def status_view(status: Status) -> RenderableType:
+    """`executor status`."""
+    rows = _rows()
+    halted = f"HALTED: {status.halt_reason or 'no reason given'}"
+    rows.add_row("trading", plain("enabled", _GOOD) if status.trading else plain(halted, _BAD))
+    rows.add_row("paused", _pause(status))
+    rows.add_row(
+        "claims", plain(f"{status.open} open, {status.unknown} unknown, {status.claimed} claimed")
+    )
+    rows.add_row("slots", _slots(status))
+    rows.add_row("P&L today", _profit(status))
+    rows.add_row("spent today", _spending(status))
+    rows.add_row("redemptions waiting", str(status.redemptions_waiting))
+    rows.add_row("cooldowns", str(status.cooldowns))
+    rows.add_row("oldest unresolved", _oldest(status))
+    return rows
+
+
+def positions_view(positions: Positions, *, ended: bool) -> RenderableType:
+    """`executor positions`; with `ended` the ledger's rows, too."""
+    parts: list[RenderableType] = [
+        _live_table(positions.positions) if positions.positions else Text("no live claims")
+    ]
+    if ended:
+        parts += ["", _ended_table(positions.ended) if positions.ended else Text("nothing ended")]
+    return Group(*parts)
+
+
+def decisions_view(decisions: Decisions) -> RenderableType:
+    """`executor decisions`."""
+    if not decisions.decisions:
+        return plain(f"no decisions on {decisions.day}")
+    table = _table("time", "market", "", "result", "signal at", "bought", "words", "latency, ms")
+    for each in decisions.decisions:
+        table.add_row(*_decision_row(each))
+    return table
+
+
+def reconciled_view(report: ReconcileReport, settled: SettleReport) -> RenderableType:
+    """`executor reconcile`."""
+    rows = _rows()
+    rows.add_row("asked about", f"{report.looked} claims, {report.resolved} moved on")
+    rows.add_row(
+        "settled",
+        f"{settled.settled} positions, P&L {usd(settled.pnl_e6)} USD; {settled.waiting} waiting",
+    )
+    rows.add_row("redeeming", f"{settled.redeeming} markets")
+    rows.add_row("not ours", f"{report.foreign} orders that no claim knows")
+    failures = report.failures + settled.failures
+    rows.add_row("without an answer", plain(str(failures), _BAD if failures else ""))
+    for order_id in report.overdue:
+        rows.add_row("OVERDUE", plain(f"order {order_id}", _BAD))
+    for mismatch in report.mismatches:
+        rows.add_row("MISMATCH", plain(mismatch, _BAD))
+    return rows
+
+
+def findings_view(findings: Sequence[Finding]) -> Text:
+    """`executor doctor`: a line for each check."""
+    style = {Level.OK: _GOOD, Level.WARN: _CARE, Level.FAIL: _BAD}
+    width = max((len(each.what) for each in findings), default=0)
+    lines = []
+    for each in findings:
+        text = f"{each.text} -> {each.do}" if each.do else each.text
+        level = plain(f"{each.level.value:<4}", style[each.level])
+        lines.append(Text.assemble(level, "  ", plain(f"{each.what:<{width}}  {text}")))
+    return Text("\n").join(lines)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text as it is, without what is not printable."""
+    return Text("".join(each if each.isprintable() else " " for each in text), style)
+
+
+def usd(amount_e6: int) -> str:
+    """Money, to at least the cent."""
+    text = f"{usd_decimal(amount_e6):f}".rstrip("0")
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction:0<2}"
+
+
+def duration(span_ms: int) -> str:
+    """A span of time in its two largest units: "4 s", "2 min 5 s", "3 h 20 min"."""
+    seconds = abs(span_ms) // 1000
+    minutes, hours, days = seconds // 60, seconds // 3_600, seconds // 86_400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def _pause(status: Status) -> Text:
+    if not status.pause_until_ms:
+        return plain("no")
+    until = _moment(status.pause_until_ms)
+    return plain(f"until {until} UTC: {status.pause_reason}", _CARE)
+
+
+def _slots(status: Status) -> Text:
+    text = f"{status.slots_used} of {status.slots} used"
+    if status.ended:
+        text += f", {status.ended} of them by claims that are not filed yet"
+    return plain(text, _CARE if status.slots_used >= status.slots else "")
+
+
+def _profit(status: Status) -> Text:
+    reached = status.pnl_e6 <= -status.daily_loss_limit_e6
+    text = f"{usd(status.pnl_e6)} USD, limit -{usd(status.daily_loss_limit_e6)} ({status.day}, UTC)"
+    return plain(text + (": no more entries today" if reached else ""), _BAD if reached else "")
+
+
+def _spending(status: Status) -> Text:
+    reached = status.spent_e6 >= status.daily_spend_cap_e6
+    text = f"{usd(status.spent_e6)} USD, cap {usd(status.daily_spend_cap_e6)}"
+    return plain(text + (": no more entries today" if reached else ""), _BAD if reached else "")
+
+
+def _oldest(status: Status) -> Text:
+    if status.oldest_unresolved_ms is None and not status.overdue:
+        return plain("none")
+    age = status.oldest_unresolved_ms
+    text = "none" if age is None else duration(age)
+    if status.overdue:
+        text += f"; OVERDUE claims: {status.overdue}, see `executor positions`"
+    return plain(text, _BAD if status.overdue else "")
+
+
+def _live_table(positions: tuple[Position, ...]) -> Table:
+    table = _table(
+        *("market", "outcome", "state", "reserved", "spent", "shares", "price"),
+        *("age", "closes in", "order"),
+    )
+    for each in positions:
+        closes = duration(each.to_close_ms)
+        table.add_row(
+            plain(each.market),
+            plain(each.outcome),
+            plain(each.state, "" if each.state == "open" else _CARE),
+            usd(each.reserved_e6),
+            usd(each.spent_e6),
+            f"{size_decimal(each.size_e6).normalize():f}",
+            "-" if each.price_e4 is None else f"{price_decimal(each.price_e4):f}",
+            duration(each.age_ms),
+            closes if each.to_close_ms > 0 else f"closed {closes} ago",
+            plain(each.order_id),
+        )
+    return table
+
+
+def _ended_table(ended: tuple[Ended, ...]) -> Table:
+    table = _table(
+        "claimed at", "market", "outcome", "ended", "spent", "fee", "paid", "P&L", "order"
+    )
+    for each in ended:
+        table.add_row(
+            _moment(each.claimed_at_ms),
+            plain(each.market),
+            plain(each.outcome),
+            plain(each.state),
+            usd(each.spent_e6),
+            usd(each.fee_e6),
+            usd(each.payout_e6),
+            plain(usd(each.pnl_e6), _GOOD if each.pnl_e6 > 0 else ""),
+            plain(each.order_id),
+        )
+    total = sum(each.pnl_e6 for each in ended)
+    table.add_row("all", "", "", "", "", "", "", Text(usd(total), "bold"), "")
+    return table
+
+
+def _decision_row(each: Decided) -> tuple[RenderableType, ...]:
+    executed = each.result == "executed"
+    result = f"{each.result}: {each.reason}"
+    if each.repeats:
+        result += f" (and {each.repeats} times before)"
+    bought = f"{usd(each.spent_e6)} USD" if each.size_e6 else ""
+    stages = "  ".join(f"{name} {took / 1000:.1f}" for name, took in each.stages_us.items())
+    return (
+        _moment(each.at_ms),
+        plain(each.market),
+        plain(each.outcome),
+        plain(result, _GOOD if executed else "dim"),
+        f"{price_decimal(each.signal_price_e4):f}",
+        bought,
+        plain(each.text),
+        stages,
+    )
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _rows() -> Table:
+    """Names and values below each other."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
+    return table

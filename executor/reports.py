@@ -1,0 +1,243 @@
+"""What the commands tell, as structs: pure functions of what the store holds and of the time.
+
+`--json` prints these structs as they are, so their fields are what scripts rely on: money in 1e-6
+USD (`_e6`), shares in 1e-6 (`_size_e6`), prices in 1e-4 USD (`_e4`), times in milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from functions.core.account import TRADING_ENABLED, Account, Limits
+from functions.core.intent import Claim, ClaimState
+from functions.core.lifecycle import overdue
+from protocol.decision import Decision, Timeline
+from protocol.units import PRICE_SCALE
+
+UNRESOLVED: Final = frozenset({ClaimState.CLAIMED, ClaimState.UNKNOWN})
+_STAGES: Final = (
+    ("publish", "received_at_ns", "published_at_ns"),
+    ("deliver", "published_at_ns", "delivered_at_ns"),
+    ("decide", "delivered_at_ns", "decided_at_ns"),
+    ("sign", "decided_at_ns", "signed_at_ns"),
+    ("claim", "signed_at_ns", "claimed_at_ns"),
+    ("post", "claimed_at_ns", "answered_at_ns"),
+)
+"""Name, where it begins, where it ends."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The account at one moment."""
+
+    account: str
+    trading: bool
+    halt_reason: str
+    pause_reason: str
+    """Empty when the account is not paused."""
+    pause_until_ms: int
+    """0 when the account is not paused."""
+    open: int
+    unknown: int
+    claimed: int
+    ended: int
+    """Claims that have ended and are not filed in the ledger yet; they still take a slot."""
+    slots_used: int
+    slots: int
+    day: str
+    """UTC."""
+    pnl_e6: int
+    daily_loss_limit_e6: int
+    spent_e6: int
+    daily_spend_cap_e6: int
+    redemptions_waiting: int
+    cooldowns: int
+    oldest_unresolved_ms: int | None
+    """Age of the oldest claim of which nobody knows whether it bought something."""
+    overdue: int
+    """Claims that have been unresolved for so long that a person must look."""
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim that is still in the account."""
+
+    market: str
+    condition_id: str
+    outcome: str
+    state: str
+    reserved_e6: int
+    spent_e6: int
+    size_e6: int
+    fee_e6: int
+    price_e4: int | None
+    """Average, None while nothing is known to be bought."""
+    age_ms: int
+    to_close_ms: int
+    """Negative once the market has ended."""
+    order_id: str
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the ledger."""
+
+    market: str
+    condition_id: str
+    outcome: str
+    state: str
+    spent_e6: int
+    size_e6: int
+    fee_e6: int
+    payout_e6: int
+    pnl_e6: int
+    claimed_at_ms: int
+    order_id: str
+    text: str
+
+
+class Positions(msgspec.Struct, frozen=True, kw_only=True):
+    """Live claims, oldest first, and the last ones that ended, oldest first."""
+
+    account: str
+    positions: tuple[Position, ...]
+    ended: tuple[Ended, ...]
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision."""
+
+    at_ms: int
+    market: str
+    outcome: str
+    result: str
+    reason: str
+    imbalance: float
+    signal_price_e4: int
+    max_price_e4: int
+    spent_e6: int
+    size_e6: int
+    repeats: int
+    stages_us: dict[str, int]
+    """Stage -> microseconds, in the order in which they happen; only those that were reached."""
+    order_id: str
+    text: str
+
+
+class Decisions(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first."""
+
+    account: str
+    day: str
+    decisions: tuple[Decided, ...]
+
+
+def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: str) -> Status:
+    """The account `name` as it stands at `now_ms` on the UTC day `today`."""
+    claims = list(account.claims.values())
+    count = {state: sum(claim.state is state for claim in claims) for state in ClaimState}
+    unresolved = [claim.claimed_at_ms for claim in claims if claim.state in UNRESOLVED]
+    paused = account.pause.until_ms > now_ms
+    return Status(
+        account=name,
+        trading=account.trading == TRADING_ENABLED,
+        halt_reason="" if account.trading == TRADING_ENABLED else account.halt_reason,
+        pause_reason=account.pause.reason if paused else "",
+        pause_until_ms=account.pause.until_ms if paused else 0,
+        open=count[ClaimState.OPEN],
+        unknown=count[ClaimState.UNKNOWN],
+        claimed=count[ClaimState.CLAIMED],
+        ended=sum(claim.ended for claim in claims),
+        slots_used=len(claims),
+        slots=limits.max_positions,
+        day=today,
+        pnl_e6=account.pnl_e6.get(today, 0),
+        daily_loss_limit_e6=limits.daily_loss_limit_e6,
+        spent_e6=account.spent_e6.get(today, 0),
+        daily_spend_cap_e6=limits.daily_spend_cap_e6,
+        redemptions_waiting=len(account.redeem),
+        cooldowns=sum(until_ms > now_ms for until_ms in account.cooldowns.values()),
+        oldest_unresolved_ms=max(0, now_ms - min(unresolved)) if unresolved else None,
+        overdue=sum(overdue(claim, now_ms) for claim in claims),
+    )
+
+
+def position_of(claim: Claim, now_ms: int) -> Position:
+    """A claim of the account."""
+    return Position(
+        market=claim.slug,
+        condition_id=claim.condition_id,
+        outcome=claim.outcome,
+        state=claim.state.value,
+        reserved_e6=claim.reserved_e6,
+        spent_e6=claim.filled_spend_e6,
+        size_e6=claim.filled_size_e6,
+        fee_e6=claim.fee_e6,
+        price_e4=_average_e4(claim),
+        age_ms=max(0, now_ms - claim.claimed_at_ms),
+        to_close_ms=claim.market_end_ms - now_ms,
+        order_id=claim.order_id,
+    )
+
+
+def ended_of(claim: Claim) -> Ended:
+    """A claim of the ledger."""
+    return Ended(
+        market=claim.slug,
+        condition_id=claim.condition_id,
+        outcome=claim.outcome,
+        state=claim.state.value,
+        spent_e6=claim.filled_spend_e6,
+        size_e6=claim.filled_size_e6,
+        fee_e6=claim.fee_e6,
+        payout_e6=claim.payout_e6,
+        pnl_e6=claim.pnl_e6,
+        claimed_at_ms=claim.claimed_at_ms,
+        order_id=claim.order_id,
+        text=claim.text,
+    )
+
+
+def positions_of(name: str, account: Account, ended: list[Claim], now_ms: int) -> Positions:
+    """Live claims and ledger rows, each oldest first."""
+    live = sorted(account.claims.values(), key=lambda claim: claim.claimed_at_ms)
+    return Positions(
+        account=name,
+        positions=tuple(position_of(claim, now_ms) for claim in live),
+        ended=tuple(ended_of(claim) for claim in ended),
+    )
+
+
+def decided_of(decision: Decision) -> Decided:
+    """One row of the decision log."""
+    return Decided(
+        at_ms=decision.decided_at_ms,
+        market=decision.slug,
+        outcome=decision.outcome,
+        result=decision.result,
+        reason=decision.reason,
+        imbalance=decision.imbalance,
+        signal_price_e4=decision.signal_price_e4,
+        max_price_e4=decision.max_price_e4,
+        spent_e6=decision.filled_spend_e6,
+        size_e6=decision.filled_size_e6,
+        repeats=decision.repeats,
+        stages_us=stages_us(decision.timeline),
+        order_id=decision.order_id,
+        text=decision.text,
+    )
+
+
+def stages_us(timeline: Timeline) -> dict[str, int]:
+    """How long each stage took, of those whose begin and end are known."""
+    took: dict[str, int] = {}
+    for name, begin, end in _STAGES:
+        begin_ns, end_ns = getattr(timeline, begin), getattr(timeline, end)
+        if begin_ns and end_ns:
+            took[name] = (end_ns - begin_ns) // 1_000
+    return took
+
+
+def _average_e4(claim: Claim) -> int | None:
+    if not claim.filled_size_e6:
+        return None
+    return round(claim.filled_spend_e6 * PRICE_SCALE / claim.filled_size_e6)
