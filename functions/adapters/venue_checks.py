@@ -35,9 +35,7 @@ class Funds(msgspec.Struct, frozen=True, kw_only=True):
 async def answers_in_ms(url: str) -> int:
     """How long `url` took to answer, connection included. Raises RecordsError, also for a status
     of 400 and above."""
-    started_ns = time.monotonic_ns()
-    await _get(url)
-    return (time.monotonic_ns() - started_ns) // 1_000_000
+    return _elapsed_ms(await _get(url))
 
 
 async def clock_offset_ms(clob_url: str) -> int:
@@ -46,9 +44,10 @@ async def clock_offset_ms(clob_url: str) -> int:
     The smallest offset that explains `GET /time`, which tells whole seconds: 0 means less than a
     second and a round trip.
     """
-    asked_ms = time.time_ns() // 1_000_000
-    told = await _get_json(f"{clob_url}/time")
+    answer = await _get(f"{clob_url}/time")
     answered_ms = time.time_ns() // 1_000_000
+    asked_ms = answered_ms - _elapsed_ms(answer)
+    told = _json(answer)
     if isinstance(told, bool) or not isinstance(told, int):
         raise RecordsError(f"{clob_url}/time: not a number of seconds")
     ahead_at_least = told * 1000 - answered_ms
@@ -59,7 +58,7 @@ async def clock_offset_ms(clob_url: str) -> int:
 async def geoblocked(url: str = GEOBLOCK_URL) -> bool:
     """Whether the venue's website refuses traders at this address. The exchange itself refuses
     orders with HTTP 403, by a list of its own."""
-    told = await _get_json(url)
+    told = _json(await _get(url))
     blocked = told.get("blocked") if isinstance(told, dict) else None
     if not isinstance(blocked, bool):
         raise RecordsError(f"{url}: does not say whether it is blocked")
@@ -93,16 +92,9 @@ async def funds(client: AsyncSecureClient) -> Funds:
     )
 
 
-async def _get_json(url: str) -> Any:
+async def _get(url: str) -> httpx.Response:
     try:
-        return json.loads(await _get(url))
-    except (ValueError, RecursionError) as error:
-        raise RecordsError(f"{url}: the answer is not JSON") from error
-
-
-async def _get(url: str) -> bytes:
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S), httpx.AsyncClient() as http:
+        async with httpx.AsyncClient() as http, asyncio.timeout(ANSWER_TIMEOUT_S):
             response = await http.get(url)
     except TimeoutError as error:
         raise RecordsError(f"{url}: no answer within {ANSWER_TIMEOUT_S:g} s") from error
@@ -110,4 +102,15 @@ async def _get(url: str) -> bytes:
         raise RecordsError(f"{url}: {type(error).__name__}: {error}") from error
     if response.status_code >= _HTTP_ERRORS_FROM:
         raise RecordsError(f"{url}: HTTP {response.status_code}")
-    return response.content
+    return response
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError) as error:
+        raise RecordsError(f"{response.url}: the answer is not JSON") from error
+
+
+def _elapsed_ms(response: httpx.Response) -> int:
+    return round(response.elapsed.total_seconds() * 1000)

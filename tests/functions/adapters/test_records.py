@@ -4,13 +4,11 @@ one that answers what it should not."""
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
-import httpx
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -97,13 +95,6 @@ class Desk:
         finally:
             await exchange.close()
         return self.claim(order.order_id)
-
-
-@pytest.fixture(autouse=True)
-def _certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The client opens a dozen connection pools, and each reads all certificates: 100 ms each.
-    read = httpx._transports.default.create_ssl_context
-    monkeypatch.setattr(httpx._transports.default, "create_ssl_context", functools.cache(read))
 
 
 @pytest.fixture
