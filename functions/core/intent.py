@@ -73,6 +73,7 @@ TRANSITIONS: Final[dict[tuple[ClaimState, Event], ClaimState]] = {
     (_C, Event.NEVER_THERE): _R,
     (_C, Event.ALL_FAILED): _R,
     (_C, Event.LOOKED): _C,
+    (_U, Event.ACCEPTED): _O,  # cannot happen: the one answer made it unknown
     (_U, Event.FOUND): _O,
     (_U, Event.NEVER_THERE): _R,
     (_U, Event.ALL_FAILED): _R,
@@ -143,15 +144,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     claimed_at_ms: int
     market_end_ms: int
     reported_spend_e6: int = 0
-    """What the answer to the POST said was spent."""
+    """What the answer to the POST said was spent, for `reported_size_e6`."""
     reported_size_e6: int = 0
-    """The most that the venue has said to be bought, in its answer or its order record."""
+    recorded_size_e6: int = 0
+    """The most that the venue's order record has said to be matched; it names no money."""
     fills: dict[str, ClaimFill] = {}
     """By trade id."""
     filled_spend_e6: int = 0
     filled_size_e6: int = 0
     fee_e6: int = 0
-    """These three follow from the report and the fills (`functions.core.lifecycle.filled`)."""
+    """These three follow from report, record and fills (`functions.core.lifecycle.filled`)."""
     looks: int = 0
     """Complete looks in a row that showed nothing bought."""
     looked_at_ms: int = 0

@@ -25,7 +25,7 @@ from functions.core.intent import (
     moved,
 )
 from protocol.decision import Timeline
-from protocol.fill import Fill
+from protocol.fill import Fill, TradeStatus
 from protocol.market import taker_fee_e6
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
 
@@ -87,19 +87,20 @@ def looked(claim: Claim, look: Look, now_ms: int) -> Claim | None:
     told = _with_fills(claim, look.trades)
     if look.order is not None:
         told = msgspec.structs.replace(
-            told, reported_size_e6=max(told.reported_size_e6, look.order.size_matched_e6)
+            told, recorded_size_e6=max(told.recorded_size_e6, look.order.size_matched_e6)
         )
     if told != claim:
         return _found(claim, told, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
-    if claim.fills:  # all of them failed; there may be others that this look is too early for
-        if now_ms - claim.claimed_at_ms < COUNT_AFTER_MS:
-            return None
-        return _nothing_left(claim, now_ms)
+    if claim.fills:  # all that are known have failed; nobody has said how many there are
+        failed = {fill.trade_id for fill in look.trades if fill.status is TradeStatus.FAILED}
+        # Trades are made all at once: a look that shows these as failed would show any other.
+        return _nothing_left(claim, now_ms) if claim.fills.keys() <= failed else None
     if look.order is not None and look.order.status in _PENDING:
-        # Accepted, and may still match: it has been found, but is worth nothing yet.
-        return None if claim.state is ClaimState.OPEN else moved(claim, Event.FOUND)
+        # Accepted, and may still match: found, worth nothing yet, and no look to be counted.
+        known = claim.state is ClaimState.OPEN and claim.looks == 0
+        return None if known else moved(claim, Event.FOUND, looks=0)
     return _nothing_there(claim, now_ms)
 
 
@@ -145,9 +146,12 @@ def settled(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
 
 
 def final(claim: Claim) -> bool:
-    """Whether the venue has said its last word about everything the order bought."""
-    standing = [fill.standing for fill in claim.fills.values()]
-    return bool(standing) and Standing.PROVISIONAL not in standing and _complete(claim)
+    """Whether the order bought something, and the venue has said its last word about all of it.
+
+    Not final: an open claim whose known trades have all failed. There may be others; it is asked.
+    """
+    provisional = any(f.standing is Standing.PROVISIONAL for f in claim.fills.values())
+    return claim.filled_size_e6 > 0 and not provisional and _complete(claim)
 
 
 def needs_look(claim: Claim, now_ms: int) -> bool:
@@ -187,7 +191,7 @@ def filled(claim: Claim) -> tuple[int, int, int]:
     known = claim.fills.values()
     failed = [fill for fill in known if fill.standing is Standing.FAILED]
     complete = _complete(claim)
-    size_e6 = _known_size_e6(claim) if complete else claim.reported_size_e6
+    size_e6 = _known_size_e6(claim) if complete else _told_size_e6(claim)
     if claim.reported_spend_e6 and size_e6 <= claim.reported_size_e6 + SIZE_ROUNDING_E6:
         spend_e6 = claim.reported_spend_e6
     elif complete:
@@ -215,9 +219,16 @@ def _known_size_e6(claim: Claim) -> int:
     return sum(fill.size_e6 for fill in claim.fills.values())
 
 
+def _told_size_e6(claim: Claim) -> int:
+    return max(claim.reported_size_e6, claim.recorded_size_e6)
+
+
 def _complete(claim: Claim) -> bool:
-    """Whether the known trades, failed ones included, are all that the venue has reported."""
-    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= claim.reported_size_e6
+    """Whether the known trades, failed ones included, are all that the venue has told of."""
+    told_e6 = _told_size_e6(claim)
+    if not claim.fills:  # less than the rounding is bought, too
+        return told_e6 == 0
+    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= told_e6
 
 
 def _with_fills(claim: Claim, fills: Iterable[Fill]) -> Claim:
@@ -243,9 +254,9 @@ def _found(claim: Claim, told: Claim, now_ms: int) -> Claim | None:
         if (spend_e6, size_e6) == (claim.filled_spend_e6, claim.filled_size_e6):
             return None  # a confirmation of what it ended with: nothing to correct
         return _counted(told, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
-    if size_e6 <= 0 and told.reported_size_e6 > 0:
+    if size_e6 <= 0 and _told_size_e6(told) > 0:
         return _nothing_left(told, now_ms)
-    # Without a report nobody knows whether these trades are all of them: reconciliation asks.
+    # Not told how much, nobody knows whether these trades are all of them: reconciliation asks.
     return _counted(told, Event.FOUND, now_ms)
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from functions.core.hints import BELIEF_MS, Hints
 import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal
+from functions.core.hints import BELIEF_MS, Hints
 
 EMPTY = Account(
     trading="enabled",
