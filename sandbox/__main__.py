@@ -1,8 +1,9 @@
-"""`python -m sandbox run`: the whole system on this machine, on real recorded books."""
+"""`python -m sandbox run|chaos`: the whole system on this machine, on real recorded books."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
+from sandbox.chaos import run_chaos
+from sandbox.chaos_report import report
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.evidence import LEDGER_BACK_MS, account_name, gather, reading_store
@@ -45,6 +48,9 @@ ALARMS: Final = {
 }
 WINDOW_S: Final = 900
 EXIT_STOPPED: Final = 130
+CHAOS_POSITIONS: Final = 40
+"""Unresolved claims keep their slots for a minute; there must be room for others meanwhile."""
+CHAOS_BALANCE_USD: Final = 5_000
 _PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -61,11 +67,6 @@ def _divides_window(speed: int) -> int:
     if WINDOW_S % speed:
         raise typer.BadParameter(f"must divide {WINDOW_S} (the window's seconds): 1, 5, 10, 15 ...")
     return speed
-
-
-@app.callback()
-def main() -> None:
-    """Keep `run` a command of its own: there will be others."""
 
 
 @app.command()
@@ -90,12 +91,51 @@ def run(
     raise typer.Exit(asyncio.run(_run(options, duration)))
 
 
+@app.command()
+def chaos(
+    duration: Annotated[int, typer.Option(min=5, help="seconds of the safety phase")] = 300,
+    seed: Annotated[int | None, typer.Option(help="by default another one each time")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16)] = 4,
+    speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 30,
+) -> None:
+    """Kill, stop and starve everything for a while; then all accounts must agree."""
+    options = Options(
+        speed=speed, workers=workers, max_positions=CHAOS_POSITIONS, balance_usd=CHAOS_BALANCE_USD
+    )
+    drawn = secrets.randbelow(1_000_000) if seed is None else seed
+    raise typer.Exit(asyncio.run(_chaos(options, drawn, duration)))
+
+
+async def _chaos(options: Options, seed: int, duration_s: int) -> int:
+    console = Console()
+    again = (
+        f"python -m sandbox chaos --seed {seed} --duration {duration_s} "
+        f"--workers {options.workers} --speed {options.speed}"
+    )
+    console.print(f"{again}   (logs: {LOG_DIR}/)", **_PLAIN)
+    _cancel_on_signals()
+    try:
+        outcome = await run_chaos(options, LOG_DIR, seed, duration_s)
+    except asyncio.CancelledError:
+        console.print("stopped")
+        return EXIT_STOPPED
+    except (SandboxError, StoreError, OSError, aiohttp.ClientError) as error:
+        console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
+        return 1
+    for line in report(outcome, LOG_DIR):
+        console.print(line, **_PLAIN)
+    if not outcome.violations:
+        console.print("all accounts agree", style="bold green")
+        return 0
+    for sentence in outcome.violations:
+        console.print(f"VIOLATION: {sentence}", style="bold red", **_PLAIN)
+    console.print(f"seed {seed}; again: {again}", style="bold red", **_PLAIN)
+    return 1
+
+
 async def _run(options: Options, duration_s: int) -> int:
     console = Console()
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - asyncio.run made one
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
+    _cancel_on_signals()
     _say_what_runs(console, options, duration_s)
     try:
         async with Cluster(options, LOG_DIR) as cluster:
@@ -117,6 +157,13 @@ async def _run(options: Options, duration_s: int) -> int:
     except (SandboxError, StoreError, OSError, NatsError, aiohttp.ClientError) as error:
         console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
         return 1
+
+
+def _cancel_on_signals() -> None:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - asyncio.run made one
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
 
 
 async def _nothing(_: Exception) -> None:

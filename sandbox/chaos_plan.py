@@ -1,0 +1,142 @@
+"""What a chaos run does, and when: drawn from the seed alone, so that a run can be done again.
+
+The plan is the same for the same seed; what the processes make of it is not, because they share a
+machine with the rest of the world. Processes, venue and store have streams of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from random import Random
+from typing import Final, TypeAlias
+
+KILL: Final = "kill"
+STOP: Final = "stop"
+AMBUSH: Final = "ambush"
+"""Kill all workers as soon as an order of theirs is between its claim and its answer."""
+
+PAUSE_S: Final = (0.5, 1.5)
+STOPPED_S: Final = (0.2, 8.0)
+_ACTIONS: Final = {KILL: 76, STOP: 18, AMBUSH: 6}
+_TARGETS: Final = {"worker": 45, "schedule": 17, "user-feeder": 14, "feeder": 12, "nats": 12}
+
+VENUE_S: Final = (2.0, 6.0)
+STORE_S: Final = (2.0, 6.0)
+_CALM: Final = 0.25
+"""How often nothing is wrong with the venue, or with the store, for a while."""
+_RANGES: Final[dict[str, dict[str, tuple[float, float]]]] = {
+    # Each row is one thing that goes wrong; chances and milliseconds are drawn from the ranges.
+    "answers lost": {"drop_after": (0.3, 0.9)},
+    "errors after the match": {"error_after": (0.3, 0.9)},
+    "connections dropped before": {"drop_before": (0.2, 0.6)},
+    "late landings": {"late_landing": (0.3, 0.8), "late_landing_ms": (200, 12_000)},
+    "slow orders": {"delay_before": (0.5, 1.0), "delay_before_ms": (200, 4_000)},
+    "slow answers": {"delay_after": (0.5, 1.0), "delay_after_ms": (300, 6_000)},
+    "delayed matches": {
+        "delayed": (0.4, 0.9),
+        "delayed_ms": (300, 8_000),
+        "unmatched": (0.0, 0.5),
+    },
+    "partial fills": {"partial": (0.5, 1.0)},
+    "failed trades": {"failed_trade": (0.3, 0.9), "settle_ms": (0, 3_000)},
+    "lagging reads": {"lag_ms": (500, 8_000)},
+    "failing reads": {"read_error": (0.2, 0.7)},
+    "cut user channel": {"user_cut": (0.2, 0.7)},
+    "lost events": {"user_lost": (0.3, 1.0)},
+    "events twice": {"user_duplicated": (0.3, 1.0)},
+    "events out of order": {"user_reordered": (0.3, 1.0), "user_reordered_ms": (0, 2_000)},
+    "split resolutions": {"split": (0.2, 0.6)},
+}
+_WINDOWS: Final[dict[str, dict[str, tuple[float, float]]]] = {
+    # These make the whole account pause, for longer each time: rarer, or nothing would be traded.
+    "engine restart": {"restart": (0.2, 0.5), "restart_ms": (500, 4_000), "post_only_ms": (0, 800)},
+    "trading disabled": {"disabled": (0.2, 0.4), "disabled_ms": (500, 2_000)},
+    "rate limit": {"rate_limited": (0.3, 0.8), "rate_limited_ms": (200, 2_000)},
+    "phantom lock": {"phantom_lock_after": (1, 6), "phantom_lock_ms": (500, 3_000)},
+}
+_WINDOW_SHARE: Final = 0.12
+_STORE: Final = {
+    # Chances of one request.
+    "throttle": 0.15,
+    "conflict": 0.15,
+    "error": 0.1,
+    "cut_before": 0.12,
+    "cut_after": 0.15,
+    "late": 0.06,
+    "slow": 0.06,
+}
+
+Faults: TypeAlias = dict[str, float | int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Strike:
+    """One deed against a process, `after_s` after the one before."""
+
+    after_s: float
+    action: str
+    target: str
+    """`worker-2`, `schedule`, `nats` ...; every worker for an ambush."""
+    for_s: float = 0.0
+    """How long it is stopped."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spell:
+    """Faults that hold for a while."""
+
+    for_s: float
+    faults: Faults
+
+
+def strikes(seed: int, workers: int) -> Iterator[Strike]:
+    """What is done to processes, without end."""
+    random = Random(f"{seed}/strikes")
+    while True:
+        after_s = random.uniform(*PAUSE_S)
+        [action] = random.choices(list(_ACTIONS), list(_ACTIONS.values()))
+        [kind] = random.choices(list(_TARGETS), list(_TARGETS.values()))
+        target = f"worker-{random.randint(1, workers)}" if kind == "worker" else kind
+        for_s = random.uniform(*STOPPED_S)
+        yield Strike(
+            after_s=after_s,
+            action=action,
+            target="workers" if action == AMBUSH else target,
+            for_s=for_s if action == STOP else 0.0,
+        )
+
+
+def venue_spells(seed: int) -> Iterator[Spell]:
+    """What is wrong with the venue, without end."""
+    random = Random(f"{seed}/venue")
+    while True:
+        for_s = random.uniform(*VENUE_S)
+        faults: Faults = {}
+        if random.random() >= _CALM:
+            for name in random.sample(sorted(_RANGES), random.randint(1, 4)):
+                faults |= _drawn(random, _RANGES[name])
+            if random.random() < _WINDOW_SHARE:
+                faults |= _drawn(random, _WINDOWS[random.choice(sorted(_WINDOWS))])
+        yield Spell(for_s=for_s, faults=faults)
+
+
+def store_spells(seed: int) -> Iterator[Spell]:
+    """What is wrong with the store, without end: the chance of each fault for one request."""
+    random = Random(f"{seed}/store")
+    while True:
+        for_s = random.uniform(*STORE_S)
+        faults: Faults = {}
+        if random.random() >= _CALM:
+            for name in random.sample(sorted(_STORE), random.randint(1, 3)):
+                faults[name] = _STORE[name] * random.uniform(0.3, 1)
+        yield Spell(for_s=for_s, faults=faults)
+
+
+def _drawn(random: Random, ranges: dict[str, tuple[float, float]]) -> Faults:
+    return {
+        name: round(random.uniform(low, high))
+        if name.endswith(("_ms", "_after")) and high > 1
+        else round(random.uniform(low, high), 3)
+        for name, (low, high) in ranges.items()
+    }
