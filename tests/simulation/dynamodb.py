@@ -8,8 +8,8 @@ was killed. Conditions and updates are really evaluated (`expressions`). Errors 
 `history` holds every applied write as (epoch ns, operation, key, item before, item after): checks
 can look at every state the table was ever in.
 
-Not modelled: indexes, transactions, TTL deletions, streams, consumed capacity, item sizes, reserved
-words, and the SDK's retries other than those that `DynamoFaults` names. Keys are strings.
+Not modelled: indexes, transactions, TTL deletions, streams, consumed capacity, item sizes, and the
+SDK's retries other than those that `DynamoFaults` names. Keys are strings.
 """
 
 from __future__ import annotations

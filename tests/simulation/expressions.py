@@ -8,7 +8,7 @@ Supported: names and `#names` joined by dots; `AND OR NOT`, parentheses, `= <> <
 `SET` with `+`, `-` and `if_not_exists`, `REMOVE`, and `ADD` of numbers. Whatever else stands in an
 expression raises NotImplementedError. What DynamoDB itself refuses raises `InvalidError`.
 
-Not modelled: list indexes, sets, the check for reserved words, limits on sizes and depth.
+Not modelled: list indexes, sets, limits on sizes and depth.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 Attribute: TypeAlias = dict[str, Any]
 Item: TypeAlias = dict[str, Attribute]
-Path: TypeAlias = tuple[str, ...]
+NamePath: TypeAlias = tuple[str, ...]
 """Names as they stand in the expression: `#placeholders` are not yet resolved."""
 
 _TOKEN: Final = re.compile(
@@ -37,6 +39,15 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
 _ORDERED: Final = ("S", "N", "B")
 
 
+@cache
+def reserved_words() -> frozenset[str]:
+    """DynamoDB's own list, which moto carries as a text file (importing moto takes a second)."""
+    spec = find_spec("moto")
+    assert spec is not None and spec.origin is not None
+    words = Path(spec.origin).parent / "dynamodb" / "parsing" / "reserved_keywords.txt"
+    return frozenset(words.read_text().upper().split())
+
+
 class InvalidError(Exception):
     """What DynamoDB answers with a ValidationException."""
 
@@ -49,10 +60,10 @@ class Context:
     names: dict[str, str]
     values: dict[str, Attribute]
 
-    def resolve(self, path: Path) -> Path:
+    def resolve(self, path: NamePath) -> NamePath:
         return tuple(self.names[each] if each[0] == "#" else each for each in path)
 
-    def at(self, path: Path) -> Attribute | None:
+    def at(self, path: NamePath) -> Attribute | None:
         """The attribute at the path, None when there is none."""
         level: Any = self.item
         found: Any = None
@@ -72,13 +83,13 @@ Operand: TypeAlias = Callable[[Context], Attribute | None]
 class Update:
     """A parsed update expression: paths to set (with what), to remove, to add to."""
 
-    sets: tuple[tuple[Path, Operand], ...]
-    removes: tuple[Path, ...]
-    adds: tuple[tuple[Path, Operand], ...]
+    sets: tuple[tuple[NamePath, Operand], ...]
+    removes: tuple[NamePath, ...]
+    adds: tuple[tuple[NamePath, Operand], ...]
 
     def apply(self, context: Context, keys: tuple[str, ...]) -> Item:
         """The new item; every right side sees the old one. Raises InvalidError."""
-        changes: list[tuple[Path, Attribute | None]] = []
+        changes: list[tuple[NamePath, Attribute | None]] = []
         for path, operand in self.sets:
             value = operand(context)
             if value is None:
@@ -99,7 +110,7 @@ class Update:
         return item
 
 
-def _check_overlap(paths: list[Path]) -> None:
+def _check_overlap(paths: list[NamePath]) -> None:
     for index, one in enumerate(paths):
         for other in paths[index + 1 :]:
             shorter = min(len(one), len(other))
@@ -107,7 +118,7 @@ def _check_overlap(paths: list[Path]) -> None:
                 raise InvalidError(f"Two document paths overlap with each other: {one}, {other}")
 
 
-def _changed(level: Item, path: Path, value: Attribute | None) -> Item:
+def _changed(level: Item, path: NamePath, value: Attribute | None) -> Item:
     name, rest = path[0], path[1:]
     changed = dict(level)
     if rest:
@@ -205,7 +216,7 @@ class _Parser:
 
     # -- operands --------------------------------------------------------------------------------
 
-    def path(self) -> Path:
+    def path(self) -> NamePath:
         parts = [self._name()]
         while self.peek() == ".":
             self.take()
@@ -218,6 +229,8 @@ class _Parser:
             raise self.unsupported("an attribute's name expected")
         if name[0] == "#":
             self.used.add(name)
+        elif name.upper() in reserved_words():
+            raise InvalidError(f"Attribute name is a reserved keyword; reserved keyword: {name}")
         return name
 
     def operand(self, *, functions: tuple[str, ...]) -> Operand:
@@ -312,9 +325,9 @@ class _Parser:
     # -- updates ---------------------------------------------------------------------------------
 
     def update(self) -> Update:
-        sets: list[tuple[Path, Operand]] = []
-        removes: list[Path] = []
-        adds: list[tuple[Path, Operand]] = []
+        sets: list[tuple[NamePath, Operand]] = []
+        removes: list[NamePath] = []
+        adds: list[tuple[NamePath, Operand]] = []
         seen: set[str] = set()
         while self.peek():
             clause = self.take().upper()
@@ -347,6 +360,8 @@ class _Parser:
 def _comparison(sign: str, left: Operand, right: Operand) -> Condition:
     def equal(context: Context) -> bool:
         one, other = left(context), right(context)
+        if one is None and other is None:
+            raise NotImplementedError(f"{sign} between two attributes that are not there")
         return one is not None and other is not None and _equal(one, other)
 
     if sign == "=":
@@ -366,7 +381,7 @@ def _comparison(sign: str, left: Operand, right: Operand) -> Condition:
     return ordered
 
 
-def _text_test(name: str, path: Path, part: Operand) -> Condition:
+def _text_test(name: str, path: NamePath, part: Operand) -> Condition:
     def test(context: Context) -> bool:
         attribute, wanted = context.at(path), part(context)
         if attribute is None or wanted is None or "S" not in wanted:
@@ -407,7 +422,7 @@ def parse_update(text: str) -> tuple[Update, frozenset[str]]:
 
 
 @lru_cache(maxsize=1024)
-def parse_projection(text: str) -> tuple[tuple[Path, ...], frozenset[str]]:
+def parse_projection(text: str) -> tuple[tuple[NamePath, ...], frozenset[str]]:
     """(the paths, the placeholders they use)."""
     parser = _Parser(text)
     paths = [parser.path()]
@@ -418,7 +433,7 @@ def parse_projection(text: str) -> tuple[tuple[Path, ...], frozenset[str]]:
     return tuple(paths), frozenset(parser.used)
 
 
-def projected(context: Context, paths: tuple[Path, ...]) -> Item:
+def projected(context: Context, paths: tuple[NamePath, ...]) -> Item:
     """Only these paths of the item, with the maps that lead to them."""
     result: Item = {}
     for path in paths:
