@@ -104,9 +104,12 @@ async def _reconcile_claim(
         return
     if not needs_look(claim, _now_ms()):
         return
+    # The time of the question, not of the answer: two runs that asked at the same moment have looked
+    # once, however long the venue took to answer either.
+    asked_at_ms = _now_ms()
     look = await records.look(claim)
     report.looked += 1
-    now = await record(store, claim, lambda seen: looked(seen, look, _now_ms()))
+    now = await record(store, claim, lambda seen: looked(seen, look, asked_at_ms))
     if now is not None and now.state is not claim.state:
         report.resolved += 1
         _log.info(

@@ -179,25 +179,29 @@ class SimVenue:
         self.on_arrival(order.order_id)
         tell(self._judge(order))
 
+    def _refusal(self, payload: Payload) -> RejectReason | None:
+        now_ms = self.sim.now_ms
+        if self.strikes("restart"):
+            self.refused_until_ms = now_ms + int(self.between(self.faults.restart_s) * 1000)
+        if self.strikes("locked"):
+            self.locked = True
+        refusals = {
+            RejectReason.MARKET_CLOSED: now_ms >= payload.market.end_ms,
+            RejectReason.ENGINE_RESTARTING: now_ms < self.refused_until_ms,
+            RejectReason.RATE_LIMITED: self.strikes("rate_limited"),
+            RejectReason.NOT_ENOUGH_BALANCE: self.locked,
+            RejectReason.NO_MATCH: self.strikes("no_match"),
+        }
+        return next((reason for reason, holds in refusals.items() if holds), None)
+
     def _judge(self, order: PreparedOrder) -> Answer:
         payload: Payload = order.payload
         now_ms = self.sim.now_ms
         if order.order_id in self.orders:
             return Unknown(text="HTTP 400: Duplicated")
-        if now_ms >= payload.market.end_ms:
-            return _rejected(RejectReason.MARKET_CLOSED)
-        if self.strikes("restart"):
-            self.refused_until_ms = now_ms + int(self.between(self.faults.restart_s) * 1000)
-        if now_ms < self.refused_until_ms:
-            return _rejected(RejectReason.ENGINE_RESTARTING)
-        if self.strikes("rate_limited"):
-            return _rejected(RejectReason.RATE_LIMITED)
-        if self.strikes("locked"):
-            self.locked = True
-        if self.locked:
-            return _rejected(RejectReason.NOT_ENOUGH_BALANCE)
-        if self.strikes("no_match"):
-            return _rejected(RejectReason.NO_MATCH)
+        refused = self._refusal(payload)
+        if refused is not None:
+            return _rejected(refused)
         accepted = SimOrder(order.order_id, payload.market, payload.token_id, now_ms)
         self.orders[order.order_id] = accepted
         if self.strikes("delayed"):
@@ -370,7 +374,7 @@ class SimRecords:
             matched_e6 = sum(fill.size_e6 for fill in seen if fill is not None)
             status = "matched" if matched_e6 else ("delayed" if order.pending else "unmatched")
             record = OrderRecord(order_id=claim.order_id, status=status, size_matched_e6=matched_e6)
-        as_of_ms = max(await self._asked(), order_as_of_ms)
+        as_of_ms = await self._asked()
         order = self._venue.orders.get(claim.order_id)
         trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
         return Look(order=record, trades=tuple(fill for fill in trades if fill is not None))

@@ -1,0 +1,201 @@
+"""What must hold of a world, each as a sentence for every time that it does not.
+
+`always` looks at every state that the table was ever in and at every order that reached the venue;
+`at_rest` compares the venue's truth with the state once nothing fails any more. Neither asks the
+code under test anything but how to read an item.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from functions.adapters.dynamodb_items import account_of, claim_of, utc_day
+from functions.core.account import Account
+from functions.core.intent import Claim, ClaimState
+from functions.settings import WorkerSettings
+from protocol.fill import TradeStatus
+from protocol.market import taker_fee_e6
+from protocol.units import SIZE_SCALE, cost_e6
+from tests.simulation.venue import SimOrder
+from tests.simulation.world import ACCOUNT, FEE, SETTINGS, World
+
+ACCOUNT_KEY = (f"STRATEGY#{ACCOUNT}", "ACCOUNT")
+RELEASES_BEFORE_S = 60
+"""No claim may be given up for lack of evidence before this age."""
+
+
+def violations(world: World) -> list[str]:
+    """Everything that is wrong; empty when all is well."""
+    return [*always(world), *at_rest(world)]
+
+
+def always(world: World) -> Iterator[str]:
+    """What must have held at every moment, failures or not."""
+    for error in world.sim.errors:
+        yield f"unhandled in {error.process}: {error.what}: {error.exception!r}"
+    for order_id in world.unclaimed_posts:
+        yield f"[1] order {order_id} reached the venue without a durable claim"
+    for order_id, times in Counter(world.venue.arrivals).items():
+        if times > 1:
+            yield f"[3] order {order_id} reached the venue {times} times"
+    before: Account | None = None
+    for change in world.dynamodb.history:
+        if change.key != ACCOUNT_KEY or change.after is None:
+            continue
+        after = account_of(change.after)
+        if before is not None:
+            yield from _entries(world, before, after, change.at_ns)
+            yield from _releases(world, before, after, change.at_ns)
+        before = after
+
+
+def _entries(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
+    """Invariant 2, for each claim that entered the account."""
+    limits = WorkerSettings(**SETTINGS).limits()
+    for slot in after.claims.keys() - before.claims.keys():
+        claim = after.claims[slot]
+        if claim.reopened:
+            if any(c.intent_id == claim.intent_id for c in before.claims.values()):
+                yield f"[5] {claim.order_id} was reopened while it was there"
+            continue
+        name = f"[2] {claim.order_id} entered"
+        day = utc_day(claim.claimed_at_ms)
+        if before.trading != "enabled":
+            yield f"{name} a halted account"
+        if any(since < at_ns < until for since, until in world.halted):
+            yield f"{name} after halt had returned"
+        rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
+        if any(not rival.reopened for rival in rivals):
+            yield f"{name} a market that was taken"
+        if len(before.claims) >= limits.max_positions:
+            yield f"{name} as number {len(before.claims) + 1}"
+        if before.cooldowns.get(claim.condition_id, 0) > claim.claimed_at_ms:
+            yield f"{name} inside a cooldown"
+        if before.pause.until_ms > claim.claimed_at_ms:
+            yield f"{name} a paused account"
+        if before.pnl_e6.get(day, 0) <= -limits.daily_loss_limit_e6:
+            yield f"{name} past the daily loss limit"
+        if after.spent_e6.get(day, 0) > limits.daily_spend_cap_e6:
+            yield f"{name} above the daily spend cap"
+
+
+def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
+    """Invariant 4: nothing that the venue has, or will get in reasonable time, is given up."""
+    at_ms = at_ns // 1_000_000
+    for slot, claim in after.claims.items():
+        seen = before.claims.get(slot)
+        if claim.state is not ClaimState.RELEASED or seen is None or seen.state is claim.state:
+            continue
+        order = world.venue.orders.get(claim.order_id)
+        if order is None or claim.order_id in world.venue.given_up_late:
+            continue
+        live = [
+            trade
+            for trade in order.trades
+            if not any(s is TradeStatus.FAILED for _, s in trade.history)
+        ]
+        bought = [trade for trade in live if trade.history[0][0] <= at_ms]
+        if bought:
+            yield f"[4] {claim.order_id} was released ({claim.text}) although it had bought"
+        elif live:
+            yield f"[4] {claim.order_id} was released ({claim.text}) and bought later"
+
+
+def at_rest(world: World) -> Iterator[str]:
+    """What must hold once nothing fails and everybody had time."""
+    items = world.dynamodb.partition(ACCOUNT_KEY[0])
+    account = next(account_of(item) for item in items if item["sk"]["S"] == "ACCOUNT")
+    rows = [claim_of(item) for item in items if item["sk"]["S"] != "ACCOUNT"]
+    for claim in account.claims.values():
+        if claim.state is not ClaimState.OPEN:
+            yield f"[4] {claim.order_id} is still {claim.state}"
+        elif claim.market_end_ms < world.sim.now_ms - 60_000:
+            yield f"[leak] {claim.order_id} is still open long after its market's end"
+    yield from _everybody_is_somewhere(world, account, rows)
+    held = {claim.order_id: claim for claim in (*rows, *account.claims.values())}
+    for order in world.venue.orders.values():
+        yield from _recorded(order, held.get(order.order_id))
+    for claim in held.values():
+        if claim.order_id not in world.venue.orders and claim.filled_size_e6:
+            yield f"[5] {claim.order_id} is recorded as bought, the venue does not know it"
+    for row in rows:
+        yield from _settled(world, row)
+    yield from _books(account, rows, [*rows, *account.claims.values()])
+    yield from _markets(world)
+    for condition_id in account.redeem:
+        yield f"[redeem] the winnings of {condition_id} are not redeemed"
+
+
+def _everybody_is_somewhere(world: World, account: Account, rows: list[Claim]) -> Iterator[str]:
+    """No claim that was ever written is lost, and none is in two places."""
+    ever: set[str] = set()
+    for change in world.dynamodb.history:
+        if change.key == ACCOUNT_KEY and change.after is not None:
+            ever |= {
+                fields["M"]["intent_id"]["S"] for fields in change.after["claims"]["M"].values()
+            }
+    places = Counter(claim.intent_id for claim in (*account.claims.values(), *rows))
+    for intent_id in sorted(ever):
+        if places[intent_id] == 0:
+            yield f"[lost] intent {intent_id} is neither in the account nor in the ledger"
+    live = {claim.intent_id for claim in account.claims.values()}
+    for row in rows:
+        if row.intent_id in live and not row.ended:
+            yield f"[ledger] {row.order_id} has a row although it never ended"
+
+
+def _recorded(order: SimOrder, claim: Claim | None) -> Iterator[str]:
+    """Invariants 4 and 5: what the venue holds is what we hold, to the share."""
+    if claim is None:
+        if order.trades:
+            yield f"[5] order {order.order_id} traded and is not recorded anywhere"
+        return
+    if claim.filled_size_e6 != order.live_size_e6:
+        yield (
+            f"[5] {claim.order_id} ({claim.state}): recorded {claim.filled_size_e6}e-6 shares, "
+            f"the venue has {order.live_size_e6}e-6"
+        )
+    spend_e6 = sum(cost_e6(t.fill.price_e4, t.fill.size_e6) for t in order.live)
+    if abs(claim.filled_spend_e6 - spend_e6) > 5:
+        yield f"[5] {claim.order_id}: recorded {claim.filled_spend_e6}, spent {spend_e6}"
+
+
+def _settled(world: World, row: Claim) -> Iterator[str]:
+    """A settled row's P&L, computed from the venue's truth."""
+    if row.state is ClaimState.RELEASED:
+        if row.pnl_e6 or row.filled_size_e6:
+            yield f"[pnl] {row.order_id} is released with money"
+        return
+    order = world.venue.orders[row.order_id]
+    _, payouts = world.venue.payouts(order.market)
+    payout_e6 = order.live_size_e6 * payouts[order.token_id] // SIZE_SCALE
+    fee_e6 = sum(taker_fee_e6(FEE, t.fill.price_e4, t.fill.size_e6) for t in order.live)
+    pnl_e6 = payout_e6 - row.filled_spend_e6 - fee_e6
+    if row.pnl_e6 != pnl_e6:
+        yield f"[pnl] {row.order_id}: {row.pnl_e6} in the ledger, {pnl_e6} at the venue"
+
+
+def _books(account: Account, rows: list[Claim], everything: list[Claim]) -> Iterator[str]:
+    """The account's sums are the sums of its claims."""
+    live = {claim.intent_id for claim in account.claims.values()}
+    booked = sum(row.pnl_e6 for row in rows if row.intent_id not in live)
+    booked += sum(claim.pnl_e6 for claim in account.claims.values())
+    if sum(account.pnl_e6.values()) != booked:
+        yield f"[pnl] the account says {sum(account.pnl_e6.values())}, its claims {booked}"
+    newest = {claim.intent_id: claim for claim in everything}  # live ones come last
+    reserved = sum(claim.reserved_e6 for claim in newest.values())
+    if sum(account.spent_e6.values()) != reserved:
+        yield f"[spend] the account says {sum(account.spent_e6.values())}, its claims {reserved}"
+
+
+def _markets(world: World) -> Iterator[str]:
+    """No market was bought twice, but for orders that landed when nobody could expect them."""
+    bought = Counter(
+        order.market.condition_id
+        for order in world.venue.orders.values()
+        if order.live_size_e6 and order.order_id not in world.venue.given_up_late
+    )
+    for condition_id, times in bought.items():
+        if times > 1:
+            yield f"[2] market {condition_id} was bought {times} times"
