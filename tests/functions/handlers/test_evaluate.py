@@ -8,7 +8,7 @@ import time
 import pytest
 
 from functions.core.account import Limits
-from functions.core.answer import Accepted, Rejected, RejectReason, Unknown
+from functions.core.answer import Rejected, RejectReason, Unknown
 from functions.core.decide import StrategyConfig, book_imbalance_crypto
 from functions.core.intent import ClaimState
 from functions.handlers.evaluate import Evaluator
