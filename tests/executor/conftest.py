@@ -1,0 +1,105 @@
+"""The command line in this process, against a real (serialised) DynamoDB and a simulated venue."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+import aioboto3
+import pytest
+from click.testing import Result
+from eth_account import Account as EthAccount
+from hexbytes import HexBytes
+from typer.testing import CliRunner
+
+from executor.__main__ import app
+from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.settings import ScheduleSettings, WorkerSettings
+from sandbox.dynamodb import REGION
+from sandbox.venue import Venue, serve
+from tests.dynamodb import dynamodb_server, state_table
+from tests.executor.builders import ACCOUNT, LIVE_ACCOUNT
+
+__all__ = ["dynamodb_server", "state_table"]
+
+KEY = EthAccount.create()
+SECRET = HexBytes(KEY.key).to_0x_hex()
+Command: TypeAlias = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture(scope="session")
+def sdk_session() -> aioboto3.Session:
+    return aioboto3.Session()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, sdk_session: aioboto3.Session) -> None:
+    """No variable of the developer's; nothing that could reach the real venue."""
+    # Each session reads the service's description anew, which takes a good part of a second.
+    monkeypatch.setattr(aioboto3, "Session", lambda: sdk_session)
+    for name in WorkerSettings.model_fields.keys() | ScheduleSettings.model_fields.keys():
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("CLOB_URL", "GAMMA_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+
+
+@pytest.fixture
+def run() -> Command:
+    """`await run("halt", "--reason", "x")`: in a thread, so that this loop can serve the venue."""
+
+    async def command(*argv: str) -> Result:
+        before = dict(os.environ)
+        result = await asyncio.to_thread(CliRunner().invoke, app, argv)
+        assert dict(os.environ) == before
+        assert result.exception is None or isinstance(result.exception, SystemExit), result
+        assert "Traceback" not in result.output
+        return result
+
+    return command
+
+
+@pytest.fixture
+async def store(
+    dynamodb_server: str, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[DynamoStore]:
+    """The store of the paper account, in a table that the commands use, too."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_server)
+    monkeypatch.setenv("STATE_TABLE", state_table)
+    async with open_store(
+        table=state_table, strategy=ACCOUNT, region=REGION, endpoint_url=dynamodb_server
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def live_store(
+    store: DynamoStore, dynamodb_server: str, state_table: str
+) -> AsyncIterator[DynamoStore]:
+    """The live account's store in the same table."""
+    async with open_store(
+        table=state_table, strategy=LIVE_ACCOUNT, region=REGION, endpoint_url=dynamodb_server
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def venue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Venue]:
+    """A simulated venue that the commands are pointed at."""
+    simulated = Venue(balance_e6=100_000_000)
+    async with serve(simulated) as url:
+        monkeypatch.setenv("CLOB_URL", url)
+        monkeypatch.setenv("GAMMA_URL", url)
+        yield simulated
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXECUTION=live with a throw-away key."""
+    monkeypatch.setenv("EXECUTION", "live")
+    monkeypatch.setenv("PRIVATE_KEY", SECRET)
+    monkeypatch.setenv("WALLET", KEY.address)
