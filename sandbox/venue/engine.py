@@ -40,7 +40,7 @@ def place(venue: Venue, order: Order, key: ApiKey, entry: Entry) -> Literal["mat
         _match(venue, order, entry)
         return "matched"
     entry.verdict = "pending"
-    _put_on_record(venue, order, entry, "DELAYED")
+    _put_on_record(venue, order, entry, "DELAYED", venue.now_ms())
     never = hit(venue, entry, "unmatched", venue.faults.unmatched)
     venue.spawn(_match_later(venue, order, entry, venue.faults.delayed_ms, never=never))
     return "delayed"
@@ -123,7 +123,7 @@ def _match(venue: Venue, order: Order, entry: Entry) -> None:
     entry.fee_e6 = entry.live_fee_e6 = sum(fill.fee_e6 for fill in fills)
     entry.trade_ids = [trade.trade_id for trade in trades]
     entry.balance_after_e6 = account.balance_e6
-    record = _put_on_record(venue, order, entry, "MATCHED")
+    record = _put_on_record(venue, order, entry, "MATCHED", now_ms)
     tell(venue, order.owner, market.condition_id, order_event(record))
     for trade in trades:
         tell(venue, order.owner, market.condition_id, trade_event(trade))
@@ -166,13 +166,14 @@ async def _match_later(
 
 def _end_unmatched(venue: Venue, order: Order, entry: Entry, text: str) -> None:
     entry.verdict, entry.text = "unmatched", text
-    record = _put_on_record(venue, order, entry, "UNMATCHED")
+    record = _put_on_record(venue, order, entry, "UNMATCHED", venue.now_ms())
     tell(venue, order.owner, entry.condition_id, order_event(record, "CANCELLATION"))
 
 
-def _put_on_record(venue: Venue, order: Order, entry: Entry, status: str) -> OrderRecord:
+def _put_on_record(
+    venue: Venue, order: Order, entry: Entry, status: str, now_ms: int
+) -> OrderRecord:
     """Add the order's newest state to its record."""
-    now_ms = venue.now_ms()
     states = venue.journal.orders.setdefault(order.order_id, [])
     states.append(
         OrderRecord(

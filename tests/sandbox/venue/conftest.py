@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 
 import pytest
@@ -31,7 +32,7 @@ def environment(url: str) -> Environment:
         gamma_url=url,
         relayer_url=url,
         data_url=url,
-        rpc_url=url,
+        rpc_url=f"{url}/rpc",
         clob_market_ws_url=f"{url}/ws/market".replace("http", "ws"),
         clob_user_ws_url=f"{url}/ws/user".replace("http", "ws"),
     )
@@ -70,6 +71,12 @@ async def client(url: str, market: Market) -> AsyncIterator[AsyncSecureClient]:
         private_key=KEY, wallet=ADDRESS, environment=environment(url)
     ) as secure:
         yield secure
+
+
+async def until(venue: Venue, fact: Callable[[], bool]) -> None:
+    """Wait for a fact about the venue; TimeoutError when it does not come about."""
+    async with asyncio.timeout(10):
+        await venue.notice.until(fact)
 
 
 async def sign(
