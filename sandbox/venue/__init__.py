@@ -13,11 +13,24 @@ As a library, with books that a test scripts:
 
 Prices are in 1e-4 USD, sizes in 1e-6 shares, as in `protocol.units`. As a process that replays the
 bundled recordings: `python -m sandbox.venue --help`.
+
+It fails on request, see `sandbox.venue.faults`: `venue.faults.drop_after = 0.5`, or, while it runs,
+`POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal.
 """
 
 from sandbox.venue.app import serve
 from sandbox.venue.clob import answer, error
+from sandbox.venue.faults import Faults
 from sandbox.venue.market import Market, position_ids_of
 from sandbox.venue.venue import CutConnection, Venue
 
-__all__ = ["CutConnection", "Market", "Venue", "answer", "error", "position_ids_of", "serve"]
+__all__ = [
+    "CutConnection",
+    "Faults",
+    "Market",
+    "Venue",
+    "answer",
+    "error",
+    "position_ids_of",
+    "serve",
+]
