@@ -1,0 +1,343 @@
+"""Reconciliation: what one run does with what the venue has on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import msgspec
+import pytest
+
+from functions.core.answer import Unknown
+from functions.core.evidence import Look
+from functions.core.intent import Claim, ClaimState
+from functions.core.lifecycle import (
+    CONFIRM_AFTER_MS,
+    COUNT_AFTER_MS,
+    LOOK_AFTER_MS,
+    LOOK_SPACING_MS,
+    LOOKS_MIN,
+    OVERDUE_AFTER_MS,
+    RELEASE_AFTER_MS,
+    answered,
+    traded,
+)
+from functions.handlers.reconcile import SWEEP_MS, ReconcileReport, reconcile
+from functions.ports import StoreError
+from protocol.decision import Timeline
+from protocol.fill import TradeStatus
+from tests.functions.builders import MADE_AT_MS, a_claim, a_fill, a_look
+from tests.functions.fakes import MemoryStore, ScriptedRecords
+from tests.functions.handlers.conftest import Clock
+
+CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
+CONFIRMED, FAILED = TradeStatus.CONFIRMED, TradeStatus.FAILED
+
+
+def sure(claim: Claim | None) -> Claim:
+    assert claim is not None
+    return claim
+
+
+def unknown(**changes: object) -> Claim:
+    claim = answered(a_claim(**changes), Unknown(text="timeout"), MADE_AT_MS, Timeline())
+    return sure(claim)
+
+
+class Desk:
+    def __init__(self, clock: Clock, *claims: Claim) -> None:
+        self.clock = clock
+        self.store = MemoryStore()
+        self.records = ScriptedRecords()
+        self.put(*claims)
+
+    def put(self, *claims: Claim) -> None:
+        assert self.store.item is not None
+        self.store.item = msgspec.structs.replace(
+            self.store.item, claims={claim.slot: claim for claim in claims}
+        )
+
+    @property
+    def claim(self) -> Claim:
+        [claim] = self.store.claims.values()
+        return claim
+
+    def shows(self, *looks: Look, order_id: str = "0xOrder1") -> None:
+        self.records.looks[order_id] = deque(looks)
+
+    async def run(self, after_ms: int = 0) -> ReconcileReport:
+        self.clock.now_ms += after_ms
+        return await reconcile(self.store, self.records)
+
+
+async def test_a_young_claim_is_left_alone(clock: Clock) -> None:
+    desk = Desk(clock, a_claim())
+    report = await desk.run(LOOK_AFTER_MS - 1)
+    assert "look" not in desk.records.calls
+    assert report == ReconcileReport()
+
+
+@pytest.mark.parametrize("claim", [a_claim(), unknown()])
+async def test_what_was_bought_while_the_worker_was_gone_is_found_at_the_first_look(
+    claim: Claim, clock: Clock
+) -> None:
+    desk = Desk(clock, claim)
+    desk.shows(a_look(a_fill(status=CONFIRMED), status="matched", matched_e6=2_000_000))
+    report = await desk.run(LOOK_AFTER_MS)
+    assert (report.looked, report.resolved, report.failures) == (1, 1, 0)
+    assert (desk.claim.state, desk.claim.filled_size_e6) == (OPEN, 2_000_000)
+
+
+async def test_what_never_arrived_is_released_after_several_looks(clock: Clock) -> None:
+    desk = Desk(clock, unknown())
+    looked = 0
+    while desk.store.claims:
+        report = await desk.run(after_ms=10_000)
+        looked += report.looked
+    assert clock.now_ms == MADE_AT_MS + RELEASE_AFTER_MS
+    assert looked >= LOOKS_MIN
+    assert [row.state for row in desk.store.filed] == [RELEASED]
+    assert desk.store.item is not None
+    assert report.resolved == 1
+
+
+async def test_a_look_up_that_fails_is_no_evidence(clock: Clock) -> None:
+    desk = Desk(clock, unknown(looks=LOOKS_MIN), a_claim(condition_id="0xc2", intent_id="i2"))
+    before = desk.store.item
+    desk.records.failures = {"look": 99, "trades_since": 99, "positions": 99}
+    for _ in range(5):
+        report = await desk.run(after_ms=RELEASE_AFTER_MS)
+        assert report.failures == 3
+        assert desk.store.item == before
+    assert set(report.overdue) == {"0xOrder1"}
+
+
+async def test_a_failure_with_one_claim_does_not_stop_the_others(clock: Clock) -> None:
+    other = a_claim(condition_id="0xc2", intent_id="i2", order_id="0xother")
+    desk = Desk(clock, a_claim(), other)
+    desk.records.failures = {"look": 1}
+    desk.shows(a_look(a_fill()))
+    desk.shows(a_look(a_fill(order_id="0xother")), order_id="0xother")
+    report = await desk.run(LOOK_AFTER_MS)
+    assert report.failures == 1
+    assert sorted(claim.state for claim in desk.store.claims.values()) == [CLAIMED, OPEN]
+
+
+async def test_a_store_that_is_away_is_said_and_tried_again(clock: Clock) -> None:
+    desk = Desk(clock, a_claim())
+    desk.store.failures["account"] = 1
+    with pytest.raises(StoreError):
+        await desk.run(LOOK_AFTER_MS)
+    desk.shows(a_look(a_fill()))
+    desk.store.failures["move"] = 1
+    assert (await desk.run()).failures == 1
+    assert desk.claim.state is CLAIMED
+    assert (await desk.run()).resolved == 1
+
+
+# -- two at once ---------------------------------------------------------------------------------
+
+
+async def test_two_runs_at_once_count_one_look(clock: Clock) -> None:
+    desk = Desk(clock, unknown())
+    clock.now_ms += RELEASE_AFTER_MS
+    await asyncio.gather(*(reconcile(desk.store, desk.records) for _ in range(4)))
+    assert desk.records.calls.count("look") == 4
+    assert desk.claim.looks == 1
+
+
+async def test_two_runs_that_asked_at_once_have_looked_once_however_late_one_is_answered(
+    clock: Clock,
+) -> None:
+    desk = Desk(clock, unknown())
+    clock.now_ms += RELEASE_AFTER_MS
+
+    async def slow_venue() -> None:
+        await reconcile(desk.store, desk.records)  # the other run, answered at once
+        clock.now_ms += LOOK_SPACING_MS + 1_000
+
+    desk.records.before["look"] = slow_venue
+    await reconcile(desk.store, desk.records)
+    assert desk.claim.looks == 1
+
+
+async def test_two_runs_at_once_release_once(clock: Clock) -> None:
+    desk = Desk(clock, unknown(looks=LOOKS_MIN - 1))
+    clock.now_ms += RELEASE_AFTER_MS
+    await asyncio.gather(*(reconcile(desk.store, desk.records) for _ in range(4)))
+    assert desk.store.claims == {}
+    assert [(row.state, row.version) for row in desk.store.filed] == [(RELEASED, 3)]
+    assert desk.store.item is not None
+    assert desk.store.item.spent_e6 == {"2026-09-21": -1_100_000}  # given back once
+
+
+async def test_an_answer_while_the_venue_is_asked_is_not_lost(clock: Clock) -> None:
+    desk = Desk(clock, unknown(looks=LOOKS_MIN - 1))
+    clock.now_ms += RELEASE_AFTER_MS
+
+    async def on_fill() -> None:
+        changed = sure(traded(desk.claim, [a_fill()], clock.now_ms))
+        assert await desk.store.move(changed, desk.claim)
+
+    desk.records.before["look"] = on_fill
+    await reconcile(desk.store, desk.records)
+    assert (desk.claim.state, desk.claim.filled_size_e6, desk.claim.looks) == (OPEN, 2_000_000, 0)
+
+
+# -- what a crash left ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filed", [False, True])
+async def test_an_ended_claim_is_filed_and_forgotten(filed: bool, clock: Clock) -> None:
+    ended = a_claim(state=SETTLED, version=4, pnl_e6=5)
+    desk = Desk(clock, ended)
+    if filed:
+        await desk.store.put_ledger(ended)
+    report = await desk.run()
+    assert (desk.store.claims, desk.store.filed) == ({}, [ended])
+    assert report.resolved == 1
+    assert desk.store.item is not None
+    assert desk.store.item.pnl_e6 == {}  # it was booked when it was moved
+
+
+async def test_a_ghost_is_dropped_and_the_ledger_stays(clock: Clock) -> None:
+    row = a_claim(state=SETTLED, version=7, reopened=True)
+    ghost = a_claim(state=OPEN, version=6, reopened=True)
+    desk = Desk(clock, ghost)
+    await desk.store.put_ledger(row)
+    await desk.run(CONFIRM_AFTER_MS)
+    assert (desk.store.claims, desk.store.filed) == ({}, [row])
+    assert "look" not in desk.records.calls
+
+
+@pytest.mark.parametrize("row_version", [None, 5])
+async def test_a_reopened_claim_is_no_ghost(row_version: int | None, clock: Clock) -> None:
+    desk = Desk(clock, a_claim(state=OPEN, version=6, reopened=True))
+    if row_version is not None:
+        await desk.store.put_ledger(a_claim(state=RELEASED, version=row_version))
+    await desk.run(CONFIRM_AFTER_MS)
+    assert "intent-1" in desk.store.claims
+    assert "look" in desk.records.calls
+
+
+async def test_a_reopened_claim_that_ended_again_is_filed_even_if_its_row_is_written(
+    clock: Clock,
+) -> None:
+    ended = a_claim(state=RELEASED, version=8, reopened=True)
+    desk = Desk(clock, ended)
+    await desk.store.put_ledger(ended)
+    await desk.run()
+    assert (desk.store.claims, desk.store.filed) == ({}, [ended])
+
+
+# -- the sweep -----------------------------------------------------------------------------------
+
+
+async def test_late_trades_are_found_without_the_user_channel(clock: Clock) -> None:
+    desk = Desk(clock)
+    await desk.store.put_ledger(a_claim(state=RELEASED, version=3))
+    desk.records.trades = [a_fill(status=CONFIRMED), a_fill("t9", order_id="0xstranger")]
+    report = await desk.run(RELEASE_AFTER_MS)
+    assert report.foreign == 1
+    assert (desk.claim.state, desk.claim.reopened) == (OPEN, True)
+    assert desk.claim.filled_size_e6 == 2_000_000
+
+
+async def test_only_recent_trades_are_read(clock: Clock) -> None:
+    desk = Desk(clock)
+    await desk.store.put_ledger(a_claim(state=RELEASED, version=3))
+    desk.records.trades = [a_fill(matched_at_ms=MADE_AT_MS)]
+    await desk.run(SWEEP_MS + 1)
+    assert desk.store.claims == {}
+
+
+async def test_a_reversal_after_settlement_comes_to_rest(clock: Clock) -> None:
+    """A trade that failed after its position was settled: P&L back, slot free, in the ledger."""
+    settled = sure(traded(a_claim(), [a_fill()], MADE_AT_MS))
+    settled = msgspec.structs.replace(settled, state=SETTLED, version=3, pnl_e6=900_000)
+    desk = Desk(clock)
+    await desk.store.put_ledger(settled)
+    desk.records.trades = [a_fill(status=FAILED)]
+    desk.shows(a_look(a_fill(status=FAILED)))
+    for _ in range(6):
+        await desk.run(after_ms=10_000)
+    assert desk.store.claims == {}
+    assert [(row.state, row.pnl_e6) for row in desk.store.filed] == [(RELEASED, 0)]
+    assert desk.store.item is not None
+    assert desk.store.item.pnl_e6 == {"2026-09-21": -900_000}
+
+
+# -- positions, alarms, pruning ------------------------------------------------------------------
+
+
+async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock) -> None:
+    bought = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    desk = Desk(clock, bought)
+    desk.records.held = {"up": 1_999_999}
+    report = await desk.run(10_000)
+    [mismatch] = report.mismatches
+    assert "token up" in mismatch
+    assert "1999999" in mismatch
+    assert "2000000" in mismatch
+    assert desk.claim == bought
+    desk.records.held = {"up": 2_000_000}
+    assert (await desk.run(10_000)).mismatches == []
+
+
+async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
+    one = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    two = msgspec.structs.replace(one, intent_id="i2", order_id="0xo2", reopened=True)
+    desk = Desk(clock, one, two)
+    desk.records.held = {"up": 4_000_000}
+    assert (await desk.run(10_000)).mismatches == []
+
+
+async def test_where_trades_are_on_their_way_nothing_is_compared(clock: Clock) -> None:
+    bought = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    on_its_way = a_claim(condition_id="0xc2", intent_id="i2", order_id="0xo2")
+    desk = Desk(clock, bought, on_its_way)
+    report = await desk.run(LOOK_AFTER_MS)
+    assert report.mismatches == []
+    assert "positions" not in desk.records.calls
+
+
+async def test_what_stays_unresolved_for_too_long_is_an_alarm(clock: Clock) -> None:
+    desk = Desk(clock, a_claim())
+    desk.records.failures["look"] = 99
+    assert (await desk.run(OVERDUE_AFTER_MS - 1)).overdue == []
+    assert (await desk.run(1)).overdue == ["0xOrder1"]
+
+
+async def test_cooldowns_that_are_over_are_pruned(clock: Clock) -> None:
+    desk = Desk(clock)
+    assert desk.store.item is not None
+    desk.store.item = msgspec.structs.replace(
+        desk.store.item,
+        cooldowns={"over": MADE_AT_MS, "on": MADE_AT_MS + 1},
+        pnl_e6={"2026-09-01": 1, "2026-09-20": 2},
+        spent_e6={"2026-09-01": 1, "2026-09-21": 2},
+    )
+    await desk.run()
+    assert desk.store.item.cooldowns == {"on": MADE_AT_MS + 1}
+    assert desk.store.item.pnl_e6 == {"2026-09-20": 2}
+    assert desk.store.item.spent_e6 == {"2026-09-21": 2}
+
+
+async def test_looks_are_bounded_in_number_at_once(clock: Clock) -> None:
+    claims = [a_claim(condition_id=f"0x{n}", intent_id=f"i{n}") for n in range(12)]
+    desk = Desk(clock, *claims)
+    under_way, most = 0, 0
+    inner = desk.records.look
+
+    async def look(claim: Claim) -> Look:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return await inner(claim)
+
+    desk.records.look = look  # type: ignore[method-assign]
+    report = await desk.run(COUNT_AFTER_MS)
+    assert report.looked == 12
+    assert most == 4

@@ -1,0 +1,206 @@
+"""Settlement: positions of ended markets, their P&L, and their winnings."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from functions.core.evidence import Resolution
+from functions.core.intent import Claim, ClaimState
+from functions.core.lifecycle import FINAL_AFTER_MS, traded
+from functions.handlers.reconcile import reconcile
+from functions.handlers.settle import SettleReport, settle
+from protocol.fill import TradeStatus
+from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from tests.functions.fakes import MemoryStore, ScriptedRecords
+from tests.functions.handlers.conftest import Clock
+
+WON = Resolution(payouts_e6={"up": 1_000_000, "down": 0}, source="clob")
+LOST = Resolution(payouts_e6={"up": 0, "down": 1_000_000}, source="clob")
+SPLIT = Resolution(payouts_e6={"up": 500_000, "down": 500_000}, source="gamma")
+FEE_E6 = 34_650
+DAY = "2026-09-21"
+
+
+def bought(status: TradeStatus = TradeStatus.CONFIRMED, **changes: object) -> Claim:
+    claim = traded(a_claim(**changes), [a_fill(status=status)], MADE_AT_MS)
+    assert claim is not None
+    return claim
+
+
+class Desk:
+    def __init__(self, clock: Clock, *claims: Claim) -> None:
+        self.store = MemoryStore()
+        self.records = ScriptedRecords()
+        assert self.store.item is not None
+        self.store.item = msgspec.structs.replace(
+            self.store.item, claims={claim.slot: claim for claim in claims}
+        )
+        self.clock = clock
+        clock.now_ms = MARKET_END_MS
+
+    @property
+    def pnl_e6(self) -> dict[str, int]:
+        assert self.store.item is not None
+        return self.store.item.pnl_e6
+
+    @property
+    def redeem(self) -> dict[str, int]:
+        assert self.store.item is not None
+        return self.store.item.redeem
+
+    async def run(self, *, redeem: bool = False) -> SettleReport:
+        return await settle(self.store, self.records, redeem=redeem)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "payout_e6"), [(WON, 2_000_000), (LOST, 0), (SPLIT, 1_000_000)]
+)
+async def test_a_resolved_position_is_paid_booked_filed_and_its_slot_free(
+    resolution: Resolution, payout_e6: int, clock: Clock
+) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = resolution
+    report = await desk.run()
+    pnl_e6 = payout_e6 - 1_100_000 - FEE_E6
+    assert (report.settled, report.pnl_e6) == (1, pnl_e6)
+    assert desk.store.claims == {}
+    [row] = desk.store.filed
+    assert (row.state, row.payout_e6, row.pnl_e6) == (ClaimState.SETTLED, payout_e6, pnl_e6)
+    assert desk.pnl_e6 == {DAY: pnl_e6}
+    assert (await desk.run()).settled == 0
+    assert desk.pnl_e6 == {DAY: pnl_e6}
+
+
+async def test_before_the_end_or_without_a_resolution_nothing_is_settled(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    clock.now_ms = MARKET_END_MS - 1
+    assert await desk.run() == SettleReport()
+    assert desk.records.calls == []
+    clock.now_ms = MARKET_END_MS
+    assert await desk.run() == SettleReport(waiting=1)
+    assert desk.store.calls == ["account"] * 2
+
+
+async def test_what_is_not_final_waits(clock: Clock) -> None:
+    desk = Desk(clock, bought(TradeStatus.MATCHED))
+    desk.records.resolutions["0xc1"] = WON
+    assert await desk.run() == SettleReport(waiting=1)
+    assert desk.records.calls == []
+    clock.now_ms += FINAL_AFTER_MS
+    assert (await desk.run()).settled == 1
+
+
+async def test_a_venue_that_does_not_answer_changes_nothing(clock: Clock) -> None:
+    other = bought(condition_id="0xc2", intent_id="i2", attempt_id="a2")
+    desk = Desk(clock, bought(), other)
+    desk.records.resolutions = {"0xc1": WON, "0xc2": WON}
+    desk.records.failures["resolution"] = 1
+    report = await desk.run()
+    assert (report.failures, report.settled) == (1, 1)
+    assert (await desk.run()).settled == 1
+
+
+async def test_a_resolution_of_other_tokens_is_a_failure_not_a_loss(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = Resolution(payouts_e6={"7": 1_000_000}, source="clob")
+    assert (await desk.run()).failures == 1
+    assert desk.pnl_e6 == {}
+    assert "0xc1" in desk.store.claims
+
+
+async def test_two_settlements_at_once_book_once(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    await asyncio.gather(*(desk.run(redeem=True) for _ in range(3)))
+    assert desk.pnl_e6 == {DAY: 2_000_000 - 1_100_000 - FEE_E6}
+    assert len(desk.store.filed) == 1
+
+
+@pytest.mark.parametrize("way", ["failures", "lost"])
+@pytest.mark.parametrize("name", ["move", "put_ledger", "forget"])
+async def test_a_crash_in_the_middle_is_completed_by_reconciliation(
+    name: str, way: str, clock: Clock
+) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    getattr(desk.store, way)[name] = 1
+    assert (await desk.run()).failures == 1
+    await reconcile(desk.store, desk.records)
+    await desk.run()
+    assert desk.store.claims == {}
+    assert [row.state for row in desk.store.filed] == [ClaimState.SETTLED]
+    assert desk.pnl_e6 == {DAY: 2_000_000 - 1_100_000 - FEE_E6}
+
+
+async def test_a_ghost_is_not_settled_a_second_time(clock: Clock) -> None:
+    ghost = msgspec.structs.replace(bought(), version=6, reopened=True)
+    row = msgspec.structs.replace(ghost, state=ClaimState.SETTLED, version=7, pnl_e6=5)
+    desk = Desk(clock, ghost)
+    await desk.store.put_ledger(row)
+    desk.records.resolutions["0xc1"] = WON
+    assert (await desk.run()).settled == 0
+    assert (desk.store.claims, desk.store.filed, desk.pnl_e6) == ({}, [row], {})
+
+
+async def test_more_that_was_bought_corrects_the_pnl_by_the_difference(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    await desk.run()
+    desk.records.trades = [
+        a_fill(status=TradeStatus.CONFIRMED),
+        a_fill("t2", TradeStatus.CONFIRMED, size_e6=100_000, price_e4=5_000),
+    ]
+    await reconcile(desk.store, desk.records)
+    assert "intent-1" in desk.store.claims
+    await desk.run()
+    [row] = desk.store.filed
+    assert (row.filled_size_e6, row.reopened) == (2_100_000, True)
+    assert desk.pnl_e6 == {DAY: row.pnl_e6}
+    assert row.pnl_e6 == 2_100_000 - 1_150_000 - row.fee_e6
+
+
+# -- winnings ------------------------------------------------------------------------------------
+
+
+async def test_winnings_are_asked_for_until_they_are_seen_paid(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    desk.records.held = {"up": 2_000_000}
+    await desk.run(redeem=True)
+    assert desk.redeem == {"0xc1": MARKET_END_MS}
+    desk.records.failures["redeem"] = 1
+    assert (await desk.run(redeem=True)).failures == 1
+    for _ in range(3):
+        assert (await desk.run(redeem=True)).redeeming == 1
+    assert desk.records.redeem_requests == ["0xc1"] * 3
+    desk.records.failures["positions"] = 1
+    assert (await desk.run(redeem=True)).failures == 1
+    assert desk.redeem == {"0xc1": MARKET_END_MS}
+    desk.records.held = {}
+    assert (await desk.run(redeem=True)).redeeming == 0
+    assert desk.redeem == {}
+    await desk.run(redeem=True)
+    assert desk.records.redeem_requests == ["0xc1"] * 3
+
+
+@pytest.mark.parametrize(("resolution", "redeem"), [(LOST, True), (WON, False)])
+async def test_losses_or_without_being_told_to_nothing_is_redeemed(
+    resolution: Resolution, redeem: bool, clock: Clock
+) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = resolution
+    await desk.run(redeem=redeem)
+    assert desk.redeem == {}
+
+
+async def test_winnings_whose_row_is_not_written_yet_wait(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    desk.store.failures["put_ledger"] = 1
+    await desk.run(redeem=True)
+    await desk.run(redeem=True)
+    assert desk.redeem == {"0xc1": MARKET_END_MS}
+    assert desk.records.redeem_requests == []
