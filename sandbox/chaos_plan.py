@@ -19,7 +19,7 @@ AMBUSH: Final = "ambush"
 PAUSE_S: Final = (0.5, 1.5)
 STOPPED_S: Final = (0.2, 8.0)
 _ACTIONS: Final = {KILL: 76, STOP: 18, AMBUSH: 6}
-_TARGETS: Final = {"worker": 45, "schedule": 17, "user-feeder": 14, "feeder": 12, "nats": 12}
+_TARGETS: Final = {"worker": 38, "schedule": 20, "user-feeder": 20, "feeder": 10, "nats": 12}
 
 VENUE_S: Final = (2.0, 6.0)
 STORE_S: Final = (2.0, 6.0)

@@ -150,11 +150,19 @@ class Processes:
 
     def _request(self, name: str) -> None:
         service = self._planned[name]
+        env = {
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONUNBUFFERED": "1",
+            # A directory without certificates: reading those that come with the HTTP client is
+            # most of a start's processor time, and there is no TLS on loopback.
+            "SSL_CERT_DIR": str(self._cluster.log_dir.absolute()),
+            **service.env,
+        }
         line = {
             "name": name,
             "module": service.module,
             "arguments": list(service.arguments),
-            "env": {"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **service.env},
+            "env": env,
             "log": str(Path(self._cluster.log_dir, f"{name}.log").absolute()),
         }
         assert self._nursery is not None and self._nursery.stdin is not None  # noqa: S101 - PIPE

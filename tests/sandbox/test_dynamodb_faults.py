@@ -1,0 +1,98 @@
+"""The faulty door does what its text says, and the production store meets it as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from functions.adapters.dynamodb import DynamoStore
+from functions.ports import StoreBusyError, StoreError
+from sandbox import dynamodb_faults
+from sandbox.dynamodb import dynamodb_server
+from sandbox.dynamodb_faults import KINDS, FaultyDynamo, faulty_dynamodb
+from sandbox.evidence import reading_store
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@asynccontextmanager
+async def stores() -> AsyncIterator[tuple[FaultyDynamo, DynamoStore, DynamoStore]]:
+    """(the door, a store behind it, a store that goes around it)."""
+    table = f"state-{uuid.uuid4().hex}"  # moto keeps its tables for as long as the process lives
+    async with (
+        dynamodb_server("127.0.0.1", 0, table) as url,
+        faulty_dynamodb(url, 1) as door,
+        reading_store(door.url, table, "chaos") as behind,
+        reading_store(url, table, "chaos") as around,
+    ):
+        await around.open_account()
+        yield door, behind, around
+
+
+async def trading(store: DynamoStore) -> str:
+    return (await store.account()).trading
+
+
+async def test_without_rates_everything_passes() -> None:
+    async with stores() as (door, behind, _):
+        assert await trading(behind) == "enabled"
+        assert (door.requests, door.injected.total()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("throttle", StoreBusyError),
+        ("conflict", StoreBusyError),
+        ("error", StoreError),
+        ("cut_before", StoreError),
+    ],
+)
+async def test_what_is_refused_is_not_written(kind: str, error: type[StoreError]) -> None:
+    async with stores() as (door, behind, around):
+        door.rates = {kind: 1.0}
+        with pytest.raises(error):
+            await behind.set_trading("halted", "test")
+        assert await trading(around) == "enabled"
+        assert door.injected[kind] >= 1
+
+
+async def test_a_lost_reply_is_written() -> None:
+    async with stores() as (door, behind, around):
+        door.rates = {"cut_after": 1.0}
+        with pytest.raises(StoreError):
+            await behind.set_trading("halted", "test")
+        assert await trading(around) == "halted"
+
+
+@pytest.mark.parametrize("kind", ["late", "slow"])
+async def test_what_comes_too_late_is_written_in_the_end(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb_faults, "TOO_LONG_S", 2.2)
+    async with stores() as (door, behind, around):
+        door.rates = {kind: 1.0}
+        with pytest.raises(StoreError):
+            await behind.set_trading("halted", "test")
+        await asyncio.gather(*door.late, return_exceptions=True)
+        assert await trading(around) == "halted"
+
+
+async def test_reads_meet_no_conflicts() -> None:
+    async with stores() as (door, behind, _):
+        door.rates = {"conflict": 1.0}
+        assert await trading(behind) == "enabled"
+
+
+def test_draws_follow_the_seed_and_the_rates() -> None:
+    def drawn(seed: int) -> list[str | None]:
+        door = FaultyDynamo(seed)
+        door.rates = dict.fromkeys(KINDS, 0.1)
+        return [door.draw("UpdateItem") for _ in range(300)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert set(drawn(1)) == {*KINDS, None}
