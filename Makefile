@@ -14,7 +14,7 @@ EXECUTION ?= live
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 
-.PHONY: run test lint bench clean setup ministack lock
+.PHONY: run chaos test lint bench clean setup ministack lock
 
 setup: $(STAMP)
 
@@ -38,6 +38,14 @@ run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
 		--duration $(DURATION) --execution $(EXECUTION) \
 		--max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
+
+# Kills, stops and starves everything for DURATION seconds; SEED repeats a plan.
+chaos: DURATION := 300
+chaos: SPEED := 30
+chaos: WORKERS := 4
+chaos: setup
+	@$(BIN)/python -m sandbox chaos --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED) \
+		$(if $(SEED),--seed $(SEED))
 
 test: setup ministack
 	$(BIN)/python -m pytest -n 2
