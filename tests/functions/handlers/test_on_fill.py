@@ -1,0 +1,164 @@
+"""Fills from a real nats-server to the claims they belong to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from functions.core.intent import Claim, ClaimState
+from functions.handlers import on_fill as handler
+from functions.metrics import WorkerMetrics
+from protocol.fill import Fill, TradeStatus, encode_fill, message_id
+from protocol.subjects import FILLS, fill_subject
+from runtime.nats import ensure_stream
+from tests.functions.builders import a_claim, a_fill
+from tests.functions.fakes import MemoryStore
+from tests.servers import NatsServer
+
+ACCOUNT = "strategy"
+
+
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "ACK_WAIT_S", 1)
+    monkeypatch.setattr(handler, "RETRY_EVERY_S", 0.05)
+    monkeypatch.setattr(handler, "FETCH_TIMEOUT_S", 0.5)
+
+
+class Desk:
+    def __init__(self, nc: Client, store: MemoryStore) -> None:
+        self.nc = nc
+        self.store = store
+        self.metrics = WorkerMetrics()
+
+    def put(self, *claims: Claim) -> None:
+        self.store._change(claims={claim.slot: claim for claim in claims})
+
+    async def publish(self, payload: Fill | bytes, *, with_id: bool = True) -> None:
+        headers = {}
+        if isinstance(payload, Fill):
+            if with_id:
+                headers = {"Nats-Msg-Id": message_id(payload)}
+            payload = encode_fill(payload)
+        await self.nc.jetstream().publish(fill_subject("0xc1"), payload, headers=headers)
+
+    def count(self, name: str) -> float:
+        return self.metrics.registry.get_sample_value(f"worker_{name}_total") or 0.0
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """The fake store and the metrics tell nobody when they change, so the loop is asked."""
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.005)
+
+    async def until_acknowledged(self) -> None:
+        js = self.nc.jetstream()
+        async with asyncio.timeout(20):
+            while True:
+                info = await js.consumer_info(FILLS.name, f"{ACCOUNT}-fills")
+                if not info.num_ack_pending and not info.num_pending:
+                    return
+
+
+@asynccontextmanager
+async def applying(server: NatsServer, store: MemoryStore | None = None) -> AsyncIterator[Desk]:
+    nc = await nats.connect(server.url)
+    await ensure_stream(nc.jetstream(), FILLS)
+    desk = Desk(nc, store or MemoryStore())
+    running = asyncio.create_task(handler.on_fill(nc, ACCOUNT, desk.store, desk.metrics))
+    try:
+        yield desk
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await nc.close()
+
+
+async def test_fills_in_any_order_and_number_become_one_position(nats_server: NatsServer) -> None:
+    async with applying(nats_server) as desk:
+        desk.put(a_claim())
+        for status in (TradeStatus.CONFIRMED, TradeStatus.MATCHED, TradeStatus.MATCHED):
+            await desk.publish(a_fill(status=status), with_id=False)
+        await desk.publish(a_fill("t2", size_e6=100_000))
+        await desk.until(lambda: desk.count("fills") == 4)
+        await desk.until_acknowledged()
+        [claim] = desk.store.claims.values()
+    assert (claim.state, claim.filled_size_e6) == (ClaimState.OPEN, 2_100_000)
+    assert claim.fills["t1"].standing == "confirmed"
+
+
+async def test_the_same_message_twice_comes_once(nats_server: NatsServer) -> None:
+    async with applying(nats_server) as desk:
+        desk.put(a_claim())
+        for _ in range(3):
+            await desk.publish(a_fill())
+        await desk.publish(a_fill("t2", size_e6=1))
+        await desk.until(lambda: "t2" in desk.store.claims["0xc1"].fills)
+        assert desk.count("fills") == 2
+
+
+async def test_a_malformed_fill_is_counted_and_does_not_come_again(
+    nats_server: NatsServer,
+) -> None:
+    async with applying(nats_server) as desk:
+        desk.put(a_claim())
+        for payload in (b"", b"{", b"\xff\xfe", b"[]"):
+            await desk.publish(payload)
+        await desk.publish(a_fill())
+        await desk.until(lambda: desk.count("fills") == 1)
+        await desk.until_acknowledged()
+        assert desk.count("fills_malformed") == 4
+        assert desk.store.claims["0xc1"].filled_size_e6 == 2_000_000
+
+
+async def test_a_strangers_fill_is_counted_and_left(nats_server: NatsServer) -> None:
+    async with applying(nats_server) as desk:
+        desk.put(a_claim())
+        await desk.publish(a_fill(order_id="0xstranger"))
+        await desk.until(lambda: desk.count("fills_foreign") == 1)
+        await desk.until_acknowledged()
+        assert desk.store.claims == {"0xc1": a_claim()}
+
+
+@pytest.mark.parametrize("name", ["account", "move"])
+async def test_what_the_store_did_not_take_comes_again(name: str, nats_server: NatsServer) -> None:
+    async with applying(nats_server) as desk:
+        desk.put(a_claim())
+        desk.store.failures[name] = 2
+        await desk.publish(a_fill())
+        await desk.until(lambda: desk.store.claims["0xc1"].filled_size_e6 == 2_000_000)
+        await desk.until_acknowledged()
+        assert desk.count("fills_interrupted") == 2
+
+
+async def test_a_late_fill_reopens_what_was_given_up(nats_server: NatsServer) -> None:
+    async with applying(nats_server) as desk:
+        await desk.store.put_ledger(a_claim(state=ClaimState.RELEASED, version=3))
+        await desk.publish(a_fill())
+        await desk.until(lambda: bool(desk.store.claims))
+        [claim] = desk.store.claims.values()
+        assert (claim.state, claim.reopened, claim.version) == (ClaimState.OPEN, True, 4)
+
+
+async def test_two_workers_share_the_fills_and_a_lost_stream_is_made_again(
+    nats_server: NatsServer,
+) -> None:
+    store = MemoryStore()
+    async with applying(nats_server, store) as desk, applying(nats_server, store) as other:
+        desk.put(a_claim())
+        await desk.publish(a_fill("t1", size_e6=1_000_000))
+        await desk.until(lambda: desk.count("fills") + other.count("fills") == 1)
+        await desk.nc.jetstream().delete_stream(FILLS.name)
+        await desk.until(
+            lambda: desk.count("fills_interrupted") > 0 and other.count("fills_interrupted") > 0
+        )
+        await ensure_stream(desk.nc.jetstream(), FILLS)
+        await desk.publish(a_fill("t2", size_e6=1_000_000))
+        await desk.until(lambda: desk.count("fills") + other.count("fills") == 2)
+        await desk.until(lambda: store.claims["0xc1"].filled_size_e6 == 2_000_000)
+        assert desk.count("fills_foreign") + other.count("fills_foreign") == 0
