@@ -188,6 +188,8 @@ class _Parser:
         self.tokens = list(_tokens(text))
         self.position = 0
         self.used: set[str] = set()
+        self.closed: dict[int, int] = {}
+        """Where the parenthesis that opened here was closed."""
 
     # -- tokens ----------------------------------------------------------------------------------
 
@@ -278,9 +280,13 @@ class _Parser:
             part = self._negation()
             return lambda context: not part(context)
         if self.peek() == "(":
+            opened = self.position
             self.take()
             part = self.condition()
+            self.closed[opened] = self.position
             self.expect(")")
+            if self.closed.get(opened + 1) == self.closed[opened] - 1:
+                raise InvalidError("The expression has redundant parentheses")
             return part
         return self._test()
 

@@ -189,6 +189,8 @@ def test_moto_evaluates_the_same(
         ours = _ours(whole, update, condition)
     except NotImplementedError:
         assume(False)
+    except InvalidError:
+        ours = "invalid"
     assert whole == before, "changed in place"
     motos = _motos(moto, whole, update, condition)
     assume(motos is not None)
@@ -261,9 +263,7 @@ def test_what_dynamodb_refuses_is_refused(text: str, why: str) -> None:
 
 
 def test_right_sides_see_the_old_item() -> None:
-    update, _ = parse_update(
-        "SET amount = other, other = amount ADD claims.#m.version :v, total_ :v"
-    )
+    update, _ = parse_update("SET amount = b, b = amount ADD claims.#m.version :v, total_ :v")
     context = _context(v={"N": "10"})
     context.item["b"] = {"N": "1"}
     after = update.apply(context, ("pk", "sk"))
