@@ -198,6 +198,7 @@ class Chaos:
                 f"{processes.stops.total()} stops, {len(self._watch.orders)} orders claimed; now "
                 + (", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none live"),
                 highlight=False,
+                soft_wrap=True,
             )
 
     async def _set_venue_faults(

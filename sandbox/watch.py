@@ -49,7 +49,7 @@ class Watch:
             while True:
                 started_s = time.monotonic()
                 try:
-                    self._saw(await store.account(), time.time_ns() // 1_000_000)
+                    self.saw(await store.account(), time.time_ns() // 1_000_000)
                     failures = 0
                 except StoreError:
                     failures += 1
@@ -57,7 +57,8 @@ class Watch:
                         raise
                 await asyncio.sleep(max(0.0, started_s + LOOK_EVERY_S - time.monotonic()))
 
-    def _saw(self, account: Account, now_ms: int) -> None:
+    def saw(self, account: Account, now_ms: int) -> None:
+        """Take note of one look."""
         self.account = account
         claimed = []
         for claim in account.claims.values():

@@ -57,7 +57,8 @@ async def get_gamma_markets_keyset(request: web.Request) -> web.Response:
 async def get_journal(request: web.Request) -> web.Response:
     """GET /sandbox/journal: every POST /order and what came of it; money and shares in 1e-6.
 
-    `pending` counts the entries that may still change their verdict.
+    `pending` counts the entries that may still change their verdict, `unsettled` the trades whose
+    status is not final: with both at 0 nothing moves any more by itself.
     """
     venue = request.app[VENUE]
     return answer(
@@ -66,6 +67,7 @@ async def get_journal(request: web.Request) -> web.Response:
             "trades": list(venue.journal.trades.values()),
             "redemptions": venue.journal.redemptions,
             "pending": len(venue.journal.pending()),
+            "unsettled": len(venue.journal.unsettled()),
             "injected": venue.chance.injected,
             "balances_e6": {a: account.balance_e6 for a, account in venue.accounts.items()},
             "market_connections": len(venue.market_feed.connections),

@@ -136,6 +136,10 @@ class Journal(msgspec.Struct, kw_only=True):
         """Entries that may still trade."""
         return [entry for entry in self.entries if entry.verdict in ("received", "pending")]
 
+    def unsettled(self) -> list[Trade]:
+        """Trades whose status is not final yet."""
+        return [t for t in self.trades.values() if t.status not in ("CONFIRMED", "FAILED")]
+
     def order_as_of(self, order_id: str, at_ms: int) -> OrderRecord | None:
         """An order's record as it was then."""
         states = self.orders.get(order_id, ())

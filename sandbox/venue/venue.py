@@ -55,12 +55,14 @@ class Account:
     nonce: int = 0
     """Transactions sent so far."""
     matched_since_lock: int = 0
-    """FAK orders matched since the last phantom lock ended."""
+    """FAK orders matched since the last phantom lock ended, counted while there are such locks."""
     unlocks_at_ms: int | None = None
     """When the phantom lock ends, None before somebody has asked for the balance to be updated."""
 
     def phantom_locked(self, after: int, now_ms: int) -> bool:
         """Whether the balance counts as spent although it is not; ends a lock that is over."""
+        if after == 0:
+            self.matched_since_lock, self.unlocks_at_ms = 0, None
         if after == 0 or self.matched_since_lock < after:
             return False
         if self.unlocks_at_ms is not None and now_ms >= self.unlocks_at_ms:

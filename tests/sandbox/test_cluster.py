@@ -17,9 +17,11 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @asynccontextmanager
-async def sandbox(cwd: Path, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def sandbox(
+    cwd: Path, *options: str, command: str = "run"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sandbox", "run", *options),
+        *(sys.executable, "-m", "sandbox", command, *options),
         cwd=cwd,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
         stdout=asyncio.subprocess.PIPE,
@@ -65,11 +67,11 @@ async def all_gone(pids: Iterable[int]) -> None:
                 os.close(handle)
 
 
-def private_keys(pids: Iterable[int]) -> Iterator[str]:
-    """What these processes have as PRIVATE_KEY in their environment."""
+def secrets_of(pids: Iterable[int], name: str) -> Iterator[str]:
+    """What these processes have under that name in their environment."""
     for pid in pids:
         for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-            if variable.startswith(b"PRIVATE_KEY="):
+            if variable.startswith(f"{name}=".encode()):
                 yield variable.partition(b"=")[2].decode()
 
 
@@ -116,8 +118,9 @@ async def test_ctrl_c_stops_everything_still_checks_and_nowhere_is_the_key_shown
     async with sandbox(tmp_path, "--duration", "60", "--speed", "30") as process:
         text = await output_until(process, " imbalance ")  # a decision: it is running
         children = dict(descendants(process.pid))
-        assert len(children) >= 6
-        [key] = set(private_keys(children))
+        assert len(children) >= 8
+        [key] = set(secrets_of(children, "PRIVATE_KEY"))
+        [secret] = set(secrets_of(children, "API_SECRET"))
         process.send_signal(signal.SIGINT)
         text += await rest_of(process)
         assert await process.wait() == 130
@@ -125,16 +128,20 @@ async def test_ctrl_c_stops_everything_still_checks_and_nowhere_is_the_key_shown
     assert "Traceback" not in text
     await all_gone(children)
     assert all(key not in command for command in children.values())
+    assert all(secret not in command for command in children.values())
     logs = "".join(log.read_text() for log in (tmp_path / "sandbox-logs").glob("*.log"))
     assert logs
     assert key.removeprefix("0x") not in logs + text
+    assert secret not in logs + text
 
 
 async def test_when_a_process_dies_the_others_are_stopped_and_it_is_named(tmp_path: Path) -> None:
     async with sandbox(tmp_path, "--duration", "60", "--speed", "30") as process:
         await output_until(process, " imbalance ")
         children = dict(descendants(process.pid))
-        [feeder] = [pid for pid, command in children.items() if "-m feeder" in command]
+        [feeder] = [
+            pid for pid, command in children.items() if command.rstrip().endswith("-m feeder")
+        ]
         os.kill(feeder, signal.SIGKILL)
         text = await rest_of(process)
         assert await process.wait() == 1
@@ -150,6 +157,18 @@ async def test_a_killed_sandbox_takes_its_processes_with_it(tmp_path: Path) -> N
         process.kill()
         await process.wait()
         await all_gone(children)
+
+
+async def test_a_killed_chaos_run_takes_its_processes_with_it(tmp_path: Path) -> None:
+    options = ("--duration", "60", "--seed", "1", "--workers", "2")
+    async with sandbox(tmp_path, *options, command="chaos") as process:
+        text = await output_until(process, " s left: ")
+        children = dict(descendants(process.pid))
+        process.kill()
+        await process.wait()
+        await all_gone(children)
+    assert "python -m sandbox chaos --seed 1 --duration 60 --workers 2 --speed 30" in text
+    assert len(children) >= 8  # three servers, the nursery and what it has started
 
 
 async def test_a_speed_that_does_not_divide_the_window_is_refused_in_one_sentence(
