@@ -93,7 +93,7 @@ class LiveRecords:
         """Shares held, in 1e-6; the venue is made to look at the chain first."""
         held: dict[str, int] = {}
         wanted = list(dict.fromkeys(token_ids))
-        for start in range(0, len(wanted), 5):
+        for start in range(0, len(wanted), POSITIONS_AT_ONCE):
             batch = wanted[start : start + POSITIONS_AT_ONCE]
             # All are waited for, so that none is left running when one fails.
             balances = await asyncio.gather(*map(self._held, batch), return_exceptions=True)
