@@ -273,6 +273,11 @@ async def test_the_balance_is_locked_after_some_matches(
         await buy(client, market.token("Up"), "1", "0.52")
     assert "not enough balance" in str(await refused(client, market)), "and again"
     assert venue.chance.injected["phantom_lock"] == 5
+    venue.faults.phantom_lock_after = 0
+    await buy(client, market.token("Up"), "1", "0.52")
+    venue.faults.phantom_lock_after = 1
+    await buy(client, market.token("Up"), "1", "0.52")  # counted from when it was set
+    assert "not enough balance" in str(await refused(client, market))
 
 
 # ---- on the answer's way back -------------------------------------------------------------------

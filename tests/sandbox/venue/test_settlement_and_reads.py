@@ -167,10 +167,12 @@ async def test_the_journal_tells_it_all_over_http(
 ) -> None:
     venue.faults.failed_trade = 1.0
     await buy(client, market.token("Up"), "1", "0.52")
+    assert len(venue.journal.unsettled()) == 1
     await until(venue, lambda: final(venue))
     async with aiohttp.ClientSession() as http, http.get(f"{url}/sandbox/journal") as got:
         journal = await got.json()
     (entry,), (trade,) = journal["entries"], journal["trades"]
     assert (entry["live_size_e6"], entry["size_e6"]) == (0, 2 * SHARES)
     assert (trade["status"], trade["steps"][-1][1]) == ("FAILED", "FAILED")
-    assert (journal["pending"], journal["injected"]) == (0, {"failed_trade": 1})
+    assert (journal["pending"], journal["unsettled"]) == (0, 0)
+    assert journal["injected"] == {"failed_trade": 1}
