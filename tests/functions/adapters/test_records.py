@@ -417,6 +417,15 @@ async def test_what_a_trade_s_status_means(
     assert [fill.status for fill in (await live.look(claim())).trades] == [status]
 
 
+async def test_an_order_id_is_the_same_in_capitals(venue: CannedVenue, live: LiveRecords) -> None:
+    capitals = "0x" + "AB" * 32
+    venue.says(f"/data/order/{capitals}", canned.order())
+    venue.says("/data/trades", canned.page(canned.trade()))
+    look = await live.look(claim(order_id=capitals))
+    assert look.order is not None
+    assert len(look.trades) == 1
+
+
 async def test_an_average_price_is_rounded_up(venue: CannedVenue, live: LiveRecords) -> None:
     venue.says(order_path(), None)
     venue.says("/data/trades", canned.page(canned.trade(price="0.50333333")))
@@ -427,11 +436,18 @@ async def test_an_average_price_is_rounded_up(venue: CannedVenue, live: LiveReco
     "when", [1_800_000_001, "1800000001000", "2027-01-15T08:00:01Z", "2027-01-15T08:00:01"]
 )
 async def test_match_times_in_every_form_seen(
-    venue: CannedVenue, live: LiveRecords, when: object
+    venue: CannedVenue, live: LiveRecords, when: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     venue.says(order_path(), None)
     venue.says("/data/trades", canned.page(canned.trade(match_time=when)))
-    assert [f.matched_at_ms for f in (await live.look(claim())).trades] == [1_800_000_001_000]
+    try:
+        look = await live.look(claim())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [fill.matched_at_ms for fill in look.trades] == [1_800_000_001_000]
 
 
 @pytest.mark.parametrize(
