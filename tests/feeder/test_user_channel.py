@@ -231,4 +231,5 @@ async def test_nothing_that_is_logged_at_any_level_holds_a_secret(
     own = [record for record in caplog.records if record.name != "websockets.server"]
     said = str(logs) + "".join(f"{record.getMessage()} {record.exc_text}" for record in own)
     assert "user_event_rejected" in said
-    assert not any(secret in said for secret in SECRETS)
+    # Long texts get shortened in the middle, so a part of a secret is one, too.
+    assert not any(part in said for secret in SECRETS for part in (secret[:9], secret[-9:]))
