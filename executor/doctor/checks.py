@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -14,24 +13,29 @@ from functions.opening import venue_account
 
 
 async def examine(config: Configuration) -> list[Finding]:
-    """Every finding, in a fixed order. Raises nothing; each look-up is bounded in time."""
-    found = await asyncio.gather(
-        _group(config, "NATS", partial(nats.check, config.nats_url), "nats_url"),
-        _group(
-            config,
-            "table",
-            partial(table.check, config.limits),
-            *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
-        ),
-        _group(config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url"),
-        _group(
-            config,
-            "account at the venue",
-            partial(_account, config),
-            *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd"),
-        ),
+    """Every finding, in a fixed order. Raises nothing; each look-up is bounded in time.
+
+    One group after the other: logging in signs and loads for a good part of a second without
+    awaiting, in which the others' answers would seem late.
+    """
+    findings = configuration.check()
+    findings += await _group(config, "NATS", partial(nats.check, config.nats_url), "nats_url")
+    findings += await _group(
+        config,
+        "table",
+        partial(table.check, config.limits),
+        *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
     )
-    return configuration.check() + [finding for group in found for finding in group]
+    findings += await _group(
+        config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url"
+    )
+    findings += await _group(
+        config,
+        "account at the venue",
+        partial(_account, config),
+        *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd"),
+    )
+    return findings
 
 
 async def _account(config: Configuration) -> list[Finding]:

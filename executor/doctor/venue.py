@@ -15,6 +15,7 @@ from polymarket import AsyncSecureClient
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.adapters import venue_checks
 from functions.adapters.records import answered
+from functions.adapters.venue_checks import GEOBLOCK_URL
 from functions.adapters.venue_client import STANDARD_EXCHANGE
 from functions.adapters.venue_login import Account, LoginRefusedError, secure_client
 from functions.ports import RecordsError
@@ -25,7 +26,7 @@ CLOCK_WARN_MS: Final = 500
 CLOCK_FAIL_MS: Final = 2_000
 """A book may be one second old when it is acted on: with a clock that wrong none, or any, is."""
 LOG_IN_TIMEOUT_S: Final = 20.0
-_REAL_CLOB_URL: Final = AccountSettings.model_fields["clob_url"].default
+REAL_CLOB_URL: Final = AccountSettings.model_fields["clob_url"].default
 _REACH: Final = "see that this machine reaches it, and whether the venue has announced a pause"
 
 
@@ -82,10 +83,10 @@ async def _gamma(gamma_url: str) -> Finding:
 
 async def _geoblock(settings: AccountSettings) -> Finding:
     what = "geoblock"
-    if settings.clob_url != _REAL_CLOB_URL:
+    if settings.clob_url != REAL_CLOB_URL:
         return ok(what, "not asked: CLOB_URL is not the real venue")
     try:
-        blocked = await venue_checks.geoblocked()
+        blocked = await venue_checks.geoblocked(GEOBLOCK_URL)
     except RecordsError as error:
         return warn(what, str(error), _REACH)
     return geoblock_finding(blocked=blocked, live=settings.execution == "live")

@@ -142,7 +142,13 @@ def test_a_finding_is_one_line_and_says_what_to_do() -> None:
 
 @pytest.mark.parametrize(
     ("amount_e6", "text"),
-    [(0, "0.00"), (1_100_000, "1.10"), (-38_500, "-0.0385"), (10_000_000, "10.00"), (1, "0.000001")],
+    [
+        (0, "0.00"),
+        (1_100_000, "1.10"),
+        (-38_500, "-0.0385"),
+        (10_000_000, "10.00"),
+        (1, "0.000001"),
+    ],
 )
 def test_money_has_at_least_cents_and_loses_nothing(amount_e6: int, text: str) -> None:
     assert rendering.usd(amount_e6) == text
