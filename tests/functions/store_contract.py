@@ -1,0 +1,395 @@
+"""What every store promises (`functions.ports.Store`): one set of tests for the fake and the real.
+
+A subclass in a test module gives the fixture `store`: a store whose account nobody has opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Pause
+from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
+from functions.ports import Claimed, ClaimRefused, Store
+from protocol.decision import Decision, Timeline
+from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim
+
+CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
+NOW_MS = MADE_AT_MS
+DAY = "2026-09-21"
+DAY_MS = 86_400_000
+LIMITS = Limits(
+    max_positions=2,
+    cooldown_ms=300_000,
+    daily_loss_limit_e6=5_000_000,
+    daily_spend_cap_e6=10_000_000,
+)
+SPEND_E6 = 1_100_000
+BOUGHT = a_claim(
+    state=OPEN,
+    version=2,
+    filled_spend_e6=1_000_000,
+    filled_size_e6=2_000_000,
+    fee_e6=7,
+    fills={"t1": ClaimFill(standing=Standing.CONFIRMED, price_e4=5_000, size_e6=2_000_000)},
+    resolved_at_ms=NOW_MS + 50,
+    text="matched",
+    timeline=Timeline(received_at_ns=1, answered_at_ns=2),
+)
+WON = msgspec.structs.replace(
+    BOUGHT,
+    state=SETTLED,
+    version=3,
+    payout_e6=2_000_000,
+    pnl_e6=999_993,
+    settled_at_ms=MARKET_END_MS,
+)
+RELEASED_ROW = a_claim(state=RELEASED, version=2, resolved_at_ms=NOW_MS + 50)
+
+
+def other(number: int, **changes: Any) -> Claim:
+    return a_claim(
+        intent_id=f"intent-{number}",
+        attempt_id=f"attempt-{number}",
+        order_id=f"0xorder{number}",
+        condition_id=f"0xc{number}",
+        **changes,
+    )
+
+
+def a_decision(number: int, at_ms: int) -> Decision:
+    return Decision(
+        decision_id=f"d{number}",
+        strategy="strategy",
+        worker="w",
+        condition_id="0xc1",
+        slug="s",
+        outcome="Up",
+        token_id="up",
+        result="refused",
+        reason="cooldown",
+        imbalance=0.25,
+        signal_price_e4=5_000,
+        max_price_e4=5_250,
+        spend_e6=SPEND_E6,
+        decided_at_ms=at_ms,
+        timeline=Timeline(),
+    )
+
+
+async def taken(store: Store, claim: Claim, now_ms: int = NOW_MS) -> bool:
+    return isinstance(await store.claim(claim, LIMITS, now_ms), Claimed)
+
+
+class StoreContract:
+    """Inherit it, and give the fixture `store`."""
+
+    # -- the account and its claims --------------------------------------------------------------
+
+    async def test_a_new_account_is_enabled_and_empty_and_opening_again_changes_nothing(
+        self, store: Store
+    ) -> None:
+        new = await store.open_account()
+        assert new == Account(
+            trading="enabled",
+            claims={},
+            cooldowns={},
+            pnl_e6={},
+            spent_e6={},
+            pause=NO_PAUSE,
+            redeem={},
+        )
+        assert await taken(store, a_claim())
+        await store.set_trading("halted", "by hand")
+        before = await store.account()
+        assert await store.open_account() == before
+        assert await store.account() == before
+
+    async def test_without_an_account_nothing_is_claimed(self, store: Store) -> None:
+        refused = await store.claim(a_claim(), LIMITS, NOW_MS)
+        assert refused == ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
+
+    async def test_a_claim_takes_market_cooldown_and_money(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        account = await store.account()
+        assert account.claims == {"0xc1": a_claim()}
+        assert account.cooldowns == {"0xc1": NOW_MS + 300_000}
+        assert account.spent_e6 == {DAY: SPEND_E6}
+
+    async def test_the_same_attempt_again_is_ours_and_another_is_refused(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await taken(store, a_claim())
+        refused = await store.claim(a_claim(attempt_id="attempt-9"), LIMITS, NOW_MS)
+        assert isinstance(refused, ClaimRefused)
+        assert refused.reason is ClaimRefusal.MARKET_CLAIMED
+        assert refused.account == await store.account()
+        assert (await store.account()).spent_e6 == {DAY: SPEND_E6}
+
+    async def test_a_claim_begins_as_claimed(self, store: Store) -> None:
+        await store.open_account()
+        for claim in (BOUGHT, a_claim(version=2)):
+            with pytest.raises(ValueError, match="begins as claimed"):
+                await store.claim(claim, LIMITS, NOW_MS)
+
+    async def test_every_limit_refuses(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, other(1))
+        assert await taken(store, other(2))
+
+        async def refusal(claim: Claim, now_ms: int = NOW_MS, **limits: int) -> ClaimRefusal:
+            tight = msgspec.structs.replace(LIMITS, **{"max_positions": 9, **limits})
+            refused = await store.claim(claim, tight, now_ms)
+            assert isinstance(refused, ClaimRefused)
+            return refused.reason
+
+        assert await refusal(other(3), max_positions=2) is ClaimRefusal.MAX_POSITIONS
+        assert await refusal(other(3), daily_spend_cap_e6=3_299_999) is ClaimRefusal.DAILY_SPEND
+        assert await refusal(other(3), daily_spend_cap_e6=1) is ClaimRefusal.DAILY_SPEND
+        pause = Pause(reason="rate_limited", since_ms=NOW_MS, until_ms=NOW_MS + 10)
+        assert await store.set_pause(pause, NO_PAUSE)
+        assert await refusal(other(3), NOW_MS + 9) is ClaimRefusal.PAUSED
+        ended = msgspec.structs.replace(
+            other(1), state=RELEASED, version=2, resolved_at_ms=NOW_MS, pnl_e6=-5_000_000
+        )
+        assert await store.move(ended, other(1))
+        await store.forget(ended)
+        late_ms = NOW_MS + 299_999
+        assert await refusal(other(1), late_ms) is ClaimRefusal.COOLDOWN
+        assert await refusal(other(3), late_ms) is ClaimRefusal.DAILY_LOSS
+        await store.set_trading("halted", "enough")
+        assert await refusal(other(3), late_ms) is ClaimRefusal.HALTED
+        await store.set_trading("enabled", "")
+        # Tomorrow has a loss and a spending of its own.
+        assert await taken(store, other(3), NOW_MS + DAY_MS)
+
+    async def test_of_many_at_once_as_many_win_as_there_are_places(self, store: Store) -> None:
+        await store.open_account()
+        won = await asyncio.gather(*(taken(store, other(number)) for number in range(8)))
+        assert sum(won) == 2
+        assert len((await store.account()).claims) == 2
+
+    # -- moving ----------------------------------------------------------------------------------
+
+    async def test_a_move_replaces_what_was_seen(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        account = await store.account()
+        assert account.claims == {"0xc1": BOUGHT}
+        assert account.spent_e6 == {DAY: SPEND_E6}  # all of it is reserved until the end
+        assert account.pnl_e6 == {}
+
+    async def test_the_same_move_again_is_recognised_and_books_nothing_twice(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        for _ in range(2):
+            assert await store.move(WON, BOUGHT, redeem=True)
+        account = await store.account()
+        assert account.pnl_e6 == {DAY: 999_993}
+        assert account.spent_e6 == {DAY: 1_000_000}
+        assert account.redeem == {"0xc1": MARKET_END_MS}
+
+    @pytest.mark.parametrize(
+        "seen",
+        [
+            a_claim(version=2),
+            a_claim(state=UNKNOWN),
+            a_claim(attempt_id="attempt-9"),
+            a_claim(condition_id="0xc9"),
+            a_claim(reopened=True),
+        ],
+    )
+    async def test_what_is_not_as_seen_is_not_replaced(self, store: Store, seen: Claim) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        before = await store.account()
+        assert not await store.move(BOUGHT, seen)
+        assert await store.account() == before
+
+    async def test_of_many_moves_one_wins(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        moves = [msgspec.structs.replace(BOUGHT, text=str(number)) for number in range(5)]
+        won = await asyncio.gather(*(store.move(each, a_claim()) for each in moves))
+        assert sum(won) == 1
+        assert (await store.account()).claims == {"0xc1": moves[won.index(True)]}
+
+    async def test_what_was_not_spent_is_given_back_to_the_day_of_the_claim(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        tomorrow_ms = NOW_MS + DAY_MS
+        ended = msgspec.structs.replace(RELEASED_ROW, resolved_at_ms=tomorrow_ms)
+        assert await store.move(ended, a_claim())
+        assert (await store.account()).spent_e6 == {DAY: 0}
+
+    async def test_pnl_goes_to_the_day_it_is_booked_and_only_the_difference(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        assert await store.move(WON, BOUGHT)
+        tomorrow_ms = MARKET_END_MS + DAY_MS
+        again = msgspec.structs.replace(WON, state=OPEN, version=4)
+        assert await store.move(again, WON)
+        corrected = msgspec.structs.replace(
+            again, state=SETTLED, version=5, pnl_e6=900_000, settled_at_ms=tomorrow_ms
+        )
+        assert await store.move(corrected, again)
+        assert (await store.account()).pnl_e6 == {DAY: 999_993, "2026-09-22": -99_993}
+
+    # -- the end, and back -----------------------------------------------------------------------
+
+    async def test_what_ended_is_filed_and_forgotten(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(RELEASED_ROW, a_claim())
+        assert await store.ledger_row(a_claim()) is None
+        for _ in range(2):
+            await store.put_ledger(RELEASED_ROW)
+            await store.forget(RELEASED_ROW)
+        assert (await store.account()).claims == {}
+        assert await store.ledger_row(a_claim()) == RELEASED_ROW
+        # The market stays closed for as long as its cooldown.
+        assert not await taken(store, a_claim(attempt_id="attempt-2"), NOW_MS + 299_999)
+        assert await taken(store, a_claim(attempt_id="attempt-2"), NOW_MS + 300_000)
+
+    async def test_only_what_is_as_it_was_is_forgotten(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        for older in (a_claim(version=2), a_claim(state=OPEN), a_claim(attempt_id="x"), other(7)):
+            await store.forget(older)
+        assert (await store.account()).claims == {"0xc1": a_claim()}
+
+    async def test_the_ledger_never_goes_back(self, store: Store) -> None:
+        await store.open_account()
+        for row in (RELEASED_ROW, WON, RELEASED_ROW):
+            await store.put_ledger(row)
+        assert await store.ledger_row(a_claim()) == WON
+        same_version = msgspec.structs.replace(WON, text="again")
+        await store.put_ledger(same_version)
+        assert await store.ledger_row(a_claim()) == same_version
+
+    async def test_the_ledger_is_read_by_the_time_of_the_claim(self, store: Store) -> None:
+        rows = [
+            other(number, state=RELEASED, version=2, claimed_at_ms=NOW_MS + at_ms)
+            for number, at_ms in ((1, 0), (2, 10), (3, 20), (4, 30))
+        ]
+        for row in reversed(rows):
+            await store.put_ledger(row)
+        assert await store.ledger(0, NOW_MS + 1_000) == rows
+        assert await store.ledger(NOW_MS + 10, NOW_MS + 25) == rows[1:3]
+        assert await store.ledger(-5, 5) == []
+
+    async def test_a_reopened_claim_gets_a_slot_of_its_own_and_closes_its_market(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim(intent_id="new", attempt_id="new"))
+        await store.put_ledger(RELEASED_ROW)
+        back = msgspec.structs.replace(BOUGHT, version=3, reopened=True)
+        assert await store.reopen(back, RELEASED_ROW)
+        account = await store.account()
+        assert set(account.claims) == {"0xc1", "intent-1"}
+        assert account.claims["intent-1"] == back
+        assert account.cooldowns == {"0xc1": MARKET_END_MS}
+        assert account.spent_e6 == {DAY: 2 * SPEND_E6}
+        assert await store.ledger_row(back) == RELEASED_ROW
+        ended = msgspec.structs.replace(back, state=RELEASED, version=4, filled_spend_e6=0)
+        assert await store.move(ended, back)
+        await store.put_ledger(ended)
+        await store.forget(ended)
+        assert set((await store.account()).claims) == {"0xc1"}
+        assert await store.ledger_row(back) == ended
+        assert (await store.account()).spent_e6 == {DAY: SPEND_E6}
+
+    async def test_one_reopens_and_the_same_again_is_recognised(self, store: Store) -> None:
+        await store.open_account()
+        backs = [
+            msgspec.structs.replace(BOUGHT, version=3, reopened=True, text=str(number))
+            for number in range(4)
+        ]
+        won = await asyncio.gather(*(store.reopen(back, RELEASED_ROW) for back in backs))
+        assert sum(won) == 1
+        winner = backs[won.index(True)]
+        assert await store.reopen(winner, RELEASED_ROW)
+        account = await store.account()
+        assert account.claims == {"intent-1": winner}
+        assert account.spent_e6 == {DAY: SPEND_E6}
+
+    # -- the rest --------------------------------------------------------------------------------
+
+    async def test_a_pause_replaces_only_the_one_seen(self, store: Store) -> None:
+        await store.open_account()
+        first = Pause(reason="rate_limited", since_ms=1, until_ms=2)
+        second = Pause(reason="geoblocked", since_ms=1, until_ms=3)
+        assert await store.set_pause(first, NO_PAUSE)
+        assert not await store.set_pause(second, NO_PAUSE)
+        assert (await store.account()).pause == first
+        assert await store.set_pause(second, first)
+        assert (await store.account()).pause == second
+
+    async def test_halting_needs_no_account_and_resuming_lifts_it(self, store: Store) -> None:
+        await store.set_trading("halted", "by hand")
+        account = await store.account()
+        assert (account.trading, account.halt_reason) == ("halted", "by hand")
+        assert not await taken(store, a_claim())
+        await store.set_trading("enabled", "")
+        assert await taken(store, a_claim())
+
+    async def test_pruning_takes_what_is_over(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, other(1))
+        assert await taken(store, other(2), NOW_MS + 1)
+        account = await store.account()
+        await store.prune(account, NOW_MS + 300_000)
+        pruned = await store.account()
+        assert pruned.cooldowns == {"0xc2": NOW_MS + 300_001}
+        assert pruned.spent_e6 == {DAY: 2 * SPEND_E6}
+        await store.prune(pruned, NOW_MS + 8 * DAY_MS)
+        pruned = await store.account()
+        assert (pruned.cooldowns, pruned.spent_e6) == ({}, {DAY: 2 * SPEND_E6})
+        await store.prune(pruned, NOW_MS + 9 * DAY_MS)
+        pruned = await store.account()
+        assert pruned.spent_e6 == {}
+        assert set(pruned.claims) == {"0xc1", "0xc2"}
+
+    async def test_a_cooldown_that_began_anew_is_not_pruned(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        old = await store.account()
+        assert await store.move(RELEASED_ROW, a_claim())
+        await store.forget(RELEASED_ROW)
+        assert await taken(store, a_claim(attempt_id="attempt-2"), NOW_MS + 300_000)
+        await store.prune(old, NOW_MS + 300_000)
+        assert (await store.account()).cooldowns == {"0xc1": NOW_MS + 600_000}
+
+    async def test_redeemed_winnings_wait_no_longer(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(WON, a_claim(), redeem=True)
+        for _ in range(2):
+            await store.redeemed("0xc1")
+        assert (await store.account()).redeem == {}
+
+    async def test_decisions_are_read_newest_first_by_day(self, store: Store) -> None:
+        at_ms = [NOW_MS, NOW_MS + 1, NOW_MS + DAY_MS]
+        told = [a_decision(number, each) for number, each in enumerate(at_ms)]
+        for _ in range(2):
+            await store.put_decisions(told)
+        assert await store.decisions(DAY, 10) == [told[1], told[0]]
+        assert await store.decisions(DAY, 1) == [told[1]]
+        assert await store.decisions("2026-09-22", 10) == [told[2]]
+        await store.put_decisions([])

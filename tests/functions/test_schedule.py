@@ -1,0 +1,261 @@
+"""The scheduled functions: when they run, what they say of themselves, and as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+
+from functions import schedule as module
+from functions.adapters.dynamodb import open_store
+from functions.core.account import Limits
+from functions.handlers.reconcile import ReconcileReport
+from functions.handlers.settle import SettleReport
+from functions.ports import RecordsError, StoreError
+from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION
+from tests.dynamodb import dynamodb_server, state_table
+from tests.functions.builders import a_claim
+
+__all__ = ["dynamodb_server", "state_table"]
+
+ROOT = Path(__file__).parents[2]
+
+
+# -- the loop ------------------------------------------------------------------------------------
+
+
+class Clock:
+    """`time.monotonic` of the schedule, and an `asyncio.sleep` that makes it go on."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now_s += seconds
+        if len(self.slept) == 5:
+            raise asyncio.CancelledError
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    simulated = SimpleNamespace(sleep=clock.sleep, timeout=asyncio.timeout)
+    monkeypatch.setattr(module, "asyncio", simulated)
+    return clock
+
+
+def runs(metrics: ScheduleMetrics, result: str) -> float | None:
+    labels = {"name": "reconcile", "result": result}
+    return metrics.registry.get_sample_value("schedule_runs_total", labels)
+
+
+async def test_it_runs_at_its_interval_however_long_a_run_takes(clock: Clock) -> None:
+    metrics = ScheduleMetrics()
+    takes_s = iter([0.0, 3.0, 25.0, 0.0, 1.0])
+
+    async def run() -> None:
+        clock.now_s += next(takes_s)
+
+    with pytest.raises(asyncio.CancelledError):
+        await Schedule(metrics).every("reconcile", 10, run)
+    assert clock.slept == [10, 7, 0, 10, 9]  # one that took too long is followed at once
+    assert runs(metrics, "done") == 5
+
+
+@pytest.mark.parametrize("error", [StoreError("away"), RecordsError("silent"), TimeoutError()])
+async def test_a_failed_run_is_counted_and_tried_again(error: Exception, clock: Clock) -> None:
+    metrics = ScheduleMetrics()
+    tried = 0
+
+    async def run() -> None:
+        nonlocal tried
+        tried += 1
+        if tried <= 2:
+            raise error
+
+    with pytest.raises(asyncio.CancelledError):
+        await Schedule(metrics).every("reconcile", 10, run)
+    assert (runs(metrics, "failed"), runs(metrics, "done")) == (2, 3)
+
+
+async def test_a_defect_is_not_swallowed(clock: Clock) -> None:
+    async def run() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await Schedule(ScheduleMetrics()).every("reconcile", 10, run)
+
+
+async def test_a_run_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RUN_TIMEOUT_S", 0.001)
+    metrics = ScheduleMetrics()
+
+    async def run() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await Schedule(metrics).every("reconcile", 10, run)
+    assert runs(metrics, "failed") == 5
+
+
+async def test_health_complains_when_a_function_has_not_succeeded_for_some_intervals(
+    clock: Clock,
+) -> None:
+    schedule = Schedule(ScheduleMetrics())
+    assert schedule.problem() == "waiting for the state table or the venue"
+    began_s = clock.now_s
+
+    async def run() -> None:
+        late = clock.now_s - began_s > LATE_RUNS * 10 + 5
+        problem = schedule.problem()
+        if late:
+            assert problem == f"reconcile has not succeeded for {clock.now_s - began_s:.0f} s"
+        else:
+            assert problem is None
+        raise StoreError("away")
+
+    with pytest.raises(asyncio.CancelledError):
+        await schedule.every("reconcile", 10, run)
+    assert schedule.problem() is not None
+
+
+def test_reports_become_metrics() -> None:
+    metrics = ScheduleMetrics()
+    metrics.after_reconciling(
+        ReconcileReport(looked=3, resolved=2, failures=1, overdue=["a", "b"], mismatches=["c"])
+    )
+    metrics.after_settling(SettleReport(settled=4, failures=1, redeeming=1))
+    value = metrics.registry.get_sample_value
+    assert value("schedule_claims_looked_total") == 3
+    assert value("schedule_claims_resolved_total") == 2
+    assert value("schedule_claims_settled_total") == 4
+    assert value("schedule_failures_total") == 2
+    assert value("schedule_claims_overdue") == 2
+    assert value("schedule_position_mismatches") == 1
+    assert value("schedule_redeeming") == 1
+    metrics.after_reconciling(ReconcileReport())
+    assert value("schedule_claims_overdue") == 0
+
+
+# -- the process ---------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def scheduled(env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "functions.schedule"),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "METRICS_PORT": "0", **CREDENTIALS_ENV, **env},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process, event: str) -> dict[str, object]:
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while line := await process.stderr.readline():
+            if line.startswith(b"{") and json.loads(line)["event"] == event:
+                return dict(json.loads(line))
+    raise AssertionError(f"the process ended without saying {event}")
+
+
+async def fetched(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+async def test_it_starts_without_any_key_reconciles_and_stops_at_once(
+    dynamodb_server: str, state_table: str
+) -> None:
+    env = {
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,
+        "STATE_TABLE": state_table,
+        "CLOB_URL": "http://127.0.0.1:1",
+        "GAMMA_URL": "http://127.0.0.1:1",
+        "RECONCILE_EVERY_S": "1",
+        "SETTLE_EVERY_S": "1",
+    }
+    # A claim that nobody will ever hear of again: old, and without an order on record.
+    async with open_store(
+        table=state_table,
+        strategy="book_imbalance_crypto-paper",
+        region=REGION,
+        endpoint_url=dynamodb_server,
+    ) as store:
+        await store.open_account()
+        limits = Limits(
+            max_positions=1,
+            cooldown_ms=0,
+            daily_loss_limit_e6=10**9,
+            daily_spend_cap_e6=10**9,
+        )
+        await store.claim(a_claim(), limits, a_claim().claimed_at_ms)
+        async with scheduled(env) as process:
+            line = await said(process, "schedule_started")
+            assert line["execution"] == "paper"
+            at = f"http://127.0.0.1:{line['metrics_port']}"
+            first = await said(process, "reconciled")
+            assert first["looked"] == 1
+            assert await fetched(f"{at}/healthz") == (200, "ok")
+            _, metrics = await fetched(f"{at}/metrics")
+            assert 'schedule_runs_total{name="reconcile",result="done"}' in metrics
+            [claim] = (await store.account()).claims.values()
+            assert claim.looks == 1
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            async with asyncio.timeout(10):
+                rest = (await process.stderr.read()).decode()
+                assert await process.wait() == 0
+    assert "Traceback" not in rest
+    assert "schedule_stopped" in rest
+
+
+async def test_without_the_table_it_waits_says_so_and_stops_when_told(
+    dynamodb_server: str,
+) -> None:
+    env = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server, "STATE_TABLE": "missing"}
+    async with scheduled(env) as process:
+        line = await said(process, "not_reachable")
+        assert "infra/state.yml" in str(line["error"])
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+
+
+async def test_a_wrong_variable_is_named_on_one_line_and_exits_2() -> None:
+    async with scheduled({"RECONCILE_EVERY_S": "0", "PRIVATE_KEY": "0xsecret"}) as process:
+        _, stderr = await process.communicate()
+    text = stderr.decode()
+    assert process.returncode == 2
+    assert text.startswith("cannot start: RECONCILE_EVERY_S: ")
+    assert text.count("\n") == 1
+    assert "secret" not in text
+
+
+async def test_a_live_account_without_its_key_does_not_start() -> None:
+    async with scheduled({"EXECUTION": "live"}) as process:
+        _, stderr = await process.communicate()
+    assert process.returncode == 2
+    assert "EXECUTION=live needs PRIVATE_KEY" in stderr.decode()

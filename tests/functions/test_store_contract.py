@@ -1,0 +1,40 @@
+"""One contract for the store in memory and the one on DynamoDB, the latter on two engines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from functions.adapters.dynamodb import DynamoStore, open_store
+from sandbox.dynamodb import REGION
+from tests.dynamodb import ministack, moto, state_table
+from tests.functions.fakes import MemoryStore
+from tests.functions.store_contract import StoreContract
+
+__all__ = ["state_table"]
+
+ENGINES = {"moto": moto, "ministack": ministack}
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        store = MemoryStore()
+        store.item = None
+        return store
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def dynamodb_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    with ENGINES[request.param]() as url:
+        yield url
+
+
+class TestDynamoStore(StoreContract):
+    @pytest.fixture
+    async def store(self, dynamodb_server: str, state_table: str) -> AsyncIterator[DynamoStore]:
+        async with open_store(
+            table=state_table, strategy="strategy", region=REGION, endpoint_url=dynamodb_server
+        ) as opened:
+            yield opened
