@@ -23,7 +23,15 @@ from rich.console import Console
 from functions.core.intent import Claim
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements
-from sandbox.chaos_plan import AMBUSH, KILL, Strike, store_spells, strikes, venue_spells
+from sandbox.chaos_plan import (
+    AMBUSH,
+    AMBUSH_FAULTS,
+    KILL,
+    Faults,
+    store_spells,
+    strikes,
+    venue_spells,
+)
 from sandbox.chaos_processes import Processes
 from sandbox.cluster import Cluster
 from sandbox.dynamodb_faults import FaultyDynamo, faulty_dynamodb
@@ -66,6 +74,7 @@ class Chaos:
         self._console = console
         self._account = account_name(LIVE)
         self._watch = Watch(cluster.dynamodb_url, self._account)
+        self._spell: Faults = {}
         self._lying_in_wait = False
         self._ambushes = 0
         self._worker_kills_ms: list[int] = []
@@ -74,9 +83,9 @@ class Chaos:
         """Safety phase, healing, audit. Raises SandboxError when the sandbox itself fails."""
         planned = await self._cluster.planned_services(self._door.url)
         processes = Processes(self._cluster, planned)
-        self._watch.on_claimed = lambda claims: self._ambush(claims, processes)
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(timeout=timeout) as session:
+            self._watch.on_claimed = lambda claims: self._ambush(claims, processes, session)
             watching = None
             try:
                 await processes.start()
@@ -116,7 +125,7 @@ class Chaos:
         self, processes: Processes, session: aiohttp.ClientSession, duration_s: int
     ) -> None:
         deeds = [
-            asyncio.create_task(self._strike(processes)),
+            asyncio.create_task(self._strike(processes, session)),
             asyncio.create_task(self._trouble_venue(session)),
             asyncio.create_task(self._trouble_store()),
             asyncio.create_task(self._tell(processes, duration_s)),
@@ -139,7 +148,8 @@ class Chaos:
         self._console.print("healed; waiting until every claim has come to its end ...")
         started_s = time.monotonic()
         self._door.rates = {}
-        await self._set_venue_faults(session, {})
+        self._spell = {}
+        await self._set_venue_faults(session)
         processes.continue_all()
         await processes.end("feeder")  # without books nothing is bought
         while time.monotonic() - started_s < CONVERGE_S:
@@ -150,35 +160,41 @@ class Chaos:
             await asyncio.sleep(1)  # the venue and the schedule go by the clock
         return None
 
-    async def _strike(self, processes: Processes) -> None:
+    async def _strike(self, processes: Processes, session: aiohttp.ClientSession) -> None:
         for strike in strikes(self._seed, len(processes.workers)):
             await asyncio.sleep(strike.after_s)
-            self._do(strike, processes)
+            if strike.action == AMBUSH:
+                self._lying_in_wait = True
+                await self._set_venue_faults(session)
+            elif strike.action == KILL:
+                if strike.target in processes.workers:
+                    self._worker_kills_ms.append(_now_ms())
+                processes.kill(strike.target)
+            else:
+                processes.stop(strike.target, strike.for_s)
 
-    def _do(self, strike: Strike, processes: Processes) -> None:
-        if strike.action == AMBUSH:
-            self._lying_in_wait = True
-        elif strike.action == KILL:
-            if strike.target.startswith("worker"):
-                self._worker_kills_ms.append(_now_ms())
-            processes.kill(strike.target)
-        else:
-            processes.stop(strike.target, strike.for_s)
-
-    def _ambush(self, _: list[Claim], processes: Processes) -> None:
+    async def _ambush(
+        self, claims: list[Claim], processes: Processes, session: aiohttp.ClientSession
+    ) -> None:
+        """Kill all workers if one of them has not heard yet that its order was matched."""
         if not self._lying_in_wait:
+            return
+        entries = (await self._journal(session))["entries"]
+        matched = {entry["order_id"] for entry in entries if entry["verdict"] == "matched"}
+        if not any(claim.order_id in matched for claim in claims):
             return
         self._lying_in_wait = False
         self._ambushes += 1
         self._worker_kills_ms.append(_now_ms())
         for name in processes.workers:
             processes.kill(name)
+        await self._set_venue_faults(session)
 
     async def _trouble_venue(self, session: aiohttp.ClientSession) -> None:
-        first: dict[str, Any] = {"seed": self._seed}
+        await self._set_venue_faults(session, seed=self._seed)
         for spell in venue_spells(self._seed):
-            await self._set_venue_faults(session, {**first, **spell.faults})
-            first = {}
+            self._spell = spell.faults
+            await self._set_venue_faults(session)
             await asyncio.sleep(spell.for_s)
 
     async def _trouble_store(self) -> None:
@@ -201,11 +217,10 @@ class Chaos:
                 soft_wrap=True,
             )
 
-    async def _set_venue_faults(
-        self, session: aiohttp.ClientSession, faults: dict[str, Any]
-    ) -> None:
+    async def _set_venue_faults(self, session: aiohttp.ClientSession, **seed: int) -> None:
+        faults = self._spell | (AMBUSH_FAULTS if self._lying_in_wait else {})
         url = f"{self._cluster.venue_url}/sandbox/faults"
-        async with session.post(url, json=faults) as response:
+        async with session.post(url, json={**faults, **seed}) as response:
             response.raise_for_status()
 
     async def _journal(self, session: aiohttp.ClientSession) -> dict[str, Any]:

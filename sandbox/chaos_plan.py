@@ -14,11 +14,18 @@ from typing import Final, TypeAlias
 KILL: Final = "kill"
 STOP: Final = "stop"
 AMBUSH: Final = "ambush"
-"""Kill all workers as soon as an order of theirs is between its claim and its answer."""
+"""Kill all workers as soon as an order of theirs is matched, and its answer not there yet."""
+AMBUSH_FAULTS: Final[dict[str, float | int]] = {
+    "delay_after": 1.0,
+    "delay_after_ms": 2_000,
+    # Otherwise the user channel would nearly always be faster than the ambush.
+    "user_lost": 0.7,
+}
+"""What the venue does besides while an ambush waits."""
 
 PAUSE_S: Final = (0.5, 1.5)
 STOPPED_S: Final = (0.2, 8.0)
-_ACTIONS: Final = {KILL: 76, STOP: 18, AMBUSH: 6}
+_ACTIONS: Final = {KILL: 73, STOP: 17, AMBUSH: 10}
 _TARGETS: Final = {"worker": 38, "schedule": 20, "user-feeder": 20, "feeder": 10, "nats": 12}
 
 VENUE_S: Final = (2.0, 6.0)

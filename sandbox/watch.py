@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from functions.core.account import Account
@@ -33,14 +33,14 @@ class Sighting:
 
 
 class Watch:
-    """`orders` is by order id; `on_claimed` is called in every look that sees a claim `claimed`."""
+    """`orders` is by order id; `on_claimed` is awaited in each look that sees claims `claimed`."""
 
     def __init__(self, dynamodb_url: str, account: str) -> None:
         self._dynamodb_url = dynamodb_url
         self._account = account
         self.orders: dict[str, Sighting] = {}
         self.account: Account | None = None
-        self.on_claimed: Callable[[list[Claim]], None] = lambda _: None
+        self.on_claimed: Callable[[list[Claim]], Awaitable[None]] = _nothing
 
     async def run(self) -> None:
         """Look until cancelled. Raises StoreError when the store does not answer for seconds."""
@@ -49,16 +49,18 @@ class Watch:
             while True:
                 started_s = time.monotonic()
                 try:
-                    self.saw(await store.account(), time.time_ns() // 1_000_000)
+                    claimed = self.saw(await store.account(), time.time_ns() // 1_000_000)
                     failures = 0
+                    if claimed:
+                        await self.on_claimed(claimed)
                 except StoreError:
                     failures += 1
                     if failures > FAILURES_MAX:
                         raise
                 await asyncio.sleep(max(0.0, started_s + LOOK_EVERY_S - time.monotonic()))
 
-    def saw(self, account: Account, now_ms: int) -> None:
-        """Take note of one look."""
+    def saw(self, account: Account, now_ms: int) -> list[Claim]:
+        """Take note of one look; returns the claims in state `claimed`."""
         self.account = account
         claimed = []
         for claim in account.claims.values():
@@ -72,5 +74,8 @@ class Watch:
         for order_id, seen in self.orders.items():
             if order_id not in live and not seen.recorded_ms:
                 seen.recorded_ms = now_ms  # it ended between two looks
-        if claimed:
-            self.on_claimed(claimed)
+        return claimed
+
+
+async def _nothing(_: list[Claim]) -> None:
+    """Nobody waits for claims."""

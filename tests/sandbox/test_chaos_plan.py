@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.chaos_plan import (
     AMBUSH,
+    AMBUSH_FAULTS,
     KILL,
     STOP,
     STOPPED_S,
@@ -65,6 +66,7 @@ def test_five_minutes_kill_more_than_two_hundred_times(seed: int) -> None:
 
 def test_the_venue_understands_every_fault() -> None:
     wanted = set()
+    parse_faults(msgspec.json.encode(AMBUSH_FAULTS))
     for spell in islice(venue_spells(3), 500):
         parse_faults(msgspec.json.encode(spell.faults))
         wanted |= spell.faults.keys()

@@ -79,16 +79,15 @@ def test_the_report_counts_what_was_done(tmp_path: Path) -> None:
 
 def test_the_watch_notes_when_each_order_was_first_seen_recorded() -> None:
     watch, claimed = Watch("http://127.0.0.1:1", "account"), []
-    watch.on_claimed = claimed.append
     for now_ms, state in (
         (1, ClaimState.CLAIMED),
         (2, ClaimState.UNKNOWN),
         (3, ClaimState.OPEN),
         (4, ClaimState.SETTLED),
     ):
-        watch.saw(evidence([], [claim(1, state=state)], []).account, now_ms)
+        claimed += watch.saw(evidence([], [claim(1, state=state)], []).account, now_ms)
     assert watch.orders["o1"] == Sighting(claimed_ms=1, recorded_ms=3, state=ClaimState.SETTLED)
-    assert [[c.order_id for c in claims] for claims in claimed] == [["o1"]]
+    assert claimed == [claim(1, state=ClaimState.CLAIMED)]
 
 
 def test_a_claim_that_ended_between_two_looks_is_recorded_when_it_is_gone() -> None:
