@@ -537,10 +537,11 @@ async def test_trades_since_are_purchases_as_a_taker_oldest_first(
 async def test_one_unreadable_trade_does_not_hide_the_others(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
-    venue.says("/data/trades", canned.page(canned.trade(id="odd", size="?"), canned.trade()))
+    odd = [canned.trade(size="?"), canned.trade(trader_side=7), "trade"]
+    venue.says("/data/trades", canned.page(*odd, canned.trade()))
     with capture_logs() as logs:
         assert [fill.trade_id for fill in await live.trades_since(0)] == ["t1"]
-    assert [log["event"] for log in logs] == ["unreadable_trade"]
+    assert [log["event"] for log in logs] == ["unreadable_trade"] * 3
 
 
 async def test_cut_pages_are_told(venue: CannedVenue, live: LiveRecords) -> None:
@@ -636,7 +637,7 @@ async def test_a_market_record_that_cannot_be_read_is_not_unresolved(
     venue: CannedVenue, live: LiveRecords, market: object
 ) -> None:
     venue.says(market_path(), market)
-    venue.says("/events", canned.listing())
+    venue.says("/events", [])
     with pytest.raises(RecordsError, match="market"):
         await live.resolution(claim())
 
