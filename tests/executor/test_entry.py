@@ -1,0 +1,58 @@
+"""The command as a person types it: both ways of starting it, from anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from functions.adapters.dynamodb import DynamoStore
+
+ROOT = Path(__file__).parents[2]
+INSTALLED = Path(sys.executable).with_name("executor")
+PIPE = asyncio.subprocess.PIPE
+
+
+async def finished(*argv: str, cwd: Path, **env: str) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *argv, cwd=cwd, env={**os.environ, **env}, stdout=PIPE, stderr=PIPE
+    )
+    stdout, stderr = await process.communicate()
+    return process.returncode, stdout.decode(), stderr.decode()
+
+
+async def test_both_ways_list_every_command(tmp_path: Path) -> None:
+    (_, module, _), (code, installed, _) = await asyncio.gather(
+        finished(sys.executable, "-m", "executor", "--help", cwd=ROOT),
+        finished(str(INSTALLED), "--help", cwd=tmp_path),
+    )
+    assert code == 0
+    assert installed == module
+    for command in ("status", "positions", "decisions", "halt", "resume", "reconcile", "doctor"):
+        assert command in installed
+
+
+async def test_json_is_alone_on_stdout(store: DynamoStore, tmp_path: Path) -> None:
+    await store.open_account()
+    code, stdout, stderr = await finished(str(INSTALLED), "status", "--json", cwd=tmp_path)
+    assert (code, stderr) == (0, "")
+    assert json.loads(stdout)["trading"] is True
+
+
+async def test_a_run_keeps_its_log_off_stdout(
+    store: DynamoStore, venue: object, tmp_path: Path
+) -> None:
+    await store.open_account()
+    code, stdout, stderr = await finished(str(INSTALLED), "reconcile", cwd=tmp_path)
+    assert code == 0
+    assert stdout.startswith("account ")
+    assert "{" not in stdout
+    assert {json.loads(line)["service"] for line in stderr.splitlines()} == {"executor"}
+
+
+async def test_misuse_exits_2() -> None:
+    code, _, stderr = await finished(sys.executable, "-m", "executor", "no-such", cwd=ROOT)
+    assert code == 2
+    assert "Traceback" not in stderr
