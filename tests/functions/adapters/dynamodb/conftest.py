@@ -21,8 +21,8 @@ ENGINES = {"moto": moto, "ministack": ministack}
 def dynamodb_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """URL of one engine, then of the other: every test that reaches for a table runs on both.
 
-    That includes the few whose proxy never lets a request through: they cost three seconds in all,
-    less than a list of exceptions.
+    That includes the few whose proxy never lets a request through: a fraction of a second each is
+    cheaper than a list of exceptions to keep.
     """
     with ENGINES[request.param]() as url:
         yield url
