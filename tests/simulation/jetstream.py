@@ -328,7 +328,8 @@ class SimNats:
             raise ConnectionRefusedError("no nats-server there")
         connection = Connection(self, client)
         self.connections.append(connection)
-        client.process.at_death(lambda: self.drop(connection))
+        # The kernel still sends what the dead process had written, then closes.
+        client.process.at_death(lambda: connection.up(("close",)))
         return connection
 
     def drop(self, connection: Connection) -> None:

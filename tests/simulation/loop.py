@@ -304,7 +304,7 @@ class SimLoop(base_events.BaseEventLoop):
     # -- queues ----------------------------------------------------------------------------------
 
     def queue(self, process: Process) -> None:
-        if process._ready and not (process._queued or process.paused or process.dead):
+        if process._ready and not (process._queued or process.dead):
             process._queued = True
             self._runnable.append(process)
 
@@ -472,7 +472,6 @@ class SimLoop(base_events.BaseEventLoop):
                 events._set_running_loop(self)
                 for task in sorted(tasks, key=hash, reverse=True):
                     if not task.done():
-                        task._log_destroy_pending = False  # type: ignore[attr-defined]
                         _close(task.get_coro())
                 for process in self.processes:
                     process._ready.clear()

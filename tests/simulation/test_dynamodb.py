@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -433,3 +437,30 @@ def test_claims_race_through_faults_and_no_limit_ever_breaks() -> None:
             assert len(change.after["claims"]["M"]) <= LIMITS.max_positions
     assert wins > 40
     assert _race(7)[1:] == _race(7)[1:]
+
+
+_TRACE = """
+from tests.simulation.jetstream import NatsFaults
+from tests.simulation.test_dynamodb import _race
+from tests.simulation.test_jetstream import _run_books
+
+faults = NatsFaults(drop=0.05, duplicate=0.05, late=0.05, disconnect=0.01)
+print(_run_books(3, faults)[1], [_race(seed)[1:] for seed in range(5)])
+"""
+
+
+def test_production_code_on_both_ports_runs_the_same_for_every_hash_seed() -> None:
+    root = Path(__file__).parents[2]
+    outputs = set()
+    for hash_seed in ("1", "4711"):
+        ran = subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-c", _TRACE],
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=True,
+        )
+        outputs.add(ran.stdout)
+    assert len(outputs) == 1

@@ -388,7 +388,32 @@ def test_what_is_not_acknowledged_comes_to_another_worker(way: str) -> None:
     assert not sim.errors
 
 
-def test_what_a_killed_client_had_not_flushed_is_never_sent() -> None:
+@pytest.mark.parametrize("flushed", [False, True])
+def test_what_a_killed_client_had_not_flushed_is_never_sent(flushed: bool) -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+
+        async def publishes() -> None:
+            nc = await server.connect("dying")
+            await nc.publish("s.a", b"1")
+            if flushed:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            sim.current.kill()
+            await asyncio.sleep(1)
+
+        async def scenario() -> int:
+            js = (await server.connect()).jetstream()
+            await js.add_stream(StreamConfig(name="S", subjects=["s.>"]))
+            sim.process("dying").start(publishes())
+            await asyncio.sleep(10)
+            return (await js.stream_info("S")).state.messages
+
+        assert sim.run(scenario()) == flushed
+    assert not sim.errors
+
+
+def test_a_client_can_be_killed_at_every_step() -> None:
     arrived = []
     for step in range(1, 40):
         with simulated(1) as sim:
