@@ -102,7 +102,7 @@ class Store(Protocol):
 
         The difference in P&L and in reserved money goes to the account's day in the same write, and
         with `redeem` the market joins those whose winnings wait. False: look again; it is another
-        version by now, or gone.
+        version by now (perhaps this one, whose reply was lost), or gone.
         """
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:

@@ -65,14 +65,16 @@ class Worker:
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._warmed: dict[str, int] = {}  # condition id -> end of its window, epoch ms
-        self._held: dict[str, tuple[BookSnapshot, Delivery]] = {}
+        self._held: dict[str, tuple[BookSnapshot, int]] = {}
 
     async def run(self) -> None:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
         conflated = 0
         while True:
             delivery = await self._pull.next()
-            await self._handle(delivery)
+            self._handle(delivery)
+            # Whatever came of it: by the time of a second delivery the book would be too old.
+            await self._pull.ack(delivery)
             if self._pull.conflated != conflated:
                 self._metrics.conflated.inc(self._pull.conflated - conflated)
                 conflated = self._pull.conflated
@@ -91,40 +93,35 @@ class Worker:
                 _log.error("orders_abandoned", count=len(late))
                 await asyncio.wait(late, timeout=0.5)
 
-    async def _handle(self, delivery: Delivery) -> None:
+    def _handle(self, delivery: Delivery) -> None:
         started_ns = time.time_ns()
         try:
             snapshot = decode_snapshot(delivery.payload)
         except ProtocolError as error:
             self._metrics.malformed.inc()
             _log.warning("book_malformed", error=str(error))
-            await self._pull.ack(delivery)
             return
         self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
         condition_id = snapshot.market.condition_id
         if condition_id not in self._warmed:
             self._warm(snapshot.market)
         if condition_id in self._warming:
-            await self._hold(snapshot, delivery)
+            self._metrics.busy.inc()
+            self._held[condition_id] = (snapshot, delivery.delivered_at_ns)
         elif condition_id in self._executing:
             # One order a market at a time; whatever becomes of it, a cooldown has begun.
             self._metrics.busy.inc()
-            await self._pull.ack(delivery)
         else:
-            await self._evaluate(snapshot, delivery)
+            self._evaluate(snapshot, delivery.delivered_at_ns)
 
-    async def _evaluate(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
-        trade = self._evaluator.consider(snapshot, delivery.delivered_at_ns)
+    def _evaluate(self, snapshot: BookSnapshot, delivered_at_ns: int) -> None:
+        trade = self._evaluator.consider(snapshot, delivered_at_ns)
         if trade is None:
-            await self._pull.ack(delivery)
             return
 
         async def execute() -> None:
-            # Acknowledged at the end: if this worker dies first, another one gets the book (unless
-            # a newer one has replaced it) and meets the claim in the store.
             async with self._slots:
-                await self._evaluator.execute(snapshot, trade, delivery.delivered_at_ns)
-            await self._pull.ack(delivery)
+                await self._evaluator.execute(snapshot, trade, delivered_at_ns)
 
         self._start(self._executing, snapshot.market.condition_id, execute())
 
@@ -145,18 +142,11 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - warming only helps; the book still counts
                 _log.error("warming_failed", market=market.slug, exc_info=error)
             while (held := self._held.pop(market.condition_id, None)) is not None:
-                await self._evaluate(*held)
+                self._evaluate(*held)
             # Here and not when the task has ended: a book in between would be held for ever.
             del self._warming[market.condition_id]
 
         self._start(self._warming, market.condition_id, warm())
-
-    async def _hold(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
-        self._metrics.busy.inc()
-        older = self._held.get(snapshot.market.condition_id)
-        self._held[snapshot.market.condition_id] = (snapshot, delivery)
-        if older is not None:
-            await self._pull.ack(older[1])
 
     def _start(
         self,

@@ -2,7 +2,8 @@
 
 1. A claim is ONE conditional UpdateItem; every limit stands in its condition (`CLAIM_CONDITION`).
 2. So is every later change of it (`SEEN_CONDITION`). Every write may be sent twice (the SDK retries
-   when no reply came), so every write is idempotent or recognises itself.
+   when no reply came), so every write is idempotent: a claim recognises itself, and a change that
+   is refused makes its caller look again at what is stored.
 3. The table is made by `infra/state.yml`, never here.
 
 The claim as a lock, in time:
@@ -39,7 +40,6 @@ from functions.adapters.dynamodb_items import (
     account_key,
     account_of,
     claim_attribute,
-    claim_in,
     claim_of,
     decision_item,
     decision_key,
@@ -92,15 +92,13 @@ CLAIM_UPDATE: Final = (
 )
 
 # -- what every later change is conditional on ---------------------------------------------------
-# `#state` because STATE is a reserved word.
-
 # Nobody else's claim: the market may have been released and claimed again by another worker.
 CLAIM_IS_MINE: Final = "claims.#slot.attempt_id = :attempt"
-# Nobody has changed it since we looked; an older copy never replaces a newer one.
+# Nobody has changed it since we looked: each change counts the version up, so the version stands
+# for the state and for everything else that was seen.
 VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
-STATE_IS_AS_SEEN: Final = "claims.#slot.#state = :seen_state"
 
-SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN} AND {STATE_IS_AS_SEEN}"
+SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN}"
 # An ended claim that got late evidence: whoever is first puts it back.
 NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
 # The ledger never goes back to an older version.
@@ -199,11 +197,10 @@ class DynamoStore:
 
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """See `Store.move`."""
-        names = {"#slot": seen.slot, "#state": "state"}
+        names = {"#slot": seen.slot}
         values = {
             ":attempt": {"S": seen.attempt_id},
             ":seen_version": {"N": str(seen.version)},
-            ":seen_state": {"S": seen.state.value},
             ":claim": claim_attribute(claim),
         }
         sets = ["claims.#slot = :claim"]
@@ -215,7 +212,7 @@ class DynamoStore:
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
             values[":redeem"] = {"N": str(booked_at_ms)}
-        return await self._replaced(claim, "move", sets, SEEN_CONDITION, names, values)
+        return await self._set("move", sets, SEEN_CONDITION, names, values)
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         """See `Store.reopen`."""
@@ -224,16 +221,10 @@ class DynamoStore:
         sets = ["claims.#slot = :claim", "cooldowns.#market = :until"]
         reserved_e6 = claim.reserved_e6 - seen.reserved_e6
         _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
-        return await self._replaced(claim, "reopen", sets, NOT_BACK_YET, names, values)
+        return await self._set("reopen", sets, NOT_BACK_YET, names, values)
 
-    async def _replaced(
-        self,
-        claim: Claim,
-        what: str,
-        sets: list[str],
-        condition: str,
-        names: dict[str, str],
-        values: Item,
+    async def _set(
+        self, what: str, sets: list[str], condition: str, names: dict[str, str], values: Item
     ) -> bool:
         try:
             await self._table.update(
@@ -244,9 +235,8 @@ class DynamoStore:
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
             )
-        except ConditionFailedError as refused:
-            # Our own success, whose reply was lost, shows as exactly what we wrote.
-            return refused.item is not None and claim_in(refused.item, claim.slot) == claim
+        except ConditionFailedError:
+            return False  # perhaps our own success, whose reply was lost: the caller looks again
         return True
 
     async def put_ledger(self, claim: Claim) -> None:
@@ -267,11 +257,10 @@ class DynamoStore:
                 Key=self._account_key,
                 UpdateExpression="REMOVE claims.#slot",
                 ConditionExpression=SEEN_CONDITION,
-                ExpressionAttributeNames={"#slot": claim.slot, "#state": "state"},
+                ExpressionAttributeNames={"#slot": claim.slot},
                 ExpressionAttributeValues={
                     ":attempt": {"S": claim.attempt_id},
                     ":seen_version": {"N": str(claim.version)},
-                    ":seen_state": {"S": claim.state.value},
                 },
             )
 

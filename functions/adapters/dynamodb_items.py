@@ -133,22 +133,12 @@ def stored_attempt(item: Item, slot: str) -> str | None:
         ) from error
 
 
-def claim_in(item: Item, slot: str) -> Claim | None:
-    """The claim in an account's slot, None when there is none. Raises StoreError."""
-    stored = item.get("claims", {}).get("M", {}).get(slot)
-    return None if stored is None else _claim(stored["M"], f"account item: claims.{slot}")
-
-
 def claim_of(row: Item) -> Claim:
     """The claim of a ledger row. Raises StoreError naming the malformed attribute."""
-    return _claim(row, "ledger row")
-
-
-def _claim(fields: Item, where: str) -> Claim:
     try:
-        return msgspec.convert({name: _plain(value) for name, value in fields.items()}, Claim)
+        return msgspec.convert({name: _plain(value) for name, value in row.items()}, Claim)
     except ValueError as error:  # msgspec.ValidationError is one
-        raise StoreError(f"{where}: {error}") from error
+        raise StoreError(f"ledger row: {error}") from error
 
 
 def trade_sort_key(claimed_at_ms: int, intent_id: str) -> str:

@@ -42,7 +42,7 @@ def environment(clob_url: str, gamma_url: str) -> Environment:
         # Never let a client of another venue fall back to the real one's services.
         relayer_url=clob_url,
         data_url=clob_url,
-        rpc_url=clob_url,
+        rpc_url=f"{clob_url}/rpc",  # where a simulated venue plays the chain
     )
     return create_environment(name="custom", config=elsewhere)
 

@@ -37,14 +37,14 @@ LOOK_AFTER_MS: Final = 2_000
 tens of milliseconds, and asking early harms nobody."""
 CONFIRM_AFTER_MS: Final = 30_000
 """An open claim whose trades are not final is asked about after this: the user channel is late."""
-COUNT_AFTER_MS: Final = 15_000
-"""Looks at younger claims are not counted: a POST may take 5 s to give up, the venue holds some
-orders, and reads lag by seconds."""
+COUNT_AFTER_MS: Final = 45_000
+"""Looks at younger claims are not counted: a POST may take 5 s to give up, what it sent may reach
+the venue later than that, the venue holds some orders, and its reads lag by seconds. All of that
+must be over before "not found" means anything."""
 LOOK_SPACING_MS: Final = 5_000
 """Two reconcilers that look at the same moment have looked once."""
 LOOKS_MIN: Final = 3
-RELEASE_AFTER_MS: Final = 60_000
-"""Nothing is released on "not found" before this age."""
+"""One look may meet a server that is behind; so many, apart from each other, are believed."""
 OVERDUE_AFTER_MS: Final = 120_000
 """A claim that is not resolved by then is an alarm."""
 FINAL_AFTER_MS: Final = 600_000
@@ -109,7 +109,7 @@ def _nothing_there(claim: Claim, now_ms: int) -> Claim | None:
     if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOK_SPACING_MS:
         return None
     looks = claim.looks + 1
-    if looks >= LOOKS_MIN and age_ms >= RELEASE_AFTER_MS:
+    if looks >= LOOKS_MIN:
         text = f"not found in {looks} looks over {age_ms // 1000} s"
         return moved(
             claim,

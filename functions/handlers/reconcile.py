@@ -104,8 +104,8 @@ async def _reconcile_claim(
         return
     if not needs_look(claim, _now_ms()):
         return
-    # The time of the question, not of the answer: two runs that asked at the same moment have looked
-    # once, however long the venue took to answer either.
+    # The time of the question, not of the answer: two runs that asked at the same moment have
+    # looked once, however long the venue took to answer either.
     asked_at_ms = _now_ms()
     look = await records.look(claim)
     report.looked += 1

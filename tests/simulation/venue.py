@@ -45,7 +45,7 @@ class VenueFaults:
     lost_request: float = 0.0
     lost_answer: float = 0.0
     late: float = 0.0
-    late_s: tuple[float, float] = (0.1, 20.0)
+    late_s: tuple[float, float] = (0.1, 30.0)
     """After the poster has given up."""
     very_late: float = 0.0
     very_late_s: tuple[float, float] = (70.0, 120.0)
@@ -64,6 +64,8 @@ class VenueFaults:
     locked: float = 0.0
     """Per order: the balance is locked until it is refreshed."""
     read_fails: float = 0.0
+    blind: float = 0.0
+    """Per look: it shows nothing at all; at most twice an order."""
     lag_s: tuple[float, float] = (0.0, 0.0)
     """Reads show the state of so long ago."""
     event_lost: float = 0.0
@@ -154,6 +156,7 @@ class SimVenue:
         self.refused_until_ms = 0
         self.locked = False
         self.redeemed: set[str] = set()
+        self.blinded: dict[str, int] = {}
         self.on_arrival: Callable[[str], None] = lambda _: None
         self.on_event: Callable[[Fill], None] = lambda _: None
         self._numbers = itertools.count(1)
@@ -367,6 +370,10 @@ class SimRecords:
 
     async def look(self, claim: Claim) -> Look:
         order_as_of_ms = await self._asked()
+        blinded = self._venue.blinded.get(claim.order_id, 0)
+        if blinded < 2 and self._venue.strikes("blind"):
+            self._venue.blinded[claim.order_id] = blinded + 1
+            return Look(order=None, trades=())
         order = self._venue.orders.get(claim.order_id)
         record = None
         if order is not None and order.arrived_at_ms <= order_as_of_ms:

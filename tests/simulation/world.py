@@ -114,6 +114,7 @@ def draw_faults(rng: random.Random) -> Faults:
             rate_limited=chance(0.1),
             locked=chance(0.1),
             read_fails=chance(0.3),
+            blind=chance(0.5),
             lag_s=(0.0, rng.choice([0.0, 2.0, 8.0])),
             event_lost=rng.choice([0.0, 0.3, 1.0]),
             event_twice=chance(0.3),
