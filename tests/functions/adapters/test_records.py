@@ -213,6 +213,37 @@ async def test_positions_are_counted_by_token(desk: Desk) -> None:
     assert held == {desk.up: 2_200_000, desk.down: 0}
 
 
+async def test_winnings_are_redeemed_and_then_no_longer_held(desk: Desk) -> None:
+    await desk.bought()
+    trades = desk.venue.journal.trades.values()
+    await desk.venue.notice.until(lambda: all(each.status == "CONFIRMED" for each in trades))
+    desk.venue.resolve(desk.market, "Up")
+    await desk.records.redeem(desk.market.condition_id)
+    await desk.venue.notice.until(lambda: len(desk.venue.journal.redemptions) == 1)
+    [paid] = desk.venue.journal.redemptions
+    assert (paid.size_e6, paid.payout_e6) == (2_200_000, 2_200_000)
+    assert await desk.records.positions([desk.up]) == {desk.up: 0}
+
+
+async def test_late_reads_are_not_found_yet(desk: Desk) -> None:
+    bought = await desk.bought()
+    desk.venue.faults.lag_ms = 60_000
+    assert await desk.records.look(bought) == Look(order=None, trades=())
+    desk.venue.faults.lag_ms = 0
+    assert len((await desk.records.look(bought)).trades) == 1
+
+
+async def test_a_look_up_that_fails_is_no_answer(desk: Desk) -> None:
+    bought = await desk.bought()
+    desk.venue.faults.read_error = 1.0
+    with pytest.raises(RecordsError):
+        await desk.records.look(bought)
+    with pytest.raises(RecordsError):
+        await desk.records.trades_since(0)
+    with pytest.raises(RecordsError):
+        await desk.records.positions([desk.up])
+
+
 async def test_an_empty_wallet_can_be_reconciled(desk: Desk) -> None:
     desk.venue.account(KEY.address).balance_e6 = 0
     live = LiveRecords(await log_in(account(desk.url), for_orders=False))
@@ -762,7 +793,7 @@ async def test_a_redemption_is_sent_once_a_minute_and_not_waited_for(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
     sent: list[object] = []
-    venue.answers["/"] = chain_of(sent)
+    venue.answers["/rpc"] = chain_of(sent)
     venue.says("/markets/keyset", {"markets": listed_for_redemption()})
     await live.redeem(canned.CONDITION_ID)
     await live.redeem(canned.CONDITION_ID)
@@ -777,7 +808,7 @@ async def test_a_redemption_that_was_refused_is_tried_again(
         await live.redeem(canned.CONDITION_ID)
     one_line(refused)
     sent: list[object] = []
-    venue.answers["/"] = chain_of(sent)
+    venue.answers["/rpc"] = chain_of(sent)
     venue.says("/markets/keyset", {"markets": listed_for_redemption()})
     await live.redeem(canned.CONDITION_ID)
     assert len(sent) == 1
@@ -787,7 +818,7 @@ async def test_a_redemption_that_was_refused_is_tried_again(
 async def test_a_chain_that_answers_nonsense_is_one_line(
     venue: CannedVenue, live: LiveRecords, result: object
 ) -> None:
-    venue.says("/", {"jsonrpc": "2.0", "id": 1, "result": result})
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": result})
     venue.says("/markets/keyset", {"markets": listed_for_redemption()})
     with pytest.raises(RecordsError, match="redeeming"):
         await live.redeem(canned.CONDITION_ID)
