@@ -19,236 +19,22 @@ late one may acknowledge another message after a stream was made anew, as with a
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from nats.aio.client import Client, ServerVersion
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import NoServersError
+from tests.simulation.loop import Simulation
+from tests.simulation.nats_client import Connection, NatsFaults, SimClient
+from tests.simulation.streams import (
+    Consumer,
+    Pending,
+    Pull,
+    Stream,
+    matches,
+    stream_config,
+    stream_info,
+)
 
-from tests.simulation.loop import Process, Simulation
-
-SERVER_VERSION: Final = "2.15.1"
-RECONNECT_WAIT_S: Final = 0.25
-PENDING_MAX: Final = 2 * 1024 * 1024
-_DEFAULT_WINDOW_NS: Final = 120 * 10**9
-_DEFAULT_ACK_WAIT_NS: Final = 30 * 10**9
-
-
-@dataclass
-class NatsFaults:
-    """Chances are per message, in each direction."""
-
-    latency_s: tuple[float, float] = (0.0001, 0.001)
-    drop: float = 0.0
-    duplicate: float = 0.0
-    late: float = 0.0
-    """Overtaken by what is sent after it."""
-    late_s: tuple[float, float] = (0.01, 2.0)
-    disconnect: float = 0.0
-    """The connection breaks, and everything under way on it is lost."""
-    disconnect_s: tuple[float, float] = (0.1, 5.0)
-
-    def off(self) -> None:
-        """Only latency stays."""
-        self.drop = self.duplicate = self.late = self.disconnect = 0.0
-
-
-@dataclass(slots=True)
-class Stored:
-    """One message of a stream."""
-
-    seq: int
-    subject: str
-    data: bytes
-    headers: dict[str, str] | None
-    time_ns: int
-
-
-@dataclass(slots=True, eq=False)
-class _Pull:
-    reply: str
-    left: int
-    no_wait: bool
-    delivered: int = 0
-
-
-@dataclass(slots=True)
-class _Pending:
-    deadline_ns: int
-    consumer_seq: int
-
-
-@dataclass
-class Consumer:
-    """A durable pull consumer: what it has still to hand out, and what is out."""
-
-    stream: Stream
-    name: str
-    config: dict[str, Any]
-    available: dict[int, None] = field(default_factory=dict)
-    """Stream sequences never delivered, oldest first."""
-    pending: dict[int, _Pending] = field(default_factory=dict)
-    """Delivered and not acknowledged, by stream sequence, next to expire first."""
-    redeliver: dict[int, None] = field(default_factory=dict)
-    deliveries: dict[int, int] = field(default_factory=dict)
-    pulls: list[_Pull] = field(default_factory=list)
-    consumer_seq: int = 0
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def ack_wait_ns(self) -> int:
-        return self.config.get("ack_wait") or _DEFAULT_ACK_WAIT_NS
-
-    def wants(self, subject: str) -> bool:
-        return matches(self.config.get("filter_subject") or ">", subject)
-
-    def forget(self, seq: int) -> None:
-        """The message is gone from the stream: it is never delivered again."""
-        for each in (self.available, self.pending, self.redeliver, self.deliveries):
-            each.pop(seq, None)  # type: ignore[attr-defined]
-
-
-@dataclass
-class Stream:
-    """A stream's messages, its consumers, and the message ids it remembers."""
-
-    name: str
-    config: dict[str, Any]
-    messages: dict[int, Stored] = field(default_factory=dict)
-    by_subject: dict[str, dict[int, None]] = field(default_factory=dict)
-    consumers: dict[str, Consumer] = field(default_factory=dict)
-    ids: dict[str, Stored] = field(default_factory=dict)
-    last_seq: int = 0
-
-    @property
-    def memory(self) -> bool:
-        return bool(self.config.get("storage") == "memory")
-
-    def remove(self, seq: int) -> None:
-        stored = self.messages.pop(seq)
-        same = self.by_subject[stored.subject]
-        del same[seq]
-        if not same:
-            del self.by_subject[stored.subject]
-        for consumer in self.consumers.values():
-            consumer.forget(seq)
-
-    def expire(self, now_ns: int) -> None:
-        """Messages older than `max_age`, and ids older than the window."""
-        max_age_ns = self.config.get("max_age") or 0
-        while max_age_ns and self.messages:
-            oldest = next(iter(self.messages.values()))
-            if oldest.time_ns + max_age_ns > now_ns:
-                break
-            self.remove(oldest.seq)
-        window_ns = self.config["duplicate_window"]
-        while self.ids:
-            key, stored = next(iter(self.ids.items()))
-            if stored.time_ns + window_ns > now_ns:
-                break
-            del self.ids[key]
-
-    def store(
-        self, subject: str, data: bytes, headers: dict[str, str] | None, now_ns: int
-    ) -> tuple[Stored, bool]:
-        """(the message, whether it had been stored before under the same id)."""
-        self.expire(now_ns)
-        message_id = headers.get("Nats-Msg-Id") if headers else None
-        if message_id is not None and message_id in self.ids:
-            return self.ids[message_id], True
-        self.last_seq += 1
-        stored = Stored(self.last_seq, subject, data, headers, now_ns)
-        self.messages[stored.seq] = stored
-        same = self.by_subject.setdefault(subject, {})
-        same[stored.seq] = None
-        if message_id is not None:
-            self.ids[message_id] = stored
-        for consumer in self.consumers.values():
-            if consumer.wants(subject):
-                consumer.available[stored.seq] = None
-        most = self.config.get("max_msgs_per_subject") or -1
-        if 0 < most < len(same):
-            self.remove(next(iter(same)))
-        return stored, False
-
-
-@lru_cache(maxsize=4096)
-def matches(pattern: str, subject: str) -> bool:
-    """NATS's wildcards: `*` is one token, a last `>` is one or more."""
-    if pattern in (subject, ">"):
-        return True
-    if "*" not in pattern and ">" not in pattern:
-        return False
-    wanted, tokens = pattern.split("."), subject.split(".")
-    for index, want in enumerate(wanted):
-        if want == ">":
-            return len(tokens) > index
-        if index >= len(tokens) or want not in ("*", tokens[index]):
-            return False
-    return len(wanted) == len(tokens)
-
-
-class Connection:
-    """One TCP connection: in order, until it breaks."""
-
-    def __init__(self, server: SimNats, client: SimClient) -> None:
-        self.server = server
-        self.client = client
-        self.server_process = server.process
-        self.alive = True
-        self.subjects: dict[int, str] = {}
-        self._arrives_ns = {"up": 0, "down": 0}
-
-    def up(self, command: tuple[Any, ...]) -> None:
-        """From the client to the server."""
-        self._travel("up", self.server_process, self.server.receive, (self, command))
-
-    def down(
-        self, sid: int, subject: str, reply: str, data: bytes, headers: dict[str, str] | None
-    ) -> None:
-        """From the server to the client."""
-        message = (sid, subject, reply, data, headers)
-        self._travel("down", self.client.process, self.client.receive, (self, *message))
-
-    def _travel(
-        self, way: str, process: Process, arrive: Callable[..., None], args: tuple[Any, ...]
-    ) -> None:
-        if not self.alive:
-            return
-        faults, rng = self.server.faults, self.server.rng
-        sim = self.server.sim
-        low, high = faults.latency_s
-        latency_ns = int((low + (high - low) * rng.random()) * 1e9)
-        if way == "down" or args[1][0] == "pub":
-            chance = rng.random()
-            if chance < faults.disconnect:
-                self.server.disconnect(self.client, rng.uniform(*faults.disconnect_s))
-                return
-            chance -= faults.disconnect
-            if chance < faults.drop:
-                sim.record("nats-drop", self.client.name, way)
-                return
-            chance -= faults.drop
-            if 0 <= chance < faults.duplicate:
-                sim.record("nats-duplicate", self.client.name, way)
-                again_s = latency_ns / 1e9 + rng.uniform(*faults.late_s)
-                process.call_later(again_s, arrive, *args)
-            chance -= faults.duplicate
-            if 0 <= chance < faults.late:
-                sim.record("nats-late", self.client.name, way)
-                late_s = latency_ns / 1e9 + rng.uniform(*faults.late_s)
-                process.call_later(late_s, arrive, *args)
-                return
-        now_ns = sim.loop.now_ns
-        at_ns = max(now_ns + latency_ns, self._arrives_ns[way] + 1)
-        self._arrives_ns[way] = at_ns
-        process.call_later((at_ns - now_ns) / 1e9, arrive, *args)
+__all__ = ["NatsFaults", "SimClient", "SimNats", "matches"]
 
 
 class SimNats:
@@ -464,13 +250,13 @@ class SimNats:
         if no_wait and not expires_ns and not (consumer.available or consumer.redeliver):
             self._status(reply, "404", "No Messages")
             return
-        pull = _Pull(reply, request.get("batch", 1), no_wait)
+        pull = Pull(reply, request.get("batch", 1), no_wait)
         consumer.pulls.append(pull)
         if expires_ns:
             self.process.call_later(expires_ns / 1e9, self._expire_pull, consumer, pull)
         self._hand_out(consumer)
 
-    def _expire_pull(self, consumer: Consumer, pull: _Pull) -> None:
+    def _expire_pull(self, consumer: Consumer, pull: Pull) -> None:
         if pull in consumer.pulls:
             consumer.pulls.remove(pull)
             left = {"Nats-Pending-Messages": str(pull.left), "Nats-Pending-Bytes": "0"}
@@ -500,7 +286,7 @@ class SimNats:
             stored = stream.messages[seq]
             consumer.consumer_seq += 1
             tries = consumer.deliveries[seq] = consumer.deliveries.get(seq, 0) + 1
-            consumer.pending[seq] = _Pending(now_ns + consumer.ack_wait_ns, consumer.consumer_seq)
+            consumer.pending[seq] = Pending(now_ns + consumer.ack_wait_ns, consumer.consumer_seq)
             pull.left -= 1
             pull.delivered += 1
             if pull.left == 0:
@@ -560,19 +346,19 @@ class SimNats:
     def _stream_api(self, action: str, name: str, request: dict[str, Any]) -> dict[str, Any]:
         stream = self.streams.get(name)
         if action == "CREATE":
-            config = _stream_config(request)
+            config = stream_config(request)
             if stream is None:
                 stream = self.streams[name] = Stream(name, config)
             elif stream.config != config:
                 return _error(
                     400, 10058, "stream name already in use with a different configuration"
                 )
-            return _stream_info(stream)
+            return stream_info(stream)
         if stream is None:
             return _error(404, 10059, "stream not found")
         stream.expire(self.sim.time_ns())
         if action == "UPDATE":
-            config = _stream_config(request)
+            config = stream_config(request)
             for fixed in ("storage", "retention"):
                 if config.get(fixed) != stream.config.get(fixed):
                     return _error(500, 10052, f"stream configuration update can not change {fixed}")
@@ -582,7 +368,7 @@ class SimNats:
             return {"success": True}
         elif action != "INFO":
             raise NotImplementedError(f"JetStream API STREAM.{action}")
-        return _stream_info(stream)
+        return stream_info(stream)
 
     def _consumer_api(
         self, action: str, where: list[str], request: dict[str, Any]
@@ -638,185 +424,5 @@ class SimNats:
         return consumer
 
 
-def _stream_config(request: dict[str, Any]) -> dict[str, Any]:
-    config = dict(request)
-    if config.get("retention", "limits") != "limits" or config.get("discard", "old") != "old":
-        raise NotImplementedError(f"stream {config}")
-    if not config.get("duplicate_window"):
-        max_age_ns = config.get("max_age") or _DEFAULT_WINDOW_NS
-        config["duplicate_window"] = min(_DEFAULT_WINDOW_NS, max_age_ns)
-    return config
-
-
-def _stream_info(stream: Stream) -> dict[str, Any]:
-    return {
-        "config": dict(stream.config),
-        "created": "2026-01-01T00:00:00Z",
-        "state": {
-            "messages": len(stream.messages),
-            "bytes": sum(len(each.data) for each in stream.messages.values()),
-            "first_seq": next(iter(stream.messages), stream.last_seq + 1),
-            "last_seq": stream.last_seq,
-            "consumer_count": len(stream.consumers),
-        },
-    }
-
-
 def _error(code: int, err_code: int, text: str) -> dict[str, Any]:
     return {"error": {"code": code, "err_code": err_code, "description": text}}
-
-
-class SimClient(Client):
-    """nats-py's client over a `Connection` instead of a socket."""
-
-    def __init__(self, server: SimNats, name: str) -> None:
-        super().__init__()
-        self.name = name
-        self.process = server.sim.current
-        self.connection: Connection | None = None
-        self.unreachable_until_ns = 0
-        self._server = server
-        self._max_pending_size = PENDING_MAX
-        self._outbox: list[tuple[Any, ...]] = []
-        self._kicked = False
-
-    @property
-    def connected_server_version(self) -> ServerVersion:
-        return ServerVersion(SERVER_VERSION)
-
-    async def connect(  # type: ignore[override]
-        self,
-        servers: Any = "",
-        *,
-        name: str | None = None,
-        error_cb: Callable[[Exception], Awaitable[None]] | None = None,
-        disconnected_cb: Callable[[], Awaitable[None]] | None = None,
-        reconnected_cb: Callable[[], Awaitable[None]] | None = None,
-        closed_cb: Callable[[], Awaitable[None]] | None = None,
-        **options: Any,
-    ) -> None:
-        """One try, whatever `max_reconnect_attempts` says. Raises NoServersError."""
-        self.process = self._server.sim.current
-        self.name = name or self.name
-        self.options = options
-        if error_cb is not None:
-            self._error_cb = error_cb
-        self._disconnected_cb, self._reconnected_cb = disconnected_cb, reconnected_cb
-        self._closed_cb = closed_cb
-        await asyncio.sleep(self._server.rng.uniform(*self._server.faults.latency_s))
-        try:
-            self.connection = self._server.accept(self)
-        except ConnectionRefusedError as error:
-            await self._error_cb(error)
-            raise NoServersError from None
-        self._status = Client.CONNECTED
-
-    # -- sending ---------------------------------------------------------------------------------
-
-    async def _send_publish(
-        self,
-        subject: str,
-        reply: str,
-        payload: bytes,
-        payload_size: int,
-        headers: dict[str, Any] | None,
-    ) -> None:
-        self.stats["out_msgs"] += 1
-        self._pending_data_size += payload_size
-        self._send(("pub", subject, reply, bytes(payload), dict(headers) if headers else None))
-
-    async def _send_subscribe(self, sub: Subscription) -> None:
-        if sub.queue:
-            raise NotImplementedError("queue groups")
-        if self.is_connected:  # otherwise the reconnect subscribes
-            self._send(("sub", sub._id, sub.subject))
-
-    async def _send_unsubscribe(self, sid: int, limit: int = 0) -> None:
-        if limit:
-            raise NotImplementedError("auto-unsubscribe")
-        self._send(("unsub", sid))
-
-    def _send(self, command: tuple[Any, ...]) -> None:
-        self._outbox.append(command)
-        if not self._kicked and self.is_connected and not self._server.sim.over:
-            self._kicked = True
-            self.process.call_soon(self._flush_outbox)
-
-    def _flush_outbox(self) -> None:
-        self._kicked = False
-        connection = self.connection
-        if connection is None or not connection.alive:
-            return
-        outbox, self._outbox = self._outbox, []
-        self._pending_data_size = 0
-        for command in outbox:
-            connection.up(command)
-
-    async def _flush_pending(self, force_flush: bool = False) -> None:
-        if not self._server.sim.over:
-            self._flush_outbox()
-
-    async def flush(self, timeout: int = 10) -> None:
-        """Does not wait for the server's answer."""
-        await self._flush_pending()
-
-    # -- receiving -------------------------------------------------------------------------------
-
-    def receive(
-        self,
-        connection: Connection,
-        sid: int,
-        subject: str,
-        reply: str,
-        data: bytes,
-        headers: dict[str, str] | None,
-    ) -> None:
-        """One message, in the client's process."""
-        sub = self._subs.get(sid)
-        if connection is not self.connection or not connection.alive or sub is None:
-            return
-        self.stats["in_msgs"] += 1
-        sub._received += 1
-        headers = dict(headers) if headers else None
-        message = Msg(self, subject=subject, reply=reply, data=data, headers=headers, _sid=sid)
-        if sub._future is not None:
-            if not sub._future.done():
-                sub._future.set_result(message)
-            return
-        sub._pending_size += len(data)
-        sub._pending_queue.put_nowait(message)
-
-    # -- the connection's life -------------------------------------------------------------------
-
-    def lost(self, connection: Connection) -> None:
-        """The connection broke, in the client's process."""
-        if connection is self.connection and self._status == Client.CONNECTED:
-            self._status = Client.RECONNECTING
-            self.connection = None
-            self._reconnection_task = self.process.spawn(self._reconnect())
-
-    async def _reconnect(self) -> None:
-        if self._disconnected_cb is not None:
-            await self._disconnected_cb()
-        while not self.is_closed:
-            await asyncio.sleep(RECONNECT_WAIT_S * self._server.rng.uniform(0.5, 1.5))
-            try:
-                self.connection = self._server.accept(self)
-            except ConnectionRefusedError as error:
-                await self._error_cb(error)
-                continue
-            for sid, sub in self._subs.items():
-                self.connection.up(("sub", sid, sub.subject))
-            self.stats["reconnects"] += 1
-            self._status = Client.CONNECTED
-            self._flush_outbox()
-            if self._reconnected_cb is not None:
-                await self._reconnected_cb()
-            return
-
-    async def _close(self, status: int, do_cbs: bool = True) -> None:
-        if self.connection is not None and not self._server.sim.over:
-            self._flush_outbox()
-            self.connection.up(("close",))
-        await super()._close(status, do_cbs)
-        self.connection = None
