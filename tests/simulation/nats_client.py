@@ -114,6 +114,14 @@ class SimClient(Client):
         self._max_pending_size = PENDING_MAX
         self._outbox: list[tuple[Any, ...]] = []
         self._kicked = False
+        self._error_cb = self._tell_error
+
+    async def _tell_error(self, error: Exception) -> None:
+        """When nobody else listens: refused connections are the simulation's own doing, but what a
+        subscriber's callback raises would vanish in nats-py's log."""
+        if not isinstance(error, OSError):
+            what = {"message": "a subscriber's callback failed", "exception": error}
+            self._server.sim.loop.call_exception_handler(what)
 
     @property
     def connected_server_version(self) -> ServerVersion:

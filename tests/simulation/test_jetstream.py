@@ -547,6 +547,23 @@ def test_a_cut_off_client_comes_back_when_it_can() -> None:
         sim.run(scenario())
 
 
+def test_what_a_callback_raises_is_told() -> None:
+    with simulated(1) as sim:
+        server = SimNats(sim)
+
+        async def on_message(message: Any) -> None:
+            raise ValueError(message.data)
+
+        async def scenario() -> None:
+            nc = await server.connect("worker")
+            await nc.subscribe("x", cb=on_message)
+            await nc.publish("x", b"oh")
+            await asyncio.sleep(1)
+
+        sim.run(scenario())
+    assert [type(each.exception) for each in sim.errors] == [ValueError]
+
+
 def test_what_is_not_modelled_is_loud() -> None:
     with simulated(1) as sim:
         server = SimNats(sim)
