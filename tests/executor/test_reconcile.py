@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb import DynamoStore
 from functions.core.intent import ClaimFill, ClaimState, Standing
-from functions.core.lifecycle import OVERDUE_AFTER_MS
+from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS
 from functions.ports import Claimed
 from sandbox.venue import Venue
 from tests.executor.builders import LIMITS, make_claim, make_open, now_ms
@@ -25,7 +25,7 @@ async def test_an_order_that_the_venue_does_not_know_is_looked_for(
     run: Command, live_store: DynamoStore, venue: Venue, live: None
 ) -> None:
     await live_store.open_account()
-    claim = make_claim(age_ms=20_000)
+    claim = make_claim(age_ms=COUNT_AFTER_MS + 1_000)
     assert await live_store.claim(claim, LIMITS, now_ms()) == Claimed()
     result = await run("reconcile")
     assert result.exit_code == 0, result.output
