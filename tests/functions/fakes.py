@@ -124,7 +124,7 @@ class MemoryStore:
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         await self._called("move")
         if not self._is_stored(seen):
-            return self._is_written(claim, seen.slot)
+            return False
         self._put_claim(claim, seen.slot)
         self._book(claim, seen)
         if redeem:
@@ -135,7 +135,7 @@ class MemoryStore:
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         await self._called("reopen")
         if claim.slot in self.claims:
-            return self._is_written(claim, claim.slot)
+            return False
         self._put_claim(claim)
         self._book(claim, seen)
         self._change(cooldowns={**self.cooldowns, claim.condition_id: claim.market_end_ms})
@@ -225,14 +225,10 @@ class MemoryStore:
 
     def _is_stored(self, seen: Claim) -> bool:
         stored = self.item.claims.get(seen.slot) if self.item is not None else None
-        return stored is not None and (stored.attempt_id, stored.version, stored.state) == (
+        return stored is not None and (stored.attempt_id, stored.version) == (
             seen.attempt_id,
             seen.version,
-            seen.state,
         )
-
-    def _is_written(self, claim: Claim, slot: str) -> bool:
-        return self.item is not None and self.item.claims.get(slot) == claim
 
     def _book(self, claim: Claim, seen: Claim) -> None:
         now = self._account()

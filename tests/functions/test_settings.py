@@ -20,6 +20,8 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
     assert settings.clob_url == "https://clob.polymarket.com"
     assert settings.limits().max_positions == 3
     assert settings.limits().cooldown_ms == 300_000
+    assert settings.limits().daily_loss_limit_e6 == 20_000_000
+    assert settings.limits().daily_spend_cap_e6 == 200_000_000
     assert settings.strategy_config().spend_e6 == 1_100_000
 
 
@@ -31,6 +33,7 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
         ({"MAX_POSITIONS": "0"}, "MAX_POSITIONS: "),
         ({"SIZE_USD": "1.005"}, "SIZE_USD: the venue takes amounts in whole cents"),
         ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
+        ({"DAILY_SPEND_CAP_USD": "0"}, "DAILY_SPEND_CAP_USD: "),
         ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
         ({"EXECUTION": "yes"}, "EXECUTION: "),
         ({"EXECUTION": "live"}, "EXECUTION=live needs PRIVATE_KEY"),

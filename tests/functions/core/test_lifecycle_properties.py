@@ -23,7 +23,6 @@ from functions.core.lifecycle import (
     FINAL_AFTER_MS,
     LOOK_SPACING_MS,
     LOOKS_MIN,
-    RELEASE_AFTER_MS,
     answered,
     filled,
     final,
@@ -41,6 +40,7 @@ from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 SPEND_E6 = 1_100_000
 LIMIT_E4 = 5_500
 ROUNDED_E6 = 10_000
+RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS
 WAY = (TradeStatus.MATCHED, TradeStatus.MINED, TradeStatus.RETRYING)
 Evidence = Callable[[Claim, int], Claim | None]
 
