@@ -385,3 +385,14 @@ def test_what_was_told_once_is_not_taken_back_by_a_record_that_is_behind() -> No
         assert looked(claim, behind, LATE_MS) is None
     claim = sure(told(sure(told(a_claim(), ALL)), NOTHING_YET))
     assert (claim.reported_spend_e6, claim.reported_size_e6) == (1_100_000, 2_000_000)
+
+
+def test_the_answers_money_is_exact_although_its_shares_are_rounded() -> None:
+    answer = Accepted(status="matched", spend_e6=1_099_000, size_e6=1_990_001)
+    claim = sure(told(a_claim(), answer))
+    assert amounts(sure(traded(claim, [a_fill()], LATE_MS))) == (1_099_000, 2_000_000)
+
+
+def test_shares_whose_price_is_unknown_cost_no_more_than_the_claim_may_spend() -> None:
+    claim = sure(looked(a_claim(), a_look(status="matched", matched_e6=2_100_000), LATE_MS))
+    assert amounts(claim) == (1_100_000, 2_100_000)
