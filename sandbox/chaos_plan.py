@@ -63,6 +63,8 @@ _WINDOWS: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "phantom lock": {"phantom_lock_after": (1, 6), "phantom_lock_ms": (500, 3_000)},
 }
 _WINDOW_SHARE: Final = 0.12
+_FAILED_TRADE: Final = 0.15
+"""In every spell that is not calm: a run has too few matches to leave reversals to a rare draw."""
 _STORE: Final = {
     # Chances of one request.
     "throttle": 0.15,
@@ -121,6 +123,7 @@ def venue_spells(seed: int) -> Iterator[Spell]:
         for_s = random.uniform(*VENUE_S)
         faults: Faults = {}
         if random.random() >= _CALM:
+            faults["failed_trade"] = _FAILED_TRADE
             for name in random.sample(sorted(_RANGES), random.randint(1, 4)):
                 faults |= _drawn(random, _RANGES[name])
             if random.random() < _WINDOW_SHARE:
