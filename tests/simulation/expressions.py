@@ -37,6 +37,7 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     ">=": lambda a, b: a >= b,
 }
 _ORDERED: Final = ("S", "N", "B")
+NOT_THERE: Final = "The provided expression refers to an attribute that does not exist in the item"
 
 
 @cache
@@ -93,9 +94,7 @@ class Update:
         for path, operand in self.sets:
             value = operand(context)
             if value is None:
-                raise InvalidError(
-                    "The provided expression refers to an attribute that does not exist in the item"
-                )
+                raise InvalidError(NOT_THERE)
             changes.append((context.resolve(path), value))
         changes += [(context.resolve(path), None) for path in self.removes]
         for path, operand in self.adds:
@@ -138,17 +137,12 @@ def _changed(level: Item, path: NamePath, value: Attribute | None) -> Item:
 def _calculate(left: Attribute | None, right: Attribute | None, sign: int) -> Attribute:
     for operand in (left, right):
         if operand is None:
-            raise InvalidError(
-                "The provided expression refers to an attribute that does not exist in the item"
-            )
+            raise InvalidError(NOT_THERE)
         if "N" not in operand:
             raise InvalidError("An operand in the update expression has an incorrect data type")
     assert left is not None and right is not None
-    try:
-        return {"N": str(int(left["N"]) + sign * int(right["N"]))}
-    except ValueError:
-        result = Decimal(left["N"]) + sign * Decimal(right["N"])
-        return {"N": format(result.normalize(), "f")}
+    result = Decimal(left["N"]) + sign * Decimal(right["N"])  # 28 digits; DynamoDB has 38
+    return {"N": format(result.normalize(), "f")}
 
 
 def _comparable(attribute: Attribute) -> tuple[str, Any]:
