@@ -99,6 +99,8 @@ CLAIM_IS_MINE: Final = "claims.#slot.attempt_id = :attempt"
 VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
 
 SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN}"
+# Removing something from an account that is not there must not create one.
+ACCOUNT_EXISTS: Final = "attribute_exists(pk)"
 # An ended claim that got late evidence: whoever is first puts it back.
 NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
 # The ledger never goes back to an older version.
@@ -266,6 +268,8 @@ class DynamoStore:
 
     async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
         """See `Store.ledger`."""
+        if since_ms >= until_ms:
+            return []
         rows = await self._table.query(
             "ledger",
             pages_max=PAGES_MAX,
@@ -325,25 +329,27 @@ class DynamoStore:
         request: dict[str, Any] = {}
         conditions = [f"{path} <= :now" for path in removed if path.startswith("cooldowns")]
         if conditions:
-            request["ConditionExpression"] = " AND ".join(conditions)
             request["ExpressionAttributeValues"] = {":now": {"N": str(now_ms)}}
         with suppress(ConditionFailedError):
             await self._table.update(
                 "prune",
                 Key=self._account_key,
                 UpdateExpression="REMOVE " + ", ".join(removed),
+                ConditionExpression=" AND ".join([ACCOUNT_EXISTS, *conditions]),
                 ExpressionAttributeNames={f"#k{n}": key for n, (_, key) in enumerate(paths)},
                 **request,
             )
 
     async def redeemed(self, condition_id: str) -> None:
         """See `Store.redeemed`."""
-        await self._table.update(
-            "redeemed",
-            Key=self._account_key,
-            UpdateExpression="REMOVE redeem.#market",
-            ExpressionAttributeNames={"#market": condition_id},
-        )
+        with suppress(ConditionFailedError):
+            await self._table.update(
+                "redeemed",
+                Key=self._account_key,
+                UpdateExpression="REMOVE redeem.#market",
+                ConditionExpression=ACCOUNT_EXISTS,
+                ExpressionAttributeNames={"#market": condition_id},
+            )
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """See `Store.put_decisions`. A decision given twice is written once (the last one)."""

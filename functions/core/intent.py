@@ -5,12 +5,12 @@ condition that holds every limit, carries the order id that the venue will know 
 is moved only by evidence.
 
 `TRANSITIONS` is the table that the code executes: `moved` refuses whatever is not in it. Every
-transition of a live claim is one conditional write, `attempt = mine AND version = seen` (each change
-counts the version up, so it stands for the state); whoever loses looks again and applies its
-evidence to what it then finds. A claim that ended (released, settled) is moved first, then copied to
-the ledger, then taken out of the account; what a crash leaves in between is completed by
-reconciliation. An ended claim that gets late evidence is inserted again, on condition that it is not
-there.
+transition of a live claim is one conditional write, `attempt = mine AND version = seen` (each
+change counts the version up, so it stands for the state); whoever loses looks again and applies its
+evidence to what it then finds. A claim that ended (released, settled) is moved first, then copied
+to the ledger, then taken out of the account; what a crash leaves in between is completed by
+reconciliation. An ended claim that gets late evidence is inserted again, on condition that it is
+not there.
 """
 
 from __future__ import annotations

@@ -13,16 +13,13 @@ from collections.abc import Iterator
 from functions.adapters.dynamodb_items import account_of, claim_of, utc_day
 from functions.core.account import Account
 from functions.core.intent import Claim, ClaimState
-from functions.settings import WorkerSettings
 from protocol.fill import TradeStatus
 from protocol.market import taker_fee_e6
 from protocol.units import SIZE_SCALE, cost_e6
 from tests.simulation.venue import SimOrder
-from tests.simulation.world import ACCOUNT, FEE, SETTINGS, World
+from tests.simulation.world import ACCOUNT, FEE, World
 
 ACCOUNT_KEY = (f"STRATEGY#{ACCOUNT}", "ACCOUNT")
-RELEASES_BEFORE_S = 60
-"""No claim may be given up for lack of evidence before this age."""
 
 
 def violations(world: World) -> list[str]:
@@ -39,6 +36,7 @@ def always(world: World) -> Iterator[str]:
     for order_id, times in Counter(world.venue.arrivals).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"
+    yield from _wasted(world)
     before: Account | None = None
     for change in world.dynamodb.history:
         if change.key != ACCOUNT_KEY or change.after is None:
@@ -46,13 +44,26 @@ def always(world: World) -> Iterator[str]:
         after = account_of(change.after)
         if before is not None:
             yield from _entries(world, before, after, change.at_ns)
+            yield from _changes(before, after)
             yield from _releases(world, before, after, change.at_ns)
         before = after
 
 
+def _wasted(world: World) -> Iterator[str]:
+    """Where nothing but lost replies of the store went wrong, every claim is followed by a POST."""
+    if world.kills or set(world.dynamodb.struck) - {"retried"}:
+        return
+    for change in world.dynamodb.history:
+        if change.key != ACCOUNT_KEY or change.after is None:
+            continue
+        for claim in account_of(change.after).claims.values():
+            if claim.version == 1 and claim.order_id not in world.venue.attempted:
+                yield f"[waste] {claim.order_id} was claimed, and nobody posted it"
+
+
 def _entries(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
     """Invariant 2, for each claim that entered the account."""
-    limits = WorkerSettings(**SETTINGS).limits()
+    limits = world.settings().limits()
     for slot in after.claims.keys() - before.claims.keys():
         claim = after.claims[slot]
         if claim.reopened:
@@ -78,6 +89,20 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
             yield f"{name} past the daily loss limit"
         if after.spent_e6.get(day, 0) > limits.daily_spend_cap_e6:
             yield f"{name} above the daily spend cap"
+
+
+def _changes(before: Account, after: Account) -> Iterator[str]:
+    """Every change of a claim counts its version up by one, and takes no evidence away."""
+    for slot, claim in after.claims.items():
+        seen = before.claims.get(slot)
+        if seen is None or seen == claim:
+            continue
+        if seen.intent_id != claim.intent_id:
+            yield f"[lost] {claim.order_id} took the place of {seen.order_id}"
+        elif claim.version != seen.version + 1:
+            yield f"[version] {claim.order_id} went from {seen.version} to {claim.version}"
+        elif not seen.fills.keys() <= claim.fills.keys():
+            yield f"[version] {claim.order_id} forgot trades"
 
 
 def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
@@ -108,6 +133,8 @@ def at_rest(world: World) -> Iterator[str]:
     account = next(account_of(item) for item in items if item["sk"]["S"] == "ACCOUNT")
     rows = [claim_of(item) for item in items if item["sk"]["S"] != "ACCOUNT"]
     for claim in account.claims.values():
+        if world.venue.mute and not _traded(world, claim):
+            continue  # nobody can tell
         if claim.state is not ClaimState.OPEN:
             yield f"[4] {claim.order_id} is still {claim.state}"
         elif claim.market_end_ms < world.sim.now_ms - 60_000:
@@ -125,6 +152,11 @@ def at_rest(world: World) -> Iterator[str]:
     yield from _markets(world)
     for condition_id in account.redeem:
         yield f"[redeem] the winnings of {condition_id} are not redeemed"
+
+
+def _traded(world: World, claim: Claim) -> bool:
+    order = world.venue.orders.get(claim.order_id)
+    return order is not None and bool(order.trades)
 
 
 def _everybody_is_somewhere(world: World, account: Account, rows: list[Claim]) -> Iterator[str]:

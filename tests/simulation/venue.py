@@ -157,6 +157,10 @@ class SimVenue:
         self.locked = False
         self.redeemed: set[str] = set()
         self.blinded: dict[str, int] = {}
+        self.mute = False
+        """Records of orders and trades never answer."""
+        self.attempted: set[str] = set()
+        """Orders that somebody tried to POST."""
         self.on_arrival: Callable[[str], None] = lambda _: None
         self.on_event: Callable[[Fill], None] = lambda _: None
         self._numbers = itertools.count(1)
@@ -315,6 +319,7 @@ class SimExchange:
         venue, faults = self._venue, self._venue.faults
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         poster = venue.sim.current
+        venue.attempted.add(order.order_id)
         if venue.strikes("not_sent"):
             return Rejected(reason=RejectReason.NOT_SENT, text="ConnectError")
 
@@ -359,9 +364,11 @@ class SimRecords:
         self._venue = venue
         self._markets = markets
 
-    async def _asked(self) -> int:
+    async def _asked(self, *, private: bool = False) -> int:
         """Travel; returns the time that the answer shows, in epoch ms."""
         venue = self._venue
+        if private and venue.mute:
+            raise RecordsError("the venue does not answer")
         await asyncio.sleep(venue.between(venue.faults.latency_s))
         if venue.strikes("read_fails"):
             await asyncio.sleep(venue.rng.choice([0.01, 5.0]))
@@ -369,7 +376,7 @@ class SimRecords:
         return venue.sim.now_ms - int(venue.between(venue.faults.lag_s) * 1000)
 
     async def look(self, claim: Claim) -> Look:
-        order_as_of_ms = await self._asked()
+        order_as_of_ms = await self._asked(private=True)
         blinded = self._venue.blinded.get(claim.order_id, 0)
         if blinded < 2 and self._venue.strikes("blind"):
             self._venue.blinded[claim.order_id] = blinded + 1
@@ -387,7 +394,7 @@ class SimRecords:
         return Look(order=record, trades=tuple(fill for fill in trades if fill is not None))
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
-        as_of_ms = await self._asked()
+        as_of_ms = await self._asked(private=True)
         seen = (
             trade.at(as_of_ms) for order in self._venue.orders.values() for trade in order.trades
         )

@@ -70,8 +70,6 @@ SETTINGS: Final = {
     "max_positions": MAX_POSITIONS,
     "cooldown_s": COOLDOWN_S,
     "min_time_to_close_s": 5,
-    "daily_loss_limit_usd": 4,
-    "daily_spend_cap_usd": 40,
 }
 
 
@@ -84,12 +82,19 @@ class Faults:
     nats: NatsFaults
     kill_every_s: float
     halts: bool
+    loss_limit_usd: Decimal
+    spend_cap_usd: Decimal
+    deaf: bool = False
+    """The user channel never says a word, not even when everything else is well again."""
+    mute: bool = False
+    """The venue's records of orders and trades never answer."""
 
     def off(self) -> None:
-        """From now on nothing fails."""
+        """From now on nothing fails, but for what is broken for good."""
         self.venue.off()
         self.dynamodb.off()
         self.nats.off()
+        self.venue.event_lost = float(self.deaf)
 
 
 def draw_faults(rng: random.Random) -> Faults:
@@ -136,6 +141,8 @@ def draw_faults(rng: random.Random) -> Faults:
         ),
         kill_every_s=rng.choice([1e9, 20.0, 8.0, 3.0]),
         halts=rng.random() < 0.3,
+        loss_limit_usd=Decimal(rng.choice(["1.5", "100"])),
+        spend_cap_usd=Decimal(rng.choice(["5", "100"])),
     )
 
 
@@ -157,6 +164,14 @@ class World:
     entries_stopped: bool = False
     kills: int = 0
 
+    def settings(self) -> WorkerSettings:
+        """What the workers are told."""
+        return WorkerSettings(
+            **SETTINGS,
+            daily_loss_limit_usd=self.faults.loss_limit_usd,
+            daily_spend_cap_usd=self.faults.spend_cap_usd,
+        )
+
     def store(self) -> DynamoStore:
         """A store of the process that uses it."""
         return DynamoStore(self.dynamodb.client(), TABLE, ACCOUNT)
@@ -172,6 +187,7 @@ def new_world(sim: Simulation, faults: Faults) -> World:
         dynamodb=SimDynamo(sim, faults=faults.dynamodb),
         venue=venue,
     )
+    venue.mute = faults.mute
     venue.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
     return world
 
@@ -262,7 +278,7 @@ async def work(world: World, name: str) -> None:
     store = world.store()
     await _patiently(store.open_account)
     await worker_module.run_worker(
-        WorkerSettings(**SETTINGS),
+        world.settings(),
         name,
         nc,
         store,

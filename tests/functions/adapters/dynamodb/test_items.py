@@ -11,7 +11,6 @@ from functions.adapters.dynamodb_items import (
     account_item,
     account_of,
     claim_attribute,
-    claim_in,
     claim_of,
     decision_item,
     decision_of,
@@ -69,8 +68,6 @@ def test_an_account_comes_back_as_it_went(strategy: str, account: Account) -> No
 def test_a_claim_comes_back_as_it_went(claim: Claim) -> None:
     fields = claim_attribute(claim)
     assert claim_of(fields["M"]) == claim
-    assert claim_in({"claims": {"M": {"slot": fields}}}, "slot") == claim
-    assert claim_in({"claims": {"M": {"slot": fields}}}, "other") is None
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))

@@ -133,6 +133,7 @@ async def test_the_ledger_is_read_by_time_of_claim(store) -> None:
     assert await store.ledger(NOW_MS + 1, NOW_MS + 3) == rows[1:3]
     assert await store.ledger(0, 10**14) == rows
     assert await store.ledger(NOW_MS + 4, NOW_MS + 9) == []
+    assert await store.ledger(NOW_MS + 4, NOW_MS) == []
     assert await store.ledger_row(make_claim(attempt="other")) is None
 
 
@@ -188,6 +189,12 @@ async def test_many_cooldowns_are_pruned_over_several_runs(store, table) -> None
     for _ in range(3):
         await store.prune(table.account(), NOW_MS)
     assert table.account() == make_account()
+
+
+async def test_nothing_is_removed_from_an_account_that_is_not_there(store, table) -> None:
+    await store.redeemed("0xm1")
+    await store.prune(make_account(pnl_e6={"2026-01-01": 1}), NOW_MS)
+    assert table.rows(f"STRATEGY#{STRATEGY}") == []
 
 
 async def test_redeemed_winnings_wait_no_longer(store, table) -> None:

@@ -1,0 +1,308 @@
+"""Each safeguard taken away, one at a time: the simulation must notice.
+
+An ablation patches production code so that one safeguard is gone, says under which failures that
+should show, and is run over seeds until a check fails. One that no seed catches is either useless
+or untested: both are to be mended.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest.mock import patch
+
+import msgspec
+
+from functions.adapters import dynamodb
+from functions.core import lifecycle
+from functions.core.answer import Answer, Unknown
+from functions.core.intent import Claim, ClaimState
+from functions.handlers import evaluate, on_fill, reconcile, recording, settle
+from functions.handlers.evaluate import Evaluator
+from functions.ports import Claimed, ClaimResult, StoreError
+from tests.simulation.checks import violations
+from tests.simulation.world import Faults, draw_faults, run
+
+Patch = Callable[[ExitStack], None]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is taken away, and how the world must behave for that to show."""
+
+    name: str
+    apply: Patch
+    provoke: Callable[[Faults], None] = lambda _: None
+
+
+def _set(target: Any, name: str, value: Any) -> Patch:
+    return lambda stack: stack.enter_context(patch.object(target, name, value))  # type: ignore[func-returns-value]
+
+
+def _without(part: str, condition: str = "CLAIM_CONDITION") -> Patch:
+    """A condition without one of its parts."""
+    parts = getattr(dynamodb, condition).split(" AND ")
+    kept = getattr(dynamodb, condition)
+    assert part in kept
+    rest = kept.replace(f" AND {part}", "").replace(f"{part} AND ", "")
+    assert rest != kept
+    assert parts
+    return _set(dynamodb, condition, rest)
+
+
+def _calm(faults: Faults) -> None:
+    """Only what an ablation names goes wrong."""
+    faults.off()
+    faults.kill_every_s = 1e9
+    faults.halts = False
+
+
+# -- provocations --------------------------------------------------------------------------------
+
+
+def _silent_venue(faults: Faults) -> None:
+    faults.venue.lost_answer = 0.6
+
+
+def _late_orders(faults: Faults) -> None:
+    faults.venue.late = 0.5
+    faults.venue.lag_s = (0.0, 8.0)
+
+
+def _very_late_orders(faults: Faults) -> None:
+    faults.venue.very_late = 0.5
+
+
+def _deaf(faults: Faults) -> None:
+    """Nothing is told on the user channel, not even in the end."""
+    faults.venue.lost_answer = 0.5
+    faults.venue.event_lost = 1.0
+    faults.deaf = True
+
+
+def _mute_records(faults: Faults) -> None:
+    """The venue's records do not answer about orders and trades, not even in the end."""
+    faults.venue.lost_answer = 0.5
+    faults.venue.event_lost = 0.0
+    faults.mute = True
+
+
+def _deadly(faults: Faults) -> None:
+    faults.kill_every_s = 2.0
+
+
+def _lossy_store(faults: Faults) -> None:
+    faults.dynamodb.lost_reply = 0.3
+    faults.dynamodb.late = 0.1
+
+
+def _retrying_store(faults: Faults) -> None:
+    _calm(faults)
+    faults.dynamodb.retried = 0.5
+
+
+def _crowd(faults: Faults) -> None:
+    """Several workers see the same book, and the store is slow."""
+    faults.nats.duplicate = 0.3
+    faults.dynamodb.slow = 0.3
+
+
+def _refusing(faults: Faults) -> None:
+    faults.venue.rate_limited = 0.5
+    faults.venue.locked = 0.3
+
+
+def _failing_trades(faults: Faults) -> None:
+    faults.venue.failed = 0.6
+
+
+def _busy(faults: Faults) -> None:
+    """Everything that makes several parties change one claim at once."""
+    faults.kill_every_s = 5.0
+    faults.venue.failed = 0.3
+    faults.venue.event_twice = 0.5
+    faults.venue.delayed = 0.5
+    faults.dynamodb.slow = 0.3
+    faults.dynamodb.straggler = 0.3
+    faults.dynamodb.late = 0.2
+
+
+def _halting(faults: Faults) -> None:
+    faults.halts = True
+
+
+# -- replacements --------------------------------------------------------------------------------
+
+
+async def _claim_anyway(self: Any, claim: Claim, *arguments: Any) -> ClaimResult:
+    try:
+        return await _real_claim(self, claim, *arguments)
+    except StoreError:
+        return Claimed()
+
+
+_real_claim = dynamodb.DynamoStore.claim
+_real_post = Evaluator._post
+_real_answered = lifecycle.answered
+_real_record = recording.record
+_real_traded = lifecycle.traded
+
+
+async def _post_again(self: Any, order: Any, received_at_ns: int) -> Answer:
+    answer = await _real_post(self, order, received_at_ns)
+    if isinstance(answer, Unknown):
+        answer = await self._exchange.post(order)
+    return answer
+
+
+def _release_unknown(claim: Claim, answer: Answer, now_ms: int, timeline: Any) -> Claim | None:
+    moved = _real_answered(claim, answer, now_ms, timeline)
+    if moved is not None and moved.state is ClaimState.UNKNOWN:
+        return msgspec.structs.replace(moved, state=ClaimState.RELEASED)
+    return moved
+
+
+async def _ignore_late_evidence(store: Any, known: Claim, evidence: Any, **more: Any) -> Any:
+    if more.get("filed"):
+        return known
+    return await _real_record(store, known, evidence, **more)
+
+
+async def _forget_first(store: Any, claim: Claim) -> None:
+    await store.forget(claim)
+    await store.put_ledger(claim)
+
+
+async def _leave_it(store: Any, claim: Claim) -> None:
+    """An ended claim stays where a crash has left it."""
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+async def _acknowledge_first(messages: Any, store: Any, metrics: Any) -> None:
+    for message in messages:
+        await message.ack()
+    await _real_apply(messages, store, metrics)
+
+
+_real_apply = on_fill._apply
+
+
+def _final_at_once(claim: Claim, fills: Any, now_ms: int) -> Claim | None:
+    """A trade is believed as it was first told."""
+    new = [fill for fill in fills if fill.trade_id not in claim.fills]
+    return _real_traded(claim, new, now_ms)
+
+
+def _newest_wins(claim: Claim, fills: Any) -> Claim:
+    """The status that came last, not the one that is furthest."""
+    ours = {
+        fill.trade_id: lifecycle.ClaimFill(
+            standing=lifecycle.STANDING_OF[fill.status],
+            price_e4=fill.price_e4,
+            size_e6=fill.size_e6,
+        )
+        for fill in fills
+        if fill.order_id.lower() == claim.order_id.lower()
+    }
+    return msgspec.structs.replace(claim, fills={**claim.fills, **ours})
+
+
+def _all(*patches: Patch) -> Patch:
+    def apply(stack: ExitStack) -> None:
+        for each in patches:
+            each(stack)
+
+    return apply
+
+
+ABLATIONS: Final = (
+    # The claim's condition (invariant 2).
+    Ablation("one claim a market", _without(dynamodb.MARKET_IS_FREE), _crowd),
+    Ablation("max positions", _without(dynamodb.POSITION_IS_LEFT), _crowd),
+    Ablation("cooldown", _without(dynamodb.COOLDOWN_IS_OVER), _crowd),
+    Ablation("halt in the condition", _without(dynamodb.TRADING_IS_ENABLED), _halting),
+    Ablation("pause in the condition", _without(dynamodb.NOT_PAUSED), _refusing),
+    Ablation("daily loss limit", _without(dynamodb.LOSS_IS_WITHIN_LIMIT)),
+    Ablation("daily spend cap", _without(dynamodb.SPEND_IS_WITHIN_CAP)),
+    # Claim before POST, and only one POST (invariants 1 and 3).
+    Ablation(
+        "no POST without a claim that is ours",
+        _set(dynamodb.DynamoStore, "claim", _claim_anyway),
+        _lossy_store,
+    ),
+    Ablation(
+        "own claim recognised", _set(dynamodb, "stored_attempt", lambda *_: None), _retrying_store
+    ),
+    Ablation("never re-post", _set(Evaluator, "_post", _post_again), _silent_venue),
+    Ablation("no POST of an old book", _set(Evaluator, "_age_excess_ms", lambda *_: 0), _deadly),
+    # Only proof releases, and evidence outranks (invariants 4 and 5).
+    Ablation("unknown keeps exposure", _set(evaluate, "answered", _release_unknown), _silent_venue),
+    Ablation("several looks before release", _set(lifecycle, "LOOKS_MIN", 1), _late_orders),
+    Ablation("looks only from an age", _set(lifecycle, "COUNT_AFTER_MS", 0), _late_orders),
+    Ablation("looks apart from each other", _set(lifecycle, "LOOK_SPACING_MS", 0), _late_orders),
+    Ablation(
+        "late evidence reopens",
+        _all(
+            _set(recording, "record", _ignore_late_evidence),
+            _set(evaluate, "record", _ignore_late_evidence),
+        ),
+        _very_late_orders,
+    ),
+    Ablation("FAILED reverses", _set(recording, "traded", _final_at_once), _failing_trades),
+    Ablation("a later status stays", _set(lifecycle, "_with_fills", _newest_wins), _busy),
+    # Each change on condition that the claim is as it was seen.
+    Ablation(
+        "version in the condition",
+        _set(dynamodb, "SEEN_CONDITION", dynamodb.CLAIM_IS_MINE),
+        _busy,
+    ),
+    Ablation("reopened once", _set(dynamodb, "NOT_BACK_YET", "attribute_exists(pk)"), _busy),
+    # Nothing is lost on the way to the ledger, and nothing counted twice.
+    Ablation("ledger before forgetting", _set(recording, "file", _forget_first), _deadly),
+    Ablation("crashes completed", _set(reconcile, "file", _leave_it), _deadly),
+    Ablation("fills applied", _set(on_fill, "_apply", _nothing), _mute_records),
+    Ablation(
+        "fills acknowledged after", _set(on_fill, "_apply", _acknowledge_first), _mute_records
+    ),
+    Ablation("looks for orders", _set(reconcile, "_reconcile_claim", _nothing), _deaf),
+    Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), _deaf),
+    Ablation("P&L booked as a difference", _set(dynamodb, "_add", lambda *_: None)),
+    Ablation(
+        "settled on final trades", _set(settle, "settleable", lambda *_: True), _failing_trades
+    ),
+)
+
+
+@contextmanager
+def ablated(ablation: Ablation) -> Iterator[None]:
+    """Production code without the safeguard."""
+    with ExitStack() as stack:
+        ablation.apply(stack)
+        yield
+
+
+def caught_by(ablation: Ablation, seeds: range) -> tuple[int, str] | None:
+    """(seed, violation) of the first seed that notices; None when none does."""
+    with ablated(ablation):
+        for seed in seeds:
+            faults = draw_faults(random.Random(f"{ablation.name}:{seed}"))
+            ablation.provoke(faults)
+            with run(seed, faults) as world:
+                found = violations(world)
+            if found:
+                return seed, found[0]
+    return None
+
+
+def pristine(ablation: Ablation, seed: int) -> list[str]:
+    """The same failures with the safeguard in its place: nothing may be found."""
+    faults = draw_faults(random.Random(f"{ablation.name}:{seed}"))
+    ablation.provoke(faults)
+    with run(seed, faults) as world:
+        return violations(world)
