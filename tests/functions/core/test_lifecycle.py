@@ -396,3 +396,9 @@ def test_the_answers_money_is_exact_although_its_shares_are_rounded() -> None:
 def test_shares_whose_price_is_unknown_cost_no_more_than_the_claim_may_spend() -> None:
     claim = sure(looked(a_claim(), a_look(status="matched", matched_e6=2_100_000), LATE_MS))
     assert amounts(claim) == (1_100_000, 2_100_000)
+
+
+def test_no_money_is_left_in_shares_that_have_all_failed() -> None:
+    cheaper = a_fill(status=TradeStatus.FAILED, price_e4=5_000)
+    claim = sure(traded(sure(told(a_claim(), ALL)), [cheaper], LATE_MS))
+    assert (claim.state, amounts(claim)) == (RELEASED, (0, 0))

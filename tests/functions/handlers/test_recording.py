@@ -296,3 +296,12 @@ async def test_a_confirmation_of_what_was_settled_moves_nothing(clock: Clock) ->
     assert await record_fills(store, [a_fill(status=TradeStatus.CONFIRMED)]) == 0
     assert store.calls == ["account", "ledger"]
     assert store.filed == [row]
+
+
+@pytest.mark.parametrize("apart_ms", [-30_000, 3_600_000])
+async def test_the_venues_clock_may_differ_and_the_trade_come_late(
+    apart_ms: int, clock: Clock
+) -> None:
+    store = await stored(a_claim(state=RELEASED, version=3))
+    assert await record_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)]) == 0
+    assert set(store.claims) == {"intent-1"}
