@@ -201,8 +201,9 @@ async def test_an_ended_claim_is_filed_and_forgotten(filed: bool, clock: Clock) 
     assert desk.store.item.pnl_e6 == {}  # it was booked when it was moved
 
 
-async def test_a_ghost_is_dropped_and_the_ledger_stays(clock: Clock) -> None:
-    row = a_claim(state=SETTLED, version=7, reopened=True)
+@pytest.mark.parametrize("row_version", [6, 7])
+async def test_a_ghost_is_dropped_and_the_ledger_stays(row_version: int, clock: Clock) -> None:
+    row = a_claim(state=SETTLED, version=row_version, reopened=True)
     ghost = a_claim(state=OPEN, version=6, reopened=True)
     desk = Desk(clock, ghost)
     await desk.store.put_ledger(row)
