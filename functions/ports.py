@@ -106,9 +106,10 @@ class Store(Protocol):
         """
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
-        """Put `claim`, which was `seen` in the ledger, back among the live ones.
+        """Put `claim`, which is `seen` in the ledger, back among the live ones.
 
-        Its market takes no new entry until the market's end. False: somebody else already has.
+        Its market takes no new entry until the market's end. False: look again; somebody else
+        already has, or the ledger has another version by now.
         """
 
     async def put_ledger(self, claim: Claim) -> None:
@@ -118,7 +119,7 @@ class Store(Protocol):
         """Take `claim` out of the account if it is still this version; otherwise do nothing."""
 
     async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
-        """Claims that ended, of those made in [since_ms, until_ms], oldest first."""
+        """Claims that ended, of those made in [since_ms, until_ms), oldest first."""
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """The row of the same intent."""

@@ -16,7 +16,16 @@ PURE = sorted(
 )
 SOURCES = sorted(
     path
-    for folder in ("protocol", "runtime", "feeder", "functions", "executor", "sandbox", "benchmarks", "tests")
+    for folder in (
+        "protocol",
+        "runtime",
+        "feeder",
+        "functions",
+        "executor",
+        "sandbox",
+        "benchmarks",
+        "tests",
+    )
     for path in (ROOT / folder).rglob("*.py")
 )
 

@@ -101,8 +101,10 @@ VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
 SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN}"
 # Removing something from an account that is not there must not create one.
 ACCOUNT_EXISTS: Final = "attribute_exists(pk)"
-# An ended claim that got late evidence: whoever is first puts it back.
+# An ended claim that got late evidence: whoever is first puts it back, and only as the ledger has
+# it now. The one transaction there is: two items must agree, and it happens a few times a year.
 NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
+ROW_IS_AS_SEEN: Final = "version = :seen_version"
 # The ledger never goes back to an older version.
 ROW_IS_NOT_NEWER: Final = "attribute_not_exists(pk) OR version <= :version"
 
@@ -214,7 +216,18 @@ class DynamoStore:
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
             values[":redeem"] = {"N": str(booked_at_ms)}
-        return await self._set("move", sets, SEEN_CONDITION, names, values)
+        try:
+            await self._table.update(
+                "move",
+                Key=self._account_key,
+                UpdateExpression="SET " + ", ".join(sets),
+                ConditionExpression=SEEN_CONDITION,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except ConditionFailedError:
+            return False  # perhaps our own success, whose reply was lost: the caller looks again
+        return True
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         """See `Store.reopen`."""
@@ -223,22 +236,24 @@ class DynamoStore:
         sets = ["claims.#slot = :claim", "cooldowns.#market = :until"]
         reserved_e6 = claim.reserved_e6 - seen.reserved_e6
         _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
-        return await self._set("reopen", sets, NOT_BACK_YET, names, values)
-
-    async def _set(
-        self, what: str, sets: list[str], condition: str, names: dict[str, str], values: Item
-    ) -> bool:
+        into_account = {
+            "Key": self._account_key,
+            "UpdateExpression": "SET " + ", ".join(sets),
+            "ConditionExpression": NOT_BACK_YET,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        row_as_seen = {
+            "Key": trade_key(self._strategy, seen),
+            "ConditionExpression": ROW_IS_AS_SEEN,
+            "ExpressionAttributeValues": {":seen_version": {"N": str(seen.version)}},
+        }
         try:
-            await self._table.update(
-                what,
-                Key=self._account_key,
-                UpdateExpression="SET " + ", ".join(sets),
-                ConditionExpression=condition,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
+            await self._table.transact(
+                "reopen", {"Update": into_account}, {"ConditionCheck": row_as_seen}
             )
         except ConditionFailedError:
-            return False  # perhaps our own success, whose reply was lost: the caller looks again
+            return False
         return True
 
     async def put_ledger(self, claim: Claim) -> None:

@@ -106,6 +106,15 @@ class Table:
             ),
         )
 
+    async def transact(self, what: str, *writes: dict[str, Any]) -> None:
+        """TransactWriteItems: all of `writes` or none. Raises ConditionFailedError."""
+        named = [
+            {kind: {"TableName": self.name, **request}}
+            for write in writes
+            for kind, request in write.items()
+        ]
+        await self._call(what, self._client.transact_write_items(TransactItems=named))
+
     async def put(self, what: str, **request: Any) -> None:
         """PutItem. Raises ConditionFailedError."""
         await self._call(what, self._client.put_item(TableName=self.name, **request))
@@ -152,6 +161,11 @@ class Table:
             code = response.get("Error", {}).get("Code", "")
             if code == "ConditionalCheckFailedException":
                 raise ConditionFailedError(response.get("Item")) from None
+            if code == "TransactionCanceledException":
+                reasons = {reason.get("Code") for reason in response.get("CancellationReasons", [])}
+                if "ConditionalCheckFailed" in reasons:
+                    raise ConditionFailedError(None) from None
+                code = "TransactionConflictException"  # another reason is that somebody was faster
             if code == "ResourceNotFoundException":
                 raise StoreError(
                     f"STATE_TABLE: there is no table {self.name} at {self._where()}; it is"

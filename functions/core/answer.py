@@ -34,6 +34,8 @@ class RejectReason(StrEnum):
     GEOBLOCKED = "geoblocked"
     NOT_SENT = "not_sent"
     """The connection was never made: no byte of the order left this machine."""
+    TOO_LATE = "too_late"
+    """Our own decision: the claim took so long that the book is too old. Never sent."""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

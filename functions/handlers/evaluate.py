@@ -185,7 +185,7 @@ class Evaluator:
         excess_ms = self._age_excess_ms(received_at_ns)
         if excess_ms > 0:
             text = f"the claim took too long: the book was {excess_ms} ms over its age limit"
-            return Rejected(reason=RejectReason.NOT_SENT, text=text)
+            return Rejected(reason=RejectReason.TOO_LATE, text=text)
         try:
             return await self._exchange.post(order)
         except asyncio.CancelledError:

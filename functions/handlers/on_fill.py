@@ -76,9 +76,13 @@ async def _apply(messages: list[Msg], store: Store, metrics: WorkerMetrics) -> N
         except ProtocolError as error:
             metrics.fills_malformed.inc()
             _log.warning("fill_malformed", error=str(error))
-    if fills:
-        foreign = await record_fills(store, fills)
-        metrics.fills.inc(len(fills))
-        metrics.fills_foreign.inc(foreign)
+    try:
+        foreign = await record_fills(store, fills) if fills else 0
+    except StoreError:
+        for message in messages:
+            await message.nak(delay=RETRY_EVERY_S)
+        raise
+    metrics.fills.inc(len(fills))
+    metrics.fills_foreign.inc(foreign)
     for message in messages:
         await message.ack()

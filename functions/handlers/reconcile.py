@@ -76,28 +76,9 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
     return report
 
 
-async def is_ghost(store: Store, claim: Claim) -> bool:
-    """Whether a reopened claim is an old copy that was put back late: the ledger knows better.
-
-    Reopening is conditional on the account, not on the ledger: a process that was suspended between
-    reading a row and reopening it may put back what has long ended again. It changes no amounts
-    before this is asked. Raises StoreError.
-    """
-    if not claim.reopened:
-        return False
-    row = await store.ledger_row(claim)
-    if row is None or row.version < claim.version or (claim.ended and row == claim):
-        return False
-    _log.warning("ghost_dropped", intent=claim.intent_id, version=claim.version)
-    await store.forget(claim)
-    return True
-
-
 async def _reconcile_claim(
     store: Store, records: Records, claim: Claim, report: ReconcileReport
 ) -> None:
-    if await is_ghost(store, claim):
-        return
     if claim.ended:  # a crash left it between its end and the ledger
         await file(store, claim)
         report.resolved += 1

@@ -98,6 +98,7 @@ async def record_fills(store: Store, fills: Sequence[Fill]) -> int:
         last_ms = max(fill.matched_at_ms for fill in absent) + CLOCKS_APART_MS
         ended = {row.order_id.lower(): row for row in await store.ledger(first_ms, last_ms)}
     foreign = 0
+    failure: StoreError | None = None
     for order_id, group in by_order.items():
         claim = live.get(order_id) or ended.get(order_id)
         if claim is None:
@@ -107,7 +108,12 @@ async def record_fills(store: Store, fills: Sequence[Fill]) -> int:
         def evidence(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:
             return traded(seen, group, time.time_ns() // 1_000_000)
 
-        await record(store, claim, evidence, filed=order_id not in live)
+        try:
+            await record(store, claim, evidence, filed=order_id not in live)
+        except StoreError as error:  # one claim that cannot be written must not hold up the others
+            failure = error
+    if failure is not None:
+        raise failure
     return foreign
 
 

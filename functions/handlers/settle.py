@@ -17,7 +17,6 @@ import structlog
 from functions.core.account import Account
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import settleable, settled
-from functions.handlers.reconcile import is_ghost
 from functions.handlers.recording import record
 from functions.ports import Records, RecordsError, Store, StoreError
 
@@ -67,8 +66,6 @@ async def _settle_claim(
         return
     if claim.token_id not in resolution.payouts_e6:
         raise RecordsError(f"the resolution of {claim.slug} does not name token {claim.token_id}")
-    if await is_ghost(store, claim):
-        return
     ended = await record(
         store,
         claim,

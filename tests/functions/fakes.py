@@ -134,7 +134,8 @@ class MemoryStore:
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         await self._called("reopen")
-        if claim.slot in self.claims:
+        row = self.rows.get((seen.claimed_at_ms, seen.intent_id))
+        if claim.slot in self.claims or row is None or row.version != seen.version:
             return False
         self._put_claim(claim)
         self._book(claim, seen)
@@ -157,7 +158,7 @@ class MemoryStore:
 
     async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
         await self._called("ledger")
-        return deepcopy([c for c in self.filed if since_ms <= c.claimed_at_ms <= until_ms])
+        return deepcopy([c for c in self.filed if since_ms <= c.claimed_at_ms < until_ms])
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         await self._called("ledger_row")

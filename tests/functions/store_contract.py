@@ -287,7 +287,7 @@ class StoreContract:
         for row in reversed(rows):
             await store.put_ledger(row)
         assert await store.ledger(0, NOW_MS + 1_000) == rows
-        assert await store.ledger(NOW_MS + 10, NOW_MS + 25) == rows[1:3]
+        assert await store.ledger(NOW_MS + 10, NOW_MS + 30) == rows[1:3]
         assert await store.ledger(-5, 5) == []
 
     async def test_a_reopened_claim_gets_a_slot_of_its_own_and_closes_its_market(
@@ -314,6 +314,7 @@ class StoreContract:
 
     async def test_of_many_one_reopens(self, store: Store) -> None:
         await store.open_account()
+        await store.put_ledger(RELEASED_ROW)
         backs = [
             msgspec.structs.replace(BOUGHT, version=3, reopened=True, text=str(number))
             for number in range(4)
@@ -325,6 +326,15 @@ class StoreContract:
         account = await store.account()
         assert account.claims == {"intent-1": winner}
         assert account.spent_e6 == {DAY: SPEND_E6}
+
+    async def test_an_old_copy_is_not_put_back(self, store: Store) -> None:
+        await store.open_account()
+        back = msgspec.structs.replace(BOUGHT, version=3, reopened=True)
+        assert not await store.reopen(back, RELEASED_ROW)  # there is no row at all
+        await store.put_ledger(msgspec.structs.replace(RELEASED_ROW, version=7))
+        assert not await store.reopen(back, RELEASED_ROW)
+        account = await store.account()
+        assert (account.claims, account.cooldowns, account.spent_e6) == ({}, {}, {})
 
     # -- the rest --------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from protocol.units import SIZE_SCALE, cost_e6
 from tests.simulation.venue import SimOrder
 from tests.simulation.world import ACCOUNT, FEE, World
 
+RANKS = ("provisional", "failed", "confirmed")
 ACCOUNT_KEY = (f"STRATEGY#{ACCOUNT}", "ACCOUNT")
 
 
@@ -33,6 +34,8 @@ def always(world: World) -> Iterator[str]:
         yield f"unhandled in {error.process}: {error.what}: {error.exception!r}"
     for order_id in world.unclaimed_posts:
         yield f"[1] order {order_id} reached the venue without a durable claim"
+    if world.venue.oldest_book_ms > world.settings().max_book_age_ms:
+        yield f"[6] an order was posted on a book {world.venue.oldest_book_ms} ms old"
     for order_id, times in Counter(world.venue.arrivals).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"
@@ -53,12 +56,14 @@ def _wasted(world: World) -> Iterator[str]:
     """Where nothing but lost replies of the store went wrong, every claim is followed by a POST."""
     if world.kills or set(world.dynamodb.struck) - {"retried"}:
         return
+    texts: dict[str, str] = {}
     for change in world.dynamodb.history:
-        if change.key != ACCOUNT_KEY or change.after is None:
-            continue
-        for claim in account_of(change.after).claims.values():
-            if claim.version == 1 and claim.order_id not in world.venue.attempted:
-                yield f"[waste] {claim.order_id} was claimed, and nobody posted it"
+        if change.key == ACCOUNT_KEY and change.after is not None:
+            for claim in account_of(change.after).claims.values():
+                texts[claim.order_id] = texts.get(claim.order_id, "") + claim.text
+    late = {order_id for order_id, text in texts.items() if "too_late" in text}
+    for order_id in sorted(texts.keys() - late - world.venue.attempted):
+        yield f"[waste] {order_id} was claimed, and nobody posted it"
 
 
 def _entries(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
@@ -103,6 +108,10 @@ def _changes(before: Account, after: Account) -> Iterator[str]:
             yield f"[version] {claim.order_id} went from {seen.version} to {claim.version}"
         elif not seen.fills.keys() <= claim.fills.keys():
             yield f"[version] {claim.order_id} forgot trades"
+        for trade_id, fill in claim.fills.items():
+            known = seen.fills.get(trade_id)
+            if known is not None and RANKS.index(fill.standing) < RANKS.index(known.standing):
+                yield f"[5] {trade_id} went from {known.standing} back to {fill.standing}"
 
 
 def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:

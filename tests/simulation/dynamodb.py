@@ -8,8 +8,9 @@ was killed. Conditions and updates are really evaluated (`expressions`). Errors 
 `history` holds every applied write as (epoch ns, operation, key, item before, item after): checks
 can look at every state the table was ever in.
 
-Not modelled: indexes, transactions, TTL deletions, streams, consumed capacity, item sizes, and the
-SDK's retries other than those that `DynamoFaults` names. Keys are strings.
+Not modelled: indexes, idempotency tokens of transactions, TTL deletions, streams, consumed
+capacity, item sizes, and the SDK's retries other than those that `DynamoFaults` names. Keys are
+strings.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import bisect
 import marshal
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import ClientError
 
 from tests.simulation.dynamodb_client import STRIKES, DynamoFaults, SimDynamoClient, client_error
 from tests.simulation.expressions import (
@@ -129,7 +132,7 @@ class SimDynamo:
 
     def evaluate(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request. Raises ClientError."""
-        tables = [request["TableName"]] if "TableName" in request else list(request["RequestItems"])
+        tables = _tables(request)
         if tables != [self.table]:
             raise client_error(operation, "ResourceNotFoundException", f"no table {tables}")
         try:
@@ -160,6 +163,33 @@ class SimDynamo:
         after = update.apply(_context(request, base), KEYS)
         self._write("update_item", key, _copy(after))
         return _returned(request, before, after)
+
+    def _transact_write_items(self, request: dict[str, Any]) -> dict[str, Any]:
+        """All conditions first, then all writes: nothing comes in between."""
+        codes = []
+        for write in request["TransactItems"]:
+            [(kind, part)] = write.items()
+            used = frozenset[str]()
+            if kind == "Update":
+                used = parse_update(part["UpdateExpression"])[1]
+            elif kind != "ConditionCheck":
+                raise NotImplementedError(f"transact_write_items: {kind}")
+            try:
+                self._checked(part, _key(part["Key"]), "transact_write_items", used)
+                codes.append("None")
+            except ClientError:
+                codes.append("ConditionalCheckFailed")
+        if set(codes) != {"None"}:
+            raise client_error(
+                "transact_write_items",
+                "TransactionCanceledException",
+                f"Transaction cancelled [{', '.join(codes)}]",
+                CancellationReasons=[{"Code": code} for code in codes],
+            )
+        for write in request["TransactItems"]:
+            if "Update" in write:
+                self._update_item(write["Update"])
+        return {}
 
     def _checked(
         self,
@@ -269,6 +299,13 @@ class SimDynamo:
                 self._struck(fault)
                 return fault
         return None
+
+
+def _tables(request: dict[str, Any]) -> list[str]:
+    if "TransactItems" in request:
+        parts = [part for write in request["TransactItems"] for part in write.values()]
+        return sorted({part["TableName"] for part in parts})
+    return [request["TableName"]] if "TableName" in request else list(request["RequestItems"])
 
 
 def _key(item: Item) -> tuple[str, str]:

@@ -103,6 +103,9 @@ class SimDynamoClient:
     async def batch_write_item(self, **request: Any) -> dict[str, Any]:
         return await self._call("batch_write_item", request)
 
+    async def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        return await self._call("transact_write_items", request)
+
     def get_paginator(self, operation: str) -> _Paginator:
         """Of "query" only."""
         if operation != "query":
@@ -151,6 +154,7 @@ _PARAMETERS: Final[dict[str, set[str]]] = {
         "ExclusiveStartKey",
     },
     "batch_write_item": {"RequestItems"},
+    "transact_write_items": {"TransactItems"},
 }
 
 

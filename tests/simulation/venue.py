@@ -65,7 +65,8 @@ class VenueFaults:
     """Per order: the balance is locked until it is refreshed."""
     read_fails: float = 0.0
     blind: float = 0.0
-    """Per look: it shows nothing at all; at most twice an order."""
+    """Per order, once anybody reads: it is not shown for `blind_s` from then on."""
+    blind_s: tuple[float, float] = (0.0, 8.0)
     lag_s: tuple[float, float] = (0.0, 0.0)
     """Reads show the state of so long ago."""
     event_lost: float = 0.0
@@ -136,7 +137,8 @@ class Payload:
     market: MarketInfo
     token_id: str
     price_e4: int
-    number: int
+    received_at_ns: int
+    """When the book behind it was received."""
 
 
 class SimVenue:
@@ -156,9 +158,12 @@ class SimVenue:
         self.refused_until_ms = 0
         self.locked = False
         self.redeemed: set[str] = set()
-        self.blinded: dict[str, int] = {}
+        self.blind_until_ms: dict[str, int] = {}
+        """Of each order that has been looked for since it arrived."""
         self.mute = False
         """Records of orders and trades never answer."""
+        self.oldest_book_ms = 0
+        """Age of the oldest book behind a POST, when the POST began."""
         self.attempted: set[str] = set()
         """Orders that somebody tried to POST."""
         self.on_arrival: Callable[[str], None] = lambda _: None
@@ -286,6 +291,16 @@ class SimVenue:
             self._payouts[market.condition_id] = public_ms, {first: paid[0], second: paid[1]}
         return self._payouts[market.condition_id]
 
+    def blind_to(self, order_id: str) -> bool:
+        """Whether a look at this moment meets a server that is far behind."""
+        if order_id not in self.orders:
+            return False
+        now_ms = self.sim.now_ms
+        if order_id not in self.blind_until_ms:
+            spell_s = self.between(self.faults.blind_s) if self.strikes("blind") else 0.0
+            self.blind_until_ms[order_id] = now_ms + int(spell_s * 1000)
+        return now_ms < self.blind_until_ms[order_id]
+
     def exchange(self) -> SimExchange:
         return SimExchange(self)
 
@@ -312,7 +327,9 @@ class SimExchange:
             order_timestamp_ms=venue.sim.now_ms,
             spend_e6=trade.spend_e6,
             size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
-            payload=Payload(snapshot.market, trade.token_id, trade.signal_price_e4, number),
+            payload=Payload(
+                snapshot.market, trade.token_id, trade.signal_price_e4, snapshot.received_at_ns
+            ),
         )
 
     async def post(self, order: PreparedOrder) -> Answer:
@@ -320,6 +337,8 @@ class SimExchange:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         poster = venue.sim.current
         venue.attempted.add(order.order_id)
+        age_ms = (venue.sim.time_ns() - order.payload.received_at_ns) // 1_000_000
+        venue.oldest_book_ms = max(venue.oldest_book_ms, age_ms)
         if venue.strikes("not_sent"):
             return Rejected(reason=RejectReason.NOT_SENT, text="ConnectError")
 
@@ -377,9 +396,7 @@ class SimRecords:
 
     async def look(self, claim: Claim) -> Look:
         order_as_of_ms = await self._asked(private=True)
-        blinded = self._venue.blinded.get(claim.order_id, 0)
-        if blinded < 2 and self._venue.strikes("blind"):
-            self._venue.blinded[claim.order_id] = blinded + 1
+        if self._venue.blind_to(claim.order_id):
             return Look(order=None, trades=())
         order = self._venue.orders.get(claim.order_id)
         record = None
@@ -396,7 +413,10 @@ class SimRecords:
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         as_of_ms = await self._asked(private=True)
         seen = (
-            trade.at(as_of_ms) for order in self._venue.orders.values() for trade in order.trades
+            trade.at(as_of_ms)
+            for order in self._venue.orders.values()
+            if not self._venue.blind_to(order.order_id)
+            for trade in order.trades
         )
         return tuple(fill for fill in seen if fill is not None and fill.matched_at_ms >= since_ms)
 

@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 TABLE: Final = "state"
 ACCOUNT: Final = "book_imbalance_crypto"
-SERIES: Final = ("btc-30s", "eth-30s", "sol-45s", "xrp-60s")
+SERIES: Final = ("btc-30s", "eth-30s", "sol-60s", "xrp-240s")
 FAULTS_S: Final = 120.0
 """How long things fail: several windows of each market."""
 BOOK_EVERY_S: Final = 2.5
@@ -86,6 +86,9 @@ class Faults:
     spend_cap_usd: Decimal
     deaf: bool = False
     """The user channel never says a word, not even when everything else is well again."""
+    pauses: float = 0.3
+    """Of what happens to processes: they are suspended rather than killed."""
+    reconcile_every_s: float = 10.0
     mute: bool = False
     """The venue's records of orders and trades never answer."""
 
@@ -301,7 +304,8 @@ async def run_schedule(world: World, _: str) -> None:
         metrics.after_settling(await settle(store, records, redeem=True))
 
     await asyncio.gather(
-        schedule.every("reconcile", 10, reconcile_run), schedule.every("settle", 10, settle_run)
+        schedule.every("reconcile", world.faults.reconcile_every_s, reconcile_run),
+        schedule.every("settle", 10, settle_run),
     )
 
 
@@ -407,7 +411,7 @@ async def havoc(world: World) -> None:
                 world.nats.restart(rng.uniform(0.1, 4))
             continue
         process = world.running[name]
-        if rng.random() < 0.3:
+        if rng.random() < world.faults.pauses:
             process.pause()
             await asyncio.sleep(rng.choice([0.3, 3.0, rng.uniform(0, 90)]))
             process.resume()

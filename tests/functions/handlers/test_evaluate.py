@@ -170,7 +170,7 @@ async def test_a_book_that_went_stale_during_the_claim_is_released_unsent() -> N
     await desk.handle(snapshot())
     assert desk.calls[:5] == ["prepare", "claim", "move", "put_ledger", "forget"]
     assert desk.store.claims == {}
-    assert desk.told[0].reason == "not_sent"
+    assert desk.told[0].reason == "too_late"
 
 
 async def test_an_order_that_cannot_be_built_claims_nothing() -> None:

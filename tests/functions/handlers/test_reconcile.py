@@ -12,7 +12,6 @@ from functions.core.answer import Unknown
 from functions.core.evidence import Look
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import (
-    CONFIRM_AFTER_MS,
     COUNT_AFTER_MS,
     LOOK_AFTER_MS,
     LOOK_SPACING_MS,
@@ -199,27 +198,6 @@ async def test_an_ended_claim_is_filed_and_forgotten(filed: bool, clock: Clock) 
     assert report.resolved == 1
     assert desk.store.item is not None
     assert desk.store.item.pnl_e6 == {}  # it was booked when it was moved
-
-
-@pytest.mark.parametrize("row_version", [6, 7])
-async def test_a_ghost_is_dropped_and_the_ledger_stays(row_version: int, clock: Clock) -> None:
-    row = a_claim(state=SETTLED, version=row_version, reopened=True)
-    ghost = a_claim(state=OPEN, version=6, reopened=True)
-    desk = Desk(clock, ghost)
-    await desk.store.put_ledger(row)
-    await desk.run(CONFIRM_AFTER_MS)
-    assert (desk.store.claims, desk.store.filed) == ({}, [row])
-    assert "look" not in desk.records.calls
-
-
-@pytest.mark.parametrize("row_version", [None, 5])
-async def test_a_reopened_claim_is_no_ghost(row_version: int | None, clock: Clock) -> None:
-    desk = Desk(clock, a_claim(state=OPEN, version=6, reopened=True))
-    if row_version is not None:
-        await desk.store.put_ledger(a_claim(state=RELEASED, version=row_version))
-    await desk.run(CONFIRM_AFTER_MS)
-    assert "intent-1" in desk.store.claims
-    assert "look" in desk.records.calls
 
 
 async def test_a_reopened_claim_that_ended_again_is_filed_even_if_its_row_is_written(

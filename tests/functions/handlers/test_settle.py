@@ -135,16 +135,6 @@ async def test_a_crash_in_the_middle_is_completed_by_reconciliation(
     assert desk.pnl_e6 == {DAY: 2_000_000 - 1_100_000 - FEE_E6}
 
 
-async def test_a_ghost_is_not_settled_a_second_time(clock: Clock) -> None:
-    ghost = msgspec.structs.replace(bought(), version=6, reopened=True)
-    row = msgspec.structs.replace(ghost, state=ClaimState.SETTLED, version=7, pnl_e6=5)
-    desk = Desk(clock, ghost)
-    await desk.store.put_ledger(row)
-    desk.records.resolutions["0xc1"] = WON
-    assert (await desk.run()).settled == 0
-    assert (desk.store.claims, desk.store.filed, desk.pnl_e6) == ({}, [row], {})
-
-
 async def test_more_that_was_bought_corrects_the_pnl_by_the_difference(clock: Clock) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = WON

@@ -7,7 +7,7 @@ import pytest
 
 from functions.core.account import ClaimRefusal
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
-from functions.ports import Claimed, ClaimRefused
+from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
 from tests.functions.adapters.dynamodb.builders import (
     LIMITS,
@@ -154,6 +154,7 @@ async def test_a_reopened_claim_takes_nobodys_place_and_closes_its_market(store,
     anew = {"0xm1": make_claim(attempt="a2")}
     table.put_account(make_account(claims=anew))
     row = moved(ClaimState.RELEASED)
+    await store.put_ledger(row)
     back = bought(version=3, reopened=True)
     assert await store.reopen(back, row)
     account = table.account()
@@ -164,6 +165,7 @@ async def test_a_reopened_claim_takes_nobodys_place_and_closes_its_market(store,
 
 async def test_only_one_of_many_reopens(store, table) -> None:
     row = moved(ClaimState.RELEASED)
+    await store.put_ledger(row)
     assert await store.reopen(bought(version=3, reopened=True), row)
     other = bought(version=3, reopened=True, text="other evidence")
     assert not await store.reopen(other, row)
@@ -171,8 +173,26 @@ async def test_only_one_of_many_reopens(store, table) -> None:
 
 
 async def test_reopening_twice_because_of_a_lost_reply_reopens_once(proxied, proxy, table) -> None:
+    await proxied.put_ledger(moved(ClaimState.RELEASED))
     proxy.script.append(LOSE_REPLY)
     back = bought(version=3, reopened=True)
-    assert not await proxied.reopen(back, moved(ClaimState.RELEASED))
+    await proxied.reopen(back, moved(ClaimState.RELEASED))
+    assert proxy.operations()[-2:] == ["TransactWriteItems"] * 2
     assert table.account().claims[back.intent_id] == back
     assert table.account().spent_e6 == {TODAY: 3_300_000}
+
+
+async def test_a_conflict_of_transactions_is_busy(proxied, proxy, table) -> None:
+    await proxied.put_ledger(moved(ClaimState.RELEASED))
+
+    def conflict(_):
+        return 400, {
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled, please refer cancellation reasons",
+            "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+        }
+
+    proxy.script.append(conflict)
+    with pytest.raises(StoreBusyError):
+        await proxied.reopen(bought(version=3, reopened=True), moved(ClaimState.RELEASED))
+    assert table.account().claims["0xm1"] == make_claim()

@@ -1,0 +1,86 @@
+"""Any number of seeds, side by side, or one of them again.
+
+python -m tests.simulation --seeds 10000            # from 0 on; prints each seed that fails
+python -m tests.simulation --seed 4711              # one seed, with what was going on at the end
+python -m tests.simulation --ablations              # which seed notices each missing safeguard
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.ablations import ABLATIONS, caught_by
+from tests.simulation.checks import violations
+from tests.simulation.world import draw_faults, run
+
+REPLAY = "python -m tests.simulation --seed {}"
+
+
+def run_seed(seed: int) -> tuple[int, list[str], Counter[str]]:
+    """(seed, violations, what happened in it)."""
+    logging.disable()  # nats-py complains about every broken connection
+    with run(seed) as world:
+        happened = Counter(world.venue.injected)
+        happened.update({f"dynamodb {name}": n for name, n in world.dynamodb.struck.items()})
+        happened.update(kills=world.kills, orders=len(world.venue.arrivals))
+        return seed, violations(world), happened
+
+
+def search(name: str) -> tuple[str, tuple[int, str] | None]:
+    """(name of the ablation, what notices it)."""
+    logging.disable()
+    ablation = next(each for each in ABLATIONS if each.name == name)
+    return name, caught_by(ablation, range(200))
+
+
+def replay(seed: int) -> int:
+    """Run one seed and tell its story."""
+    logging.disable()
+    with run(seed) as world:
+        found = violations(world)
+        print(f"faults: {draw_faults(world.sim.random('faults'))}")
+        for at_ms, process, level, fields in world.sim.logs:
+            if level != "info":
+                print(at_ms, process, level, fields)
+        print(*(found or ["no violation"]), sep="\n")
+    return bool(found)
+
+
+def main() -> int:
+    """Exit code 1 when anything is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--ablations", action="store_true")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return replay(options.seed)
+    started_s, failed, happened = time.monotonic(), 0, Counter[str]()
+    with multiprocessing.Pool(options.jobs, maxtasksperchild=200) as pool:
+        if options.ablations:
+            missed = 0
+            for name, caught in pool.imap(search, [each.name for each in ABLATIONS]):
+                missed += caught is None
+                print(f"{name:40} {caught or 'NOT CAUGHT'}", flush=True)
+            return bool(missed)
+        seeds = range(options.first, options.first + options.seeds)
+        for seed, found, counted in pool.imap_unordered(run_seed, seeds, chunksize=4):
+            happened += counted
+            if found:
+                failed += 1
+                print(f"seed {seed}: {found[0]}\n  {REPLAY.format(seed)}", flush=True)
+    print(f"{options.seeds} seeds, {failed} with violations, {time.monotonic() - started_s:.0f} s")
+    print(", ".join(f"{name} {count}" for name, count in sorted(happened.items())))
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Every safeguard is needed: the simulation notices when one is missing, and is silent when not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.ablations import ABLATIONS, Ablation, caught_by, pristine
+
+SEEDS = range(40)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed() -> Iterator[None]:
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda each: each.name)
+def test_a_missing_safeguard_is_noticed(ablation: Ablation) -> None:
+    caught = caught_by(ablation, SEEDS)
+    assert caught is not None, f"{ablation.name}: useless, or untested"
+    seed, _ = caught
+    assert pristine(ablation, seed) == [], f"seed {seed} fails with the safeguard in its place, too"
