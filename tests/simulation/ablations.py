@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -50,8 +51,9 @@ def _without(part: str) -> Patch:
 
 
 def _calm(faults: Faults) -> None:
-    """Only what an ablation names goes wrong."""
+    """Only what the provocation names goes wrong."""
     faults.off()
+    faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
     faults.halts = False
 
@@ -74,16 +76,16 @@ def _very_late_orders(faults: Faults) -> None:
 
 
 def _blind_reads(faults: Faults) -> None:
-    """Orders land late, nobody hears of them, and the first look meets a server that is behind."""
-    faults.venue.late = 0.7
+    """Orders land late, nobody hears of them, and reads show them much later."""
+    _calm(faults)
+    faults.venue.late = 0.9
     faults.venue.blind = 1.0
     faults.venue.event_lost = 1.0
-    faults.venue.read_fails = 0.3
+    faults.reconcile_every_s = 2.0
 
 
 def _eager_reconcilers(faults: Faults) -> None:
     _blind_reads(faults)
-    faults.venue.read_fails = 0.0
     faults.reconcile_every_s = 1.0
 
 
@@ -106,6 +108,8 @@ def _mute_records(faults: Faults) -> None:
     faults.venue.lost_answer = 0.5
     faults.venue.event_lost = 0.0
     faults.mute = True
+    faults.kill_every_s = 2.0
+    faults.spared = ("user",)
 
 
 def _deadly(faults: Faults) -> None:
@@ -230,6 +234,14 @@ def _newest_wins(claim: Claim, fills: Any) -> Claim:
     return msgspec.structs.replace(claim, fills={**claim.fills, **ours})
 
 
+def _as_soon_as_it_ends(claim: Claim, now_ms: int) -> bool:
+    return (
+        claim.state is ClaimState.OPEN
+        and claim.filled_size_e6 > 0
+        and claim.market_end_ms <= now_ms
+    )
+
+
 def _all(*patches: Patch) -> Patch:
     def apply(stack: ExitStack) -> None:
         for each in patches:
@@ -295,7 +307,12 @@ ABLATIONS: Final = (
     Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), _deaf),
     Ablation("P&L booked with the move", _set(dynamodb, "_add", lambda *_: None)),
     Ablation(
-        "settled on final trades", _set(settle, "settleable", lambda *_: True), _failing_trades
+        "settled on final trades",
+        _all(
+            _set(settle, "settleable", _as_soon_as_it_ends),
+            _set(lifecycle, "settleable", _as_soon_as_it_ends),
+        ),
+        _failing_trades,
     ),
 )
 

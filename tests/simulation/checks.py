@@ -49,6 +49,7 @@ def always(world: World) -> Iterator[str]:
             yield from _entries(world, before, after, change.at_ns)
             yield from _changes(before, after)
             yield from _releases(world, before, after, change.at_ns)
+            yield from _settlements(world, before, after, change.at_ns)
         before = after
 
 
@@ -134,6 +135,18 @@ def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iter
             yield f"[4] {claim.order_id} was released ({claim.text}) although it had bought"
         elif live:
             yield f"[4] {claim.order_id} was released ({claim.text}) and bought later"
+
+
+def _settlements(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
+    """Nothing is settled while the venue may still take it back."""
+    for slot, claim in after.claims.items():
+        seen = before.claims.get(slot)
+        if claim.state is not ClaimState.SETTLED or seen is None or seen.state is claim.state:
+            continue
+        for trade in world.venue.orders[claim.order_id].trades:
+            told = trade.at(at_ns // 1_000_000)
+            if told is None or told.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
+                yield f"[5] {claim.order_id} was settled while {trade.fill.trade_id} was not final"
 
 
 def at_rest(world: World) -> Iterator[str]:

@@ -65,8 +65,8 @@ class VenueFaults:
     """Per order: the balance is locked until it is refreshed."""
     read_fails: float = 0.0
     blind: float = 0.0
-    """Per order, once anybody reads: it is not shown for `blind_s` from then on."""
-    blind_s: tuple[float, float] = (0.0, 8.0)
+    """Per order: no read shows it until so long after its arrival."""
+    blind_s: tuple[float, float] = (0.0, 18.0)
     lag_s: tuple[float, float] = (0.0, 0.0)
     """Reads show the state of so long ago."""
     event_lost: float = 0.0
@@ -158,8 +158,7 @@ class SimVenue:
         self.refused_until_ms = 0
         self.locked = False
         self.redeemed: set[str] = set()
-        self.blind_until_ms: dict[str, int] = {}
-        """Of each order that has been looked for since it arrived."""
+        self.shown_from_ms: dict[str, int] = {}
         self.mute = False
         """Records of orders and trades never answer."""
         self.oldest_book_ms = 0
@@ -292,14 +291,14 @@ class SimVenue:
         return self._payouts[market.condition_id]
 
     def blind_to(self, order_id: str) -> bool:
-        """Whether a look at this moment meets a server that is far behind."""
-        if order_id not in self.orders:
+        """Whether reads do not show an order yet that has arrived."""
+        order = self.orders.get(order_id)
+        if order is None:
             return False
-        now_ms = self.sim.now_ms
-        if order_id not in self.blind_until_ms:
-            spell_s = self.between(self.faults.blind_s) if self.strikes("blind") else 0.0
-            self.blind_until_ms[order_id] = now_ms + int(spell_s * 1000)
-        return now_ms < self.blind_until_ms[order_id]
+        if order_id not in self.shown_from_ms:
+            hidden_s = self.between(self.faults.blind_s) if self.strikes("blind") else 0.0
+            self.shown_from_ms[order_id] = order.arrived_at_ms + int(hidden_s * 1000)
+        return self.sim.now_ms < self.shown_from_ms[order_id]
 
     def exchange(self) -> SimExchange:
         return SimExchange(self)

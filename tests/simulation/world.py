@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -88,6 +88,8 @@ class Faults:
     """The user channel never says a word, not even when everything else is well again."""
     pauses: float = 0.3
     """Of what happens to processes: they are suspended rather than killed."""
+    spared: tuple[str, ...] = ()
+    """Processes to which nothing happens."""
     reconcile_every_s: float = 10.0
     mute: bool = False
     """The venue's records of orders and trades never answer."""
@@ -410,6 +412,8 @@ async def havoc(world: World) -> None:
             if world.nats.up:
                 world.nats.restart(rng.uniform(0.1, 4))
             continue
+        if name in world.faults.spared:
+            continue
         process = world.running[name]
         if rng.random() < world.faults.pauses:
             process.pause()
@@ -431,11 +435,16 @@ async def keep_running(world: World, name: str) -> None:
         start(world, name)
 
 
+def start_all(world: World, names: Iterable[str]) -> dict[str, asyncio.Task[None]]:
+    """Start processes; each is restarted when it dies, until its keeper is cancelled."""
+    for name in names:
+        start(world, name)
+    return {name: asyncio.create_task(keep_running(world, name)) for name in names}
+
+
 async def scenario(world: World) -> None:
     """Failures, then none, then rest."""
-    for name in ROLES:
-        start(world, name)
-    keepers = {name: asyncio.create_task(keep_running(world, name)) for name in ROLES}
+    keepers = start_all(world, ROLES)
     trouble = asyncio.create_task(havoc(world))
     if world.faults.halts:
         human = world.sim.process("person")
