@@ -58,10 +58,10 @@ def test_the_readme_names_every_variable_that_is_read() -> None:
         FeederSettings,
         UserFeederSettings,
     )
-    from functions.settings import WorkerSettings  # noqa: PLC0415
+    from functions.settings import ScheduleSettings, WorkerSettings  # noqa: PLC0415
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "FIGURES" not in readme
-    for settings in (FeederSettings, UserFeederSettings, WorkerSettings):
+    for settings in (FeederSettings, UserFeederSettings, WorkerSettings, ScheduleSettings):
         for name in settings.model_fields:
             assert f"`{name.upper()}`" in readme, name
