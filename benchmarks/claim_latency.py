@@ -23,13 +23,19 @@ import msgspec
 import uvloop
 
 from functions.adapters.dynamodb import open_store
-from functions.core.intent import Claim, ClaimState, Limits
+from functions.core.account import Limits
+from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 
 ROUNDS: Final = 300
 WARM_UP: Final = 20
-_LIMITS: Final = Limits(max_positions=3, cooldown_ms=0, daily_loss_limit_e6=50_000_000)
+_LIMITS: Final = Limits(
+    max_positions=3,
+    cooldown_ms=0,
+    daily_loss_limit_e6=50_000_000,
+    daily_spend_cap_e6=10**12,
+)
 
 
 def run() -> dict[str, float]:
@@ -57,8 +63,9 @@ async def _measure(url: str, table: str) -> dict[str, float]:
             claim = _claim(number, now_ms)
             claimed = await timed("claim", store.claim(claim, _LIMITS, now_ms))
             assert claimed == Claimed(), claimed
-            released = msgspec.structs.replace(claim, state=ClaimState.RELEASED)
-            assert await timed("resolve", store.resolve(released, ClaimState.CLAIMED))
+            released = msgspec.structs.replace(claim, state=ClaimState.RELEASED, version=2)
+            assert await timed("resolve", store.move(released, claim))
+            await store.forget(released)
     figures = {}
     for name, samples in wall.items():
         figures[f"{name}_p50_ms"] = _percentile(samples, 0.50)

@@ -18,13 +18,14 @@ from collections.abc import Sequence
 import structlog
 from nats.aio.client import Client
 
+from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause
 from functions.core.decide import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
-from functions.core.intent import Account, Claim, ClaimState, Limits
+from functions.core.intent import Claim
 from functions.metrics import WorkerMetrics
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
-from protocol.decision import Decision, Timeline
+from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
 from runtime.log import configure_logging
 from runtime.nats import connect
@@ -38,18 +39,54 @@ class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
 
     async def open_account(self) -> Account:
+        return await self.account()
+
+    async def account(self) -> Account:
         return Account(
-            trading="enabled", halt_reason="", claims={}, cooldowns={}, pnl_today_e6=0, day=""
+            trading=TRADING_ENABLED,
+            claims={},
+            cooldowns={},
+            pnl_e6={},
+            spent_e6={},
+            pause=NO_PAUSE,
+            redeem={},
         )
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()
 
-    async def resolve(self, claim: Claim, seen: ClaimState) -> bool:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         return True
 
-    async def put_ledger(self, claim: Claim, timeline: Timeline) -> None:
+    async def reopen(self, claim: Claim, seen: Claim) -> bool:
+        return False
+
+    async def put_ledger(self, claim: Claim) -> None:
         return None
+
+    async def forget(self, claim: Claim) -> None:
+        return None
+
+    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
+        return []
+
+    async def ledger_row(self, claim: Claim) -> Claim | None:
+        return None
+
+    async def set_trading(self, trading: str, reason: str) -> None:
+        return None
+
+    async def set_pause(self, pause: Pause, seen: Pause) -> bool:
+        return True
+
+    async def prune(self, account: Account, now_ms: int) -> None:
+        return None
+
+    async def redeemed(self, condition_id: str) -> None:
+        return None
+
+    async def decisions(self, day: str, limit: int) -> list[Decision]:
+        return []
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         return None

@@ -22,6 +22,7 @@ from sandbox.cluster import Cluster
 from sandbox.services import Service
 
 NATS: Final = "nats"
+NURSERY: Final = (sys.executable, "-m", "sandbox.nursery")
 _RESTARTS_MAX: Final = 200
 """Of one service, by itself: more is a crash loop, not a run."""
 
@@ -35,6 +36,8 @@ class Processes:
         self._nursery: asyncio.subprocess.Process | None = None
         self._log: IO[bytes] | None = None
         self._pids: dict[str, int] = {}
+        self._requested: set[str] = set()
+        """Asked for, and not yet heard of."""
         self._killed: set[int] = set()
         self._wanted: set[str] = set()
         self._stopped: dict[str, int] = {}
@@ -51,7 +54,7 @@ class Processes:
         log_path = self._cluster.log_dir / "nursery.log"
         self._log = log_path.open("ab")
         self._nursery = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sandbox.nursery"),
+            *NURSERY,
             cwd=ROOT,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.PIPE,
@@ -88,8 +91,10 @@ class Processes:
 
     def stop(self, name: str, for_s: float) -> None:
         """SIGSTOP, and SIGCONT after a while, if it still lives by then."""
+        if name == NATS and self._nats_is_down:
+            return  # the new one has no pid yet: 0 would be this whole process group
         pid = self._cluster.server(NATS).pid if name == NATS else self._pids.get(name)
-        if pid is None or name in self._stopped or not _signal(pid, signal.SIGSTOP):
+        if not pid or name in self._stopped or not _signal(pid, signal.SIGSTOP):
             return
         self.stops[name] += 1
         self._stopped[name] = pid
@@ -101,19 +106,21 @@ class Processes:
             self._continue(name, pid)
 
     async def end(self, name: str) -> None:
-        """SIGTERM for good, SIGKILL if it does not listen."""
+        """SIGTERM for good, SIGKILL if it does not listen. One between two lives is waited for."""
         self._wanted.discard(name)
-        pid = self._pids.get(name)
-        if pid is None:
-            return
-        _signal(pid, signal.SIGTERM)
+        pid: int | None = None
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S), self._started:
-                await self._started.wait_for(lambda: self._pids.get(name) != pid)
+                await self._started.wait_for(lambda: name not in self._requested)
+                pid = self._pids.get(name)
+                if pid is not None:
+                    _signal(pid, signal.SIGTERM)
+                    await self._started.wait_for(lambda: self._pids.get(name) != pid)
         except TimeoutError:
             self.unexpected.append(f"{name} did not stop as told")
-            self._killed.add(pid)
-            _signal(pid, signal.SIGKILL)
+            if pid is not None:
+                self._killed.add(pid)
+                _signal(pid, signal.SIGKILL)
 
     async def end_all(self) -> None:
         """End every service, then the nursery. Idempotent."""
@@ -166,6 +173,7 @@ class Processes:
             "log": str(Path(self._cluster.log_dir, f"{name}.log").absolute()),
         }
         assert self._nursery is not None and self._nursery.stdin is not None  # noqa: S101 - PIPE
+        self._requested.add(name)
         self._nursery.stdin.write(json.dumps(line).encode() + b"\n")
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
@@ -174,6 +182,7 @@ class Processes:
             async with self._started:
                 if "started" in said:
                     self._pids[said["started"]] = said["pid"]
+                    self._requested.discard(said["started"])
                 else:
                     self._ended(said["ended"], said["pid"], said["code"])
                 self._started.notify_all()

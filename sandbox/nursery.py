@@ -76,6 +76,8 @@ def _reap(names: dict[int, str]) -> None:
 
 def main() -> None:
     """Serve requests until stdin ends; the children end with this process."""
+    # A child that is told to stop before it has a handler of its own has nothing to tidy up.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     told, tell = os.pipe()
     os.set_blocking(told, False)
     os.set_blocking(tell, False)

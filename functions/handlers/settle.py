@@ -49,7 +49,8 @@ async def settle(store: Store, records: Records, *, redeem: bool = False) -> Set
         except (StoreError, RecordsError) as error:
             report.failures += 1
             _log.warning("claim_not_settled", order=claim.order_id, error=str(error))
-    await _redeem(store, records, account, report)
+    if redeem:
+        await _redeem(store, records, account, report)
     _log.info("settled", **msgspec.structs.asdict(report))
     return report
 

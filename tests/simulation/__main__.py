@@ -17,7 +17,8 @@ from collections import Counter
 
 from tests.simulation.ablations import ABLATIONS, caught_by
 from tests.simulation.checks import violations
-from tests.simulation.world import draw_faults, run
+from tests.simulation.faults import draw_faults
+from tests.simulation.world import run
 
 REPLAY = "python -m tests.simulation --seed {}"
 
@@ -36,7 +37,7 @@ def search(name: str) -> tuple[str, tuple[int, str] | None]:
     """(name of the ablation, what notices it)."""
     logging.disable()
     ablation = next(each for each in ABLATIONS if each.name == name)
-    return name, caught_by(ablation, range(200))
+    return name, caught_by(ablation, 200)
 
 
 def replay(seed: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation.ablations import ABLATIONS, Ablation, caught_by, pristine
 
-SEEDS = range(40)
+SEEDS_MAX = 40
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def nothing_is_printed() -> Iterator[None]:
 
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda each: each.name)
 def test_a_missing_safeguard_is_noticed(ablation: Ablation) -> None:
-    caught = caught_by(ablation, SEEDS)
+    caught = caught_by(ablation, SEEDS_MAX)
     assert caught is not None, f"{ablation.name}: useless, or untested"
     seed, _ = caught
     assert pristine(ablation, seed) == [], f"seed {seed} fails with the safeguard in its place, too"

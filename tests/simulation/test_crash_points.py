@@ -16,10 +16,11 @@ import pytest
 from functions.core.intent import ClaimState
 from tests.simulation.checks import ACCOUNT_KEY, account_of, violations
 from tests.simulation.dynamodb import DynamoFaults
+from tests.simulation.faults import Faults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.loop import simulated
 from tests.simulation.venue import VenueFaults
-from tests.simulation.world import Faults, World, new_world, start_all
+from tests.simulation.world import World, new_world, start_all
 
 SEED = 5
 ENTRIES_S = 12.0

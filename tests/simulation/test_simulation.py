@@ -5,16 +5,21 @@ A failure names its seed; `python -m tests.simulation --seed N` replays it.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 
 import pytest
 
 from tests.dynamodb import ROOT
 from tests.simulation.__main__ import REPLAY, run_seed
+from tests.simulation.faults import draw_faults
+from tests.simulation.world import run
 
 SEEDS = 200
 CHUNK = 10
@@ -36,10 +41,20 @@ def test_no_seed_breaks_an_invariant(first: int) -> None:
 
 
 def test_the_failures_really_happen() -> None:
+    # Otherwise the silence of the checks would mean nothing.
     happened: set[str] = set()
-    for seed in range(1_000, 1_030):
-        happened |= run_seed(seed)[2].keys()
-    wanted = {"orders", "kills", "lost_answer", "lost_request", "late", "failed", "delayed"}
+    faults = draw_faults(random.Random(0))
+    for chances in (faults.venue, faults.dynamodb):
+        for each in dataclasses.fields(chances):
+            if each.type == "float":
+                setattr(chances, each.name, 0.1)
+    faults.kill_every_s = 5.0
+    for seed in range(4):
+        with run(seed, deepcopy(faults)) as world:
+            happened |= {*world.venue.injected, *(f"dynamodb {n}" for n in world.dynamodb.struck)}
+            assert world.kills
+            assert world.venue.arrivals
+    wanted = {"lost_answer", "lost_request", "late", "failed", "delayed"}
     wanted |= {"partial", "event_lost", "event_twice", "read_fails", "blind", "restart", "locked"}
     wanted |= {f"dynamodb {name}" for name in ("throttled", "lost_reply", "retried", "late")}
     assert wanted <= happened

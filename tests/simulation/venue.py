@@ -1,4 +1,4 @@
-"""A simulated venue behind the ports `Exchange` and `Records`, and its user channel.
+"""A simulated venue, and its user channel; `venue_ports` are the ways to it.
 
 It keeps the truth (`orders`, `arrivals`) that the checks trust. What can go wrong on the way to it
 and back, and inside, is drawn per call from `VenueFaults`.
@@ -14,24 +14,18 @@ Not modelled: signatures, HTTP, prices that move against an order, other traders
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Final
 
 from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
-from functions.core.decide import Trade
-from functions.core.evidence import Look, OrderRecord, Resolution
-from functions.core.intent import Claim
-from functions.ports import PreparedOrder, RecordsError
+from functions.ports import PreparedOrder
 from protocol.fill import Fill, TradeStatus
 from protocol.market import MarketInfo
-from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
 from tests.simulation.loop import Simulation
 
-POST_TIMEOUT_S: Final = 5.0
 CONFIRM_S: Final = (1.0, 6.0)
 FAIL_S: Final = (2.0, 30.0)
 
@@ -170,6 +164,9 @@ class SimVenue:
         self._numbers = itertools.count(1)
         self._payouts: dict[str, tuple[int, dict[str, int]]] = {}
 
+    def next_number(self) -> int:
+        return next(self._numbers)
+
     def strikes(self, name: str) -> bool:
         chance = getattr(self.faults, name)
         struck = bool(chance) and self.rng.random() < chance
@@ -300,154 +297,6 @@ class SimVenue:
             self.shown_from_ms[order_id] = order.arrived_at_ms + int(hidden_s * 1000)
         return self.sim.now_ms < self.shown_from_ms[order_id]
 
-    def exchange(self) -> SimExchange:
-        return SimExchange(self)
-
-    def records(self, markets: dict[str, MarketInfo]) -> SimRecords:
-        return SimRecords(self, markets)
-
-
-class SimExchange:
-    """`Exchange` of the process that calls it."""
-
-    def __init__(self, venue: SimVenue) -> None:
-        self._venue = venue
-
-    async def warm(self, market: MarketInfo) -> None:
-        await asyncio.sleep(self._venue.between((0.001, 0.02)))
-
-    async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
-        venue = self._venue
-        await asyncio.sleep(0)
-        number = next(venue._numbers)
-        return PreparedOrder(
-            order_id=f"0xorder{number}",
-            salt=str(number),
-            order_timestamp_ms=venue.sim.now_ms,
-            spend_e6=trade.spend_e6,
-            size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
-            payload=Payload(
-                snapshot.market, trade.token_id, trade.signal_price_e4, snapshot.received_at_ns
-            ),
-        )
-
-    async def post(self, order: PreparedOrder) -> Answer:
-        venue, faults = self._venue, self._venue.faults
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        poster = venue.sim.current
-        venue.attempted.add(order.order_id)
-        age_ms = (venue.sim.time_ns() - order.payload.received_at_ns) // 1_000_000
-        venue.oldest_book_ms = max(venue.oldest_book_ms, age_ms)
-        if venue.strikes("not_sent"):
-            return Rejected(reason=RejectReason.NOT_SENT, text="ConnectError")
-
-        def tell(told: Answer) -> None:
-            if venue.strikes("lost_answer"):
-                return
-            if not poster.dead:
-                poster.call_later(venue.between(faults.latency_s), _resolve, answer, told)
-
-        if venue.strikes("lost_request"):
-            pass
-        elif venue.strikes("late"):
-            wait_s = POST_TIMEOUT_S + venue.between(faults.late_s)
-            venue.process.call_later(wait_s, venue.arrive, order, lambda _: None)
-        elif venue.strikes("very_late"):
-            venue.given_up_late.add(order.order_id)
-            wait_s = POST_TIMEOUT_S + venue.between(faults.very_late_s)
-            venue.process.call_later(wait_s, venue.arrive, order, lambda _: None)
-        else:
-            venue.process.call_later(venue.between(faults.latency_s), venue.arrive, order, tell)
-        try:
-            async with asyncio.timeout(POST_TIMEOUT_S):
-                return await answer
-        except TimeoutError:
-            return Unknown(text="no answer")
-
-    async def refresh_balance(self) -> None:
-        await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))
-        self._venue.locked = False
-
-    async def upkeep(self) -> None:
-        await asyncio.Event().wait()
-
-    async def close(self) -> None:
-        pass
-
-
-class SimRecords:
-    """`Records` of the process that calls it."""
-
-    def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
-        self._venue = venue
-        self._markets = markets
-
-    async def _asked(self, *, private: bool = False) -> int:
-        """Travel; returns the time that the answer shows, in epoch ms."""
-        venue = self._venue
-        if private and venue.mute:
-            raise RecordsError("the venue does not answer")
-        await asyncio.sleep(venue.between(venue.faults.latency_s))
-        if venue.strikes("read_fails"):
-            await asyncio.sleep(venue.rng.choice([0.01, 5.0]))
-            raise RecordsError("the venue did not answer")
-        return venue.sim.now_ms - int(venue.between(venue.faults.lag_s) * 1000)
-
-    async def look(self, claim: Claim) -> Look:
-        order_as_of_ms = await self._asked(private=True)
-        if self._venue.blind_to(claim.order_id):
-            return Look(order=None, trades=())
-        order = self._venue.orders.get(claim.order_id)
-        record = None
-        if order is not None and order.arrived_at_ms <= order_as_of_ms:
-            seen = [trade.at(order_as_of_ms) for trade in order.trades]
-            matched_e6 = sum(fill.size_e6 for fill in seen if fill is not None)
-            status = "matched" if matched_e6 else ("delayed" if order.pending else "unmatched")
-            record = OrderRecord(order_id=claim.order_id, status=status, size_matched_e6=matched_e6)
-        as_of_ms = await self._asked()
-        order = self._venue.orders.get(claim.order_id)
-        trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
-        return Look(order=record, trades=tuple(fill for fill in trades if fill is not None))
-
-    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
-        as_of_ms = await self._asked(private=True)
-        seen = (
-            trade.at(as_of_ms)
-            for order in self._venue.orders.values()
-            if not self._venue.blind_to(order.order_id)
-            for trade in order.trades
-        )
-        return tuple(fill for fill in seen if fill is not None and fill.matched_at_ms >= since_ms)
-
-    async def resolution(self, claim: Claim) -> Resolution | None:
-        as_of_ms = await self._asked()
-        public_ms, payouts = self._venue.payouts(self._markets[claim.condition_id])
-        return Resolution(payouts_e6=payouts, source="clob") if as_of_ms >= public_ms else None
-
-    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
-        await self._asked()
-        return {
-            token: sum(
-                order.live_size_e6
-                for order in self._venue.orders.values()
-                if order.token_id == token and order.market.condition_id not in self._venue.redeemed
-            )
-            for token in token_ids
-        }
-
-    async def redeem(self, condition_id: str) -> None:
-        await self._asked()
-        self._venue.sim.record("venue-redeem", condition_id)
-        self._venue.redeemed.add(condition_id)
-
-    async def close(self) -> None:
-        pass
-
 
 def _rejected(reason: RejectReason) -> Rejected:
     return Rejected(reason=reason, text=reason.value)
-
-
-def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:
-    if not future.done():
-        future.set_result(answer)

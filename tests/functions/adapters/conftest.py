@@ -7,6 +7,10 @@ import functools
 import httpx
 import pytest
 
+from tests.functions.adapters.records_desk import desk, live, venue
+
+__all__ = ["desk", "live", "venue"]
+
 _read_once = functools.cache(httpx.create_ssl_context)
 
 

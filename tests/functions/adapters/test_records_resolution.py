@@ -1,0 +1,263 @@
+"""How markets were resolved, what is held, and redeeming it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from functions.adapters.records import LiveRecords
+from functions.core.evidence import Resolution
+from functions.ports import RecordsError
+from sandbox.venue import Venue
+from sandbox.venue.gamma import event_json
+from tests.functions.adapters import canned_venue as canned
+from tests.functions.adapters.canned_venue import DOWN, UP, CannedVenue, claim
+from tests.functions.adapters.records_desk import (
+    market_path,
+    one_line,
+)
+
+# ---- resolutions ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("market", "listed", "payouts", "source"),
+    [
+        # The CLOB names the winner; Gamma agrees, does not know yet, or is of no use.
+        (canned.market(), canned.listing(), (1_000_000, 0), "clob"),
+        (canned.market(), canned.listing(closed=False), (1_000_000, 0), "clob"),
+        (canned.market(), [], (1_000_000, 0), "clob"),
+        (canned.market(), {"error": "?"}, (1_000_000, 0), "clob"),
+        # Closed without a winner: Gamma's final prices.
+        (canned.market(winner=None), canned.listing('["0.5", "0.5"]'), (500_000, 500_000), "gamma"),
+        (canned.market(winner=None), canned.listing('["0", "1"]'), (0, 1_000_000), "gamma"),
+        (canned.market(winner=None), canned.listing([0, 1.0]), (0, 1_000_000), "gamma"),
+        # By token, not by position.
+        (canned.market(winner=None), canned.listing(tokens=[DOWN, UP]), (0, 1_000_000), "gamma"),
+        # A winner in a market that is not closed counts when Gamma says the same.
+        (canned.market(closed=False), canned.listing(), (1_000_000, 0), "gamma"),
+        # Not final.
+        (canned.market(closed=False, winner=None), canned.listing(), None, ""),
+        (canned.market(closed=False), canned.listing(closed=False), None, ""),
+        (canned.market(winner=None), [], None, ""),
+        (canned.market(winner=None), canned.listing(closed=False), None, ""),
+        (canned.market(winner=None), canned.listing(closed="true"), None, ""),
+        (canned.market(winner=None), canned.listing(None), None, ""),
+        (canned.market(winner=None), canned.listing('["0.9995", "0.0005"]'), None, ""),
+        (canned.market(winner=None), canned.listing('["1", "1"]'), None, ""),
+        (canned.market(winner=None), canned.listing('["0", "0"]'), None, ""),
+        # At one half by chance, before its resolution.
+        (
+            canned.market(winner=None),
+            canned.listing('["0.5", "0.5"]', umaResolutionStatus="proposed"),
+            None,
+            "",
+        ),
+    ],
+)
+async def test_how_a_market_was_resolved(
+    venue: CannedVenue,
+    live: LiveRecords,
+    market: object,
+    listed: object,
+    payouts: tuple[int, int] | None,
+    source: str,
+) -> None:
+    venue.says(market_path(), market)
+    venue.says("/events", listed)
+    expected = payouts and Resolution(payouts_e6={UP: payouts[0], DOWN: payouts[1]}, source=source)
+    assert await live.resolution(claim()) == expected
+
+
+@pytest.mark.parametrize("prices", ['["0", "1"]', '["0.5", "0.5"]'])
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_disagreement_is_an_alarm_and_never_a_guess(
+    venue: CannedVenue, live: LiveRecords, prices: str, closed: bool
+) -> None:
+    venue.says(market_path(), canned.market(winner=UP, closed=closed))
+    venue.says("/events", canned.listing(prices))
+    with capture_logs() as logs, pytest.raises(RecordsError, match="disagree"):
+        await live.resolution(claim())
+    assert [log["log_level"] for log in logs] == ["critical"]
+
+
+@pytest.mark.parametrize(
+    "market",
+    [
+        None,
+        [],
+        {},
+        {**canned.market(), "condition_id": "0x" + "d2" * 32},
+        {**canned.market(), "closed": None},
+        {**canned.market(), "tokens": None},
+        {**canned.market(), "tokens": []},
+        {**canned.market(), "tokens": [{"token_id": UP, "winner": True}]},
+        {**canned.market(), "tokens": [{"token_id": UP, "winner": True}] * 2},
+        {**canned.market(), "tokens": [{"token_id": t, "winner": True} for t in (UP, DOWN)]},
+        {**canned.market(), "tokens": [{"token_id": t, "winner": "yes"} for t in (UP, DOWN)]},
+        {**canned.market(), "tokens": [{"token_id": t, "winner": t == "3"} for t in ("3", "4")]},
+    ],
+)
+async def test_a_market_record_that_cannot_be_read_is_not_unresolved(
+    venue: CannedVenue, live: LiveRecords, market: object
+) -> None:
+    venue.says(market_path(), market)
+    venue.says("/events", [])
+    with pytest.raises(RecordsError, match="market"):
+        await live.resolution(claim())
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        None,
+        {},
+        [1],
+        [{}],
+        [{"markets": [None]}],
+        canned.listing(conditionId="0x" + "d2" * 32),
+        canned.listing("[1,"),
+        canned.listing('{"1": 0}'),
+        canned.listing('["1"]'),
+        canned.listing('["1", "x"]'),
+        canned.listing('["1", NaN]'),
+        canned.listing(tokens='["3", "4"]'),
+        canned.listing(tokens=f'["{UP}", "{UP}"]'),
+        canned.listing(tokens=[UP, [DOWN]]),
+        canned.listing(tokens=None),
+    ],
+)
+async def test_a_listing_that_cannot_be_read_decides_nothing(
+    venue: CannedVenue, live: LiveRecords, listed: object
+) -> None:
+    venue.says(market_path(), canned.market(winner=None))
+    venue.says("/events", listed)
+    with pytest.raises(RecordsError):
+        await live.resolution(claim())
+
+
+async def test_gamma_is_asked_by_slug_and_only_when_the_clob_has_closed(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    venue.says(market_path(), canned.market(closed=False, winner=None))
+    assert await live.resolution(claim()) is None
+    assert [path for path, _ in venue.requests] == [market_path()]
+    venue.says(market_path(), canned.market(winner=None))
+    venue.says("/events", [])
+    await live.resolution(claim())
+    assert venue.requests[-1] == ("/events", {"slug": claim().slug})
+
+
+# ---- positions and redemption -----------------------------------------------------------------
+
+
+async def test_the_venue_looks_at_the_chain_before_it_counts_shares(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    venue.says_text("/balance-allowance/update", "")  # whatever it says
+    venue.says("/balance-allowance", {"balance": "5", "allowances": {}})
+    assert await live.positions([UP]) == {UP: 5}
+    asked = {"asset_type": "CONDITIONAL", "token_id": UP, "signature_type": "0"}
+    assert venue.requests == [
+        ("/balance-allowance/update", asked),
+        ("/balance-allowance", asked),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], {}, {"balance": "1.5", "allowances": {}}, {"balance": "-1", "allowances": {}}],
+)
+async def test_a_balance_that_cannot_be_read_is_not_zero(
+    venue: CannedVenue, live: LiveRecords, body: object
+) -> None:
+    venue.says("/balance-allowance/update", "")
+    venue.says("/balance-allowance", body)
+    with pytest.raises(RecordsError, match="balance of token"):
+        await live.positions([UP])
+
+
+async def test_four_balances_at_a_time() -> None:
+    class Counting(LiveRecords):
+        running = most = 0
+
+        async def _held(self, token_id: str) -> int:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            self.running -= 1
+            return int(token_id)
+
+    counting = Counting(None)  # type: ignore[arg-type]
+    assert await counting.positions([str(n) for n in range(10)]) == {str(n): n for n in range(10)}
+    assert counting.most == 4
+
+
+def chain_of(sent: list[object]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A JSON-RPC node that takes every transaction."""
+    results = {
+        "eth_chainId": "0x89",
+        "eth_getTransactionCount": "0x0",
+        "eth_gasPrice": "0x1",
+        "eth_estimateGas": "0x5208",
+        "eth_sendRawTransaction": "0x" + "ee" * 32,
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        call = await request.json()
+        assert call["method"] in results  # never for a receipt
+        if call["method"] == "eth_sendRawTransaction":
+            sent.append(call["params"])
+        result = results[call["method"]]
+        return web.json_response({"jsonrpc": "2.0", "id": call["id"], "result": result})
+
+    return answer
+
+
+def listed_for_redemption() -> list[object]:
+    simulated = Venue()
+    market = simulated.add_market("btc-updown-15m-1800000000", start_ms=0, end_ms=900_000)
+    market.payouts, market.resolves_at_ms = (Decimal(1), Decimal(0)), 900_000
+    listed = event_json(market, simulated.now_ms())["markets"][0]
+    return [{**listed, "conditionId": canned.CONDITION_ID, "version": "v1"}]
+
+
+async def test_a_redemption_is_sent_once_a_minute_and_not_waited_for(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    sent: list[object] = []
+    venue.answers["/rpc"] = chain_of(sent)
+    venue.says("/markets/keyset", {"markets": listed_for_redemption()})
+    await live.redeem(canned.CONDITION_ID)
+    await live.redeem(canned.CONDITION_ID)
+    assert len(sent) == 1
+
+
+async def test_a_redemption_that_was_refused_is_tried_again(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    venue.says("/markets/keyset", {"markets": []})
+    with pytest.raises(RecordsError, match="redeeming") as refused:
+        await live.redeem(canned.CONDITION_ID)
+    one_line(refused)
+    sent: list[object] = []
+    venue.answers["/rpc"] = chain_of(sent)
+    venue.says("/markets/keyset", {"markets": listed_for_redemption()})
+    await live.redeem(canned.CONDITION_ID)
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("result", [None, "0x", "zz", 7, {"error": {}}, []])
+async def test_a_chain_that_answers_nonsense_is_one_line(
+    venue: CannedVenue, live: LiveRecords, result: object
+) -> None:
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": result})
+    venue.says("/markets/keyset", {"markets": listed_for_redemption()})
+    with pytest.raises(RecordsError, match="redeeming"):
+        await live.redeem(canned.CONDITION_ID)

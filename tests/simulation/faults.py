@@ -1,0 +1,89 @@
+"""How badly everything behaves in one seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tests.simulation.dynamodb import DynamoFaults
+from tests.simulation.jetstream import NatsFaults
+from tests.simulation.venue import VenueFaults
+
+
+@dataclass
+class Faults:
+    """How badly everything behaves; drawn per seed, so that some seeds are nearly calm."""
+
+    venue: VenueFaults
+    dynamodb: DynamoFaults
+    nats: NatsFaults
+    kill_every_s: float
+    halts: bool
+    loss_limit_usd: Decimal
+    spend_cap_usd: Decimal
+    deaf: bool = False
+    """The user channel never says a word, not even when everything else is well again."""
+    pauses: float = 0.3
+    """Of what happens to processes: they are suspended rather than killed."""
+    spared: tuple[str, ...] = ()
+    """Processes to which nothing happens."""
+    reconcile_every_s: float = 10.0
+    mute: bool = False
+    """The venue's records of orders and trades never answer."""
+
+    def off(self) -> None:
+        """From now on nothing fails, but for what is broken for good."""
+        self.venue.off()
+        self.dynamodb.off()
+        self.nats.off()
+        self.venue.event_lost = float(self.deaf)
+
+
+def draw_faults(rng: random.Random) -> Faults:
+    """Each fault is absent in half of the seeds; the others differ in how often it strikes."""
+
+    def chance(most: float) -> float:
+        return rng.choice([0.0, rng.uniform(0, most)])
+
+    return Faults(
+        venue=VenueFaults(
+            not_sent=chance(0.1),
+            lost_request=chance(0.2),
+            lost_answer=chance(0.4),
+            late=chance(0.2),
+            very_late=chance(0.1),
+            delayed=chance(0.3),
+            never_matched=0.4,
+            no_match=chance(0.3),
+            partial=chance(0.3),
+            failed=chance(0.3),
+            restart=chance(0.1),
+            rate_limited=chance(0.1),
+            locked=chance(0.1),
+            read_fails=chance(0.3),
+            blind=chance(0.5),
+            lag_s=(0.0, rng.choice([0.0, 2.0, 8.0])),
+            event_lost=rng.choice([0.0, 0.3, 1.0]),
+            event_twice=chance(0.3),
+            event_late_s=(0.01, rng.choice([0.1, 5.0, 40.0])),
+        ),
+        dynamodb=DynamoFaults(
+            slow=chance(0.05),
+            throttled=chance(0.05),
+            conflict=chance(0.05),
+            refused=chance(0.05),
+            lost_request=chance(0.05),
+            lost_reply=chance(0.08),
+            retried=chance(0.15),
+            straggler=chance(0.05),
+            late=chance(0.05),
+        ),
+        nats=NatsFaults(
+            drop=chance(0.02), duplicate=chance(0.1), late=chance(0.1), disconnect=chance(0.002)
+        ),
+        kill_every_s=rng.choice([1e9, 20.0, 8.0, 3.0]),
+        halts=rng.random() < 0.3,
+        loss_limit_usd=Decimal(rng.choice(["1.5", "100"])),
+        spend_cap_usd=Decimal(rng.choice(["5", "100"])),
+    )
