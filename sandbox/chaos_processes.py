@@ -74,8 +74,12 @@ class Processes:
         self._wanted = set(self._planned)
         for name in self._planned:
             self._request(name)
-        async with asyncio.timeout(READY_TIMEOUT_S), self._started:
-            await self._started.wait_for(lambda: self._pids.keys() >= self._wanted)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S), self._started:
+                await self._started.wait_for(lambda: self._pids.keys() >= self._wanted)
+        except TimeoutError:
+            late = ", ".join(sorted(self._wanted - self._pids.keys()))
+            raise SandboxError(f"the nursery has not started {late} (see {log_path})") from None
 
     def kill(self, name: str) -> None:
         """SIGKILL, and a new one at once. Nothing if it is between two lives."""

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -34,7 +34,8 @@ _ANSWERS: Final = {
     "conflict": (400, "TransactionConflictException"),
     "error": (500, "InternalServerError"),
 }
-_WRITES: Final = frozenset({"UpdateItem", "PutItem"})
+_TRANSACTION: Final = "TransactWriteItems"
+_WRITES: Final = frozenset({"UpdateItem", "PutItem", _TRANSACTION})
 _CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 
 
@@ -97,7 +98,11 @@ async def faulty_dynamodb(upstream: str, seed: int) -> AsyncIterator[FaultyDynam
             kind = door.draw(operation)
             if kind in _ANSWERS:
                 status, name = _ANSWERS[kind]
-                content = {"__type": _NAMESPACE + name, "message": "injected"}
+                content: dict[str, Any] = {"message": "injected"}
+                if kind == "conflict" and operation == _TRANSACTION:  # has an error of its own
+                    name = "TransactionCanceledException"
+                    content["CancellationReasons"] = [{"Code": "TransactionConflict"}]
+                content["__type"] = _NAMESPACE + name
                 return web.json_response(content, status=status, content_type=_CONTENT_TYPE)
             if kind == "cut_before":
                 return _cut(request)

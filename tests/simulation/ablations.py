@@ -171,16 +171,6 @@ def _both_sweep(faults: Faults) -> None:
     faults.dynamodb.slow = 0.5
 
 
-def _usurping(faults: Faults) -> None:
-    """Workers are suspended for long while they wait for answers, and the next claim is young."""
-    _calm(faults)
-    faults.venue.lost_request = 0.7
-    faults.venue.event_lost = 1.0
-    faults.kill_every_s = 2.0
-    faults.pauses = 1.0
-    faults.spared = ("feeder", "schedule-1", "schedule-2", "user")
-
-
 def _halting(faults: Faults) -> None:
     faults.halts = True
 
@@ -357,7 +347,6 @@ ABLATIONS: Final = (
     ),
     # Each change on condition that the claim is as it was seen.
     Ablation("version in the condition", _unless(dynamodb.VERSION_IS_AS_SEEN), "[version]", _busy),
-    Ablation("attempt in the condition", _unless(dynamodb.CLAIM_IS_MINE), "[lost]", _usurping),
     Ablation(
         "reopened once",
         _set(dynamodb, "NOT_BACK_YET", "attribute_exists(pk)"),

@@ -24,6 +24,7 @@ class Faults:
     spend_cap_usd: Decimal
     deaf: bool = False
     """The user channel never says a word, not even when everything else is well again."""
+    series: tuple[str, ...] = ("btc-30s", "eth-30s", "sol-60s", "xrp-240s")
     pauses: float = 0.3
     """Of what happens to processes: they are suspended rather than killed."""
     spared: tuple[str, ...] = ()

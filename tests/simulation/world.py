@@ -54,7 +54,6 @@ T = TypeVar("T")
 
 TABLE: Final = "state"
 ACCOUNT: Final = "book_imbalance_crypto"
-SERIES: Final = ("btc-30s", "eth-30s", "sol-60s", "xrp-240s")
 FAULTS_S: Final = 90.0
 """How long things fail: several windows of each market."""
 BOOK_EVERY_S: Final = 2.5
@@ -159,7 +158,7 @@ async def feed(world: World) -> None:
     """The feeder: real session table and publisher, books from the seed."""
     nc = await _connected(world, "feeder")
     await _until_declared(nc, BOOKS)
-    series = tuple(map(parse_series, SERIES))
+    series = tuple(map(parse_series, world.faults.series))
     table = SessionTable(series, epoch=world.sim.now_ms)
     publisher = Publisher(nc, table, _metrics(FeederMetrics, series))
     sending = asyncio.create_task(publisher.run())

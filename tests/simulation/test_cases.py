@@ -1,0 +1,90 @@
+"""Stories too rare for random seeds, told step by step; each with and without its safeguard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from unittest.mock import patch
+
+import pytest
+
+from functions.adapters import dynamodb
+from functions.adapters.dynamodb_items import account_of
+from functions.core.account import Account
+from tests.simulation.checks import ACCOUNT_KEY, violations
+from tests.simulation.dynamodb import DynamoFaults
+from tests.simulation.faults import Faults
+from tests.simulation.jetstream import NatsFaults
+from tests.simulation.loop import simulated
+from tests.simulation.venue import VenueFaults
+from tests.simulation.world import World, new_world, start_all
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed() -> Iterator[None]:
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+async def until(world: World, fact: Callable[[Account], bool], at_most_s: float = 200.0) -> None:
+    """Wait until the account is so."""
+    async with asyncio.timeout(at_most_s):
+        while True:
+            item = world.dynamodb.item(*ACCOUNT_KEY)
+            if item is not None and fact(account_of(item)):
+                return
+            await asyncio.sleep(0.001)
+
+
+async def a_sleeper_wakes_beside_the_next_claim(world: World) -> None:
+    """A worker is suspended while it waits for its answer, for so long that its claim is given up
+    and another worker claims the same market; then it wakes, and writes what it knows."""
+    start_all(world, ("feeder", "worker-1", "schedule-1", "user"))
+    await until(world, lambda account: bool(account.claims))
+    sleeper = world.running["worker-1"]
+    await asyncio.sleep(0.1)
+    sleeper.pause()
+    first = next(iter(world.markets.values()))
+    await until(world, lambda account: not account.claims)
+    start_all(world, ("worker-2",))
+
+    def claimed_again(account: Account) -> bool:
+        mine = account.claims.get(first.condition_id)
+        return mine is not None and mine.version == 1
+
+    await until(world, claimed_again)
+    sleeper.resume()
+    await asyncio.sleep(6)
+    world.entries_stopped = True
+    await asyncio.sleep(240)
+
+
+def sleeping_worker() -> list[str]:
+    faults = Faults(
+        venue=VenueFaults(lost_request=1.0),
+        dynamodb=DynamoFaults(),
+        nats=NatsFaults(),
+        kill_every_s=1e9,
+        halts=False,
+        loss_limit_usd=Decimal(100),
+        spend_cap_usd=Decimal(100),
+        series=("btc-900s",),
+    )
+    with simulated(1) as sim:
+        world = new_world(sim, faults)
+        sim.run(a_sleeper_wakes_beside_the_next_claim(world))
+        return [each for each in violations(world) if "[waste]" not in each]
+
+
+def test_a_sleepers_answer_does_not_touch_the_next_claim() -> None:
+    assert sleeping_worker() == []
+
+
+def test_without_the_attempt_in_the_condition_it_does() -> None:
+    always = f"({dynamodb.CLAIM_IS_MINE} OR attribute_exists(pk))"
+    without = dynamodb.SEEN_CONDITION.replace(dynamodb.CLAIM_IS_MINE, always)
+    with patch.object(dynamodb, "SEEN_CONDITION", without):
+        assert any("took the place of" in each for each in sleeping_worker())
