@@ -1,6 +1,7 @@
 """Paper execution: fills from the published book, no venue, no key.
 
-Models the venue's hold before matching (`delay_ms`), the limit price, partial fills and the fee.
+Models the venue's hold before matching (`delay_ms`), the limit price and partial fills (and with
+them the fee, which follows from the trades).
 Does not model: the book changing during the hold, other takers, rejections, our own impact.
 """
 
@@ -18,16 +19,15 @@ from functions.core.fill import take_asks
 from functions.ports import PreparedOrder
 from protocol.book import Book
 from protocol.fill import Fill, TradeStatus
-from protocol.market import FeeSchedule, MarketInfo
+from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
-from protocol.units import PRICE_SCALE
+from protocol.units import PRICE_SCALE, cost_e6
 
 
 class _PaperOrder(msgspec.Struct, frozen=True):
     condition_id: str
     book: Book
     max_price_e4: int
-    fee: FeeSchedule
 
 
 class PaperExchange:
@@ -49,35 +49,35 @@ class PaperExchange:
             order_timestamp_ms=time.time_ns() // 1_000_000,
             spend_e6=trade.spend_e6,
             size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
-            payload=_PaperOrder(
-                snapshot.market.condition_id, book, trade.max_price_e4, snapshot.market.fee
-            ),
+            payload=_PaperOrder(snapshot.market.condition_id, book, trade.max_price_e4),
         )
 
     async def post(self, order: PreparedOrder) -> Answer:
         """Wait as long as the venue would hold the order, then fill it (FAK)."""
         await asyncio.sleep(self._delay_s)
         paper: _PaperOrder = order.payload
-        fill = take_asks(paper.book, order.spend_e6, paper.max_price_e4, paper.fee)
-        if fill.size_e6 == 0:
+        taken = take_asks(paper.book, order.spend_e6, paper.max_price_e4)
+        if not taken:
             return Rejected(reason=RejectReason.NO_MATCH, text="no ask at or below the limit")
-        # Whole cents are sent, but a share costs a fraction of one: a rest below one cent is full.
-        full = order.spend_e6 - fill.spend_e6 < 10_000
+        spend_e6 = sum(cost_e6(price_e4, size_e6) for price_e4, size_e6 in taken)
+        now_ms = time.time_ns() // 1_000_000
         return Accepted(
-            status="matched" if full else "partly_matched",
-            spend_e6=fill.spend_e6,
-            size_e6=fill.size_e6,
-            fills=(
+            # Whole cents are sent, but a share costs a fraction of one: a rest below that is full.
+            status="matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched",
+            spend_e6=spend_e6,
+            size_e6=sum(size_e6 for _, size_e6 in taken),
+            fills=tuple(
                 Fill(
-                    trade_id=order.order_id,
+                    trade_id=f"{order.order_id}-{number}",
                     order_id=order.order_id,
                     condition_id=paper.condition_id,
                     token_id=paper.book.token_id,
                     status=TradeStatus.CONFIRMED,
-                    price_e4=fill.spend_e6 * PRICE_SCALE // fill.size_e6,
-                    size_e6=fill.size_e6,
-                    matched_at_ms=time.time_ns() // 1_000_000,
-                ),
+                    price_e4=price_e4,
+                    size_e6=size_e6,
+                    matched_at_ms=now_ms,
+                )
+                for number, (price_e4, size_e6) in enumerate(taken)
             ),
         )
 

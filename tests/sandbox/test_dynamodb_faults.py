@@ -7,14 +7,17 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from functions.adapters.dynamodb import DynamoStore
+from functions.core.intent import ClaimState
 from functions.ports import StoreBusyError, StoreError
 from sandbox import dynamodb_faults
 from sandbox.dynamodb import dynamodb_server
 from sandbox.dynamodb_faults import KINDS, FaultyDynamo, faulty_dynamodb
 from sandbox.evidence import reading_store
+from tests.sandbox.test_audit import claim
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -59,6 +62,20 @@ async def test_what_is_refused_is_not_written(kind: str, error: type[StoreError]
             await behind.set_trading("halted", "test")
         assert await trading(around) == "enabled"
         assert door.injected[kind] >= 1
+
+
+async def test_transactions_meet_conflicts_under_the_name_they_have_there() -> None:
+    async with stores() as (door, behind, around):
+        row = claim(1, state=ClaimState.RELEASED)
+        await around.put_ledger(row)
+        back = msgspec.structs.replace(row, state=ClaimState.OPEN, version=4, reopened=True)
+        door.rates = {"conflict": 1.0}
+        with pytest.raises(StoreBusyError):
+            await behind.reopen(back, row)
+        assert (await around.account()).claims == {}
+        assert door.injected["conflict"] >= 1
+        door.rates = {}
+        assert await behind.reopen(back, row)
 
 
 async def test_a_lost_reply_is_written() -> None:
