@@ -18,7 +18,8 @@ MIN_ORDERS ?= 0
 
 setup: $(STAMP)
 
-$(STAMP): requirements-dev.txt
+# pyproject.toml, because the command line's entry point comes from there.
+$(STAMP): requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt

@@ -103,6 +103,7 @@ class Chaos:
             self._cluster.venue_url, self._cluster.dynamodb_url, STATE_TABLE, self._account
         )
         found = disagreements(evidence, execution=LIVE) + processes.unexpected
+        found += untested(evidence, processes.kills)
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S} s after everything was healed")
         return Outcome(
@@ -231,6 +232,14 @@ class Chaos:
 
     async def _venue_faults(self, session: aiohttp.ClientSession) -> Counter[str]:
         return Counter((await self._journal(session))["injected"])
+
+
+def untested(evidence: Evidence, kills: Counter[str]) -> list[str]:
+    """Why such a run proves nothing, however well everything agrees."""
+    found = [] if kills else ["nothing was killed"]
+    if not any(entry.verdict == "matched" for entry in evidence.entries):
+        found.append("no order was matched: there was nothing to lose")
+    return found
 
 
 async def run_chaos(options: Options, log_dir: Path, seed: int, duration_s: int) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from functions.core.intent import ClaimState
-from sandbox.chaos import Outcome
+from sandbox.chaos import Outcome, untested
 from sandbox.chaos_report import executed_orders, lost_spans_s, recording_line, report
 from sandbox.watch import Sighting, Watch
 from tests.sandbox.test_audit import NOON_MS, claim, entry, evidence
@@ -59,6 +59,13 @@ def test_an_order_recorded_while_no_worker_was_killed_is_left_out(kill_ms: int) 
 def test_an_order_that_was_never_recorded_took_for_ever(seen: bool) -> None:
     given = outcome(recorded_ms=0, kills_ms=[], seen=seen)
     assert lost_spans_s(given, set()) == [float("inf")]
+
+
+def test_a_run_without_kills_or_matches_proves_nothing() -> None:
+    matched, refused = evidence([entry(1)], [], []), evidence([entry(1, verdict="x")], [], [])
+    assert untested(matched, Counter({"nats": 1})) == []
+    assert untested(matched, Counter()) == ["nothing was killed"]
+    assert len(untested(refused, Counter())) == 2
 
 
 def test_orders_told_are_read_from_the_workers_logs(tmp_path: Path) -> None:
