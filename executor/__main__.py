@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Coroutine
 from datetime import date
@@ -83,8 +84,8 @@ def halt(
     if not reason or len(reason) > _REASON_LENGTH_MAX or not reason.isprintable():
         _refuse(f"--reason: 1 to {_REASON_LENGTH_MAX} printable characters are wanted")
     settings = load_settings(AccountSettings)
+    account = _done(asking.halt(settings, reason))  # before a word that might not get out
     _say(account_line(settings.account, settings.execution))
-    account = _done(asking.halt(settings, reason))
     _say(plain(f"HALTED: {account.halt_reason}", "bold red"))
     live = sum(not claim.ended for claim in account.claims.values())
     if live:
@@ -179,7 +180,15 @@ def _complain(line: str) -> None:
 def main() -> None:
     """Entry point of `executor` and of `python -m executor`."""
     configure_logging(service="executor")
-    app(prog_name="executor")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character of a reason gets its number, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="executor")
+    except OSError as error:  # what the commands meet is told by them: this is our own output
+        sys.stderr.write(f"cannot write the answer: {error.strerror or error}\n")
+        raise SystemExit(EXIT_FAILED) from None
 
 
 if __name__ == "__main__":

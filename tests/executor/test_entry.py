@@ -52,6 +52,33 @@ async def test_a_run_keeps_its_log_off_stdout(
     assert {json.loads(line)["service"] for line in stderr.splitlines()} == {"executor"}
 
 
+async def test_a_terminal_that_lacks_a_character_gets_its_number(
+    store: DynamoStore, tmp_path: Path
+) -> None:
+    code, stdout, stderr = await finished(
+        *(str(INSTALLED), "halt", "--reason", "größer"), cwd=tmp_path, PYTHONIOENCODING="ascii"
+    )
+    assert (code, stderr) == (0, "")
+    assert "HALTED: gr\\xf6\\xdfer" in stdout
+    assert (await store.account()).halt_reason == "größer"
+
+
+async def test_halt_takes_effect_even_if_nothing_can_be_said(
+    store: DynamoStore, tmp_path: Path
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(str(INSTALLED), "halt", "--reason", "now"), cwd=tmp_path, stdout=full, stderr=PIPE
+        )
+    finally:
+        os.close(full)
+    _, stderr = await process.communicate()
+    assert (await store.account()).halt_reason == "now"
+    assert process.returncode == 1
+    assert stderr == b"cannot write the answer: No space left on device\n"
+
+
 async def test_misuse_exits_2() -> None:
     code, _, stderr = await finished(sys.executable, "-m", "executor", "no-such", cwd=ROOT)
     assert code == 2

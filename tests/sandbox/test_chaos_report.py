@@ -62,7 +62,7 @@ def test_an_order_that_was_never_recorded_took_for_ever(seen: bool) -> None:
 
 
 def test_a_run_without_kills_or_matches_proves_nothing() -> None:
-    matched, refused = evidence([entry(1)], [], []), evidence([entry(1, verdict="x")], [], [])
+    matched, refused = evidence([entry(1)], [], []), evidence([entry(1, verdict="refused")], [], [])
     assert untested(matched, Counter({"nats": 1})) == []
     assert untested(matched, Counter()) == ["nothing was killed"]
     assert len(untested(refused, Counter())) == 2
