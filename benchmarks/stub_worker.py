@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import structlog
 from nats.aio.client import Client
 
-from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause
+from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.decide import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
 from functions.core.intent import Claim
 from functions.metrics import WorkerMetrics
@@ -73,8 +73,11 @@ class GrantingStore:
     async def ledger_row(self, claim: Claim) -> Claim | None:
         return None
 
-    async def set_trading(self, trading: str, reason: str) -> None:
+    async def halt(self, reason: str) -> None:
         return None
+
+    async def resume(self, seen: Account) -> bool:
+        return True
 
     async def set_pause(self, pause: Pause, seen: Pause) -> bool:
         return True
@@ -82,7 +85,9 @@ class GrantingStore:
     async def prune(self, account: Account, now_ms: int) -> None:
         return None
 
-    async def redeemed(self, condition_id: str) -> None:
+    async def set_redemption(
+        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    ) -> None:
         return None
 
     async def decisions(self, day: str, limit: int) -> list[Decision]:

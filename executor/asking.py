@@ -75,14 +75,41 @@ async def halt(settings: AccountSettings, reason: str) -> Account:
     Once this has returned, the condition of every later claim fails, whichever worker makes it.
     Raises NotDoneError when somebody else has resumed trading meanwhile.
     """
-    return await _set_trading(settings, TRADING_HALTED, reason)
+    async with unopened_store(settings) as store:
+        try:
+            await store.halt(reason)
+            account = await store.account()
+        except StoreError as error:
+            raise NotDoneError(
+                f"NOT KNOWN whether trading is {TRADING_HALTED} now, so run this again: {error}"
+            ) from error
+    if (account.trading, account.halt_reason) != (TRADING_HALTED, reason):
+        raise NotDoneError(f"written, but by now somebody else has set {_standing(account)}")
+    return account
 
 
 async def resume(settings: AccountSettings) -> tuple[Account, Account]:
-    """Enable trading; the account before and after. Raises NotDoneError as `halt`."""
+    """Lift the halt that is there; the account before and after.
+
+    Raises NotDoneError when it was not this halt that could be lifted: there is a newer one.
+    """
     async with unopened_store(settings) as store:
         before = await store.account()
-    return before, await _set_trading(settings, TRADING_ENABLED, "")
+        try:
+            lifted = await store.resume(before)
+            account = await store.account()
+        except StoreError as error:
+            raise NotDoneError(
+                f"NOT KNOWN whether trading is {TRADING_ENABLED} now, so run this again: {error}"
+            ) from error
+    if not lifted and account.trading != TRADING_ENABLED:
+        raise NotDoneError(f"not resumed: somebody else has set {_standing(account)}")
+    return before, account
+
+
+def _standing(account: Account) -> str:
+    why = f": {account.halt_reason}" if account.halt_reason else ""
+    return f"trading to {account.trading}{why}"
 
 
 async def reconcile_once(settings: ScheduleSettings) -> tuple[ReconcileReport, SettleReport]:
@@ -94,23 +121,6 @@ async def reconcile_once(settings: ScheduleSettings) -> tuple[ReconcileReport, S
                 return report, await settle(store, records, redeem=settings.redeem)
         except TimeoutError:
             raise RecordsError(f"the run was given up after {RUN_TIMEOUT_S:g} s") from None
-
-
-async def _set_trading(settings: AccountSettings, trading: str, reason: str) -> Account:
-    async with unopened_store(settings) as store:
-        try:
-            await store.set_trading(trading, reason)
-            account = await store.account()
-        except StoreError as error:
-            raise NotDoneError(
-                f"NOT KNOWN whether trading is {trading} now, so run this again: {error}"
-            ) from error
-    if (account.trading, account.halt_reason) != (trading, reason):
-        why = f": {account.halt_reason}" if account.halt_reason else ""
-        raise NotDoneError(
-            f"written, but by now somebody else has set trading to {account.trading}{why}"
-        )
-    return account
 
 
 async def _last_rows(store: Store, wanted: int) -> list[Claim]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from functions.core.account import Account, ClaimRefusal, Limits, Pause
+from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.answer import Answer
 from functions.core.decide import Trade
 from functions.core.evidence import Look, Resolution
@@ -124,17 +124,25 @@ class Store(Protocol):
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """The row of the same intent."""
 
-    async def set_trading(self, trading: str, reason: str) -> None:
-        """`enabled` or `halted`: once this returns, every later claim meets it."""
+    async def halt(self, reason: str) -> None:
+        """Once this returns, every later claim is refused, until somebody resumes *this* halt."""
+
+    async def resume(self, seen: Account) -> bool:
+        """Lift the halt that was seen. False: there is another one by now, and it holds.
+
+        Conditional, because a resume that is late on its way must not lift a newer halt.
+        """
 
     async def set_pause(self, pause: Pause, seen: Pause) -> bool:
         """Replace the account's pause if it is still the one seen."""
 
     async def prune(self, account: Account, now_ms: int) -> None:
-        """Remove cooldowns that are over and days that are past."""
+        """Remove cooldowns that have long been over and days that are past."""
 
-    async def redeemed(self, condition_id: str) -> None:
-        """The market's winnings have been paid out."""
+    async def set_redemption(
+        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    ) -> None:
+        """Replace what is noted about a market's winnings, if it is still `seen`; None: paid."""
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decision rows with a TTL, keyed by decision id."""

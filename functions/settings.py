@@ -72,8 +72,8 @@ class LimitSettings(AccountSettings):
         default=Decimal("1.1"), gt=0, le=10_000
     )
     cooldown_s: float = Field(default=300, ge=0, le=86_400)
-    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, decimal_places=6)
-    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, decimal_places=6)
+    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, le=10**9, decimal_places=6)
+    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, le=10**9, decimal_places=6)
 
     def limits(self) -> Limits:
         """What stands in each claim's condition."""

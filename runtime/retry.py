@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -42,5 +43,16 @@ async def until_reachable(
         reraise=True,
     ):
         with retrying:
-            return await attempt()
+            try:
+                return await attempt()
+            finally:
+                _stop_if_told()
     raise AssertionError("tenacity stopped without a stop condition")
+
+
+def _stop_if_told() -> None:
+    """`asyncio.wait_for` of Python 3.11, under nats-py, may end with its own result or error when a
+    cancellation arrives at the same time: that one would be lost, and the service never stop."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -29,12 +29,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
 
+from functions.adapters.dynamodb_conditions import (
+    ACCOUNT_EXISTS,
+    CLAIM_CONDITION,
+    CLAIM_UPDATE,
+    HALT_IS_AS_SEEN,
+    NOT_BACK_YET,
+    ROW_IS_AS_SEEN,
+    ROW_IS_NOT_NEWER,
+    SEEN_CONDITION,
+)
 from functions.adapters.dynamodb_items import (
     Item,
     account_key,
@@ -46,6 +57,7 @@ from functions.adapters.dynamodb_items import (
     decision_of,
     missing_account_attributes,
     pause_attribute,
+    redemption_attribute,
     stored_attempt,
     strategy_pk,
     trade_key,
@@ -53,60 +65,19 @@ from functions.adapters.dynamodb_items import (
     utc_day,
 )
 from functions.adapters.dynamodb_table import ConditionFailedError, Table, open_client
-from functions.core.account import TRADING_ENABLED, Account, ClaimRefusal, Limits, Pause, refusal_of
+from functions.core.account import (
+    TRADING_ENABLED,
+    TRADING_HALTED,
+    Account,
+    ClaimRefusal,
+    Limits,
+    Pause,
+    Redemption,
+    refusal_of,
+)
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
-
-# -- what a claim is conditional on --------------------------------------------------------------
-
-# A person or the reconciler has not stopped this account. Also false when there is no item.
-TRADING_IS_ENABLED: Final = "trading = :enabled"
-# The venue has not asked for patience.
-NOT_PAUSED: Final = "pause.until_ms <= :now"
-# At most one live claim a market; a claim that is not resolved still counts.
-MARKET_IS_FREE: Final = "attribute_not_exists(claims.#market)"
-# At most so many markets at once, counted where it is decided and nowhere else.
-POSITION_IS_LEFT: Final = "size(claims) < :max_positions"
-# Whatever became of the market's last claim, its cooldown is over.
-COOLDOWN_IS_OVER: Final = "(attribute_not_exists(cooldowns.#market) OR cooldowns.#market <= :now)"
-# Today's loss has not reached the limit; whatever else but a number stands there: no entry.
-LOSS_IS_WITHIN_LIMIT: Final = "(attribute_not_exists(pnl_e6.#today) OR pnl_e6.#today > :loss_floor)"
-# This claim does not take today's spending above its cap.
-SPEND_IS_WITHIN_CAP: Final = "(attribute_not_exists(spent_e6.#today) OR spent_e6.#today <= :room)"
-
-CLAIM_CONDITION: Final = " AND ".join(
-    (
-        TRADING_IS_ENABLED,
-        NOT_PAUSED,
-        MARKET_IS_FREE,
-        POSITION_IS_LEFT,
-        COOLDOWN_IS_OVER,
-        LOSS_IS_WITHIN_LIMIT,
-        SPEND_IS_WITHIN_CAP,
-    )
-)
-CLAIM_UPDATE: Final = (
-    "SET claims.#market = :claim, cooldowns.#market = :cooldown_until,"
-    " spent_e6.#today = if_not_exists(spent_e6.#today, :zero) + :spend"
-)
-
-# -- what every later change is conditional on ---------------------------------------------------
-# Nobody else's claim: the market may have been released and claimed again by another worker.
-CLAIM_IS_MINE: Final = "claims.#slot.attempt_id = :attempt"
-# Nobody has changed it since we looked: each change counts the version up, so the version stands
-# for the state and for everything else that was seen.
-VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
-
-SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN}"
-# Removing something from an account that is not there must not create one.
-ACCOUNT_EXISTS: Final = "attribute_exists(pk)"
-# An ended claim that got late evidence: whoever is first puts it back, and only as the ledger has
-# it now. The one transaction there is: two items must agree, and it happens a few times a year.
-NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
-ROW_IS_AS_SEEN: Final = "version = :seen_version"
-# The ledger never goes back to an older version.
-ROW_IS_NOT_NEWER: Final = "attribute_not_exists(pk) OR version <= :version"
 
 # -- how long and how often ----------------------------------------------------------------------
 
@@ -119,6 +90,8 @@ BATCH_TRIES_MAX: Final = 5
 BATCH_PAUSE_S: Final = 0.05  # doubled with each try, with jitter
 PRUNED_AT_ONCE_MAX: Final = 50
 DAYS_KEPT_MS: Final = 8 * 86_400_000
+# AWS refuses requests that were signed longer ago than 15 minutes: none is executed after this.
+LATE_REQUEST_MS: Final = 20 * 60_000
 PAGES_MAX: Final = 50  # of one megabyte
 
 _log = structlog.get_logger()
@@ -193,7 +166,8 @@ class DynamoStore:
                 ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
                 ":room": {"N": str(limits.daily_spend_cap_e6 - claim.spend_e6)},
                 ":claim": claim_attribute(claim),
-                ":cooldown_until": {"N": str(now_ms + limits.cooldown_ms)},
+                # At least a millisecond: without any, a late try of this very claim would pass.
+                ":cooldown_until": {"N": str(now_ms + max(limits.cooldown_ms, 1))},
                 ":zero": {"N": "0"},
                 ":spend": {"N": str(claim.spend_e6)},
             },
@@ -215,7 +189,8 @@ class DynamoStore:
         if redeem:
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
-            values[":redeem"] = {"N": str(booked_at_ms)}
+            waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
+            values[":redeem"] = redemption_attribute(waiting)
         try:
             await self._table.update(
                 "move",
@@ -304,13 +279,35 @@ class DynamoStore:
         row = await self._table.get("ledger_row", Key=key, ConsistentRead=True)
         return None if row is None else claim_of(row)
 
-    async def set_trading(self, trading: str, reason: str) -> None:
-        """See `Store.set_trading`."""
+    async def halt(self, reason: str) -> None:
+        """See `Store.halt`. Unconditional: a halt that comes late errs on the safe side."""
         await self._with_missing_attributes(
-            "set_trading",
-            ["trading = :trading", "halt_reason = :reason"],
-            {":trading": {"S": trading}, ":reason": {"S": reason}},
+            "halt",
+            ["trading = :trading", "halt_reason = :reason", "halt_id = :id"],
+            {
+                ":trading": {"S": TRADING_HALTED},
+                ":reason": {"S": reason},
+                ":id": {"S": uuid.uuid4().hex},
+            },
         )
+
+    async def resume(self, seen: Account) -> bool:
+        """See `Store.resume`."""
+        try:
+            await self._table.update(
+                "resume",
+                Key=self._account_key,
+                UpdateExpression="SET trading = :trading, halt_reason = :none",
+                ConditionExpression=HALT_IS_AS_SEEN,
+                ExpressionAttributeValues={
+                    ":trading": {"S": TRADING_ENABLED},
+                    ":none": {"S": ""},
+                    ":seen": {"S": seen.halt_id},
+                },
+            )
+        except ConditionFailedError:
+            return False
+        return True
 
     async def set_pause(self, pause: Pause, seen: Pause) -> bool:
         """See `Store.set_pause`."""
@@ -332,7 +329,9 @@ class DynamoStore:
     async def prune(self, account: Account, now_ms: int) -> None:
         """See `Store.prune`. At most PRUNED_AT_ONCE_MAX entries; the next run takes the rest."""
         oldest_day = utc_day(now_ms - DAYS_KEPT_MS)
-        over = [market for market, until in account.cooldowns.items() if until <= now_ms]
+        # A claim's own cooldown is what keeps its delayed first try from being a second claim.
+        old_ms = now_ms - LATE_REQUEST_MS
+        over = [market for market, until in account.cooldowns.items() if until <= old_ms]
         paths = [("cooldowns", market) for market in over]
         paths += [("pnl_e6", day) for day in account.pnl_e6 if day < oldest_day]
         paths += [("spent_e6", day) for day in account.spent_e6 if day < oldest_day]
@@ -342,9 +341,9 @@ class DynamoStore:
         removed = [f"{field}.#k{number}" for number, (field, _) in enumerate(paths)]
         # A cooldown that began anew meanwhile makes all of it fail: the next run will see it.
         request: dict[str, Any] = {}
-        conditions = [f"{path} <= :now" for path in removed if path.startswith("cooldowns")]
+        conditions = [f"{path} <= :old" for path in removed if path.startswith("cooldowns")]
         if conditions:
-            request["ExpressionAttributeValues"] = {":now": {"N": str(now_ms)}}
+            request["ExpressionAttributeValues"] = {":old": {"N": str(old_ms)}}
         with suppress(ConditionFailedError):
             await self._table.update(
                 "prune",
@@ -355,15 +354,23 @@ class DynamoStore:
                 **request,
             )
 
-    async def redeemed(self, condition_id: str) -> None:
-        """See `Store.redeemed`."""
+    async def set_redemption(
+        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    ) -> None:
+        """See `Store.set_redemption`."""
+        values = {":seen": redemption_attribute(seen)}
+        update = "REMOVE redeem.#market"
+        if redemption is not None:
+            values[":new"] = redemption_attribute(redemption)
+            update = "SET redeem.#market = :new"
         with suppress(ConditionFailedError):
             await self._table.update(
-                "redeemed",
+                "set_redemption",
                 Key=self._account_key,
-                UpdateExpression="REMOVE redeem.#market",
-                ConditionExpression=ACCOUNT_EXISTS,
+                UpdateExpression=update,
+                ConditionExpression="redeem.#market = :seen",
                 ExpressionAttributeNames={"#market": condition_id},
+                ExpressionAttributeValues=values,
             )
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:

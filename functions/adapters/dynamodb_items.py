@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause
+from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Redemption
 from functions.core.intent import Claim
 from functions.ports import StoreError
 from protocol.decision import Decision
@@ -84,6 +84,11 @@ def account_of(item: Item) -> Account:
 def pause_attribute(pause: Pause) -> Attribute:
     """The account's pause."""
     return {"M": _attributes(msgspec.structs.asdict(pause))}
+
+
+def redemption_attribute(redemption: Redemption) -> Attribute:
+    """What is noted about a market's winnings."""
+    return {"M": _attributes(msgspec.structs.asdict(redemption))}
 
 
 def claim_attribute(claim: Claim) -> Attribute:

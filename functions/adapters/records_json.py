@@ -74,11 +74,13 @@ def page(body: object) -> tuple[list[object], str | None]:
     """One page of a list and the next one's cursor, None on the last. Raises RecordsError."""
     fields = _object(body, "page")
     items, cursor = fields.get("data"), fields.get("next_cursor")
+    if items is None and "data" in fields:  # as Go writes an empty list
+        items = []
     if not isinstance(items, list):
         raise RecordsError("page: no list named data")
-    if cursor is None or cursor == LAST_CURSOR:
+    if cursor in (None, "", LAST_CURSOR):
         return items, None
-    if not isinstance(cursor, str) or not cursor:
+    if not isinstance(cursor, str):
         raise RecordsError(f"page: unreadable next_cursor {_shown(cursor)}")
     return items, cursor
 

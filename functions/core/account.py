@@ -36,11 +36,26 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 NO_PAUSE: Final = Pause(reason="", since_ms=0, until_ms=0)
 
 
+class Redemption(msgspec.Struct, frozen=True, kw_only=True):
+    """Winnings that wait to be paid out to the wallet."""
+
+    token_id: str
+    since_ms: int
+    asked_at_ms: int = 0
+    """When they were last asked for; 0: never yet."""
+
+
+REDEMPTIONS_MAX: Final = 200
+"""More than these are not noted: the account is one item, and each claim pays for all of it."""
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The account item as last seen: what a refused claim brings back (ALL_OLD)."""
 
     trading: str
     halt_reason: str = ""
+    halt_id: str = ""
+    """Names the last halt, so that only who has seen it can lift it."""
     claims: dict[str, Claim]
     """By slot: the condition id, or the intent id of a claim that was reopened."""
     cooldowns: dict[str, int]
@@ -50,8 +65,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     spent_e6: dict[str, int]
     """UTC date -> USD claimed that day and not given back."""
     pause: Pause
-    redeem: dict[str, int]
-    """condition id -> since when its winnings wait to be redeemed."""
+    redeem: dict[str, Redemption]
+    """condition id -> winnings that wait to be paid out."""
 
 
 class ClaimRefusal(StrEnum):

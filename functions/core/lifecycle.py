@@ -96,15 +96,19 @@ def looked(claim: Claim, look: Look, now_ms: int) -> Claim | None:
     if claim.fills:  # all that are known have failed; nobody has said how many there are
         failed = {fill.trade_id for fill in look.trades if fill.status is TradeStatus.FAILED}
         # Trades are made all at once: a look that shows these as failed would show any other.
-        return _nothing_left(claim, now_ms) if claim.fills.keys() <= failed else None
-    if look.order is not None and look.order.status in _PENDING:
+        if claim.fills.keys() <= failed:
+            return _nothing_left(claim, now_ms)
+        return _nothing_there(claim, Event.ALL_FAILED, now_ms)
+    waits = now_ms < claim.market_end_ms + FINAL_AFTER_MS
+    if waits and look.order is not None and look.order.status in _PENDING:
         # Accepted, and may still match: found, worth nothing yet, and no look to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
         return None if known else moved(claim, Event.FOUND, looks=0)
-    return _nothing_there(claim, now_ms)
+    return _nothing_there(claim, Event.NEVER_THERE, now_ms)
 
 
-def _nothing_there(claim: Claim, now_ms: int) -> Claim | None:
+def _nothing_there(claim: Claim, event: Event, now_ms: int) -> Claim | None:
+    """Count a look that showed nothing bought; after enough of them that is what `event` says."""
     age_ms = now_ms - claim.claimed_at_ms
     if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOK_SPACING_MS:
         return None
@@ -113,7 +117,7 @@ def _nothing_there(claim: Claim, now_ms: int) -> Claim | None:
         text = f"not found in {looks} looks over {age_ms // 1000} s"
         return moved(
             claim,
-            Event.NEVER_THERE,
+            event,
             looks=looks,
             looked_at_ms=now_ms,
             resolved_at_ms=now_ms,
@@ -249,15 +253,19 @@ def _found(claim: Claim, told: Claim, now_ms: int) -> Claim | None:
     """`told` is the claim with what the venue has told about its order."""
     if told == claim:
         return None
-    spend_e6, size_e6, _ = filled(told)
+    spend_e6, size_e6, fee_e6 = filled(told)
     if claim.ended:
-        if (spend_e6, size_e6) == (claim.filled_spend_e6, claim.filled_size_e6):
+        if (spend_e6, size_e6, fee_e6) == _filled_before(claim):
             return None  # a confirmation of what it ended with: nothing to correct
         return _counted(told, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
     if size_e6 <= 0 and _told_size_e6(told) > 0:
         return _nothing_left(told, now_ms)
     # Not told how much, nobody knows whether these trades are all of them: reconciliation asks.
     return _counted(told, Event.FOUND, now_ms)
+
+
+def _filled_before(claim: Claim) -> tuple[int, int, int]:
+    return claim.filled_spend_e6, claim.filled_size_e6, claim.fee_e6
 
 
 def _nothing_left(told: Claim, now_ms: int) -> Claim:

@@ -58,9 +58,10 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
         async with slots:
             try:
                 await _reconcile_claim(store, records, claim, report)
-            except (StoreError, RecordsError) as error:
+            except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
                 report.failures += 1
-                _log.warning("claim_not_reconciled", order=claim.order_id, error=str(error))
+                text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                _log.error("claim_not_reconciled", order=claim.order_id, error=text)
 
     await asyncio.gather(*(one(claim) for claim in account.claims.values()))
     try:

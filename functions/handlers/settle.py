@@ -10,16 +10,19 @@ until the venue shows no shares any more.
 from __future__ import annotations
 
 import time
+from typing import Final
 
 import msgspec
 import structlog
 
-from functions.core.account import Account
+from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import settleable, settled
 from functions.handlers.recording import record
-from functions.ports import Records, RecordsError, Store, StoreError
+from functions.ports import Records, RecordsError, Store
 
+GIVEN_UP_AFTER_MS: Final = 86_400_000
+"""Winnings that nobody has asked for and the venue has not shown for a day are not there."""
 _log = structlog.get_logger()
 
 
@@ -45,11 +48,14 @@ async def settle(store: Store, records: Records, *, redeem: bool = False) -> Set
         if claim.state is not ClaimState.OPEN or claim.market_end_ms > now_ms:
             continue
         try:
-            await _settle_claim(store, records, claim, report, redeem=redeem)
-        except (StoreError, RecordsError) as error:
+            note = redeem and len(account.redeem) + report.settled < REDEMPTIONS_MAX
+            await _settle_claim(store, records, claim, report, redeem=note)
+        except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
             report.failures += 1
-            _log.warning("claim_not_settled", order=claim.order_id, error=str(error))
+            _log.error("claim_not_settled", order=claim.order_id, error=_one_line(error))
     if redeem:
+        if len(account.redeem) >= REDEMPTIONS_MAX:
+            _log.critical("redemptions_pile_up", waiting=len(account.redeem))
         await _redeem(store, records, account, report)
     _log.info("settled", **msgspec.structs.asdict(report))
     return report
@@ -87,28 +93,40 @@ async def _settle_claim(
 
 
 async def _redeem(store: Store, records: Records, account: Account, report: SettleReport) -> None:
-    """Ask for winnings until they are seen paid: the token's balance is gone."""
-    for condition_id, since_ms in account.redeem.items():
+    """Ask for winnings until they have been asked for and are seen gone."""
+    for condition_id, waiting in account.redeem.items():
         try:
-            tokens = await _winning_tokens(store, condition_id, since_ms)
-            if not tokens:  # the row is still on its way
-                continue
-            held = await records.positions(tokens)
-            if any(held.values()):
-                report.redeeming += 1
-                await records.redeem(condition_id)
-            else:
-                await store.redeemed(condition_id)
-                _log.info("winnings_redeemed", market=condition_id)
-        except (StoreError, RecordsError) as error:
+            await _redeem_one(store, records, condition_id, waiting, report)
+        except Exception as error:  # noqa: BLE001 - one market must not hold up the others
             report.failures += 1
-            _log.warning("not_redeemed", market=condition_id, error=str(error))
+            _log.warning("not_redeemed", market=condition_id, error=_one_line(error))
 
 
-async def _winning_tokens(store: Store, condition_id: str, since_ms: int) -> list[str]:
-    day_ms = 86_400_000
-    rows = await store.ledger(since_ms - day_ms, since_ms + day_ms)
-    return sorted({row.token_id for row in rows if row.condition_id == condition_id})
+async def _redeem_one(
+    store: Store,
+    records: Records,
+    condition_id: str,
+    waiting: Redemption,
+    report: SettleReport,
+) -> None:
+    held = await records.positions([waiting.token_id])
+    now_ms = _now_ms()
+    if held.get(waiting.token_id, 0) > 0:
+        report.redeeming += 1
+        # Noted first: once it has been paid out, nothing else tells that it was there at all.
+        asked = msgspec.structs.replace(waiting, asked_at_ms=now_ms)
+        await store.set_redemption(condition_id, asked, waiting)
+        await records.redeem(condition_id)
+    elif waiting.asked_at_ms or now_ms - waiting.since_ms > GIVEN_UP_AFTER_MS:
+        # Nothing there although nobody asked: not yet on the chain, or paid out by somebody else.
+        await store.set_redemption(condition_id, None, waiting)
+        _log.info("winnings_redeemed", market=condition_id, asked=waiting.asked_at_ms > 0)
+    else:
+        report.redeeming += 1
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _now_ms() -> int:

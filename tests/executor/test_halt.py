@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from executor import asking
 from functions.adapters.dynamodb import DynamoStore
-from functions.core.account import ClaimRefusal
+from functions.core.account import Account, ClaimRefusal
 from functions.ports import ClaimRefused
 from functions.settings import AccountSettings
 from tests.executor.builders import ACCOUNT, LIMITS, make_claim, now_ms
@@ -65,7 +66,8 @@ async def test_halt_keeps_everything_else_of_the_account(run: Command, store: Dy
     before = await store.account()
     await run("halt", "--reason", "x")
     await run("resume")
-    assert await store.account() == before
+    after = await store.account()
+    assert msgspec.structs.replace(after, halt_id=before.halt_id) == before
 
 
 async def test_a_second_halt_replaces_the_reason(run: Command, store: DynamoStore) -> None:
@@ -84,12 +86,28 @@ async def test_a_halt_that_somebody_undoes_at_once_is_a_failure(
     store: DynamoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.open_account()
-    written = DynamoStore.set_trading
+    written = DynamoStore.halt
 
-    async def undone(self: DynamoStore, trading: str, reason: str) -> None:
-        await written(self, trading, reason)
-        await written(self, "enabled", "")
+    async def undone(self: DynamoStore, reason: str) -> None:
+        await written(self, reason)
+        await self.resume(await self.account())
 
-    monkeypatch.setattr(DynamoStore, "set_trading", undone)
+    monkeypatch.setattr(DynamoStore, "halt", undone)
     with pytest.raises(asking.NotDoneError, match="somebody else has set trading to enabled"):
         await asking.halt(AccountSettings(), "x")
+
+
+async def test_resuming_does_not_lift_a_newer_halt(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.halt("first")
+    lifted = DynamoStore.resume
+
+    async def too_late(self: DynamoStore, seen: Account) -> bool:
+        await self.halt("second")
+        return await lifted(self, seen)
+
+    monkeypatch.setattr(DynamoStore, "resume", too_late)
+    with pytest.raises(asking.NotDoneError, match="trading to halted: second"):
+        await asking.resume(AccountSettings())
+    assert (await store.account()).trading == "halted"

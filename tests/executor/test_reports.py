@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from executor.reports import position_of, positions_of, stages_us, status_of
-from functions.core.account import Pause
+from functions.core.account import Pause, Redemption
 from functions.core.intent import ClaimState
 from protocol.decision import Timeline
 from tests.executor.builders import LIMITS, make_account, make_claim, make_open
@@ -39,7 +39,7 @@ def test_a_pause_and_a_cooldown_end(until_ms: int, paused: bool) -> None:
     account = make_account(
         pause=Pause(reason="rate_limited", since_ms=NOW - 5, until_ms=until_ms),
         cooldowns={"0xa": until_ms},
-        redeem={"0xb": NOW},
+        redeem={"0xb": Redemption(token_id="7", since_ms=NOW)},
     )
     status = status_of("x", account, LIMITS, NOW, TODAY)
     assert status.pause_reason == ("rate_limited" if paused else "")

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from functions.adapters.dynamodb import LATE_REQUEST_MS
 from functions.core.account import (
     NO_PAUSE,
     TRADING_ENABLED,
@@ -17,6 +18,7 @@ from functions.core.account import (
     ClaimRefusal,
     Limits,
     Pause,
+    Redemption,
     refusal_of,
 )
 from functions.core.answer import Accepted, Answer
@@ -67,6 +69,7 @@ class MemoryStore:
     def __init__(self, calls: Calls | None = None) -> None:
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
+        self.halts = 0
         """The account item; None: nobody has opened the account yet."""
         self.rows: dict[tuple[int, str], Claim] = {}
         self.logged: dict[tuple[int, str], Decision] = {}
@@ -116,7 +119,10 @@ class MemoryStore:
             return ClaimRefused(reason=reason, account=deepcopy(self.item))
         self._put_claim(claim)
         self._change(
-            cooldowns={**self.cooldowns, claim.condition_id: now_ms + limits.cooldown_ms},
+            cooldowns={
+                **self.cooldowns,
+                claim.condition_id: now_ms + max(limits.cooldown_ms, 1),
+            },
             spent_e6=_plus(self._account().spent_e6, now_ms, claim.spend_e6),
         )
         return self._told("claim", Claimed())
@@ -129,7 +135,8 @@ class MemoryStore:
         self._book(claim, seen)
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
-            self._change(redeem={**self._account().redeem, claim.condition_id: booked_at_ms})
+            waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
+            self._change(redeem={**self._account().redeem, claim.condition_id: waiting})
         return self._told("move", True)
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
@@ -164,12 +171,20 @@ class MemoryStore:
         await self._called("ledger_row")
         return deepcopy(self.rows.get((claim.claimed_at_ms, claim.intent_id)))
 
-    async def set_trading(self, trading: str, reason: str) -> None:
-        await self._called("set_trading")
+    async def halt(self, reason: str) -> None:
+        await self._called("halt")
         if self.item is None:
             self.item = NEW_ACCOUNT
-        self._change(trading=trading, halt_reason=reason)
-        self._told("set_trading", None)
+        self.halts += 1
+        self._change(trading="halted", halt_reason=reason, halt_id=str(self.halts))
+        self._told("halt", None)
+
+    async def resume(self, seen: Account) -> bool:
+        await self._called("resume")
+        if self.item is None or self.item.halt_id != seen.halt_id:
+            return False
+        self._change(trading="enabled", halt_reason="")
+        return self._told("resume", True)
 
     async def set_pause(self, pause: Pause, seen: Pause) -> bool:
         await self._called("set_pause")
@@ -181,8 +196,9 @@ class MemoryStore:
     async def prune(self, account: Account, now_ms: int) -> None:
         await self._called("prune")
         oldest_day = day_of(now_ms - DAYS_KEPT_MS)
-        over = {market for market, until in account.cooldowns.items() if until <= now_ms}
-        if any(self.cooldowns.get(market, now_ms + 1) > now_ms for market in over):
+        old_ms = now_ms - LATE_REQUEST_MS
+        over = {market for market, until in account.cooldowns.items() if until <= old_ms}
+        if any(self.cooldowns.get(market, old_ms + 1) > old_ms for market in over):
             return  # one of them began anew, or is gone: the next run will see
         now = self._account()
         self._change(
@@ -191,10 +207,17 @@ class MemoryStore:
             spent_e6={k: v for k, v in now.spent_e6.items() if k >= oldest_day},
         )
 
-    async def redeemed(self, condition_id: str) -> None:
-        await self._called("redeemed")
-        waiting = self._account().redeem
-        self._change(redeem={k: v for k, v in waiting.items() if k != condition_id})
+    async def set_redemption(
+        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    ) -> None:
+        await self._called("set_redemption")
+        waiting = dict(self._account().redeem)
+        if waiting.get(condition_id) != seen:
+            return
+        del waiting[condition_id]
+        if redemption is not None:
+            waiting[condition_id] = redemption
+        self._change(redeem=waiting)
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         await self._called("put_decisions")

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Pause
+from functions.adapters.dynamodb import LATE_REQUEST_MS
+from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
@@ -103,7 +104,7 @@ class StoreContract:
             redeem={},
         )
         assert await taken(store, a_claim())
-        await store.set_trading("halted", "by hand")
+        await store.halt("by hand")
         before = await store.account()
         assert await store.open_account() == before
         assert await store.account() == before
@@ -163,9 +164,9 @@ class StoreContract:
         late_ms = NOW_MS + 299_999
         assert await refusal(other(1), late_ms) is ClaimRefusal.COOLDOWN
         assert await refusal(other(3), late_ms) is ClaimRefusal.DAILY_LOSS
-        await store.set_trading("halted", "enough")
+        await store.halt("enough")
         assert await refusal(other(3), late_ms) is ClaimRefusal.HALTED
-        await store.set_trading("enabled", "")
+        assert await store.resume(await store.account())
         # Tomorrow has a loss and a spending of its own.
         assert await taken(store, other(3), NOW_MS + DAY_MS)
 
@@ -195,7 +196,8 @@ class StoreContract:
         account = await store.account()
         assert account.pnl_e6 == {DAY: 999_993}
         assert account.spent_e6 == {DAY: 1_000_000}
-        assert account.redeem == {"0xc1": MARKET_END_MS}
+        waiting = Redemption(token_id="up", since_ms=MARKET_END_MS)
+        assert account.redeem == {"0xc1": waiting}
 
     @pytest.mark.parametrize(
         "seen",
@@ -349,19 +351,31 @@ class StoreContract:
         assert (await store.account()).pause == second
 
     async def test_halting_needs_no_account_and_resuming_lifts_it(self, store: Store) -> None:
-        await store.set_trading("halted", "by hand")
+        await store.halt("by hand")
         account = await store.account()
         assert (account.trading, account.halt_reason) == ("halted", "by hand")
         assert not await taken(store, a_claim())
-        await store.set_trading("enabled", "")
+        assert await store.resume(await store.account())
         assert await taken(store, a_claim())
+
+    async def test_a_late_resume_does_not_lift_a_newer_halt(self, store: Store) -> None:
+        await store.halt("first")
+        first = await store.account()
+        assert await store.resume(first)
+        await store.halt("second")
+        assert not await store.resume(first)
+        assert not await taken(store, a_claim())
+        account = await store.account()
+        assert (account.trading, account.halt_reason) == ("halted", "second")
 
     async def test_pruning_takes_what_is_over(self, store: Store) -> None:
         await store.open_account()
         assert await taken(store, other(1))
         assert await taken(store, other(2), NOW_MS + 1)
         account = await store.account()
-        await store.prune(account, NOW_MS + 300_000)
+        await store.prune(account, NOW_MS + 300_000 + LATE_REQUEST_MS - 1)
+        assert await store.account() == account  # a late try of the claim may still arrive
+        await store.prune(account, NOW_MS + 300_000 + LATE_REQUEST_MS)
         pruned = await store.account()
         assert pruned.cooldowns == {"0xc2": NOW_MS + 300_001}
         assert pruned.spent_e6 == {DAY: 2 * SPEND_E6}
@@ -380,16 +394,35 @@ class StoreContract:
         assert await store.move(RELEASED_ROW, a_claim())
         await store.forget(RELEASED_ROW)
         assert await taken(store, a_claim(attempt_id="attempt-2"), NOW_MS + 300_000)
-        await store.prune(old, NOW_MS + 300_000)
+        await store.prune(old, NOW_MS + 300_000 + LATE_REQUEST_MS)
         assert (await store.account()).cooldowns == {"0xc1": NOW_MS + 600_000}
 
     async def test_redeemed_winnings_wait_no_longer(self, store: Store) -> None:
         await store.open_account()
         assert await taken(store, a_claim())
         assert await store.move(WON, a_claim(), redeem=True)
+        noted = (await store.account()).redeem["0xc1"]
+        asked = msgspec.structs.replace(noted, asked_at_ms=NOW_MS)
+        await store.set_redemption("0xc1", None, asked)
+        assert (await store.account()).redeem == {"0xc1": noted}
+        await store.set_redemption("0xc1", asked, noted)
+        await store.set_redemption("0xc1", None, noted)
+        assert (await store.account()).redeem == {"0xc1": asked}
         for _ in range(2):
-            await store.redeemed("0xc1")
+            await store.set_redemption("0xc1", None, asked)
         assert (await store.account()).redeem == {}
+
+    async def test_a_late_try_of_a_claim_that_ended_is_refused(self, store: Store) -> None:
+        await store.open_account()
+        limits = msgspec.structs.replace(LIMITS, cooldown_ms=0)
+        assert isinstance(await store.claim(a_claim(), limits, NOW_MS), Claimed)
+        assert await store.move(RELEASED_ROW, a_claim())
+        await store.put_ledger(RELEASED_ROW)
+        await store.forget(RELEASED_ROW)
+        await store.prune(await store.account(), NOW_MS + LATE_REQUEST_MS)
+        late = await store.claim(a_claim(), limits, NOW_MS)
+        assert isinstance(late, ClaimRefused)
+        assert late.reason is ClaimRefusal.COOLDOWN
 
     async def test_decisions_are_read_newest_first_by_day(self, store: Store) -> None:
         at_ms = [NOW_MS, NOW_MS + 1, NOW_MS + DAY_MS]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -31,3 +33,29 @@ async def test_an_error_that_no_waiting_mends_is_raised_at_once() -> None:
     with capture_logs() as logs, pytest.raises(TypeError, match="a bug"):
         await until_reachable("the thing", attempt, retry_on=(OSError,))
     assert logs == []
+
+
+@pytest.mark.parametrize("error", [None, ConnectionRefusedError("nobody there")])
+async def test_a_stop_that_arrives_together_with_an_answer_is_not_lost(
+    error: Exception | None,
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 prefers the answer, and nats-py is built on it."""
+    tries = 0
+
+    async def attempt() -> None:
+        nonlocal tries
+        tries += 1
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def answer_and_stop() -> None:
+            answer.set_result(None) if error is None else answer.set_exception(error)
+            if tries == 1:
+                task.cancel()
+
+        asyncio.get_running_loop().call_soon(answer_and_stop)
+        await asyncio.wait_for(answer, 10)
+
+    task = asyncio.create_task(until_reachable("the thing", attempt))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tries == 1

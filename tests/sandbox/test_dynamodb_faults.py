@@ -59,7 +59,7 @@ async def test_what_is_refused_is_not_written(kind: str, error: type[StoreError]
     async with stores() as (door, behind, around):
         door.rates = {kind: 1.0}
         with pytest.raises(error):
-            await behind.set_trading("halted", "test")
+            await behind.halt("test")
         assert await trading(around) == "enabled"
         assert door.injected[kind] >= 1
 
@@ -82,7 +82,7 @@ async def test_a_lost_reply_is_written() -> None:
     async with stores() as (door, behind, around):
         door.rates = {"cut_after": 1.0}
         with pytest.raises(StoreError):
-            await behind.set_trading("halted", "test")
+            await behind.halt("test")
         assert await trading(around) == "halted"
 
 
@@ -94,7 +94,7 @@ async def test_what_comes_too_late_is_written_in_the_end(
     async with stores() as (door, behind, around):
         door.rates = {kind: 1.0}
         with pytest.raises(StoreError):
-            await behind.set_trading("halted", "test")
+            await behind.halt("test")
         await asyncio.gather(*door.late, return_exceptions=True)
         assert await trading(around) == "halted"
 

@@ -18,6 +18,7 @@ from unittest.mock import patch
 import msgspec
 
 from functions.adapters import dynamodb
+from functions.adapters import dynamodb_conditions as conditions
 from functions.core import lifecycle
 from functions.core.answer import Answer, Unknown
 from functions.core.intent import Claim, ClaimState
@@ -171,6 +172,14 @@ def _both_sweep(faults: Faults) -> None:
     faults.dynamodb.slow = 0.5
 
 
+def _halting_in_vain(faults: Faults) -> None:
+    """Halts follow each other, and what a person's command sends may arrive much later."""
+    _calm(faults)
+    faults.halts = True
+    faults.dynamodb.straggler = 0.5
+    faults.dynamodb.late_s = (0.1, 5.0)
+
+
 def _halting(faults: Faults) -> None:
     faults.halts = True
 
@@ -271,13 +280,19 @@ def _all(*patches: Patch) -> Patch:
 
 ABLATIONS: Final = (
     # The claim's condition (invariant 2).
-    Ablation("one claim a market", _without(dynamodb.MARKET_IS_FREE), "took the place", _crowd),
-    Ablation("max positions", _without(dynamodb.POSITION_IS_LEFT), "entered as number", _crowd),
-    Ablation("cooldown", _without(dynamodb.COOLDOWN_IS_OVER), "inside a cooldown", _crowd, 1),
-    Ablation("halt in the condition", _without(dynamodb.TRADING_IS_ENABLED), "halt", _halting),
-    Ablation("pause in the condition", _without(dynamodb.NOT_PAUSED), "a paused", _refusing),
-    Ablation("daily loss limit", _without(dynamodb.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=3),
-    Ablation("daily spend cap", _without(dynamodb.SPEND_IS_WITHIN_CAP), "daily spend"),
+    Ablation("one claim a market", _without(conditions.MARKET_IS_FREE), "took the place", _crowd),
+    Ablation("max positions", _without(conditions.POSITION_IS_LEFT), "entered as number", _crowd),
+    Ablation("cooldown", _without(conditions.COOLDOWN_IS_OVER), "inside a cooldown", _crowd, 1),
+    Ablation("halt in the condition", _without(conditions.TRADING_IS_ENABLED), "halt", _halting),
+    Ablation(
+        "only the halt that was seen is lifted",
+        _set(dynamodb, "HALT_IS_AS_SEEN", "attribute_exists(pk) OR halt_id = :seen"),
+        "halt",
+        _halting_in_vain,
+    ),
+    Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", _refusing),
+    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=3),
+    Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend"),
     # Claim before POST, and only one POST (invariants 1 and 3).
     Ablation(
         "no POST without a claim that is ours",
@@ -346,7 +361,9 @@ ABLATIONS: Final = (
         "a later status stays", _set(lifecycle, "_with_fills", _newest_wins), "back to", _busy, 3
     ),
     # Each change on condition that the claim is as it was seen.
-    Ablation("version in the condition", _unless(dynamodb.VERSION_IS_AS_SEEN), "[version]", _busy),
+    Ablation(
+        "version in the condition", _unless(conditions.VERSION_IS_AS_SEEN), "[version]", _busy
+    ),
     Ablation(
         "reopened once",
         _set(dynamodb, "NOT_BACK_YET", "attribute_exists(pk)"),

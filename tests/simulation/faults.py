@@ -79,6 +79,7 @@ def draw_faults(rng: random.Random) -> Faults:
             retried=chance(0.15),
             straggler=chance(0.05),
             late=chance(0.05),
+            stale=chance(0.5),
         ),
         nats=NatsFaults(
             drop=chance(0.02), duplicate=chance(0.1), late=chance(0.1), disconnect=chance(0.002)

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from functions.adapters import dynamodb
+from functions.adapters import dynamodb_conditions as conditions
 from functions.adapters.dynamodb_items import account_of
 from functions.core.account import Account
 from tests.simulation.checks import ACCOUNT_KEY, violations
@@ -84,7 +85,7 @@ def test_a_sleepers_answer_does_not_touch_the_next_claim() -> None:
 
 
 def test_without_the_attempt_in_the_condition_it_does() -> None:
-    always = f"({dynamodb.CLAIM_IS_MINE} OR attribute_exists(pk))"
-    without = dynamodb.SEEN_CONDITION.replace(dynamodb.CLAIM_IS_MINE, always)
+    always = f"({conditions.CLAIM_IS_MINE} OR attribute_exists(pk))"
+    without = dynamodb.SEEN_CONDITION.replace(conditions.CLAIM_IS_MINE, always)
     with patch.object(dynamodb, "SEEN_CONDITION", without):
         assert any("took the place of" in each for each in sleeping_worker())

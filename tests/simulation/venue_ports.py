@@ -138,15 +138,13 @@ class SimRecords:
         return Resolution(payouts_e6=payouts, source="clob") if as_of_ms >= public_ms else None
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
-        await self._asked()
-        return {
-            token: sum(
-                order.live_size_e6
-                for order in self._venue.orders.values()
-                if order.token_id == token and order.market.condition_id not in self._venue.redeemed
-            )
-            for token in token_ids
-        }
+        as_of_ms = await self._asked()
+        held = dict.fromkeys(token_ids, 0)
+        for order in self._venue.orders.values():
+            paid = order.market.condition_id in self._venue.redeemed
+            if order.token_id in held and not paid and order.arrived_at_ms <= as_of_ms:
+                held[order.token_id] += order.live_size_e6
+        return held
 
     async def redeem(self, condition_id: str) -> None:
         await self._asked()

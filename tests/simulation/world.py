@@ -31,7 +31,6 @@ from feeder.metrics import FeederMetrics
 from feeder.publisher import Publisher
 from functions import worker as worker_module
 from functions.adapters.dynamodb import DynamoStore
-from functions.core.account import TRADING_ENABLED, TRADING_HALTED
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
 from functions.metrics import WorkerMetrics
@@ -46,12 +45,13 @@ from tests.feeder.wire import book, frame
 from tests.simulation.dynamodb import SimDynamo
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.jetstream import SimNats
-from tests.simulation.loop import Process, Simulation, simulated
+from tests.simulation.loop import EPOCH_MS, Process, Simulation, simulated
 from tests.simulation.venue import SimVenue
 from tests.simulation.venue_ports import SimExchange, SimRecords
 
 T = TypeVar("T")
 
+MIDNIGHT_MS: Final = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 TABLE: Final = "state"
 ACCOUNT: Final = "book_imbalance_crypto"
 FAULTS_S: Final = 90.0
@@ -260,13 +260,18 @@ async def person(world: World) -> None:
     rng = world.sim.random("person")
     store = world.store()
     while True:
-        await asyncio.sleep(rng.uniform(20, 60))
-        await _patiently(lambda: store.set_trading(TRADING_HALTED, "a test"))
+        # Sometimes at once again: a resume that is late on its way must not lift the next halt.
+        await asyncio.sleep(rng.choice([rng.uniform(0.1, 3), rng.uniform(20, 60)]))
+        await _patiently(lambda: store.halt("a test"))
         since_ns = world.sim.time_ns()
         world.halted.append((since_ns, 1 << 62))
         await asyncio.sleep(rng.uniform(5, 30))
         world.halted[-1] = since_ns, world.sim.time_ns()
-        await _patiently(lambda: store.set_trading(TRADING_ENABLED, ""))
+
+        async def resume() -> None:
+            await store.resume(await store.account())
+
+        await _patiently(resume)
 
 
 @cache
@@ -387,7 +392,9 @@ async def scenario(world: World) -> None:
 @contextmanager
 def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
     """One seed from beginning to end; yields the world as it came to rest."""
-    with simulated(seed) as sim:
+    # Every third seed goes over midnight: a day's sums begin anew.
+    epoch_ms = MIDNIGHT_MS - 60_000 if seed % 3 == 0 else EPOCH_MS
+    with simulated(seed, epoch_ms=epoch_ms) as sim:
         world = new_world(sim, faults or draw_faults(sim.random("faults")))
         sim.run(scenario(world))
         yield world

@@ -199,7 +199,7 @@ async def test_the_account_item_is_looked_at_and_not_made(store: DynamoStore) ->
     assert "there is no account" in (await examined())["account item"].text
     await store.open_account()
     assert (await examined())["account item"].level is Level.OK
-    await store.set_trading("halted", "odd fills")
+    await store.halt("odd fills")
     found = (await examined())["account item"]
     assert found.level is Level.WARN
     assert "odd fills" in found.text

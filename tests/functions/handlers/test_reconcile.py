@@ -8,6 +8,7 @@ from collections import deque
 import msgspec
 import pytest
 
+from functions.adapters.dynamodb import LATE_REQUEST_MS
 from functions.core.answer import Unknown
 from functions.core.evidence import Look
 from functions.core.intent import Claim, ClaimState
@@ -288,17 +289,20 @@ async def test_what_stays_unresolved_for_too_long_is_an_alarm(clock: Clock) -> N
     assert (await desk.run(1)).overdue == ["0xOrder1"]
 
 
+OLD_MS = MADE_AT_MS - LATE_REQUEST_MS
+
+
 async def test_cooldowns_that_are_over_are_pruned(clock: Clock) -> None:
     desk = Desk(clock)
     assert desk.store.item is not None
     desk.store.item = msgspec.structs.replace(
         desk.store.item,
-        cooldowns={"over": MADE_AT_MS, "on": MADE_AT_MS + 1},
+        cooldowns={"over": OLD_MS, "on": OLD_MS + 1},
         pnl_e6={"2026-09-01": 1, "2026-09-20": 2},
         spent_e6={"2026-09-01": 1, "2026-09-21": 2},
     )
     await desk.run()
-    assert desk.store.item.cooldowns == {"on": MADE_AT_MS + 1}
+    assert desk.store.item.cooldowns == {"on": OLD_MS + 1}
     assert desk.store.item.pnl_e6 == {"2026-09-20": 2}
     assert desk.store.item.spent_e6 == {"2026-09-21": 2}
 

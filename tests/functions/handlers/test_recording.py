@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from functions.core.account import Redemption
 from functions.core.answer import Accepted, Rejected, RejectReason
 from functions.core.evidence import Resolution
 from functions.core.intent import Claim, ClaimState
@@ -224,7 +225,7 @@ async def test_settling_again_after_any_crash_books_the_pnl_once(name: str, way:
     assert store.item is not None
     assert store.item.pnl_e6 == {DAY: ended.pnl_e6}
     assert store.item.spent_e6 == {DAY: 1_100_000}
-    assert store.item.redeem == {"0xc1": END_MS}
+    assert store.item.redeem == {"0xc1": Redemption(token_id="up", since_ms=END_MS)}
 
 
 async def test_only_winnings_are_redeemed() -> None:

@@ -7,11 +7,12 @@ import asyncio
 import msgspec
 import pytest
 
+from functions.core.account import Redemption
 from functions.core.evidence import Resolution
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import FINAL_AFTER_MS, traded
 from functions.handlers.reconcile import reconcile
-from functions.handlers.settle import SettleReport, settle
+from functions.handlers.settle import GIVEN_UP_AFTER_MS, SettleReport, settle
 from protocol.fill import TradeStatus
 from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 from tests.functions.fakes import MemoryStore, ScriptedRecords
@@ -28,6 +29,9 @@ def bought(status: TradeStatus = TradeStatus.CONFIRMED, **changes: object) -> Cl
     claim = traded(a_claim(**changes), [a_fill(status=status)], MADE_AT_MS)
     assert claim is not None
     return claim
+
+
+WAITING = Redemption(token_id="up", since_ms=MARKET_END_MS)
 
 
 class Desk:
@@ -47,7 +51,7 @@ class Desk:
         return self.store.item.pnl_e6
 
     @property
-    def redeem(self) -> dict[str, int]:
+    def redeem(self) -> dict[str, Redemption]:
         assert self.store.item is not None
         return self.store.item.redeem
 
@@ -160,7 +164,7 @@ async def test_winnings_are_asked_for_until_they_are_seen_paid(clock: Clock) -> 
     desk.records.resolutions["0xc1"] = WON
     desk.records.held = {"up": 2_000_000}
     await desk.run(redeem=True)
-    assert desk.redeem == {"0xc1": MARKET_END_MS}
+    assert desk.redeem == {"0xc1": WAITING}
     desk.records.failures["redeem"] = 1
     assert (await desk.run(redeem=True)).failures == 1
     for _ in range(3):
@@ -168,7 +172,7 @@ async def test_winnings_are_asked_for_until_they_are_seen_paid(clock: Clock) -> 
     assert desk.records.redeem_requests == ["0xc1"] * 3
     desk.records.failures["positions"] = 1
     assert (await desk.run(redeem=True)).failures == 1
-    assert desk.redeem == {"0xc1": MARKET_END_MS}
+    assert list(desk.redeem) == ["0xc1"]
     desk.records.held = {}
     assert (await desk.run(redeem=True)).redeeming == 0
     assert desk.redeem == {}
@@ -186,11 +190,44 @@ async def test_losses_or_without_being_told_to_nothing_is_redeemed(
     assert desk.redeem == {}
 
 
-async def test_winnings_whose_row_is_not_written_yet_wait(clock: Clock) -> None:
+async def test_winnings_that_the_venue_does_not_show_yet_wait_until_they_were_asked_for(
+    clock: Clock,
+) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = WON
-    desk.store.failures["put_ledger"] = 1
+    for _ in range(3):  # the balance is read behind the trade, or the trade is not mined
+        await desk.run(redeem=True)
+    assert desk.redeem == {"0xc1": WAITING}
+    desk.records.held = {"up": 2_000_000}
     await desk.run(redeem=True)
+    desk.records.held = {}
     await desk.run(redeem=True)
-    assert desk.redeem == {"0xc1": MARKET_END_MS}
-    assert desk.records.redeem_requests == []
+    assert (desk.redeem, desk.records.redeem_requests) == ({}, ["0xc1"])
+
+
+async def test_winnings_that_are_not_there_for_a_day_are_not_waited_for(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    await desk.run(redeem=True)
+    clock.now_ms += GIVEN_UP_AFTER_MS
+    await desk.run(redeem=True)
+    assert list(desk.redeem) == ["0xc1"]
+    clock.now_ms += 1
+    await desk.run(redeem=True)
+    assert (desk.redeem, desk.records.redeem_requests) == ({}, [])
+
+
+async def test_a_claim_that_breaks_the_code_does_not_hold_up_the_others(clock: Clock) -> None:
+    other = msgspec.structs.replace(bought(), intent_id="intent-2", condition_id="0xc2")
+    desk = Desk(clock, bought(), other)
+    desk.records.resolutions = {"0xc1": WON, "0xc2": WON}
+    broken = desk.records.resolution
+
+    async def resolution(claim: Claim) -> Resolution | None:
+        if claim.condition_id == "0xc1":
+            raise TypeError("a defect")
+        return await broken(claim)
+
+    desk.records.resolution = resolution  # type: ignore[method-assign]
+    report = await desk.run()
+    assert (report.failures, report.settled) == (1, 1)

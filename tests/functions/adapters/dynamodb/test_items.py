@@ -19,7 +19,7 @@ from functions.adapters.dynamodb_items import (
     trade_key,
     utc_day,
 )
-from functions.core.account import Account, Pause
+from functions.core.account import Account, Pause, Redemption
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import StoreError
 from protocol.decision import Decision, Timeline
@@ -43,6 +43,7 @@ CLAIMS = st.builds(
     },
 )
 PER_KEY = st.dictionaries(TEXT, INTEGER, max_size=3)
+REDEMPTIONS = st.builds(Redemption, token_id=TEXT, since_ms=INTEGER, asked_at_ms=INTEGER)
 ACCOUNTS = st.builds(
     Account,
     trading=TEXT,
@@ -52,7 +53,7 @@ ACCOUNTS = st.builds(
     pnl_e6=PER_KEY,
     spent_e6=PER_KEY,
     pause=st.builds(Pause, reason=TEXT, since_ms=INTEGER, until_ms=INTEGER),
-    redeem=PER_KEY,
+    redeem=st.dictionaries(TEXT, REDEMPTIONS, max_size=3),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from functions.core.account import ClaimRefusal
+from functions.core.account import ClaimRefusal, Redemption
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
@@ -111,7 +111,8 @@ async def test_settling_books_the_pnl_of_the_day_and_gives_back_the_rest(store, 
     account = table.account()
     assert account.pnl_e6 == {"2026-09-22": 965_000}
     assert account.spent_e6 == {TODAY: 2_100_000}
-    assert account.redeem == {"0xm1": NOW_MS + 86_400_000}
+    waiting = Redemption(token_id="7" * 77, since_ms=NOW_MS + 86_400_000)
+    assert account.redeem == {"0xm1": waiting}
 
 
 async def test_only_the_difference_to_what_was_booked_is_booked(store, table) -> None:

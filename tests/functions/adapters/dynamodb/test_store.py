@@ -10,7 +10,7 @@ import pytest
 from functions.adapters import dynamodb, dynamodb_table
 from functions.adapters.dynamodb import BATCH_TRIES_MAX, open_store
 from functions.adapters.dynamodb_items import claim_of
-from functions.core.account import NO_PAUSE, Pause
+from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Decision, Timeline
@@ -25,6 +25,7 @@ from tests.functions.adapters.dynamodb.builders import (
 )
 from tests.functions.adapters.dynamodb.proxy import FORWARD, LOSE_REPLY, refuse_with
 
+OLD_MS = NOW_MS - dynamodb.LATE_REQUEST_MS
 DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"
 
 
@@ -141,12 +142,12 @@ async def test_the_ledger_is_read_by_time_of_claim(store) -> None:
 
 
 async def test_once_halted_nobody_claims_and_after_resuming_they_do(store, table) -> None:
-    await store.set_trading("halted", "by hand")
+    await store.halt("by hand")
     account = table.account()
     assert (account.trading, account.halt_reason) == ("halted", "by hand")
     assert isinstance(await store.claim(make_claim(), LIMITS, NOW_MS), ClaimRefused)
-    await store.set_trading("enabled", "")
-    assert table.account() == make_account()
+    assert await store.resume(await store.account())
+    assert table.account() == make_account(halt_id=account.halt_id)
     assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
 
 
@@ -163,20 +164,20 @@ async def test_a_pause_replaces_only_the_one_that_was_seen(store, table) -> None
 
 async def test_pruning_takes_what_is_over_and_nothing_else(store, table) -> None:
     account = make_account(
-        cooldowns={"0xm1": NOW_MS, "0xm2": NOW_MS + 1},
+        cooldowns={"0xm1": OLD_MS, "0xm2": OLD_MS + 1},
         pnl_e6={TODAY: 1, "2026-09-01": 2},
         spent_e6={TODAY: 3, "2026-09-12": 4},
     )
     table.put_account(account)
     await store.prune(account, NOW_MS)
     assert table.account() == make_account(
-        cooldowns={"0xm2": NOW_MS + 1}, pnl_e6={TODAY: 1}, spent_e6={TODAY: 3}
+        cooldowns={"0xm2": OLD_MS + 1}, pnl_e6={TODAY: 1}, spent_e6={TODAY: 3}
     )
     await store.prune(account, NOW_MS)  # what is not there any more cannot be taken
 
 
 async def test_a_cooldown_that_began_anew_is_not_pruned(store, table) -> None:
-    seen = make_account(cooldowns={"0xm1": NOW_MS - 1})
+    seen = make_account(cooldowns={"0xm1": OLD_MS - 1})
     anew = make_account(cooldowns={"0xm1": NOW_MS + 300_000})
     table.put_account(anew)
     await store.prune(seen, NOW_MS)
@@ -184,7 +185,7 @@ async def test_a_cooldown_that_began_anew_is_not_pruned(store, table) -> None:
 
 
 async def test_many_cooldowns_are_pruned_over_several_runs(store, table) -> None:
-    account = make_account(cooldowns={f"0xm{n}": NOW_MS for n in range(120)})
+    account = make_account(cooldowns={f"0xm{n}": OLD_MS for n in range(120)})
     table.put_account(account)
     for _ in range(3):
         await store.prune(table.account(), NOW_MS)
@@ -192,16 +193,17 @@ async def test_many_cooldowns_are_pruned_over_several_runs(store, table) -> None
 
 
 async def test_nothing_is_removed_from_an_account_that_is_not_there(store, table) -> None:
-    await store.redeemed("0xm1")
+    await store.set_redemption("0xm1", None, Redemption(token_id="7", since_ms=1))
     await store.prune(make_account(pnl_e6={"2026-01-01": 1}), NOW_MS)
     assert table.rows(f"STRATEGY#{STRATEGY}") == []
 
 
 async def test_redeemed_winnings_wait_no_longer(store, table) -> None:
-    table.put_account(make_account(redeem={"0xm1": 1, "0xm2": 2}))
-    await store.redeemed("0xm1")
-    await store.redeemed("0xm1")
-    assert table.account().redeem == {"0xm2": 2}
+    one, two = (Redemption(token_id="7", since_ms=number) for number in (1, 2))
+    table.put_account(make_account(redeem={"0xm1": one, "0xm2": two}))
+    await store.set_redemption("0xm1", None, one)
+    await store.set_redemption("0xm1", None, one)
+    assert table.account().redeem == {"0xm2": two}
 
 
 # -- the decision log ----------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""What each write of the state table is conditional on, every part named before they are joined.
+
+The claim's condition is where invariant 2 lives; `functions.core.account.refusal_of` is its pure
+twin, and tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- what a claim is conditional on --------------------------------------------------------------
+
+# A person or the reconciler has not stopped this account. Also false when there is no item.
+TRADING_IS_ENABLED: Final = "trading = :enabled"
+# The venue has not asked for patience.
+NOT_PAUSED: Final = "pause.until_ms <= :now"
+# At most one live claim a market; a claim that is not resolved still counts.
+MARKET_IS_FREE: Final = "attribute_not_exists(claims.#market)"
+# At most so many markets at once, counted where it is decided and nowhere else.
+POSITION_IS_LEFT: Final = "size(claims) < :max_positions"
+# Whatever became of the market's last claim, its cooldown is over. Also what refuses a try of a
+# claim that comes late, when the claim has long ended: `:now` is the time it was made at.
+COOLDOWN_IS_OVER: Final = "(attribute_not_exists(cooldowns.#market) OR cooldowns.#market <= :now)"
+# Today's loss has not reached the limit; whatever else but a number stands there: no entry.
+LOSS_IS_WITHIN_LIMIT: Final = "(attribute_not_exists(pnl_e6.#today) OR pnl_e6.#today > :loss_floor)"
+# This claim does not take today's spending above its cap.
+SPEND_IS_WITHIN_CAP: Final = "(attribute_not_exists(spent_e6.#today) OR spent_e6.#today <= :room)"
+
+CLAIM_CONDITION: Final = " AND ".join(
+    (
+        TRADING_IS_ENABLED,
+        NOT_PAUSED,
+        MARKET_IS_FREE,
+        POSITION_IS_LEFT,
+        COOLDOWN_IS_OVER,
+        LOSS_IS_WITHIN_LIMIT,
+        SPEND_IS_WITHIN_CAP,
+    )
+)
+CLAIM_UPDATE: Final = (
+    "SET claims.#market = :claim, cooldowns.#market = :cooldown_until,"
+    " spent_e6.#today = if_not_exists(spent_e6.#today, :zero) + :spend"
+)
+
+# -- what every later change is conditional on ---------------------------------------------------
+# Nobody else's claim: the market may have been released and claimed again by another worker.
+CLAIM_IS_MINE: Final = "claims.#slot.attempt_id = :attempt"
+# Nobody has changed it since we looked: each change counts the version up, so the version stands
+# for the state and for everything else that was seen.
+VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
+
+SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN}"
+# Nobody has halted again since the halt that is being lifted was seen.
+HALT_IS_AS_SEEN: Final = "halt_id = :seen"
+# Removing something from an account that is not there must not create one.
+ACCOUNT_EXISTS: Final = "attribute_exists(pk)"
+# An ended claim that got late evidence: whoever is first puts it back, and only as the ledger has
+# it now. The one transaction there is: two items must agree, and it happens a few times a year.
+NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
+ROW_IS_AS_SEEN: Final = "version = :seen_version"
+# The ledger never goes back to an older version.
+ROW_IS_NOT_NEWER: Final = "attribute_not_exists(pk) OR version <= :version"
