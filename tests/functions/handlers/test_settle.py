@@ -205,6 +205,20 @@ async def test_winnings_that_the_venue_does_not_show_yet_wait_until_they_were_as
     assert (desk.redeem, desk.records.redeem_requests) == ({}, ["0xc1"])
 
 
+async def test_that_winnings_are_asked_for_is_noted_before_they_are(clock: Clock) -> None:
+    """Found by the simulation (seeds 27, 41, 54): paid out, and the worker died before it noted
+    that it had asked; from then on nothing told that there ever was something to wait for."""
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    desk.records.held = {"up": 2_000_000}
+    await desk.run(redeem=True)
+    desk.records.failures["redeem"] = 1  # it dies while it asks, and the venue pays
+    await desk.run(redeem=True)
+    desk.records.held = {}
+    await desk.run(redeem=True)
+    assert desk.redeem == {}
+
+
 async def test_winnings_that_are_not_there_for_a_day_are_not_waited_for(clock: Clock) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = WON
