@@ -21,6 +21,8 @@ from sandbox.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, SandboxError, d
 from sandbox.cluster import Cluster
 from sandbox.services import Service
 
+ENDED_AS_TOLD: Final = (0, -signal.SIGTERM)
+"""The second: told before it had begun, when there was nothing to tidy up."""
 NATS: Final = "nats"
 NURSERY: Final = (sys.executable, "-m", "sandbox.nursery")
 _RESTARTS_MAX: Final = 200
@@ -195,7 +197,7 @@ class Processes:
     def _ended(self, name: str, pid: int, code: int) -> None:
         if self._pids.get(name) == pid:
             del self._pids[name]
-        if pid not in self._killed and (name in self._wanted or code != 0):
+        if pid not in self._killed and (name in self._wanted or code not in ENDED_AS_TOLD):
             self.unexpected.append(f"{name} (pid {pid}) ended by itself with code {code}")
         self._killed.discard(pid)
         if name in self._wanted and len(self.unexpected) < _RESTARTS_MAX:

@@ -36,6 +36,10 @@ MODULES: Final[dict[str, Callable[[list[str]], int]]] = {
 
 def _become(request: dict[str, Any]) -> None:
     """In the child: take the request's environment and log, run its module, end."""
+    # Told to stop before it has a handler of its own, it dies of it, like any process. Blocked since
+    # before the fork: Python forgets a signal that came for a handler which is then replaced.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -76,7 +80,6 @@ def _reap(names: dict[int, str]) -> None:
 
 def main() -> None:
     """Serve requests until stdin ends; the children end with this process."""
-    # A child that is told to stop before it has a handler of its own has nothing to tidy up.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     told, tell = os.pipe()
     os.set_blocking(told, False)
@@ -102,9 +105,11 @@ def main() -> None:
         for line in lines:
             request = json.loads(line)
             Path(request["log"]).parent.mkdir(parents=True, exist_ok=True)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             pid = os.fork()
             if pid == 0:
                 _become(request)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             names[pid] = request["name"]
             _say(started=request["name"], pid=pid)
 

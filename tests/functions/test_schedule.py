@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from functions import schedule as module
 from functions.adapters.dynamodb import open_store
@@ -94,12 +95,16 @@ async def test_a_failed_run_is_counted_and_tried_again(error: Exception, clock: 
     assert (runs(metrics, "failed"), runs(metrics, "done")) == (2, 3)
 
 
-async def test_a_defect_is_not_swallowed(clock: Clock) -> None:
+async def test_a_defect_is_an_alarm_and_does_not_stop_the_others(clock: Clock) -> None:
+    metrics = ScheduleMetrics()
+
     async def run() -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        await Schedule(ScheduleMetrics()).every("reconcile", 10, run)
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await Schedule(metrics).every("reconcile", 10, run)
+    assert runs(metrics, "failed") == 5
+    assert {line["log_level"] for line in logs if line["event"] == "run_failed"} == {"critical"}
 
 
 async def test_a_run_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

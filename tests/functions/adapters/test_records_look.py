@@ -283,9 +283,7 @@ async def test_a_look_that_is_not_complete_proves_nothing(
         None,
         [],
         {},
-        {"data": None},
         {"data": {}},
-        canned.page(cursor=""),
         {"data": [], "next_cursor": 1},
     ],
 )
