@@ -36,8 +36,8 @@ MODULES: Final[dict[str, Callable[[list[str]], int]]] = {
 
 def _become(request: dict[str, Any]) -> None:
     """In the child: take the request's environment and log, run its module, end."""
-    # Told to stop before it has a handler of its own, it dies of it, like any process. Blocked since
-    # before the fork: Python forgets a signal that came for a handler which is then replaced.
+    # Told to stop before it has a handler of its own, it dies of it, like any process. Blocked
+    # since before the fork: Python forgets a signal whose handler is replaced before it ran.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     die_with_parent()
