@@ -91,14 +91,7 @@ async def rest_of(process: asyncio.subprocess.Process) -> str:
     return (await process.stdout.read()).decode()
 
 
-async def test_a_run_trades_and_all_accounts_agree(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, "--duration", "30", "--speed", "30") as process:
-        text = await rest_of(process)
-        assert await process.wait() == 0, text
-    assert "all accounts agree" in text
-    assert "Speed 30: a 15-minute window lasts 30 s" in text
-    assert "executed (matched)" in text
-    assert "Traceback" not in text
+# That a run trades and all accounts agree in the end is `make run MIN_ORDERS=1` of `.ci/run`.
 
 
 async def test_paper_trades_without_the_venue_hearing_of_it(tmp_path: Path) -> None:

@@ -169,7 +169,8 @@ def _both_sweep(faults: Faults) -> None:
     _calm(faults)
     faults.venue.very_late = 0.9
     faults.venue.event_lost = 1.0
-    faults.dynamodb.slow = 0.5
+    faults.dynamodb.latency_s = (0.05, 0.4)
+    faults.series = ("btc-240s", "eth-240s", "sol-240s", "xrp-240s")
 
 
 def _halting_in_vain(faults: Faults) -> None:

@@ -23,8 +23,8 @@ from tests.simulation.venue import VenueFaults
 from tests.simulation.world import World, new_world, start_all
 
 SEED = 5
-ENTRIES_S = 12.0
-REST_S = 150.0
+ENTRIES_S = 8.0
+REST_S = 110.0
 WORKER = "worker-1"
 NAMES = ("feeder", WORKER, "schedule-1", "user")
 SHARES = 8

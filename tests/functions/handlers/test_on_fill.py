@@ -52,7 +52,7 @@ class Desk:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """The fake store and the metrics tell nobody when they change, so the loop is asked."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while not condition():  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.005)
 
