@@ -149,10 +149,10 @@ async def test_without_a_claim_that_is_known_to_be_ours_nothing_is_posted() -> N
 
 
 async def test_a_book_that_went_stale_while_signing_is_not_claimed() -> None:
-    desk = Desk(book_age_max_ms=20)
+    desk = Desk(book_age_max_ms=500)
 
     async def slow() -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.6)
 
     desk.exchange.before_prepare = slow
     await desk.handle(snapshot())
@@ -161,10 +161,10 @@ async def test_a_book_that_went_stale_while_signing_is_not_claimed() -> None:
 
 
 async def test_a_book_that_went_stale_during_the_claim_is_released_unsent() -> None:
-    desk = Desk(book_age_max_ms=20)
+    desk = Desk(book_age_max_ms=500)
 
     async def slow() -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.6)
 
     desk.store.before["claim"] = slow
     await desk.handle(snapshot())
