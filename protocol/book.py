@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,15 +17,37 @@ Level: TypeAlias = tuple[int, int]
 """(price in 1e-4 USD, size in 1e-6 shares)."""
 
 
+class Proof(StrEnum):
+    """What shows that a book is the venue's; weakest first."""
+
+    NONE = "none"
+    """Nothing does: the book cannot be had at present (the market is dark), and none is sent."""
+    TOP = "top"
+    """Its best bid and ask are those that the venue named with the last change."""
+    CHECKSUM = "checksum"
+    """The venue's hash over the whole book is ours."""
+
+    @property
+    def rank(self) -> int:
+        """A higher one proves more."""
+        return _RANKS[self]
+
+
+_RANKS: Final = {proof: rank for rank, proof in enumerate(Proof)}
+
+
 class Book(msgspec.Struct, frozen=True, kw_only=True):
     """One token's book. Levels are best first: bids descend, asks ascend.
 
-    The venue's wire order is worst first; only the feeder's builder knows that.
+    The venue's wire order is worst first; only the feeder's builder knows that. `timestamp_ms` and
+    `hash` are the venue's own of this version of the book; 0 and "" where it named none.
     """
 
     token_id: str
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+    timestamp_ms: int = 0
+    hash: str = ""
 
     @property
     def best_bid_e4(self) -> int | None:

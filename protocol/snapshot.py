@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.book import Book, check_levels
+from protocol.book import Book, Proof, check_levels
 from protocol.market import MarketInfo
 
 # What msgspec raises on hostile input is more than its own errors: a string that is not UTF-8 and
@@ -33,7 +33,10 @@ class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     market: MarketInfo
     books: tuple[Book, Book]
+    proof: Proof
+    """Of both books: the weaker one's. With `NONE` the market is dark and both books are empty."""
     venue_timestamp_ms: int
+    """Of the newer of both books."""
     received_at_ns: int
     """When the frame behind the newest change reached the feeder."""
     published_at_ns: int

@@ -61,12 +61,19 @@ class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="event_type"):
 
 
 class BookEvent(_Event, frozen=True, gc=False, tag="book"):
-    """The whole book of one token. Levels are worst first on the wire; do not rely on it."""
+    """The whole book of one token. Levels are worst first on the wire; do not rely on it.
+
+    The channel sends it, and `GET /book` answers with it. What is None was not sent.
+    """
 
     asset_id: str
     bids: list[WireLevel] | None
     asks: list[WireLevel] | None
+    hash: str | None = None
     tick_size: str | float | None = None
+    min_order_size: str | float | None = None
+    neg_risk: bool | None = None
+    last_trade_price: str | None = None
 
 
 class PriceChange(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +88,7 @@ class PriceChange(msgspec.Struct, frozen=True, gc=False):
     side: Literal["BUY", "SELL"]
     best_bid: str | None = None
     best_ask: str | None = None
+    hash: str | None = None
 
 
 class PriceChangeEvent(_Event, frozen=True, gc=False, tag="price_change"):
@@ -135,6 +143,8 @@ _KNOWN_TYPES: Final = frozenset(
 # nothing for fields declared as strings.
 _decode_any: Final = msgspec.json.Decoder(KnownEvent | list[KnownEvent], strict=False).decode
 _decode_one: Final = msgspec.json.Decoder(KnownEvent, strict=False).decode
+# A tag that is missing is no error where only one kind of struct can come.
+_decode_summary: Final = msgspec.json.Decoder(BookEvent, strict=False).decode
 _decode_header: Final = msgspec.json.Decoder(_Header).decode
 _decode_whose: Final = msgspec.json.Decoder(_Whose | list[_Whose]).decode
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -154,6 +164,16 @@ def decode_frame(payload: bytes) -> Sequence[Event]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_json(payload, error) from error
     return events if isinstance(events, list) else (events,)
+
+
+def decode_book(payload: bytes) -> BookEvent:
+    """The answer of `GET /book`, which is a `book` without `event_type`. Raises FrameError."""
+    try:
+        return _decode_summary(payload)
+    except msgspec.ValidationError as error:
+        raise FrameError(f"book: {error}", FrameFault.MALFORMED, frozenset()) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json(payload, error) from error
 
 
 def _decode_slowly(payload: bytes) -> Sequence[Event]:

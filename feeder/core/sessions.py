@@ -30,6 +30,7 @@ from feeder.core.frames import (
     PriceChangeEvent,
     TickSizeChangeEvent,
 )
+from protocol.book import Proof
 from protocol.market import MarketInfo
 from protocol.series import Series
 from protocol.snapshot import BookSnapshot
@@ -276,6 +277,7 @@ class SessionTable:
         return BookSnapshot(
             market=session.info,
             books=(first.published(), second.published()),
+            proof=Proof.TOP,
             venue_timestamp_ms=session.venue_timestamp_ms,
             received_at_ns=session.received_at_ns,
             published_at_ns=published_at_ns,

@@ -10,7 +10,7 @@ import msgspec
 
 from functions.core.evidence import Look, OrderRecord
 from functions.core.intent import Claim, ClaimState
-from protocol.book import Book, Level
+from protocol.book import Book, Level, Proof
 from protocol.fill import Fill, TradeStatus
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
@@ -84,6 +84,7 @@ def snapshot(
             Book(token_id=info.token_of(UP), bids=up_bids, asks=up_asks),
             Book(token_id=info.token_of(DOWN), bids=down_bids, asks=down_asks),
         ),
+        proof=Proof.CHECKSUM,
         venue_timestamp_ms=now_ns // 1_000_000,
         received_at_ns=now_ns if received_at_ns is None else received_at_ns,
         published_at_ns=now_ns,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from protocol.book import Book
+from protocol.book import Book, Proof
 from protocol.decision import Decision, Timeline
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
@@ -42,6 +42,7 @@ def snapshot() -> BookSnapshot:
             ),
             Book(token_id=DOWN_TOKEN, bids=((4_700, 7_500_000),), asks=()),
         ),
+        proof=Proof.CHECKSUM,
         venue_timestamp_ms=1_700_000_200_000,
         received_at_ns=1_700_000_200_010_000_000,
         published_at_ns=1_700_000_200_010_100_000,

@@ -15,7 +15,7 @@ from functions.core.answer import Accepted
 from functions.core.decide import Trade
 from functions.core.intent import Claim
 from functions.ports import RecordsError
-from protocol.book import Book
+from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.venue import Market, Venue, serve
@@ -66,6 +66,7 @@ class Desk:
         snapshot = BookSnapshot(
             market=info,
             books=tuple(Book(token_id=t, bids=(), asks=()) for t in (self.up, self.down)),  # type: ignore[arg-type]
+            proof=Proof.CHECKSUM,
             venue_timestamp_ms=now_ns // 1_000_000,
             received_at_ns=now_ns,
             published_at_ns=now_ns,

@@ -21,7 +21,7 @@ from functions.adapters.venue_login import Account, log_in
 from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
-from protocol.book import Book
+from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.venue import CutConnection, Market, Venue, answer, position_ids_of, serve
@@ -86,6 +86,7 @@ class Desk:
         snapshot = BookSnapshot(
             market=self.info(),
             books=(book, down),
+            proof=Proof.CHECKSUM,
             venue_timestamp_ms=now_ns // 1_000_000,
             received_at_ns=now_ns,
             published_at_ns=now_ns,
