@@ -27,14 +27,13 @@ def _series_list(value: object) -> object:
     return series
 
 
-class FeederSettings(BaseSettings):
-    """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
+class MarketStream(BaseSettings):
+    """Which markets, and where the venue tells of them: the market feeder's and the recorder's."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
-    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
     market_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     )
@@ -43,6 +42,12 @@ class FeederSettings(BaseSettings):
         default="btc-15m", validate_default=True
     )
     """Comma separated, e.g. `btc-15m,eth-15m`."""
+
+
+class FeederSettings(MarketStream):
+    """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
+
+    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9101, ge=0, le=65_535)
     """0 takes any free port; the log says which."""
