@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
 from functions.core.decide import STRATEGIES, StrategyConfig
+from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.settings import url_of
 
@@ -116,6 +117,8 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
     max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
+    book_proof: Literal["top", "checksum"] = "top"
+    """What must show that a book is the venue's: its best prices, or its hash over the whole."""
     min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
     enforce_min_order_size: bool = False
     paper_delay_ms: int = Field(default=250, ge=0)
@@ -130,6 +133,7 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
             time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
             spend_e6=to_usd_e6(self.size_usd),
             book_age_max_ms=self.max_book_age_ms,
+            proof_min=Proof(self.book_proof),
             enforce_min_order_size=self.enforce_min_order_size,
         )
 

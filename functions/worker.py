@@ -102,6 +102,9 @@ class Worker:
             _log.warning("book_malformed", error=str(error))
             return
         self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
+        # Before all else: what is held, waits or is decided on from here is the newest there is.
+        if not self._evaluator.admit(snapshot):
+            return
         condition_id = snapshot.market.condition_id
         if condition_id not in self._warmed:
             self._warm(snapshot.market)

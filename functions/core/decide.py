@@ -14,13 +14,20 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from protocol.book import Proof
 from protocol.market import DOWN, UP, floor_to_tick_e4
 from protocol.snapshot import BookSnapshot
 
 
 class HoldReason(StrEnum):
-    """Why nothing is bought on this book; the closed set, in the order of the checks."""
+    """Why nothing is bought on this book; the closed set, in the order of the checks.
 
+    `SUPERSEDED` comes from the fence (`functions.core.fencing`), before a strategy is asked.
+    """
+
+    SUPERSEDED = "superseded"
+    DARK = "dark"
+    UNPROVEN = "unproven"
     STALE_BOOK = "stale_book"
     NOT_ACCEPTING = "not_accepting"
     NOT_STARTED = "not_started"
@@ -48,6 +55,8 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True):
     slippage_max_bps: int = 500
     """How far above the price the signal saw an order may still buy, in 1/100 of a percent."""
     book_age_max_ms: int = 1_000
+    proof_min: Proof = Proof.TOP
+    """The weakest proof that a book may carry; with `Proof.NONE` there is no book at all."""
     spend_min_e6: int = 1_000_000
     """The venue refuses a marketable BUY below 1 USD."""
     enforce_min_order_size: bool = False
@@ -142,8 +151,12 @@ def book_imbalance_crypto(
 
 
 def _gate(snapshot: BookSnapshot, config: StrategyConfig, now_ms: int) -> HoldReason | None:
-    """What refuses a book before its levels are looked at (invariant 6: its age first)."""
-    market = snapshot.market
+    """What refuses a book before its levels are looked at (invariant 6: proof and age first)."""
+    market, proof = snapshot.market, snapshot.proof
+    if proof is Proof.NONE:
+        return HoldReason.DARK
+    if proof.rank < config.proof_min.rank:
+        return HoldReason.UNPROVEN
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
     # A book from the future means that clocks disagree, so its age proves nothing.
     if not -CLOCK_SKEW_MAX_MS <= age_ms <= config.book_age_max_ms:

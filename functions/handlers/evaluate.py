@@ -6,7 +6,8 @@
 
 Invariants: 1 (the claim, with the order id in it, is durable before the POST), 2 (every limit is
 in the claim's one condition; `Hints` may only refuse), 3 (one POST an intent, ever), 4 (only a
-proven rejection releases), 6 (the book's age is checked here and again right before the claim).
+proven rejection releases), 6 (the book's age is checked here and again right before the claim, and
+so is whether a later feeder has spoken about its market meanwhile).
 
 A crash after the claim and before the resolve leaves a claim in state `claimed`: its exposure
 stays reserved, and its order id is what reconciliation asks the venue about.
@@ -28,6 +29,7 @@ from tenacity.wait import wait_exponential_jitter
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Hold, HoldReason, Strategy, StrategyConfig, Trade
+from functions.core.fencing import Fence
 from functions.core.hints import Hints
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import answered
@@ -74,9 +76,17 @@ class Evaluator:
         self._publish_decision = publish_decision
         self._metrics = metrics
         self._worker = worker
+        self._fence = Fence()
         self._hints = Hints()
         # A cooldown of zero (benchmarks) still tells a refusal at most once a second.
         self._repeats = RepeatCounter(max(limits.cooldown_ms, 1_000))
+
+    def admit(self, snapshot: BookSnapshot) -> bool:
+        """Note a snapshot as it comes; False, counted, when a newer one of its market has come."""
+        if self._fence.admits(snapshot, time.monotonic_ns() // 1_000_000):
+            return True
+        self._metrics.holds[HoldReason.SUPERSEDED].inc()
+        return False
 
     def consider(self, snapshot: BookSnapshot, delivered_at_ns: int) -> Trade | None:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once."""
@@ -111,9 +121,10 @@ class Evaluator:
         timeline.signed_at_ns = time.time_ns()
         self._metrics.sign.observe((timeline.signed_at_ns - timeline.decided_at_ns) / 1e9)
         # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
-        if self._age_excess_ms(snapshot.received_at_ns) > 0:
-            self._metrics.holds[HoldReason.STALE_BOOK].inc()
-            self._refused(snapshot, trade, HoldReason.STALE_BOOK.value, timeline)
+        doubt = self._doubt(snapshot)
+        if doubt is not None:
+            self._metrics.holds[doubt].inc()
+            self._refused(snapshot, trade, doubt.value, timeline)
             return
 
         claim = self._intent(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
@@ -194,6 +205,12 @@ class Evaluator:
         except Exception as error:  # noqa: BLE001 - an adapter's bug proves nothing about the order
             _log.critical("post_failed", order=order.order_id, exc_info=error)
             return Unknown(text=f"{type(error).__name__}: {error}")
+
+    def _doubt(self, snapshot: BookSnapshot) -> HoldReason | None:
+        """What has happened to the book since it was decided on."""
+        if self._fence.fenced(snapshot):
+            return HoldReason.SUPERSEDED
+        return HoldReason.STALE_BOOK if self._age_excess_ms(snapshot.received_at_ns) > 0 else None
 
     def _age_excess_ms(self, received_at_ns: int) -> int:
         return (time.time_ns() - received_at_ns) // 1_000_000 - self._config.book_age_max_ms

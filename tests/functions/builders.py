@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,8 @@ from protocol.snapshot import BookSnapshot
 
 Levels = list[tuple[str, int]]
 """("0.49", 100): price in USD, size in shares."""
+
+_sequences = itertools.count(1)
 
 # Up leans to the bid side by 0.6, Down is its mirror.
 BULLISH_BIDS: Levels = [("0.49", 400), ("0.48", 400)]
@@ -69,8 +72,13 @@ def snapshot(
     of: MarketInfo | None = None,
     down: tuple[Levels, Levels] | None = None,
     received_at_ns: int | None = None,
+    epoch: int = 1,
+    sequence: int | None = None,
 ) -> BookSnapshot:
-    """Up's book as given; Down's is its mirror unless given as (bids, asks)."""
+    """Up's book as given; Down's is its mirror unless given as (bids, asks).
+
+    Each is newer than the one before, unless its sequence is given.
+    """
     info = of or market()
     up_bids = levels(BULLISH_BIDS if bids is None else bids)
     up_asks = levels(BULLISH_ASKS if asks is None else asks)
@@ -88,8 +96,8 @@ def snapshot(
         venue_timestamp_ms=now_ns // 1_000_000,
         received_at_ns=now_ns if received_at_ns is None else received_at_ns,
         published_at_ns=now_ns,
-        epoch=1,
-        sequence=1,
+        epoch=epoch,
+        sequence=next(_sequences) if sequence is None else sequence,
     )
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
+from functions.core.fencing import BELIEF_MS
 from functions.settings import WorkerSettings
+from protocol.book import Proof
 from runtime.settings import load_settings
 
 WALLET = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
@@ -23,6 +26,18 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
     assert settings.limits().daily_loss_limit_e6 == 20_000_000
     assert settings.limits().daily_spend_cap_e6 == 200_000_000
     assert settings.strategy_config().spend_e6 == 1_100_000
+    assert settings.strategy_config().proof_min is Proof.TOP
+
+
+def test_the_proof_that_is_demanded_reaches_the_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOK_PROOF", "checksum")
+    assert load_settings(WorkerSettings).strategy_config().proof_min is Proof.CHECKSUM
+
+
+def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None:
+    # What is delivered again after that is refused by its age.
+    with pytest.raises(ValidationError):
+        WorkerSettings(max_book_age_ms=BELIEF_MS + 1)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +57,7 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
         ({"CLOB_URL": "clob.example"}, "CLOB_URL: not a URL"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: not a URL"),
         ({"NATS_URL": "nats://user:secret/x@h:4222"}, "NATS_URL: not a URL"),
+        ({"BOOK_PROOF": "none"}, "BOOK_PROOF: "),
         ({"METRICS_PORT": "70000"}, "METRICS_PORT: "),
     ],
 )

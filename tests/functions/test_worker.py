@@ -115,6 +115,56 @@ async def test_the_newest_book_waits_until_its_market_is_warm_and_is_then_decide
     assert [each.reason for each in desk.told] == ["matched", "cooldown"]
 
 
+async def test_a_superseded_book_is_acknowledged_and_never_decided_on() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    info = market()
+    quiet = snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2)
+    late, again = snapshot(of=info, epoch=1), snapshot(of=info, epoch=2, sequence=quiet.sequence)
+    replies = [desk.books.give(book) for book in (quiet, late, again)]
+    await desk.handle_all()
+    assert desk.books.acked == replies
+    assert desk.told == []
+    sample = desk.metrics.registry.get_sample_value
+    assert sample("worker_holds_total", {"reason": "superseded"}) == 2
+    desk.books.give(snapshot(of=info, epoch=2))
+    await desk.handle_all()
+    assert [each.reason for each in desk.told] == ["matched"]
+
+
+async def test_a_superseded_book_does_not_displace_the_newest_while_its_market_is_warmed() -> None:
+    desk = Desk()
+    info = market()
+    desk.books.give(snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2))
+    desk.books.give(snapshot(of=info, epoch=1))  # would be bought
+    await desk.handle_all()
+    desk.exchange.warm_now.set()
+    await desk.settle()
+    assert desk.told == []
+
+
+async def test_a_later_feeders_book_stops_an_order_that_is_not_claimed_yet() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    signing, signed = asyncio.Event(), asyncio.Event()
+
+    async def sign() -> None:
+        signing.set()
+        await signed.wait()
+
+    desk.exchange.before_prepare = sign
+    info = market()
+    desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert signing.is_set()
+    desk.books.give(snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2))
+    await desk.handle_all()
+    signed.set()
+    await desk.worker.finish()
+    assert [each.reason for each in desk.told] == ["superseded"]
+    assert desk.exchange.posted == []
+
+
 async def test_a_book_of_a_market_that_is_being_bought_is_acknowledged_and_left() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()

@@ -16,6 +16,7 @@ from functions.core.decide import (
     Trade,
     book_imbalance_crypto,
 )
+from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.functions.builders import BULLISH_ASKS, BULLISH_BIDS, Levels, market, snapshot
 
@@ -24,6 +25,10 @@ CONFIG = StrategyConfig()
 
 def decide(book: BookSnapshot, config: StrategyConfig = CONFIG) -> Trade | Hold:
     return book_imbalance_crypto(book, config, time.time_ns() // 1_000_000)
+
+
+def proven(proof: Proof, book: BookSnapshot | None = None) -> BookSnapshot:
+    return msgspec.structs.replace(book or snapshot(), proof=proof)
 
 
 def test_a_positive_imbalance_buys_up_at_ups_best_ask() -> None:
@@ -58,6 +63,9 @@ def test_only_the_best_levels_count() -> None:
 @pytest.mark.parametrize(
     ("reason", "book"),
     [
+        (HoldReason.DARK, lambda: proven(Proof.NONE, snapshot([], []))),
+        # Whatever its age: it says that there is no book, which does not get better by being old.
+        (HoldReason.DARK, lambda: proven(Proof.NONE, snapshot([], [], received_at_ns=0))),
         (HoldReason.STALE_BOOK, lambda: snapshot(received_at_ns=time.time_ns() - 10**12)),
         (HoldReason.STALE_BOOK, lambda: snapshot(received_at_ns=time.time_ns() + 10**12)),
         (HoldReason.NOT_ACCEPTING, lambda: snapshot(of=market(accepting=False))),
@@ -86,6 +94,24 @@ def test_only_the_best_levels_count() -> None:
 )
 def test_each_refusal_has_its_reason(reason: HoldReason, book: Callable[[], BookSnapshot]) -> None:
     assert decide(book()) == Hold(reason)
+
+
+@pytest.mark.parametrize("demanded", list(Proof))
+@pytest.mark.parametrize("carried", list(Proof))
+def test_a_book_is_acted_on_with_the_proof_that_is_demanded_or_a_better_one(
+    carried: Proof, demanded: Proof
+) -> None:
+    decision = decide(proven(carried), StrategyConfig(proof_min=demanded))
+    if carried is Proof.NONE:  # nobody can demand that little: a dark market has no book
+        assert decision == Hold(HoldReason.DARK)
+    elif carried.rank < demanded.rank:
+        assert decision == Hold(HoldReason.UNPROVEN)
+    else:
+        assert isinstance(decision, Trade)
+
+
+def test_by_default_the_best_prices_must_be_proven() -> None:
+    assert CONFIG.proof_min is Proof.TOP
 
 
 def test_time_to_close_is_checked_to_the_millisecond() -> None:

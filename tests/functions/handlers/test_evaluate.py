@@ -22,6 +22,7 @@ from protocol.snapshot import BookSnapshot
 from tests.functions.builders import a_fill, market, snapshot
 from tests.functions.fakes import Calls, MemoryStore, ScriptedExchange, stale
 
+SUPERSEDED = {"reason": "superseded"}
 HOT_PATH = ["prepare", "claim", "post", "move"]
 
 
@@ -158,6 +159,36 @@ async def test_a_book_that_went_stale_while_signing_is_not_claimed() -> None:
     await desk.handle(snapshot())
     assert desk.calls == ["prepare"]
     assert [d.reason for d in desk.told] == ["stale_book"]
+
+
+async def test_a_book_of_a_feeder_that_was_replaced_while_signing_is_not_claimed() -> None:
+    desk = Desk()
+    info = market()
+    book = snapshot(of=info)
+
+    async def replaced() -> None:
+        assert desk.evaluator.admit(snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2))
+
+    desk.exchange.before_prepare = replaced
+    assert desk.evaluator.admit(book)
+    await desk.handle(book)
+    assert desk.calls == ["prepare"]
+    assert [(d.result, d.reason) for d in desk.told] == [("refused", "superseded")]
+    assert desk.metrics.registry.get_sample_value("worker_holds_total", SUPERSEDED) == 1
+
+
+async def test_another_book_of_the_same_feeder_while_signing_changes_nothing() -> None:
+    desk = Desk()
+    info = market()
+    book = snapshot(of=info)
+
+    async def changed() -> None:
+        assert desk.evaluator.admit(snapshot(of=info))
+
+    desk.exchange.before_prepare = changed
+    assert desk.evaluator.admit(book)
+    await desk.handle(book)
+    assert desk.calls == HOT_PATH
 
 
 async def test_a_book_that_went_stale_during_the_claim_is_released_unsent() -> None:
