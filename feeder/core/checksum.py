@@ -1,0 +1,269 @@
+"""The venue's checksum of a whole book, and the inputs of it that no level carries.
+
+The hash of a book is the SHA-1 of this compact JSON (source: `generate_orderbook_summary_hash` of
+the venue's own clients, executed on captured frames):
+
+    {"market","asset_id","timestamp","hash":"","bids","asks",
+     "min_order_size","tick_size","neg_risk","last_trade_price"}
+
+1. A match over *any* candidate for the last fields proves levels, token and timestamp: nobody finds
+   another book with the same SHA-1 by accident (2^-160). So trying candidates is sound, and the
+   trade price need not have been told yet (py-clob-client-v2#117: up to 88 ms later).
+2. The trade price is the last field. Everything before it is hashed once; a candidate costs a copy
+   of that state and a few bytes.
+3. What is tried is bounded: the prices known, then the grid of 0.001, each with this tick size and
+   the one before (the other line may still be there). Without hope (`unknown`) only those known.
+4. Words of the venue are adopted from a book that they proved, or while nothing is proven yet: a
+   corrupted frame of one connection must not spoil the checks of the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from feeder.core.frames import BookEvent
+from protocol.market import MarketInfo
+from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6, price_decimal, size_decimal
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+# Own trade, complement of the other token's, each also as it was spelled, and those before.
+_KNOWN_MAX: Final = 6
+_LATEST_MS: Final = 10**15
+
+
+def _trade_text(price_e4: int) -> str:
+    """As the venue hashes it: three decimals ("0.500"), four where the price needs them."""
+    return f"{price_decimal(price_e4):.{3 if price_e4 % 10 == 0 else 4}f}"
+
+
+def _end(text: str) -> bytes:
+    """What follows `"last_trade_price":"`."""
+    return text.encode() + b'"}'
+
+
+_CENTS: Final = [_end(_trade_text(price_e4)) for price_e4 in range(0, PRICE_SCALE + 1, 100)]
+_MILLS: Final = [_end(_trade_text(price_e4)) for price_e4 in range(10, PRICE_SCALE, 10)]
+_GRID: Final = tuple(dict.fromkeys([_end(""), *_CENTS, *_MILLS]))
+
+
+class _Inputs(msgspec.Struct, frozen=True):
+    """The market's metadata, spelled as the venue hashes it."""
+
+    min_order_size: str
+    tick_size: str
+    neg_risk: bool
+
+    def tail(self) -> bytes:
+        """The JSON between the asks and the text of the trade price."""
+        return (
+            f',"min_order_size":"{self.min_order_size}","tick_size":"{self.tick_size}",'
+            f'"neg_risk":{"true" if self.neg_risk else "false"},"last_trade_price":"'
+        ).encode()
+
+
+class Formula:
+    """How the venue hashes the books of one market; both tokens and both lines share it."""
+
+    __slots__ = (
+        "_heads",
+        "_inputs",
+        "_known",
+        "_tails",
+        "_tick_since_ms",
+        "_tokens",
+        "confirmed",
+        "unknown",
+    )
+
+    def __init__(self, info: MarketInfo) -> None:
+        """Begin with what the listing says."""
+        first, second = (outcome.token_id for outcome in info.outcomes)
+        self.confirmed = False
+        """Some hash of this market has matched: a mismatch is the book's fault from now on."""
+        self.unknown = False
+        """No candidate reproduces the venue's hashes; the next snapshot tries again."""
+        self._tokens = {first: second, second: first}
+        self._heads = {
+            token: f'{{"market":{json.dumps(info.condition_id)},"asset_id":{json.dumps(token)},'
+            '"timestamp":"'.encode()
+            for token in self._tokens
+        }
+        self._known: dict[str, list[bytes]] = {token: [_end("")] for token in self._tokens}
+        self._inputs = _Inputs(
+            f"{size_decimal(info.min_order_size_e6).normalize():f}",
+            f"{price_decimal(info.tick_size_e4).normalize():f}",
+            info.neg_risk,
+        )
+        # Of the tick size now, and of the one before.
+        self._tails: tuple[bytes, ...] = (self._inputs.tail(),)
+        self._tick_since_ms = 0
+
+    def learn(self, event: BookEvent) -> None:
+        """Adopt the venue's own spelling of what a book carries.
+
+        `TokenBook.replace` calls it, for a book that has proven them or while nothing is proven.
+        Raises ValueError naming a field that is not a number.
+        """
+        inputs = self._stated(event)
+        trade = _checked_trade(event)
+        if event.timestamp >= self._tick_since_ms or self._is_tick(inputs.tick_size):
+            if not self._is_tick(inputs.tick_size):
+                self._tick_since_ms = event.timestamp
+            self._adopt(inputs)
+        if trade is not None and event.asset_id in self._known:
+            self._remember(event.asset_id, _end(trade))
+
+    def traded(self, token_id: str, price: str) -> None:
+        """Note a trade of either token. Raises ValueError naming what is not a price."""
+        price_e4 = parse_price_e4(price)
+        other = self._tokens.get(token_id)
+        if other is None:
+            return
+        self._remember(token_id, _end(price))
+        self._remember(token_id, _end(_trade_text(price_e4)))
+        self._remember(other, _end(_trade_text(PRICE_SCALE - price_e4)))
+
+    def tick_size(self, tick_size: str, timestamp_ms: int | None = None) -> None:
+        """Note a `tick_size_change`, at the venue's time if it is given.
+
+        Raises ValueError naming what is not a tick size.
+        """
+        _check_tick_size(tick_size)
+        if not self._is_tick(tick_size):
+            # Without a time every book that names another one is old, until one names this.
+            self._tick_since_ms = _LATEST_MS if timestamp_ms is None else timestamp_ms
+        self._adopt(msgspec.structs.replace(self._inputs, tick_size=tick_size))
+
+    def is_outdated(self, event: BookEvent) -> bool:
+        """Whether a book names a tick size and is from before that changed. Raises ValueError."""
+        stated = self._stated(event).tick_size
+        return event.timestamp < self._tick_since_ms and not self._is_tick(stated)
+
+    def matches(
+        self, token_id: str, timestamp_ms: int, bids: bytes, asks: bytes, wanted: str
+    ) -> bool:
+        """Whether `wanted` is the hash of this book; sides are JSON arrays.
+
+        Tries the candidates, and remembers the trade price that matched.
+        """
+        return self._match(self._tails, token_id, timestamp_ms, (bids, asks), wanted)
+
+    def proves(self, event: BookEvent, bids: bytes, asks: bytes) -> bool:
+        """The same for a book's own hash, with the words that it carries itself tried first.
+
+        Raises ValueError naming a field of it that is not a number.
+        """
+        tails = tuple(dict.fromkeys((self._stated(event).tail(), *self._tails)))
+        trade = _checked_trade(event)
+        first = () if trade is None else (_end(trade),)
+        return self._match(
+            tails, event.asset_id, event.timestamp, (bids, asks), event.hash or "", first
+        )
+
+    def _match(
+        self,
+        tails: tuple[bytes, ...],
+        token_id: str,
+        timestamp_ms: int,
+        sides: tuple[bytes, bytes],
+        wanted: str,
+        first: tuple[bytes, ...] = (),
+    ) -> bool:
+        bids, asks = sides
+        body = b'%b%d","hash":"","bids":%b,"asks":%b' % (
+            self._heads[token_id],
+            timestamp_ms,
+            bids,
+            asks,
+        )
+        known = self._known[token_id]
+        states = []
+        for tail in tails:
+            state = hashlib.sha1(body + tail, usedforsecurity=False)
+            found = _find(state, first, wanted) or _find(state, known, wanted)
+            if found is not None:
+                return self._found(token_id, found)
+            states.append(state)
+        if self.unknown:
+            return False
+        for state in states:
+            found = _find(state, _GRID, wanted)
+            if found is not None:
+                return self._found(token_id, found)
+        return False
+
+    def _found(self, token_id: str, end: bytes) -> bool:
+        self.confirmed, self.unknown = True, False
+        self._remember(token_id, end)
+        return True
+
+    def _remember(self, token_id: str, end: bytes) -> None:
+        known = self._known[token_id]
+        if known[0] == end:
+            return
+        if end in known:
+            known.remove(end)
+        known.insert(0, end)
+        del known[_KNOWN_MAX:]
+
+    def _adopt(self, inputs: _Inputs) -> None:
+        if inputs != self._inputs:
+            self._tails = (inputs.tail(), self._inputs.tail())
+            self._inputs = inputs
+
+    def _is_tick(self, tick_size: str) -> bool:
+        return parse_price_e4(tick_size) == parse_price_e4(self._inputs.tick_size)
+
+    def _stated(self, event: BookEvent) -> _Inputs:
+        """What a book says, completed by what is known."""
+        now = self._inputs
+        min_order_size, tick_size = now.min_order_size, now.tick_size
+        if event.min_order_size:
+            min_order_size = _text(event.min_order_size)
+            try:
+                parse_size_e6(min_order_size)
+            except ValueError as error:
+                raise ValueError(f"min_order_size: {error}") from error
+        if event.tick_size:
+            tick_size = _text(event.tick_size)
+            _check_tick_size(tick_size)
+        neg_risk = now.neg_risk if event.neg_risk is None else event.neg_risk
+        return _Inputs(min_order_size, tick_size, neg_risk)
+
+
+def _find(state: _Hash, ends: tuple[bytes, ...] | list[bytes], wanted: str) -> bytes | None:
+    for end in ends:
+        candidate = state.copy()
+        candidate.update(end)
+        if candidate.hexdigest() == wanted:
+            return end
+    return None
+
+
+def _text(value: str | float) -> str:
+    """A number as the venue would write it: the hash has strings only."""
+    return value if isinstance(value, str) else f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _checked_trade(event: BookEvent) -> str | None:
+    if event.last_trade_price:
+        try:
+            parse_price_e4(event.last_trade_price)
+        except ValueError as error:
+            raise ValueError(f"last_trade_price: {error}") from error
+    return event.last_trade_price
+
+
+def _check_tick_size(text: str) -> None:
+    try:
+        tick_size_e4 = parse_price_e4(text)
+    except ValueError as error:
+        raise ValueError(f"tick_size: {error}") from error
+    if not 0 < tick_size_e4 < PRICE_SCALE:
+        raise ValueError(f"tick_size: not a tick size: {text!r}")

@@ -1,0 +1,125 @@
+"""One side of a book: its levels in wire order, and the JSON that the venue hashes.
+
+1. Levels are kept by price; the wire order of what came means nothing.
+2. A level keeps the texts it came with: the checksum is over those. The parsers bound their length
+   (a price 14 characters, a size 28), and there are 9,999 prices, so a side's memory is bounded.
+3. A ladder that raises has changed nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from feeder.core.frames import WireLevel
+from protocol.book import PUBLISHED_LEVELS_MAX, Level
+from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
+
+# There are 10,001 prices, each with a few spellings ("0.5", "0.50", ".5"): nearly every price text
+# is one that was seen before (0.12 us instead of 0.6 us).
+_PRICE_TEXTS_MAX: Final = 32_768
+price_of: Final = lru_cache(maxsize=_PRICE_TEXTS_MAX)(parse_price_e4)
+"""Price text to 1e-4 USD. Raises ValueError naming the text."""
+
+Rung: TypeAlias = tuple[int, int, str]
+"""(price in 1e-4 USD, size in 1e-6 shares, the level as JSON)."""
+
+
+@lru_cache(maxsize=_PRICE_TEXTS_MAX)
+def _level_price_e4(text: str) -> int:
+    price_e4 = parse_price_e4(text)
+    if not 0 < price_e4 < PRICE_SCALE:
+        raise ValueError(f"outside (0, 1): {text!r}")
+    return price_e4
+
+
+def rung(price: str, size: str) -> Rung:
+    """One level from its texts. Raises ValueError naming an invalid one."""
+    # No escaping: only digits and a dot get through the parsers.
+    return (
+        _level_price_e4(price),
+        parse_size_e6(size),
+        f'{{"price":"{price}","size":"{size}"}}',
+    )
+
+
+def rungs(wire: Iterable[WireLevel], field: str) -> list[Rung]:
+    """A snapshot's side in the order received, zero sizes included.
+
+    Raises ValueError naming the field of an invalid level, or of a price that comes twice.
+    """
+    found: list[Rung] = []
+    seen: set[int] = set()
+    for index, level in enumerate(wire):
+        try:
+            each = rung(level.price, level.size)
+        except ValueError as error:
+            raise ValueError(f"{field}[{index}]: {error}") from error
+        if each[0] in seen:
+            raise ValueError(f"{field}[{index}]: price {level.price!r} twice")
+        seen.add(each[0])
+        found.append(each)
+    return found
+
+
+def json_of(levels: Iterable[Rung]) -> bytes:
+    """The JSON array of levels, in their order."""
+    return f"[{','.join([text for _, _, text in levels])}]".encode()
+
+
+class Ladder:
+    """Levels of one side, worst first, as on the wire: bids ascend, asks descend."""
+
+    __slots__ = ("_json", "_keys", "_levels", "_sign", "_texts")
+
+    def __init__(self, *, ascending: bool, levels: Iterable[Rung] = ()) -> None:
+        """`levels` in any order; those of size 0 are left out."""
+        # Keys ascend on either side (an ask's is its price negated), so the best is always last.
+        # Three lists in step instead of one: a join and a slice of each is a single call.
+        self._sign = sign = 1 if ascending else -1
+        kept = sorted([(price * sign, price, size, text) for price, size, text in levels if size])
+        self._keys = [key for key, _, _, _ in kept]
+        self._levels: list[Level] = [(price, size) for _, price, size, _ in kept]
+        self._texts = [text for _, _, _, text in kept]
+        self._json: bytes | None = None
+
+    def put(self, level: Rung) -> None:
+        """The level's new aggregate; size 0 removes it."""
+        price_e4, size_e6, text = level
+        self._json = None
+        key = price_e4 * self._sign
+        at = bisect_left(self._keys, key)
+        if at < len(self._keys) and self._keys[at] == key:
+            if size_e6:
+                self._levels[at] = (price_e4, size_e6)
+                self._texts[at] = text
+            else:
+                del self._keys[at], self._levels[at], self._texts[at]
+        elif size_e6:
+            self._keys.insert(at, key)
+            self._levels.insert(at, (price_e4, size_e6))
+            self._texts.insert(at, text)
+
+    @property
+    def best_e4(self) -> int | None:
+        """The best price, None for an empty side."""
+        return self._levels[-1][0] if self._levels else None
+
+    def json(self) -> bytes:
+        """The side as the venue hashes it."""
+        if self._json is None:
+            self._json = f"[{','.join(self._texts)}]".encode()
+        return self._json
+
+    def published(self) -> tuple[Level, ...]:
+        """The best levels, best first."""
+        return tuple(self._levels[: -PUBLISHED_LEVELS_MAX - 1 : -1])
+
+    def copy(self) -> Ladder:
+        """Another of the same levels."""
+        other = Ladder(ascending=self._sign > 0)
+        other._keys, other._levels = self._keys.copy(), self._levels.copy()
+        other._texts, other._json = self._texts.copy(), self._json
+        return other
