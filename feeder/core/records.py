@@ -1,0 +1,136 @@
+"""What a recording of the market channel consists of: one JSON object a line, told apart by `kind`.
+
+1. A frame's bytes come back exactly as they were received: as `text`, or as `base64` where they are
+   not UTF-8.
+2. Every line tells when it happened: `at_ns` is the epoch, for people and for joining with other
+   records; `mono_ns` is a clock that nobody sets, for spans. It begins anew with each process.
+3. A reader may meet a kind that it does not know: a later version's. That is a `LineError`, which
+   says so, and no reason to stop reading.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from typing import Final, TypeAlias
+
+import msgspec
+
+from protocol.market import MarketInfo
+
+FORMAT: Final = 1
+
+
+class LineError(ValueError):
+    """A line that is no record; the text says why."""
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    at_ns: int
+    mono_ns: int
+
+
+class Started(_Record, frozen=True, kw_only=True, tag="start"):
+    """The first line of every file. `run` is the same in all files of one process."""
+
+    format: int
+    run: str
+    part: int
+    """The file's number within the directory."""
+    market_ws_url: str
+    gamma_url: str
+    series: tuple[str, ...]
+
+
+class Listed(_Record, frozen=True, kw_only=True, tag="market"):
+    """A market that is followed, or whose listing changed; again at the start of each file."""
+
+    market: MarketInfo
+
+
+class Unfollowed(_Record, frozen=True, kw_only=True, tag="unfollowed"):
+    """A market that has ended."""
+
+    condition_id: str
+
+
+class Opened(_Record, frozen=True, kw_only=True, tag="opened"):
+    """A connection; `conn` counts them within a run."""
+
+    conn: int
+
+
+class Closed(_Record, frozen=True, kw_only=True, tag="closed"):
+    """The end of a connection, and why."""
+
+    conn: int
+    why: str
+
+
+class Sent(_Record, frozen=True, kw_only=True, tag="sent"):
+    """A message of ours."""
+
+    conn: int
+    text: str
+
+
+class Frame(_Record, frozen=True, kw_only=True, tag="frame", omit_defaults=True):
+    """A frame of the venue's; exactly one of `text` and `base64` is there. See `payload`."""
+
+    conn: int
+    text: str | None = None
+    base64: str | None = None
+
+
+class Lost(_Record, frozen=True, kw_only=True, tag="lost"):
+    """Records that could not be kept, because the disk was slower than the venue."""
+
+    records: int
+    since_ns: int
+    """Epoch; when the first of them was to be written."""
+
+
+class Stopped(_Record, frozen=True, kw_only=True, tag="stop"):
+    """The last line of a run that was told to end. A run without one was killed."""
+
+
+Record: TypeAlias = Started | Listed | Unfollowed | Opened | Closed | Sent | Frame | Lost | Stopped
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Record).decode
+
+
+def frame_of(payload: bytes, *, conn: int, at_ns: int, mono_ns: int) -> Frame:
+    """The record of a frame."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        coded = b64encode(payload).decode()
+        return Frame(at_ns=at_ns, mono_ns=mono_ns, conn=conn, base64=coded)
+    return Frame(at_ns=at_ns, mono_ns=mono_ns, conn=conn, text=text)
+
+
+def payload(frame: Frame) -> bytes:
+    """The frame's bytes as they were received."""
+    if frame.base64 is not None:
+        return b64decode(frame.base64)
+    return (frame.text or "").encode()
+
+
+def encode_record(record: Record) -> bytes:
+    """One line, with its newline; a newline within a frame is escaped."""
+    return _encode(record) + b"\n"
+
+
+def decode_record(line: bytes) -> Record:
+    """Raises LineError, the only error that any bytes can lead to."""
+    try:
+        record: Record = _decode(line)
+        if isinstance(record, Frame):
+            if (record.text is None) == (record.base64 is None):
+                raise LineError("a frame has either text or base64")
+            if record.base64 is not None:
+                b64decode(record.base64, validate=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Base64Error) as error:
+        raise LineError(f"no record: {error}") from error
+    return record
