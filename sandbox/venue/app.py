@@ -17,6 +17,7 @@ from sandbox.venue.chain import post_rpc
 from sandbox.venue.clob import VENUE, answer, error
 from sandbox.venue.faults import InvalidFaultsError, parse_faults
 from sandbox.venue.gamma import event_json, market_json
+from sandbox.venue.market_faults import every_second
 from sandbox.venue.posting import post_order
 from sandbox.venue.venue import Venue
 
@@ -108,6 +109,28 @@ async def get_markets(request: web.Request) -> web.Response:
     )
 
 
+async def get_injections(request: web.Request) -> web.Response:
+    """GET /sandbox/injections: what was done to the market channel and GET /book, oldest first.
+
+    [kind, connection's number or -1, condition id or "", nanoseconds by the machine's monotonic
+    clock], at most INJECTIONS_MAX of them.
+    """
+    return answer(list(request.app[VENUE].injections.log))
+
+
+async def get_version(request: web.Request) -> web.Response:
+    """GET /sandbox/version?token_id=&hash=: the book that had this hash, {"bids", "asks"}.
+
+    Levels are [price_e4, size_e6], best first. 404 when it is not known (any more).
+    """
+    venue, token_id = request.app[VENUE], request.query.get("token_id", "")
+    known = token_id in venue.by_token
+    levels = venue.version(token_id, request.query.get("hash", "")) if known else None
+    if levels is None:
+        return error("no such version", 404)
+    return answer({"bids": levels[0], "asks": levels[1]})
+
+
 async def get_faults(request: web.Request) -> web.Response:
     """GET /sandbox/faults: what goes wrong now, and the seed it is drawn from."""
     venue = request.app[VENUE]
@@ -166,10 +189,18 @@ def application(venue: Venue) -> web.Application:
             get("/sandbox/faults", get_faults),
             post("/sandbox/faults", set_faults),
             get("/sandbox/markets", get_markets),
+            get("/sandbox/injections", get_injections),
+            get("/sandbox/version", get_version),
         ]
     )
+    app.on_startup.append(_begin)
     app.on_shutdown.append(_close_venue)
     return app
+
+
+async def _begin(app: web.Application) -> None:
+    venue = app[VENUE]
+    venue.spawn(every_second(lambda: venue.market_feed.connections))
 
 
 async def _close_venue(app: web.Application) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from protocol.book import Level
 from sandbox.venue.text import PRICE_TEXT, size_text
+from sandbox.venue.versions import Past, VersionLog
 
 Side: TypeAlias = Literal["BUY", "SELL"]
 """The venue's words: BUY is a bid, SELL an ask."""
@@ -62,10 +63,21 @@ class Ladder:
 class TokenBook:
     """Bids and asks of one token, and what our own orders have taken from the asks."""
 
-    __slots__ = ("_asks", "_bids", "_taken_e6", "last_trade_e4", "timestamp_ms", "token_id")
+    __slots__ = (
+        "_asks",
+        "_bids",
+        "_taken_e6",
+        "last_trade_e4",
+        "past",
+        "timestamp_ms",
+        "token_id",
+        "versions",
+    )
 
-    def __init__(self, token_id: str) -> None:
+    def __init__(self, token_id: str, keep_versions: int = 0) -> None:
         self.token_id = token_id
+        self.past = Past()
+        self.versions = VersionLog(keep_versions) if keep_versions else None
         self.timestamp_ms = 0
         self.last_trade_e4: int | None = None
         self._bids = Ladder(ascending=True)

@@ -5,9 +5,11 @@ Look-ups of orders and trades show the past by as much as `faults.lag_ms` says; 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +19,7 @@ from sandbox.venue import rules
 from sandbox.venue.auth import ApiKey, AuthError, check_l1
 from sandbox.venue.frames import rest_book
 from sandbox.venue.market import SPLIT, Market
+from sandbox.venue.market_faults import BY_REST, CORRUPTED, mangled
 from sandbox.venue.text import PRICE_TEXT
 from sandbox.venue.user_events import order_json, trade_json
 from sandbox.venue.venue import Venue
@@ -26,6 +29,7 @@ FIRST_PAGE: Final = "MA=="
 LAST_PAGE: Final = "LTE="
 """Cursors are offsets in base64: 0 and, at the end, -1. Source: the official clients."""
 TRADES_PAGE: Final = 100
+BOOK_HANG_S_MAX: Final = 60
 _encoder = msgspec.json.Encoder()
 
 
@@ -60,11 +64,34 @@ async def get_time(_: web.Request) -> web.Response:
 async def get_book(request: web.Request) -> web.Response:
     """GET /book?token_id="""
     venue, token_id = request.app[VENUE], request.query.get("token_id", "")
+    faults, now_ms = venue.faults, venue.now_ms()
     market = venue.by_token.get(token_id)
-    if market is None or not market.open_at(venue.now_ms()):
+    if _book_fault(venue, market, "book_hang", faults.book_hang):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BOOK_HANG_S_MAX):
+                await venue.closing.wait()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=499)  # nobody is left to read it
+    if _book_fault(venue, market, "book_error", faults.book_error):
+        return error(rules.INTERNAL, 500)
+    if market is None or not market.open_at(now_ms):
         return error("No orderbook exists for the requested token id", 404)
     book = next(book for book in market.books if book.token_id == token_id)
-    return web.Response(text=rest_book(market, book), content_type="application/json")
+    past = book.past.at(now_ms - faults.book_lag_ms) if faults.book_lag_ms else None
+    if past is not None:
+        venue.injections.note("book_lag_ms", BY_REST, market.condition_id)
+    text = rest_book(market, book, past)
+    if _book_fault(venue, market, "book_corrupted", faults.book_corrupted):
+        text = mangled(CORRUPTED, text, None, venue.chance.stream("book_corrupted/how"))
+    return web.Response(text=text, content_type="application/json")
+
+
+def _book_fault(venue: Venue, market: Market | None, name: str, rate: float) -> bool:
+    happens = rate > 0 and venue.chance.draw(name, rate)
+    if happens:
+        venue.injections.note(name, BY_REST, "" if market is None else market.condition_id)
+    return happens
 
 
 async def get_market_by_token(request: web.Request) -> web.Response:

@@ -91,6 +91,48 @@ class Faults(msgspec.Struct, kw_only=True):
     those of the same moment."""
     user_reordered_ms: Milliseconds = 0
 
+    # ---- the market channel, per frame and connection (see `market_faults` for scripted ones)
+    market_lost: Rate = 0.0
+    """A `price_change` is not sent."""
+    market_duplicated: Rate = 0.0
+    """A `price_change` is sent twice."""
+    market_reordered: Rate = 0.0
+    """A `price_change` is sent after the market's next frame."""
+    market_corrupted: Rate = 0.0
+    """A size in a `price_change` is wrong; the hash is that of the truth."""
+    market_wrong_hash: Rate = 0.0
+    """A hash in a `price_change` is wrong."""
+    market_stale_book: Rate = 0.0
+    """The book after a `price_change` is sent, too, but only after the market's next frame."""
+    market_no_book: Rate = 0.0
+    """The books after a subscribe, or one after a new tick size, are not sent."""
+    market_late_book: Rate = 0.0
+    """They are sent after the market's next frame, and older than it."""
+    late_trade_ms: Milliseconds = 0
+    """Every `last_trade_price` is sent this much later; the hashes contain its price at once."""
+
+    # ---- the market channel, per connection and second
+    market_frozen: Rate = 0.0
+    """No data any more, but PING is answered."""
+    market_half_open: Rate = 0.0
+    """Nothing any more, and no end either."""
+    market_cut: Rate = 0.0
+    """The connection ends without a closing handshake."""
+    market_cut_midframe: Rate = 0.0
+    """The connection is reset in the middle of its next frame."""
+    market_closed_1009: Rate = 0.0
+    """The connection is closed with code 1009, message too big."""
+
+    # ---- GET /book, per request
+    book_hang: Rate = 0.0
+    """No answer; the connection is dropped after a minute."""
+    book_error: Rate = 0.0
+    """A 500."""
+    book_corrupted: Rate = 0.0
+    """A size is wrong; the hash is that of the truth."""
+    book_lag_ms: Milliseconds = 0
+    """The book is as it was this long ago, but not as before this was set."""
+
     # ---- the end
     split: Rate = 0.0
     """Of the replayed markets: those that are resolved half and half. Drawn when a market's books
@@ -125,14 +167,18 @@ class Chance:
 
     def hit(self, name: str, rate: float) -> bool:
         """Draw once from the fault's own stream, and count a hit."""
-        hit = self._stream(name).random() < rate
+        hit = self.draw(name, rate)
         if hit:
             self.injected[name] += 1
         return hit
 
+    def draw(self, name: str, rate: float) -> bool:
+        """Draw once from the fault's own stream, for a caller who counts it when it is done."""
+        return self.stream(name).random() < rate
+
     def fraction(self, name: str) -> float:
         """How much of something, from a tenth to nine tenths."""
-        return self._stream(f"{name}/fraction").uniform(0.1, 0.9)
+        return self.stream(f"{name}/fraction").uniform(0.1, 0.9)
 
     def in_window(self, name: str, rate: float, duration_ms: int, now_ms: int) -> bool:
         """Whether the fault's window is open at `now_ms`; if not, a hit opens one.
@@ -160,7 +206,8 @@ class Chance:
         """End everything that was to last."""
         self._until_ms.clear()
 
-    def _stream(self, name: str) -> Random:
+    def stream(self, name: str) -> Random:
+        """The fault's own source of randomness."""
         stream = self._streams.get(name)
         if stream is None:
             # A text seeds by its SHA-512: the same in every process, unlike `hash`.

@@ -2,16 +2,17 @@
 
 Each connection has a bounded queue and its own writer task. A connection whose queue is full is
 cut (and counted), as the real venue does with consumers that fall behind: a delta stream with a
-hole in it is worse than none.
+hole in it is worse than none. Connections are numbered from 0 in the order in which they were
+opened; a number is never used twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from aiohttp import WSCloseCode, web
 
@@ -37,13 +38,20 @@ class Notice:
             await self._event.wait()
 
 
+Deed: TypeAlias = Callable[[], Awaitable[None]]
+"""Something to be done to a connection after the frames that wait before it."""
+
+
 class Connection:
     """One websocket and the frames that wait for it."""
 
-    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+    def __init__(
+        self, ws: web.WebSocketResponse, transport: asyncio.Transport | None, number: int
+    ) -> None:
         self._ws = ws
         self._transport = transport
-        self._waiting: asyncio.Queue[str] = asyncio.Queue(FRAMES_WAITING_MAX)
+        self._waiting: asyncio.Queue[str | Deed] = asyncio.Queue(FRAMES_WAITING_MAX)
+        self.number = number
         self.tokens: set[str] = set()
         self.owner = ""
         """API key of a user channel."""
@@ -51,8 +59,11 @@ class Connection:
 
     def send(self, text: str) -> None:
         """Queue a frame; a full queue cuts the connection."""
+        self._enqueue(text)
+
+    def _enqueue(self, item: str | Deed) -> None:
         try:
-            self._waiting.put_nowait(text)
+            self._waiting.put_nowait(item)
         except asyncio.QueueFull:
             self.overflowed = True
             self.abort()
@@ -66,7 +77,11 @@ class Connection:
         """Write queued frames until the connection ends."""
         with suppress(ConnectionError):
             while True:
-                await self._ws.send_str(await self._waiting.get())
+                item = await self._waiting.get()
+                if isinstance(item, str):
+                    await self._ws.send_str(item)
+                else:
+                    await item()
 
     async def close(self) -> None:
         """Closing handshake for those who answer, the axe for the others."""
@@ -76,45 +91,56 @@ class Connection:
         self.abort()
 
 
-class Feed:
-    """The open connections of one channel."""
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
-    def __init__(self, notice: Notice) -> None:
-        self.connections: set[Connection] = set()
+
+class Feed(Generic[ConnectionT]):
+    """The open connections of one channel, which `connected` makes."""
+
+    def __init__(
+        self,
+        notice: Notice,
+        connected: Callable[[web.WebSocketResponse, asyncio.Transport | None, int], ConnectionT],
+    ) -> None:
+        self.connections: list[ConnectionT] = []
+        """In the order in which they were opened."""
         self.overflows = 0
-        self._by_token: dict[str, set[Connection]] = {}
+        self._by_token: dict[str, set[ConnectionT]] = {}
         self._notice = notice
+        self._connected = connected
+        self._opened = 0
 
     @asynccontextmanager
     async def connection(
         self, request: web.Request
-    ) -> AsyncIterator[tuple[Connection, web.WebSocketResponse]]:
+    ) -> AsyncIterator[tuple[ConnectionT, web.WebSocketResponse]]:
         """Upgrade a request and pump frames to it while the context lasts."""
         ws = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
         await ws.prepare(request)
-        transport = request.transport
-        connection = Connection(ws, transport if isinstance(transport, asyncio.Transport) else None)
-        self.connections.add(connection)
+        connection = self._connected(ws, request.transport, self._opened)
+        self._opened += 1
+        self.connections.append(connection)
+        self._notice.changed()
         pump = asyncio.create_task(connection.pump())
         try:
             yield connection, ws
         finally:
             self.unsubscribe(connection, tuple(connection.tokens))
-            self.connections.discard(connection)
+            self.connections.remove(connection)
             self.overflows += connection.overflowed
             pump.cancel()
             with suppress(asyncio.CancelledError):
                 await pump
             self._notice.changed()
 
-    def subscribe(self, connection: Connection, tokens: Iterable[str]) -> None:
+    def subscribe(self, connection: ConnectionT, tokens: Iterable[str]) -> None:
         """From now on frames about these tokens go to this connection."""
         for token in tokens:
             connection.tokens.add(token)
             self._by_token.setdefault(token, set()).add(connection)
         self._notice.changed()
 
-    def unsubscribe(self, connection: Connection, tokens: Iterable[str]) -> None:
+    def unsubscribe(self, connection: ConnectionT, tokens: Iterable[str]) -> None:
         """Stop sending frames about these tokens."""
         for token in tokens:
             connection.tokens.discard(token)
@@ -125,7 +151,7 @@ class Feed:
                     del self._by_token[token]
         self._notice.changed()
 
-    def readers(self, token: str) -> AbstractSet[Connection]:
+    def readers(self, token: str) -> AbstractSet[ConnectionT]:
         """Connections subscribed to a token."""
         return self._by_token.get(token, frozenset())
 

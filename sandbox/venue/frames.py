@@ -13,45 +13,68 @@ from typing import TypeAlias
 from sandbox.venue.book import Side, TokenBook
 from sandbox.venue.market import Market
 from sandbox.venue.text import PRICE_TEXT, book_hash, last_trade_text, size_text
+from sandbox.venue.versions import Version
 
 Change: TypeAlias = tuple[str, Side, int, int]
 """(token id, side, price in 1e-4 USD, new aggregate size in 1e-6 shares; 0 removes)."""
 
 
-def hash_of(market: Market, book: TokenBook) -> str:
-    """The venue's checksum over a book as it stands, with its own timestamp."""
-    return book_hash(
-        market=market.condition_id,
-        asset_id=book.token_id,
+def version_of(market: Market, book: TokenBook) -> Version:
+    """The book as it stands."""
+    return Version(
         timestamp_ms=book.timestamp_ms,
-        bids=book.bids_json(),
-        asks=book.asks_json(),
-        min_order_size=size_text(market.min_order_size_e6),
-        tick_size=PRICE_TEXT[market.tick_size_e4],
-        neg_risk=market.neg_risk,
-        last_trade_price=last_trade_text(book.last_trade_e4),
+        bids_json=book.bids_json(),
+        asks_json=book.asks_json(),
+        tick_size_e4=market.tick_size_e4,
+        last_trade_e4=book.last_trade_e4,
     )
+
+
+def hash_of(market: Market, book: TokenBook) -> str:
+    """The venue's checksum over a book as it stands, with its own timestamp; goes into its log."""
+    version = version_of(market, book)
+    told = _hash(market, book.token_id, version)
+    if book.versions is not None:
+        book.versions.add(told, version)
+    return told
 
 
 def book_frame(market: Market, book: TokenBook) -> str:
     """A full `book`, stamped with the time of its last change."""
-    return '{"event_type":"book",' + _summary(market, book)
+    told = hash_of(market, book)
+    summary = _summary(market, book.token_id, version_of(market, book), told)
+    return '{"event_type":"book",' + summary
 
 
-def rest_book(market: Market, book: TokenBook) -> str:
-    """The body of `GET /book`: same levels, same order, same hash."""
-    return "{" + _summary(market, book)
+def rest_book(market: Market, book: TokenBook, past: Version | None = None) -> str:
+    """The body of `GET /book`: same levels, same order, same hash; or of the `past` version."""
+    told = hash_of(market, book) if past is None else _hash(market, book.token_id, past)
+    return "{" + _summary(market, book.token_id, past or version_of(market, book), told)
 
 
-def _summary(market: Market, book: TokenBook) -> str:
+def _hash(market: Market, token_id: str, version: Version) -> str:
+    return book_hash(
+        market=market.condition_id,
+        asset_id=token_id,
+        timestamp_ms=version.timestamp_ms,
+        bids=version.bids_json,
+        asks=version.asks_json,
+        min_order_size=size_text(market.min_order_size_e6),
+        tick_size=PRICE_TEXT[version.tick_size_e4],
+        neg_risk=market.neg_risk,
+        last_trade_price=last_trade_text(version.last_trade_e4),
+    )
+
+
+def _summary(market: Market, token_id: str, version: Version, told: str) -> str:
     return (
-        f'"market":"{market.condition_id}","asset_id":"{book.token_id}",'
-        f'"timestamp":"{book.timestamp_ms}","hash":"{hash_of(market, book)}",'
-        f'"bids":{book.bids_json()},"asks":{book.asks_json()},'
+        f'"market":"{market.condition_id}","asset_id":"{token_id}",'
+        f'"timestamp":"{version.timestamp_ms}","hash":"{told}",'
+        f'"bids":{version.bids_json},"asks":{version.asks_json},'
         f'"min_order_size":"{size_text(market.min_order_size_e6)}",'
-        f'"tick_size":"{PRICE_TEXT[market.tick_size_e4]}",'
+        f'"tick_size":"{PRICE_TEXT[version.tick_size_e4]}",'
         f'"neg_risk":{"true" if market.neg_risk else "false"},'
-        f'"last_trade_price":"{last_trade_text(book.last_trade_e4)}"}}'
+        f'"last_trade_price":"{last_trade_text(version.last_trade_e4)}"}}'
     )
 
 

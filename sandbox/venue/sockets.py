@@ -13,8 +13,8 @@ from aiohttp import WSMsgType, web
 
 from sandbox.venue.auth import AuthError
 from sandbox.venue.clob import VENUE
-from sandbox.venue.feed import Connection
 from sandbox.venue.frames import book_frame
+from sandbox.venue.market_faults import MarketConnection
 from sandbox.venue.venue import Venue
 
 
@@ -32,7 +32,7 @@ async def market_channel(request: web.Request) -> web.WebSocketResponse:
     return ws
 
 
-def _on_market_message(venue: Venue, connection: Connection, message: dict[str, Any]) -> None:
+def _on_market_message(venue: Venue, connection: MarketConnection, message: dict[str, Any]) -> None:
     asked = message.get("assets_ids")
     asked = asked if isinstance(asked, list) else []
     tokens = [token for token in asked if isinstance(token, str) and token in venue.by_token]
@@ -40,7 +40,7 @@ def _on_market_message(venue: Venue, connection: Connection, message: dict[str, 
         venue.market_feed.unsubscribe(connection, tokens)
     elif message.get("operation") == "subscribe" or message.get("type") == "market":
         # Whether the real venue always sends a book after a later subscribe is undocumented;
-        # here it does.
+        # here it does, unless `market_no_book` says otherwise.
         venue.market_feed.subscribe(connection, tokens)
         books = [
             book_frame(market, book)

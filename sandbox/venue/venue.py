@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from aiohttp import web
@@ -33,8 +34,11 @@ from sandbox.venue.feed import Connection, Feed, Notice
 from sandbox.venue.frames import Change
 from sandbox.venue.journal import Journal
 from sandbox.venue.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
+from sandbox.venue.market_faults import Injections, MarketConnection
 from sandbox.venue.matching import Fill
 
+VERSIONS_KEPT_MS: Final = 60_000
+"""After the end of a market; its versions are of no use to anybody then."""
 UNLIMITED: Final = (1 << 256) - 1
 
 
@@ -74,7 +78,10 @@ class Account:
 class Venue:
     """Create one, add markets, `serve` it. See `sandbox.venue` for an example."""
 
-    def __init__(self, *, balance_e6: int = 1_000_000_000, seed: int = 0) -> None:
+    def __init__(
+        self, *, balance_e6: int = 1_000_000_000, seed: int = 0, keep_versions: int = 0
+    ) -> None:
+        """`keep_versions` of each token can be asked for with `version`, by default none."""
         self.markets: dict[str, Market] = {}
         """By condition id."""
         self.by_slug: dict[str, Market] = {}
@@ -90,11 +97,16 @@ class Venue:
         """Of the chain, by transaction hash."""
         self.notice = Notice()
         """Await any fact: `await venue.notice.until(lambda: len(venue.journal.entries) == 1)`."""
-        self.market_feed = Feed(self.notice)
-        self.user_feed = Feed(self.notice)
+        self.injections = Injections(self.chance, self.notice)
+        """What was done to the market channel and `GET /book`, and when."""
+        self.market_feed = Feed(self.notice, partial(MarketConnection, self))
+        self.user_feed = Feed(self.notice, Connection)
+        self.closing = asyncio.Event()
+        """Set when the venue ends, for those who wait for something longer than that."""
         self.before_matching: Hook | None = None
         self.after_matching: Hook | None = None
         self._balance_e6 = balance_e6
+        self._keep_versions = keep_versions
         self._later: set[asyncio.Task[None]] = set()
 
     def now_ms(self) -> int:
@@ -128,7 +140,10 @@ class Venue:
             slug=slug,
             condition_id=condition_id_of(slug),
             outcomes=outcomes,
-            books=(TokenBook(first), TokenBook(second)),
+            books=(
+                TokenBook(first, self._keep_versions),
+                TokenBook(second, self._keep_versions),
+            ),
             start_ms=start_ms,
             end_ms=end_ms,
             tick_size_e4=tick_size_e4,
@@ -137,6 +152,7 @@ class Venue:
             neg_risk=neg_risk,
             accepting=True,
         )
+        self._forget_versions()
         for book in market.books:
             book.timestamp_ms = self.now_ms()
             self.by_token[book.token_id] = market
@@ -163,6 +179,7 @@ class Venue:
         self, market: Market, books: Sequence[tuple[TokenBook, Iterable[Level], Iterable[Level]]]
     ) -> None:
         """Replace (book, bids, asks) and send a `book` frame for each."""
+        self._remember(market)
         for book, bids, asks in books:
             book.replace(bids, asks)
             book.timestamp_ms = self.now_ms()
@@ -184,6 +201,7 @@ class Venue:
 
         A connection that reads only one of the tokens gets only that token's entries.
         """
+        self._remember(market)
         now_ms = self.now_ms()
         entries = frames.apply_changes(market, changes, now_ms)
         tokens = {token_id for token_id, _ in entries}
@@ -199,6 +217,7 @@ class Venue:
 
     def change_tick_size(self, market: Market, tick_size_e4: int) -> None:
         """Announce a new tick size for both tokens, then their books afresh."""
+        self._remember(market)
         old_e4, market.tick_size_e4 = market.tick_size_e4, tick_size_e4
         for book in market.books:
             book.timestamp_ms = self.now_ms()
@@ -206,6 +225,27 @@ class Venue:
             self._send((book.token_id,), frame)
         for book in market.books:
             self._send((book.token_id,), frames.book_frame(market, book))
+
+    def trade(self, token_id: str, price_e4: int, size_e6: int) -> None:
+        """Somebody bought: both tokens' last trade price, which the hashes contain from now on."""
+        fill = Fill(price_e4=price_e4, size_e6=size_e6, spend_e6=0, fee_e6=0)
+        self.announce_prices(token_id, [fill], "0x" + "00" * 32, self.now_ms())
+
+    def version(
+        self, token_id: str, told: str
+    ) -> tuple[tuple[Level, ...], tuple[Level, ...]] | None:
+        """(bids, asks) of the token's book that had this hash, best first, all levels.
+
+        None when no such hash was ever told, or when it is older than the versions kept.
+        """
+        _, book, _ = self.books(token_id)
+        version = None if book.versions is None else book.versions.get(told)
+        return None if version is None else version.levels()
+
+    def book_text(self, token_id: str) -> str:
+        """The token's `book` frame now."""
+        market, book, _ = self.books(token_id)
+        return frames.book_frame(market, book)
 
     def resolve(self, market: Market, winner: str | None) -> None:
         """Make a winner public now, which also closes the market; None is a split, half and half.
@@ -245,6 +285,7 @@ class Venue:
 
     async def close(self) -> None:
         """End what was to come later, and close the websockets."""
+        self.closing.set()
         for task in tuple(self._later):
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
@@ -257,6 +298,7 @@ class Venue:
     ) -> None:
         """Send `last_trade_price` frames of both tokens for BUYs of one of them."""
         market, book, other = self.books(token_id)
+        self._remember(market)
         for fill in fills:
             book.last_trade_e4 = fill.price_e4
             other.last_trade_e4 = 10_000 - fill.price_e4
@@ -269,14 +311,40 @@ class Venue:
                     transaction_hash=transaction,
                     now_ms=now_ms,
                 )
-                self._send((traded.token_id,), frame)
+                self._send_trade(market, traded.token_id, frame)
+
+    def _send_trade(self, market: Market, token_id: str, frame: str) -> None:
+        late_ms = self.faults.late_trade_ms
+        if not late_ms:
+            self._send((token_id,), frame)
+            return
+        for connection in self._readers((token_id,)):
+            self.injections.note("late_trade_ms", connection.number, market.condition_id)
+        loop = asyncio.get_running_loop()
+        loop.call_later(late_ms / 1000, self._send, (token_id,), frame)
 
     def _send(self, tokens: Iterable[str], text: str) -> None:
         for connection in self._readers(tokens):
             connection.send(text)
 
-    def _readers(self, tokens: Iterable[str]) -> set[Connection]:
-        return set().union(*(self.market_feed.readers(token) for token in tokens))
+    def _readers(self, tokens: Iterable[str]) -> list[MarketConnection]:
+        # In a fixed order, because each draws its own chances from a common stream.
+        found = set().union(*(self.market_feed.readers(token) for token in tokens))
+        return sorted(found, key=lambda connection: connection.number)
+
+    def _remember(self, market: Market) -> None:
+        """To be called before its books change: `GET /book` may lag behind."""
+        if self.faults.book_lag_ms:
+            for book in market.books:
+                book.past.add(self.now_ms(), frames.version_of(market, book))
+
+    def _forget_versions(self) -> None:
+        forgotten_ms = self.now_ms() - VERSIONS_KEPT_MS
+        for market in self.markets.values():
+            if market.end_ms < forgotten_ms:
+                for book in market.books:
+                    if book.versions is not None:
+                        book.versions.clear()
 
     def books(self, token_id: str) -> tuple[Market, TokenBook, TokenBook]:
         """(market, the token's book, the other token's book). Raises KeyError."""

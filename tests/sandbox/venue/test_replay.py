@@ -31,6 +31,7 @@ class Collector:
 
     def __init__(self, tokens: tuple[str, ...]) -> None:
         self.tokens = set(tokens)
+        self.number = 0
         self.frames: list[Any] = []
 
     def send(self, text: str) -> None:
