@@ -162,7 +162,7 @@ async def _run(options: Options, duration_s: int) -> int:
 def _cancel_on_signals() -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made one
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
 
 

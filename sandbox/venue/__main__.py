@@ -1,7 +1,7 @@
 """The simulated venue as a process: `python -m sandbox.venue --speed 10 --markets 6`.
 
-Prints one JSON line on stdout when it is ready, logs to stderr, and ends on SIGTERM or SIGINT. What
-goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.venue.faults`).
+Prints one JSON line on stdout when it is ready, logs to stderr, and ends on SIGTERM, SIGINT or
+SIGHUP. What goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.venue.faults`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 async def _run(venue: Venue, replay: Replay, host: str, port: int, series: list[str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with serve(venue, host, port) as url:
         playing = asyncio.create_task(replay.run())

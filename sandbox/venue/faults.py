@@ -8,6 +8,7 @@
 
 In process `venue.faults.drop_after = 0.5`; over HTTP `POST /sandbox/faults {"drop_after": 0.5}`,
 which replaces all of them: what is not named is off, so `{}` ends every fault and every window.
+What has befallen a connection (it is frozen, or half-open) stays with it until it ends.
 """
 
 from __future__ import annotations

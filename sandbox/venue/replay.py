@@ -6,9 +6,9 @@ both tokens, at the time of the later snapshot. Every series replays recordings 
 whatever its coin; they differ only in which recording they play.
 
 At speed S a window lasts 900/S seconds and its recording plays S times faster. Listed are the
-window under way and the next one; books of the next one appear when its recording begins, a
-recorded minute before the start. A market resolves with its recorded winner the moment it ends, or
-half and half when a fault says so.
+window under way and the next one. The next one has a placeholder book of 0.01 and 0.99, as the real
+venue's has been seen to, until its recording begins, a recorded minute before the start. A market
+resolves with its recorded winner the moment it ends, or half and half when a fault says so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from sandbox.venue.venue import Venue
 
 RECORDED_WINDOW_S: Final = 900
 COINS: Final = ("btc", "eth", "sol", "xrp", "doge", "bnb")
+PLACEHOLDER: Final = ([(100, 100_000_000)], [(9_900, 100_000_000)])
+"""Bids and asks of a market that nobody quotes yet; the size is made up."""
 _FINE_TICK_E4: Final = 10
 # Recordings apart between neighbouring series, so that six series play six different ones.
 _STRIDE: Final = 3
@@ -89,16 +91,24 @@ class Replay:
         market, recording = listed
         speed = RECORDED_WINDOW_S * 1000 / (market.end_ms - market.start_ms)
         caught_up = shown = False
+        first: Step | None = None
         for step in recording.steps():
+            first = first or step
             due_ms = market.start_ms + step.at_ms / speed
             if not caught_up and due_ms < self._venue.now_ms():
                 self._skip(market, step)
                 continue
+            fresh = not caught_up and step is first
             caught_up = True
+            if fresh:
+                self._venue.set_book(market.books[0].token_id, *PLACEHOLDER)
             await self._sleep_until(due_ms)
             if shown:
                 self._show(market, step)
             else:
+                if fresh:
+                    for book in market.books:
+                        book.replace((), ())
                 self._skip(market, step)
                 if self._venue.chance.hit("split", self._venue.faults.split):
                     market.payouts = SPLIT

@@ -146,6 +146,31 @@ async def test_windows_follow_each_other_and_resolve() -> None:
             await playing
 
 
+async def test_until_its_recording_begins_a_market_has_a_placeholder_book() -> None:
+    whole = load(bundled()[0])
+    recording = msgspec.structs.replace(whole, lines=whole.lines[:1])
+    venue = Venue()
+    venue.now_ms = lambda: 0  # type: ignore[method-assign]
+    replay = Instant(venue, [recording], [])
+    market, _ = listed = replay._list(0, parse_series("btc-15m"), 1_800_000_000)
+    tokens = (market.books[0].token_id, market.books[1].token_id)
+    collector = Collector(tokens)
+    venue.market_feed.subscribe(collector, tokens)  # type: ignore[arg-type]
+
+    await replay._play(listed)
+
+    reader = Reader(market.condition_id, tokens)
+    for frame in collector.frames[:2]:
+        reader.apply(frame)
+    for book in reader.books.values():
+        assert (list(book.bids), list(book.asks)) == (["0.01"], ["0.99"])
+    for frame in collector.frames[2:]:
+        reader.apply(frame)
+    assert reader.seen == ["book"] * 4
+    _, books = next(snapshots_of(recording))
+    assert [[b.bids, b.asks] for b in reader.books.values()] == books
+
+
 async def test_a_market_joined_midway_starts_with_its_present_book() -> None:
     recording = load(bundled()[0])
     venue = Venue()
@@ -210,7 +235,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_the_process_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
     process = start("--speed", "10", "--markets", "2")
     try:

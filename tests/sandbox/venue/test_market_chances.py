@@ -1,0 +1,169 @@
+"""The market channel's faults as seeded chances."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.venue import Faults, Market, Venue
+from sandbox.venue.market_faults import EVENT_OF, MarketConnection
+from tests.sandbox.venue.conftest import SHARES
+from tests.sandbox.venue.lines import line
+from tests.sandbox.venue.test_control import call
+
+FRAME_CHANCES = (
+    "market_lost",
+    "market_duplicated",
+    "market_reordered",
+    "market_corrupted",
+    "market_wrong_hash",
+    "market_stale_book",
+)
+CONNECTION_CHANCES = (
+    "market_frozen",
+    "market_half_open",
+    "market_cut",
+    "market_cut_midframe",
+    "market_closed_1009",
+)
+
+
+class Sink(MarketConnection):
+    """A connection without a socket: keeps the frames that would be written."""
+
+    def __init__(self, venue: Venue, number: int) -> None:
+        super().__init__(venue, None, None, number)  # type: ignore[arg-type]
+        self.frames: list[str] = []
+
+    def _enqueue(self, item: Any) -> None:
+        self.frames.append(item if isinstance(item, str) else "deed")
+
+
+def played(faults: Faults, seed: int = 7, changes: int = 200) -> tuple[Venue, list[Sink]]:
+    """Two sinks, and what reached them of as many changes of one market."""
+    venue = Venue(seed=seed)
+    venue.now_ms = lambda: 1_800_000_000_000  # type: ignore[method-assign]
+    market = venue.add_market("btc-updown-15m-1800000000", start_ms=0, end_ms=1 << 50)
+    venue.faults = faults
+    sinks = [Sink(venue, number) for number in (0, 1)]
+    for sink in sinks:
+        tokens = [book.token_id for book in market.books]
+        venue.market_feed.subscribe(sink, tokens)
+    for size in range(1, changes + 1):
+        venue.change_level(market.token("Up"), "BUY", 4700, size * SHARES)
+    return venue, sinks
+
+
+def fates(venue: Venue) -> list[tuple[str, int]]:
+    return [(each.kind, each.connection) for each in venue.injections.log]
+
+
+def test_a_seed_decides_and_another_seed_decides_otherwise() -> None:
+    faults = Faults(market_lost=0.1, market_corrupted=0.1, market_reordered=0.1)
+    venue, sinks = played(faults)
+    again, same = played(faults)
+    other, _ = played(faults, seed=8)
+    assert fates(venue) == fates(again) != fates(other)
+    assert [sink.frames for sink in sinks] == [sink.frames for sink in same]
+
+
+def test_the_same_seed_is_the_same_run_in_every_process() -> None:
+    code = (
+        "from tests.sandbox.venue.test_market_chances import *; import hashlib;"
+        "_, sinks = played(Faults(market_lost=0.2, market_corrupted=0.2), changes=50);"
+        "print(hashlib.sha256(repr([s.frames for s in sinks]).encode()).hexdigest())"
+    )
+    outputs = {
+        subprocess.run(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("name", FRAME_CHANCES)
+def test_each_connection_has_chances_of_its_own(name: str) -> None:
+    venue, sinks = played(Faults(**{name: 0.25}))
+    hit = [[i for i in fates(venue) if i == (name, sink.number)] for sink in sinks]
+    assert all(25 < len(each) < 75 for each in hit), "per frame and connection"
+    assert venue.chance.injected == {name: len(venue.injections.log)}
+    assert sinks[0].frames != sinks[1].frames
+
+
+@pytest.mark.parametrize("name", FRAME_CHANCES)
+def test_never_is_never_and_always_is_always(name: str) -> None:
+    assert not played(Faults())[0].injections.log
+    venue, _ = played(Faults(**{name: 1.0}))
+    assert len(venue.injections.log) == 400
+
+
+def test_every_fault_of_a_frame_has_its_chance() -> None:
+    assert set(EVENT_OF) <= set(Faults.__struct_fields__)
+    assert set(CONNECTION_CHANCES) <= set(Faults.__struct_fields__)
+
+
+def test_frames_that_nothing_befalls_are_untouched() -> None:
+    _, (clean, _) = played(Faults())
+    venue, (sink, _) = played(Faults(market_corrupted=0.3))
+    hit = len([each for each in venue.injections.log if each.connection == 0])
+    differing = [a for a, b in zip(sink.frames, clean.frames, strict=True) if a != b]
+    assert len(differing) == hit > 0
+    for wrong in differing:
+        assert json.loads(wrong)["event_type"] == "price_change"
+
+
+@pytest.mark.parametrize("name", CONNECTION_CHANCES)
+async def test_connections_fail_by_the_second(
+    url: str, venue: Venue, market: Market, name: str
+) -> None:
+    setattr(venue.faults, name, 1.0)
+    async with line(url, venue, market) as one:
+        await one.subscribe()
+        (connection,) = venue.market_feed.connections
+        await venue.subscribed(market.token("Up"))
+        connection.second()
+        setattr(venue.faults, name, 0.0)
+        venue.change_level(market.token("Up"), "BUY", 4700, SHARES)
+        assert fates(venue) == [(name, 0)]
+        connection.second()
+        assert venue.chance.injected == {name: 1}
+
+
+async def test_the_venue_draws_every_second_by_itself(
+    url: str, venue: Venue, market: Market
+) -> None:
+    async with line(url, venue, market):
+        await call(url, "/sandbox/faults", {"market_frozen": 1.0})
+        async with asyncio.timeout(10):
+            await venue.notice.until(lambda: bool(venue.injections.log))
+        _, ((kind, number, market_id, at_ns),) = await call(url, "/sandbox/injections")
+        assert (kind, number, market_id, at_ns > 0) == ("market_frozen", 0, "", True)
+
+
+async def test_books_after_a_subscribe_are_missing_or_late_by_chance(
+    url: str, venue: Venue, market: Market
+) -> None:
+    async with line(url, venue, market) as one:
+        venue.faults.market_no_book = 1.0
+        await one.subscribe()
+        assert await one.waiting() == []
+        venue.faults.market_no_book, venue.faults.market_late_book = 0.0, 1.0
+        await one.subscribe()
+        assert await one.waiting() == []
+        venue.change_level(market.token("Up"), "BUY", 4700, SHARES)
+        delta, books = await one.waiting()
+        assert delta["event_type"] == "price_change"
+        assert [book["event_type"] for book in books] == ["book", "book"]
+        assert fates(venue) == [("market_no_book", 0), ("market_late_book", 0)]
