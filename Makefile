@@ -14,7 +14,7 @@ EXECUTION ?= live
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 
-.PHONY: run chaos test lint bench clean setup ministack lock
+.PHONY: run chaos fuzz test lint bench clean setup ministack lock
 
 setup: $(STAMP)
 
@@ -50,6 +50,12 @@ chaos: setup
 
 test: setup ministack
 	$(BIN)/python -m pytest -n 2
+
+# Damaged frames by the million; FRAMES and SEED.
+fuzz: FRAMES ?= 1000000
+fuzz: SEED ?= 1
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz --frames $(FRAMES) --seed $(SEED)
 
 lint: setup
 	$(BIN)/ruff format --check .

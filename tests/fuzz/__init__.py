@@ -1,0 +1,1 @@
+"""A fuzz target over frames; `python -m tests.fuzz --help`."""
