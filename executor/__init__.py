@@ -1,10 +1,11 @@
 """The command line: what a person sees of an account, and how they stop it.
 
     executor status | positions | decisions | halt | resume | reconcile | doctor
+    executor record | inspect
 
 1. Gathering (one or two calls to the store or the venue), reports (structs, pure) and rendering
    (structs to tables, pure) are apart; `__main__` joins them.
 2. An error is one line on stderr and exit code 1 (something failed) or 2 (a variable or an option
    is wrong), never a traceback. Nothing here prints a key.
-3. Only `halt`, `resume` and `reconcile` change anything.
+3. Only `halt`, `resume` and `reconcile` change anything, and `record` its directory.
 """

@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Coroutine
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -14,10 +15,11 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from executor import asking, rendering
+from executor import asking, recording, rendering
 from executor.doctor import checks, configuration
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
+from feeder.recording import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
 from functions.ports import RecordsError, StoreError
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
@@ -35,7 +37,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Look at a strategy account, stop it, start it again. EXECUTION (paper or live), STRATEGY "
-    "and STATE_TABLE in the environment say which account that is.",
+    "and STATE_TABLE in the environment say which account that is. Record the venue's market "
+    "channel, and look at recordings.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
@@ -133,6 +136,46 @@ def doctor() -> None:
     _say(rendering.findings_view(findings))
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def record(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A directory of its own.")],
+    series: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="E.g. btc-15m,eth-15m; else SERIES.")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(min=1, metavar="S", help="Seconds; else until stopped.")
+    ] = None,
+) -> None:
+    """Write down every frame of the venue's market channel. Needs no account and no key."""
+    try:
+        settings = recording.settings_with(series)
+        done = recording.record(settings, out, duration)
+    except (recording.BadSettingsError, UnusableDirectoryError) as error:
+        _refuse(str(error))
+    except RecordingError as error:
+        _complain(f"failed: {error}")
+        raise typer.Exit(EXIT_FAILED) from None
+    _say(recording.recorded_line(done, out))
+    if done.lost:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A recording's directory, or one of its files.")],
+    json: Json = False,
+) -> None:
+    """Sum up a recording: frames, silences, losses, and how many books are proven."""
+    try:
+        report = recording.inspect(path)
+    except RecordingError as error:
+        _refuse(str(error))
+    if json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        _say(recording.recording_view(report))
 
 
 def _done(asked: Coroutine[Any, Any, _T]) -> _T:

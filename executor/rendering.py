@@ -20,10 +20,10 @@ from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.units import price_decimal, size_decimal, usd_decimal
 
-_GOOD: Final = "green"
-_BAD: Final = "bold red"
-_CARE: Final = "yellow"
-_FOLDED: Final = frozenset({"order", "words", "latency, ms"})
+GOOD: Final = "green"
+BAD: Final = "bold red"
+CARE: Final = "yellow"
+_FOLDED: Final = frozenset({"order", "words", "latency, ms", "why"})
 """Columns that may take several lines where the terminal is narrow."""
 
 
@@ -34,9 +34,9 @@ def account_line(account: str, execution: str) -> Text:
 
 def status_view(status: Status) -> RenderableType:
     """`executor status`."""
-    rows = _rows()
+    rows = facts_table()
     halted = f"HALTED: {status.halt_reason or 'no reason given'}"
-    rows.add_row("trading", plain("enabled", _GOOD) if status.trading else plain(halted, _BAD))
+    rows.add_row("trading", plain("enabled", GOOD) if status.trading else plain(halted, BAD))
     rows.add_row("paused", _pause(status))
     rows.add_row(
         "claims", plain(f"{status.open} open, {status.unknown} unknown, {status.claimed} claimed")
@@ -64,7 +64,9 @@ def decisions_view(decisions: Decisions) -> RenderableType:
     """`executor decisions`."""
     if not decisions.decisions:
         return plain(f"no decisions on {decisions.day}")
-    table = _table("time", "market", "", "result", "signal at", "bought", "words", "latency, ms")
+    table = columns_table(
+        "time", "market", "", "result", "signal at", "bought", "words", "latency, ms"
+    )
     for each in decisions.decisions:
         table.add_row(*_decision_row(each))
     return table
@@ -72,7 +74,7 @@ def decisions_view(decisions: Decisions) -> RenderableType:
 
 def reconciled_view(report: ReconcileReport, settled: SettleReport) -> RenderableType:
     """`executor reconcile`."""
-    rows = _rows()
+    rows = facts_table()
     rows.add_row("asked about", f"{report.looked} claims, {report.resolved} moved on")
     rows.add_row(
         "settled",
@@ -81,17 +83,17 @@ def reconciled_view(report: ReconcileReport, settled: SettleReport) -> Renderabl
     rows.add_row("redeeming", f"{settled.redeeming} markets")
     rows.add_row("not ours", f"{report.foreign} orders that no claim knows")
     failures = report.failures + settled.failures
-    rows.add_row("without an answer", plain(str(failures), _BAD if failures else ""))
+    rows.add_row("without an answer", plain(str(failures), BAD if failures else ""))
     for order_id in report.overdue:
-        rows.add_row("OVERDUE", plain(f"order {order_id}", _BAD))
+        rows.add_row("OVERDUE", plain(f"order {order_id}", BAD))
     for mismatch in report.mismatches:
-        rows.add_row("MISMATCH", plain(mismatch, _BAD))
+        rows.add_row("MISMATCH", plain(mismatch, BAD))
     return rows
 
 
 def findings_view(findings: Sequence[Finding]) -> Text:
     """`executor doctor`: a line for each check."""
-    style = {Level.OK: _GOOD, Level.WARN: _CARE, Level.FAIL: _BAD}
+    style = {Level.OK: GOOD, Level.WARN: CARE, Level.FAIL: BAD}
     width = max((len(each.what) for each in findings), default=0)
     lines = []
     for each in findings:
@@ -124,30 +126,51 @@ def duration(span_ms: int) -> str:
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
+def moment(at_ms: int) -> str:
+    """A moment of UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def facts_table() -> Table:
+    """Names and values below each other."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def columns_table(*columns: str) -> Table:
+    """Rows below named columns."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
+    return table
+
+
 def _pause(status: Status) -> Text:
     if not status.pause_until_ms:
         return plain("no")
-    until = _moment(status.pause_until_ms)
-    return plain(f"until {until} UTC: {status.pause_reason}", _CARE)
+    until = moment(status.pause_until_ms)
+    return plain(f"until {until} UTC: {status.pause_reason}", CARE)
 
 
 def _slots(status: Status) -> Text:
     text = f"{status.slots_used} of {status.slots} used"
     if status.ended:
         text += f", {status.ended} of them by claims that are not filed yet"
-    return plain(text, _CARE if status.slots_used >= status.slots else "")
+    return plain(text, CARE if status.slots_used >= status.slots else "")
 
 
 def _profit(status: Status) -> Text:
     reached = status.pnl_e6 <= -status.daily_loss_limit_e6
     text = f"{usd(status.pnl_e6)} USD, limit -{usd(status.daily_loss_limit_e6)} ({status.day}, UTC)"
-    return plain(text + (": no more entries today" if reached else ""), _BAD if reached else "")
+    return plain(text + (": no more entries today" if reached else ""), BAD if reached else "")
 
 
 def _spending(status: Status) -> Text:
     reached = status.spent_e6 >= status.daily_spend_cap_e6
     text = f"{usd(status.spent_e6)} USD, cap {usd(status.daily_spend_cap_e6)}"
-    return plain(text + (": no more entries today" if reached else ""), _BAD if reached else "")
+    return plain(text + (": no more entries today" if reached else ""), BAD if reached else "")
 
 
 def _oldest(status: Status) -> Text:
@@ -157,11 +180,11 @@ def _oldest(status: Status) -> Text:
     text = "none" if age is None else duration(age)
     if status.overdue:
         text += f"; OVERDUE claims: {status.overdue}, see `executor positions`"
-    return plain(text, _BAD if status.overdue else "")
+    return plain(text, BAD if status.overdue else "")
 
 
 def _live_table(positions: tuple[Position, ...]) -> Table:
-    table = _table(
+    table = columns_table(
         *("market", "outcome", "state", "reserved", "spent", "shares", "price"),
         *("age", "closes in", "order"),
     )
@@ -170,7 +193,7 @@ def _live_table(positions: tuple[Position, ...]) -> Table:
         table.add_row(
             plain(each.market),
             plain(each.outcome),
-            plain(each.state, "" if each.state == "open" else _CARE),
+            plain(each.state, "" if each.state == "open" else CARE),
             usd(each.reserved_e6),
             usd(each.spent_e6),
             f"{size_decimal(each.size_e6).normalize():f}",
@@ -183,19 +206,19 @@ def _live_table(positions: tuple[Position, ...]) -> Table:
 
 
 def _ended_table(ended: tuple[Ended, ...]) -> Table:
-    table = _table(
+    table = columns_table(
         "claimed at", "market", "outcome", "ended", "spent", "fee", "paid", "P&L", "order"
     )
     for each in ended:
         table.add_row(
-            _moment(each.claimed_at_ms),
+            moment(each.claimed_at_ms),
             plain(each.market),
             plain(each.outcome),
             plain(each.state),
             usd(each.spent_e6),
             usd(each.fee_e6),
             usd(each.payout_e6),
-            plain(usd(each.pnl_e6), _GOOD if each.pnl_e6 > 0 else ""),
+            plain(usd(each.pnl_e6), GOOD if each.pnl_e6 > 0 else ""),
             plain(each.order_id),
         )
     total = sum(each.pnl_e6 for each in ended)
@@ -211,31 +234,12 @@ def _decision_row(each: Decided) -> tuple[RenderableType, ...]:
     bought = f"{usd(each.spent_e6)} USD" if each.size_e6 else ""
     stages = "  ".join(f"{name} {took / 1000:.1f}" for name, took in each.stages_us.items())
     return (
-        _moment(each.at_ms),
+        moment(each.at_ms),
         plain(each.market),
         plain(each.outcome),
-        plain(result, _GOOD if executed else "dim"),
+        plain(result, GOOD if executed else "dim"),
         f"{price_decimal(each.signal_price_e4):f}",
         bought,
         plain(each.text),
         stages,
     )
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _rows() -> Table:
-    """Names and values below each other."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
-    return table

@@ -165,7 +165,7 @@ class Recorder:
             at_ns, opened_ns = _now()
             writer.put(Opened(at_ns=at_ns, mono_ns=opened_ns, conn=conn))
             channel = _Channel(websocket, writer, conn)
-            why = "we ended it"
+            why = Closed.OURS
             try:
                 tokens = self._table.tokens()
                 await channel.send({"type": "market", "assets_ids": sorted(tokens)})

@@ -56,6 +56,10 @@ class RecordingError(Exception):
     """A recording that cannot be begun, written or read; the text is one sentence with the path."""
 
 
+class UnusableDirectoryError(RecordingError):
+    """There is nothing wrong with the disk: another directory has to be given."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """When to write, and how much may wait."""
 
@@ -119,8 +123,12 @@ class Writer:
             await self.flush()
 
     async def open(self) -> None:
-        """Begin the first file. Raises RecordingError."""
-        await self._submit(self._begin_file(), [])
+        """Begin a file. Raises UnusableDirectoryError."""
+        try:
+            await self._submit(self._begin_file(), [])
+        except RecordingError as error:
+            self._writing = None  # told here
+            raise UnusableDirectoryError(str(error)) from error
 
     async def close(self) -> None:
         """Write what waits. Raises RecordingError, that of an earlier write included."""
@@ -207,8 +215,9 @@ async def open_recording(
 ) -> AsyncIterator[Writer]:
     """A recording to write to while the context lasts; `writer.run()` has to run beside.
 
-    `head(part)` are the first lines of a file, the first being its `Started`. Raises RecordingError
-    when the directory holds anything else, is being recorded into, or cannot be written.
+    `head(part)` are the first lines of a file, the first being its `Started`. Raises
+    UnusableDirectoryError when the directory holds anything else, is being recorded into or cannot
+    be written, RecordingError when that happens later.
     """
     lock, first = _claim(directory)
     try:
@@ -336,7 +345,7 @@ def _claim(directory: Path) -> tuple[int, int]:
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise RecordingError(
+        raise UnusableDirectoryError(
             f"cannot record into {directory}: {error.strerror or error}"
         ) from error
     try:
@@ -347,10 +356,10 @@ def _claim(directory: Path) -> tuple[int, int]:
         os.close(lock)
         busy = isinstance(error, BlockingIOError)
         why = "another process does so" if busy else error.strerror or error
-        raise RecordingError(f"cannot record into {directory}: {why}") from error
+        raise UnusableDirectoryError(f"cannot record into {directory}: {why}") from error
     if foreign:
         os.close(lock)
-        raise RecordingError(
+        raise UnusableDirectoryError(
             f"cannot record into {directory}: it holds something else ({foreign[0]})"
         )
     return lock, max(map(_number, parts), default=0) + 1

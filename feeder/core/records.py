@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -61,7 +61,9 @@ class Opened(_Record, frozen=True, kw_only=True, tag="opened"):
 
 
 class Closed(_Record, frozen=True, kw_only=True, tag="closed"):
-    """The end of a connection, and why."""
+    """The end of a connection, and why; OURS when the recorder was told to end."""
+
+    OURS: ClassVar[str] = "the recorder ended it"
 
     conn: int
     why: str

@@ -1,0 +1,264 @@
+"""`executor record` and `executor inspect`: the recorder run for a person, and its files summed up.
+
+Raises RecordingError; `executor.__main__` makes one line of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from pydantic import ValidationError
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from executor.rendering import (
+    BAD,
+    CARE,
+    GOOD,
+    columns_table,
+    duration,
+    facts_table,
+    moment,
+    plain,
+)
+from feeder.core.inspected_market import MarketReport
+from feeder.core.inspection import Inspection, Inspector
+from feeder.recorder import SERIES_MAX, Recorded, Recorder
+from feeder.recording import Damage, Reading
+from feeder.settings import MarketStream
+from runtime.process import run_service
+from runtime.settings import mistakes_in
+
+_UNITS: Final = ("bytes", "kB", "MB", "GB")
+
+
+class BadSettingsError(ValueError):
+    """A variable or an option is wrong; the text names it."""
+
+
+class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `inspect --json` prints."""
+
+    path: str
+    files: int
+    compressed_bytes: int
+    line_bytes: int
+    """The same uncompressed."""
+    bytes_per_frame: float | None
+    """Compressed."""
+    damages: list[Damage]
+    unreadable_lines: int
+    first_unreadable_line: str
+    inspection: Inspection
+
+
+def settings_with(series: str | None) -> MarketStream:
+    """The environment's settings, with the option's series if it is given."""
+    given: dict[str, Any] = {} if series is None else {"series": series}
+    try:
+        settings = MarketStream(**given)
+    except ValidationError as error:
+        raise BadSettingsError(mistakes_in(error)) from None
+    if len(settings.series) > SERIES_MAX:
+        raise BadSettingsError(f"SERIES: one connection has room for {SERIES_MAX} series")
+    return settings
+
+
+def record(settings: MarketStream, directory: Path, duration_s: float | None) -> Recorded:
+    """Record until SIGTERM or SIGINT, or until the time is over."""
+    recorder = Recorder(settings, directory)
+    run_service(recorder.run(duration_s))
+    return recorder.done
+
+
+def inspect(path: Path) -> RecordingReport:
+    """Read all of it. Raises RecordingError when there is no recording."""
+    reading, inspector = Reading(path), Inspector()
+    for each in reading:
+        inspector.take(each)
+    inspection = inspector.result()
+    frames = inspection.frames
+    return RecordingReport(
+        path=str(path),
+        files=len(reading.files),
+        compressed_bytes=reading.compressed_bytes,
+        line_bytes=reading.line_bytes,
+        bytes_per_frame=round(reading.compressed_bytes / frames, 1) if frames else None,
+        damages=reading.damages,
+        unreadable_lines=reading.unreadable_lines,
+        first_unreadable_line=reading.unreadable_line,
+        inspection=inspection,
+    )
+
+
+def recorded_line(done: Recorded, directory: Path) -> Text:
+    """The last words of `executor record`."""
+    lost = f"; {done.lost:,} RECORDS LOST, the disk was too slow" if done.lost else ""
+    return plain(
+        f"recorded {done.frames:,} frames ({_size(done.frame_bytes)}) of {done.markets} markets: "
+        f"{_size(done.written_bytes)} in {done.files} files in {directory}{lost}",
+        BAD if done.lost else "",
+    )
+
+
+def recording_view(report: RecordingReport) -> RenderableType:
+    """`executor inspect`."""
+    parts: list[RenderableType] = [_summary(report)]
+    problems = list(_problems(report))
+    parts.append("")
+    parts += problems or [plain("nothing is wrong with it", GOOD)]
+    found = report.inspection
+    if found.types:
+        parts += ["", _types(found)]
+    if found.markets:
+        parts += ["", _markets(found.markets)]
+    if found.losses:
+        parts += ["", _losses(found)]
+    return Group(*parts)
+
+
+def _summary(report: RecordingReport) -> Table:
+    found, table = report.inspection, facts_table()
+    ended = "ended as told" if found.stopped else "not ended: killed, or still being written"
+    table.add_row("recording", plain(report.path))
+    table.add_row("series", plain(", ".join(found.series)))
+    table.add_row(
+        "time",
+        plain(
+            f"{moment(found.started_ms)} to {moment(found.ended_ms)} UTC "
+            f"({duration(found.duration_ms)}); {_many(found.runs, 'run')}, {ended}"
+        ),
+    )
+    table.add_row(
+        "frames",
+        plain(
+            f"{found.frames:,} of {_size(found.frame_bytes)}; {found.frames_per_s:,.1f} a second, "
+            f"{found.frames_per_s_max:,} in the busiest one"
+        ),
+    )
+    per_frame = "" if report.bytes_per_frame is None else f", {report.bytes_per_frame:g} a frame"
+    table.add_row(
+        "on disk",
+        plain(
+            f"{_size(report.compressed_bytes)} in {_many(report.files, 'file')} "
+            f"(uncompressed {_size(report.line_bytes)}){per_frame}"
+        ),
+    )
+    table.add_row(
+        "connections",
+        plain(f"{found.connections}, {found.lost_connections} of them lost"),
+    )
+    table.add_row("books proven", _proven(found))
+    return table
+
+
+def _proven(found: Inspection) -> Text:
+    share = found.checks.proven_share
+    if share is None:
+        return plain("none came", CARE)
+    checks = found.checks
+    total = checks.matched + checks.mismatched + checks.unknown + checks.no_hash
+    # Rounded down: 100% is all of them.
+    text = f"{int(share * 10_000) / 100:g}% by checksum: {checks.matched:,} of {total:,}"
+    return plain(text, GOOD if checks.matched == total else CARE)
+
+
+def _problems(report: RecordingReport) -> Iterator[Text]:
+    """Worst first, one line each."""
+    found = report.inspection
+    checks, markets = found.checks, found.markets
+    told = (
+        (found.lost_records, BAD, "records are missing: the disk was too slow"),
+        (checks.mismatched, BAD, "books do not have the venue's checksum"),
+        (checks.top_mismatched, BAD, "times the best bid or ask is not the venue's"),
+        (checks.crossed, BAD, "times a book is crossed"),
+        (sum(found.rejected.values()), BAD, _rejections(found)),
+        (report.unreadable_lines, BAD, f"lines are no records: {report.first_unreadable_line}"),
+        (found.unlisted_events, CARE, "events are of markets that are not described"),
+        (checks.unknown, CARE, "checksums of markets of which none ever matched: inputs unknown"),
+        (checks.no_hash, CARE, "books or changes came without a checksum"),
+        (found.lost_connections, CARE, "connections were lost"),
+        (sum(m.without_book for m in markets), CARE, "changes came before their book"),
+        (sum(m.stale for m in markets), CARE, "books or changes are older than the book"),
+        (sum(m.duplicates for m in markets), CARE, "changes came twice"),
+    )
+    for damage in report.damages:
+        yield plain(
+            f"TORN: the last {damage.bytes:,} bytes of {damage.file} are left out: {damage.why}",
+            BAD,
+        )
+    for count, style, text in told:
+        if count:
+            yield plain(f"{count:,} {text}", style)
+
+
+def _rejections(found: Inspection) -> str:
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in found.rejected.items())
+    return f"frames were rejected ({causes}); the first, {found.first_rejected}"
+
+
+def _types(found: Inspection) -> Table:
+    table = columns_table("type", "frames", "events", "bytes")
+    for name, count in sorted(found.types.items(), key=lambda each: -each[1].bytes):
+        table.add_row(plain(name), f"{count.frames:,}", f"{count.events:,}", _size(count.bytes))
+    return table
+
+
+def _markets(markets: list[MarketReport]) -> Table:
+    table = columns_table(
+        *("market", "frames", "books", "changes", "matched", "mismatched", "unknown", "no hash"),
+        *("best differs", "stale", "twice", "too early", "longest silence"),
+    )
+    for each in markets:
+        checks = each.checks
+        table.add_row(
+            plain(each.slug),
+            f"{each.frames:,}",
+            f"{each.books:,}",
+            f"{each.changes:,}",
+            f"{checks.matched:,}",
+            _counted(checks.mismatched, BAD),
+            _counted(checks.unknown, CARE),
+            _counted(checks.no_hash, CARE),
+            _counted(checks.top_mismatched, BAD),
+            _counted(each.stale, CARE),
+            _counted(each.duplicates, CARE),
+            _counted(each.without_book, CARE),
+            _silence(each),
+        )
+    return table
+
+
+def _silence(each: MarketReport) -> Text:
+    if not each.longest_silence_ms:
+        return plain("-")
+    span = f"{each.longest_silence_ms / 1000:.1f} s"
+    return plain(f"{span} from {moment(each.silent_since_ms)[-8:]}")
+
+
+def _losses(found: Inspection) -> Table:
+    table = columns_table("lost at", "after", "connection", "why")
+    for each in found.losses:
+        table.add_row(moment(each.at_ms), duration(each.lasted_ms), str(each.conn), plain(each.why))
+    return table
+
+
+def _counted(count: int, style: str) -> Text:
+    return plain(f"{count:,}", style if count else "dim")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in _UNITS[:-1]:
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} {_UNITS[-1]}"
