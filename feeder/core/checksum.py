@@ -32,8 +32,8 @@ from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6, price_dec
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-# Own trade, complement of the other token's, each also as it was spelled, and those before.
-_KNOWN_MAX: Final = 6
+# The present one, and those that the other line, or a message that is late, may still mean.
+_KNOWN_MAX: Final = 4
 _LATEST_MS: Final = 10**15
 
 
@@ -76,7 +76,6 @@ class Formula:
         "_known",
         "_tails",
         "_tick_since_ms",
-        "_tokens",
         "confirmed",
         "unknown",
     )
@@ -88,13 +87,13 @@ class Formula:
         """Some hash of this market has matched: a mismatch is the book's fault from now on."""
         self.unknown = False
         """No candidate reproduces the venue's hashes; the next snapshot tries again."""
-        self._tokens = {first: second, second: first}
         self._heads = {
             token: f'{{"market":{json.dumps(info.condition_id)},"asset_id":{json.dumps(token)},'
             '"timestamp":"'.encode()
-            for token in self._tokens
+            for token in (first, second)
         }
-        self._known: dict[str, list[bytes]] = {token: [_end("")] for token in self._tokens}
+        # Newest first. The trade price is the market's: the same text for both tokens.
+        self._known = [_end("")]
         self._inputs = _Inputs(
             f"{size_decimal(info.min_order_size_e6).normalize():f}",
             f"{price_decimal(info.tick_size_e4).normalize():f}",
@@ -107,27 +106,21 @@ class Formula:
     def learn(self, event: BookEvent) -> None:
         """Adopt the venue's own spelling of what a book carries.
 
-        `TokenBook.replace` calls it, for a book that has proven them or while nothing is proven.
+        `TokenBook.replace` calls it, for a book that has proven it or while nothing is proven.
         Raises ValueError naming a field that is not a number.
         """
         inputs = self._stated(event)
-        trade = _checked_trade(event)
-        if event.timestamp >= self._tick_since_ms or self._is_tick(inputs.tick_size):
-            if not self._is_tick(inputs.tick_size):
-                self._tick_since_ms = event.timestamp
-            self._adopt(inputs)
-        if trade is not None and event.asset_id in self._known:
-            self._remember(event.asset_id, _end(trade))
+        if not self._is_tick(inputs.tick_size):
+            self._tick_since_ms = event.timestamp
+        elif event.tick_size:
+            self._tick_since_ms = min(self._tick_since_ms, event.timestamp)
+        self._adopt(inputs)
 
     def traded(self, token_id: str, price: str) -> None:
         """Note a trade of either token. Raises ValueError naming what is not a price."""
-        price_e4 = parse_price_e4(price)
-        other = self._tokens.get(token_id)
-        if other is None:
-            return
-        self._remember(token_id, _end(price))
-        self._remember(token_id, _end(_trade_text(price_e4)))
-        self._remember(other, _end(_trade_text(PRICE_SCALE - price_e4)))
+        end = _end(_trade_text(parse_price_e4(price)))
+        if token_id in self._heads:
+            self._remember(end)
 
     def tick_size(self, tick_size: str, timestamp_ms: int | None = None) -> None:
         """Note a `tick_size_change`, at the venue's time if it is given.
@@ -141,70 +134,71 @@ class Formula:
         self._adopt(msgspec.structs.replace(self._inputs, tick_size=tick_size))
 
     def is_outdated(self, event: BookEvent) -> bool:
-        """Whether a book names a tick size and is from before that changed. Raises ValueError."""
-        stated = self._stated(event).tick_size
-        return event.timestamp < self._tick_since_ms and not self._is_tick(stated)
+        """Whether a book is of a tick size that has changed since.
+
+        Raises ValueError naming a field that is not a number.
+        """
+        stated = self._stated(event)
+        return event.timestamp < self._tick_since_ms and not self._is_tick(stated.tick_size)
 
     def matches(
-        self, token_id: str, timestamp_ms: int, bids: bytes, asks: bytes, wanted: str
+        self,
+        token_id: str,
+        timestamp_ms: int,
+        bids: bytes,
+        asks: bytes,
+        wanted: str,
+        search: bool = True,
     ) -> bool:
         """Whether `wanted` is the hash of this book; sides are JSON arrays.
 
-        Tries the candidates, and remembers the trade price that matched.
+        Tries the trade prices known, then, if it shall `search`, all others. Remembers a match.
         """
-        return self._match(self._tails, token_id, timestamp_ms, (bids, asks), wanted)
+        return self._match(self._tails, token_id, timestamp_ms, bids, asks, wanted, search)
 
     def proves(self, event: BookEvent, bids: bytes, asks: bytes) -> bool:
-        """The same for a book's own hash, with the words that it carries itself tried first.
+        """Whether a book's own hash is that of these sides and of what else the book says.
 
-        Raises ValueError naming a field of it that is not a number.
+        Raises ValueError naming a field that is not a number.
         """
-        tails = tuple(dict.fromkeys((self._stated(event).tail(), *self._tails)))
-        trade = _checked_trade(event)
-        first = () if trade is None else (_end(trade),)
-        return self._match(
-            tails, event.asset_id, event.timestamp, (bids, asks), event.hash or "", first
-        )
+        tail = self._stated(event).tail()
+        if event.last_trade_price:
+            try:
+                parse_price_e4(event.last_trade_price)
+            except ValueError as error:
+                raise ValueError(f"last_trade_price: {error}") from error
+        if event.last_trade_price is not None:
+            self._remember(_end(event.last_trade_price))
+        return self._match((tail,), event.asset_id, event.timestamp, bids, asks, event.hash or "")
 
     def _match(
         self,
         tails: tuple[bytes, ...],
         token_id: str,
         timestamp_ms: int,
-        sides: tuple[bytes, bytes],
+        bids: bytes,
+        asks: bytes,
         wanted: str,
-        first: tuple[bytes, ...] = (),
+        search: bool = True,
     ) -> bool:
-        bids, asks = sides
-        body = b'%b%d","hash":"","bids":%b,"asks":%b' % (
-            self._heads[token_id],
-            timestamp_ms,
-            bids,
-            asks,
-        )
-        known = self._known[token_id]
-        states = []
-        for tail in tails:
-            state = hashlib.sha1(body + tail, usedforsecurity=False)
-            found = _find(state, first, wanted) or _find(state, known, wanted)
-            if found is not None:
-                return self._found(token_id, found)
-            states.append(state)
-        if self.unknown:
+        head = self._heads[token_id]
+        body = b'%b%d","hash":"","bids":%b,"asks":%b' % (head, timestamp_ms, bids, asks)
+        states = [hashlib.sha1(body + tail, usedforsecurity=False) for tail in tails[:1]]
+        found = _find(states[0], self._known, wanted)
+        if found is None:  # hardly ever: a trade that we have not been told of, or a wrong book
+            states += [hashlib.sha1(body + tail, usedforsecurity=False) for tail in tails[1:]]
+            grid = _GRID if search and not self.unknown else ()
+            for ends in (self._known, grid):
+                for state in states:
+                    found = found or _find(state, ends, wanted)
+        if found is None:
             return False
-        for state in states:
-            found = _find(state, _GRID, wanted)
-            if found is not None:
-                return self._found(token_id, found)
-        return False
-
-    def _found(self, token_id: str, end: bytes) -> bool:
         self.confirmed, self.unknown = True, False
-        self._remember(token_id, end)
+        self._remember(found)
         return True
 
-    def _remember(self, token_id: str, end: bytes) -> None:
-        known = self._known[token_id]
+    def _remember(self, end: bytes) -> None:
+        known = self._known
         if known[0] == end:
             return
         if end in known:
@@ -249,15 +243,6 @@ def _find(state: _Hash, ends: tuple[bytes, ...] | list[bytes], wanted: str) -> b
 def _text(value: str | float) -> str:
     """A number as the venue would write it: the hash has strings only."""
     return value if isinstance(value, str) else f"{value:.6f}".rstrip("0").rstrip(".")
-
-
-def _checked_trade(event: BookEvent) -> str | None:
-    if event.last_trade_price:
-        try:
-            parse_price_e4(event.last_trade_price)
-        except ValueError as error:
-            raise ValueError(f"last_trade_price: {error}") from error
-    return event.last_trade_price
 
 
 def _check_tick_size(text: str) -> None:

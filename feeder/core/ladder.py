@@ -113,6 +113,11 @@ class Ladder:
             self._json = f"[{','.join(self._texts)}]".encode()
         return self._json
 
+    def is_of(self, levels: Iterable[Rung]) -> bool:
+        """Whether these are its levels, in any order and spelling."""
+        kept = sorted([(price, size) for price, size, _ in levels if size])
+        return kept == sorted(self._levels)
+
     def published(self) -> tuple[Level, ...]:
         """The best levels, best first."""
         return tuple(self._levels[: -PUBLISHED_LEVELS_MAX - 1 : -1])
