@@ -22,6 +22,7 @@ from runtime.log import configure_logging
 from runtime.settings import refuse_to_start
 from sandbox.recordings.recording import RecordingError, bundled, load
 from sandbox.venue.app import serve
+from sandbox.venue.flood import Flood
 from sandbox.venue.replay import Replay, ReplayError, series_at
 from sandbox.venue.venue import Venue
 
@@ -37,28 +38,61 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="of the faults that are drawn")
+    parser.add_argument(
+        "--flood", type=int, default=0, help="instead of recordings, so many made-up changes/s"
+    )
+    parser.add_argument(
+        "--focus", type=float, default=0.0, help="share of the flood on the first series, 0 to 1"
+    )
+    parser.add_argument(
+        "--keep-versions", type=int, default=0, help="of each book, for GET /sandbox/version"
+    )
     options = parser.parse_args()
     configure_logging(service="venue")
     try:
         series = series_at(options.speed, options.markets)
-        venue = Venue(balance_e6=_usd_e6(options.balance_usd), seed=options.seed)
-        recordings = [load(path) for path in bundled()]
+        _check(options)
+        venue = Venue(
+            balance_e6=_usd_e6(options.balance_usd),
+            seed=options.seed,
+            keep_versions=options.keep_versions,
+        )
+        markets: Replay | Flood
+        if options.flood:
+            markets = Flood(
+                venue,
+                series,
+                changes_per_s=options.flood,
+                focus=options.focus,
+                seed=options.seed,
+            )
+        else:
+            markets = Replay(venue, [load(path) for path in bundled()], series)
     except (ReplayError, RecordingError, OSError) as error:
         refuse_to_start(str(error))
-    replay = Replay(venue, recordings, series)
     try:
-        uvloop.run(_run(venue, replay, options.host, options.port, [s.name for s in series]))
+        uvloop.run(_run(venue, markets, options.host, options.port, [s.name for s in series]))
     except OSError as error:
         refuse_to_start(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
 
 
-async def _run(venue: Venue, replay: Replay, host: str, port: int, series: list[str]) -> None:
+def _check(options: argparse.Namespace) -> None:
+    for name in ("flood", "keep_versions"):
+        if getattr(options, name) < 0:
+            raise ReplayError(f"{name.replace('_', ' ')} {getattr(options, name)} is negative")
+    if not 0 <= options.focus <= 1:
+        raise ReplayError(f"focus {options.focus} is not between 0 and 1")
+
+
+async def _run(
+    venue: Venue, markets: Replay | Flood, host: str, port: int, series: list[str]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with serve(venue, host, port) as url:
-        playing = asyncio.create_task(replay.run())
+        playing = asyncio.create_task(markets.run())
         playing.add_done_callback(lambda _: stop.set())
         sys.stdout.write(json.dumps({"url": url, "series": series}) + "\n")
         sys.stdout.flush()

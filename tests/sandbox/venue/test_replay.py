@@ -262,6 +262,9 @@ async def test_the_process_says_where_it_is_and_ends_when_told(number: signal.Si
         (("--speed", "7"), "speed 7 does not divide a window of 900 seconds"),
         (("--balance-usd", "much"), "balance 'much' is not an amount of USD"),
         (("--balance-usd", "-1"), "balance '-1' is negative"),
+        (("--flood", "-1"), "flood -1 is negative"),
+        (("--keep-versions", "-1"), "keep versions -1 is negative"),
+        (("--flood", "1", "--focus", "2"), "focus 2.0 is not between 0 and 1"),
     ],
 )
 def test_the_process_refuses_what_is_not_possible(arguments: tuple[str, ...], text: str) -> None:
