@@ -186,6 +186,8 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
         (sum(m.stale for m in markets), CARE, "books or changes are older than the book"),
         (sum(m.duplicates for m in markets), CARE, "changes came twice"),
     )
+    if not found.frames:
+        yield plain("there is no frame in it", CARE)
     for damage in report.damages:
         yield plain(
             f"TORN: the last {damage.bytes:,} bytes of {damage.file} are left out: {damage.why}",

@@ -95,7 +95,8 @@ class Recorder:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         times: RecorderTimes = RecorderTimes(),  # noqa: B008 - frozen
     ) -> None:
-        self.done = Recorded()
+        self._done = Recorded()
+        self._writer: Writer | None = None
         self._settings = settings
         self._directory = directory
         self._limits = limits
@@ -107,9 +108,19 @@ class Recorder:
         self._nudged = asyncio.Event()
         self._data_frames = 0
 
+    @property
+    def done(self) -> Recorded:
+        """So far."""
+        done, writer = self._done, self._writer
+        if writer is not None:
+            done.lost, done.files = writer.lost, writer.files
+            done.written_bytes = writer.written_bytes
+        return done
+
     async def run(self, duration_s: float | None = None) -> None:
         """Raises RecordingError when the directory cannot be used, or the disk refuses."""
         async with open_recording(self._directory, self._head, self._limits) as writer:
+            self._writer = writer
             _log.info("recording_started", directory=str(self._directory))
             gamma = Discovery(
                 self._settings.gamma_url,
@@ -120,16 +131,15 @@ class Recorder:
             try:
                 async with asyncio.timeout(duration_s) as limit:
                     await first_failure(
-                        writer.run(), gamma.run(), self._stay_connected(writer), self._tell(writer)
+                        writer.run(), gamma.run(), self._stay_connected(writer), self._tell()
                     )
+            except asyncio.CancelledError:
+                self._stop(writer)
+                raise
             except TimeoutError:
                 if not limit.expired():
                     raise
-            finally:
-                at_ns, mono_ns = _now()
-                writer.put(Stopped(at_ns=at_ns, mono_ns=mono_ns))
-                self._count(writer)
-        self._count(writer)
+                self._stop(writer)
 
     def _head(self, part: int) -> Iterator[Record]:
         at_ns, mono_ns = _now()
@@ -146,6 +156,11 @@ class Recorder:
         for market in self._listed.values():
             yield Listed(at_ns=at_ns, mono_ns=mono_ns, market=market)
 
+    def _stop(self, writer: Writer) -> None:
+        at_ns, mono_ns = _now()
+        writer.put(Stopped(at_ns=at_ns, mono_ns=mono_ns))
+        _log.info("recording_stopped", frames=self._done.frames)
+
     async def _stay_connected(self, writer: Writer) -> None:
         while True:
             await until_reachable(
@@ -160,14 +175,14 @@ class Recorder:
             self._nudged.clear()
             await self._nudged.wait()
         async with open_websocket(self._settings.market_ws_url) as websocket:
-            self.done.connections += 1
-            conn = self.done.connections
+            self._done.connections += 1
+            conn = self._done.connections
             at_ns, opened_ns = _now()
             writer.put(Opened(at_ns=at_ns, mono_ns=opened_ns, conn=conn))
             channel = _Channel(websocket, writer, conn)
             why = Closed.OURS
             try:
-                tokens = self._table.tokens()
+                tokens = self._note_listings(writer)  # told before any frame of theirs
                 await channel.send({"type": "market", "assets_ids": sorted(tokens)})
                 _log.info("recorder_connected", connection=conn, tokens=len(tokens))
                 await first_failure(
@@ -183,7 +198,7 @@ class Recorder:
                 writer.put(Closed(at_ns=at_ns, mono_ns=mono_ns, conn=conn, why=why))
 
     async def _receive(self, websocket: ClientConnection, writer: Writer, conn: int) -> None:
-        done = self.done
+        done = self._done
         while True:
             payload = await websocket.recv(decode=False)
             at_ns, mono_ns = _now()
@@ -196,7 +211,7 @@ class Recorder:
         """Subscriptions, PING and silence. Raises ChannelLostError to reconnect."""
         times = self._times
         pinged_at_s = heard_at_s = data_at_s = time.monotonic()
-        frames, data_frames = self.done.frames, self._data_frames
+        frames, data_frames = self._done.frames, self._data_frames
         while True:
             self._nudged.clear()
             wanted = self._note_listings(channel.writer)
@@ -210,8 +225,8 @@ class Recorder:
             if now_s - pinged_at_s >= times.ping_every_s:
                 pinged_at_s = now_s
                 await channel.send("PING")
-            if self.done.frames != frames:
-                frames, heard_at_s = self.done.frames, now_s
+            if self._done.frames != frames:
+                frames, heard_at_s = self._done.frames, now_s
             if self._data_frames != data_frames or not wanted:
                 data_frames, data_at_s = self._data_frames, now_s
             if now_s - heard_at_s > times.silence_max_s:
@@ -233,22 +248,16 @@ class Recorder:
             info = session.info
             known = self._listed.get(info.condition_id)
             if known != info:
-                self.done.markets += known is None
+                self._done.markets += known is None
                 self._listed[info.condition_id] = info
                 writer.put(Listed(at_ns=at_ns, mono_ns=mono_ns, market=info))
         return self._table.tokens()
 
-    async def _tell(self, writer: Writer) -> None:
+    async def _tell(self) -> None:
         """A line in the log now and then."""
         while True:
             await asyncio.sleep(self._times.progress_every_s)
-            self._count(writer)
             _log.info("recording", **msgspec.structs.asdict(self.done))
-
-    def _count(self, writer: Writer) -> None:
-        done = self.done
-        done.lost, done.files = writer.lost, writer.files
-        done.written_bytes = writer.written_bytes
 
 
 class _Channel:
