@@ -1,0 +1,318 @@
+"""Which feeder publishes which series: the lease table, and what one feeder makes of it.
+
+All feeders share one small table, which is only ever changed by compare-and-set. A series is given
+to one feeder, its owner, with an epoch that each of its snapshots carries.
+
+1. A lease lasts from `begin`, called *before* the table is read, for `lease_s - margin_s` of the
+   owner's own clock, and only if the write that followed is known to have succeeded.
+2. Others take a series away only after they have seen its owner's counter unchanged for `lease_s`
+   of their own clocks. They cannot see a counter before it is written, and it is written after
+   `begin`: so their wait ends at least `margin_s` after the lease. No clocks are compared. A write
+   of the owner in between makes theirs fail.
+3. Every try has a counter of its own. A write that landed unnoticed followed by one with the same
+   counter would be a renewal that nobody can see.
+4. A series without an entry (a new table, a lost one, a damaged one) belongs to an owner nobody
+   knows: it is taken after `lease_s` as well. Whoever still holds it writes itself back at once.
+5. An owner that gives a series up stops before it proposes the table that says so.
+6. A newly taken series gets an epoch above every epoch that the taker or the table has ever seen,
+   and not below the wall clock. The clock only matters to who has seen nothing.
+
+So two feeders never hold a series at the same instant, whatever is lost, late or repeated. What is
+*sent* is another matter: a process that is stopped between asking `epoch` and sending goes on when
+it is continued, for that one message, and its epoch lets the readers drop it.
+
+Time is an argument: `now_s` of one clock of this feeder that never jumps and counts suspension,
+`wall_ms` of the wall clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+
+from protocol.snapshot import UNDECODABLE
+
+SETTLED: Final = 20
+"""Renewals (some five seconds) before others make room for a newcomer: it has its books by then,
+and one that dies in its first seconds again and again takes nothing from anybody."""
+_FREE: Final = ""
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class LeaseTableError(ValueError):
+    """A table that cannot be used; the text names the field."""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A feeder that takes part."""
+
+    counter: _Count
+    """Grows with every try to write the table."""
+    series: tuple[str, ...]
+    """The series it follows: it can own no other."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who publishes one series."""
+
+    owner: str
+    """A member, or empty: free for anybody at once."""
+    epoch: _Count
+    """Of the owner; of the last one when it is free."""
+
+
+class LeaseTable(msgspec.Struct, frozen=True):
+    """The shared table."""
+
+    table_id: str
+    """Random, given when it was made: what was known of a lost table says nothing about this."""
+    members: dict[str, Member] = {}
+    """By feeder id, which a process has for itself."""
+    series: dict[str, Lease] = {}
+    epoch_max: _Count = 0
+    """The highest epoch ever given, also to series that are no longer in the table."""
+
+    def owned(self, feeder_id: str) -> dict[str, int]:
+        """Epochs of a feeder's series."""
+        return {name: each.epoch for name, each in self.series.items() if each.owner == feeder_id}
+
+
+_decoder = msgspec.json.Decoder(LeaseTable)
+
+
+def encode_table(table: LeaseTable) -> bytes:
+    """One JSON object, UTF-8."""
+    return msgspec.json.encode(table)
+
+
+def decode_table(payload: bytes) -> LeaseTable:
+    """Inverse of `encode_table`; unknown fields are ignored. Raises LeaseTableError."""
+    try:
+        return _decoder.decode(payload)
+    except UNDECODABLE as error:
+        raise LeaseTableError(f"lease table: {error}") from error
+
+
+def balance(members: Mapping[str, Member], series: Mapping[str, Lease]) -> dict[str, str]:
+    """Who should own each series (empty: nobody follows it), with as few changes as possible.
+
+    Loads differ by one at most where everybody follows the same. Each feeder computes this by
+    itself from the same table, and the result of a balanced table is that table: nothing goes to
+    and fro.
+    """
+    owners = {name: each.owner for name, each in sorted(series.items())}
+    loads = dict.fromkeys(sorted(members), 0)
+    for owner in filter(None, owners.values()):
+        loads[owner] += 1
+
+    def settled(feeder_id: str) -> bool:
+        return members[feeder_id].counter >= SETTLED
+
+    for name, owner in owners.items():
+        followers = [each for each in loads if name in members[each].series]
+        if owner == _FREE and followers:
+            owners[name] = min(followers, key=lambda each: (not settled(each), loads[each]))
+            loads[owners[name]] += 1
+    # Each move makes a longer list shorter and a shorter one longer, so there is a last one.
+    moved = True
+    while moved:
+        moved = False
+        for name, owner in owners.items():
+            others = [each for each in loads if name in members[each].series and settled(each)]
+            if owner == _FREE or not others:
+                continue
+            least = min(others, key=loads.__getitem__)
+            if loads[owner] - loads[least] > 1:
+                owners[name], moved = least, True
+                loads[owner] -= 1
+                loads[least] += 1
+    return owners
+
+
+def next_table(
+    table: LeaseTable,
+    feeder_id: str,
+    member: Member | None,
+    *,
+    held: Mapping[str, int],
+    dead: Collection[str],
+    orphaned: Collection[str],
+    epoch: int,
+) -> LeaseTable:
+    """What one feeder makes of the table.
+
+    `member` is itself (None: it leaves), `held` its leases that have not run out, `dead` the
+    members and `orphaned` the series without an entry that it has waited for long enough, and
+    `epoch` what a series gets that it takes.
+    """
+    members = {
+        name: each for name, each in table.members.items() if name not in dead and name != feeder_id
+    }
+    if member is not None:
+        members[feeder_id] = member
+    series = {
+        name: each if each.owner in members else Lease(_FREE, each.epoch)
+        for name, each in table.series.items()
+    }
+    for name in orphaned:
+        series.setdefault(name, Lease(_FREE, 0))
+    if member is not None:
+        for name, its_epoch in held.items():
+            series.setdefault(name, Lease(feeder_id, its_epoch))
+    epochs = [table.epoch_max, *(each.epoch for each in series.values())]
+    for name, owner in balance(members, series).items():
+        now = series[name]
+        if owner == _FREE:
+            del series[name]  # nobody follows it any more
+        elif now.owner == feeder_id != owner:
+            series[name] = Lease(_FREE, now.epoch)
+        elif now.owner == _FREE and owner == feeder_id:
+            series[name] = Lease(feeder_id, epoch)
+            epochs.append(epoch)
+    return LeaseTable(table.table_id, members, series, max(epochs))
+
+
+class Observer:
+    """What one feeder has seen of the table, and for how long."""
+
+    def __init__(self, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._counters: dict[str, tuple[int, float]] = {}
+        """Member -> counter and when it was first seen."""
+        self._table_id = ""
+        self._absent_since_s: dict[str, float] = {}
+        """Followed series that this table has had no entry for."""
+        self.epoch_max = 0
+        """The highest epoch ever seen, of any series."""
+
+    def observe(self, table: LeaseTable, follows: Collection[str], now_s: float) -> None:
+        """The table has been read; `now_s` was taken after that (see invariant 2)."""
+        counters = {}
+        for feeder_id, member in table.members.items():
+            known = self._counters.get(feeder_id)
+            if known is None or known[0] != member.counter:
+                known = member.counter, now_s
+            counters[feeder_id] = known
+        self._counters = counters
+        if table.table_id != self._table_id:
+            # A series may have been given away in one that came and went between two looks.
+            self._table_id, self._absent_since_s = table.table_id, {}
+        self._absent_since_s = {
+            name: self._absent_since_s.get(name, now_s)
+            for name in follows
+            if name not in table.series
+        }
+        epochs = (each.epoch for each in table.series.values())
+        self.epoch_max = max(self.epoch_max, table.epoch_max, *epochs)
+
+    def dead(self, now_s: float) -> set[str]:
+        """Members whose counter has not changed for `lease_s`."""
+        return {
+            feeder_id
+            for feeder_id, (_, since_s) in self._counters.items()
+            if now_s - since_s >= self._lease_s
+        }
+
+    def orphaned(self, now_s: float) -> set[str]:
+        """Followed series that have had no entry for `lease_s`."""
+        return {
+            name
+            for name, since_s in self._absent_since_s.items()
+            if now_s - since_s >= self._lease_s
+        }
+
+
+class Change(StrEnum):
+    """What became of a lease."""
+
+    ACQUIRED = "acquired"
+    RELEASED = "released"
+    """Given up by itself, for another to take."""
+    LOST = "lost"
+    """Run out before it was renewed."""
+
+
+class LeaseHolder:
+    """The leases of one feeder. A try to renew them is `begin`, read the table, `propose`, write.
+
+    A write that succeeded ends with `written`; one that was refused, lost or never answered ends
+    with nothing: the next try begins. One try at a time.
+    """
+
+    def __init__(
+        self, feeder_id: str, follows: Collection[str], lease_s: float, margin_s: float
+    ) -> None:
+        self.feeder_id = feeder_id
+        self.held: dict[str, int] = {}
+        """Series -> epoch. `epoch` says whether the time is up."""
+        self.leaving = False
+        self._follows = tuple(follows)
+        self._lasts_s = lease_s - margin_s
+        self._observer = Observer(lease_s)
+        self._counter = 0
+        self._begun_s = self._until_s = float("-inf")
+        self._granted: dict[str, int] = {}
+        """What the proposed table gives us."""
+        self._changes: list[tuple[Change, str, int]] = []
+
+    def epoch(self, series: str, now_s: float) -> int | None:
+        """The epoch of a series that may be published at this instant, None for any other."""
+        return self.held.get(series) if now_s < self._until_s else None
+
+    def begin(self, now_s: float) -> None:
+        """Call before the table is asked for."""
+        self._begun_s = now_s
+
+    def propose(self, table: LeaseTable, now_s: float, wall_ms: int) -> LeaseTable:
+        """The table to write over the one that was read; call after reading it."""
+        self.expire(now_s)
+        self._observer.observe(table, self._follows, now_s)
+        self._counter += 1
+        proposed = next_table(
+            table,
+            self.feeder_id,
+            None if self.leaving else Member(self._counter, self._follows),
+            held=self.held,
+            dead=self._observer.dead(now_s),
+            orphaned=self._observer.orphaned(now_s),
+            epoch=max(wall_ms, self._observer.epoch_max + 1),
+        )
+        self._granted = proposed.owned(self.feeder_id)
+        self._drop(Change.RELEASED, self._granted)
+        return proposed
+
+    def written(self, now_s: float) -> None:
+        """The proposed table is the table."""
+        self.expire(now_s)
+        self._until_s = self._begun_s + self._lasts_s
+        if now_s >= self._until_s or self.leaving:
+            return
+        for series, epoch in self._granted.items():
+            if series not in self.held:
+                self.held[series] = epoch
+                self._changes.append((Change.ACQUIRED, series, epoch))
+
+    def expire(self, now_s: float) -> None:
+        """Leases whose time is up are lost, also when they are renewed right after."""
+        if now_s >= self._until_s:
+            self._drop(Change.LOST, {})
+
+    def leave(self) -> None:
+        """Hold nothing from now on. The next try takes us out of the table."""
+        self.leaving = True
+        self._drop(Change.RELEASED, {})
+
+    def take_changes(self) -> list[tuple[Change, str, int]]:
+        """What happened since the last call, in order: (change, series, epoch)."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def _drop(self, change: Change, kept: Mapping[str, int]) -> None:
+        for series, epoch in tuple(self.held.items()):
+            if kept.get(series) != epoch:
+                del self.held[series]
+                self._changes.append((change, series, epoch))
