@@ -25,14 +25,13 @@ It refuses to repair: what to do about a trouble is the session's business.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from operator import itemgetter
 from typing import Final, TypeAlias
 
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, PriceChange
 from feeder.core.ladder import Ladder, json_of, price_of, rung, rungs
+from feeder.core.replay import Kept, Sides, continuations, replayed
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
 
@@ -85,14 +84,8 @@ class Taken(StrEnum):
     """It does not verify, or is too old to be brought up to date; the book is as before."""
 
 
-_Kept: TypeAlias = tuple[int, PriceChange]
-"""(the venue's timestamp, a delta)."""
-
-
 _Version: TypeAlias = tuple[int, str]
 """(timestamp, hash): how the venue names one state of a book."""
-
-_Sides: TypeAlias = tuple[Ladder, Ladder]
 
 
 class TokenBook:
@@ -132,7 +125,7 @@ class TokenBook:
 
     def reset(self) -> None:
         """A new connection: whatever was known, in doubt or kept is history."""
-        self._kept: list[_Kept] = []
+        self._kept: list[Kept] = []
         self._floor_ms = 0
         self._drop(Trouble.NO_SNAPSHOT)
 
@@ -153,7 +146,7 @@ class TokenBook:
         self._note_proven()  # whatever failed is over: it is in trouble
         self.trouble: Trouble | None = trouble
 
-    def _set(self, sides: _Sides, version: _Version, proof: Proof) -> None:
+    def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
         self._sides, self.proof = sides, proof
         self.timestamp_ms, self.hash = version
         self._past.clear()
@@ -202,13 +195,13 @@ class TokenBook:
         return self._take(event, sides, proof, may_stay_unproven)
 
     def _take(
-        self, event: BookEvent, snapshot: _Sides, own_proof: Proof, may_stay_unproven: bool
+        self, event: BookEvent, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
     ) -> Taken:
         """Bring a snapshot up to date and install it, if the outcome is proven."""
-        for changes in self._continuations(event):
+        for changes in continuations(self._kept, event, by_hash=not self._formula.unknown):
             sides, version, proof = snapshot, (event.timestamp, event.hash or ""), own_proof
             if changes:
-                sides = _replayed(snapshot, changes)
+                sides = replayed(snapshot, changes)
                 timestamp_ms, last = changes[-1]
                 version = timestamp_ms, last.hash or ""
                 proof = self._proof(sides, version, last)
@@ -222,42 +215,19 @@ class TokenBook:
         self._fail(_trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
         return Taken.TAKEN
 
-    def _install(self, sides: _Sides, version: _Version, proof: Proof) -> None:
+    def _install(self, sides: Sides, version: _Version, proof: Proof) -> None:
         self._kept.clear()
         self._floor_ms = 0
         self.trouble = None
         self._set(sides, version, proof)
 
-    def _proof(self, sides: _Sides, version: _Version, last: PriceChange) -> Proof:
+    def _proof(self, sides: Sides, version: _Version, last: PriceChange) -> Proof:
         """What the venue says of its last delta proves of these sides."""
         if _trouble_at_top(sides, last) is not None:
             return Proof.NONE
         if not last.hash or self._formula.unknown:
             return Proof.TOP
-        bids, asks = sides
-        timestamp_ms, wanted = version
-        matches = self._formula.matches(
-            self.token_id, timestamp_ms, bids.json(), asks.json(), wanted
-        )
-        return Proof.CHECKSUM if matches else Proof.NONE
-
-    def _continuations(self, event: BookEvent) -> Iterator[Sequence[_Kept]]:
-        """Which of the kept deltas a snapshot may lack; likeliest first, verified by the caller.
-
-        Those of the very millisecond may be in it or not. One with its hash says so: what follows
-        is lacking. Else their own hashes decide, where they have some that can be checked.
-        """
-        kept = _in_order(self._kept)
-        newer = [each for each in kept if each[0] > event.timestamp]
-        equal = [each for each in kept if each[0] == event.timestamp]
-        same = [at for at, (_, change) in enumerate(equal) if change.hash == event.hash]
-        if event.hash and same:
-            equal = equal[same[-1] + 1 :]
-        elif self._formula.unknown or not all(change.hash for _, change in kept[-1:]):
-            equal = []
-        if equal:
-            yield equal + newer
-        yield newer
+        return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
 
     # ---- deltas --------------------------------------------------------------------------------
 
@@ -334,20 +304,26 @@ class TokenBook:
         if at_ns is None:
             return
         self._pending_at_ns = None
-        formula, version = self._formula, (self.timestamp_ms, self.hash)
-        if formula.unknown:  # as a snapshot has shown meanwhile
+        if self._formula.unknown:  # as a snapshot has shown meanwhile
             self._note_proven()
             return
-        bids, asks = self._sides
+        # All trade prices are tried once a version: with the next frame of it, those known will do.
+        version = self.timestamp_ms, self.hash
         search = version != self._searched
-        if formula.matches(
-            self.token_id, *version[:1], bids.json(), asks.json(), self.hash, search
-        ):
+        if self._matches(self._sides, version, search=search):
             self.proof = Proof.CHECKSUM
-            self._note_proven()
+            if self._failed_versions:
+                self._note_proven()
         else:
             self._searched = version
             self._fail(Trouble.CHECKSUM, at_ns)
+
+    def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
+        bids, asks = sides
+        timestamp_ms, wanted = version
+        return self._formula.matches(
+            self.token_id, timestamp_ms, bids.json(), asks.json(), wanted, search=search
+        )
 
     def overdue(self, now_ns: int) -> bool:
         """Whether it is in trouble from now on, because nothing has proven it for too long."""
@@ -420,30 +396,7 @@ class TokenBook:
         )
 
 
-def _in_order(kept: Sequence[_Kept]) -> list[_Kept]:
-    """By the venue's time, without duplicates; within a millisecond as they came."""
-    ordered: list[_Kept] = []
-    seen: set[_Version] = set()
-    current: _Version | None = None
-    for timestamp_ms, change in sorted(kept, key=itemgetter(0)):
-        version = timestamp_ms, change.hash or ""
-        # The venue repeats whole frames. A version that another has succeeded does not come back.
-        if change.hash and version != current and version in seen:
-            continue
-        current = version
-        seen.add(version)
-        ordered.append((timestamp_ms, change))
-    return ordered
-
-
-def _replayed(snapshot: _Sides, changes: Sequence[_Kept]) -> _Sides:
-    sides = snapshot[0].copy(), snapshot[1].copy()
-    for _, change in changes:
-        sides[change.side == "SELL"].put(rung(change.price, change.size))
-    return sides
-
-
-def _trouble_at_top(sides: _Sides, last: PriceChange | None) -> Trouble | None:
+def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
     """Whether the best prices contradict the venue's word in its last delta, or each other.
 
     Raises ValueError naming the field when that is not a price.
