@@ -18,9 +18,7 @@ The rules are in `feeder.core.leases`; here they meet a server that may be slow,
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Collection
 from typing import Final
@@ -73,13 +71,12 @@ class LeaseTimes(msgspec.Struct, frozen=True):
     """Two tries fit into a lease after a renewal that failed."""
 
 
-def new_feeder_id() -> str:
-    """Unique for this start of this process: a restarted feeder is another one."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
 class LeaseKeeper:
-    """`run` keeps the leases, `epoch` tells what may be published now, `release` ends it all."""
+    """`run` keeps the leases, `epoch` tells what may be published now, `release` ends it all.
+
+    `feeder_id` is another one with every start of a process. `fit` tells whether this feeder has
+    books to show: one that has none gives way to one that has.
+    """
 
     def __init__(
         self,
@@ -87,8 +84,10 @@ class LeaseKeeper:
         feeder_id: str,
         series_names: Collection[str],
         metrics: FeederMetrics,
+        *,
         on_acquired: Callable[[str], None],
-        on_lost: Callable[[str], None],
+        on_lost: Callable[[str], None] = lambda _: None,
+        fit: Callable[[], bool] = lambda: True,
         times: LeaseTimes = LeaseTimes(),  # noqa: B008 - frozen
     ) -> None:
         self._nc = nc
@@ -98,6 +97,7 @@ class LeaseKeeper:
         self._metrics = metrics
         self._on_acquired = on_acquired
         self._on_lost = on_lost
+        self._fit = fit
         self._times = times
         self._one_try = asyncio.Lock()
         self._reached_s = _now_s()
@@ -155,9 +155,8 @@ class LeaseKeeper:
             entry = await bucket.get(KEY)
         except KeyNotFoundError:  # also when there is no bucket
             return await self._begin_table(bucket)
-        proposed = holder.propose(
-            self._decode(entry.value or b""), _now_s(), time.time_ns() // 1_000_000
-        )
+        table = self._decode(entry.value or b"")
+        proposed = holder.propose(table, _now_s(), time.time_ns() // 1_000_000, self._fit())
         self._tell()
         try:
             await bucket.update(KEY, encode_table(proposed), last=entry.revision)

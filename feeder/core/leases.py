@@ -28,16 +28,16 @@ Time is an argument: `now_s` of one clock of this feeder that never jumps and co
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated, Final
 
 import msgspec
 
 from protocol.snapshot import UNDECODABLE
 
-SETTLED: Final = 20
-"""Renewals (some five seconds) before others make room for a newcomer: it has its books by then,
-and one that dies in its first seconds again and again takes nothing from anybody."""
+SETTLED_TRIES: Final = 20
+"""Tries in a row (some five seconds) that a feeder is fit before others make room for it. One that
+dies in its first seconds, or whose books come and go, takes nothing from anybody."""
 _FREE: Final = ""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -47,6 +47,15 @@ class LeaseTableError(ValueError):
     """A table that cannot be used; the text names the field."""
 
 
+class Standing(IntEnum):
+    """How much a feeder can be trusted with a series, by its own word."""
+
+    UNFIT = 0
+    """It has no books to show. It keeps a series only while nobody else is better."""
+    FIT = 1
+    SETTLED = 2
+
+
 class Member(msgspec.Struct, frozen=True):
     """A feeder that takes part."""
 
@@ -54,6 +63,7 @@ class Member(msgspec.Struct, frozen=True):
     """Grows with every try to write the table."""
     series: tuple[str, ...]
     """The series it follows: it can own no other."""
+    standing: Standing
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -100,36 +110,36 @@ def decode_table(payload: bytes) -> LeaseTable:
 def balance(members: Mapping[str, Member], series: Mapping[str, Lease]) -> dict[str, str]:
     """Who should own each series (empty: nobody follows it), with as few changes as possible.
 
-    Loads differ by one at most where everybody follows the same. Each feeder computes this by
-    itself from the same table, and the result of a balanced table is that table: nothing goes to
-    and fro.
+    Loads of settled feeders differ by one at most where everybody follows the same. Each feeder
+    computes this by itself from the same table, and the result of a balanced table is that table:
+    nothing goes to and fro.
     """
     owners = {name: each.owner for name, each in sorted(series.items())}
     loads = dict.fromkeys(sorted(members), 0)
     for owner in filter(None, owners.values()):
         loads[owner] += 1
 
-    def settled(feeder_id: str) -> bool:
-        return members[feeder_id].counter >= SETTLED
-
-    for name, owner in owners.items():
+    def best_for(name: str) -> str:
         followers = [each for each in loads if name in members[each].series]
-        if owner == _FREE and followers:
-            owners[name] = min(followers, key=lambda each: (not settled(each), loads[each]))
-            loads[owners[name]] += 1
-    # Each move makes a longer list shorter and a shorter one longer, so there is a last one.
+        return min(followers, key=lambda it: (-members[it].standing, loads[it]), default=_FREE)
+
+    # Each move leads to a better standing, or makes the loads of two settled ones more equal: so
+    # there is a last one.
     moved = True
     while moved:
         moved = False
         for name, owner in owners.items():
-            others = [each for each in loads if name in members[each].series and settled(each)]
-            if owner == _FREE or not others:
+            best = best_for(name)
+            if best in (_FREE, owner):
                 continue
-            least = min(others, key=loads.__getitem__)
-            if loads[owner] - loads[least] > 1:
-                owners[name], moved = least, True
+            if owner != _FREE:
+                sick = members[owner].standing < min(members[best].standing, Standing.FIT)
+                room = members[best].standing == Standing.SETTLED and loads[owner] - loads[best] > 1
+                if not (sick or room):
+                    continue
                 loads[owner] -= 1
-                loads[least] += 1
+            loads[best] += 1
+            owners[name], moved = best, True
     return owners
 
 
@@ -253,7 +263,7 @@ class LeaseHolder:
         self._follows = tuple(follows)
         self._lasts_s = lease_s - margin_s
         self._observer = Observer(lease_s)
-        self._counter = 0
+        self._counter = self._fit_tries = 0
         self._begun_s = self._until_s = float("-inf")
         self._granted: dict[str, int] = {}
         """What the proposed table gives us."""
@@ -267,15 +277,22 @@ class LeaseHolder:
         """Call before the table is asked for."""
         self._begun_s = now_s
 
-    def propose(self, table: LeaseTable, now_s: float, wall_ms: int) -> LeaseTable:
-        """The table to write over the one that was read; call after reading it."""
+    def propose(self, table: LeaseTable, now_s: float, wall_ms: int, fit: bool) -> LeaseTable:
+        """The table to write over the one that was read; call after reading it.
+
+        `fit`: whether we have books to show at present.
+        """
         self.expire(now_s)
         self._observer.observe(table, self._follows, now_s)
         self._counter += 1
+        self._fit_tries = self._fit_tries + 1 if fit else 0
+        standing = Standing.FIT if fit else Standing.UNFIT
+        if self._fit_tries >= SETTLED_TRIES:
+            standing = Standing.SETTLED
         proposed = next_table(
             table,
             self.feeder_id,
-            None if self.leaving else Member(self._counter, self._follows),
+            None if self.leaving else Member(self._counter, self._follows, standing),
             held=self.held,
             dead=self._observer.dead(now_s),
             orphaned=self._observer.orphaned(now_s),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeder.core.leases import (
-    SETTLED,
+    SETTLED_TRIES,
     Change,
     Lease,
     LeaseHolder,
@@ -15,6 +15,7 @@ from feeder.core.leases import (
     LeaseTableError,
     Member,
     Observer,
+    Standing,
     balance,
     decode_table,
     encode_table,
@@ -30,10 +31,12 @@ def holder(feeder_id: str = "a", *follows: str) -> LeaseHolder:
     return LeaseHolder(feeder_id, follows or ("btc", "eth"), LEASE_S, MARGIN_S)
 
 
-def renew(who: LeaseHolder, table: LeaseTable, now_s: float, wall_ms: int = WALL_MS) -> LeaseTable:
+def renew(
+    who: LeaseHolder, table: LeaseTable, now_s: float, wall_ms: int = WALL_MS, fit: bool = True
+) -> LeaseTable:
     """A try that succeeds within no time."""
     who.begin(now_s)
-    proposed = who.propose(table, now_s, wall_ms)
+    proposed = who.propose(table, now_s, wall_ms, fit)
     who.written(now_s)
     return decode_table(encode_table(proposed))
 
@@ -49,10 +52,10 @@ def started(who: LeaseHolder, now_s: float = 0.0) -> LeaseTable:
 
 def test_unknown_fields_are_ignored() -> None:
     table = decode_table(
-        b'{"table_id": "t", "members": {"a": {"counter": 1, "series": ["btc"], "zone": "x"}},'
+        b'{"table_id": "t", "members": {"a": {"counter": 1, "series": ["btc"], "standing": 2, "z": 1}},'
         b' "new": [], "series": {"btc": {"owner": "a", "epoch": 7, "since": 1}}}'
     )
-    assert table.members == {"a": Member(1, ("btc",))}
+    assert table.members == {"a": Member(1, ("btc",), Standing.SETTLED)}
     assert table.owned("a") == {"btc": 7}
 
 
@@ -77,7 +80,6 @@ def test_a_damaged_table_is_one_clear_error(payload: bytes) -> None:
 # --- who should own what
 
 
-SETTLED_IN = st.integers(SETTLED, SETTLED + 5)
 NAMES = st.sampled_from("abcd")
 SERIES = st.sampled_from(("s1", "s2", "s3", "s4", "s5", "s6", "s7"))
 
@@ -88,7 +90,12 @@ def tables(draw: st.DrawFn) -> LeaseTable:
     members = draw(
         st.dictionaries(
             NAMES,
-            st.builds(Member, st.integers(1, 30), st.frozensets(SERIES).map(sorted).map(tuple)),
+            st.builds(
+                Member,
+                st.just(1),
+                st.frozensets(SERIES).map(sorted).map(tuple),
+                st.sampled_from(Standing),
+            ),
             min_size=1,
         )
     )
@@ -109,7 +116,7 @@ def test_a_balance_is_one_that_no_single_move_improves(table: LeaseTable) -> Non
         followers = [each for each, member in table.members.items() if name in member.series]
         assert (owner in followers) or (owner == "" and not followers)
         for other in followers:
-            if table.members[other].counter >= SETTLED:
+            if table.members[other].standing == Standing.SETTLED:
                 assert loads[owner] - loads[other] <= 1
 
 
@@ -123,33 +130,68 @@ def test_a_balanced_table_stays_as_it_is(table: LeaseTable) -> None:
 @given(st.integers(1, 4), st.integers(0, 9))
 def test_shares_of_settled_feeders_differ_by_one_at_most(members: int, count: int) -> None:
     names = tuple(f"s{number}" for number in range(count))
-    everybody = {f"f{number}": Member(SETTLED, names) for number in range(members)}
+    everybody = {f"f{number}": Member(1, names, Standing.SETTLED) for number in range(members)}
     loads = Counter(balance(everybody, {name: Lease("f0", 1) for name in names}).values())
     assert all(count // members <= loads[each] <= -(-count // members) for each in everybody)
 
 
+def owners_of(*standings: Standing, series: dict[str, Lease]) -> list[str]:
+    """Balanced owners, where a, b, ... follow everything."""
+    members = {
+        name: Member(1, tuple(series), standing)
+        for name, standing in zip("abc", standings, strict=False)
+    }
+    return sorted(balance(members, series).values())
+
+
 def test_a_newcomer_is_given_its_part_only_once_it_has_settled() -> None:
-    both = ("btc", "eth")
-    series = {name: Lease("a", 1) for name in both}
-    members = {"a": Member(100, both), "b": Member(SETTLED - 1, both)}
-    assert set(balance(members, series).values()) == {"a"}
-    members["b"] = Member(SETTLED, both)
-    assert sorted(balance(members, series).values()) == ["a", "b"]
+    series = {name: Lease("a", 1) for name in ("btc", "eth")}
+    assert owners_of(Standing.SETTLED, Standing.FIT, series=series) == ["a", "a"]
+    assert owners_of(Standing.SETTLED, Standing.SETTLED, series=series) == ["a", "b"]
 
 
-def test_a_free_series_goes_to_a_newcomer_only_if_nobody_settled_follows_it() -> None:
-    members = {"a": Member(100, ("btc",)), "b": Member(1, ("btc", "eth"))}
+def test_a_feeder_without_books_gives_way_to_any_that_has_some() -> None:
+    series = {name: Lease("a", 1) for name in ("btc", "eth")}
+    assert owners_of(Standing.UNFIT, Standing.FIT, series=series) == ["b", "b"]
+    assert owners_of(Standing.UNFIT, Standing.UNFIT, series=series) == ["a", "a"]
+
+
+def test_a_free_series_goes_to_the_best_that_follows_it() -> None:
+    members = {
+        "a": Member(1, ("btc",), Standing.SETTLED),
+        "b": Member(1, ("btc", "eth"), Standing.UNFIT),
+    }
     free = {"btc": Lease("", 1), "eth": Lease("", 1)}
     assert balance(members, free) == {"btc": "a", "eth": "b"}
+
+
+def test_a_feeder_has_settled_after_being_fit_many_times_in_a_row() -> None:
+    who = holder("a")
+    fits = [True] * SETTLED_TRIES + [False] + [True] * SETTLED_TRIES
+    table = LeaseTable("t")
+    standings = []
+    for fit in fits:
+        table = renew(who, table, 0.0, fit=fit)
+        standings.append(table.members["a"].standing)
+    once = [Standing.FIT] * (SETTLED_TRIES - 1) + [Standing.SETTLED]
+    assert standings == [*once, Standing.UNFIT, *once]
 
 
 # --- one feeder's next table
 
 
 def test_a_series_that_nobody_follows_leaves_the_table_but_not_its_epoch() -> None:
-    table = LeaseTable("t", {"a": Member(1, ("btc",))}, {"old": Lease("", 50)}, 40)
+    table = LeaseTable(
+        "t", {"a": Member(1, ("btc",), Standing.SETTLED)}, {"old": Lease("", 50)}, 40
+    )
     after = next_table(
-        table, "a", Member(2, ("btc",)), held={}, dead=(), orphaned=("btc",), epoch=51
+        table,
+        "a",
+        Member(2, ("btc",), Standing.SETTLED),
+        held={},
+        dead=(),
+        orphaned=("btc",),
+        epoch=51,
     )
     assert after.series == {"btc": Lease("a", 51)}
     assert next_table(after, "a", None, held={}, dead=(), orphaned=(), epoch=0) == LeaseTable(
@@ -161,7 +203,9 @@ def test_an_observer_needs_an_unchanged_counter_for_the_whole_time() -> None:
     observer = Observer(LEASE_S)
 
     def see(now_s: float, **counters: int) -> set[str]:
-        members = {name: Member(counter, ()) for name, counter in counters.items()}
+        members = {
+            name: Member(counter, (), Standing.SETTLED) for name, counter in counters.items()
+        }
         observer.observe(LeaseTable("t", members), (), now_s)
         return observer.dead(now_s)
 
@@ -180,7 +224,7 @@ def test_a_lease_lasts_from_before_the_table_was_read() -> None:
     who = holder()
     table = started(who)
     who.begin(10.0)
-    who.propose(table, 10.3, WALL_MS)
+    who.propose(table, 10.3, WALL_MS, True)
     who.written(10.6)
     assert who.epoch("btc", 10.89) is not None
     assert who.epoch("btc", 10.9) is None
@@ -191,7 +235,7 @@ def test_a_renewal_whose_answer_comes_too_late_is_none() -> None:
     who = holder()
     table = started(who)
     who.begin(10.0)
-    who.propose(table, 10.1, WALL_MS)
+    who.propose(table, 10.1, WALL_MS, True)
     who.written(10.95)
     assert who.epoch("btc", 10.95) is None
     assert not who.held
@@ -210,8 +254,8 @@ def test_a_lapse_is_told_although_it_was_mended_at_once() -> None:
 
 def test_every_try_has_a_counter_of_its_own() -> None:
     who = holder()
-    first = who.propose(LeaseTable("new"), 0.0, WALL_MS)
-    second = who.propose(LeaseTable("new"), 0.0, WALL_MS)
+    first = who.propose(LeaseTable("new"), 0.0, WALL_MS, True)
+    second = who.propose(LeaseTable("new"), 0.0, WALL_MS, True)
     assert first.members["a"].counter < second.members["a"].counter
 
 
@@ -252,11 +296,11 @@ def test_who_leaves_is_replaced_at_once() -> None:
 def test_a_surplus_is_no_longer_ours_before_the_table_says_so() -> None:
     old, new = holder("a"), holder("b")
     table = started(old)
-    for number in range(SETTLED):
-        table = renew(new, table, number / SETTLED / 2)
+    for number in range(SETTLED_TRIES):
+        table = renew(new, table, number / SETTLED_TRIES / 2)
     old.take_changes()
     old.begin(0.6)
-    table = old.propose(table, 0.6, WALL_MS)  # whether it will ever be written nobody knows
+    table = old.propose(table, 0.6, WALL_MS, True)  # whether it will ever be written nobody knows
     ((kind, series, epoch),) = old.take_changes()
     assert kind is Change.RELEASED
     assert old.epoch(series, 0.6) is None

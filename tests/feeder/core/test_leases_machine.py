@@ -14,10 +14,19 @@ from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
 from feeder.core.leases import (
-    SETTLED,
+    SETTLED_TRIES,
     LeaseHolder,
     LeaseTable,
     LeaseTableError,
@@ -48,6 +57,7 @@ class Feeder:
     clock_offset_s: float
     clock_rate: float
     wall_offset_ms: int = 0
+    fit: bool = True
     read: Request | None = None
     write: Request | None = None
     alive: bool = True
@@ -104,10 +114,22 @@ class Leases(RuleBasedStateMachine):
         self.last: dict[str, tuple[int, str]] = {}
         """Series -> epoch and owner, of who last published it."""
 
+    @initialize(target=feeders, first=st.sampled_from((0, 5, SETTLED_TRIES)))
+    def begin(self, first: int) -> MultipleResults[Feeder]:
+        """One owns everything, and another one has just come or has its part already."""
+        one, other = self.another(5000.0, 2), self.another(0.0, -2)
+        self.undisturbed(one, 250, 6)
+        for _ in range(first):
+            self.all_renew([one, other])
+        return multiple(one, other)
+
     # --- a try, step by step; time may pass between any two
 
     @rule(target=feeders, offset_s=st.sampled_from((0.0, 5000.0)), slow=st.integers(-10, 10))
     def start(self, offset_s: float, slow: int) -> Feeder:
+        return self.another(offset_s, slow)
+
+    def another(self, offset_s: float, slow: int) -> Feeder:
         holder = LeaseHolder(f"f{len(self.everybody)}", SERIES, LEASE_S, MARGIN_S)
         feeder = Feeder(holder, offset_s, 1 + slow / 1000)
         self.everybody.append(feeder)
@@ -129,7 +151,7 @@ class Leases(RuleBasedStateMachine):
             except LeaseTableError:
                 table = LeaseTable(f"instead {next(self.store.ids)}")
             now_s, wall_ms = feeder.now_s(self.true_ms), feeder.wall_ms(self.true_ms)
-            proposed = feeder.holder.propose(table, now_s, wall_ms)
+            proposed = feeder.holder.propose(table, now_s, wall_ms, feeder.fit)
             feeder.write = Request(feeder.read.revision, encode_table(proposed))
             feeder.read = None
 
@@ -157,13 +179,29 @@ class Leases(RuleBasedStateMachine):
     @rule(
         feeder=feeders,
         ms=st.sampled_from((1, 100, 250)),
-        rounds=st.sampled_from((1, 4, SETTLED)),
+        rounds=st.sampled_from((1, 4, SETTLED_TRIES)),
     )
     def undisturbed(self, feeder: Feeder, ms: int, rounds: int) -> None:
         """Long enough for what takes long."""
         for _ in range(rounds):
             self.true_ms += ms
             self.round_of(feeder)
+            self.never_two()
+
+    @rule(feeder=feeders, other=feeders, rounds=st.sampled_from((1, 4, 8)), lost=st.booleans())
+    def slow_answer(self, feeder: Feeder, other: Feeder, rounds: int, lost: bool) -> None:
+        """A write lands, and its sender hears of it late or never; another feeder goes on."""
+        self.ask(feeder, 0)
+        self.propose(feeder)
+        self.land(feeder)
+        for _ in range(rounds if feeder is not other else 0):
+            self.true_ms += 250
+            self.round_of(other)
+            self.never_two()
+        if lost:
+            self._give_up(feeder)
+        else:
+            self.answer(feeder)
             self.never_two()
 
     @rule(feeder=feeders)
@@ -185,6 +223,10 @@ class Leases(RuleBasedStateMachine):
     @rule(feeder=feeders, ms=st.sampled_from((-100_000, -500, 500, 10_000_000)))
     def jump(self, feeder: Feeder, ms: int) -> None:
         feeder.wall_offset_ms += ms
+
+    @rule(feeder=feeders)
+    def sicken_or_recover(self, feeder: Feeder) -> None:
+        feeder.fit = not feeder.fit
 
     @rule(whole=st.booleans())
     def lose(self, whole: bool) -> None:
@@ -234,7 +276,9 @@ class Leases(RuleBasedStateMachine):
         living = [feeder for feeder in self.everybody if feeder.alive]
         if not living:
             return
-        rounds = int(2 * LEASE_S / 0.25) + SETTLED + 6
+        for feeder in living:
+            feeder.fit = True
+        rounds = int(2 * LEASE_S / 0.25) + SETTLED_TRIES + 6
         for _ in range(rounds):
             self.all_renew(living)
         owners = self.owners()
@@ -270,4 +314,4 @@ class Leases(RuleBasedStateMachine):
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=60, stateful_step_count=60)
+TestLeases.settings = settings(max_examples=60, stateful_step_count=50)
