@@ -15,7 +15,16 @@ Prices are in 1e-4 USD, sizes in 1e-6 shares, as in `protocol.units`. As a proce
 bundled recordings: `python -m sandbox.venue --help`.
 
 It fails on request, see `sandbox.venue.faults`: `venue.faults.drop_after = 0.5`, or, while it runs,
-`POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal.
+`POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal. The market channel
+fails one connection at a time, see `sandbox.venue.market_faults`:
+
+    first, second = venue.market_feed.connections
+    first.freeze()
+    second.inject("market_lost", token=up)
+
+What was done there, and when, is in `venue.injections.log`. `Venue(keep_versions=1_000)` remembers
+which book it told of by which hash: `venue.version(token_id, hash) -> (bids, asks) | None`.
+`sandbox.venue.flood` makes up markets with as many changes a second as asked.
 """
 
 from sandbox.venue.app import serve

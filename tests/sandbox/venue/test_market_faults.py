@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
+import uvloop
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
-from sandbox.venue import Market, Venue
+from sandbox.venue import Market, Venue, serve
 from sandbox.venue.market_faults import EVENT_OF, MarketConnection, mangled
 from tests.sandbox.venue.conftest import SHARES
 from tests.sandbox.venue.lines import Line, line
@@ -64,6 +66,8 @@ async def test_a_frozen_connection_answers_ping_and_says_nothing_else(
     lying.freeze()
     change(venue, market, 1, 2)
     assert await first.waiting() == []
+    async with asyncio.timeout(10):
+        await (await first.ws.ping())
     await first.subscribe()
     assert await first.waiting() == [], "a frozen connection brings no book either"
     assert sizes_in(await second.read(2)) == ["1", "2"]
@@ -82,11 +86,13 @@ async def test_a_half_open_connection_says_nothing_at_all_and_does_not_end(
     lying.half_open()
     await first.ws.send("PING")
     pong = asyncio.create_task(first.ws.recv())
+    answered = await first.ws.ping()
     change(venue, market, 1)
     # The venue has certainly looked at the other line's PING, which was sent later.
     assert len(await second.waiting()) == 1
     assert len(await second.waiting()) == 0
     assert not pong.done()
+    assert not answered.done(), "nothing is read: the library would have answered by itself"
     assert len(venue.market_feed.connections) == 2
     pong.cancel()
     assert venue.chance.injected == {"market_half_open": 1}
@@ -302,3 +308,45 @@ def test_a_book_without_levels_cannot_be_corrupted(venue: Venue, market: Market)
     venue.set_book(market.token("Up"), [], [])
     text = venue.book_text(market.token("Up"))
     assert mangled("market_corrupted", text, None, venue.chance.stream("x")) == text
+
+
+def test_connections_end_on_the_sandbox_s_own_loop_too() -> None:
+    """Its transports and sockets are other classes, which know less."""
+
+    async def end(deed: str) -> BaseException | None:
+        venue = Venue()
+        now_ms = venue.now_ms()
+        market = venue.add_market("btc-updown-15m-1", start_ms=now_ms, end_ms=now_ms + 900_000)
+        async with serve(venue) as url, line(url, venue, market) as one:
+            await one.subscribe()
+            await one.read(1)
+            getattr(venue.market_feed.connections[0], deed)()
+            change(venue, market, 1)
+            with pytest.raises(ConnectionClosed) as ended:
+                await one.frame()
+            return ended.value.__cause__
+
+    assert uvloop.run(end("cut")) is None
+    assert isinstance(uvloop.run(end("cut_midframe")), ConnectionResetError)
+    assert uvloop.run(end("close_1009")) is None
+
+
+async def _answers_after(deed: str) -> bool:
+    venue = Venue()
+    now_ms = venue.now_ms()
+    market = venue.add_market("btc-updown-15m-1", start_ms=now_ms, end_ms=now_ms + 900_000)
+    async with serve(venue) as url, line(url, venue, market) as one:
+        await one.subscribe()
+        await one.read(1)
+        getattr(venue.market_feed.connections[0], deed)()
+        change(venue, market, 1)
+        answered = await one.ws.ping()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):  # silence has no event
+                await answered
+        return answered.done() and not answered.cancelled()
+
+
+def test_connections_fall_silent_on_the_sandbox_s_own_loop_too() -> None:
+    assert uvloop.run(_answers_after("freeze"))
+    assert not uvloop.run(_answers_after("half_open"))
