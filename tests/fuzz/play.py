@@ -203,8 +203,9 @@ class Round:
         self._connect(line)
 
     def _upkeep(self) -> None:
+        before = self._expected_doubts()
         due = self._table.take_due(self._now_ms)
-        self._count(due.troubles)
+        self._count(due.troubles[self._expected_doubts() - before :])
         for look in due.looks:
             self._looks.append((self._random.randrange(6), look))
         for line in sorted({line for line, _ in due.replace}):
@@ -243,14 +244,23 @@ class Round:
     def _count(self, troubles: Collection[Trouble], session: MarketSession | None = None) -> None:
         for trouble in troubles:
             self.score.troubles[trouble.value] = self.score.troubles.get(trouble.value, 0) + 1
-            # That the inputs of a market's hashes are unknown shows only in a doubt.
             if self._calm and trouble not in BEGINNING and not self._hides_inputs(session):
                 raise AssertionError(f"doubt without a cause: {trouble.value}")
 
     def _hides_inputs(self, session: MarketSession | None) -> bool:
+        """Of such a market doubts are expected: only they show that its formula is not known."""
         markets = self._venue.markets
         return session is not None and any(
             m.hidden_inputs for m in markets if m.condition_id == session.info.condition_id
+        )
+
+    def _expected_doubts(self) -> int:
+        return sum(
+            book.trouble is not None
+            for session in self._table
+            if self._hides_inputs(session)
+            for view in session.views
+            for book in view.pair
         )
 
     # ---- the verdict ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ Modelled, because real captures show it:
   book after the last of them; then a `book` of the same version; the trade is announced last;
 - one last trade price a market, in the hash before it is announced, and at times never announced;
 - only the opening `book` has a tick size and a last trade price; only `GET /book` has all inputs;
-- frames that come twice, at once or after others;
+- frames that come twice, at once or after others; a state that comes again within a millisecond;
 - an empty side's best price is "0" or "1"; now and then a hash is that of the following version.
 Not modelled: orders, fees, fills, rate limits, the settlement of a market.
 """
@@ -191,11 +191,13 @@ class Venue:
             frames = [self._change(market)]
         elif chance < 0.94:
             frames = self._match(market)
-        elif chance < 0.95:
+        elif chance < 0.945:
             frames = self._early_hash(market)
-        elif chance < 0.957:
+        elif chance < 0.95:
             frames = self._tick_size_change(market)
         elif chance < 0.96:
+            frames = self._flicker(market)
+        elif chance < 0.963:
             frames = self._empty_side(market)
         else:
             frames = [self._noise(market)]
@@ -284,6 +286,22 @@ class Venue:
         for change, timestamp_ms in zip(changes, timestamps, strict=True):
             market.commit(timestamp_ms)
             frames.append(market.price_change(market.entries(*change), timestamp_ms))
+        return frames
+
+    def _flicker(self, market: Market) -> list[bytes]:
+        """Within one millisecond a book is again as it was, by another change than before."""
+        random, (first, _) = self._random, market.tokens
+        free = [p for p in range(market.tick_e4, 10_000, market.tick_e4) if p not in first.bids]
+        below = [p for p in free if not first.asks or p < min(first.asks)]
+        if not below or len(first.bids) < 3:
+            return [self._change(market)]
+        price = random.choice(below[-2 * LEVELS :])
+        gone = ("BUY", random.choice(tuple(first.bids)), 0)
+        frames = []
+        for change in (gone, ("BUY", price, some_size(random)), ("BUY", price, 0)):
+            market.put(*change)
+            market.commit(self.now_ms)
+            frames.append(market.price_change(market.entries(*change), self.now_ms))
         return frames
 
     def _tick_size_change(self, market: Market) -> list[bytes]:
