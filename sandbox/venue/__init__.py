@@ -15,8 +15,8 @@ Prices are in 1e-4 USD, sizes in 1e-6 shares, as in `protocol.units`. As a proce
 bundled recordings: `python -m sandbox.venue --help`.
 
 It fails on request, see `sandbox.venue.faults`: `venue.faults.drop_after = 0.5`, or, while it runs,
-`POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal. The market channel
-fails one connection at a time, see `sandbox.venue.market_faults`:
+`POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal. The market
+channel fails one connection at a time, see `sandbox.venue.market_faults`:
 
     first, second = venue.market_feed.connections
     first.freeze()
