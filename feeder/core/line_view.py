@@ -1,0 +1,155 @@
+"""One market as one line shows it: both books, and what they have still to show.
+
+1. Usable while both books are without trouble; only then can it be shown, and only while both are
+   proven.
+2. What was seen elsewhere has to come here in time; a book on which it does not is frozen.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from feeder.core.book_builder import TokenBook, Trouble
+from feeder.core.checksum import Formula
+from feeder.core.version_order import NO_BOOK, Version, VersionOrder
+from protocol.market import MarketInfo
+
+Troubles: TypeAlias = tuple[Trouble, ...]
+Versions: TypeAlias = tuple[Version, Version]
+_Expected: TypeAlias = tuple[Version, int]
+"""(version that was seen elsewhere, until when it may be missing here)."""
+
+
+class View:
+    """Of one followed market."""
+
+    __slots__ = (
+        "_order",
+        "_places",
+        "behind",
+        "blamed",
+        "books",
+        "line",
+        "pair",
+        "received_at_ns",
+        "subscribed",
+        "unusable_since_ms",
+        "usable",
+    )
+
+    def __init__(
+        self, line: int, info: MarketInfo, formula: Formula, order: VersionOrder, now_ms: int
+    ) -> None:
+        first, second = info.outcomes
+        self.line = line
+        self._order = order
+        self.pair = (TokenBook(first.token_id, formula), TokenBook(second.token_id, formula))
+        self.books = {book.token_id: book for book in self.pair}
+        self._places = dict.fromkeys(self.books, NO_BOOK)
+        self.received_at_ns = 0
+        """When the frame behind its newest change was received."""
+        self.subscribed = False
+        """Whether a connection of this line is to bring it."""
+        self.usable = False
+        self.unusable_since_ms = now_ms
+        self.blamed = False
+        """Whether a new connection was asked for, since it was last usable."""
+        self.behind: dict[str, tuple[_Expected, _Expected]] = {}
+        """Token -> what has to come here: the first that is missing, and the newest."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether both books may be shown."""
+        first, second = self.pair
+        return first.proven and second.proven
+
+    def version(self, book: TokenBook) -> Version:
+        """Of one of the two books."""
+        placed = self._places[book.token_id]
+        if placed.timestamp_ms != book.timestamp_ms or placed.hash != book.hash:
+            return NO_BOOK  # in trouble: there is none
+        return placed
+
+    @property
+    def versions(self) -> Versions:
+        """Of both books."""
+        first, second = self.pair
+        return self.version(first), self.version(second)
+
+    def moved(self, *, from_rest: bool = False) -> None:
+        """The books have other versions now: find their places."""
+        for book in self.pair:
+            token_id, placed = book.token_id, self._places[book.token_id]
+            name = book.timestamp_ms, book.hash
+            if name == placed[:2]:
+                continue
+            if from_rest:
+                self._places[token_id] = self._order.seen(token_id, *name)
+            elif book.trouble is None:
+                self._places[token_id] = self._order.moved(token_id, placed, *name)
+
+    def troubles(self) -> tuple[Trouble | None, Trouble | None]:
+        """Of each book."""
+        first, second = self.pair
+        return first.trouble, second.trouble
+
+    def note(self, now_ms: int) -> None:
+        """After books changed: is the view usable now?"""
+        first, second = self.pair
+        usable = first.trouble is None and second.trouble is None
+        if usable != self.usable:
+            self.usable = usable
+            if usable:
+                self.blamed = False
+            else:
+                self.unusable_since_ms = now_ms
+                self.behind.clear()
+
+    def distrust(self, trouble: Trouble, now_ms: int) -> Troubles:
+        """Doubt both books; returns one trouble for each that was usable."""
+        doubted = [book for book in self.pair if book.trouble is None]
+        for book in doubted:
+            book.distrust(trouble)
+        self.note(now_ms)
+        return (trouble,) * len(doubted)
+
+    def reset(self, subscribed: bool, now_ms: int) -> None:
+        """A connection is new or lost: what it brought before is history."""
+        for book in self.pair:
+            book.reset()
+            self._places[book.token_id] = NO_BOOK
+        self.subscribed, self.usable = subscribed, False
+        self.unusable_since_ms = now_ms
+        self.behind.clear()
+
+    def expect(self, token_id: str, version: Version, until_ms: int) -> bool:
+        """This version exists; whether it is missing here."""
+        if not self._lacks(self.books[token_id], version):
+            return False
+        expected = version, until_ms
+        first, _ = self.behind.get(token_id, (expected, expected))
+        self.behind[token_id] = first, expected
+        return True
+
+    def _lacks(self, book: TokenBook, version: Version) -> bool:
+        return book.trouble is None and self._order.older(
+            book.token_id, self.version(book), version
+        )
+
+    def overdue(self, now_ms: int) -> list[TokenBook]:
+        """Books whose version was not proven in time; they are in trouble from now on."""
+        return [book for book in self.pair if book.overdue(now_ms * 1_000_000)]
+
+    def frozen(self, now_ms: int) -> list[TokenBook]:
+        """Books that have not shown in time what was seen elsewhere; forgets what came."""
+        overdue = []
+        for token_id, (first, newest) in tuple(self.behind.items()):
+            book = self.books[token_id]
+            if not self._lacks(book, newest[0]):
+                del self.behind[token_id]
+                continue
+            if not self._lacks(book, first[0]):
+                self.behind[token_id] = newest, newest
+            if now_ms >= self.behind[token_id][0][1]:
+                overdue.append(book)
+        return overdue

@@ -1,0 +1,103 @@
+"""Which version of a token's book is the newer one.
+
+1. The venue names a version by (timestamp, hash). A busy book has several in one millisecond, and
+   a hash has no order; a book may even come back to one. But every line tells the versions of a
+   millisecond in the same order: the *path*. Where on it a line is says which one is ahead.
+2. A version that only `GET /book` has shown is taken to be ahead until a line comes through it.
+3. Of each token only the newest millisecond is remembered, and `PATH_MAX` versions of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+PATH_MAX: Final = 256
+_AHEAD: Final = 1 << 60
+
+
+class Version(NamedTuple):
+    """Of one token's book; NO_BOOK while that cannot be used."""
+
+    timestamp_ms: int
+    hash: str
+    place: int
+    """On the path of its millisecond."""
+
+    def same_as(self, other: Version) -> bool:
+        """Whether the venue gives both one name."""
+        return self.timestamp_ms == other.timestamp_ms and self.hash == other.hash
+
+
+NO_BOOK: Final = Version(0, "", 0)
+
+
+class _Path:
+    __slots__ = ("first", "hashes", "timestamp_ms")
+
+    def __init__(self, timestamp_ms: int) -> None:
+        self.timestamp_ms = timestamp_ms
+        self.hashes: list[str] = []
+        self.first = 0
+        """The place of the first one that is remembered."""
+
+    def append(self, digest: str) -> int:
+        self.hashes.append(digest)
+        if len(self.hashes) > PATH_MAX:
+            del self.hashes[0]
+            self.first += 1
+        return self.first + len(self.hashes) - 1
+
+    def find(self, digest: str, after: int) -> int | None:
+        """The next place of a hash, None if there is none."""
+        try:
+            return self.first + self.hashes.index(digest, max(after + 1 - self.first, 0))
+        except ValueError:
+            return None
+
+    def last(self, digest: str) -> int:
+        """The last place of a hash, _AHEAD if there is none."""
+        for index in range(len(self.hashes) - 1, -1, -1):
+            if self.hashes[index] == digest:
+                return self.first + index
+        return _AHEAD
+
+
+class VersionOrder:
+    """Of one market's tokens."""
+
+    __slots__ = ("_paths",)
+
+    def __init__(self, token_ids: Iterable[str]) -> None:
+        self._paths = {token_id: _Path(0) for token_id in token_ids}
+
+    def moved(self, token_id: str, before: Version, timestamp_ms: int, digest: str) -> Version:
+        """Where a line is that has gone on from `before`."""
+        path = self._paths[token_id]
+        if timestamp_ms > path.timestamp_ms:
+            path = self._paths[token_id] = _Path(timestamp_ms)
+        if timestamp_ms < path.timestamp_ms:
+            return Version(timestamp_ms, digest, 0)
+        after = before.place if before.timestamp_ms == timestamp_ms else -1
+        if after >= _AHEAD:
+            return Version(timestamp_ms, digest, after + 1)
+        place = path.find(digest, after)
+        return Version(timestamp_ms, digest, path.append(digest) if place is None else place)
+
+    def seen(self, token_id: str, timestamp_ms: int, digest: str) -> Version:
+        """A version that came by `GET /book`."""
+        path = self._paths[token_id]
+        at_newest = timestamp_ms == path.timestamp_ms
+        return Version(timestamp_ms, digest, path.last(digest) if at_newest else _AHEAD)
+
+    def older(self, token_id: str, one: Version, other: Version) -> bool:
+        """Whether `one` is from before `other`; not if that is not known."""
+        if one.timestamp_ms != other.timestamp_ms:
+            return one.timestamp_ms < other.timestamp_ms
+        return one.hash != other.hash and self._place(token_id, one) < self._place(token_id, other)
+
+    def _place(self, token_id: str, version: Version) -> int:
+        path = self._paths[token_id]
+        if version.place != _AHEAD or version.timestamp_ms != path.timestamp_ms:
+            return version.place
+        return path.last(version.hash)
