@@ -13,8 +13,9 @@ DURATION ?= 90
 EXECUTION ?= live
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
+RATE ?= 2000
 
-.PHONY: run chaos fuzz test lint bench clean setup ministack lock
+.PHONY: run chaos soak fuzz test lint bench clean setup ministack lock
 
 setup: $(STAMP)
 
@@ -47,6 +48,11 @@ chaos: WORKERS := 4
 chaos: setup
 	@$(BIN)/python -m sandbox chaos --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED) \
 		$(if $(SEED),--seed $(SEED))
+
+# Two feeders under RATE changes a second while something fails every few seconds.
+soak: DURATION := 600
+soak: setup
+	@$(BIN)/python -m sandbox soak --duration $(DURATION) --rate $(RATE) $(if $(SEED),--seed $(SEED))
 
 test: setup ministack
 	$(BIN)/python -m pytest -n 2

@@ -34,6 +34,8 @@ from sandbox.cluster import Cluster
 from sandbox.evidence import LEDGER_BACK_MS, account_name, gather, reading_store
 from sandbox.picture import Picture
 from sandbox.services import STATE_TABLE, Options
+from sandbox.soak import Soak
+from sandbox.soak_report import report as soak_report
 from sandbox.view import decision_line, positions_table, screen, stages, status_line
 
 LOG_DIR: Final = Path("sandbox-logs")
@@ -104,6 +106,41 @@ def chaos(
     )
     drawn = secrets.randbelow(1_000_000) if seed is None else seed
     raise typer.Exit(asyncio.run(_chaos(options, drawn, duration)))
+
+
+@app.command()
+def soak(
+    duration: Annotated[int, typer.Option(min=5, help="seconds")] = 600,
+    rate: Annotated[int, typer.Option(min=1, help="changes a second")] = 2_000,
+    seed: Annotated[int | None, typer.Option(help="by default another one each time")] = None,
+) -> None:
+    """Two feeders under load while something fails every few seconds; every book is judged."""
+    drawn = secrets.randbelow(1_000_000) if seed is None else seed
+    raise typer.Exit(asyncio.run(_soak(drawn, duration, rate)))
+
+
+async def _soak(seed: int, duration_s: int, rate: int) -> int:
+    console = Console()
+    again = f"python -m sandbox soak --seed {seed} --duration {duration_s} --rate {rate}"
+    console.print(f"{again}   (logs: {LOG_DIR}/)", **_PLAIN)
+    _cancel_on_signals()
+    try:
+        outcome = await Soak(rate=rate, seed=seed, log_dir=LOG_DIR, console=console).run(duration_s)
+    except asyncio.CancelledError:
+        console.print("stopped")
+        return EXIT_STOPPED
+    except (SandboxError, OSError, NatsError) as error:
+        console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
+        return 1
+    for line in soak_report(outcome):
+        console.print(line, **_PLAIN)
+    if not outcome.violations:
+        console.print("every published book was the venue's", style="bold green")
+        return 0
+    for sentence in outcome.violations:
+        console.print(f"VIOLATION: {sentence}", style="bold red", **_PLAIN)
+    console.print(f"seed {seed}; again: {again}", style="bold red", **_PLAIN)
+    return 1
 
 
 async def _chaos(options: Options, seed: int, duration_s: int) -> int:

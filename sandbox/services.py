@@ -98,6 +98,7 @@ async def services(options: Options, at: Addresses) -> list[Service]:
         env={
             **listening,
             "GAMMA_URL": at.venue_url,
+            "CLOB_URL": at.venue_url,
             "MARKET_WS_URL": f"{websocket}/ws/market",
             "SERIES": ",".join(at.series),
         },
