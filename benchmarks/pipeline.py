@@ -231,7 +231,12 @@ async def _system(load: Load) -> AsyncIterator[_System]:
 
         system.nats_url = await start_nats(child("nats"), scratch)
         dynamodb_url = await start_dynamodb(child("dynamodb")) if load.store else ""
-        shared = {"NATS_URL": system.nats_url, "GAMMA_URL": url, "METRICS_PORT": "0"}
+        shared = {
+            "NATS_URL": system.nats_url,
+            "GAMMA_URL": url,
+            "CLOB_URL": url,
+            "METRICS_PORT": "0",
+        }
         feeders = [child(f"feeder-{number}") for number in range(FEEDERS)]
         for number, feeder in enumerate(feeders):
             await feeder.start(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feeder.core.l2_auth import Credentials, secret_bytes
-from feeder.core.sessions import TOKENS_MAX, TOKENS_PER_SERIES_MAX
+from feeder.core.sessions import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
 from runtime.settings import url_of
 
@@ -17,14 +17,7 @@ def _series_list(value: object) -> object:
     if not isinstance(value, str):
         return value
     names = dict.fromkeys(name.strip() for name in value.split(","))
-    series = tuple(parse_series(name) for name in names)
-    most = TOKENS_MAX // TOKENS_PER_SERIES_MAX
-    if len(series) > most:
-        raise ValueError(
-            f"{len(series)} series are too many for the {TOKENS_MAX} tokens of one connection: "
-            f"at most {most} a feeder"
-        )
-    return series
+    return tuple(parse_series(name) for name in names)
 
 
 class MarketStream(BaseSettings):
@@ -38,6 +31,9 @@ class MarketStream(BaseSettings):
         "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     )
     gamma_url: Annotated[str, url_of("https", "http")] = "https://gamma-api.polymarket.com"
+    clob_url: Annotated[str, url_of("https", "http")] = "https://clob.polymarket.com"
+    max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=30_000)
+    """How late one line may be before its connection is replaced; the workers' limit."""
     series: Annotated[tuple[Series, ...], NoDecode, BeforeValidator(_series_list)] = Field(
         default="btc-15m", validate_default=True
     )

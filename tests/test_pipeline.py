@@ -110,7 +110,12 @@ async def pipeline(
         stack.push_async_callback(nc.close)
         await nc.subscribe(BOOKS.subjects[0], cb=running.on_book)
         await nc.subscribe(DECISIONS.subjects[0], cb=running.on_decision)
-        shared = {"NATS_URL": nats_server.url, "GAMMA_URL": url, "METRICS_PORT": "0"}
+        shared = {
+            "NATS_URL": nats_server.url,
+            "GAMMA_URL": url,
+            "CLOB_URL": url,
+            "METRICS_PORT": "0",
+        }
         feeder = child("feeder")
         await feeder.start(
             *(sys.executable, "-m", "feeder"),
@@ -129,7 +134,6 @@ async def pipeline(
                 env={
                     **shared,
                     **CREDENTIALS_ENV,
-                    "CLOB_URL": url,
                     "AWS_ENDPOINT_URL_DYNAMODB": proxy_url,
                     "STATE_TABLE": STATE_TABLE,
                     "EXECUTION": "live",

@@ -91,6 +91,7 @@ def variables(nats_url: str, venue_url: str) -> dict[str, str]:
     return {
         "NATS_URL": nats_url,
         "GAMMA_URL": venue_url,
+        "CLOB_URL": venue_url,
         "MARKET_WS_URL": venue_url.replace("http://", "ws://") + "/ws/market",
         "SERIES": "btc-9999h",
     }
