@@ -30,7 +30,8 @@ async def test_both_ways_list_every_command(tmp_path: Path) -> None:
     )
     assert code == 0
     assert installed == module
-    for command in ("status", "positions", "decisions", "halt", "resume", "reconcile", "doctor"):
+    commands = ("status", "positions", "decisions", "halt", "resume", "reconcile", "doctor")
+    for command in (*commands, "record", "inspect"):
         assert command in installed
 
 

@@ -1,0 +1,253 @@
+"""`executor record` and `executor inspect`: as a person and as a script meet them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feeder.core.records import Frame, Listed, payload
+from feeder.recording import Reading
+from sandbox.venue import Venue, serve
+from tests.executor.conftest import Command
+from tests.executor.test_entry import ROOT, finished
+from tests.recordings import (
+    SERIES,
+    change_books,
+    frames_in,
+    list_market,
+    recorded_run,
+    write_records,
+)
+
+PIPE = asyncio.subprocess.PIPE
+EXECUTOR = (sys.executable, "-m", "executor")
+
+
+@asynccontextmanager
+async def process(
+    url: str, *argv: str, preexec: Callable[[], None] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`executor record` against a venue; killed at the end if it still runs."""
+    env = {"GAMMA_URL": url, "MARKET_WS_URL": f"{url}/ws/market".replace("http", "ws")}
+    started = await asyncio.create_subprocess_exec(
+        *(*EXECUTOR, "record", "--series", SERIES.name, *argv),
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdout=PIPE,
+        stderr=PIPE,
+        preexec_fn=preexec,
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
+
+
+async def heard(venue: Venue) -> None:
+    """Somebody listens to the one market."""
+    (market,) = venue.markets.values()
+    async with asyncio.timeout(20):
+        await venue.subscribed(market.token("Up"), market.token("Down"))
+
+
+async def test_a_run_is_recorded_until_told_to_end_and_every_book_is_proven(tmp_path: Path) -> None:
+    venue, out = Venue(), tmp_path / "new" / "recording"
+    async with serve(venue) as url, process(url, "--out", str(out)) as running:
+        market = list_market(venue)
+        await heard(venue)
+        change_books(venue, market, 100)
+        await _written(out, frames=101)
+        running.send_signal(signal.SIGINT)
+        stdout, _ = await running.communicate()
+    assert running.returncode == 0
+    assert stdout.decode().startswith("recorded 101 frames (")
+    assert "of 1 markets" in stdout.decode()
+
+    code, text, stderr = await finished(*EXECUTOR, "inspect", "--json", str(out), cwd=ROOT)
+    assert (code, stderr) == (0, "")
+    report = json.loads(text)
+    found = report["inspection"]
+    assert (found["frames"], found["stopped"], found["lost_connections"]) == (101, True, 0)
+    assert found["checks"] == {
+        "matched": 202,
+        "mismatched": 0,
+        "unknown": 0,
+        "no_hash": 0,
+        "top_mismatched": 0,
+        "crossed": 0,
+    }
+    assert (report["damages"], report["unreadable_lines"]) == ([], 0)
+
+
+async def _written(out: Path, frames: int) -> None:
+    """Until so many frames are on the disk: a file is all that another process shows."""
+    async with asyncio.timeout(20):
+        while _frames_on_disk(out) < frames:  # noqa: ASYNC110 - nothing there could be awaited
+            await asyncio.sleep(0.02)
+
+
+def _frames_on_disk(out: Path) -> int:
+    return len(frames_in(Reading(out))) if out.exists() else 0
+
+
+async def test_a_kill_costs_at_most_the_last_second(tmp_path: Path) -> None:
+    venue = Venue()
+    sent: list[tuple[int, str]] = []
+    async with serve(venue) as url, process(url, "--out", str(tmp_path)) as running:
+        market = list_market(venue)
+        await heard(venue)
+        begun_s = time.monotonic()
+        while time.monotonic() - begun_s < 1.5:
+            change_books(venue, market, 1)
+            book = venue.book_text(market.token("Up"))
+            sent.append((time.time_ns(), json.loads(book)["hash"]))
+            await asyncio.sleep(0.002)  # the venue's own pace: 500 frames a second
+        running.kill()
+        killed_ns = time.time_ns()
+        await running.wait()
+
+    frames = [each for each in Reading(tmp_path) if isinstance(each, Frame)]
+    changes = [payload(each) for each in frames[1:]]
+    assert 0 < len(changes) <= len(sent)
+    for (_, expected), received in zip(sent, changes, strict=False):
+        assert expected in received.decode()  # none is missing in between
+    assert killed_ns - frames[-1].at_ns < 1_000_000_000
+    assert killed_ns - sent[len(changes) - 1][0] < 1_000_000_000
+
+
+async def test_it_ends_by_itself_when_its_time_is_over(tmp_path: Path) -> None:
+    async with serve(Venue()) as url, process(url, "--out", str(tmp_path), "--duration", "1") as p:
+        stdout, _ = await p.communicate()
+    assert p.returncode == 0
+    assert stdout.decode().startswith("recorded 0 frames")
+
+
+async def test_a_full_disk_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    venue = Venue()
+    async with (
+        serve(venue) as url,
+        process(url, "--out", str(tmp_path), preexec=small_files) as running,
+    ):
+        market = list_market(venue)
+        await heard(venue)
+        change_books(venue, market, 300)
+        _, stderr = await running.communicate()
+    assert running.returncode == 1
+    *_, last = stderr.decode().splitlines()
+    assert last.startswith(f"failed: cannot write {tmp_path}/part-000001-")
+    assert last.endswith(": File too large")
+    assert "Traceback" not in stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--series", "btc"], "SERIES: not a series: 'btc'"),
+        (["--series", ",".join(f"btc-{n}m" for n in range(1, 40))], "SERIES: one connection has"),
+        (["--duration", "0"], "--duration"),
+    ],
+)
+async def test_what_a_person_can_mend_is_one_sentence_and_exit_2(
+    run: Command, tmp_path: Path, argv: list[str], says: str
+) -> None:
+    result = await run("record", "--out", str(tmp_path / "new"), *argv)
+    assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+async def test_a_directory_that_will_not_do_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    code, stdout, stderr = await finished(*EXECUTOR, "record", "--out", str(tmp_path), cwd=ROOT)
+    assert (code, stdout) == (2, "")
+    assert stderr == f"cannot record into {tmp_path}: it holds something else (notes)\n"
+
+
+async def test_a_variable_that_is_wrong_is_named(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARKET_WS_URL", "http://secret@x")
+    result = await run("record", "--out", str(tmp_path))
+    assert (result.exit_code, "MARKET_WS_URL: not a URL" in result.output) == (2, True)
+    assert "secret" not in result.output
+
+
+async def inspected(run: Command, path: Path) -> str:
+    result = await run("inspect", str(path))
+    assert result.exit_code == 0
+    return result.output
+
+
+async def test_a_sound_recording_says_so_at_a_glance(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = await recorded_run(tmp_path, monkeypatch, changes=20)
+    text = await inspected(run, tmp_path)
+    assert "100% by checksum: 42 of 42" in text
+    assert "nothing is wrong with it" in text
+    assert "1 run, ended as told" in text
+    assert market.slug in text
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() or len(line) <= 240 for line in text.splitlines())
+
+
+def corrupt(records: list[Any]) -> list[Any]:
+    """Another size in one of the frames."""
+    frames = [each for each in records if isinstance(each, Frame)]
+    victim = frames[3]
+    event = json.loads(payload(victim))
+    event["price_changes"][0]["size"] = "123456"
+    changed = Frame(
+        at_ns=victim.at_ns, mono_ns=victim.mono_ns, conn=victim.conn, text=json.dumps(event)
+    )
+    return [changed if each is victim else each for each in records]
+
+
+async def test_a_corrupted_frame_shows(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await recorded_run(tmp_path / "run", monkeypatch, changes=20)
+    broken = tmp_path / "broken.gz"
+    write_records(broken, corrupt(list(Reading(tmp_path / "run"))))
+    text = await inspected(run, broken)
+    assert "books do not have the venue's checksum" in text
+    assert "nothing is wrong" not in text
+
+
+async def test_what_is_torn_unreadable_or_not_described_shows(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await recorded_run(tmp_path / "run", monkeypatch, changes=5)
+    records = [each for each in Reading(tmp_path / "run") if not isinstance(each, Listed)]
+    path = tmp_path / "a.gz"
+    write_records(path, records[:-1])
+    with path.open("ab") as file:
+        file.write(b"\x1f\x8b\x08")
+    text = await inspected(run, path)
+    assert "TORN: the last 3 bytes of a.gz are left out" in text
+    assert "7 events are of markets that are not described" in text
+    assert "not ended: killed, or still being written" in text
+
+
+async def test_no_recording_is_one_sentence_and_exit_2(run: Command, tmp_path: Path) -> None:
+    for path, says in (
+        (tmp_path, "no recording"),
+        (tmp_path / "absent", "cannot read"),
+        (Path(__file__), "no recording"),
+    ):
+        result = await run("inspect", str(path))
+        assert (result.exit_code, says in result.output) == (2, True), result.output
