@@ -44,6 +44,8 @@ def main() -> int:
     rate = total.frames / taken_s
     _tell(f"{len(rounds)} rounds, {len(failed)} failed, {taken_s:.1f} s, {rate:,.0f} frames/s")
     _tell(str(total))
+    if failed:
+        _tell(f"failed rounds: {failed[:50]}")
     return 1 if failed else 0
 
 

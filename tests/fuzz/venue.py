@@ -167,10 +167,11 @@ class Market:
 class Venue:
     """Markets that change at random; `step` returns the frames that one moment brings."""
 
-    def __init__(self, random: Random, markets: int = 3) -> None:
+    def __init__(self, random: Random, *, hidden_inputs: bool = True) -> None:
+        """`hidden_inputs`: one of the markets has some."""
         self._random = random
         self.now_ms = START_MS
-        self.markets = [Market(n + 1, random, n == markets - 1) for n in range(markets)]
+        self.markets = [Market(n, random, hidden_inputs and n == 3) for n in (1, 2, 3)]
         self._announcements: list[tuple[int, bytes]] = []
         """(how many steps to wait, frame)."""
         self._repeated: list[bytes] = []
