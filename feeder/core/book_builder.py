@@ -45,8 +45,9 @@ UNPROVEN_MAX_NS: Final = 1_000_000_000
 VERIFY_EVERY_NS: Final = 1_000_000
 # A SHA-1 in hex has 40 characters. A longer word is no hash, and would be kept with its delta.
 _HASH_CHARACTERS_MAX: Final = 64
-# Versions of one millisecond that are over; a flood may pretend that time stands still.
-_PAST_MAX: Final = 32
+# Deltas of one millisecond that are remembered, because the venue repeats whole frames within a
+# few milliseconds. Not their hashes: a book may return to a state of the same millisecond.
+_PRESENT_MAX: Final = 32
 # What a freshly listed market shows before anybody trades: 0.01 bid, 0.99 asked.
 _PLACEHOLDER_BID_E4: Final = 100
 _PLACEHOLDER_ASK_E4: Final = PRICE_SCALE - _PLACEHOLDER_BID_E4
@@ -102,8 +103,8 @@ class TokenBook:
         "_floor_ms",
         "_formula",
         "_kept",
-        "_past",
         "_pending_at_ns",
+        "_present",
         "_searched",
         "_sides",
         "_verified_at_ns",
@@ -119,7 +120,7 @@ class TokenBook:
         self.token_id = token_id
         self._formula = formula
         self._verified_at_ns = 0
-        self._past: deque[str] = deque(maxlen=_PAST_MAX)
+        self._present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
         self._searched: _Version | None = None
         self.reset()
 
@@ -149,7 +150,7 @@ class TokenBook:
     def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
         self._sides, self.proof = sides, proof
         self.timestamp_ms, self.hash = version
-        self._past.clear()
+        self._present.clear()
         self._pending_at_ns: int | None = None
 
     def _forget(self) -> None:
@@ -232,8 +233,8 @@ class TokenBook:
     # ---- deltas --------------------------------------------------------------------------------
 
     def change(self, change: PriceChange, timestamp_ms: int) -> bool:
-        """Apply one delta; whether it was. One of an older version, or of the present one when
-        that is proven, is late or a duplicate and ignored; in trouble it is kept.
+        """Apply one delta; whether it was. An older one, or the same again, is ignored; in trouble
+        it is kept.
 
         Raises ValueError naming an invalid price or size; the book is as before then.
         """
@@ -242,24 +243,17 @@ class TokenBook:
             return False
         if timestamp_ms < self.timestamp_ms:
             return False
-        version = change.hash or ""
-        same_ms = timestamp_ms == self.timestamp_ms
-        if same_ms and version and self._is_known(version):
-            return False
         level = rung(change.price, change.size)
-        if not same_ms:
+        if timestamp_ms != self.timestamp_ms:
             self.timestamp_ms = timestamp_ms
-            self._past.clear()
-        elif version != self.hash:
-            self._past.append(self.hash)
+            self._present.clear()
+        elif change.hash and change in self._present:
+            return False
+        self._present.append(change)
         self._sides[change.side == "SELL"].put(level)
         # What is proven of it is for `check` to say.
-        self.hash, self.proof, self._pending_at_ns = version, Proof.NONE, None
+        self.hash, self.proof, self._pending_at_ns = change.hash or "", Proof.NONE, None
         return True
-
-    def _is_known(self, version: str) -> bool:
-        """Of this millisecond: complete, or succeeded by another."""
-        return version in self._past or (version == self.hash and self.proof is Proof.CHECKSUM)
 
     def _keep(self, change: PriceChange, timestamp_ms: int) -> None:
         # Whatever a replay could stumble over is refused here.

@@ -52,14 +52,11 @@ def replayed(snapshot: Sides, changes: Sequence[Kept]) -> Sides:
 def _in_order(kept: Sequence[Kept]) -> list[Kept]:
     """By the venue's time, without duplicates; within a millisecond as they came."""
     ordered: list[Kept] = []
-    seen: set[tuple[int, str]] = set()
-    current: tuple[int, str] | None = None
-    for timestamp_ms, change in sorted(kept, key=itemgetter(0)):
-        version = timestamp_ms, change.hash or ""
-        # The venue repeats whole frames. A version that another has succeeded does not come back.
-        if change.hash and version != current and version in seen:
-            continue
-        current = version
-        seen.add(version)
-        ordered.append((timestamp_ms, change))
+    seen: set[Kept] = set()
+    for each in sorted(kept, key=itemgetter(0)):
+        # The venue repeats whole frames. Their hash alone says nothing: a book may return to a
+        # state of the same millisecond.
+        if not (each[1].hash and each in seen):
+            seen.add(each)
+            ordered.append(each)
     return ordered

@@ -18,8 +18,10 @@ from py_clob_client.utilities import (
     parse_raw_orderbook_summary,
 )
 
+from feeder.core.book_builder import Taken, TokenBook
+from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, PriceChange, WireLevel
-from protocol.book import Level
+from protocol.book import Level, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.units import parse_price_e4, parse_size_e6
 from tests.feeder.wire import DOWN, MARKET, UP
@@ -44,7 +46,9 @@ INFO = MarketInfo(
     neg_risk=False,
     accepting=True,
 )
-FAR = [("BUY", "0.01", "9"), ("SELL", "0.99", "9")]
+FAR: tuple[Change, ...] = (("BUY", "0.01", "9"), ("SELL", "0.99", "9"))
+TOP: tuple[Change, ...] = (("BUY", "0.52", "100"), ("SELL", "0.53", "50.5"))
+SECOND_NS = 1_000_000_000
 
 
 def oracle(event: BookEvent) -> str:
@@ -155,3 +159,29 @@ class Venue:
         self.versions[event.timestamp, event.hash or ""] = self.levels
         self.answers.append(event)
         return event.hash or ""
+
+
+def followed(venue: Venue) -> TokenBook:
+    """A book of this venue's, proven by its checksum."""
+    book = TokenBook(UP, Formula(INFO))
+    assert book.replace(venue.rest(), from_rest=False) is Taken.TAKEN
+    assert (book.trouble, book.proof) == (None, Proof.CHECKSUM)
+    return book
+
+
+def tell(book: TokenBook, *frames: Frame, at_ns: int | None = None) -> None:
+    """Deliver each delta as a frame of its own, at the venue's time or at `at_ns`."""
+    for timestamp_ms, change in frames:
+        if book.change(change, timestamp_ms):
+            book.check(change, timestamp_ms * 1_000_000 if at_ns is None else at_ns)
+
+
+def is_venues(book: TokenBook, venue: Venue) -> bool:
+    """Whether the book is the venue's of this moment, and proven to be."""
+    now, last = book.published(), venue.rest()
+    return (
+        book.trouble is None
+        and book.proof is Proof.CHECKSUM
+        and (now.timestamp_ms, now.hash) == (last.timestamp, last.hash)
+        and (now.bids, now.asks) == venue.levels
+    )
