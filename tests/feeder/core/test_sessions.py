@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
+import re
+from itertools import pairwise
+from random import Random
 
 import msgspec
 import pytest
@@ -9,255 +10,73 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import FrameFault, Pong, UnknownEvent, decode_frame
-from feeder.core.sessions import (
-    END_GRACE_MS,
-    RESYNC_FORGET_MS,
-    RESYNC_WAIT_MAX_MS,
-    SNAPSHOT_WAIT_MS,
-    TOKENS_PER_SERIES_MAX,
-    Applied,
-    MarketSession,
-    SessionTable,
-)
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from feeder.core.market_session import REST_LATE_MAX_MS, SNAPSHOT_WAIT_MS
+from feeder.core.sessions import END_GRACE_MS, Applied, Look, SessionTable
 from protocol.series import parse_series
-from protocol.snapshot import decode_snapshot, encode_snapshot
-from tests.feeder.wire import (
-    DOWN,
-    MARKET,
-    UP,
-    book,
-    change,
-    frame,
-    last_trade,
-    price_change,
-    tick_size_change,
-)
+from tests.feeder.core.bench import CENTS, Bench, info_of
+from tests.fuzz.venue import START_MS, Market
 
-START_MS = 1_700_000_100_000
-END_MS = START_MS + 900_000
-
-
-def info(
-    market: str = MARKET,
-    tokens: tuple[str, str] = (UP, DOWN),
-    start_ms: int = START_MS,
-    **more: Any,
-) -> MarketInfo:
-    facts: dict[str, Any] = {
-        "condition_id": market,
-        "slug": f"btc-updown-15m-{start_ms // 1000}",
-        "series": "btc-15m",
-        "outcomes": (
-            Outcome(name="Up", token_id=tokens[0]),
-            Outcome(name="Down", token_id=tokens[1]),
-        ),
-        "start_ms": start_ms,
-        "end_ms": start_ms + 900_000,
-        "tick_size_e4": 100,
-        "min_order_size_e6": 5_000_000,
-        "fee": FeeSchedule(rate=Decimal("0.07"), exponent=1),
-        "neg_risk": False,
-        "accepting": True,
-    }
-    return MarketInfo(**(facts | more))
-
-
-class Bench:
-    """A table, a clock, and frames straight from the wire."""
-
-    def __init__(self) -> None:
-        self.table = SessionTable([parse_series("btc-15m")], epoch=7)
-        self.now_ms = START_MS
-        self.table.follow(info(), self.now_ms)
-
-    @property
-    def session(self) -> MarketSession:
-        return next(each for each in self.table if each.info.condition_id == MARKET)
-
-    def send(self, event: dict[str, Any] | list[dict[str, Any]]) -> Applied:
-        """Apply a frame; returns what its last event did."""
-        applied = Applied()
-        for each in decode_frame(frame(event)):
-            assert not isinstance(each, UnknownEvent | Pong)
-            applied = self.table.apply(each, self.now_ms * 1_000_000 + 5)
-        return applied
-
-    def make_ready(self) -> None:
-        self.send([book(), book(DOWN, [("0.47", "5")], [("0.48", "6")])])
-        assert self.session.ready
-
-    def resyncs(self) -> int:
-        return len(self.table.take_due(self.now_ms).resync)
+STEP_MS = 50
 
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench()
+    bench = Bench()
+    bench.open()
+    return bench
 
 
-def test_a_market_is_ready_once_both_tokens_have_a_book(bench: Bench) -> None:
-    assert bench.send(book()).updates == 1
-    assert not bench.session.ready
-    assert bench.send(book(DOWN, [("0.47", "5")], [("0.48", "6")])).updates == 1
-    assert bench.session.ready
+def both(bench: Bench, frame: bytes) -> None:
+    bench.send(0, frame)
+    bench.send(1, frame)
 
 
-def test_a_snapshot_carries_both_books_the_facts_and_its_place_in_order(bench: Bench) -> None:
-    bench.make_ready()
-    bench.now_ms += 40
-    bench.send(price_change(change(), change(DOWN, "SELL", "0.49", "7")))
-    snapshot = bench.table.snapshot(bench.session, published_at_ns=99)
-    assert snapshot.market == info()
-    assert snapshot.book_of("Up").bids == (
-        (5_200, 100_000_000),
-        (5_100, 7_000_000),
-        (5_000, 20_000_000),
-    )
-    assert snapshot.book_of("Down").asks == ((4_800, 6_000_000), (4_900, 7_000_000))
-    assert snapshot.venue_timestamp_ms == 1_757_908_892_351
-    assert snapshot.received_at_ns == bench.now_ms * 1_000_000 + 5
-    assert (snapshot.published_at_ns, snapshot.epoch, snapshot.sequence) == (99, 7, 1)
-    assert bench.table.snapshot(bench.session, 100).sequence == 2
-    assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
-
-
-def test_deltas_before_a_snapshot_are_ignored_and_reported(bench: Bench) -> None:
-    applied = bench.send(price_change(change(), change(DOWN)))
-    assert (applied.updates, applied.ignored, applied.troubles) == (0, 2, ())
-    bench.send(book())
-    applied = bench.send(price_change(change(), change(DOWN, "SELL", "0.49")))
-    assert (applied.updates, applied.ignored) == (1, 1)
-    assert not bench.session.ready
+# What belongs to whom.
 
 
 def test_what_belongs_to_no_followed_market_or_token_is_reported_as_ignored(bench: Bench) -> None:
-    bench.make_ready()
-    assert bench.send(price_change(change(), change(), market="0xother")).ignored == 2
-    assert bench.send(book(market="0xother")) == Applied(ignored=1)
-    assert bench.send(price_change(change("9" * 77))).ignored == 1
-    assert bench.send(book("9" * 77)).ignored == 1
-    assert bench.session.ready
+    frame = bench.change()
+    other = frame.replace(bench.market.condition_id.encode(), b"0xother")
+    assert bench.send(0, other) == Applied(ignored=2)
+    stranger = re.sub(rb'"asset_id":"\d+"', b'"asset_id":"9"', frame)
+    assert bench.send(0, stranger).ignored == 2
+    assert bench.send(0, frame).updates == 2
 
 
-def test_a_trade_changes_no_book(bench: Bench) -> None:
-    bench.make_ready()
-    received_at_ns = bench.session.received_at_ns
-    bench.now_ms += 1_000
-    applied = bench.send(last_trade())
-    assert (applied.updates, applied.ignored, applied.troubles) == (0, 0, ())
-    assert bench.session.received_at_ns == received_at_ns
-
-
-def test_only_the_last_entry_of_a_token_is_compared_with_the_books_top(bench: Bench) -> None:
-    bench.make_ready()
-    applied = bench.send(
-        price_change(
-            change(UP, "SELL", "0.53", "0", "0.52", "0.99"),  # not true in between: not compared
-            change(UP, "BUY", "0.55", "3", "0.55", "0.60"),
-        )
-    )
-    assert applied.troubles == ()
-    assert bench.session.ready
-
-
-def test_a_mismatch_makes_the_market_unusable_until_a_new_book(bench: Bench) -> None:
-    bench.make_ready()
-    applied = bench.send(price_change(change(best_bid="0.51", best_ask="0.53")))
-    assert applied.troubles == (Trouble.TOP_MISMATCH,)
-    assert not bench.session.ready
-    assert bench.send(price_change(change(best_bid="0.52", best_ask="0.53"))).ignored == 1
-    assert not bench.session.ready
-    bench.send(book(DOWN, [("0.47", "5")], [("0.48", "6")]))  # the other token's: not enough
-    assert not bench.session.ready
-    bench.send(book())
-    assert bench.session.ready
-
-
-def test_a_crossed_book_after_a_frame_is_unusable(bench: Bench) -> None:
-    bench.make_ready()
-    applied = bench.send(price_change(change(UP, "BUY", "0.53", "1")))
-    assert applied.troubles == (Trouble.CROSSED,)
-    assert not bench.session.ready
-
-
-def test_a_tick_size_change_updates_the_facts_and_waits_for_a_fresh_book(bench: Bench) -> None:
-    bench.make_ready()
-    assert bench.send(tick_size_change()).troubles == (Trouble.TICK_SIZE_CHANGE,)
-    assert bench.send(tick_size_change(DOWN)).troubles == (Trouble.TICK_SIZE_CHANGE,)
-    assert bench.session.info.tick_size_e4 == 10
-    assert not bench.session.ready
-    bench.make_ready()
-    assert bench.table.snapshot(bench.session, 1).market.tick_size_e4 == 10
-
-
-def test_a_book_that_tells_another_tick_size_updates_the_facts(bench: Bench) -> None:
-    bench.send(book(tick_size="0.001"))
-    assert bench.session.info.tick_size_e4 == 10
-    bench.send(book(tick_size=""))
-    assert bench.session.info.tick_size_e4 == 10
-
-
-@pytest.mark.parametrize(
-    ("event", "named"),
-    [
-        (price_change(change(), change(price="1e-1")), r"price_changes\[1\]: not a price: '1e-1'"),
-        (price_change(change(size="NaN")), r"price_changes\[0\]: not a size: 'NaN'"),
-        (price_change(change(best_bid="x", best_ask="0.53")), r"price_changes\[0\]: best_bid: "),
-        (book(bids=[("0.5", "+1")]), r"book: bids\[0\]: not a size"),
-        (book(tick_size="0"), "book: tick_size: not a tick size: '0'"),
-        (tick_size_change(new="fine"), "tick_size_change: new_tick_size: not a price"),
-    ],
-)
-def test_an_invalid_number_rejects_the_event_and_doubts_the_market(
-    bench: Bench, event: dict[str, Any], named: str
+def test_a_rejected_frame_doubts_the_markets_it_may_have_been_about_on_its_line(
+    bench: Bench,
 ) -> None:
-    bench.make_ready()
-    applied = bench.send(event)
+    bench.table.follow(info_of(Market(8, Random(8), hidden_inputs=False)), bench.now_ms)
+    assert bench.table.distrust(0, frozenset(), bench.now_ms) == ()
+    assert bench.table.distrust(0, frozenset({"0xunknown"}), bench.now_ms) == ()
+    doubts = (Trouble.BAD_FRAME,) * 2
+    assert bench.table.distrust(0, frozenset({bench.market.condition_id}), bench.now_ms) == doubts
+    assert bench.table.distrust(0, None, bench.now_ms) == ()  # in doubt, or without books already
+    assert bench.table.distrust(1, None, bench.now_ms) == doubts
+    assert not bench.session.ready
+
+
+def test_a_trade_and_an_unchanged_book_change_nothing(bench: Bench) -> None:
+    first, _ = bench.market.tokens
+    bench.now_ms += 1_000
+    trade = bench.market.last_trade_price(first, 5_000, bench.now_ms)
+    assert bench.send(0, trade, bench.opening()) == Applied(bench.session, ignored=1)
+    assert bench.session.received_at_ns == START_MS * 1_000_000
+
+
+def test_what_is_no_last_trade_price_is_rejected(bench: Bench) -> None:
+    first, _ = bench.market.tokens
+    trade = bench.market.last_trade_price(first, 5_000, bench.now_ms)
+    applied = bench.send(0, re.sub(rb'"price":"[^"]*"', b'"price":"much"', trade))
     assert applied.error is not None
-    assert applied.error.fault is FrameFault.INVALID_NUMBER
-    assert applied.error.markets == frozenset({MARKET})
-    with pytest.raises(ValueError, match=named):
-        raise applied.error
-    assert applied.updates == 0
-    assert applied.troubles == (Trouble.BAD_FRAME, Trouble.BAD_FRAME)
-    assert not bench.session.ready
-
-
-def test_a_rejected_frame_doubts_the_markets_it_may_have_been_about(bench: Bench) -> None:
-    other = ("3" * 77, "4" * 77)
-    bench.table.follow(info("0xother", other, START_MS + 900_000), bench.now_ms)
-    both = (Trouble.BAD_FRAME, Trouble.BAD_FRAME)
-    for markets, troubles in (
-        (frozenset[str](), ()),
-        (frozenset({"0xunknown"}), ()),
-        (frozenset({MARKET}), both),
-        (None, both * 2),
-    ):
-        bench.make_ready()
-        bench.send([book(token, market="0xother") for token in other])
-        assert all(session.ready for session in bench.table)
-        assert bench.table.distrust(markets, bench.now_ms) == troubles
-        assert bench.session.ready is (not troubles)
-        assert bench.table.distrust(markets, bench.now_ms) == ()  # in doubt already
-
-
-def test_a_lost_connection_takes_every_book(bench: Bench) -> None:
-    bench.make_ready()
-    bench.table.drop_books(bench.now_ms)
-    assert not bench.session.ready
-    assert bench.send(price_change(change(), change(DOWN))).ignored == 2
-    bench.send(book())
-    assert not bench.session.ready
-    bench.make_ready()
+    assert "not a price: 'much'" in str(applied.error)
 
 
 # Windows.
 
 
 def test_the_current_and_the_next_window_of_every_series_are_wanted() -> None:
-    table = SessionTable([parse_series("btc-15m"), parse_series("eth-90s")], epoch=1)
+    table = SessionTable([parse_series("btc-15m"), parse_series("eth-90s")])
     slugs = [series.slug(start_s) for series, start_s in table.wanted(1_700_000_199.9)]
     assert slugs == [
         "btc-updown-15m-1700000100",
@@ -270,128 +89,276 @@ def test_the_current_and_the_next_window_of_every_series_are_wanted() -> None:
 @given(st.lists(st.integers(0, 400_000), max_size=40))
 def test_as_windows_roll_markets_come_and_go_and_their_number_is_bounded(steps: list[int]) -> None:
     series = parse_series("btc-15m")
-    table = SessionTable([series], epoch=1)
+    table = SessionTable([series])
+    listed = info_of(Market(CENTS, Random(1), hidden_inputs=False))
+    one, other = listed.outcomes
     now_ms = START_MS
     for step in steps:
         now_ms += step
         table.drop_ended(now_ms)
         for _, start_s in table.wanted(now_ms / 1000):
-            market = f"0x{start_s}"
-            if market not in table:
-                tokens = (f"{start_s}1", f"{start_s}2")
-                table.follow(info(market, tokens, start_s * 1000), now_ms)
-        assert len(table.tokens()) <= TOKENS_PER_SERIES_MAX
-        start_ms = series.window_start_s(now_ms / 1000) * 1000
-        assert {f"0x{start_ms // 1000}", f"0x{start_ms // 1000 + 900}"} <= {
-            session.info.condition_id for session in table
-        }
+            if f"0x{start_s}" not in table:
+                info = msgspec.structs.replace(
+                    listed,
+                    condition_id=f"0x{start_s}",
+                    start_ms=start_s * 1000,
+                    end_ms=(start_s + 900) * 1000,
+                    outcomes=(
+                        msgspec.structs.replace(one, token_id=f"{start_s}1"),
+                        msgspec.structs.replace(other, token_id=f"{start_s}2"),
+                    ),
+                )
+                table.follow(info, now_ms)
+        start_s = series.window_start_s(now_ms / 1000)
+        assert {f"0x{start_s}", f"0x{start_s + 900}"} <= {s.info.condition_id for s in table}
+        assert len(table) <= 3
+        assert len(table.tokens()) == 2 * len(table)
         assert all(session.info.end_ms + END_GRACE_MS >= now_ms for session in table)
 
 
 def test_a_market_is_dropped_a_little_after_its_end(bench: Bench) -> None:
-    assert bench.table.drop_ended(END_MS + END_GRACE_MS) == []
-    assert bench.table.tokens() == {UP, DOWN}
-    (dropped,) = bench.table.drop_ended(END_MS + END_GRACE_MS + 1)
-    assert dropped.info.condition_id == MARKET
+    session = bench.session
+    assert bench.table.drop_ended(session.info.end_ms + END_GRACE_MS) == []
+    assert bench.table.tokens() == bench.tokens
+    assert bench.table.drop_ended(session.info.end_ms + END_GRACE_MS + 1) == [session]
     assert bench.table.tokens() == set()
-    assert MARKET not in bench.table
-    assert bench.send(book()) == Applied(ignored=1)
+    assert bench.market.condition_id not in bench.table
+    assert bench.send(0, bench.change()) == Applied(ignored=2)
 
 
 def test_newer_facts_are_taken_but_not_the_slower_sources_tick_size(bench: Bench) -> None:
-    bench.make_ready()
-    bench.send(tick_size_change())
-    bench.make_ready()
-    bench.table.follow(info(accepting=False, min_order_size_e6=1), bench.now_ms)
-    assert bench.session.ready
+    first, _ = bench.market.tokens
+    bench.market.tick_e4 = 10
+    bench.send(0, bench.market.tick_size_change(first, 100, bench.now_ms))
+    listed = info_of(bench.market, tick_size_e4=100, accepting=False, min_order_size_e6=1)
+    bench.table.follow(listed, bench.now_ms)
     facts = bench.session.info
     assert (facts.accepting, facts.min_order_size_e6, facts.tick_size_e4) == (False, 1, 10)
 
 
 def test_other_tokens_are_another_market(bench: Bench) -> None:
-    bench.make_ready()
-    bench.table.follow(info(tokens=("3", "4")), bench.now_ms)
+    other = info_of(Market(8, Random(8), hidden_inputs=False))
+    bench.table.follow(
+        msgspec.structs.replace(other, condition_id=bench.market.condition_id), bench.now_ms
+    )
     assert not bench.session.ready
-    assert bench.table.tokens() == {"3", "4"}
+    assert bench.table.tokens() == {outcome.token_id for outcome in other.outcomes}
 
 
-# Recovery.
+# Look-ups.
 
 
-def test_a_book_that_does_not_come_is_asked_for_at_growing_intervals(bench: Bench) -> None:
-    asked_after_s = []
-    bench.table.follow(msgspec.structs.replace(info(), end_ms=START_MS * 2), bench.now_ms)
-    for second in range(300):
-        bench.now_ms = START_MS - 300_000 + second * 1000
-        if second == 0:
-            bench.table.drop_books(bench.now_ms)
-        asked_after_s += [second] * bench.resyncs()
-    assert asked_after_s == [5, 10, 20, 40, 80, 140, 200, 260]
-    assert RESYNC_WAIT_MAX_MS == 60_000
+def looks(bench: Bench, *, seconds: int) -> list[tuple[int, Look]]:
+    """(when, look) of every look that falls due, nobody answering; each fails at once."""
+    found = []
+    started_ms = bench.now_ms
+    while bench.now_ms < started_ms + seconds * 1000:
+        for look in bench.pass_ms(STEP_MS).looks:
+            found.append((bench.now_ms - started_ms, look))
+            bench.table.look_failed(look, bench.now_ms)
+    return found
 
 
-def test_a_ready_market_is_left_alone(bench: Bench) -> None:
-    bench.make_ready()
-    bench.now_ms += 10 * RESYNC_WAIT_MAX_MS
-    assert bench.resyncs() == 0
-
-
-def test_a_doubt_asks_at_once_and_a_tick_size_change_after_a_while(bench: Bench) -> None:
-    bench.make_ready()
-    bench.send(tick_size_change())
-    assert bench.resyncs() == 0
-    bench.now_ms += SNAPSHOT_WAIT_MS
-    assert bench.resyncs() == 1
-
+def test_a_book_that_does_not_come_is_looked_up_at_growing_intervals(bench: Bench) -> None:
     bench = Bench()
-    bench.make_ready()
-    bench.send(price_change(change(best_bid="0.01")))
-    assert bench.resyncs() == 1
-    assert bench.resyncs() == 0
+    bench.table.connected(1, bench.tokens, bench.now_ms)
+    found = looks(bench, seconds=60)
+    assert all(look.urgent for _, look in found)
+    for token_id in bench.tokens:
+        at = [ms for ms, look in found if look.token_id == token_id]
+        waits = [later - earlier for earlier, later in pairwise(at)]
+        assert at[0] == SNAPSHOT_WAIT_MS
+        assert waits == [400, 800, 1_600, 3_200, 6_400] + [10_000] * (len(waits) - 5)
+        assert len(waits) == 9
 
 
-def test_a_venue_that_keeps_contradicting_itself_is_not_hammered(bench: Bench) -> None:
-    asked = 0
-    bench.make_ready()
-    for _ in range(600):  # for a minute a book comes when asked for, and a delta contradicts it
-        if bench.session.ready:
-            bench.send(price_change(change(best_bid="0.01")))
-        due = bench.table.take_due(bench.now_ms)
-        if due.resync or due.reconnect:
-            asked += 1
-            bench.make_ready()
-        bench.now_ms += 100
-    assert 3 <= asked <= 6
-
-    bench.make_ready()
-    bench.now_ms += RESYNC_FORGET_MS + 1
-    bench.send(price_change(change(best_bid="0.01")))
-    assert bench.resyncs() == 1  # it had been fine for long: a new episode
+def test_a_token_that_no_line_has_subscribed_is_not_looked_up() -> None:
+    assert looks(Bench(), seconds=20) == []
 
 
-def test_a_running_market_without_books_asks_for_a_new_connection_once(bench: Bench) -> None:
-    wishes = []
-    for second in range(600):
-        bench.now_ms = START_MS + second * 1000
-        if bench.table.take_due(bench.now_ms).reconnect:
-            wishes.append(second)
-            bench.table.drop_books(bench.now_ms)
-    assert wishes == [20]
-
-    bench.make_ready()
-    bench.now_ms += RESYNC_FORGET_MS + 1
-    bench.send(price_change(change(best_bid="0.01")))
-    again = [bench.table.take_due(bench.now_ms + s * 1000).reconnect for s in range(100)]
-    assert again.count(True) == 1  # a new episode may ask again
+def test_a_look_is_under_way_once_and_ends_whatever_comes_of_it(bench: Bench) -> None:
+    bench.table.distrust(0, None, bench.now_ms)
+    first, second = bench.pass_ms(STEP_MS).looks
+    assert not bench.pass_ms(100_000).looks  # both still under way
+    with pytest.raises(ValueError, match="a book of another token"):
+        bench.answer(first, bench.market.rest_book(bench.market.tokens[1]))
+    bench.table.look_failed(first, bench.now_ms)
+    bench.table.look_failed(second, bench.now_ms)
+    assert {look.token_id for look in bench.pass_ms(400).looks} == bench.tokens
 
 
-def test_a_market_that_has_not_started_never_asks_for_a_new_connection() -> None:
-    bench = Bench()
-    for second in range(600):
-        bench.now_ms = START_MS - 700_000 + second * 1000
-        assert not bench.table.take_due(bench.now_ms).reconnect
+def test_an_answer_that_is_too_old_mends_nothing_and_is_asked_for_again(bench: Bench) -> None:
+    old = [bench.market.rest_book(token) for token in bench.market.tokens]
+    bench.now_ms += 10
+    both(bench, bench.change())
+    bench.table.distrust(0, None, bench.now_ms)
+    asked = sorted(bench.pass_ms(STEP_MS).looks, key=lambda look: look.token_id, reverse=True)
+    assert [bench.answer(look, body).refused for look, body in zip(asked, old, strict=True)] == [
+        1,
+        1,
+    ]
+    assert not bench.session.views[0].usable
+    for look in bench.pass_ms(1_000).looks:
+        assert bench.answer(look).taken == 1
+    assert bench.session.views[0].proven
+
+
+def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench) -> None:
+    bench.show()
+    bench.now_ms += 10
+    bench.change()
+    for line in (0, 1):
+        bench.table.distrust(line, None, bench.now_ms)
+    one, other = bench.pass_ms(STEP_MS).looks
+    assert (bench.answer(one).taken, bench.session.ready) == (2, False)
+    looked = bench.answer(other)
+    assert (looked.taken, looked.offer) == (2, True)
+    assert bench.is_up_to_date()
+
+
+def test_a_look_for_a_market_that_is_dropped_meanwhile_harms_nobody(bench: Bench) -> None:
+    bench.table.distrust(0, None, bench.now_ms)
+    one, other = bench.pass_ms(STEP_MS).looks
+    bench.table.drop_ended(bench.session.info.end_ms + END_GRACE_MS + 1)
+    bench.answer(one)
+    bench.table.look_failed(other, bench.now_ms)
+    assert bench.pass_ms(STEP_MS).looks == []
 
 
 def test_an_ended_market_asks_for_nothing(bench: Bench) -> None:
-    bench.now_ms = END_MS
-    assert bench.resyncs() == 0
+    bench.now_ms = bench.session.info.end_ms
+    bench.table.distrust(0, None, bench.now_ms)
+    bench.table.distrust(1, None, bench.now_ms)
+    due = bench.pass_ms(STEP_MS)
+    assert (due.looks, due.replace) == ([], [])
+
+
+# Silence.
+
+
+@pytest.mark.parametrize("lines", [(0,), (1,), (0, 1)])
+def test_a_quiet_market_costs_few_looks_that_nobody_waits_for(lines: tuple[int, ...]) -> None:
+    bench = Bench()
+    bench.open(*lines)
+    asked = []
+    for _ in range(300_000 // STEP_MS):
+        for look in bench.pass_ms(STEP_MS).looks:
+            asked.append(look.token_id)
+            assert not look.urgent
+            looked = bench.answer(look)
+            assert (looked.taken, looked.refused, looked.behind) == (0, 0, 0)
+    assert 10 <= len(asked) <= 14
+    assert abs(asked.count(min(asked)) - asked.count(max(asked))) <= 1  # each token in turn
+    assert bench.is_up_to_date()
+
+
+@pytest.mark.parametrize("lines", [(0,), (0, 1)])
+def test_lines_that_both_freeze_are_found_by_looks_in_time(lines: tuple[int, ...]) -> None:
+    bench = Bench()
+    bench.open(*lines)
+    for _ in range(50):
+        bench.now_ms += 100
+        both(bench, bench.change(bench.now_ms % 89 + 1))
+    frozen_at_ms, replaced = bench.now_ms, set()
+    while bench.now_ms < frozen_at_ms + 3_000:
+        bench.change(bench.now_ms % 89 + 1)  # nobody hears of it
+        due = bench.pass_ms(STEP_MS)
+        for look in due.looks:
+            bench.answer(look)
+        replaced |= {line for line, _ in due.replace}
+    assert replaced == set(lines)
+
+
+def test_a_look_that_is_ahead_of_the_channel_is_no_verdict(bench: Bench) -> None:
+    bench.now_ms += 10
+    frame = bench.change()
+    (look,) = bench.pass_ms(2_000).looks
+    assert bench.answer(look).behind == 2
+    bench.now_ms += REST_LATE_MAX_MS - 1
+    both(bench, frame)
+    assert bench.pass_ms(1).replace == []
+
+
+def test_a_look_that_shows_a_later_version_of_the_same_millisecond_is_believed(
+    bench: Bench,
+) -> None:
+    bench.now_ms += 10
+    both(bench, bench.change(1))
+    bench.change(2)  # nobody hears of it
+    (look,) = bench.pass_ms(2_000).looks
+    assert bench.answer(look).behind == 2
+    due = bench.pass_ms(REST_LATE_MAX_MS)
+    assert {line for line, _ in due.replace} == {0, 1}
+
+
+def test_a_look_that_shows_an_earlier_version_of_the_same_millisecond_is_late(
+    bench: Bench,
+) -> None:
+    bench.now_ms += 10
+    both(bench, bench.change(1))
+    stale = {token.token_id: bench.market.rest_book(token) for token in bench.market.tokens}
+    both(bench, bench.change(2))
+    (look,) = bench.pass_ms(2_000).looks
+    assert bench.answer(look, stale[look.token_id]).behind == 0
+
+
+def test_another_trade_price_in_a_looks_hash_is_no_other_book(bench: Bench) -> None:
+    bench.market.last_trade = "0.333"
+    for token in bench.market.tokens:
+        token.version = (token.version[0], bench.market.hash(token, token.version[0]))
+    (look,) = bench.pass_ms(2_000).looks
+    assert bench.answer(look).behind == 0
+
+
+# Connections.
+
+
+def test_a_line_without_books_is_replaced_once_and_not_before_the_start(bench: Bench) -> None:
+    info = info_of(bench.market, start_ms=START_MS + 60_000)
+    bench.table.drop_ended(info.end_ms * 2)
+    bench.table.follow(info, bench.now_ms)
+    bench.table.connected(0, bench.tokens, bench.now_ms)
+    asked = []
+    for _ in range(120_000 // STEP_MS):
+        due = bench.pass_ms(STEP_MS)
+        for look in due.looks:
+            bench.table.look_failed(look, bench.now_ms)
+        asked += [(bench.now_ms - START_MS, line) for line, _ in due.replace]
+        if due.replace:
+            bench.table.connected(0, bench.tokens, bench.now_ms)
+    assert asked == [(60_000, 0)]
+
+
+def test_a_market_that_contradicts_itself_is_not_hammered_with_looks(bench: Bench) -> None:
+    asked = 0
+    for _ in range(60_000 // STEP_MS):
+        bench.table.distrust(0, None, bench.now_ms)
+        bench.table.distrust(1, None, bench.now_ms)
+        for look in bench.pass_ms(STEP_MS).looks:
+            asked += 1
+            bench.answer(look)
+    assert asked <= 2 * 60_000 / 200
+
+
+def test_who_may_lose_its_connection(bench: Bench) -> None:
+    assert bench.table.spared(0, bench.tokens)
+    bench.table.distrust(1, None, bench.now_ms)
+    assert not bench.table.spared(0, bench.tokens)  # it alone has the market
+    assert bench.table.spared(1, bench.tokens)
+    bench.table.distrust(0, None, bench.now_ms)
+    assert bench.table.spared(0, bench.tokens)  # nobody has: nothing to lose
+    assert bench.table.spared(0, {"of nobody"})
+
+
+def test_an_offer_that_proves_wrong_is_not_shown_and_the_next_version_is_offered() -> None:
+    bench = Bench()
+    bench.open(0)
+    bench.show()
+    bench.now_ms += 10
+    bench.send(0, bench.change(1))
+    wrong = re.sub(rb'"hash":"....', b'"hash":"0000', bench.change(2))
+    assert bench.send(0, wrong).offer  # within a millisecond its hash is not looked at
+    assert bench.show() is None
+    bench.now_ms += 10
+    assert bench.send(0, bench.change(3)).offer
+    assert bench.is_up_to_date()
