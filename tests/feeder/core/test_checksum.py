@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, WireLevel
 from feeder.core.ladder import json_of, rungs
-from tests.feeder.core.venue_model import INFO, oracle
+from tests.feeder.core.venue_model import INFO, hash_of
 from tests.feeder.wire import DOWN, MARKET, UP
 
 BIDS = [("0.50", "20"), ("0.52", "100.25")]
@@ -34,7 +34,7 @@ def book(token_id: str = UP, **more: Any) -> BookEvent:
         last_trade_price="0.500",
     )
     event = msgspec.structs.replace(event, **more)
-    return msgspec.structs.replace(event, hash=oracle(event))
+    return msgspec.structs.replace(event, hash=hash_of(event))
 
 
 def bare(event: BookEvent) -> BookEvent:

@@ -51,7 +51,7 @@ TOP: tuple[Change, ...] = (("BUY", "0.52", "100"), ("SELL", "0.53", "50.5"))
 SECOND_NS = 1_000_000_000
 
 
-def oracle(event: BookEvent) -> str:
+def hash_of(event: BookEvent) -> str:
     """The venue's hash of a book that carries all its inputs."""
     raw = msgspec.to_builtins(event)
     return str(
@@ -155,7 +155,7 @@ class Venue:
             neg_risk=False,
             last_trade_price=self.last_trade_price,
         )
-        event = msgspec.structs.replace(event, hash=oracle(event))
+        event = msgspec.structs.replace(event, hash=hash_of(event))
         self.versions[event.timestamp, event.hash or ""] = self.levels
         self.answers.append(event)
         return event.hash or ""
