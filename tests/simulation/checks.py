@@ -40,30 +40,29 @@ def always(world: World) -> Iterator[str]:
     for order_id, times in Counter(world.venue.arrivals).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"
-    yield from _wasted(world)
-    yield from _rhythm(world)
-    before: Account | None = None
-    for change in world.dynamodb.history:
-        if change.key != ACCOUNT_KEY or change.after is None:
-            continue
-        after = account_of(change.after)
-        if before is not None:
-            yield from _entries(world, before, after, change.at_ns)
-            yield from _changes(before, after)
-            yield from _releases(world, before, after, change.at_ns)
-            yield from _settlements(world, before, after, change.at_ns)
-        before = after
+    states = [
+        (change.at_ns, account_of(change.after))
+        for change in world.dynamodb.history
+        if change.key == ACCOUNT_KEY and change.after is not None
+    ]
+    accounts = [account for _, account in states]
+    yield from _wasted(world, accounts)
+    yield from _rhythm(accounts)
+    for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
+        yield from _entries(world, before, after, at_ns)
+        yield from _changes(before, after)
+        yield from _releases(world, before, after, at_ns)
+        yield from _settlements(world, before, after, at_ns)
 
 
-def _wasted(world: World) -> Iterator[str]:
+def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
     """Where nothing but lost replies of the store went wrong, every claim is followed by a POST."""
     if world.kills or set(world.dynamodb.struck) - {"retried"}:
         return
     texts: dict[str, str] = {}
-    for change in world.dynamodb.history:
-        if change.key == ACCOUNT_KEY and change.after is not None:
-            for claim in account_of(change.after).claims.values():
-                texts[claim.order_id] = texts.get(claim.order_id, "") + claim.text
+    for account in accounts:
+        for claim in account.claims.values():
+            texts[claim.order_id] = texts.get(claim.order_id, "") + claim.text
     late = {order_id for order_id, text in texts.items() if "too_late" in text}
     for order_id in sorted(texts.keys() - late - world.venue.attempted):
         yield f"[waste] {order_id} was claimed, and nobody posted it"
@@ -269,15 +268,13 @@ def _days(account: Account, everything: list[Claim]) -> Iterator[str]:
         yield f"[pnl] booked by day {booked}, settled {expected}"
 
 
-def _rhythm(world: World) -> Iterator[str]:
+def _rhythm(accounts: list[Account]) -> Iterator[str]:
     """Between two entries in one market lies a cooldown; after a reopening there is no entry."""
     entered_ms: dict[str, int] = {}
     reopened: set[str] = set()
     seen: set[str] = set()
-    for change in world.dynamodb.history:
-        if change.key != ACCOUNT_KEY or change.after is None:
-            continue
-        for claim in account_of(change.after).claims.values():
+    for account in accounts:
+        for claim in account.claims.values():
             market = claim.condition_id
             if claim.reopened:
                 reopened.add(market)

@@ -38,15 +38,15 @@ def test_no_seed_breaks_an_invariant(first: int) -> None:
 
 def test_the_failures_really_happen() -> None:
     """Otherwise the silence of the checks would mean nothing."""
-    happened: Counter[str] = Counter()
-    for seed in range(SEEDS, SEEDS + 24):
-        happened += run_seed(seed)[2]
-    assert happened["orders"] > 30
-    assert happened["kills"] > 30
     often = {"lost_answer", "lost_request", "late", "failed", "delayed", "partial", "no_match"}
     often |= {"event_lost", "event_twice", "read_fails", "blind"}
     often |= {f"dynamodb {name}" for name in ("throttled", "conflict", "lost_reply", "retried")}
-    assert often - happened.keys() == set()
+    happened: Counter[str] = Counter()
+    for seed in range(SEEDS, SEEDS + 24):
+        happened += run_seed(seed)[2]
+        if often <= happened.keys() and min(happened["orders"], happened["kills"]) > 30:
+            return
+    pytest.fail(f"in 24 seeds only {sorted(happened.items())}")
 
 
 def test_a_seed_is_the_same_run_in_every_process() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 from nats.errors import NoServersError
@@ -94,15 +94,19 @@ class World:
 
     def settings(self) -> WorkerSettings:
         """What the workers are told."""
-        return WorkerSettings(
-            **SETTINGS,
-            daily_loss_limit_usd=self.faults.loss_limit_usd,
-            daily_spend_cap_usd=self.faults.spend_cap_usd,
-        )
+        return _settings(self.faults.loss_limit_usd, self.faults.spend_cap_usd)
 
     def store(self) -> DynamoStore:
         """A store of the process that uses it."""
         return DynamoStore(self.dynamodb.client(), TABLE, ACCOUNT)
+
+
+@lru_cache(maxsize=8)
+def _settings(loss_limit_usd: Decimal, spend_cap_usd: Decimal) -> WorkerSettings:
+    """One for all processes of a world: reading the environment takes milliseconds."""
+    return WorkerSettings(
+        **SETTINGS, daily_loss_limit_usd=loss_limit_usd, daily_spend_cap_usd=spend_cap_usd
+    )
 
 
 def new_world(sim: Simulation, faults: Faults) -> World:

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from functions.adapters.jetstream import PREFETCH_MAX, BookPull
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
+from runtime.process import stop_tasks
 from tests.servers import NatsServer
 
 DURABLE = "strategy"
@@ -27,8 +28,7 @@ async def pulling(server: NatsServer) -> AsyncIterator[tuple[BookPull, Client]]:
     try:
         yield pull, nc
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await stop_tasks(running)  # one cancellation may get lost in the client
         await nc.close()
 
 

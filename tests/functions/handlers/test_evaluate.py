@@ -21,6 +21,7 @@ from protocol.market import taker_fee_e6
 from protocol.snapshot import BookSnapshot
 from tests.functions.builders import a_fill, market, snapshot
 from tests.functions.fakes import Calls, MemoryStore, ScriptedExchange, stale
+from tests.functions.handlers.conftest import Clock
 
 SUPERSEDED = {"reason": "superseded"}
 HOT_PATH = ["prepare", "claim", "post", "move"]
@@ -149,14 +150,19 @@ async def test_without_a_claim_that_is_known_to_be_ours_nothing_is_posted() -> N
     assert [d.reason for d in desk.told] == ["store_error"]
 
 
-async def test_a_book_that_went_stale_while_signing_is_not_claimed() -> None:
+def book_of(clock: Clock) -> BookSnapshot:
+    info = market(start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + 600_000)
+    return snapshot(of=info, received_at_ns=clock.time_ns())
+
+
+async def test_a_book_that_went_stale_while_signing_is_not_claimed(clock: Clock) -> None:
     desk = Desk(book_age_max_ms=500)
 
     async def slow() -> None:
-        await asyncio.sleep(0.6)
+        clock.now_ms += 501
 
     desk.exchange.before_prepare = slow
-    await desk.handle(snapshot())
+    await desk.handle(book_of(clock))
     assert desk.calls == ["prepare"]
     assert [d.reason for d in desk.told] == ["stale_book"]
 
@@ -191,14 +197,14 @@ async def test_another_book_of_the_same_feeder_while_signing_changes_nothing() -
     assert desk.calls == HOT_PATH
 
 
-async def test_a_book_that_went_stale_during_the_claim_is_released_unsent() -> None:
+async def test_a_book_that_went_stale_during_the_claim_is_released_unsent(clock: Clock) -> None:
     desk = Desk(book_age_max_ms=500)
 
     async def slow() -> None:
-        await asyncio.sleep(0.6)
+        clock.now_ms += 501
 
     desk.store.before["claim"] = slow
-    await desk.handle(snapshot())
+    await desk.handle(book_of(clock))
     assert desk.calls[:5] == ["prepare", "claim", "move", "put_ledger", "forget"]
     assert desk.store.claims == {}
     assert desk.told[0].reason == "too_late"
