@@ -178,6 +178,7 @@ class LeaseKeeper:
         """Always False: the table is there now, for the next try."""
         try:
             await bucket.create(KEY, encode_table(_new_table()))
+            self._metrics.lease_tables_begun.inc()
         except KeyWrongLastSequenceError:
             pass  # somebody was faster
         except NoStreamResponseError:

@@ -15,7 +15,8 @@ to one feeder, its owner, with an epoch that each of its snapshots carries.
    knows: it is taken after `lease_s` as well. Whoever still holds it writes itself back at once.
 5. An owner that gives a series up stops before it proposes the table that says so.
 6. A newly taken series gets an epoch above every epoch that the taker or the table has ever seen,
-   and not below the wall clock. The clock only matters to who has seen nothing.
+   and not below the wall clock. Members write into the table what they have seen, so after a loss
+   of the table the clock only matters if all of them were lost, too.
 
 So two feeders never hold a series at the same instant, whatever is lost, late or repeated. What is
 *sent* is another matter: a process that is stopped between asking `epoch` and sending goes on when
@@ -151,13 +152,14 @@ def next_table(
     held: Mapping[str, int],
     dead: Collection[str],
     orphaned: Collection[str],
-    epoch: int,
+    epoch_max: int,
+    wall_ms: int,
 ) -> LeaseTable:
     """What one feeder makes of the table.
 
     `member` is itself (None: it leaves), `held` its leases that have not run out, `dead` the
     members and `orphaned` the series without an entry that it has waited for long enough, and
-    `epoch` what a series gets that it takes.
+    `epoch_max` the highest epoch it knows of.
     """
     members = {
         name: each for name, each in table.members.items() if name not in dead and name != feeder_id
@@ -173,17 +175,18 @@ def next_table(
     if member is not None:
         for name, its_epoch in held.items():
             series.setdefault(name, Lease(feeder_id, its_epoch))
-    epochs = [table.epoch_max, *(each.epoch for each in series.values())]
+    epoch_max = max(epoch_max, table.epoch_max, *(each.epoch for each in series.values()))
+    epoch = max(wall_ms, epoch_max + 1)
     for name, owner in balance(members, series).items():
         now = series[name]
-        if owner == _FREE:
+        if owner == _FREE and members:
             del series[name]  # nobody follows it any more
         elif now.owner == feeder_id != owner:
             series[name] = Lease(_FREE, now.epoch)
         elif now.owner == _FREE and owner == feeder_id:
             series[name] = Lease(feeder_id, epoch)
-            epochs.append(epoch)
-    return LeaseTable(table.table_id, members, series, max(epochs))
+            epoch_max = epoch
+    return LeaseTable(table.table_id, members, series, epoch_max)
 
 
 class Observer:
@@ -296,8 +299,10 @@ class LeaseHolder:
             held=self.held,
             dead=self._observer.dead(now_s),
             orphaned=self._observer.orphaned(now_s),
-            epoch=max(wall_ms, self._observer.epoch_max + 1),
+            epoch_max=self._observer.epoch_max,
+            wall_ms=wall_ms,
         )
+        self._observer.epoch_max = proposed.epoch_max
         self._granted = proposed.owned(self.feeder_id)
         self._drop(Change.RELEASED, self._granted)
         return proposed

@@ -52,8 +52,9 @@ def started(who: LeaseHolder, now_s: float = 0.0) -> LeaseTable:
 
 def test_unknown_fields_are_ignored() -> None:
     table = decode_table(
-        b'{"table_id": "t", "members": {"a": {"counter": 1, "series": ["btc"], "standing": 2, "z": 1}},'
-        b' "new": [], "series": {"btc": {"owner": "a", "epoch": 7, "since": 1}}}'
+        b'{"table_id": "t", "more": [],'
+        b' "members": {"a": {"counter": 1, "series": ["btc"], "standing": 2, "zone": "x"}},'
+        b' "series": {"btc": {"owner": "a", "epoch": 7, "since": 1}}}'
     )
     assert table.members == {"a": Member(1, ("btc",), Standing.SETTLED)}
     assert table.owned("a") == {"btc": 7}
@@ -191,12 +192,18 @@ def test_a_series_that_nobody_follows_leaves_the_table_but_not_its_epoch() -> No
         held={},
         dead=(),
         orphaned=("btc",),
-        epoch=51,
+        epoch_max=3,
+        wall_ms=0,
     )
     assert after.series == {"btc": Lease("a", 51)}
-    assert next_table(after, "a", None, held={}, dead=(), orphaned=(), epoch=0) == LeaseTable(
-        "t", {}, {}, 51
-    )
+
+
+def test_a_series_that_the_last_feeder_leaves_is_free_for_the_next() -> None:
+    table = started(holder("a", "btc"))
+    leaver = next_table(table, "a", None, held={}, dead=(), orphaned=(), epoch_max=0, wall_ms=0)
+    assert leaver.series == {"btc": Lease("", WALL_MS)}
+    after = renew(holder("b", "btc"), leaver, 0.0)
+    assert after.owned("b") == {"btc": WALL_MS + 1}
 
 
 def test_an_observer_needs_an_unchanged_counter_for_the_whole_time() -> None:
@@ -338,6 +345,14 @@ def test_after_a_loss_of_everything_epochs_go_on_for_those_who_have_seen_them() 
     epoch = renew(other, started(who), 0.0, 0).owned("a")["btc"]
     table = renew(other, LeaseTable("new"), 0.0, 0)
     assert renew(other, table, 1.0, 0).owned("b")["btc"] > epoch
+
+
+def test_what_one_has_seen_binds_another_that_has_not() -> None:
+    who, other = holder("b", "btc"), holder("a", "btc")
+    epoch = started(who).owned("b")["btc"]
+    table = renew(other, LeaseTable("new"), 1.0, 0)
+    table = renew(who, table, 1.5, 0)
+    assert renew(other, table, 2.0, 0).owned("a")["btc"] > epoch
 
 
 def test_a_feeder_owns_only_what_it_follows() -> None:
