@@ -22,6 +22,7 @@ from protocol.units import PRICE_SCALE, to_price_e4, to_size_e6
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FEE_EXPONENT_MAX: Final = 10
+_MIN_ORDER_SIZE_MAX: Final = 1_000_000
 
 
 class ListingError(ValueError):
@@ -101,9 +102,10 @@ def _market_info(
         if not 0 < tick_size_e4 < PRICE_SCALE:
             raise ValueError(f"not a tick size: {market.order_price_min_tick_size}")
     with _naming(market, "orderMinSize"):
+        # Before it is an integer: one of "1e500000" takes long to make, and cannot be written.
+        if not 0 <= market.order_min_size <= _MIN_ORDER_SIZE_MAX:
+            raise ValueError(f"not a size: {market.order_min_size}")
         min_order_size_e6 = to_size_e6(market.order_min_size)
-        if min_order_size_e6 < 0:
-            raise ValueError(f"negative: {market.order_min_size}")
     with _naming(market, "feeSchedule"):
         fee = _fee(market)
     return MarketInfo(

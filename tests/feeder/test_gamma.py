@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -39,11 +40,15 @@ class Gamma:
     def __init__(self) -> None:
         self.answer: Callable[[str], tuple[int, str]] = lambda slug: (200, listing(slug))
         self.asked: list[str] = []
+        self.hangs = ""
+        """Slug that is never answered."""
         self.url = ""
 
     async def events(self, request: web.Request) -> web.Response:
         slug = request.query["slug"]
         self.asked.append(slug)
+        if slug == self.hangs:
+            await asyncio.Event().wait()
         status, text = self.answer(slug)
         return web.Response(status=status, text=text)
 
@@ -63,13 +68,17 @@ class Gamma:
 
 class Bench:
     def __init__(self) -> None:
-        self.table = SessionTable([SERIES], epoch=1)
+        self.table = SessionTable([SERIES])
         self.metrics = FeederMetrics([SERIES])
         self.followed = asyncio.Event()
         self.gamma = Gamma()
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def slugs(self) -> list[str]:
+        """Of what is wanted."""
+        return [series.slug(start_s) for series, start_s in self.table.wanted(time.time())]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -152,6 +161,47 @@ async def test_one_windows_bad_answer_does_not_keep_the_other_from_being_found(
             lambda: bench.value("feeder_gamma_failures_total", cause="bad_answer") >= 2
         )
     assert len(bench.table) == 1
+
+
+async def test_a_slug_that_hangs_does_not_starve_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gamma, "REQUEST_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(gamma, "REFRESH_S", 0.02)
+    async with bench.gamma.serve(), bench.running():
+        await bench.until(lambda: len(bench.gamma.asked) >= 1)
+        bench.gamma.hangs = bench.gamma.asked[0]
+        await bench.until(lambda: len(bench.table) >= 1)
+        other = next(slug for slug in bench.slugs() if slug != bench.gamma.hangs)
+        asked = bench.gamma.asked.count(other)
+        await bench.until(lambda: bench.gamma.asked.count(other) >= asked + 3)
+        bench.gamma.hangs = ""
+        await bench.until(lambda: len(bench.table) == 2)
+    assert bench.value("feeder_gamma_failures_total", cause="unreachable") >= 1
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        ("1e999999", "orderMinSize: [<class 'decimal.Overflow'>]"),
+        ("1e500000", "orderMinSize: not a size: 1E+500000"),
+        ("[5]", "orderMinSize"),
+    ],
+)
+async def test_a_number_beyond_arithmetic_rejects_the_listing_and_no_more(
+    bench: Bench, number: str, cause: str
+) -> None:
+    bench.gamma.answer = lambda slug: (
+        200,
+        listing(slug).replace('"orderMinSize": 5', f'"orderMinSize": {number}'),
+    )
+    with capture_logs() as logs:
+        async with bench.gamma.serve(), bench.running():
+            await bench.until(lambda: len(bench.gamma.asked) >= 3)
+            bench.gamma.answer = lambda slug: (200, listing(slug))
+            await bench.until(lambda: len(bench.table) == 2)
+    rejected = next(line for line in logs if line["event"] == "market_rejected")
+    assert cause.partition(":")[0] in rejected["error"]
 
 
 async def test_an_api_that_is_not_there_is_one_line_and_is_waited_for(bench: Bench) -> None:

@@ -5,7 +5,16 @@ import pytest
 from feeder.settings import FeederSettings
 from runtime.settings import load_settings
 
-VARIABLES = ("NATS_URL", "MARKET_WS_URL", "GAMMA_URL", "SERIES", "METRICS_HOST", "METRICS_PORT")
+VARIABLES = (
+    "NATS_URL",
+    "MARKET_WS_URL",
+    "GAMMA_URL",
+    "CLOB_URL",
+    "MAX_BOOK_AGE_MS",
+    "SERIES",
+    "METRICS_HOST",
+    "METRICS_PORT",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +27,8 @@ def test_the_defaults_are_the_real_venue() -> None:
     settings = load_settings(FeederSettings)
     assert settings.market_ws_url == "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     assert settings.gamma_url == "https://gamma-api.polymarket.com"
+    assert settings.clob_url == "https://clob.polymarket.com"
+    assert settings.max_book_age_ms == 1_000
     assert settings.nats_url == "nats://127.0.0.1:4222"
     assert [series.name for series in settings.series] == ["btc-15m"]
     assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 9101)
@@ -34,11 +45,14 @@ def test_series_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("SERIES", "btc-15m,bitcoin", "not a series: 'bitcoin'"),
         ("SERIES", "btc-15m,", "not a series: ''"),
-        ("SERIES", ",".join(f"btc-{n}s" for n in range(1, 35)), "at most 33"),
         ("NATS_URL", "127.0.0.1:4222", "nats://host"),
         ("NATS_URL", "nats://127.0.0.1:nats", ""),
         ("MARKET_WS_URL", "https://example.test", "wss://host"),
         ("GAMMA_URL", "gamma-api.polymarket.com", "https://host"),
+        ("CLOB_URL", "wss://clob.polymarket.com", "https://host"),
+        ("MAX_BOOK_AGE_MS", "99", "100"),
+        ("MAX_BOOK_AGE_MS", "30001", "30000"),
+        ("MAX_BOOK_AGE_MS", "1s", "integer"),
         ("METRICS_PORT", "http", "integer"),
         ("METRICS_PORT", "65536", "65535"),
     ],
@@ -60,6 +74,11 @@ def test_a_bad_variable_is_refused_in_one_line_that_names_it(
     assert line.count("\n") == 1
 
 
-def test_as_many_series_as_fit_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERIES", ",".join(f"btc-{n}s" for n in range(1, 34)))
-    assert len(load_settings(FeederSettings).series) == 33
+def test_any_number_of_series_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERIES", ",".join(f"btc-{n}s" for n in range(1, 101)))
+    assert len(load_settings(FeederSettings).series) == 100
+
+
+def test_urls_are_taken_without_a_trailing_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOB_URL", "http://127.0.0.1:8080/")
+    assert load_settings(FeederSettings).clob_url == "http://127.0.0.1:8080"
