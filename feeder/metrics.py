@@ -18,6 +18,8 @@ from feeder.core.frames import (
     TickSizeChangeEvent,
     UnknownEvent,
 )
+from feeder.core.leases import Change
+from feeder.core.market_session import LINES
 from protocol.series import Series
 
 # A book leaves within a fraction of a millisecond; what is older waited for an ack or a retry.
@@ -32,7 +34,13 @@ _EVENTS: Final[dict[type[Event], str]] = {
     UnknownEvent: "unknown",
     Pong: "pong",
 }
-PUBLISH_FAULTS: Final = ("disconnected", "error", "no_stream", "refused", "stale", "timeout")
+PUBLISH_FAULTS: Final = (
+    "disconnected", "error", "no_stream", "not_leased", "refused", "stale", "timeout",
+)  # fmt: skip
+LEASE_FAULTS: Final = ("bad_table", "conflict", "error", "timeout")
+"""The table was damaged and replaced; another feeder wrote first; NATS refused, or was silent."""
+LOOK_RESULTS: Final = ("taken", "refused", "newer", "nothing_new", "failed")
+"""It mended a book; could not; shows that a line is late; shows that it is not; brought no book."""
 GAMMA_FAULTS: Final = ("unreachable", "bad_answer", "bad_market")
 
 
@@ -81,9 +89,12 @@ class FeederMetrics:
         )
         suspect = by("books_suspect", "Books that became unusable, by cause", "cause", Trouble)
         self.suspect = {trouble: suspect[trouble.value] for trouble in Trouble}
-        self.connections = plain("connections", "Market channel connections opened")
-        self.reconnects = plain("reconnects", "Market channel connections lost")
-        self.resubscribes = plain("resubscribes", "Markets subscribed again for lack of a book")
+        lines = [str(line) for line in range(LINES)]
+        opened = by("connections", "Market channel connections opened, by line", "line", lines)
+        self.connections = [opened[line] for line in lines]
+        lost = by("reconnects", "Market channel connections lost, by line", "line", lines)
+        self.reconnects = [lost[line] for line in lines]
+        self.looks = by("book_looks", "Look-ups of a book, by result", "result", LOOK_RESULTS)
         self.gamma_requests = plain("gamma_requests", "Requests to the Gamma API")
         self.gamma_failures = by(
             "gamma_failures", "Look-ups that failed, by cause", "cause", GAMMA_FAULTS
@@ -91,5 +102,19 @@ class FeederMetrics:
         self.publish_failures = by(
             "publish_failures", "Snapshots not acknowledged, by cause", "cause", PUBLISH_FAULTS
         )
+        changes = by("lease_changes", "Leases got and given up, by kind", "kind", Change)
+        self.lease_changes = {change: changes[change.value] for change in Change}
+        self.lease_failures = by(
+            "lease_failures", "Tries to renew that did not succeed, by cause", "cause", LEASE_FAULTS
+        )
+        self.lease_tables_begun = plain(
+            "lease_tables_begun", "Lease tables made because there was none, or it was lost"
+        )
+        self.leases_held = Gauge("feeder_leases_held", "Series that are ours", registry=r)
         self.followed = Gauge("feeder_markets_followed", "Markets followed", registry=r)
-        self.ready = Gauge("feeder_markets_ready", "Markets with two usable books", registry=r)
+        self.ready = Gauge("feeder_markets_ready", "Markets with a book to show", registry=r)
+        self.dark = Gauge("feeder_markets_dark", "Markets of which no book can be had", registry=r)
+        self.darkened = plain("markets_darkened", "Times that a market went dark")
+        self.connected = Gauge(
+            "feeder_connected", "Market channel connections that are open", registry=r
+        )

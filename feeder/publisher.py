@@ -5,7 +5,10 @@
 2. A publish that fails is not repeated: the market is marked again, and its newest state is sent
    while that is fresh (a worker would refuse an older one anyway).
 3. While NATS is disconnected nothing is handed to the client, which would buffer it.
-4. A market that has ended or whose books are in doubt is never sent, marked or not.
+4. A market that has ended or has nothing to show is never sent, marked or not; nor is one whose
+   series is not ours at that instant: its lease is asked for right before each snapshot is built.
+5. NATS that does not answer is handed one book a second, as a question, until it does. What was
+   handed to the client would wait in its buffers, and leave, old, before anything fresh.
 
 One task sends, woken by an event: it runs when the receive loop has nothing more to read, so a
 burst of frames costs one snapshot a market. Acknowledgements come to one inbox; the client's own
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -25,7 +29,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from feeder.core.sessions import TOKENS_MAX, MarketSession, SessionTable
+from feeder.core.market_session import MarketSession
+from feeder.core.sessions import SessionTable
 from feeder.metrics import FeederMetrics
 from protocol.snapshot import encode_snapshot
 from protocol.subjects import BOOKS, book_subject
@@ -39,10 +44,14 @@ FRESH_MAX_S: Final = 1.0
 SWEEP_EVERY_S: Final = 0.1
 REPAIR_EVERY_S: Final = 1.0
 REPAIR_TIMEOUT_S: Final = 2.0
+UNACKNOWLEDGED_S: Final = 3.0
+FORGET_S: Final = 15.0
+"""After so long without a send, it is no problem of ours that none was acknowledged. Leases, which
+end when NATS is silent, tell of it by then."""
 _STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
 
 _log = structlog.get_logger()
-_subject: Final = lru_cache(maxsize=TOKENS_MAX)(book_subject)
+_subject: Final = lru_cache(maxsize=1024)(book_subject)
 
 
 class _Flight(msgspec.Struct, frozen=True):
@@ -65,11 +74,19 @@ _decode_ack: Final = msgspec.json.Decoder(_Ack).decode
 class Publisher:
     """`offer` a market whenever its books changed; `run` sends."""
 
-    def __init__(self, nc: Client, table: SessionTable, metrics: FeederMetrics) -> None:
+    def __init__(
+        self,
+        nc: Client,
+        table: SessionTable,
+        metrics: FeederMetrics,
+        epoch_of: Callable[[str], int | None],
+    ) -> None:
         self._nc = nc
         self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
         self._table = table
         self._metrics = metrics
+        self._epoch_of = epoch_of
+        """The epoch that a series may be published with at this instant; None: it is not ours."""
         self._inbox = nc.new_inbox()
         self._attempts = 0
         self._marked: dict[str, MarketSession] = {}
@@ -80,6 +97,10 @@ class Publisher:
         """Publishes under way, by the last part of their reply subject."""
         self._wake = asyncio.Event()
         self._repair = False
+        self._answered_s = self._sent_s = float("-inf")
+        self._silent = False
+        """Whether something went unanswered, and nothing has been answered since it was sent."""
+        self._unacknowledged_since_s: float | None = None
 
     def offer(self, session: MarketSession) -> None:
         """The market's books changed."""
@@ -96,30 +117,51 @@ class Publisher:
         await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_ack)
         await first_failure(self._send_marked(), self._sweep())
 
+    def problem(self) -> str | None:
+        """What is wrong, for a person. Nothing is while nothing needs to be sent."""
+        since_s, now_s = self._unacknowledged_since_s, time.monotonic()
+        if since_s is None or now_s - self._sent_s > FORGET_S:
+            return None
+        if now_s - since_s <= UNACKNOWLEDGED_S:
+            return None
+        return f"NATS has acknowledged no book for {now_s - since_s:.0f} s"
+
     async def _send_marked(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             for condition_id in [each for each in self._marked if each not in self._flying]:
+                if self._silent and self._flights:
+                    break
                 await self._send(condition_id, self._marked.pop(condition_id))
 
     async def _send(self, condition_id: str, session: MarketSession) -> None:
-        if condition_id not in self._table or not session.ready:
+        if condition_id not in self._table or not (session.ready or session.dark):
+            return
+        epoch = self._epoch_of(session.info.series)
+        if epoch is None:  # another feeder sends it; when it becomes ours it is offered again
+            self._metrics.publish_failures["not_leased"].inc()
             return
         if not self._nc.is_connected:
             self._failed(session, "disconnected")
             return
         published_at_ns = time.time_ns()
-        age_s = (published_at_ns - session.received_at_ns) / 1e9
+        snapshot = self._table.snapshot(session, published_at_ns, epoch)
+        if snapshot is None:
+            return
+        age_s = (published_at_ns - snapshot.received_at_ns) / 1e9
         if age_s > FRESH_MAX_S:
             self._metrics.publish_failures["stale"].inc()
             return
-        payload = encode_snapshot(self._table.snapshot(session, published_at_ns))
+        payload = encode_snapshot(snapshot)
         self._metrics.book_age.observe(age_s)
         self._attempts += 1
         attempt = str(self._attempts)
         self._flying.add(condition_id)
-        self._flights[attempt] = _Flight(session, time.monotonic())
+        self._sent_s = time.monotonic()
+        self._flights[attempt] = _Flight(session, self._sent_s)
+        if self._unacknowledged_since_s is None:
+            self._unacknowledged_since_s = self._sent_s
         try:
             await self._nc.publish(
                 _subject(session.info.series, condition_id),
@@ -132,6 +174,10 @@ class Publisher:
             self._failed(session, "error")
 
     async def _on_ack(self, message: Msg) -> None:
+        self._answered_s = time.monotonic()
+        if self._silent:
+            self._silent = False
+            self._wake.set()
         flight = self._landed(message.subject.rpartition(".")[2])
         if flight is None:
             return  # given up before, and counted then
@@ -140,6 +186,7 @@ class Publisher:
             self._repair = True
             self._failed(flight.session, fault)
             return
+        self._unacknowledged_since_s = None
         self._metrics.series[flight.session.info.series].published.inc()
         if flight.session.info.condition_id in self._marked:
             self._wake.set()
@@ -168,6 +215,7 @@ class Publisher:
                     self._landed(attempt)
                     self._failed(flight.session, "timeout" if connected else "disconnected")
                     self._repair = True
+                    self._silent |= self._answered_s < flight.sent_at_s
             if connected and self._repair and now_s - repaired_at_s > REPAIR_EVERY_S:
                 repaired_at_s, self._repair = now_s, False
                 await self._restore_stream()
