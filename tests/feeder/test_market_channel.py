@@ -3,73 +3,93 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager
+from random import Random
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from feeder import market_channel
-from feeder.core import sessions
-from feeder.core.sessions import MarketSession, SessionTable
-from feeder.market_channel import ChannelTimes, MarketChannel
+from feeder import market_channel, websocket
+from feeder.core.book_builder import Trouble
+from feeder.core.market_session import LINES, MarketSession
+from feeder.frame_intake import FrameIntake
+from feeder.market_channel import ChannelTimes, Connection
 from feeder.metrics import FeederMetrics
-from protocol.market import MarketInfo
-from protocol.series import parse_series
-from tests.feeder.core.test_sessions import info
-from tests.feeder.wire import DOWN, MARKET, UP, book, change, price_change, tick_size_change
+from runtime.process import stop_tasks
+from tests.feeder.core.bench import SERIES, Bench, info_of
 from tests.feeder.wire_venue import Caller, WireVenue
+from tests.fuzz.venue import Market
 
-SERIES = parse_series("btc-15m")
-OTHER, OTHER_UP, OTHER_DOWN = "0xother", "3" * 77, "4" * 77
-BOOKS = [book(), book(DOWN, [("0.47", "5")], [("0.48", "6")])]
-TOKENS = sorted([UP, DOWN])
 QUICK = ChannelTimes(upkeep_every_s=0.01)
+ENDLESS = ChannelTimes(upkeep_every_s=60)
+"""Whoever wants something from the channel has to nudge it."""
+OTHER = Market(8, Random(8), hidden_inputs=False)
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def running(market: str = MARKET, tokens: tuple[str, str] = (UP, DOWN)) -> MarketInfo:
-    return info(market, tokens, start_ms=now_ms() - 60_000)
-
-
-class Bench:
-    """A channel on a wire venue, and what it offered to the publisher."""
+class Channel(Bench):
+    """Connections to a wire venue, and what they offered."""
 
     def __init__(self) -> None:
-        self.table = SessionTable([SERIES], epoch=1)
+        super().__init__()
+        self.now_ms = now_ms()
+        self.follow(self.market)
         self.metrics = FeederMetrics([SERIES])
         self.offered: asyncio.Queue[MarketSession] = asyncio.Queue()
-        self.channel: MarketChannel
+        self._intake = FrameIntake(self.table, self.metrics, self.offered.put_nowait, lambda: None)
+
+    def follow(self, market: Market) -> None:
+        listed = info_of(market, start_ms=self.now_ms - 60_000, end_ms=self.now_ms + 600_000)
+        self.table.follow(listed, now_ms())
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"feeder_{name}", labels) or 0.0
 
-    def follow(self, market: MarketInfo) -> None:
-        self.table.follow(market, now_ms())
+    def usable(self, line: int) -> bool:
+        return self.session.views[line].usable
 
     @asynccontextmanager
-    async def run(self, url: str, times: ChannelTimes = QUICK) -> AsyncIterator[None]:
-        self.channel = MarketChannel(url, self.table, self.metrics, self.offered.put_nowait, times)
-        task = asyncio.create_task(self.channel.run())
+    async def connection(
+        self, url: str, line: int = 0, times: ChannelTimes = QUICK, *, tokens: bool = True
+    ) -> AsyncIterator[Connection]:
+        connection = Connection(
+            url,
+            line,
+            self.table,
+            self._intake,
+            self.metrics,
+            self.offered.put_nowait,
+            times,
+            first_replacement_s=times.replace_every_s,
+        )
+        connection.tokens |= self.tokens if tokens else set()
+        task = asyncio.create_task(connection.run())
         try:
             async with asyncio.timeout(15):
-                yield
+                yield connection
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await stop_tasks(task)
 
     async def until(self, fact: Callable[[], bool]) -> None:
         while not fact():  # noqa: ASYNC110 - the table and the counters offer nothing to wait on
             await asyncio.sleep(0.002)
 
+    async def greet(self, venue: WireVenue) -> Caller:
+        """Take the next connection and send it the books."""
+        caller = await venue.caller()
+        assert (await caller.next_operation())["type"] == "market"
+        await caller.send(self.opening().decode())
+        return caller
+
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(monkeypatch: pytest.MonkeyPatch) -> Channel:
+    monkeypatch.setattr(market_channel, "STABLE_S", 0)  # reconnect at once
+    return Channel()
 
 
 @pytest.fixture
@@ -78,300 +98,216 @@ async def venue() -> AsyncIterator[WireVenue]:
         yield opened
 
 
-async def first_message(caller: Caller) -> dict[str, Any]:
-    message = await caller.next_operation()
-    assert message["type"] == "market"
-    return message
-
-
-async def test_both_tokens_are_subscribed_and_a_market_is_offered_once_both_have_a_book(
-    bench: Bench, venue: WireVenue
+async def test_all_tokens_are_subscribed_and_what_comes_is_offered(
+    bench: Channel, venue: WireVenue
 ) -> None:
-    bench.follow(running())
-    async with bench.run(venue.url):
+    async with bench.connection(venue.url, line=1) as connection:
         caller = await venue.caller()
-        assert await first_message(caller) == {"type": "market", "assets_ids": TOKENS}
-        await caller.send([BOOKS[0]])
-        await bench.until(lambda: bench.value("events_total", type="book") == 1)
-        assert bench.offered.empty()
-        await caller.send([BOOKS[1]])
-        session = await bench.offered.get()
-        assert session.info.condition_id == MARKET
-        await caller.send(price_change(change()))
-        await bench.offered.get()
-        assert bench.channel.problem() is None
-    assert bench.value("book_updates_total", series="btc-15m") == 3
-    assert bench.value("events_total", type="price_change") == 1
+        first = await caller.next_operation()
+        assert first == {"type": "market", "assets_ids": sorted(bench.tokens)}
+        await caller.send(bench.opening().decode())
+        assert await bench.offered.get() is bench.session
+        assert bench.is_up_to_date()
+        assert connection.connected
+    assert not connection.connected
+    assert bench.value("connections_total", line="1") == 1
+    assert bench.value("reconnects_total", line="1") == 0
 
 
-async def test_it_connects_only_when_there_is_something_to_follow(
-    bench: Bench, venue: WireVenue
+async def test_it_connects_when_there_is_something_to_bring(
+    bench: Channel, venue: WireVenue
 ) -> None:
-    async with bench.run(venue.url):
+    async with bench.connection(venue.url, tokens=False) as connection:
         await asyncio.sleep(0.05)  # this is about what it does NOT do
         assert venue.callers_waiting == 0
-        assert bench.channel.problem() == f"the market channel at {venue.url} is not connected"
-        bench.follow(running())
-        bench.channel.nudge()
-        await first_message(await venue.caller())
+        connection.tokens |= bench.tokens
+        connection.changed()
+        await bench.greet(venue)
 
 
-async def test_windows_come_and_go_on_one_connection(bench: Bench, venue: WireVenue) -> None:
-    ending = running()
-    bench.follow(ending)
-    async with bench.run(venue.url, ChannelTimes(upkeep_every_s=5)):
-        caller = await venue.caller()
-        await first_message(caller)
-        bench.follow(running(OTHER, (OTHER_UP, OTHER_DOWN)))
-        bench.channel.nudge()
+async def test_markets_come_and_go_on_one_connection(bench: Channel, venue: WireVenue) -> None:
+    tokens = {token.token_id for token in OTHER.tokens}
+    async with bench.connection(venue.url, times=ENDLESS) as connection:
+        caller = await bench.greet(venue)
+        await bench.offered.get()
+        bench.follow(OTHER)
+        connection.tokens |= tokens
+        connection.changed()
         assert await caller.next_operation() == {
             "operation": "subscribe",
-            "assets_ids": [OTHER_UP, OTHER_DOWN],
+            "assets_ids": sorted(tokens),
         }
-        bench.table.drop_ended(ending.end_ms + 10_000)  # both would have ended: follow one again
-        bench.follow(running(OTHER, (OTHER_UP, OTHER_DOWN)))
-        bench.channel.nudge()
-        assert await caller.next_operation() == {"operation": "unsubscribe", "assets_ids": TOKENS}
-        await caller.send([book(token, market=OTHER) for token in (OTHER_UP, OTHER_DOWN)])
-        assert (await bench.offered.get()).info.condition_id == OTHER
+        for token in OTHER.tokens:
+            await caller.send(f"[{OTHER.opening_book(token)}]")
+        assert (await bench.offered.get()).info.condition_id == OTHER.condition_id
+        assert bench.session.ready  # the first one's books are none the worse for it
+        connection.tokens -= bench.tokens
+        connection.changed()
+        assert await caller.next_operation() == {
+            "operation": "unsubscribe",
+            "assets_ids": sorted(bench.tokens),
+        }
     assert venue.callers_waiting == 0
-    assert bench.value("reconnects_total") == 0
+    assert bench.value("reconnects_total", line="0") == 0
 
 
-async def test_an_ended_market_is_unsubscribed(
-    bench: Bench, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+async def test_a_lost_connection_takes_its_books_and_is_made_again(
+    bench: Channel, venue: WireVenue
 ) -> None:
-    monkeypatch.setattr(sessions, "END_GRACE_MS", 0)
-    bench.follow(info(start_ms=now_ms() - 900_000 + 300))  # ends in 0.3 s
-    bench.follow(running(OTHER, (OTHER_UP, OTHER_DOWN)))
-    async with bench.run(venue.url):
-        caller = await venue.caller()
-        assert len((await first_message(caller))["assets_ids"]) == 4
-        assert await caller.next_operation() == {"operation": "unsubscribe", "assets_ids": TOKENS}
-
-
-async def test_after_a_reconnect_nothing_is_offered_until_both_tokens_got_a_fresh_book(
-    bench: Bench, venue: WireVenue
-) -> None:
-    bench.follow(running())
-    async with bench.run(venue.url):
-        caller = await venue.caller()
-        await caller.send(BOOKS)
-        await bench.offered.get()
+    bench.open(1)
+    async with bench.connection(venue.url):
+        caller = await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
         await caller.hang_up()
-        caller = await venue.caller()
-        assert (await first_message(caller))["assets_ids"] == TOKENS
-        while not bench.offered.empty():
-            bench.offered.get_nowait()
-        await caller.send(price_change(change(), change(DOWN)))
-        await caller.send([BOOKS[0]])
-        await caller.send(price_change(change()))
-        await bench.until(lambda: bench.value("events_total", type="price_change") == 2)
-        assert bench.offered.empty()
-        assert bench.value("changes_ignored_total") == 2
-        await caller.send([BOOKS[1]])
-        await bench.offered.get()
-    assert bench.value("reconnects_total") == 1
+        await bench.until(lambda: not bench.usable(0))
+        assert bench.session.views[0].troubles() == (Trouble.NO_SNAPSHOT,) * 2
+        assert not bench.session.views[0].subscribed
+        assert bench.is_up_to_date()  # from the other line
+        await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
+    assert bench.value("reconnects_total", line="0") == 1
+    assert bench.value("connections_total", line="0") == 2
 
 
-async def test_a_book_that_does_not_come_after_a_dynamic_subscribe_is_asked_for_again(
-    bench: Bench, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+async def test_what_a_lost_connection_has_not_told_yet_is_told_by_the_other_line(
+    bench: Channel, venue: WireVenue
 ) -> None:
-    monkeypatch.setattr(sessions, "SNAPSHOT_WAIT_MS", 50)
-    bench.follow(running())
-    async with bench.run(venue.url):
-        caller = await venue.caller()
-        await first_message(caller)
-        await caller.send(BOOKS)
+    async with bench.connection(venue.url):
+        caller = await bench.greet(venue)
         await bench.offered.get()
-        bench.follow(running(OTHER, (OTHER_UP, OTHER_DOWN)))
-        subscribe = {"operation": "subscribe", "assets_ids": [OTHER_UP, OTHER_DOWN]}
-        assert await caller.next_operation() == subscribe
-        await caller.send(price_change(change(OTHER_UP), market=OTHER))  # a delta, but no book
-        assert await caller.next_operation() == subscribe | {"operation": "unsubscribe"}
-        assert await caller.next_operation() == subscribe
-        await caller.send([book(token, market=OTHER) for token in (OTHER_UP, OTHER_DOWN)])
-        assert (await bench.offered.get()).info.condition_id == OTHER
-    assert bench.value("resubscribes_total") == 1
-    assert bench.value("reconnects_total") == 0
-
-
-async def test_a_suspect_book_is_subscribed_again_at_once(bench: Bench, venue: WireVenue) -> None:
-    bench.follow(running())
-    async with bench.run(venue.url, ChannelTimes(upkeep_every_s=60)):
-        caller = await venue.caller()
-        await first_message(caller)
-        await caller.send(BOOKS)
+        bench.open(1)
+        bench.show()
+        bench.now_ms = now_ms()
+        frame = bench.change()
+        await caller.send(frame.decode())
         await bench.offered.get()
-        await caller.send(price_change(change(best_bid="0.01", best_ask="0.53")))
-        assert await caller.next_operation() == {"operation": "unsubscribe", "assets_ids": TOKENS}
-        assert await caller.next_operation() == {"operation": "subscribe", "assets_ids": TOKENS}
-        await caller.send(price_change(change()))
-        await caller.send([BOOKS[0]])
-        await caller.send([BOOKS[1]])  # the healthy token's changes were not sent meanwhile either
-        await bench.offered.get()
-    assert bench.value("books_suspect_total", cause="top_mismatch") == 1
-    assert bench.value("changes_ignored_total") == 1
-
-
-async def test_a_connection_that_brings_no_book_is_replaced(
-    bench: Bench, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "SNAPSHOT_WAIT_MS", 10)
-    bench.follow(running())
-    async with bench.run(venue.url):
-        await (await venue.caller()).gone()
-        caller = await venue.caller()
-        await first_message(caller)
-        await caller.send(BOOKS)
-        await bench.offered.get()
-    assert bench.value("resubscribes_total") == sessions.RESYNCS_BEFORE_RECONNECT
-    assert bench.value("reconnects_total") == 1
-
-
-async def test_a_tick_size_change_stops_a_market_until_its_fresh_books(
-    bench: Bench, venue: WireVenue
-) -> None:
-    bench.follow(running())
-    async with bench.run(venue.url):
-        caller = await venue.caller()
-        await caller.send(BOOKS)
-        await bench.offered.get()
-        while not bench.offered.empty():
-            bench.offered.get_nowait()
-        for token in (UP, DOWN):
-            await caller.send(tick_size_change(token))
-            await caller.send(price_change(change(token)))
-        await bench.until(lambda: bench.value("changes_ignored_total") == 2)
-        assert bench.offered.empty()
-        await caller.send(BOOKS)
-        assert (await bench.offered.get()).info.tick_size_e4 == 10
-    assert bench.value("books_suspect_total", cause="tick_size_change") == 2
-
-
-async def test_rejected_frames_are_counted_and_their_market_is_subscribed_again(
-    bench: Bench, venue: WireVenue
-) -> None:
-    bench.follow(running())
-    bench.follow(running(OTHER, (OTHER_UP, OTHER_DOWN)))
-    with capture_logs() as logs:
-        async with bench.run(venue.url, ChannelTimes(upkeep_every_s=5)):
-            caller = await venue.caller()
-            await first_message(caller)
-            await caller.send(BOOKS)
-            await caller.send([book(token, market=OTHER) for token in (OTHER_UP, OTHER_DOWN)])
-            await bench.until(lambda: all(session.ready for session in bench.table))
-            await caller.send("INVALID OPERATION")  # text: no book is in doubt
-            await caller.send(price_change(change(side="HOLD")))
-            assert (await caller.next_operation())["assets_ids"] == TOKENS
-            assert (await caller.next_operation())["operation"] == "subscribe"
-            await caller.send(BOOKS)
-            await bench.until(lambda: all(session.ready for session in bench.table))
-            await caller.send('{"event_type":"price_cha')  # may have been about any market
-            assert len((await caller.next_operation())["assets_ids"]) >= 2
-    assert bench.value("frames_rejected_total", cause="not_json") == 2
-    assert bench.value("frames_rejected_total", cause="malformed") == 1
-    assert bench.value("books_suspect_total", cause="bad_frame") == 6
-    rejected = [line for line in logs if line["event"] == "frame_rejected"]
-    assert len(rejected) == 1  # the others are within the same ten seconds
-
-
-async def test_unknown_events_are_counted_and_named_once(bench: Bench, venue: WireVenue) -> None:
-    bench.follow(running())
-    with capture_logs() as logs:
-        async with bench.run(venue.url):
-            caller = await venue.caller()
-            for _ in range(3):
-                await caller.send({"event_type": "best_bid_ask", "market": MARKET})
-            await caller.send(BOOKS)
-            await bench.offered.get()
-    assert bench.value("events_total", type="unknown") == 3
-    named = [line["event_type"] for line in logs if line["event"] == "unknown_event_type"]
-    assert named == ["best_bid_ask"]
+        bench.send(1, frame)
+        await caller.hang_up()
+        assert await bench.offered.get() is bench.session
+        assert bench.is_up_to_date()
 
 
 async def test_ping_is_text_and_any_answer_keeps_the_connection(
-    bench: Bench, venue: WireVenue
+    bench: Channel, venue: WireVenue
 ) -> None:
-    bench.follow(running())
-    times = ChannelTimes(upkeep_every_s=0.01, ping_every_s=0.02, silence_max_s=0.2)
-    async with bench.run(venue.url, times):
-        caller = await venue.caller()
-        await first_message(caller)
-        for _ in range(20):  # twice the silence that would end it
+    times = ChannelTimes(upkeep_every_s=0.01, ping_every_s=0.02, silence_max_s=0.3)
+    async with bench.connection(venue.url, times=times):
+        caller = await bench.greet(venue)
+        for _ in range(30):  # twice the silence that would end it
             assert await caller.next() == "PING"
             await caller.send("PONG")
-        assert bench.value("events_total", type="pong") >= 19
+        assert bench.value("events_total", type="pong") >= 29
         await caller.gone()  # no PONG any more
-        await first_message(await venue.caller())
-    assert bench.value("reconnects_total") == 1
+        await bench.greet(venue)
+    assert bench.value("reconnects_total", line="0") == 1
 
 
-async def test_a_socket_that_answers_pong_but_brings_no_data_is_replaced(
-    bench: Bench, venue: WireVenue
+async def test_a_connection_in_doubt_is_replaced_at_once_when_the_other_line_has_its_markets(
+    bench: Channel, venue: WireVenue
 ) -> None:
-    bench.follow(running())
-    times = ChannelTimes(upkeep_every_s=0.01, ping_every_s=0.02, data_silence_max_s=0.3)
-    async with bench.run(venue.url, times):
-        caller = await venue.caller()
-        await first_message(caller)
-        await caller.send(BOOKS)
+    bench.open(1)
+    async with bench.connection(venue.url, times=ENDLESS) as connection:
+        caller = await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
+        connection.replace("in doubt")
+        await caller.gone()
+        await bench.greet(venue)
+    assert bench.value("reconnects_total", line="0") == 1
+
+
+async def test_a_connection_in_doubt_that_alone_has_a_market_is_kept_a_little(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market_channel, "REPLACE_WAIT_MAX_S", 0.2)
+    async with bench.connection(venue.url) as connection:
+        caller = await bench.greet(venue)
         await bench.offered.get()
-        assert bench.channel.problem() is None
-        answering = asyncio.create_task(_answer_pings(caller))
-        second = await venue.caller()
-        await answering
-        await first_message(second)
-        problem = bench.channel.problem()
-        assert problem is not None
-        assert problem.startswith("no market data for ")
+        asked_at_s = time.monotonic()
+        connection.replace("in doubt")
+        await caller.gone()
+        assert time.monotonic() - asked_at_s >= 0.2
 
 
-async def _answer_pings(caller: Caller) -> None:
-    with suppress(Exception):
-        while True:
-            if await caller.next() == "PING":
-                await caller.send("PONG")
+async def test_lines_in_doubt_at_once_are_replaced_one_after_the_other(
+    bench: Channel, venue: WireVenue
+) -> None:
+    async with (
+        bench.connection(venue.url, 0) as first,
+        bench.connection(venue.url, 1) as second,
+    ):
+        await bench.greet(venue)
+        await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0) and bench.usable(1))
+        for connection in (first, second):
+            connection.replace("in doubt")
+        for _ in range(2):
+            caller = await venue.caller()
+            await caller.next_operation()
+            await asyncio.sleep(0.05)  # this is about what the other one does NOT do
+            assert bench.usable(0) != bench.usable(1)
+            assert venue.callers_waiting == 0
+            await caller.send(bench.opening().decode())
+        await bench.until(lambda: bench.usable(0) and bench.usable(1))
 
 
-async def test_reconnecting_backs_off_and_says_where(bench: Bench) -> None:
+async def test_a_scheduled_replacement_waits_for_the_other_line(
+    bench: Channel, venue: WireVenue
+) -> None:
+    times = msgspec.structs.replace(QUICK, replace_every_s=0.1)
+    with capture_logs() as logs:
+        async with bench.connection(venue.url, times=times):
+            caller = await bench.greet(venue)
+            await bench.offered.get()
+            await asyncio.sleep(0.3)  # this is about what it does NOT do
+            assert bench.usable(0)
+            bench.open(1)
+            await caller.gone()
+            await bench.greet(venue)
+            await bench.until(lambda: bench.usable(0))
+    lost = [line["error"] for line in logs if line["event"] == "market_channel_lost"]
+    assert lost[0] == "ChannelLostError: replaced as scheduled"
+
+
+async def test_a_frame_beyond_all_bounds_ends_the_connection_and_not_the_feeder(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "FRAME_BYTES_MAX", 50_000)
+    async with bench.connection(venue.url):
+        caller = await bench.greet(venue)
+        await caller.send("x" * 60_000)
+        await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
+
+
+async def test_nothing_can_be_replaced_while_nothing_is_connected(bench: Channel) -> None:
+    async with bench.connection("ws://127.0.0.1:9/ws/market") as connection:
+        connection.replace("in doubt")
+        async with WireVenue().open() as venue, bench.connection(venue.url):
+            await bench.greet(venue)
+
+
+async def test_reconnecting_backs_off_and_says_where(
+    bench: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market_channel, "STABLE_S", 10)
     async with WireVenue().open() as venue:
         pass  # now the port is known and free
-    bench.follow(running())
     with capture_logs() as logs:
-        async with bench.run(venue.url):
+        async with bench.connection(venue.url):
             await bench.until(lambda: len(logs) >= 2)
             async with venue.open(int(venue.url.split(":")[2].partition("/")[0])):
-                caller = await venue.caller()
-                await caller.send(BOOKS)
+                await bench.greet(venue)
                 await bench.offered.get()
     assert all(line["event"] == "not_reachable" for line in logs[:2])
-    assert venue.url in logs[0]["what"]
-    assert all("retry_in_s" in line for line in logs[:2])
+    assert f"{venue.url} (line 0)" in logs[0]["what"]
 
 
-async def test_while_disconnected_no_book_is_usable(bench: Bench) -> None:
-    bench.follow(running())
-    async with AsyncExitStack() as stack:
-        venue = await stack.enter_async_context(WireVenue().open())
-        async with bench.run(venue.url):
-            await (await venue.caller()).send(BOOKS)
-            session = await bench.offered.get()
-            assert session.ready
-            await stack.aclose()  # the venue is gone
-            await bench.until(lambda: not session.ready)
-            await bench.until(lambda: bench.channel.problem() is not None)
-
-
-async def test_a_connection_that_lasted_is_replaced_without_delay(
-    bench: Bench, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(market_channel, "STABLE_S", 0.0)
-    bench.follow(running())
-    with capture_logs() as logs:
-        async with bench.run(venue.url):
-            await (await venue.caller()).hang_up()
-            await first_message(await venue.caller())
-    events = [line["event"] for line in logs]
-    assert "market_channel_lost" in events
-    assert "not_reachable" not in events
+async def test_it_stops_in_the_middle_of_anything(bench: Channel, venue: WireVenue) -> None:
+    async with bench.connection(venue.url):
+        pass
+    async with bench.connection(venue.url):
+        await venue.caller()
+    async with bench.connection(venue.url):
+        await bench.greet(venue)
+        await bench.offered.get()
+    assert all(not bench.usable(line) for line in range(LINES))
