@@ -67,6 +67,7 @@ class Market:
 
     def __init__(self, number: int, random: Random, hidden_inputs: bool) -> None:
         self.condition_id = f"0x{number:064x}"
+        self.name = self.condition_id.encode()
         self.tokens = (Token(f"{7 * 10**75 + number}"), Token(f"{5 * 10**75 + number}"))
         self.hidden_inputs = hidden_inputs
         self.tick_e4 = TICKS_E4[number % 2]
