@@ -181,14 +181,15 @@ class Formula:
         wanted: str,
         search: bool = True,
     ) -> bool:
-        head = self._heads[token_id]
-        body = b'%b%d","hash":"","bids":%b,"asks":%b' % (head, timestamp_ms, bids, asks)
-        states = [hashlib.sha1(body + tail, usedforsecurity=False) for tail in tails[:1]]
+        stamp = f'{timestamp_ms}","hash":"","bids":'.encode()
+        before = (self._heads[token_id], stamp, bids, b',"asks":', asks)
+        states = [hashlib.sha1(b"".join((*before, tails[0])), usedforsecurity=False)]
         found = _find(states[0], self._known, wanted)
         if found is None:  # hardly ever: a trade that we have not been told of, or a wrong book
-            states += [hashlib.sha1(body + tail, usedforsecurity=False) for tail in tails[1:]]
-            grid = _GRID if search and not self.unknown else ()
-            for ends in (self._known, grid):
+            states += [
+                hashlib.sha1(b"".join((*before, tail)), usedforsecurity=False) for tail in tails[1:]
+            ]
+            for ends in (self._known, _GRID if search and not self.unknown else ()):
                 for state in states:
                     found = found or _find(state, ends, wanted)
         if found is None:

@@ -55,6 +55,16 @@ def test_a_trade_is_proven_when_the_last_of_its_frames_has_come() -> None:
     assert is_venues(book, venue)
 
 
+def test_however_many_frames_a_version_has_it_is_one() -> None:
+    prices = [f"0.{cents}" for cents in range(40, 53)]
+    venue = Venue(*FAR, *TOP, *(("BUY", price, "1") for price in prices))
+    book = followed(venue)
+    for frame in venue.trade("0.4", *(("BUY", price, "0") for price in reversed(prices))):
+        tell(book, frame)
+        assert book.trouble is None
+    assert is_venues(book, venue)
+
+
 def test_a_frame_with_several_levels_is_judged_by_its_last() -> None:
     venue = Venue(*FAR, *TOP)
     book = followed(venue)

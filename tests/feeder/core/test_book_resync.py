@@ -219,6 +219,21 @@ def test_one_of_the_channel_that_does_not_verify_is_unproven_and_built_on() -> N
     assert is_venues(book, venue)
 
 
+def test_what_a_wrong_book_says_of_the_market_is_not_learnt() -> None:
+    venue = Venue(*FAR, *TOP)
+    formula = Formula(INFO)
+    lines = TokenBook(UP, formula), TokenBook(UP, formula)
+    for book in lines:
+        book.replace(venue.rest(), from_rest=False)
+    for tick_size in ("0.001", "0.005"):
+        other = msgspec.structs.replace(
+            venue.rest(), tick_size=tick_size, min_order_size="1", hash="0" * 40
+        )
+        lines[0].replace(other, from_rest=False)
+    tell(lines[1], *venue.change(("BUY", "0.51", "2")))
+    assert is_venues(lines[1], venue)
+
+
 def test_one_of_rest_that_does_not_verify_leaves_a_usable_book_alone() -> None:
     venue = Venue(*FAR, *TOP)
     book = followed(venue)
@@ -251,6 +266,13 @@ def test_a_snapshot_in_any_order_with_empty_levels_is_hashed_as_it_came() -> Non
     assert book.published().bids == venue.levels[0]
     tell(book, *venue.change(("BUY", "0.51", "1")))
     assert is_venues(book, venue)
+
+
+def test_a_hash_that_is_too_long_to_be_one_is_not_kept() -> None:
+    book = doubted(Venue(*FAR, *TOP))
+    with pytest.raises(ValueError, match="hash"):
+        book.change(PriceChange(UP, "0.5", "1", "BUY", hash="0" * 65), 1)
+    assert not book._kept
 
 
 # ---- a formula that is not known ---------------------------------------------------------------
