@@ -21,6 +21,7 @@ from functions.adapters import dynamodb
 from functions.adapters import dynamodb_conditions as conditions
 from functions.core import lifecycle
 from functions.core.answer import Answer, Unknown
+from functions.core.fencing import Fence
 from functions.core.intent import Claim, ClaimState
 from functions.handlers import evaluate, on_fill, reconcile, recording, settle
 from functions.handlers.evaluate import Evaluator
@@ -185,6 +186,13 @@ def _halting(faults: Faults) -> None:
     faults.halts = True
 
 
+def _rivals(faults: Faults) -> None:
+    """Two feeders, and orders that take a while to be signed."""
+    _calm(faults)
+    faults.rivals = True
+    faults.venue.cold = 0.9
+
+
 # -- replacements --------------------------------------------------------------------------------
 
 
@@ -314,6 +322,9 @@ ABLATIONS: Final = (
         "on a book",
         _suspended,
     ),
+    # No order on what a later feeder has superseded (invariant 6).
+    Ablation("books are fenced", _set(Fence, "admits", lambda *_: True), "replaced", _rivals),
+    Ablation("orders are fenced", _set(Fence, "fenced", lambda *_: False), "replaced", _rivals),
     # Only proof releases, and evidence outranks (invariants 4 and 5).
     Ablation(
         "unknown keeps exposure",

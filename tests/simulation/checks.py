@@ -16,8 +16,9 @@ from functions.core.intent import Claim, ClaimState
 from protocol.fill import TradeStatus
 from protocol.market import taker_fee_e6
 from protocol.units import SIZE_SCALE, cost_e6
+from tests.simulation.books import FEE
 from tests.simulation.venue import SimOrder
-from tests.simulation.world import ACCOUNT, COOLDOWN_S, FEE, World
+from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
 
 SPEND_E6 = 1_100_000
 RANKS = ("provisional", "failed", "confirmed")
@@ -37,6 +38,8 @@ def always(world: World) -> Iterator[str]:
         yield f"[1] order {order_id} reached the venue without a durable claim"
     if world.venue.oldest_book_ms > world.settings().max_book_age_ms:
         yield f"[6] an order was posted on a book {world.venue.oldest_book_ms} ms old"
+    for order_id in world.venue.on_superseded:
+        yield f"[6] {order_id} was claimed on a book of a feeder that was known to be replaced"
     for order_id, times in Counter(world.venue.arrivals).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"

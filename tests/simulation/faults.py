@@ -32,6 +32,8 @@ class Faults:
     reconcile_every_s: float = 10.0
     mute: bool = False
     """The venue's records of orders and trades never answer."""
+    rivals: bool = False
+    """There are two feeders, which take the lease from each other."""
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""
@@ -62,6 +64,7 @@ def draw_faults(rng: random.Random) -> Faults:
             restart=chance(0.1),
             rate_limited=chance(0.1),
             locked=chance(0.1),
+            cold=chance(0.1),
             read_fails=chance(0.3),
             blind=chance(0.5),
             lag_s=(0.0, rng.choice([0.0, 2.0, 8.0])),
@@ -88,4 +91,5 @@ def draw_faults(rng: random.Random) -> Faults:
         halts=rng.random() < 0.3,
         loss_limit_usd=Decimal(rng.choice(["1.5", "100"])),
         spend_cap_usd=Decimal(rng.choice(["5", "100"])),
+        rivals=rng.random() < 0.5,
     )

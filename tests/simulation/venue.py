@@ -23,6 +23,7 @@ from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unkn
 from functions.ports import PreparedOrder
 from protocol.fill import Fill, TradeStatus
 from protocol.market import MarketInfo
+from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
 from tests.simulation.loop import Simulation
 
@@ -55,6 +56,9 @@ class VenueFaults:
     """Per order: the engine goes down for `restart_s`, and answers 425."""
     restart_s: tuple[float, float] = (5.0, 40.0)
     rate_limited: float = 0.0
+    cold: float = 0.0
+    """Per order: signing it takes `cold_s`."""
+    cold_s: tuple[float, float] = (0.1, 0.9)
     locked: float = 0.0
     """Per order: the balance is locked until it is refreshed."""
     read_fails: float = 0.0
@@ -133,6 +137,8 @@ class Payload:
     price_e4: int
     received_at_ns: int
     """When the book behind it was received."""
+    superseded: bool
+    """Whether its worker knew, before it claimed, that the book's feeder had been replaced."""
 
 
 class SimVenue:
@@ -157,6 +163,9 @@ class SimVenue:
         """Records of orders and trades never answer."""
         self.oldest_book_ms = 0
         """Age of the oldest book behind a POST, when the POST began."""
+        self.on_superseded: list[str] = []
+        """Orders on books of a feeder that their workers knew to be replaced."""
+        self.superseded: Callable[[BookSnapshot], bool] = lambda _: False
         self.attempted: set[str] = set()
         """Orders that somebody tried to POST."""
         self.on_arrival: Callable[[str], None] = lambda _: None

@@ -31,7 +31,7 @@ class SimExchange:
 
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         venue = self._venue
-        await asyncio.sleep(0)
+        await asyncio.sleep(venue.between(venue.faults.cold_s) if venue.strikes("cold") else 0)
         number = venue.next_number()
         return PreparedOrder(
             order_id=f"0xorder{number}",
@@ -40,7 +40,11 @@ class SimExchange:
             spend_e6=trade.spend_e6,
             size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
             payload=Payload(
-                snapshot.market, trade.token_id, trade.signal_price_e4, snapshot.received_at_ns
+                snapshot.market,
+                trade.token_id,
+                trade.signal_price_e4,
+                snapshot.received_at_ns,
+                venue.superseded(snapshot),
             ),
         )
 
@@ -49,6 +53,8 @@ class SimExchange:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         poster = venue.sim.current
         venue.attempted.add(order.order_id)
+        if order.payload.superseded:
+            venue.on_superseded.append(order.order_id)
         age_ms = (venue.sim.time_ns() - order.payload.received_at_ns) // 1_000_000
         venue.oldest_book_ms = max(venue.oldest_book_ms, age_ms)
         if venue.strikes("not_sent"):

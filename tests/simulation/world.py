@@ -1,6 +1,8 @@
 """The whole system in one simulation: production code in simulated processes, on simulated ports.
 
     feeder     `feeder.publisher.Publisher` on its session table, fed with books that often signal
+    feeder-2   the same, in half of the seeds: they take the lease from each other, and the one that
+               lost it publishes on for a while
     worker-N   `functions.worker.run_worker`: pull, decide, claim, POST, resolve, on_fill
     schedule-N `reconcile` and `settle` under `functions.schedule.Schedule`; two of them
     user       publishes what the venue's user channel says (a stand-in for `feeder.user_channel`,
@@ -15,17 +17,16 @@ what the venue knows with what the state says, and looks at every state the tabl
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
+from unittest.mock import patch
 
 from nats.errors import NoServersError
 
-from feeder.core.frames import BookEvent, decode_frame
 from feeder.core.sessions import SessionTable
 from feeder.metrics import FeederMetrics
 from feeder.publisher import Publisher
@@ -37,11 +38,11 @@ from functions.metrics import WorkerMetrics
 from functions.schedule import Schedule, ScheduleMetrics
 from functions.settings import WorkerSettings
 from protocol.fill import Fill, encode_fill, message_id
-from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
-from protocol.series import Series, parse_series
+from protocol.market import MarketInfo
+from protocol.series import parse_series
 from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
-from tests.feeder.wire import book, frame
+from tests.simulation.books import Lease, Witness, change_books, follow, window
 from tests.simulation.dynamodb import SimDynamo
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.jetstream import SimNats
@@ -63,7 +64,6 @@ window ends within a minute, a resolution takes half a minute, and an order may 
 late."""
 COOLDOWN_S: Final = 20
 MAX_POSITIONS: Final = 3
-FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
 SETTINGS: Final = {
     "execution": "live",
     "private_key": "0x" + "11" * 32,
@@ -83,6 +83,8 @@ class World:
     nats: SimNats
     dynamodb: SimDynamo
     venue: SimVenue
+    witness: Witness
+    lease: Lease = field(default_factory=Lease)
     markets: dict[str, MarketInfo] = field(default_factory=dict)
     unclaimed_posts: list[str] = field(default_factory=list)
     """Orders that reached the venue while no durable record knew them."""
@@ -118,7 +120,9 @@ def new_world(sim: Simulation, faults: Faults) -> World:
         nats=SimNats(sim, faults.nats),
         dynamodb=SimDynamo(sim, faults=faults.dynamodb),
         venue=venue,
+        witness=Witness(sim),
     )
+    venue.superseded = world.witness.superseded
     venue.mute = faults.mute
     venue.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
     return world
@@ -134,71 +138,39 @@ def _note_unclaimed(world: World, order_id: str) -> None:
     world.unclaimed_posts.append(order_id)
 
 
-# -- markets and books ---------------------------------------------------------------------------
+# -- feeders -------------------------------------------------------------------------------------
 
 
-def window(series: Series, start_s: int) -> MarketInfo:
-    """The market of one window."""
-    name = f"{series.name}-{start_s}"
-    return MarketInfo(
-        condition_id=f"0x{name}",
-        slug=name,
-        series=series.name,
-        outcomes=(
-            Outcome(name=UP, token_id=f"{name}-up"),
-            Outcome(name=DOWN, token_id=f"{name}-down"),
-        ),
-        start_ms=start_s * 1000,
-        end_ms=(start_s + series.window_s) * 1000,
-        tick_size_e4=100,
-        min_order_size_e6=5_000_000,
-        fee=FEE,
-        neg_risk=False,
-        accepting=True,
-    )
-
-
-async def feed(world: World) -> None:
-    """The feeder: real session table and publisher, books from the seed."""
-    nc = await _connected(world, "feeder")
+async def feed(world: World, name: str) -> None:
+    """A feeder: real session table and publisher, books from the seed."""
+    nc = await _connected(world, name)
     await _until_declared(nc, BOOKS)
     series = tuple(map(parse_series, world.faults.series))
-    table = SessionTable(series, epoch=world.sim.now_ms)
-    publisher = Publisher(nc, table, _metrics(FeederMetrics, series))
+    table = SessionTable(series)
+    lease, rng = world.lease, world.sim.random(f"books-{name}-{world.sim.now_ms}")
+    mine = lease.take(world.sim.now_ms)
+    slow_to_learn_ms = rng.choice([0, 2_000, 8_000])
+
+    def epoch_of(_: str) -> int | None:
+        unaware = world.sim.now_ms < lease.taken_at_ms + slow_to_learn_ms
+        return mine if mine == lease.epoch or unaware else None
+
+    publisher = Publisher(nc, table, _metrics(FeederMetrics, series), epoch_of)
     sending = asyncio.create_task(publisher.run())
-    rng = world.sim.random(f"books-{world.sim.now_ms}")
     while not world.entries_stopped:
         now_ms = world.sim.now_ms
+        if epoch_of("") is None and rng.random() < 0.3:
+            mine = lease.take(now_ms)
         for each in series:
             info = window(each, each.window_start_s(now_ms / 1000))
             world.markets[info.condition_id] = info
-            table.follow(info, now_ms)
-            _change_books(table, info, rng, world.sim.time_ns(), publisher)
+            follow(table, info, now_ms)
+            session = change_books(table, info, rng, world.sim.time_ns())
+            if session is not None:
+                publisher.offer(session)
         table.drop_ended(now_ms)
         await asyncio.sleep(BOOK_EVERY_S * rng.uniform(0.5, 1.5))
     sending.cancel()
-
-
-def _change_books(
-    table: SessionTable, info: MarketInfo, rng: random.Random, now_ns: int, publisher: Publisher
-) -> None:
-    bid = rng.randint(32, 66)
-    heavy, light = rng.choice([("400", "50"), ("50", "400"), ("100", "100")])
-    session = None
-    for token, bid_cents, sizes in (
-        (info.token_of(UP), bid, (heavy, light)),
-        (info.token_of(DOWN), 99 - bid, (light, heavy)),
-    ):
-        bids = [(f"0.{bid_cents:02d}", sizes[0])]
-        asks = [(f"0.{bid_cents + 1:02d}", sizes[1])]
-        payload = frame(
-            book(token, bids, asks, market=info.condition_id, timestamp=now_ns // 1_000_000)
-        )
-        [event] = decode_frame(payload)
-        assert isinstance(event, BookEvent)
-        session = table.apply(event, now_ns).session or session
-    if session is not None and session.ready:
-        publisher.offer(session)
 
 
 # -- processes -----------------------------------------------------------------------------------
@@ -310,7 +282,8 @@ async def _until_declared(nc: Any, stream: Any) -> None:
 
 
 ROLES: Final[dict[str, Callable[[World, str], Coroutine[Any, Any, None]]]] = {
-    "feeder": lambda world, _: feed(world),
+    "feeder": feed,
+    "feeder-2": feed,
     "worker-1": work,
     "worker-2": work,
     "worker-3": work,
@@ -318,7 +291,7 @@ ROLES: Final[dict[str, Callable[[World, str], Coroutine[Any, Any, None]]]] = {
     "schedule-2": run_schedule,
     "user": user_channel,
 }
-TOLD_TO_STOP: Final = ("feeder", "worker-2", "worker-3", "schedule-2")
+TOLD_TO_STOP: Final = ("feeder", "feeder-2", "worker-2", "worker-3", "schedule-2")
 """When the faults end: what remains must be enough."""
 
 
@@ -338,7 +311,7 @@ async def havoc(world: World) -> None:
     rng = world.sim.random("havoc")
     while True:
         await asyncio.sleep(rng.expovariate(1 / world.faults.kill_every_s))
-        name = rng.choice([*ROLES, "worker-1", "worker-2", "worker-3", "nats"])
+        name = rng.choice([*world.running, "worker-1", "worker-2", "worker-3", "nats"])
         world.kills += 1
         if name == "nats":
             if world.nats.up:
@@ -376,7 +349,8 @@ def start_all(world: World, names: Iterable[str]) -> dict[str, asyncio.Task[None
 
 async def scenario(world: World) -> None:
     """Failures, then none, then rest."""
-    keepers = start_all(world, ROLES)
+    names = [name for name in ROLES if name != "feeder-2" or world.faults.rivals]
+    keepers = start_all(world, names)
     trouble = asyncio.create_task(havoc(world))
     if world.faults.halts:
         human = world.sim.process("person")
@@ -400,5 +374,6 @@ def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
     epoch_ms = MIDNIGHT_MS - 60_000 if seed % 3 == 0 else EPOCH_MS
     with simulated(seed, epoch_ms=epoch_ms) as sim:
         world = new_world(sim, faults or draw_faults(sim.random("faults")))
-        sim.run(scenario(world))
+        with patch.object(worker_module, "decode_snapshot", world.witness.decode):
+            sim.run(scenario(world))
         yield world
