@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Collection
+from typing import Final, TypeAlias
 
 from feeder.core.book_builder import TokenBook, Trouble
 from feeder.core.checksum import Formula
@@ -15,6 +16,15 @@ from feeder.core.version_order import NO_BOOK, Version, VersionOrder
 from protocol.market import MarketInfo
 
 Troubles: TypeAlias = tuple[Trouble, ...]
+
+# How long a book may take that the venue should send by itself. It answers a subscription within
+# a fraction of a second, but on a running connection not always (nautilus_trader#4635).
+SNAPSHOT_WAIT_MS: Final = 1_000
+TICK_SIZE_WAIT_MS: Final = 250
+_WAIT_MS: Final = {
+    Trouble.NO_SNAPSHOT: SNAPSHOT_WAIT_MS,
+    Trouble.TICK_SIZE_CHANGE: TICK_SIZE_WAIT_MS,
+}
 Versions: TypeAlias = tuple[Version, Version]
 _Expected: TypeAlias = tuple[Version, int]
 """(version that was seen elsewhere, until when it may be missing here)."""
@@ -76,16 +86,17 @@ class View:
         first, second = self.pair
         return self.version(first), self.version(second)
 
-    def moved(self, *, from_rest: bool = False) -> None:
-        """The books have other versions now: find their places."""
+    def moved(self, whole: Collection[TokenBook] = ()) -> None:
+        """The books have other versions now: find their places. Those in `whole` are new, and
+        have not gone on from what was here before."""
         for book in self.pair:
             token_id, placed = book.token_id, self._places[book.token_id]
             name = book.timestamp_ms, book.hash
-            if name == placed[:2]:
+            if book.trouble is not None or name == placed[:2]:
                 continue
-            if from_rest:
+            if book in whole:
                 self._places[token_id] = self._order.seen(token_id, *name)
-            elif book.trouble is None:
+            else:
                 self._places[token_id] = self._order.moved(token_id, placed, *name)
 
     def troubles(self) -> tuple[Trouble | None, Trouble | None]:
@@ -121,6 +132,34 @@ class View:
         self.subscribed, self.usable = subscribed, False
         self.unusable_since_ms = now_ms
         self.behind.clear()
+
+    def in_need(self, token_id: str, now_ms: int) -> bool:
+        """Whether a book needs help: in trouble for longer than the venue takes to mend it."""
+        trouble = self.books[token_id].trouble
+        return (
+            self.subscribed
+            and trouble is not None
+            and now_ms - self.unusable_since_ms >= _WAIT_MS.get(trouble, 0)
+        )
+
+    def mend_from(self, other: View, now_ms: int) -> int:
+        """Take over the other line's books where that ends a doubt; how many.
+
+        Not after a freeze: its connection is being replaced, and brings nothing to go on with.
+        """
+        adopted = []
+        for token_id, book in self.books.items():
+            if (
+                self.in_need(token_id, now_ms)
+                and book.trouble is not Trouble.FROZEN
+                and book.adopt(other.books[token_id])
+            ):
+                adopted.append(book)
+        if adopted:
+            self.received_at_ns = other.received_at_ns
+            self.moved(adopted)
+            self.note(now_ms)
+        return len(adopted)
 
     def expect(self, token_id: str, version: Version, until_ms: int) -> bool:
         """This version exists; whether it is missing here."""

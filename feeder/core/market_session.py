@@ -6,7 +6,7 @@
 2. The lines watch each other: what one has, the other has to have within `late_max_ms`; what
    `GET /book` has, within `REST_LATE_MAX_MS`. A book that has not is frozen, whatever its
    connection answers.
-3. A book in trouble is looked up: at once after a doubt, a little later where the venue should send
+3. A book in trouble takes over the other line's where that is proven. Else it is looked up: at once after a doubt, a little later where the venue should send
    a fresh book by itself, then at growing intervals, never two look-ups of a token at a time.
 4. A market that is silent for longer than its own rhythm explains is looked up as well; as long as
    nothing has changed, more and more rarely.
@@ -18,6 +18,7 @@ Time is an argument everywhere; nothing is sent or counted here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -33,7 +34,7 @@ from feeder.core.frames import (
     TickSizeChangeEvent,
 )
 from feeder.core.line_view import Troubles, Versions, View
-from feeder.core.look_schedule import LookSchedule
+from feeder.core.look_schedule import Looked, LookSchedule
 from feeder.core.rhythm import Rhythm
 from feeder.core.version_order import NO_BOOK, VersionOrder
 from protocol.book import Book, Proof
@@ -42,37 +43,17 @@ from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, parse_price_e4
 
 LINES: Final = 2
-# How long a book may take that the venue should send by itself. It answers a subscription within
-# a fraction of a second, but on a running connection not always (nautilus_trader#4635).
-SNAPSHOT_WAIT_MS: Final = 1_000
-TICK_SIZE_WAIT_MS: Final = 250
+# The other line has usually caught up by then.
+ADOPTION_WAIT_MS: Final = 250
 # Five looks fit into this; a market that nothing is known of for so long is worth saying so.
 DARK_AFTER_MS: Final = 5_000
 # `GET /book` may be ahead of the channel: by 0.26 s usually, 1.08 s at most (34 of 456 look-ups of
 # Bitcoin's markets, source-behavior notes of polymarket-market-data-client, 2026-10-04).
 REST_LATE_MAX_MS: Final = 1_300
 # The venue's clock and ours differ by less; beyond it a timestamp would block all later ones.
-FUTURE_MAX_MS: Final = 60_000
+FUTURE_MAX_MS: Final = 5_000
 
 _NO_BOOKS: Final = (NO_BOOK, NO_BOOK)
-_AT_ONCE: Final = 0
-_WAIT_MS: Final = {
-    Trouble.NO_SNAPSHOT: SNAPSHOT_WAIT_MS,
-    Trouble.TICK_SIZE_CHANGE: TICK_SIZE_WAIT_MS,
-}
-
-
-class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look-up did."""
-
-    taken: int = 0
-    """Books that were replaced by it."""
-    refused: int = 0
-    """Books in trouble that it could not mend."""
-    behind: int = 0
-    """Books that it shows to be late."""
-    troubles: Troubles = ()
-    offer: bool = False
 
 
 class MarketSession:
@@ -133,8 +114,7 @@ class MarketSession:
     def apply(self, line: int, event: KnownEvent, received_at_ns: int) -> int:
         """Apply an event of this market; how many changes took effect. Raises ValueError."""
         view, now_ms = self.views[line], received_at_ns // 1_000_000
-        if event.timestamp > now_ms + FUTURE_MAX_MS:
-            raise ValueError(f"timestamp: {event.timestamp} is in the future")
+        _check_time(event, now_ms)
         if isinstance(event, PriceChangeEvent):
             updates = self._apply_changes(view, event, received_at_ns)
         elif isinstance(event, BookEvent):
@@ -190,6 +170,7 @@ class MarketSession:
         """
         if event.asset_id != token_id or event.market != self.info.condition_id:
             raise ValueError(f"a book of another token: {event.asset_id[:80]!r}")
+        _check_time(event, now_ms)
         taken = refused = behind = 0
         for view in self.views:
             book = view.books[token_id]
@@ -199,7 +180,7 @@ class MarketSession:
                 if book.replace(event, from_rest=True) is Taken.TAKEN:
                     taken += 1
                     view.received_at_ns = asked_at_ns
-                    view.moved(from_rest=True)
+                    view.moved([book])
                     self._take_tick_size(event)
                 else:
                     refused += 1
@@ -230,6 +211,11 @@ class MarketSession:
             if view.overdue(now_ms):
                 view.note(now_ms)
                 self.note(now_ms)
+
+    def take_adopted(self, now_ms: int) -> int:
+        """Books that took over the other line's, which costs no request; how many."""
+        first, second = self.views
+        return first.mend_from(second, now_ms) + second.mend_from(first, now_ms)
 
     def take_frozen(self, now_ms: int) -> list[tuple[View, TokenBook]]:
         """Books that are found frozen now, and are in doubt from now on."""
@@ -293,7 +279,7 @@ class MarketSession:
             view.note(published_at_ns // 1_000_000)
             if not self._showable(view):
                 continue
-            self._shown = view.versions
+            self._shown = self._offered = view.versions
             proof = min(one.proof, other.proof, key=lambda each: each.rank)
             books = one.published(), other.published()
             return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
@@ -364,18 +350,19 @@ class MarketSession:
         book = view.books.get(event.asset_id)
         if book is None:
             return 0
+        whole = [] if book.trouble is None else [book]  # one that was usable only goes on
         try:
             if book.replace(event, from_rest=False) is not Taken.TAKEN:
                 return 0
         except ValueError as error:
             raise ValueError(f"book: {error}") from error
         self._take_tick_size(event)
-        self._moved(view, now_ms)
+        self._moved(view, now_ms, whole)
         return 1
 
-    def _moved(self, view: View, now_ms: int) -> None:
+    def _moved(self, view: View, now_ms: int, whole: Collection[TokenBook] = ()) -> None:
         """A line has gone on: the other line has to, too."""
-        view.moved()
+        view.moved(whole)
         other = self.views[1 - view.line]
         if other.usable:
             for book in view.pair:
@@ -415,11 +402,11 @@ class MarketSession:
     def in_need(self, token_id: str, now_ms: int) -> bool:
         """Whether a book of this token waits for a look-up."""
         for view in self.views:
-            trouble = view.books[token_id].trouble
-            if trouble is None or not view.subscribed:
-                continue
-            if now_ms - view.unusable_since_ms >= _WAIT_MS.get(trouble, _AT_ONCE):
-                return True
+            if view.in_need(token_id, now_ms):
+                other = self.views[1 - view.line].books[token_id]
+                waited_ms = now_ms - view.unusable_since_ms
+                if other.proof is not Proof.CHECKSUM or waited_ms >= ADOPTION_WAIT_MS:
+                    return True
         return False
 
     def _quiet_look_due(self, token_id: str, now_ms: int) -> bool:
@@ -433,6 +420,11 @@ class MarketSession:
             self.unusable_since_ms = self.dark_since_ms = None
         elif self.unusable_since_ms is None:
             self.unusable_since_ms = now_ms
+
+
+def _check_time(event: KnownEvent, now_ms: int) -> None:
+    if event.timestamp > now_ms + FUTURE_MAX_MS:
+        raise ValueError(f"timestamp: {event.timestamp} is in the future")
 
 
 def _same(versions: Versions, others: Versions) -> bool:

@@ -25,7 +25,8 @@ from feeder.core.frames import (
     PriceChangeEvent,
 )
 from feeder.core.line_view import Troubles
-from feeder.core.market_session import Looked, MarketSession
+from feeder.core.look_schedule import Looked
+from feeder.core.market_session import MarketSession
 from protocol.market import MarketInfo
 from protocol.series import Series
 from protocol.snapshot import BookSnapshot
@@ -72,6 +73,8 @@ class Due(msgspec.Struct, frozen=True):
     dark: Sequence[MarketSession]
     """Markets that are dark from now on."""
     troubles: Troubles
+    adopted: int
+    """Books in trouble that took over the other line's."""
 
 
 class SessionTable:
@@ -189,6 +192,7 @@ class SessionTable:
         dark: list[MarketSession] = []
         replace: list[tuple[int, frozenset[str]]] = []
         troubles, self._troubles = self._troubles, []
+        adopted = 0
         for session in self:
             before = _troubles(session)
             session.take_overdue(now_ms)
@@ -197,6 +201,7 @@ class SessionTable:
             troubles.extend([Trouble.FROZEN] * len(frozen))
             doubted = (*frozen, *session.take_blame(now_ms))
             replace.extend((view.line, frozenset(view.books)) for view in doubted)
+            adopted += session.take_adopted(now_ms)
             if session.take_dark(now_ms):
                 dark.append(session)
             looks.extend(
@@ -205,7 +210,7 @@ class SessionTable:
                 if session.look_due(token_id, now_ms)
             )
         looks.sort(key=lambda look: not look.urgent)
-        return Due(looks, replace, dark, tuple(troubles))
+        return Due(looks, replace, dark, tuple(troubles), adopted)
 
     def looked(self, look: Look, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
         """The answer to a look that was sent at `asked_at_ns` (epoch). Raises ValueError."""

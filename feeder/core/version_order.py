@@ -3,7 +3,8 @@
 1. The venue names a version by (timestamp, hash). A busy book has several in one millisecond, and
    a hash has no order; a book may even come back to one. But every line tells the versions of a
    millisecond in the same order: the *path*. Where on it a line is says which one is ahead.
-2. A version that only `GET /book` has shown is taken to be ahead until a line comes through it.
+2. A version that a whole book has brought (`GET /book`, the first one of a connection) is taken to
+   be ahead until a line comes through it: a book leaves out what was before it.
 3. Of each token only the newest millisecond is remembered, and `PATH_MAX` versions of it.
 """
 
@@ -78,14 +79,14 @@ class VersionOrder:
             path = self._paths[token_id] = _Path(timestamp_ms)
         if timestamp_ms < path.timestamp_ms:
             return Version(timestamp_ms, digest, 0)
-        after = before.place if before.timestamp_ms == timestamp_ms else -1
+        after = self._place(token_id, before) if before.timestamp_ms == timestamp_ms else -1
         if after >= _AHEAD:
             return Version(timestamp_ms, digest, after + 1)
         place = path.find(digest, after)
         return Version(timestamp_ms, digest, path.append(digest) if place is None else place)
 
     def seen(self, token_id: str, timestamp_ms: int, digest: str) -> Version:
-        """A version that came by `GET /book`."""
+        """A version that a whole book has brought."""
         path = self._paths[token_id]
         at_newest = timestamp_ms == path.timestamp_ms
         return Version(timestamp_ms, digest, path.last(digest) if at_newest else _AHEAD)
@@ -98,6 +99,7 @@ class VersionOrder:
 
     def _place(self, token_id: str, version: Version) -> int:
         path = self._paths[token_id]
-        if version.place != _AHEAD or version.timestamp_ms != path.timestamp_ms:
+        if version.place < _AHEAD or version.timestamp_ms != path.timestamp_ms:
             return version.place
-        return path.last(version.hash)
+        last = path.last(version.hash)
+        return last if last < _AHEAD else version.place

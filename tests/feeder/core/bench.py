@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from feeder.core.frames import Pong, UnknownEvent, decode_book, decode_frame
-from feeder.core.market_session import LINES, Looked, MarketSession
+from feeder.core.look_schedule import Looked
+from feeder.core.market_session import LINES, MarketSession
 from feeder.core.sessions import Applied, Due, Look, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome

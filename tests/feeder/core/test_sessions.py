@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeder.core.book_builder import Trouble
-from feeder.core.market_session import REST_LATE_MAX_MS, SNAPSHOT_WAIT_MS
+from feeder.core.line_view import SNAPSHOT_WAIT_MS
+from feeder.core.market_session import ADOPTION_WAIT_MS, REST_LATE_MAX_MS
 from feeder.core.sessions import END_GRACE_MS, Applied, Look, SessionTable
 from protocol.series import parse_series
 from tests.feeder.core.bench import CENTS, Bench, info_of
@@ -177,7 +178,8 @@ def test_a_token_that_no_line_has_subscribed_is_not_looked_up() -> None:
 
 
 def test_a_look_is_under_way_once_and_ends_whatever_comes_of_it(bench: Bench) -> None:
-    bench.table.distrust(0, None, bench.now_ms)
+    for line in (0, 1):
+        bench.table.distrust(line, None, bench.now_ms)
     first, second = bench.pass_ms(STEP_MS).looks
     assert not bench.pass_ms(100_000).looks  # both still under way
     with pytest.raises(ValueError, match="a book of another token"):
@@ -191,16 +193,37 @@ def test_an_answer_that_is_too_old_mends_nothing_and_is_asked_for_again(bench: B
     old = [bench.market.rest_book(token) for token in bench.market.tokens]
     bench.now_ms += 10
     both(bench, bench.change())
-    bench.table.distrust(0, None, bench.now_ms)
+    for line in (0, 1):
+        bench.table.distrust(line, None, bench.now_ms)
     asked = sorted(bench.pass_ms(STEP_MS).looks, key=lambda look: look.token_id, reverse=True)
     assert [bench.answer(look, body).refused for look, body in zip(asked, old, strict=True)] == [
-        1,
-        1,
+        2,
+        2,
     ]
     assert not bench.session.views[0].usable
     for look in bench.pass_ms(1_000).looks:
-        assert bench.answer(look).taken == 1
+        assert bench.answer(look).taken == 2
     assert bench.session.views[0].proven
+
+
+def test_a_doubt_of_one_line_is_ended_by_the_other_without_a_request(bench: Bench) -> None:
+    bench.table.distrust(0, None, bench.now_ms)
+    due = bench.pass_ms(STEP_MS)
+    assert (due.adopted, due.looks) == (2, [])
+    assert bench.session.views[0].proven
+    bench.now_ms += 10
+    both(bench, bench.change())
+    assert bench.session.views[0].proven  # it goes on from there with changes of its own
+    assert bench.is_up_to_date()
+
+
+def test_a_line_that_is_behind_what_raised_the_doubt_ends_none(bench: Bench) -> None:
+    bench.now_ms += 10
+    bench.send(0, bench.change())
+    bench.table.distrust(0, None, bench.now_ms)
+    due = bench.pass_ms(STEP_MS)
+    assert (due.adopted, bench.session.views[0].usable) == (0, False)
+    assert {look.token_id for look in bench.pass_ms(ADOPTION_WAIT_MS).looks} == bench.tokens
 
 
 def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench) -> None:
@@ -217,7 +240,8 @@ def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench
 
 
 def test_a_look_for_a_market_that_is_dropped_meanwhile_harms_nobody(bench: Bench) -> None:
-    bench.table.distrust(0, None, bench.now_ms)
+    for line in (0, 1):
+        bench.table.distrust(line, None, bench.now_ms)
     one, other = bench.pass_ms(STEP_MS).looks
     bench.table.drop_ended(bench.session.info.end_ms + END_GRACE_MS + 1)
     bench.answer(one)
