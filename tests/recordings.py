@@ -61,6 +61,7 @@ class Recording:
         self.directory = directory
         self.taken = 0
         """Frames that the recorder has put into the recording."""
+        self.recorder: Recorder
         self.task: asyncio.Task[None]
 
     def frame_of(self, payload: bytes, **when: int) -> Frame:
@@ -98,8 +99,8 @@ async def recording(
         )
         running = Recording(venue, url, directory)
         monkeypatch.setattr(recorder, "frame_of", running.frame_of)
-        made = Recorder(settings, directory, times=RecorderTimes(**times))
-        running.task = asyncio.create_task(made.run())
+        running.recorder = Recorder(settings, directory, times=RecorderTimes(**times))
+        running.task = asyncio.create_task(running.recorder.run())
         try:
             yield running
         finally:

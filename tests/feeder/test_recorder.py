@@ -8,13 +8,16 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
 from feeder import recorder
 from feeder.core.records import Closed, Frame, Listed, Opened, Sent, Started, Stopped, Unfollowed
 from feeder.recording import Reading, RecordingError
+from feeder.websocket import open_websocket
 from tests.feeder.wire_venue import WireVenue
+from tests.protocol.builders import market_info
 from tests.recordings import change_books, frames_in, list_market, recorded_run, recording
 
 CHANGES = 200
@@ -57,6 +60,27 @@ async def test_the_story_around_the_frames_is_told_in_order(
     times = [each.mono_ns for each in (begun, listed, opened, sent, books, change, closed)]
     assert times == sorted(times)
     assert abs(books.at_ns - time.time_ns()) < 60_000_000_000
+
+
+async def test_a_market_that_shows_while_connecting_is_told_before_its_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = msgspec.structs.replace(market_info(), end_ms=(time.time_ns() // 1_000_000) + 60_000)
+
+    def opening(url: str) -> connect:
+        running.recorder._table.follow(late, late.start_ms)
+        return open_websocket(url)
+
+    async with recording(tmp_path, monkeypatch) as running:
+        monkeypatch.setattr(recorder, "open_websocket", opening)
+        list_market(running.venue)
+        await running.until_taken(1)
+    records = running.records()
+    listed = [i for i, each in enumerate(records) if isinstance(each, Listed)]
+    sent = next(i for i, each in enumerate(records) if isinstance(each, Sent))
+    assert len(listed) == 2
+    assert max(listed) < sent
+    assert late.outcomes[0].token_id in records[sent].text
 
 
 async def test_a_lost_connection_is_told_and_replaced(

@@ -112,10 +112,16 @@ async def test_frames_that_name_no_token_and_broken_ones_go_to_all_who_listen(
     records += [frame_of(each, conn=1, at_ns=last.at_ns, mono_ns=last.mono_ns) for each in odd]
     write_records(tmp_path / "odd.gz", records)
     replay = RawReplay(tmp_path / "odd.gz", speed=0)
-    async with serve(replay) as url, listener(url, *tokens_in(run)) as websocket:
+    async with (
+        serve(replay) as url,
+        listener(url, *tokens_in(run)) as websocket,
+        listener(url) as nobody,
+    ):
         await settled(websocket)
         async with playing(replay):
             heard = await receive(websocket, 1 + CHANGES + 5)
+            await replay.ended.wait()
+            await settled(nobody)
     assert heard[1 + CHANGES :] == [each for each in odd if each != b"PONG"]
 
 
