@@ -66,10 +66,6 @@ class MarketLines:
             return f"no book can be had of any of {len(running)} running markets"
         return None
 
-    def fit(self) -> bool:
-        """Whether this feeder should publish: the venue can be reached, and shows some book."""
-        return self.problem() is None
-
     async def run(self) -> None:
         """Keep both lines up until cancelled."""
         try:
@@ -143,6 +139,7 @@ class MarketLines:
             if session.info.start_ms <= _now_ms():
                 _log.warning("market_dark", slug=session.info.slug, troubles=_troubles(session))
             self._offer(session)
+        self._metrics.adopted.inc(due.adopted)
         self._intake.count_troubles(due.troubles)
 
     def _observe(self) -> None:

@@ -94,6 +94,7 @@ class FeederMetrics:
         self.connections = [opened[line] for line in lines]
         lost = by("reconnects", "Market channel connections lost, by line", "line", lines)
         self.reconnects = [lost[line] for line in lines]
+        self.adopted = plain("books_adopted", "Books in trouble that took over the other line's")
         self.looks = by("book_looks", "Look-ups of a book, by result", "result", LOOK_RESULTS)
         self.gamma_requests = plain("gamma_requests", "Requests to the Gamma API")
         self.gamma_failures = by(

@@ -71,10 +71,11 @@ async def serve(settings: FeederSettings) -> None:
                 if session.info.series == series:
                     publisher.offer(session)
 
+        def fit() -> bool:
+            return lines.problem() is None
+
         names = [series.name for series in settings.series]
-        leases = LeaseKeeper(
-            nc, feeder_id, names, metrics, on_acquired=offer_all, fit=lambda: lines.fit()
-        )
+        leases = LeaseKeeper(nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit)
         publisher = Publisher(nc, table, metrics, leases.epoch)
         looks = BookLooks(settings.clob_url, table, metrics, publisher.offer)
         lines = MarketLines(settings.market_ws_url, table, looks, metrics, publisher.offer)

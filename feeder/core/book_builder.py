@@ -193,14 +193,27 @@ class TokenBook:
             formula.learn(event)
         sides = Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks)
         may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)
-        return self._take(event, sides, proof, may_stay_unproven)
+        return self._take((event.timestamp, event.hash or ""), sides, proof, may_stay_unproven)
+
+    def adopt(self, other: TokenBook) -> bool:
+        """End a doubt with the other line's book, brought up to date like a snapshot; whether that
+        worked. The venue's hash proves it, whichever connection it came by."""
+        if (
+            self.trouble is None
+            or other.proof is not Proof.CHECKSUM
+            or other.timestamp_ms < self._floor_ms
+        ):
+            return False
+        bids, asks = other._sides
+        version = other.timestamp_ms, other.hash
+        return self._take(version, (bids.copy(), asks.copy()), Proof.CHECKSUM, False) is Taken.TAKEN
 
     def _take(
-        self, event: BookEvent, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
+        self, own: _Version, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
     ) -> Taken:
         """Bring a snapshot up to date and install it, if the outcome is proven."""
-        for changes in continuations(self._kept, event, by_hash=not self._formula.unknown):
-            sides, version, proof = snapshot, (event.timestamp, event.hash or ""), own_proof
+        for changes in continuations(self._kept, own, by_hash=not self._formula.unknown):
+            sides, version, proof = snapshot, own, own_proof
             if changes:
                 sides = replayed(snapshot, changes)
                 timestamp_ms, last = changes[-1]
@@ -316,7 +329,13 @@ class TokenBook:
         bids, asks = sides
         timestamp_ms, wanted = version
         return self._formula.matches(
-            self.token_id, timestamp_ms, bids.json(), asks.json(), wanted, search=search
+            self.token_id,
+            timestamp_ms,
+            bids.json(),
+            asks.json(),
+            wanted,
+            search=search,
+            changes=self._present,
         )
 
     def overdue(self, now_ns: int) -> bool:

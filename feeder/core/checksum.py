@@ -11,8 +11,9 @@ the venue's own clients, executed on captured frames):
    trade price need not have been told yet (py-clob-client-v2#117: up to 88 ms later).
 2. The trade price is the last field. Everything before it is hashed once; a candidate costs a copy
    of that state and a few bytes.
-3. What is tried is bounded: the prices known, then the grid of 0.001, each with this tick size and
-   the one before (the other line may still be there). Without hope (`unknown`) only those known.
+3. What is tried is bounded: the prices known, those of the levels that have just changed, then the
+   grid of 0.001, each with this tick size and the one before (the other line may still be there).
+   Without hope (`unknown`) no grid.
 4. Words of the venue are adopted from a book that they proved, or while nothing is proven yet: a
    corrupted frame of one connection must not spoil the checks of the other.
 """
@@ -21,11 +22,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from feeder.core.frames import BookEvent
+from feeder.core.frames import BookEvent, PriceChange
 from protocol.market import MarketInfo
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6, price_decimal, size_decimal
 
@@ -148,13 +150,17 @@ class Formula:
         bids: bytes,
         asks: bytes,
         wanted: str,
+        *,
         search: bool = True,
+        changes: Iterable[PriceChange] = (),
     ) -> bool:
         """Whether `wanted` is the hash of this book; sides are JSON arrays.
 
-        Tries the trade prices known, then, if it shall `search`, all others. Remembers a match.
+        Tries the trade prices known, those of the levels that `changes` changed, and then, if it
+        shall `search`, all others. Remembers what matched.
         """
-        return self._match(self._tails, token_id, timestamp_ms, bids, asks, wanted, search)
+        book = token_id, timestamp_ms, bids, asks
+        return self._match(self._tails, book, wanted, search=search, changes=changes)
 
     def proves(self, event: BookEvent, bids: bytes, asks: bytes) -> bool:
         """Whether a book's own hash is that of these sides and of what else the book says.
@@ -169,18 +175,19 @@ class Formula:
                 raise ValueError(f"last_trade_price: {error}") from error
         if event.last_trade_price is not None:
             self._remember(_end(event.last_trade_price))
-        return self._match((tail,), event.asset_id, event.timestamp, bids, asks, event.hash or "")
+        book = event.asset_id, event.timestamp, bids, asks
+        return self._match((tail,), book, event.hash or "")
 
     def _match(
         self,
         tails: tuple[bytes, ...],
-        token_id: str,
-        timestamp_ms: int,
-        bids: bytes,
-        asks: bytes,
+        book: tuple[str, int, bytes, bytes],
         wanted: str,
+        *,
         search: bool = True,
+        changes: Iterable[PriceChange] = (),
     ) -> bool:
+        token_id, timestamp_ms, bids, asks = book
         stamp = f'{timestamp_ms}","hash":"","bids":'.encode()
         before = (self._heads[token_id], stamp, bids, b',"asks":', asks)
         states = [hashlib.sha1(b"".join((*before, tails[0])), usedforsecurity=False)]
@@ -189,7 +196,8 @@ class Formula:
             states += [
                 hashlib.sha1(b"".join((*before, tail)), usedforsecurity=False) for tail in tails[1:]
             ]
-            for ends in (self._known, _GRID if search and not self.unknown else ()):
+            grid = _GRID if search and not self.unknown else ()
+            for ends in (self._known, _traded_at(changes), grid):
                 for state in states:
                     found = found or _find(state, ends, wanted)
         if found is None:
@@ -230,6 +238,13 @@ class Formula:
             _check_tick_size(tick_size)
         neg_risk = now.neg_risk if event.neg_risk is None else event.neg_risk
         return _Inputs(min_order_size, tick_size, neg_risk)
+
+
+def _traded_at(changes: Iterable[PriceChange]) -> list[bytes]:
+    """A trade changes the level that it is made at, in the one token's terms or in the other's."""
+    prices = [parse_price_e4(change.price) for change in changes]
+    texts = [_trade_text(each) for price in prices for each in (price, PRICE_SCALE - price)]
+    return [_end(text) for text in reversed(texts)]
 
 
 def _find(state: _Hash, ends: tuple[bytes, ...] | list[bytes], wanted: str) -> bytes | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
-from feeder.core.frames import BookEvent, PriceChange
+from feeder.core.frames import PriceChange
 from feeder.core.ladder import Ladder, rung
 
 Kept: TypeAlias = tuple[int, PriceChange]
@@ -21,18 +21,20 @@ Sides: TypeAlias = tuple[Ladder, Ladder]
 
 
 def continuations(
-    kept: Sequence[Kept], snapshot: BookEvent, *, by_hash: bool
+    kept: Sequence[Kept], version: tuple[int, str], *, by_hash: bool
 ) -> Iterator[Sequence[Kept]]:
-    """The deltas that may follow a snapshot, in order; the likeliest proposal first, two at most.
+    """The deltas that may follow a snapshot of this version, in order; the likeliest proposal
+    first, two at most.
 
     Those of its very millisecond may be in it or not. One with its hash says so: what follows is
     lacking. Else, where hashes can be checked (`by_hash`), the caller finds out.
     """
-    ordered = _in_order([each for each in kept if each[0] >= snapshot.timestamp])
-    newer = [each for each in ordered if each[0] > snapshot.timestamp]
+    timestamp_ms, name = version
+    ordered = _in_order([each for each in kept if each[0] >= timestamp_ms])
+    newer = [each for each in ordered if each[0] > timestamp_ms]
     equal = ordered[: len(ordered) - len(newer)]
-    same = [at for at, (_, change) in enumerate(equal) if change.hash == snapshot.hash]
-    if snapshot.hash and same:
+    same = [at for at, (_, change) in enumerate(equal) if change.hash == name]
+    if name and same:
         equal = equal[same[-1] + 1 :]
     elif not by_hash or not all(change.hash for _, change in ordered[-1:]):
         equal = []
