@@ -136,6 +136,42 @@ def test_a_line_that_is_behind_with_one_token_is_not_shown_for_the_other(bench: 
     assert bench.show() is None
 
 
+def test_a_first_book_that_is_ahead_of_the_other_line_is_not_followed_by_a_step_back(
+    bench: Bench,
+) -> None:
+    bench.table.lost(0, bench.tokens, bench.now_ms)
+    bench.now_ms += 10
+    early, late = bench.change(1), bench.change(2)
+    bench.table.connected(0, bench.tokens, bench.now_ms)
+    assert bench.send(0, bench.opening()).offer  # of the same millisecond as both changes
+    assert bench.is_up_to_date()
+    assert not bench.send(1, early).offer
+    assert bench.is_up_to_date()
+    bench.send(1, late)
+    bench.table.lost(0, bench.tokens, bench.now_ms)
+    assert bench.is_up_to_date()
+    assert bench.send(1, bench.change(3)).offer
+
+
+def test_an_unproven_change_from_the_future_silences_nobody(bench: Bench) -> None:
+    bench.now_ms += 10
+    both = bench.change(1)
+    bench.send(0, both)
+    bench.send(1, both)
+    stamp = str(bench.now_ms).encode()
+    later = str(bench.now_ms + 4_000).encode()
+    lie = bench.change(2).replace(b'"timestamp":"' + stamp, b'"timestamp":"' + later)
+    assert bench.send(0, lie).offer  # its hash is not looked at within a millisecond
+    snapshot = bench.show()
+    assert snapshot is not None
+    assert snapshot.venue_timestamp_ms == bench.now_ms
+    for size in (3, 4):
+        bench.now_ms += 10
+        bench.market.commit(bench.now_ms)
+        assert bench.send(1, bench.change(2), bench.change(size)).offer
+        assert bench.is_up_to_date()
+
+
 def test_while_one_line_is_unproven_the_other_is_shown(bench: Bench) -> None:
     bench.now_ms += 10
     missed, frame = bench.change(1), bench.change(2, side="SELL")
@@ -224,19 +260,29 @@ def test_a_timestamp_far_in_the_future_rejects_the_frame_and_doubts_its_line(ben
     assert bench.session.ready
 
 
+def test_a_look_from_the_future_is_not_believed(bench: Bench) -> None:
+    bench.table.lost(1, bench.tokens, bench.now_ms)
+    (look,) = bench.pass_ms(2_000).looks
+    now_ms, bench.now_ms = bench.now_ms, bench.now_ms + FUTURE_MAX_MS + 1
+    bench.change()
+    bench.now_ms = now_ms
+    with pytest.raises(ValueError, match="is in the future"):
+        bench.answer(look)
+
+
 def test_a_venue_clock_that_goes_back_shows_nothing_old_and_nothing_for_ever(bench: Bench) -> None:
     start_ms = bench.now_ms
-    bench.now_ms += 10_000
+    bench.now_ms += 4_000
     frame = bench.change(1)
     bench.send(0, frame)
     bench.send(1, frame)
     bench.show()
-    bench.now_ms = start_ms + 5_000
+    bench.now_ms = start_ms + 2_000
     frame = bench.change(2, side="SELL")
     for line in (0, 1):
         applied = bench.send(line, frame)
         assert (applied.updates, applied.ignored, applied.troubles) == (0, 2, ())
-    bench.now_ms = start_ms + 10_001
+    bench.now_ms = start_ms + 4_001
     bench.send(0, bench.change(3))  # a change is missing: unproven, then in doubt
     assert not bench.is_up_to_date()
     bench.pass_ms(200)
