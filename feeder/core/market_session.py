@@ -6,8 +6,9 @@
 2. The lines watch each other: what one has, the other has to have within `late_max_ms`; what
    `GET /book` has, within `REST_LATE_MAX_MS`. A book that has not is frozen, whatever its
    connection answers.
-3. A book in trouble takes over the other line's where that is proven. Else it is looked up: at once after a doubt, a little later where the venue should send
-   a fresh book by itself, then at growing intervals, never two look-ups of a token at a time.
+3. A book in trouble takes over the other line's where that is proven. Else it is looked up: at once
+   after a doubt, a little later where the venue should send a fresh book by itself, then at growing
+   intervals, never two look-ups of a token at a time.
 4. A market that is silent for longer than its own rhythm explains is looked up as well; as long as
    nothing has changed, more and more rarely.
 5. A market without a usable view for `DARK_AFTER_MS` is dark.
