@@ -67,7 +67,6 @@ class TokenBook:
         "_asks",
         "_bids",
         "_taken_e6",
-        "last_trade_e4",
         "past",
         "timestamp_ms",
         "token_id",
@@ -79,7 +78,6 @@ class TokenBook:
         self.past = Past()
         self.versions = VersionLog(keep_versions) if keep_versions else None
         self.timestamp_ms = 0
-        self.last_trade_e4: int | None = None
         self._bids = Ladder(ascending=True)
         self._asks = Ladder(ascending=False)
         self._taken_e6: dict[int, int] = {}

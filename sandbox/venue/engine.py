@@ -128,7 +128,7 @@ def _match(venue: Venue, order: Order, entry: Entry) -> None:
     for trade in trades:
         tell(venue, order.owner, market.condition_id, trade_event(trade))
     settle(venue, entry, trades)
-    venue.announce_prices(order.token_id, fills, transaction, now_ms)
+    venue.tell_trades(order.token_id, fills, transaction, now_ms)
 
 
 def _fills(venue: Venue, order: Order, entry: Entry) -> list[Fill]:

@@ -96,7 +96,8 @@ class Faults(msgspec.Struct, kw_only=True):
     market_lost: Rate = 0.0
     """A `price_change` is not sent."""
     market_duplicated: Rate = 0.0
-    """A `price_change` is sent twice."""
+    """A `price_change` is sent twice, the second one up to `market_duplicated_ms` later."""
+    market_duplicated_ms: Milliseconds = 0
     market_reordered: Rate = 0.0
     """A `price_change` is sent after the market's next frame."""
     market_corrupted: Rate = 0.0
@@ -111,6 +112,10 @@ class Faults(msgspec.Struct, kw_only=True):
     """They are sent after the market's next frame, and older than it."""
     late_trade_ms: Milliseconds = 0
     """Every `last_trade_price` is sent this much later; the hashes contain its price at once."""
+
+    market_hash_ahead: Rate = 0.0
+    """A hash in a `price_change` is that of the book after the next one, too, which follows. Drawn
+    once a frame: it is the same on all connections."""
 
     # ---- the market channel, per connection and second
     market_frozen: Rate = 0.0

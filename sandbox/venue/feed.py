@@ -1,9 +1,10 @@
 """Fan-out to websockets: a slow reader never holds up the others.
 
-Each connection has a bounded queue and its own writer task. A connection whose queue is full is
-cut (and counted), as the real venue does with consumers that fall behind: a delta stream with a
-hole in it is worse than none. Connections are numbered from 0 in the order in which they were
-opened; a number is never used twice.
+Each connection has a bounded queue and its own writer task. A connection whose queue is full gets
+no more frames and is closed with code 1013 (and counted), as the real venue does with consumers
+that fall behind: a delta stream with a hole in it is worse than none. A reader that does not even
+read so far is cut after SLOW_CLOSE_S. Connections are numbered from 0 in the order in which they
+were opened; a number is never used twice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from aiohttp import WSCloseCode, web
 
 # About four seconds of the busiest benchmark; what waits longer than that is stale anyway.
 FRAMES_WAITING_MAX: Final = 4096
+SLOW_CLOSE_S: Final = 2.0
+SLOW: Final = b"slow consumer: send buffer full"
 _CLOSE_TIMEOUT_S: Final = 0.5
 
 
@@ -58,15 +61,26 @@ class Connection:
         self.overflowed = False
 
     def send(self, text: str) -> None:
-        """Queue a frame; a full queue cuts the connection."""
+        """Queue a frame; a full queue ends the connection."""
         self._enqueue(text)
 
     def _enqueue(self, item: str | Deed) -> None:
+        if self.overflowed:
+            return
         try:
             self._waiting.put_nowait(item)
         except asyncio.QueueFull:
             self.overflowed = True
-            self.abort()
+            self._forget()
+            self._waiting.put_nowait(self._say_too_slow)
+            asyncio.get_running_loop().call_later(SLOW_CLOSE_S, self.abort)
+
+    def _forget(self) -> None:
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+
+    async def _say_too_slow(self) -> None:
+        await self._ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=SLOW)
 
     def abort(self) -> None:
         """Cut the TCP connection, without a closing handshake."""

@@ -6,11 +6,12 @@
 Each series has the window under way and the next one listed. A window has a placeholder book until
 its LEAD before the start; from then until its end it gets its share of the changes. Most changes
 are new sizes near the best prices, some remove or add a level, some move the middle by a tick; now
-and then there is a trade, whose price the hashes contain from then on, and once in each window the
-tick size becomes 0.001.
+and then a book returns to a state that it has just had, or somebody buys (see `Venue.trade`) up to
+EATEN_MAX levels, and lets the rest of the order stand; and once in each window the tick size
+becomes 0.001.
 
-1. A change is one `price_change` frame: a level (or two, when the middle moves) of both tokens,
-   which mirror each other. Books never cross, and no side is ever empty.
+1. A change is one `price_change` frame: a level of both tokens, which mirror each other. Only
+   between the frames of a trade are books crossed, and no side is ever empty.
 2. What is changed, in which order, follows the seed; when it is changed follows the clock.
 3. When the machine is too slow, changes are left out and counted (`missed`), never sent in a burst
    longer than BURST_S.
@@ -25,11 +26,10 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from protocol.series import Series
 from sandbox.venue.book import Side
-from sandbox.venue.frames import Change
 from sandbox.venue.market import Market
 from sandbox.venue.replay import PLACEHOLDER
 from sandbox.venue.venue import Venue
@@ -45,8 +45,23 @@ BURST_S: Final = 0.1
 _MOVE: Final = 0.05
 _REMOVE: Final = 0.15
 _TRADE: Final = 0.02
+_RETURN: Final = 0.02
+EATEN_MAX: Final = 3
 _MIDDLE_E4: Final = (2_000, 8_000)
 """The middle stays between, so that both sides keep their levels."""
+
+
+_Level: TypeAlias = tuple[Side, int, int]
+"""(side, price, new size) of Up."""
+
+
+class _Trade(NamedTuple):
+    outcome: int
+    """0: somebody bought Up."""
+    price_e4: int
+    """The worst, of the token that was bought."""
+    levels: list[_Level]
+    """In the order in which they are told, of the token that was bought."""
 
 
 class _Quoted:
@@ -77,61 +92,93 @@ class _Quoted:
         at_ms = start_ms + self._changes_tick_at * (end_ms - start_ms)
         return self.market.tick_size_e4 == TICK_E4 and now_ms >= at_ms
 
-    def traded_price_e4(self) -> int:
-        """Of somebody who buys Up: the best ask."""
-        return min(price for price in self.levels if price > self._middle_e4)
-
     def winner(self) -> str:
         """By where the middle is."""
         return self.market.outcomes[0 if self._middle_e4 >= 5_000 else 1]
 
-    def change(self) -> list[Change]:
-        """The next change of both books, applied to these levels."""
+    def changes(self) -> list[_Level]:
+        """The next changes, one frame each, applied to these levels."""
         if self._random.random() < _MOVE:
             return self._move()
+        if self._random.random() < _RETURN:
+            return self._return()
+        price, bid = self._near()
+        gone = price in self.levels and self._spare(bid=bid) and self._random.random() < _REMOVE
+        return [self._set(price, 0)] if gone else self._quote(price)
+
+    def trade(self) -> _Trade | None:
+        """Somebody buys one of the tokens; None when too little is there. Applied as well."""
+        random, up = self._random, self._random.random() < 0.5
+        offered = sorted(p for p in self.levels if (p > self._middle_e4) is up)
+        eaten = (offered if up else offered[::-1])[: random.randint(1, EATEN_MAX)]
+        if len(offered) - len(eaten) < SIDE_LEVELS_MIN:
+            return None
+        last_e4 = eaten[-1]
+        levels = [self._set(price, 0) for price in eaten]
+        how = random.random()
+        middle_e4 = last_e4 if up else last_e4 - self.market.tick_size_e4
+        if how < 0.3:
+            levels[-1] = self._set(last_e4, self._size_e6())  # not all of it was bought
+        elif how < 0.7 and _MIDDLE_E4[0] <= middle_e4 <= _MIDDLE_E4[1]:
+            self._middle_e4 = middle_e4
+            levels.insert(0, self._set(last_e4, self._size_e6()))  # wanted more, and bids for it
+        if up:
+            return _Trade(0, last_e4, levels)
+        opposite: dict[Side, Side] = {"BUY": "SELL", "SELL": "BUY"}
+        return _Trade(
+            1, 10_000 - last_e4, [(opposite[s], 10_000 - p, size) for s, p, size in levels]
+        )
+
+    def _near(self) -> tuple[int, bool]:
+        """A price near the best ones, whether there is a level or not, and whether it is a bid."""
         tick = self.market.tick_size_e4
         away = int(self._random.expovariate(1 / 6)) * tick
         bid = self._random.random() < 0.5
         price = self._middle_e4 - away if bid else self._middle_e4 + tick + away
-        price = min(max(price, tick), 10_000 - tick)
-        gone = price in self.levels and self._spare(bid=bid) and self._random.random() < _REMOVE
-        return self._set(price, 0) if gone else self._quote(price)
+        return min(max(price, tick), 10_000 - tick), bid
 
-    def _move(self) -> list[Change]:
+    def _move(self) -> list[_Level]:
         tick = self.market.tick_size_e4
         up = self._random.random() < 0.5
         middle = self._middle_e4 + (tick if up else -tick)
         if not _MIDDLE_E4[0] <= middle <= _MIDDLE_E4[1] or not self._spare(bid=not up):
             return self._quote(self._middle_e4)
         crossed = middle if up else self._middle_e4
-        removed = self._set(crossed, 0) if crossed in self.levels else []
+        removed = [self._set(crossed, 0)] if crossed in self.levels else []
         self._middle_e4 = middle
         return removed + self._quote(crossed)
+
+    def _return(self) -> list[_Level]:
+        """A change, then another one that is undone at once."""
+        (price, _), (other, bid) = self._near(), self._near()
+        first = self._quote(price)
+        size_e6 = self.levels.get(other)
+        if price == other:
+            return first
+        if size_e6 is not None and self._spare(bid=bid):
+            return [*first, self._set(other, 0), self._set(other, size_e6)]
+        if size_e6 is None and len(self.levels) < LEVELS_MAX:
+            return [*first, self._set(other, self._size_e6()), self._set(other, 0)]
+        return first
 
     def _spare(self, *, bid: bool) -> bool:
         """Whether a side may lose a level."""
         return sum((p <= self._middle_e4) == bid for p in self.levels) > SIDE_LEVELS_MIN
 
-    def _quote(self, price_e4: int) -> list[Change]:
+    def _quote(self, price_e4: int) -> list[_Level]:
         """A new size; a level that is one too many takes the place of the farthest."""
-        removed: list[Change] = []
+        removed: list[_Level] = []
         if price_e4 not in self.levels and len(self.levels) >= LEVELS_MAX:
             farthest = max(self.levels, key=lambda price: abs(price - self._middle_e4))
-            removed = self._set(farthest, 0)
-        return removed + self._set(price_e4, self._size_e6())
+            removed = [self._set(farthest, 0)]
+        return [*removed, self._set(price_e4, self._size_e6())]
 
-    def _set(self, price_e4: int, size_e6: int) -> list[Change]:
+    def _set(self, price_e4: int, size_e6: int) -> _Level:
         if size_e6:
             self.levels[price_e4] = size_e6
         else:
             del self.levels[price_e4]
-        up, down = self.market.books
-        side: Side = "BUY" if price_e4 <= self._middle_e4 else "SELL"
-        other: Side = "SELL" if side == "BUY" else "BUY"
-        return [
-            (up.token_id, side, price_e4, size_e6),
-            (down.token_id, other, 10_000 - price_e4, size_e6),
-        ]
+        return "BUY" if price_e4 <= self._middle_e4 else "SELL", price_e4, size_e6
 
 
 class Flood:
@@ -195,18 +242,19 @@ class Flood:
         market.payouts, market.resolves_at_ms = (first, second), end_ms
 
     async def _drive(self) -> None:
-        began_s, due_before = time.monotonic(), 0
+        began_s, accounted = time.monotonic(), 0
         burst_max = max(1, int(self._changes_per_s * BURST_S))
         while True:
             due = int((time.monotonic() - began_s) * self._changes_per_s)
-            wanted = due - due_before
-            due_before = due
-            self.missed += max(0, wanted - burst_max)
-            for _ in range(min(wanted, burst_max)):
-                self._change_one()
+            late = max(0, due - accounted - burst_max)
+            self.missed += late
+            accounted += late
+            while accounted < due:
+                accounted += self._change_one()
             await asyncio.sleep(STEP_S)
 
-    def _change_one(self) -> None:
+    def _change_one(self) -> int:
+        """Something happens in one market; how many frames that was, or were to be."""
         random = self._random
         series = self._series[0]
         if random.random() >= self._focus:
@@ -214,17 +262,26 @@ class Flood:
         traded = self._quoted[series.name]
         if not traded:
             self.missed += 1  # between two windows
-            return
+            return 1
         quoted = random.choice(traded)
         market = quoted.market
+        up = market.books[0].token_id
         if quoted.fine_tick_due(self._venue.now_ms()):
             self._venue.change_tick_size(market, FINE_TICK_E4)
-        if random.random() < _TRADE:
+        trade = quoted.trade() if random.random() < _TRADE else None
+        if trade is not None:
             size_e6 = random.randrange(10_000, 100_000_000, 10_000)
-            self._venue.trade(market.books[0].token_id, quoted.traded_price_e4(), size_e6)
+            token_id = market.books[trade.outcome].token_id
+            self._venue.trade(token_id, trade.price_e4, size_e6, trade.levels)
             self.trades += 1
-        self._venue.change_levels(market, quoted.change())
-        self.changes += 1
+            sent = len(trade.levels)
+        else:
+            changes = quoted.changes()
+            for side, price_e4, size_e6 in changes:
+                self._venue.change_level(up, side, price_e4, size_e6)
+            sent = len(changes)
+        self.changes += sent
+        return sent
 
     async def _sleep_until(self, at_ms: float) -> None:
         await asyncio.sleep(max(0.0, at_ms - self._venue.now_ms()) / 1000)

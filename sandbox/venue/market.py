@@ -33,6 +33,8 @@ class Market:
     neg_risk: bool
     accepting: bool
     """Set to False to refuse orders although the market is open."""
+    last_trade_e4: int | None = None
+    """Of whichever token was traded last; it is in the hashes of both."""
     payouts: tuple[Decimal, Decimal] | None = None
     """What each outcome pays once resolved; a replay knows it from the start."""
     resolves_at_ms: int | None = None

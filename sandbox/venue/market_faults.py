@@ -10,8 +10,8 @@ Each fault has one name, in `Faults` as a chance, here as a deed to one connecti
 
 1. At most one fault happens to a frame on a connection; what was injected goes before chances.
 2. Chances are drawn for each connection on its own, in the order of their numbers, so one draw
-   never hits two connections. Those of frames are drawn per frame while they are not 0, those of
-   connections once a second.
+   never hits two connections; only `market_hash_ahead` hits all of them (see `telling`). Those of
+   frames are drawn per frame while they are not 0, those of connections once a second.
 3. Each is counted in `chance.injected` and noted in `injections` when it is done. What is held back
    counts when it is held.
 4. What has befallen a connection stays with it until it ends, also when all faults are ended.
@@ -57,6 +57,8 @@ DUPLICATED: Final = "market_duplicated"
 REORDERED: Final = "market_reordered"
 CORRUPTED: Final = "market_corrupted"
 WRONG_HASH: Final = "market_wrong_hash"
+HASH_AHEAD: Final = "market_hash_ahead"
+LATE_TRADE: Final = "late_trade_ms"
 STALE_BOOK: Final = "market_stale_book"
 NO_BOOK: Final = "market_no_book"
 LATE_BOOK: Final = "market_late_book"
@@ -79,7 +81,6 @@ EVENT_OF: Final = {
 }
 """The event that a fault befalls, unless `inject` is told another."""
 _DRAWN: Final = tuple((name, event) for name, event in EVENT_OF.items() if event != ANY)
-_EVENT_AT: Final = len('{"event_type":"')
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with no time: closing sends RST."""
 
@@ -213,8 +214,7 @@ class MarketConnection(Connection):
 
     def _forget(self) -> None:
         self._held.clear()
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
+        super()._forget()
 
     # ---- to a frame
 
@@ -264,7 +264,7 @@ class MarketConnection(Connection):
         self._host.injections.note(name, self.number, market_of(text))
         if name == DUPLICATED:
             self._pass(text)
-            self._pass(text)
+            self._repeat(text)
         elif name in (CORRUPTED, WRONG_HASH):
             self._pass(mangled(name, text, token, self._host.chance.stream(f"{name}/how")))
         elif name == STALE_BOOK:
@@ -279,6 +279,18 @@ class MarketConnection(Connection):
                 self._pass(left)
             if name in (REORDERED, LATE_BOOK):
                 self._held.append(_Held(befallen, after))
+
+    def _repeat(self, text: str) -> None:
+        within_ms = self._host.faults.market_duplicated_ms
+        later_ms = self._host.chance.stream(f"{DUPLICATED}/how").randint(0, within_ms)
+        if later_ms:
+            asyncio.get_running_loop().call_later(later_ms / 1000, self._again, text)
+        else:
+            self._pass(text)
+
+    def _again(self, text: str) -> None:
+        if not (self.frozen or self.deaf):
+            self._pass(text)
 
     def _pass(self, text: str) -> None:
         self._enqueue(text)
@@ -318,7 +330,7 @@ def event_of(text: str) -> str:
     """What a frame is about, "" when it is no data."""
     if text.startswith("["):
         return BOOK if len(text) > len("[]") else ANY
-    return text[_EVENT_AT : text.find('"', _EVENT_AT)] if text.startswith("{") else ANY
+    return _field(text, '"event_type":"') if text.startswith("{") else ANY
 
 
 def market_of(text: str) -> str:

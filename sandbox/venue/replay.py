@@ -109,6 +109,8 @@ class Replay:
                 if fresh:
                     for book in market.books:
                         book.replace((), ())
+                # A `book` would not tell of it.
+                self._tick_size(market, step)
                 self._skip(market, step)
                 if self._venue.chance.hit("split", self._venue.faults.split):
                     market.payouts = SPLIT
@@ -125,13 +127,16 @@ class Replay:
             market.books[change.outcome].put(change.side, change.price_e4, change.size_e6)
 
     def _show(self, market: Market, step: Step) -> None:
-        if _needs_fine_tick(market, step):
-            self._venue.change_tick_size(market, _FINE_TICK_E4)
+        self._tick_size(market, step)
         changes: list[Change] = [
             (market.books[c.outcome].token_id, c.side, c.price_e4, c.size_e6) for c in step.changes
         ]
         if changes:
             self._venue.change_levels(market, changes)
+
+    def _tick_size(self, market: Market, step: Step) -> None:
+        if _needs_fine_tick(market, step):
+            self._venue.change_tick_size(market, _FINE_TICK_E4)
 
     async def _sleep_until(self, at_ms: float) -> None:
         await asyncio.sleep(max(0.0, at_ms - self._venue.now_ms()) / 1000)

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 
 from sandbox.venue.auth import AuthError
 from sandbox.venue.clob import VENUE
-from sandbox.venue.frames import book_frame
+from sandbox.venue.frames import opening_book
 from sandbox.venue.market_faults import MarketConnection
 from sandbox.venue.venue import Venue
 
@@ -43,7 +43,7 @@ def _on_market_message(venue: Venue, connection: MarketConnection, message: dict
         # here it does, unless `market_no_book` says otherwise.
         venue.market_feed.subscribe(connection, tokens)
         books = [
-            book_frame(market, book)
+            opening_book(market, book)
             for token in tokens
             for market in (venue.by_token[token],)
             for book in market.books

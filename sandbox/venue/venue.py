@@ -7,13 +7,13 @@ does on the chain (redemption) in `chain`.
 Not modelled, in no module: other traders reacting to our orders, resting orders (GTC, GTD) and
 SELLs, wallets other than a plain one (no relayer), and any rule for failures: the 250 ms hold of
 taker orders, rate limits, restarts, failing settlement and lagging reads happen when a fault asks
-for them, not by load or calendar. A match is taken to be a *mint* (a bid of the other token on the
-other side), so it trades both tokens: each gets a `last_trade_price`, the second one at 1 - price.
+for them, not by load or calendar.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,14 +31,17 @@ from sandbox.venue.book import Side, TokenBook
 from sandbox.venue.contracts import EXCHANGES
 from sandbox.venue.faults import Chance, Faults
 from sandbox.venue.feed import Connection, Feed, Notice
-from sandbox.venue.frames import Change
+from sandbox.venue.frames import Change, Delta
 from sandbox.venue.journal import Journal
 from sandbox.venue.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
 from sandbox.venue.market_faults import Injections, MarketConnection
 from sandbox.venue.matching import Fill
+from sandbox.venue.telling import Telling
 
 VERSIONS_KEPT_MS: Final = 60_000
 """After the end of a market; its versions are of no use to anybody then."""
+LAST_TRADE_AFTER_MS: Final = 3
+"""A `last_trade_price` is stamped later than the book which has the trade; how much is made up."""
 UNLIMITED: Final = (1 << 256) - 1
 
 
@@ -101,6 +104,7 @@ class Venue:
         """What was done to the market channel and `GET /book`, and when."""
         self.market_feed = Feed(self.notice, partial(MarketConnection, self))
         self.user_feed = Feed(self.notice, Connection)
+        self._telling = Telling(self)
         self.closing = asyncio.Event()
         """Set when the venue ends, for those who wait for something longer than that."""
         self.before_matching: Hook | None = None
@@ -179,57 +183,57 @@ class Venue:
         self, market: Market, books: Sequence[tuple[TokenBook, Iterable[Level], Iterable[Level]]]
     ) -> None:
         """Replace (book, bids, asks) and send a `book` frame for each."""
-        self._remember(market)
+        self._before_change(market)
         for book, bids, asks in books:
             book.replace(bids, asks)
             book.timestamp_ms = self.now_ms()
-            self._send((book.token_id,), frames.book_frame(market, book))
+            self._telling.book(market, book.token_id, frames.book_frame(market, book))
 
     def change_level(
         self, token_id: str, side: Side, price_e4: int, size_e6: int, *, mirror: bool = True
     ) -> None:
         """Set a level's new aggregate size (0 removes it) and send one `price_change` frame."""
         market, book, other = self.books(token_id)
-        changes: list[Change] = [(book.token_id, side, price_e4, size_e6)]
-        if mirror:
-            opposite: Side = "SELL" if side == "BUY" else "BUY"
-            changes.append((other.token_id, opposite, 10_000 - price_e4, size_e6))
-        self.change_levels(market, changes)
+        changes = _both(book, other, (side, price_e4, size_e6))
+        self.change_levels(market, changes if mirror else changes[:1])
 
     def change_levels(self, market: Market, changes: Sequence[Change]) -> None:
         """Apply changes of one market's books and send them as one `price_change` frame.
 
-        A connection that reads only one of the tokens gets only that token's entries.
+        However many there are, they make one version of each book. A connection that reads only
+        one of the tokens gets only that token's entries.
         """
         self._remember(market)
         now_ms = self.now_ms()
-        entries = frames.apply_changes(market, changes, now_ms)
-        tokens = {token_id for token_id, _ in entries}
-        texts: dict[frozenset[str], str] = {}
-        for connection in self._readers(tokens):
-            wanted = frozenset(tokens & connection.tokens)
-            text = texts.get(wanted)
-            if text is None:
-                text = texts[wanted] = frames.price_change_frame(
-                    market, (entry for token_id, entry in entries if token_id in wanted), now_ms
-                )
-            connection.send(text)
+        delta = Delta(changes, now_ms, frames.apply_changes(market, changes, now_ms))
+        self._telling.look_ahead(market, delta)
+        if not self._telling.may_hold(market, delta):
+            self._telling.changes(market, delta)
 
     def change_tick_size(self, market: Market, tick_size_e4: int) -> None:
         """Announce a new tick size for both tokens, then their books afresh."""
-        self._remember(market)
+        self._before_change(market)
         old_e4, market.tick_size_e4 = market.tick_size_e4, tick_size_e4
         for book in market.books:
             book.timestamp_ms = self.now_ms()
             frame = frames.tick_size_frame(market, book.token_id, old_e4, book.timestamp_ms)
-            self._send((book.token_id,), frame)
+            self._telling.book(market, book.token_id, frame)
         for book in market.books:
-            self._send((book.token_id,), frames.book_frame(market, book))
+            self._telling.book(market, book.token_id, frames.book_frame(market, book))
 
-    def trade(self, token_id: str, price_e4: int, size_e6: int) -> None:
-        """Somebody bought: both tokens' last trade price, which the hashes contain from now on."""
+    def trade(
+        self,
+        token_id: str,
+        price_e4: int,
+        size_e6: int,
+        levels: Sequence[tuple[Side, int, int]] = (),
+    ) -> None:
+        """Somebody bought, up to this price; `levels` are what that made of the token's book.
+
+        They are (side, price, new size); the other token's book mirrors them.
+        """
         fill = Fill(price_e4=price_e4, size_e6=size_e6, spend_e6=0, fee_e6=0)
-        self.announce_prices(token_id, [fill], "0x" + "00" * 32, self.now_ms())
+        self.tell_trades(token_id, [fill], "0x" + "00" * 32, self.now_ms(), levels)
 
     def version(
         self, token_id: str, told: str
@@ -293,44 +297,46 @@ class Venue:
 
     # ---- frames ------------------------------------------------------------------------------
 
-    def announce_prices(
-        self, token_id: str, fills: Iterable[Fill], transaction: str, now_ms: int
+    def tell_trades(
+        self,
+        token_id: str,
+        fills: Sequence[Fill],
+        transaction: str,
+        now_ms: int,
+        levels: Sequence[tuple[Side, int, int]] = (),
     ) -> None:
-        """Send `last_trade_price` frames of both tokens for BUYs of one of them."""
+        """Tell of BUYs of one token, which make one new version of both books.
+
+        As the real venue does it: a `price_change` for each level, all of them with the hash and
+        the best prices of the book after the last, so that the books are crossed in between; both
+        `book`s of that version; and only then the prices, which are in the hashes already.
+        """
         market, book, other = self.books(token_id)
-        self._remember(market)
+        self._before_change(market)
+        market.last_trade_e4 = fills[-1].price_e4
+        pairs = [_both(book, other, level) for level in levels]
+        for each in market.books:
+            each.timestamp_ms = now_ms
+        standings = frames.apply_changes(market, itertools.chain(*pairs), now_ms)
+        for pair in pairs:
+            self._telling.changes(market, Delta(pair, now_ms, standings))
+        for each in market.books:
+            self._telling.book(market, each.token_id, frames.book_frame(market, each))
         for fill in fills:
-            book.last_trade_e4 = fill.price_e4
-            other.last_trade_e4 = 10_000 - fill.price_e4
-            for traded in (book, other):
-                frame = frames.last_trade_frame(
-                    market,
-                    traded,
-                    "BUY",
-                    size_e6=fill.size_e6,
-                    transaction_hash=transaction,
-                    now_ms=now_ms,
-                )
-                self._send_trade(market, traded.token_id, frame)
+            frame = frames.last_trade_frame(
+                market,
+                token_id,
+                "BUY",
+                price_e4=fill.price_e4,
+                size_e6=fill.size_e6,
+                transaction_hash=transaction,
+                now_ms=now_ms + LAST_TRADE_AFTER_MS,
+            )
+            self._telling.last_trade(market, token_id, frame)
 
-    def _send_trade(self, market: Market, token_id: str, frame: str) -> None:
-        late_ms = self.faults.late_trade_ms
-        if not late_ms:
-            self._send((token_id,), frame)
-            return
-        for connection in self._readers((token_id,)):
-            self.injections.note("late_trade_ms", connection.number, market.condition_id)
-        loop = asyncio.get_running_loop()
-        loop.call_later(late_ms / 1000, self._send, (token_id,), frame)
-
-    def _send(self, tokens: Iterable[str], text: str) -> None:
-        for connection in self._readers(tokens):
-            connection.send(text)
-
-    def _readers(self, tokens: Iterable[str]) -> list[MarketConnection]:
-        # In a fixed order, because each draws its own chances from a common stream.
-        found = set().union(*(self.market_feed.readers(token) for token in tokens))
-        return sorted(found, key=lambda connection: connection.number)
+    def _before_change(self, market: Market) -> None:
+        self._telling.release(market)
+        self._remember(market)
 
     def _remember(self, market: Market) -> None:
         """To be called before its books change: `GET /book` may lag behind."""
@@ -351,6 +357,16 @@ class Venue:
         market = self.by_token[token_id]
         first, second = market.books
         return (market, first, second) if first.token_id == token_id else (market, second, first)
+
+
+def _both(book: TokenBook, other: TokenBook, level: tuple[Side, int, int]) -> list[Change]:
+    """A change of a book, and its mirror image in the other."""
+    side, price_e4, size_e6 = level
+    opposite: Side = "SELL" if side == "BUY" else "BUY"
+    return [
+        (book.token_id, side, price_e4, size_e6),
+        (other.token_id, opposite, 10_000 - price_e4, size_e6),
+    ]
 
 
 def _mirrored(levels: Iterable[Level]) -> tuple[Level, ...]:

@@ -31,10 +31,11 @@ class Line:
             return json.loads(await self.ws.recv())
 
     async def read(self, count: int) -> list[Frame]:
-        """The next frames, each checked against the oracle's hash."""
+        """The next frames; what they tell of, all of it, must have the oracle's hash."""
         frames = [await self.frame() for _ in range(count)]
         for frame in frames:
             self.reader.apply(frame)
+        self.reader.settled()
         return frames
 
     async def waiting(self) -> list[Any]:

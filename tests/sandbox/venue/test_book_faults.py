@@ -80,7 +80,8 @@ async def test_the_book_lags(
         sizes = {level["price"]: level["size"] for level in got["bids"]}
         shown[at_ms] = sizes.get("0.47")
         naive = NaiveBook(market.condition_id, up)
-        naive.apply_book(got)  # its hash is the one that it had then
+        naive.apply_book(got)
+        naive.settled()  # its hash is the one that it had then
         if shown[at_ms] is None:
             assert got == right
     assert shown == {

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from websockets.asyncio.client import connect
 from protocol.book import Level
 from protocol.series import parse_series
 from sandbox.venue import Market, Venue, serve
-from sandbox.venue.flood import LEVELS_MAX, SIDE_LEVELS_MIN, Flood
+from sandbox.venue.flood import LEVELS_MAX, SIDE_LEVELS_MIN, Flood, _Quoted
+from tests.sandbox.venue.sinks import SHARES, Sink, sinks_of
 from tests.sandbox.venue.wire import Reader
 
 SERIES = [parse_series(name) for name in ("btc-60s", "eth-60s")]
@@ -43,9 +45,16 @@ def traded_now(venue: Venue, coin: str) -> Market:
     )
 
 
+@pytest.fixture(autouse=True)
+def eventful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is rare in life happens in a short test."""
+    monkeypatch.setattr("sandbox.venue.flood._TRADE", 0.1)
+    monkeypatch.setattr("sandbox.venue.flood._RETURN", 0.1)
+
+
 async def test_frames_verify_and_versions_are_kept() -> None:
     venue = Venue(keep_versions=5_000)
-    flood = Flood(venue, SERIES, changes_per_s=1_000, seed=3)
+    flood = Flood(venue, SERIES, changes_per_s=400, focus=1.0, seed=3)
     async with serve(venue) as url, flooding(flood):
         market = traded_now(venue, "btc")
         tokens = tuple(book.token_id for book in market.books)
@@ -53,15 +62,16 @@ async def test_frames_verify_and_versions_are_kept() -> None:
         async with connect(f"{url.replace('http', 'ws')}/ws/market", compression=None) as ws:
             await ws.send(json.dumps({"type": "market", "assets_ids": tokens}))
             async with asyncio.timeout(20):
-                while (
-                    reader.seen.count("price_change") < 300 or "last_trade_price" not in reader.seen
-                ):
+                while reader.seen.count("price_change") < 200:
                     frame = json.loads(await ws.recv())
                     reader.apply(frame)  # every hash, every best price, by the oracle
                     for change in _changes(frame):
                         version = venue.version(change["asset_id"], change["hash"])
                         assert version is not None
                         _check_ladders(*version)
+                while not all(book.proven for book in reader.books.values()):
+                    reader.apply(json.loads(await ws.recv()))
+    assert "last_trade_price" in reader.seen
 
 
 def _changes(frame: Any) -> list[dict[str, str]]:
@@ -90,14 +100,62 @@ def played(seed: int, changes: int, focus: float = 0.0) -> tuple[Venue, Flood]:
 
 
 def test_books_never_cross_nor_empty_on_either_grid() -> None:
-    venue, flood = played(1, 20_000)
+    venue, flood = played(1, 4_000)
     assert flood.trades > 200
     for market in venue.markets.values():
-        if market.books[0].last_trade_e4 is None:
+        if market.last_trade_e4 is None:
             continue
         for book in market.books:
             _check_ladders(book.bids(), book.asks())
     assert {m.tick_size_e4 for m in venue.markets.values()} >= {10}, "the finer grid has come"
+
+
+def test_books_return_to_states_that_they_have_just_had() -> None:
+    venue, (sink, _), market = quiet()
+    quoted = _Quoted(market, Random(1))
+    venue.set_book(market.token("Up"), *quoted.sides())
+    returned = 0
+    for _ in range(50):
+        sink.frames.clear()
+        for side, price_e4, size_e6 in quoted._return():
+            venue.change_level(market.token("Up"), side, price_e4, size_e6)
+        entries = [frame["price_changes"][0] for frame in sink.decoded()]
+        if len(entries) >= 3:
+            *_, before, other, again = (entry["hash"] for entry in entries)
+            assert before == again != other
+            assert len({str(entry) for entry in entries}) == len(entries), "no two are identical"
+            returned += 1
+    assert returned > 25
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_trade_leaves_the_books_as_its_last_frame_says(seed: int) -> None:
+    venue, (sink, _), market = quiet()
+    quoted = _Quoted(market, Random(seed))
+    venue.set_book(market.token("Up"), *quoted.sides())
+    trade = quoted.trade()
+    assert trade is not None
+    token = market.books[trade.outcome].token_id
+    sink.frames.clear()
+    venue.trade(token, trade.price_e4, SHARES, trade.levels)
+    assert [frame["event_type"] for frame in sink.decoded()] == [
+        *["price_change"] * len(trade.levels),
+        *("book", "book", "last_trade_price"),
+    ]
+    for book in market.books:
+        _check_ladders(book.bids(), book.asks())
+    bids, asks = quoted.sides()
+    assert sorted(market.books[0].bids()) == sorted(bids)
+    assert sorted(market.books[0].asks()) == sorted(asks)
+    assert market.last_trade_e4 == trade.price_e4
+
+
+def quiet() -> tuple[Venue, list[Sink], Market]:
+    """Nothing but what a test does, all of it in one millisecond."""
+    venue = Venue()
+    venue.now_ms = lambda: 1_800_000_000_000  # type: ignore[method-assign]
+    market = venue.add_market("btc-updown-15m-1800000000", start_ms=0, end_ms=1 << 50)
+    return venue, sinks_of(venue, market), market
 
 
 def test_the_seed_decides_what_is_changed() -> None:
@@ -128,12 +186,13 @@ def test_changes_are_spread_or_on_one_market(focus: float, low: float, high: flo
                 flood._change_one()
 
     asyncio.run(play())
-    assert low <= counted["btc"] / 1_000 <= high
+    assert low <= counted["btc"] / sum(counted.values()) <= high
+    assert flood.changes > 1_000
 
 
 async def test_windows_roll_from_placeholder_to_resolution() -> None:
     venue = Venue()
-    flood = Flood(venue, [parse_series("btc-2s")], changes_per_s=200)
+    flood = Flood(venue, [parse_series("btc-1s")], changes_per_s=200)
     async with flooding(flood):
         following = next(m for m in venue.markets.values() if m.start_ms > venue.now_ms())
         if venue.now_ms() < following.start_ms - 200:

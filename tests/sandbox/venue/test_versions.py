@@ -10,6 +10,7 @@ from protocol.units import parse_price_e4, parse_size_e6
 from sandbox.venue import Market, Venue, serve
 from tests.sandbox.venue.conftest import SHARES
 from tests.sandbox.venue.lines import line
+from tests.sandbox.venue.sinks import sinks_of
 from tests.sandbox.venue.test_control import call
 
 
@@ -38,7 +39,9 @@ async def test_every_hash_that_was_told_has_its_book() -> None:
                     venue.trade(market.token("Up"), 5000, SHARES)
             compared = 0
             while compared < 38:
-                for told in (await one.read(1))[0].get("price_changes", []):
+                frame = await one.frame()
+                one.reader.apply(frame)
+                for told in frame.get("price_changes", []):
                     reader = one.reader.books[told["asset_id"]]
                     expected = (
                         levels(reader.bids, descend=True),
@@ -57,6 +60,21 @@ async def test_every_hash_that_was_told_has_its_book() -> None:
             {s: [list(x) for x in side] for s, side in zip(("bids", "asks"), known, strict=True)},
         )
         assert (await call(url, "/sandbox/version?token_id=1&hash=2"))[0] == 404
+
+
+def test_states_between_the_frames_of_a_trade_are_no_versions() -> None:
+    venue = Venue(keep_versions=100)
+    venue.now_ms = lambda: 1_800_000_000_000  # type: ignore[method-assign]
+    market = listed(venue)
+    up, (sink, _) = market.token("Up"), sinks_of(venue, market)
+    versions = market.books[0].versions
+    assert versions is not None
+    versions.clear()
+    venue.trade(up, 5000, SHARES, [("BUY", 5000, SHARES), ("SELL", 5000, 0)])
+    told = [f["price_changes"][0]["hash"] for f in sink.decoded()[:2]]
+    assert told == [_hash_now(venue, up)] * 2
+    assert venue.version(up, told[0]) == (((5000, SHARES), (4800, SHARES)), ())
+    assert len(versions._by_hash) == 1
 
 
 async def test_only_the_last_are_kept() -> None:

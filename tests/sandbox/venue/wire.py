@@ -1,65 +1,90 @@
-"""Reading market-channel frames in tests: a naive book, and the venue's own hash as the oracle."""
+"""Reading market-channel frames in tests: a naive book, and the venue's hash over it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
-
-from py_clob_client.clob_types import OrderBookSummary, OrderSummary
-from py_clob_client.utilities import generate_orderbook_summary_hash
 
 Frame = dict[str, Any]
 
 
 class NaiveBook:
-    """What a reader of one token's frames knows, kept as the texts on the wire."""
+    """What a reader of one token's frames knows, kept as the texts on the wire.
+
+    A version is complete with its last frame, and its trade price may come later still. So each is
+    checked when the next one begins (or by `settled`): one that was never right is an error.
+    """
 
     def __init__(self, market: str, token: str) -> None:
         self.market = market
         self.token = token
         self.bids: dict[str, str] = {}
         self.asks: dict[str, str] = {}
-        self.tick_size = ""
+        self.tick_size = "0.01"
         self.last_trade_price = ""
+        self.version = ("", "")
+        """(timestamp, hash), as told."""
+        self.proven = True
 
     def apply_book(self, frame: Frame) -> None:
-        """Take a `book` frame, checking order and hash."""
+        """Take a `book` of the channel or of REST, checking the order of its levels."""
+        self._begin(frame["timestamp"], frame["hash"])
         self.bids = {level["price"]: level["size"] for level in frame["bids"]}
         self.asks = {level["price"]: level["size"] for level in frame["asks"]}
-        self.tick_size = frame["tick_size"]
-        self.last_trade_price = frame["last_trade_price"]
         assert list(self.bids) == sorted(self.bids, key=float), "bids are worst first: ascending"
         assert list(self.asks) == sorted(self.asks, key=float, reverse=True), "asks descend"
-        assert frame["hash"] == self.hash(frame["timestamp"])
+        self.tick_size = frame.get("tick_size", self.tick_size)
+        self.last_trade_price = frame.get("last_trade_price", self.last_trade_price)
+        self.check()
 
     def apply_change(self, change: Frame, timestamp: str) -> None:
-        """Take one entry of a `price_change`, checking best prices and hash."""
+        """Take one entry of a `price_change`."""
+        self._begin(timestamp, change["hash"])
         levels = self.bids if change["side"] == "BUY" else self.asks
         levels.pop(change["price"], None)
         if change["size"] != "0":
             levels[change["price"]] = change["size"]
-        assert change["best_bid"] == max(self.bids, key=float, default="0")
-        assert change["best_ask"] == min(self.asks, key=float, default="1")
-        assert change["hash"] == self.hash(timestamp)
+
+    def check(self, change: Frame | None = None) -> None:
+        """See whether this is the version that was told; the entry's best prices as well."""
+        best = self.best() if change is None else (change["best_bid"], change["best_ask"])
+        self.proven = best == self.best() and self.version[1] == self.hash(self.version[0])
+
+    def settled(self) -> None:
+        """The version that was told last must have been proven by now."""
+        assert self.proven, f"{self.token[:8]}...: {self.version} is not the hash of the book"
+
+    def best(self) -> tuple[str, str]:
+        """Bid and ask, as the venue writes them."""
+        return max(self.bids, key=float, default="0"), min(self.asks, key=float, default="1")
+
+    def _begin(self, timestamp: str, told: str) -> None:
+        if (timestamp, told) != self.version:
+            self.settled()
+            self.version = timestamp, told
 
     def hash(self, timestamp: str) -> str:
-        """By the older official client."""
-        return generate_orderbook_summary_hash(
-            OrderBookSummary(
-                market=self.market,
-                asset_id=self.token,
-                timestamp=timestamp,
-                bids=[OrderSummary(p, self.bids[p]) for p in sorted(self.bids, key=float)],
-                asks=[
-                    OrderSummary(p, self.asks[p])
-                    for p in sorted(self.asks, key=float, reverse=True)
-                ],
-                min_order_size="5",
-                neg_risk=False,
-                tick_size=self.tick_size,
-                last_trade_price=self.last_trade_price,
-                hash="",
-            )
+        """As the venue's own clients compute it (`test_market_channel` compares them)."""
+        sides = (
+            [{"price": p, "size": levels[p]} for p in sorted(levels, key=float, reverse=descend)]
+            for levels, descend in ((self.bids, False), (self.asks, True))
         )
+        bids, asks = sides
+        summary = {
+            "market": self.market,
+            "asset_id": self.token,
+            "timestamp": timestamp,
+            "hash": "",
+            "bids": bids,
+            "asks": asks,
+            "min_order_size": "5",
+            "tick_size": self.tick_size,
+            "neg_risk": False,
+            "last_trade_price": self.last_trade_price,
+        }
+        text = json.dumps(summary, separators=(",", ":"))
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Reader:
@@ -82,10 +107,20 @@ class Reader:
             case "price_change":
                 for change in frame["price_changes"]:
                     self.books[change["asset_id"]].apply_change(change, frame["timestamp"])
+                for change in {e["asset_id"]: e for e in frame["price_changes"]}.values():
+                    self.books[change["asset_id"]].check(change)
             case "tick_size_change":
                 book = self.books[frame["asset_id"]]
-                assert frame["old_tick_size"] == (book.tick_size or frame["old_tick_size"])
+                assert frame["old_tick_size"] == book.tick_size
                 book.tick_size = frame["new_tick_size"]
             case "last_trade_price":
-                price = float(frame["price"])
-                self.books[frame["asset_id"]].last_trade_price = f"{price:.3f}"
+                # Of whichever token: it is the market's.
+                for book in self.books.values():
+                    book.last_trade_price = f"{float(frame['price']):.3f}"
+                    if not book.proven:
+                        book.check()
+
+    def settled(self) -> None:
+        """All that was told has been proven."""
+        for book in self.books.values():
+            book.settled()
