@@ -29,6 +29,11 @@ from tests.feeder.core.venue_model import (
 from tests.feeder.wire import DOWN, UP
 
 
+def later_ns(venue: Venue) -> int:
+    """Late enough for another verification."""
+    return venue.timestamp_ms * 1_000_000 + VERIFY_EVERY_NS
+
+
 def test_every_change_is_proven_by_the_checksum() -> None:
     venue = Venue(*FAR, *TOP)
     book = followed(venue)
@@ -90,6 +95,29 @@ def test_a_trade_price_that_comes_later_is_no_obstacle() -> None:
     venue = Venue(*FAR, *TOP)
     book = followed(venue)
     tell(book, *venue.trade("0.53", ("SELL", "0.53", "2")))
+    assert is_venues(book, venue)
+
+
+def test_all_trade_prices_are_tried_once_a_version() -> None:
+    venue = Venue(*FAR, *TOP)
+    book = followed(venue)
+    first, second = venue.trade("0.61", ("BUY", "0.41", "1"), ("BUY", "0.4", "1"))
+    tell(book, first)
+    tell(book, second, at_ns=later_ns(venue))
+    assert not book.proven
+    assert book.replace(venue.book(), from_rest=False) is Taken.TAKEN
+    assert is_venues(book, venue)
+    tell(book, *venue.trade("0.62", ("BUY", "0.41", "2"), later_ms=5))
+    assert is_venues(book, venue)
+
+
+def test_a_trade_through_several_levels_needs_no_search() -> None:
+    venue = Venue(*FAR, *TOP, ("SELL", "0.54", "80"))
+    book = followed(venue)
+    first, second = venue.trade("0.54", ("SELL", "0.53", "0"), ("SELL", "0.54", "5"))
+    tell(book, first)
+    assert (book.best, book.proven) == ((5_200, 5_400), False)
+    tell(book, second, at_ns=later_ns(venue))
     assert is_venues(book, venue)
 
 
@@ -206,6 +234,14 @@ def test_a_flood_is_verified_once_a_millisecond_and_before_it_is_shown() -> None
     book.settle()
     assert is_venues(book, venue)
     tell(book, *venue.change(("BUY", "0.51", "51")), at_ns=SECOND_NS + VERIFY_EVERY_NS)
+    assert is_venues(book, venue)
+
+
+def test_a_clock_that_is_set_back_puts_nothing_off() -> None:
+    venue = Venue(*FAR, *TOP)
+    book = followed(venue)
+    tell(book, *venue.change(("BUY", "0.51", "1")), at_ns=3_600 * SECOND_NS)
+    tell(book, *venue.change(("BUY", "0.51", "2")), at_ns=SECOND_NS)
     assert is_venues(book, venue)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, WireLevel
+from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from feeder.core.ladder import json_of, rungs
 from tests.feeder.core.venue_model import INFO, hash_of
 from tests.feeder.wire import DOWN, MARKET, UP
@@ -119,6 +119,16 @@ def test_a_trade_price_that_was_not_told_yet_is_found_and_remembered() -> None:
     assert not matches(formula, event, search=False)
     assert matches(formula, event)
     assert matches(formula, event, search=False)
+
+
+@pytest.mark.parametrize("price", ["0.53", "0.47"])
+def test_a_trade_is_at_a_level_that_changed_in_either_tokens_terms(price: str) -> None:
+    formula = Formula(INFO)
+    event = bare(book(last_trade_price="0.470"))
+    changes = [PriceChange(UP, each, "1", "BUY") for each in ("0.1", price)]
+    assert formula.matches(
+        UP, event.timestamp, *sides(event), event.hash or "", search=False, changes=changes
+    )
 
 
 @pytest.mark.parametrize(("token_id", "price"), [(UP, "0.53"), (DOWN, "0.53"), (DOWN, ".530")])
