@@ -97,6 +97,25 @@ def test_repeated_and_reordered_deltas_are_replayed_as_they_were_meant() -> None
     assert is_venues(book, venue)
 
 
+def test_a_duplicate_within_a_millisecond_is_not_replayed_twice() -> None:
+    venue = Venue(*FAR, *TOP)
+    book = doubted(venue)
+    first = venue.change(("BUY", "0.51", "1"))
+    second = venue.change(("BUY", "0.51", "2"), later_ms=0)
+    tell(book, *first, *second, *first)
+    assert book.replace(venue.rest(2), from_rest=True) is Taken.TAKEN
+    assert is_venues(book, venue)
+
+
+def test_a_snapshot_with_more_than_was_told_of_its_millisecond_stays_as_it_is() -> None:
+    venue = Venue(*FAR, *TOP)
+    book = doubted(venue)
+    tell(book, *venue.change(("BUY", "0.51", "1")))
+    venue.change(("BUY", "0.51", "2"), ("BUY", "0.4", "3"), later_ms=0)
+    assert book.replace(venue.rest(), from_rest=True) is Taken.TAKEN
+    assert is_venues(book, venue)
+
+
 @pytest.mark.parametrize("missing", [0, 1, 2])
 def test_a_replay_with_a_gap_does_not_verify(missing: int) -> None:
     venue = Venue(*FAR, *TOP)
@@ -309,6 +328,18 @@ def test_when_rest_does_not_match_either_the_formula_is_unknown() -> None:
     venue.change(("BUY", "0.51", "3"))
     book.distrust(Trouble.FROZEN)
     assert book.replace(strange(venue), from_rest=True) is Taken.REFUSED
+
+
+def test_what_cannot_be_checked_is_in_the_snapshot_of_its_millisecond() -> None:
+    venue = Venue(*FAR, *TOP)
+    formula = Formula(INFO)
+    formula.unknown = True
+    book = TokenBook(UP, formula)
+    tell(book, *venue.change(("BUY", "0.51", "1")))
+    venue.change(("BUY", "0.51", "2"), later_ms=0)
+    assert book.replace(strange(venue), from_rest=False) is Taken.TAKEN
+    assert book.proof is Proof.TOP
+    assert book.published().bids == venue.levels[0]
 
 
 def test_what_was_put_off_needs_no_formula_that_turned_out_unknown() -> None:
