@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Collection
 from functools import partial
 
-from tests.fuzz.play import FRAMES_A_ROUND, Round, Score
+from tests.fuzz.play import FRAMES_A_RECOVERY, FRAMES_A_ROUND, Round, Score
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     begun = time.monotonic()
     total, failed = Score(), []
     play = partial(_play, arguments.seed)
-    rounds = range(-(-arguments.frames // FRAMES_A_ROUND))
+    rounds = range(-(-arguments.frames // (FRAMES_A_ROUND + FRAMES_A_RECOVERY)))
     with multiprocessing.Pool(arguments.processes) as pool:
         for number, result in enumerate(pool.imap(play, rounds, chunksize=8)):
             if isinstance(result, Score):

@@ -31,6 +31,9 @@ from tests.fuzz.damage import DAMAGES
 from tests.fuzz.venue import START_MS, Market, Side, Token, Venue
 
 FRAMES_A_ROUND: Final = 1_000
+"""Then the damage ends."""
+FRAMES_A_RECOVERY: Final = 500
+"""At least; it is RECOVERY_STEPS in each of its two parts."""
 RECOVERY_STEPS: Final = 150
 RECOVERIES: Final = ((60, False), (600, True))
 """(a step in ms, of the markets whose hashes nobody can check): without its hash a frame of the
