@@ -40,6 +40,9 @@ CHANGES_KEPT_MAX: Final = 1_024
 # the longest of 17 episodes in 45 minutes of two busy markets was 0.75 s.
 VERSIONS_UNPROVEN_MAX: Final = 3
 UNPROVEN_MAX_NS: Final = 1_000_000_000
+# A search through all trade prices costs 0.7 ms. A version of several frames may need more than
+# one, if its top is right before its last frame has come.
+SEARCHES_MAX: Final = 4
 # A book that changes faster is hashed once in this time, and before it is published: 1,000 hashes
 # a second are 1% of a core, so a flood on one market leaves the others theirs.
 VERIFY_EVERY_NS: Final = 1_000_000
@@ -106,6 +109,7 @@ class TokenBook:
         "_pending_at_ns",
         "_present",
         "_searched",
+        "_searches",
         "_sides",
         "_verified_at_ns",
         "hash",
@@ -122,6 +126,7 @@ class TokenBook:
         self._verified_at_ns = 0
         self._present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
         self._searched: _Version | None = None
+        self._searches = 0
         self.reset()
 
     def reset(self) -> None:
@@ -239,9 +244,9 @@ class TokenBook:
         """What the venue says of its last delta proves of these sides."""
         if _trouble_at_top(sides, last) is not None:
             return Proof.NONE
-        if not last.hash or self._formula.unknown:
-            return Proof.TOP
-        return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
+        if last.hash and not self._formula.unknown:
+            return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
+        return Proof.TOP if _names_top(last) else Proof.NONE
 
     # ---- deltas --------------------------------------------------------------------------------
 
@@ -292,18 +297,17 @@ class TokenBook:
         if self.trouble is not None:
             return
         difference = _trouble_at_top(self._sides, last)
-        if difference is not None:
-            self._fail(difference, received_at_ns)
-            return
-        self.proof = Proof.TOP
-        if not last.hash or self._formula.unknown:
+        if difference is None and last.hash and not self._formula.unknown:
+            self.proof, self._pending_at_ns = Proof.TOP, received_at_ns
+            # A clock that was set back must not put it off for long.
+            if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
+                self._verified_at_ns = received_at_ns
+                self.settle()
+        elif difference is None and _names_top(last):
+            self.proof = Proof.TOP
             self._note_proven()
-            return
-        self._pending_at_ns = received_at_ns
-        # A clock that was set back must not put it off for long.
-        if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
-            self._verified_at_ns = received_at_ns
-            self.settle()
+        else:
+            self._fail(difference or Trouble.TOP_MISMATCH, received_at_ns)
 
     def settle(self) -> None:
         """Do the verification that `check` put off, if there is one. Call it before showing."""
@@ -314,15 +318,15 @@ class TokenBook:
         if self._formula.unknown:  # as a snapshot has shown meanwhile
             self._note_proven()
             return
-        # All trade prices are tried once a version: with the next frame of it, those known will do.
         version = self.timestamp_ms, self.hash
-        search = version != self._searched
-        if self._matches(self._sides, version, search=search):
+        if version != self._searched:
+            self._searched, self._searches = version, 0
+        if self._matches(self._sides, version, search=self._searches < SEARCHES_MAX):
             self.proof = Proof.CHECKSUM
             if self._failed_versions:
                 self._note_proven()
         else:
-            self._searched = version
+            self._searches += 1
             self._fail(Trouble.CHECKSUM, at_ns)
 
     def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
@@ -342,6 +346,8 @@ class TokenBook:
         """Whether it is in trouble from now on, because nothing has proven it for too long."""
         if self.trouble is not None:
             return False
+        if not self.proven and self._failure is Trouble.CHECKSUM and self.hash:
+            self._pending_at_ns = now_ns  # the trade price may have been told meanwhile
         self.settle()
         if self.trouble is None and not self.proven:
             self._fail(self._failure, now_ns)
@@ -422,6 +428,11 @@ def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
     if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
         return Trouble.CROSSED
     return None
+
+
+def _names_top(last: PriceChange) -> bool:
+    """Whether a delta says what a book has to agree with where no hash can be checked."""
+    return last.best_bid is not None and last.best_ask is not None
 
 
 def _agrees(theirs: str | None, ours_e4: int | None, field: str) -> bool:

@@ -187,11 +187,15 @@ class Formula:
         search: bool = True,
         changes: Iterable[PriceChange] = (),
     ) -> bool:
+        try:
+            digest = bytes.fromhex(wanted)
+        except ValueError:
+            return False
         token_id, timestamp_ms, bids, asks = book
         stamp = f'{timestamp_ms}","hash":"","bids":'.encode()
         before = (self._heads[token_id], stamp, bids, b',"asks":', asks)
         states = [hashlib.sha1(b"".join((*before, tails[0])), usedforsecurity=False)]
-        found = _find(states[0], self._known, wanted)
+        found = _find(states[0], self._known, digest)
         if found is None:  # hardly ever: a trade that we have not been told of, or a wrong book
             states += [
                 hashlib.sha1(b"".join((*before, tail)), usedforsecurity=False) for tail in tails[1:]
@@ -199,7 +203,7 @@ class Formula:
             grid = _GRID if search and not self.unknown else ()
             for ends in (self._known, _traded_at(changes), grid):
                 for state in states:
-                    found = found or _find(state, ends, wanted)
+                    found = found or _find(state, ends, digest)
         if found is None:
             return False
         self.confirmed, self.unknown = True, False
@@ -247,11 +251,11 @@ def _traded_at(changes: Iterable[PriceChange]) -> list[bytes]:
     return [_end(text) for text in reversed(texts)]
 
 
-def _find(state: _Hash, ends: tuple[bytes, ...] | list[bytes], wanted: str) -> bytes | None:
+def _find(state: _Hash, ends: tuple[bytes, ...] | list[bytes], wanted: bytes) -> bytes | None:
     for end in ends:
         candidate = state.copy()
         candidate.update(end)
-        if candidate.hexdigest() == wanted:
+        if candidate.digest() == wanted:
             return end
     return None
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from feeder.core.book_builder import (
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import PUBLISHED_LEVELS_MAX, Proof, check_levels
-from tests.feeder.core.venue_model import INFO, TOP, Venue
+from tests.feeder.core.venue_model import INFO, TOP, Venue, followed, is_venues, tell
 from tests.feeder.wire import DOWN, MARKET, UP
 
 Levels = list[tuple[str, str]]
@@ -164,9 +165,9 @@ def test_prices_finer_than_the_tick_are_levels() -> None:
     [
         ("0.52", "0.53", True),
         (".520", "0.5300", True),
-        (None, None, True),
-        ("0.52", None, True),
-        (None, "0.53", True),
+        (None, None, False),
+        ("0.52", None, False),
+        (None, "0.53", False),
         ("0.51", "0.53", False),
         ("0.52", "0.54", False),
         ("", "0.53", False),
@@ -184,6 +185,14 @@ def test_the_venues_best_prices_are_compared_with_ours(
     assert book.trouble is None
     assert book.overdue(7 + UNPROVEN_MAX_NS) is not agrees
     assert book.trouble is (None if agrees else Trouble.TOP_MISMATCH)
+
+
+def test_with_a_hash_the_best_prices_need_not_be_named() -> None:
+    venue = Venue(*TOP)
+    book = followed(venue)
+    ((at_ms, change),) = venue.change(("BUY", "0.51", "1"))
+    tell(book, (at_ms, msgspec.structs.replace(change, best_bid=None, best_ask=None)))
+    assert is_venues(book, venue)
 
 
 @pytest.mark.parametrize("nothing", ["", "0", "1", "0.00", "1.000"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feeder.core.book_builder import (
+    SEARCHES_MAX,
     VERIFY_EVERY_NS,
     VERSIONS_UNPROVEN_MAX,
     Taken,
@@ -29,9 +30,9 @@ from tests.feeder.core.venue_model import (
 from tests.feeder.wire import DOWN, UP
 
 
-def later_ns(venue: Venue) -> int:
-    """Late enough for another verification."""
-    return venue.timestamp_ms * 1_000_000 + VERIFY_EVERY_NS
+def later_ns(venue: Venue, times: int = 1) -> int:
+    """Late enough for so many more verifications."""
+    return venue.timestamp_ms * 1_000_000 + times * VERIFY_EVERY_NS
 
 
 def test_every_change_is_proven_by_the_checksum() -> None:
@@ -98,16 +99,30 @@ def test_a_trade_price_that_comes_later_is_no_obstacle() -> None:
     assert is_venues(book, venue)
 
 
-def test_all_trade_prices_are_tried_once_a_version() -> None:
+def test_all_trade_prices_are_tried_a_few_times_a_version() -> None:
+    for frames in (SEARCHES_MAX, SEARCHES_MAX + 1):
+        venue = Venue(*FAR, *TOP)
+        book = followed(venue)
+        told = venue.trade("0.61", *(("BUY", f"0.4{n}", "1") for n in range(frames)))
+        for n, frame in enumerate(told):
+            tell(book, frame, at_ns=later_ns(venue, n))
+        assert book.proven is (frames == SEARCHES_MAX)
+        book.replace(venue.book(), from_rest=False)
+        assert is_venues(book, venue)
+        tell(book, *venue.trade("0.62", ("BUY", "0.41", "2"), later_ms=9))
+        assert is_venues(book, venue)
+
+
+def test_a_trade_price_that_is_told_at_last_proves_what_was_unproven() -> None:
     venue = Venue(*FAR, *TOP)
-    book = followed(venue)
-    first, second = venue.trade("0.61", ("BUY", "0.41", "1"), ("BUY", "0.4", "1"))
-    tell(book, first)
-    tell(book, second, at_ns=later_ns(venue))
+    formula = Formula(INFO)
+    book = TokenBook(UP, formula)
+    book.replace(venue.rest(), from_rest=False)
+    for n, frame in enumerate(venue.trade("0.61", *(("BUY", f"0.4{n}", "1") for n in range(6)))):
+        tell(book, frame, at_ns=later_ns(venue, n))
     assert not book.proven
-    assert book.replace(venue.book(), from_rest=False) is Taken.TAKEN
-    assert is_venues(book, venue)
-    tell(book, *venue.trade("0.62", ("BUY", "0.41", "2"), later_ms=5))
+    formula.traded(DOWN, "0.61")
+    assert not book.overdue(later_ns(venue) + SECOND_NS)
     assert is_venues(book, venue)
 
 
