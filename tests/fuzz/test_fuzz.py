@@ -18,7 +18,7 @@ from tests.fuzz.damage import DAMAGES
 from tests.fuzz.play import Round, Score, WrongBookError
 from tests.fuzz.venue import Venue
 
-ROUNDS = range(12)
+ROUNDS = range(8)
 
 
 def test_no_damage_shows_a_wrong_book() -> None:
@@ -27,8 +27,8 @@ def test_no_damage_shows_a_wrong_book() -> None:
         total.add(Round(7, number).play())
     assert total.frames > 12_000
     assert total.proven > total.shown / 2
-    assert total.troubles.keys() >= {"checksum", "bad_frame", "no_snapshot"}
-    assert total.looks > 100
+    assert total.troubles.keys() >= {"checksum", "bad_frame", "top_mismatch"}
+    assert total.looks > 50
 
 
 def test_a_round_is_a_function_of_its_seed() -> None:
@@ -37,7 +37,7 @@ def test_a_round_is_a_function_of_its_seed() -> None:
 
 
 def test_without_the_checksum_wrong_books_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Formula, "_match", lambda *_: True)  # whatever the venue's hash says
+    monkeypatch.setattr(Formula, "_match", lambda *_, **__: True)  # whatever the venue's hash says
     with pytest.raises(WrongBookError):
         for number in range(1, 4):
             Round(7, number).play()

@@ -240,7 +240,7 @@ class Venue:
         other = first.asks if side == "BUY" else first.bids
         if other and (price >= min(other) if side == "BUY" else price <= max(other)):
             change = (side, price, 0)  # the edge of the grid: cross nothing
-        if self._random.random() < 0.01:
+        if self._random.random() < 0.003:
             market.last_trade = f"{self._random.randrange(1, 1000) / 1000:.3f}"  # never announced
         market.put(*change)
         market.commit(self.now_ms)
