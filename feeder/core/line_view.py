@@ -35,7 +35,6 @@ class View:
 
     __slots__ = (
         "_order",
-        "_places",
         "behind",
         "blamed",
         "books",
@@ -45,6 +44,7 @@ class View:
         "subscribed",
         "unusable_since_ms",
         "usable",
+        "versions",
     )
 
     def __init__(
@@ -55,7 +55,8 @@ class View:
         self._order = order
         self.pair = (TokenBook(first.token_id, formula), TokenBook(second.token_id, formula))
         self.books = {book.token_id: book for book in self.pair}
-        self._places = dict.fromkeys(self.books, NO_BOOK)
+        self.versions: Versions = (NO_BOOK, NO_BOOK)
+        """Of both books; of one in trouble the last one that it had."""
         self.received_at_ns = 0
         """When the frame behind its newest change was received."""
         self.subscribed = False
@@ -73,31 +74,21 @@ class View:
         first, second = self.pair
         return first.proven and second.proven
 
-    def version(self, book: TokenBook) -> Version:
-        """Of one of the two books."""
-        placed = self._places[book.token_id]
-        if placed.timestamp_ms != book.timestamp_ms or placed.hash != book.hash:
-            return NO_BOOK  # in trouble: there is none
-        return placed
-
-    @property
-    def versions(self) -> Versions:
-        """Of both books."""
-        first, second = self.pair
-        return self.version(first), self.version(second)
-
     def moved(self, whole: Collection[TokenBook] = ()) -> None:
         """The books have other versions now: find their places. Those in `whole` are new, and
         have not gone on from what was here before."""
-        for book in self.pair:
-            token_id, placed = book.token_id, self._places[book.token_id]
-            name = book.timestamp_ms, book.hash
-            if book.trouble is not None or name == placed[:2]:
-                continue
-            if book in whole:
-                self._places[token_id] = self._order.seen(token_id, *name)
-            else:
-                self._places[token_id] = self._order.moved(token_id, placed, *name)
+        (first, second), (one, other) = self.pair, self.versions
+        self.versions = self._placed(first, one, whole), self._placed(second, other, whole)
+
+    def _placed(self, book: TokenBook, before: Version, whole: Collection[TokenBook]) -> Version:
+        timestamp_ms, digest = book.timestamp_ms, book.hash
+        if book.trouble is not None or (
+            digest == before.hash and timestamp_ms == before.timestamp_ms
+        ):
+            return before
+        if book in whole:
+            return self._order.seen(book.token_id, timestamp_ms, digest)
+        return self._order.moved(book.token_id, before, timestamp_ms, digest)
 
     def troubles(self) -> tuple[Trouble | None, Trouble | None]:
         """Of each book."""
@@ -128,7 +119,7 @@ class View:
         """A connection is new or lost: what it brought before is history."""
         for book in self.pair:
             book.reset()
-            self._places[book.token_id] = NO_BOOK
+        self.versions = (NO_BOOK, NO_BOOK)
         self.subscribed, self.usable = subscribed, False
         self.unusable_since_ms = now_ms
         self.behind.clear()
@@ -171,9 +162,8 @@ class View:
         return True
 
     def _lacks(self, book: TokenBook, version: Version) -> bool:
-        return book.trouble is None and self._order.older(
-            book.token_id, self.version(book), version
-        )
+        here = self.versions[book is self.pair[1]]
+        return book.trouble is None and self._order.older(book.token_id, here, version)
 
     def overdue(self, now_ms: int) -> list[TokenBook]:
         """Books whose version was not proven in time; they are in trouble from now on."""

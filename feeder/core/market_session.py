@@ -135,7 +135,9 @@ class MarketSession:
         """Whether this line now shows something newer than was offered before."""
         view = self.views[line]
         versions = view.versions
-        if not self._showable(view) or self._older(versions, self._offered):
+        if not self._showable(view) or (
+            self._offered is not self._shown and self._older(versions, self._offered)
+        ):
             return False
         # Without a hash nobody knows whether it is the same version or another.
         if _same(versions, self._offered) and all(version.hash for version in versions):
@@ -256,7 +258,6 @@ class MarketSession:
         if self.dark or since_ms is None or now_ms - since_ms < DARK_AFTER_MS:
             return False
         self.dark_since_ms = now_ms
-        self._offered = _NO_BOOKS  # who is told of darkness is to be told of its end
         return True
 
     def distrust(self, line: int, trouble: Trouble, now_ms: int) -> Troubles:
@@ -284,7 +285,7 @@ class MarketSession:
             proof = min(one.proof, other.proof, key=lambda each: each.rank)
             books = one.published(), other.published()
             return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
-        self._offered = _NO_BOOKS
+        self._offered = _NO_BOOKS  # what comes next is to be told, also if it was shown before
         if self.dark_since_ms is None:
             return None
         nothing = [Book(token_id=o.token_id, bids=(), asks=()) for o in self.info.outcomes]
@@ -321,10 +322,9 @@ class MarketSession:
 
     def _older(self, one: Versions, other: Versions) -> bool:
         """Whether `one` is from before `other`, of any token."""
-        return any(
-            self._order.older(outcome.token_id, one[at], other[at])
-            for at, outcome in enumerate(self.info.outcomes)
-        )
+        first, second = self._schedules
+        older = self._order.older
+        return older(first, one[0], other[0]) or older(second, one[1], other[1])
 
     # ---- events --------------------------------------------------------------------------------
 
@@ -366,9 +366,9 @@ class MarketSession:
         view.moved(whole)
         other = self.views[1 - view.line]
         if other.usable:
-            for book in view.pair:
+            for book, version in zip(view.pair, view.versions, strict=True):
                 if book.proven:
-                    other.expect(book.token_id, view.version(book), now_ms + self._late_max_ms)
+                    other.expect(book.token_id, version, now_ms + self._late_max_ms)
 
     def _apply_tick_size(self, view: View, event: TickSizeChangeEvent, now_ms: int) -> None:
         """The first news of a new grid stops every book of the market, those of the other line too;

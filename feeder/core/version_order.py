@@ -36,8 +36,8 @@ NO_BOOK: Final = Version(0, "", 0)
 class _Path:
     __slots__ = ("first", "hashes", "timestamp_ms")
 
-    def __init__(self, timestamp_ms: int) -> None:
-        self.timestamp_ms = timestamp_ms
+    def __init__(self) -> None:
+        self.timestamp_ms = 0
         self.hashes: list[str] = []
         self.first = 0
         """The place of the first one that is remembered."""
@@ -70,14 +70,14 @@ class VersionOrder:
     __slots__ = ("_paths",)
 
     def __init__(self, token_ids: Iterable[str]) -> None:
-        self._paths = {token_id: _Path(0) for token_id in token_ids}
+        self._paths = {token_id: _Path() for token_id in token_ids}
 
     def moved(self, token_id: str, before: Version, timestamp_ms: int, digest: str) -> Version:
         """Where a line is that has gone on from `before`."""
         path = self._paths[token_id]
         if timestamp_ms > path.timestamp_ms:
-            path = self._paths[token_id] = _Path(timestamp_ms)
-        if timestamp_ms < path.timestamp_ms:
+            path.timestamp_ms, path.hashes, path.first = timestamp_ms, [digest], 0
+        if timestamp_ms != path.timestamp_ms:
             return Version(timestamp_ms, digest, 0)
         after = self._place(token_id, before) if before.timestamp_ms == timestamp_ms else -1
         if after >= _AHEAD:

@@ -5,6 +5,9 @@
 2. A token is looked up at most every LOOK_WAIT_MIN_MS.
 3. A line that receives nothing while the other one moves is named for replacement in time.
 4. When nothing goes wrong any more, the market is shown again, up to date, in bounded time.
+
+A look's answer may lag, but is never of the middle of a millisecond: when both lines are new,
+nobody could tell which of its versions came first.
 """
 
 from __future__ import annotations
@@ -65,9 +68,10 @@ class TwoLines(RuleBasedStateMachine):
         self.asked_ms: dict[str, int] = {}
         self.history: dict[str, list[Version]] = {}
         self.place: dict[str, int] = dict.fromkeys(self.bench.tokens, 0)
-        self.past_answers: dict[str, deque[bytes]] = {
+        self.past_answers: dict[str, deque[tuple[int, bytes]]] = {
             token: deque(maxlen=5) for token in self.bench.tokens
         }
+        """(millisecond, answer)."""
         self._remember()
         for line in range(LINES):
             self._connect(line, with_books=True)
@@ -84,8 +88,8 @@ class TwoLines(RuleBasedStateMachine):
         self, seed: int, steps: int, fates: tuple[str, str], latency_ms: tuple[int, int]
     ) -> None:
         self.random.seed(seed)
+        self.venue.now_ms = max(self.venue.now_ms, self.bench.now_ms + 1)
         for _ in range(steps):
-            self.venue.now_ms = max(self.venue.now_ms, self.bench.now_ms)
             frames = self.venue.step()
             self._remember()
             for line, fate in enumerate(fates):
@@ -105,7 +109,10 @@ class TwoLines(RuleBasedStateMachine):
             known += new
             if known[-1] != token.version:
                 known.append(token.version)  # again
-            self.past_answers[token.token_id].append(self.bench.market.rest_book(token))
+            answers = self.past_answers[token.token_id]
+            if answers and answers[-1][0] == token.version[0]:
+                answers.pop()
+            answers.append((token.version[0], self.bench.market.rest_book(token)))
 
     # ---- what goes wrong
 
@@ -174,7 +181,7 @@ class TwoLines(RuleBasedStateMachine):
                 assert now_ms - self.asked_ms[look.token_id] >= LOOK_WAIT_MIN_MS
             self.asked_ms[look.token_id] = now_ms
             past = self.past_answers[look.token_id]
-            body = past[0] if self.answers == "lagging" else past[-1]
+            _, body = past[0] if self.answers == "lagging" else past[-1]
             wait_ms = 900 if self.answers in ("slow", "failing") else 0
             self.looks.append((now_ms + wait_ms, look, None if self.answers == "failing" else body))
         for number in {line for line, _ in due.replace}:
