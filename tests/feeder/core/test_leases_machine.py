@@ -314,4 +314,4 @@ class Leases(RuleBasedStateMachine):
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=60, stateful_step_count=50)
+TestLeases.settings = settings(max_examples=40, stateful_step_count=40)
