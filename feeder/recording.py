@@ -63,8 +63,8 @@ class UnusableDirectoryError(RecordingError):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """When to write, and how much may wait."""
 
-    flush_every_s: float = 0.5
-    """Half of the second that a kill may cost; the other half is the disk's."""
+    flush_every_s: float = 0.25
+    """A quarter of the second that a kill may cost; the rest is for a slow disk."""
     batch_bytes_max: int = 4 << 20
     """Lines that are written at once, before their time."""
     waiting_bytes_max: int = 32 << 20

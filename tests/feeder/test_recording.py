@@ -165,6 +165,7 @@ async def test_an_unreadable_line_costs_itself_only(tmp_path: Path) -> None:
         (gzip.compress(encode_record(frames([b"x"])[0])), "no line says so"),
         (gzip.compress(encode_record(started()).replace(b'"format":1', b'"format":2')), "format 2"),
     ],
+    ids=["empty", "text", "zipped text", "headless", "another format"],  # gzip has times in it
 )
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "a"
