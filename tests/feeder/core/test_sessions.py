@@ -327,6 +327,8 @@ def test_a_look_that_shows_an_earlier_version_of_the_same_millisecond_is_late(
 
 
 def test_another_trade_price_in_a_looks_hash_is_no_other_book(bench: Bench) -> None:
+    bench.now_ms += 10
+    both(bench, bench.change())
     bench.market.last_trade = "0.333"
     for token in bench.market.tokens:
         token.version = (token.version[0], bench.market.hash(token, token.version[0]))
