@@ -62,6 +62,27 @@ _WINDOWS: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "rate limit": {"rate_limited": (0.3, 0.8), "rate_limited_ms": (200, 2_000)},
     "phantom lock": {"phantom_lock_after": (1, 6), "phantom_lock_ms": (500, 3_000)},
 }
+_MARKET: Final[dict[str, dict[str, tuple[float, float]]]] = {
+    # Of frames a few a second and connection; of connections one every few seconds, or nothing
+    # would be traded.
+    "lost deltas": {"market_lost": (0.002, 0.02)},
+    "deltas out of order": {"market_reordered": (0.002, 0.02)},
+    "deltas twice": {"market_duplicated": (0.05, 0.3), "market_duplicated_ms": (0, 6)},
+    "wrong sizes": {"market_corrupted": (0.002, 0.02)},
+    "wrong hashes": {"market_wrong_hash": (0.002, 0.02), "market_hash_ahead": (0.01, 0.1)},
+    "stale books": {"market_stale_book": (0.002, 0.02)},
+    "no opening books": {"market_no_book": (0.2, 0.8), "market_late_book": (0.0, 0.5)},
+    "late trade prices": {"late_trade_ms": (2, 400)},
+    "frozen market channel": {"market_frozen": (0.05, 0.3)},
+    "half-open market channel": {"market_half_open": (0.05, 0.2)},
+    "cut market channel": {"market_cut": (0.05, 0.3), "market_cut_midframe": (0.0, 0.1)},
+    "messages too big": {"market_closed_1009": (0.05, 0.2)},
+    "failing books": {"book_error": (0.3, 1.0), "book_corrupted": (0.0, 0.5)},
+    "hanging books": {"book_hang": (0.2, 0.6)},
+    "lagging books": {"book_lag_ms": (200, 2_000)},
+}
+_MARKET_SHARE: Final = 0.6
+"""Of the spells that are not calm."""
 _WINDOW_SHARE: Final = 0.12
 _FAILED_TRADE: Final = 0.15
 """In every spell that is not calm: a run has too few matches to leave reversals to a rare draw."""
@@ -117,8 +138,8 @@ def strikes(seed: int, workers: int) -> Iterator[Strike]:
 
 
 def venue_spells(seed: int) -> Iterator[Spell]:
-    """What is wrong with the venue, without end."""
-    random = Random(f"{seed}/venue")
+    """What is wrong with the venue, without end; the market channel has a stream of its own."""
+    random, market = Random(f"{seed}/venue"), Random(f"{seed}/market")
     while True:
         for_s = random.uniform(*VENUE_S)
         faults: Faults = {}
@@ -128,6 +149,9 @@ def venue_spells(seed: int) -> Iterator[Spell]:
                 faults |= _drawn(random, _RANGES[name])
             if random.random() < _WINDOW_SHARE:
                 faults |= _drawn(random, _WINDOWS[random.choice(sorted(_WINDOWS))])
+            if market.random() < _MARKET_SHARE:
+                for name in market.sample(sorted(_MARKET), market.randint(1, 3)):
+                    faults |= _drawn(market, _MARKET[name])
         yield Spell(for_s=for_s, faults=faults)
 
 

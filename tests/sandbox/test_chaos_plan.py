@@ -20,7 +20,7 @@ from sandbox.chaos_plan import (
     venue_spells,
 )
 from sandbox.dynamodb_faults import KINDS
-from sandbox.venue.faults import parse_faults
+from sandbox.venue.faults import NAMES, parse_faults
 
 PLAN = """
 from itertools import islice
@@ -71,6 +71,8 @@ def test_the_venue_understands_every_fault() -> None:
         parse_faults(msgspec.json.encode(spell.faults))
         wanted |= spell.faults.keys()
     assert wanted >= {"drop_after", "failed_trade", "restart", "phantom_lock_after", "user_cut"}
+    of_the_market = {name for name in NAMES if name.startswith(("market_", "book_", "late_trade"))}
+    assert wanted >= of_the_market, "the feeder meets every fault there is"
 
 
 def test_the_store_understands_every_fault() -> None:
