@@ -7,8 +7,8 @@
    proves that somebody is there, never that the books are live (py-clob-client#292): that is
    for the session table to find out, and `replace` is how it says so.
 4. Now and then a connection is replaced although nothing is wrong with it: what both ends believe
-   of a connection drifts apart with its age. It waits for another line to have all its markets; a
-   connection in doubt waits for that, too, but not for long.
+   of a connection drifts apart with its age. It waits for another line to have all its markets. A
+   connection in doubt waits for that, too, but if it brings no data at all not for long.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
+from feeder.core.frames import PONG
 from feeder.core.market_session import MarketSession
 from feeder.core.sessions import SessionTable
 from feeder.frame_intake import FrameIntake
@@ -33,8 +34,9 @@ from runtime.retry import until_reachable
 
 # A connection that lasted shorter was no success: reconnecting backs off further.
 STABLE_S: Final = 10
-# How long a connection in doubt is kept for the sake of markets that only it has: both lines may be
-# in doubt at once, and the other's new connection has its books in a fraction of this.
+# How long a connection in doubt is kept for the sake of markets that only it has, although it
+# brings nothing: both lines may be in doubt at once, and the other's new connection has its books
+# in a fraction of this.
 REPLACE_WAIT_MAX_S: Final = 2
 
 _log = structlog.get_logger()
@@ -80,6 +82,8 @@ class Connection:
         self._times = times
         self._replace_after_s = first_replacement_s
         self._frames = 0
+        self._data_frames = 0
+        self._data_frames_at_doubt = 0
         self._replacement = ""
         self._replace_by_s = 0.0
         self._nudged = asyncio.Event()
@@ -93,6 +97,7 @@ class Connection:
         if self.connected and not self._replacement:
             self._replacement = reason
             self._replace_by_s = time.monotonic() + REPLACE_WAIT_MAX_S
+            self._data_frames_at_doubt = self._data_frames
             self._nudged.set()
 
     async def run(self) -> None:
@@ -139,6 +144,7 @@ class Connection:
         while True:
             payload = await websocket.recv(decode=False)
             self._frames += 1
+            self._data_frames += payload != PONG
             take(line, payload, time.time_ns())
 
     async def _keep_up(
@@ -159,9 +165,9 @@ class Connection:
                 frames, heard_at_s = self._frames, now_s
             if now_s - heard_at_s > times.silence_max_s:
                 raise ChannelLostError(f"nothing received for {now_s - heard_at_s:.0f} s")
-            in_doubt, old = bool(self._replacement), now_s - opened_at_s > self._replace_after_s
-            if (in_doubt and now_s >= self._replace_by_s) or (
-                (in_doubt or old) and self._table.spared(self.line, subscribed)
+            old = now_s - opened_at_s > self._replace_after_s
+            if (self._replacement or old) and (
+                self._table.spared(self.line, subscribed) or self._is_useless(now_s)
             ):
                 self._replace_after_s = times.replace_every_s
                 # Before anything is awaited: the other line's may be about to decide the same.
@@ -172,6 +178,14 @@ class Connection:
                     await self._nudged.wait()
             except TimeoutError:
                 continue
+
+    def _is_useless(self, now_s: float) -> bool:
+        """Whether it has been in doubt for long and has brought nothing since."""
+        return (
+            bool(self._replacement)
+            and now_s >= self._replace_by_s
+            and self._data_frames == self._data_frames_at_doubt
+        )
 
     def _lose(self, subscribed: set[str]) -> None:
         """What it has brought is history."""

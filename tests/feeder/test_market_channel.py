@@ -215,7 +215,23 @@ async def test_a_connection_in_doubt_is_replaced_at_once_when_the_other_line_has
     assert bench.value("reconnects_total", line="0") == 1
 
 
-async def test_a_connection_in_doubt_that_alone_has_a_market_is_kept_a_little(
+async def test_a_connection_in_doubt_that_alone_has_a_market_is_kept_while_it_brings_data(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market_channel, "REPLACE_WAIT_MAX_S", 0.1)
+    async with bench.connection(venue.url) as connection:
+        caller = await bench.greet(venue)
+        await bench.offered.get()
+        connection.replace("in doubt")
+        await caller.send(bench.change().decode())
+        await bench.offered.get()
+        await asyncio.sleep(0.3)  # this is about what it does NOT do
+        assert bench.usable(0)
+        bench.open(1)
+        await caller.gone()
+
+
+async def test_a_connection_in_doubt_that_brings_nothing_is_not_kept_for_long(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(market_channel, "REPLACE_WAIT_MAX_S", 0.2)
@@ -224,6 +240,7 @@ async def test_a_connection_in_doubt_that_alone_has_a_market_is_kept_a_little(
         await bench.offered.get()
         asked_at_s = time.monotonic()
         connection.replace("in doubt")
+        await caller.send("PONG")
         await caller.gone()
         assert time.monotonic() - asked_at_s >= 0.2
 
