@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from feeder.core import checksum
 from feeder.core.book_builder import (
     SEARCHES_MAX,
     VERIFY_EVERY_NS,
@@ -126,7 +127,8 @@ def test_a_trade_price_that_is_told_at_last_proves_what_was_unproven() -> None:
     assert is_venues(book, venue)
 
 
-def test_a_trade_through_several_levels_needs_no_search() -> None:
+def test_a_trade_through_several_levels_needs_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksum, "_GRID", ())
     venue = Venue(*FAR, *TOP, ("SELL", "0.54", "80"))
     book = followed(venue)
     first, second = venue.trade("0.54", ("SELL", "0.53", "0"), ("SELL", "0.54", "5"))

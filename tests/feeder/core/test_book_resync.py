@@ -42,6 +42,7 @@ def test_what_a_snapshot_lacks_is_replayed(back: int, from_rest: bool) -> None:
         assert book.trouble is Trouble.FROZEN
     assert book.replace(venue.rest(back), from_rest=from_rest) is Taken.TAKEN
     assert is_venues(book, venue)
+    assert not book._kept
     tell(book, *venue.change(("BUY", "0.51", "4")))
     assert is_venues(book, venue)
 
@@ -143,7 +144,10 @@ def test_without_hashes_what_is_newer_is_replayed_and_the_top_verifies() -> None
     book.distrust(Trouble.FROZEN)
     book.change(PriceChange(UP, "0.51", "8", "BUY", "0.51", "0.53"), at_ms + 2)
     newer = msgspec.structs.replace(venue.rest(), timestamp=at_ms + 1, hash=None)
-    assert book.replace(newer, from_rest=True) is Taken.REFUSED
+    assert book.replace(newer, from_rest=True) is Taken.REFUSED  # another top
+    book.reset()
+    book.change(PriceChange(UP, "0.51", "8", "BUY"), at_ms + 2)
+    assert book.replace(newer, from_rest=True) is Taken.REFUSED  # none named
 
 
 # ---- what is too old, or does not verify -------------------------------------------------------

@@ -193,6 +193,17 @@ def test_a_book_says_itself_how_it_is_hashed() -> None:
     assert matches(formula, bare(event), search=False)
 
 
+def test_the_trade_price_that_a_book_says_is_tried_even_without_hope() -> None:
+    formula = Formula(INFO)
+    formula.unknown = True
+    assert proves(formula, book(last_trade_price="0.123"))
+
+
+@pytest.mark.parametrize("wanted", ["", "x" * 40, "0" * 39, "0" * 40])
+def test_what_is_no_hash_matches_nothing(wanted: str) -> None:
+    assert not matches(Formula(INFO), msgspec.structs.replace(book(), hash=wanted))
+
+
 def test_numbers_are_hashed_as_texts() -> None:
     formula = Formula(INFO)
     event = book(min_order_size="15", tick_size="0.001")
