@@ -31,9 +31,6 @@ class MarketStream(BaseSettings):
         "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     )
     gamma_url: Annotated[str, url_of("https", "http")] = "https://gamma-api.polymarket.com"
-    clob_url: Annotated[str, url_of("https", "http")] = "https://clob.polymarket.com"
-    max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=30_000)
-    """How late one line may be before its connection is replaced; the workers' limit."""
     series: Annotated[tuple[Series, ...], NoDecode, BeforeValidator(_series_list)] = Field(
         default="btc-15m", validate_default=True
     )
@@ -44,6 +41,9 @@ class FeederSettings(MarketStream):
     """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
 
     nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
+    clob_url: Annotated[str, url_of("https", "http")] = "https://clob.polymarket.com"
+    max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=10_000)
+    """How late one line may be before its connection is replaced; the workers' limit."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9101, ge=0, le=65_535)
     """0 takes any free port; the log says which."""
