@@ -40,6 +40,8 @@ RECOVERIES: Final = ((60, False), (600, True))
 wrong time is believed, and holds the market up for as long as a venue's clock may be ahead."""
 DAMAGED_SHARE: Final = 0.05
 LATENCY_MS: Final = 30
+UPKEEP_MS: Final = 50
+"""As often at least as the shell sees to it."""
 EARLIER_KEPT: Final = 64
 
 
@@ -97,6 +99,7 @@ class Round:
         self._lines = tuple(_Road(f"{self.name}/line{line}") for line in (0, 1))
         self._rest = _Road(f"{self.name}/rest")
         self._table = SessionTable([parse_series("btc-15m")])
+        self._kept_up_ms = 0
         self._looks: deque[tuple[int, Look]] = deque()
         """(answer after so many more frames, look)."""
         self._shown: dict[str, BookSnapshot] = {}
@@ -150,7 +153,8 @@ class Round:
                 self._deliver(number, line.waiting.popleft())
         if self._damaging and random.random() < 0.002:
             self._reconnect(random.randrange(2))
-        if random.random() < 0.2:
+        if random.random() < 0.2 or self._now_ms - self._kept_up_ms >= UPKEEP_MS:
+            self._kept_up_ms = self._now_ms
             self._upkeep()
         self._answer_looks()
 
