@@ -51,7 +51,7 @@ def test_series_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> N
         ("GAMMA_URL", "gamma-api.polymarket.com", "https://host"),
         ("CLOB_URL", "wss://clob.polymarket.com", "https://host"),
         ("MAX_BOOK_AGE_MS", "99", "100"),
-        ("MAX_BOOK_AGE_MS", "30001", "30000"),
+        ("MAX_BOOK_AGE_MS", "10001", "10000"),
         ("MAX_BOOK_AGE_MS", "1s", "integer"),
         ("METRICS_PORT", "http", "integer"),
         ("METRICS_PORT", "65536", "65535"),
