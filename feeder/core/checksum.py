@@ -103,7 +103,7 @@ class Formula:
         )
         # Of the tick size now, and of the one before.
         self._tails: tuple[bytes, ...] = (self._inputs.tail(),)
-        self._tick_since_ms = 0
+        self._tick_since_ms = -1
 
     def learn(self, event: BookEvent) -> None:
         """Adopt the venue's own spelling of what a book carries.
@@ -136,12 +136,12 @@ class Formula:
         self._adopt(msgspec.structs.replace(self._inputs, tick_size=tick_size))
 
     def is_outdated(self, event: BookEvent) -> bool:
-        """Whether a book is of a tick size that has changed since.
+        """Whether a book is of a tick size that has changed since; of the very millisecond it is.
 
         Raises ValueError naming a field that is not a number.
         """
         stated = self._stated(event)
-        return event.timestamp < self._tick_since_ms and not self._is_tick(stated.tick_size)
+        return event.timestamp <= self._tick_since_ms and not self._is_tick(stated.tick_size)
 
     def matches(
         self,

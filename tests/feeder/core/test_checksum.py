@@ -252,9 +252,9 @@ def test_a_book_from_before_a_tick_size_change_is_outdated() -> None:
     formula = Formula(INFO)
     assert not formula.is_outdated(book(timestamp=1, tick_size="0.001"))  # nothing is known yet
     formula.tick_size("0.001", 100)
-    assert formula.is_outdated(book(timestamp=99, tick_size="0.01"))
+    assert formula.is_outdated(book(timestamp=100, tick_size="0.01"))
     # It changed again, and nobody told us.
-    assert not formula.is_outdated(book(timestamp=100, tick_size="0.01"))
+    assert not formula.is_outdated(book(timestamp=101, tick_size="0.01"))
     # A book keeps the time of its last change; that names the new size, so it is from after it.
     assert not formula.is_outdated(book(timestamp=99, tick_size="0.001"))
     assert not formula.is_outdated(bare(book(timestamp=99)))
@@ -265,7 +265,7 @@ def test_a_change_of_unknown_time_outdates_every_book_of_another_size() -> None:
     formula.tick_size("0.001")
     assert formula.is_outdated(book(timestamp=10**14, tick_size="0.01"))
     formula.learn(book(timestamp=100, tick_size="0.001"))
-    assert not formula.is_outdated(book(timestamp=100, tick_size="0.01"))
+    assert not formula.is_outdated(book(timestamp=101, tick_size="0.01"))
 
 
 def test_without_hope_only_what_is_known_is_tried() -> None:
