@@ -116,14 +116,16 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renew, until cancelled. Raises ConnectionError when the client is closed for good."""
         while not self._holder.leaving:
-            began_s = _now_s()
+            began_s, renewed = _now_s(), False
             if self._nc.is_closed:
                 raise ConnectionError("NATS closed the connection for good")
             if self._nc.is_connected:  # otherwise the client would keep our writes for later
-                await self._renew()
+                renewed = await self._renew()
             self._holder.expire(_now_s())
             self._tell()
-            await asyncio.sleep(max(RETRY_S, began_s + self._times.every_s - _now_s()))
+            # Those who met at the table count from when each got its turn, and meet no more.
+            from_s = _now_s() if renewed else began_s
+            await asyncio.sleep(max(RETRY_S, from_s + self._times.every_s - _now_s()))
 
     async def release(self) -> None:
         """Give everything up, so that others take over at once. Ends in bounded time."""
@@ -132,19 +134,20 @@ class LeaseKeeper:
         if self._nc.is_connected:
             await self._renew()
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> bool:
         try:
             async with asyncio.timeout(self._times.attempt_s), self._one_try:
                 for _ in range(TRIES_MAX):
                     if await self._try():
                         self._reached_s = _now_s()
-                        return
+                        return True
                     self._metrics.lease_failures["conflict"].inc()
         except TimeoutError:  # nats-py's own among them: a lost request, reply, or leader
             self._metrics.lease_failures["timeout"].inc()
         except (NatsError, OSError):
             self._bucket = None
             self._metrics.lease_failures["error"].inc()
+        return False
 
     async def _try(self) -> bool:
         """Read, propose, write. False when somebody else wrote in between."""
