@@ -55,7 +55,7 @@ soak: setup
 	@$(BIN)/python -m sandbox soak --duration $(DURATION) --rate $(RATE) $(if $(SEED),--seed $(SEED))
 
 test: setup ministack
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # Damaged frames by the million; FRAMES and SEED.
 fuzz: FRAMES ?= 1000000

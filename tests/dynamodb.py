@@ -9,7 +9,9 @@ Most tests take the first: fixtures to import into a `conftest.py` or module tha
 The store's own tests take both, since two independent engines rarely share a mistake: see
 `tests/functions/adapters/dynamodb/conftest.py`.
 
-One server process a test session (under xdist: one a worker), a fresh table a test.
+One server process a test session (under xdist: one a worker), a fresh table a test, and (with
+`one_sdk_session`) one session of the SDK: each reads the service's description anew, which takes a
+good part of a second.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import aioboto3
 import pytest
 
 from sandbox.dynamodb import CREDENTIALS_ENV, create_state_table
@@ -162,3 +166,18 @@ def dynamodb_server() -> Iterator[str]:
 def state_table(dynamodb_server: str) -> str:
     """Name of a new, empty state table on `dynamodb_server`."""
     return new_state_table(dynamodb_server)
+
+
+@cache
+def sdk_session() -> aioboto3.Session:
+    """The one of this process."""
+    return _Session()
+
+
+_Session = aioboto3.Session
+
+
+@pytest.fixture
+def one_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes a session of the SDK gets the same one."""
+    monkeypatch.setattr(aioboto3, "Session", sdk_session)

@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
-import aioboto3
 import pytest
 from click.testing import Result
 from eth_account import Account as EthAccount
@@ -19,26 +18,19 @@ from functions.adapters.dynamodb import DynamoStore, open_store
 from functions.settings import ScheduleSettings, WorkerSettings
 from sandbox.dynamodb import REGION
 from sandbox.venue import Venue, serve
-from tests.dynamodb import dynamodb_server, state_table
+from tests.dynamodb import dynamodb_server, one_sdk_session, state_table
 from tests.executor.builders import ACCOUNT, LIVE_ACCOUNT
 
-__all__ = ["dynamodb_server", "state_table"]
+__all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
 
 KEY = EthAccount.create()
 SECRET = HexBytes(KEY.key).to_0x_hex()
 Command: TypeAlias = Callable[..., Awaitable[Result]]
 
 
-@pytest.fixture(scope="session")
-def sdk_session() -> aioboto3.Session:
-    return aioboto3.Session()
-
-
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, sdk_session: aioboto3.Session) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, one_sdk_session: None) -> None:
     """No variable of the developer's; nothing that could reach the real venue."""
-    # Each session reads the service's description anew, which takes a good part of a second.
-    monkeypatch.setattr(aioboto3, "Session", lambda: sdk_session)
     for name in WorkerSettings.model_fields.keys() | ScheduleSettings.model_fields.keys():
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("CLOB_URL", "GAMMA_URL"):

@@ -8,11 +8,11 @@ import pytest
 
 from functions.adapters.dynamodb import DynamoStore, open_store
 from sandbox.dynamodb import REGION
-from tests.dynamodb import ministack, moto, state_table
+from tests.dynamodb import ministack, moto, one_sdk_session, state_table
 from tests.functions.fakes import MemoryStore
 from tests.functions.store_contract import StoreContract
 
-__all__ = ["state_table"]
+__all__ = ["one_sdk_session", "state_table"]
 
 ENGINES = {"moto": moto, "ministack": ministack}
 
@@ -31,6 +31,7 @@ def dynamodb_server(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.usefixtures("one_sdk_session")
 class TestDynamoStore(StoreContract):
     @pytest.fixture
     async def store(self, dynamodb_server: str, state_table: str) -> AsyncIterator[DynamoStore]:

@@ -17,9 +17,12 @@ from sandbox import dynamodb_faults
 from sandbox.dynamodb import dynamodb_server
 from sandbox.dynamodb_faults import KINDS, FaultyDynamo, faulty_dynamodb
 from sandbox.evidence import reading_store
+from tests.dynamodb import one_sdk_session
 from tests.sandbox.test_audit import claim
 
-pytestmark = pytest.mark.timeout(60)
+__all__ = ["one_sdk_session"]
+
+pytestmark = pytest.mark.usefixtures("one_sdk_session")
 
 
 @asynccontextmanager

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-import aioboto3
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
 from functions.adapters.dynamodb import DynamoStore, open_store
 from sandbox.dynamodb import REGION
-from tests.dynamodb import ministack, moto, state_table
+from tests.dynamodb import ministack, moto, one_sdk_session, state_table
 from tests.functions.adapters.dynamodb.builders import STRATEGY, Table, client_of
 from tests.functions.adapters.dynamodb.proxy import Proxy, proxy_to
 
-__all__ = ["state_table"]
+__all__ = ["one_sdk_session", "state_table"]
 
 ENGINES = {"moto": moto, "ministack": ministack}
 
@@ -34,15 +33,9 @@ def no_pause_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
 
 
-@pytest.fixture(scope="session")
-def sdk_session() -> aioboto3.Session:
-    return aioboto3.Session()
-
-
 @pytest.fixture(autouse=True)
-def one_sdk_session(monkeypatch: pytest.MonkeyPatch, sdk_session: aioboto3.Session) -> None:
-    """Each session reads the service's description anew, which takes a good part of a second."""
-    monkeypatch.setattr(aioboto3, "Session", lambda: sdk_session)
+def shared_session(one_sdk_session: None) -> None:
+    """In every test here."""
 
 
 @pytest.fixture
