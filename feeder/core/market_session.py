@@ -379,7 +379,7 @@ class MarketSession:
         if tick_size_e4 != self.info.tick_size_e4:
             self._tick_changed_ms = event.timestamp
             self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
-            self.formula.tick_size(event.new_tick_size)
+            self.formula.tick_size(event.new_tick_size, event.timestamp)
             doubted = [(each, book) for each in self.views for book in each.pair]
         else:
             doubted = [(view, book) for book in view.pair if book.token_id == event.asset_id]
@@ -396,7 +396,7 @@ class MarketSession:
         if tick_size_e4 != self.info.tick_size_e4:
             self._tick_changed_ms = event.timestamp
             self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
-            self.formula.tick_size(str(event.tick_size))
+            self.formula.tick_size(str(event.tick_size), event.timestamp)
 
     # ---- schedules -----------------------------------------------------------------------------
 
