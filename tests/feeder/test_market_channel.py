@@ -137,6 +137,7 @@ async def test_markets_come_and_go_on_one_connection(bench: Channel, venue: Wire
             "operation": "subscribe",
             "assets_ids": sorted(tokens),
         }
+        assert all(session.views[0].subscribed for session in bench.table)
         for token in OTHER.tokens:
             await caller.send(f"[{OTHER.opening_book(token)}]")
         assert (await bench.offered.get()).info.condition_id == OTHER.condition_id
