@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from sandbox.venue import Faults, Market, Venue
+from sandbox.venue.faults import Chance
 from sandbox.venue.market_faults import MarketConnection
 
 SHARES = 1_000_000
@@ -49,3 +50,11 @@ def played(faults: Faults, seed: int = 7, changes: int = 200) -> tuple[Venue, li
 
     asyncio.run(play())
     return venue, sinks
+
+
+def drawn() -> str:
+    """What a seed decides, of frames and otherwise."""
+    _, sinks = played(Faults(market_lost=0.2, market_corrupted=0.2), changes=50)
+    chance = Chance(3)
+    hits = [chance.hit("delayed", 0.5) for _ in range(20)]
+    return repr(([sink.frames for sink in sinks], hits, chance.fraction("partial")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
 
 import aiohttp
@@ -15,7 +13,6 @@ from polymarket.errors import TransportError
 from sandbox.venue import Market, Venue
 from sandbox.venue.faults import Faults
 from tests.sandbox.venue.conftest import buy
-from tests.sandbox.venue.test_replay import start
 
 
 async def call(url: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -67,20 +64,3 @@ async def test_what_is_unknown_is_named_and_nothing_changes(url: str, venue: Ven
     assert body["error"].startswith("unknown faults: drop; there are: restart, restart_ms, ")
     assert (await call(url, "/sandbox/faults", {"delayed": 2}))[0] == 400
     assert venue.faults == Faults(delayed=0.5)
-
-
-async def test_the_process_takes_a_seed_and_faults_while_it_runs() -> None:
-    process = start("--speed", "10", "--markets", "1", "--seed", "5")
-    try:
-        assert process.stdout is not None
-        ready = json.loads(await asyncio.to_thread(process.stdout.readline))
-        url = ready["url"]
-        _, shown = await call(url, "/sandbox/faults")
-        assert (shown["seed"], shown["restart"]) == (5, 0)
-        status, shown = await call(url, "/sandbox/faults", {"restart": 0.5, "lag_ms": 100})
-        assert (status, shown["restart"], shown["lag_ms"], shown["seed"]) == (200, 0.5, 100, 5)
-        process.terminate()
-        _, errors = await asyncio.to_thread(process.communicate, timeout=10)
-    finally:
-        process.kill()
-    assert process.returncode == 0, errors

@@ -14,7 +14,7 @@ from sandbox.venue import Faults, Market, Venue
 from sandbox.venue.market_faults import EVENT_OF
 from tests.sandbox.venue.conftest import SHARES
 from tests.sandbox.venue.lines import line
-from tests.sandbox.venue.sinks import played
+from tests.sandbox.venue.sinks import drawn, played
 from tests.sandbox.venue.test_control import call
 
 FRAME_CHANCES = (
@@ -49,11 +49,7 @@ def test_a_seed_decides_and_another_seed_decides_otherwise() -> None:
 
 def test_the_same_seed_is_the_same_run_in_every_process() -> None:
     """This one has another hash seed than the other, or none."""
-    code = (
-        "from tests.sandbox.venue.sinks import *; import sys;"
-        "_, sinks = played(Faults(market_lost=0.2, market_corrupted=0.2), changes=50);"
-        "sys.stdout.write(repr([s.frames for s in sinks]))"
-    )
+    code = "from tests.sandbox.venue.sinks import *; import sys; sys.stdout.write(drawn())"
     output = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", code],
         env={"PYTHONHASHSEED": "1"},
@@ -62,8 +58,7 @@ def test_the_same_seed_is_the_same_run_in_every_process() -> None:
         text=True,
         check=True,
     ).stdout
-    _, sinks = played(Faults(market_lost=0.2, market_corrupted=0.2), changes=50)
-    assert output == repr([sink.frames for sink in sinks])
+    assert output == drawn()
 
 
 @pytest.mark.parametrize("name", FRAME_CHANCES)

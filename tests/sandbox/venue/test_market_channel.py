@@ -276,6 +276,10 @@ async def test_a_reader_that_stops_reading_is_closed_and_holds_up_nobody(
     ) as slow:
         await slow.send(json.dumps({"type": "market", "assets_ids": [up]}))
         await venue.notice.until(lambda: len(venue.market_feed.readers(up)) == 2)
+        transport = venue.market_feed.connections[1]._transport
+        assert transport is not None
+        sending = transport.get_extra_info("socket")
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         levels = [(price, 1_234_567) for price in range(100, 10_000, 100)]
         sent = 0
         connection = venue.market_feed.connections[1]
