@@ -292,16 +292,17 @@ ABLATIONS: Final = (
     Ablation("one claim a market", _without(conditions.MARKET_IS_FREE), "took the place", _crowd),
     Ablation("max positions", _without(conditions.POSITION_IS_LEFT), "entered as number", _crowd),
     Ablation("cooldown", _without(conditions.COOLDOWN_IS_OVER), "inside a cooldown", _crowd, 1),
-    Ablation("halt in the condition", _without(conditions.TRADING_IS_ENABLED), "halt", _halting),
+    Ablation("halt in the condition", _without(conditions.TRADING_IS_ENABLED), "halt", _halting, 2),
     Ablation(
         "only the halt that was seen is lifted",
         _set(dynamodb, "HALT_IS_AS_SEEN", "attribute_exists(pk) OR halt_id = :seen"),
         "halt",
         _halting_in_vain,
+        8,
     ),
-    Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", _refusing),
-    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=3),
-    Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend"),
+    Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", _refusing, 1),
+    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss"),
+    Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend", seed=1),
     # Claim before POST, and only one POST (invariants 1 and 3).
     Ablation(
         "no POST without a claim that is ours",
@@ -323,35 +324,36 @@ ABLATIONS: Final = (
         _suspended,
     ),
     # No order on what a later feeder has superseded (invariant 6).
-    Ablation("books are fenced", _set(Fence, "admits", lambda *_: True), "replaced", _rivals),
-    Ablation("orders are fenced", _set(Fence, "fenced", lambda *_: False), "replaced", _rivals),
+    Ablation("books are fenced", _set(Fence, "admits", lambda *_: True), "replaced", _rivals, 2),
+    Ablation("orders are fenced", _set(Fence, "fenced", lambda *_: False), "replaced", _rivals, 1),
     # Only proof releases, and evidence outranks (invariants 4 and 5).
     Ablation(
         "unknown keeps exposure",
         _set(evaluate, "answered", _release_unknown),
         "was released (no answer)",
         _silent_venue,
+        2,
     ),
     Ablation(
         "several looks before release",
         _set(lifecycle, "LOOKS_MIN", 1),
         "in 1 looks",
         _blind_reads,
-        3,
+        25,
     ),
     Ablation(
         "looks only from an age",
         _set(lifecycle, "COUNT_AFTER_MS", 0),
         "was released (not found",
         _late_orders,
-        1,
+        6,
     ),
     Ablation(
         "looks apart from each other",
         _set(lifecycle, "LOOK_SPACING_MS", 0),
         "in 3 looks",
         _eager_reconcilers,
-        13,
+        23,
     ),
     Ablation(
         "late evidence reopens",
@@ -361,7 +363,6 @@ ABLATIONS: Final = (
         ),
         "(released): recorded 0e-6",
         _very_late_orders,
-        3,
     ),
     Ablation(
         "FAILED reverses",
@@ -370,7 +371,7 @@ ABLATIONS: Final = (
         _failing_trades,
     ),
     Ablation(
-        "a later status stays", _set(lifecycle, "_with_fills", _newest_wins), "back to", _busy, 3
+        "a later status stays", _set(lifecycle, "_with_fills", _newest_wins), "back to", _busy, 1
     ),
     # Each change on condition that the claim is as it was seen.
     Ablation(
@@ -381,21 +382,23 @@ ABLATIONS: Final = (
         _set(dynamodb, "NOT_BACK_YET", "attribute_exists(pk)"),
         "[version]",
         _both_sweep,
+        1,
     ),
     # Nothing is lost on the way to the ledger, and nothing counted twice.
     Ablation(
-        "ledger before forgetting", _set(recording, "file", _forget_first), "[lost]", _deadly, 4
+        "ledger before forgetting", _set(recording, "file", _forget_first), "[lost]", _deadly, 5
     ),
-    Ablation("crashes completed", _set(reconcile, "file", _leave_it), "is still", _deadly, 5),
+    Ablation("crashes completed", _set(reconcile, "file", _leave_it), "is still", _deadly, 8),
     Ablation("fills applied", _set(on_fill, "_apply", _nothing), "[4]", _mute_records),
     Ablation(
         "fills acknowledged after",
         _set(on_fill, "_apply", _acknowledge_first),
         "[leak]",
         _mute_records,
+        2,
     ),
     Ablation("looks for orders", _set(reconcile, "_reconcile_claim", _nothing), "[4]", _deaf),
-    Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), "[5]", _deaf, 1),
+    Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), "[5]", _deaf, 26),
     Ablation("P&L booked with the move", _set(dynamodb, "_add", lambda *_: None), "[pnl]"),
     Ablation(
         "settled on final trades",
