@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import book_updates, claim_latency, pipeline
+from benchmarks import book_updates, checksum, claim_latency, pipeline
 from benchmarks.stats import Figures
 
 OUT = Path(__file__).parent / "out" / "latest.json"
@@ -28,9 +28,15 @@ def main() -> int:
 
     console.print("book updates ...")
     updates = book_updates.run()
+    console.print("checksums ...")
+    checksums = checksum.run()
     console.print("claims on serialised moto ...")
     claims = claim_latency.run()
-    for title, flat in (("book updates", updates), ("claims, serialised moto", claims)):
+    for title, flat in (
+        ("book updates", updates),
+        ("checksums", checksums),
+        ("claims, serialised moto", claims),
+    ):
         table = Table(title=title, title_justify="left")
         table.add_column("figure")
         table.add_column("value", justify="right")
@@ -46,6 +52,7 @@ def main() -> int:
     results: dict[str, Any] = {
         "machine": {"python": platform.python_version(), "system": platform.platform()},
         "book_updates": updates,
+        "checksums": checksums,
         "claim_latency_ms": claims,
         **{name: dataclasses.asdict(figures) for name, figures in runs.items()},
     }

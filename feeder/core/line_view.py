@@ -110,7 +110,8 @@ class View:
     def distrust(self, trouble: Trouble, now_ms: int) -> Troubles:
         """Doubt both books; returns one trouble for each that was usable."""
         doubted = [book for book in self.pair if book.trouble is None]
-        for book in doubted:
+        # A rejected frame leaves a gap in what a book in trouble has kept, too.
+        for book in self.pair if trouble is Trouble.BAD_FRAME else doubted:
             book.distrust(trouble)
         self.note(now_ms)
         return (trouble,) * len(doubted)
