@@ -42,14 +42,13 @@ class Telling:
         self._held: dict[str, Delta] = {}
         """By condition id."""
 
-    def book(self, market: Market, token_id: str, text: str) -> None:
-        """Send a `book`, or whatever else is about one token."""
-        self.release(market)
-        self._send(token_id, text)
+    def send(self, token_id: str, text: str) -> None:
+        """Send a frame that is about one token."""
+        for connection in self._readers((token_id,)):
+            connection.send(text)
 
     def changes(self, market: Market, delta: Delta) -> None:
         """Send a `price_change` of changes that are applied already."""
-        self.release(market)
         tokens = delta.standings.keys()
         texts: dict[frozenset[str], str] = {}
         for connection in self._readers(tokens):
@@ -63,19 +62,21 @@ class Telling:
         """Send a `last_trade_price`, late when a fault says so."""
         late_ms = self._host.faults.late_trade_ms
         if not late_ms:
-            self._send(token_id, text)
+            self.send(token_id, text)
             return
         self._note(LATE_TRADE, market, (token_id,))
-        asyncio.get_running_loop().call_later(late_ms / 1000, self._send, token_id, text)
+        asyncio.get_running_loop().call_later(late_ms / 1000, self.send, token_id, text)
 
     # ---- the hash of the next change
 
     def may_hold(self, market: Market, delta: Delta) -> bool:
-        """Keep a `price_change` for the next one, if a fault says so; whether it was kept."""
+        """Keep a `price_change` for the next one, if a fault says so; whether it was kept.
+
+        Call it after `look_ahead`, so that nothing is held back already.
+        """
         rate = self._host.faults.market_hash_ahead
         if not rate or not self._host.chance.draw(HASH_AHEAD, rate):
             return False
-        self.release(market)
         self._held[market.condition_id] = delta
         asyncio.get_running_loop().call_later(HASH_AHEAD_S_MAX, self._expire, market, delta)
         return True
@@ -95,7 +96,7 @@ class Telling:
         self.changes(market, held._replace(standings=standings))
 
     def release(self, market: Market) -> None:
-        """Send what is held back as it should be."""
+        """Send what is held back as it should be; before the market's books change otherwise."""
         held = self._held.pop(market.condition_id, None)
         if held is not None:
             self.changes(market, held)
@@ -109,10 +110,6 @@ class Telling:
     def _note(self, kind: str, market: Market, tokens: Iterable[str]) -> None:
         for connection in self._readers(tokens):
             self._host.injections.note(kind, connection.number, market.condition_id)
-
-    def _send(self, token_id: str, text: str) -> None:
-        for connection in self._readers((token_id,)):
-            connection.send(text)
 
     def _readers(self, tokens: Iterable[str]) -> list[MarketConnection]:
         found = set().union(*(self._host.market_feed.readers(token) for token in tokens))

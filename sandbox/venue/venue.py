@@ -187,7 +187,7 @@ class Venue:
         for book, bids, asks in books:
             book.replace(bids, asks)
             book.timestamp_ms = self.now_ms()
-            self._telling.book(market, book.token_id, frames.book_frame(market, book))
+            self._telling.send(book.token_id, frames.book_frame(market, book))
 
     def change_level(
         self, token_id: str, side: Side, price_e4: int, size_e6: int, *, mirror: bool = True
@@ -217,9 +217,9 @@ class Venue:
         for book in market.books:
             book.timestamp_ms = self.now_ms()
             frame = frames.tick_size_frame(market, book.token_id, old_e4, book.timestamp_ms)
-            self._telling.book(market, book.token_id, frame)
+            self._telling.send(book.token_id, frame)
         for book in market.books:
-            self._telling.book(market, book.token_id, frames.book_frame(market, book))
+            self._telling.send(book.token_id, frames.book_frame(market, book))
 
     def trade(
         self,
@@ -321,7 +321,7 @@ class Venue:
         for pair in pairs:
             self._telling.changes(market, Delta(pair, now_ms, standings))
         for each in market.books:
-            self._telling.book(market, each.token_id, frames.book_frame(market, each))
+            self._telling.send(each.token_id, frames.book_frame(market, each))
         for fill in fills:
             frame = frames.last_trade_frame(
                 market,
