@@ -131,6 +131,12 @@ async def _of_another_token(_: str) -> web.Response:
     return web.json_response(book)
 
 
+async def _oversized(token_id: str) -> web.Response:
+    """The right book, and blanks."""
+    (token,) = [each for each in Bench().market.tokens if each.token_id == token_id]
+    return web.Response(body=Bench().market.rest_book(token) + b" " * (3 << 20))
+
+
 FAILURES: dict[str, Answer] = {
     "500": lambda _: _text("oops", 500),
     "404": lambda _: _text('{"error":"No orderbook exists for the requested token id"}', 404),
@@ -140,7 +146,7 @@ FAILURES: dict[str, Answer] = {
     "html": lambda _: _text("<html>"),
     "no book": lambda _: _text("{}"),
     "not utf-8": lambda _: _text(b'{"market":"\xff"}'),
-    "oversized": lambda _: _text(b"[" + b" " * (3 << 20)),
+    "oversized": _oversized,
     "another token": _of_another_token,
 }
 
