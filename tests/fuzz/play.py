@@ -268,7 +268,11 @@ class Round:
 
     def _show(self, session: MarketSession) -> None:
         snapshot = self._table.snapshot(session, self._now_ms * 1_000_000, 1)
-        if snapshot is None or snapshot.proof is Proof.NONE:
+        if snapshot is None:
+            return
+        if snapshot.proof is Proof.NONE:
+            if any(book.bids or book.asks for book in snapshot.books):
+                raise WrongBookError("a book was shown that nothing proves")
             return
         self.score.shown += 1
         before = self._shown.get(session.info.condition_id)
