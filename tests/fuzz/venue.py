@@ -175,6 +175,8 @@ class Venue:
         self.markets = [Market(n, random, hidden_inputs and n == 3) for n in (1, 2, 3)]
         self._announcements: list[tuple[int, bytes]] = []
         """(how many steps to wait, frame)."""
+        self._said: set[tuple[str, int, int, int, str]] = set()
+        self._said_ms = 0
         self._repeated: list[bytes] = []
         """Said again after the next step."""
 
@@ -243,8 +245,22 @@ class Venue:
         if self._random.random() < 0.003:
             market.last_trade = f"{self._random.randrange(1, 1000) / 1000:.3f}"  # never announced
         market.put(*change)
-        market.commit(self.now_ms)
+        self._commit(market, [change])
         return market.price_change(self._shuffled(market.entries(*change)), self.now_ms)
+
+    def _commit(self, market: Market, changes: list[tuple[str, int, int]]) -> None:
+        """A new version, by these changes. The very same one twice within a millisecond nobody
+        could tell from a frame that came twice, so time goes on first."""
+        market.commit(self.now_ms)
+        first, _ = market.tokens
+        said = {(*change, *first.version) for change in changes}
+        if said & self._said:
+            self.now_ms += 1
+            market.commit(self.now_ms)
+            said = {(*change, *first.version) for change in changes}
+        if self.now_ms != self._said_ms:
+            self._said_ms, self._said = self.now_ms, set()
+        self._said |= said
 
     def _shuffled(self, entries: tuple[str, str]) -> tuple[str, str]:
         return entries if self._random.random() < 0.5 else (entries[1], entries[0])
@@ -266,7 +282,7 @@ class Venue:
         market.last_trade = f"{eaten[-1] / 10_000:.3f}"
         for change in changes:
             market.put(*change)
-        market.commit(self.now_ms)
+        self._commit(market, changes)
         frames = [
             market.price_change(self._shuffled(market.entries(*change)), self.now_ms)
             for change in changes
@@ -302,7 +318,7 @@ class Venue:
         frames = []
         for change in (gone, ("BUY", price, some_size(random)), ("BUY", price, 0)):
             market.put(*change)
-            market.commit(self.now_ms)
+            self._commit(market, [change])
             frames.append(market.price_change(market.entries(*change), self.now_ms))
         return frames
 
