@@ -130,6 +130,17 @@ def test_books_return_to_states_that_they_have_just_had() -> None:
     assert returned > 25
 
 
+async def test_no_frame_comes_twice_although_books_return() -> None:
+    venue = Venue()
+    flood = Flood(venue, SERIES, changes_per_s=1, focus=1.0)
+    async with flooding(flood):
+        sink, _ = sinks_of(venue, traded_now(venue, "btc"))
+        for _ in range(1_500):
+            flood._change_one()
+    assert len(sink.frames) > 1_000
+    assert len(set(sink.frames)) == len(sink.frames)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_trade_leaves_the_books_as_its_last_frame_says(seed: int) -> None:
     venue, (sink, _), market = quiet()
