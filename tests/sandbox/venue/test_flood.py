@@ -130,15 +130,23 @@ def test_books_return_to_states_that_they_have_just_had() -> None:
     assert returned > 25
 
 
-async def test_no_frame_comes_twice_although_books_return() -> None:
-    venue = Venue()
+async def test_no_frame_comes_twice_although_books_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    venue, now_ms = Venue(), 1_800_000_030_000
+
+    def sleep(_: float) -> None:
+        nonlocal now_ms
+        now_ms += 1
+
+    venue.now_ms = lambda: now_ms  # type: ignore[method-assign]
+    monkeypatch.setattr("sandbox.venue.flood.time.sleep", sleep)
     flood = Flood(venue, SERIES, changes_per_s=1, focus=1.0)
     async with flooding(flood):
         sink, _ = sinks_of(venue, traded_now(venue, "btc"))
-        for _ in range(1_500):
+        for _ in range(1_000):
             flood._change_one()
     assert len(sink.frames) > 1_000
     assert len(set(sink.frames)) == len(sink.frames)
+    assert 0 < now_ms - 1_800_000_030_000 < 500, "most of them in one millisecond"
 
 
 @pytest.mark.parametrize("seed", range(20))
