@@ -69,12 +69,14 @@ def background() -> Faults:
     return Faults(
         market_lost=0.0003,
         market_duplicated=0.001,
+        market_duplicated_ms=6,
+        market_hash_ahead=0.002,
         market_reordered=0.0003,
         market_corrupted=0.0002,
         market_wrong_hash=0.0002,
         market_stale_book=0.0003,
-        market_no_book=0.1,
-        market_late_book=0.1,
+        market_no_book=0.02,
+        market_late_book=0.02,
         late_trade_ms=88,
     )
 

@@ -1,18 +1,21 @@
 """One recorded market: its books built again, and what the venue's own words say of them.
 
-1. Every hash of the venue's is checked that describes what a frame left behind: of a `book`, and of
-   the last delta of each token in a `price_change`. Nothing is put off and nothing is given up: a
+1. Counted are *versions* of a book, (timestamp, hash), as their last frame leaves it: a trade sends
+   several frames for one, and only the last of them makes the book that the hash is of. A `book`
+   that does not have its own hash is wrong at once. Nothing is put off and nothing is given up: a
    book that does not match goes on being built, so what matches again later is seen, too.
 2. Whether an unmatched hash is the book's fault or the formula's is known at the end: once any hash
    of a market has matched, the formula is right and the others are mismatches; until then they are
    `unknown`.
-3. Deltas before a book's first snapshot are counted and not applied, nor are those older than it.
+3. Deltas before a book's first snapshot are counted and not applied, nor are those older than it,
+   nor those that come twice.
 4. A market's silence counts from the start of its window to its end, or to the recording's.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections import deque
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,16 +33,19 @@ from protocol.units import PRICE_SCALE
 
 # A failed search for the trade price costs a millisecond; after so many the known ones must do.
 _SEARCHES_MAX: Final = 50
+# As in `TokenBook`: the venue repeats whole frames within a few milliseconds.
+_PRESENT_MAX: Final = 32
 
 
 class Checks(msgspec.Struct, kw_only=True):
-    """What the venue's words said of the books."""
+    """What the venue's words said of the books: counts of versions."""
 
     matched: int = 0
     mismatched: int = 0
     unknown: int = 0
     """Hashes of a market of which none ever matched: its inputs are not known."""
     no_hash: int = 0
+    """Books and deltas without one."""
     top_mismatched: int = 0
     """Best bid or ask differs from the venue's word."""
     crossed: int = 0
@@ -62,7 +68,7 @@ class MarketReport(msgspec.Struct, kw_only=True):
     stale: int = 0
     """Books and deltas that are older than the book they are for."""
     duplicates: int = 0
-    """Deltas that name the version which the book has already."""
+    """Deltas that came twice within their millisecond."""
     without_book: int = 0
     """Deltas before the first `book` of a connection."""
     checks: Checks
@@ -72,10 +78,29 @@ class MarketReport(msgspec.Struct, kw_only=True):
     silent_since_ms: int = 0
 
 
+class _Verdict(NamedTuple):
+    """On the present version, as of its newest frame."""
+
+    matched: bool
+    agrees: bool
+    """Whether best bid and ask are the venue's."""
+    crossed: bool
+    at_ms: int
+
+
 class _Token:
     """One token's book as far as its checksum goes."""
 
-    __slots__ = ("asks", "bids", "hash", "known", "timestamp_ms", "unmatched")
+    __slots__ = (
+        "asks",
+        "bids",
+        "hash",
+        "known",
+        "present",
+        "timestamp_ms",
+        "unmatched",
+        "verdict",
+    )
 
     def __init__(self) -> None:
         self.bids, self.asks = Ladder(ascending=True), Ladder(ascending=False)
@@ -84,6 +109,9 @@ class _Token:
         self.hash = ""
         self.unmatched = 0
         """In a row."""
+        self.verdict: _Verdict | None = None
+        self.present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
+        """The newest deltas of the present millisecond."""
 
     def is_crossed(self) -> bool:
         bid_e4, ask_e4 = self.bids.best_e4, self.asks.best_e4
@@ -114,6 +142,7 @@ class InspectedMarket:
     def forget_books(self) -> None:
         """Something may have been missed: until their next snapshot nothing is known of them."""
         for token in self.tokens.values():
+            self._close(token)
             token.known = False
 
     def apply(self, event: KnownEvent, at_ms: int) -> None:
@@ -140,18 +169,20 @@ class InspectedMarket:
         if event.hash:
             self._spare_searches(token)
             matched = self.formula.proves(event, json_of(bids), json_of(asks))
-            self._count(token, matched, at_ms)
-        else:
-            report.checks.no_hash += 1
+        if not matched or (event.timestamp, event.hash) != (token.timestamp_ms, token.hash):
+            self._close(token)
         if matched or not self.formula.confirmed:
             self.formula.learn(event)
         token.bids = Ladder(ascending=True, levels=bids)
         token.asks = Ladder(ascending=False, levels=asks)
         token.known, token.timestamp_ms, token.hash = True, event.timestamp, event.hash or ""
-        report.checks.crossed += token.is_crossed()
+        token.present.clear()
+        token.verdict = _Verdict(matched, True, token.is_crossed(), at_ms)
+        if not matched:
+            self._close(token)
 
     def _change(self, event: PriceChangeEvent, at_ms: int) -> None:
-        report = self.report
+        report, timestamp_ms = self.report, event.timestamp
         last: dict[str, PriceChange] = {}
         for change in event.price_changes:
             token = self.tokens.get(change.asset_id)
@@ -161,32 +192,48 @@ class InspectedMarket:
             level = rung(change.price, change.size)
             if not token.known:
                 report.without_book += 1
-            elif event.timestamp < token.timestamp_ms:
+                continue
+            if timestamp_ms < token.timestamp_ms:
                 report.stale += 1
-            else:
-                same = event.timestamp == token.timestamp_ms and change.hash == token.hash
-                report.duplicates += bool(change.hash and same)
-                (token.bids if change.side == "BUY" else token.asks).put(level)
-                token.timestamp_ms, token.hash = event.timestamp, change.hash or ""
-                last[change.asset_id] = change
+                continue
+            if timestamp_ms != token.timestamp_ms:
+                token.present.clear()
+            if change.hash and change in token.present:
+                report.duplicates += 1
+                continue
+            if not change.hash or (timestamp_ms, change.hash) != (token.timestamp_ms, token.hash):
+                self._close(token)
+            token.present.append(change)
+            (token.bids if change.side == "BUY" else token.asks).put(level)
+            token.timestamp_ms, token.hash = timestamp_ms, change.hash or ""
+            last[change.asset_id] = change
         for token_id, change in last.items():
             self._check(token_id, change, at_ms)
 
     def _check(self, token_id: str, change: PriceChange, at_ms: int) -> None:
-        checks, token = self.report.checks, self.tokens[token_id]
+        token = self.tokens[token_id]
         agrees = _agrees(change.best_bid, token.bids.best_e4) and _agrees(
             change.best_ask, token.asks.best_e4
         )
-        checks.top_mismatched += not agrees
-        checks.crossed += token.is_crossed()
-        if not change.hash:
-            checks.no_hash += 1
+        matched = False
+        if change.hash:
+            self._spare_searches(token)
+            bids, asks = token.bids.json(), token.asks.json()
+            matched = self.formula.matches(token_id, token.timestamp_ms, bids, asks, change.hash)
+        token.verdict = _Verdict(matched, agrees, token.is_crossed(), at_ms)
+
+    def _close(self, token: _Token) -> None:
+        """No more frames of the present version will come: count it."""
+        verdict, token.verdict = token.verdict, None
+        if verdict is None:
             return
-        self._spare_searches(token)
-        matched = self.formula.matches(
-            token_id, token.timestamp_ms, token.bids.json(), token.asks.json(), change.hash
-        )
-        self._count(token, matched, at_ms)
+        checks = self.report.checks
+        checks.top_mismatched += not verdict.agrees
+        checks.crossed += verdict.crossed
+        if token.hash:
+            self._count(token, verdict.matched, verdict.at_ms)
+        else:
+            checks.no_hash += 1
 
     def _spare_searches(self, token: _Token) -> None:
         self.formula.unknown = token.unmatched >= _SEARCHES_MAX
@@ -202,8 +249,10 @@ class InspectedMarket:
             self.report.first_mismatch_at_ms = at_ms
 
     def end(self, at_ms: int) -> MarketReport:
-        """The verdict, as of now."""
+        """The verdict, as of now; the last call."""
         self.heard(at_ms)
+        for token in self.tokens.values():
+            self._close(token)
         checks = self.report.checks
         if self.formula.confirmed:
             checks.mismatched, checks.unknown = self.unmatched, 0

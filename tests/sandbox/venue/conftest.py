@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 
 import pytest
@@ -39,14 +37,6 @@ def environment(url: str) -> Environment:
         clob_user_ws_url=f"{url}/ws/user".replace("http", "ws"),
     )
     return create_environment(name="simulated", config=config)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_trust_store() -> Iterator[None]:
-    """A client makes four TLS contexts, 0.1 s each, to talk to a venue without TLS."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
-        yield
 
 
 @pytest.fixture
