@@ -101,6 +101,8 @@ class LeaseKeeper:
         self._times = times
         self._one_try = asyncio.Lock()
         self._reached_s = _now_s()
+        self._refusal = ""
+        """What NATS has refused us with since then; empty when it was only silent."""
 
     def epoch(self, series: str) -> int | None:
         """The epoch to publish a series with at this instant; None: it is not ours to publish."""
@@ -111,7 +113,8 @@ class LeaseKeeper:
         silent_s = _now_s() - self._reached_s
         if silent_s <= PROBLEM_S:
             return None
-        return f"no answer about leases (NATS bucket {BUCKET}) for {silent_s:.0f} s"
+        why = f": {self._refusal}" if self._refusal else ""
+        return f"no answer about leases (NATS bucket {BUCKET}) for {silent_s:.0f} s{why}"
 
     async def run(self) -> None:
         """Renew, until cancelled. Raises ConnectionError when the client is closed for good."""
@@ -139,15 +142,22 @@ class LeaseKeeper:
             async with asyncio.timeout(self._times.attempt_s), self._one_try:
                 for _ in range(TRIES_MAX):
                     if await self._try():
-                        self._reached_s = _now_s()
+                        self._reached_s, self._refusal = _now_s(), ""
                         return True
                     self._metrics.lease_failures["conflict"].inc()
         except TimeoutError:  # nats-py's own among them: a lost request, reply, or leader
             self._metrics.lease_failures["timeout"].inc()
-        except (NatsError, OSError):
+        except (NatsError, OSError) as error:
             self._bucket = None
             self._metrics.lease_failures["error"].inc()
+            self._refuse(f"{type(error).__name__}: {error}")
         return False
+
+    def _refuse(self, reason: str) -> None:
+        """One line for each new reason: there are several tries a second."""
+        if reason != self._refusal:
+            self._refusal = reason
+            _log.warning("leases_refused", bucket=BUCKET, error=reason)
 
     async def _try(self) -> bool:
         """Read, propose, write. False when somebody else wrote in between."""

@@ -303,6 +303,24 @@ async def test_a_silent_server_is_a_problem_and_so_is_a_closed_client(
             await one.task
 
 
+async def test_a_bucket_that_cannot_be_used_is_told_with_the_reason(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "PROBLEM_S", 0)
+    async with watching(nats_server) as watch:
+        js = (await watch.client()).jetstream()
+        await js.create_key_value(bucket=BUCKET, max_value_size=16)  # somebody else made it
+        one = await watch.side("a")
+        await watch.until(lambda: one.value("lease_failures_total", cause="error") > 1)
+        problem = one.keeper.problem()
+        assert problem is not None
+        assert "message size exceeds maximum" in problem
+        assert not one.epochs
+        await js.delete_key_value(BUCKET)
+        await watch.until(lambda: one.owns_all)
+        assert "message size" not in (one.keeper.problem() or "")
+
+
 async def test_a_new_bucket_counts_from_anywhere(nats_server: NatsServer) -> None:
     async with watching(nats_server) as watch:
         js = (await watch.client()).jetstream()
