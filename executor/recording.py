@@ -100,7 +100,7 @@ def recorded_line(done: Recorded, directory: Path) -> Text:
     lost = f"; {done.lost:,} RECORDS LOST, the disk was too slow" if done.lost else ""
     return plain(
         f"recorded {done.frames:,} frames ({_size(done.frame_bytes)}) of {done.markets} markets: "
-        f"{_size(done.written_bytes)} in {done.files} files in {directory}{lost}",
+        f"{_size(done.written_bytes)} in {_many(done.files, 'file')} in {directory}{lost}",
         BAD if done.lost else "",
     )
 
@@ -173,9 +173,9 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
     checks, markets = found.checks, found.markets
     told = (
         (found.lost_records, BAD, "records are missing: the disk was too slow"),
-        (checks.mismatched, BAD, "books do not have the venue's checksum"),
-        (checks.top_mismatched, BAD, "times the best bid or ask is not the venue's"),
-        (checks.crossed, BAD, "times a book is crossed"),
+        (checks.mismatched, BAD, "versions of books do not have the venue's checksum"),
+        (checks.top_mismatched, BAD, "versions have another best bid or ask than the venue says"),
+        (checks.crossed, BAD, "versions are crossed"),
         (sum(found.rejected.values()), BAD, _rejections(found)),
         (report.unreadable_lines, BAD, f"lines are no records: {report.first_unreadable_line}"),
         (found.unlisted_events, CARE, "events are of markets that are not described"),

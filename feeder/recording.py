@@ -344,6 +344,10 @@ def _claim(directory: Path) -> tuple[int, int]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except FileExistsError as error:
+        raise UnusableDirectoryError(
+            f"cannot record into {directory}: it is not a directory"
+        ) from error
     except OSError as error:
         raise UnusableDirectoryError(
             f"cannot record into {directory}: {error.strerror or error}"

@@ -196,7 +196,7 @@ async def test_only_a_directory_of_its_own_will_do(tmp_path: Path) -> None:
 
     (tmp_path / "notes.txt").touch()
     await refused(tmp_path, r"something else \(notes.txt\)")
-    await refused(tmp_path / "notes.txt", "File exists")
+    await refused(tmp_path / "notes.txt", "it is not a directory")
     await refused(tmp_path / "notes.txt" / "below", "Not a directory")
     async with open_recording(tmp_path / "new" / "own", head):
         await refused(tmp_path / "new" / "own", "another process does so")

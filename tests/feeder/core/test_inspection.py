@@ -205,22 +205,13 @@ def test_duplicates_and_stale_deltas_are_told_apart() -> None:
 def test_a_trade_of_several_frames_is_one_version() -> None:
     book = Book()
     opening = book.event(1000)
+    first = book.change(2000, "0.53", "8")  # crossed, until the ask that it met goes
     del book.asks["0.53"]
-    sweep = [book.change(2000, "0.60", "4"), book.change(2000, "0.51", "7")]
-    (first,), (second,) = (each["price_changes"] for each in sweep)
-    first.update(price="0.53", size="0", side="SELL")
-    second.update(price="0.60", size="0", side="SELL")
-    del book.bids["0.60"]
-    book.asks["0.60"] = "30"
-    book.asks["0.61"] = "1"
-    del book.asks["0.60"]
-    third = book.change(2000, "0.50", "19")
-    third["price_changes"].append({**third["price_changes"][0]})
-    third["price_changes"][1].update(price="0.61", size="1", side="SELL")
-    after = third["price_changes"][0]
-    for each in (first, second):
-        each.update({name: after[name] for name in ("hash", "best_bid", "best_ask")})
-    found = inspected(recorded(opening, *sweep, third, book.event(2000)))
+    second = book.change(2000, "0.53", "8")
+    before, after = first["price_changes"][0], second["price_changes"][0]
+    after.update(size="0", side="SELL")
+    before.update({name: after[name] for name in ("hash", "best_bid", "best_ask")})
+    found = inspected(recorded(opening, first, second, book.event(2000)))
     assert (found.checks.matched, found.checks.mismatched) == (2, 0)
     assert (found.checks.top_mismatched, found.checks.crossed) == (0, 0)
     assert found.markets[0].duplicates == 0
