@@ -141,6 +141,8 @@ class MarketLines:
             if session.info.start_ms <= _now_ms():
                 _log.warning("market_dark", slug=session.info.slug, troubles=_troubles(session))
             self._offer(session)
+        for session in due.offers:
+            self._offer(session)
         self._metrics.adopted.inc(due.adopted)
         self._intake.count_troubles(due.troubles)
 

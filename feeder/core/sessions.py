@@ -75,6 +75,8 @@ class Due(msgspec.Struct, frozen=True):
     troubles: Troubles
     adopted: int
     """Books in trouble that took over the other line's."""
+    offers: Sequence[MarketSession]
+    """Markets that have something new to publish by this."""
 
 
 class SessionTable:
@@ -190,11 +192,13 @@ class SessionTable:
         """What is to be done now; each look begins with this, each wish is made once."""
         looks: list[Look] = []
         dark: list[MarketSession] = []
+        offers: list[MarketSession] = []
         replace: list[tuple[int, frozenset[str]]] = []
         troubles, self._troubles = self._troubles, []
         adopted = 0
         for session in self:
             before = _troubles(session)
+            unproven = [view for view in session.views if not view.proven]
             session.take_overdue(now_ms)
             troubles.extend(_new(before, _troubles(session)))
             frozen = [view for view, _ in session.take_frozen(now_ms)]
@@ -202,6 +206,9 @@ class SessionTable:
             doubted = (*frozen, *session.take_blame(now_ms))
             replace.extend((view.line, frozenset(view.books)) for view in doubted)
             adopted += session.take_adopted(now_ms)
+            # No frame tells of what a search or another line has just proven.
+            if any(view.proven and session.take_offer(view.line, now_ms) for view in unproven):
+                offers.append(session)
             if session.take_dark(now_ms):
                 dark.append(session)
             looks.extend(
@@ -210,7 +217,7 @@ class SessionTable:
                 if session.look_due(token_id, now_ms)
             )
         looks.sort(key=lambda look: not look.urgent)
-        return Due(looks, replace, dark, tuple(troubles), adopted)
+        return Due(looks, replace, dark, tuple(troubles), adopted, offers)
 
     def looked(self, look: Look, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
         """The answer to a look that was sent at `asked_at_ns` (epoch). Raises ValueError."""

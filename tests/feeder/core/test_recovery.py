@@ -1,0 +1,50 @@
+"""What must neither be lost nor believed while books are mended: found by hostile review."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from feeder.core.book_builder import Trouble
+from tests.feeder.core.bench import CENTS, Bench
+from tests.fuzz.venue import Market
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.open()
+    return bench
+
+
+# What no frame tells is offered as well.
+
+
+def test_what_two_halves_make_whole_is_offered(bench: Bench) -> None:
+    bench.show()
+    bench.now_ms += 10
+    for view in bench.session.views:  # each line has lost another token
+        view.pair[1 - view.line].distrust(Trouble.CHECKSUM)
+        view.note(bench.now_ms)
+    frame = bench.change()
+    assert not any(bench.send(line, frame).offer for line in (0, 1))
+    due = bench.pass_ms(50)
+    assert (due.adopted, due.offers) == (2, [bench.session])
+    assert bench.is_up_to_date()
+    assert bench.pass_ms(50).offers == []
+
+
+def test_what_a_late_trade_price_proves_is_offered() -> None:
+    market = Market(CENTS, Random(1), hidden_inputs=False)
+    bench = Bench(market)
+    bench.open()
+    bench.show()
+    bench.now_ms += 10
+    market.last_trade = "0.1234"  # on no grid that is searched
+    frame = bench.change()
+    assert not any(bench.send(line, frame).offer for line in (0, 1))
+    assert bench.pass_ms(50).offers == []
+    bench.send(0, market.last_trade_price(market.tokens[0], 1_234, bench.now_ms))
+    assert bench.pass_ms(50).offers == [bench.session]
+    assert bench.is_up_to_date()
