@@ -24,6 +24,8 @@ class Version(NamedTuple):
     hash: str
     place: int
     """On the path of its millisecond."""
+    whole: bool = False
+    """Whether a whole book has brought it."""
 
     def same_as(self, other: Version) -> bool:
         """Whether the venue gives both one name."""
@@ -82,6 +84,8 @@ class VersionOrder:
         after = self._place(token_id, before) if before.timestamp_ms == timestamp_ms else -1
         if after >= _AHEAD:
             return Version(timestamp_ms, digest, after + 1)
+        if before.whole and after >= 0:
+            after = -1  # its line may be late, and walk up to where the whole book was already
         place = path.find(digest, after)
         return Version(timestamp_ms, digest, path.append(digest) if place is None else place)
 
@@ -89,7 +93,7 @@ class VersionOrder:
         """A version that a whole book has brought."""
         path = self._paths[token_id]
         at_newest = timestamp_ms == path.timestamp_ms
-        return Version(timestamp_ms, digest, path.last(digest) if at_newest else _AHEAD)
+        return Version(timestamp_ms, digest, path.last(digest) if at_newest else _AHEAD, True)
 
     def older(self, token_id: str, one: Version, other: Version) -> bool:
         """Whether `one` is from before `other`; not if that is not known."""

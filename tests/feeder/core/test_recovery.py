@@ -48,3 +48,20 @@ def test_what_a_late_trade_price_proves_is_offered() -> None:
     bench.send(0, market.last_trade_price(market.tokens[0], 1_234, bench.now_ms))
     assert bench.pass_ms(50).offers == [bench.session]
     assert bench.is_up_to_date()
+
+
+# A line may be later than the book that it was given.
+
+
+def test_a_line_that_took_over_a_newer_book_does_not_step_back(bench: Bench) -> None:
+    bench.now_ms += 10
+    early, late = bench.change(1), bench.change(2)  # of one level, within a millisecond
+    bench.send(0, early, late)
+    assert bench.is_up_to_date()
+    bench.table.distrust(1, None, bench.now_ms)
+    assert bench.pass_ms(2).adopted == 2
+    assert not bench.send(1, early).offer
+    assert bench.is_up_to_date()
+    bench.send(1, late)
+    assert bench.send(1, bench.change(3)).offer
+    assert bench.is_up_to_date()

@@ -63,7 +63,7 @@ def test_what_only_a_look_has_shown_is_ahead_until_a_line_comes_through_it() -> 
     assert order.older(ONE, b, looked)
     assert not order.older(ONE, c, looked)
     assert order.older(ONE, looked, d)
-    assert order.seen(ONE, 5, "b") == b
+    assert order.seen(ONE, 5, "b") == b._replace(whole=True)
     assert order.moved(ONE, looked, 6, "e").place == 0
 
 
