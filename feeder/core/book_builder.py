@@ -194,7 +194,7 @@ class TokenBook:
                 formula.unknown = True
             elif not formula.unknown:
                 proof = Proof.NONE
-        if proof is Proof.CHECKSUM or not formula.confirmed:
+        if proof is Proof.CHECKSUM or (proof is Proof.TOP and not formula.confirmed):
             formula.learn(event)
         sides = Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks)
         may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)

@@ -105,6 +105,11 @@ class Formula:
         self._tails: tuple[bytes, ...] = (self._inputs.tail(),)
         self._tick_since_ms = -1
 
+    @property
+    def tick_size_e4(self) -> int:
+        """The market's tick size, 1e-4 USD."""
+        return parse_price_e4(self._inputs.tick_size)
+
     def learn(self, event: BookEvent) -> None:
         """Adopt the venue's own spelling of what a book carries.
 
@@ -225,7 +230,7 @@ class Formula:
             self._inputs = inputs
 
     def _is_tick(self, tick_size: str) -> bool:
-        return parse_price_e4(tick_size) == parse_price_e4(self._inputs.tick_size)
+        return parse_price_e4(tick_size) == self.tick_size_e4
 
     def _stated(self, event: BookEvent) -> _Inputs:
         """What a book says, completed by what is known."""

@@ -389,14 +389,11 @@ class MarketSession:
             each.note(now_ms)
 
     def _take_tick_size(self, event: BookEvent) -> None:
-        """Of a book that was taken, so that is not older than the last change of the grid."""
-        if not event.tick_size or event.timestamp < self._tick_changed_ms:
-            return
-        tick_size_e4 = _tick_size_e4(str(event.tick_size), "book: tick_size")
+        """What the formula has learnt of a book that was taken: nothing if that is unproven."""
+        tick_size_e4 = self.formula.tick_size_e4
         if tick_size_e4 != self.info.tick_size_e4:
             self._tick_changed_ms = event.timestamp
             self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
-            self.formula.tick_size(str(event.tick_size), event.timestamp)
 
     # ---- schedules -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from feeder.core.frames import (
     FrameError,
     FrameFault,
     KnownEvent,
+    LastTradeEvent,
     PriceChangeEvent,
 )
 from feeder.core.line_view import Troubles
@@ -166,7 +167,8 @@ class SessionTable:
         except ValueError as reason:
             updates = 0
             error = FrameError(str(reason), FrameFault.INVALID_NUMBER, frozenset((event.market,)))
-            session.distrust(line, Trouble.BAD_FRAME, now_ms)
+            if not isinstance(event, LastTradeEvent):  # which changes no book
+                session.distrust(line, Trouble.BAD_FRAME, now_ms)
         after = _troubles(session)
         new: Troubles = ()
         if after != before:

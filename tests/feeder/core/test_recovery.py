@@ -65,3 +65,30 @@ def test_a_line_that_took_over_a_newer_book_does_not_step_back(bench: Bench) -> 
     bench.send(1, late)
     assert bench.send(1, bench.change(3)).offer
     assert bench.is_up_to_date()
+
+
+# What nothing proves is not learnt.
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_tick_size_that_nothing_proves_is_not_believed(order: tuple[int, int]) -> None:
+    bench = Bench()
+    opening = bench.opening()
+    lie = opening.replace(b'"tick_size":"0.01"', b'"tick_size":"0.001"')
+    for line in order:
+        bench.table.connected(line, bench.tokens, bench.now_ms)
+        bench.send(line, lie if line else opening)
+    for _ in range(40):
+        for look in bench.pass_ms(50).looks:
+            bench.answer(look)
+    assert bench.session.info.tick_size_e4 == 100
+    assert all(view.proven for view in bench.session.views)
+
+
+@pytest.mark.parametrize("price", ["0.43333", "much"])
+def test_what_is_no_trade_price_is_rejected_and_costs_no_book(bench: Bench, price: str) -> None:
+    trade = bench.market.last_trade_price(bench.market.tokens[0], 5_000, bench.now_ms)
+    applied = bench.send(0, trade.replace(b'"price":"0.5"', f'"price":"{price}"'.encode()))
+    assert applied.error is not None
+    assert applied.troubles == ()
+    assert bench.session.views[0].proven
