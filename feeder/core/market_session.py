@@ -36,7 +36,7 @@ from feeder.core.frames import (
 )
 from feeder.core.line_view import Troubles, Versions, View
 from feeder.core.look_schedule import Looked, LookSchedule
-from feeder.core.rhythm import Rhythm
+from feeder.core.rhythm import MarketRhythm
 from feeder.core.version_order import NO_BOOK, VersionOrder
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
@@ -88,7 +88,7 @@ class MarketSession:
         self.dark_since_ms: int | None = None
         self._late_max_ms = late_max_ms
         self._schedules = {outcome.token_id: LookSchedule() for outcome in info.outcomes}
-        self._rhythm = Rhythm(late_max_ms, now_ms)
+        self._rhythm = MarketRhythm(tuple(self._schedules), late_max_ms, now_ms)
         self._shown: Versions = _NO_BOOKS
         """Of both books in the last snapshot that had any."""
         self._offered: Versions = _NO_BOOKS
@@ -142,8 +142,9 @@ class MarketSession:
         # Without a hash nobody knows whether it is the same version or another.
         if _same(versions, self._offered) and all(version.hash for version in versions):
             return False
+        pairs = zip(self._schedules, versions, self._offered, strict=True)
+        self._rhythm.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
         self._offered = versions
-        self._rhythm.changed(now_ms)
         return True
 
     def take_over(self) -> bool:
@@ -159,10 +160,10 @@ class MarketSession:
         schedule = self._schedules[token_id]
         if not schedule.due(now_ms) or now_ms >= self.info.end_ms:
             return False
-        due = self.in_need(token_id, now_ms)
-        if not due and self._quiet_look_due(token_id, now_ms):
-            self._rhythm.looked(now_ms)
-            due = True
+        usable = any(view.usable for view in self.views)
+        due = self.in_need(token_id, now_ms) or (
+            usable and self._rhythm.take_look(token_id, now_ms)
+        )
         schedule.flying = due
         return due
 
@@ -406,11 +407,6 @@ class MarketSession:
                 if other.proof is not Proof.CHECKSUM or waited_ms >= ADOPTION_WAIT_MS:
                     return True
         return False
-
-    def _quiet_look_due(self, token_id: str, now_ms: int) -> bool:
-        if token_id != self.info.outcomes[self._rhythm.looks % 2].token_id:
-            return False
-        return any(view.usable for view in self.views) and self._rhythm.look_due(now_ms)
 
     def note(self, now_ms: int) -> None:
         """After books changed: can the market be had?"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import pytest
@@ -92,3 +93,40 @@ def test_what_is_no_trade_price_is_rejected_and_costs_no_book(bench: Bench, pric
     assert applied.error is not None
     assert applied.troubles == ()
     assert bench.session.views[0].proven
+
+
+# One token goes on and the other is silent, on both lines.
+
+
+def test_a_token_that_falls_silent_alone_is_found_frozen_in_time(bench: Bench) -> None:
+    _, second = bench.market.tokens
+    replaced: set[int] = set()
+    silent_since_ms = bench.now_ms
+    while bench.now_ms < silent_since_ms + 3_000:
+        both = bench.change(bench.now_ms % 89 + 1)
+        first_only = re.sub(rb', {"asset_id":"' + second.token_id.encode() + rb'".*?}', b"", both)
+        for line in (0, 1):
+            bench.send(line, first_only)
+        due = bench.pass_ms(50)
+        for look in due.looks:
+            bench.answer(look)
+        replaced |= {line for line, _ in due.replace}
+    assert replaced == {0, 1}
+
+
+def test_a_token_that_really_has_not_changed_costs_few_looks(bench: Bench) -> None:
+    looks = 0
+    _, second = bench.market.tokens
+    frozen = second.version, second.bids.copy(), second.asks.copy()
+    for _ in range(60_000 // 50):
+        both = bench.change(bench.now_ms % 89 + 1)
+        second.version, second.bids, second.asks = frozen[0], frozen[1].copy(), frozen[2].copy()
+        first_only = re.sub(rb', {"asset_id":"' + second.token_id.encode() + rb'".*?}', b"", both)
+        for line in (0, 1):
+            bench.send(line, first_only)
+        due = bench.pass_ms(50)
+        assert due.replace == []
+        for look in due.looks:
+            looks += 1
+            assert bench.answer(look).behind == 0
+    assert 1 <= looks <= 8
