@@ -125,6 +125,13 @@ class View:
         self.unusable_since_ms = now_ms
         self.behind.clear()
 
+    def clock_set_back(self, now_ms: int) -> None:
+        """How old its newest change is nobody knows any longer: not fresh."""
+        self.unusable_since_ms = min(self.unusable_since_ms, now_ms)
+        self.behind.clear()
+        if self.received_at_ns > now_ms * 1_000_000:
+            self.received_at_ns = 0
+
     def in_need(self, token_id: str, now_ms: int) -> bool:
         """Whether a book needs help: in trouble for longer than the venue takes to mend it."""
         trouble = self.books[token_id].trouble

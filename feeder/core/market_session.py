@@ -267,6 +267,16 @@ class MarketSession:
         self.note(now_ms)
         return troubles
 
+    def clock_set_back(self, now_ms: int) -> None:
+        """What was noted of the future would hold recovery up until then."""
+        for view in self.views:
+            view.clock_set_back(now_ms)
+        for schedule in self._schedules.values():
+            schedule.next_ms = min(schedule.next_ms, now_ms)
+        self._rhythm = MarketRhythm(tuple(self._schedules), self._late_max_ms, now_ms)
+        if self.unusable_since_ms is not None:
+            self.unusable_since_ms = min(self.unusable_since_ms, now_ms)
+
     # ---- what is shown -------------------------------------------------------------------------
 
     def snapshot(self, published_at_ns: int, epoch: int) -> BookSnapshot | None:

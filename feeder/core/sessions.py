@@ -34,6 +34,8 @@ from protocol.snapshot import BookSnapshot
 
 # Trades of the last moment still arrive just after the end, and clocks differ a little.
 END_GRACE_MS: Final = 2_000
+# A clock that is set back by more than this is noticed.
+CLOCK_BACK_MAX_MS: Final = 500
 # Workers refuse books older than a second by default.
 BOOK_AGE_MAX_MS: Final = 1_000
 
@@ -86,6 +88,7 @@ class SessionTable:
     def __init__(self, series: Sequence[Series], book_age_max_ms: int = BOOK_AGE_MAX_MS) -> None:
         self._series = tuple(series)
         self._late_max_ms = book_age_max_ms
+        self._now_ms = 0
         self._sessions: dict[str, MarketSession] = {}
         self._troubles: list[Trouble] = []
         """Found while building a snapshot, not told yet; one a book at most, so bounded."""
@@ -198,7 +201,11 @@ class SessionTable:
         replace: list[tuple[int, frozenset[str]]] = []
         troubles, self._troubles = self._troubles, []
         adopted = 0
+        set_back = now_ms < self._now_ms - CLOCK_BACK_MAX_MS
+        self._now_ms = now_ms
         for session in self:
+            if set_back:
+                session.clock_set_back(now_ms)
             before = _troubles(session)
             unproven = [view for view in session.views if not view.proven]
             session.take_overdue(now_ms)

@@ -130,3 +130,41 @@ def test_a_token_that_really_has_not_changed_costs_few_looks(bench: Bench) -> No
             looks += 1
             assert bench.answer(look).behind == 0
     assert 1 <= looks <= 8
+
+
+# Our clock is set back.
+
+
+def test_a_clock_that_is_set_back_holds_no_recovery_up(bench: Bench) -> None:
+    bench.now_ms += 60_000
+    for look in bench.pass_ms(0).looks:
+        bench.answer(look)
+    for line in (0, 1):
+        bench.table.distrust(line, None, bench.now_ms)
+    bench.now_ms -= 60_000
+    for _ in range(20):
+        for look in bench.pass_ms(50).looks:
+            bench.answer(look)
+    assert bench.is_up_to_date()
+
+
+def test_after_a_clock_was_set_back_a_freeze_is_seen_and_nothing_old_is_called_fresh(
+    bench: Bench,
+) -> None:
+    bench.show()
+    bench.now_ms += 60_000
+    for look in bench.pass_ms(0).looks:
+        bench.answer(look)
+    one = bench.session.views[0]
+    one.received_at_ns = bench.now_ms * 1_000_000  # as if a frame had come now
+    bench.now_ms -= 59_000
+    bench.pass_ms(0)
+    assert one.received_at_ns == 0
+    replaced: set[int] = set()
+    for _ in range(3_000 // 50):
+        bench.change(bench.now_ms % 89 + 1)  # nobody hears of it
+        due = bench.pass_ms(50)
+        for look in due.looks:
+            bench.answer(look)
+        replaced |= {line for line, _ in due.replace}
+    assert replaced == {0, 1}
