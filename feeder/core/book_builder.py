@@ -125,6 +125,7 @@ class TokenBook:
         self._formula = formula
         self._verified_at_ns = 0
         self._present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
+        self.timestamp_ms = 0
         self._searched: _Version | None = None
         self._searches = 0
         self.reset()
@@ -154,8 +155,9 @@ class TokenBook:
 
     def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
         self._sides, self.proof = sides, proof
+        if version[0] != self.timestamp_ms:
+            self._present.clear()
         self.timestamp_ms, self.hash = version
-        self._present.clear()
         self._pending_at_ns: int | None = None
 
     def _forget(self) -> None:
@@ -178,6 +180,8 @@ class TokenBook:
             raise ValueError(f"asset_id: the book of another token: {event.asset_id[:80]!r}")
         if self.proof is Proof.CHECKSUM and event.hash == self.hash:
             return Taken.OLDER  # what a trade ends with, nearly always
+        if event.hash and event.hash in {each.hash for each in self._present} - {self.hash}:
+            return Taken.OLDER  # of a millisecond that has gone on since
         bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
         formula = self._formula
         outdated = formula.is_outdated(event)

@@ -168,3 +168,23 @@ def test_after_a_clock_was_set_back_a_freeze_is_seen_and_nothing_old_is_called_f
             bench.answer(look)
         replaced |= {line for line, _ in due.replace}
     assert replaced == {0, 1}
+
+
+# The venue says things twice, within a millisecond of its own and later of ours.
+
+
+@pytest.mark.parametrize("again", ["book", "change"])
+def test_what_comes_again_after_its_millisecond_went_on_is_no_step_back(
+    bench: Bench, again: str
+) -> None:
+    bench.now_ms += 10
+    early = bench.change(1), bench.change(2)
+    books = [bench.market.later_book(token) for token in bench.market.tokens]
+    late = bench.change(3)
+    bench.send(0, *early, *books)  # too fast for the changes to be verified before the books
+    bench.now_ms += 3
+    bench.send(0, late)
+    assert bench.is_up_to_date()
+    bench.now_ms += 3
+    assert not bench.send(0, *(books if again == "book" else early)).offer
+    assert bench.is_up_to_date()
