@@ -58,6 +58,8 @@ class BookLooks:
         self._queue: asyncio.PriorityQueue[tuple[bool, int, Look]] = asyncio.PriorityQueue()
         self._order = itertools.count()
         self._next_at_s = 0.0
+        self.unanswered_s = float("-inf")
+        """When the latest look was asked that nobody answered, by the monotonic clock."""
         self._unlogged = 0
         self._logged_at_s = float("-inf")
 
@@ -80,7 +82,7 @@ class BookLooks:
             await self._look(client, look)
 
     async def _look(self, client: aiohttp.ClientSession, look: Look) -> None:
-        asked_at_ns = time.time_ns()
+        asked_at_ns, asked_s = time.time_ns(), time.monotonic()
         try:
             event = decode_book(await self._body(client, look.token_id))
             looked = self._table.looked(look, event, asked_at_ns, time.time_ns() // 1_000_000)
@@ -92,6 +94,8 @@ class BookLooks:
             FrameError,
             ValueError,
         ) as error:
+            if isinstance(error, aiohttp.ClientError | OSError):  # TimeoutError is one
+                self.unanswered_s = asked_s
             self._failed(look, error)
             return
         results = self._metrics.looks

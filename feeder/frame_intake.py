@@ -38,6 +38,8 @@ class FrameIntake:
         self._metrics = metrics
         self._offer = offer
         self._nudge = nudge
+        self.events = 0
+        """Events of the venue so far; a PONG is none."""
         self._rejected_unlogged = 0
         self._rejection_logged_at_s = float("-inf")
         self._unknown_types: set[str] = set()
@@ -55,6 +57,7 @@ class FrameIntake:
             metrics.events[event.__class__].inc()
             if isinstance(event, Pong):
                 continue
+            self.events += 1
             if isinstance(event, UnknownEvent):
                 self._report_unknown(event)
                 continue

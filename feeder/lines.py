@@ -54,6 +54,8 @@ class MarketLines:
         self._nudged = asyncio.Event()
         self._intake = FrameIntake(table, metrics, offer, self.nudge)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._events = 0
+        self._heard_s = float("-inf")
 
     def nudge(self) -> None:
         """The session table changed: look at it now."""
@@ -63,11 +65,22 @@ class MarketLines:
         """One sentence on why no books can come, None when they can."""
         if len(self._table) and not any(each.connected for each in self._connections):
             return f"the market channel at {self._url} is not connected"
-        now_ms = _now_ms()
-        running = [s for s in self._table if s.info.start_ms <= now_ms < s.info.end_ms]
+        if self._heard_s < self._looks.unanswered_s:
+            return f"the market channel at {self._url} is silent, and no look-up is answered"
+        running = self._running()
         if running and all(session.dark for session in running):
             return f"no book can be had of any of {len(running)} running markets"
         return None
+
+    @property
+    def fit(self) -> bool:
+        """Whether there are books to show. Without a running market there are none, although that
+        is no problem by itself: none may be listed."""
+        return bool(self._running()) and self.problem() is None
+
+    def _running(self) -> list[MarketSession]:
+        now_ms = _now_ms()
+        return [s for s in self._table if s.info.start_ms <= now_ms < s.info.end_ms]
 
     async def run(self) -> None:
         """Keep both lines up until cancelled."""
@@ -147,6 +160,8 @@ class MarketLines:
         self._intake.count_troubles(due.troubles)
 
     def _observe(self) -> None:
+        if self._events != self._intake.events:
+            self._events, self._heard_s = self._intake.events, time.monotonic()
         metrics = self._metrics
         metrics.followed.set(len(self._table))
         metrics.ready.set(sum(session.ready for session in self._table))

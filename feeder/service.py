@@ -72,7 +72,7 @@ async def serve(settings: FeederSettings) -> None:
                     publisher.offer(session)
 
         def fit() -> bool:
-            return lines.problem() is None
+            return lines.fit
 
         names = [series.name for series in settings.series]
         leases = LeaseKeeper(nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit)

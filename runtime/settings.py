@@ -21,6 +21,8 @@ def url_of(*schemes: str) -> AfterValidator:
         parts = urlsplit(url)
         if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"not a URL of the form {schemes[0]}://host")
+        if "," in parts.netloc.rpartition("@")[2]:  # no client here takes several
+            raise ValueError("one URL is wanted, not several")
         try:
             _ = parts.port
         except ValueError:  # its own text would show what may be a password

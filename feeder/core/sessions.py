@@ -3,7 +3,8 @@
 1. Of each series the current and the next window are wanted; a market is dropped a little after
    its end. What one market's books are worth is `feeder.core.market_session`.
 2. A book belongs to the connection that brings it: `connected` and `lost` take it away.
-3. `sequence` of a market grows by one with each snapshot built.
+3. `sequence` of a market grows by one with each snapshot built; when it is followed anew, it goes
+   on above every sequence that was ever reached, for the epoch may still be the same.
 
 Time is an argument everywhere. The table sends nothing and counts nothing: `apply`, `distrust` and
 `looked` say what happened, `tokens` and `take_due` what should.
@@ -92,6 +93,8 @@ class SessionTable:
         self._sessions: dict[str, MarketSession] = {}
         self._troubles: list[Trouble] = []
         """Found while building a snapshot, not told yet; one a book at most, so bounded."""
+        self._sequence = 0
+        """The highest of the markets that are no longer followed."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -123,13 +126,18 @@ class SessionTable:
         if known is not None and known.views[0].books.keys() == {o.token_id for o in info.outcomes}:
             known.info = msgspec.structs.replace(info, tick_size_e4=known.info.tick_size_e4)
         else:
-            self._sessions[info.condition_id] = MarketSession(info, self._late_max_ms, now_ms)
+            if known is not None:
+                self._sequence = max(self._sequence, known.sequence)
+            session = MarketSession(info, self._late_max_ms, now_ms)
+            session.sequence = self._sequence
+            self._sessions[info.condition_id] = session
 
     def drop_ended(self, now_ms: int) -> list[MarketSession]:
         """Stop following what ended more than END_GRACE_MS ago; returns it."""
         ended = [each for each in self if each.info.end_ms + END_GRACE_MS < now_ms]
         for session in ended:
             del self._sessions[session.info.condition_id]
+            self._sequence = max(self._sequence, session.sequence)
         return ended
 
     # ---- connections ---------------------------------------------------------------------------

@@ -52,6 +52,8 @@ class Bench:
         self.shown: dict[str, BookSnapshot] = {}
         """The newest by slug."""
         self.lines: MarketLines
+        self.clob_url = ""
+        """Where books are looked up; empty: at the venue."""
 
     def add(self, number: int = 0, *, ends_in_s: float = 600) -> Market:
         end_ms = now_ms() + int(ends_in_s * 1000)
@@ -128,7 +130,7 @@ class Bench:
     @asynccontextmanager
     async def running(self, times: ChannelTimes = TIMES) -> AsyncIterator[None]:
         async with serve(self.venue) as url:
-            looks = BookLooks(url, self.table, self.metrics, self._offer)
+            looks = BookLooks(self.clob_url or url, self.table, self.metrics, self._offer)
             self.lines = MarketLines(
                 url.replace("http", "ws", 1) + "/ws/market",
                 self.table,
@@ -173,6 +175,7 @@ async def test_nothing_to_follow_needs_no_connection_and_is_no_problem(bench: Be
         await asyncio.sleep(0.1)  # this is about what it does NOT do
         assert bench.connections() == ()
         assert bench.lines.problem() is None
+        assert not bench.lines.fit  # whoever has a market can publish it
 
 
 async def test_a_connection_has_at_most_so_many_tokens(bench: Bench) -> None:
@@ -344,6 +347,30 @@ async def test_without_any_book_or_connection_there_is_a_problem(
         session.dark_since_ms = None
         assert bench.lines.problem() is None
     assert bench.lines.problem() is not None
+
+
+async def test_a_venue_that_neither_sends_nor_answers_is_a_problem_long_before_its_sockets_close(
+    bench: Bench,
+) -> None:
+    market = bench.add()
+    bench.follow(market)
+    bench.clob_url = "http://127.0.0.1:9"
+    async with bench.running():
+        await bench.until(lambda: bench.complete(market))
+        assert bench.lines.fit
+        frozen = bench.connections()
+        for connection in frozen:
+            connection.freeze()
+        frozen_s = time.monotonic()
+        await bench.until(lambda: bench.lines.problem() is not None)
+        assert bench.lines.problem() == (
+            f"the market channel at {bench.lines._url} is silent, and no look-up is answered"
+        )
+        assert not bench.lines.fit
+        assert time.monotonic() - frozen_s < 4
+        assert bench.connections() == frozen
+        bench.venue.cut_market_connections()  # new ones bring books again
+        await bench.until(lambda: bench.lines.fit)
 
 
 async def test_a_running_market_without_any_book_is_dark_and_costs_the_others_nothing(

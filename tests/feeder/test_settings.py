@@ -47,6 +47,7 @@ def test_series_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> N
         ("SERIES", "btc-15m,", "not a series: ''"),
         ("NATS_URL", "127.0.0.1:4222", "nats://host"),
         ("NATS_URL", "nats://127.0.0.1:nats", ""),
+        ("NATS_URL", "nats://user:word@one,nats://user:word@two", "one URL is wanted"),
         ("MARKET_WS_URL", "https://example.test", "wss://host"),
         ("GAMMA_URL", "gamma-api.polymarket.com", "https://host"),
         ("CLOB_URL", "wss://clob.polymarket.com", "https://host"),

@@ -249,6 +249,18 @@ def test_a_look_for_a_market_that_is_dropped_meanwhile_harms_nobody(bench: Bench
     assert bench.pass_ms(STEP_MS).looks == []
 
 
+def test_a_market_that_is_followed_anew_goes_on_above_its_sequence(bench: Bench) -> None:
+    shown = bench.show()
+    assert shown is not None
+    info = bench.session.info
+    bench.table.drop_ended(info.end_ms + END_GRACE_MS + 1)  # a clock that is far ahead
+    bench.table.follow(info, bench.now_ms)  # and right again
+    bench.open(0, 1)
+    again = bench.show()
+    assert again is not None
+    assert again.sequence > shown.sequence  # the epoch may still be the same
+
+
 def test_an_ended_market_asks_for_nothing(bench: Bench) -> None:
     bench.now_ms = bench.session.info.end_ms
     bench.table.distrust(0, None, bench.now_ms)
