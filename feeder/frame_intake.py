@@ -91,7 +91,7 @@ class FrameIntake:
         self._rejection_logged_at_s, self._rejected_unlogged = now_s, 0
 
     def _report_unknown(self, event: UnknownEvent) -> None:
-        known = self._unknown_types
-        if event.event_type not in known and len(known) < UNKNOWN_TYPES_LOGGED_MAX:
-            known.add(event.event_type)
-            _log.info("unknown_event_type", event_type=event.event_type[:80])
+        known, event_type = self._unknown_types, event.event_type[:80]
+        if event_type not in known and len(known) < UNKNOWN_TYPES_LOGGED_MAX:
+            known.add(event_type)
+            _log.info("unknown_event_type", event_type=event_type)

@@ -26,6 +26,9 @@ PONG: Final = b"PONG"
 TimestampMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
 """Epoch milliseconds; the venue sends them as a string, the decoder accepts both."""
 
+Hash: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)]
+"""A SHA-1 in hex has 40 characters. Hundreds a market are remembered, so none may be a megabyte."""
+
 
 class FrameFault(StrEnum):
     """Why a frame was rejected; the closed set behind a metric's label."""
@@ -69,7 +72,7 @@ class BookEvent(_Event, frozen=True, gc=False, tag="book"):
     asset_id: str
     bids: list[WireLevel] | None
     asks: list[WireLevel] | None
-    hash: str | None = None
+    hash: Hash | None = None
     tick_size: str | float | None = None
     min_order_size: str | float | None = None
     neg_risk: bool | None = None
@@ -88,7 +91,7 @@ class PriceChange(msgspec.Struct, frozen=True, gc=False):
     side: Literal["BUY", "SELL"]
     best_bid: str | None = None
     best_ask: str | None = None
-    hash: str | None = None
+    hash: Hash | None = None
 
 
 class PriceChangeEvent(_Event, frozen=True, gc=False, tag="price_change"):

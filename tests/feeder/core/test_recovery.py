@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from feeder.core.book_builder import Trouble
+from feeder.core.frames import FrameError
 from tests.feeder.core.bench import CENTS, Bench
 from tests.fuzz.venue import Market
 
@@ -188,3 +189,13 @@ def test_what_comes_again_after_its_millisecond_went_on_is_no_step_back(
     bench.now_ms += 3
     assert not bench.send(0, *(books if again == "book" else early)).offer
     assert bench.is_up_to_date()
+
+
+# What is remembered is bounded.
+
+
+def test_a_hash_of_a_megabyte_is_rejected_and_not_remembered(bench: Bench) -> None:
+    frame = re.sub(rb'"hash":"\w+"', b'"hash":"' + b"a" * (1 << 20) + b'"', bench.change())
+    with pytest.raises(FrameError, match="length <= 128") as rejected:
+        bench.send(0, frame)
+    assert rejected.value.markets == {bench.market.condition_id}
