@@ -158,7 +158,7 @@ def record(
         _complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
     _say(recording.recorded_line(done, out))
-    if done.lost:
+    if done.lost or not done.frames:
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -280,6 +280,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     options = parser.parse_args()
+    if not 0 <= options.port <= 65_535:
+        parser.error("--port: 0 to 65535")
     configure_logging(service="raw-replay")
     if not 0 <= options.speed < math.inf:
         refuse_to_start(f"speed {options.speed:g} is not possible")

@@ -49,6 +49,10 @@ WARM_S: Final = 30
 HEAL_S: Final = 20
 STATUS_EVERY_S: Final = 10
 NATS_DOWN_S: Final = 1.0
+# `MAX_BOOK_AGE_MS` and two seconds.
+FROZEN_MAX_S: Final = 3.0
+SLOW_MACHINE: Final = 0.02
+"""When more of the changes than this had to be left out, times say nothing about the feeders."""
 STOPPED_S: Final = (0.5, 2.5)
 
 
@@ -293,6 +297,9 @@ class Soak:
     def _outcome(self, duration_s: float, healed_s: float | None, violations: list[str]) -> Outcome:
         if not self._judge.counts["judged"]:
             violations.append("no book was judged")
+        late_s = [span for span in self._freezes_s if span > FROZEN_MAX_S]
+        if late_s and self._flood.missed < self._flood.changes * SLOW_MACHINE:
+            violations.append(f"frozen connections not noticed in time: {late_s} s")
         return Outcome(
             seed=self._seed,
             duration_s=duration_s,

@@ -300,9 +300,9 @@ class MarketSession:
         if self.dark_since_ms is None:
             return None
         nothing = [Book(token_id=o.token_id, bids=(), asks=()) for o in self.info.outcomes]
-        dark_since_ns = self.dark_since_ms * 1_000_000
         books = nothing[0], nothing[1]
-        return self._message(books, Proof.NONE, dark_since_ns, published_at_ns, epoch)
+        # It is so now: dated back, it would be too old to be told when the first try fails.
+        return self._message(books, Proof.NONE, published_at_ns, published_at_ns, epoch)
 
     def _message(
         self,

@@ -25,7 +25,7 @@ class Version(NamedTuple):
     place: int
     """On the path of its millisecond."""
     whole: bool = False
-    """Whether a whole book has brought it."""
+    """Whether a whole book has brought it, or a line that left some out: they may come late."""
 
     def same_as(self, other: Version) -> bool:
         """Whether the venue gives both one name."""
@@ -87,7 +87,9 @@ class VersionOrder:
         if before.whole and after >= 0:
             after = -1  # its line may be late, and walk up to where the whole book was already
         place = path.find(digest, after)
-        return Version(timestamp_ms, digest, path.append(digest) if place is None else place)
+        if place is None:
+            return Version(timestamp_ms, digest, path.append(digest))
+        return Version(timestamp_ms, digest, place, place > after + 1)
 
     def seen(self, token_id: str, timestamp_ms: int, digest: str) -> Version:
         """A version that a whole book has brought."""

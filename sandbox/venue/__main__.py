@@ -48,6 +48,8 @@ def main() -> None:
         "--keep-versions", type=int, default=0, help="of each book, for GET /sandbox/version"
     )
     options = parser.parse_args()
+    if not 0 <= options.port <= 65_535:
+        parser.error("--port: 0 to 65535")
     configure_logging(service="venue")
     try:
         series = series_at(options.speed, options.markets)

@@ -48,8 +48,6 @@ BY_REST: Final = -1
 
 BOOK: Final = "book"
 PRICE_CHANGE: Final = "price_change"
-LAST_TRADE: Final = "last_trade_price"
-TICK_SIZE: Final = "tick_size_change"
 ANY: Final = ""
 
 LOST: Final = "market_lost"

@@ -147,6 +147,14 @@ async def test_it_ends_by_itself_when_its_time_is_over(
     assert (await run("inspect", str(tmp_path))).output.count("1 run, ended as told") == 1
 
 
+async def test_a_recording_without_a_frame_is_no_success(
+    run: Command, here: Venue, tmp_path: Path
+) -> None:
+    result = await run("record", "--out", str(tmp_path), "--duration", "1")  # nothing is listed
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith("recorded 0 frames (")
+
+
 async def test_a_full_disk_is_one_sentence_and_exit_1(
     run: Command, here: Venue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

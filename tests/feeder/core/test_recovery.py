@@ -199,3 +199,15 @@ def test_a_hash_of_a_megabyte_is_rejected_and_not_remembered(bench: Bench) -> No
     with pytest.raises(FrameError, match="length <= 128") as rejected:
         bench.send(0, frame)
     assert rejected.value.markets == {bench.market.condition_id}
+
+
+def test_what_a_line_brings_in_the_wrong_order_is_no_step_back(bench: Bench) -> None:
+    bench.now_ms += 10
+    early, late = bench.change(1), bench.change(2)  # of one level, within a millisecond
+    bench.send(0, early, late)
+    bench.send(1, late)
+    bench.now_ms += 3
+    assert not bench.send(1, early).offer
+    assert bench.is_up_to_date()
+    assert {line for line, _ in bench.pass_ms(1_000).replace} == {1}
+    assert bench.is_up_to_date()
