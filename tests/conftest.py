@@ -14,8 +14,13 @@ from tests.servers import NatsServer
 
 # Timings are no tests: machines are shared, and on a clean checkout the first example of a text
 # strategy takes seconds, because hypothesis then builds its tables of characters.
+# Half of the usual examples: what needs more of them says so itself.
 settings.register_profile(
-    "default here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "default here",
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.load_profile("default here")
 
