@@ -120,17 +120,16 @@ class Soak:
             )
             stack.push_async_callback(nc.close)
             await nc.subscribe(BOOKS.subjects[0], cb=self._judge.on_snapshot)
-            violations = await self._soak(duration_s, scratch, flooding)
+            await self._soak(duration_s, scratch, flooding)
             healed_s = await self._heal(nc)
+            violations = []
             if healed_s is None:
                 violations.append(f"not healed within {HEAL_S} s: {self._unproven()}")
         return self._outcome(duration_s, healed_s, violations)
 
     # ---- the phases
 
-    async def _soak(
-        self, duration_s: int, scratch: Path, flooding: asyncio.Task[None]
-    ) -> list[str]:
+    async def _soak(self, duration_s: int, scratch: Path, flooding: asyncio.Task[None]) -> None:
         await self._until_proven(WARM_S)
         plan, ends_at_s, told_at_s = strikes(self._seed), time.monotonic() + duration_s, 0.0
         while (now_s := time.monotonic()) < ends_at_s:
@@ -151,7 +150,6 @@ class Soak:
             if now_s - told_at_s >= STATUS_EVERY_S:
                 told_at_s = now_s
                 self._tell()
-        return []
 
     async def _heal(self, nc: Client) -> float | None:
         self._venue.faults = Faults()
