@@ -21,6 +21,7 @@ from feeder.core.frames import (
 from feeder.core.leases import Change
 from feeder.core.market_session import LINES
 from protocol.series import Series
+from runtime.cloudwatch import Told
 
 # A book leaves within a fraction of a millisecond; what is older waited for an ack or a retry.
 _BOOK_AGE_SECONDS: Final = (
@@ -119,3 +120,10 @@ class FeederMetrics:
         self.connected = Gauge(
             "feeder_connected", "Market channel connections that are open", registry=r
         )
+        self.told = (
+            Told("SnapshotsPublished", tuple(published.values())),
+            Told("MarketsReady", (self.ready,)),
+            Told("MarketsDark", (self.dark,)),
+            Told("ChannelsOpen", (self.connected,)),
+        )
+        """What CloudWatch is told (infra/alarms.yml)."""

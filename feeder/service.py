@@ -26,6 +26,7 @@ from feeder.metrics import FeederMetrics
 from feeder.publisher import Publisher
 from feeder.settings import FeederSettings
 from protocol.subjects import BOOKS
+from runtime.cloudwatch import telling
 from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap
@@ -53,6 +54,7 @@ async def serve(settings: FeederSettings) -> None:
         metrics_port = await stack.enter_async_context(
             health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
         )
+        await stack.enter_async_context(telling(settings.cloudwatch_stage, "feeder", metrics.told))
         feeder_id = _feeder_id()
         _log.info(
             "feeder_started",

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from feeder.core.l2_auth import Credentials, secret_bytes
 from feeder.core.sessions import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
-from runtime.settings import url_of
+from runtime.settings import StageName, url_of
 
 
 def _series_list(value: object) -> object:
@@ -47,6 +47,8 @@ class FeederSettings(MarketStream):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9101, ge=0, le=65_535)
     """0 takes any free port; the log says which."""
+    cloudwatch_stage: StageName | None = None
+    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
 
 def _header_text(value: SecretStr) -> SecretStr:
@@ -89,6 +91,8 @@ class UserFeederSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9103, ge=0, le=65_535)
     """0 takes any free port; the log says which."""
+    cloudwatch_stage: StageName | None = None
+    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
     def credentials(self) -> Credentials:
         """What the venue wants to see."""

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from feeder.core.user_frames import OrderChange, SkipReason, UserFault
+from runtime.cloudwatch import Told
 
 EVENT_KINDS: Final = ("trade", "order", "unknown", "pong", "rejected")
 PUBLISH_FAULTS: Final = ("disconnected", "no_stream", "timeout", "error")
@@ -56,6 +57,12 @@ class UserMetrics:
         )
         age = gauge("last_event_age_seconds", "Since the last order or trade; NaN before any")
         age.set_function(lambda: time.time() - self._event_at_s)
+        self.told = (
+            Told("FillsPublished", (self.published,)),
+            Told("FillsWaiting", (self.waiting,)),
+            Told("ChannelLosses", (self.reconnects,)),
+        )
+        """What CloudWatch is told (infra/alarms.yml)."""
 
     def saw_event(self) -> None:
         """An order or a trade came over the channel."""

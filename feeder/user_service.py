@@ -25,6 +25,7 @@ from feeder.user_events import Intake
 from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
 from protocol.subjects import FILLS
+from runtime.cloudwatch import telling
 from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap
@@ -57,6 +58,9 @@ async def serve(settings: UserFeederSettings) -> None:
     async with AsyncExitStack() as stack:
         metrics_port = await stack.enter_async_context(
             health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
+        )
+        await stack.enter_async_context(
+            telling(settings.cloudwatch_stage, "user-feeder", metrics.told)
         )
         _log.info("user_feeder_started", metrics_port=metrics_port, address=settings.api_address)
         stack.callback(_log.info, "user_feeder_stopped")

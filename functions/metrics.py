@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from functions.core.account import ClaimRefusal, pauses
 from functions.core.answer import RejectReason
 from functions.core.decide import HoldReason
+from runtime.cloudwatch import Told
 
 # The goal is a hundredth of 500 ms (signal) and 1 s (execution); buckets are dense around it.
 _SECONDS: Final = (
@@ -16,6 +17,8 @@ _SECONDS: Final = (
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
 _DEVIATION: Final = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05)
+# The venue took no order, and nothing is wrong: the price was gone. Such orders are `Orders` only.
+_MISSED: Final = (RejectReason.NO_MATCH, RejectReason.FOK_NOT_FILLED)
 ANSWERS: Final = ("matched", "partly_matched", "delayed", "live", "rejected", "unknown")
 
 
@@ -93,3 +96,13 @@ class WorkerMetrics:
             "worker_decisions_dropped", "Decision records not published", registry=r
         )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
+        failed = [counter for reason, counter in self.rejected.items() if reason not in _MISSED]
+        self.told = (
+            Told("Books", (self.books,)),
+            Told("BookAge", (self.book_age,), "Milliseconds"),
+            Told("Orders", tuple(self.answers.values())),
+            Told("OrderErrors", (self.answers["unknown"], *failed)),
+            Told("TickToTrade", (self.tick_to_trade,), "Milliseconds"),
+            Told("StoreErrors", (self.store_errors,)),
+        )
+        """What CloudWatch is told (infra/alarms.yml)."""

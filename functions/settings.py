@@ -13,7 +13,7 @@ from functions.core.account import Limits
 from functions.core.decide import STRATEGIES, StrategyConfig
 from protocol.book import Proof
 from protocol.units import to_usd_e6
-from runtime.settings import url_of
+from runtime.settings import StageName, url_of
 
 
 def _cents(usd: Decimal) -> Decimal:
@@ -27,7 +27,7 @@ HttpUrl = Annotated[str, url_of("https", "http")]
 
 
 class AccountSettings(BaseSettings):
-    """Whose account, in which table, at which venue: what every function needs to know."""
+    """Whose account, in which tables, at which venue: what every function needs to know."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
@@ -35,6 +35,7 @@ class AccountSettings(BaseSettings):
     gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
 
     state_table: str = "streaming-executor-state"
+    decision_table: str = "streaming-executor-decisions"
     aws_region: str = "eu-west-1"
     aws_endpoint_url_dynamodb: HttpUrl | None = None
 
@@ -126,6 +127,8 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9102, ge=0, le=65_535)
+    cloudwatch_stage: StageName | None = None
+    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
     def strategy_config(self) -> StrategyConfig:
         """What the strategy is told."""

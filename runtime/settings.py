@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings
 
 EXIT_BAD_CONFIGURATION = 2
 
 Settings = TypeVar("Settings", bound=BaseSettings)
+StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+"""Of a deployment (`prod`): the dimension Stage of its metrics."""
 
 
 def url_of(*schemes: str) -> AfterValidator:

@@ -15,7 +15,7 @@ BOUNDS = (0.001, 0.01, 0.05, 0.25, math.inf)
 
 
 def test_a_document_is_one_line_that_names_what_it_holds() -> None:
-    values = {"Books": 3, "Halted": True, "BookAge": [1.5, 2]}
+    values: dict[str, float | list[float]] = {"Books": 3, "Halted": True, "BookAge": [1.5, 2]}
     line = document("prod", "worker", values, 17, {"BookAge": "Milliseconds"})
     assert "\n" not in line
     assert json.loads(line) == {
