@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -22,11 +23,17 @@ class NatsServer:
 
     Blocking on purpose (it is ready within about 50 ms): usable from any test, also one without an
     event loop. `stop()` and `start()` again keep the port; memory streams are gone then, as after a
-    real restart.
+    real restart. `config` and `environ` are for a server as it is deployed; its address and ports
+    are the test's.
     """
 
-    def __init__(self, store_dir: Path) -> None:
-        self._store_dir = store_dir
+    def __init__(
+        self, store_dir: Path, config: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._jetstream = ("--jetstream", "--store_dir", str(store_dir))
+        if config:
+            self._jetstream = ("--config", str(config), "--http_port", "-1")
+        self._environ = {**os.environ, "NATS_STORE_DIR": str(store_dir), **(environ or {})}
         self._port = -1
         self._child: subprocess.Popen[str] | None = None
         self._drain: threading.Thread | None = None
@@ -43,8 +50,9 @@ class NatsServer:
             [
                 str(Path(sys.executable).with_name("nats-server")),
                 *("--addr", "127.0.0.1", "--port", str(self._port)),
-                *("--jetstream", "--store_dir", str(self._store_dir)),
+                *self._jetstream,
             ],
+            env=self._environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
