@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from feeder.core.l2_auth import Credentials, secret_bytes
 from feeder.core.sessions import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
+from runtime.l2_auth import Credentials, secret_bytes
 from runtime.settings import StageName, url_of
 
 

@@ -24,12 +24,12 @@ import structlog
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from feeder.core.l2_auth import Credentials, auth_frame
 from feeder.core.user_frames import decode_user_frame
 from feeder.user_events import Intake
 from feeder.user_metrics import UserMetrics
 from feeder.websocket import ChannelLostError, open_websocket, send
 from protocol.fill import Fill
+from runtime.l2_auth import Credentials, auth_frame
 from runtime.process import first_failure
 from runtime.retry import until_reachable
 

@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
 from feeder import user_channel
-from feeder.core.l2_auth import auth_frame
 from feeder.user_channel import UserChannel, UserChannelTimes
 from feeder.user_events import Intake
 from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
+from runtime.l2_auth import auth_frame
 from tests.feeder.core.test_user_frames import FILL
 from tests.feeder.user_wire import CREDENTIALS, SECRETS, order, trade
 from tests.feeder.wire_venue import Caller, WireVenue

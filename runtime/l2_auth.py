@@ -1,7 +1,7 @@
 """What the venue's API wants from a caller with API credentials: the L2 headers.
 
 Written here although the official client has it: there it is internal, and comes with everything
-that signs orders, which a feeder does not load. A test holds the two against each other.
+that signs orders, which who only reads does not load. A test holds the two against each other.
 """
 
 from __future__ import annotations
