@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +40,9 @@ class Child:
         self._pumps: list[asyncio.Task[None]] = []
         self._said: asyncio.Queue[dict[str, object]] = asyncio.Queue(maxsize=1_000)
 
-    async def start(self, *argv: str, env: Mapping[str, str]) -> None:
+    async def start(
+        self, *argv: str, env: Mapping[str, str], pass_fds: Collection[int] = ()
+    ) -> None:
         """Start it; secrets go in `env`, never in `argv`, which anybody may list."""
         self._process = await asyncio.create_subprocess_exec(
             *argv,
@@ -51,6 +53,7 @@ class Child:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             limit=LINE_BYTES_MAX,
+            pass_fds=pass_fds,
             preexec_fn=die_with_parent,
         )
         assert self._process.stdout is not None and self._process.stderr is not None  # noqa: S101 - PIPE

@@ -146,16 +146,8 @@ class Cluster:
             await stop_tasks(*starts)
 
     async def _start_venue(self) -> str:
-        options = self.options
-        child = self._new_child("venue")
-        await child.start(
-            *(sys.executable, "-m", "sandbox.venue", "--speed", str(options.speed)),
-            *("--markets", str(options.markets), "--balance-usd", str(options.balance_usd)),
-            env={},
-        )
-        ready = await child.wait_for("url")
-        self.series = list(ready["series"])  # type: ignore[call-overload]
-        return str(ready["url"])
+        url, self.series = await start_venue(self._new_child("venue"), self.options)
+        return url
 
     def _new_child(self, name: str) -> Child:
         child = self._infrastructure[name] = Child(name, self.log_dir)
@@ -181,6 +173,17 @@ async def start_nats(child: Child, scratch_dir: Path, port: int = -1) -> str:
     except TimeoutError:
         raise SandboxError(f"nats is not ready{child.last_words()}") from None
     return str(json.loads(ports_file.read_text())["nats"][0])
+
+
+async def start_venue(child: Child, options: Options) -> tuple[str, list[str]]:
+    """Start the simulated venue; its URL and its series. Raises SandboxError."""
+    await child.start(
+        *(sys.executable, "-m", "sandbox.venue", "--speed", str(options.speed)),
+        *("--markets", str(options.markets), "--balance-usd", str(options.balance_usd)),
+        env={},
+    )
+    ready = await child.wait_for("url")
+    return str(ready["url"]), list(ready["series"])  # type: ignore[call-overload]
 
 
 async def start_dynamodb(child: Child) -> str:
