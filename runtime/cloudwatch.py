@@ -123,10 +123,14 @@ async def telling(
 
 
 async def _every_minute(tell: Callable[[], None]) -> None:
-    """In the middle of each minute of the clock: so no jitter leaves a minute without a line."""
     while True:
-        await asyncio.sleep(EVERY_S - (time.time() - EVERY_S / 2) % EVERY_S)
+        await asyncio.sleep(wait_s(time.time()))
         tell()
+
+
+def wait_s(now_s: float) -> float:
+    """Until the middle of a minute of the clock: there no delay leaves a minute without a line."""
+    return EVERY_S - (now_s - EVERY_S / 2) % EVERY_S
 
 
 def _report(task: asyncio.Task[None]) -> None:

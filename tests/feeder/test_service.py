@@ -57,6 +57,11 @@ class Process:
         assert self._process.stderr is not None
         return (await self._process.stderr.read()).decode()
 
+    async def told(self) -> list[dict[str, Any]]:
+        """What CloudWatch was told, once it has ended."""
+        assert self._process.stdout is not None
+        return [json.loads(line) for line in (await self._process.stdout.read()).splitlines()]
+
 
 @asynccontextmanager
 async def feeder(*role: str, **variables: str) -> AsyncIterator[Process]:
@@ -67,6 +72,7 @@ async def feeder(*role: str, **variables: str) -> AsyncIterator[Process]:
             *(sys.executable, "-m", "feeder", *role),
             cwd=ROOT,
             env=environment,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         try:
@@ -162,13 +168,15 @@ async def test_a_cut_connection_is_replaced_and_books_flow_again(nats_server: Na
 
 
 async def test_it_waits_for_nats_says_where_and_can_be_stopped_meanwhile() -> None:
-    async with feeder(NATS_URL=f"nats://{NOWHERE}") as process:
+    async with feeder(NATS_URL=f"nats://{NOWHERE}", CLOUDWATCH_STAGE="dev") as process:
         port = int((await process.line("feeder_started"))["metrics_port"])
         said = await process.line("not_reachable")
         assert said["what"] == f"NATS at nats://{NOWHERE}"
         assert await get(port, "/healthz") == (503, f"not connected to NATS at nats://{NOWHERE}")
         assert await process.stop() == 0
         assert "Traceback" not in await process.last_words()
+        (*_, told) = await process.told()
+        assert (told["Stage"], told["Service"], told["SnapshotsPublished"]) == ("dev", "feeder", 0)
 
 
 async def test_it_waits_for_gamma_and_the_venue_and_says_where(nats_server: NatsServer) -> None:

@@ -234,12 +234,15 @@ def given_variables(**bent: str) -> dict[str, str]:
 
 
 async def test_it_waits_for_nats_says_where_and_can_be_stopped_meanwhile() -> None:
-    async with feeder("user", **given_variables(NATS_URL=f"nats://{NOWHERE}")) as process:
+    variables = given_variables(NATS_URL=f"nats://{NOWHERE}", CLOUDWATCH_STAGE="dev")
+    async with feeder("user", **variables) as process:
         port = int((await process.line("user_feeder_started"))["metrics_port"])
         assert (await process.line("not_reachable"))["what"] == f"NATS at nats://{NOWHERE}"
         assert await get(port, "/healthz") == (503, f"not connected to NATS at nats://{NOWHERE}")
         assert await process.stop() == 0
         assert "Traceback" not in await process.last_words()
+        (*_, told) = await process.told()
+        assert (told["Stage"], told["Service"], told["FillsWaiting"]) == ("dev", "user-feeder", 0)
 
 
 async def refusal(process: Process) -> str:

@@ -31,6 +31,7 @@ async def worker(env: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Pro
         *(sys.executable, "-m", "functions.worker"),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "METRICS_PORT": "0", **CREDENTIALS_ENV, **env},
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
@@ -62,7 +63,7 @@ async def test_a_wrong_variable_is_named_on_one_line_and_exits_2() -> None:
 
 
 async def test_without_nats_it_says_where_it_waits_and_stops_when_told() -> None:
-    async with worker({"NATS_URL": NOWHERE}) as process:
+    async with worker({"NATS_URL": NOWHERE, "CLOUDWATCH_STAGE": "dev"}) as process:
         line = await said(process, "not_reachable")
         assert "127.0.0.1:1" in str(line["what"])
         assert "hunter2" not in json.dumps(line)
@@ -72,6 +73,10 @@ async def test_without_nats_it_says_where_it_waits_and_stops_when_told() -> None
             rest = (await process.stderr.read()).decode()
             assert await process.wait() == 0
     assert "Traceback" not in rest
+    assert process.stdout is not None
+    told = json.loads((await process.stdout.read()).splitlines()[-1])
+    assert (told["Stage"], told["Service"], told["Books"]) == ("dev", "worker", 0)
+    assert "BookAge" not in told  # no books have no age
 
 
 async def test_while_it_waits_its_health_says_for_what() -> None:

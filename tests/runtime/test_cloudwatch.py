@@ -1,0 +1,110 @@
+"""What CloudWatch is told of counters, gauges and histograms, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from runtime import cloudwatch
+from runtime.cloudwatch import Interval, Told, telling
+
+
+class Shop:
+    def __init__(self) -> None:
+        r = CollectorRegistry()
+        self.sold = Counter("sold", "Things sold", ["kind"], registry=r)
+        self.stock = Gauge("stock", "Things there", registry=r)
+        self.wait = Histogram("wait_seconds", "Waited", buckets=(0.1, 0.2, 0.5), registry=r)
+        self.told = (
+            Told("Sold", (self.sold.labels("a"), self.sold.labels("b"))),
+            Told("Stock", (self.stock,)),
+            Told("Wait", (self.wait,), "Milliseconds"),
+        )
+
+
+def told(line: str) -> dict[str, Any]:
+    return {name: value for name, value in json.loads(line).items() if name != "_aws"}
+
+
+HEAD = {"Stage": "dev", "Service": "shop"}
+
+
+def test_each_line_tells_what_happened_since_the_last_one() -> None:
+    shop = Shop()
+    shop.sold.labels("a").inc(5)  # before: not of this interval
+    shop.wait.observe(0.4)
+    interval = Interval("dev", "shop", shop.told)
+    shop.sold.labels("a").inc()
+    shop.sold.labels("b").inc(2)
+    shop.sold.labels("other").inc(9)
+    shop.stock.set(7)
+    shop.wait.observe(0.15)
+    shop.wait.observe(0.6)
+    first = interval.line(60_000)
+    assert told(first) == {**HEAD, "Sold": 3, "Stock": 7, "Wait": [200, 500]}
+    assert json.loads(first)["_aws"]["Timestamp"] == 60_000
+    units = json.loads(first)["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    assert {unit["Name"]: unit["Unit"] for unit in units} == {
+        "Sold": "Count",
+        "Stock": "Count",
+        "Wait": "Milliseconds",
+    }
+    shop.stock.set(math.nan)
+    assert told(interval.line(120_000)) == {**HEAD, "Sold": 0}
+
+
+async def test_without_a_stage_nothing_is_told() -> None:
+    lines: list[str] = []
+    async with telling(None, "shop", Shop().told, lines.append):
+        pass
+    assert lines == []
+
+
+async def test_a_line_comes_with_every_interval_and_one_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cloudwatch, "EVERY_S", 0.01)
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    shop = Shop()
+    async with asyncio.timeout(10), telling("dev", "shop", shop.told, lines.put_nowait):
+        shop.sold.labels("a").inc()
+        assert told(await lines.get())["Sold"] == 1
+        await lines.get()
+        monkeypatch.setattr(cloudwatch, "EVERY_S", 3600)
+        while not lines.empty():
+            lines.get_nowait()
+        shop.sold.labels("a").inc(4)
+    left = [told(lines.get_nowait())["Sold"] for _ in range(lines.qsize())]
+    assert sum(left) == 4
+
+
+async def test_the_last_line_comes_whatever_ends_it() -> None:
+    lines: list[str] = []
+    with pytest.raises(RuntimeError, match="the service failed"):
+        async with telling("dev", "shop", Shop().told, lines.append):
+            raise RuntimeError("the service failed")
+    assert len(lines) == 1
+
+
+async def test_a_stdout_that_is_gone_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(line: str) -> None:
+        raise BrokenPipeError
+
+    async with telling("dev", "shop", Shop().told, broken):
+        pass
+    assert "metrics_not_told" in capsys.readouterr().out
+
+
+def test_every_minute_gets_one_line_however_late_a_wake_up_is() -> None:
+    now_s = 1_800_000_007.25
+    minutes = []
+    for late_s in (0.0, 0.3, 2.0, 11.0, 0.0, 0.05) * 3:
+        now_s += cloudwatch.wait_s(now_s) + late_s
+        minutes.append(now_s // 60)
+    assert [b - a for a, b in pairwise(minutes)] == [1] * (len(minutes) - 1)
