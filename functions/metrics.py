@@ -96,11 +96,17 @@ class WorkerMetrics:
             "worker_decisions_dropped", "Decision records not published", registry=r
         )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
+        # Every signal ends as one of these, but for those whose claim got no answer (StoreErrors).
+        refused_unasked = tuple(self.refused_by_hint.values())
+        refused_by_store = tuple(self.claims_refused.values())
+        posted = tuple(self.answers.values())
         failed = [counter for reason, counter in self.rejected.items() if reason not in _MISSED]
         self.told = (
             Told("Books", (self.books,)),
             Told("BookAge", (self.book_age,), "Milliseconds"),
-            Told("Orders", tuple(self.answers.values())),
+            Told("Signals", (*refused_unasked, self.unpreparable, *refused_by_store, *posted)),
+            Told("ClaimsRefused", refused_by_store),
+            Told("Orders", posted),
             Told("OrderErrors", (self.answers["unknown"], *failed)),
             Told("TickToTrade", (self.tick_to_trade,), "Milliseconds"),
             Told("StoreErrors", (self.store_errors,)),
