@@ -15,7 +15,7 @@ MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 RATE ?= 2000
 
-.PHONY: run chaos soak fuzz test lint bench clean setup ministack lock
+.PHONY: run chaos rolling soak fuzz test lint bench clean setup ministack lock
 
 setup: $(STAMP)
 
@@ -48,6 +48,12 @@ chaos: WORKERS := 4
 chaos: setup
 	@$(BIN)/python -m sandbox chaos --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED) \
 		$(if $(SEED),--seed $(SEED))
+
+# Replaces every process in turn, once at least and for DURATION seconds, while orders flow.
+rolling: DURATION := 60
+rolling: SPEED := 30
+rolling: setup
+	@$(BIN)/python -m sandbox rolling --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED)
 
 # Two feeders under RATE changes a second while something fails every few seconds.
 soak: DURATION := 600

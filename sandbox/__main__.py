@@ -1,4 +1,4 @@
-"""`python -m sandbox run|chaos`: the whole system on this machine, on real recorded books."""
+"""`python -m sandbox run|chaos|soak|rolling`: the whole system on this machine, on real books."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.evidence import LEDGER_BACK_MS, account_name, gather, reading_store
 from sandbox.picture import Picture
+from sandbox.rolling import run_rolling
+from sandbox.rolling_report import report as rolling_report
 from sandbox.services import STATE_TABLE, Options
 from sandbox.soak import Soak
 from sandbox.soak_report import report as soak_report
@@ -117,6 +119,42 @@ def soak(
     """Two feeders under load while something fails every few seconds; every book is judged."""
     drawn = secrets.randbelow(1_000_000) if seed is None else seed
     raise typer.Exit(asyncio.run(_soak(drawn, duration, rate)))
+
+
+@app.command()
+def rolling(
+    duration: Annotated[int, typer.Option(min=5, help="seconds")] = 60,
+    workers: Annotated[int, typer.Option(min=1, max=16)] = 2,
+    speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 30,
+) -> None:
+    """Replace every process in turn while orders flow; then all accounts must agree.
+
+    Each is replaced once at least, however long that takes.
+    """
+    options = Options(
+        speed=speed, workers=workers, max_positions=CHAOS_POSITIONS, balance_usd=CHAOS_BALANCE_USD
+    )
+    raise typer.Exit(asyncio.run(_rolling(options, duration)))
+
+
+async def _rolling(options: Options, duration_s: int) -> int:
+    console = Console()
+    _cancel_on_signals()
+    try:
+        outcome = await run_rolling(options, LOG_DIR, duration_s)
+    except asyncio.CancelledError:
+        console.print("stopped")
+        return EXIT_STOPPED
+    except (SandboxError, StoreError, OSError, NatsError, aiohttp.ClientError) as error:
+        console.print(f"the sandbox failed: {error}", style="bold red", **_PLAIN)
+        return 1
+    for line in rolling_report(outcome):
+        console.print(line, **_PLAIN)
+    for sentence in outcome.violations:
+        console.print(f"VIOLATION: {sentence}", style="bold red", **_PLAIN)
+    if not outcome.violations:
+        console.print("all accounts agree", style="bold green")
+    return 1 if outcome.violations else 0
 
 
 async def _soak(seed: int, duration_s: int, rate: int) -> int:

@@ -83,6 +83,17 @@ class Processes:
             late = ", ".join(sorted(self._wanted - self._pids.keys()))
             raise SandboxError(f"the nursery has not started {late} (see {log_path})") from None
 
+    async def begin(self, service: Service) -> None:
+        """Start one more service, which goes on to be kept alive. Raises SandboxError."""
+        self._planned[service.name] = service
+        self._wanted.add(service.name)
+        self._request(service.name)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S), self._started:
+                await self._started.wait_for(lambda: service.name in self._pids)
+        except TimeoutError:
+            raise SandboxError(f"the nursery has not started {service.name}") from None
+
     def kill(self, name: str) -> None:
         """SIGKILL, and a new one at once. Nothing if it is between two lives."""
         if name == NATS:
