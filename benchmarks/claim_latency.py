@@ -26,7 +26,7 @@ from functions.adapters.dynamodb import open_store
 from functions.core.account import Limits
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed
-from sandbox.dynamodb import CREDENTIALS_ENV, REGION
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 
 ROUNDS: Final = 300
 WARM_UP: Final = 20
@@ -56,7 +56,13 @@ async def _measure(url: str, table: str) -> dict[str, float]:
         cpu[name].append((time.process_time() - cpu_before) * 1e3)
         return result
 
-    async with open_store(table=table, strategy="bench", region=REGION, endpoint_url=url) as store:
+    async with open_store(
+        table=table,
+        decision_table=decision_table_of(table),
+        strategy="bench",
+        region=REGION,
+        endpoint_url=url,
+    ) as store:
         await store.open_account()
         for number in range(WARM_UP + ROUNDS):
             now_ms = 1_790_000_000_000 + number

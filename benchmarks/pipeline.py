@@ -33,7 +33,8 @@ from protocol.subjects import DECISIONS
 from runtime.process import freeze_heap
 from sandbox.child import Child
 from sandbox.cluster import start_dynamodb, start_nats
-from sandbox.dynamodb import CREDENTIALS_ENV
+from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
+from sandbox.services import STATE_TABLE
 from sandbox.venue import Market, Venue, error, serve
 
 FRAMES_PER_S: Final = 1_000
@@ -258,7 +259,8 @@ async def _system(load: Load) -> AsyncIterator[_System]:
                     **CREDENTIALS_ENV,
                     "CLOB_URL": url,
                     "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url,
-                    "STATE_TABLE": "sandbox-state",
+                    "STATE_TABLE": STATE_TABLE,
+                    "DECISION_TABLE": decision_table_of(STATE_TABLE),
                     "EXECUTION": load.execution,
                     "PRIVATE_KEY": HexBytes(key.key).to_0x_hex(),
                     "WALLET": key.address,

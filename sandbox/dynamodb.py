@@ -2,8 +2,9 @@
 
     python -m sandbox.dynamodb --table state [--host 127.0.0.1] [--port 0]
 
-prints one JSON line `{"url": ..., "table": ...}` once the table of `infra/state.yml` exists, and
-serves until SIGTERM or SIGINT (exit code 0). Everything is in memory and gone afterwards.
+prints one JSON line `{"url": ..., "table": ..., "decision_table": ...}` once the tables of
+`infra/state.yml` exist, `state` and `state-decisions`, and serves until SIGTERM or SIGINT (exit
+code 0). Everything is in memory and gone afterwards.
 
 1. Requests are executed strictly one after the other. moto evaluates a condition and applies the
    write in separate steps without a lock, so two threads inside it can both win one conditional
@@ -12,7 +13,8 @@ serves until SIGTERM or SIGINT (exit code 0). Everything is in memory and gone a
    each connection after its answer, which would charge every claim with a TCP connect.
 
 What it does not model: latency, throttling, transaction conflicts, replies that get lost, TTL
-deletion, encryption, backups, permissions (any credentials are taken), a restart.
+deletion, encryption, backups, deletion protection, permissions (any credentials are taken), a
+restart.
 """
 
 from __future__ import annotations
@@ -49,21 +51,28 @@ CREDENTIALS_ENV: Final = {
 }
 """What a process needs in its environment to talk to this server: not a secret."""
 
-_TABLE_PLACEHOLDER: Final = "${self:custom.stateTable}"
+_STATE_PLACEHOLDER: Final = "${self:custom.stateTable}"
+_DECISION_PLACEHOLDER: Final = "${self:custom.decisionTable}"
 
 
-def state_table_properties(table: str) -> dict[str, Any]:
-    """CloudFormation properties of the state table in `infra/state.yml`, named `table`.
+def decision_table_of(table: str) -> str:
+    """The name of the decision table that stands beside the state table `table` here."""
+    return f"{table}-decisions"
 
-    Raises ValueError when the file does not define exactly one table with the placeholder.
+
+def tables_properties(table: str) -> list[dict[str, Any]]:
+    """CloudFormation properties of the tables in `infra/state.yml`: `table`, and its decisions'.
+
+    Raises ValueError when the file does not define exactly these two, by their placeholders.
     """
     resources = yaml.safe_load(STATE_DEFINITION.read_text(encoding="utf-8"))["Resources"]
-    tables = [item for item in resources.values() if item["Type"] == "AWS::DynamoDB::Table"]
-    if len(tables) != 1 or tables[0]["Properties"].get("TableName") != _TABLE_PLACEHOLDER:
+    defined = [each["Properties"] for each in resources.values()]
+    names = {_STATE_PLACEHOLDER: table, _DECISION_PLACEHOLDER: decision_table_of(table)}
+    if sorted(each.get("TableName", "") for each in defined) != sorted(names):
         raise ValueError(
-            f"{STATE_DEFINITION.name}: expected one table with TableName: {_TABLE_PLACEHOLDER}"
+            f"{STATE_DEFINITION.name}: expected two tables with TableName: {' and '.join(names)}"
         )
-    return {**tables[0]["Properties"], "TableName": table}
+    return [{**each, "TableName": names[each["TableName"]]} for each in defined]
 
 
 @cache
@@ -72,24 +81,16 @@ def _session() -> botocore.session.Session:
     return botocore.session.Session()
 
 
-def create_state_table(url: str, table: str) -> None:
-    """Create the table of `infra/state.yml` on the endpoint `url`, as CloudFormation would.
+def create_tables(url: str, table: str) -> None:
+    """Create the tables of `infra/state.yml` on the endpoint `url`, as CloudFormation would.
 
-    Blocking. Raises botocore's exceptions, ResourceInUseException when the table exists, and
+    Blocking. Raises botocore's exceptions, ResourceInUseException when a table exists, and
     ValueError for a property that this function does not know how to apply.
     """
-    properties = state_table_properties(table)
-    time_to_live = properties.pop("TimeToLiveSpecification")
-    recovery = properties.pop("PointInTimeRecoverySpecification")
-    encryption = properties.pop("SSESpecification")
-    unknown = set(properties) - {
-        "TableName",
-        "BillingMode",
-        "AttributeDefinitions",
-        "KeySchema",
-    }
-    if unknown:
-        raise ValueError(f"{STATE_DEFINITION.name}: cannot apply {', '.join(sorted(unknown))}")
+    wanted = tables_properties(table)
+    for properties in wanted:
+        if unknown := properties.keys() - _APPLIED:
+            raise ValueError(f"{STATE_DEFINITION.name}: cannot apply {', '.join(sorted(unknown))}")
     client: Any = _session().create_client(
         "dynamodb",
         region_name=REGION,
@@ -99,11 +100,37 @@ def create_state_table(url: str, table: str) -> None:
         config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
     )
     try:
-        client.create_table(**properties, SSESpecification={"Enabled": encryption["SSEEnabled"]})
-        client.update_time_to_live(TableName=table, TimeToLiveSpecification=time_to_live)
-        client.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=recovery)
+        for properties in wanted:
+            _create(client, **properties)
     finally:
         client.close()
+
+
+_APPLIED: Final = frozenset(
+    {
+        "TableName",
+        "BillingMode",
+        "AttributeDefinitions",
+        "KeySchema",
+        "DeletionProtectionEnabled",
+        "TimeToLiveSpecification",
+        "PointInTimeRecoverySpecification",
+        "SSESpecification",
+    }
+)
+
+
+def _create(client: Any, **properties: Any) -> None:
+    name = properties["TableName"]
+    # A parameter of the stage. Here everything ends with the server.
+    properties.pop("DeletionProtectionEnabled")
+    time_to_live = properties.pop("TimeToLiveSpecification", None)
+    recovery = properties.pop("PointInTimeRecoverySpecification")
+    encryption = properties.pop("SSESpecification")
+    client.create_table(**properties, SSESpecification={"Enabled": encryption["SSEEnabled"]})
+    if time_to_live is not None:
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification=time_to_live)
+    client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
 
 
 def _environ(request: web.Request, body: bytes) -> dict[str, Any]:
@@ -133,11 +160,13 @@ def _environ(request: web.Request, body: bytes) -> dict[str, Any]:
 
 @asynccontextmanager
 async def dynamodb_server(host: str, port: int, table: str) -> AsyncIterator[str]:
-    """Serve while the context lasts; yields the URL once `table` exists (`port` 0: a free one).
+    """Serve while the context lasts; yields the URL once `table` and its decision table exist.
+
+    `port` 0 is a free one.
 
     Raises OSError when the address cannot be bound.
     """
-    # Imported here: it takes most of a second, and `create_state_table` does without it.
+    # Imported here: it takes most of a second, and `create_tables` does without it.
     from moto.moto_server.werkzeug_app import create_backend_app  # noqa: PLC0415 - see above
 
     # DynamoDB's application alone, not moto's dispatcher over all services: that one spends
@@ -170,7 +199,7 @@ async def dynamodb_server(host: str, port: int, table: str) -> AsyncIterator[str
         await web.TCPSite(runner, host, port).start()
         url = f"http://{host}:{runner.addresses[0][1]}"
         # In a thread, because it blocks and this loop must answer it.
-        await asyncio.to_thread(create_state_table, url, table)
+        await asyncio.to_thread(create_tables, url, table)
         yield url
     finally:
         await runner.cleanup()
@@ -183,7 +212,8 @@ async def _serve(host: str, port: int, table: str) -> None:
         loop.add_signal_handler(number, stop.set)
     async with dynamodb_server(host, port, table) as url:
         freeze_heap()  # moto's heap is large: full collections would stall a claim by 100 ms
-        print(json.dumps({"url": url, "table": table}), flush=True)
+        tables = {"table": table, "decision_table": decision_table_of(table)}
+        print(json.dumps({"url": url, **tables}), flush=True)
         await stop.wait()
 
 

@@ -16,7 +16,7 @@ import msgspec
 from functions.adapters.dynamodb import DynamoStore, open_store
 from functions.core.account import Account
 from functions.core.intent import Claim
-from sandbox.dynamodb import CREDENTIALS_ENV, REGION
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 from sandbox.venue.journal import Entry
 
 STRATEGY: Final = "book_imbalance_crypto"
@@ -56,7 +56,11 @@ async def reading_store(dynamodb_url: str, table: str, account: str) -> AsyncIte
     # The local server takes any; an SDK without any would ask the cloud's metadata address.
     os.environ.update(CREDENTIALS_ENV)
     async with open_store(
-        table=table, strategy=account, region=REGION, endpoint_url=dynamodb_url
+        table=table,
+        decision_table=decision_table_of(table),
+        strategy=account,
+        region=REGION,
+        endpoint_url=dynamodb_url,
     ) as store:
         yield store
 

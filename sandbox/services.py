@@ -12,7 +12,7 @@ from hexbytes import HexBytes
 from polymarket import AsyncSecureClient
 
 from functions.adapters.venue_client import environment
-from sandbox.dynamodb import CREDENTIALS_ENV
+from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 
 STATE_TABLE = "sandbox-state"
 
@@ -78,6 +78,7 @@ async def services(options: Options, at: Addresses) -> list[Service]:
         "CLOB_URL": at.venue_url,
         "GAMMA_URL": at.venue_url,
         "STATE_TABLE": STATE_TABLE,
+        "DECISION_TABLE": decision_table_of(STATE_TABLE),
         "AWS_ENDPOINT_URL_DYNAMODB": at.dynamodb_url,
         "EXECUTION": options.execution,
         "PRIVATE_KEY": private_key,

@@ -23,8 +23,8 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
@@ -33,7 +33,8 @@ from tempfile import TemporaryDirectory
 import aioboto3
 import pytest
 
-from sandbox.dynamodb import CREDENTIALS_ENV, create_state_table
+from functions.adapters.dynamodb import DynamoStore, open_store
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, decision_table_of
 
 READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 5
@@ -149,10 +150,23 @@ def ministack() -> Iterator[str]:
 
 
 def new_state_table(url: str) -> str:
-    """Name of a new, empty state table on the server at `url`."""
+    """Name of a new, empty state table on the server at `url`, with a decision table beside it."""
     table = f"state-{uuid.uuid4().hex[:12]}"
-    create_state_table(url, table)
+    create_tables(url, table)
     return table
+
+
+@asynccontextmanager
+async def store_on(url: str, table: str, strategy: str) -> AsyncIterator[DynamoStore]:
+    """A store on the two tables that `new_state_table` makes."""
+    async with open_store(
+        table=table,
+        decision_table=decision_table_of(table),
+        strategy=strategy,
+        region=REGION,
+        endpoint_url=url,
+    ) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

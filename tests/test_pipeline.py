@@ -26,7 +26,7 @@ from protocol.subjects import BOOKS, DECISIONS
 from sandbox.audit import disagreements
 from sandbox.child import Child
 from sandbox.cluster import start_dynamodb
-from sandbox.dynamodb import CREDENTIALS_ENV
+from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.evidence import gather
 from sandbox.services import STATE_TABLE
 from sandbox.venue import Market, Venue, serve
@@ -136,6 +136,7 @@ async def pipeline(
                     **CREDENTIALS_ENV,
                     "AWS_ENDPOINT_URL_DYNAMODB": proxy_url,
                     "STATE_TABLE": STATE_TABLE,
+                    "DECISION_TABLE": decision_table_of(STATE_TABLE),
                     "EXECUTION": "live",
                     "PRIVATE_KEY": HexBytes(key.key).to_0x_hex(),
                     "WALLET": key.address,

@@ -1,4 +1,4 @@
-"""The state table: readable, of the right shape, protected, with the account item in it."""
+"""The two tables: there, of the right shape, protected, with the account item in the first."""
 
 from __future__ import annotations
 
@@ -14,33 +14,47 @@ from functions.settings import AccountSettings
 _KEYS: Final = {"HASH": "pk", "RANGE": "sk"}
 _TTL_ATTRIBUTE: Final = "expires_at"
 _DEPLOY: Final = "deploy infra/state.yml again"
+_STATE: Final = "state table"
+_LOG: Final = "decision table"
 
 
 async def check(settings: AccountSettings) -> list[Finding]:
-    """The account item first: what the workers need. The rest is told as far as it may be asked."""
+    """The account item first: what the workers need. The rest is told as far as it may be asked.
+
+    What is wrong with the decision table is a warning: trading does not need it.
+    """
     try:
         async with open_client(
             region=settings.aws_region, endpoint_url=settings.aws_endpoint_url_dynamodb
         ) as client:
-            table = Table(client, settings.state_table)
+            state = Table(client, settings.state_table, "STATE_TABLE")
+            log = Table(client, settings.decision_table, "DECISION_TABLE")
             key = account_key(settings.account)
-            item = await table.get("account", Key=key, ConsistentRead=True)
+            item = await state.get("account", Key=key, ConsistentRead=True)
             return [
-                ok("table", f"{settings.state_table} answers"),
+                ok(_STATE, f"{state.name} answers"),
                 _account(settings.account, item),
-                await _shape(table),
-                await _time_to_live(table),
-                await _recovery(table),
+                *await _description(_STATE, state, settings),
+                await _state_time_to_live(state),
+                await _recovery(_STATE, state),
+                *await _log_table(log, settings),
             ]
     except StoreError as error:
         return [
             fail(
-                "table",
+                _STATE,
                 str(error),
                 "see that STATE_TABLE, AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the credentials "
                 "are right and the table is deployed",
             )
         ]
+
+
+async def _log_table(log: Table, settings: AccountSettings) -> list[Finding]:
+    found = await _description(_LOG, log, settings)
+    if len(found) == 1:  # it is not there, or may not be asked: nor may the rest
+        return found
+    return [*found, await _log_time_to_live(log), await _recovery(_LOG, log)]
 
 
 def _account(name: str, item: dict[str, Any] | None) -> Finding:
@@ -56,41 +70,75 @@ def _account(name: str, item: dict[str, Any] | None) -> Finding:
     return ok(what, f"{name} is readable, trading is enabled")
 
 
-async def _shape(table: Table) -> Finding:
-    what = "table's keys"
+async def _description(what: str, table: Table, settings: AccountSettings) -> list[Finding]:
+    """Keys and deletion protection; one finding alone when the table cannot be described."""
     try:
         told = (await table.describe("describe_table"))["Table"]
     except StoreError as error:
-        return _untold(what, error)
+        if "there is no table" in str(error):
+            return [warn(what, str(error), "deploy infra/state.yml, or set DECISION_TABLE")]
+        return [_untold(what, error)]
+    return [_shape(what, told), _protection(what, told, live=settings.execution == "live")]
+
+
+def _shape(what: str, told: dict[str, Any]) -> Finding:
     keys = {each["KeyType"]: each["AttributeName"] for each in told["KeySchema"]}
     if keys != _KEYS:
-        return fail(what, f"{keys} instead of {_KEYS}", "set STATE_TABLE to the state table")
-    return ok(what, "pk, sk")
+        variable = "STATE_TABLE" if what == _STATE else "DECISION_TABLE"
+        return fail(f"{what}'s keys", f"{keys} instead of {_KEYS}", f"set {variable} to the {what}")
+    return ok(f"{what}'s keys", "pk, sk")
 
 
-async def _time_to_live(table: Table) -> Finding:
-    what = "table's TTL"
+def _protection(what: str, told: dict[str, Any], *, live: bool) -> Finding:
+    what = f"{what}'s deletion protection"
+    if told.get("DeletionProtectionEnabled"):
+        return ok(what, "on")
+    if not live:
+        return ok(what, "off, as is right where only paper is traded")
+    return warn(what, "off: one call deletes it", "deploy with `protect: true` (infra/stages)")
+
+
+async def _log_time_to_live(log: Table) -> Finding:
+    what = f"{_LOG}'s TTL"
     try:
-        told = (await table.describe("describe_time_to_live"))["TimeToLiveDescription"]
+        attribute = await _time_to_live(log)
     except StoreError as error:
         return _untold(what, error)
-    if told.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
+    if attribute is None:
         return warn(what, "off: decisions are kept, and paid, for ever", _DEPLOY)
-    if told.get("AttributeName") != _TTL_ATTRIBUTE:
-        text = f"on {told.get('AttributeName')}, not on {_TTL_ATTRIBUTE}"
-        return warn(what, text, _DEPLOY)
+    if attribute != _TTL_ATTRIBUTE:
+        return warn(what, f"on {attribute}, not on {_TTL_ATTRIBUTE}", _DEPLOY)
     return ok(what, f"on {_TTL_ATTRIBUTE}")
 
 
-async def _recovery(table: Table) -> Finding:
-    what = "table's point-in-time recovery"
+async def _state_time_to_live(state: Table) -> Finding:
+    """Off; or on what only the decision rows bore that an earlier version wrote there."""
+    what = f"{_STATE}'s TTL"
+    try:
+        attribute = await _time_to_live(state)
+    except StoreError as error:
+        return _untold(what, error)
+    if attribute not in (None, _TTL_ATTRIBUTE):
+        return warn(what, f"on {attribute}: claims and ledger must never expire", "turn it off")
+    return ok(what, "no claim and no ledger row expires")
+
+
+async def _time_to_live(table: Table) -> str | None:
+    """The attribute it is on."""
+    told = (await table.describe("describe_time_to_live"))["TimeToLiveDescription"]
+    on = told.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    return str(told.get("AttributeName")) if on else None
+
+
+async def _recovery(what: str, table: Table) -> Finding:
+    what = f"{what}'s point-in-time recovery"
     try:
         told = (await table.describe("describe_continuous_backups"))["ContinuousBackupsDescription"]
     except StoreError as error:
         return _untold(what, error)
     recovery = told.get("PointInTimeRecoveryDescription", {})
     if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
-        return warn(what, "off: a lost ledger would stay lost", _DEPLOY)
+        return warn(what, "off: what is lost would stay lost", _DEPLOY)
     return ok(what, "enabled")
 
 

@@ -1,10 +1,11 @@
-"""The state store on DynamoDB: claims, ledger and decision log of one strategy account.
+"""The state store on DynamoDB: claims and ledger of one strategy account, and its decision log.
 
 1. A claim is ONE conditional UpdateItem; every limit stands in its condition (`CLAIM_CONDITION`).
 2. So is every later change of it (`SEEN_CONDITION`). Every write may be sent twice (the SDK retries
    when no reply came), so every write is idempotent: a claim recognises itself, and a change that
    is refused makes its caller look again at what is stored.
-3. The table is made by `infra/state.yml`, never here.
+3. The tables are made by `infra/state.yml`, never here. The decision log has one of its own and
+   its own room (`dynamodb_decisions`): nothing that trades touches either.
 
 The claim as a lock, in time:
 
@@ -46,15 +47,13 @@ from functions.adapters.dynamodb_conditions import (
     ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
 )
+from functions.adapters.dynamodb_decisions import DecisionLog
 from functions.adapters.dynamodb_items import (
     Item,
     account_key,
     account_of,
     claim_attribute,
     claim_of,
-    decision_item,
-    decision_key,
-    decision_of,
     missing_account_attributes,
     pause_attribute,
     redemption_attribute,
@@ -85,35 +84,40 @@ from protocol.decision import Decision
 # TCP and TLS handshake.
 KEEP_WARM_S: Final = 5
 BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
-BATCH_MAX: Final = 25  # BatchWriteItem's own limit
-BATCH_TRIES_MAX: Final = 5
-BATCH_PAUSE_S: Final = 0.05  # doubled with each try, with jitter
 PRUNED_AT_ONCE_MAX: Final = 50
 DAYS_KEPT_MS: Final = 8 * 86_400_000
+LEDGER_PAGES_MAX: Final = 50  # of one megabyte
 # AWS refuses requests that were signed longer ago than 15 minutes: none is executed after this.
 LATE_REQUEST_MS: Final = 20 * 60_000
-PAGES_MAX: Final = 50  # of one megabyte
 
 _log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def open_store(
-    *, table: str, strategy: str, region: str, endpoint_url: str | None = None
+    *,
+    table: str,
+    decision_table: str,
+    strategy: str,
+    region: str,
+    endpoint_url: str | None = None,
 ) -> AsyncIterator[DynamoStore]:
     """A store on `table` for `strategy`'s account. Makes no call: `open_account` does.
+
+    `decision_table` need not exist for anything but the decision log.
 
     Raises StoreError when no client can be built (no such region, not a URL).
     """
     async with open_client(region=region, endpoint_url=endpoint_url) as client:
-        yield DynamoStore(client, table, strategy)
+        yield DynamoStore(client, table=table, decision_table=decision_table, strategy=strategy)
 
 
 class DynamoStore:
     """`functions.ports.Store` on DynamoDB's low-level client."""
 
-    def __init__(self, client: Any, table: str, strategy: str) -> None:
-        self._table = Table(client, table)
+    def __init__(self, client: Any, *, table: str, decision_table: str, strategy: str) -> None:
+        self._table = Table(client, table, "STATE_TABLE")
+        self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), strategy)
         self._strategy = strategy
         self._account_key = account_key(strategy)
 
@@ -262,7 +266,7 @@ class DynamoStore:
             return []
         rows = await self._table.query(
             "ledger",
-            pages_max=PAGES_MAX,
+            pages_max=LEDGER_PAGES_MAX,
             KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
             ExpressionAttributeValues={
                 ":pk": {"S": strategy_pk(self._strategy)},
@@ -374,25 +378,12 @@ class DynamoStore:
             )
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
-        """See `Store.put_decisions`. A decision given twice is written once (the last one)."""
-        rows: dict[tuple[str, str], Item] = {}
-        for item in map(decision_item, decisions):
-            rows[item["pk"]["S"], item["sk"]["S"]] = item
-        items = list(rows.values())
-        for start in range(0, len(items), BATCH_MAX):
-            await self._put_batch(items[start : start + BATCH_MAX])
+        """See `Store.put_decisions`."""
+        await self._decisions.put(decisions)
 
     async def decisions(self, day: str, limit: int) -> list[Decision]:
         """See `Store.decisions`."""
-        rows = await self._table.query(
-            "decisions",
-            pages_max=PAGES_MAX,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": decision_key(self._strategy, day)}},
-            ScanIndexForward=False,
-            Limit=limit,
-        )
-        return [decision_of(row) for row in rows[:limit]]
+        return await self._decisions.newest(day, limit)
 
     async def upkeep(self) -> None:
         """See `Store.upkeep`: a small read often enough that the pool keeps its connection."""
@@ -421,19 +412,6 @@ class DynamoStore:
             ReturnValues="ALL_NEW",
         )
         return account_of(reply["Attributes"])
-
-    async def _put_batch(self, items: list[Item]) -> None:
-        requests: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
-        for tried in range(BATCH_TRIES_MAX):
-            if tried:  # throttled: what was not taken is handed back and must be asked again
-                await asyncio.sleep(BATCH_PAUSE_S * 2**tried * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            requests = await self._table.put_batch("put_decisions", requests)
-            if not requests:
-                return
-        raise StoreError(
-            f"put_decisions: table {self._table.name} left {len(requests)} of {len(items)} rows"
-            f" unwritten after {BATCH_TRIES_MAX} tries"
-        )
 
 
 def _add(

@@ -1,9 +1,9 @@
-"""What the state table's items look like, and how they become structs. No I/O.
+"""What the tables' items look like, and how they become structs. No I/O.
 
-    pk                         sk                              item
-    STRATEGY#<name>            ACCOUNT                         `Account`, claims by slot
-    STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim`: a ledger row
-    DECISION#<name>#<UTC day>  <decided_at_ms>#<decision id>   `Decision` + `expires_at`
+    table      pk                         sk                              item
+    state      STRATEGY#<name>            ACCOUNT                         `Account`, claims by slot
+    state      STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim`: a ledger row
+    decisions  DECISION#<name>#<UTC day>  <decided_at_ms>#<decision id>   `Decision` + `expires_at`
 
 1. Attributes carry the names and the units of the struct's fields: money, prices, sizes and times
    are integers in N. Only `imbalance`, a ratio, is a float.

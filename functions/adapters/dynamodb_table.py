@@ -91,11 +91,15 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
 
 
 class Table:
-    """The calls that are used, with the table's name in them."""
+    """The calls that are used, with the table's name in them.
 
-    def __init__(self, client: Any, name: str) -> None:
+    `variable` is the setting that names it, for whoever is told that there is no such table.
+    """
+
+    def __init__(self, client: Any, name: str, variable: str) -> None:
         self._client = client
         self.name = name
+        self._variable = variable
 
     async def update(self, what: str, **request: Any) -> Any:
         """UpdateItem. Raises ConditionFailedError with the item as it stands."""
@@ -168,7 +172,7 @@ class Table:
                 code = "TransactionConflictException"  # another reason is that somebody was faster
             if code == "ResourceNotFoundException":
                 raise StoreError(
-                    f"STATE_TABLE: there is no table {self.name} at {self._where()}; it is"
+                    f"{self._variable}: there is no table {self.name} at {self._where()}; it is"
                     " created by deploying infra/state.yml, never by this process"
                 ) from error
             kind = StoreBusyError if code in _BUSY_CODES else StoreError

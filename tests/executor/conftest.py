@@ -14,11 +14,11 @@ from hexbytes import HexBytes
 from typer.testing import CliRunner
 
 from executor.__main__ import app
-from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.adapters.dynamodb import DynamoStore
 from functions.settings import ScheduleSettings, WorkerSettings
-from sandbox.dynamodb import REGION
+from sandbox.dynamodb import REGION, decision_table_of
 from sandbox.venue import Venue, serve
-from tests.dynamodb import dynamodb_server, one_sdk_session, state_table
+from tests.dynamodb import dynamodb_server, one_sdk_session, state_table, store_on
 from tests.executor.builders import ACCOUNT, LIVE_ACCOUNT
 
 __all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
@@ -62,9 +62,8 @@ async def store(
     """The store of the paper account, in a table that the commands use, too."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_server)
     monkeypatch.setenv("STATE_TABLE", state_table)
-    async with open_store(
-        table=state_table, strategy=ACCOUNT, region=REGION, endpoint_url=dynamodb_server
-    ) as opened:
+    monkeypatch.setenv("DECISION_TABLE", decision_table_of(state_table))
+    async with store_on(dynamodb_server, state_table, ACCOUNT) as opened:
         yield opened
 
 
@@ -73,9 +72,7 @@ async def live_store(
     store: DynamoStore, dynamodb_server: str, state_table: str
 ) -> AsyncIterator[DynamoStore]:
     """The live account's store in the same table."""
-    async with open_store(
-        table=state_table, strategy=LIVE_ACCOUNT, region=REGION, endpoint_url=dynamodb_server
-    ) as opened:
+    async with store_on(dynamodb_server, state_table, LIVE_ACCOUNT) as opened:
         yield opened
 
 

@@ -88,11 +88,12 @@ async def test_decisions_newest_first(run: Command, store: DynamoStore) -> None:
 async def test_no_table_is_one_line(
     run: Command, store: DynamoStore, monkeypatch: pytest.MonkeyPatch, argv: list[str]
 ) -> None:
-    monkeypatch.setenv("STATE_TABLE", "no-such-table")
+    variable = "DECISION_TABLE" if argv == ["decisions"] else "STATE_TABLE"
+    monkeypatch.setenv(variable, "no-such-table")
     result = await run(*argv)
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "STATE_TABLE: there is no table no-such-table" in result.stderr
+    assert f"{variable}: there is no table no-such-table" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

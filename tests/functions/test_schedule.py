@@ -17,14 +17,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions import schedule as module
-from functions.adapters.dynamodb import open_store
 from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from functions.ports import RecordsError, StoreError
 from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics
-from sandbox.dynamodb import CREDENTIALS_ENV, REGION
-from tests.dynamodb import dynamodb_server, state_table
+from sandbox.dynamodb import CREDENTIALS_ENV
+from tests.dynamodb import dynamodb_server, state_table, store_on
 from tests.functions.builders import a_claim
 
 __all__ = ["dynamodb_server", "state_table"]
@@ -203,12 +202,7 @@ async def test_it_starts_without_any_key_reconciles_and_stops_at_once(
         "SETTLE_EVERY_S": "1",
     }
     # A claim that nobody will ever hear of again: old, and without an order on record.
-    async with open_store(
-        table=state_table,
-        strategy="book_imbalance_crypto-paper",
-        region=REGION,
-        endpoint_url=dynamodb_server,
-    ) as store:
+    async with store_on(dynamodb_server, state_table, "book_imbalance_crypto-paper") as store:
         await store.open_account()
         limits = Limits(
             max_positions=1,

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from functions.adapters.dynamodb import DynamoStore, open_store
-from sandbox.dynamodb import REGION
-from tests.dynamodb import ministack, moto, one_sdk_session, state_table
+from functions.adapters.dynamodb import DynamoStore
+from tests.dynamodb import ministack, moto, one_sdk_session, state_table, store_on
 from tests.functions.fakes import MemoryStore
 from tests.functions.store_contract import StoreContract
 
@@ -35,7 +34,5 @@ def dynamodb_server(request: pytest.FixtureRequest) -> Iterator[str]:
 class TestDynamoStore(StoreContract):
     @pytest.fixture
     async def store(self, dynamodb_server: str, state_table: str) -> AsyncIterator[DynamoStore]:
-        async with open_store(
-            table=state_table, strategy="strategy", region=REGION, endpoint_url=dynamodb_server
-        ) as opened:
+        async with store_on(dynamodb_server, state_table, "strategy") as opened:
             yield opened

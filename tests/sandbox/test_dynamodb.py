@@ -17,7 +17,7 @@ import botocore.session
 import pytest
 
 from sandbox import dynamodb as sandbox_dynamodb
-from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_state_table, state_table_properties
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, tables_properties
 from tests.dynamodb import ROOT, server_process
 
 
@@ -37,18 +37,22 @@ def client_of(url: str):
     )
 
 
-def test_ready_means_that_the_table_of_the_definition_exists(server):
+@pytest.mark.parametrize("name", ["made-at-start", "made-at-start-decisions"])
+def test_ready_means_that_the_tables_of_the_definition_exist(server, name):
     client = client_of(server)
-    table = client.describe_table(TableName="made-at-start")["Table"]
+    table = client.describe_table(TableName=name)["Table"]
     assert table["KeySchema"] == [
         {"AttributeName": "pk", "KeyType": "HASH"},
         {"AttributeName": "sk", "KeyType": "RANGE"},
     ]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["SSEDescription"]["Status"] == "ENABLED"
-    ttl = client.describe_time_to_live(TableName="made-at-start")["TimeToLiveDescription"]
-    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-    backups = client.describe_continuous_backups(TableName="made-at-start")
+    ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if name.endswith("-decisions"):
+        assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+    else:  # what claims and ledger stand in never lets anything expire
+        assert ttl == {"TimeToLiveStatus": "DISABLED"}
+    backups = client.describe_continuous_backups(TableName=name)
     recovery = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
 
@@ -127,10 +131,11 @@ def test_a_definition_that_cannot_be_applied_is_refused(monkeypatch, tmp_path: P
         encoding="utf-8",
     )
     with pytest.raises(ValueError, match="cannot apply TableClass"):
-        create_state_table("http://127.0.0.1:1", "t")
-    changed.write_text(text.replace("${self:custom.stateTable}", "fixed"), encoding="utf-8")
-    with pytest.raises(ValueError, match="expected one table"):
-        state_table_properties("t")
+        create_tables("http://127.0.0.1:1", "t")
+    for placeholder in ("${self:custom.stateTable}", "${self:custom.decisionTable}"):
+        changed.write_text(text.replace(placeholder, "fixed"), encoding="utf-8")
+        with pytest.raises(ValueError, match="expected two tables"):
+            tables_properties("t")
 
 
 async def test_the_body_of_a_request_is_never_run_beside_another(server):

@@ -1,12 +1,12 @@
-"""A simulated DynamoDB with one table, and clients of aiobotocore's shape that reach it badly.
+"""A simulated DynamoDB with two tables, and clients of aiobotocore's shape that reach it badly.
 
 `SimDynamo.client()` is what `aioboto3.Session().client("dynamodb")` yields, as far as it is used
-here: `DynamoStore(client, table, strategy)` runs on it unchanged. Calls travel for virtual time and
+here: `DynamoStore` runs on it unchanged. Calls travel for virtual time and
 are evaluated in the server's process, one at a time, so what a client had sent still lands after it
 was killed. Conditions and updates are really evaluated (`expressions`). Errors are botocore's own.
 
-`history` holds every applied write as (epoch ns, operation, key, item before, item after): checks
-can look at every state the table was ever in.
+`history` holds every applied write as (epoch ns, operation, key, item before, item after, table):
+checks can look at every state a table was ever in.
 
 Not modelled: indexes, idempotency tokens of transactions, TTL deletions, streams, consumed
 capacity, item sizes, and the SDK's retries other than those that `DynamoFaults` names. Keys are
@@ -37,6 +37,8 @@ from tests.simulation.loop import Simulation
 __all__ = ["Change", "DynamoFaults", "SimDynamo", "SimDynamoClient"]
 
 KEYS: Final = ("pk", "sk")
+STATE: Final = "state"
+DECISIONS: Final = "decisions"
 VERSIONS_KEPT: Final = 50
 """Of each item, for stale reads."""
 _MISSING: Final[Item] = {}
@@ -50,16 +52,24 @@ class Change(NamedTuple):
     key: tuple[str, str]
     before: Item | None
     after: Item | None
+    table: str
+
+
+class _Table:
+    """Items by key."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], Item] = {}
+        self.sorted: dict[str, list[str]] = {}
+        """Sort keys of each partition, also of deleted items."""
+        self.versions: dict[tuple[str, str], list[tuple[int, Item | None]]] = {}
 
 
 class SimDynamo:
-    """The server with its one table."""
+    """The server with its tables."""
 
-    def __init__(
-        self, sim: Simulation, table: str = "state", faults: DynamoFaults | None = None
-    ) -> None:
+    def __init__(self, sim: Simulation, faults: DynamoFaults | None = None) -> None:
         self.sim = sim
-        self.table = table
         self.faults = faults or DynamoFaults()
         self.rng = sim.random("dynamodb")
         self.process = sim.process("dynamodb")
@@ -68,10 +78,9 @@ class SimDynamo:
         """Calls by operation, as the callers made them."""
         self.struck: dict[str, int] = {}
         """Faults by name."""
-        self._items: dict[tuple[str, str], Item] = {}
-        self._sorted: dict[str, list[str]] = {}
-        """Sort keys of each partition, also of deleted items."""
-        self._versions: dict[tuple[str, str], list[tuple[int, Item | None]]] = {}
+        self.missing: set[str] = set()
+        """Tables that are not there; their items come back with them."""
+        self._tables = {STATE: _Table(), DECISIONS: _Table()}
 
     def client(self) -> SimDynamoClient:
         """A client for one process; any number of them."""
@@ -80,40 +89,42 @@ class SimDynamo:
     # -- what tests look at and set up -----------------------------------------------------------
 
     def item(self, pk: str, sk: str) -> Item | None:
-        """The item as it is now."""
-        return self._items.get((pk, sk))
+        """The state table's item as it is now."""
+        return self._tables[STATE].items.get((pk, sk))
 
-    def partition(self, pk: str) -> list[Item]:
+    def partition(self, pk: str, table: str = STATE) -> list[Item]:
         """The partition's items in sort order, as they are now."""
-        keys = ((pk, sk) for sk in self._sorted.get(pk, ()))
-        return [self._items[key] for key in keys if key in self._items]
+        items = self._tables[table].items
+        keys = ((pk, sk) for sk in self._tables[table].sorted.get(pk, ()))
+        return [items[key] for key in keys if key in items]
 
     def put(self, item: Item) -> None:
-        """Write at once and without a fault, as a person with the console would."""
-        self._write("put", _key(item), _copy(item))
+        """Write to the state table at once and without a fault, as a person would."""
+        self._write("put", STATE, _key(item), _copy(item))
 
-    # -- the table -------------------------------------------------------------------------------
+    # -- the tables ------------------------------------------------------------------------------
 
-    def _write(self, operation: str, key: tuple[str, str], after: Item | None) -> None:
-        before = self._items.get(key)
+    def _write(self, operation: str, name: str, key: tuple[str, str], after: Item | None) -> None:
+        table = self._tables[name]
+        before = table.items.get(key)
         now_ns = self.sim.time_ns()
         if after is None:
-            self._items.pop(key, None)
+            table.items.pop(key, None)
         else:
-            self._items[key] = after
-        versions = self._versions.get(key)
+            table.items[key] = after
+        versions = table.versions.get(key)
         if versions is None:
-            bisect.insort(self._sorted.setdefault(key[0], []), key[1])
-            versions = self._versions[key] = []
+            bisect.insort(table.sorted.setdefault(key[0], []), key[1])
+            versions = table.versions[key] = []
         versions.append((now_ns, after))
         del versions[:-VERSIONS_KEPT]
-        self.history.append(Change(now_ns, operation, key, before, after))
+        self.history.append(Change(now_ns, operation, key, before, after, name))
         self.sim.record("dynamodb-write", operation, *key)
 
-    def _read(self, key: tuple[str, str], as_of_ns: int | None) -> Item | None:
+    def _read(self, table: _Table, key: tuple[str, str], as_of_ns: int | None) -> Item | None:
         if as_of_ns is None:
-            return self._items.get(key)
-        for at_ns, item in reversed(self._versions.get(key, ())):
+            return table.items.get(key)
+        for at_ns, item in reversed(table.versions.get(key, ())):
             if at_ns <= as_of_ns:
                 return item
         return None
@@ -133,7 +144,7 @@ class SimDynamo:
     def evaluate(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request. Raises ClientError."""
         tables = _tables(request)
-        if tables != [self.table]:
+        if not self._tables.keys() - self.missing >= set(tables):
             raise client_error(operation, "ResourceNotFoundException", f"no table {tables}")
         try:
             answer: dict[str, Any] = getattr(self, f"_{operation}")(request)
@@ -145,14 +156,14 @@ class SimDynamo:
     def _put_item(self, request: dict[str, Any]) -> dict[str, Any]:
         key = _key(request["Item"])
         before = self._checked(request, key, "put_item")
-        self._write("put_item", key, _copy(request["Item"]))
+        self._write("put_item", request["TableName"], key, _copy(request["Item"]))
         return _returned(request, before, None)
 
     def _delete_item(self, request: dict[str, Any]) -> dict[str, Any]:
         key = _key(request["Key"])
         before = self._checked(request, key, "delete_item")
         if before is not None:
-            self._write("delete_item", key, None)
+            self._write("delete_item", request["TableName"], key, None)
         return _returned(request, before, None)
 
     def _update_item(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +172,7 @@ class SimDynamo:
         before = self._checked(request, key, "update_item", used)
         base = before if before is not None else _copy(request["Key"])
         after = update.apply(_context(request, base), KEYS)
-        self._write("update_item", key, _copy(after))
+        self._write("update_item", request["TableName"], key, _copy(after))
         return _returned(request, before, after)
 
     def _transact_write_items(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +210,7 @@ class SimDynamo:
         used: frozenset[str] = frozenset(),
     ) -> Item | None:
         """The item as it is, if the request's condition holds on it. Raises ClientError."""
-        before = self._items.get(key)
+        before = self._tables[request["TableName"]].items.get(key)
         text = request.get("ConditionExpression")
         if text is None:
             _check_placeholders(request, used)
@@ -221,12 +232,15 @@ class SimDynamo:
         text = request.get("ProjectionExpression")
         paths, used = parse_projection(text) if text else ((), frozenset[str]())
         _check_placeholders(request, used)
-        item = self._read(_key(request["Key"]), self._as_of(request.get("ConsistentRead", False)))
+        table = self._tables[request["TableName"]]
+        as_of_ns = self._as_of(request.get("ConsistentRead", False))
+        item = self._read(table, _key(request["Key"]), as_of_ns)
         if item is None:
             return {}
         return {"Item": _copy(projected(_context(request, item), paths) if text else item)}
 
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
+        table = self._tables[request["TableName"]]
         condition, used = parse_condition(request["KeyConditionExpression"])
         kept: Callable[[Context], bool] | None = None
         if "FilterExpression" in request:
@@ -242,10 +256,10 @@ class SimDynamo:
         items: list[Item] = []
         looked_at = 0
         last: tuple[str, str] | None = None
-        for key in self._keys_of(condition, request, forward):
+        for key in _keys_of(table, request, forward):
             if start is not None and (key <= start if forward else key >= start):
                 continue
-            item = self._read(key, as_of_ns)
+            item = self._read(table, key, as_of_ns)
             if item is None or not condition(_context(request, item)):
                 continue
             if looked_at == limit:
@@ -258,16 +272,8 @@ class SimDynamo:
                 items.append(_copy(projected(context, paths) if text else item))
         return {"Items": items, "Count": len(items)}
 
-    def _keys_of(
-        self, condition: Callable[[Context], bool], request: dict[str, Any], forward: bool
-    ) -> list[tuple[str, str]]:
-        """Keys of the partition that the key condition names, in the order wanted."""
-        named = {each["S"] for each in request["ExpressionAttributeValues"].values() if "S" in each}
-        keys = [(pk, sk) for pk in sorted(named) for sk in self._sorted.get(pk, ())]
-        return keys if forward else keys[::-1]
-
     def _batch_write_item(self, request: dict[str, Any]) -> dict[str, Any]:
-        rows = request["RequestItems"][self.table]
+        [(name, rows)] = request["RequestItems"].items()
         if not 0 < len(rows) <= 25:
             raise InvalidError("a batch has 1 to 25 rows")
         keys = [
@@ -283,8 +289,8 @@ class SimDynamo:
                 left.append(row)
             else:
                 item = row["PutRequest"]["Item"] if "PutRequest" in row else None
-                self._write("batch_write_item", key, None if item is None else _copy(item))
-        return {"UnprocessedItems": {self.table: left} if left else {}}
+                self._write("batch_write_item", name, key, None if item is None else _copy(item))
+        return {"UnprocessedItems": {name: left} if left else {}}
 
     # -- how calls get there and back ------------------------------------------------------------
 
@@ -306,6 +312,13 @@ def _tables(request: dict[str, Any]) -> list[str]:
         parts = [part for write in request["TransactItems"] for part in write.values()]
         return sorted({part["TableName"] for part in parts})
     return [request["TableName"]] if "TableName" in request else list(request["RequestItems"])
+
+
+def _keys_of(table: _Table, request: dict[str, Any], forward: bool) -> list[tuple[str, str]]:
+    """Keys of the partition that the key condition names, in the order wanted."""
+    named = {each["S"] for each in request["ExpressionAttributeValues"].values() if "S" in each}
+    keys = [(pk, sk) for pk in sorted(named) for sk in table.sorted.get(pk, ())]
+    return keys if forward else keys[::-1]
 
 
 def _key(item: Item) -> tuple[str, str]:

@@ -12,10 +12,10 @@ import pytest
 
 from functions.adapters import dynamodb
 from functions.adapters import dynamodb_conditions as conditions
-from functions.adapters.dynamodb_items import account_of
+from functions.adapters.dynamodb_items import account_of, decision_key, utc_day
 from functions.core.account import Account
 from tests.simulation.checks import ACCOUNT_KEY, violations
-from tests.simulation.dynamodb import DynamoFaults
+from tests.simulation.dynamodb import DECISIONS, DynamoFaults
 from tests.simulation.faults import Faults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.loop import simulated
@@ -63,19 +63,22 @@ async def a_sleeper_wakes_beside_the_next_claim(world: World) -> None:
     await asyncio.sleep(240)
 
 
-def sleeping_worker() -> list[str]:
-    faults = Faults(
-        venue=VenueFaults(lost_request=1.0),
+def calm(venue: VenueFaults, *series: str) -> Faults:
+    return Faults(
+        venue=venue,
         dynamodb=DynamoFaults(),
         nats=NatsFaults(),
         kill_every_s=1e9,
         halts=False,
         loss_limit_usd=Decimal(100),
         spend_cap_usd=Decimal(100),
-        series=("btc-900s",),
+        series=series,
     )
+
+
+def sleeping_worker() -> list[str]:
     with simulated(1) as sim:
-        world = new_world(sim, faults)
+        world = new_world(sim, calm(VenueFaults(lost_request=1.0), "btc-900s"))
         sim.run(a_sleeper_wakes_beside_the_next_claim(world))
         return [each for each in violations(world) if "[waste]" not in each]
 
@@ -89,3 +92,40 @@ def test_without_the_attempt_in_the_condition_it_does() -> None:
     without = dynamodb.SEEN_CONDITION.replace(conditions.CLAIM_IS_MINE, always)
     with patch.object(dynamodb, "SEEN_CONDITION", without):
         assert any("took the place of" in each for each in sleeping_worker())
+
+
+def orders_and_log(*, is_there: bool) -> tuple[list[int], int]:
+    """When orders arrived, with or without a decision table, and how many decisions were logged in
+    the end: by then it is there."""
+    ordered_ms: list[int] = []
+    with simulated(1) as sim:
+        world = new_world(sim, calm(VenueFaults(), "btc-30s", "eth-30s"))
+        world.venue.on_arrival = lambda _: ordered_ms.append(sim.now_ms)
+
+        def logged() -> int:
+            pk = decision_key(ACCOUNT_KEY[0].partition("#")[2], utc_day(sim.now_ms))
+            return len(world.dynamodb.partition(pk, DECISIONS))
+
+        async def story() -> None:
+            if not is_there:
+                world.dynamodb.missing.add(DECISIONS)
+            start_all(world, ("feeder", "worker-1", "schedule-1", "user"))
+            await asyncio.sleep(60)
+            assert (logged() > 0) is is_there
+            world.entries_stopped = True
+            world.dynamodb.missing.clear()
+            await asyncio.sleep(160)
+
+        sim.run(story())
+        assert violations(world) == []
+        assert not sim.errors
+        return ordered_ms, logged()
+
+
+def test_trading_needs_no_decision_table_and_the_log_waits_for_it() -> None:
+    ordered_ms, logged = orders_and_log(is_there=False)
+    with_it_ms, logged_with_it = orders_and_log(is_there=True)
+    assert ordered_ms[0] == with_it_ms[0]
+    assert len(ordered_ms) == len(with_it_ms) > 3  # other latencies, the same opportunities
+    assert logged >= len(ordered_ms)
+    assert logged_with_it >= len(with_it_ms)

@@ -15,10 +15,14 @@ from functions.adapters.dynamodb import DynamoStore
 from functions.core.intent import ClaimState
 from functions.ports import Claimed, StoreError
 from tests.functions.adapters.dynamodb.builders import LIMITS, make_claim
-from tests.simulation.dynamodb import DynamoFaults, SimDynamo
+from tests.simulation.dynamodb import DECISIONS, STATE, DynamoFaults, SimDynamo
 from tests.simulation.loop import simulated
 
 # -- the production store on it ------------------------------------------------------------------
+
+
+def _store(server: SimDynamo) -> DynamoStore:
+    return DynamoStore(server.client(), table=STATE, decision_table=DECISIONS, strategy="s")
 
 
 def test_the_store_runs_on_it() -> None:
@@ -26,7 +30,7 @@ def test_the_store_runs_on_it() -> None:
         server = SimDynamo(sim)
 
         async def scenario() -> None:
-            store = DynamoStore(server.client(), "state", "s")
+            store = _store(server)
             assert (await store.open_account()).claims == {}
             claim = make_claim()
             now_ms = sim.now_ms
@@ -67,7 +71,7 @@ def _race(seed: int) -> tuple[SimDynamo, list[str], str]:
         server = SimDynamo(sim, faults=DynamoFaults(**FAULTS))  # type: ignore[arg-type]
 
         async def works(number: int) -> None:
-            store = DynamoStore(server.client(), "state", "s")
+            store = _store(server)
             for market in range(5):
                 claim = make_claim(f"0xm{market}", f"a{number}-{market}")
                 try:
@@ -77,7 +81,7 @@ def _race(seed: int) -> tuple[SimDynamo, list[str], str]:
                     continue
 
         async def scenario() -> None:
-            store = DynamoStore(server.client(), "state", "s")
+            store = _store(server)
             server.faults.off()
             await store.open_account()
             server.faults.__dict__.update(FAULTS)

@@ -43,7 +43,7 @@ from protocol.series import parse_series
 from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
 from tests.simulation.books import Lease, Witness, change_books, follow, window
-from tests.simulation.dynamodb import SimDynamo
+from tests.simulation.dynamodb import DECISIONS, STATE, SimDynamo
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.jetstream import SimNats
 from tests.simulation.loop import EPOCH_MS, Process, Simulation, simulated
@@ -53,7 +53,6 @@ from tests.simulation.venue_ports import SimExchange, SimRecords
 T = TypeVar("T")
 
 MIDNIGHT_MS: Final = 1_790_035_200_000  # 2026-09-22T00:00:00Z
-TABLE: Final = "state"
 ACCOUNT: Final = "book_imbalance_crypto"
 FAULTS_S: Final = 90.0
 """How long things fail: several windows of each market."""
@@ -100,7 +99,9 @@ class World:
 
     def store(self) -> DynamoStore:
         """A store of the process that uses it."""
-        return DynamoStore(self.dynamodb.client(), TABLE, ACCOUNT)
+        return DynamoStore(
+            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, strategy=ACCOUNT
+        )
 
 
 @lru_cache(maxsize=8)

@@ -22,7 +22,7 @@ from functions.adapters.dynamodb import DynamoStore
 from functions.adapters.venue_client import STANDARD_EXCHANGE
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import ensure_stream
-from sandbox.dynamodb import REGION
+from sandbox.dynamodb import REGION, decision_table_of
 from sandbox.venue import Venue, answer
 from tests.executor.conftest import KEY, SECRET, Command
 from tests.runtime.test_nats import server_that_says
@@ -56,16 +56,24 @@ async def declare(broker: NatsServer) -> None:
 
 
 async def test_everything_in_place_is_all_ok_and_shows_no_secret(
-    run: Command, broker: NatsServer, live_store: DynamoStore, venue: Venue, live: None
+    run: Command,
+    broker: NatsServer,
+    live_store: DynamoStore,
+    dynamodb_server: str,
+    state_table: str,
+    venue: Venue,
+    live: None,
 ) -> None:
     await declare(broker)
     await live_store.open_account()
+    for name in (state_table, decision_table_of(state_table)):
+        dynamodb(dynamodb_server).update_table(TableName=name, DeletionProtectionEnabled=True)
     result = await run("doctor")
     lines = result.stdout.splitlines()
     assert lines[0] == "account book_imbalance_crypto (live)"
     assert [line for line in lines[1:] if not line.startswith("OK ")] == []
     assert result.exit_code == 0
-    for shown in ("credentials", "closed-only mode", "balance", "allowance", "TTL", "stream FILLS"):
+    for shown in ("credentials", "closed-only mode", "balance", "allowance", "TTL", "protection"):
         assert shown in result.stdout
     assert SECRET.removeprefix("0x") not in result.output
 
@@ -74,7 +82,7 @@ async def test_everything_missing_is_told_at_once(run: Command, live: None) -> N
     result = await run("doctor")
     assert result.exit_code == 1
     failed = [line for line in result.stdout.splitlines() if line.startswith("FAIL")]
-    for line, what in zip(failed, ("NATS", "table", "CLOB", "Gamma", "log-in"), strict=True):
+    for line, what in zip(failed, ("NATS", "state table", "CLOB", "Gamma", "log-in"), strict=True):
         assert what in line
         assert " -> " in line
 
@@ -93,7 +101,7 @@ async def test_a_wrong_variable_fails_and_what_does_not_need_it_is_checked(
     assert found["configuration of the scheduled functions"].level is Level.FAIL
     assert found["venue"].text == "not checked: CLOB_URL is wrong"
     assert found["NATS"].level is Level.OK
-    assert found["table"].level is Level.OK
+    assert found["state table"].level is Level.OK
     assert SECRET not in result.output
 
 
@@ -190,8 +198,20 @@ async def test_a_stream_of_another_kind_fails_and_is_left_alone(broker: NatsServ
 async def test_a_missing_table_fails(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_TABLE", "no-such-table")
     found = await examined()
-    assert found["table"].level is Level.FAIL
-    assert "there is no table no-such-table" in found["table"].text
+    assert found["state table"].level is Level.FAIL
+    assert found["state table"].text.startswith("STATE_TABLE: there is no table no-such-table")
+
+
+async def test_a_missing_decision_table_is_a_warning(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DECISION_TABLE", "no-such-table")
+    found = await examined()
+    assert found["decision table"].level is Level.WARN
+    assert found["decision table"].text.startswith("DECISION_TABLE: there is no table no-such")
+    assert found["state table"].level is Level.OK
+    monkeypatch.setenv("DECISION_TABLE", "*")
+    assert (await examined())["decision table"].level is Level.WARN
 
 
 async def test_the_account_item_is_looked_at_and_not_made(store: DynamoStore) -> None:
@@ -211,23 +231,36 @@ def dynamodb(url: str) -> Any:
     )
 
 
-async def test_an_unprotected_table_is_a_warning(
-    store: DynamoStore, dynamodb_server: str, state_table: str
+async def test_unprotected_tables_are_warnings(
+    store: DynamoStore, dynamodb_server: str, state_table: str, live: None
 ) -> None:
-    assert (await examined())["table's point-in-time recovery"].level is Level.OK
+    found = await examined()
+    assert found["state table's TTL"].level is Level.OK
+    assert found["decision table's TTL"].text == "on expires_at"
     client = dynamodb(dynamodb_server)
-    client.update_continuous_backups(
-        TableName=state_table,
-        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False},
+    for name in (state_table, decision_table_of(state_table)):
+        client.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+    client.update_time_to_live(
+        TableName=decision_table_of(state_table),
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
     )
     client.update_time_to_live(
         TableName=state_table,
-        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
+        TimeToLiveSpecification={"Enabled": True, "AttributeName": "market_end_ms"},
     )
-    found = await examined()
-    assert found["table's point-in-time recovery"].level is Level.WARN
-    assert found["table's TTL"].level is Level.WARN
-    assert "infra/state.yml" in found["table's TTL"].do
+    before, found = found, await examined()
+    for what in ("TTL", "point-in-time recovery", "deletion protection"):
+        for table in ("state table", "decision table"):
+            assert found[f"{table}'s {what}"].level is Level.WARN, (table, what)
+            expected = Level.WARN if "deletion" in what else Level.OK
+            assert before[f"{table}'s {what}"].level is expected, (table, what)
+    assert "infra/state.yml" in found["decision table's TTL"].do
+
+
+async def test_on_paper_nothing_need_be_protected_from_deletion(store: DynamoStore) -> None:
+    assert (await examined())["state table's deletion protection"].level is Level.OK
 
 
 async def test_a_malformed_account_item_fails(

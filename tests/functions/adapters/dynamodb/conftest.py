@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-from functions.adapters.dynamodb import DynamoStore, open_store
-from sandbox.dynamodb import REGION
-from tests.dynamodb import ministack, moto, one_sdk_session, state_table
+from functions.adapters.dynamodb import DynamoStore
+from sandbox.dynamodb import decision_table_of
+from tests.dynamodb import ministack, moto, one_sdk_session, state_table, store_on
 from tests.functions.adapters.dynamodb.builders import STRATEGY, Table, client_of
 from tests.functions.adapters.dynamodb.proxy import Proxy, proxy_to
 
@@ -40,19 +40,25 @@ def shared_session(one_sdk_session: None) -> None:
 
 @pytest.fixture
 def table(dynamodb_server: str, state_table: str) -> Table:
-    # ministack deletes expired rows once a minute, and the rows of tests are of a day that is over.
-    client_of(dynamodb_server).update_time_to_live(
-        TableName=state_table,
-        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
-    )
+    """The state table."""
     return Table(dynamodb_server, state_table)
 
 
 @pytest.fixture
+def log_table(dynamodb_server: str, state_table: str) -> Table:
+    """The decision table beside it."""
+    name = decision_table_of(state_table)
+    # ministack deletes expired rows once a minute, and the rows of tests are of a day that is over.
+    client_of(dynamodb_server).update_time_to_live(
+        TableName=name,
+        TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"},
+    )
+    return Table(dynamodb_server, name)
+
+
+@pytest.fixture
 async def store(table: Table) -> AsyncIterator[DynamoStore]:
-    async with open_store(
-        table=table.name, strategy=STRATEGY, region=REGION, endpoint_url=table.url
-    ) as opened:
+    async with store_on(table.url, table.name, STRATEGY) as opened:
         yield opened
 
 
@@ -65,7 +71,5 @@ async def proxy(table: Table) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def proxied(table: Table, proxy: Proxy) -> AsyncIterator[DynamoStore]:
     """The same store behind `proxy`."""
-    async with open_store(
-        table=table.name, strategy=STRATEGY, region=REGION, endpoint_url=proxy.url
-    ) as opened:
+    async with store_on(proxy.url, table.name, STRATEGY) as opened:
         yield opened

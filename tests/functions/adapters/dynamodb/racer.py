@@ -14,7 +14,7 @@ import sys
 
 from functions.adapters.dynamodb import open_store
 from functions.ports import Claimed, StoreError
-from sandbox.dynamodb import REGION
+from sandbox.dynamodb import REGION, decision_table_of
 from tests.functions.adapters.dynamodb.builders import LIMITS, NOW_MS, make_claim
 
 RACERS = 16
@@ -23,7 +23,13 @@ TRIES_MAX = 5  # of the same attempt: on a busy machine an emulator may not answ
 
 
 async def race(url: str, table: str, me: str, strategy: str) -> list[tuple[str, str, str]]:
-    async with open_store(table=table, strategy=strategy, region=REGION, endpoint_url=url) as store:
+    async with open_store(
+        table=table,
+        decision_table=decision_table_of(table),
+        strategy=strategy,
+        region=REGION,
+        endpoint_url=url,
+    ) as store:
 
         async def run(number: int) -> tuple[str, str, str]:
             market, attempt = f"0xm{number % MARKETS}", f"{me}-{number}"

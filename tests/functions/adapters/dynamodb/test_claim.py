@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from functions.adapters import dynamodb
-from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.adapters.dynamodb import DynamoStore
 from functions.core.account import ClaimRefusal, Pause
 from functions.core.intent import ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
-from sandbox.dynamodb import REGION
+from tests.dynamodb import store_on
 from tests.functions.adapters.dynamodb.builders import (
     LIMITS,
     NOW_MS,
@@ -190,9 +190,7 @@ async def test_busy_after_a_lost_reply_is_still_recognised_as_ours(proxied, prox
 
 async def test_accounts_of_two_strategies_do_not_meet(store, table) -> None:
     await store.open_account()
-    async with open_store(
-        table=table.name, strategy="other", region=REGION, endpoint_url=table.url
-    ) as other:
+    async with store_on(table.url, table.name, "other") as other:
         await other.open_account()
         results = await asyncio.gather(
             store.claim(make_claim(), LIMITS, NOW_MS),

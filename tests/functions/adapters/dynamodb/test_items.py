@@ -90,6 +90,11 @@ def test_what_is_assigned_anyway_is_not_missing() -> None:
     assert "claims" in missing
 
 
+def test_nothing_of_the_state_table_bears_what_lets_a_row_expire() -> None:
+    """Rows of an earlier version's log do, and TTL may still be on there for them."""
+    assert "expires_at" not in Claim.__struct_fields__ + Account.__struct_fields__
+
+
 def test_a_decision_row_expires_a_week_later() -> None:
     decision = Decision(
         decision_id="d1",

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
-from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.adapters.dynamodb import DynamoStore
 from functions.core.account import NO_PAUSE, Account, Limits, Pause, refusal_of
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused
-from sandbox.dynamodb import REGION
-from tests.dynamodb import new_state_table
+from tests.dynamodb import new_state_table, store_on
 from tests.functions.adapters.dynamodb.builders import (
     LIMITS,
     NOW_MS,
@@ -62,9 +61,7 @@ class Opened:
 @contextmanager
 def opened_on(table: Table) -> Iterator[Opened]:
     with asyncio.Runner() as runner:
-        opening = open_store(
-            table=table.name, strategy=STRATEGY, region=REGION, endpoint_url=table.url
-        )
+        opening = store_on(table.url, table.name, STRATEGY)
         store = runner.run(opening.__aenter__())
         try:
             yield Opened(runner, store, table)

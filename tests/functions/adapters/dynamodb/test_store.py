@@ -7,14 +7,16 @@ import time
 
 import pytest
 
-from functions.adapters import dynamodb, dynamodb_table
-from functions.adapters.dynamodb import BATCH_TRIES_MAX, open_store
+from functions.adapters import dynamodb, dynamodb_decisions, dynamodb_table
+from functions.adapters.dynamodb import open_store
+from functions.adapters.dynamodb_decisions import BATCH_TRIES_MAX
 from functions.adapters.dynamodb_items import claim_of
 from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Decision, Timeline
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
+from tests.dynamodb import store_on
 from tests.functions.adapters.dynamodb.builders import (
     LIMITS,
     NOW_MS,
@@ -86,18 +88,35 @@ async def test_many_may_open_at_once(store) -> None:
 
 
 async def test_a_missing_table_is_named_and_never_created(table) -> None:
-    async with open_store(
-        table="missing", strategy=STRATEGY, region=REGION, endpoint_url=table.url
-    ) as store:
+    async with store_on(table.url, "missing", STRATEGY) as store:
         for call in (
             store.open_account(),
             store.claim(make_claim(), LIMITS, NOW_MS),
             store.put_ledger(make_claim()),
-            store.put_decisions([make_decision(1)]),
         ):
             text = await raised_by(call)
             assert text.startswith("STATE_TABLE: there is no table missing at 127.0.0.1:")
             assert "infra/state.yml" in text
+        for call in (store.put_decisions([make_decision(1)]), store.decisions(TODAY, 1)):
+            text = await raised_by(call)
+            assert text.startswith("DECISION_TABLE: there is no table missing-decisions at 127.0.0")
+            assert "infra/state.yml" in text
+
+
+async def test_without_a_decision_table_everything_else_goes_on(table) -> None:
+    async with open_store(
+        table=table.name,
+        decision_table="missing",
+        strategy=STRATEGY,
+        region=REGION,
+        endpoint_url=table.url,
+    ) as store:
+        await store.open_account()
+        writing = asyncio.create_task(raised_by(store.put_decisions([make_decision(1)])))
+        assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+        await store.put_ledger(ended())
+        assert "DECISION_TABLE" in await writing
+        assert table.account().claims == {"0xm1": make_claim()}
 
 
 # -- the ledger ----------------------------------------------------------------------------------
@@ -209,20 +228,23 @@ async def test_redeemed_winnings_wait_no_longer(store, table) -> None:
 # -- the decision log ----------------------------------------------------------------------------
 
 
-async def test_decisions_are_written_in_batches_with_an_expiry(proxied, proxy, table) -> None:
+async def test_decisions_are_written_in_batches_with_an_expiry(
+    proxied, proxy, table, log_table
+) -> None:
     decisions = [make_decision(number) for number in range(60)]
     await proxied.put_decisions(decisions)
     assert proxy.operations() == ["BatchWriteItem"] * 3
-    rows = table.rows(DECISIONS_PK)
+    assert table.rows(DECISIONS_PK) == []  # nothing that expires stands where the claims are
+    rows = log_table.rows(DECISIONS_PK)
     assert [row["decision_id"]["S"] for row in rows] == [d.decision_id for d in decisions]
     assert {row["expires_at"]["N"] for row in rows} == {str(NOW_MS // 1000 + 604_800)}
     await proxied.put_decisions(decisions)
-    assert len(table.rows(DECISIONS_PK)) == 60
+    assert len(log_table.rows(DECISIONS_PK)) == 60
 
 
-async def test_a_redelivered_decision_in_one_batch_is_written_once(store, table) -> None:
+async def test_a_redelivered_decision_in_one_batch_is_written_once(store, log_table) -> None:
     await store.put_decisions([make_decision(1), make_decision(2), make_decision(1, repeats=4)])
-    assert [row["repeats"]["N"] for row in table.rows(DECISIONS_PK)] == ["4", "0"]
+    assert [row["repeats"]["N"] for row in log_table.rows(DECISIONS_PK)] == ["4", "0"]
 
 
 async def test_decisions_are_read_newest_first(store) -> None:
@@ -243,16 +265,18 @@ def hand_back(parameters):
     return 200, {"UnprocessedItems": parameters["RequestItems"]}
 
 
-async def test_unprocessed_decisions_are_asked_again(proxied, proxy, table, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb, "BATCH_PAUSE_S", 0)
+async def test_unprocessed_decisions_are_asked_again(
+    proxied, proxy, log_table, monkeypatch
+) -> None:
+    monkeypatch.setattr(dynamodb_decisions, "BATCH_PAUSE_S", 0)
     proxy.script.extend([hand_back, hand_back, FORWARD])
     await proxied.put_decisions([make_decision(1), make_decision(2)])
     assert proxy.operations() == ["BatchWriteItem"] * 3
-    assert len(table.rows(DECISIONS_PK)) == 2
+    assert len(log_table.rows(DECISIONS_PK)) == 2
 
 
 async def test_decisions_are_not_asked_for_ever(proxied, proxy, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb, "BATCH_PAUSE_S", 0)
+    monkeypatch.setattr(dynamodb_decisions, "BATCH_PAUSE_S", 0)
     proxy.script.extend([hand_back] * 50)
     text = await raised_by(proxied.put_decisions([make_decision(1), make_decision(2)]))
     assert "left 2 of 2 rows unwritten" in text
@@ -263,12 +287,7 @@ async def test_decisions_are_not_asked_for_ever(proxied, proxy, monkeypatch) -> 
 
 
 async def test_nobody_listening_is_one_line_in_bounded_time(unused_tcp_port: int) -> None:
-    async with open_store(
-        table="t",
-        strategy=STRATEGY,
-        region=REGION,
-        endpoint_url=f"http://127.0.0.1:{unused_tcp_port}",
-    ) as store:
+    async with store_on(f"http://127.0.0.1:{unused_tcp_port}", "t", STRATEGY) as store:
         before = time.monotonic()
         text = await raised_by(store.open_account())
         assert time.monotonic() - before < dynamodb_table.CALL_TIMEOUT_S
@@ -277,7 +296,7 @@ async def test_nobody_listening_is_one_line_in_bounded_time(unused_tcp_port: int
 
 async def test_a_password_in_the_url_is_not_told(unused_tcp_port: int) -> None:
     url = f"http://someone:hidden@127.0.0.1:{unused_tcp_port}"
-    async with open_store(table="t", strategy=STRATEGY, region=REGION, endpoint_url=url) as store:
+    async with store_on(url, "t", STRATEGY) as store:
         assert "hidden" not in await raised_by(store.open_account())
 
 
@@ -299,7 +318,7 @@ async def silent_url():
 async def test_a_silent_server_is_given_up(silent_url, monkeypatch) -> None:
     monkeypatch.setattr(dynamodb_table, "CALL_TIMEOUT_S", 0.1)
     url, _ = silent_url
-    async with open_store(table="t", strategy=STRATEGY, region=REGION, endpoint_url=url) as store:
+    async with store_on(url, "t", STRATEGY) as store:
         text = await raised_by(store.claim(make_claim(), LIMITS, NOW_MS))
     assert text.startswith("claim: table t at 127.0.0.1:")
     assert text.endswith("TimeoutError")
@@ -308,14 +327,14 @@ async def test_a_silent_server_is_given_up(silent_url, monkeypatch) -> None:
 async def test_the_sdk_itself_gives_up_reading_and_tries_once_more(silent_url, monkeypatch) -> None:
     monkeypatch.setattr(dynamodb_table._CONFIG, "read_timeout", 0.1)
     url, _ = silent_url
-    async with open_store(table="t", strategy=STRATEGY, region=REGION, endpoint_url=url) as store:
+    async with store_on(url, "t", STRATEGY) as store:
         text = await raised_by(store.claim(make_claim(), LIMITS, NOW_MS))
     assert "ReadTimeoutError" in text
 
 
 async def test_a_cancelled_claim_is_cancelled_not_failed(silent_url) -> None:
     url, connected = silent_url
-    async with open_store(table="t", strategy=STRATEGY, region=REGION, endpoint_url=url) as store:
+    async with store_on(url, "t", STRATEGY) as store:
         call = asyncio.create_task(store.claim(make_claim(), LIMITS, NOW_MS))
         await connected.wait()
         call.cancel()
@@ -357,7 +376,11 @@ async def test_a_client_that_cannot_be_built_is_one_line(region, endpoint_url, m
 
     async def opened() -> None:
         async with open_store(
-            table="t", strategy=STRATEGY, region=region, endpoint_url=endpoint_url
+            table="t",
+            decision_table="d",
+            strategy=STRATEGY,
+            region=region,
+            endpoint_url=endpoint_url,
         ):
             pass
 
