@@ -21,6 +21,7 @@ from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
+from functions.handlers.control import NotDoneError, halt_reason
 from functions.ports import RecordsError, StoreError
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 from runtime.log import configure_logging
@@ -29,8 +30,6 @@ from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 EXIT_FAILED: Final = 1
 WIDTH_PIPED: Final = 240
 """Where there is no terminal: a row stays on one line."""
-_REASON_LENGTH_MAX: Final = 300
-"""The account item is written and paid as a whole with every claim."""
 _T = TypeVar("_T")
 
 app = typer.Typer(
@@ -83,9 +82,10 @@ def halt(
     reason: Annotated[str, typer.Option(help="Why; everybody who looks at the account sees it.")],
 ) -> None:
     """Stop every worker from claiming. Once this returns, no new order is made."""
-    reason = " ".join(reason.split())
-    if not reason or len(reason) > _REASON_LENGTH_MAX or not reason.isprintable():
-        _refuse(f"--reason: 1 to {_REASON_LENGTH_MAX} printable characters are wanted")
+    try:
+        reason = halt_reason(reason)
+    except ValueError as error:
+        _refuse(f"--reason: {error}")
     settings = load_settings(AccountSettings)
     account = _done(asking.halt(settings, reason))  # before a word that might not get out
     _say(account_line(settings.account, settings.execution))
@@ -182,7 +182,7 @@ def _done(asked: Coroutine[Any, Any, _T]) -> _T:
     """The result, or one line and exit code 1."""
     try:
         return asyncio.run(asked)
-    except (StoreError, RecordsError, asking.NotDoneError) as error:
+    except (StoreError, RecordsError, NotDoneError) as error:
         _complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
 

@@ -1,6 +1,6 @@
 """One command each: a few bounded calls to the store or the venue, then a report.
 
-Raises StoreError and RecordsError; `executor.__main__` makes one line of them.
+Raises StoreError, RecordsError, `control.NotDoneError`: `executor.__main__` makes one line of them.
 """
 
 from __future__ import annotations
@@ -11,23 +11,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from executor.reports import (
-    Decisions,
-    Positions,
-    Status,
-    decided_of,
-    positions_of,
-    status_of,
-)
-from functions.adapters.dynamodb_items import utc_day
-from functions.adapters.records import LiveRecords, PublicRecords, answered
-from functions.adapters.venue_login import log_in
-from functions.core.account import TRADING_ENABLED, TRADING_HALTED, Account
+from executor.reports import Decisions, Positions, decided_of, positions_of
+from functions.adapters.venue_client import client_answered
+from functions.core.account import Account, utc_day
 from functions.core.intent import Claim
+from functions.core.status import Status
+from functions.handlers import control
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.opening import unopened_store, venue_account
-from functions.ports import Records, RecordsError, Store, StoreError
+from functions.opening import key_records, keyless_records, unopened_store
+from functions.ports import Records, RecordsError, Store
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 
 LOG_IN_TIMEOUT_S: Final = 20.0
@@ -39,16 +32,10 @@ _SPANS_DAYS: Final = (1, 7, 30)
 """How far back the ledger is read until enough rows are found."""
 
 
-class NotDoneError(Exception):
-    """What was asked for did not happen; the text is one line."""
-
-
 async def status(settings: LimitSettings) -> Status:
     """The account as it is now."""
     async with unopened_store(settings) as store:
-        now_ms = _now_ms()
-        account = await store.account()
-        return status_of(settings.account, account, settings.limits(), now_ms, utc_day(now_ms))
+        return await control.status(store, settings.account, settings.limits())
 
 
 async def positions(settings: AccountSettings, ended: int) -> Positions:
@@ -70,46 +57,15 @@ async def decisions(settings: AccountSettings, day: str | None, limit: int) -> D
 
 
 async def halt(settings: AccountSettings, reason: str) -> Account:
-    """Halt the account, creating it when there is none, and see that it is halted.
-
-    Once this has returned, the condition of every later claim fails, whichever worker makes it.
-    Raises NotDoneError when somebody else has resumed trading meanwhile.
-    """
+    """See `functions.handlers.control.halt`."""
     async with unopened_store(settings) as store:
-        try:
-            await store.halt(reason)
-            account = await store.account()
-        except StoreError as error:
-            raise NotDoneError(
-                f"NOT KNOWN whether trading is {TRADING_HALTED} now, so run this again: {error}"
-            ) from error
-    if (account.trading, account.halt_reason) != (TRADING_HALTED, reason):
-        raise NotDoneError(f"written, but by now somebody else has set {_standing(account)}")
-    return account
+        return await control.halt(store, reason)
 
 
 async def resume(settings: AccountSettings) -> tuple[Account, Account]:
-    """Lift the halt that is there; the account before and after.
-
-    Raises NotDoneError when it was not this halt that could be lifted: there is a newer one.
-    """
+    """See `functions.handlers.control.resume`."""
     async with unopened_store(settings) as store:
-        before = await store.account()
-        try:
-            lifted = await store.resume(before)
-            account = await store.account()
-        except StoreError as error:
-            raise NotDoneError(
-                f"NOT KNOWN whether trading is {TRADING_ENABLED} now, so run this again: {error}"
-            ) from error
-    if not lifted and account.trading != TRADING_ENABLED:
-        raise NotDoneError(f"not resumed: somebody else has set {_standing(account)}")
-    return before, account
-
-
-def _standing(account: Account) -> str:
-    why = f": {account.halt_reason}" if account.halt_reason else ""
-    return f"trading to {account.trading}{why}"
+        return await control.resume(store)
 
 
 async def reconcile_once(settings: ScheduleSettings) -> tuple[ReconcileReport, SettleReport]:
@@ -136,14 +92,10 @@ async def _last_rows(store: Store, wanted: int) -> list[Claim]:
 @asynccontextmanager
 async def _records(settings: ScheduleSettings) -> AsyncIterator[Records]:
     """As `functions.schedule.open_records`, but a person waits: one try, then one line."""
-    account = venue_account(settings)
-    records: Records
-    if account is None:
-        records = PublicRecords(clob_url=settings.clob_url, gamma_url=settings.gamma_url)
-    else:
-        asked = log_in(account, for_orders=False)
+    records = keyless_records(settings)
+    if records is None:
         what = f"logging in at {settings.clob_url}"
-        records = LiveRecords(await answered(what, asked, LOG_IN_TIMEOUT_S))
+        records = await client_answered(what, key_records(settings), LOG_IN_TIMEOUT_S)
     try:
         yield records
     finally:

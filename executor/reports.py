@@ -10,13 +10,11 @@ from typing import Final
 
 import msgspec
 
-from functions.core.account import TRADING_ENABLED, Account, Limits
-from functions.core.intent import Claim, ClaimState
-from functions.core.lifecycle import overdue
+from functions.core.account import Account
+from functions.core.intent import Claim
 from protocol.decision import Decision, Timeline
 from protocol.units import PRICE_SCALE
 
-UNRESOLVED: Final = frozenset({ClaimState.CLAIMED, ClaimState.UNKNOWN})
 _STAGES: Final = (
     ("publish", "received_at_ns", "published_at_ns"),
     ("deliver", "published_at_ns", "delivered_at_ns"),
@@ -26,37 +24,6 @@ _STAGES: Final = (
     ("post", "claimed_at_ns", "answered_at_ns"),
 )
 """Name, where it begins, where it ends."""
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The account at one moment."""
-
-    account: str
-    trading: bool
-    halt_reason: str
-    pause_reason: str
-    """Empty when the account is not paused."""
-    pause_until_ms: int
-    """0 when the account is not paused."""
-    open: int
-    unknown: int
-    claimed: int
-    ended: int
-    """Claims that have ended and are not filed in the ledger yet; they still take a slot."""
-    slots_used: int
-    slots: int
-    day: str
-    """UTC."""
-    pnl_e6: int
-    daily_loss_limit_e6: int
-    spent_e6: int
-    daily_spend_cap_e6: int
-    redemptions_waiting: int
-    cooldowns: int
-    oldest_unresolved_ms: int | None
-    """Age of the oldest claim of which nobody knows whether it bought something."""
-    overdue: int
-    """Claims that have been unresolved for so long that a person must look."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,36 +96,6 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     day: str
     decisions: tuple[Decided, ...]
-
-
-def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: str) -> Status:
-    """The account `name` as it stands at `now_ms` on the UTC day `today`."""
-    claims = list(account.claims.values())
-    count = {state: sum(claim.state is state for claim in claims) for state in ClaimState}
-    unresolved = [claim.claimed_at_ms for claim in claims if claim.state in UNRESOLVED]
-    paused = account.pause.until_ms > now_ms
-    return Status(
-        account=name,
-        trading=account.trading == TRADING_ENABLED,
-        halt_reason="" if account.trading == TRADING_ENABLED else account.halt_reason,
-        pause_reason=account.pause.reason if paused else "",
-        pause_until_ms=account.pause.until_ms if paused else 0,
-        open=count[ClaimState.OPEN],
-        unknown=count[ClaimState.UNKNOWN],
-        claimed=count[ClaimState.CLAIMED],
-        ended=sum(claim.ended for claim in claims),
-        slots_used=len(claims),
-        slots=limits.max_positions,
-        day=today,
-        pnl_e6=account.pnl_e6.get(today, 0),
-        daily_loss_limit_e6=limits.daily_loss_limit_e6,
-        spent_e6=account.spent_e6.get(today, 0),
-        daily_spend_cap_e6=limits.daily_spend_cap_e6,
-        redemptions_waiting=len(account.redeem),
-        cooldowns=sum(until_ms > now_ms for until_ms in account.cooldowns.values()),
-        oldest_unresolved_ms=max(0, now_ms - min(unresolved)) if unresolved else None,
-        overdue=sum(overdue(claim, now_ms) for claim in claims),
-    )
 
 
 def position_of(claim: Claim, now_ms: int) -> Position:

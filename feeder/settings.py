@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feeder.core.sessions import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
-from runtime.l2_auth import Credentials, secret_bytes
+from runtime.api_settings import Base64Secret, HeaderSecret, SignerAddress, no_signing_key
+from runtime.l2_auth import Credentials
 from runtime.settings import StageName, url_of
 
 
@@ -51,26 +52,6 @@ class FeederSettings(MarketStream):
     """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
 
-def _header_text(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("not plain text without spaces")
-    return value
-
-
-def _base64_text(value: SecretStr) -> SecretStr:
-    secret_bytes(value.get_secret_value())
-    return value
-
-
-def _no_signing_key(value: object) -> None:
-    if value is not None:
-        raise ValueError("a feeder must not hold a signing key: unset it")
-
-
-_Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_header_text)]
-
-
 class UserFeederSettings(BaseSettings):
     """Every variable the user feeder reads: API credentials, which cannot sign an order."""
 
@@ -81,12 +62,11 @@ class UserFeederSettings(BaseSettings):
         "wss://ws-subscriptions-clob.polymarket.com/ws/user"
     )
     clob_url: Annotated[str, url_of("https", "http")] = "https://clob.polymarket.com"
-    api_key: _Secret
-    api_secret: Annotated[_Secret, AfterValidator(_base64_text)]
-    api_passphrase: _Secret
-    api_address: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-    """The signer's address, that the API key was made for."""
-    private_key: Annotated[None, BeforeValidator(_no_signing_key)] = None
+    api_key: HeaderSecret
+    api_secret: Base64Secret
+    api_passphrase: HeaderSecret
+    api_address: SignerAddress
+    private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
     """Refused: it has no business in this process."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9103, ge=0, le=65_535)

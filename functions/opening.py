@@ -9,10 +9,13 @@ from decimal import Decimal
 import structlog
 
 from functions.adapters.dynamodb import DynamoStore, open_store
-from functions.adapters.venue_login import Account
+from functions.adapters.records import LiveRecords, PublicRecords
+from functions.adapters.venue_login import Account, LoginRefusedError, records_of
+from functions.adapters.venue_reads import VenueReads
 from functions.core.account import TRADING_ENABLED
-from functions.ports import StoreError
-from functions.settings import AccountSettings
+from functions.core.wallet import signature_type
+from functions.ports import Records, StoreError
+from functions.settings import AccountSettings, ScheduleSettings
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
 
@@ -62,3 +65,35 @@ def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) ->
         gamma_url=settings.gamma_url,
         order_usd=order_usd,
     )
+
+
+def keyless_records(settings: ScheduleSettings) -> Records | None:
+    """The venue's records of the account; on paper only what anybody may read.
+
+    None when the signing key is needed for it (`key_records`): to redeem, or because there are no
+    API credentials.
+    """
+    if settings.execution == "paper":
+        return PublicRecords(clob_url=settings.clob_url, gamma_url=settings.gamma_url)
+    credentials = settings.credentials()
+    if credentials is None or settings.wallet is None or settings.redeem:
+        return None
+    return LiveRecords(
+        VenueReads(settings.clob_url, settings.gamma_url, credentials),
+        signature_type=signature_type(credentials.address, settings.wallet),
+    )
+
+
+async def key_records(settings: ScheduleSettings) -> Records:
+    """The same, logged in with the signing key.
+
+    Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
+    refuses the account.
+    """
+    account = venue_account(settings)
+    if account is None:
+        refuse_to_start("EXECUTION=live needs PRIVATE_KEY and WALLET")
+    try:
+        return await records_of(account, redeem=settings.redeem)
+    except LoginRefusedError as refused:
+        refuse_to_start(str(refused))

@@ -141,7 +141,7 @@ class Store(Protocol):
 
     async def set_redemption(
         self, condition_id: str, redemption: Redemption | None, seen: Redemption
-    ) -> None:
+    ) -> bool:
         """Replace what is noted about a market's winnings, if it is still `seen`; None: paid."""
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:

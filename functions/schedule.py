@@ -18,13 +18,11 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from functions.adapters.records import LiveRecords, PublicRecords
-from functions.adapters.venue_login import log_in
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.opening import opened_store, venue_account
+from functions.opening import key_records, keyless_records, opened_store
 from functions.ports import Records, RecordsError, StoreError
-from functions.settings import AccountSettings, ScheduleSettings
+from functions.settings import ScheduleSettings
 from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.process import first_failure, run_service
@@ -117,15 +115,12 @@ class Schedule:
         return None if self._succeeded_at_s else "waiting for the state table or the venue"
 
 
-async def open_records(settings: AccountSettings) -> Records:
-    """The venue's records of the account; on paper only what anybody may read."""
-    account = venue_account(settings)
-    if account is None:
-        return PublicRecords(clob_url=settings.clob_url, gamma_url=settings.gamma_url)
-    client = await until_reachable(
-        f"the venue at {settings.clob_url}", lambda: log_in(account, for_orders=False)
-    )
-    return LiveRecords(client)
+async def open_records(settings: ScheduleSettings) -> Records:
+    """The venue's records of the account; waits for the venue where it must log in."""
+    records = keyless_records(settings)
+    if records is not None:
+        return records
+    return await until_reachable(f"the venue at {settings.clob_url}", lambda: key_records(settings))
 
 
 async def serve(settings: ScheduleSettings) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from eth_utils.address import is_address
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
 from functions.core.decide import STRATEGIES, StrategyConfig
+from functions.core.wallet import is_address
 from protocol.book import Proof
 from protocol.units import to_usd_e6
+from runtime.api_settings import Base64Secret, HeaderSecret, SignerAddress
+from runtime.l2_auth import Credentials
 from runtime.settings import StageName, url_of
 
 
@@ -95,6 +97,15 @@ class NatsSettings(BaseSettings):
     nats_url: NatsUrl = "nats://127.0.0.1:4222"
 
 
+def check_wallet(wallet: str | None) -> None:
+    """Raises ValueError where there is none: live, nothing works without it."""
+    if wallet is None:
+        raise ValueError(
+            "EXECUTION=live needs WALLET (the address that holds your funds, "
+            "as your Polymarket profile shows it)"
+        )
+
+
 class TradingSettings(AccountSettings):
     """Of those who speak to the venue in the account's name."""
 
@@ -106,11 +117,7 @@ class TradingSettings(AccountSettings):
                     "EXECUTION=live needs PRIVATE_KEY (the signing key); "
                     "unset EXECUTION to trade on paper"
                 )
-            if self.wallet is None:
-                raise ValueError(
-                    "EXECUTION=live needs WALLET (the address that holds your funds, "
-                    "as your Polymarket profile shows it)"
-                )
+            check_wallet(self.wallet)
         return self
 
 
@@ -141,13 +148,57 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
         )
 
 
-class ScheduleSettings(TradingSettings):
+class ApiSettings(BaseSettings):
+    """API credentials, which read an account and cannot sign an order: all four, or none."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    api_key: HeaderSecret | None = None
+    api_secret: Base64Secret | None = None
+    api_passphrase: HeaderSecret | None = None
+    api_address: SignerAddress | None = None
+    """The signer's address, that the API key was made for."""
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        names = ("api_key", "api_secret", "api_passphrase", "api_address")
+        missing = [name.upper() for name in names if getattr(self, name) is None]
+        if 0 < len(missing) < len(names):
+            raise ValueError(f"{', '.join(missing)}: missing beside the other API credentials")
+        return self
+
+    def credentials(self) -> Credentials | None:
+        """What the venue wants to see."""
+        if not (self.api_key and self.api_secret and self.api_passphrase and self.api_address):
+            return None
+        return Credentials(
+            address=self.api_address,
+            key=self.api_key.get_secret_value(),
+            secret=self.api_secret.get_secret_value(),
+            passphrase=self.api_passphrase.get_secret_value(),
+        )
+
+
+class ScheduleSettings(LimitSettings, ApiSettings):
     """Every variable that the scheduled functions read."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=3_600)
     settle_every_s: float = Field(default=10, ge=1, le=3_600)
     redeem: bool = False
-    """Whether winnings are paid out to the wallet: sends transactions."""
+    """Whether winnings are paid out to the wallet: sends transactions, which only the key can."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9104, ge=0, le=65_535)
+
+    @model_validator(mode="after")
+    def _live_needs_credentials_and_a_wallet(self) -> Self:
+        if self.execution == "live":
+            if self.private_key is None and self.redeem:
+                raise ValueError("REDEEM=true needs PRIVATE_KEY (it sends transactions)")
+            if self.private_key is None and self.api_key is None:
+                raise ValueError(
+                    "EXECUTION=live needs PRIVATE_KEY (the signing key), or "
+                    "API_KEY, API_SECRET, API_PASSPHRASE and API_ADDRESS"
+                )
+            check_wallet(self.wallet)
+        return self

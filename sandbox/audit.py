@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from functions.adapters.dynamodb_items import utc_day
+from functions.core.account import utc_day
 from functions.core.intent import Claim, ClaimState
 from sandbox.evidence import Evidence, Resolved
 from sandbox.venue.journal import Entry

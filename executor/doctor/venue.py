@@ -14,9 +14,8 @@ from polymarket import AsyncSecureClient
 
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.adapters import venue_checks
-from functions.adapters.records import answered
 from functions.adapters.venue_checks import GEOBLOCK_URL
-from functions.adapters.venue_client import STANDARD_EXCHANGE
+from functions.adapters.venue_client import STANDARD_EXCHANGE, client_answered
 from functions.adapters.venue_login import Account, LoginRefusedError, secure_client
 from functions.ports import RecordsError
 from functions.settings import AccountSettings
@@ -41,7 +40,7 @@ async def check_account(account: Account) -> list[Finding]:
     """Credentials, mode, balance and allowances of the account that trades."""
     what = "log-in"
     try:
-        client = await answered("logging in", secure_client(account), LOG_IN_TIMEOUT_S)
+        client = await client_answered("logging in", secure_client(account), LOG_IN_TIMEOUT_S)
     except LoginRefusedError as refused:
         return [fail(what, str(refused), "set PRIVATE_KEY and WALLET of one and the same account")]
     except RecordsError as error:

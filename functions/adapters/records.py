@@ -11,39 +11,49 @@ which a scheduled function does not listen to, and were reported never sent (rs-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import structlog
-from polymarket import AsyncPublicClient, AsyncSecureClient
-from polymarket.errors import PolymarketError, RequestRejectedError
 
-from functions.adapters import records_json, venue_client
+from functions.adapters import records_json
+from functions.adapters.venue_reads import ReadRefusedError, VenueReads, answered
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.core.intent import Claim
+from functions.core.wallet import asset_type
 from functions.ports import RecordsError
 from protocol.fill import Fill
 
-ANSWER_TIMEOUT_S: Final = 5.0
-REDEEM_TIMEOUT_S: Final = 20.0
-"""Six requests one after the other, to three servers."""
-REDEEM_AGAIN_S: Final = 60.0
-"""The chain needs seconds to a minute."""
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
 SINCE_PAGES_MAX: Final = 10
 POSITIONS_AT_ONCE: Final = 4
-_TEXT_LENGTH_MAX: Final = 300
-_T = TypeVar("_T")
 _log = structlog.get_logger()
 
 
-class LiveRecords:
-    """`functions.ports.Records` of the account that `client` is logged in to."""
+class Redeemer(Protocol):
+    """Who holds the signing key, which nothing else here needs."""
 
-    def __init__(self, client: AsyncSecureClient) -> None:
-        self._client = client
-        self._redeemed_at_s: dict[str, float] = {}
+    async def redeem(self, condition_id: str) -> None:
+        """See `functions.ports.Records.redeem`."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+class LiveRecords:
+    """`functions.ports.Records` of the account whose API credentials `reads` has.
+
+    `signature_type` is the kind of the wallet that holds the funds (`functions.core.wallet`).
+    Without a `redeemer` nothing can be redeemed.
+    """
+
+    def __init__(
+        self, reads: VenueReads, *, signature_type: int, redeemer: Redeemer | None = None
+    ) -> None:
+        self._reads = reads
+        self._signature_type = signature_type
+        self._redeemer = redeemer
 
     async def look(self, claim: Claim) -> Look:
         """The order by its id, then the trades of its market that name it as the taker's order.
@@ -87,7 +97,7 @@ class LiveRecords:
 
     async def resolution(self, claim: Claim) -> Resolution | None:
         """How the claim's market was resolved (see `resolution_of`)."""
-        return await resolution_of(self._client, claim)
+        return await resolution_of(self._reads, claim)
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """Shares held, in 1e-6; the venue is made to look at the chain first."""
@@ -104,31 +114,21 @@ class LiveRecords:
         return held
 
     async def redeem(self, condition_id: str) -> None:
-        """Submit, and wait for no confirmation; within `REDEEM_AGAIN_S` of the last time nothing
-        is sent. Raises RecordsError, also when it is not known whether the request arrived.
-
-        Twice is harmless, but a plain wallet pays gas for each. Wallets of other kinds go through
-        the venue's relayer, which wants an API key of its own.
-        """
-        now_s = asyncio.get_running_loop().time()
-        recent = {c: at for c, at in self._redeemed_at_s.items() if now_s - at < REDEEM_AGAIN_S}
-        self._redeemed_at_s = recent
-        if condition_id in recent:
-            return
-        handle = await answered(
-            f"redeeming {condition_id}",
-            self._client.redeem_positions(condition_id=condition_id),
-            REDEEM_TIMEOUT_S,
-        )
-        self._redeemed_at_s[condition_id] = now_s
-        _log.info("redeem_sent", condition_id=condition_id, transaction=handle.transaction_hash)
+        """See `Records.redeem`. Raises RecordsError, also where there is no key to redeem with."""
+        if self._redeemer is None:
+            raise RecordsError(f"redeeming {condition_id}: this process holds no signing key")
+        await self._redeemer.redeem(condition_id)
 
     async def close(self) -> None:
-        """Close the client's connections."""
-        await self._client.close()
+        """Close the connections."""
+        try:
+            await self._reads.close()
+        finally:
+            if self._redeemer is not None:
+                await self._redeemer.close()
 
     async def _order(self, order_id: str) -> OrderRecord | None:
-        asked = venue_client.get_private(self._client, f"/data/order/{order_id}", {})
+        asked = self._reads.private(f"/data/order/{order_id}", {})
         try:
             body = await answered(f"order {order_id}", asked)
         except RecordsError as error:
@@ -143,7 +143,7 @@ class LiveRecords:
         cursor: str | None = None
         for _ in range(pages_max):
             params = wanted if cursor is None else {**wanted, "next_cursor": cursor}
-            asked = venue_client.get_private(self._client, "/data/trades", params)
+            asked = self._reads.private("/data/trades", params)
             found, cursor = records_json.page(await answered("trades", asked))
             items += found
             if cursor is None:
@@ -152,15 +152,15 @@ class LiveRecords:
 
     async def _held(self, token_id: str) -> int:
         what = f"balance of token {token_id}"
+        params = {
+            "asset_type": asset_type(token_id),
+            "signature_type": str(self._signature_type),
+            "token_id": token_id,
+        }
         # Cached otherwise: shares that were redeemed would be held for ever.
-        await answered(what, venue_client.refresh_balance(self._client, token_id))
-        asked = self._client.get_balance_allowance(
-            asset_type=venue_client.asset_type_of(token_id), asset_id=token_id
-        )
-        balance_e6: int = (await answered(what, asked)).balance
-        if balance_e6 < 0:
-            raise RecordsError(f"{what}: negative")
-        return balance_e6
+        await answered(what, self._reads.private_bytes("/balance-allowance/update", params))
+        body = await answered(what, self._reads.private("/balance-allowance", params))
+        return records_json.balance_e6(body, what)
 
 
 class PublicRecords:
@@ -168,8 +168,7 @@ class PublicRecords:
     there are no orders, trades or positions; resolutions are the real ones and need no key."""
 
     def __init__(self, clob_url: str, gamma_url: str) -> None:
-        environment = venue_client.environment(clob_url, gamma_url)
-        self._client = AsyncPublicClient(environment=environment)
+        self._reads = VenueReads(clob_url, gamma_url)
 
     async def look(self, claim: Claim) -> Look:
         """Never found."""
@@ -181,7 +180,7 @@ class PublicRecords:
 
     async def resolution(self, claim: Claim) -> Resolution | None:
         """How the claim's market was resolved (see `resolution_of`)."""
-        return await resolution_of(self._client, claim)
+        return await resolution_of(self._reads, claim)
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """None."""
@@ -191,13 +190,11 @@ class PublicRecords:
         """Nothing to redeem."""
 
     async def close(self) -> None:
-        """Close the client's connections."""
-        await self._client.close()
+        """Close the connections."""
+        await self._reads.close()
 
 
-async def resolution_of(
-    client: AsyncPublicClient | AsyncSecureClient, claim: Claim
-) -> Resolution | None:
+async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
     """What the tokens of the claim's market pay, None while that is not final.
 
     A closed CLOB record with one winner is final; Gamma, which lags, is asked too, and may only
@@ -205,13 +202,13 @@ async def resolution_of(
     Gamma's final prices decide. Raises RecordsError, and when the two contradict each other also
     alarms: that is for a person, never for a guess.
     """
-    asked = venue_client.get_public(client, f"/markets/{claim.condition_id}", {})
+    asked = reads.public(f"/markets/{claim.condition_id}", {})
     market = records_json.market_word(await answered(f"market {claim.slug}", asked), claim)
     if market.payouts_e6 is None and not market.closed:
         return None
     decided = market.payouts_e6 if market.closed else None
     try:
-        asked = venue_client.get_listing(client, "/events", {"slug": claim.slug})
+        asked = reads.listing("/events", {"slug": claim.slug})
         listed = records_json.listed_payouts(await answered(f"listing {claim.slug}", asked), claim)
     except RecordsError as error:
         if decided is None:
@@ -232,30 +229,9 @@ async def resolution_of(
     return None if listed is None else Resolution(payouts_e6=listed, source="gamma")
 
 
-async def answered(what: str, asked: Awaitable[_T], timeout_s: float | None = None) -> _T:
-    """The answer, or RecordsError: within `timeout_s` (`ANSWER_TIMEOUT_S`), and with one line that
-    begins with `what`.
-
-    The client's error, if there was one, is the `__cause__`.
-    """
-    timeout_s = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await asked
-    except TimeoutError as error:
-        raise RecordsError(f"{what}: no answer within {timeout_s:g} s") from error
-    # Beside its own errors the client lets through what JSON and hex digits raise.
-    except (PolymarketError, ValueError, RecursionError) as error:
-        status = f" {error.status}" if isinstance(error, RequestRejectedError) else ""
-        text = " ".join(f"{type(error).__name__}{status}: {error}".split())[:_TEXT_LENGTH_MAX]
-        # Only what every log can take: JSON may hold halves of characters.
-        printable = text.encode("ascii", "backslashreplace").decode()
-        raise RecordsError(f"{what}: {printable}") from error
-
-
 def _says_not_found(error: BaseException | None) -> bool:
     """The venue's own words, not a web server's that does not know the path."""
-    if not isinstance(error, RequestRejectedError) or error.status not in (400, 404):
+    if not isinstance(error, ReadRefusedError) or error.status not in (400, 404):
         return False
     words = str(error).lower()
     return "not found" in words and "page not found" not in words

@@ -115,6 +115,18 @@ def fill_of(item: object) -> Fill:
     )
 
 
+def balance_e6(body: object, what: str) -> int:
+    """`GET /balance-allowance`: the balance, a whole number of 1e-6. Raises RecordsError."""
+    balance = body.get("balance") if isinstance(body, dict) else None
+    try:
+        text = _number(balance)
+    except ValueError:
+        text = "."
+    if "." in text:
+        raise RecordsError(f"{what}: unreadable balance {_shown(balance)}")
+    return int(text)
+
+
 def plausible(claim: Claim, order: OrderRecord | None, trades: tuple[Fill, ...]) -> bool:
     """Whether the order's money can have bought this much."""
     matched_e6 = 0 if order is None else order.size_matched_e6

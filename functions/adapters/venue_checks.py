@@ -16,8 +16,8 @@ import msgspec
 from polymarket import AsyncSecureClient
 from polymarket.errors import RequestRejectedError
 
-from functions.adapters.records import ANSWER_TIMEOUT_S, answered
-from functions.adapters.venue_client import EXCHANGES
+from functions.adapters.venue_client import EXCHANGES, client_answered
+from functions.adapters.venue_reads import ANSWER_TIMEOUT_S
 from functions.ports import RecordsError
 
 GEOBLOCK_URL: Final = "https://polymarket.com/api/geoblock"
@@ -70,7 +70,7 @@ async def geoblocked(url: str = GEOBLOCK_URL) -> bool:
 async def credentials_valid(client: AsyncSecureClient) -> bool:
     """Whether the venue still knows the API credentials that the client uses."""
     try:
-        keys = await answered("API keys", client.fetch_api_keys())
+        keys = await client_answered("API keys", client.fetch_api_keys())
     except RecordsError as error:
         cause = error.__cause__
         if isinstance(cause, RequestRejectedError) and cause.status == httpx.codes.UNAUTHORIZED:
@@ -81,12 +81,14 @@ async def credentials_valid(client: AsyncSecureClient) -> bool:
 
 async def closed_only(client: AsyncSecureClient) -> bool:
     """Whether the account may only close positions, not open any."""
-    return await answered("closed-only mode", client.get_closed_only_mode())
+    return await client_answered("closed-only mode", client.get_closed_only_mode())
 
 
 async def funds(client: AsyncSecureClient) -> Funds:
     """Balance and allowances of the wallet, as the venue knows them."""
-    collateral = await answered("balance", client.get_balance_allowance(asset_type="COLLATERAL"))
+    collateral = await client_answered(
+        "balance", client.get_balance_allowance(asset_type="COLLATERAL")
+    )
     allowed = {spender.lower(): amount for spender, amount in collateral.allowances.items()}
     return Funds(
         balance_e6=collateral.balance,

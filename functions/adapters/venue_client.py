@@ -3,30 +3,33 @@
 Internals used, all covered by tests against the pinned version: an environment with other URLs
 (to trade on a simulated venue), the exchange contracts' addresses (for the order id), a faster
 signer, a connection of our own for orders, a market's cached metadata (to refresh it: it lives
-ten minutes, a market fifteen; and to know which contract was signed for), and raw requests (its
-models refuse records with a field missing, and it has no call for refreshing a balance).
+ten minutes, a market fifteen; and to know which contract was signed for), and a raw request (it has
+no call for refreshing a balance). What is only read is read without it (`venue_reads`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 import httpx
-from polymarket import AsyncPublicClient, AsyncSecureClient
+from polymarket import AsyncSecureClient
 from polymarket._internal.actions.account import build_update_balance_allowance_request
 from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
 from polymarket._internal.protocol import is_v2_position_id
 from polymarket._internal.wallet import signature_type_for
 from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
+from polymarket.errors import PolymarketError
 from polymarket.models.clob import AssetType
 from polymarket.models.clob.orders import SignedOrder
 
 from functions.adapters.order_signer import OrderSigner
+from functions.adapters.venue_reads import answered
 from functions.core.order_id import ExchangeDomain, OrderFields, order_id
 
+_T = TypeVar("_T")
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
 ORDER_TIMEOUT: Final = httpx.Timeout(connect=0.5, read=10.0, write=2.0, pool=0.5)
 
@@ -135,26 +138,14 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
     await ctx.secure_clob.get_bytes(path, params=params)
 
 
-async def get_private(client: AsyncSecureClient, path: str, params: Mapping[str, str]) -> Any:
-    """The JSON of a GET to the CLOB, signed with the API credentials.
+async def client_answered(what: str, asked: Awaitable[_T], timeout_s: float | None = None) -> _T:
+    """`functions.adapters.venue_reads.answered`, of a call of the official client's.
 
-    Raises polymarket.errors.PolymarketError, RecursionError (nested too deeply).
+    Raises RecordsError. Beside its own errors the client lets through what JSON and hex digits
+    raise.
     """
-    return await client._ctx.secure_clob.get_json(path, params=params)
-
-
-async def get_public(
-    client: AsyncPublicClient | AsyncSecureClient, path: str, params: Mapping[str, str]
-) -> Any:
-    """The JSON of a GET to the CLOB that needs no credentials. Raises as `get_private`."""
-    return await client._ctx.clob.get_json(path, params=params)
-
-
-async def get_listing(
-    client: AsyncPublicClient | AsyncSecureClient, path: str, params: Mapping[str, str]
-) -> Any:
-    """The JSON of a GET to Gamma. Raises as `get_private`."""
-    return await client._ctx.gamma.get_json(path, params=params)
+    failures = (PolymarketError, ValueError, RecursionError)
+    return await answered(what, asked, timeout_s, failures)
 
 
 def asset_type_of(token_id: str) -> AssetType:

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 from decimal import Decimal
+from typing import Final
 
+import structlog
 from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 from pydantic import SecretStr
 
-from functions.adapters.venue_client import STANDARD_EXCHANGE, environment, prepare_for_orders
+from functions.adapters.records import LiveRecords
+from functions.adapters.venue_client import (
+    STANDARD_EXCHANGE,
+    client_answered,
+    environment,
+    prepare_for_orders,
+)
+from functions.adapters.venue_reads import VenueReads
+from functions.core.wallet import signature_type
 from protocol.units import to_usd_e6, usd_decimal
+from runtime.l2_auth import Credentials
 from runtime.settings import refuse_to_start
+
+REDEEM_TIMEOUT_S: Final = 20.0
+"""Six requests one after the other, to three servers."""
+_log = structlog.get_logger()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +73,56 @@ async def secure_client(account: Account) -> AsyncSecureClient:
         raise
 
 
-async def log_in(account: Account, *, for_orders: bool = True) -> AsyncSecureClient:
-    """An authenticated client: of an account that can pay for one order, or (not `for_orders`) of
-    any account, for reading its records, which an empty wallet has too.
+async def records_of(account: Account, *, redeem: bool) -> LiveRecords:
+    """The account's records, with API credentials that the venue gives the key for; the key stays
+    in use only to `redeem`.
+
+    Raises as `secure_client`.
+    """
+    client = await secure_client(account)
+    if not redeem:
+        await client.close()
+    given = client.credentials
+    credentials = Credentials(
+        address=client.signer,
+        key=given.key,
+        secret=given.secret,
+        passphrase=given.passphrase,
+    )
+    return LiveRecords(
+        VenueReads(account.clob_url, account.gamma_url, credentials),
+        signature_type=signature_type(client.signer, account.wallet),
+        redeemer=ClientRedeemer(client) if redeem else None,
+    )
+
+
+class ClientRedeemer:
+    """`functions.adapters.records.Redeemer` with the official client."""
+
+    def __init__(self, client: AsyncSecureClient) -> None:
+        self._client = client
+
+    async def redeem(self, condition_id: str) -> None:
+        """Submit, and wait for no confirmation. Raises RecordsError, also when it is not known
+        whether the request arrived.
+
+        Twice is harmless, but a plain wallet pays gas for each. Wallets of other kinds go through
+        the venue's relayer, which wants an API key of its own.
+        """
+        handle = await client_answered(
+            f"redeeming {condition_id}",
+            self._client.redeem_positions(condition_id=condition_id),
+            REDEEM_TIMEOUT_S,
+        )
+        _log.info("redeem_sent", condition_id=condition_id, transaction=handle.transaction_hash)
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+
+async def log_in(account: Account) -> AsyncSecureClient:
+    """An authenticated client of an account that can pay for one order.
 
     Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
     refuses the account or the account cannot pay.
@@ -69,8 +131,6 @@ async def log_in(account: Account, *, for_orders: bool = True) -> AsyncSecureCli
         client = await secure_client(account)
     except LoginRefusedError as refused:
         refuse_to_start(str(refused))
-    if not for_orders:
-        return client
     try:
         await _check_funds(client, account)
     except (PolymarketError, SystemExit):

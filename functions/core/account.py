@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -12,6 +13,11 @@ from functions.core.intent import Claim
 
 TRADING_ENABLED: Final = "enabled"
 TRADING_HALTED: Final = "halted"
+
+
+def utc_day(now_ms: int) -> str:
+    """UTC date `YYYY-MM-DD` of epoch milliseconds: what an account's days are called."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,9 +57,9 @@ def signature_type(signer: str, wallet: str) -> int:
 
 
 def asset_type(token_id: str) -> str:
-    """What the venue calls the kind of an outcome token (a decimal number) when it is asked for
-    its balance. Raises ValueError."""
-    return "CONDITIONAL" if int(token_id) & _V2_POSITION_ZEROS else "CONDITIONAL-V2"
+    """What the venue calls the kind of an outcome token when it is asked for its balance."""
+    number = int(token_id) if token_id.isdecimal() else _V2_POSITION_ZEROS
+    return "CONDITIONAL" if number & _V2_POSITION_ZEROS else "CONDITIONAL-V2"
 
 
 def _create2(factory: str, salt: bytes, code_hash: str) -> bytes:

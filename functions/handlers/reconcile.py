@@ -20,9 +20,10 @@ from typing import Final
 import msgspec
 import structlog
 
-from functions.core.account import Account
+from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.intent import Claim
 from functions.core.lifecycle import final, looked, needs_look, overdue
+from functions.core.status import UNRESOLVED_ALARM_MS, unresolved_for
 from functions.handlers.recording import file, record, record_fills
 from functions.ports import Records, RecordsError, Store, StoreError
 
@@ -46,6 +47,10 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     """One sentence for each token whose position is not what the claims say: an alarm."""
     foreign: int = 0
     """Trades of the account's orders that no claim knows."""
+    unresolved: int = 0
+    """Claims that were claimed or unknown for more than 30 seconds when the run ended."""
+    halted: bool = False
+    pnl_today_e6: int = 0
 
 
 async def reconcile(store: Store, records: Records) -> ReconcileReport:
@@ -72,7 +77,11 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
     except (StoreError, RecordsError) as error:
         report.failures += 1
         _log.warning("reconcile_incomplete", error=str(error))
-    report.overdue = [c.order_id for c in account.claims.values() if overdue(c, _now_ms())]
+    now_ms = _now_ms()
+    report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]
+    report.unresolved = unresolved_for(account, UNRESOLVED_ALARM_MS, now_ms)
+    report.halted = account.trading != TRADING_ENABLED
+    report.pnl_today_e6 = account.pnl_e6.get(utc_day(now_ms), 0)
     _tell(report)
     return report
 

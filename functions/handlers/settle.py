@@ -21,6 +21,8 @@ from functions.core.lifecycle import settleable, settled
 from functions.handlers.recording import record
 from functions.ports import Records, RecordsError, Store
 
+REDEEM_AGAIN_MS: Final = 60_000
+"""The chain needs seconds to a minute, and a plain wallet pays gas for each request."""
 GIVEN_UP_AFTER_MS: Final = 86_400_000
 """Winnings that nobody has asked for and the venue has not shown for a day are not there."""
 _log = structlog.get_logger()
@@ -113,10 +115,13 @@ async def _redeem_one(
     now_ms = _now_ms()
     if held.get(waiting.token_id, 0) > 0:
         report.redeeming += 1
-        # Noted first: once it has been paid out, nothing else tells that it was there at all.
+        if now_ms - waiting.asked_at_ms < REDEEM_AGAIN_MS:
+            return
+        # Noted first: once it has been paid out, nothing else tells that it was there at all. And
+        # who has not written the note does not ask: somebody else just has.
         asked = msgspec.structs.replace(waiting, asked_at_ms=now_ms)
-        await store.set_redemption(condition_id, asked, waiting)
-        await records.redeem(condition_id)
+        if await store.set_redemption(condition_id, asked, waiting):
+            await records.redeem(condition_id)
     elif waiting.asked_at_ms or now_ms - waiting.since_ms > GIVEN_UP_AFTER_MS:
         # Nothing there although nobody asked: not yet on the chain, or paid out by somebody else.
         await store.set_redemption(condition_id, None, waiting)

@@ -8,6 +8,7 @@ import pytest
 from executor import asking
 from functions.adapters.dynamodb import DynamoStore
 from functions.core.account import Account, ClaimRefusal
+from functions.handlers.control import NotDoneError
 from functions.ports import ClaimRefused
 from functions.settings import AccountSettings
 from tests.executor.builders import ACCOUNT, LIMITS, make_claim, now_ms
@@ -93,7 +94,7 @@ async def test_a_halt_that_somebody_undoes_at_once_is_a_failure(
         await self.resume(await self.account())
 
     monkeypatch.setattr(DynamoStore, "halt", undone)
-    with pytest.raises(asking.NotDoneError, match="somebody else has set trading to enabled"):
+    with pytest.raises(NotDoneError, match="somebody else has set trading to enabled"):
         await asking.halt(AccountSettings(), "x")
 
 
@@ -108,6 +109,6 @@ async def test_resuming_does_not_lift_a_newer_halt(
         return await lifted(self, seen)
 
     monkeypatch.setattr(DynamoStore, "resume", too_late)
-    with pytest.raises(asking.NotDoneError, match="trading to halted: second"):
+    with pytest.raises(NotDoneError, match="trading to halted: second"):
         await asking.resume(AccountSettings())
     assert (await store.account()).trading == "halted"

@@ -7,9 +7,10 @@ from rich.console import Console, RenderableType
 
 from executor import rendering
 from executor.doctor.finding import fail, ok
-from executor.reports import Decisions, decided_of, positions_of, status_of
+from executor.reports import Decisions, decided_of, positions_of
 from functions.core.account import Pause
 from functions.core.intent import ClaimState
+from functions.core.status import status_of
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.decision import Timeline

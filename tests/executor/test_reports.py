@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from executor.reports import position_of, positions_of, stages_us, status_of
+from executor.reports import position_of, positions_of, stages_us
 from functions.core.account import Pause, Redemption
 from functions.core.intent import ClaimState
+from functions.core.status import status_of
 from protocol.decision import Timeline
 from tests.executor.builders import LIMITS, make_account, make_claim, make_open
 

@@ -209,15 +209,16 @@ class MemoryStore:
 
     async def set_redemption(
         self, condition_id: str, redemption: Redemption | None, seen: Redemption
-    ) -> None:
+    ) -> bool:
         await self._called("set_redemption")
         waiting = dict(self._account().redeem)
         if waiting.get(condition_id) != seen:
-            return
+            return False
         del waiting[condition_id]
         if redemption is not None:
             waiting[condition_id] = redemption
         self._change(redeem=waiting)
+        return True
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         await self._called("put_decisions")

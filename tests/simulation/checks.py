@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from functions.adapters.dynamodb_items import account_of, claim_of, utc_day
-from functions.core.account import Account
+from functions.adapters.dynamodb_items import account_of, claim_of
+from functions.core.account import Account, utc_day
 from functions.core.intent import Claim, ClaimState
 from protocol.fill import TradeStatus
 from protocol.market import taker_fee_e6

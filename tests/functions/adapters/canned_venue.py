@@ -120,9 +120,9 @@ class CannedVenue:
         self.url = ""
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.answers: dict[str, Answer] = {}
-        creds = {"apiKey": "k", "secret": "c2VjcmV0", "passphrase": "p"}
+        creds = {"apiKey": "canned-key", "secret": "c2VjcmV0", "passphrase": "canned-phrase"}
         self.says("/auth/api-key", creds)
-        self.says("/auth/api-keys", {"apiKeys": ["k"]})
+        self.says("/auth/api-keys", {"apiKeys": ["canned-key"]})
 
     def says(self, path: str, body: object, status: int = 200) -> None:
         """Answer JSON."""

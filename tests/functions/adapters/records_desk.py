@@ -11,6 +11,7 @@ import pytest
 from functions.adapters.live import LiveExchange
 from functions.adapters.records import LiveRecords
 from functions.adapters.venue_login import log_in
+from functions.adapters.venue_login import records_of as login_records
 from functions.core.answer import Accepted
 from functions.core.decide import Trade
 from functions.core.intent import Claim
@@ -98,7 +99,7 @@ async def desk() -> AsyncIterator[Desk]:
     )
     venue.set_book(market.token("Up"), [(4_900, 100_000_000)], [(5_000, 100_000_000)])
     async with serve(venue) as url:
-        live = LiveRecords(await log_in(account(url), for_orders=False))
+        live = await login_records(account(url), redeem=True)
         try:
             yield Desk(venue, url, market, live)
         finally:
@@ -113,7 +114,7 @@ async def venue() -> AsyncIterator[CannedVenue]:
 
 @asynccontextmanager
 async def records_of(venue: CannedVenue) -> AsyncIterator[LiveRecords]:
-    live = LiveRecords(await log_in(account(venue.url), for_orders=False))
+    live = await login_records(account(venue.url), redeem=True)
     try:
         yield live
     finally:

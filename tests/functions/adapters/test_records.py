@@ -1,11 +1,11 @@
-"""The venue's records through the official client, on the simulated venue."""
+"""The venue's records, on the simulated venue."""
 
 from __future__ import annotations
 
 import pytest
 
-from functions.adapters.records import LiveRecords, PublicRecords
-from functions.adapters.venue_login import log_in
+from functions.adapters.records import PublicRecords
+from functions.adapters.venue_login import records_of
 from functions.core.evidence import Look, Resolution
 from functions.ports import RecordsError
 from tests.functions.adapters.canned_venue import KEY, account
@@ -108,7 +108,7 @@ async def test_a_look_up_that_fails_is_no_answer(desk: Desk) -> None:
 
 async def test_an_empty_wallet_can_be_reconciled(desk: Desk) -> None:
     desk.venue.account(KEY.address).balance_e6 = 0
-    live = LiveRecords(await log_in(account(desk.url), for_orders=False))
+    live = await records_of(account(desk.url), redeem=False)
     assert await live.look(desk.claim()) == Look(order=None, trades=())
     await live.close()
 

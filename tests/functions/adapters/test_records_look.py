@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from functions.adapters import records
+from functions.adapters import records, venue_reads
 from functions.adapters.records import LiveRecords, PublicRecords
 from functions.core.evidence import Look, OrderRecord
 from functions.ports import RecordsError
@@ -127,7 +127,7 @@ async def test_both_questions_must_be_answered(venue: CannedVenue, live: LiveRec
 async def test_silence_is_bounded(
     venue: CannedVenue, live: LiveRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(venue_reads, "ANSWER_TIMEOUT_S", 0.05)
     gone = venue.falls_silent(order_path())
     with pytest.raises(RecordsError, match="no answer within"):
         await live.look(claim())

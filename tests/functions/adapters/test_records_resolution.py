@@ -11,12 +11,13 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from functions.adapters.records import LiveRecords
+from functions.adapters.venue_login import records_of
 from functions.core.evidence import Resolution
 from functions.ports import RecordsError
 from sandbox.venue import Venue
 from sandbox.venue.gamma import event_json
 from tests.functions.adapters import canned_venue as canned
-from tests.functions.adapters.canned_venue import DOWN, UP, CannedVenue, claim
+from tests.functions.adapters.canned_venue import DOWN, UP, CannedVenue, account, claim
 from tests.functions.adapters.records_desk import (
     market_path,
     one_line,
@@ -194,7 +195,7 @@ async def test_four_balances_at_a_time() -> None:
             self.running -= 1
             return int(token_id)
 
-    counting = Counting(None)  # type: ignore[arg-type]
+    counting = Counting(None, signature_type=0)  # type: ignore[arg-type]
     assert await counting.positions([str(n) for n in range(10)]) == {str(n): n for n in range(10)}
     assert counting.most == 4
 
@@ -228,15 +229,23 @@ def listed_for_redemption() -> list[object]:
     return [{**listed, "conditionId": canned.CONDITION_ID, "version": "v1"}]
 
 
-async def test_a_redemption_is_sent_once_a_minute_and_not_waited_for(
+async def test_a_redemption_is_sent_and_not_waited_for(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
     sent: list[object] = []
     venue.answers["/rpc"] = chain_of(sent)
     venue.says("/markets/keyset", {"markets": listed_for_redemption()})
     await live.redeem(canned.CONDITION_ID)
-    await live.redeem(canned.CONDITION_ID)
     assert len(sent) == 1
+
+
+async def test_without_the_signing_key_nothing_is_redeemed(venue: CannedVenue) -> None:
+    reader = await records_of(account(venue.url), redeem=False)
+    venue.requests.clear()
+    with pytest.raises(RecordsError, match="no signing key"):
+        await reader.redeem(canned.CONDITION_ID)
+    await reader.close()
+    assert venue.requests == []
 
 
 async def test_a_redemption_that_was_refused_is_tried_again(

@@ -10,7 +10,7 @@ from polymarket import AsyncSecureClient
 
 from functions.adapters import venue_checks
 from functions.adapters.venue_checks import Funds
-from functions.adapters.venue_login import log_in
+from functions.adapters.venue_login import secure_client
 from functions.ports import RecordsError
 from sandbox.venue import Venue, contracts, serve
 from tests.functions.adapters.canned_venue import KEY, CannedVenue, account, canned_venue
@@ -24,7 +24,7 @@ async def venue() -> AsyncIterator[CannedVenue]:
 
 @pytest.fixture
 async def client(venue: CannedVenue) -> AsyncIterator[AsyncSecureClient]:
-    opened = await log_in(account(venue.url), for_orders=False)
+    opened = await secure_client(account(venue.url))
     yield opened
     await opened.close()
 
@@ -36,7 +36,7 @@ async def test_the_simulated_venue_passes_every_check() -> None:
     async with serve(simulated) as url:
         assert abs(await venue_checks.clock_offset_ms(url)) < 1_000
         assert await venue_checks.answers_in_ms(f"{url}/time") >= 0
-        client = await log_in(account(url), for_orders=False)
+        client = await secure_client(account(url))
         try:
             assert await venue_checks.credentials_valid(client)
             assert not await venue_checks.closed_only(client)

@@ -12,7 +12,7 @@ from functions.core.evidence import Resolution
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import FINAL_AFTER_MS, traded
 from functions.handlers.reconcile import reconcile
-from functions.handlers.settle import GIVEN_UP_AFTER_MS, SettleReport, settle
+from functions.handlers.settle import GIVEN_UP_AFTER_MS, REDEEM_AGAIN_MS, SettleReport, settle
 from protocol.fill import TradeStatus
 from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 from tests.functions.fakes import MemoryStore, ScriptedRecords
@@ -168,6 +168,8 @@ async def test_winnings_are_asked_for_until_they_are_seen_paid(clock: Clock) -> 
     desk.records.failures["redeem"] = 1
     assert (await desk.run(redeem=True)).failures == 1
     for _ in range(3):
+        assert (await desk.run(redeem=True)).redeeming == 1  # too soon: asked already
+        clock.now_ms += REDEEM_AGAIN_MS
         assert (await desk.run(redeem=True)).redeeming == 1
     assert desk.records.redeem_requests == ["0xc1"] * 3
     desk.records.failures["positions"] = 1

@@ -1,0 +1,89 @@
+"""An account at one moment, as a person or an alarm looks at it. Pure.
+
+`executor status --json` and the control function print `Status` as it is, so its fields are what
+scripts rely on: money in 1e-6 USD (`_e6`), times in milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from functions.core.account import TRADING_ENABLED, Account, Limits
+from functions.core.intent import ClaimState
+from functions.core.lifecycle import overdue
+
+UNRESOLVED: Final = frozenset({ClaimState.CLAIMED, ClaimState.UNKNOWN})
+UNRESOLVED_ALARM_MS: Final = 30_000
+"""A POST gives up after some seconds, and by then the first looks have been made: most claims that
+are older than this are waiting for the venue's reads, and one that stays is for a person."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The account at one moment."""
+
+    account: str
+    trading: bool
+    halt_reason: str
+    pause_reason: str
+    """Empty when the account is not paused."""
+    pause_until_ms: int
+    """0 when the account is not paused."""
+    open: int
+    unknown: int
+    claimed: int
+    ended: int
+    """Claims that have ended and are not filed in the ledger yet; they still take a slot."""
+    slots_used: int
+    slots: int
+    day: str
+    """UTC."""
+    pnl_e6: int
+    daily_loss_limit_e6: int
+    spent_e6: int
+    daily_spend_cap_e6: int
+    redemptions_waiting: int
+    cooldowns: int
+    oldest_unresolved_ms: int | None
+    """Age of the oldest claim of which nobody knows whether it bought something."""
+    overdue: int
+    """Claims that have been unresolved for so long that a person must look."""
+
+
+def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: str) -> Status:
+    """The account `name` as it stands at `now_ms` on the UTC day `today`."""
+    claims = list(account.claims.values())
+    count = {state: sum(claim.state is state for claim in claims) for state in ClaimState}
+    unresolved = [claim.claimed_at_ms for claim in claims if claim.state in UNRESOLVED]
+    paused = account.pause.until_ms > now_ms
+    return Status(
+        account=name,
+        trading=account.trading == TRADING_ENABLED,
+        halt_reason="" if account.trading == TRADING_ENABLED else account.halt_reason,
+        pause_reason=account.pause.reason if paused else "",
+        pause_until_ms=account.pause.until_ms if paused else 0,
+        open=count[ClaimState.OPEN],
+        unknown=count[ClaimState.UNKNOWN],
+        claimed=count[ClaimState.CLAIMED],
+        ended=sum(claim.ended for claim in claims),
+        slots_used=len(claims),
+        slots=limits.max_positions,
+        day=today,
+        pnl_e6=account.pnl_e6.get(today, 0),
+        daily_loss_limit_e6=limits.daily_loss_limit_e6,
+        spent_e6=account.spent_e6.get(today, 0),
+        daily_spend_cap_e6=limits.daily_spend_cap_e6,
+        redemptions_waiting=len(account.redeem),
+        cooldowns=sum(until_ms > now_ms for until_ms in account.cooldowns.values()),
+        oldest_unresolved_ms=max(0, now_ms - min(unresolved)) if unresolved else None,
+        overdue=sum(overdue(claim, now_ms) for claim in claims),
+    )
+
+
+def unresolved_for(account: Account, age_ms: int, now_ms: int) -> int:
+    """How many claims have been claimed or unknown for more than `age_ms`."""
+    return sum(
+        claim.state in UNRESOLVED and now_ms - claim.claimed_at_ms > age_ms
+        for claim in account.claims.values()
+    )
