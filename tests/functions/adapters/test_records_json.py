@@ -97,7 +97,7 @@ def _told(answers: dict[str, object], question: str) -> object:
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(orders, pages)
 def test_any_order_and_trades(order: object, page: object) -> None:
     told = _told({f"/data/order/{canned.ORDER_ID}": order, "/data/trades": page}, "look")
@@ -109,7 +109,7 @@ def test_any_order_and_trades(order: object, page: object) -> None:
             assert decode_fill(encode_fill(fill)) == fill
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(pages)
 def test_any_trades(page: object) -> None:
     told = _told({"/data/trades": page}, "trades_since")
@@ -122,7 +122,7 @@ def test_any_trades(page: object) -> None:
         assert fill.size_e6 >= 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(markets, listings)
 def test_any_market_and_listing(market: object, listing: object) -> None:
     told = _told({f"/markets/{canned.CONDITION_ID}": market, "/events": listing}, "resolution")

@@ -1,4 +1,4 @@
-"""64 racers in 4 processes over 7 markets with 3 slots: exactly 3 win, at most one a market."""
+"""32 racers in 2 processes over 7 markets with 3 slots: exactly 3 win, at most one a market."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.dynamodb import ROOT
 from tests.functions.adapters.dynamodb.builders import LIMITS, Table
 from tests.functions.adapters.dynamodb.racer import MARKETS, RACERS
 
-PROCESSES = 4
-ROUNDS = 4
+PROCESSES = 2  # each takes two seconds of CPU to import its libraries
+ROUNDS = 2
 REFUSALS = {"market_claimed", "cooldown", "max_positions"}
 
 

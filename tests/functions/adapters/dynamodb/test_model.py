@@ -105,7 +105,7 @@ def situations(draw: st.DrawFn) -> tuple[Account, Limits, int]:
 
 @given(situations(), st.sampled_from(MARKETS))
 @settings(
-    max_examples=120,
+    max_examples=50,
     deadline=None,
     phases=PHASES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -220,5 +220,5 @@ def test_any_history_is_the_models_history(opened: Opened) -> None:
     AccountHistory.opened = opened
     run_machine(
         AccountHistory,
-        settings=settings(max_examples=40, stateful_step_count=20, deadline=None, phases=PHASES),
+        settings=settings(max_examples=15, stateful_step_count=20, deadline=None, phases=PHASES),
     )
