@@ -1,0 +1,273 @@
+"""The story of one local deployment, told line by line: every step is bounded and has a name.
+
+    bought ─▶ halted, refused ─▶ settled ─▶ accounts agree ─▶ deployed again, nothing lost
+           ─▶ resumed ─▶ bought ─▶ settled ─▶ accounts agree
+
+Halting before settling brings the account to rest: what the second deployment must not change can
+be compared item by item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+
+from deploy.local_cloud import Cloud
+from functions.core.account import TRADING_ENABLED, TRADING_HALTED, ClaimRefusal
+from functions.core.intent import Claim, ClaimState
+from protocol.decision import Decision, decode_decision
+from protocol.subjects import DECISIONS
+from sandbox.audit import disagreements, summary, unfinished
+from sandbox.evidence import STRATEGY, Evidence, gather, reading_store
+
+SETTLE_EVERY_S: Final = 3
+TRADED_WITHIN_S: Final = 60
+REFUSED_WITHIN_S: Final = 60
+SETTLED_WITHIN_S: Final = 90
+"""A window, the venue's delay in resolving it, and a function's cold start."""
+CONTROLLED_WITHIN_S: Final = 30
+TRADES_TOLD: Final = 5
+_SETUP: Final = ("MemorySize", "Timeout", "Environment")
+_REASON: Final = "local deployment: to compare the tables"
+
+
+class StepError(Exception):
+    """A step did not go as told; one sentence."""
+
+
+class Story:
+    """Says what has happened, with the seconds since the beginning."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._started_s = time.monotonic()
+        self.doing = "starting"
+
+    def tell(self, line: str) -> None:
+        """One line."""
+        self._say(f"{self.seconds:6.1f} s  {line}")
+
+    @asynccontextmanager
+    async def step(self, doing: str, within_s: float) -> AsyncIterator[None]:
+        """What is done inside has a name and an end. Raises StepError when time is up."""
+        self.doing = doing
+        try:
+            async with asyncio.timeout(within_s):
+                yield
+        except TimeoutError:
+            raise StepError(f"not done within {within_s:g} s") from None
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._started_s
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """What the stack has made, by the names it gave."""
+
+    state_table: str
+    decision_table: str
+    reconcile: str
+    settle: str
+    control: str
+    control_url: str
+
+    @classmethod
+    async def of(cls, cloud: Cloud, stack: str) -> Self:
+        """Ask the stack. Raises CloudError, StepError."""
+        made = await cloud.resources(stack)
+        wanted = {
+            "state_table": "StateTable",
+            "decision_table": "DecisionTable",
+            "reconcile": "ReconcileLambdaFunction",
+            "settle": "SettleLambdaFunction",
+            "control": "ControlLambdaFunction",
+        }
+        missing = [name for name in wanted.values() if name not in made]
+        if missing:
+            raise StepError(f"the stack has no {', '.join(missing)}")
+        names = {field: made[logical] for field, logical in wanted.items()}
+        return cls(**names, control_url=await cloud.function_url(names["control"]))
+
+
+class Run:
+    """What is done with a deployed system that trades. Every method raises StepError."""
+
+    def __init__(
+        self, *, story: Story, cloud: Cloud, venue_url: str, at: Deployed, decisions: Subscription
+    ) -> None:
+        self._story = story
+        self._cloud = cloud
+        self._venue_url = venue_url
+        self._at = at
+        self._decisions = decisions
+        self._settle_runs = 0
+
+    async def seed(self) -> None:
+        """Make the account, as the first worker would, and see that nobody writes unsigned."""
+        async with self._story.step("making the account", CONTROLLED_WITHIN_S):
+            async with reading_store(self._cloud.url, self._at.state_table, STRATEGY) as store:
+                await store.open_account()
+            await self._status(TRADING_ENABLED)
+            code, _ = await self._cloud.request(
+                "POST", f"{self._at.control_url}/halt", {"reason": _REASON}, signed=False
+            )
+            if code != 403:
+                raise StepError(f"an unsigned halt was answered with {code}, not with 403")
+        self._story.tell("account made; status answers over its URL, an unsigned halt is refused")
+
+    async def trade(self) -> None:
+        """Until an order has bought something; has the venue's evidence asked for beside it."""
+        async with self._story.step("waiting for a trade", TRADED_WITHIN_S):
+            await self._cloud.start(self._at.reconcile)
+            bought = await self._decision(
+                lambda each: each.result == "executed" and each.filled_size_e6 > 0
+            )
+        self._story.tell(
+            f"bought {bought.outcome} of {bought.slug}: {bought.filled_size_e6 / 1e6:.2f} shares "
+            f"for {bought.filled_spend_e6 / 1e6:.2f} USD, fee {bought.fee_e6 / 1e6:.4f}"
+        )
+
+    async def halt(self) -> None:
+        """Halt over the function's URL, and see a worker refuse."""
+        async with self._story.step("halting through the control function", CONTROLLED_WITHIN_S):
+            url = f"{self._at.control_url}/halt"
+            code, answer = await self._cloud.request("POST", url, {"reason": _REASON})
+            if code != 200:
+                raise StepError(f"POST /halt was answered with {code}: {answer}")
+            await self._status(TRADING_HALTED)
+        async with self._story.step("waiting for a worker to refuse", REFUSED_WITHIN_S):
+            refused = await self._decision(
+                lambda each: each.result == "refused" and each.reason == ClaimRefusal.HALTED
+            )
+        self._story.tell(f"halted over the function's URL; {refused.worker} refuses {refused.slug}")
+
+    async def resume(self) -> None:
+        """Resume by invoking the function with what its URL would have handed it."""
+        async with self._story.step("resuming through the control function", CONTROLLED_WITHIN_S):
+            await self._status(TRADING_HALTED)  # that is state, too
+            answer = await self._cloud.invoke(self._at.control, url_event("POST", "/resume"))
+            if answer.get("statusCode") != 200:
+                raise StepError(f"POST /resume was answered with {answer}")
+            await self._status(TRADING_ENABLED)
+        self._story.tell("still halted after it; resumed through the control function")
+
+    async def settle(self) -> None:
+        """Invoke the deployed function until nothing is held any more; show what it settled."""
+        runs, evidence = await self._settling(lambda seen: not seen.account.claims)
+        rows = [row for row in evidence.ledger if row.state is ClaimState.SETTLED]
+        if not rows:
+            raise StepError("nothing is held any more, and the ledger shows no settled trade")
+        self._story.tell(f"settled by the deployed function (invoked {runs} times):")
+        for row in rows[:TRADES_TOLD]:
+            self._story.tell(f"  {trade_line(row)}")
+        if len(rows) > TRADES_TOLD:
+            self._story.tell(f"  and {len(rows) - TRADES_TOLD} more")
+
+    async def converge(self) -> None:
+        """Until nothing is on its way any more; what is held may stay."""
+        await self._settling(lambda seen: not unfinished(seen))
+
+    async def _settling(self, enough: Callable[[Evidence], bool]) -> tuple[int, Evidence]:
+        runs = 0
+        async with self._story.step("waiting for settlement", SETTLED_WITHIN_S):
+            while True:
+                await self._cloud.invoke(self._at.settle, {})
+                runs += 1
+                self._settle_runs += 1
+                evidence = await self._evidence()
+                if enough(evidence):
+                    return runs, evidence
+                await asyncio.sleep(SETTLE_EVERY_S)  # windows end by the clock; nothing to await
+
+    async def audit(self) -> None:
+        """Venue = state = ledger."""
+        async with self._story.step("comparing venue, state and ledger", CONTROLLED_WITHIN_S):
+            evidence = await self._evidence()
+            found = disagreements(evidence, execution="live")
+        if found:
+            raise StepError(f"{len(found)} disagreements: {'; '.join(found[:3])}")
+        self._story.tell(f"all accounts agree: {summary(evidence)}")
+
+    async def state(self) -> dict[str, Any]:
+        """Account and ledger as they are stored, by key; to be compared."""
+        items = await self._cloud.items(self._at.state_table)
+        return {item["sk"]["S"]: comparable(item) for item in items}
+
+    async def setup(self) -> dict[str, Any]:
+        """What a change of the stage's parameters changes: how the functions are set up."""
+        told = [
+            await self._cloud.configuration(name) for name in (self._at.reconcile, self._at.settle)
+        ]
+        return {each["FunctionName"]: {name: each.get(name) for name in _SETUP} for each in told}
+
+    async def scheduled(self) -> None:
+        """Say how often the cloud's own scheduler has run settlement; never is no failure."""
+        async with self._story.step("reading the functions' logs", CONTROLLED_WITHIN_S):
+            lines = await self._cloud.log_lines(self._at.settle)
+        runs = sum(line.startswith("START RequestId") for line in lines) - self._settle_runs
+        self._story.tell(f"the cloud's own schedule has run settlement {runs} times beside that")
+
+    async def _status(self, trading: str) -> None:
+        code, answer = await self._cloud.request("GET", f"{self._at.control_url}/status")
+        if code != 200 or not isinstance(answer, dict) or answer.get("trading") != trading:
+            raise StepError(f"GET /status was answered with {code}, {answer}, not `{trading}`")
+
+    async def _decision(self, wanted: Callable[[Decision], bool]) -> Decision:
+        while True:
+            message = await self._decisions.next_msg(timeout=None)
+            decision = decode_decision(message.data)
+            if wanted(decision):
+                return decision
+
+    async def _evidence(self) -> Evidence:
+        return await gather(self._venue_url, self._cloud.url, self._at.state_table)
+
+
+async def follow_decisions(nc: Client) -> Subscription:
+    """Everything the workers publish from now on."""
+    return await nc.subscribe(DECISIONS.subjects[0])
+
+
+def url_event(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a function URL hands to its function (payload format 2.0), as far as it is read."""
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "rawPath": path,
+        "requestContext": {"http": {"method": method, "path": path}},
+        "isBase64Encoded": False,
+    }
+    return event if body is None else {**event, "body": json.dumps(body)}
+
+
+def trade_line(row: Claim) -> str:
+    """A settled row of the ledger, for a person."""
+    price = row.filled_spend_e6 / row.filled_size_e6 if row.filled_size_e6 else 0.0
+    return (
+        f"{row.slug} {row.outcome}: {row.filled_size_e6 / 1e6:.2f} shares at {price:.3f}, "
+        f"paid {row.payout_e6 / 1e6:.2f} USD, P&L after fees {row.pnl_e6 / 1e6:+.4f} USD"
+    )
+
+
+def comparable(item: dict[str, Any]) -> dict[str, Any]:
+    """An item without what time alone takes from it: reconciliation prunes old cooldowns."""
+    return {name: value for name, value in item.items() if name != "cooldowns"}
+
+
+def lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """One sentence for each item that is not what it was."""
+    return [
+        f"{key} {'is gone' if key not in after else 'is new' if key not in before else 'differs'}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
