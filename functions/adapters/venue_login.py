@@ -41,7 +41,7 @@ class Account:
     wallet: str
     clob_url: str
     gamma_url: str
-    order_usd: Decimal
+    order_usd: Decimal = Decimal(0)
 
 
 class LoginRefusedError(Exception):

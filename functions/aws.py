@@ -1,0 +1,275 @@
+"""The cloud's functions: reconciliation, settlement, and a person's hand on the account.
+
+    functions.aws.reconcile   each minute, and within it every RECONCILE_EVERY_S: the cloud's
+                              scheduler knows no seconds. API credentials, never the signing key.
+    functions.aws.settle      each minute, once. The signing key only with REDEEM=true.
+    functions.aws.control     HTTP with IAM: GET /status, POST /halt, POST /resume. No secret.
+
+How often a redemption is repeated is bounded by its durable note (`functions.handlers.settle`), not
+by which environment handles it. What each may know is in `functions.aws_settings`; how one process
+serves many invocations, in `functions.aws_environment`.
+
+Nothing that signs, serves or measures is imported here: `settle` imports the official client when
+it first redeems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from pydantic import SecretStr, ValidationError
+
+from functions import aws_control
+from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.adapters.records import LiveRecords, PublicRecords
+from functions.adapters.secrets import SecretError, secret_text
+from functions.adapters.venue_reads import VenueReads
+from functions.aws_environment import Context, Done, Function, MisconfiguredError
+from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
+from functions.core.wallet import signature_type
+from functions.handlers.reconcile import ReconcileReport
+from functions.handlers.reconcile import reconcile as reconcile_once
+from functions.handlers.settle import settle as settle_once
+from functions.ports import Records, RecordsError, StoreError
+from protocol.units import to_usd_e6
+from runtime.api_settings import ApiCredentials
+from runtime.emf import document
+from runtime.settings import mistakes_in
+
+INVOKED_EVERY_S: Final = 60.0
+"""No more is done in one invocation than until the next one begins."""
+RUN_S: Final = 5.0
+"""No run begins with less time than one unanswered question takes."""
+LOG_IN_TIMEOUT_S: Final = 20.0
+"""A few requests one after the other, and a second to import the official client."""
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What a function works with, for as long as its environment lives."""
+
+    settings: FunctionSettings
+    store: DynamoStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled(Opened):
+    """And what the venue has on record."""
+
+    records: Records
+
+
+def reconcile(event: Any, context: Context) -> dict[str, Any] | None:
+    """EventBridge, `rate(1 minute)`: move the account to the venue's evidence, again and again.
+
+    Fails when no run succeeded. Answers `{"runs", "failed"}`.
+    """
+    return _RECONCILE.invoke(event, context)
+
+
+def settle(event: Any, context: Context) -> dict[str, Any] | None:
+    """EventBridge, `rate(1 minute)`: book what ended, and redeem when told to.
+
+    Answers `{"settled", "failures"}`.
+    """
+    return _SETTLE.invoke(event, context)
+
+
+def control(event: Any, context: Context) -> dict[str, Any] | None:
+    """A function URL with AuthType AWS_IAM; see `functions.aws_control`."""
+    return _CONTROL.invoke(event, context)
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+
+async def _open_store(settings: FunctionSettings, stack: AsyncExitStack) -> DynamoStore:
+    try:
+        return await stack.enter_async_context(
+            open_store(
+                table=settings.state_table,
+                decision_table=settings.decision_table,
+                strategy=settings.account,
+                region=settings.aws_region,
+                endpoint_url=settings.aws_endpoint_url_dynamodb,
+            )
+        )
+    except StoreError as error:
+        text = f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}"
+        raise MisconfiguredError(text) from None
+
+
+async def open_control(stack: AsyncExitStack) -> Opened:
+    """Of `control`: the table alone, and no call to it."""
+    settings = FunctionSettings()
+    return Opened(settings=settings, store=await _open_store(settings, stack))
+
+
+async def open_reconcile(stack: AsyncExitStack) -> Scheduled:
+    """Of `reconcile`: the account, created where there is none, and its records."""
+    settings = ReconcileSettings()
+    records: Records
+    if settings.execution == "paper":
+        records = PublicRecords(settings.clob_url, settings.gamma_url)
+    else:
+        records = await _live_records(settings)
+    stack.push_async_callback(records.close)
+    store = await _open_store(settings, stack)
+    await store.open_account()
+    return Scheduled(settings=settings, store=store, records=records)
+
+
+async def _live_records(settings: ReconcileSettings) -> LiveRecords:
+    variable = "API_CREDENTIALS_SECRET"
+    text = await secret_text(
+        settings.api_credentials_secret or "", region=settings.aws_region, variable=variable
+    )
+    try:
+        credentials = ApiCredentials.model_validate_json(text).credentials()
+    except ValidationError as error:
+        raise SecretError(f"{variable}: {mistakes_in(error)}") from None
+    return LiveRecords(
+        VenueReads(settings.clob_url, settings.gamma_url, credentials),
+        signature_type=signature_type(credentials.address, settings.wallet or ""),
+    )
+
+
+async def open_settle(stack: AsyncExitStack) -> Scheduled:
+    """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
+    settings = SettleSettings()
+    records: Records
+    if settings.redeems:
+        records = await _redeeming_records(settings)
+    else:
+        records = PublicRecords(settings.clob_url, settings.gamma_url)
+    stack.push_async_callback(records.close)
+    store = await _open_store(settings, stack)
+    await store.open_account()
+    return Scheduled(settings=settings, store=store, records=records)
+
+
+async def _redeeming_records(settings: SettleSettings) -> LiveRecords:
+    # Here, because it costs what all the rest costs together, and most accounts never redeem.
+    from functions.adapters import venue_client, venue_login  # noqa: PLC0415 - see above
+
+    key = await secret_text(
+        settings.private_key_secret or "", region=settings.aws_region, variable="PRIVATE_KEY_SECRET"
+    )
+    account = venue_login.Account(
+        private_key=SecretStr(key),
+        wallet=settings.wallet or "",
+        clob_url=settings.clob_url,
+        gamma_url=settings.gamma_url,
+    )
+    try:
+        return await venue_client.client_answered(
+            f"logging in at {settings.clob_url}",
+            venue_login.records_of(account, redeem=True),
+            LOG_IN_TIMEOUT_S,
+        )
+    except venue_login.LoginRefusedError as refused:
+        text = str(refused).replace("PRIVATE_KEY", "PRIVATE_KEY_SECRET")
+        raise MisconfiguredError(text) from None
+
+
+# -- working ---------------------------------------------------------------------------------------
+
+
+async def work_reconcile(opened: Scheduled, _: Any, until_s: float) -> Done:
+    """Runs until the time is used. Raises the last run's error when none succeeded."""
+    settings = opened.settings
+    assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
+    now_s = asyncio.get_running_loop().time()
+    reports, errors = await repeated(
+        lambda: reconcile_once(opened.store, opened.records),
+        every_s=settings.reconcile_every_s,
+        until_s=min(until_s, now_s + INVOKED_EVERY_S),
+    )
+    values: dict[str, float] = {"ReconcileRuns": len(reports)}
+    if reports:
+        values |= standing(reports[-1], to_usd_e6(settings.daily_loss_limit_usd))
+    _tell("reconcile", settings, values)
+    if errors and not reports:
+        raise errors[-1]
+    return Done(
+        result={"runs": len(reports), "failed": len(errors)},
+        healthy=not errors and not any(report.failures for report in reports),
+    )
+
+
+async def repeated(
+    run: Callable[[], Awaitable[ReconcileReport]], *, every_s: float, until_s: float
+) -> tuple[list[ReconcileReport], list[Exception]]:
+    """The reports of the runs that succeeded and the errors of those that did not, in order.
+
+    `until_s` is the loop's time; a run that is not done by then counts as failed, and does no harm.
+    """
+    loop = asyncio.get_running_loop()
+    reports: list[ReconcileReport] = []
+    errors: list[Exception] = []
+    while True:
+        began_s = loop.time()
+        try:
+            async with asyncio.timeout_at(until_s):
+                reports.append(await run())
+        except (StoreError, RecordsError, TimeoutError) as error:
+            text = str(error) or "not done in the time that was left"
+            errors.append(RecordsError(text) if isinstance(error, TimeoutError) else error)
+            _log.error("run_failed", error=f"{type(error).__name__}: {text}")
+        next_s = max(began_s + every_s, loop.time())
+        if next_s + RUN_S > until_s:
+            return reports, errors
+        await asyncio.sleep(next_s - loop.time())
+
+
+def standing(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[str, float]:
+    """How the account stood when the run ended, as metrics."""
+    return {
+        "ClaimsUnresolved30s": report.unresolved,
+        "ClaimsOverdue": len(report.overdue),
+        "PositionMismatches": len(report.mismatches),
+        "Halted": report.halted,
+        "DailyLossReached": report.pnl_today_e6 <= -daily_loss_limit_e6,
+    }
+
+
+async def work_settle(opened: Scheduled, _: Any, __: float) -> Done:
+    """One run."""
+    settings = opened.settings
+    redeem = isinstance(settings, SettleSettings) and settings.redeems
+    report = await settle_once(opened.store, opened.records, redeem=redeem)
+    values = {"SettleRuns": 1, "Settled": report.settled, "SettleFailures": report.failures}
+    _tell("settle", settings, values)
+    return Done(
+        result={"settled": report.settled, "failures": report.failures},
+        healthy=not report.failures,
+    )
+
+
+async def work_control(opened: Opened, event: Any, _: float) -> Done:
+    """One request. Whether the store is well, the next one finds out anew."""
+    settings = opened.settings
+    answer = await aws_control.answer(opened.store, settings.account, settings.limits(), event)
+    return Done(result=answer, healthy=answer["statusCode"] < 500)
+
+
+def _tell(service: str, settings: FunctionSettings, values: Mapping[str, float]) -> None:
+    """A line on stdout, which the cloud makes metrics of."""
+    if settings.cloudwatch_stage is None:
+        return
+    now_ms = time.time_ns() // 1_000_000
+    sys.stdout.write(document(settings.cloudwatch_stage, service, values, now_ms) + "\n")
+    sys.stdout.flush()
+
+
+_RECONCILE: Final = Function("reconcile", open_reconcile, work_reconcile)
+_SETTLE: Final = Function("settle", open_settle, work_settle)
+_CONTROL: Final = Function("control", open_control, work_control)

@@ -1,0 +1,60 @@
+"""Configuration of the cloud's functions. Each knows only what it needs; none takes a key or a
+credential from the environment, where whoever may look at a function sees them: secrets have names.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from functions.settings import LimitSettings, check_wallet
+from runtime.api_settings import no_signing_key
+from runtime.settings import StageName
+
+
+class FunctionSettings(LimitSettings):
+    """Every variable that `control` reads, and all the others, too."""
+
+    private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
+    """Refused: it has no business in a function's environment."""
+    cloudwatch_stage: StageName | None = None
+    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
+
+
+class ReconcileSettings(FunctionSettings):
+    """Every variable that `reconcile` reads."""
+
+    reconcile_every_s: float = Field(default=10, ge=1, le=60)
+    api_credentials_secret: str | None = None
+    """Name or ARN of a secret: a JSON object with key, secret, passphrase and address."""
+
+    @model_validator(mode="after")
+    def _live_needs_credentials_and_a_wallet(self) -> Self:
+        if self.execution == "live":
+            if self.api_credentials_secret is None:
+                raise ValueError("EXECUTION=live needs API_CREDENTIALS_SECRET")
+            check_wallet(self.wallet)
+        return self
+
+
+class SettleSettings(FunctionSettings):
+    """Every variable that `settle` reads."""
+
+    redeem: bool = False
+    """Whether winnings are paid out to the wallet: sends transactions, which only the key can."""
+    private_key_secret: str | None = None
+    """Name or ARN of a secret whose text is the signing key; read only when it is needed."""
+
+    @model_validator(mode="after")
+    def _redeeming_needs_the_key_and_a_wallet(self) -> Self:
+        if self.redeems:
+            if self.private_key_secret is None:
+                raise ValueError("REDEEM=true needs PRIVATE_KEY_SECRET (it sends transactions)")
+            check_wallet(self.wallet)
+        return self
+
+    @property
+    def redeems(self) -> bool:
+        """On paper there is nothing to redeem."""
+        return self.redeem and self.execution == "live"
