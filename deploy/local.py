@@ -24,12 +24,20 @@ import nats
 import typer
 from nats.errors import Error as NatsError
 
-from deploy.local_cloud import Cloud, CloudError, ministack, missing_tools, opened_cloud
+from deploy.local_cloud import (
+    INVOKE_TIMEOUT_S,
+    Cloud,
+    CloudError,
+    ministack,
+    missing_tools,
+    opened_cloud,
+)
 from deploy.local_run import Deployed, Run, StepError, Story, follow_decisions, lost
 from deploy.local_stack import NAME, Stack
 from deploy.local_system import System, still_listening
 from functions.ports import StoreError
 from protocol.snapshot import ProtocolError
+from runtime.process import stop_tasks
 from sandbox.child import ROOT, Child, SandboxError
 from sandbox.services import Options
 
@@ -77,7 +85,8 @@ async def _told(options: Options) -> int:
         story.tell("stopped by a signal; everything is removed")
         return EXIT_STOPPED
     except _FAILURES as error:
-        story.tell(f"FAILED while {story.doing}: {error}  (logs: {LOG_DIR}/)")
+        story.tell(f"FAILED while {story.doing}: {error}")
+        story.tell(f"what every process said: {LOG_DIR}/")
         return 1
     story.tell("done: deployed, traded, settled, updated in place, removed")
     return 0
@@ -160,10 +169,13 @@ async def _deployed(story: Story, cloud: Cloud, system: System, local: Stack) ->
                 decisions=await follow_decisions(nc),
             )
             await run.seed()
+            # It repeats for a minute; meanwhile trades come and go.
+            reconciled = asyncio.create_task(run.reconcile())
+            stack.push_async_callback(stop_tasks, reconciled)
             async with story.step("starting the services", SERVICES_WITHIN_S):
                 count = await system.start_services(at.state_table, at.decision_table)
             story.tell(f"{count} services run on the deployed tables, none of them settles")
-            await _unless(system.died(), _lived(story, run, local))
+            await _unless(system.died(), _lived(story, run, local, reconciled))
             story.doing = "stopping the services"
             if failed := await system.stop_services():
                 raise StepError("; ".join(failed))
@@ -174,11 +186,13 @@ async def _deployed(story: Story, cloud: Cloud, system: System, local: Stack) ->
         story.doing = doing
 
 
-async def _lived(story: Story, run: Run, local: Stack) -> None:
+async def _lived(story: Story, run: Run, local: Stack, reconciled: asyncio.Task[None]) -> None:
     await run.trade()
     await run.halt()
     await run.settle()
     await run.audit()
+    async with story.step("waiting for reconciliation to end its minute", INVOKE_TIMEOUT_S):
+        await reconciled
     before, setup = await run.state(), await run.setup()
     async with story.step("deploying again, in place", DEPLOYED_WITHIN_S):
         await local.deploy(**CHANGED)

@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
 from deploy.local_cloud import Cloud
-from functions.core.account import TRADING_ENABLED, TRADING_HALTED, ClaimRefusal
+from functions.core.account import ClaimRefusal
 from functions.core.intent import Claim, ClaimState
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
@@ -36,6 +36,7 @@ SETTLED_WITHIN_S: Final = 90
 CONTROLLED_WITHIN_S: Final = 30
 TRADES_TOLD: Final = 5
 _SETUP: Final = ("MemorySize", "Timeout", "Environment")
+_WHO: Final = "arn:aws:iam::000000000000:user/local-deployment"
 _REASON: Final = "local deployment: to compare the tables"
 
 
@@ -114,22 +115,30 @@ class Run:
         self._settle_runs = 0
 
     async def seed(self) -> None:
-        """Make the account, as the first worker would, and see that nobody writes unsigned."""
+        """Make the account, as the first worker would; see who may ask, and that it answers."""
         async with self._story.step("making the account", CONTROLLED_WITHIN_S):
             async with reading_store(self._cloud.url, self._at.state_table, STRATEGY) as store:
                 await store.open_account()
-            await self._status(TRADING_ENABLED)
-            code, _ = await self._cloud.request(
-                "POST", f"{self._at.control_url}/halt", {"reason": _REASON}, signed=False
-            )
-            if code != 403:
-                raise StepError(f"an unsigned halt was answered with {code}, not with 403")
-        self._story.tell("account made; status answers over its URL, an unsigned halt is refused")
+            await self._status(trading=True)
+            for signed, wanted in ((False, None), (True, "no IAM identity")):
+                url = f"{self._at.control_url}/status"
+                code, answer = await self._cloud.request("GET", url, signed=signed)
+                if code != 403 or (wanted and wanted not in str(answer)):
+                    raise StepError(f"GET {url} ({signed=}) was answered with {code}, {answer}")
+        self._story.tell(
+            "account made; control answers, and over HTTP to nobody without an identity"
+        )
+
+    async def reconcile(self) -> None:
+        """One invocation of the deployed function, which repeats for a minute."""
+        report = await self._cloud.invoke(self._at.reconcile, {})
+        if not report["runs"] or report["failed"]:
+            raise StepError(f"reconciliation answered {report}")
+        self._story.tell(f"reconciled by the deployed function: {report['runs']} runs, none failed")
 
     async def trade(self) -> None:
-        """Until an order has bought something; has the venue's evidence asked for beside it."""
+        """Until an order has bought something."""
         async with self._story.step("waiting for a trade", TRADED_WITHIN_S):
-            await self._cloud.start(self._at.reconcile)
             bought = await self._decision(
                 lambda each: each.result == "executed" and each.filled_size_e6 > 0
             )
@@ -139,27 +148,24 @@ class Run:
         )
 
     async def halt(self) -> None:
-        """Halt over the function's URL, and see a worker refuse."""
+        """Halt through the function, and see a worker refuse."""
         async with self._story.step("halting through the control function", CONTROLLED_WITHIN_S):
-            url = f"{self._at.control_url}/halt"
-            code, answer = await self._cloud.request("POST", url, {"reason": _REASON})
-            if code != 200:
-                raise StepError(f"POST /halt was answered with {code}: {answer}")
-            await self._status(TRADING_HALTED)
+            await self._control("POST", "/halt", {"reason": _REASON})
+            await self._status(trading=False)
         async with self._story.step("waiting for a worker to refuse", REFUSED_WITHIN_S):
             refused = await self._decision(
                 lambda each: each.result == "refused" and each.reason == ClaimRefusal.HALTED
             )
-        self._story.tell(f"halted over the function's URL; {refused.worker} refuses {refused.slug}")
+        self._story.tell(
+            f"halted through the control function; {refused.worker} refuses {refused.slug}"
+        )
 
     async def resume(self) -> None:
-        """Resume by invoking the function with what its URL would have handed it."""
+        """Resume through the function."""
         async with self._story.step("resuming through the control function", CONTROLLED_WITHIN_S):
-            await self._status(TRADING_HALTED)  # that is state, too
-            answer = await self._cloud.invoke(self._at.control, url_event("POST", "/resume"))
-            if answer.get("statusCode") != 200:
-                raise StepError(f"POST /resume was answered with {answer}")
-            await self._status(TRADING_ENABLED)
+            await self._status(trading=False)  # that is state, too
+            await self._control("POST", "/resume")
+            await self._status(trading=True)
         self._story.tell("still halted after it; resumed through the control function")
 
     async def settle(self) -> None:
@@ -218,10 +224,17 @@ class Run:
         runs = sum(line.startswith("START RequestId") for line in lines) - self._settle_runs
         self._story.tell(f"the cloud's own schedule has run settlement {runs} times beside that")
 
-    async def _status(self, trading: str) -> None:
-        code, answer = await self._cloud.request("GET", f"{self._at.control_url}/status")
-        if code != 200 or not isinstance(answer, dict) or answer.get("trading") != trading:
-            raise StepError(f"GET /status was answered with {code}, {answer}, not `{trading}`")
+    async def _status(self, *, trading: bool) -> None:
+        answer = await self._control("GET", "/status")
+        if answer.get("trading") is not trading:
+            raise StepError(f"GET /status says {answer}, not that trading is {trading}")
+
+    async def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        # Not over HTTP: there ministack names no IAM identity, and the function refuses who has none.
+        answer = await self._cloud.invoke(self._at.control, url_event(method, path, body))
+        if answer.get("statusCode") != 200:
+            raise StepError(f"{method} {path} was answered with {answer}")
+        return json.loads(answer["body"])
 
     async def _decision(self, wanted: Callable[[Decision], bool]) -> Decision:
         while True:
@@ -244,7 +257,10 @@ def url_event(method: str, path: str, body: dict[str, Any] | None = None) -> dic
     event: dict[str, Any] = {
         "version": "2.0",
         "rawPath": path,
-        "requestContext": {"http": {"method": method, "path": path}},
+        "requestContext": {
+            "http": {"method": method, "path": path},
+            "authorizer": {"iam": {"userArn": _WHO}},
+        },
         "isBase64Encoded": False,
     }
     return event if body is None else {**event, "body": json.dumps(body)}

@@ -87,7 +87,9 @@ def test_lines_of_the_story_carry_the_seconds() -> None:
 
 def test_an_event_is_what_a_function_url_hands_over() -> None:
     event = url_event("POST", "/halt", {"reason": "why"})
-    assert event["requestContext"]["http"] == {"method": "POST", "path": "/halt"}
+    context = event["requestContext"]
+    assert context["http"] == {"method": "POST", "path": "/halt"}
+    assert context["authorizer"]["iam"]["userArn"].startswith("arn:aws:iam::")
     assert (event["rawPath"], event["body"], event["isBase64Encoded"]) == (
         "/halt",
         '{"reason": "why"}',
