@@ -62,15 +62,27 @@ class ScheduleMetrics:
         self.mismatches = Gauge(
             "schedule_position_mismatches", "ALARM: tokens whose position differs", registry=r
         )
+        self.unresolved = Gauge(
+            "schedule_claims_unresolved_30s",
+            "ALARM: claims claimed or unknown for more than 30 s",
+            registry=r,
+        )
+        self.halted = Gauge("schedule_halted", "1 while trading is halted", registry=r)
+        self.daily_loss_reached = Gauge(
+            "schedule_daily_loss_reached", "ALARM: 1 once today's loss is at its limit", registry=r
+        )
         self.redeeming = Gauge("schedule_redeeming", "Markets with winnings to redeem", registry=r)
 
-    def after_reconciling(self, report: ReconcileReport) -> None:
-        """After a run of `reconcile`."""
+    def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
+        """After a run of `reconcile`; the limit is the account's."""
         self.looked.inc(report.looked)
         self.resolved.inc(report.resolved)
         self.failures.inc(report.failures)
         self.overdue.set(len(report.overdue))
         self.mismatches.set(len(report.mismatches))
+        self.unresolved.set(report.unresolved)
+        self.halted.set(report.halted)
+        self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
 
     def after_settling(self, report: SettleReport) -> None:
         """After a run of `settle`."""
@@ -139,8 +151,10 @@ async def serve(settings: ScheduleSettings) -> None:
         stack.callback(_log.info, "schedule_stopped")
         _log.info("schedule_started", execution=settings.execution, metrics_port=metrics_port)
 
+        loss_limit_e6 = settings.limits().daily_loss_limit_e6
+
         async def reconcile_run() -> None:
-            metrics.after_reconciling(await reconcile(store, records))
+            metrics.after_reconciling(await reconcile(store, records), loss_limit_e6)
 
         async def settle_run() -> None:
             metrics.after_settling(await settle(store, records, redeem=settings.redeem))

@@ -142,7 +142,17 @@ async def test_health_complains_when_a_function_has_not_succeeded_for_some_inter
 def test_reports_become_metrics() -> None:
     metrics = ScheduleMetrics()
     metrics.after_reconciling(
-        ReconcileReport(looked=3, resolved=2, failures=1, overdue=["a", "b"], mismatches=["c"])
+        ReconcileReport(
+            looked=3,
+            resolved=2,
+            failures=1,
+            overdue=["a", "b"],
+            mismatches=["c"],
+            unresolved=3,
+            halted=True,
+            pnl_today_e6=-20,
+        ),
+        daily_loss_limit_e6=20,
     )
     metrics.after_settling(SettleReport(settled=4, failures=1, redeeming=1))
     value = metrics.registry.get_sample_value
@@ -153,8 +163,11 @@ def test_reports_become_metrics() -> None:
     assert value("schedule_claims_overdue") == 2
     assert value("schedule_position_mismatches") == 1
     assert value("schedule_redeeming") == 1
-    metrics.after_reconciling(ReconcileReport())
+    standing = ("schedule_claims_unresolved_30s", "schedule_halted", "schedule_daily_loss_reached")
+    assert [value(name) for name in standing] == [3, 1, 1]
+    metrics.after_reconciling(ReconcileReport(pnl_today_e6=-19), daily_loss_limit_e6=20)
     assert value("schedule_claims_overdue") == 0
+    assert [value(name) for name in standing] == [0, 0, 0]
 
 
 # -- the process ---------------------------------------------------------------------------------

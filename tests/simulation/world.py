@@ -200,7 +200,7 @@ async def run_schedule(world: World, _: str) -> None:
     schedule = Schedule(metrics)
 
     async def reconcile_run() -> None:
-        metrics.after_reconciling(await reconcile(store, records))
+        metrics.after_reconciling(await reconcile(store, records), daily_loss_limit_e6=1)
 
     async def settle_run() -> None:
         metrics.after_settling(await settle(store, records, redeem=True))
