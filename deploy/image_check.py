@@ -152,14 +152,14 @@ def _inside(image: _Image, place: str) -> int:
         ("sandbox.venue", "--port", "8080", "--markets", "1"),
         ("sandbox.dynamodb", "--port", "8000", "--table", TABLE),
     ):
-        process = subprocess.Popen(  # noqa: S603 - ourselves
+        beside = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", module, *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        assert process.stdout is not None  # noqa: S101 - PIPE
-        if not process.stdout.readline():  # one line once it is ready
+        assert beside.stdout is not None  # noqa: S101 - PIPE
+        if not beside.stdout.readline():  # one line once it is ready
             return _fail(f"{module} did not start")
     _mount("--make-rprivate", "/")
     box = _Box(image, place)
