@@ -61,13 +61,13 @@ def cloud(*, execution: str = "paper", nodes: int = 1) -> dict[str, Json]:
     values = {**_PARAMS, "param:execution": execution, "param:natsNodes": str(nodes)}
 
     def value_of(match: re.Match[str]) -> str:
-        return values[match[1]]
+        return values[match[1]] if match[2] is None else match[2]
 
     resources: dict[str, Json] = {}
     conditions: dict[str, bool] = {}
     for name in (*FILES, "nats" if nodes == 1 else "nats-cluster"):
         text = (INFRA / f"{name}.yml").read_text(encoding="utf-8")
-        text = re.sub(r"\$\{((?:param|sls|self):\w+)\}", value_of, text)
+        text = re.sub(r"\$\{((?:param|sls|self):\w+)(?:, '([^']*)')?\}", value_of, text)
         part = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with the short forms
         assert not resources.keys() & part["Resources"].keys()
         resources |= part["Resources"]

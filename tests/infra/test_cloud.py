@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
 from pydantic_settings import BaseSettings
 
 from feeder.settings import FeederSettings, UserFeederSettings
@@ -158,6 +159,12 @@ def test_every_variable_is_known_and_every_required_one_set(
         assert clear["NATS_URL"] == "nats://nats.dev.streaming-executor.internal:4222"
 
 
+def test_the_limits_of_the_account_are_those_of_the_code_unless_a_stage_says_otherwise() -> None:
+    clear = environment(containers(LIVE)["WorkerTask"])
+    for name in ("size_usd", "max_positions", "daily_loss_limit_usd", "daily_spend_cap_usd"):
+        assert clear[name.upper()] == str(WorkerSettings.model_fields[name].default), name
+
+
 def test_the_address_of_nats_is_the_one_that_is_registered() -> None:
     assert LIVE["Namespace"]["Properties"]["Name"] == "dev.streaming-executor.internal"
     assert LIVE["NatsDiscovery"]["Properties"]["Name"] == "nats"
@@ -212,6 +219,14 @@ def test_streams_are_on_as_many_servers_as_there_are() -> None:
         for task, container in containers(resources).items():
             if task in READS:
                 assert environment(container)["STREAM_REPLICAS"] == str(nodes), task
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_stage_has_the_servers_that_it_counts_on(stage: str) -> None:
+    declared = yaml.safe_load((INFRA / "stages" / f"{stage}.yml").read_text(encoding="utf-8"))
+    wanted = "nats.yml" if declared["params"]["natsNodes"] == 1 else "nats-cluster.yml"
+    parts = [part for part in declared["resources"] if "infra/nats" in part]
+    assert parts == [f"${{file(infra/{wanted})}}"]
 
 
 def test_what_nats_writes_ends_with_its_task_and_belongs_to_its_user() -> None:
