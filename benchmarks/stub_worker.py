@@ -118,7 +118,7 @@ class CostlyStrategy:
 
 async def _serve(settings: WorkerSettings) -> None:
     metrics = WorkerMetrics()
-    nc: Client = await connect(settings.nats_url, "stub-worker")
+    nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     try:
         exchange = await open_exchange(settings)
         _log.info("worker_started")

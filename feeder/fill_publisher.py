@@ -52,8 +52,10 @@ class FillPublisher:
         metrics: UserMetrics,
         on_acknowledged: Callable[[Fill], None],
         backlog_max: int = BACKLOG_MAX,
+        replicas: int = 1,
     ) -> None:
         self._nc = nc
+        self._replicas = replicas
         self._js = nc.jetstream(timeout=ACK_TIMEOUT_S)
         self._metrics = metrics
         self._on_acknowledged = on_acknowledged
@@ -123,7 +125,7 @@ class FillPublisher:
     async def _restore_stream(self) -> None:
         """A nats-server that lost its disk, or a person, has taken the stream away."""
         async with asyncio.timeout(REPAIR_TIMEOUT_S):
-            await ensure_stream(self._js, FILLS)
+            await ensure_stream(self._js, FILLS, self._replicas)
 
     def _report(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

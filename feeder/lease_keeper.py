@@ -30,10 +30,10 @@ from nats.errors import Error as NatsError
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import (
     BadRequestError,
-    BucketNotFoundError,
     KeyNotFoundError,
     KeyWrongLastSequenceError,
     NoStreamResponseError,
+    NotFoundError,
 )
 from nats.js.kv import KeyValue
 
@@ -88,11 +88,13 @@ class LeaseKeeper:
         on_acquired: Callable[[str], None],
         on_lost: Callable[[str], None] = lambda _: None,
         fit: Callable[[], bool] = lambda: True,
+        replicas: int = 1,
         times: LeaseTimes = LeaseTimes(),  # noqa: B008 - frozen
     ) -> None:
         self._nc = nc
         self._js = nc.jetstream(timeout=times.attempt_s)
         self._bucket: KeyValue | None = None
+        self._replicas = replicas
         self._holder = LeaseHolder(feeder_id, series_names, times.lease_s, times.margin_s)
         self._metrics = metrics
         self._on_acquired = on_acquired
@@ -199,17 +201,24 @@ class LeaseKeeper:
         return False
 
     async def _open(self) -> KeyValue:
-        """The bucket, made when it is missing (nats-py's own call cannot say `first_seq`)."""
+        """The bucket, made when it is missing (nats-py's own call cannot say `first_seq`).
+
+        Its replicas become ours: as with streams, whoever opens it last wins.
+        """
         try:
-            self._bucket = await self._js.key_value(BUCKET)
-        except BucketNotFoundError:
+            config = (await self._js.stream_info(_STREAM)).config
+            if config.num_replicas != self._replicas:
+                config.num_replicas = self._replicas
+                await self._js.update_stream(config)
+                _log.info("lease_bucket_updated", bucket=BUCKET, replicas=self._replicas)
+        except NotFoundError:
             try:
-                await self._js.add_stream(_bucket_stream())
+                await self._js.add_stream(_bucket_stream(self._replicas))
                 _log.info("lease_bucket_created", bucket=BUCKET)
             except BadRequestError as error:
                 if error.err_code != _STREAM_NAME_IN_USE:
                     raise
-            self._bucket = await self._js.key_value(BUCKET)
+        self._bucket = await self._js.key_value(BUCKET)
         return self._bucket
 
     def _tell(self) -> None:
@@ -225,7 +234,7 @@ class LeaseKeeper:
         self._metrics.leases_held.set(len(self._holder.held))
 
 
-def _bucket_stream() -> StreamConfig:
+def _bucket_stream(replicas: int) -> StreamConfig:
     """A key-value bucket as clients expect it: memory, no history, no expiry (see invariant 3)."""
     return StreamConfig(
         name=_STREAM,
@@ -236,7 +245,7 @@ def _bucket_stream() -> StreamConfig:
         allow_rollup_hdrs=True,
         allow_direct=False,  # a follower's answer may be old: harmless, but a wasted try
         deny_delete=True,
-        num_replicas=1,
+        num_replicas=replicas,
         first_seq=1 + secrets.randbits(40),
     )
 

@@ -80,8 +80,10 @@ class Publisher:
         table: SessionTable,
         metrics: FeederMetrics,
         epoch_of: Callable[[str], int | None],
+        replicas: int = 1,
     ) -> None:
         self._nc = nc
+        self._replicas = replicas
         self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
         self._table = table
         self._metrics = metrics
@@ -226,7 +228,7 @@ class Publisher:
         """A restarted nats-server has lost the stream, which is in its memory."""
         try:
             async with asyncio.timeout(2 * REPAIR_TIMEOUT_S):
-                await ensure_stream(self._js, BOOKS)
+                await ensure_stream(self._js, BOOKS, self._replicas)
         except (NatsError, TimeoutError, StreamMismatchError) as error:
             self._repair = True
             _log.warning("stream_not_restored", error=f"{type(error).__name__}: {error}")

@@ -63,9 +63,11 @@ async def serve(settings: FeederSettings) -> None:
             series=[series.name for series in settings.series],
         )
         stack.callback(_log.info, "feeder_stopped")
-        nc = await connect(settings.nats_url, "feeder")
+        nc = await connect(settings.nats_url, "feeder", settings.nats_login())
         stack.push_async_callback(close, nc)
-        await until_reachable(f"JetStream at {nats_url}", partial(declare_stream, nc, BOOKS))
+        replicas = settings.stream_replicas
+        declare = partial(declare_stream, nc, BOOKS, replicas)
+        await until_reachable(f"JetStream at {nats_url}", declare)
 
         def offer_all(series: str) -> None:
             """A series is ours from now on: what is known of its markets is to be told."""
@@ -77,8 +79,10 @@ async def serve(settings: FeederSettings) -> None:
             return lines.fit
 
         names = [series.name for series in settings.series]
-        leases = LeaseKeeper(nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit)
-        publisher = Publisher(nc, table, metrics, leases.epoch)
+        leases = LeaseKeeper(
+            nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit, replicas=replicas
+        )
+        publisher = Publisher(nc, table, metrics, leases.epoch, replicas)
         looks = BookLooks(settings.clob_url, table, metrics, publisher.offer)
         lines = MarketLines(settings.market_ws_url, table, looks, metrics, publisher.offer)
         discovery = Discovery(settings.gamma_url, table, metrics, lines.nudge)

@@ -11,6 +11,7 @@ from feeder.core.sessions import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
 from runtime.api_settings import Base64Secret, HeaderSecret, SignerAddress, no_signing_key
 from runtime.l2_auth import Credentials
+from runtime.nats_settings import NatsSettings
 from runtime.settings import StageName, url_of
 
 
@@ -38,10 +39,9 @@ class MarketStream(BaseSettings):
     """Comma separated, e.g. `btc-15m,eth-15m`."""
 
 
-class FeederSettings(MarketStream):
+class FeederSettings(MarketStream, NatsSettings):
     """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
 
-    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
     clob_url: Annotated[str, url_of("https", "http")] = "https://clob.polymarket.com"
     max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=10_000)
     """How late one line may be before its connection is replaced; the workers' limit."""
@@ -52,12 +52,11 @@ class FeederSettings(MarketStream):
     """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
 
-class UserFeederSettings(BaseSettings):
+class UserFeederSettings(NatsSettings):
     """Every variable the user feeder reads: API credentials, which cannot sign an order."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
-    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
     user_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/user"
     )

@@ -64,16 +64,18 @@ async def serve(settings: UserFeederSettings) -> None:
         )
         _log.info("user_feeder_started", metrics_port=metrics_port, address=settings.api_address)
         stack.callback(_log.info, "user_feeder_stopped")
-        nc = await connect(settings.nats_url, "user-feeder")
+        nc = await connect(settings.nats_url, "user-feeder", settings.nats_login())
         stack.push_async_callback(close, nc)
-        await until_reachable(f"JetStream at {nats_url}", partial(declare_stream, nc, FILLS))
+        replicas = settings.stream_replicas
+        declare = partial(declare_stream, nc, FILLS, replicas)
+        await until_reachable(f"JetStream at {nats_url}", declare)
 
         credentials = settings.credentials()
         history = await stack.enter_async_context(
             TradeHistory(settings.clob_url, credentials, metrics)
         )
         intake = Intake(metrics)
-        publisher = FillPublisher(nc, metrics, acknowledged)
+        publisher = FillPublisher(nc, metrics, acknowledged, replicas=replicas)
         catch_up = CatchUp(history, publisher, coverage, intake, metrics)
         channel = UserChannel(
             settings.user_ws_url, credentials, intake, metrics, catch_up.live, catch_up.subscribed

@@ -15,6 +15,7 @@ from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.api_settings import Base64Secret, HeaderSecret, SignerAddress
 from runtime.l2_auth import Credentials
+from runtime.nats_settings import NatsSettings
 from runtime.settings import StageName, url_of
 
 
@@ -24,7 +25,6 @@ def _cents(usd: Decimal) -> Decimal:
     return usd
 
 
-NatsUrl = Annotated[str, url_of("nats", "tls", "ws", "wss")]
 HttpUrl = Annotated[str, url_of("https", "http")]
 
 
@@ -87,14 +87,6 @@ class LimitSettings(AccountSettings):
             daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
             daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
         )
-
-
-class NatsSettings(BaseSettings):
-    """Where messages travel."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
-
-    nats_url: NatsUrl = "nats://127.0.0.1:4222"
 
 
 def check_wallet(wallet: str | None) -> None:

@@ -189,7 +189,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
             health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
         )
         await stack.enter_async_context(telling(settings.cloudwatch_stage, "worker", metrics.told))
-        nc = await connect(settings.nats_url, worker_name)
+        nc = await connect(settings.nats_url, worker_name, settings.nats_login())
         stack.push_async_callback(close, nc)
         store = await stack.enter_async_context(opened_store(settings))
         exchange = await open_exchange(settings)
@@ -220,15 +220,16 @@ async def run_worker(
         metrics=metrics,
         worker=worker_name,
     )
-    pull = BookPull(nc, settings.account)
+    replicas = settings.stream_replicas
+    pull = BookPull(nc, settings.account, replicas)
     worker = Worker(pull, evaluator, exchange, metrics)
     where = f"JetStream at {redact(settings.nats_url)}"
-    await until_reachable(where, partial(declare_stream, nc, BOOKS))
+    await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
     freeze_heap()
-    beside = [publisher.run(), log_decisions(nc, settings.account, store)]
+    beside = [publisher.run(), log_decisions(nc, settings.account, store, replicas)]
     if settings.execution == "live":  # the venue reports no trades of paper orders
-        beside.append(on_fill(nc, settings.account, store, metrics))
+        beside.append(on_fill(nc, settings.account, store, metrics, replicas))
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(

@@ -2,6 +2,9 @@
 
 nats-server older than 2.12 is refused: it silently ignores parts of a stream's configuration
 (per-message TTL, subject transforms, priority groups) that this system is built on.
+
+A login that is refused is waited for like a server that is not there: a password may be rotated at
+the server and in the environment one after the other. No text here shows it.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from typing import Final
 
 import structlog
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from protocol.subjects import StreamSpec
+from runtime.nats_settings import Login
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
 
@@ -25,21 +30,30 @@ SERVER_VERSION_MIN: Final = (2, 12)
 RECONNECT_WAIT_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2
 CLOSE_TIMEOUT_S: Final = 1
+# nats-server's words for a wrong password, a user it does not know, and none where one is wanted
+# (server/errors.go: ErrAuthentication). nats-py passes them on as text when a connection begins.
+_LOGIN_REFUSED: Final = "authorization violation"
+_REPLICAS_NOT_SUPPORTED: Final = 10074  # JSStreamReplicasNotSupportedErr: not a cluster
 _log = structlog.get_logger()
+
+
+class LoginRefusedError(NatsError):
+    """The server does not let this user in."""
 
 
 class StreamMismatchError(RuntimeError):
     """A stream of that name exists and cannot be turned into what is declared."""
 
 
-async def connect(url: str, name: str) -> Client:
-    """Connect, waiting with back-off until the server is there, and check its version.
+async def connect(url: str, name: str, login: Login | None = None) -> Client:
+    """Connect, waiting with back-off until the server lets us in, and check its version.
 
     After that the client reconnects by itself for ever (every 0.25 s). While it is disconnected
     nats-py buffers what is published, up to 2 MB: a publisher to whom that is worthless checks
     `is_connected` first. Exits 2 on a server that is too old.
     """
-    client = await until_reachable(f"NATS at {redact(url)}", lambda: connect_once(url, name))
+    where = f"NATS at {redact(url)}"
+    client = await until_reachable(where, lambda: connect_once(url, name, login))
     if complaint := version_complaint(client):
         await client.close()
         refuse_to_start(f"NATS_URL: {redact(url)}: {complaint}")
@@ -59,30 +73,41 @@ def version_complaint(client: Client) -> str | None:
     return f"{str(version).strip('<>')} is too old, {wanted} or newer is needed"
 
 
-async def connect_once(url: str, name: str) -> Client:
-    """One connection, of any version. Raises the reason, after two quick tries."""
+async def connect_once(url: str, name: str, login: Login | None = None) -> Client:
+    """One connection, of any version. Raises the reason, after two quick tries.
+
+    LoginRefusedError when it is who we are.
+    """
     client = Client()
     reason: Exception | None = None
+    was_connected, told_refused = False, False
 
     async def on_error(error: Exception) -> None:
-        nonlocal reason
+        nonlocal reason, told_refused
         reason = error
         # While (re)connecting every try ends here: `until_reachable` or the two events below tell
-        # that story in one line each.
+        # that story in one line each. But for a password that was changed at the server meanwhile.
         if client.is_connected:
             _log.warning("nats_error", error=f"{type(error).__name__}: {error}")
+        elif was_connected and _is_refused_login(error) and not told_refused:
+            told_refused = True
+            _log.warning("nats_error", error=_login_refused(url, login))
 
     async def on_disconnected() -> None:
         if not client.is_closed:  # also called when we close
             _log.warning("nats_disconnected", url=redact(url))
 
     async def on_reconnected() -> None:
+        nonlocal told_refused
+        told_refused = False
         _log.info("nats_reconnected", url=redact(url))
 
     try:
         await client.connect(
             url,
             name=name,
+            user=login.user if login else None,
+            password=login.password.get_secret_value() if login else None,
             connect_timeout=2,
             reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # takes any number
             # With -1 `connect` itself would try for ever, in silence (nats-py 2.16).
@@ -95,29 +120,59 @@ async def connect_once(url: str, name: str) -> Client:
             reconnected_cb=on_reconnected,
         )
     except NoServersError as error:
+        if reason is not None and _is_refused_login(reason):
+            raise LoginRefusedError(_login_refused(url, login)) from None
         raise reason or error from None
+    was_connected = True
     client.options["max_reconnect_attempts"] = -1
     return client
 
 
-async def ensure_stream(js: JetStreamContext, spec: StreamSpec) -> None:
-    """Create the stream, or bring it to its declaration.
+def _is_refused_login(error: Exception) -> bool:
+    return _LOGIN_REFUSED in str(error).lower()
+
+
+def _login_refused(url: str, login: Login | None) -> str:
+    if login is not None:
+        return f"NATS_USER {login.user} or its NATS_PASSWORD is not the server's"
+    if redact(url) != url:
+        return "the user or the password in NATS_URL is not the server's"
+    return "the server wants to know who we are: set NATS_USER and NATS_PASSWORD"
+
+
+async def ensure_stream(js: JetStreamContext, spec: StreamSpec, replicas: int = 1) -> None:
+    """Create the stream, or bring it to its declaration, with so many replicas.
+
+    Whoever declares last wins: processes that disagree about STREAM_REPLICAS change a stream back
+    and forth with each of their starts and each loss of a stream, told as `stream_updated` each
+    time. Nothing is lost by it but the copies, so nothing here referees; one deployment has one
+    value. Going from 1 to 3 copies what is there while the stream goes on.
 
     Raises nats errors when it cannot be done now, StreamMismatchError when it never can be.
     """
-    config = _declared(spec)
+    config = _declared(spec, replicas)
     try:
-        current = (await js.stream_info(spec.name)).config
-    except NotFoundError:
-        await js.add_stream(config)
-        _log.info("stream_created", stream=spec.name)
-        return
-    if _differences(current, config, spec):
-        await js.update_stream(config)
-        _log.info("stream_updated", stream=spec.name)
+        try:
+            current = (await js.stream_info(spec.name)).config
+        except NotFoundError:
+            await js.add_stream(config)
+            _log.info("stream_created", stream=spec.name)
+            return
+        if _differences(current, config, spec):
+            await js.update_stream(config)
+            _log.info("stream_updated", stream=spec.name)
+    except APIError as error:
+        if error.err_code != _REPLICAS_NOT_SUPPORTED:
+            raise
+        raise StreamMismatchError(
+            f"STREAM_REPLICAS: stream {spec.name} cannot have {replicas} replicas on a nats-server "
+            "that is not in a cluster: set it to 1, or NATS_URL to a cluster of three"
+        ) from None
 
 
-async def inspect_stream(js: JetStreamContext, spec: StreamSpec) -> list[str] | None:
+async def inspect_stream(
+    js: JetStreamContext, spec: StreamSpec, replicas: int = 1
+) -> list[str] | None:
     """The settings that `ensure_stream` would update, None where it would create the stream.
 
     Changes nothing. Raises as `ensure_stream` does.
@@ -126,10 +181,10 @@ async def inspect_stream(js: JetStreamContext, spec: StreamSpec) -> list[str] | 
         current = (await js.stream_info(spec.name)).config
     except NotFoundError:
         return None
-    return _differences(current, _declared(spec), spec)
+    return _differences(current, _declared(spec, replicas), spec)
 
 
-def _declared(spec: StreamSpec) -> StreamConfig:
+def _declared(spec: StreamSpec, replicas: int) -> StreamConfig:
     return StreamConfig(
         name=spec.name,
         subjects=list(spec.subjects),
@@ -140,7 +195,7 @@ def _declared(spec: StreamSpec) -> StreamConfig:
         max_msgs_per_subject=spec.max_msgs_per_subject,
         max_bytes=spec.max_bytes,
         duplicate_window=spec.duplicate_window_s,
-        num_replicas=1,
+        num_replicas=replicas,
     )
 
 
@@ -166,6 +221,7 @@ _UPDATABLE: Final = (
     "max_msgs_per_subject",
     "max_bytes",
     "duplicate_window",
+    "num_replicas",
 )
 
 
@@ -176,10 +232,10 @@ async def close(client: Client) -> None:
             await client.close()
 
 
-async def declare_stream(client: Client, spec: StreamSpec) -> None:
+async def declare_stream(client: Client, spec: StreamSpec, replicas: int = 1) -> None:
     """`ensure_stream` for a start: what only a person can mend exits 2, the rest is raised."""
     try:
-        await ensure_stream(client.jetstream(timeout=REQUEST_TIMEOUT_S), spec)
+        await ensure_stream(client.jetstream(timeout=REQUEST_TIMEOUT_S), spec, replicas)
     except StreamMismatchError as error:
         refuse_to_start(str(error))
 

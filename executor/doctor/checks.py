@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from executor.doctor import configuration, nats, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.opening import venue_account
+
+_NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
 
 async def examine(config: Configuration) -> list[Finding]:
@@ -19,7 +21,7 @@ async def examine(config: Configuration) -> list[Finding]:
     awaiting, in which the others' answers would seem late.
     """
     findings = configuration.check()
-    findings += await _group(config, "NATS", partial(nats.check, config.nats_url), "nats_url")
+    findings += await _group(config, "NATS", partial(nats.check, config.nats), *_NATS)
     findings += await _group(
         config,
         "table",

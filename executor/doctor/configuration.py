@@ -6,14 +6,16 @@ feeder says the same in one line when it starts.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from executor.doctor.finding import Finding, fail, ok
-from functions.settings import LimitSettings, NatsSettings, ScheduleSettings, WorkerSettings
+from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
+from runtime.nats_settings import NatsSettings
 from runtime.settings import mistakes_in
 
 _PROCESSES: Final = (("worker", WorkerSettings), ("scheduled functions", ScheduleSettings))
@@ -25,7 +27,7 @@ class Configuration:
     """The settings, with defaults in place of the variables that are `wrong`."""
 
     limits: LimitSettings
-    nats_url: str
+    nats: NatsSettings
     wrong: frozenset[str]
 
     def first_wrong(self, *names: str) -> str | None:
@@ -37,7 +39,7 @@ def read() -> Configuration:
     """From the environment; raises nothing."""
     limits, wrong = _usable(LimitSettings)
     nats, wrong_for_nats = _usable(NatsSettings)
-    return Configuration(limits=limits, nats_url=nats.nats_url, wrong=wrong | wrong_for_nats)
+    return Configuration(limits=limits, nats=nats, wrong=wrong | wrong_for_nats)
 
 
 def check() -> list[Finding]:
@@ -60,4 +62,8 @@ def _usable(kind: type[_Kind]) -> tuple[_Kind, frozenset[str]]:
     except ValidationError as error:
         wrong = frozenset(str(item["loc"][0]) for item in error.errors() if item["loc"])
         defaults = {name: kind.model_fields[name].get_default() for name in wrong}
-        return kind(**defaults), wrong
+        if wrong:
+            with contextlib.suppress(ValidationError):
+                return kind(**defaults), wrong
+    # Variables that are valid one by one and do not go together: none of them can be used.
+    return cast(_Kind, kind.model_construct()), frozenset(kind.model_fields)

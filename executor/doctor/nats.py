@@ -12,6 +12,7 @@ from executor.doctor.finding import Finding, fail, ok, warn
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
 from runtime.nats import (
     REQUEST_TIMEOUT_S,
+    LoginRefusedError,
     StreamMismatchError,
     close,
     connect_once,
@@ -19,22 +20,28 @@ from runtime.nats import (
     redact,
     version_complaint,
 )
+from runtime.nats_settings import NatsSettings
 
 CONNECT_TIMEOUT_S: Final = 6
 STREAMS: Final = (BOOKS, DECISIONS, FILLS)
 
 
-async def check(url: str) -> list[Finding]:
+async def check(settings: NatsSettings) -> list[Finding]:
     """Reachability and version, then a finding for each stream."""
-    where = redact(url)
+    where, replicas = redact(settings.nats_url), settings.stream_replicas
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            client = await connect_once(url, "doctor")
+            client = await connect_once(settings.nats_url, "doctor", settings.nats_login())
+    except LoginRefusedError as error:
+        return [fail("NATS", f"{where}: {error}", "take user and password from the server's own")]
     except (NatsError, OSError, ValueError) as error:  # TimeoutError is an OSError
         why = f"{type(error).__name__}: {error}".rstrip(": ")
         return [fail("NATS", f"{where}: {why}", "start nats-server there, or set NATS_URL")]
     try:
-        return [_version(client, where), *[await _stream(client, spec) for spec in STREAMS]]
+        return [
+            _version(client, where),
+            *[await _stream(client, spec, replicas) for spec in STREAMS],
+        ]
     finally:
         await close(client)
 
@@ -45,10 +52,11 @@ def _version(client: Client, where: str) -> Finding:
     return ok("NATS", f"{where}: {str(client.connected_server_version).strip('<>')}")
 
 
-async def _stream(client: Client, spec: StreamSpec) -> Finding:
+async def _stream(client: Client, spec: StreamSpec, replicas: int) -> Finding:
     what = f"stream {spec.name}"
     try:
-        differing = await inspect_stream(client.jetstream(timeout=REQUEST_TIMEOUT_S), spec)
+        js = client.jetstream(timeout=REQUEST_TIMEOUT_S)
+        differing = await inspect_stream(js, spec, replicas)
     except StreamMismatchError as error:
         text, _, do = str(error).partition(": ")
         return fail(what, text, do)

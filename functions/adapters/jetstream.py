@@ -48,8 +48,9 @@ class Delivery(msgspec.Struct, frozen=True):
 class BookPull:
     """Pulls books of a durable consumer that all workers of a strategy share."""
 
-    def __init__(self, nc: Client, durable: str) -> None:
+    def __init__(self, nc: Client, durable: str, replicas: int = 1) -> None:
         self._nc = nc
+        self._replicas = replicas
         self._js = nc.jetstream(timeout=5)
         self._durable = durable
         self._inbox = nc.new_inbox()
@@ -156,7 +157,7 @@ class BookPull:
             self._consumer_lost.clear()
 
     async def _ensure_consumer(self) -> None:
-        await ensure_stream(self._js, BOOKS)
+        await ensure_stream(self._js, BOOKS, self._replicas)
         await self._js.add_consumer(
             BOOKS.name,
             ConsumerConfig(

@@ -66,7 +66,7 @@ class DecisionPublisher:
             self._dropped.inc(self._queue.qsize())
 
 
-async def log_decisions(nc: Client, strategy: str, store: Store) -> None:
+async def log_decisions(nc: Client, strategy: str, store: Store, replicas: int = 1) -> None:
     """Write published decisions to the table until cancelled; acked only once written."""
     js = nc.jetstream(timeout=5)
     config = ConsumerConfig(
@@ -80,7 +80,7 @@ async def log_decisions(nc: Client, strategy: str, store: Store) -> None:
     while True:
         subscription = None
         try:
-            await ensure_stream(js, DECISIONS)
+            await ensure_stream(js, DECISIONS, replicas)
             subscription = await js.pull_subscribe(
                 config.filter_subject or "",
                 durable=config.durable_name,

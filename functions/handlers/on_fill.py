@@ -34,7 +34,9 @@ RETRY_EVERY_S: Final = 1
 _log = structlog.get_logger()
 
 
-async def on_fill(nc: Client, account: str, store: Store, metrics: WorkerMetrics) -> None:
+async def on_fill(
+    nc: Client, account: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
+) -> None:
     """Apply fills until cancelled; all workers of an account share the work."""
     js = nc.jetstream(timeout=5)
     config = ConsumerConfig(
@@ -48,7 +50,7 @@ async def on_fill(nc: Client, account: str, store: Store, metrics: WorkerMetrics
     while True:
         subscription = None
         try:
-            await ensure_stream(js, FILLS)
+            await ensure_stream(js, FILLS, replicas)
             subscription = await js.pull_subscribe(
                 FILLS.subjects[0], durable=config.durable_name, stream=FILLS.name, config=config
             )

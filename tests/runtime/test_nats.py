@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 from nats.js.api import StorageType
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
-from runtime.nats import StreamMismatchError, connect, ensure_stream, redact
+from runtime.nats import StreamMismatchError, connect, declare_stream, ensure_stream, redact
+from runtime.nats_settings import Login
 from tests.servers import NatsServer
+
+WORD = "e5b4c3d2a1"
 
 
 @asynccontextmanager
@@ -99,6 +104,89 @@ async def test_a_lost_server_is_reconnected_to_without_a_flood_of_lines(
         "nats_reconnected",
     ]
     assert len(logs) <= 3  # and at most the one error that ended the connection
+
+
+@pytest.fixture
+def asking_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A nats-server that wants to know who is there."""
+    config = tmp_path / "nats.conf"
+    config.write_text(f"authorization {{ users: [{{ user: feeder, password: {WORD} }}] }}")
+    with NatsServer(tmp_path / "jetstream", config) as server:
+        yield server
+
+
+async def test_whoever_is_known_is_let_in(asking_server: NatsServer) -> None:
+    client = await connect(asking_server.url, "test", Login("feeder", SecretStr(WORD)))
+    assert client.is_connected
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("url_user", "login", "told"),
+    [
+        ("", Login("feeder", SecretStr("x" + WORD)), "NATS_USER feeder or its NATS_PASSWORD"),
+        ("", Login("nobody", SecretStr(WORD)), "NATS_USER nobody or its NATS_PASSWORD"),
+        ("", None, "set NATS_USER and NATS_PASSWORD"),
+        (f"feeder:x{WORD}@", None, "the user or the password in NATS_URL"),
+    ],
+)
+async def test_whoever_is_not_known_waits_and_says_so_in_one_line_a_try(
+    asking_server: NatsServer, url_user: str, login: Login | None, told: str
+) -> None:
+    url = asking_server.url.replace("//", f"//{url_user}")
+    with capture_logs() as logs:
+        connecting = asyncio.create_task(connect(url, "test", login))
+        async with asyncio.timeout(10):
+            while not logs:  # noqa: ASYNC110 - logging offers nothing to wait on
+                await asyncio.sleep(0.01)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+    assert {line["event"] for line in logs} == {"not_reachable"}
+    assert logs[0]["what"] == f"NATS at {asking_server.url}"
+    assert told in logs[0]["error"]
+    assert WORD not in str(logs)
+
+
+async def test_a_password_that_was_changed_meanwhile_is_told_once(
+    asking_server: NatsServer, tmp_path: Path
+) -> None:
+    config = tmp_path / "nats.conf"
+    first = config.read_text()
+    with capture_logs() as logs:
+        client = await connect(asking_server.url, "test", Login("feeder", SecretStr(WORD)))
+        asking_server.stop()
+        config.write_text(first.replace(WORD, "another1"))
+        asking_server.start()
+        async with asyncio.timeout(10):
+            while not any("NATS_PASSWORD" in str(line) for line in logs):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.6)  # two tries more, of which it must NOT tell
+        asking_server.stop()
+        config.write_text(first)
+        asking_server.start()
+        async with asyncio.timeout(10):
+            while not client.is_connected:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        await client.close()
+    told = [line for line in logs if "NATS_PASSWORD" in str(line)]
+    assert len(told) == 1
+    assert WORD not in str(logs)
+
+
+async def test_three_replicas_on_a_server_without_a_cluster_is_one_line_and_exit_2(
+    nats_server: NatsServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = await connect(nats_server.url, "test")
+    for spec in (BOOKS, FILLS):
+        if spec is FILLS:  # there already, with one
+            await ensure_stream(client.jetstream(), spec)
+        with pytest.raises(SystemExit) as refused:
+            await declare_stream(client, spec, replicas=3)
+        assert refused.value.code == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert line.startswith("cannot start: STREAM_REPLICAS: ")
+    await client.close()
 
 
 async def test_a_stream_is_created_verified_and_brought_to_its_declaration(

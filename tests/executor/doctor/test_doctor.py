@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,6 +142,35 @@ async def test_streams_that_are_not_there_are_a_warning_and_stay_away(broker: Na
     client = await nats.connect(broker.url)
     assert await client.jetstream().streams_info() == []
     await client.close()
+
+
+async def test_a_login_is_used_and_one_that_is_refused_or_half_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text(
+        "jetstream { store_dir: $NATS_STORE_DIR }\n"
+        "authorization { users: [{ user: worker, password: hunter2 }] }"
+    )
+    with NatsServer(tmp_path / "jetstream", config) as server:
+        monkeypatch.setenv("NATS_URL", server.url)
+        monkeypatch.setenv("NATS_USER", "worker")
+        assert (await examined())["NATS"].text == "not checked: NATS_PASSWORD is wrong"
+        monkeypatch.setenv("NATS_PASSWORD", "hunter3")
+        found = (await examined())["NATS"]
+        assert found.level is Level.FAIL
+        assert "NATS_USER worker or its NATS_PASSWORD is not the server's" in found.text
+        assert "hunter" not in str(found)
+        monkeypatch.setenv("NATS_PASSWORD", "hunter2")
+        assert (await examined())["NATS"].level is Level.OK
+
+
+async def test_another_number_of_replicas_is_said(
+    broker: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await declare(broker)
+    monkeypatch.setenv("STREAM_REPLICAS", "3")
+    assert (await examined())["stream BOOKS"].text == "not as declared: num_replicas"
 
 
 async def test_a_stopped_nats_fails(broker: NatsServer) -> None:
