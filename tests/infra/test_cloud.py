@@ -62,7 +62,7 @@ in_every_cloud: Final = pytest.mark.parametrize(
 def test_a_container_can_do_nothing_but_its_work(resources: dict[str, Json]) -> None:
     for task, container in containers(resources).items():
         assert container["Image"] == IMAGE, task
-        assert container["User"] == "10001", task
+        assert container["User"] == "10001:10001", task  # without a group it would be that of root
         assert container["ReadonlyRootFilesystem"] is True, task
         assert container["LinuxParameters"] == {"Capabilities": {"Drop": ["ALL"]}}, task
         assert "Privileged" not in container
