@@ -61,7 +61,6 @@ from functions.adapters.dynamodb_items import (
     strategy_pk,
     trade_key,
     trade_sort_key,
-    utc_day,
 )
 from functions.adapters.dynamodb_table import ConditionFailedError, Table, open_client
 from functions.core.account import (
@@ -73,6 +72,7 @@ from functions.core.account import (
     Pause,
     Redemption,
     refusal_of,
+    utc_day,
 )
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
@@ -360,14 +360,14 @@ class DynamoStore:
 
     async def set_redemption(
         self, condition_id: str, redemption: Redemption | None, seen: Redemption
-    ) -> None:
+    ) -> bool:
         """See `Store.set_redemption`."""
         values = {":seen": redemption_attribute(seen)}
         update = "REMOVE redeem.#market"
         if redemption is not None:
             values[":new"] = redemption_attribute(redemption)
             update = "SET redeem.#market = :new"
-        with suppress(ConditionFailedError):
+        try:
             await self._table.update(
                 "set_redemption",
                 Key=self._account_key,
@@ -376,6 +376,9 @@ class DynamoStore:
                 ExpressionAttributeNames={"#market": condition_id},
                 ExpressionAttributeValues=values,
             )
+        except ConditionFailedError:
+            return False
+        return True
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """See `Store.put_decisions`."""

@@ -16,12 +16,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Redemption
+from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Redemption, utc_day
 from functions.core.intent import Claim
 from functions.ports import StoreError
 from protocol.decision import Decision
@@ -45,11 +44,6 @@ def strategy_pk(strategy: str) -> str:
 def account_key(strategy: str) -> Item:
     """Primary key of the account item."""
     return {"pk": {"S": strategy_pk(strategy)}, "sk": {"S": ACCOUNT_SK}}
-
-
-def utc_day(now_ms: int) -> str:
-    """UTC date `YYYY-MM-DD` of epoch milliseconds."""
-    return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
 def missing_account_attributes(changed: set[str]) -> Item:

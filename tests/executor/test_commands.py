@@ -7,7 +7,7 @@ import json
 import pytest
 
 from functions.adapters.dynamodb import DynamoStore
-from functions.adapters.dynamodb_items import utc_day
+from functions.core.account import utc_day
 from functions.core.intent import ClaimState
 from functions.ports import Claimed
 from tests.executor.builders import (

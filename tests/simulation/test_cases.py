@@ -12,8 +12,8 @@ import pytest
 
 from functions.adapters import dynamodb
 from functions.adapters import dynamodb_conditions as conditions
-from functions.adapters.dynamodb_items import account_of, decision_key, utc_day
-from functions.core.account import Account
+from functions.adapters.dynamodb_items import account_of, decision_key
+from functions.core.account import Account, utc_day
 from tests.simulation.checks import ACCOUNT_KEY, violations
 from tests.simulation.dynamodb import DECISIONS, DynamoFaults
 from tests.simulation.faults import Faults
