@@ -1,0 +1,50 @@
+"""What our processes are told by a deployment, held against what they read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from unittest import mock
+
+from pydantic_settings import BaseSettings
+
+from feeder.settings import FeederSettings, UserFeederSettings
+from functions.settings import ScheduleSettings, WorkerSettings
+from runtime.settings import load_settings
+
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "feeder": FeederSettings,
+    "user-feeder": UserFeederSettings,
+    "worker": WorkerSettings,
+    "schedule": ScheduleSettings,
+}
+COMMANDS = {
+    "nats": ["nats-server", "-c", "/app/infra/nats/nats.conf"],
+    "feeder": ["python", "-m", "feeder"],
+    "user-feeder": ["python", "-m", "feeder", "user"],
+    "worker": ["python", "-m", "functions.worker"],
+    "schedule": ["python", "-m", "functions.schedule"],
+}
+NATS_VARIABLES = {"NATS_STORE_DIR", "NATS_FEEDER_PASSWORD", "NATS_WORKER_PASSWORD"}
+# Read by the AWS SDK, not by us.
+AWS_VARIABLES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+SECRETS = {
+    "PRIVATE_KEY": "0x" + "11" * 32,
+    "API_KEY": "key",
+    "API_SECRET": "c2VjcmV0",
+    "API_PASSPHRASE": "phrase",
+    "API_ADDRESS": "0x" + "2" * 40,
+}
+WALLET = "0x" + "3" * 40
+
+
+def unknown(process: str, variables: Mapping[str, str]) -> set[str]:
+    """Variables that the process does not read."""
+    known = {name.upper() for name in SETTINGS[process].model_fields}
+    return set(variables) - known - (AWS_VARIABLES if process in ("worker", "schedule") else set())
+
+
+def read(process: str, variables: Mapping[str, str]) -> BaseSettings:
+    """The process's settings with these variables and no others. SystemExit where it would exit."""
+    with mock.patch.dict(os.environ, dict(variables), clear=True):
+        return load_settings(SETTINGS[process])
