@@ -71,6 +71,9 @@ class ScheduleMetrics:
         self.daily_loss_reached = Gauge(
             "schedule_daily_loss_reached", "ALARM: 1 once today's loss is at its limit", registry=r
         )
+        self.slots_used = Gauge("schedule_slots_used", "Claims that the account holds", registry=r)
+        self.pnl_today = Gauge("schedule_pnl_today_usd", "P&L of the UTC day", registry=r)
+        self.spent_today = Gauge("schedule_spent_today_usd", "Spent on the UTC day", registry=r)
         self.redeeming = Gauge("schedule_redeeming", "Markets with winnings to redeem", registry=r)
 
     def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
@@ -82,6 +85,9 @@ class ScheduleMetrics:
         self.mismatches.set(len(report.mismatches))
         self.unresolved.set(report.unresolved)
         self.halted.set(report.halted)
+        self.slots_used.set(report.slots_used)
+        self.pnl_today.set(report.pnl_today_e6 / 1e6)
+        self.spent_today.set(report.spent_today_e6 / 1e6)
         self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
 
     def after_settling(self, report: SettleReport) -> None:

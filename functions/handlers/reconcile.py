@@ -50,7 +50,9 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     unresolved: int = 0
     """Claims that were claimed or unknown for more than 30 seconds when the run ended."""
     halted: bool = False
+    slots_used: int = 0
     pnl_today_e6: int = 0
+    spent_today_e6: int = 0
 
 
 async def reconcile(store: Store, records: Records) -> ReconcileReport:
@@ -81,7 +83,9 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
     report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]
     report.unresolved = unresolved_for(account, UNRESOLVED_ALARM_MS, now_ms)
     report.halted = account.trading != TRADING_ENABLED
+    report.slots_used = len(account.claims)
     report.pnl_today_e6 = account.pnl_e6.get(utc_day(now_ms), 0)
+    report.spent_today_e6 = account.spent_e6.get(utc_day(now_ms), 0)
     _tell(report)
     return report
 

@@ -150,7 +150,9 @@ def test_reports_become_metrics() -> None:
             mismatches=["c"],
             unresolved=3,
             halted=True,
+            slots_used=2,
             pnl_today_e6=-20,
+            spent_today_e6=1_100_000,
         ),
         daily_loss_limit_e6=20,
     )
@@ -165,6 +167,8 @@ def test_reports_become_metrics() -> None:
     assert value("schedule_redeeming") == 1
     standing = ("schedule_claims_unresolved_30s", "schedule_halted", "schedule_daily_loss_reached")
     assert [value(name) for name in standing] == [3, 1, 1]
+    money = ("schedule_slots_used", "schedule_pnl_today_usd", "schedule_spent_today_usd")
+    assert [value(name) for name in money] == [2, -20e-6, 1.1]
     metrics.after_reconciling(ReconcileReport(pnl_today_e6=-19), daily_loss_limit_e6=20)
     assert value("schedule_claims_overdue") == 0
     assert [value(name) for name in standing] == [0, 0, 0]

@@ -72,7 +72,7 @@ def bucket_of(value: float) -> float:
     return next(bound for bound in BOUNDS if value <= bound)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 3000), min_size=5, max_size=5))
 def test_a_percentile_of_the_values_lies_in_the_bucket_of_that_of_the_observations(
     counts: list[int],
@@ -81,7 +81,7 @@ def test_a_percentile_of_the_values_lies_in_the_bucket_of_that_of_the_observatio
     total = sum(counts)
     assert len(values) == min(total, 100)
     assert values == sorted(values)
-    for percent in (1, 50, 94, 95, 96, 99, 100) if total else ():
+    for percent in range(1, 101) if total else ():
         rank = -(-percent * total // 100)
         cumulative = [sum(counts[: index + 1]) for index in range(len(counts))]
         observed = BOUNDS[next(i for i, reached in enumerate(cumulative) if rank <= reached)]
