@@ -1,0 +1,203 @@
+"""infra/kubernetes. What no test here can show: that a cluster takes it, and that KEDA does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from functions.metrics import WorkerMetrics
+from tests.infra import deployed
+
+ROOT = Path(__file__).parents[2]
+ROOM = ROOT / "infra" / "kubernetes"
+KUSTOMIZATION = yaml.safe_load((ROOM / "kustomization.yml").read_text("utf-8"))
+FILES = [ROOM / name for name in KUSTOMIZATION["resources"]]
+OBJECTS: list[dict[str, Any]] = [
+    each for path in FILES for each in yaml.safe_load_all(path.read_text("utf-8"))
+]
+KIND_OF_KEDA = "ScaledObject"
+
+
+def named(kind: str) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each for each in OBJECTS if each["kind"] == kind}
+
+
+DEPLOYMENTS = named("Deployment")
+
+
+def pod_of(name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = DEPLOYMENTS[name]["spec"]["template"]["spec"]
+    return spec
+
+
+def container_of(name: str) -> dict[str, Any]:
+    containers: list[dict[str, Any]] = pod_of(name)["containers"]
+    assert len(containers) == 1
+    return containers[0]
+
+
+def environ(name: str) -> dict[str, str]:
+    """What the container is told; a secret as `name/key`, or what stands for it."""
+    told: dict[str, str] = {}
+    for source in container_of(name).get("envFrom", []):
+        told |= named("ConfigMap")[source["configMapRef"]["name"]]["data"]
+    for each in container_of(name)["env"]:
+        told[each["name"]] = each.get("value") or "/".join(
+            str(each["valueFrom"]["secretKeyRef"][key]) for key in ("name", "key")
+        )
+    return told
+
+
+def test_the_folder_holds_what_is_applied_and_nothing_else() -> None:
+    assert {path.name for path in ROOM.iterdir()} == {path.name for path in FILES} | {
+        "kustomization.yml"
+    }
+    assert {
+        each["metadata"].get("namespace", "") for each in OBJECTS if each["kind"] != "Namespace"
+    } == {KUSTOMIZATION["namespace"]}
+
+
+def test_it_is_valid_by_kubernetes_own_schemas() -> None:
+    """But for KEDA's kind, of which no schema is at hand: see the test of its fields."""
+    tool = ROOT / ".venv-infra" / "bin" / "kubernetes-validate"
+    files = [str(path) for path in FILES if path.name != "scaling.yml"]
+    done = subprocess.run(  # noqa: S603 - our own tool, no shell
+        [str(tool), "--strict", "--quiet", *files],
+        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_pod_is_shut_in_and_replaced_without_a_gap(name: str) -> None:
+    pod, container, spec = pod_of(name), container_of(name), DEPLOYMENTS[name]["spec"]
+    assert container["command"] == deployed.COMMANDS[name]
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "fsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
+    assert (
+        named("ServiceAccount")[pod["serviceAccountName"]]["automountServiceAccountToken"] is False
+    )
+    assert pod["terminationGracePeriodSeconds"] > 10  # a worker finishes its orders within ten
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert container["resources"]["limits"]["memory"]
+    assert {"readinessProbe", "livenessProbe"} <= set(container)
+    assert container["image"] == KUSTOMIZATION["images"][0]["name"]
+
+
+@pytest.mark.parametrize("name", deployed.SETTINGS)
+def test_every_variable_is_read_and_what_is_told_is_enough(name: str) -> None:
+    told = environ(name)
+    assert deployed.unknown(name, told) == set()
+    secret = {key: deployed.SECRETS[key] for key in deployed.SECRETS if key in told}
+    deployed.read(name, {**told, **secret})
+    if name in ("worker", "schedule"):  # on paper without any secret of the account, live with
+        deployed.read(name, {key: text for key, text in told.items() if key not in secret})
+        live = {**told, **secret, "EXECUTION": "live", "WALLET": deployed.WALLET}
+        deployed.read(name, live)
+    ports = container_of(name)["ports"]
+    assert [str(port["containerPort"]) for port in ports] == [told["METRICS_PORT"]]
+    assert told["METRICS_HOST"] == "0.0.0.0"  # noqa: S104 - inside a pod
+    told_to_prometheus = DEPLOYMENTS[name]["spec"]["template"]["metadata"]["annotations"]
+    assert told_to_prometheus["prometheus.io/port"] == told["METRICS_PORT"]
+
+
+def test_secrets_are_named_not_held_and_go_to_those_who_need_them() -> None:
+    assert not named("Secret")
+    referred: dict[str, set[str]] = {}
+    for name in DEPLOYMENTS:
+        for each in container_of(name)["env"]:
+            if "valueFrom" in each:
+                ref = each["valueFrom"]["secretKeyRef"]
+                referred.setdefault(f"{ref['name']}/{ref['key']}", set()).add(name)
+            else:
+                assert not re.search("PASSWORD|SECRET|_KEY", each["name"])
+    api = {f"api-credentials/{key}" for key in ("key", "secret", "passphrase", "address")}
+    assert referred == {
+        "nats-passwords/feeder": {"nats", "feeder", "user-feeder"},
+        "nats-passwords/worker": {"nats", "worker"},
+        "signing-key/key": {"worker"},
+        **{key: {"user-feeder", "schedule"} for key in api},
+    }
+    documented = (ROOM / "kustomization.yml").read_text("utf-8")
+    for each in referred:
+        secret, _, key = each.partition("/")
+        line = next(line for line in documented.splitlines() if line.startswith(f"#   {secret} "))
+        assert re.search(rf"\b{key}\b", line.removeprefix(f"#   {secret}")), each
+    assert set(environ("nats")) == deployed.NATS_VARIABLES
+
+
+def test_whoever_must_not_be_alone_is_not() -> None:
+    assert DEPLOYMENTS["feeder"]["spec"]["replicas"] == 2
+    (term,) = pod_of("feeder")["affinity"]["podAntiAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert term["labelSelector"]["matchLabels"] == {"app.kubernetes.io/name": "feeder"}
+    for name in ("feeder", "worker"):
+        budget = named("PodDisruptionBudget")[name]["spec"]
+        assert budget["maxUnavailable"] == 1
+        assert budget["selector"] == DEPLOYMENTS[name]["spec"]["selector"]
+
+
+def test_keda_scales_workers_on_a_metric_that_there_is() -> None:
+    """The fields are those of KEDA's documentation ("ScaledObject specification", "Prometheus");
+    a field that nobody knows would be dropped in silence, hence the closed sets."""
+    (scaled,) = named(KIND_OF_KEDA).values()
+    spec = scaled["spec"]
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert set(spec) == {
+        *("scaleTargetRef", "minReplicaCount", "maxReplicaCount"),
+        *("pollingInterval", "advanced", "triggers"),
+    }
+    assert spec["scaleTargetRef"] == {"name": "worker"}
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 10)
+    assert "replicas" not in DEPLOYMENTS["worker"]["spec"]  # two would pull at it
+    assert set(spec["advanced"]) == {"horizontalPodAutoscalerConfig"}
+    (trigger,) = spec["triggers"]
+    assert (trigger["type"], trigger["metricType"]) == ("prometheus", "Value")
+    assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
+    asked = re.findall(r"\b(worker_\w+)\b", trigger["metadata"]["query"])
+    told = {
+        sample.name for family in WorkerMetrics().registry.collect() for sample in family.samples
+    }
+    assert asked
+    assert set(asked) <= told
+
+
+def test_nobody_is_spoken_to_but_by_those_who_must() -> None:
+    policies = named("NetworkPolicy")
+    assert policies["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    clients = {"feeder", "user-feeder", "worker"}
+    assert {
+        name for name in DEPLOYMENTS if "NATS_URL" in environ(name) and name != "nats"
+    } == clients
+    (rule,) = policies["nats-is-spoken-to"]["spec"]["ingress"]
+    (peer,) = rule["from"]
+    assert set(peer["podSelector"]["matchExpressions"][0]["values"]) == clients
+    assert rule["ports"] == [{"protocol": "TCP", "port": 4222}]
+    (outside,) = policies["venue-and-dynamodb"]["spec"]["egress"]
+    assert outside["ports"] == [{"protocol": "TCP", "port": 443}]
+    ports = policies["prometheus-scrapes"]["spec"]["ingress"][0]["ports"][0]
+    used = {int(environ(name)["METRICS_PORT"]) for name in deployed.SETTINGS}
+    assert used == set(range(ports["port"], ports["endPort"] + 1))
