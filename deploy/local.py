@@ -42,7 +42,10 @@ from sandbox.child import ROOT, Child, SandboxError
 from sandbox.services import Options
 
 LOG_DIR: Final = Path("sandbox-logs") / "deploy-local"
-ZIPS: Final = ROOT / ".build" / "functions" / "local"
+ZIPS: Final = [
+    ROOT / ".build" / "functions" / "local" / f"{name}.zip"
+    for name in ("reconcile", "settle", "control")
+]
 WINDOW_S: Final = 900
 EXIT_STOPPED: Final = 130
 SERVERS_WITHIN_S: Final = 60

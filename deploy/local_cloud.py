@@ -18,7 +18,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -247,12 +247,12 @@ async def opened_cloud(url: str) -> AsyncIterator[Cloud]:
         yield Cloud(url, clients, http)
 
 
-def missing_tools(zips: Path) -> list[str]:
+def missing_tools(zips: Sequence[Path]) -> list[str]:
     """One sentence for each thing that must be made before."""
     wanted = {
         MINISTACK_VENV / ".installed": "make ministack",  # the make target's last step
         ROOT / "node_modules" / ".bin" / "osls": "make infra-tools",
-        zips: "make package",
+        **dict.fromkeys(zips, "make package"),
     }
     return [
         f"{path.relative_to(ROOT)} is missing: run `{command}`"

@@ -230,7 +230,7 @@ class Run:
             raise StepError(f"GET /status says {answer}, not that trading is {trading}")
 
     async def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        # Not over HTTP: there ministack names no IAM identity, and the function refuses who has none.
+        # Not over HTTP: ministack names no IAM identity there, and the function refuses without.
         answer = await self._cloud.invoke(self._at.control, url_event(method, path, body))
         if answer.get("statusCode") != 200:
             raise StepError(f"{method} {path} was answered with {answer}")
