@@ -13,7 +13,7 @@ import asyncio
 import dataclasses
 import json
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -109,7 +109,7 @@ def _counts(
 
 
 async def _metrics(cluster: Cluster, service: str) -> dict[str, float]:
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
         session.get(cluster.metrics_urls[service]) as response,
