@@ -84,7 +84,8 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
 
     async def on_error(error: Exception) -> None:
         nonlocal reason, told_refused
-        reason = error
+        if reason is None or not _is_refused_login(reason):
+            reason = error
         # While (re)connecting every try ends here: `until_reachable` or the two events below tell
         # that story in one line each. But for a password that was changed at the server meanwhile.
         if client.is_connected:
@@ -120,7 +121,10 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
             reconnected_cb=on_reconnected,
         )
     except NoServersError as error:
-        if reason is not None and _is_refused_login(reason):
+        # The server writes its refusal and hangs up with our PING unread: on a busy machine the
+        # kernel's reset overtakes the refusal.
+        cut = isinstance(reason, ConnectionError) and client._server_info.get("auth_required")
+        if reason is not None and (cut or _is_refused_login(reason)):
             raise LoginRefusedError(_login_refused(url, login)) from None
         raise reason or error from None
     was_connected = True
