@@ -80,6 +80,8 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
             side = Side(feeder, "f1")
             for spec in (BOOKS, FILLS):
                 await ensure_stream(feeder.jetstream(), spec)
+            # The log makes it as well; a decision that is offered before that would be dropped.
+            await ensure_stream(worker.jetstream(), DECISIONS)
             books = Bench(feeder)
             fills = FillPublisher(feeder, UserMetrics(), lambda _: None)
             pull, metrics, store = BookPull(worker, "account"), WorkerMetrics(), MemoryStore()
@@ -103,8 +105,11 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                     on_fill(worker, "account", store, metrics),
                 ),
             ):
-                books.change(books.follow(), size=7)
-                await pull.ack(await pull.next())
+                market, delivered = books.follow(), asyncio.create_task(pull.next())
+                while not delivered.done():  # again, where a pause made a book too old to be sent
+                    books.change(market, size=7)
+                    await asyncio.wait([delivered], timeout=1)
+                await pull.ack(delivered.result())
                 decisions.offer(decision())
                 assert fills.offer(FILL)
                 await fills.settled()
