@@ -29,8 +29,9 @@ from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-import aioboto3
+import aiobotocore.session
 import pytest
 
 from functions.adapters.dynamodb import DynamoStore, open_store
@@ -183,15 +184,15 @@ def state_table(dynamodb_server: str) -> str:
 
 
 @cache
-def sdk_session() -> aioboto3.Session:
+def sdk_session() -> Any:
     """The one of this process."""
     return _Session()
 
 
-_Session = aioboto3.Session
+_Session = aiobotocore.session.AioSession
 
 
 @pytest.fixture
 def one_sdk_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever makes a session of the SDK gets the same one."""
-    monkeypatch.setattr(aioboto3, "Session", sdk_session)
+    monkeypatch.setattr(aiobotocore.session, "AioSession", sdk_session)

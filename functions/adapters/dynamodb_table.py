@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aioboto3
+import aiobotocore.session
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import (
@@ -81,7 +81,8 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
     """
     async with AsyncExitStack() as stack:
         try:
-            opening = aioboto3.Session().client(
+            # Not through aioboto3, which loads boto3, too, for nothing but its resources.
+            opening = aiobotocore.session.AioSession().create_client(
                 "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
             )
             client = await stack.enter_async_context(opening)

@@ -1,6 +1,6 @@
 """A simulated DynamoDB with two tables, and clients of aiobotocore's shape that reach it badly.
 
-`SimDynamo.client()` is what `aioboto3.Session().client("dynamodb")` yields, as far as it is used
+`SimDynamo.client()` is what opening the SDK's client yields, as far as it is used
 here: `DynamoStore` runs on it unchanged. Calls travel for virtual time and
 are evaluated in the server's process, one at a time, so what a client had sent still lands after it
 was killed. Conditions and updates are really evaluated (`expressions`). Errors are botocore's own.
