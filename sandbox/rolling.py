@@ -49,6 +49,8 @@ STOP_MAX_S: Final = 10.0
 HEALTHY_MAX_S: Final = 30.0
 ORDER_WAIT_S: Final = 8.0
 """How long a worker's end waits for an order of its to be under way."""
+FIRST_ORDER_WAIT_S: Final = 30.0
+"""As long as none of them had one: a whole window at the usual speed, so that one comes."""
 HABITS: Final = {"delay_before": 1.0, "delay_before_ms": 500, "no_match": 0.3}
 """The venue holds taker orders of some markets for 250 ms; twice that, to be seen by a poller. And
 some orders find nothing, so that their markets are tried again before their end."""
@@ -202,7 +204,8 @@ class Rolling:
         return self._cluster.log_dir / f"{service.name}.log"
 
     async def _order_is_under_way(self, port: object, session: aiohttp.ClientSession) -> bool:
-        until_s = time.monotonic() + ORDER_WAIT_S
+        wait_s = ORDER_WAIT_S if self._under_way else FIRST_ORDER_WAIT_S
+        until_s = time.monotonic() + wait_s
         while time.monotonic() < until_s:
             async with session.get(f"http://127.0.0.1:{port}/metrics") as response:
                 if orders_in_flight(await response.text()):

@@ -121,7 +121,7 @@ def ends_told(log_path: Path, since_ms: int) -> tuple[int, int]:
     for said in _lines(log_path):
         at_ms = datetime.fromisoformat(said["timestamp"]).timestamp() * 1000
         if at_ms >= since_ms:
-            abandoned += said["event"] == "order_abandoned"
+            abandoned += int(said["count"]) if said["event"] == "orders_abandoned" else 0
             told += bool(said.get("order") and said.get("state"))  # it was claimed, and has ended
     return told, abandoned
 
