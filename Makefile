@@ -64,6 +64,8 @@ $(NODE_STAMP): package.json package-lock.json $(INFRA_STAMP)
 		--no-update-notifier --loglevel=error
 	touch $(NODE_STAMP)
 
+# One at a time: osls works in .serverless/ whatever the stage, and two at once mix their templates.
+.NOTPARALLEL:
 OSLS = PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" NODE_NO_WARNINGS=1 node_modules/.bin/osls
 
 # Every stage's template and every function's zip, into .build/, without credentials. What a stage takes
