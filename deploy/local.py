@@ -179,14 +179,17 @@ async def _deployed(story: Story, cloud: Cloud, system: System, local: Stack) ->
                 count = await system.start_services(at.state_table, at.decision_table)
             story.tell(f"{count} services run on the deployed tables, none of them settles")
             await _unless(system.died(), _lived(story, run, local, reconciled))
-            story.doing = "stopping the services"
-            if failed := await system.stop_services():
-                raise StepError("; ".join(failed))
-    finally:
+            await _stopped(story, system)
+    except BaseException:  # a signal, too
         doing = story.doing
         await system.stop_services()
-        await _removed(story, cloud, local)
+        try:
+            await _removed(story, cloud, local)
+        except (CloudError, StepError) as error:  # ministack ends in a moment, and all of it
+            story.tell(f"not removed in order: {error}")
         story.doing = doing
+        raise
+    await _removed(story, cloud, local)
 
 
 async def _lived(story: Story, run: Run, local: Stack, reconciled: asyncio.Task[None]) -> None:
@@ -210,6 +213,12 @@ async def _lived(story: Story, run: Run, local: Stack, reconciled: asyncio.Task[
     await run.converge()
     await run.audit()
     await run.scheduled()
+
+
+async def _stopped(story: Story, system: System) -> None:
+    story.doing = "stopping the services"
+    if failed := await system.stop_services():
+        raise StepError("; ".join(failed))
 
 
 async def _removed(story: Story, cloud: Cloud, local: Stack) -> None:

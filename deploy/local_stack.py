@@ -9,6 +9,7 @@ packaged is what is deployed.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,13 @@ class Stack:
             **environment,
         }
         self._scratch_dir = scratch_dir
+        # osls works in a folder `.serverless` beside its file: another osls at work in the project,
+        # packaging for instance, would delete it.
+        self._service_dir = scratch_dir / "service"
+        self._service_dir.mkdir()
+        shutil.copy(ROOT / "serverless.yml", self._service_dir)
+        shutil.copytree(ROOT / "infra", self._service_dir / "infra")
+        (self._service_dir / ".build").symlink_to(ROOT / ".build")
         self._log_dir = log_dir
         self._runs = 0
 
@@ -57,7 +65,9 @@ class Stack:
         child = Child(f"osls-{self._runs}-{command}", self._log_dir)
         try:
             await child.start(
-                str(_OSLS), command, "--stage", STAGE, *arguments, env=self._environment
+                *(str(_OSLS), command, "--stage", STAGE, *arguments),
+                env=self._environment,
+                cwd=self._service_dir,
             )
             code = await child.ended()
         finally:
@@ -75,7 +85,7 @@ def reason_of(output: str) -> str:
         return next((line for line in reversed(lines) if line), "it said nothing")
     said: list[str] = []
     for line in lines[lines.index("Error:") + 1 :]:
-        if not line and said:
+        if (not line and said) or line.startswith("at "):  # the next paragraph, or a stack trace
             break
         if line:
             said.append(line)

@@ -41,12 +41,16 @@ class Child:
         self._said: asyncio.Queue[dict[str, object]] = asyncio.Queue(maxsize=1_000)
 
     async def start(
-        self, *argv: str, env: Mapping[str, str], pass_fds: Collection[int] = ()
+        self,
+        *argv: str,
+        env: Mapping[str, str],
+        pass_fds: Collection[int] = (),
+        cwd: Path = ROOT,
     ) -> None:
         """Start it; secrets go in `env`, never in `argv`, which anybody may list."""
         self._process = await asyncio.create_subprocess_exec(
             *argv,
-            cwd=ROOT,
+            cwd=cwd,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **env},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -38,6 +38,7 @@ def test_a_failed_deployment_is_told_in_one_line() -> None:
         ("", "it said nothing"),
         ("a\n\nlast words\n\n", "last words"),
         ("Error:\n", "it said nothing"),
+        ("Error:\nno such file\nat async open (x.js)\n", "no such file"),
     ],
 )
 def test_output_without_an_error_paragraph_still_gives_a_reason(output: str, reason: str) -> None:
