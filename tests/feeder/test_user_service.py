@@ -256,7 +256,7 @@ async def refusal(process: Process) -> str:
 async def test_a_signing_key_in_its_environment_is_refused() -> None:
     async with feeder("user", **given_variables(PRIVATE_KEY=KEY)) as process:
         line = await refusal(process)
-    assert line == "cannot start: PRIVATE_KEY: a feeder must not hold a signing key: unset it\n"
+    assert line == "cannot start: PRIVATE_KEY: this process must not hold a signing key: unset it\n"
 
 
 async def test_missing_credentials_are_one_line() -> None:
