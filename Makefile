@@ -163,6 +163,7 @@ LOCK_LAMBDA := uv pip compile --quiet --python-version 3.12 --python-platform aa
 lock: infra-tools
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(LOCK) -c requirements.txt pyproject.toml requirements-image.in -o requirements-image.txt
 	$(LOCK) requirements-ministack.in -o requirements-ministack.txt
 	$(LOCK) requirements-infra.in -o requirements-infra.txt
 	$(LOCK_LAMBDA) requirements-lambda.in -o requirements-lambda.txt

@@ -87,8 +87,8 @@ class GrantingStore:
 
     async def set_redemption(
         self, condition_id: str, redemption: Redemption | None, seen: Redemption
-    ) -> None:
-        return None
+    ) -> bool:
+        return True
 
     async def decisions(self, day: str, limit: int) -> list[Decision]:
         return []

@@ -24,9 +24,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -229,19 +229,20 @@ class Cloud:
 @asynccontextmanager
 async def opened_cloud(url: str) -> AsyncIterator[Cloud]:
     """A `Cloud` at `url`, with its connections."""
-    session = aioboto3.Session(
-        aws_access_key_id=CREDENTIALS_ENV["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS_ENV["AWS_SECRET_ACCESS_KEY"],
-        region_name=REGION,
-    )
+    session = get_session()
+    here = {
+        "aws_access_key_id": CREDENTIALS_ENV["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": CREDENTIALS_ENV["AWS_SECRET_ACCESS_KEY"],
+        "region_name": REGION,
+        "endpoint_url": url,
+        "config": _CONFIG,
+    }
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=INVOKE_TIMEOUT_S))
         )
         clients = {
-            name: await stack.enter_async_context(
-                session.client(name, endpoint_url=url, config=_CONFIG)
-            )
+            name: await stack.enter_async_context(session.create_client(name, **here))
             for name in _SERVICES
         }
         yield Cloud(url, clients, http)
