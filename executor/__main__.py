@@ -16,7 +16,6 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from executor import asking, recording, rendering
-from executor.doctor import checks, configuration
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording import RecordingError, UnusableDirectoryError
@@ -127,6 +126,9 @@ def reconcile() -> None:
 @app.command()
 def doctor() -> None:
     """Check everything that trading depends on, and say what to do about what is wrong."""
+    # Here, because they import the venue's client, which takes a second; `halt` shall not wait.
+    from executor.doctor import checks, configuration  # noqa: PLC0415 - see above
+
     config = configuration.read()
     if config.first_wrong("execution", "strategy"):
         _say(plain("account unknown: EXECUTION or STRATEGY is wrong"))

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from executor.reports import Decisions, Positions, decided_of, positions_of
-from functions.adapters.venue_client import client_answered
 from functions.core.account import Account, utc_day
 from functions.core.intent import Claim
 from functions.core.status import Status
@@ -94,6 +93,9 @@ async def _records(settings: ScheduleSettings) -> AsyncIterator[Records]:
     """As `functions.schedule.open_records`, but a person waits: one try, then one line."""
     records = keyless_records(settings)
     if records is None:
+        # Here, because it takes a second, and most commands log in nowhere.
+        from functions.adapters.venue_client import client_answered  # noqa: PLC0415 - see above
+
         what = f"logging in at {settings.clob_url}"
         records = await client_answered(what, key_records(settings), LOG_IN_TIMEOUT_S)
     try:

@@ -1,16 +1,20 @@
-"""Opening what a function needs, from its settings: the store, and the account at the venue."""
+"""Opening what a function needs, from its settings: the store, and the account at the venue.
+
+Whatever needs the official client imports it only when it is needed: that costs as much time and
+memory as all the rest together, and on paper, or with API credentials alone, nobody needs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import structlog
 
 from functions.adapters.dynamodb import DynamoStore, open_store
 from functions.adapters.records import LiveRecords, PublicRecords
-from functions.adapters.venue_login import Account, LoginRefusedError, records_of
 from functions.adapters.venue_reads import VenueReads
 from functions.core.account import TRADING_ENABLED
 from functions.core.wallet import signature_type
@@ -18,6 +22,9 @@ from functions.ports import Records, StoreError
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
+
+if TYPE_CHECKING:
+    from functions.adapters.venue_login import Account
 
 _log = structlog.get_logger()
 
@@ -58,6 +65,8 @@ def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) ->
     """Who trades, None on paper. `order_usd` is what it must be able to pay."""
     if settings.execution == "paper" or settings.private_key is None or settings.wallet is None:
         return None
+    from functions.adapters.venue_login import Account  # noqa: PLC0415 - see the module's docstring
+
     return Account(
         private_key=settings.private_key,
         wallet=settings.wallet,
@@ -93,6 +102,11 @@ async def key_records(settings: ScheduleSettings) -> Records:
     account = venue_account(settings)
     if account is None:
         refuse_to_start("EXECUTION=live needs PRIVATE_KEY and WALLET")
+    from functions.adapters.venue_login import (  # noqa: PLC0415 - see the module's docstring
+        LoginRefusedError,
+        records_of,
+    )
+
     try:
         return await records_of(account, redeem=settings.redeem)
     except LoginRefusedError as refused:

@@ -21,9 +21,7 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.jetstream import BookPull, Delivery
-from functions.adapters.live import LiveExchange
 from functions.adapters.paper import PaperExchange
-from functions.adapters.venue_login import log_in
 from functions.core.decide import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
@@ -251,6 +249,10 @@ async def open_exchange(settings: WorkerSettings) -> Exchange:
     account = venue_account(settings, order_usd=settings.size_usd)
     if account is None:
         return PaperExchange(settings.paper_delay_ms)
+    # Here, because they cost what all the rest costs together, and on paper nobody needs them.
+    from functions.adapters.live import LiveExchange  # noqa: PLC0415 - see above
+    from functions.adapters.venue_login import log_in  # noqa: PLC0415 - see above
+
     client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))
     return LiveExchange(client)
 
