@@ -1,0 +1,43 @@
+"""What docs/cost.md counts is what is packaged: a part that is added shows in the bill."""
+
+from __future__ import annotations
+
+from benchmarks.cost import COUNTS, tasks
+from tests.infra.conftest import of_type, packaged
+from tests.infra.test_alarms import TOLD
+
+
+def test_functions_have_the_memory_that_is_reckoned_with() -> None:
+    functions = of_type(packaged("prod"), "AWS::Lambda::Function").values()
+    sizes = {function["Properties"]["MemorySize"] for function in functions}
+    assert sizes == {1024 * COUNTS["lambda_gb"]}
+
+
+def test_metrics_and_alarms_are_as_many() -> None:
+    alarms = [
+        each["Properties"] for each in of_type(packaged("prod"), "AWS::CloudWatch::Alarm").values()
+    ]
+    watched = [
+        sum("MetricStat" in part for part in alarm["Metrics"]) if "Metrics" in alarm else 1
+        for alarm in alarms
+    ]
+    assert sum(watched) == COUNTS["alarm_metrics"]
+    assert sum(map(len, TOLD.values())) == COUNTS["custom_metrics"]
+
+
+def test_endpoints_that_are_paid_by_the_hour_are_as_many() -> None:
+    endpoints = of_type(packaged("prod"), "AWS::EC2::VPCEndpoint").values()
+    zones = [
+        len(each["Properties"]["SubnetIds"])
+        for each in endpoints
+        if each["Properties"].get("VpcEndpointType") == "Interface"
+    ]
+    assert sum(zones) == COUNTS["interface_endpoints"]
+
+
+def test_tasks_are_as_large() -> None:
+    sizes = sorted(
+        (int(task["Properties"]["Cpu"]) / 1024, int(task["Properties"]["Memory"]) / 1024)
+        for task in of_type(packaged("prod"), "AWS::ECS::TaskDefinition").values()
+    )
+    assert sizes == sorted((cpu, memory) for _, cpu, memory in tasks(2).values())
