@@ -23,6 +23,7 @@ MIN_ORDERS ?= 0
 RATE ?= 2000
 
 .PHONY: run chaos rolling soak fuzz test lint bench clean setup ministack lock
+.PHONY: infra-tools package deploy deployable remove removable deploy-local
 
 setup: $(STAMP)
 
@@ -89,17 +90,23 @@ $(ZIPS): $(STAMP) requirements-lambda.txt requirements-lambda-settle.txt deploy/
 	$(MADE_UP) EXECUTION=live $(OSLS) package --stage $* --package .build/$*
 	touch $@
 
-# STAGE=dev or prod, and what deploy/check.py names when it is missing.
-deploy: setup infra-tools $(ZIPS)
-	@$(BIN)/python -m deploy.check --stage "$(STAGE)"
+# STAGE=dev or prod, and what deploy/check.py names when it is missing: before anything is built.
+deploy: deployable infra-tools $(ZIPS)
 	$(OSLS) package --stage $(STAGE) --package .build/deploy/$(STAGE)
 	@$(BIN)/python -m deploy.check --stage "$(STAGE)" --template .build/deploy/$(STAGE)/$(TEMPLATE)
 	$(OSLS) deploy --stage $(STAGE) --package .build/deploy/$(STAGE)
 
-# Everything that the stage made but what it retains: the tables of prod stay.
-remove: setup infra-tools
+deployable: setup
 	@$(BIN)/python -m deploy.check --stage "$(STAGE)"
-	$(OSLS) remove --stage $(STAGE)
+
+# Everything that the stage made but what it retains: the tables of prod stay. What is made up is not
+# used, but osls wants every variable resolved.
+remove: removable infra-tools
+	$(MADE_UP) EXECUTION=paper $(OSLS) remove --stage $(STAGE)
+
+# For prod its name once more: make remove STAGE=prod CONFIRM=prod
+removable: setup
+	@CONFIRM="$(CONFIRM)" $(BIN)/python -m deploy.check --stage "$(STAGE)" --remove
 
 # The packaged template on an emulator on this machine: deployed, traded on, updated, removed.
 deploy-local: setup ministack infra-tools $(ZIPS)

@@ -1,10 +1,12 @@
-"""What `make deploy` asks before it does anything. Changes nothing.
+"""What `make deploy` and `make remove` ask before they do anything. Changes nothing.
 
     python -m deploy.check --stage prod
     python -m deploy.check --stage prod --template .build/deploy/prod/<template>
+    CONFIRM=prod python -m deploy.check --stage prod --remove
 
-The first names everything that a deployment lacks, at once. The second also compares the packaged
-template with the one that is deployed, and refuses what would replace or delete a table.
+The first names everything that a deployment lacks, at once, before anything is built. The second
+compares the packaged template with what is deployed, and refuses what would fail, or replace or
+delete a table (deploy/stack.py). The third is for `make remove`.
 Exit code 0: go on; 2: one line for each thing to mend.
 """
 
@@ -15,8 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,16 +25,16 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deploy.table_changes import refused_changes
+from deploy.findings import SERVICE, Client, Findings, one_line
+from deploy.stack import check_stack
 
-SERVICE: Final = "streaming-executor"
 REGION: Final = "eu-west-1"
 """serverless.yml's; another one is not the nearest that may trade, and tables live in one."""
 STAGES: Final = ("dev", "prod")
 EXIT_MISSING: Final = 2
 _IMAGE: Final = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/[a-z0-9._/-]+"
-    r"@sha256:[0-9a-f]{64}"
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/"
+    r"(?P<repository>[a-z0-9._/-]+)@(?P<digest>sha256:[0-9a-f]{64})"
 )
 _SECRET: Final = re.compile(
     r"arn:aws:secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):secret:[\w/+=.@-]+-\w{6}"
@@ -47,16 +48,6 @@ _SECRETS: Final = {
 _CONFIG: Final = Config(
     connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
 )
-Client = Callable[[str], Any]
-"""The SDK's client of a service, by its name."""
-
-
-@dataclass
-class Findings:
-    """One line each: what is there, and what has to be mended first."""
-
-    found: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
 
 
 def check(stage: str, environment: Mapping[str, str], client: Client) -> Findings:
@@ -65,7 +56,7 @@ def check(stage: str, environment: Mapping[str, str], client: Client) -> Finding
     if stage not in STAGES:
         findings.missing.append(f"STAGE: {' or '.join(STAGES)} is wanted, e.g. STAGE=dev")
     account = _account(findings, client)
-    _check_image(findings, environment.get("IMAGE", ""), account)
+    _check_image(findings, environment.get("IMAGE", ""), account, client)
     _check_words(findings, environment)
     on_paper = (environment.get("EXECUTION") or "paper") == "paper"
     for variable, what in _SECRETS.items() if not on_paper else ():
@@ -73,27 +64,19 @@ def check(stage: str, environment: Mapping[str, str], client: Client) -> Finding
     return findings
 
 
-def check_tables(stage: str, packaged: Mapping[str, Any], client: Client) -> Findings:
-    """What the packaged template would do to tables that are there."""
+def check_removal(stage: str, environment: Mapping[str, str], client: Client) -> Findings:
+    """What `make remove` wants: a stage, an account, and for prod its name once more."""
     findings = Findings()
-    stack = f"{SERVICE}-{stage}"
-    try:
-        deployed = client("cloudformation").get_template(StackName=stack)["TemplateBody"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            findings.found.append(f"stack {stack}: not there yet, this is its first deployment")
-        else:
-            findings.missing.append(f"stack {stack}: {_one_line(error)}")
-        return findings
-    except BotoCoreError as error:
-        findings.missing.append(f"stack {stack}: {_one_line(error)}")
-        return findings
-    if isinstance(deployed, str):
-        findings.missing.append(f"stack {stack}: its template is not JSON, so not of our making")
-        return findings
-    findings.missing += refused_changes(deployed, packaged, protected=stage == "prod")
-    if not findings.missing:
-        findings.found.append(f"stack {stack}: its tables stay as they are")
+    if stage not in STAGES:
+        findings.missing.append(f"STAGE: {' or '.join(STAGES)} is wanted, e.g. STAGE=dev")
+    elif stage == "prod" and environment.get("CONFIRM") != stage:
+        findings.missing.append(
+            "CONFIRM: this ends trading and settlement, and takes the logs and NATS' secrets away;"
+            " if it is meant, say CONFIRM=prod"
+        )
+    _account(findings, client)
+    if not findings.missing and stage == "prod":
+        findings.found.append(f"tables {SERVICE}-{stage}-state and -decisions: kept, protected")
     return findings
 
 
@@ -102,7 +85,7 @@ def _account(findings: Findings, client: Client) -> str | None:
         account: str = client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
         findings.missing.append(
-            f"AWS credentials: {_one_line(error)}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
+            f"AWS credentials: {one_line(error)}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
             " AWS_SECRET_ACCESS_KEY"
         )
         return None
@@ -110,22 +93,31 @@ def _account(findings: Findings, client: Client) -> str | None:
     return account
 
 
-def _check_image(findings: Findings, image: str, account: str | None) -> None:
+def _check_image(findings: Findings, image: str, account: str | None, client: Client) -> None:
     match = _IMAGE.fullmatch(image)
     if match is None:
         findings.missing.append(
             "IMAGE: the image in ECR by its digest is wanted,"
             f" <account>.dkr.ecr.{REGION}.amazonaws.com/<name>@sha256:<64 hex digits>"
         )
-    elif not _here(findings, "IMAGE", match, account):
         return
-    else:
-        findings.found.append(f"image {image.partition('/')[2]}")
+    if not _here(findings, "IMAGE", match, account) or account is None:
+        return
+    try:
+        client("ecr").describe_images(
+            repositoryName=match["repository"], imageIds=[{"imageDigest": match["digest"]}]
+        )
+    except (BotoCoreError, ClientError) as error:
+        findings.missing.append(f"IMAGE: {one_line(error)}")
+        return
+    findings.found.append(f"image {image.partition('/')[2]}")
 
 
 def _check_words(findings: Findings, environment: Mapping[str, str]) -> None:
     if not _EMAIL.fullmatch(environment.get("ALARM_EMAIL", "")):
         findings.missing.append("ALARM_EMAIL: an e-mail address for alarms is wanted")
+    if environment.get("REDEEM", "false") not in ("true", "false"):
+        findings.missing.append("REDEEM: true or false is wanted, or nothing, which is false")
     execution = environment.get("EXECUTION") or "paper"
     if execution not in ("paper", "live"):
         findings.missing.append("EXECUTION: paper or live is wanted")
@@ -151,11 +143,17 @@ def _check_secret(
     try:
         described = client("secretsmanager").describe_secret(SecretId=arn)
     except (BotoCoreError, ClientError) as error:
-        findings.missing.append(f"{variable}: {_one_line(error)}")
+        findings.missing.append(f"{variable}: {one_line(error)}")
         return
     if "DeletedDate" in described:
         findings.missing.append(f"{variable}: the secret is going to be deleted")
         return
+    if described.get("KmsKeyId", "alias/aws/secretsmanager") != "alias/aws/secretsmanager":
+        # Also its ARN where the default was named expressly, which cannot be told from another's.
+        findings.found.append(
+            f"{variable}: has a key of its own; unless that is alias/aws/secretsmanager, the"
+            " stack's roles cannot read the secret"
+        )
     findings.found.append(f"{variable} is there")
 
 
@@ -169,10 +167,6 @@ def _here(findings: Findings, variable: str, match: re.Match[str], account: str 
     return True
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 def aws(service: str) -> Any:
     """A client with the credentials that the environment has."""
     return botocore.session.get_session().create_client(service, region_name=REGION, config=_CONFIG)
@@ -183,20 +177,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.check")
     parser.add_argument("--stage", required=True)
     parser.add_argument("--template", type=Path)
+    parser.add_argument("--remove", action="store_true")
     given = parser.parse_args(arguments)
-    if given.template is None:
+    if given.remove:
+        findings = check_removal(given.stage, os.environ, aws)
+    elif given.template is None:
         findings = check(given.stage, os.environ, aws)
     else:
         try:
             packaged = json.loads(given.template.read_bytes())
         except (OSError, ValueError) as error:
-            sys.stderr.write(f"cannot deploy: {given.template}: {_one_line(error)}\n")
+            sys.stderr.write(f"cannot deploy: {given.template}: {one_line(error)}\n")
             return EXIT_MISSING
-        findings = check_tables(given.stage, packaged, aws)
+        findings = check_stack(given.stage, packaged, os.environ, aws)
     for line in findings.found:
         sys.stdout.write(f"  {line}\n")
+    what = "remove" if given.remove else "deploy"
     for line in findings.missing:
-        sys.stderr.write(f"cannot deploy: {line}\n")
+        sys.stderr.write(f"cannot {what}: {line}\n")
     return EXIT_MISSING if findings.missing else 0
 
 
