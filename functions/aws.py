@@ -16,6 +16,7 @@ it first redeems.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -47,6 +48,8 @@ INVOKED_EVERY_S: Final = 60.0
 """No more is done in one invocation than until the next one begins."""
 RUN_S: Final = 5.0
 """No run begins with less time than one unanswered question takes."""
+TELL_S: Final = 0.5
+"""The last run must be over before the invocation is: what the others found is still to be told."""
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other, and a second to import the official client."""
 _log = structlog.get_logger()
@@ -191,9 +194,10 @@ async def work_reconcile(opened: Scheduled, _: Any, until_s: float) -> Done:
     reports, errors = await repeated(
         lambda: reconcile_once(opened.store, opened.records),
         every_s=settings.reconcile_every_s,
-        until_s=min(until_s, now_s + INVOKED_EVERY_S),
+        until_s=min(until_s - TELL_S, now_s + INVOKED_EVERY_S),
     )
-    values: dict[str, float] = {"ReconcileRuns": len(reports)}
+    # A run in which the venue refused every question is none: its silence is the alarm.
+    values: dict[str, float] = {"ReconcileRuns": sum(not each.incomplete for each in reports)}
     if reports:
         values |= standing(reports[-1], to_usd_e6(settings.daily_loss_limit_usd))
     _tell("reconcile", settings, values)
@@ -235,7 +239,7 @@ def standing(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[str, flo
     return {
         "ClaimsUnresolved30s": report.unresolved,
         "ClaimsOverdue": len(report.overdue),
-        "PositionMismatches": len(report.mismatches),
+        "PositionMismatches": math.nan if report.incomplete else len(report.mismatches),
         "Halted": report.halted,
         "DailyLossReached": report.pnl_today_e6 <= -daily_loss_limit_e6,
     }

@@ -82,7 +82,8 @@ class ScheduleMetrics:
         self.resolved.inc(report.resolved)
         self.failures.inc(report.failures)
         self.overdue.set(len(report.overdue))
-        self.mismatches.set(len(report.mismatches))
+        if not report.incomplete:
+            self.mismatches.set(len(report.mismatches))
         self.unresolved.set(report.unresolved)
         self.halted.set(report.halted)
         self.slots_used.set(report.slots_used)

@@ -230,11 +230,12 @@ async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
 
 
 def _says_not_found(error: BaseException | None) -> bool:
-    """The venue's own words, not a web server's that does not know the path."""
+    """The venue's own words, that there is no such order: not a web server's or a proxy's, that
+    there is no such path or page ("Not Found", with or without the path)."""
     if not isinstance(error, ReadRefusedError) or error.status not in (400, 404):
         return False
     words = str(error).lower()
-    return "not found" in words and "page not found" not in words
+    return "order" in words and "not found" in words and "/" not in words
 
 
 def _when(fill: Fill) -> int:

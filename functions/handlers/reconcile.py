@@ -47,6 +47,8 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     """One sentence for each token whose position is not what the claims say: an alarm."""
     foreign: int = 0
     """Trades of the account's orders that no claim knows."""
+    incomplete: bool = False
+    """Trades or positions got no answer: that there is no mismatch then says nothing."""
     unresolved: int = 0
     """Claims that were claimed or unknown for more than 30 seconds when the run ended."""
     halted: bool = False
@@ -78,6 +80,7 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
         await _compare_positions(records, account, report)
     except (StoreError, RecordsError) as error:
         report.failures += 1
+        report.incomplete = True
         _log.warning("reconcile_incomplete", error=str(error))
     now_ms = _now_ms()
     report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]

@@ -14,6 +14,7 @@ from functions import aws
 from functions.adapters.dynamodb import DynamoStore
 from functions.adapters.venue_login import secure_client
 from functions.aws_environment import Function, FunctionError
+from functions.aws_settings import ReconcileSettings
 from functions.core.account import Limits, utc_day
 from functions.core.intent import Claim, ClaimState
 from functions.handlers.reconcile import ReconcileReport
@@ -23,6 +24,7 @@ from tests.functions.adapters.canned_venue import KEY, account
 from tests.functions.adapters.conftest import _certificates_are_read_once
 from tests.functions.adapters.records_desk import Desk, desk
 from tests.functions.cloud import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
+from tests.functions.fakes import ScriptedRecords
 
 __all__ = [
     "_certificates_are_read_once",
@@ -249,14 +251,38 @@ async def test_an_invocation_without_a_single_run_fails_and_the_next_opens_anew(
     assert secrets.asked == [CREDENTIALS_SECRET] * 2
 
 
+async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
+    deployed: pytest.MonkeyPatch, store: DynamoStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = [ReconcileReport(mismatches=["token 7"]), ReconcileReport(incomplete=True)]
+
+    async def run(_: object, __: object) -> ReconcileReport:
+        if not reports:
+            await asyncio.Event().wait()
+        return reports.pop(0)
+
+    deployed.setattr(aws, "RUN_S", 0.0)
+    deployed.setattr(aws, "reconcile_once", run)
+    settings = ReconcileSettings().model_copy(update={"reconcile_every_s": 0.001})
+    opened = aws.Scheduled(settings=settings, store=store, records=ScriptedRecords())
+    until_s = asyncio.get_running_loop().time() + aws.TELL_S + 0.05
+    async with asyncio.timeout_at(until_s):  # as every invocation is bounded
+        done = await aws.work_reconcile(opened, None, until_s)
+    assert done.result == {"runs": 2, "failed": 1}
+    line = told(capsys)
+    assert line["ReconcileRuns"] == 1
+    assert "PositionMismatches" not in line  # the last run could not compare
+
+
 async def test_credentials_that_were_rotated_are_read_again(
-    live: None, desk: Desk, store: DynamoStore, secrets: Secrets
+    live: None, desk: Desk, store: DynamoStore, secrets: Secrets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await bought(desk, store)
     good = secrets.texts[CREDENTIALS_SECRET]
     secrets.texts[CREDENTIALS_SECRET] = str(good).replace('"key": "', '"key": "revoked-')
     async with environment(reconciling()) as env:
         assert (await env.invoke())["runs"] == 1  # but the venue refuses every question
+        assert told(capsys)["ReconcileRuns"] == 0  # so its silence is an alarm
         assert [c.state for c in (await store.account()).claims.values()] == [ClaimState.CLAIMED]
         secrets.texts[CREDENTIALS_SECRET] = good
         await env.invoke()

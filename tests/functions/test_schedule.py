@@ -169,7 +169,10 @@ def test_reports_become_metrics() -> None:
     assert [value(name) for name in standing] == [3, 1, 1]
     money = ("schedule_slots_used", "schedule_pnl_today_usd", "schedule_spent_today_usd")
     assert [value(name) for name in money] == [2, -20e-6, 1.1]
+    metrics.after_reconciling(ReconcileReport(incomplete=True), daily_loss_limit_e6=20)
+    assert value("schedule_position_mismatches") == 1  # as it was: nobody has compared
     metrics.after_reconciling(ReconcileReport(pnl_today_e6=-19), daily_loss_limit_e6=20)
+    assert value("schedule_position_mismatches") == 0
     assert value("schedule_claims_overdue") == 0
     assert [value(name) for name in standing] == [0, 0, 0]
 

@@ -49,6 +49,9 @@ async def test_not_found_in_the_venue_s_own_words(
     [
         (404, "404 page not found", "text/plain"),
         (404, "<html>Not Found</html>", "text/html"),
+        (404, "404: Not Found", "text/plain"),
+        (404, '{"statusCode":404,"error":"Not Found"}', "application/json"),
+        (404, '{"error":"route GET:/data/order/0x1 not found"}', "application/json"),
         (404, "{}", "application/json"),
         (429, '{"error":"Too Many Requests"}', "application/json"),
         (425, '{"error":"order not found"}', "application/json"),

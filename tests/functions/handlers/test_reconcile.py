@@ -261,8 +261,12 @@ async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock)
     assert "1999999" in mismatch
     assert "2000000" in mismatch
     assert desk.claim == bought
+    assert not report.incomplete
+    desk.records.failures = {"positions": 1}
+    assert (await desk.run(10_000)).incomplete  # nobody has looked: not the same as no difference
     desk.records.held = {"up": 2_000_000}
-    assert (await desk.run(10_000)).mismatches == []
+    report = await desk.run(10_000)
+    assert (report.mismatches, report.incomplete) == ([], False)
 
 
 async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
