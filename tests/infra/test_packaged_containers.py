@@ -1,0 +1,56 @@
+"""The containers as they are packaged: which process each is, and what it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.infra.conftest import of_type, packaged
+from tests.infra.deployed import COMMANDS, NATS_VARIABLES, SECRETS, read, unknown
+
+PROCESSES = {
+    "FeederTask": "feeder",
+    "UserFeederTask": "user-feeder",
+    "WorkerTask": "worker",
+    "NatsTask": "nats",
+}
+
+
+def _container(stage: str, task: str) -> dict[str, Any]:
+    properties = packaged(stage)["Resources"][task]["Properties"]
+    (container,) = properties["ContainerDefinitions"]
+    return dict(container)
+
+
+def _told(container: dict[str, Any]) -> dict[str, str]:
+    """Its variables when live; secrets, and what only a deployment knows, by any good value."""
+    told = {}
+    for part in ("Environment", "Secrets"):
+        for entry in container.get(part, []):
+            meant = entry["Fn::If"][1] if "Fn::If" in entry else entry
+            name, value = meant["Name"], meant.get("Value", "secret")
+            assert name not in told, "twice"
+            told[name] = SECRETS.get(name) or str(
+                value["Ref"] if isinstance(value, dict) else value
+            )
+    return told
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+@pytest.mark.parametrize("task", PROCESSES)
+def test_a_process_is_told_what_it_reads_and_nothing_else(stage: str, task: str) -> None:
+    container, process = _container(stage, task), PROCESSES[task]
+    assert container["Command"] == COMMANDS[process]
+    told = _told(container)
+    if process == "nats":
+        assert set(told) == NATS_VARIABLES
+        return
+    assert unknown(process, told) == set()
+    read(process, told)  # exits where a required one is missing or a value is wrong
+    assert told["CLOUDWATCH_STAGE"] == stage
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_there_are_no_other_containers(stage: str) -> None:
+    assert set(of_type(packaged(stage), "AWS::ECS::TaskDefinition")) == set(PROCESSES)
