@@ -37,7 +37,7 @@ Json = Any
 """What JSON can hold; only the template itself says what is where."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short forms."""
 
 

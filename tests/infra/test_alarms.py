@@ -37,7 +37,7 @@ TELLS_NOBODY = {"BooksLateAlarm", "BooksEarlyAlarm"}
 """They only move the number of workers."""
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short forms (`!Ref x` as {"!Ref": x})."""
 
 

@@ -325,7 +325,7 @@ ABLATIONS: Final = (
     ),
     # No order on what a later feeder has superseded (invariant 6).
     Ablation("books are fenced", _set(Fence, "admits", lambda *_: True), "replaced", _rivals, 2),
-    Ablation("orders are fenced", _set(Fence, "fenced", lambda *_: False), "replaced", _rivals, 1),
+    Ablation("orders are fenced", _set(Fence, "fenced", lambda *_: False), "replaced", _rivals, 28),
     # Only proof releases, and evidence outranks (invariants 4 and 5).
     Ablation(
         "unknown keeps exposure",

@@ -17,7 +17,7 @@ import pytest
 from tests.dynamodb import ROOT
 from tests.simulation.__main__ import REPLAY, run_seed
 
-SEEDS = 60
+SEEDS = 30
 """More of them in CI, and as many as wanted by `python -m tests.simulation`."""
 CHUNK = 10
 

@@ -248,4 +248,4 @@ class TwoLines(RuleBasedStateMachine):
 
 
 TestTwoLines = TwoLines.TestCase
-TestTwoLines.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestTwoLines.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
