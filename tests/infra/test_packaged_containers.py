@@ -15,6 +15,10 @@ PROCESSES = {
     "WorkerTask": "worker",
     "NatsTask": "nats",
 }
+ALL = {"NATS_URL", "NATS_USER", "NATS_PASSWORD", "METRICS_HOST", "METRICS_PORT", "CLOUDWATCH_STAGE"}
+ACCOUNT = {"STATE_TABLE", "DECISION_TABLE", "AWS_REGION", "STRATEGY", "EXECUTION"}
+NEEDED = {"feeder": ALL | {"SERIES"}, "user-feeder": ALL, "worker": ALL | ACCOUNT}
+"""What has a default that is for one machine, and in the cloud would be of another system."""
 
 
 def _container(stage: str, task: str) -> dict[str, Any]:
@@ -47,6 +51,7 @@ def test_a_process_is_told_what_it_reads_and_nothing_else(stage: str, task: str)
         assert set(told) == NATS_VARIABLES
         return
     assert unknown(process, told) == set()
+    assert set(told) >= NEEDED[process]
     read(process, told)  # exits where a required one is missing or a value is wrong
     assert told["CLOUDWATCH_STAGE"] == stage
 
