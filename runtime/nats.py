@@ -20,7 +20,6 @@ from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
-from nats.protocol.parser import PERMISSIONS_ERR
 
 from protocol.subjects import StreamSpec
 from runtime.nats_settings import Login
@@ -40,18 +39,6 @@ _log = structlog.get_logger()
 
 class LoginRefusedError(NatsError):
     """The server does not let this user in."""
-
-
-class _PatientClient(Client):
-    """nats-py 2.16 closes for good when the server hangs up with an error: a password that was
-    changed by a reload, too many connections. Here it reconnects, as after any other loss."""
-
-    async def _process_err(self, err_msg: str) -> None:
-        if not self.is_connected or PERMISSIONS_ERR in err_msg:
-            await super()._process_err(err_msg)
-            return
-        await self._error_cb(NatsError(f"nats: {err_msg}"))
-        await self._process_op_err(NatsError(f"nats: {err_msg}"))
 
 
 class StreamMismatchError(RuntimeError):
@@ -91,7 +78,7 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
 
     LoginRefusedError when it is who we are.
     """
-    client: Client = _PatientClient()
+    client = Client()
     reason: Exception | None = None
     was_connected, told_refused = False, False
 

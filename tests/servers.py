@@ -77,11 +77,6 @@ class NatsServer:
         self._drain = threading.Thread(target=self.log.extend, args=(stderr,), daemon=True)
         self._drain.start()
 
-    def reload(self) -> None:
-        """Make it read its `config` again (SIGHUP); it hangs up on whom it no longer knows."""
-        assert self._child is not None
-        self._child.send_signal(signal.SIGHUP)
-
     def stop(self) -> None:
         """Stop and wait until the process is gone. Does nothing when it is not running."""
         if self._child is None:

@@ -173,29 +173,6 @@ async def test_a_password_that_was_changed_meanwhile_is_told_once(
     assert WORD not in str(logs)
 
 
-async def test_a_server_that_hangs_up_with_an_error_is_reconnected_to(
-    asking_server: NatsServer, tmp_path: Path
-) -> None:
-    config = tmp_path / "nats.conf"
-    first = config.read_text()
-    with capture_logs() as logs:
-        client = await connect(asking_server.url, "test", Login("feeder", SecretStr(WORD)))
-        config.write_text(first.replace(WORD, "another1"))
-        asking_server.reload()
-        async with asyncio.timeout(10):
-            while client.is_connected:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
-        assert not client.is_closed  # nats-py's own client is, for good
-        config.write_text(first)
-        asking_server.reload()
-        async with asyncio.timeout(10):
-            while not client.is_connected:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
-            await client.flush()
-        await client.close()
-    assert WORD not in str(logs)
-
-
 async def test_three_replicas_on_a_server_without_a_cluster_is_one_line_and_exit_2(
     nats_server: NatsServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
