@@ -110,7 +110,7 @@ async def telling(
     def tell() -> None:
         try:
             write(interval.line(time.time_ns() // 1_000_000))
-        except OSError as error:
+        except (OSError, ValueError, AttributeError) as error:  # gone, closed, never there
             _log.error("metrics_not_told", error=f"{type(error).__name__}: {error}")
 
     task = asyncio.create_task(_every_minute(tell))

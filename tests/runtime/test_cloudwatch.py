@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import math
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.testing import capture_logs
 
 from runtime import cloudwatch
 from runtime.cloudwatch import Interval, Told, telling
@@ -99,6 +101,20 @@ async def test_a_stdout_that_is_gone_stops_nothing(capsys: pytest.CaptureFixture
     async with telling("dev", "shop", Shop().told, broken):
         pass
     assert "metrics_not_told" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stdout", [None, "closed"])
+async def test_a_process_started_without_a_stdout_stops_in_order(
+    stdout: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = io.StringIO() if stdout else None
+    if gone is not None:
+        gone.close()
+    with capture_logs() as logs:
+        async with telling("dev", "shop", Shop().told):
+            monkeypatch.setattr("runtime.cloudwatch.sys.stdout", gone)
+    monkeypatch.undo()
+    assert [line["event"] for line in logs] == ["metrics_not_told"]
 
 
 def test_every_minute_gets_one_line_however_late_a_wake_up_is() -> None:
