@@ -136,8 +136,10 @@ soak: DURATION := 600
 soak: setup
 	@$(BIN)/python -m sandbox soak --duration $(DURATION) --rate $(RATE) $(if $(SEED),--seed $(SEED))
 
+# A process too many for two processors, because some tests wait; each one more takes 20 s of processor
+# time to collect the tests and to start DynamoDBs of its own.
 test: setup ministack package
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Damaged frames by the million; FRAMES and SEED.
 fuzz: FRAMES ?= 1000000
