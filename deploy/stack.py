@@ -55,6 +55,16 @@ def _check_packaged(
             f"the packaged template is not one of {stage}: its tables are {names};"
             " if something else was packaging here, wait for its end and repeat"
         )
+    images = {
+        container["Image"]
+        for task in _of_type(packaged, "AWS::ECS::TaskDefinition").values()
+        for container in task["Properties"]["ContainerDefinitions"]
+    }
+    if images - {environment.get("IMAGE")}:
+        findings.missing.append(
+            f"IMAGE: the packaged template has {', '.join(sorted(images))};"
+            " if something else was packaging here, wait for its end and repeat"
+        )
     if _execution(packaged) != (environment.get("EXECUTION") or "paper"):
         findings.missing.append(
             f"EXECUTION: the packaged template says {_execution(packaged)}, the environment"

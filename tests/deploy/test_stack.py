@@ -73,6 +73,17 @@ def test_a_template_of_another_stage_is_not_deployed() -> None:
     assert line.startswith("the packaged template is not one of prod")
 
 
+def test_an_image_that_was_made_up_for_tests_is_not_deployed() -> None:
+    task = {
+        "Type": "AWS::ECS::TaskDefinition",
+        "Properties": {"ContainerDefinitions": [{"Image": "not-an-image"}]},
+    }
+    packaged = _template(Task=task)
+    (line,) = check_stack("prod", packaged, {"IMAGE": "executor"}, Cloud()).missing
+    assert line.startswith("IMAGE: the packaged template has not-an-image")
+    assert check_stack("prod", packaged, {"IMAGE": "not-an-image"}, Cloud()).missing == []
+
+
 @pytest.mark.parametrize(("packaged", "said"), [("live", {}), ("paper", LIVE)])
 def test_what_was_packaged_trades_as_the_environment_says(
     packaged: str, said: dict[str, str]
