@@ -258,10 +258,15 @@ async def work_settle(opened: Scheduled, _: Any, __: float) -> Done:
     )
 
 
-async def work_control(opened: Opened, event: Any, _: float) -> Done:
+async def work_control(opened: Opened, event: Any, until_s: float) -> Done:
     """One request. Whether the store is well, the next one finds out anew."""
     settings = opened.settings
-    answer = await aws_control.answer(opened.store, settings.account, settings.limits(), event)
+    asked = aws_control.answer(opened.store, settings.account, settings.limits(), event)
+    try:
+        async with asyncio.timeout_at(until_s - TELL_S):
+            answer = await asked
+    except TimeoutError:
+        answer = aws_control.too_late(event)
     return Done(result=answer, healthy=answer["statusCode"] < 500)
 
 

@@ -28,6 +28,7 @@ from functions.ports import Store, StoreError
 
 _BODY_BYTES_MAX: Final = 10_000
 _WANTED: Final = 'the body must be JSON with one text: {"reason": "..."}'
+_WHO: Final = ("requestContext", "authorizer", "iam", "userArn")
 _METHODS: Final = {"/status": "GET", "/halt": "POST", "/resume": "POST"}
 _log = structlog.get_logger()
 
@@ -46,12 +47,10 @@ class _RefusedError(Exception):
 
 async def answer(store: Store, name: str, limits: Limits, event: Any) -> dict[str, Any]:
     """The answer to one HTTP event about the account `name`. Raises nothing of the store's."""
-    method, path = _at(event, "requestContext", "http", "method"), _at(event, "rawPath")
-    who = _at(event, "requestContext", "authorizer", "iam", "userArn")
     status: int
     body: Any
     try:
-        status, body = 200, await _done(store, name, limits, event, who)
+        status, body = 200, await _done(store, name, limits, event)
     except _RefusedError as error:
         status, body = error.status, _error(str(error))
     except NotKnownError as error:
@@ -60,6 +59,17 @@ async def answer(store: Store, name: str, limits: Limits, event: Any) -> dict[st
         status, body = 409, _error(str(error))
     except StoreError as error:
         status, body = 503, _error(f"NOT KNOWN: {error}")
+    return _answered(event, status, body)
+
+
+def too_late(event: Any) -> dict[str, Any]:
+    """The answer when there is no time left to wait for the store: it may have heard, or not."""
+    return _answered(event, 503, _error("NOT KNOWN: the store did not answer in time; ask again"))
+
+
+def _answered(event: Any, status: int, body: Any) -> dict[str, Any]:
+    method, path = _at(event, "requestContext", "http", "method"), _at(event, "rawPath")
+    who = _at(event, *_WHO)
     _log.warning("control", method=method, path=path, who=who, status=status, answer=_short(body))
     return {
         "statusCode": status,
@@ -68,10 +78,10 @@ async def answer(store: Store, name: str, limits: Limits, event: Any) -> dict[st
     }
 
 
-async def _done(store: Store, name: str, limits: Limits, event: Any, who: str) -> Any:
+async def _done(store: Store, name: str, limits: Limits, event: Any) -> Any:
     """What is answered with 200. Raises _RefusedError, NotDoneError, StoreError."""
     # The URL asks IAM before it calls; should somebody ever open it to the public, this still asks.
-    if not who:
+    if not _at(event, *_WHO):
         raise _RefusedError(403, "no IAM identity: sign the request (AWS_IAM)")
     method, path = _at(event, "requestContext", "http", "method"), _at(event, "rawPath")
     if path not in _METHODS:

@@ -32,7 +32,8 @@ from runtime.settings import mistakes_in
 
 SPARE_S: Final = 2.0
 """Of the time the cloud leaves: for closing clients, and for a process that is slow to be heard."""
-CLOSE_S: Final = 1.0
+CLOSE_S: Final = 0.7
+"""Twice at most: for the clients, and for tasks that they left behind."""
 _log = structlog.get_logger()
 _Opened = TypeVar("_Opened")
 

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
 from functions.opening import key_records, keyless_records, opened_store
-from functions.ports import Records, RecordsError, StoreError
+from functions.ports import Records, RecordsError, Store, StoreError
 from functions.settings import ScheduleSettings
 from runtime.health import health_server
 from runtime.log import configure_logging
@@ -142,6 +142,17 @@ async def open_records(settings: ScheduleSettings) -> Records:
     return await until_reachable(f"the venue at {settings.clob_url}", lambda: key_records(settings))
 
 
+async def reconciled(
+    store: Store, records: Records, metrics: ScheduleMetrics, daily_loss_limit_e6: int
+) -> None:
+    """One run of `reconcile`. Raises StoreError; RecordsError, too, when the venue left it
+    incomplete: with credentials that it refuses, say, no run would fail otherwise."""
+    report = await reconcile(store, records)
+    metrics.after_reconciling(report, daily_loss_limit_e6)
+    if report.incomplete:
+        raise RecordsError("incomplete: trades or positions got no answer")
+
+
 async def serve(settings: ScheduleSettings) -> None:
     """Run until cancelled. Exits 2 on what only a person can mend."""
     metrics = ScheduleMetrics()
@@ -161,7 +172,7 @@ async def serve(settings: ScheduleSettings) -> None:
         loss_limit_e6 = settings.limits().daily_loss_limit_e6
 
         async def reconcile_run() -> None:
-            metrics.after_reconciling(await reconcile(store, records), loss_limit_e6)
+            await reconciled(store, records, metrics, loss_limit_e6)
 
         async def settle_run() -> None:
             metrics.after_settling(await settle(store, records, redeem=settings.redeem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 from functions import aws
 from functions.adapters.dynamodb import DynamoStore
 from functions.aws_control import answer
-from functions.aws_environment import Function
+from functions.aws_environment import SPARE_S, Function
 from functions.core.account import Account, Limits
 from functions.ports import StoreError
 from tests.dynamodb import dynamodb_server, one_sdk_session, state_table, store_on
@@ -169,6 +170,20 @@ async def test_a_store_that_does_not_answer_leaves_it_not_known(
     assert status == 503
     assert told["error"].startswith("NOT KNOWN whether trading is")
     assert told["error"].endswith(f"{call}: no answer")
+
+
+async def test_a_store_that_hangs_until_the_time_is_up_leaves_it_not_known(
+    deployed: pytest.MonkeyPatch, store: DynamoStore
+) -> None:
+    async def hangs(self: DynamoStore, reason: str) -> None:
+        await asyncio.Event().wait()
+
+    deployed.setattr(DynamoStore, "halt", hangs)
+    async with environment(Function("control", aws.open_control, aws.work_control)) as env:
+        request = event("POST", "/halt", {"reason": "x"})
+        told = await env.invoke(request, remaining_s=SPARE_S + aws.TELL_S + 0.05)
+    assert told["statusCode"] == 503
+    assert json.loads(told["body"])["error"].startswith("NOT KNOWN")
 
 
 async def test_resuming_lifts_only_the_halt_that_it_saw(

@@ -112,6 +112,10 @@ async def test_an_invocation_ends_before_the_cloud_ends_it(quiet: None) -> None:
             await env.invoke(remaining_s=0)  # not even begun
 
 
+async def test_there_is_time_to_tidy_up_before_the_cloud_ends_it() -> None:
+    assert 2 * aws_environment.CLOSE_S <= aws_environment.SPARE_S - 0.5
+
+
 async def test_a_defect_is_an_alarm_and_one_short_exception(quiet: None) -> None:
     desk = Desk()
     desk.work = "breaks"

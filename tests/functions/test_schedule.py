@@ -21,10 +21,11 @@ from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from functions.ports import RecordsError, StoreError
-from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics
+from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, reconciled
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.dynamodb import dynamodb_server, state_table, store_on
 from tests.functions.builders import a_claim
+from tests.functions.fakes import MemoryStore, ScriptedRecords
 
 __all__ = ["dynamodb_server", "state_table"]
 
@@ -175,6 +176,16 @@ def test_reports_become_metrics() -> None:
     assert value("schedule_position_mismatches") == 0
     assert value("schedule_claims_overdue") == 0
     assert [value(name) for name in standing] == [0, 0, 0]
+
+
+async def test_a_run_that_the_venue_left_without_an_answer_has_failed() -> None:
+    records = ScriptedRecords()
+    metrics = ScheduleMetrics()
+    await reconciled(MemoryStore(), records, metrics, 20)
+    records.failures = {"trades_since": 1}
+    with pytest.raises(RecordsError, match="incomplete"):
+        await reconciled(MemoryStore(), records, metrics, 20)
+    assert metrics.registry.get_sample_value("schedule_failures_total") == 1
 
 
 # -- the process ---------------------------------------------------------------------------------
