@@ -34,7 +34,7 @@ from functions.adapters.secrets import SecretError, secret_text
 from functions.adapters.venue_reads import VenueReads
 from functions.aws_environment import Context, Done, Function, MisconfiguredError
 from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
-from functions.core.wallet import signature_type
+from functions.core.wallet import STRANGER, belongs, signature_type
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.settle import settle as settle_once
@@ -139,6 +139,8 @@ async def _live_records(settings: ReconcileSettings) -> LiveRecords:
         credentials = ApiCredentials.model_validate_json(text).credentials()
     except ValidationError as error:
         raise SecretError(f"{variable}: {mistakes_in(error)}") from None
+    if not belongs(credentials.address, settings.wallet or ""):
+        raise MisconfiguredError(f"{variable}: {STRANGER}")
     return LiveRecords(
         VenueReads(settings.clob_url, settings.gamma_url, credentials),
         signature_type=signature_type(credentials.address, settings.wallet or ""),

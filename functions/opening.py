@@ -17,7 +17,7 @@ from functions.adapters.dynamodb import DynamoStore, open_store
 from functions.adapters.records import LiveRecords, PublicRecords
 from functions.adapters.venue_reads import VenueReads
 from functions.core.account import TRADING_ENABLED
-from functions.core.wallet import signature_type
+from functions.core.wallet import STRANGER, belongs, signature_type
 from functions.ports import Records, StoreError
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.retry import until_reachable
@@ -87,6 +87,8 @@ def keyless_records(settings: ScheduleSettings) -> Records | None:
     credentials = settings.credentials()
     if credentials is None or settings.wallet is None or settings.redeem:
         return None
+    if not belongs(credentials.address, settings.wallet):
+        refuse_to_start(f"API_ADDRESS: {STRANGER}")
     return LiveRecords(
         VenueReads(settings.clob_url, settings.gamma_url, credentials),
         signature_type=signature_type(credentials.address, settings.wallet),

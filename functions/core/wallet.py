@@ -19,6 +19,10 @@ PROXY: Final = 1
 SAFE: Final = 2
 DEPOSIT: Final = 3
 """The venue's numbers for: the signer itself, its Magic wallet, its Safe, a deposit wallet."""
+STRANGER: Final = (
+    "WALLET is not a wallet of this signer: to another account the venue says of each order that it"
+    " is not there, which would release what was bought"
+)
 
 # Of the contracts on Polygon that make these wallets: their factory, and the hash of the code that
 # they put there (for a proxy: of its bytecode with factory and implementation filled in).
@@ -26,6 +30,17 @@ _PROXY_FACTORY: Final = "aB45c5A4B0c941a2F231C04C3f49182e1A254052"
 _PROXY_CODE: Final = "d21df8dc65880a8606f09fe0ce3df9b8869287ab0b058be05aa9e8af6330a00b"
 _SAFE_FACTORY: Final = "aacFeEa03eb1561C4e67d661e40682Bd20E3541b"
 _SAFE_CODE: Final = "2bce2127ff07fb632d16c8347c4ebf501f4841168bed00d9e6ef715ddb6fcecf"
+_DEPOSIT_FACTORY: Final = "00000000000Fb5C9ADea0298D729A0CB3823Cc07"
+# Its wallets carry factory and signer behind their code (an ERC-1967 proxy): one kind for each of
+# the two that it has put there.
+_DEPOSIT_CODES: Final = (
+    "61007d3d8160233d397358ca52ebe0dadfdf531cde7062e76746de4db1eb60095155f3363d3d373d"
+    "3d363d7f360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc545af43d"
+    "6000803e6038573d6000fd5b3d6000f3",
+    "6100923d8160233d39737a18edfe055488a3128f01f563e5b479d92ffc3a60195155f3363d3d373d"
+    "3d363d602036600436635c60da1b60e01b36527fa3f0ad74e5423aebfd80d3ef4346578335a9a72a"
+    "eaee59ff6cb3582b35133d50545afa5036515af43d6000803e604d573d6000fd5b3d6000f3",
+)
 
 _ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{40}")
 # A token is one of the venue's newer positions when these bits of its id are zero.
@@ -54,6 +69,19 @@ def signature_type(signer: str, wallet: str) -> int:
     if held == _create2(_SAFE_FACTORY, _keccak(key.rjust(32, b"\0")), _SAFE_CODE):
         return SAFE
     return DEPOSIT
+
+
+def belongs(signer: str, wallet: str) -> bool:
+    """Whether `wallet` follows from the signer's address, as every wallet that the venue makes for
+    a signer does. One that was let in otherwise (a session key of a deposit wallet) is not told
+    from a stranger. Raises ValueError for what is no address.
+    """
+    if signature_type(signer, wallet) != DEPOSIT:
+        return True
+    args = bytes.fromhex(_DEPOSIT_FACTORY + signer[2:].rjust(64, "0")).rjust(64, b"\0")
+    codes = (_keccak(bytes.fromhex(code) + args).hex() for code in _DEPOSIT_CODES)
+    made = (_create2(_DEPOSIT_FACTORY, _keccak(args), code) for code in codes)
+    return bytes.fromhex(wallet[2:]) in made
 
 
 def asset_type(token_id: str) -> str:

@@ -214,6 +214,7 @@ async def test_a_mistake_is_one_line_that_names_the_variable(
         (GOOD.replace("k-1", "s3cr3t with space"), "KEY: not plain text without spaces"),
         (GOOD.replace("c2VjcmV0", "s3cr3t!"), "SECRET: not base64"),
         (GOOD.replace(WALLET, "s3cr3t"), "ADDRESS: "),
+        (GOOD.replace(WALLET, "0x" + "22" * 20), "WALLET is not a wallet of this signer"),
     ],
 )
 async def test_api_credentials_that_are_none_are_not_shown(

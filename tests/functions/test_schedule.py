@@ -20,8 +20,10 @@ from functions import schedule as module
 from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
+from functions.opening import keyless_records
 from functions.ports import RecordsError, StoreError
 from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, reconciled
+from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.dynamodb import dynamodb_server, state_table, store_on
 from tests.functions.builders import a_claim
@@ -289,3 +291,17 @@ async def test_a_live_account_without_its_key_does_not_start() -> None:
         _, stderr = await process.communicate()
     assert process.returncode == 2
     assert "EXECUTION=live needs PRIVATE_KEY" in stderr.decode()
+
+
+def test_the_api_credentials_of_another_account_do_not_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    live = {"EXECUTION": "live", "WALLET": "0x" + "11" * 20, "API_ADDRESS": "0x" + "22" * 20}
+    given = {"API_KEY": "k-1", "API_SECRET": "c2VjcmV0", "API_PASSPHRASE": "p-1", **live}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as refused:
+            keyless_records(ScheduleSettings())
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.startswith("cannot start: API_ADDRESS: WALLET is not")

@@ -10,7 +10,16 @@ from polymarket._internal import wallet as official
 from polymarket._internal.environment import PRODUCTION_CONFIG
 from polymarket._internal.protocol import is_v2_position_id
 
-from functions.core.wallet import DEPOSIT, EOA, PROXY, SAFE, asset_type, is_address, signature_type
+from functions.core.wallet import (
+    DEPOSIT,
+    EOA,
+    PROXY,
+    SAFE,
+    asset_type,
+    belongs,
+    is_address,
+    signature_type,
+)
 
 CONFIG = PRODUCTION_CONFIG.wallet_derivation
 addresses = st.binary(min_size=20, max_size=20).map(lambda raw: to_checksum_address(raw.hex()))
@@ -28,6 +37,8 @@ def test_the_kind_of_a_wallet_is_the_official_clients(signer: str, other: str) -
     for wallet, kind in wallets.items():
         assert signature_type(signer, wallet) == kind
         assert signature_type(signer.lower(), wallet.lower()) == kind
+        assert belongs(signer, wallet)
+        assert belongs(other, wallet) == (other == signer)
     for wallet in (*wallets, other):
         word = official.classify_wallet_type(signer=signer, wallet=wallet, config=CONFIG)
         assert signature_type(signer, wallet) == official.signature_type_for(word)
