@@ -10,8 +10,8 @@
    unchanged function is not deployed again.
 4. Bytecode goes in where an interpreter of the right version is at hand: a function's folder is
    read-only, so every cold start would compile all of it again (measured 2026-11: 2.3 s of CPU
-   without, 0.9 s with). Of libraries it goes in instead of the source, which halves the zip; our
-   own source stays, for the lines in tracebacks.
+   without, 0.9 s with). Of libraries that every function imports it goes in instead of the source,
+   which is no larger by much; our own source stays, for the lines in tracebacks.
 5. It stops with one line when a wheel is missing or a zip grows beyond ZIP_MAX_BYTES.
 
 The plugin serverless-python-requirements would do the first of these, but anew for every function
@@ -55,6 +55,13 @@ _BOTOCORE_FILES: Final = frozenset(
     {"_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json"}
 )
 _BOTOCORE_SERVICES: Final = frozenset({"dynamodb", "secretsmanager"})
+# Keccak, AES and key derivation are used, not keys and signatures of pycryptodome's own; no account
+# is made of words, and no transaction carries blobs.
+_UNUSED_PARTS: Final = (
+    *("Crypto/IO", "Crypto/Math", "Crypto/PublicKey", "Crypto/Signature"),
+    *("aiohttp/pytest_plugin.py", "bitarray/test_bitarray.py", "eth_account/hdaccount/wordlist"),
+    "eth_account/typed_transactions/blob_transactions/kzg_trusted_setup.txt",
+)
 _UNUSED_TREES: Final = frozenset({"tests", "test", "SelfTest", "__pycache__"})
 _UNUSED_AT_TOP: Final = frozenset({"bin", "docs", "tests", "share", "include"})
 _UNUSED_SUFFIXES: Final = frozenset(
@@ -75,18 +82,20 @@ class Function:
     without: tuple[str, ...] = ()
     """Modules that only another function of the same `entry` imports."""
     entry: str = "functions.aws"
-    bytecode: bool = True
-    """Whether its libraries come as bytecode."""
 
 
+EVERY_START: Final = "requirements-lambda.txt"
+"""What is imported at every cold start: as bytecode. With all of settle's it would be too large."""
+
+_ALSO: Final = frozenset({"certifi", "httpx"})
+"""Which aiobotocore imports where they are there, as they are in settle's zip."""
 # They import the official client, with which winnings are redeemed: half of settle's zip.
 _OF_SETTLE: Final = ("functions.adapters.venue_client", "functions.adapters.venue_login")
 FUNCTIONS: Final = (
-    Function("reconcile", "requirements-lambda.txt", _OF_SETTLE),
-    Function("control", "requirements-lambda.txt", _OF_SETTLE),
-    # As bytecode it would have 18 MB. Nobody waits for it, and what takes long it imports only when
-    # there is something to redeem.
-    Function("settle", "requirements-lambda-settle.txt", bytecode=False),
+    Function("reconcile", EVERY_START, _OF_SETTLE),
+    Function("control", EVERY_START, _OF_SETTLE),
+    # What it has beyond the others it imports only when there is something to redeem.
+    Function("settle", "requirements-lambda-settle.txt"),
 )
 
 
@@ -95,8 +104,7 @@ def build(kind: Kind, build_dir: Path = BUILD) -> list[Path]:
     compiler = _compiler(kind)
     zips = []
     for function in FUNCTIONS:
-        of_libraries = compiler if function.bytecode else None
-        site = installed(function.requirements, kind, of_libraries, build_dir)
+        site = installed(function.requirements, kind, compiler, build_dir)
         own = gathered(function, kind, compiler, build_dir)
         target = build_dir / kind / f"{function.name}.zip"
         write_zip(target, [site, own])
@@ -129,7 +137,13 @@ def installed(requirements: str, kind: Kind, compiler: str | None, build_dir: Pa
     ]
     _run(command, f"{requirements} cannot be installed for {kind}", PIP_TIMEOUT_S)
     prune(site)
-    _compile(site, compiler, keep_source=False)
+    compiled = {path.name for path in site.iterdir()}
+    if requirements != EVERY_START:
+        started = installed(EVERY_START, kind, compiler, build_dir)
+        compiled &= _ALSO | {
+            f"{each.stem}{each.suffix.replace('.pyc', '.py')}" for each in started.iterdir()
+        }
+    _compile(site, compiler, [site / name for name in sorted(compiled)], keep_source=False)
     done.write_text(key)
     return site
 
@@ -145,7 +159,7 @@ def gathered(function: Function, kind: Kind, compiler: str | None, build_dir: Pa
     for module in modules:
         (own / module).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / module, own / module)
-    _compile(own, compiler, keep_source=True)
+    _compile(own, compiler, [own], keep_source=True)
     return own
 
 
@@ -161,6 +175,11 @@ def prune(site: Path) -> None:
             shutil.rmtree(path)
         elif path.is_file() and path.name not in _BOTOCORE_FILES:
             path.unlink()
+    for part in _UNUSED_PARTS:
+        if (site / part).is_dir():
+            shutil.rmtree(site / part)
+        else:
+            (site / part).unlink(missing_ok=True)
     for path in sorted(site.rglob("*"), reverse=True):
         if path.is_dir() and path.name in _UNUSED_TREES:
             shutil.rmtree(path)
@@ -217,21 +236,24 @@ def _compiler(kind: Kind) -> str | None:
     return found
 
 
-def _compile(tree: Path, compiler: str | None, *, keep_source: bool) -> None:
-    """Bytecode beside each source, or instead, with the path in tracebacks that it has in Lambda.
+def _compile(tree: Path, compiler: str | None, parts: list[Path], *, keep_source: bool) -> None:
+    """Of these parts of `tree`: bytecode beside each source, or instead of it.
 
-    It is never compared with its source: both come from here.
+    With the path in tracebacks that it has in Lambda, and never compared with its source: both come
+    from here.
     """
     if compiler is None:
         return
     command = [
         *(compiler, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-        *("-s", str(tree), "-p", "/var/task", *([] if keep_source else ["-b"]), str(tree)),
+        *("-s", str(tree), "-p", "/var/task", *([] if keep_source else ["-b"]), *map(str, parts)),
     ]
     _run(command, f"{tree.name} cannot be compiled", COMPILE_TIMEOUT_S)
     if not keep_source:
-        for source in tree.rglob("*.py"):
-            source.unlink()
+        for part in parts:
+            for source in part.rglob("*.py") if part.is_dir() else [part]:
+                if source.suffix == ".py":
+                    source.unlink()
 
 
 def _run(command: list[str], what_failed: str, timeout_s: float) -> None:

@@ -22,9 +22,13 @@ IMPORT_ALL = """
 import importlib, sys, pathlib
 there, *modules = sys.argv[1:]
 sys.path.insert(0, there)
+entry = importlib.import_module("functions.aws")
+ours = tuple(f"{there}/{room}/" for room in ("protocol", "runtime", "functions"))
+files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+print(*(file for file in files if file.startswith(there) and file.endswith(".py")
+        and not file.startswith(ours)), file=sys.stderr)
 for name in modules:
     importlib.import_module(name)
-entry = importlib.import_module("functions.aws")
 strangers = [name for name, module in list(sys.modules.items())
              if "site-packages" in (getattr(module, "__file__", None) or "")]
 print(*strangers)
@@ -73,6 +77,8 @@ def test_a_handler_is_importable_from_its_own_zip(function: Function, tmp_path: 
     )
     assert outcome.returncode == 0, outcome.stderr[-2000:]
     assert outcome.stdout.split() == []
+    # Bytecode: a cold start would compile all else, each time (2.4 s of CPU instead of 0.9 s).
+    assert outcome.stderr.split() == []
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda each: each.name)
