@@ -47,6 +47,12 @@ class AccountSettings(BaseSettings):
     wallet: str | None = None
     """The address that holds the funds: the signer itself, or its Polymarket wallet."""
 
+    @field_validator("private_key", mode="before")
+    @classmethod
+    def _without_line_end(cls, key: object) -> object:
+        # Secret stores keep a file as it is, and a file ends with one.
+        return key.strip() if isinstance(key, str) else key
+
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, name: str) -> str:

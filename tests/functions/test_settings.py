@@ -98,3 +98,11 @@ def test_the_key_does_not_show_when_settings_are_printed(monkeypatch: pytest.Mon
     monkeypatch.setenv("WALLET", WALLET)
     settings = load_settings(WorkerSettings)
     assert "secret" not in f"{settings!r} {settings}"
+
+
+def test_a_key_that_comes_with_a_files_line_end_is_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXECUTION", "live")
+    monkeypatch.setenv("PRIVATE_KEY", "0xsecret\n")
+    monkeypatch.setenv("WALLET", WALLET)
+    key = load_settings(WorkerSettings).private_key
+    assert key is not None and key.get_secret_value() == "0xsecret"
