@@ -29,8 +29,9 @@ from sandbox.audit import disagreements, summary, unfinished
 from sandbox.evidence import STRATEGY, Evidence, gather, reading_store
 
 SETTLE_EVERY_S: Final = 3
-TRADED_WITHIN_S: Final = 60
-REFUSED_WITHIN_S: Final = 60
+TRADED_WITHIN_S: Final = 90
+REFUSED_WITHIN_S: Final = 90
+"""Three windows: near the end of each nothing is bought, and not every order finds a match."""
 SETTLED_WITHIN_S: Final = 90
 """A window, the venue's delay in resolving it, and a function's cold start."""
 CONTROLLED_WITHIN_S: Final = 60
@@ -138,10 +139,11 @@ class Run:
         self._story.tell(f"reconciled by the deployed function: {report['runs']} runs, none failed")
 
     async def trade(self) -> None:
-        """Until an order has bought something."""
+        """Until an order has bought something that was decided on from now on."""
+        since_ms = _now_ms()
         async with self._story.step("waiting for a trade", TRADED_WITHIN_S):
             bought = await self._decision(
-                lambda each: each.result == "executed" and each.filled_size_e6 > 0
+                lambda each: each.result == "executed" and each.filled_size_e6 > 0, since_ms
             )
         self._story.tell(
             f"bought {bought.outcome} of {bought.slug}: {bought.filled_size_e6 / 1e6:.2f} shares "
@@ -153,9 +155,11 @@ class Run:
         async with self._story.step("halting through the control function", CONTROLLED_WITHIN_S):
             await self._control("POST", "/halt", {"reason": _REASON})
             await self._status(trading=False)
+        since_ms = _now_ms()
         async with self._story.step("waiting for a worker to refuse", REFUSED_WITHIN_S):
             refused = await self._decision(
-                lambda each: each.result == "refused" and each.reason == ClaimRefusal.HALTED
+                lambda each: each.result == "refused" and each.reason == ClaimRefusal.HALTED,
+                since_ms,
             )
         self._story.tell(
             f"halted through the control function; {refused.worker} refuses {refused.slug}"
@@ -237,15 +241,20 @@ class Run:
             raise StepError(f"{method} {path} was answered with {answer}")
         return json.loads(answer["body"])
 
-    async def _decision(self, wanted: Callable[[Decision], bool]) -> Decision:
+    async def _decision(self, wanted: Callable[[Decision], bool], since_ms: int) -> Decision:
+        """The first such decision since then; those that came before are still waiting here."""
         while True:
             message = await self._decisions.next_msg(timeout=None)
             decision = decode_decision(message.data)
-            if wanted(decision):
+            if decision.decided_at_ms >= since_ms and wanted(decision):
                 return decision
 
     async def _evidence(self) -> Evidence:
         return await gather(self._venue_url, self._cloud.url, self._at.state_table)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def follow_decisions(nc: Client) -> Subscription:
