@@ -139,7 +139,7 @@ soak: setup
 # A process too many for two processors, because some tests wait; each one more takes 20 s of processor
 # time to collect the tests and to start DynamoDBs of its own.
 test: setup ministack package
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 # Damaged frames by the million; FRAMES and SEED.
 fuzz: FRAMES ?= 1000000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,18 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("default here")
+
+
+# Collecting makes hundreds of thousands of objects, all of which stay: walking over them again and
+# again costs each of the suite's processes seconds, then and for as long as it runs.
+def pytest_configure() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,7 +37,7 @@ import pytest
 from functions.adapters.dynamodb import DynamoStore, open_store
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, decision_table_of
 
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 45
 STOP_TIMEOUT_S = 5
 ROOT = Path(__file__).parent.parent
 MINISTACK_VENV = ROOT / ".venv-ministack"
