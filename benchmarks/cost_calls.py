@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from protocol.subjects import BOOKS
 from sandbox.cluster import Cluster
 from sandbox.services import Options, Service
-from tests.counting_proxy import StoreCalls, counting_proxy
+from tests.support.counting_proxy import StoreCalls, counting_proxy
 
 SECONDS: Final = 60
 SPEED: Final = 30

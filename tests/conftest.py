@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 # Timings are no tests: machines are shared, and on a clean checkout the first example of a text
 # strategy takes seconds, because hypothesis then builds its tables of characters.

@@ -30,8 +30,8 @@ from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.evidence import gather
 from sandbox.services import STATE_TABLE
 from sandbox.venue import Market, Venue, serve
-from tests.counting_proxy import StoreCalls, counting_proxy
-from tests.servers import NatsServer
+from tests.support.counting_proxy import StoreCalls, counting_proxy
+from tests.support.servers import NatsServer
 
 pytestmark = pytest.mark.timeout(120)
 

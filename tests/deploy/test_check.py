@@ -10,7 +10,7 @@ import pytest
 from deploy import check as checking
 from deploy.check import check, check_removal
 from deploy.findings import Findings
-from tests.deploy.cloud import ACCOUNT, Cloud
+from tests.support.aws_answers import ACCOUNT, Cloud
 
 SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:"
 GOOD = {

@@ -10,7 +10,7 @@ from deploy.local_run import StepError, Story, comparable, lost, trade_line, url
 from deploy.local_stack import reason_of
 from deploy.local_system import still_listening
 from functions.core.intent import ClaimState
-from tests.executor.builders import make_open
+from tests.support.account_builders import make_open
 
 OSLS_FAILURE = """
 Deploying streaming-executor to stage local (eu-west-1)

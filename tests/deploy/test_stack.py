@@ -9,9 +9,9 @@ import yaml
 
 from deploy.findings import SERVICE
 from deploy.stack import check_stack
-from tests.deploy.cloud import ACCOUNT, Cloud
 from tests.deploy.test_table_changes import TABLE
 from tests.infra.conftest import ROOT
+from tests.support.aws_answers import ACCOUNT, Cloud
 
 Template = dict[str, Any]
 

@@ -18,8 +18,8 @@ from functions.adapters.dynamodb import DynamoStore
 from functions.settings import ScheduleSettings, WorkerSettings
 from sandbox.dynamodb import REGION, decision_table_of
 from sandbox.venue import Venue, serve
-from tests.dynamodb import dynamodb_server, one_sdk_session, state_table, store_on
-from tests.executor.builders import ACCOUNT, LIVE_ACCOUNT
+from tests.support.account_builders import ACCOUNT, LIVE_ACCOUNT
+from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
 
 __all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
 

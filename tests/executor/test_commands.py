@@ -10,7 +10,8 @@ from functions.adapters.dynamodb import DynamoStore
 from functions.core.account import utc_day
 from functions.core.intent import ClaimState
 from functions.ports import Claimed
-from tests.executor.builders import (
+from tests.executor.conftest import SECRET, Command
+from tests.support.account_builders import (
     ACCOUNT,
     LIMITS,
     make_claim,
@@ -18,7 +19,6 @@ from tests.executor.builders import (
     make_open,
     now_ms,
 )
-from tests.executor.conftest import SECRET, Command
 
 READING = (["status"], ["positions"], ["decisions"])
 

@@ -11,8 +11,8 @@ from functions.core.account import Account, ClaimRefusal
 from functions.handlers.control import NotDoneError
 from functions.ports import ClaimRefused
 from functions.settings import AccountSettings
-from tests.executor.builders import ACCOUNT, LIMITS, make_claim, now_ms
 from tests.executor.conftest import Command
+from tests.support.account_builders import ACCOUNT, LIMITS, make_claim, now_ms
 
 
 async def claims(store: DynamoStore, market: str) -> ClaimRefusal | None:

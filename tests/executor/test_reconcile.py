@@ -10,8 +10,8 @@ from functions.core.intent import ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS
 from functions.ports import Claimed
 from sandbox.venue import Venue
-from tests.executor.builders import LIMITS, make_claim, make_open, now_ms
 from tests.executor.conftest import SECRET, Command
+from tests.support.account_builders import LIMITS, make_claim, make_open, now_ms
 
 
 async def test_nothing_to_do_is_a_success(run: Command, store: DynamoStore, venue: Venue) -> None:

@@ -21,7 +21,7 @@ from feeder.recording import Reading
 from sandbox.venue import Venue, serve
 from tests.executor.conftest import Command
 from tests.executor.test_entry import ROOT
-from tests.recordings import (
+from tests.support.recordings import (
     SERIES,
     change_books,
     frames_in,

@@ -14,7 +14,7 @@ from functions.core.status import status_of
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.decision import Timeline
-from tests.executor.builders import (
+from tests.support.account_builders import (
     LIMITS,
     make_account,
     make_claim,

@@ -7,7 +7,7 @@ from functions.core.account import Pause, Redemption
 from functions.core.intent import ClaimState
 from functions.core.status import status_of
 from protocol.decision import Timeline
-from tests.executor.builders import LIMITS, make_account, make_claim, make_open
+from tests.support.account_builders import LIMITS, make_account, make_claim, make_open
 
 NOW = 1_790_000_000_000
 TODAY = "2026-09-21"

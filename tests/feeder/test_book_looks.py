@@ -17,7 +17,7 @@ from feeder.core.market_session import MarketSession
 from feeder.core.sessions import Look
 from feeder.metrics import FeederMetrics
 from protocol.book import Proof
-from tests.feeder.core.bench import SERIES, Bench, info_of
+from tests.support.session_bench import SERIES, Bench, info_of
 
 Answer = Callable[[str], Awaitable[web.StreamResponse]]
 

@@ -19,10 +19,10 @@ from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill, decode_fill
 from protocol.subjects import FILLS
 from runtime.nats import connect, ensure_stream
-from tests.feeder.user_wire import CREDENTIALS, MATCHED_AT_S, SECRETS, page, trade
-from tests.feeder.wire import frame
-from tests.feeder.wire_trades import WireTrades
-from tests.servers import NatsServer
+from tests.support.market_channel_frames import frame
+from tests.support.scripted_trades import WireTrades
+from tests.support.servers import NatsServer
+from tests.support.user_channel_frames import CREDENTIALS, MATCHED_AT_S, SECRETS, page, trade
 
 START_S = MATCHED_AT_S - 1_000
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from nats.aio.msg import Msg
 
 from runtime.nats import connect
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 ROOT = Path(__file__).parents[2]
 TAKEN_OVER_S_MAX = 2.0
@@ -49,7 +49,7 @@ class Stage:
     async def start(self, url: str, feeder_id: str) -> None:
         """Start one and wait until it takes part."""
         self.feeders[feeder_id] = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.feeder.lease_child", url, feeder_id),
+            *(sys.executable, "-m", "tests.support.lease_process", url, feeder_id),
             cwd=ROOT,
             stdout=asyncio.subprocess.DEVNULL,
         )

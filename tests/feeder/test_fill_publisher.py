@@ -16,7 +16,7 @@ from protocol.fill import Fill, TradeStatus, decode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import connect, ensure_stream
 from tests.feeder.core.test_user_frames import FILL
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 def fill(number: int, status: TradeStatus = TradeStatus.MATCHED) -> Fill:

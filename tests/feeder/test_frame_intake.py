@@ -7,7 +7,7 @@ from feeder import frame_intake
 from feeder.core.market_session import MarketSession
 from feeder.frame_intake import UNKNOWN_TYPES_LOGGED_MAX, FrameIntake
 from feeder.metrics import FeederMetrics
-from tests.feeder.core.bench import SERIES, Bench
+from tests.support.session_bench import SERIES, Bench
 
 
 class Intake(Bench):

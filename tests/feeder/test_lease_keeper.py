@@ -18,7 +18,7 @@ from feeder.metrics import FeederMetrics
 from protocol.series import parse_series
 from runtime.nats import connect
 from runtime.process import stop_tasks
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 SERIES = [parse_series(name) for name in ("btc-15m", "eth-15m")]
 NAMES = [series.name for series in SERIES]

@@ -17,9 +17,9 @@ from feeder.frame_intake import FrameIntake
 from feeder.market_channel import ChannelTimes, Connection
 from feeder.metrics import FeederMetrics
 from runtime.process import stop_tasks
-from tests.feeder.core.bench import SERIES, Bench, info_of
-from tests.feeder.wire_venue import Caller, WireVenue
 from tests.fuzz.venue import Market
+from tests.support.scripted_market_channel import Caller, WireVenue
+from tests.support.session_bench import SERIES, Bench, info_of
 
 QUICK = ChannelTimes(upkeep_every_s=0.01)
 ENDLESS = ChannelTimes(upkeep_every_s=60)

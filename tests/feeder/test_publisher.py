@@ -23,7 +23,7 @@ from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot, decode_snapshot
 from protocol.subjects import BOOKS, book_subject
 from runtime.nats import connect, ensure_stream
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 SERIES = parse_series("btc-15m")
 MARKET = "0x" + "ab" * 32

@@ -21,7 +21,7 @@ from protocol.snapshot import BookSnapshot, decode_snapshot
 from runtime.nats import connect
 from sandbox.venue import Market, Venue, serve
 from tests.runtime.test_nats import server_that_says
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 ROOT = Path(__file__).parents[2]
 WINDOW_S = 3600 * 9999  # no window rolls while a test runs

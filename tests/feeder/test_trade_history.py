@@ -11,8 +11,8 @@ from feeder.core.user_frames import UserEvent
 from feeder.trade_history import FetchError, FetchRefusedError, TradeHistory
 from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
-from tests.feeder.user_wire import CREDENTIALS, SECRETS, page, trade
-from tests.feeder.wire_trades import WireTrades
+from tests.support.scripted_trades import WireTrades
+from tests.support.user_channel_frames import CREDENTIALS, SECRETS, page, trade
 
 AFTER_S = 1_700_000_000
 

@@ -16,8 +16,8 @@ from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
 from runtime.l2_auth import auth_frame
 from tests.feeder.core.test_user_frames import FILL
-from tests.feeder.user_wire import CREDENTIALS, SECRETS, order, trade
-from tests.feeder.wire_venue import Caller, WireVenue
+from tests.support.scripted_market_channel import Caller, WireVenue
+from tests.support.user_channel_frames import CREDENTIALS, SECRETS, order, trade
 
 
 class Bench:

@@ -20,9 +20,9 @@ from runtime.nats import connect, ensure_stream
 from sandbox.venue import Market, Venue, serve
 from sandbox.venue.auth import ApiKey
 from tests.feeder.test_service import NOWHERE, Process, feeder, get
-from tests.feeder.user_wire import CREDENTIALS, SECRETS
 from tests.sandbox.venue.conftest import ADDRESS, KEY, buy, environment
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
+from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 
 SHARES = 1_000_000
 

@@ -4,7 +4,7 @@ import pytest
 
 from feeder.settings import UserFeederSettings
 from runtime.settings import load_settings
-from tests.feeder.user_wire import CREDENTIALS, SECRETS
+from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 
 GIVEN = {
     "API_KEY": CREDENTIALS.key,

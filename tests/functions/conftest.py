@@ -9,7 +9,7 @@ import pytest
 from functions import aws_environment
 from functions.aws_settings import ReconcileSettings, SettleSettings
 from sandbox.dynamodb import REGION, decision_table_of
-from tests.functions.cloud import Secrets, secrets_manager
+from tests.support.lambda_runtime import Secrets, secrets_manager
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from functions.core.account import Limits, utc_day
 from functions.core.intent import Claim, ClaimState
 from functions.handlers.reconcile import ReconcileReport
 from functions.ports import StoreError
-from tests.dynamodb import dynamodb_server, one_sdk_session, state_table, store_on
-from tests.functions.adapters.canned_venue import KEY, account
 from tests.functions.adapters.conftest import _certificates_are_read_once
-from tests.functions.adapters.records_desk import Desk, desk
-from tests.functions.cloud import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
-from tests.functions.fakes import ScriptedRecords
+from tests.support.canned_venue import KEY, account
+from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
+from tests.support.fake_ports import ScriptedRecords
+from tests.support.lambda_runtime import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
+from tests.support.venue_records import Desk, desk
 
 __all__ = [
     "_certificates_are_read_once",

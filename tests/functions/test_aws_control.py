@@ -17,8 +17,8 @@ from functions.aws_control import answer
 from functions.aws_environment import SPARE_S, Function
 from functions.core.account import Account, Limits
 from functions.ports import StoreError
-from tests.dynamodb import dynamodb_server, one_sdk_session, state_table, store_on
-from tests.functions.cloud import environment
+from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
+from tests.support.lambda_runtime import environment
 
 __all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
 

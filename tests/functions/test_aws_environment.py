@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from functions import aws, aws_environment
 from functions.aws_environment import Done, Function, FunctionError
 from functions.ports import StoreError
-from tests.dynamodb import dynamodb_server, one_sdk_session, state_table
-from tests.functions.cloud import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
+from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table
+from tests.support.lambda_runtime import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
 
 __all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
 

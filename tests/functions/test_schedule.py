@@ -25,9 +25,9 @@ from functions.ports import RecordsError, StoreError
 from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, reconciled
 from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
-from tests.dynamodb import dynamodb_server, state_table, store_on
-from tests.functions.builders import a_claim
-from tests.functions.fakes import MemoryStore, ScriptedRecords
+from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
+from tests.support.fake_ports import MemoryStore, ScriptedRecords
+from tests.support.trading_builders import a_claim
 
 __all__ = ["dynamodb_server", "state_table"]
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from functions.adapters.dynamodb import DynamoStore
-from tests.dynamodb import ministack, moto, one_sdk_session, state_table, store_on
-from tests.functions.fakes import MemoryStore
-from tests.functions.store_contract import StoreContract
+from tests.support.dynamodb_engines import ministack, moto, one_sdk_session, state_table, store_on
+from tests.support.fake_ports import MemoryStore
+from tests.support.store_contract import StoreContract
 
 __all__ = ["one_sdk_session", "state_table"]
 

@@ -16,8 +16,8 @@ from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
-from tests.functions.builders import market, snapshot
-from tests.functions.fakes import MemoryStore, ScriptedExchange
+from tests.support.fake_ports import MemoryStore, ScriptedExchange
+from tests.support.trading_builders import market, snapshot
 
 
 class Books(BookPull):

@@ -16,8 +16,8 @@ from pathlib import Path
 import aiohttp
 
 from sandbox.dynamodb import CREDENTIALS_ENV
-from tests.dynamodb import dynamodb_server, state_table
-from tests.servers import NatsServer
+from tests.support.dynamodb_engines import dynamodb_server, state_table
+from tests.support.servers import NatsServer
 
 __all__ = ["dynamodb_server", "state_table"]
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 
 from feeder.settings import FeederSettings, UserFeederSettings
 from functions.settings import WorkerSettings
-from tests.infra.cloud import (
+from tests.support.declared_cloud import (
     API_CREDENTIALS,
     IMAGE,
     INFRA,

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.infra.cloud import (
+from tests.support.declared_cloud import (
     API_CREDENTIALS,
     INFRA,
     SIGNING_KEY,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from functions.metrics import WorkerMetrics
-from tests.infra import deployed
+from tests.support import deployed_settings as deployed
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "infra" / "kubernetes"

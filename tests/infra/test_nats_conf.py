@@ -33,9 +33,9 @@ from runtime.process import stop_tasks
 from tests.feeder.core.test_user_frames import FILL
 from tests.feeder.test_lease_keeper import Side
 from tests.feeder.test_publisher import Bench
-from tests.functions.fakes import MemoryStore
-from tests.protocol.builders import decision
-from tests.servers import NatsServer
+from tests.support.fake_ports import MemoryStore
+from tests.support.message_builders import decision
+from tests.support.servers import NatsServer
 
 CONF = Path(__file__).parents[2] / "infra" / "nats"
 # As a generator of secrets makes them, and both shapes that a reader of numbers might trip over.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.infra.conftest import of_type, packaged
-from tests.infra.deployed import COMMANDS, NATS_VARIABLES, SECRETS, read, unknown
+from tests.support.deployed_settings import COMMANDS, NATS_VARIABLES, SECRETS, read, unknown
 
 PROCESSES = {
     "FeederTask": "feeder",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocol.book import Book
 from protocol.decision import decode_decision, encode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot, encode_snapshot
-from tests.protocol.builders import DOWN_TOKEN, UP_TOKEN, decision, snapshot
+from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, decision, snapshot
 
 
 def encoded() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from polymarket._internal.hmac import build_hmac_signature
 from py_clob_client_v2.signing.hmac import build_hmac_signature as build_hmac_signature_v2
 
 from runtime.l2_auth import Credentials, auth_frame, l2_headers, secret_bytes
-from tests.feeder.user_wire import CREDENTIALS, SECRETS
+from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 
 NOW_S = 1_764_672_963
 

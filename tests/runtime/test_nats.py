@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
 from runtime.nats import StreamMismatchError, connect, declare_stream, ensure_stream, redact
 from runtime.nats_settings import Login
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 WORD = "e5b4c3d2a1"
 

@@ -17,7 +17,7 @@ from protocol.series import parse_series
 from protocol.subjects import BOOKS
 from runtime.nats import connect, ensure_stream
 from runtime.process import stop_tasks
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 CONFIG = """
 server_name: n{number}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import nats
 
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 async def test_a_fresh_server_with_jetstream_answers_and_keeps_its_port_over_a_restart(

@@ -16,8 +16,8 @@ from functions.metrics import WorkerMetrics
 from functions.settings import WorkerSettings
 from runtime.nats_settings import NatsSettings
 from runtime.settings import load_settings
-from tests.feeder.user_wire import CREDENTIALS
-from tests.functions.fakes import MemoryStore, ScriptedExchange
+from tests.support.fake_ports import MemoryStore, ScriptedExchange
+from tests.support.user_channel_frames import CREDENTIALS
 
 WORD = "e5b4c3d2a1"
 GIVEN = {"NATS_USER": "feeder", "NATS_PASSWORD": WORD}

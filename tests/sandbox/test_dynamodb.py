@@ -18,7 +18,7 @@ import pytest
 
 from sandbox import dynamodb as sandbox_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, tables_properties
-from tests.dynamodb import ROOT, server_process
+from tests.support.dynamodb_engines import ROOT, server_process
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from sandbox import dynamodb_faults
 from sandbox.dynamodb import dynamodb_server
 from sandbox.dynamodb_faults import KINDS, FaultyDynamo, faulty_dynamodb
 from sandbox.evidence import reading_store
-from tests.dynamodb import one_sdk_session
 from tests.sandbox.test_audit import claim
+from tests.support.dynamodb_engines import one_sdk_session
 
 __all__ = ["one_sdk_session"]
 

@@ -26,7 +26,7 @@ from protocol.book import Proof
 from protocol.market import MarketInfo
 from sandbox import raw_replay
 from sandbox.raw_replay import RawReplay, serve
-from tests.recordings import SERIES, frames_in, recorded_run, write_records
+from tests.support.recordings import SERIES, frames_in, recorded_run, write_records
 
 ROOT = Path(__file__).parents[2]
 CHANGES = 30

@@ -23,7 +23,7 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure
 from sandbox.raw_replay import RawReplay, serve
-from tests.recordings import SERIES, frames_in, recorded_run
+from tests.support.recordings import SERIES, frames_in, recorded_run
 
 CHANGES = 150
 

@@ -9,7 +9,7 @@ from feeder.core.listing import parse_listing
 from protocol.market import MarketInfo
 from protocol.series import parse_series
 from sandbox.recorded_listing import RecordedListing, event_json
-from tests.protocol.builders import market_info
+from tests.support.message_builders import market_info
 
 SERIES = parse_series("btc-15m")
 FIRST_S = market_info().start_ms // 1000

@@ -18,8 +18,8 @@ from functions.core.fencing import BELIEF_MS
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
 from protocol.series import Series
 from protocol.snapshot import BookSnapshot, decode_snapshot
-from tests.feeder.wire import book, frame
 from tests.simulation.loop import Simulation
+from tests.support.market_channel_frames import book, frame
 
 FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
 

@@ -15,9 +15,9 @@ from nats.js.errors import APIError
 
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import ensure_stream
-from tests.servers import NatsServer
 from tests.simulation.jetstream import SimNats, matches
 from tests.simulation.loop import simulated
+from tests.support.servers import NatsServer
 
 Script = Callable[[Client], Awaitable[Any]]
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dynamodb import ROOT
 from tests.simulation.__main__ import REPLAY, run_seed
+from tests.support.dynamodb_engines import ROOT
 
 SEEDS = 30
 """More of them in CI, and as many as wanted by `python -m tests.simulation`."""

@@ -14,9 +14,9 @@ import msgspec
 from functions.adapters.dynamodb import DynamoStore
 from functions.core.intent import ClaimState
 from functions.ports import Claimed, StoreError
-from tests.functions.adapters.dynamodb.builders import LIMITS, make_claim
 from tests.simulation.dynamodb import DECISIONS, STATE, DynamoFaults, SimDynamo
 from tests.simulation.loop import simulated
+from tests.support.dynamodb_items import LIMITS, make_claim
 
 # -- the production store on it ------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from sandbox.dynamodb import REGION, decision_table_of
 from sandbox.venue import Venue, answer
 from tests.executor.conftest import KEY, SECRET, Command
 from tests.runtime.test_nats import server_that_says
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 STREAMS = {f"stream {spec.name}" for spec in (BOOKS, DECISIONS, FILLS)}
 

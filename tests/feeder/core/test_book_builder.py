@@ -16,8 +16,8 @@ from feeder.core.book_builder import (
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import PUBLISHED_LEVELS_MAX, Proof, check_levels
-from tests.feeder.core.venue_model import INFO, TOP, Venue, followed, is_venues, tell
-from tests.feeder.wire import DOWN, MARKET, UP
+from tests.support.market_channel_frames import DOWN, MARKET, UP
+from tests.support.naive_book import INFO, TOP, Venue, followed, is_venues, tell
 
 Levels = list[tuple[str, str]]
 

@@ -17,8 +17,8 @@ from feeder.core.book_builder import CHANGES_KEPT_MAX, Taken, TokenBook, Trouble
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, WireLevel
 from protocol.book import Proof
-from tests.feeder.core.venue_model import FAR, INFO, Change, Frame, Venue
-from tests.feeder.wire import DOWN, UP
+from tests.support.market_channel_frames import DOWN, UP
+from tests.support.naive_book import FAR, INFO, Change, Frame, Venue
 
 Message: TypeAlias = list[Frame] | BookEvent
 """A `price_change` frame, or a `book`."""

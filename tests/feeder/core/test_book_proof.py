@@ -16,7 +16,8 @@ from feeder.core.book_builder import (
 from feeder.core.checksum import Formula
 from feeder.core.frames import PriceChange
 from protocol.book import Proof
-from tests.feeder.core.venue_model import (
+from tests.support.market_channel_frames import DOWN, UP
+from tests.support.naive_book import (
     FAR,
     INFO,
     SECOND_NS,
@@ -28,7 +29,6 @@ from tests.feeder.core.venue_model import (
     is_venues,
     tell,
 )
-from tests.feeder.wire import DOWN, UP
 
 
 def later_ns(venue: Venue, times: int = 1) -> int:

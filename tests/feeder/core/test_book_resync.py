@@ -9,8 +9,8 @@ from feeder.core.book_builder import CHANGES_KEPT_MAX, Taken, TokenBook, Trouble
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import Proof
-from tests.feeder.core.venue_model import FAR, INFO, TOP, Venue, followed, hash_of, is_venues, tell
-from tests.feeder.wire import UP
+from tests.support.market_channel_frames import UP
+from tests.support.naive_book import FAR, INFO, TOP, Venue, followed, hash_of, is_venues, tell
 
 
 def doubted(venue: Venue, trouble: Trouble = Trouble.FROZEN) -> TokenBook:

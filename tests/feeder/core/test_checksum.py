@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from feeder.core.checksum import Formula
 from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from feeder.core.ladder import json_of, rungs
-from tests.feeder.core.venue_model import INFO, hash_of
-from tests.feeder.wire import DOWN, MARKET, UP
+from tests.support.market_channel_frames import DOWN, MARKET, UP
+from tests.support.naive_book import INFO, hash_of
 
 BIDS = [("0.50", "20"), ("0.52", "100.25")]
 ASKS = [("0.60", "30"), ("0.53", "50.5")]

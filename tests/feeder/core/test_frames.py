@@ -18,7 +18,7 @@ from feeder.core.frames import (
     WireLevel,
     decode_frame,
 )
-from tests.feeder.wire import (
+from tests.support.market_channel_frames import (
     DOWN,
     MARKET,
     UP,

@@ -23,8 +23,8 @@ from feeder.core.records import (
     frame_of,
 )
 from protocol.market import MarketInfo
-from tests.feeder.wire import frame
-from tests.protocol.builders import DOWN_TOKEN, UP_TOKEN, market_info
+from tests.support.market_channel_frames import frame
+from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, market_info
 
 INFO: MarketInfo = market_info()
 START_NS = INFO.start_ms * 1_000_000

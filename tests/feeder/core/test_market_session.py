@@ -11,8 +11,8 @@ from feeder.core.frames import FrameFault
 from feeder.core.market_session import DARK_AFTER_MS, FUTURE_MAX_MS
 from protocol.book import Proof
 from protocol.snapshot import decode_snapshot, encode_snapshot
-from tests.feeder.core.bench import CENTS, Bench
 from tests.fuzz.venue import Market
+from tests.support.session_bench import CENTS, Bench
 
 
 @pytest.fixture

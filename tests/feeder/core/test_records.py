@@ -15,7 +15,7 @@ from feeder.core.records import (
     frame_of,
     payload,
 )
-from tests.protocol.builders import market_info
+from tests.support.message_builders import market_info
 
 FRAME = '"kind":"frame","at_ns":1,"mono_ns":2,"conn":3'
 

@@ -9,8 +9,8 @@ import pytest
 
 from feeder.core.book_builder import Trouble
 from feeder.core.frames import FrameError
-from tests.feeder.core.bench import CENTS, Bench
 from tests.fuzz.venue import Market
+from tests.support.session_bench import CENTS, Bench
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from feeder.core.market_session import LINES
 from feeder.core.sessions import Look
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
-from tests.feeder.core.bench import Bench
 from tests.fuzz.venue import Venue, Version
+from tests.support.session_bench import Bench
 
 UPKEEP_MS = 50
 RECONNECT_MS = 150

@@ -14,8 +14,8 @@ from feeder.core.line_view import SNAPSHOT_WAIT_MS
 from feeder.core.market_session import ADOPTION_WAIT_MS, REST_LATE_MAX_MS
 from feeder.core.sessions import END_GRACE_MS, Applied, Look, SessionTable
 from protocol.series import parse_series
-from tests.feeder.core.bench import CENTS, Bench, info_of
 from tests.fuzz.venue import START_MS, Market
+from tests.support.session_bench import CENTS, Bench, info_of
 
 STEP_MS = 50
 

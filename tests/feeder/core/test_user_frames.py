@@ -22,7 +22,8 @@ from feeder.core.user_frames import (
 )
 from protocol.fill import Fill, TradeStatus, decode_fill, encode_fill, message_id
 from protocol.subjects import fill_subject
-from tests.feeder.user_wire import (
+from tests.support.market_channel_frames import frame
+from tests.support.user_channel_frames import (
     CREDENTIALS,
     MARKET,
     MATCHED_AT_S,
@@ -32,7 +33,6 @@ from tests.feeder.user_wire import (
     page,
     trade,
 )
-from tests.feeder.wire import frame
 
 FILL = Fill(
     trade_id="28c4d2eb-bbea",

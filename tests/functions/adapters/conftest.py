@@ -7,7 +7,7 @@ import functools
 import httpx
 import pytest
 
-from tests.functions.adapters.records_desk import desk, live, venue
+from tests.support.venue_records import desk, live, venue
 
 __all__ = ["desk", "live", "venue"]
 

@@ -14,7 +14,7 @@ from functions.adapters.jetstream import PREFETCH_MAX, BookPull
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
-from tests.servers import NatsServer
+from tests.support.servers import NatsServer
 
 DURABLE = "strategy"
 

@@ -12,7 +12,7 @@ from functions.core.intent import ClaimState
 from functions.core.lifecycle import answered, final, settled
 from protocol.decision import Timeline
 from protocol.snapshot import BookSnapshot
-from tests.functions.builders import a_claim, snapshot
+from tests.support.trading_builders import a_claim, snapshot
 
 CONFIG = StrategyConfig(time_to_close_min_ms=0, spend_e6=1_100_000, book_age_max_ms=60_000)
 

@@ -8,8 +8,8 @@ from functions.adapters.records import PublicRecords
 from functions.adapters.venue_login import records_of
 from functions.core.evidence import Look, Resolution
 from functions.ports import RecordsError
-from tests.functions.adapters.canned_venue import KEY, account
-from tests.functions.adapters.records_desk import (
+from tests.support.canned_venue import KEY, account
+from tests.support.venue_records import (
     Desk,
 )
 

@@ -17,8 +17,8 @@ from functions.adapters.records import LiveRecords
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill
-from tests.functions.adapters import canned_venue as canned
-from tests.functions.adapters.canned_venue import DOWN, UP, claim
+from tests.support import canned_venue as canned
+from tests.support.canned_venue import DOWN, UP, claim
 
 json_values = st.recursive(
     st.none()

@@ -14,9 +14,9 @@ from functions.adapters.records import LiveRecords, PublicRecords
 from functions.core.evidence import Look, OrderRecord
 from functions.ports import RecordsError
 from protocol.fill import TradeStatus
-from tests.functions.adapters import canned_venue as canned
-from tests.functions.adapters.canned_venue import CannedVenue, claim
-from tests.functions.adapters.records_desk import (
+from tests.support import canned_venue as canned
+from tests.support.canned_venue import CannedVenue, claim
+from tests.support.venue_records import (
     one_line,
     order_path,
 )

@@ -16,9 +16,9 @@ from functions.core.evidence import Resolution
 from functions.ports import RecordsError
 from sandbox.venue import Venue
 from sandbox.venue.gamma import event_json
-from tests.functions.adapters import canned_venue as canned
-from tests.functions.adapters.canned_venue import DOWN, UP, CannedVenue, account, claim
-from tests.functions.adapters.records_desk import (
+from tests.support import canned_venue as canned
+from tests.support.canned_venue import DOWN, UP, CannedVenue, account, claim
+from tests.support.venue_records import (
     market_path,
     one_line,
 )

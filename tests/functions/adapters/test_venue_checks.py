@@ -13,7 +13,7 @@ from functions.adapters.venue_checks import Funds
 from functions.adapters.venue_login import secure_client
 from functions.ports import RecordsError
 from sandbox.venue import Venue, contracts, serve
-from tests.functions.adapters.canned_venue import KEY, CannedVenue, account, canned_venue
+from tests.support.canned_venue import KEY, CannedVenue, account, canned_venue
 
 
 @pytest.fixture

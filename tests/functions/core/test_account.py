@@ -21,7 +21,7 @@ from functions.core.account import (
 )
 from functions.core.answer import RejectReason
 from functions.core.intent import Claim, ClaimState
-from tests.functions.builders import a_claim
+from tests.support.trading_builders import a_claim
 
 NOW_MS = 1_790_000_000_000
 TODAY = "2026-09-21"

@@ -18,7 +18,7 @@ from functions.core.decide import (
 )
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
-from tests.functions.builders import BULLISH_ASKS, BULLISH_BIDS, Levels, market, snapshot
+from tests.support.trading_builders import BULLISH_ASKS, BULLISH_BIDS, Levels, market, snapshot
 
 CONFIG = StrategyConfig()
 

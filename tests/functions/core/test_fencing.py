@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from functions.core.fencing import BELIEF_MS, MARKETS_MAX, Fence
 from protocol.snapshot import BookSnapshot
-from tests.functions.builders import market, snapshot
+from tests.support.trading_builders import market, snapshot
 
 INFO = market()
 OTHER = market("0xother")

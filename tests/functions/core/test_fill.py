@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from functions.core.fill import take_asks
 from protocol.book import Book
 from protocol.units import cost_e6
-from tests.functions.builders import levels
+from tests.support.trading_builders import levels
 
 
 def book(*asks: tuple[str, int]) -> Book:

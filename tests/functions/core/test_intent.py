@@ -15,7 +15,7 @@ from functions.core.intent import (
     moved,
 )
 from protocol.fill import TradeStatus
-from tests.functions.builders import a_claim
+from tests.support.trading_builders import a_claim
 
 PAIRS = [(state, event) for state in ClaimState for event in Event]
 

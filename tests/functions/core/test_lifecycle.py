@@ -30,7 +30,7 @@ from functions.core.lifecycle import (
 from protocol.decision import Timeline
 from protocol.fill import TradeStatus
 from protocol.market import taker_fee_e6
-from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 SOON_MS = MADE_AT_MS + 100

@@ -35,7 +35,7 @@ from functions.core.lifecycle import (
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from protocol.units import cost_e6
-from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 
 SPEND_E6 = 1_100_000
 LIMIT_E4 = 5_500

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from functions.handlers import evaluate, reconcile, recording, settle
-from tests.functions.builders import MADE_AT_MS
+from tests.support.trading_builders import MADE_AT_MS
 
 
 class Clock:

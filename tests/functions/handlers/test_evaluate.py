@@ -19,9 +19,9 @@ from functions.ports import UnpreparableOrderError
 from protocol.decision import Decision
 from protocol.market import taker_fee_e6
 from protocol.snapshot import BookSnapshot
-from tests.functions.builders import a_fill, market, snapshot
-from tests.functions.fakes import Calls, MemoryStore, ScriptedExchange, stale
 from tests.functions.handlers.conftest import Clock
+from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange, stale
+from tests.support.trading_builders import a_fill, market, snapshot
 
 SUPERSEDED = {"reason": "superseded"}
 HOT_PATH = ["prepare", "claim", "post", "move"]

@@ -18,9 +18,9 @@ from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
-from tests.functions.builders import a_claim, a_fill
-from tests.functions.fakes import MemoryStore
-from tests.servers import NatsServer
+from tests.support.fake_ports import MemoryStore
+from tests.support.servers import NatsServer
+from tests.support.trading_builders import a_claim, a_fill
 
 ACCOUNT = "strategy"
 

@@ -25,9 +25,9 @@ from functions.handlers.reconcile import SWEEP_MS, ReconcileReport, reconcile
 from functions.ports import StoreError
 from protocol.decision import Timeline
 from protocol.fill import TradeStatus
-from tests.functions.builders import MADE_AT_MS, a_claim, a_fill, a_look
-from tests.functions.fakes import MemoryStore, ScriptedRecords
 from tests.functions.handlers.conftest import Clock
+from tests.support.fake_ports import MemoryStore, ScriptedRecords
+from tests.support.trading_builders import MADE_AT_MS, a_claim, a_fill, a_look
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS

@@ -17,9 +17,9 @@ from functions.handlers.recording import TRIES_MAX, Evidence, file, record, reco
 from functions.ports import StoreError
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
-from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
-from tests.functions.fakes import MemoryStore
 from tests.functions.handlers.conftest import Clock
+from tests.support.fake_ports import MemoryStore
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 NOW_MS = MADE_AT_MS + 1_000

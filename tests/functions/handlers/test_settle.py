@@ -14,9 +14,9 @@ from functions.core.lifecycle import FINAL_AFTER_MS, traded
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import GIVEN_UP_AFTER_MS, REDEEM_AGAIN_MS, SettleReport, settle
 from protocol.fill import TradeStatus
-from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
-from tests.functions.fakes import MemoryStore, ScriptedRecords
 from tests.functions.handlers.conftest import Clock
+from tests.support.fake_ports import MemoryStore, ScriptedRecords
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 
 WON = Resolution(payouts_e6={"up": 1_000_000, "down": 0}, source="clob")
 LOST = Resolution(payouts_e6={"up": 0, "down": 1_000_000}, source="clob")

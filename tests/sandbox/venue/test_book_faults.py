@@ -11,7 +11,7 @@ import pytest
 from sandbox.venue import Market, Venue
 from tests.sandbox.venue.conftest import SHARES, until
 from tests.sandbox.venue.test_control import call
-from tests.sandbox.venue.wire import NaiveBook
+from tests.support.frame_reader import NaiveBook
 
 
 async def book(url: str, token: str) -> Any:

@@ -17,8 +17,8 @@ from protocol.book import Level
 from protocol.series import parse_series
 from sandbox.venue import Market, Venue, serve
 from sandbox.venue.flood import LEVELS_MAX, SIDE_LEVELS_MIN, Flood, _Quoted
-from tests.sandbox.venue.sinks import SHARES, Sink, sinks_of
-from tests.sandbox.venue.wire import Reader
+from tests.support.frame_reader import Reader
+from tests.support.sinks import SHARES, Sink, sinks_of
 
 SERIES = [parse_series(name) for name in ("btc-60s", "eth-60s")]
 

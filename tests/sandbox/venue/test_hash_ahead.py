@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.venue import Faults, Market, Venue
 from sandbox.venue.telling import HASH_AHEAD_S_MAX
-from tests.sandbox.venue.sinks import SHARES, Sink, sinks_of
-from tests.sandbox.venue.wire import NaiveBook
+from tests.support.frame_reader import NaiveBook
+from tests.support.sinks import SHARES, Sink, sinks_of
 
 NOW_MS = 1_800_000_000_000
 

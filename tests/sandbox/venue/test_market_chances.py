@@ -13,9 +13,9 @@ import pytest
 from sandbox.venue import Faults, Market, Venue
 from sandbox.venue.market_faults import EVENT_OF
 from tests.sandbox.venue.conftest import SHARES
-from tests.sandbox.venue.lines import line
-from tests.sandbox.venue.sinks import drawn, played
 from tests.sandbox.venue.test_control import call
+from tests.support.sinks import drawn, played
+from tests.support.two_connections import line
 
 FRAME_CHANCES = (
     "market_lost",
@@ -49,7 +49,7 @@ def test_a_seed_decides_and_another_seed_decides_otherwise() -> None:
 
 def test_the_same_seed_is_the_same_run_in_every_process() -> None:
     """This one has another hash seed than the other, or none."""
-    code = "from tests.sandbox.venue.sinks import *; import sys; sys.stdout.write(drawn())"
+    code = "from tests.support.sinks import *; import sys; sys.stdout.write(drawn())"
     output = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", code],
         env={"PYTHONHASHSEED": "1"},

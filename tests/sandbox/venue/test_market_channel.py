@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from sandbox.venue import Market, Venue, feed
 from tests.sandbox.venue.conftest import SHARES, buy
 from tests.sandbox.venue.test_control import call
-from tests.sandbox.venue.wire import NaiveBook, Reader
+from tests.support.frame_reader import NaiveBook, Reader
 
 
 @pytest.fixture

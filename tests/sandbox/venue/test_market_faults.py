@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from sandbox.venue import Market, Venue, serve
 from sandbox.venue.market_faults import EVENT_OF, MarketConnection, mangled
 from tests.sandbox.venue.conftest import SHARES
-from tests.sandbox.venue.lines import Line, line
+from tests.support.two_connections import Line, line
 
 
 @pytest.fixture

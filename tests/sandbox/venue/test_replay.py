@@ -22,7 +22,7 @@ from sandbox.venue import Market, Venue, serve
 from sandbox.venue import __main__ as command
 from sandbox.venue.replay import COINS, Replay, ReplayError, series_at
 from tests.sandbox.venue.test_control import call
-from tests.sandbox.venue.wire import Reader
+from tests.support.frame_reader import Reader
 
 # A window of 5 s: leaves time to look at it, also on a machine that is busy.
 SPEED = 180

@@ -9,9 +9,9 @@ import pytest
 from protocol.units import parse_price_e4, parse_size_e6
 from sandbox.venue import Market, Venue, serve
 from tests.sandbox.venue.conftest import SHARES
-from tests.sandbox.venue.lines import line
-from tests.sandbox.venue.sinks import sinks_of
 from tests.sandbox.venue.test_control import call
+from tests.support.sinks import sinks_of
+from tests.support.two_connections import line
 
 
 def listed(venue: Venue, slug: str = "btc-updown-15m-1800000000") -> Market:

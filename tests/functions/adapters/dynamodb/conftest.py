@@ -7,9 +7,9 @@ from botocore.retries.standard import ExponentialBackoff
 
 from functions.adapters.dynamodb import DynamoStore
 from sandbox.dynamodb import decision_table_of
-from tests.dynamodb import ministack, moto, one_sdk_session, state_table, store_on
-from tests.functions.adapters.dynamodb.builders import STRATEGY, Table, client_of
-from tests.functions.adapters.dynamodb.proxy import Proxy, proxy_to
+from tests.support.dynamodb_engines import ministack, moto, one_sdk_session, state_table, store_on
+from tests.support.dynamodb_items import STRATEGY, Table, client_of
+from tests.support.dynamodb_proxy import Proxy, proxy_to
 
 __all__ = ["one_sdk_session", "state_table"]
 

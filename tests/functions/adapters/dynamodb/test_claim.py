@@ -11,8 +11,8 @@ from functions.adapters.dynamodb import DynamoStore
 from functions.core.account import ClaimRefusal, Pause
 from functions.core.intent import ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
-from tests.dynamodb import store_on
-from tests.functions.adapters.dynamodb.builders import (
+from tests.support.dynamodb_engines import store_on
+from tests.support.dynamodb_items import (
     LIMITS,
     NOW_MS,
     TODAY,
@@ -20,7 +20,7 @@ from tests.functions.adapters.dynamodb.builders import (
     make_account,
     make_claim,
 )
-from tests.functions.adapters.dynamodb.proxy import LOSE_REPLY, Proxy, refuse_with
+from tests.support.dynamodb_proxy import LOSE_REPLY, Proxy, refuse_with
 
 OTHERS = {f"0xother{n}": make_claim(f"0xother{n}", f"o{n}") for n in range(3)}
 

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.dynamodb import ROOT
-from tests.functions.adapters.dynamodb.builders import LIMITS, Table
-from tests.functions.adapters.dynamodb.racer import MARKETS, RACERS
+from tests.support.claim_racer import MARKETS, RACERS
+from tests.support.dynamodb_engines import ROOT
+from tests.support.dynamodb_items import LIMITS, Table
 
 PROCESSES = 2  # each takes two seconds of CPU to import its libraries
 ROUNDS = 2
@@ -28,7 +28,7 @@ def racers(table: Table) -> Iterator[list[subprocess.Popen[str]]]:
                 subprocess.Popen(  # noqa: S603 - our own module
                     [
                         sys.executable,
-                        *("-m", "tests.functions.adapters.dynamodb.racer"),
+                        *("-m", "tests.support.claim_racer"),
                         *(table.url, table.name, f"p{number}"),
                     ],
                     cwd=ROOT,

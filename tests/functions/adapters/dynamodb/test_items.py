@@ -23,7 +23,7 @@ from functions.core.account import Account, Pause, Redemption
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import StoreError
 from protocol.decision import Decision, Timeline
-from tests.functions.adapters.dynamodb.builders import NOW_MS, TODAY, make_account, make_claim
+from tests.support.dynamodb_items import NOW_MS, TODAY, make_account, make_claim
 
 TEXT = st.text(max_size=20)
 INTEGER = st.integers(-(10**18), 10**18)

@@ -19,8 +19,8 @@ from functions.adapters.dynamodb import DynamoStore
 from functions.core.account import NO_PAUSE, Account, Limits, Pause, refusal_of
 from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused
-from tests.dynamodb import new_state_table, store_on
-from tests.functions.adapters.dynamodb.builders import (
+from tests.support.dynamodb_engines import new_state_table, store_on
+from tests.support.dynamodb_items import (
     LIMITS,
     NOW_MS,
     STRATEGY,

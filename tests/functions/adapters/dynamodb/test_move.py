@@ -9,14 +9,14 @@ from functions.core.account import ClaimRefusal, Redemption
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
-from tests.functions.adapters.dynamodb.builders import (
+from tests.support.dynamodb_items import (
     LIMITS,
     NOW_MS,
     TODAY,
     make_account,
     make_claim,
 )
-from tests.functions.adapters.dynamodb.proxy import LOSE_REPLY
+from tests.support.dynamodb_proxy import LOSE_REPLY
 
 NEIGHBOUR = {"0xm2": make_claim("0xm2", "n1")}
 replace = msgspec.structs.replace

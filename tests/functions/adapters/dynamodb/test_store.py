@@ -16,8 +16,8 @@ from functions.core.intent import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Decision, Timeline
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
-from tests.dynamodb import store_on
-from tests.functions.adapters.dynamodb.builders import (
+from tests.support.dynamodb_engines import store_on
+from tests.support.dynamodb_items import (
     LIMITS,
     NOW_MS,
     STRATEGY,
@@ -25,7 +25,7 @@ from tests.functions.adapters.dynamodb.builders import (
     make_account,
     make_claim,
 )
-from tests.functions.adapters.dynamodb.proxy import FORWARD, LOSE_REPLY, refuse_with
+from tests.support.dynamodb_proxy import FORWARD, LOSE_REPLY, refuse_with
 
 OLD_MS = NOW_MS - dynamodb.LATE_REQUEST_MS
 DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"

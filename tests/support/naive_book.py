@@ -24,7 +24,7 @@ from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import Level, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.units import parse_price_e4, parse_size_e6
-from tests.feeder.wire import DOWN, MARKET, UP
+from tests.support.market_channel_frames import DOWN, MARKET, UP
 
 Side: TypeAlias = Literal["BUY", "SELL"]
 Change: TypeAlias = tuple[Side, str, str]

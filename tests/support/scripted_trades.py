@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from tests.feeder.user_wire import page
+from tests.support.user_channel_frames import page
 
 
 class Request(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from sandbox.venue import Market, Venue
-from tests.sandbox.venue.wire import Frame, Reader
+from tests.support.frame_reader import Frame, Reader
 
 
 class Line:

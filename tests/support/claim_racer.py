@@ -1,4 +1,4 @@
-"""One process of the claim race: `python -m tests.functions.adapters.dynamodb.racer URL TABLE ME`.
+"""One process of the claim race: `python -m tests.support.claim_racer URL TABLE ME`.
 
 Two lines on stdin make a round: a strategy's name, answered by `warm` once the account is open, and
 `go`. Then `RACERS` coroutines claim at once, each with an attempt of its own, over `MARKETS`
@@ -15,7 +15,7 @@ import sys
 from functions.adapters.dynamodb import open_store
 from functions.ports import Claimed, StoreError
 from sandbox.dynamodb import REGION, decision_table_of
-from tests.functions.adapters.dynamodb.builders import LIMITS, NOW_MS, make_claim
+from tests.support.dynamodb_items import LIMITS, NOW_MS, make_claim
 
 RACERS = 16
 MARKETS = 7

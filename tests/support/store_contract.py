@@ -16,7 +16,7 @@ from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Paus
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
-from tests.functions.builders import MADE_AT_MS, MARKET_END_MS, a_claim
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 NOW_MS = MADE_AT_MS

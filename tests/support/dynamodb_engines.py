@@ -2,7 +2,7 @@
 
 Most tests take the first: fixtures to import into a `conftest.py` or module that wants them.
 
-    from tests.dynamodb import dynamodb_server, state_table
+    from tests.support.dynamodb_engines import dynamodb_server, state_table
 
     __all__ = ["dynamodb_server", "state_table"]
 
@@ -39,7 +39,7 @@ from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, decision_ta
 
 READY_TIMEOUT_S = 45
 STOP_TIMEOUT_S = 5
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MINISTACK_VENV = ROOT / ".venv-ministack"
 
 

@@ -1,4 +1,4 @@
-"""A feeder that has nothing but leases: `python -m tests.feeder.lease_child NATS_URL FEEDER_ID`.
+"""A feeder that has nothing but leases: `python -m tests.support.lease_process NATS_URL FEEDER_ID`.
 
 Every two milliseconds it sends its id and the epoch of the one series, if that may be sent at that
 instant, on `sent`; and what becomes of its lease on `told`.

@@ -15,7 +15,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.feeder.wire import frame
+from tests.support.market_channel_frames import frame
 
 
 class Caller:

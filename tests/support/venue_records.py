@@ -20,8 +20,8 @@ from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.venue import Market, Venue, serve
-from tests.functions.adapters import canned_venue as canned
-from tests.functions.adapters.canned_venue import CannedVenue, account, claim
+from tests.support import canned_venue as canned
+from tests.support.canned_venue import CannedVenue, account, claim
 
 
 class Desk:
