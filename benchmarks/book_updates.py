@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_orderbook_summary
 
-from feeder.core.frames import BookEvent, KnownEvent, PriceChangeEvent, decode_frame
 from feeder.core.sessions import SessionTable
 from protocol.book import Proof
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import decode_snapshot, encode_snapshot
+from venue.wire.market_channel import BookEvent, KnownEvent, PriceChangeEvent, decode_frame
 
 FRAMES: Final = 2_000
 BATCHES: Final = 30

@@ -20,9 +20,9 @@ from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_
 
 from feeder.core.book_builder import TokenBook
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
+from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
 
 CHANGES: Final = 1_000
 BATCHES: Final = 40

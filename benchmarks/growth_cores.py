@@ -21,7 +21,6 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.book_updates import _BEGIN_MS, _Feed
-from feeder.core.frames import BookEvent, PriceChangeEvent, decode_frame
 from feeder.core.leases import Lease, LeaseTable, Member, Standing, encode_table
 from feeder.core.sessions import SessionTable
 from functions.adapters.dynamodb_items import account_item, trade_key
@@ -33,6 +32,7 @@ from functions.settings import WorkerSettings
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import decode_snapshot, encode_snapshot
+from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame
 
 MARKETS: Final = (10, 100, 1_000)
 CLAIMS: Final = (0, 1, 3, 10, 100)

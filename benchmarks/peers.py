@@ -30,11 +30,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from feeder.core.frames import Pong, UnknownEvent, decode_frame
 from feeder.core.sessions import SessionTable
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from sandbox.venue.text import PRICE_TEXT, book_hash, size_text
+from venue.wire.market_channel import Pong, UnknownEvent, decode_frame
 
 FRAMES: Final = 4_000
 TURNS: Final = 7

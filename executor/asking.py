@@ -94,7 +94,7 @@ async def _records(settings: ScheduleSettings) -> AsyncIterator[Records]:
     records = keyless_records(settings)
     if records is None:
         # Here, because it takes a second, and most commands log in nowhere.
-        from functions.adapters.venue_client import client_answered  # noqa: PLC0415 - see above
+        from venue.trading.official_client import client_answered  # noqa: PLC0415 - see above
 
         what = f"logging in at {settings.clob_url}"
         records = await client_answered(what, key_records(settings), LOG_IN_TIMEOUT_S)

@@ -17,11 +17,11 @@ from typing import Final
 import aiohttp
 import structlog
 
-from feeder.core.frames import FrameError, decode_book
 from feeder.core.market_session import MarketSession
 from feeder.core.sessions import Look, SessionTable
 from feeder.metrics import FeederMetrics
 from runtime.process import first_failure
+from venue.wire.market_channel import FrameError, decode_book
 
 # The venue allows 150 a second to an address, which others may share with us.
 LOOKS_PER_S: Final = 50

@@ -13,10 +13,10 @@ from typing import Final
 import structlog
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import FrameError, Pong, UnknownEvent, decode_frame
 from feeder.core.market_session import MarketSession
 from feeder.core.sessions import SessionTable
 from feeder.metrics import FeederMetrics
+from venue.wire.market_channel import FrameError, Pong, UnknownEvent, decode_frame
 
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20

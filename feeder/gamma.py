@@ -14,11 +14,11 @@ from typing import Final
 import aiohttp
 import structlog
 
-from feeder.core.listing import ListingError, parse_listing
 from feeder.core.sessions import SessionTable
 from feeder.metrics import FeederMetrics
 from protocol.series import Series
 from runtime.retry import until_reachable
+from venue.wire.listing import ListingError, parse_listing
 
 REQUEST_TIMEOUT_S: Final = 5
 ANSWER_BYTES_MAX: Final = 1 << 20

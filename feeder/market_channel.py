@@ -23,14 +23,14 @@ import structlog
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from feeder.core.frames import PONG
 from feeder.core.market_session import MarketSession
 from feeder.core.sessions import SessionTable
 from feeder.frame_intake import FrameIntake
 from feeder.metrics import FeederMetrics
-from feeder.websocket import ChannelLostError, open_websocket, send
 from runtime.process import first_failure
 from runtime.retry import until_reachable
+from venue.websocket import ChannelLostError, open_websocket, send
+from venue.wire.market_channel import PONG
 
 # A connection that lasted shorter was no success: reconnecting backs off further.
 STABLE_S: Final = 10

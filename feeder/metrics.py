@@ -8,7 +8,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import (
+from feeder.core.leases import Change
+from feeder.core.market_session import LINES
+from protocol.series import Series
+from runtime.cloudwatch import Told
+from venue.wire.market_channel import (
     BookEvent,
     Event,
     FrameFault,
@@ -18,10 +22,6 @@ from feeder.core.frames import (
     TickSizeChangeEvent,
     UnknownEvent,
 )
-from feeder.core.leases import Change
-from feeder.core.market_session import LINES
-from protocol.series import Series
-from runtime.cloudwatch import Told
 
 # A book leaves within a fraction of a millisecond; what is older waited for an ack or a retry.
 _BOOK_AGE_SECONDS: Final = (

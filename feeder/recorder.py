@@ -24,7 +24,6 @@ import structlog
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from feeder.core.frames import PONG
 from feeder.core.records import (
     FORMAT,
     Closed,
@@ -42,10 +41,11 @@ from feeder.gamma import Discovery
 from feeder.metrics import FeederMetrics
 from feeder.recording import Limits, Writer, open_recording
 from feeder.settings import MarketStream
-from feeder.websocket import ChannelLostError, open_websocket, send
 from protocol.market import MarketInfo
 from runtime.process import first_failure
 from runtime.retry import until_reachable
+from venue.websocket import ChannelLostError, open_websocket, send
+from venue.wire.market_channel import PONG
 
 # Below the undocumented number (about 500) at which the venue closes connections. Current, next and
 # the one that has just ended of each series, two tokens each.

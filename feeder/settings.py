@@ -9,10 +9,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feeder.core.sessions import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
-from runtime.api_settings import Base64Secret, HeaderSecret, SignerAddress, no_signing_key
-from runtime.l2_auth import Credentials
 from runtime.nats_settings import NatsSettings
 from runtime.settings import StageName, url_of
+from venue.api_settings import Base64Secret, HeaderSecret, SignerAddress, no_signing_key
+from venue.auth import Credentials
 
 
 def _series_list(value: object) -> object:

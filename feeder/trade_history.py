@@ -12,9 +12,9 @@ from typing import Final
 
 import aiohttp
 
-from feeder.core.user_frames import PageError, TradesPage, UserEvent, decode_trades_page
 from feeder.user_metrics import UserMetrics
-from runtime.l2_auth import Credentials, l2_headers
+from venue.auth import Credentials, l2_headers
+from venue.wire.user_channel import PageError, TradesPage, UserEvent, decode_trades_page
 
 REQUEST_TIMEOUT_S: Final = 10
 ANSWER_BYTES_MAX: Final = 16 << 20

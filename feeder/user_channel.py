@@ -24,14 +24,14 @@ import structlog
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from feeder.core.user_frames import decode_user_frame
 from feeder.user_events import Intake
 from feeder.user_metrics import UserMetrics
-from feeder.websocket import ChannelLostError, open_websocket, send
 from protocol.fill import Fill
-from runtime.l2_auth import Credentials, auth_frame
 from runtime.process import first_failure
 from runtime.retry import until_reachable
+from venue.auth import Credentials, auth_frame
+from venue.websocket import ChannelLostError, open_websocket, send
+from venue.wire.user_channel import decode_user_frame
 
 # A connection that lasted shorter was no success: reconnecting backs off further.
 STABLE_S: Final = 10

@@ -13,10 +13,10 @@ from typing import Final
 
 import structlog
 
-from feeder.core.frames import Pong, UnknownEvent
-from feeder.core.user_frames import OrderEvent, Rejection, Skipped, UserEvent
 from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
+from venue.wire.market_channel import Pong, UnknownEvent
+from venue.wire.user_channel import OrderEvent, Rejection, Skipped, UserEvent
 
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20

@@ -8,8 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from feeder.core.user_frames import OrderChange, SkipReason, UserFault
 from runtime.cloudwatch import Told
+from venue.wire.user_channel import OrderChange, SkipReason, UserFault
 
 EVENT_KINDS: Final = ("trade", "order", "unknown", "pong", "rejected")
 PUBLISH_FAULTS: Final = ("disconnected", "no_stream", "timeout", "error")

@@ -31,18 +31,18 @@ from functions import aws_control
 from functions.adapters.dynamodb import DynamoStore, open_store
 from functions.adapters.records import LiveRecords, PublicRecords
 from functions.adapters.secrets import SecretError, secret_text
-from functions.adapters.venue_reads import VenueReads
 from functions.aws_environment import Context, Done, Function, MisconfiguredError
 from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
-from functions.core.wallet import STRANGER, belongs, signature_type
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.settle import settle as settle_once
 from functions.ports import Records, RecordsError, StoreError
 from protocol.units import to_usd_e6
-from runtime.api_settings import ApiCredentials
 from runtime.emf import document
 from runtime.settings import mistakes_in
+from venue.api_settings import ApiCredentials
+from venue.rest import VenueReads
+from venue.wallet import STRANGER, belongs, signature_type
 
 INVOKED_EVERY_S: Final = 60.0
 """No more is done in one invocation than until the next one begins."""
@@ -163,24 +163,24 @@ async def open_settle(stack: AsyncExitStack) -> Scheduled:
 
 async def _redeeming_records(settings: SettleSettings) -> LiveRecords:
     # Here, because it costs what all the rest costs together, and most accounts never redeem.
-    from functions.adapters import venue_client, venue_login  # noqa: PLC0415 - see above
+    from venue.trading import login, official_client  # noqa: PLC0415 - see above
 
     key = await secret_text(
         settings.private_key_secret or "", region=settings.aws_region, variable="PRIVATE_KEY_SECRET"
     )
-    account = venue_login.Account(
+    account = login.Account(
         private_key=SecretStr(key),
         wallet=settings.wallet or "",
         clob_url=settings.clob_url,
         gamma_url=settings.gamma_url,
     )
     try:
-        return await venue_client.client_answered(
+        return await official_client.client_answered(
             f"logging in at {settings.clob_url}",
-            venue_login.records_of(account, redeem=True),
+            login.records_of(account, redeem=True),
             LOG_IN_TIMEOUT_S,
         )
-    except venue_login.LoginRefusedError as refused:
+    except login.LoginRefusedError as refused:
         text = str(refused).replace("PRIVATE_KEY", "PRIVATE_KEY_SECRET")
         raise MisconfiguredError(text) from None
 

@@ -9,8 +9,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from functions.settings import LimitSettings, check_wallet
-from runtime.api_settings import no_signing_key
 from runtime.settings import StageName
+from venue.api_settings import no_signing_key
 
 
 class FunctionSettings(LimitSettings):

@@ -7,9 +7,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
-from functions.core.answer import RejectReason
 from functions.core.decide import HoldReason
 from runtime.cloudwatch import Told
+from venue.wire.order_answer import RejectReason
 
 # The goal is a hundredth of 500 ms (signal) and 1 s (execution); buckets are dense around it.
 _SECONDS: Final = (

@@ -15,16 +15,16 @@ import structlog
 
 from functions.adapters.dynamodb import DynamoStore, open_store
 from functions.adapters.records import LiveRecords, PublicRecords
-from functions.adapters.venue_reads import VenueReads
 from functions.core.account import TRADING_ENABLED
-from functions.core.wallet import STRANGER, belongs, signature_type
 from functions.ports import Records, StoreError
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
+from venue.rest import VenueReads
+from venue.wallet import STRANGER, belongs, signature_type
 
 if TYPE_CHECKING:
-    from functions.adapters.venue_login import Account
+    from venue.trading.login import Account
 
 _log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) ->
     """Who trades, None on paper. `order_usd` is what it must be able to pay."""
     if settings.execution == "paper" or settings.private_key is None or settings.wallet is None:
         return None
-    from functions.adapters.venue_login import Account  # noqa: PLC0415 - see the module's docstring
+    from venue.trading.login import Account  # noqa: PLC0415 - see the module's docstring
 
     return Account(
         private_key=settings.private_key,
@@ -104,7 +104,7 @@ async def key_records(settings: ScheduleSettings) -> Records:
     account = venue_account(settings)
     if account is None:
         refuse_to_start("EXECUTION=live needs PRIVATE_KEY and WALLET")
-    from functions.adapters.venue_login import (  # noqa: PLC0415 - see the module's docstring
+    from venue.trading.login import (  # noqa: PLC0415 - see the module's docstring
         LoginRefusedError,
         records_of,
     )

@@ -8,7 +8,6 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
-from functions.core.answer import Answer
 from functions.core.decide import Trade
 from functions.core.evidence import Look, Resolution
 from functions.core.intent import Claim
@@ -16,6 +15,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from venue.wire.order_answer import Answer
 
 
 class PreparedOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
 from functions.core.decide import STRATEGIES, StrategyConfig
-from functions.core.wallet import is_address
 from protocol.book import Proof
 from protocol.units import to_usd_e6
-from runtime.api_settings import Base64Secret, HeaderSecret, SignerAddress
-from runtime.l2_auth import Credentials
 from runtime.nats_settings import NatsSettings
 from runtime.settings import StageName, url_of
+from venue.api_settings import Base64Secret, HeaderSecret, SignerAddress
+from venue.auth import Credentials
+from venue.wallet import is_address
 
 
 def _cents(usd: Decimal) -> Decimal:

@@ -251,7 +251,7 @@ async def open_exchange(settings: WorkerSettings) -> Exchange:
         return PaperExchange(settings.paper_delay_ms)
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.
     from functions.adapters.live import LiveExchange  # noqa: PLC0415 - see above
-    from functions.adapters.venue_login import log_in  # noqa: PLC0415 - see above
+    from venue.trading.login import log_in  # noqa: PLC0415 - see above
 
     client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))
     return LiveExchange(client)

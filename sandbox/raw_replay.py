@@ -41,7 +41,6 @@ import structlog
 import uvloop
 from aiohttp import WSMsgType, web
 
-from feeder.core.frames import PONG
 from feeder.core.records import Frame, Listed, Started, payload
 from feeder.recording import Reading, RecordingError
 from runtime.log import configure_logging
@@ -49,6 +48,7 @@ from runtime.process import stop_tasks
 from runtime.settings import refuse_to_start
 from sandbox.recorded_books import RecordedBooks
 from sandbox.recorded_listing import RecordedListing, event_json
+from venue.wire.market_channel import PONG
 
 FRAMES_WAITING_MAX: Final = 1024
 STUCK_S: Final = 10

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 
-from feeder.core.frames import (
+from feeder.core.ladder import Ladder, rung, rungs
+from protocol.units import parse_price_e4, price_decimal
+from venue.wire.market_channel import (
     BookEvent,
     Event,
     FrameError,
@@ -20,8 +22,6 @@ from feeder.core.frames import (
     UnknownEvent,
     decode_frame,
 )
-from feeder.core.ladder import Ladder, rung, rungs
-from protocol.units import parse_price_e4, price_decimal
 
 
 class _Book:

@@ -11,8 +11,8 @@ from eth_account import Account
 from hexbytes import HexBytes
 from polymarket import AsyncSecureClient
 
-from functions.adapters.venue_client import environment
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
+from venue.trading.official_client import environment
 
 STATE_TABLE = "sandbox-state"
 

@@ -13,13 +13,13 @@ from typing import Final
 from polymarket import AsyncSecureClient
 
 from executor.doctor.finding import Finding, fail, ok, warn
-from functions.adapters import venue_checks
-from functions.adapters.venue_checks import GEOBLOCK_URL
-from functions.adapters.venue_client import STANDARD_EXCHANGE, client_answered
-from functions.adapters.venue_login import Account, LoginRefusedError, secure_client
 from functions.ports import RecordsError
 from functions.settings import AccountSettings
 from protocol.units import to_usd_e6, usd_decimal
+from venue.trading import account_checks
+from venue.trading.account_checks import GEOBLOCK_URL
+from venue.trading.login import Account, LoginRefusedError, secure_client
+from venue.trading.official_client import STANDARD_EXCHANGE, client_answered
 
 CLOCK_WARN_MS: Final = 500
 CLOCK_FAIL_MS: Final = 2_000
@@ -59,7 +59,7 @@ async def check_account(account: Account) -> list[Finding]:
 async def _clock(settings: AccountSettings) -> Finding:
     what = "CLOB and clock"
     try:
-        offset_ms = await venue_checks.clock_offset_ms(settings.clob_url)
+        offset_ms = await account_checks.clock_offset_ms(settings.clob_url)
     except RecordsError as error:
         return fail(what, str(error), _REACH)
     if offset_ms == 0:
@@ -74,7 +74,7 @@ async def _clock(settings: AccountSettings) -> Finding:
 async def _gamma(gamma_url: str) -> Finding:
     what = "Gamma"
     try:
-        took_ms = await venue_checks.answers_in_ms(f"{gamma_url}/events?limit=1")
+        took_ms = await account_checks.answers_in_ms(f"{gamma_url}/events?limit=1")
     except RecordsError as error:
         return fail(what, str(error), _REACH)
     return ok(what, f"{gamma_url} answers in {took_ms} ms")
@@ -85,7 +85,7 @@ async def _geoblock(settings: AccountSettings) -> Finding:
     if settings.clob_url != REAL_CLOB_URL:
         return ok(what, "not asked: CLOB_URL is not the real venue")
     try:
-        blocked = await venue_checks.geoblocked(GEOBLOCK_URL)
+        blocked = await account_checks.geoblocked(GEOBLOCK_URL)
     except RecordsError as error:
         return warn(what, str(error), _REACH)
     return geoblock_finding(blocked=blocked, live=settings.execution == "live")
@@ -112,13 +112,13 @@ async def _asked(
 
 
 async def _credentials(client: AsyncSecureClient) -> Finding:
-    if await venue_checks.credentials_valid(client):
+    if await account_checks.credentials_valid(client):
         return ok("credentials", "the venue knows them")
     return fail("credentials", "the venue does not know them any more", "start the processes again")
 
 
 async def _mode(client: AsyncSecureClient) -> Finding:
-    if await venue_checks.closed_only(client):
+    if await account_checks.closed_only(client):
         return fail(
             "closed-only mode",
             "the account may only close positions",
@@ -129,7 +129,7 @@ async def _mode(client: AsyncSecureClient) -> Finding:
 
 async def _funds(client: AsyncSecureClient, order_usd: Decimal) -> list[Finding]:
     try:
-        funds = await venue_checks.funds(client)
+        funds = await account_checks.funds(client)
     except RecordsError as error:
         return [fail("balance", str(error), _REACH)]
     needed_e6 = to_usd_e6(order_usd)

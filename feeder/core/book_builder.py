@@ -29,11 +29,11 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChange
 from feeder.core.ladder import Ladder, json_of, price_of, rung, rungs
 from feeder.core.replay import Kept, Sides, continuations, replayed
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
+from venue.wire.market_channel import BookEvent, PriceChange
 
 CHANGES_KEPT_MAX: Final = 1_024
 # Real divergences go on for ever; on a perfect stream the next version nearly always matches, and

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from feeder.core.frames import BookEvent, PriceChange
 from protocol.market import MarketInfo
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6, price_decimal, size_decimal
+from venue.wire.market_channel import BookEvent, PriceChange
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -20,16 +20,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from feeder.core.checksum import Formula
-from feeder.core.frames import (
+from feeder.core.ladder import Ladder, json_of, price_of, rung, rungs
+from protocol.market import MarketInfo
+from protocol.units import PRICE_SCALE
+from venue.wire.market_channel import (
     BookEvent,
     KnownEvent,
     LastTradeEvent,
     PriceChange,
     PriceChangeEvent,
 )
-from feeder.core.ladder import Ladder, json_of, price_of, rung, rungs
-from protocol.market import MarketInfo
-from protocol.units import PRICE_SCALE
 
 # A failed search for the trade price costs a millisecond; after so many the known ones must do.
 _SEARCHES_MAX: Final = 50

@@ -11,18 +11,6 @@ from typing import Final
 
 import msgspec
 
-from feeder.core.frames import (
-    BookEvent,
-    Event,
-    FrameError,
-    FrameFault,
-    LastTradeEvent,
-    Pong,
-    PriceChangeEvent,
-    TickSizeChangeEvent,
-    UnknownEvent,
-    decode_frame,
-)
 from feeder.core.inspected_market import Checks, InspectedMarket, MarketReport
 from feeder.core.records import (
     Closed,
@@ -38,6 +26,18 @@ from feeder.core.records import (
     payload,
 )
 from protocol.market import MarketInfo
+from venue.wire.market_channel import (
+    BookEvent,
+    Event,
+    FrameError,
+    FrameFault,
+    LastTradeEvent,
+    Pong,
+    PriceChangeEvent,
+    TickSizeChangeEvent,
+    UnknownEvent,
+    decode_frame,
+)
 
 LOSSES_TOLD_MAX: Final = 100
 _NS: Final = 1_000_000_000

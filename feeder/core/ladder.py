@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from feeder.core.frames import WireLevel
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
+from venue.wire.market_channel import WireLevel
 
 # There are 10,001 prices, each with a few spellings ("0.5", "0.50", ".5"): nearly every price text
 # is one that was seen before (0.12 us instead of 0.6 us).

@@ -26,14 +26,6 @@ import msgspec
 
 from feeder.core.book_builder import Taken, TokenBook, Trouble
 from feeder.core.checksum import Formula
-from feeder.core.frames import (
-    BookEvent,
-    KnownEvent,
-    LastTradeEvent,
-    PriceChange,
-    PriceChangeEvent,
-    TickSizeChangeEvent,
-)
 from feeder.core.line_view import Troubles, Versions, View
 from feeder.core.look_schedule import Looked, LookSchedule
 from feeder.core.rhythm import MarketRhythm
@@ -42,6 +34,14 @@ from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, parse_price_e4
+from venue.wire.market_channel import (
+    BookEvent,
+    KnownEvent,
+    LastTradeEvent,
+    PriceChange,
+    PriceChangeEvent,
+    TickSizeChangeEvent,
+)
 
 LINES: Final = 2
 # The other line has usually caught up by then.

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
-from feeder.core.frames import PriceChange
 from feeder.core.ladder import Ladder, rung
+from venue.wire.market_channel import PriceChange
 
 Kept: TypeAlias = tuple[int, PriceChange]
 """(the venue's timestamp, a delta)."""

@@ -18,7 +18,13 @@ from typing import Final
 import msgspec
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import (
+from feeder.core.line_view import Troubles
+from feeder.core.look_schedule import Looked
+from feeder.core.market_session import MarketSession
+from protocol.market import MarketInfo
+from protocol.series import Series
+from protocol.snapshot import BookSnapshot
+from venue.wire.market_channel import (
     BookEvent,
     FrameError,
     FrameFault,
@@ -26,12 +32,6 @@ from feeder.core.frames import (
     LastTradeEvent,
     PriceChangeEvent,
 )
-from feeder.core.line_view import Troubles
-from feeder.core.look_schedule import Looked
-from feeder.core.market_session import MarketSession
-from protocol.market import MarketInfo
-from protocol.series import Series
-from protocol.snapshot import BookSnapshot
 
 # Trades of the last moment still arrive just after the end, and clocks differ a little.
 END_GRACE_MS: Final = 2_000

@@ -2,7 +2,7 @@
 
 `place_market_order` is never used: on a balance or allowance rejection it may send an on-chain
 approval and post again, and a taker order that is posted again buys from a book that is gone
-(invariant 3). What the answers mean is `functions.core.answer`'s business; an exception after the
+(invariant 3). What the answers mean is `venue.wire.order_answer`'s business; an exception after the
 POST has begun is never proof of anything, except that no connection was made.
 """
 
@@ -25,8 +25,6 @@ from polymarket.errors import (
 from polymarket.models.clob.order_response import AcceptedOrder, OrderResponse, RejectedOrder
 from polymarket.models.clob.orders import SignedOrder
 
-from functions.adapters import venue_client
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown, refusal
 from functions.core.decide import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
@@ -37,6 +35,8 @@ from protocol.units import (
     to_usd_e6,
     usd_decimal,
 )
+from venue.trading import official_client
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown, refusal
 
 POST_TIMEOUT_S: Final = 5.0
 """The venue answers in tens of milliseconds, plus its 250 ms hold; an answer after 5 s is a matter
@@ -53,7 +53,7 @@ _KILLED: Final = {
     "fak_not_filled": RejectReason.NO_MATCH,
     "fok_not_filled": RejectReason.FOK_NOT_FILLED,
 }
-# Over HTTP/1.1 (see `venue_client.prepare_for_orders`) these come before the first byte.
+# Over HTTP/1.1 (see `official_client.prepare_for_orders`) these come before the first byte.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ class LiveExchange:
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
                 for outcome in market.outcomes:
-                    await venue_client.refresh_metadata(self._client, outcome.token_id)
+                    await official_client.refresh_metadata(self._client, outcome.token_id)
                 await self._client.create_market_order(
                     asset_id=market.outcomes[0].token_id,
                     side="BUY",
@@ -97,14 +97,14 @@ class LiveExchange:
                     amount=usd_decimal(trade.spend_e6),
                     max_price=price_decimal(trade.max_price_e4),
                 )
-                neg_risk = await venue_client.signed_for_neg_risk(self._client, trade.token_id)
+                neg_risk = await official_client.signed_for_neg_risk(self._client, trade.token_id)
         except (PolymarketError, TimeoutError) as error:
             raise UnpreparableOrderError(_describe(error)) from error
         if neg_risk != snapshot.market.neg_risk:
             # Signed for another contract than the listing says: nobody knows the order's id.
             raise UnpreparableOrderError(f"listed with neg_risk={not neg_risk}, signed otherwise")
         return PreparedOrder(
-            order_id=venue_client.id_of(signed, neg_risk=neg_risk),
+            order_id=official_client.id_of(signed, neg_risk=neg_risk),
             salt=str(signed.salt),
             order_timestamp_ms=signed.timestamp,
             spend_e6=signed.maker_amount,
@@ -128,7 +128,7 @@ class LiveExchange:
         """See `Exchange.refresh_balance`."""
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
-                await venue_client.refresh_balance(self._client)
+                await official_client.refresh_balance(self._client)
         except (PolymarketError, TimeoutError) as error:
             _log.warning("balance_not_refreshed", error=_describe(error))
 

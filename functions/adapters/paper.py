@@ -13,7 +13,6 @@ import time
 
 import msgspec
 
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason
 from functions.core.decide import Trade
 from functions.core.fill import take_asks
 from functions.ports import PreparedOrder
@@ -22,6 +21,7 @@ from protocol.fill import Fill, TradeStatus
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason
 
 
 class _PaperOrder(msgspec.Struct, frozen=True):

@@ -16,13 +16,13 @@ from typing import Final, Protocol
 
 import structlog
 
-from functions.adapters import records_json
-from functions.adapters.venue_reads import ReadRefusedError, VenueReads, answered
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.core.intent import Claim
-from functions.core.wallet import asset_type
 from functions.ports import RecordsError
 from protocol.fill import Fill
+from venue.rest import ReadRefusedError, VenueReads, answered
+from venue.wallet import asset_type
+from venue.wire import account_records
 
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
@@ -44,7 +44,7 @@ class Redeemer(Protocol):
 class LiveRecords:
     """`functions.ports.Records` of the account whose API credentials `reads` has.
 
-    `signature_type` is the kind of the wallet that holds the funds (`functions.core.wallet`).
+    `signature_type` is the kind of the wallet that holds the funds (`venue.wallet`).
     Without a `redeemer` nothing can be redeemed.
     """
 
@@ -67,9 +67,9 @@ class LiveRecords:
         if not complete:
             raise RecordsError(f"trades of {claim.slug}: more than {MARKET_PAGES_MAX} pages")
         ours = claim.order_id.lower()
-        found = (item for item in items if records_json.taker_order_id(item) == ours)
-        trades = tuple(sorted(map(records_json.fill_of, found), key=_when))
-        if not records_json.plausible(claim, order, trades):
+        found = (item for item in items if account_records.taker_order_id(item) == ours)
+        trades = tuple(sorted(map(account_records.fill_of, found), key=_when))
+        if not account_records.plausible(claim, order, trades):
             _log.error("implausible_records", order_id=claim.order_id, order=order, trades=trades)
             raise RecordsError(f"order {claim.order_id}: more on record than it could pay for")
         return Look(order=order, trades=trades)
@@ -89,8 +89,8 @@ class LiveRecords:
         fills = []
         for item in items:
             try:
-                if records_json.bought_as_taker(item):
-                    fills.append(records_json.fill_of(item))
+                if account_records.bought_as_taker(item):
+                    fills.append(account_records.fill_of(item))
             except RecordsError as error:
                 _log.error("unreadable_trade", error=str(error))
         return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))
@@ -135,7 +135,7 @@ class LiveRecords:
             if _says_not_found(error.__cause__):
                 return None
             raise
-        return records_json.order_record(body, order_id)
+        return account_records.order_record(body, order_id)
 
     async def _trades(self, pages_max: int, **wanted: str) -> tuple[list[object], bool]:
         """The raw trades, and whether they are all."""
@@ -144,7 +144,7 @@ class LiveRecords:
         for _ in range(pages_max):
             params = wanted if cursor is None else {**wanted, "next_cursor": cursor}
             asked = self._reads.private("/data/trades", params)
-            found, cursor = records_json.page(await answered("trades", asked))
+            found, cursor = account_records.page(await answered("trades", asked))
             items += found
             if cursor is None:
                 return items, True
@@ -160,7 +160,7 @@ class LiveRecords:
         # Cached otherwise: shares that were redeemed would be held for ever.
         await answered(what, self._reads.private_bytes("/balance-allowance/update", params))
         body = await answered(what, self._reads.private("/balance-allowance", params))
-        return records_json.balance_e6(body, what)
+        return account_records.balance_e6(body, what)
 
 
 class PublicRecords:
@@ -203,13 +203,15 @@ async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
     alarms: that is for a person, never for a guess.
     """
     asked = reads.public(f"/markets/{claim.condition_id}", {})
-    market = records_json.market_word(await answered(f"market {claim.slug}", asked), claim)
+    market = account_records.market_word(await answered(f"market {claim.slug}", asked), claim)
     if market.payouts_e6 is None and not market.closed:
         return None
     decided = market.payouts_e6 if market.closed else None
     try:
         asked = reads.listing("/events", {"slug": claim.slug})
-        listed = records_json.listed_payouts(await answered(f"listing {claim.slug}", asked), claim)
+        listed = account_records.listed_payouts(
+            await answered(f"listing {claim.slug}", asked), claim
+        )
     except RecordsError as error:
         if decided is None:
             raise

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from functions.core.answer import RejectReason
 from functions.core.intent import Claim
+from venue.wire.order_answer import RejectReason
 
 TRADING_ENABLED: Final = "enabled"
 TRADING_HALTED: Final = "halted"

@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from functions.core.answer import Accepted, Answer, Rejected
 from functions.core.evidence import Look, Resolution
 from functions.core.intent import (
     STANDING_OF,
@@ -28,6 +27,7 @@ from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from protocol.market import taker_fee_e6
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
+from venue.wire.order_answer import Accepted, Answer, Rejected
 
 TEXT_LENGTH_MAX: Final = 500
 """A proxy's error page must not fill the account item."""

@@ -27,7 +27,6 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Hold, HoldReason, Strategy, StrategyConfig, Trade
 from functions.core.fencing import Fence
 from functions.core.hints import Hints
@@ -47,6 +46,7 @@ from functions.ports import (
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 _log = structlog.get_logger()
 

@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 from feeder import catch_up as catch_up_module
 from feeder.catch_up import CatchUp
 from feeder.core.coverage import OVERLAP_S, Coverage
-from feeder.core.user_frames import decode_user_frame
 from feeder.fill_publisher import FillPublisher
 from feeder.trade_history import TradeHistory
 from feeder.user_events import Intake
@@ -23,6 +22,7 @@ from tests.support.market_channel_frames import frame
 from tests.support.scripted_trades import WireTrades
 from tests.support.servers import NatsServer
 from tests.support.user_channel_frames import CREDENTIALS, MATCHED_AT_S, SECRETS, page, trade
+from venue.wire.user_channel import decode_user_frame
 
 START_S = MATCHED_AT_S - 1_000
 

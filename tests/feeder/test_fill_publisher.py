@@ -15,8 +15,8 @@ from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill, TradeStatus, decode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import connect, ensure_stream
-from tests.feeder.core.test_user_frames import FILL
 from tests.support.servers import NatsServer
+from tests.venue.wire.test_user_channel import FILL
 
 
 def fill(number: int, status: TradeStatus = TradeStatus.MATCHED) -> Fill:

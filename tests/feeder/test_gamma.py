@@ -16,7 +16,7 @@ from feeder.core.sessions import SessionTable
 from feeder.gamma import Discovery
 from feeder.metrics import FeederMetrics
 from protocol.series import parse_series
-from tests.feeder.core.test_listing import listed
+from tests.venue.wire.test_listing import listed
 
 SERIES = parse_series("btc-9999h")  # no window rolls while a test runs
 

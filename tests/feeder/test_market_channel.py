@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from feeder import market_channel, websocket
+from feeder import market_channel
 from feeder.core.book_builder import Trouble
 from feeder.core.market_session import LINES, MarketSession
 from feeder.frame_intake import FrameIntake
@@ -20,6 +20,7 @@ from runtime.process import stop_tasks
 from tests.fuzz.venue import Market
 from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.session_bench import SERIES, Bench, info_of
+from venue import websocket
 
 QUICK = ChannelTimes(upkeep_every_s=0.01)
 ENDLESS = ChannelTimes(upkeep_every_s=60)

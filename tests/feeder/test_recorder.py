@@ -15,10 +15,10 @@ from websockets.asyncio.client import connect
 from feeder import recorder
 from feeder.core.records import Closed, Frame, Listed, Opened, Sent, Started, Stopped, Unfollowed
 from feeder.recording import Reading, RecordingError
-from feeder.websocket import open_websocket
 from tests.support.message_builders import market_info
 from tests.support.recordings import change_books, frames_in, list_market, recorded_run, recording
 from tests.support.scripted_market_channel import WireVenue
+from venue.websocket import open_websocket
 
 CHANGES = 200
 

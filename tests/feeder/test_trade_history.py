@@ -7,12 +7,12 @@ import pytest
 from py_clob_client_v2.signing.hmac import build_hmac_signature
 
 from feeder import trade_history
-from feeder.core.user_frames import UserEvent
 from feeder.trade_history import FetchError, FetchRefusedError, TradeHistory
 from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
 from tests.support.scripted_trades import WireTrades
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS, page, trade
+from venue.wire.user_channel import UserEvent
 
 AFTER_S = 1_700_000_000
 

@@ -14,10 +14,10 @@ from feeder.user_channel import UserChannel, UserChannelTimes
 from feeder.user_events import Intake
 from feeder.user_metrics import UserMetrics
 from protocol.fill import Fill
-from runtime.l2_auth import auth_frame
-from tests.feeder.core.test_user_frames import FILL
 from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS, order, trade
+from tests.venue.wire.test_user_channel import FILL
+from venue.auth import auth_frame
 
 
 class Bench:

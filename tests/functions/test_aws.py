@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from functions import aws
 from functions.adapters.dynamodb import DynamoStore
-from functions.adapters.venue_login import secure_client
 from functions.aws_environment import Function, FunctionError
 from functions.aws_settings import ReconcileSettings
 from functions.core.account import Limits, utc_day
@@ -25,6 +24,7 @@ from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, sta
 from tests.support.fake_ports import ScriptedRecords
 from tests.support.lambda_runtime import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
 from tests.support.venue_records import Desk, desk
+from venue.trading.login import secure_client
 
 __all__ = [
     "_certificates_are_read_once",

@@ -20,7 +20,6 @@ from random import Random
 from typing import Final
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import FrameError, Pong, UnknownEvent, decode_book, decode_frame
 from feeder.core.market_session import MarketSession
 from feeder.core.sessions import Look, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Level, Proof
@@ -29,6 +28,7 @@ from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.venue import START_MS, Market, Side, Token, Venue
+from venue.wire.market_channel import FrameError, Pong, UnknownEvent, decode_book, decode_frame
 
 FRAMES_A_ROUND: Final = 1_000
 """Then the damage ends."""

@@ -30,12 +30,12 @@ from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import connect, ensure_stream
 from runtime.process import stop_tasks
-from tests.feeder.core.test_user_frames import FILL
 from tests.feeder.test_lease_keeper import Side
 from tests.feeder.test_publisher import Bench
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
 from tests.support.servers import NatsServer
+from tests.venue.wire.test_user_channel import FILL
 
 CONF = Path(__file__).parents[2] / "infra" / "nats"
 # As a generator of secrets makes them, and both shapes that a reader of numbers might trip over.

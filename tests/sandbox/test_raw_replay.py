@@ -18,8 +18,6 @@ from websockets.exceptions import ConnectionClosed
 
 from feeder.core.book_builder import Taken, TokenBook
 from feeder.core.checksum import Formula
-from feeder.core.frames import decode_book
-from feeder.core.listing import parse_listing
 from feeder.core.records import Frame, Listed, Started, frame_of, payload
 from feeder.recording import Reading, RecordingError
 from protocol.book import Proof
@@ -27,6 +25,8 @@ from protocol.market import MarketInfo
 from sandbox import raw_replay
 from sandbox.raw_replay import RawReplay, serve
 from tests.support.recordings import SERIES, frames_in, recorded_run, write_records
+from venue.wire.listing import parse_listing
+from venue.wire.market_channel import decode_book
 
 ROOT = Path(__file__).parents[2]
 CHANGES = 30

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from feeder.core.listing import parse_listing
 from protocol.market import MarketInfo
 from protocol.series import parse_series
 from sandbox.recorded_listing import RecordedListing, event_json
 from tests.support.message_builders import market_info
+from venue.wire.listing import parse_listing
 
 SERIES = parse_series("btc-15m")
 FIRST_S = market_info().start_ms // 1000

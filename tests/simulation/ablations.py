@@ -20,7 +20,6 @@ import msgspec
 from functions.adapters import dynamodb
 from functions.adapters import dynamodb_conditions as conditions
 from functions.core import lifecycle
-from functions.core.answer import Answer, Unknown
 from functions.core.fencing import Fence
 from functions.core.intent import Claim, ClaimState
 from functions.handlers import evaluate, on_fill, reconcile, recording, settle
@@ -29,6 +28,7 @@ from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.checks import violations
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.world import run
+from venue.wire.order_answer import Answer, Unknown
 
 Patch = Callable[[ExitStack], None]
 

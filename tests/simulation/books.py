@@ -11,7 +11,6 @@ import random
 from decimal import Decimal
 from typing import Final
 
-from feeder.core.frames import BookEvent, decode_frame
 from feeder.core.market_session import LINES, MarketSession
 from feeder.core.sessions import SessionTable
 from functions.core.fencing import BELIEF_MS
@@ -20,6 +19,7 @@ from protocol.series import Series
 from protocol.snapshot import BookSnapshot, decode_snapshot
 from tests.simulation.loop import Simulation
 from tests.support.market_channel_frames import book, frame
+from venue.wire.market_channel import BookEvent, decode_frame
 
 FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
 

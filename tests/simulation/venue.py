@@ -19,13 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.ports import PreparedOrder
 from protocol.fill import Fill, TradeStatus
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
 from tests.simulation.loop import Simulation
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 CONFIRM_S: Final = (1.0, 6.0)
 FAIL_S: Final = (2.0, 30.0)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from functions.core.answer import Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Trade
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.core.intent import Claim
@@ -16,6 +15,7 @@ from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 from tests.simulation.venue import Payload, SimVenue
+from venue.wire.order_answer import Answer, Rejected, RejectReason, Unknown
 
 POST_TIMEOUT_S: Final = 5.0
 

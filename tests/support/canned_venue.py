@@ -17,8 +17,8 @@ from eth_account import Account as EthAccount
 from hexbytes import HexBytes
 from pydantic import SecretStr
 
-from functions.adapters.venue_login import Account
 from functions.core.intent import Claim, ClaimState
+from venue.trading.login import Account
 
 KEY = EthAccount.create()
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]

@@ -21,7 +21,6 @@ from functions.core.account import (
     Redemption,
     refusal_of,
 )
-from functions.core.answer import Accepted, Answer
 from functions.core.decide import Trade
 from functions.core.evidence import Look, Resolution
 from functions.core.intent import Claim, ClaimState
@@ -37,6 +36,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from venue.wire.order_answer import Accepted, Answer
 
 Calls = list[str]
 Hook = Callable[[], Awaitable[None]]

@@ -20,11 +20,11 @@ from py_clob_client.utilities import (
 
 from feeder.core.book_builder import Taken, TokenBook
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import Level, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.units import parse_price_e4, parse_size_e6
 from tests.support.market_channel_frames import DOWN, MARKET, UP
+from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
 
 Side: TypeAlias = Literal["BUY", "SELL"]
 Change: TypeAlias = tuple[Side, str, str]

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from feeder.core.frames import Pong, UnknownEvent, decode_book, decode_frame
 from feeder.core.look_schedule import Looked
 from feeder.core.market_session import LINES, MarketSession
 from feeder.core.sessions import Applied, Due, Look, SessionTable
@@ -16,6 +15,7 @@ from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import START_MS, Market, Token
+from venue.wire.market_channel import Pong, UnknownEvent, decode_book, decode_frame
 
 SERIES = parse_series("btc-15m")
 CENTS = 2

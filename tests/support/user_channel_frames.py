@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runtime.l2_auth import Credentials
+from venue.auth import Credentials
 
 MARKET = "0xbd31dc8a20211944f6b70f31557f1001557b59905b7738480ca09bd4532f84af"
 TOKEN = "52114319501245915516055106046884209969926127482827954674443846427813813222426"

@@ -10,9 +10,6 @@ import pytest
 
 from functions.adapters.live import LiveExchange
 from functions.adapters.records import LiveRecords
-from functions.adapters.venue_login import log_in
-from functions.adapters.venue_login import records_of as login_records
-from functions.core.answer import Accepted
 from functions.core.decide import Trade
 from functions.core.intent import Claim
 from functions.ports import RecordsError
@@ -22,6 +19,9 @@ from protocol.snapshot import BookSnapshot
 from sandbox.venue import Market, Venue, serve
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import CannedVenue, account, claim
+from venue.trading.login import log_in
+from venue.trading.login import records_of as login_records
+from venue.wire.order_answer import Accepted
 
 
 class Desk:

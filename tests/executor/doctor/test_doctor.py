@@ -20,7 +20,6 @@ from executor.doctor import venue as venue_doctor
 from executor.doctor.configuration import read
 from executor.doctor.finding import Finding, Level
 from functions.adapters.dynamodb import DynamoStore
-from functions.adapters.venue_client import STANDARD_EXCHANGE
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import ensure_stream
 from sandbox.dynamodb import REGION, decision_table_of
@@ -28,6 +27,7 @@ from sandbox.venue import Venue, answer
 from tests.executor.conftest import KEY, SECRET, Command
 from tests.runtime.test_nats import server_that_says
 from tests.support.servers import NatsServer
+from venue.trading.official_client import STANDARD_EXCHANGE
 
 STREAMS = {f"stream {spec.name}" for spec in (BOOKS, DECISIONS, FILLS)}
 
@@ -329,7 +329,7 @@ async def test_how_far_a_clock_may_be_off(
     async def told(_: str) -> int:
         return offset_ms
 
-    monkeypatch.setattr("functions.adapters.venue_checks.clock_offset_ms", told)
+    monkeypatch.setattr("venue.trading.account_checks.clock_offset_ms", told)
     assert (await examined())["CLOB and clock"].level is level
 
 
@@ -368,7 +368,7 @@ async def test_an_account_that_may_only_close_fails(
     async def closed_only(_: object) -> bool:
         return client_told
 
-    monkeypatch.setattr("functions.adapters.venue_checks.closed_only", closed_only)
+    monkeypatch.setattr("venue.trading.account_checks.closed_only", closed_only)
     found = await examined()
     assert found["closed-only mode"].level is Level.FAIL
     assert "contact the venue" in found["closed-only mode"].do

@@ -14,10 +14,10 @@ from feeder.core.book_builder import (
     Trouble,
 )
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import PUBLISHED_LEVELS_MAX, Proof, check_levels
 from tests.support.market_channel_frames import DOWN, MARKET, UP
 from tests.support.naive_book import INFO, TOP, Venue, followed, is_venues, tell
+from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
 
 Levels = list[tuple[str, str]]
 

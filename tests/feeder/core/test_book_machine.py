@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from feeder.core.book_builder import CHANGES_KEPT_MAX, Taken, TokenBook, Trouble
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, WireLevel
 from protocol.book import Proof
 from tests.support.market_channel_frames import DOWN, UP
 from tests.support.naive_book import FAR, INFO, Change, Frame, Venue
+from venue.wire.market_channel import BookEvent, WireLevel
 
 Message: TypeAlias = list[Frame] | BookEvent
 """A `price_change` frame, or a `book`."""

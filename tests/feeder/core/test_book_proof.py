@@ -14,7 +14,6 @@ from feeder.core.book_builder import (
     Trouble,
 )
 from feeder.core.checksum import Formula
-from feeder.core.frames import PriceChange
 from protocol.book import Proof
 from tests.support.market_channel_frames import DOWN, UP
 from tests.support.naive_book import (
@@ -29,6 +28,7 @@ from tests.support.naive_book import (
     is_venues,
     tell,
 )
+from venue.wire.market_channel import PriceChange
 
 
 def later_ns(venue: Venue, times: int = 1) -> int:

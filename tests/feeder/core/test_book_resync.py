@@ -7,10 +7,10 @@ import pytest
 
 from feeder.core.book_builder import CHANGES_KEPT_MAX, Taken, TokenBook, Trouble
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from protocol.book import Proof
 from tests.support.market_channel_frames import UP
 from tests.support.naive_book import FAR, INFO, TOP, Venue, followed, hash_of, is_venues, tell
+from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
 
 
 def doubted(venue: Venue, trouble: Trouble = Trouble.FROZEN) -> TokenBook:

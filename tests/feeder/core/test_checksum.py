@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChange, WireLevel
 from feeder.core.ladder import json_of, rungs
 from tests.support.market_channel_frames import DOWN, MARKET, UP
 from tests.support.naive_book import INFO, hash_of
+from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
 
 BIDS = [("0.50", "20"), ("0.52", "100.25")]
 ASKS = [("0.60", "30"), ("0.53", "50.5")]

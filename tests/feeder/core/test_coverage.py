@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from feeder.core import coverage as coverage_module
 from feeder.core.coverage import OVERLAP_S, UNSETTLED_S_MAX, Coverage
 from protocol.fill import Fill, TradeStatus
-from tests.feeder.core.test_user_frames import FILL
+from tests.venue.wire.test_user_channel import FILL
 
 START_S = 1_700_000_000
 NOW_S = START_S + 10 * UNSETTLED_S_MAX

@@ -6,11 +6,11 @@ import pytest
 
 from feeder.core.book_builder import Trouble
 from feeder.core.checksum import Formula
-from feeder.core.frames import decode_book
 from feeder.core.line_view import View
 from feeder.core.version_order import Version, VersionOrder
 from tests.fuzz.venue import START_MS, Market
 from tests.support.session_bench import info_of
+from venue.wire.market_channel import decode_book
 
 MARKET = Market(2, Random(1), hidden_inputs=False)
 ONE, OTHER = (token.token_id for token in MARKET.tokens)

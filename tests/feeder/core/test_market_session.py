@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import FrameFault
 from feeder.core.market_session import DARK_AFTER_MS, FUTURE_MAX_MS
 from protocol.book import Proof
 from protocol.snapshot import decode_snapshot, encode_snapshot
 from tests.fuzz.venue import Market
 from tests.support.session_bench import CENTS, Bench
+from venue.wire.market_channel import FrameFault
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from feeder.core.book_builder import Trouble
-from feeder.core.frames import FrameError
 from tests.fuzz.venue import Market
 from tests.support.session_bench import CENTS, Bench
+from venue.wire.market_channel import FrameError
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from feeder.core.frames import Pong, UnknownEvent, decode_frame
 from feeder.core.look_schedule import LOOK_WAIT_MIN_MS
 from feeder.core.market_session import LINES
 from feeder.core.sessions import Look
@@ -27,6 +26,7 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import Venue, Version
 from tests.support.session_bench import Bench
+from venue.wire.market_channel import Pong, UnknownEvent, decode_frame
 
 UPKEEP_MS = 50
 RECONNECT_MS = 150

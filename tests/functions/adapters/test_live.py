@@ -17,14 +17,14 @@ from pydantic import SecretStr
 
 from functions.adapters import live
 from functions.adapters.live import LiveExchange
-from functions.adapters.venue_login import Account, log_in
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.decide import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.venue import CutConnection, Market, Venue, answer, position_ids_of, serve
+from venue.trading.login import Account, log_in
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 KEY = EthAccount.create()
 Hook = Callable[[str], Awaitable[web.Response | None]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from functions.adapters.paper import PaperExchange
-from functions.core.answer import Accepted, Rejected, RejectReason
 from functions.core.decide import StrategyConfig, Trade, book_imbalance_crypto
 from functions.core.evidence import Resolution
 from functions.core.intent import ClaimState
@@ -13,6 +12,7 @@ from functions.core.lifecycle import answered, final, settled
 from protocol.decision import Timeline
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import a_claim, snapshot
+from venue.wire.order_answer import Accepted, Rejected, RejectReason
 
 CONFIG = StrategyConfig(time_to_close_min_ms=0, spend_e6=1_100_000, book_age_max_ms=60_000)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from functions.adapters.records import PublicRecords
-from functions.adapters.venue_login import records_of
 from functions.core.evidence import Look, Resolution
 from functions.ports import RecordsError
 from tests.support.canned_venue import KEY, account
 from tests.support.venue_records import (
     Desk,
 )
+from venue.trading.login import records_of
 
 # ---- the simulated venue ----------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from functions.adapters import records, venue_reads
+from functions.adapters import records
 from functions.adapters.records import LiveRecords, PublicRecords
 from functions.core.evidence import Look, OrderRecord
 from functions.ports import RecordsError
@@ -20,6 +20,7 @@ from tests.support.venue_records import (
     one_line,
     order_path,
 )
+from venue import rest
 
 # ---- looking for an order ---------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ async def test_both_questions_must_be_answered(venue: CannedVenue, live: LiveRec
 async def test_silence_is_bounded(
     venue: CannedVenue, live: LiveRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(venue_reads, "ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(rest, "ANSWER_TIMEOUT_S", 0.05)
     gone = venue.falls_silent(order_path())
     with pytest.raises(RecordsError, match="no answer within"):
         await live.look(claim())

@@ -11,7 +11,6 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from functions.adapters.records import LiveRecords
-from functions.adapters.venue_login import records_of
 from functions.core.evidence import Resolution
 from functions.ports import RecordsError
 from sandbox.venue import Venue
@@ -22,6 +21,7 @@ from tests.support.venue_records import (
     market_path,
     one_line,
 )
+from venue.trading.login import records_of
 
 # ---- resolutions ------------------------------------------------------------------------------
 

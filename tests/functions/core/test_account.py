@@ -19,9 +19,9 @@ from functions.core.account import (
     pauses,
     refusal_of,
 )
-from functions.core.answer import RejectReason
 from functions.core.intent import Claim, ClaimState
 from tests.support.trading_builders import a_claim
+from venue.wire.order_answer import RejectReason
 
 NOW_MS = 1_790_000_000_000
 TODAY = "2026-09-21"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from functions.core.answer import Accepted, Rejected, RejectReason, Unknown
 from functions.core.evidence import Resolution
 from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import (
@@ -31,6 +30,7 @@ from protocol.decision import Timeline
 from protocol.fill import TradeStatus
 from protocol.market import taker_fee_e6
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
+from venue.wire.order_answer import Accepted, Rejected, RejectReason, Unknown
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 SOON_MS = MADE_AT_MS + 100

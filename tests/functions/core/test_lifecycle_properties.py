@@ -15,7 +15,6 @@ import msgspec
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from functions.core.answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.core.intent import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import (
@@ -36,6 +35,7 @@ from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from protocol.units import cost_e6
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 SPEND_E6 = 1_100_000
 LIMIT_E4 = 5_500

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Limits, Pause
-from functions.core.answer import Rejected, RejectReason, Unknown
 from functions.core.decide import StrategyConfig, book_imbalance_crypto
 from functions.core.intent import ClaimState
 from functions.handlers.evaluate import Evaluator
@@ -22,6 +21,7 @@ from protocol.snapshot import BookSnapshot
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange, stale
 from tests.support.trading_builders import a_fill, market, snapshot
+from venue.wire.order_answer import Rejected, RejectReason, Unknown
 
 SUPERSEDED = {"reason": "superseded"}
 HOT_PATH = ["prepare", "claim", "post", "move"]

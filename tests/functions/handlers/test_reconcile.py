@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from functions.adapters.dynamodb import LATE_REQUEST_MS
-from functions.core.answer import Unknown
 from functions.core.evidence import Look
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import (
@@ -28,6 +27,7 @@ from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
 from tests.support.trading_builders import MADE_AT_MS, a_claim, a_fill, a_look
+from venue.wire.order_answer import Unknown
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS

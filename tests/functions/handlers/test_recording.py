@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from functions.core.account import Redemption
-from functions.core.answer import Accepted, Rejected, RejectReason
 from functions.core.evidence import Resolution
 from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import FINAL_AFTER_MS, answered, settled, traded
@@ -20,6 +19,7 @@ from protocol.fill import Fill, TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from venue.wire.order_answer import Accepted, Rejected, RejectReason
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 NOW_MS = MADE_AT_MS + 1_000

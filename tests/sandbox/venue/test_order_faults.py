@@ -10,11 +10,11 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import RateLimitError, RequestRejectedError, TransportError
 from polymarket.models.clob.order_response import AcceptedOrder
 
-from functions.adapters import venue_client
-from functions.core.answer import Rejected, RejectReason, refusal
 from sandbox.venue import Market, Venue
 from sandbox.venue.journal import Entry
 from tests.sandbox.venue.conftest import ADDRESS, SHARES, buy, sign, until
+from venue.trading import official_client
+from venue.wire.order_answer import Rejected, RejectReason, refusal
 
 BALANCE_E6 = 100_000_000
 SPENT_E6 = 1_035_000  # 1 USD for 2 shares at 0.50, and the fee
@@ -261,13 +261,13 @@ async def test_the_balance_is_locked_after_some_matches(
         understood = refusal(error.status, str(error), last(venue).order_id)
         assert isinstance(understood, Rejected)
         assert understood.reason is RejectReason.NOT_ENOUGH_BALANCE
-    await venue_client.refresh_balance(client, market.token("Up"))  # that is about shares
+    await official_client.refresh_balance(client, market.token("Up"))  # that is about shares
     now_ms += 500
     assert "not enough balance" in str(await refused(client, market))
-    await venue_client.refresh_balance(client)
+    await official_client.refresh_balance(client)
     now_ms += 499
     assert "not enough balance" in str(await refused(client, market)), "not at once"
-    await venue_client.refresh_balance(client)  # asking twice does not make it longer
+    await official_client.refresh_balance(client)  # asking twice does not make it longer
     now_ms += 1
     for _ in range(2):
         await buy(client, market.token("Up"), "1", "0.52")

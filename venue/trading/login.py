@@ -16,17 +16,17 @@ from polymarket.errors import PolymarketError, RequestRejectedError, UserInputEr
 from pydantic import SecretStr
 
 from functions.adapters.records import LiveRecords
-from functions.adapters.venue_client import (
+from protocol.units import to_usd_e6, usd_decimal
+from runtime.settings import refuse_to_start
+from venue.auth import Credentials
+from venue.rest import VenueReads
+from venue.trading.official_client import (
     STANDARD_EXCHANGE,
     client_answered,
     environment,
     prepare_for_orders,
 )
-from functions.adapters.venue_reads import VenueReads
-from functions.core.wallet import signature_type
-from protocol.units import to_usd_e6, usd_decimal
-from runtime.l2_auth import Credentials
-from runtime.settings import refuse_to_start
+from venue.wallet import signature_type
 
 REDEEM_TIMEOUT_S: Final = 20.0
 """Six requests one after the other, to three servers."""

@@ -10,7 +10,7 @@ from polymarket._internal import wallet as official
 from polymarket._internal.environment import PRODUCTION_CONFIG
 from polymarket._internal.protocol import is_v2_position_id
 
-from functions.core.wallet import (
+from venue.wallet import (
     DEPOSIT,
     EOA,
     PROXY,

@@ -23,9 +23,9 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from feeder.core.frames import PONG, Pong, UnknownEvent
 from protocol.fill import Fill, TradeStatus
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
+from venue.wire.market_channel import PONG, Pong, UnknownEvent
 
 # Ids end up in subjects and headers, so their characters are checked: nothing that separates there.
 _Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.adapters import records_json
 from functions.adapters.records import LiveRecords
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import DOWN, UP, claim
+from venue.wire import account_records
 
 json_values = st.recursive(
     st.none()
@@ -138,15 +138,15 @@ def test_a_size_reads_the_same_as_string_and_as_number(millionths: int) -> None:
     text = f"{millionths // 1_000_000}.{millionths % 1_000_000:06d}"
     body = canned.order(size_matched=text)
     expected = OrderRecord(order_id=canned.ORDER_ID, status="matched", size_matched_e6=millionths)
-    assert records_json.order_record(body, canned.ORDER_ID) == expected
+    assert account_records.order_record(body, canned.ORDER_ID) == expected
     number = json.loads(text)  # a float: exact up to 15 digits
     if millionths < 10**15:
-        again = records_json.order_record(canned.order(size_matched=number), canned.ORDER_ID)
+        again = account_records.order_record(canned.order(size_matched=number), canned.ORDER_ID)
         assert again == expected
 
 
 @pytest.mark.parametrize("number", ["1", "1.0", "0.5", "100"])
 def test_prices_of_one_and_half_in_any_writing(number: str) -> None:
     listing = canned.listing(f'["{number}", "0"]')
-    told = records_json.listed_payouts(listing, claim())
+    told = account_records.listed_payouts(listing, claim())
     assert told == ({UP: 1_000_000, DOWN: 0} if float(number) == 1 else None)

@@ -1,7 +1,7 @@
 """Signs orders for the official client, byte for byte as it would itself, ten times faster.
 
 The client signs with eth-account, which encodes the EIP-712 message anew in pure Python each time
-(0.5 ms of an order's 0.9 ms). What is signed is the order's id, which `functions.core.order_id`
+(0.5 ms of an order's 0.9 ms). What is signed is the order's id, which `venue.trading.order_id`
 computes anyway; so for plain orders that digest goes straight to coincurve. Everything else
 (logging in, deposit wallets' wrapped orders) stays with eth-account. Signatures are deterministic
 (RFC 6979), so tests hold the two against each other bit by bit.
@@ -15,7 +15,7 @@ import msgspec
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from functions.core.order_id import ExchangeDomain, OrderFields, order_id
+from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 
 
 class Signed(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.core.answer import Rejected, RejectReason, Unknown, refusal
+from venue.wire.order_answer import Rejected, RejectReason, Unknown, refusal
 
 OURS = "0x" + "ab" * 32
 OTHER = "0x" + "cd" * 32

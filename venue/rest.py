@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import aiohttp
 
 from functions.ports import RecordsError
-from runtime.l2_auth import Credentials, l2_headers
+from venue.auth import Credentials, l2_headers
 
 ANSWER_TIMEOUT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 16 << 20

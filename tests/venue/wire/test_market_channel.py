@@ -6,18 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core.frames import (
-    BookEvent,
-    FrameError,
-    FrameFault,
-    LastTradeEvent,
-    Pong,
-    PriceChangeEvent,
-    TickSizeChangeEvent,
-    UnknownEvent,
-    WireLevel,
-    decode_frame,
-)
 from tests.support.market_channel_frames import (
     DOWN,
     MARKET,
@@ -28,6 +16,18 @@ from tests.support.market_channel_frames import (
     last_trade,
     price_change,
     tick_size_change,
+)
+from venue.wire.market_channel import (
+    BookEvent,
+    FrameError,
+    FrameFault,
+    LastTradeEvent,
+    Pong,
+    PriceChangeEvent,
+    TickSizeChangeEvent,
+    UnknownEvent,
+    WireLevel,
+    decode_frame,
 )
 
 UNKNOWN = {"event_type": "new_market", "id": 5, "market": "0x1"}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from polymarket._internal.hmac import build_hmac_signature
 from py_clob_client_v2.signing.hmac import build_hmac_signature as build_hmac_signature_v2
 
-from runtime.l2_auth import Credentials, auth_frame, l2_headers, secret_bytes
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
+from venue.auth import Credentials, auth_frame, l2_headers, secret_bytes
 
 NOW_S = 1_764_672_963
 

@@ -13,7 +13,7 @@ from py_clob_client_v2.order_utils.model.side import Side
 from py_clob_client_v2.order_utils.model.signature_type_v2 import SignatureTypeV2
 from py_clob_client_v2.signer import Signer
 
-from functions.core.order_id import ExchangeDomain, OrderFields, order_id
+from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 
 KEY = "0x" + "11" * 32
 ADDRESS = Account.from_key(KEY).address

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core.listing import ListingError, parse_listing
 from protocol.market import NO_FEE, FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from tests.support.market_channel_frames import DOWN, MARKET, UP
+from venue.wire.listing import ListingError, parse_listing
 
 SERIES = parse_series("btc-15m")
 START_S = 1_795_353_300

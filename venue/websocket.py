@@ -18,7 +18,7 @@ FRAME_BYTES_MAX: Final = 16 << 20
 FRAMES_WAITING_MAX: Final = 32
 
 # At level DEBUG the library logs frames, and the user channel's first one holds credentials.
-_frames_log: Final = logging.getLogger("feeder.websocket")
+_frames_log: Final = logging.getLogger("venue.websocket")
 _frames_log.setLevel(logging.WARNING)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from runtime.l2_auth import Credentials, secret_bytes
+from venue.auth import Credentials, secret_bytes
 
 
 def _header_text(value: SecretStr) -> SecretStr:

@@ -7,19 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core.frames import Pong, UnknownEvent
-from feeder.core.user_frames import (
-    OrderChange,
-    OrderEvent,
-    PageError,
-    Rejection,
-    Skipped,
-    SkipReason,
-    UserEvent,
-    UserFault,
-    decode_trades_page,
-    decode_user_frame,
-)
 from protocol.fill import Fill, TradeStatus, decode_fill, encode_fill, message_id
 from protocol.subjects import fill_subject
 from tests.support.market_channel_frames import frame
@@ -32,6 +19,19 @@ from tests.support.user_channel_frames import (
     order,
     page,
     trade,
+)
+from venue.wire.market_channel import Pong, UnknownEvent
+from venue.wire.user_channel import (
+    OrderChange,
+    OrderEvent,
+    PageError,
+    Rejection,
+    Skipped,
+    SkipReason,
+    UserEvent,
+    UserFault,
+    decode_trades_page,
+    decode_user_frame,
 )
 
 FILL = Fill(

@@ -9,7 +9,7 @@ from polymarket._internal.actions.orders.typed_data import build_order_typed_dat
 from polymarket._internal.actions.orders.types import UnsignedOrder
 from polymarket._internal.l1_auth import build_api_key_auth_typed_data
 
-from functions.adapters.order_signer import OrderSigner
+from venue.trading.order_signer import OrderSigner
 
 ACCOUNT = Account.create()
 SIGNER = OrderSigner(ACCOUNT)

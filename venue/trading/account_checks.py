@@ -16,9 +16,9 @@ import msgspec
 from polymarket import AsyncSecureClient
 from polymarket.errors import RequestRejectedError
 
-from functions.adapters.venue_client import EXCHANGES, client_answered
-from functions.adapters.venue_reads import ANSWER_TIMEOUT_S
 from functions.ports import RecordsError
+from venue.rest import ANSWER_TIMEOUT_S
+from venue.trading.official_client import EXCHANGES, client_answered
 
 GEOBLOCK_URL: Final = "https://polymarket.com/api/geoblock"
 _HTTP_ERRORS_FROM: Final = 400

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from polymarket import AsyncSecureClient
 
-from functions.adapters import venue_checks
-from functions.adapters.venue_checks import Funds
-from functions.adapters.venue_login import secure_client
 from functions.ports import RecordsError
 from sandbox.venue import Venue, contracts, serve
 from tests.support.canned_venue import KEY, CannedVenue, account, canned_venue
+from venue.trading import account_checks
+from venue.trading.account_checks import Funds
+from venue.trading.login import secure_client
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ async def test_the_simulated_venue_passes_every_check() -> None:
     wallet = simulated.account(KEY.address)
     wallet.allowances = {**wallet.allowances, contracts.EXCHANGE_V3: 0}
     async with serve(simulated) as url:
-        assert abs(await venue_checks.clock_offset_ms(url)) < 1_000
-        assert await venue_checks.answers_in_ms(f"{url}/time") >= 0
+        assert abs(await account_checks.clock_offset_ms(url)) < 1_000
+        assert await account_checks.answers_in_ms(f"{url}/time") >= 0
         client = await secure_client(account(url))
         try:
-            assert await venue_checks.credentials_valid(client)
-            assert not await venue_checks.closed_only(client)
-            assert await venue_checks.funds(client) == Funds(
+            assert await account_checks.credentials_valid(client)
+            assert not await account_checks.closed_only(client)
+            assert await account_checks.funds(client) == Funds(
                 balance_e6=5_000_000,
                 allowances_e6={
                     contracts.STANDARD_EXCHANGE: (1 << 256) - 1,
@@ -56,7 +56,7 @@ async def test_a_clock_that_is_wrong_is_told_to_the_second(
     venue: CannedVenue, ahead_s: int
 ) -> None:
     venue.says("/time", int(time.time()) + ahead_s)
-    told_ms = await venue_checks.clock_offset_ms(venue.url)
+    told_ms = await account_checks.clock_offset_ms(venue.url)
     # The smallest that explains it: up to a second (and this test's own time) nearer to zero.
     assert abs(told_ms - ahead_s * 1000) < 2_000
     assert (told_ms > 0) == (ahead_s > 0)
@@ -68,13 +68,13 @@ async def test_a_clock_within_the_second_is_right(
 ) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 1_800_000_000_999_000_000)
     venue.says("/time", 1_800_000_000)
-    assert await venue_checks.clock_offset_ms(venue.url) == 0
+    assert await account_checks.clock_offset_ms(venue.url) == 0
 
 
 @pytest.mark.parametrize("blocked", [True, False])
 async def test_the_geoblock(venue: CannedVenue, blocked: bool) -> None:
     venue.says("/api/geoblock", {"blocked": blocked, "country": "IE", "region": "L"})
-    assert await venue_checks.geoblocked(f"{venue.url}/api/geoblock") is blocked
+    assert await account_checks.geoblocked(f"{venue.url}/api/geoblock") is blocked
 
 
 @pytest.mark.parametrize(
@@ -97,44 +97,44 @@ async def test_nonsense_is_no_answer(venue: CannedVenue, text: str, status: int)
     venue.says_text("/time", text, status)
     venue.says_text("/geo", text, status)
     with pytest.raises(RecordsError):
-        await venue_checks.clock_offset_ms(venue.url)
+        await account_checks.clock_offset_ms(venue.url)
     with pytest.raises(RecordsError):
-        await venue_checks.geoblocked(f"{venue.url}/geo")
+        await account_checks.geoblocked(f"{venue.url}/geo")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://", "nonsense", "http://[::1"])
 async def test_what_cannot_be_reached_is_one_line(url: str) -> None:
     with pytest.raises(RecordsError) as refused:
-        await venue_checks.answers_in_ms(url)
+        await account_checks.answers_in_ms(url)
     assert str(refused.value).startswith(url)
     assert "\n" not in str(refused.value)
 
 
 async def test_silence_is_bounded(venue: CannedVenue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(venue_checks, "ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(account_checks, "ANSWER_TIMEOUT_S", 0.05)
     gone = venue.falls_silent("/time")
     with pytest.raises(RecordsError, match="no answer within"):
-        await venue_checks.answers_in_ms(f"{venue.url}/time")
+        await account_checks.answers_in_ms(f"{venue.url}/time")
     await gone.wait()
 
 
 async def test_credentials_that_were_revoked(venue: CannedVenue, client: AsyncSecureClient) -> None:
-    assert await venue_checks.credentials_valid(client)
+    assert await account_checks.credentials_valid(client)
     venue.says("/auth/api-keys", {"apiKeys": ["another"]})
-    assert not await venue_checks.credentials_valid(client)
+    assert not await account_checks.credentials_valid(client)
     venue.says("/auth/api-keys", {"error": "Unauthorized/Invalid api key"}, 401)
-    assert not await venue_checks.credentials_valid(client)
+    assert not await account_checks.credentials_valid(client)
     venue.says("/auth/api-keys", {"error": "?"}, 500)
     with pytest.raises(RecordsError):
-        await venue_checks.credentials_valid(client)
+        await account_checks.credentials_valid(client)
 
 
 async def test_closed_only_mode(venue: CannedVenue, client: AsyncSecureClient) -> None:
     venue.says("/auth/ban-status/closed-only", {"closed_only": True})
-    assert await venue_checks.closed_only(client)
+    assert await account_checks.closed_only(client)
     venue.says("/auth/ban-status/closed-only", {})
     with pytest.raises(RecordsError):
-        await venue_checks.closed_only(client)
+        await account_checks.closed_only(client)
 
 
 @pytest.mark.parametrize("body", [{}, [], {"balance": "x", "allowances": {}}, {"balance": "1"}])
@@ -143,4 +143,4 @@ async def test_funds_that_cannot_be_read_are_not_zero(
 ) -> None:
     venue.says("/balance-allowance", body)
     with pytest.raises(RecordsError):
-        await venue_checks.funds(client)
+        await account_checks.funds(client)

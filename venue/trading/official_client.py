@@ -25,9 +25,9 @@ from polymarket.errors import PolymarketError
 from polymarket.models.clob import AssetType
 from polymarket.models.clob.orders import SignedOrder
 
-from functions.adapters.order_signer import OrderSigner
-from functions.adapters.venue_reads import answered
-from functions.core.order_id import ExchangeDomain, OrderFields, order_id
+from venue.rest import answered
+from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
+from venue.trading.order_signer import OrderSigner
 
 _T = TypeVar("_T")
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
@@ -139,7 +139,7 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
 
 
 async def client_answered(what: str, asked: Awaitable[_T], timeout_s: float | None = None) -> _T:
-    """`functions.adapters.venue_reads.answered`, of a call of the official client's.
+    """`venue.rest.answered`, of a call of the official client's.
 
     Raises RecordsError. Beside its own errors the client lets through what JSON and hex digits
     raise.
