@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_orderbook_summary
 
-from feeder.core.sessions import SessionTable
+from feeder.core.market.session_table import SessionTable
 from protocol.book import Proof
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_orderbook_summary
 
-from feeder.core.book_builder import TokenBook
-from feeder.core.checksum import Formula
+from feeder.core.book.checksum import Formula
+from feeder.core.book.token_book import TokenBook
 from protocol.book import Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from venue.wire.market_channel import BookEvent, PriceChange, WireLevel

@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks.book_updates import _BEGIN_MS, _Feed
 from feeder.core.leases import Lease, LeaseTable, Member, Standing, encode_table
-from feeder.core.sessions import SessionTable
+from feeder.core.market.session_table import SessionTable
 from functions.adapters.dynamodb_items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
 from functions.core.decide import STRATEGIES

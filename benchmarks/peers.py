@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from feeder.core.sessions import SessionTable
+from feeder.core.market.session_table import SessionTable
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from sandbox.venue.text import PRICE_TEXT, book_hash, size_text

@@ -18,7 +18,7 @@ from rich.text import Text
 from executor import asking, recording, rendering
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
-from feeder.recording import RecordingError, UnusableDirectoryError
+from feeder.recording.files import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
 from functions.handlers.control import NotDoneError, halt_reason
 from functions.ports import RecordsError, StoreError

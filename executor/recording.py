@@ -25,10 +25,10 @@ from executor.rendering import (
     moment,
     plain,
 )
-from feeder.core.inspected_market import MarketReport
-from feeder.core.inspection import Inspection, Inspector
-from feeder.recorder import SERIES_MAX, Recorded, Recorder
-from feeder.recording import Damage, Reading
+from feeder.recording.files import Damage, Reading
+from feeder.recording.inspected_market import MarketReport
+from feeder.recording.inspection import Inspection, Inspector
+from feeder.recording.recorder import SERIES_MAX, Recorded, Recorder
 from feeder.settings import MarketStream
 from runtime.process import run_service
 from runtime.settings import mistakes_in

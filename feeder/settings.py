@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from feeder.core.sessions import BOOK_AGE_MAX_MS
+from feeder.core.market.session_table import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
 from runtime.nats_settings import NatsSettings
 from runtime.settings import StageName, url_of

@@ -41,8 +41,8 @@ import structlog
 import uvloop
 from aiohttp import WSMsgType, web
 
-from feeder.core.records import Frame, Listed, Started, payload
-from feeder.recording import Reading, RecordingError
+from feeder.recording.files import Reading, RecordingError
+from feeder.recording.format import Frame, Listed, Started, payload
 from runtime.log import configure_logging
 from runtime.process import stop_tasks
 from runtime.settings import refuse_to_start

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from feeder.core.ladder import Ladder, rung, rungs
+from feeder.core.book.ladder import Ladder, rung, rungs
 from protocol.units import parse_price_e4, price_decimal
 from venue.wire.market_channel import (
     BookEvent,

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from executor import recording
-from feeder.core.records import Frame, Listed, payload
-from feeder.recording import Reading
+from feeder.recording.files import Reading
+from feeder.recording.format import Frame, Listed, payload
 from sandbox.venue import Venue, serve
 from tests.executor.conftest import Command
 from tests.executor.test_entry import ROOT

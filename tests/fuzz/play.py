@@ -19,9 +19,9 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from feeder.core.book_builder import Trouble
-from feeder.core.market_session import MarketSession
-from feeder.core.sessions import Look, SessionTable
+from feeder.core.book.token_book import Trouble
+from feeder.core.market.market_session import MarketSession
+from feeder.core.market.session_table import Look, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Level, Proof
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series

@@ -12,7 +12,7 @@ import pytest
 from py_clob_client.clob_types import OrderBookSummary, OrderSummary
 from py_clob_client.utilities import generate_orderbook_summary_hash
 
-from feeder.core.checksum import Formula
+from feeder.core.book.checksum import Formula
 from tests.fuzz.__main__ import smallest
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.play import Round, Score, WrongBookError

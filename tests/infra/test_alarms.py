@@ -19,8 +19,8 @@ from unittest.mock import AsyncMock, Mock, patch
 import pytest
 import yaml
 
-from feeder.metrics import FeederMetrics
-from feeder.user_metrics import UserMetrics
+from feeder.books.metrics import FeederMetrics
+from feeder.fills.metrics import UserMetrics
 from functions import aws
 from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport

@@ -18,9 +18,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from feeder.metrics import FeederMetrics
+from feeder.books.metrics import FeederMetrics
+from feeder.fills.metrics import UserMetrics
 from feeder.settings import FeederSettings, UserFeederSettings
-from feeder.user_metrics import UserMetrics
 from functions.metrics import WorkerMetrics
 from functions.schedule import ScheduleMetrics
 from functions.settings import ScheduleSettings, WorkerSettings

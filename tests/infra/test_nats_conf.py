@@ -20,8 +20,8 @@ from nats.js.api import StreamConfig
 from nats.js.errors import APIError
 from structlog.testing import capture_logs
 
-from feeder.fill_publisher import FillPublisher
-from feeder.user_metrics import UserMetrics
+from feeder.fills.metrics import UserMetrics
+from feeder.fills.publisher import FillPublisher
 from functions.adapters.jetstream import BookPull
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.handlers.on_fill import on_fill
@@ -30,8 +30,8 @@ from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import connect, ensure_stream
 from runtime.process import stop_tasks
-from tests.feeder.test_lease_keeper import Side
-from tests.feeder.test_publisher import Bench
+from tests.feeder.books.test_lease_keeper import Side
+from tests.feeder.books.test_publisher import Bench
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
 from tests.support.servers import NatsServer

@@ -11,8 +11,8 @@ import pytest
 from nats.errors import Error as NatsError
 from structlog.testing import capture_logs
 
-from feeder.lease_keeper import BUCKET, LeaseKeeper, _bucket_stream
-from feeder.metrics import FeederMetrics
+from feeder.books.lease_keeper import BUCKET, LeaseKeeper, _bucket_stream
+from feeder.books.metrics import FeederMetrics
 from protocol.series import parse_series
 from protocol.subjects import BOOKS
 from runtime.nats import connect, ensure_stream

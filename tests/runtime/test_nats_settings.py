@@ -9,7 +9,8 @@ from unittest.mock import MagicMock
 import pytest
 from pydantic_settings import BaseSettings
 
-from feeder import service, user_service
+from feeder.books import service
+from feeder.fills import service
 from feeder.settings import FeederSettings, UserFeederSettings
 from functions import worker
 from functions.metrics import WorkerMetrics

@@ -16,10 +16,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from feeder.core.book_builder import Taken, TokenBook
-from feeder.core.checksum import Formula
-from feeder.core.records import Frame, Listed, Started, frame_of, payload
-from feeder.recording import Reading, RecordingError
+from feeder.core.book.checksum import Formula
+from feeder.core.book.token_book import Taken, TokenBook
+from feeder.recording.files import Reading, RecordingError
+from feeder.recording.format import Frame, Listed, Started, frame_of, payload
 from protocol.book import Proof
 from protocol.market import MarketInfo
 from sandbox import raw_replay

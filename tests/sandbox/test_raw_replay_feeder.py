@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from feeder.book_looks import BookLooks
-from feeder.core.market_session import MarketSession
-from feeder.core.sessions import SessionTable
-from feeder.gamma import Discovery
-from feeder.lines import MarketLines
-from feeder.metrics import FeederMetrics
-from feeder.recording import Reading
+from feeder.books.book_requests import BookLooks
+from feeder.books.discovery import Discovery
+from feeder.books.lines import MarketLines
+from feeder.books.metrics import FeederMetrics
+from feeder.core.market.market_session import MarketSession
+from feeder.core.market.session_table import SessionTable
+from feeder.recording.files import Reading
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure

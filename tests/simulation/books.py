@@ -1,6 +1,6 @@
 """Markets and books as the simulated feeders know them, whose turn it is to publish, and a witness.
 
-The lease stands for `feeder.lease_keeper`, which is tested on a real nats-server: whoever takes it
+The lease stands for `feeder.books.lease_keeper`, which is tested on a real nats-server: whoever takes it
 over has a higher epoch. Its last owner does not know at once, and publishes on: that is what
 workers have to notice by the epoch. Real owners give up before others take over; these do not.
 """
@@ -11,8 +11,8 @@ import random
 from decimal import Decimal
 from typing import Final
 
-from feeder.core.market_session import LINES, MarketSession
-from feeder.core.sessions import SessionTable
+from feeder.core.market.market_session import LINES, MarketSession
+from feeder.core.market.session_table import SessionTable
 from functions.core.fencing import BELIEF_MS
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
 from protocol.series import Series

@@ -1,11 +1,11 @@
 """The whole system in one simulation: production code in simulated processes, on simulated ports.
 
-    feeder     `feeder.publisher.Publisher` on its session table, fed with books that often signal
+    feeder     `feeder.books.publisher.Publisher` on its session table, fed with books that often signal
     feeder-2   the same, in half of the seeds: they take the lease from each other, and the one that
                lost it publishes on for a while
     worker-N   `functions.worker.run_worker`: pull, decide, claim, POST, resolve, on_fill
     schedule-N `reconcile` and `settle` under `functions.schedule.Schedule`; two of them
-    user       publishes what the venue's user channel says (a stand-in for `feeder.user_channel`,
+    user       publishes what the venue's user channel says (a stand-in for `feeder.fills.user_channel`,
                which is tested on real sockets)
     person     halts and resumes
 
@@ -27,9 +27,9 @@ from unittest.mock import patch
 
 from nats.errors import NoServersError
 
-from feeder.core.sessions import SessionTable
-from feeder.metrics import FeederMetrics
-from feeder.publisher import Publisher
+from feeder.books.metrics import FeederMetrics
+from feeder.books.publisher import Publisher
+from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
 from functions.adapters.dynamodb import DynamoStore
 from functions.handlers.reconcile import reconcile

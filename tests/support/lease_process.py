@@ -12,8 +12,8 @@ from functools import partial
 
 from nats.aio.client import Client
 
-from feeder.lease_keeper import LeaseKeeper
-from feeder.metrics import FeederMetrics
+from feeder.books.lease_keeper import LeaseKeeper
+from feeder.books.metrics import FeederMetrics
 from protocol.series import parse_series
 from runtime.nats import close, connect
 from runtime.process import first_failure, run_service

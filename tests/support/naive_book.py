@@ -18,8 +18,8 @@ from py_clob_client.utilities import (
     parse_raw_orderbook_summary,
 )
 
-from feeder.core.book_builder import Taken, TokenBook
-from feeder.core.checksum import Formula
+from feeder.core.book.checksum import Formula
+from feeder.core.book.token_book import Taken, TokenBook
 from protocol.book import Level, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.units import parse_price_e4, parse_size_e6

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from feeder import recorder
-from feeder.core.records import Frame, Record, encode_record, frame_of, payload
-from feeder.recorder import Recorder, RecorderTimes
-from feeder.recording import Reading
+from feeder.recording.files import Reading, recorder
+from feeder.recording.format import Frame, Record, encode_record, frame_of, payload
+from feeder.recording.recorder import Recorder, RecorderTimes
 from feeder.settings import MarketStream
 from protocol.series import Series, parse_series
 from sandbox.venue import Market, Venue, serve

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from feeder.core.look_schedule import Looked
-from feeder.core.market_session import LINES, MarketSession
-from feeder.core.sessions import Applied, Due, Look, SessionTable
+from feeder.core.market.look_schedule import Looked
+from feeder.core.market.market_session import LINES, MarketSession
+from feeder.core.market.session_table import Applied, Due, Look, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.series import parse_series

@@ -1,0 +1,97 @@
+"""What becomes of a received frame: decoded, applied to the session table, counted, offered.
+
+Nothing is awaited between a frame's arrival and its offer to the publisher. Whatever is odd is
+counted, and logged at most every ten seconds; nothing a venue sends raises.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+import structlog
+
+from feeder.books.metrics import FeederMetrics
+from feeder.core.book.token_book import Trouble
+from feeder.core.market.market_session import MarketSession
+from feeder.core.market.session_table import SessionTable
+from venue.wire.market_channel import FrameError, Pong, UnknownEvent, decode_frame
+
+REJECTION_LOG_EVERY_S: Final = 10
+UNKNOWN_TYPES_LOGGED_MAX: Final = 20
+
+_log = structlog.get_logger()
+
+
+class FrameIntake:
+    """`offer` gets each market that has something new; `nudge` is called when books need help."""
+
+    def __init__(
+        self,
+        table: SessionTable,
+        metrics: FeederMetrics,
+        offer: Callable[[MarketSession], None],
+        nudge: Callable[[], None],
+    ) -> None:
+        self._table = table
+        self._metrics = metrics
+        self._offer = offer
+        self._nudge = nudge
+        self.events = 0
+        """Events of the venue so far; a PONG is none."""
+        self._rejected_unlogged = 0
+        self._rejection_logged_at_s = float("-inf")
+        self._unknown_types: set[str] = set()
+
+    def take(self, line: int, payload: bytes, received_at_ns: int) -> None:
+        """One frame of a line, received at `received_at_ns` (epoch)."""
+        metrics, table = self._metrics, self._table
+        try:
+            events = decode_frame(payload)
+        except FrameError as error:
+            self.count_troubles(table.distrust(line, error.markets, received_at_ns // 1_000_000))
+            self._report_rejection(error)
+            return
+        for event in events:
+            metrics.events[event.__class__].inc()
+            if isinstance(event, Pong):
+                continue
+            self.events += 1
+            if isinstance(event, UnknownEvent):
+                self._report_unknown(event)
+                continue
+            applied = table.apply(line, event, received_at_ns)
+            session = applied.session
+            if session is not None and applied.updates:
+                metrics.series[session.info.series].updates.inc(applied.updates)
+                if applied.offer:
+                    self._offer(session)
+            if applied.ignored:
+                metrics.ignored.inc(applied.ignored)
+            if applied.troubles:
+                self.count_troubles(applied.troubles)
+            if applied.error is not None:
+                self._report_rejection(applied.error)
+
+    def count_troubles(self, troubles: Collection[Trouble]) -> None:
+        """Books became unusable."""
+        for trouble in troubles:
+            self._metrics.suspect[trouble].inc()
+        if troubles:
+            self._nudge()
+
+    def _report_rejection(self, error: FrameError) -> None:
+        self._metrics.rejected[error.fault].inc()
+        now_s = time.monotonic()
+        if now_s - self._rejection_logged_at_s < REJECTION_LOG_EVERY_S:
+            self._rejected_unlogged += 1
+            return
+        _log.warning("frame_rejected", error=str(error), unlogged_before=self._rejected_unlogged)
+        self._rejection_logged_at_s, self._rejected_unlogged = now_s, 0
+
+    def _report_unknown(self, event: UnknownEvent) -> None:
+        known, event_type = self._unknown_types, event.event_type[:80]
+        if event_type not in known and len(known) < UNKNOWN_TYPES_LOGGED_MAX:
+            known.add(event_type)
+            _log.info("unknown_event_type", event_type=event_type)

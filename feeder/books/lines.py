@@ -1,0 +1,177 @@
+"""Both lines: which connection brings which market, and what is done about books in trouble.
+
+1. Every followed market is on one connection of each line, both its tokens on the same one.
+2. A connection has at most `TOKENS_MAX` tokens; another is opened when they are full, and closed
+   when it has none left.
+3. What the session table asks for is done at once: looks go to `BookLooks`, connections that bring
+   frozen books are replaced, a market that went dark is published as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from feeder.books.book_requests import BookLooks
+from feeder.books.connection import ChannelTimes, Connection
+from feeder.books.frame_intake import FrameIntake
+from feeder.books.metrics import FeederMetrics
+from feeder.core.market.market_session import LINES, MarketSession
+from feeder.core.market.session_table import Due, SessionTable
+from runtime.process import stop_tasks
+
+# The venue closes connections at an undocumented number of assets, reported as about 500.
+TOKENS_MAX: Final = 200
+# All markets are looked at each time, which takes a millisecond or two for a hundred.
+NUDGES_APART_S: Final = 0.005
+
+_log = structlog.get_logger()
+
+
+class MarketLines:
+    """Feeds the session table from the venue, and offers what changed to `offer`."""
+
+    def __init__(
+        self,
+        url: str,
+        table: SessionTable,
+        looks: BookLooks,
+        metrics: FeederMetrics,
+        offer: Callable[[MarketSession], None],
+        times: ChannelTimes = ChannelTimes(),  # noqa: B008 - frozen
+    ) -> None:
+        self._url = url
+        self._table = table
+        self._looks = looks
+        self._metrics = metrics
+        self._offer = offer
+        self._times = times
+        self._nudged = asyncio.Event()
+        self._intake = FrameIntake(table, metrics, offer, self.nudge)
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._events = 0
+        self._heard_s = float("-inf")
+
+    def nudge(self) -> None:
+        """The session table changed: look at it now."""
+        self._nudged.set()
+
+    def problem(self) -> str | None:
+        """One sentence on why no books can come, None when they can."""
+        if len(self._table) and not any(each.connected for each in self._connections):
+            return f"the market channel at {self._url} is not connected"
+        if self._heard_s < self._looks.unanswered_s:
+            return f"the market channel at {self._url} is silent, and no look-up is answered"
+        running = self._running()
+        if running and all(session.dark for session in running):
+            return f"no book can be had of any of {len(running)} running markets"
+        return None
+
+    @property
+    def fit(self) -> bool:
+        """Whether there are books to show. Without a running market there are none, although that
+        is no problem by itself: none may be listed."""
+        return bool(self._running()) and self.problem() is None
+
+    def _running(self) -> list[MarketSession]:
+        now_ms = _now_ms()
+        return [s for s in self._table if s.info.start_ms <= now_ms < s.info.end_ms]
+
+    async def run(self) -> None:
+        """Keep both lines up until cancelled."""
+        try:
+            while True:
+                self._nudged.clear()
+                self._table.drop_ended(_now_ms())
+                for line in range(LINES):
+                    await self._assign(line)
+                self._do(self._table.take_due(_now_ms()))
+                self._observe()
+                for task in self._connections.values():
+                    if task.done():
+                        task.result()  # none of them ends but by an error
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._times.upkeep_every_s):
+                        await self._nudged.wait()
+                        await asyncio.sleep(NUDGES_APART_S)
+        finally:
+            await stop_tasks(*self._connections.values())
+            self._connections.clear()
+
+    async def _assign(self, line: int) -> None:
+        """Give every followed market to a connection of the line, and close empty ones."""
+        mine = [each for each in self._connections if each.line == line]
+        wanted = self._table.tokens()
+        assigned: set[str] = set()
+        for connection in mine:
+            if not connection.tokens <= wanted:
+                connection.tokens &= wanted
+                connection.changed()
+            assigned |= connection.tokens
+        for session in self._table:
+            tokens = session.views[line].books.keys()
+            if tokens <= assigned:
+                continue
+            connection = next(
+                (each for each in mine if len(each.tokens) + len(tokens) <= TOKENS_MAX), None
+            ) or self._open(line, mine)
+            connection.tokens |= tokens
+            connection.changed()
+        for connection in mine[1:]:
+            if not connection.tokens:
+                await stop_tasks(self._connections.pop(connection))
+
+    def _open(self, line: int, mine: list[Connection]) -> Connection:
+        every_s = self._times.replace_every_s
+        connection = Connection(
+            self._url,
+            line,
+            self._table,
+            self._intake,
+            self._metrics,
+            self._offer,
+            self._times,
+            first_replacement_s=every_s * (1 + line / LINES),
+        )
+        mine.append(connection)
+        self._connections[connection] = asyncio.create_task(connection.run())
+        return connection
+
+    def _do(self, due: Due) -> None:
+        for look in due.looks:
+            self._looks.ask(look)
+        for line, tokens in due.replace:
+            for connection in self._connections:
+                if connection.line == line and not connection.tokens.isdisjoint(tokens):
+                    connection.replace("its books are frozen, or cannot be mended")
+        for session in due.dark:
+            self._metrics.darkened.inc()
+            if session.info.start_ms <= _now_ms():
+                _log.warning("market_dark", slug=session.info.slug, troubles=_troubles(session))
+            self._offer(session)
+        for session in due.offers:
+            self._offer(session)
+        self._metrics.adopted.inc(due.adopted)
+        self._intake.count_troubles(due.troubles)
+
+    def _observe(self) -> None:
+        if self._events != self._intake.events:
+            self._events, self._heard_s = self._intake.events, time.monotonic()
+        metrics = self._metrics
+        metrics.followed.set(len(self._table))
+        metrics.ready.set(sum(session.ready for session in self._table))
+        metrics.dark.set(sum(session.dark for session in self._table))
+        metrics.connected.set(sum(each.connected for each in self._connections))
+
+
+def _troubles(session: MarketSession) -> list[str]:
+    return sorted({str(t) for view in session.views for t in view.troubles() if t is not None})
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

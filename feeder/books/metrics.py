@@ -1,0 +1,129 @@
+"""What the feeder tells Prometheus. Labels come from closed sets, bound once; no market ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from feeder.core.book.token_book import Trouble
+from feeder.core.leases import Change
+from feeder.core.market.market_session import LINES
+from protocol.series import Series
+from runtime.cloudwatch import Told
+from venue.wire.market_channel import (
+    BookEvent,
+    Event,
+    FrameFault,
+    LastTradeEvent,
+    Pong,
+    PriceChangeEvent,
+    TickSizeChangeEvent,
+    UnknownEvent,
+)
+
+# A book leaves within a fraction of a millisecond; what is older waited for an ack or a retry.
+_BOOK_AGE_SECONDS: Final = (
+    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+_EVENTS: Final[dict[type[Event], str]] = {
+    BookEvent: "book",
+    PriceChangeEvent: "price_change",
+    LastTradeEvent: "last_trade_price",
+    TickSizeChangeEvent: "tick_size_change",
+    UnknownEvent: "unknown",
+    Pong: "pong",
+}
+PUBLISH_FAULTS: Final = (
+    "disconnected", "error", "no_stream", "not_leased", "refused", "stale", "timeout",
+)  # fmt: skip
+LEASE_FAULTS: Final = ("bad_table", "conflict", "error", "timeout")
+"""The table was damaged and replaced; another feeder wrote first; NATS refused, or was silent."""
+LOOK_RESULTS: Final = ("taken", "refused", "newer", "nothing_new", "failed")
+"""It mended a book; could not; shows that a line is late; shows that it is not; brought no book."""
+GAMMA_FAULTS: Final = ("unreachable", "bad_answer", "bad_market")
+
+
+class SeriesMetrics:
+    """The counters of one series."""
+
+    def __init__(self, updates: Counter, published: Counter, conflated: Counter) -> None:
+        self.updates = updates
+        self.published = published
+        self.conflated = conflated
+
+
+class FeederMetrics:
+    """One registry a process."""
+
+    def __init__(self, series: Iterable[Series]) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+
+        def by(name: str, text: str, label: str, values: Iterable[str]) -> dict[str, Counter]:
+            counter = Counter(f"feeder_{name}", text, [label], registry=r)
+            return {value: counter.labels(value) for value in values}
+
+        def plain(name: str, text: str) -> Counter:
+            return Counter(f"feeder_{name}", text, registry=r)
+
+        names = [each.name for each in series]
+        updates = by("book_updates", "Books replaced or levels changed", "series", names)
+        published = by("snapshots_published", "Snapshots acknowledged", "series", names)
+        conflated = by("conflated", "Updates that a newer one replaced", "series", names)
+        self.series = {
+            name: SeriesMetrics(updates[name], published[name], conflated[name]) for name in names
+        }
+        self.book_age = Histogram(
+            "feeder_book_age_seconds",
+            "Frame received to snapshot encoded",
+            buckets=_BOOK_AGE_SECONDS,
+            registry=r,
+        )
+        events = by("events", "Events received, by type", "type", _EVENTS.values())
+        self.events = {kind: events[name] for kind, name in _EVENTS.items()}
+        rejected = by("frames_rejected", "Frames rejected, by cause", "cause", FrameFault)
+        self.rejected = {fault: rejected[fault.value] for fault in FrameFault}
+        self.ignored = plain(
+            "changes_ignored", "Changes of a book without a snapshot, or of no followed token"
+        )
+        suspect = by("books_suspect", "Books that became unusable, by cause", "cause", Trouble)
+        self.suspect = {trouble: suspect[trouble.value] for trouble in Trouble}
+        lines = [str(line) for line in range(LINES)]
+        opened = by("connections", "Market channel connections opened, by line", "line", lines)
+        self.connections = [opened[line] for line in lines]
+        lost = by("reconnects", "Market channel connections lost, by line", "line", lines)
+        self.reconnects = [lost[line] for line in lines]
+        self.adopted = plain("books_adopted", "Books in trouble that took over the other line's")
+        self.looks = by("book_looks", "Look-ups of a book, by result", "result", LOOK_RESULTS)
+        self.gamma_requests = plain("gamma_requests", "Requests to the Gamma API")
+        self.gamma_failures = by(
+            "gamma_failures", "Look-ups that failed, by cause", "cause", GAMMA_FAULTS
+        )
+        self.publish_failures = by(
+            "publish_failures", "Snapshots not acknowledged, by cause", "cause", PUBLISH_FAULTS
+        )
+        changes = by("lease_changes", "Leases got and given up, by kind", "kind", Change)
+        self.lease_changes = {change: changes[change.value] for change in Change}
+        self.lease_failures = by(
+            "lease_failures", "Tries to renew that did not succeed, by cause", "cause", LEASE_FAULTS
+        )
+        self.lease_tables_begun = plain(
+            "lease_tables_begun", "Lease tables made because there was none, or it was lost"
+        )
+        self.leases_held = Gauge("feeder_leases_held", "Series that are ours", registry=r)
+        self.followed = Gauge("feeder_markets_followed", "Markets followed", registry=r)
+        self.ready = Gauge("feeder_markets_ready", "Markets with a book to show", registry=r)
+        self.dark = Gauge("feeder_markets_dark", "Markets of which no book can be had", registry=r)
+        self.darkened = plain("markets_darkened", "Times that a market went dark")
+        self.connected = Gauge(
+            "feeder_connected", "Market channel connections that are open", registry=r
+        )
+        self.told = (
+            Told("SnapshotsPublished", tuple(published.values())),
+            Told("MarketsReady", (self.ready,)),
+            Told("MarketsDark", (self.dark,)),
+            Told("ChannelsOpen", (self.connected,)),
+        )
+        """What CloudWatch is told (infra/alarms.yml)."""

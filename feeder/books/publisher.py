@@ -1,0 +1,247 @@
+"""Publishes the newest state of each market on JetStream; nothing ever queues.
+
+1. At most one publish a market is under way. What changes meanwhile only marks the market; its
+   snapshot is built when it is sent, so it is the newest, and costs nothing until then.
+2. A publish that fails is not repeated: the market is marked again, and its newest state is sent
+   while that is fresh (a worker would refuse an older one anyway).
+3. While NATS is disconnected nothing is handed to the client, which would buffer it.
+4. A market that has ended or has nothing to show is never sent, marked or not; nor is one whose
+   series is not ours at that instant: its lease is asked for right before each snapshot is built.
+5. NATS that does not answer is handed one book a second, as a question, until it does. What was
+   handed to the client would wait in its buffers, and leave, old, before anything fresh.
+
+One task sends, woken by an event: it runs when the receive loop has nothing more to read, so a
+burst of frames costs one snapshot a market. Acknowledgements come to one inbox; the client's own
+`publish_async` would add a future, a semaphore and two callbacks to every book.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from feeder.books.metrics import FeederMetrics
+from feeder.core.market.market_session import MarketSession
+from feeder.core.market.session_table import SessionTable
+from protocol.snapshot import encode_snapshot
+from protocol.subjects import BOOKS, book_subject
+from runtime.nats import StreamMismatchError, ensure_stream
+from runtime.process import first_failure
+
+# An ack takes a fraction of a millisecond; after this long the message or its ack is lost.
+ACK_TIMEOUT_S: Final = 1.0
+FRESH_MAX_S: Final = 1.0
+"""Workers refuse books older than a second by default."""
+SWEEP_EVERY_S: Final = 0.1
+REPAIR_EVERY_S: Final = 1.0
+REPAIR_TIMEOUT_S: Final = 2.0
+UNACKNOWLEDGED_S: Final = 3.0
+FORGET_S: Final = 15.0
+"""After so long without a send, it is no problem of ours that none was acknowledged. Leases, which
+end when NATS is silent, tell of it by then."""
+_STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
+
+_log = structlog.get_logger()
+_subject: Final = lru_cache(maxsize=1024)(book_subject)
+
+
+class _Flight(msgspec.Struct, frozen=True):
+    session: MarketSession
+    sent_at_s: float
+
+
+class _AckError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    error: _AckError | None = None
+
+
+_decode_ack: Final = msgspec.json.Decoder(_Ack).decode
+
+
+class Publisher:
+    """`offer` a market whenever its books changed; `run` sends."""
+
+    def __init__(
+        self,
+        nc: Client,
+        table: SessionTable,
+        metrics: FeederMetrics,
+        epoch_of: Callable[[str], int | None],
+        replicas: int = 1,
+    ) -> None:
+        self._nc = nc
+        self._replicas = replicas
+        self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
+        self._table = table
+        self._metrics = metrics
+        self._epoch_of = epoch_of
+        """The epoch that a series may be published with at this instant; None: it is not ours."""
+        self._inbox = nc.new_inbox()
+        self._attempts = 0
+        self._marked: dict[str, MarketSession] = {}
+        """Markets with something to send, by condition id, longest waiting first."""
+        self._flying: set[str] = set()
+        """Markets whose publish is under way."""
+        self._flights: dict[str, _Flight] = {}
+        """Publishes under way, by the last part of their reply subject."""
+        self._wake = asyncio.Event()
+        self._repair = False
+        self._answered_s = self._sent_s = float("-inf")
+        self._silent = False
+        """Whether something went unanswered, and nothing has been answered since it was sent."""
+        self._unacknowledged_since_s: float | None = None
+
+    def offer(self, session: MarketSession) -> None:
+        """The market's books changed."""
+        condition_id = session.info.condition_id
+        if condition_id in self._marked:
+            self._metrics.series[session.info.series].conflated.inc()
+            return
+        self._marked[condition_id] = session
+        if condition_id not in self._flying:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is offered, until cancelled."""
+        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        await first_failure(self._send_marked(), self._sweep())
+
+    def problem(self) -> str | None:
+        """What is wrong, for a person. Nothing is while nothing needs to be sent."""
+        since_s, now_s = self._unacknowledged_since_s, time.monotonic()
+        if since_s is None or now_s - self._sent_s > FORGET_S:
+            return None
+        if now_s - since_s <= UNACKNOWLEDGED_S:
+            return None
+        return f"NATS has acknowledged no book for {now_s - since_s:.0f} s"
+
+    async def _send_marked(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for condition_id in [each for each in self._marked if each not in self._flying]:
+                if self._silent and self._flights:
+                    break
+                await self._send(condition_id, self._marked.pop(condition_id))
+
+    async def _send(self, condition_id: str, session: MarketSession) -> None:
+        if condition_id not in self._table or not (session.ready or session.dark):
+            return
+        epoch = self._epoch_of(session.info.series)
+        if epoch is None:  # another feeder sends it; when it becomes ours it is offered again
+            self._metrics.publish_failures["not_leased"].inc()
+            return
+        if not self._nc.is_connected:
+            self._failed(session, "disconnected")
+            return
+        published_at_ns = time.time_ns()
+        snapshot = self._table.snapshot(session, published_at_ns, epoch)
+        if snapshot is None:
+            return
+        age_s = (published_at_ns - snapshot.received_at_ns) / 1e9
+        if age_s > FRESH_MAX_S:
+            self._metrics.publish_failures["stale"].inc()
+            return
+        payload = encode_snapshot(snapshot)
+        self._metrics.book_age.observe(age_s)
+        self._attempts += 1
+        attempt = str(self._attempts)
+        self._flying.add(condition_id)
+        self._sent_s = time.monotonic()
+        self._flights[attempt] = _Flight(session, self._sent_s)
+        if self._unacknowledged_since_s is None:
+            self._unacknowledged_since_s = self._sent_s
+        try:
+            await self._nc.publish(
+                _subject(session.info.series, condition_id),
+                payload,
+                reply=f"{self._inbox}.{attempt}",
+            )
+        except NatsError as error:
+            _log.warning("publish_failed", error=f"{type(error).__name__}: {error}")
+            self._landed(attempt)
+            self._failed(session, "error")
+
+    async def _on_ack(self, message: Msg) -> None:
+        self._answered_s = time.monotonic()
+        if self._silent:
+            self._silent = False
+            self._wake.set()
+        flight = self._landed(message.subject.rpartition(".")[2])
+        if flight is None:
+            return  # given up before, and counted then
+        fault = _fault_of(message)
+        if fault is not None:
+            self._repair = True
+            self._failed(flight.session, fault)
+            return
+        self._unacknowledged_since_s = None
+        self._metrics.series[flight.session.info.series].published.inc()
+        if flight.session.info.condition_id in self._marked:
+            self._wake.set()
+
+    def _landed(self, attempt: str) -> _Flight | None:
+        flight = self._flights.pop(attempt, None)
+        if flight is not None:
+            self._flying.discard(flight.session.info.condition_id)
+        return flight
+
+    def _failed(self, session: MarketSession, fault: str) -> None:
+        """Count it and mark the market again; the sweep, not we, wakes the sender."""
+        self._metrics.publish_failures[fault].inc()
+        self._marked.setdefault(session.info.condition_id, session)
+
+    async def _sweep(self) -> None:
+        """Give up on lost publishes, retry what failed, and restore a lost stream."""
+        repaired_at_s = float("-inf")
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            if self._nc.is_closed:  # the client gives up for good on some server errors
+                raise ConnectionError("NATS closed the connection for good")
+            connected, now_s = self._nc.is_connected, time.monotonic()
+            for attempt, flight in tuple(self._flights.items()):
+                if not connected or now_s - flight.sent_at_s > ACK_TIMEOUT_S:
+                    self._landed(attempt)
+                    self._failed(flight.session, "timeout" if connected else "disconnected")
+                    self._repair = True
+                    self._silent |= self._answered_s < flight.sent_at_s
+            if connected and self._repair and now_s - repaired_at_s > REPAIR_EVERY_S:
+                repaired_at_s, self._repair = now_s, False
+                await self._restore_stream()
+            if connected and self._marked:
+                self._wake.set()
+
+    async def _restore_stream(self) -> None:
+        """A restarted nats-server has lost the stream, which is in its memory."""
+        try:
+            async with asyncio.timeout(2 * REPAIR_TIMEOUT_S):
+                await ensure_stream(self._js, BOOKS, self._replicas)
+        except (NatsError, TimeoutError, StreamMismatchError) as error:
+            self._repair = True
+            _log.warning("stream_not_restored", error=f"{type(error).__name__}: {error}")
+
+
+def _fault_of(message: Msg) -> str | None:
+    """What the answer to a publish says is wrong, None for an acknowledgement."""
+    if message.headers and message.headers.get("Status") == "503":
+        return "no_stream"  # nobody listens on the subject
+    try:
+        error = _decode_ack(message.data).error
+    except msgspec.MsgspecError:
+        return "refused"
+    if error is None:
+        return None
+    return "no_stream" if error.err_code == _STREAM_NOT_FOUND else "refused"

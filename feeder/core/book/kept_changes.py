@@ -1,0 +1,64 @@
+"""Which of the deltas that were kept during a doubt a snapshot lacks, and the book that they make.
+
+1. What is proposed here proves nothing: the caller verifies the outcome by the venue's own words.
+2. Frames may have come twice or out of order; the venue's timestamps and hashes say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import TypeAlias
+
+from feeder.core.book.ladder import Ladder, rung
+from venue.wire.market_channel import PriceChange
+
+Kept: TypeAlias = tuple[int, PriceChange]
+"""(the venue's timestamp, a delta)."""
+
+Sides: TypeAlias = tuple[Ladder, Ladder]
+"""Bids and asks."""
+
+
+def continuations(
+    kept: Sequence[Kept], version: tuple[int, str], *, by_hash: bool
+) -> Iterator[Sequence[Kept]]:
+    """The deltas that may follow a snapshot of this version, in order; the likeliest proposal
+    first, two at most.
+
+    Those of its very millisecond may be in it or not. One with its hash says so: what follows is
+    lacking. Else, where hashes can be checked (`by_hash`), the caller finds out.
+    """
+    timestamp_ms, name = version
+    ordered = _in_order([each for each in kept if each[0] >= timestamp_ms])
+    newer = [each for each in ordered if each[0] > timestamp_ms]
+    equal = ordered[: len(ordered) - len(newer)]
+    same = [at for at, (_, change) in enumerate(equal) if change.hash == name]
+    if name and same:
+        equal = equal[same[-1] + 1 :]
+    elif not by_hash or not all(change.hash for _, change in ordered[-1:]):
+        equal = []
+    if equal:
+        yield equal + newer
+    yield newer
+
+
+def replayed(snapshot: Sides, changes: Sequence[Kept]) -> Sides:
+    """A copy of the snapshot with these deltas, which were valid when they were kept, applied."""
+    sides = snapshot[0].copy(), snapshot[1].copy()
+    for _, change in changes:
+        sides[change.side == "SELL"].put(rung(change.price, change.size))
+    return sides
+
+
+def _in_order(kept: Sequence[Kept]) -> list[Kept]:
+    """By the venue's time, without duplicates; within a millisecond as they came."""
+    ordered: list[Kept] = []
+    seen: set[Kept] = set()
+    for each in sorted(kept, key=itemgetter(0)):
+        # The venue repeats whole frames. Their hash alone says nothing: a book may return to a
+        # state of the same millisecond.
+        if not (each[1].hash and each in seen):
+            seen.add(each)
+            ordered.append(each)
+    return ordered

@@ -1,0 +1,450 @@
+"""One token's book, built from `book` snapshots and `price_change` deltas.
+
+A *version* of a book is what the venue names by a timestamp and a hash. A trade sends several
+frames for one version, one level each, all with the hash and best prices that the last of them
+leads to; and about one hash in ten thousand includes the next change already (measured on captures
+of the real channel). So a difference is not a fault at once: the book is *unproven* until the next
+match. A match proves all of it, whatever went before.
+
+1. A book can be used only while its `trouble` is None, and shown only while it is `proven`. Every
+   doubt sets a trouble, and only a snapshot clears it. Unproven for VERSIONS_UNPROVEN_MAX further
+   versions or UNPROVEN_MAX_NS is a doubt: a change was missed.
+2. `proof` is CHECKSUM only where the venue's hash over the whole book is ours, for exactly the
+   version (`timestamp_ms`, `hash`) that the book has. A check that was put off proves nothing yet.
+3. While in trouble, deltas are kept (CHANGES_KEPT_MAX at most) and replayed onto the snapshot; the
+   result is verified by what the venue says of the last one. A snapshot older than what raised the
+   doubt, or than a delta that had to be forgotten, is refused: it cannot be brought up to date.
+4. The wire order of levels means nothing, except to a snapshot's own hash.
+5. Prices off the market's tick grid are accepted (levels placed on a finer grid stay), but a text
+   that is not a number, a price outside (0, 1) or a price named twice in one snapshot is not.
+6. A method that raises, and a snapshot that is refused, have changed nothing.
+
+It refuses to repair: what to do about a trouble is the session's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from feeder.core.book.checksum import Formula
+from feeder.core.book.kept_changes import Kept, Sides, continuations, replayed
+from feeder.core.book.ladder import Ladder, json_of, price_of, rung, rungs
+from protocol.book import Book, Proof
+from protocol.units import PRICE_SCALE
+from venue.wire.market_channel import BookEvent, PriceChange
+
+CHANGES_KEPT_MAX: Final = 1_024
+# Real divergences go on for ever; on a perfect stream the next version nearly always matches, and
+# the longest of 17 episodes in 45 minutes of two busy markets was 0.75 s.
+VERSIONS_UNPROVEN_MAX: Final = 3
+UNPROVEN_MAX_NS: Final = 1_000_000_000
+# A search through all trade prices costs 0.7 ms. A version of several frames may need more than
+# one, if its top is right before its last frame has come.
+SEARCHES_MAX: Final = 4
+# A book that changes faster is hashed once in this time, and before it is published: 1,000 hashes
+# a second are 1% of a core, so a flood on one market leaves the others theirs.
+VERIFY_EVERY_NS: Final = 1_000_000
+# A SHA-1 in hex has 40 characters. A longer word is no hash, and would be kept with its delta.
+_HASH_CHARACTERS_MAX: Final = 64
+# Deltas of one millisecond that are remembered, because the venue repeats whole frames within a
+# few milliseconds. Not their hashes: a book may return to a state of the same millisecond.
+_PRESENT_MAX: Final = 32
+# What a freshly listed market shows before anybody trades: 0.01 bid, 0.99 asked.
+_PLACEHOLDER_BID_E4: Final = 100
+_PLACEHOLDER_ASK_E4: Final = PRICE_SCALE - _PLACEHOLDER_BID_E4
+
+
+class Trouble(StrEnum):
+    """Why a book cannot be used; the closed set behind a metric's label."""
+
+    NO_SNAPSHOT = "no_snapshot"
+    """Nothing received yet on this connection."""
+    TOP_MISMATCH = "top_mismatch"
+    """The venue goes on saying another best bid or ask than ours: a delta was missed."""
+    CHECKSUM = "checksum"
+    """The venue's hashes go on being of another book than ours."""
+    CROSSED = "crossed"
+    """Bids stay at or above asks."""
+    TICK_SIZE_CHANGE = "tick_size_change"
+    """A new price grid: the venue is about to send a fresh book."""
+    BAD_FRAME = "bad_frame"
+    """A frame was rejected that did or may have changed this book."""
+    FROZEN = "frozen"
+    """Others have seen newer versions: this line has stopped delivering."""
+    OVERFLOW = "overflow"
+    """More deltas came than are kept for a snapshot that does not come."""
+
+
+class Taken(StrEnum):
+    """What became of a snapshot."""
+
+    TAKEN = "taken"
+    """It is the book now; one of the channel may be unproven."""
+    OLDER = "older"
+    """Older than the book or the very same; the book is as before."""
+    REFUSED = "refused"
+    """It does not verify, or is too old to be brought up to date; the book is as before."""
+
+
+_Version: TypeAlias = tuple[int, str]
+"""(timestamp, hash): how the venue names one state of a book."""
+
+
+class TokenBook:
+    """The book of one token, whether it can be used, and what is proven of it.
+
+    `timestamp_ms` and `hash` are the venue's name of its version, 0 and "" in trouble.
+    `unproven_since_ns` is when the first check failed since the last one that did not.
+    """
+
+    __slots__ = (
+        "_failed",
+        "_failed_versions",
+        "_failure",
+        "_floor_ms",
+        "_formula",
+        "_kept",
+        "_pending_at_ns",
+        "_present",
+        "_searched",
+        "_searches",
+        "_sides",
+        "_verified_at_ns",
+        "hash",
+        "proof",
+        "timestamp_ms",
+        "token_id",
+        "trouble",
+        "unproven_since_ns",
+    )
+
+    def __init__(self, token_id: str, formula: Formula) -> None:
+        self.token_id = token_id
+        self._formula = formula
+        self._verified_at_ns = 0
+        self._present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
+        self.timestamp_ms = 0
+        self._searched: _Version | None = None
+        self._searches = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """A new connection: whatever was known, in doubt or kept is history."""
+        self._kept: list[Kept] = []
+        self._floor_ms = 0
+        self._drop(Trouble.NO_SNAPSHOT)
+
+    def distrust(self, trouble: Trouble, timestamp_ms: int = 0) -> None:
+        """Unusable until a snapshot verifies; deltas are kept for it from now on.
+
+        `timestamp_ms` is the venue's time of the change that is missing here, if it is known.
+        """
+        # Of a usable book nothing is kept, so a snapshot must have all that it had.
+        self._floor_ms = max(self._floor_ms, self.timestamp_ms, timestamp_ms)
+        if trouble is Trouble.BAD_FRAME:
+            self._forget()  # there is a gap in what is kept, and no telling where
+        self._drop(trouble)
+
+    def _drop(self, trouble: Trouble) -> None:
+        empty = Ladder(ascending=True), Ladder(ascending=False)
+        self._set(empty, (0, ""), Proof.NONE)
+        self._note_proven()  # whatever failed is over: it is in trouble
+        self.trouble: Trouble | None = trouble
+
+    def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
+        self._sides, self.proof = sides, proof
+        if version[0] != self.timestamp_ms:
+            self._present.clear()
+        self.timestamp_ms, self.hash = version
+        self._pending_at_ns: int | None = None
+
+    def _forget(self) -> None:
+        """What was kept is of no use; a snapshot must have it already."""
+        self._floor_ms = max([self._floor_ms, *(timestamp_ms for timestamp_ms, _ in self._kept)])
+        self._kept.clear()
+
+    # ---- snapshots -----------------------------------------------------------------------------
+
+    def replace(self, event: BookEvent, *, from_rest: bool) -> Taken:
+        """Take a whole book, then the kept deltas that are newer; this is what clears a trouble.
+
+        Of the channel also one that does not verify, as unproven, unless it were to end a doubt.
+        Of `GET /book` only one that does; but if no hash of this market has ever matched, then a
+        mismatch shows that the formula is not known, and the book is worth as much as its top.
+
+        Raises ValueError naming the field of an invalid level; the book is as before then.
+        """
+        if event.asset_id != self.token_id:
+            raise ValueError(f"asset_id: the book of another token: {event.asset_id[:80]!r}")
+        if self.proof is Proof.CHECKSUM and event.hash == self.hash:
+            return Taken.OLDER  # what a trade ends with, nearly always
+        if event.hash and event.hash in {each.hash for each in self._present} - {self.hash}:
+            return Taken.OLDER  # of a millisecond that has gone on since
+        bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
+        formula = self._formula
+        outdated = formula.is_outdated(event)
+        if self.trouble is None:
+            if outdated or event.timestamp < self.timestamp_ms:
+                return Taken.OLDER
+        elif outdated or event.timestamp < self._floor_ms:
+            return Taken.REFUSED
+        proof = Proof.TOP
+        if event.hash:
+            if formula.proves(event, json_of(bids), json_of(asks)):
+                proof = Proof.CHECKSUM
+            elif from_rest and not formula.confirmed:
+                formula.unknown = True
+            elif not formula.unknown:
+                proof = Proof.NONE
+        if proof is Proof.CHECKSUM or (proof is Proof.TOP and not formula.confirmed):
+            formula.learn(event)
+        sides = Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks)
+        may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)
+        return self._take((event.timestamp, event.hash or ""), sides, proof, may_stay_unproven)
+
+    def adopt(self, other: TokenBook) -> bool:
+        """End a doubt with the other line's book, brought up to date like a snapshot; whether that
+        worked. The venue's hash proves it, whichever connection it came by."""
+        if (
+            self.trouble is None
+            or other.proof is not Proof.CHECKSUM
+            or other.timestamp_ms < self._floor_ms
+        ):
+            return False
+        bids, asks = other._sides
+        version = other.timestamp_ms, other.hash
+        return self._take(version, (bids.copy(), asks.copy()), Proof.CHECKSUM, False) is Taken.TAKEN
+
+    def _take(
+        self, own: _Version, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
+    ) -> Taken:
+        """Bring a snapshot up to date and install it, if the outcome is proven."""
+        for changes in continuations(self._kept, own, by_hash=not self._formula.unknown):
+            sides, version, proof = snapshot, own, own_proof
+            if changes:
+                sides = replayed(snapshot, changes)
+                timestamp_ms, last = changes[-1]
+                version = timestamp_ms, last.hash or ""
+                proof = self._proof(sides, version, last)
+            if proof is not Proof.NONE and _trouble_at_top(sides, None) is None:
+                self._install(sides, version, proof)
+                self._note_proven()
+                return Taken.TAKEN
+        if not may_stay_unproven:
+            return Taken.REFUSED
+        self._install(sides, version, Proof.NONE)
+        self._fail(_trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
+        return Taken.TAKEN
+
+    def _install(self, sides: Sides, version: _Version, proof: Proof) -> None:
+        self._kept.clear()
+        self._floor_ms = 0
+        self.trouble = None
+        self._set(sides, version, proof)
+
+    def _proof(self, sides: Sides, version: _Version, last: PriceChange) -> Proof:
+        """What the venue says of its last delta proves of these sides."""
+        if _trouble_at_top(sides, last) is not None:
+            return Proof.NONE
+        if last.hash and not self._formula.unknown:
+            return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
+        return Proof.TOP if _names_top(last) else Proof.NONE
+
+    # ---- deltas --------------------------------------------------------------------------------
+
+    def change(self, change: PriceChange, timestamp_ms: int) -> bool:
+        """Apply one delta; whether it was. An older one, or the same again, is ignored; in trouble
+        it is kept.
+
+        Raises ValueError naming an invalid price or size; the book is as before then.
+        """
+        if self.trouble is not None:
+            self._keep(change, timestamp_ms)
+            return False
+        if timestamp_ms < self.timestamp_ms:
+            return False
+        level = rung(change.price, change.size)
+        if timestamp_ms != self.timestamp_ms:
+            self.timestamp_ms = timestamp_ms
+            self._present.clear()
+        elif change.hash and change in self._present:
+            return False
+        self._present.append(change)
+        self._sides[change.side == "SELL"].put(level)
+        # What is proven of it is for `check` to say.
+        self.hash, self.proof, self._pending_at_ns = change.hash or "", Proof.NONE, None
+        return True
+
+    def _keep(self, change: PriceChange, timestamp_ms: int) -> None:
+        # Whatever a replay could stumble over is refused here.
+        rung(change.price, change.size)
+        _agrees(change.best_bid, None, "best_bid")
+        _agrees(change.best_ask, None, "best_ask")
+        if change.hash and len(change.hash) > _HASH_CHARACTERS_MAX:
+            raise ValueError(f"hash: not a hash: {change.hash[:40]!r}")
+        if len(self._kept) >= CHANGES_KEPT_MAX:
+            self._forget()
+            self.trouble = Trouble.OVERFLOW
+        self._kept.append((timestamp_ms, change))
+
+    def check(self, last: PriceChange, received_at_ns: int) -> None:
+        """Compare the book with what the venue says of it in a frame's last applied delta.
+
+        Once a frame and not once a delta, because only what a frame leaves behind is shown. Best
+        prices first, then the hash; if a hash was compared less than a millisecond ago, that is
+        put off to a later check or to `settle`, and until then the proof is the top.
+
+        Raises ValueError naming the field when the venue's word is not a price.
+        """
+        if self.trouble is not None:
+            return
+        difference = _trouble_at_top(self._sides, last)
+        if difference is None and last.hash and not self._formula.unknown:
+            self.proof, self._pending_at_ns = Proof.TOP, received_at_ns
+            # A clock that was set back must not put it off for long.
+            if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
+                self._verified_at_ns = received_at_ns
+                self.settle()
+        elif difference is None and _names_top(last):
+            self.proof = Proof.TOP
+            self._note_proven()
+        else:
+            self._fail(difference or Trouble.TOP_MISMATCH, received_at_ns)
+
+    def settle(self) -> None:
+        """Do the verification that `check` put off, if there is one. Call it before showing."""
+        at_ns = self._pending_at_ns
+        if at_ns is None:
+            return
+        self._pending_at_ns = None
+        if self._formula.unknown:  # as a snapshot has shown meanwhile
+            self._note_proven()
+            return
+        version = self.timestamp_ms, self.hash
+        if version != self._searched:
+            self._searched, self._searches = version, 0
+        if self._matches(self._sides, version, search=self._searches < SEARCHES_MAX):
+            self.proof = Proof.CHECKSUM
+            if self._failed_versions:
+                self._note_proven()
+        else:
+            self._searches += 1
+            self._fail(Trouble.CHECKSUM, at_ns)
+
+    def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
+        bids, asks = sides
+        timestamp_ms, wanted = version
+        return self._formula.matches(
+            self.token_id,
+            timestamp_ms,
+            bids.json(),
+            asks.json(),
+            wanted,
+            search=search,
+            changes=self._present,
+        )
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether it is in trouble from now on, because nothing has proven it for too long."""
+        if self.trouble is not None:
+            return False
+        if not self.proven and self._failure is Trouble.CHECKSUM and self.hash:
+            self._pending_at_ns = now_ns  # the trade price may have been told meanwhile
+        self.settle()
+        if self.trouble is None and not self.proven:
+            self._fail(self._failure, now_ns)
+        return self.trouble is not None
+
+    @property
+    def proven(self) -> bool:
+        """Whether it may be shown; ask again after `settle`."""
+        return self.proof is not Proof.NONE
+
+    def _note_proven(self) -> None:
+        self.unproven_since_ns: int | None = None
+        self._failed: _Version | None = None
+        self._failed_versions = 0
+        self._failure = Trouble.CHECKSUM
+
+    def _fail(self, failure: Trouble, at_ns: int | None) -> None:
+        """The present version is not proven. `at_ns` None: at a time that is not known."""
+        self.proof, self._pending_at_ns, self._failure = Proof.NONE, None, failure
+        version = self.timestamp_ms, self.hash
+        if version != self._failed:
+            self._failed = version
+            self._failed_versions += 1
+        overdue = False
+        if at_ns is not None:
+            since_ns = at_ns if self.unproven_since_ns is None else self.unproven_since_ns
+            self.unproven_since_ns = min(since_ns, at_ns)  # a clock may be set back
+            overdue = at_ns - self.unproven_since_ns >= UNPROVEN_MAX_NS
+        if overdue or self._failed_versions > 1 + VERSIONS_UNPROVEN_MAX:
+            self.distrust(failure)
+
+    # ---- what it says --------------------------------------------------------------------------
+
+    @property
+    def best(self) -> tuple[int | None, int | None]:
+        """Best bid and best ask in 1e-4 USD, None for an empty side."""
+        bids, asks = self._sides
+        return bids.best_e4, asks.best_e4
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether nobody trades here yet: nothing is bid above 0.01 nor asked below 0.99."""
+        bid_e4, ask_e4 = self.best
+        return (bid_e4 is None or bid_e4 <= _PLACEHOLDER_BID_E4) and (
+            ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
+        )
+
+    def same_levels(self, event: BookEvent) -> bool:
+        """Whether a snapshot has the very levels of this book; a malformed one has not."""
+        try:
+            bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
+        except ValueError:
+            return False
+        return self._sides[0].is_of(bids) and self._sides[1].is_of(asks)
+
+    def published(self) -> Book:
+        """What may be published of a book without trouble: the best levels of each side."""
+        bids, asks = self._sides
+        return Book(
+            token_id=self.token_id,
+            bids=bids.published(),
+            asks=asks.published(),
+            timestamp_ms=self.timestamp_ms,
+            hash=self.hash,
+        )
+
+
+def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
+    """Whether the best prices contradict the venue's word in its last delta, or each other.
+
+    Raises ValueError naming the field when that is not a price.
+    """
+    bid_e4, ask_e4 = sides[0].best_e4, sides[1].best_e4
+    if last is not None and not (
+        _agrees(last.best_bid, bid_e4, "best_bid") and _agrees(last.best_ask, ask_e4, "best_ask")
+    ):
+        return Trouble.TOP_MISMATCH
+    if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
+        return Trouble.CROSSED
+    return None
+
+
+def _names_top(last: PriceChange) -> bool:
+    """Whether a delta says what a book has to agree with where no hash can be checked."""
+    return last.best_bid is not None and last.best_ask is not None
+
+
+def _agrees(theirs: str | None, ours_e4: int | None, field: str) -> bool:
+    """Whether the venue's best price is ours. For an empty side it sends "", "0" or "1"."""
+    if theirs is None:
+        return True
+    try:
+        theirs_e4 = price_of(theirs) if theirs else 0
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+    return theirs_e4 == ours_e4 if ours_e4 is not None else theirs_e4 in (0, PRICE_SCALE)

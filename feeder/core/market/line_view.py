@@ -1,0 +1,192 @@
+"""One market as one line shows it: both books, and what they have still to show.
+
+1. Usable while both books are without trouble; only then can it be shown, and only while both are
+   proven.
+2. What was seen elsewhere has to come here in time; a book on which it does not is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, TypeAlias
+
+from feeder.core.book.checksum import Formula
+from feeder.core.book.token_book import TokenBook, Trouble
+from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
+from protocol.market import MarketInfo
+
+Troubles: TypeAlias = tuple[Trouble, ...]
+
+# How long a book may take that the venue should send by itself. It answers a subscription within
+# a fraction of a second, but on a running connection not always (nautilus_trader#4635).
+SNAPSHOT_WAIT_MS: Final = 1_000
+TICK_SIZE_WAIT_MS: Final = 250
+_WAIT_MS: Final = {
+    Trouble.NO_SNAPSHOT: SNAPSHOT_WAIT_MS,
+    Trouble.TICK_SIZE_CHANGE: TICK_SIZE_WAIT_MS,
+}
+Versions: TypeAlias = tuple[Version, Version]
+_Expected: TypeAlias = tuple[Version, int]
+"""(version that was seen elsewhere, until when it may be missing here)."""
+
+
+class View:
+    """Of one followed market."""
+
+    __slots__ = (
+        "_order",
+        "behind",
+        "blamed",
+        "books",
+        "line",
+        "pair",
+        "received_at_ns",
+        "subscribed",
+        "unusable_since_ms",
+        "usable",
+        "versions",
+    )
+
+    def __init__(
+        self, line: int, info: MarketInfo, formula: Formula, order: VersionOrder, now_ms: int
+    ) -> None:
+        first, second = info.outcomes
+        self.line = line
+        self._order = order
+        self.pair = (TokenBook(first.token_id, formula), TokenBook(second.token_id, formula))
+        self.books = {book.token_id: book for book in self.pair}
+        self.versions: Versions = (NO_BOOK, NO_BOOK)
+        """Of both books; of one in trouble the last one that it had."""
+        self.received_at_ns = 0
+        """When the frame behind its newest change was received."""
+        self.subscribed = False
+        """Whether a connection of this line is to bring it."""
+        self.usable = False
+        self.unusable_since_ms = now_ms
+        self.blamed = False
+        """Whether a new connection was asked for, since it was last usable."""
+        self.behind: dict[str, tuple[_Expected, _Expected]] = {}
+        """Token -> what has to come here: the first that is missing, and the newest."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether both books may be shown."""
+        first, second = self.pair
+        return first.proven and second.proven
+
+    def moved(self, whole: Collection[TokenBook] = ()) -> None:
+        """The books have other versions now: find their places. Those in `whole` are new, and
+        have not gone on from what was here before."""
+        (first, second), (one, other) = self.pair, self.versions
+        self.versions = self._placed(first, one, whole), self._placed(second, other, whole)
+
+    def _placed(self, book: TokenBook, before: Version, whole: Collection[TokenBook]) -> Version:
+        timestamp_ms, digest = book.timestamp_ms, book.hash
+        if book.trouble is not None or (
+            digest == before.hash and timestamp_ms == before.timestamp_ms
+        ):
+            return before
+        if book in whole:
+            return self._order.seen(book.token_id, timestamp_ms, digest)
+        return self._order.moved(book.token_id, before, timestamp_ms, digest)
+
+    def troubles(self) -> tuple[Trouble | None, Trouble | None]:
+        """Of each book."""
+        first, second = self.pair
+        return first.trouble, second.trouble
+
+    def note(self, now_ms: int) -> None:
+        """After books changed: is the view usable now?"""
+        first, second = self.pair
+        usable = first.trouble is None and second.trouble is None
+        if usable != self.usable:
+            self.usable = usable
+            if usable:
+                self.blamed = False
+            else:
+                self.unusable_since_ms = now_ms
+                self.behind.clear()
+
+    def distrust(self, trouble: Trouble, now_ms: int) -> Troubles:
+        """Doubt both books; returns one trouble for each that was usable."""
+        doubted = [book for book in self.pair if book.trouble is None]
+        # A rejected frame leaves a gap in what a book in trouble has kept, too.
+        for book in self.pair if trouble is Trouble.BAD_FRAME else doubted:
+            book.distrust(trouble)
+        self.note(now_ms)
+        return (trouble,) * len(doubted)
+
+    def reset(self, subscribed: bool, now_ms: int) -> None:
+        """A connection is new or lost: what it brought before is history."""
+        for book in self.pair:
+            book.reset()
+        self.versions = (NO_BOOK, NO_BOOK)
+        self.subscribed, self.usable = subscribed, False
+        self.unusable_since_ms = now_ms
+        self.behind.clear()
+
+    def clock_set_back(self, now_ms: int) -> None:
+        """How old its newest change is nobody knows any longer: not fresh."""
+        self.unusable_since_ms = min(self.unusable_since_ms, now_ms)
+        self.behind.clear()
+        if self.received_at_ns > now_ms * 1_000_000:
+            self.received_at_ns = 0
+
+    def in_need(self, token_id: str, now_ms: int) -> bool:
+        """Whether a book needs help: in trouble for longer than the venue takes to mend it."""
+        trouble = self.books[token_id].trouble
+        return (
+            self.subscribed
+            and trouble is not None
+            and now_ms - self.unusable_since_ms >= _WAIT_MS.get(trouble, 0)
+        )
+
+    def mend_from(self, other: View, now_ms: int) -> int:
+        """Take over the other line's books where that ends a doubt; how many.
+
+        Not after a freeze: its connection is being replaced, and brings nothing to go on with.
+        """
+        adopted = []
+        for token_id, book in self.books.items():
+            if (
+                self.in_need(token_id, now_ms)
+                and book.trouble is not Trouble.FROZEN
+                and book.adopt(other.books[token_id])
+            ):
+                adopted.append(book)
+        if adopted:
+            self.received_at_ns = other.received_at_ns
+            self.moved(adopted)
+            self.note(now_ms)
+        return len(adopted)
+
+    def expect(self, token_id: str, version: Version, until_ms: int) -> bool:
+        """This version exists; whether it is missing here."""
+        if not self._lacks(self.books[token_id], version):
+            return False
+        expected = version, until_ms
+        first, _ = self.behind.get(token_id, (expected, expected))
+        self.behind[token_id] = first, expected
+        return True
+
+    def _lacks(self, book: TokenBook, version: Version) -> bool:
+        here = self.versions[book is self.pair[1]]
+        return book.trouble is None and self._order.older(book.token_id, here, version)
+
+    def overdue(self, now_ms: int) -> list[TokenBook]:
+        """Books whose version was not proven in time; they are in trouble from now on."""
+        return [book for book in self.pair if book.overdue(now_ms * 1_000_000)]
+
+    def frozen(self, now_ms: int) -> list[TokenBook]:
+        """Books that have not shown in time what was seen elsewhere; forgets what came."""
+        overdue = []
+        for token_id, (first, newest) in tuple(self.behind.items()):
+            book = self.books[token_id]
+            if not self._lacks(book, newest[0]):
+                del self.behind[token_id]
+                continue
+            if not self._lacks(book, first[0]):
+                self.behind[token_id] = newest, newest
+            if now_ms >= self.behind[token_id][0][1]:
+                overdue.append(book)
+        return overdue

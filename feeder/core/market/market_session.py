@@ -1,0 +1,446 @@
+"""One followed market: both lines' books of both tokens, and what may be shown of them.
+
+1. A line's view of the market is usable while both its books are without trouble, and can be shown
+   while both are proven. What is shown is the newest such view, by the venue's own versions, and
+   of no token ever an older one than was shown.
+2. The lines watch each other: what one has, the other has to have within `late_max_ms`; what
+   `GET /book` has, within `REST_LATE_MAX_MS`. A book that has not is frozen, whatever its
+   connection answers.
+3. A book in trouble takes over the other line's where that is proven. Else it is looked up: at once
+   after a doubt, a little later where the venue should send a fresh book by itself, then at growing
+   intervals, never two look-ups of a token at a time.
+4. A market that is silent for longer than its own rhythm explains is looked up as well; as long as
+   nothing has changed, more and more rarely.
+5. A market without a usable view for `DARK_AFTER_MS` is dark.
+6. A tick-size change makes every book of the market unusable until a snapshot that came after it.
+
+Time is an argument everywhere; nothing is sent or counted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from feeder.core.book.checksum import Formula
+from feeder.core.book.token_book import Taken, TokenBook, Trouble
+from feeder.core.book.version_order import NO_BOOK, VersionOrder
+from feeder.core.market.line_view import Troubles, Versions, View
+from feeder.core.market.look_schedule import Looked, LookSchedule
+from feeder.core.market.rhythm import MarketRhythm
+from protocol.book import Book, Proof
+from protocol.market import MarketInfo
+from protocol.snapshot import BookSnapshot
+from protocol.units import PRICE_SCALE, parse_price_e4
+from venue.wire.market_channel import (
+    BookEvent,
+    KnownEvent,
+    LastTradeEvent,
+    PriceChange,
+    PriceChangeEvent,
+    TickSizeChangeEvent,
+)
+
+LINES: Final = 2
+# The other line has usually caught up by then.
+ADOPTION_WAIT_MS: Final = 250
+# Five looks fit into this; a market that nothing is known of for so long is worth saying so.
+DARK_AFTER_MS: Final = 5_000
+# `GET /book` may be ahead of the channel: by 0.26 s usually, 1.08 s at most (34 of 456 look-ups of
+# Bitcoin's markets, source-behavior notes of polymarket-market-data-client, 2026-10-04).
+REST_LATE_MAX_MS: Final = 1_300
+# The venue's clock and ours differ by less; beyond it a timestamp would block all later ones.
+FUTURE_MAX_MS: Final = 5_000
+
+_NO_BOOKS: Final = (NO_BOOK, NO_BOOK)
+
+
+class MarketSession:
+    """Facts, both lines' views, and where recovery stands."""
+
+    __slots__ = (
+        "_late_max_ms",
+        "_offered",
+        "_order",
+        "_rhythm",
+        "_schedules",
+        "_shown",
+        "_tick_changed_ms",
+        "dark_since_ms",
+        "formula",
+        "info",
+        "sequence",
+        "unusable_since_ms",
+        "views",
+    )
+
+    def __init__(self, info: MarketInfo, late_max_ms: int, now_ms: int) -> None:
+        self.info = info
+        self.formula = Formula(info)
+        self._order = VersionOrder(outcome.token_id for outcome in info.outcomes)
+        self.views = tuple(
+            View(line, info, self.formula, self._order, now_ms) for line in range(LINES)
+        )
+        self.sequence = 0
+        self.unusable_since_ms: int | None = now_ms
+        self.dark_since_ms: int | None = None
+        self._late_max_ms = late_max_ms
+        self._schedules = {outcome.token_id: LookSchedule() for outcome in info.outcomes}
+        self._rhythm = MarketRhythm(tuple(self._schedules), late_max_ms, now_ms)
+        self._shown: Versions = _NO_BOOKS
+        """Of both books in the last snapshot that had any."""
+        self._offered: Versions = _NO_BOOKS
+        """The newest that somebody was told of; forgotten when it could not be shown after all."""
+        self._tick_changed_ms = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a book to show: proven, no placeholder, not older than shown before."""
+        return any(self._showable(view) for view in self.views)
+
+    @property
+    def dark(self) -> bool:
+        """Whether the market cannot be had at present."""
+        return self.dark_since_ms is not None
+
+    @property
+    def received_at_ns(self) -> int:
+        """When the frame behind the newest usable book was received."""
+        return max((v.received_at_ns for v in self.views if v.proven), default=0)
+
+    # ---- what the lines bring ------------------------------------------------------------------
+
+    def apply(self, line: int, event: KnownEvent, received_at_ns: int) -> int:
+        """Apply an event of this market; how many changes took effect. Raises ValueError."""
+        view, now_ms = self.views[line], received_at_ns // 1_000_000
+        _check_time(event, now_ms)
+        if isinstance(event, PriceChangeEvent):
+            updates = self._apply_changes(view, event, received_at_ns)
+        elif isinstance(event, BookEvent):
+            updates = self._apply_book(view, event, now_ms)
+        elif isinstance(event, LastTradeEvent):
+            if event.asset_id in view.books:
+                self.formula.traded(event.asset_id, event.price)
+            return 0
+        else:
+            self._apply_tick_size(view, event, now_ms)
+            return 0
+        if updates:
+            view.received_at_ns = received_at_ns
+        return updates
+
+    def take_offer(self, line: int, now_ms: int) -> bool:
+        """Whether this line now shows something newer than was offered before."""
+        view = self.views[line]
+        versions = view.versions
+        if not self._showable(view) or (
+            self._offered is not self._shown and self._older(versions, self._offered)
+        ):
+            return False
+        # Without a hash nobody knows whether it is the same version or another.
+        if _same(versions, self._offered) and all(version.hash for version in versions):
+            return False
+        pairs = zip(self._schedules, versions, self._offered, strict=True)
+        self._rhythm.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
+        self._offered = versions
+        return True
+
+    def take_over(self) -> bool:
+        """After a view was lost: whether another one shows what was not shown yet."""
+        return any(
+            self._showable(view) and not _same(view.versions, self._shown) for view in self.views
+        )
+
+    # ---- look-ups ------------------------------------------------------------------------------
+
+    def look_due(self, token_id: str, now_ms: int) -> bool:
+        """Whether this token is to be looked up now; if so the look counts as begun."""
+        schedule = self._schedules[token_id]
+        if not schedule.due(now_ms) or now_ms >= self.info.end_ms:
+            return False
+        usable = any(view.usable for view in self.views)
+        due = self.in_need(token_id, now_ms) or (
+            usable and self._rhythm.take_look(token_id, now_ms)
+        )
+        schedule.flying = due
+        return due
+
+    def looked(self, token_id: str, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
+        """Apply the answer of a look-up that was sent at `asked_at_ns`.
+
+        Raises ValueError when it is not a book of this token: `look_failed` is to be called then.
+        """
+        if event.asset_id != token_id or event.market != self.info.condition_id:
+            raise ValueError(f"a book of another token: {event.asset_id[:80]!r}")
+        _check_time(event, now_ms)
+        taken = refused = behind = 0
+        for view in self.views:
+            book = view.books[token_id]
+            if book.trouble is None:
+                behind += self._expect_of_rest(view, event, now_ms)
+            elif view.subscribed:
+                if book.replace(event, from_rest=True) is Taken.TAKEN:
+                    taken += 1
+                    view.received_at_ns = asked_at_ns
+                    view.moved([book])
+                    self._take_tick_size(event)
+                else:
+                    refused += 1
+                view.note(now_ms)
+        self._schedules[token_id].ended(not refused, now_ms)
+        self.note(now_ms)
+        offer = any(self.take_offer(view.line, now_ms) for view in self.views if taken)
+        return Looked(taken=taken, refused=refused, behind=behind, offer=offer)
+
+    def _expect_of_rest(self, view: View, event: BookEvent, now_ms: int) -> bool:
+        """Whether a book without trouble lacks what a look-up shows; then it has to come here."""
+        book = view.books[event.asset_id]
+        unknown = event.timestamp == book.timestamp_ms and not (event.hash and book.hash)
+        if unknown or book.same_levels(event):
+            return False
+        version = self._order.seen(book.token_id, event.timestamp, event.hash or "")
+        return view.expect(book.token_id, version, now_ms + REST_LATE_MAX_MS)
+
+    def look_failed(self, token_id: str, now_ms: int) -> None:
+        """A look-up brought no book."""
+        self._schedules[token_id].ended(False, now_ms)
+
+    # ---- what time tells -----------------------------------------------------------------------
+
+    def take_overdue(self, now_ms: int) -> None:
+        """Doubt what stayed unproven for too long."""
+        for view in self.views:
+            if view.overdue(now_ms):
+                view.note(now_ms)
+                self.note(now_ms)
+
+    def take_adopted(self, now_ms: int) -> int:
+        """Books that took over the other line's, which costs no request; how many."""
+        first, second = self.views
+        return first.mend_from(second, now_ms) + second.mend_from(first, now_ms)
+
+    def take_frozen(self, now_ms: int) -> list[tuple[View, TokenBook]]:
+        """Books that are found frozen now, and are in doubt from now on."""
+        found = []
+        for view in self.views:
+            if view.behind:
+                for book in view.frozen(now_ms):
+                    book.distrust(Trouble.FROZEN)
+                    found.append((view, book))
+                view.note(now_ms)
+        if found:
+            self.note(now_ms)
+        return found
+
+    def take_blame(self, now_ms: int) -> list[View]:
+        """Views that no look-up has mended: their connections are in doubt, once an episode.
+
+        Never before the market's start: a freshly listed one may have no book for minutes.
+        """
+        blamed = [
+            view
+            for view in self.views
+            if view.subscribed
+            and not view.usable
+            and not view.blamed
+            and self.info.start_ms <= now_ms < self.info.end_ms
+            and now_ms - view.unusable_since_ms >= DARK_AFTER_MS
+        ]
+        for view in blamed:
+            view.blamed = True
+        return blamed
+
+    def take_dark(self, now_ms: int) -> bool:
+        """Whether the market is found dark now."""
+        self.note(now_ms)
+        since_ms = self.unusable_since_ms
+        if self.dark or since_ms is None or now_ms - since_ms < DARK_AFTER_MS:
+            return False
+        self.dark_since_ms = now_ms
+        return True
+
+    def distrust(self, line: int, trouble: Trouble, now_ms: int) -> Troubles:
+        """Doubt a line's books."""
+        troubles = self.views[line].distrust(trouble, now_ms)
+        self.note(now_ms)
+        return troubles
+
+    def clock_set_back(self, now_ms: int) -> None:
+        """What was noted of the future would hold recovery up until then."""
+        for view in self.views:
+            view.clock_set_back(now_ms)
+        for schedule in self._schedules.values():
+            schedule.next_ms = min(schedule.next_ms, now_ms)
+        self._rhythm = MarketRhythm(tuple(self._schedules), self._late_max_ms, now_ms)
+        if self.unusable_since_ms is not None:
+            self.unusable_since_ms = min(self.unusable_since_ms, now_ms)
+
+    # ---- what is shown -------------------------------------------------------------------------
+
+    def snapshot(self, published_at_ns: int, epoch: int) -> BookSnapshot | None:
+        """The next snapshot; None when there is nothing to show. Verifies what was deferred."""
+        first, second = self.views
+        second_first = self._older(first.versions, second.versions)
+        for view in (second, first) if second_first else (first, second):
+            if not self._showable(view):
+                continue
+            one, other = view.pair
+            one.settle()
+            other.settle()
+            view.note(published_at_ns // 1_000_000)
+            if not self._showable(view):
+                continue
+            self._shown = self._offered = view.versions
+            proof = min(one.proof, other.proof, key=lambda each: each.rank)
+            books = one.published(), other.published()
+            return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
+        self._offered = _NO_BOOKS  # what comes next is to be told, also if it was shown before
+        if self.dark_since_ms is None:
+            return None
+        nothing = [Book(token_id=o.token_id, bids=(), asks=()) for o in self.info.outcomes]
+        books = nothing[0], nothing[1]
+        # It is so now: dated back, it would be too old to be told when the first try fails.
+        return self._message(books, Proof.NONE, published_at_ns, published_at_ns, epoch)
+
+    def _message(
+        self,
+        books: tuple[Book, Book],
+        proof: Proof,
+        received_at_ns: int,
+        published_at_ns: int,
+        epoch: int,
+    ) -> BookSnapshot:
+        self.sequence += 1
+        return BookSnapshot(
+            market=self.info,
+            books=books,
+            proof=proof,
+            venue_timestamp_ms=max(version.timestamp_ms for version in self._shown),
+            received_at_ns=received_at_ns,
+            published_at_ns=published_at_ns,
+            epoch=epoch,
+            sequence=self.sequence,
+        )
+
+    def _showable(self, view: View) -> bool:
+        return (
+            view.proven
+            and not self._older(view.versions, self._shown)
+            and not (view.pair[0].is_placeholder or view.pair[1].is_placeholder)
+        )
+
+    def _older(self, one: Versions, other: Versions) -> bool:
+        """Whether `one` is from before `other`, of any token."""
+        first, second = self._schedules
+        older = self._order.older
+        return older(first, one[0], other[0]) or older(second, one[1], other[1])
+
+    # ---- events --------------------------------------------------------------------------------
+
+    def _apply_changes(self, view: View, event: PriceChangeEvent, received_at_ns: int) -> int:
+        books, changes, timestamp_ms = view.books, event.price_changes, event.timestamp
+        last: dict[TokenBook, PriceChange] = {}
+        updates = 0
+        try:
+            for change in changes:
+                book = books.get(change.asset_id)
+                if book is not None and book.change(change, timestamp_ms):
+                    last[book] = change
+                    updates += 1
+            for book, change in last.items():
+                book.check(change, received_at_ns)
+        except ValueError as error:
+            index = next(i for i, each in enumerate(changes) if each is change)
+            raise ValueError(f"price_change: price_changes[{index}]: {error}") from error
+        if last:
+            self._moved(view, received_at_ns // 1_000_000)
+        return updates
+
+    def _apply_book(self, view: View, event: BookEvent, now_ms: int) -> int:
+        book = view.books.get(event.asset_id)
+        if book is None:
+            return 0
+        whole = [] if book.trouble is None else [book]  # one that was usable only goes on
+        try:
+            if book.replace(event, from_rest=False) is not Taken.TAKEN:
+                return 0
+        except ValueError as error:
+            raise ValueError(f"book: {error}") from error
+        self._take_tick_size(event)
+        self._moved(view, now_ms, whole)
+        return 1
+
+    def _moved(self, view: View, now_ms: int, whole: Collection[TokenBook] = ()) -> None:
+        """A line has gone on: the other line has to, too."""
+        view.moved(whole)
+        other = self.views[1 - view.line]
+        if other.usable:
+            for book, version in zip(view.pair, view.versions, strict=True):
+                if book.proven:
+                    other.expect(book.token_id, version, now_ms + self._late_max_ms)
+
+    def _apply_tick_size(self, view: View, event: TickSizeChangeEvent, now_ms: int) -> None:
+        """The first news of a new grid stops every book of the market, those of the other line too;
+        after that only books that are older than it."""
+        tick_size_e4 = _tick_size_e4(event.new_tick_size, "tick_size_change: new_tick_size")
+        if event.timestamp < self._tick_changed_ms:
+            return
+        if tick_size_e4 != self.info.tick_size_e4:
+            self._tick_changed_ms = event.timestamp
+            self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
+            self.formula.tick_size(event.new_tick_size, event.timestamp)
+            doubted = [(each, book) for each in self.views for book in each.pair]
+        else:
+            doubted = [(view, book) for book in view.pair if book.token_id == event.asset_id]
+        for each, book in doubted:
+            if book.trouble is None and (book.timestamp_ms < event.timestamp or len(doubted) > 1):
+                book.distrust(Trouble.TICK_SIZE_CHANGE)
+            each.note(now_ms)
+
+    def _take_tick_size(self, event: BookEvent) -> None:
+        """What the formula has learnt of a book that was taken: nothing if that is unproven."""
+        tick_size_e4 = self.formula.tick_size_e4
+        if tick_size_e4 != self.info.tick_size_e4:
+            self._tick_changed_ms = event.timestamp
+            self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
+
+    # ---- schedules -----------------------------------------------------------------------------
+
+    def in_need(self, token_id: str, now_ms: int) -> bool:
+        """Whether a book of this token waits for a look-up."""
+        for view in self.views:
+            if view.in_need(token_id, now_ms):
+                other = self.views[1 - view.line].books[token_id]
+                waited_ms = now_ms - view.unusable_since_ms
+                if other.proof is not Proof.CHECKSUM or waited_ms >= ADOPTION_WAIT_MS:
+                    return True
+        return False
+
+    def note(self, now_ms: int) -> None:
+        """After books changed: can the market be had?"""
+        if any(view.usable for view in self.views):
+            self.unusable_since_ms = self.dark_since_ms = None
+        elif self.unusable_since_ms is None:
+            self.unusable_since_ms = now_ms
+
+
+def _check_time(event: KnownEvent, now_ms: int) -> None:
+    if event.timestamp > now_ms + FUTURE_MAX_MS:
+        raise ValueError(f"timestamp: {event.timestamp} is in the future")
+
+
+def _same(versions: Versions, others: Versions) -> bool:
+    first, second = versions
+    return first.same_as(others[0]) and second.same_as(others[1])
+
+
+def _tick_size_e4(text: str, field: str) -> int:
+    try:
+        tick_size_e4 = parse_price_e4(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+    if not 0 < tick_size_e4 < PRICE_SCALE:
+        raise ValueError(f"{field}: not a tick size: {text!r}")
+    return tick_size_e4

@@ -1,0 +1,282 @@
+"""The session table: which markets are followed, what their books are worth, what to do next.
+
+1. Of each series the current and the next window are wanted; a market is dropped a little after
+   its end. What one market's books are worth is `feeder.core.market.market_session`.
+2. A book belongs to the connection that brings it: `connected` and `lost` take it away.
+3. `sequence` of a market grows by one with each snapshot built; when it is followed anew, it goes
+   on above every sequence that was ever reached, for the epoch may still be the same.
+
+Time is an argument everywhere. The table sends nothing and counts nothing: `apply`, `distrust` and
+`looked` say what happened, `tokens` and `take_due` what should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from feeder.core.book.token_book import Trouble
+from feeder.core.market.line_view import Troubles
+from feeder.core.market.look_schedule import Looked
+from feeder.core.market.market_session import MarketSession
+from protocol.market import MarketInfo
+from protocol.series import Series
+from protocol.snapshot import BookSnapshot
+from venue.wire.market_channel import (
+    BookEvent,
+    FrameError,
+    FrameFault,
+    KnownEvent,
+    LastTradeEvent,
+    PriceChangeEvent,
+)
+
+# Trades of the last moment still arrive just after the end, and clocks differ a little.
+END_GRACE_MS: Final = 2_000
+# A clock that is set back by more than this is noticed.
+CLOCK_BACK_MAX_MS: Final = 500
+# Workers refuse books older than a second by default.
+BOOK_AGE_MAX_MS: Final = 1_000
+
+
+class Applied(msgspec.Struct, frozen=True, gc=False):
+    """What one event did."""
+
+    session: MarketSession | None = None
+    """The market it belongs to, None when that is not followed."""
+    updates: int = 0
+    """Books replaced or levels changed."""
+    ignored: int = 0
+    """Changes of a book in trouble (kept for its resynchronisation), late ones, and those of a
+    token that is not followed."""
+    offer: bool = False
+    """Whether the market has something new to publish."""
+    troubles: Troubles = ()
+    """One for each book that became unusable."""
+    error: FrameError | None = None
+    """Why the event was rejected; its market's books of that line are unusable."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A token to be looked up with `GET /book`; ends with `looked` or `look_failed`."""
+
+    session: MarketSession
+    token_id: str
+    urgent: bool
+    """Whether books wait for it; otherwise it only checks a silent market."""
+
+
+class Due(msgspec.Struct, frozen=True):
+    """What time asks for."""
+
+    looks: Sequence[Look]
+    replace: Sequence[tuple[int, frozenset[str]]]
+    """(line, tokens): whatever connections bring these are to be replaced."""
+    dark: Sequence[MarketSession]
+    """Markets that are dark from now on."""
+    troubles: Troubles
+    adopted: int
+    """Books in trouble that took over the other line's."""
+    offers: Sequence[MarketSession]
+    """Markets that have something new to publish by this."""
+
+
+class SessionTable:
+    """All followed markets of the configured series."""
+
+    def __init__(self, series: Sequence[Series], book_age_max_ms: int = BOOK_AGE_MAX_MS) -> None:
+        self._series = tuple(series)
+        self._late_max_ms = book_age_max_ms
+        self._now_ms = 0
+        self._sessions: dict[str, MarketSession] = {}
+        self._troubles: list[Trouble] = []
+        """Found while building a snapshot, not told yet; one a book at most, so bounded."""
+        self._sequence = 0
+        """The highest of the markets that are no longer followed."""
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[MarketSession]:
+        return iter(self._sessions.values())
+
+    def __contains__(self, condition_id: object) -> bool:
+        return condition_id in self._sessions
+
+    def wanted(self, now_s: float) -> list[tuple[Series, int]]:
+        """(series, window start in epoch seconds) of every current and next window."""
+        return [
+            (series, series.window_start_s(now_s) + offset_s)
+            for series in self._series
+            for offset_s in (0, series.window_s)
+        ]
+
+    def tokens(self) -> set[str]:
+        """Tokens that should be subscribed, on every line."""
+        return {token_id for session in self for token_id in session.views[0].books}
+
+    def follow(self, info: MarketInfo, now_ms: int) -> None:
+        """Follow a market, or take the newer facts of one that is followed already.
+
+        The tick size of a followed market stays: the market channel is the faster source of it.
+        """
+        known = self._sessions.get(info.condition_id)
+        if known is not None and known.views[0].books.keys() == {o.token_id for o in info.outcomes}:
+            known.info = msgspec.structs.replace(info, tick_size_e4=known.info.tick_size_e4)
+        else:
+            if known is not None:
+                self._sequence = max(self._sequence, known.sequence)
+            session = MarketSession(info, self._late_max_ms, now_ms)
+            session.sequence = self._sequence
+            self._sessions[info.condition_id] = session
+
+    def drop_ended(self, now_ms: int) -> list[MarketSession]:
+        """Stop following what ended more than END_GRACE_MS ago; returns it."""
+        ended = [each for each in self if each.info.end_ms + END_GRACE_MS < now_ms]
+        for session in ended:
+            del self._sessions[session.info.condition_id]
+            self._sequence = max(self._sequence, session.sequence)
+        return ended
+
+    # ---- connections ---------------------------------------------------------------------------
+
+    def connected(self, line: int, tokens: Collection[str], now_ms: int) -> None:
+        """These tokens are subscribed on a connection of this line from now on."""
+        for session in self._with(tokens):
+            session.views[line].reset(True, now_ms)
+            session.note(now_ms)
+
+    def lost(self, line: int, tokens: Collection[str], now_ms: int) -> list[MarketSession]:
+        """Their connection is gone; returns markets whose other line has something new to show."""
+        touched = self._with(tokens)
+        for session in touched:
+            session.views[line].reset(False, now_ms)
+            session.note(now_ms)
+        return [session for session in touched if session.take_over()]
+
+    def spared(self, line: int, tokens: Collection[str]) -> bool:
+        """Whether no market would be lost with this line's connection: what is usable on it is
+        usable on another line, too."""
+        return all(
+            not session.views[line].usable
+            or any(view.usable for view in session.views if view.line != line)
+            for session in self._with(tokens)
+        )
+
+    def apply(self, line: int, event: KnownEvent, received_at_ns: int) -> Applied:
+        """Apply one event of the market channel, received on `line` at `received_at_ns` (epoch)."""
+        session = self._sessions.get(event.market)
+        if session is None:
+            return Applied(ignored=_size(event))
+        now_ms = received_at_ns // 1_000_000
+        before = _troubles(session)
+        error: FrameError | None = None
+        try:
+            updates = session.apply(line, event, received_at_ns)
+        except ValueError as reason:
+            updates = 0
+            error = FrameError(str(reason), FrameFault.INVALID_NUMBER, frozenset((event.market,)))
+            if not isinstance(event, LastTradeEvent):  # which changes no book
+                session.distrust(line, Trouble.BAD_FRAME, now_ms)
+        after = _troubles(session)
+        new: Troubles = ()
+        if after != before:
+            for view in session.views:
+                view.note(now_ms)
+            session.note(now_ms)
+            new = _new(before, after)
+        offer = updates > 0 and session.take_offer(line, now_ms)
+        return Applied(session, updates, _size(event) - updates, offer, new, error)
+
+    def distrust(self, line: int, markets: frozenset[str] | None, now_ms: int) -> Troubles:
+        """A rejected frame of this line may have changed these markets (None: any of them)."""
+        named = self if markets is None else filter(None, map(self._sessions.get, markets))
+        return tuple(
+            trouble
+            for session in named
+            for trouble in session.distrust(line, Trouble.BAD_FRAME, now_ms)
+        )
+
+    # ---- recovery ------------------------------------------------------------------------------
+
+    def take_due(self, now_ms: int) -> Due:
+        """What is to be done now; each look begins with this, each wish is made once."""
+        looks: list[Look] = []
+        dark: list[MarketSession] = []
+        offers: list[MarketSession] = []
+        replace: list[tuple[int, frozenset[str]]] = []
+        troubles, self._troubles = self._troubles, []
+        adopted = 0
+        set_back = now_ms < self._now_ms - CLOCK_BACK_MAX_MS
+        self._now_ms = now_ms
+        for session in self:
+            if set_back:
+                session.clock_set_back(now_ms)
+            before = _troubles(session)
+            unproven = [view for view in session.views if not view.proven]
+            session.take_overdue(now_ms)
+            troubles.extend(_new(before, _troubles(session)))
+            frozen = [view for view, _ in session.take_frozen(now_ms)]
+            troubles.extend([Trouble.FROZEN] * len(frozen))
+            doubted = (*frozen, *session.take_blame(now_ms))
+            replace.extend((view.line, frozenset(view.books)) for view in doubted)
+            adopted += session.take_adopted(now_ms)
+            # No frame tells of what a search or another line has just proven.
+            if any(view.proven and session.take_offer(view.line, now_ms) for view in unproven):
+                offers.append(session)
+            if session.take_dark(now_ms):
+                dark.append(session)
+            looks.extend(
+                Look(session, token_id, session.in_need(token_id, now_ms))
+                for token_id in session.views[0].books
+                if session.look_due(token_id, now_ms)
+            )
+        looks.sort(key=lambda look: not look.urgent)
+        return Due(looks, replace, dark, tuple(troubles), adopted, offers)
+
+    def looked(self, look: Look, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
+        """The answer to a look that was sent at `asked_at_ns` (epoch). Raises ValueError."""
+        before = _troubles(look.session)
+        looked = look.session.looked(look.token_id, event, asked_at_ns, now_ms)
+        return msgspec.structs.replace(looked, troubles=_new(before, _troubles(look.session)))
+
+    def look_failed(self, look: Look, now_ms: int) -> None:
+        """A look brought no book."""
+        look.session.look_failed(look.token_id, now_ms)
+
+    # ---- what is shown -------------------------------------------------------------------------
+
+    def snapshot(
+        self, session: MarketSession, published_at_ns: int, epoch: int
+    ) -> BookSnapshot | None:
+        """Build the next snapshot of a market; None when it has nothing to show after all."""
+        before = _troubles(session)
+        snapshot = session.snapshot(published_at_ns, epoch)
+        after = _troubles(session)
+        if after != before:
+            session.note(published_at_ns // 1_000_000)
+            self._troubles.extend(_new(before, after))
+        return snapshot
+
+    def _with(self, tokens: Collection[str]) -> list[MarketSession]:
+        return [session for session in self if not session.views[0].books.keys().isdisjoint(tokens)]
+
+
+def _troubles(session: MarketSession) -> list[Trouble | None]:
+    first, second = session.views
+    return [*first.troubles(), *second.troubles()]
+
+
+def _new(before: Sequence[Trouble | None], after: Sequence[Trouble | None]) -> Troubles:
+    return tuple(
+        now for was, now in zip(before, after, strict=True) if now is not None and now != was
+    )
+
+
+def _size(event: KnownEvent) -> int:
+    """How many changes of books an event is."""
+    if isinstance(event, PriceChangeEvent):
+        return len(event.price_changes)
+    return 1 if isinstance(event, BookEvent) else 0

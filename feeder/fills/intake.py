@@ -1,0 +1,90 @@
+"""Where decoded events are counted, whichever way they came; what remains is fills.
+
+Order events are counted and go no further. Trades are the evidence for what was bought, an order's
+`size_matched` only repeats it, and its status is an open set of words; a trade that went missing is
+found by the next fetch or by reconciliation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import structlog
+
+from feeder.fills.metrics import UserMetrics
+from protocol.fill import Fill
+from venue.wire.market_channel import Pong, UnknownEvent
+from venue.wire.user_channel import OrderEvent, Rejection, Skipped, UserEvent
+
+REJECTION_LOG_EVERY_S: Final = 10
+UNKNOWN_TYPES_LOGGED_MAX: Final = 20
+
+_log = structlog.get_logger()
+
+
+class Intake:
+    """Counts events, reports the odd ones, and lets the fills through."""
+
+    def __init__(self, metrics: UserMetrics) -> None:
+        self._metrics = metrics
+        self._unlogged = 0
+        self._logged_at_s = float("-inf")
+        self._unknown_types: set[str] = set()
+
+    def live(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
+        """Events of the channel."""
+        for event in events:
+            self._metrics.events[_kind(event)].inc()
+            if isinstance(event, Fill | Skipped | OrderEvent):
+                self._metrics.saw_event()
+            yield from self._sound(event)
+
+    def fetched(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
+        """Trades of a look-up."""
+        for event in events:
+            self._metrics.fetched.inc()
+            yield from self._sound(event)
+
+    def _sound(self, event: UserEvent) -> Iterator[Fill]:
+        if isinstance(event, Fill):
+            yield event
+        elif isinstance(event, Skipped):
+            self._metrics.skipped[event.reason].inc()
+        elif isinstance(event, OrderEvent):
+            self._metrics.orders[event.change].inc()
+        elif isinstance(event, Rejection):
+            self._report_rejection(event)
+        elif isinstance(event, UnknownEvent):
+            self._report_unknown(event)
+
+    def _report_rejection(self, rejection: Rejection) -> None:
+        self._metrics.rejected[rejection.fault].inc()
+        now_s = time.monotonic()
+        if now_s - self._logged_at_s < REJECTION_LOG_EVERY_S:
+            self._unlogged += 1
+            return
+        _log.warning(
+            "user_event_rejected",
+            cause=rejection.fault,
+            error=rejection.text,
+            unlogged_before=self._unlogged,
+        )
+        self._logged_at_s, self._unlogged = now_s, 0
+
+    def _report_unknown(self, event: UnknownEvent) -> None:
+        known = self._unknown_types
+        if event.event_type not in known and len(known) < UNKNOWN_TYPES_LOGGED_MAX:
+            known.add(event.event_type)
+            _log.info("unknown_event_type", event_type=event.event_type[:80])
+
+
+def _kind(event: UserEvent) -> str:
+    if isinstance(event, Fill | Skipped):
+        return "trade"
+    if isinstance(event, OrderEvent):
+        return "order"
+    if isinstance(event, Rejection):
+        return "rejected"
+    return "pong" if isinstance(event, Pong) else "unknown"

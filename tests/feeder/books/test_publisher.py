@@ -1,0 +1,434 @@
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from feeder.books import publisher as publisher_module
+from feeder.books.metrics import FeederMetrics
+from feeder.books.publisher import Publisher
+from feeder.core.market.market_session import MarketSession
+from feeder.core.market.session_table import SessionTable
+from protocol.book import Book, Proof
+from protocol.market import NO_FEE, MarketInfo, Outcome
+from protocol.series import parse_series
+from protocol.snapshot import BookSnapshot, decode_snapshot
+from protocol.subjects import BOOKS, book_subject
+from runtime.nats import connect, ensure_stream
+from tests.support.servers import NatsServer
+
+SERIES = parse_series("btc-15m")
+MARKET = "0x" + "ab" * 32
+
+
+class Session:
+    """A market with one level, as far as the publisher looks at it. Nothing is proven here."""
+
+    def __init__(self, market: str, levels: int) -> None:
+        self.info = MarketInfo(
+            condition_id=market,
+            slug="btc-updown-15m-0",
+            series=SERIES.name,
+            outcomes=(Outcome(name="Up", token_id="1"), Outcome(name="Down", token_id="2")),
+            start_ms=0,
+            end_ms=900_000,
+            tick_size_e4=1,
+            min_order_size_e6=5_000_000,
+            fee=NO_FEE,
+            neg_risk=False,
+            accepting=True,
+        )
+        self.ready, self.dark, self.failing = True, False, False
+        self.received_at_ns = 0
+        self.sequence = 0
+        self.size = 0
+        self._levels = levels
+
+    def snapshot(self, published_at_ns: int, epoch: int) -> BookSnapshot | None:
+        if self.failing:
+            return None
+        self.sequence += 1
+        level = (5_100, self.size * 1_000_000)
+        bids = () if self.dark else (level, *((5_000 - at, 1) for at in range(self._levels)))
+        up, down = (
+            Book(token_id=token_id, bids=bids, asks=(), timestamp_ms=0, hash="")
+            for token_id in ("1", "2")
+        )
+        return BookSnapshot(
+            market=self.info,
+            books=(up, down),
+            proof=Proof.NONE if self.dark else Proof.TOP,
+            venue_timestamp_ms=0,
+            received_at_ns=self.received_at_ns,
+            published_at_ns=published_at_ns,
+            epoch=epoch,
+            sequence=self.sequence,
+        )
+
+
+class Table:
+    """The followed markets, by hand."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+
+    def __contains__(self, condition_id: object) -> bool:
+        return condition_id in self.sessions
+
+    def snapshot(self, session: Session, published_at_ns: int, epoch: int) -> BookSnapshot | None:
+        return session.snapshot(published_at_ns, epoch)
+
+
+class Bench:
+    """A publisher on a real nats-server, fed without a venue."""
+
+    def __init__(self, nc: Client) -> None:
+        self.nc = nc
+        self.js = nc.jetstream()
+        self.table = Table()
+        self.metrics = FeederMetrics([SERIES])
+        self.epoch: int | None = 1
+        self.publisher = Publisher(
+            nc, cast(SessionTable, self.table), self.metrics, lambda _: self.epoch
+        )
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"feeder_{name}", labels) or 0.0
+
+    @property
+    def published(self) -> float:
+        return self.value("snapshots_published_total", series="btc-15m")
+
+    @property
+    def conflated(self) -> float:
+        return self.value("conflated_total", series="btc-15m")
+
+    def follow(self, market: str = MARKET, levels: int = 1) -> Session:
+        self.table.sessions[market] = Session(market, levels)
+        return self.table.sessions[market]
+
+    def change(self, session: Session, size: int) -> None:
+        """The level gets this size, and the market is offered."""
+        session.size, session.received_at_ns = size, time.time_ns()
+        self.offer(session)
+
+    def offer(self, session: Session) -> None:
+        self.publisher.offer(cast(MarketSession, session))
+
+    async def newest(self, market: str = MARKET) -> BookSnapshot:
+        """What the stream holds of a market."""
+        message = await self.js.get_last_msg(BOOKS.name, book_subject("btc-15m", market))
+        return decode_snapshot(message.data or b"")
+
+    async def fresh(self, market: str, size: int) -> BookSnapshot:
+        """Waits until the stream's newest of a market has this size."""
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(NotFoundError):
+                    snapshot = await self.newest(market)
+                    if size_of(snapshot) == size:
+                        return snapshot
+                await asyncio.sleep(0.002)
+
+    async def messages(self) -> int:
+        """How many messages the stream ever took."""
+        return (await self.js.stream_info(BOOKS.name)).state.last_seq
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not fact():  # noqa: ASYNC110 - counters offer nothing to wait on
+                await asyncio.sleep(0.002)
+
+
+def rss_bytes() -> int:
+    """Memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def size_of(snapshot: BookSnapshot) -> int:
+    """The size that `Bench.change` gave the level."""
+    return dict(snapshot.books[0].bids)[5_100] // 1_000_000
+
+
+@asynccontextmanager
+async def running(nats_server: NatsServer) -> AsyncIterator[Bench]:
+    nc = await connect(nats_server.url, "test")
+    try:
+        await ensure_stream(nc.jetstream(), BOOKS)
+        bench = Bench(nc)
+        task = asyncio.create_task(bench.publisher.run())
+        try:
+            yield bench
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+    finally:
+        nats_server.resume()
+        async with asyncio.timeout(5):
+            await nc.close()
+
+
+async def test_a_changed_market_is_published_on_its_subject(nats_server: NatsServer) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        before_ns = time.time_ns()
+        bench.change(session, 7)
+        await bench.until(lambda: bench.published == 1)
+        snapshot = await bench.newest()
+        assert size_of(snapshot) == 7
+        assert snapshot.market == session.info
+        assert (snapshot.epoch, snapshot.sequence) == (1, 1)
+        assert before_ns <= snapshot.received_at_ns <= snapshot.published_at_ns <= time.time_ns()
+        assert bench.value("book_age_seconds_count") == 1
+
+
+async def test_a_burst_costs_one_snapshot_a_market(nats_server: NatsServer) -> None:
+    async with running(nats_server) as bench:
+        first, second = bench.follow(), bench.follow("0xother")
+        for size in range(1, 51):  # nothing else runs meanwhile, as between two reads of a socket
+            bench.change(first, size)
+            bench.change(second, size + 1)
+        await bench.until(lambda: bench.published == 2)
+        assert await bench.messages() == 2
+        assert size_of(await bench.newest()) == 50
+        assert size_of(await bench.newest("0xother")) == 51
+        assert bench.conflated == 98
+
+
+async def test_while_a_publish_is_in_flight_newer_books_replace_the_waiting_one(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "SWEEP_EVERY_S", 60)  # the ack itself sends the next one
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        nats_server.pause()
+        bench.change(session, 1)
+        await bench.until(lambda: bench.value("book_age_seconds_count") == 1)  # it is in flight
+        for size in range(2, 102):
+            bench.change(session, size)
+            await asyncio.sleep(0)  # everybody may run, and still nothing more is sent
+        assert bench.value("book_age_seconds_count") == 1
+        assert session.sequence == 1  # nor built
+        assert bench.conflated == 99
+        nats_server.resume()
+        await bench.until(lambda: bench.published == 2)
+        assert await bench.messages() == 2
+        snapshot = await bench.newest()
+        assert (size_of(snapshot), snapshot.sequence) == (101, 2)
+
+
+async def test_one_market_in_flight_does_not_hold_up_another(nats_server: NatsServer) -> None:
+    async with running(nats_server) as bench:
+        first, second = bench.follow(), bench.follow("0xother")
+        nats_server.pause()
+        bench.change(first, 1)
+        await bench.until(lambda: bench.value("book_age_seconds_count") == 1)
+        bench.change(first, 2)
+        bench.change(second, 3)
+        await bench.until(lambda: second.sequence == 1)
+        assert first.sequence == 1
+        nats_server.resume()
+        await bench.until(lambda: bench.published == 3)
+
+
+async def test_a_lost_stream_is_made_again_and_the_newest_book_is_sent(
+    nats_server: NatsServer,
+) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        await bench.js.delete_stream(BOOKS.name)
+        bench.change(session, 5)
+        await bench.until(lambda: bench.published == 1)
+        assert bench.value("publish_failures_total", cause="no_stream") >= 1
+        assert size_of(await bench.newest()) == 5
+
+
+async def test_a_lost_stream_is_noticed_although_somebody_listens_on_the_subject(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "ACK_TIMEOUT_S", 0.1)
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        heard: asyncio.Queue[object] = asyncio.Queue()
+        await bench.nc.subscribe("book.>", cb=heard.put)
+        await bench.js.delete_stream(BOOKS.name)
+        bench.change(session, 5)
+        await bench.until(lambda: bench.published == 1)
+        assert bench.value("publish_failures_total", cause="timeout") >= 1
+        assert not heard.empty()
+
+
+async def test_after_every_restart_of_the_server_books_flow_again(nats_server: NatsServer) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        for round_ in range(1, 4):
+            bench.change(session, round_)
+            snapshot = await bench.fresh(MARKET, round_)
+            assert snapshot.epoch == 1
+            assert await bench.messages() == 1  # a new stream each time
+            nats_server.stop()
+            await bench.until(lambda: not bench.nc.is_connected)
+            nats_server.start()
+            await bench.until(lambda: bench.nc.is_connected)
+
+
+async def test_while_disconnected_nothing_is_buffered_and_what_went_stale_is_not_sent(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        nats_server.stop()
+        await bench.until(lambda: not bench.nc.is_connected)
+        for size in range(1, 1_001):
+            bench.change(session, size)
+            await asyncio.sleep(0)
+        assert bench.nc.pending_data_size == 0
+        assert session.sequence == 0
+        assert bench.value("publish_failures_total", cause="disconnected") >= 1
+        monkeypatch.setattr(publisher_module, "FRESH_MAX_S", 0.0)
+        nats_server.start()
+        await bench.until(lambda: bench.value("publish_failures_total", cause="stale") == 1)
+        assert bench.published == 0
+        monkeypatch.undo()
+        bench.change(session, 77)
+        await bench.until(lambda: bench.published == 1)
+        assert size_of(await bench.newest()) == 77
+
+
+async def test_a_publish_that_is_never_acknowledged_frees_its_market(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "ACK_TIMEOUT_S", 0.05)
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        nats_server.pause()
+        bench.change(session, 1)
+        await bench.until(lambda: bench.value("publish_failures_total", cause="timeout") == 1)
+        monkeypatch.undo()
+        nats_server.resume()
+        bench.change(session, 2)
+        await bench.until(lambda: bench.published >= 1)
+        snapshot = await bench.newest()
+        assert size_of(snapshot) == 2
+        assert snapshot.sequence > 1
+
+
+async def test_what_ended_or_has_nothing_to_show_vanishes_although_it_waits(
+    nats_server: NatsServer,
+) -> None:
+    async with running(nats_server) as bench:
+        ended, doubted, failing = bench.follow(), bench.follow("0xother"), bench.follow("0xfails")
+        for session in (ended, doubted, failing):
+            bench.change(session, 1)
+        del bench.table.sessions[MARKET]
+        doubted.ready = False
+        failing.failing = True  # it is found wrong in the moment when it is to be shown
+        third = bench.follow("0xthird")
+        bench.change(third, 3)
+        await bench.until(lambda: bench.published == 1)
+        assert await bench.messages() == 1
+        assert size_of(await bench.newest("0xthird")) == 3
+
+
+async def test_that_a_market_is_dark_is_published(nats_server: NatsServer) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        session.ready, session.dark = False, True
+        bench.change(session, 0)
+        await bench.until(lambda: bench.published == 1)
+        assert (await bench.newest()).proof is Proof.NONE
+
+
+async def test_what_is_not_ours_is_dropped_and_comes_only_when_offered_again(
+    nats_server: NatsServer,
+) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        bench.epoch = None
+        bench.change(session, 1)
+        await bench.until(lambda: bench.value("publish_failures_total", cause="not_leased") == 1)
+        assert session.sequence == 0
+        assert bench.publisher.problem() is None
+        bench.epoch = 7
+        other = bench.follow("0xother")
+        bench.change(other, 2)
+        await bench.until(lambda: bench.published == 1)
+        assert session.sequence == 0
+        bench.offer(session)
+        await bench.until(lambda: bench.published == 2)
+        assert (await bench.newest()).epoch == 7
+
+
+async def test_the_epoch_is_asked_for_when_it_is_sent_not_when_it_is_offered(
+    nats_server: NatsServer,
+) -> None:
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        nats_server.pause()
+        bench.change(session, 1)
+        await bench.until(lambda: session.sequence == 1)
+        bench.change(session, 2)  # waits for the first to land
+        bench.epoch = None
+        nats_server.resume()
+        await bench.until(lambda: bench.value("publish_failures_total", cause="not_leased") == 1)
+        assert await bench.messages() == 1
+
+
+async def test_a_silent_server_is_asked_with_one_book_at_a_time_and_gets_no_old_ones_later(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "ACK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(publisher_module, "REPAIR_TIMEOUT_S", 0.05)  # the sweep waits for it
+    monkeypatch.setattr(publisher_module, "FRESH_MAX_S", 0.3)
+    markets = [f"0x{number}" for number in range(100)]
+    async with running(nats_server) as bench:
+        sessions = [bench.follow(market, levels=40) for market in markets]
+        nats_server.pause()
+        rss_before = rss_bytes()
+        for size in range(1, 101):  # 10,000 offers within a second or more
+            for session in sessions:
+                bench.change(session, size)
+            await asyncio.sleep(0.01)
+        sent = sum(session.sequence for session in sessions)
+        # One of each, then a question at a time: not one of each every tenth of a second.
+        assert len(markets) + 2 <= sent <= 2 * len(markets)
+        assert bench.nc.pending_data_size < 1_000_000
+        assert rss_bytes() - rss_before < 30_000_000
+        nats_server.resume()
+        resumed_ns = time.time_ns()
+        for session in sessions:
+            bench.change(session, 777)
+        for market in markets:
+            assert (await bench.fresh(market, 777)).received_at_ns >= resumed_ns
+        assert await bench.messages() <= sent + len(markets) + 2
+
+
+async def test_that_nothing_is_acknowledged_is_a_problem_until_something_is(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "UNACKNOWLEDGED_S", 0.2)
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        assert bench.publisher.problem() is None
+        nats_server.pause()
+        bench.change(session, 1)
+        await bench.until(lambda: bench.publisher.problem() is not None)
+        assert bench.publisher.problem() == "NATS has acknowledged no book for 0 s"
+        monkeypatch.setattr(publisher_module, "FORGET_S", 0.0)  # as if it were no longer ours
+        assert bench.publisher.problem() is None
+        monkeypatch.setattr(publisher_module, "FORGET_S", 60.0)
+        assert bench.publisher.problem() is not None
+        nats_server.resume()
+        bench.change(session, 2)
+        await bench.until(lambda: bench.publisher.problem() is None)
+        assert bench.published >= 1
