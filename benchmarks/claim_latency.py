@@ -22,9 +22,9 @@ from typing import Final
 import msgspec
 import uvloop
 
-from functions.adapters.dynamodb import open_store
+from functions.adapters.dynamodb.store import open_store
 from functions.core.account import Limits
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 

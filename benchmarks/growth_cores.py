@@ -23,11 +23,11 @@ import msgspec
 from benchmarks.book_updates import _BEGIN_MS, _Feed
 from feeder.core.leases import Lease, LeaseTable, Member, Standing, encode_table
 from feeder.core.market.session_table import SessionTable
-from functions.adapters.dynamodb_items import account_item, trade_key
+from functions.adapters.dynamodb.items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
-from functions.core.decide import STRATEGIES
-from functions.core.intent import Claim, ClaimFill, ClaimState
-from functions.core.intent import Standing as FillStanding
+from functions.core.claim import Claim, ClaimFill, ClaimState
+from functions.core.claim import Standing as FillStanding
+from functions.core.strategy import STRATEGIES
 from functions.settings import WorkerSettings
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series

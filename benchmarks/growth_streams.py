@@ -27,7 +27,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.stats import percentiles
-from functions.adapters.jetstream import BookPull
+from functions.adapters.book_pull import BookPull
 from protocol.subjects import BOOKS, StreamSpec, book_subject
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks

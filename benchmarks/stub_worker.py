@@ -19,8 +19,8 @@ import structlog
 from nats.aio.client import Client
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
-from functions.core.decide import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
-from functions.core.intent import Claim
+from functions.core.claim import Claim
+from functions.core.strategy import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
 from functions.metrics import WorkerMetrics
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings

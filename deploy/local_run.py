@@ -22,7 +22,7 @@ from nats.aio.subscription import Subscription
 
 from deploy.local_cloud import Cloud
 from functions.core.account import ClaimRefusal
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
 from sandbox.audit import disagreements, summary, unfinished

@@ -81,7 +81,7 @@ class Function:
     requirements: str
     without: tuple[str, ...] = ()
     """Modules that only another function of the same `entry` imports."""
-    entry: str = "functions.aws"
+    entry: str = "functions.aws.entry_points"
 
 
 EVERY_START: Final = "requirements-lambda.txt"

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from executor.reports import Decisions, Positions, decided_of, positions_of
+from functions.bootstrap import key_records, keyless_records, unopened_store
 from functions.core.account import Account, utc_day
-from functions.core.intent import Claim
-from functions.core.status import Status
+from functions.core.account_status import Status
+from functions.core.claim import Claim
 from functions.handlers import control
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.opening import key_records, keyless_records, unopened_store
 from functions.ports import Records, RecordsError, Store
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 

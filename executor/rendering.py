@@ -16,7 +16,7 @@ from rich.text import Text
 
 from executor.doctor.finding import Finding, Level
 from executor.reports import Decided, Decisions, Ended, Position, Positions
-from functions.core.status import Status
+from functions.core.account_status import Status
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.units import price_decimal, size_decimal, usd_decimal

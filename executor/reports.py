@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from functions.core.account import Account
-from functions.core.intent import Claim
+from functions.core.claim import Claim
 from protocol.decision import Decision, Timeline
 from protocol.units import PRICE_SCALE
 

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
-from functions.core.decide import HoldReason
+from functions.core.strategy import HoldReason
 from runtime.cloudwatch import Told
 from venue.wire.order_answer import RejectReason
 

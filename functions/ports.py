@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
-from functions.core.decide import Trade
+from functions.core.claim import Claim
 from functions.core.evidence import Look, Resolution
-from functions.core.intent import Claim
+from functions.core.strategy import Trade
 from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo

@@ -18,9 +18,9 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from functions.bootstrap import key_records, keyless_records, opened_store
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.opening import key_records, keyless_records, opened_store
 from functions.ports import Records, RecordsError, Store, StoreError
 from functions.settings import ScheduleSettings
 from runtime.health import health_server

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
-from functions.core.decide import STRATEGIES, StrategyConfig
+from functions.core.strategy import STRATEGIES, StrategyConfig
 from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.nats_settings import NatsSettings

@@ -20,14 +20,14 @@ from typing import Any, Final
 import structlog
 from nats.aio.client import Client
 
-from functions.adapters.jetstream import BookPull, Delivery
+from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.paper import PaperExchange
-from functions.core.decide import STRATEGIES
+from functions.bootstrap import opened_store, venue_account
+from functions.core.strategy import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.handlers.on_fill import on_fill
 from functions.metrics import WorkerMetrics
-from functions.opening import opened_store, venue_account
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
 from protocol.market import MarketInfo

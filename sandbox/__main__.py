@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.live import Live
 
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.ports import StoreError
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from functions.core.account import utc_day
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from sandbox.evidence import Evidence, Resolved
 from sandbox.venue.journal import Entry
 

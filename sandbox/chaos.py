@@ -20,7 +20,7 @@ import aiohttp
 import msgspec
 from rich.console import Console
 
-from functions.core.intent import Claim
+from functions.core.claim import Claim
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements
 from sandbox.chaos_plan import (

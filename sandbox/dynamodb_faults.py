@@ -26,7 +26,7 @@ from aiohttp import web
 from runtime.process import stop_tasks
 
 TOO_LONG_S: Final = 3.0
-"""More than the services wait for an answer (`functions.adapters.dynamodb_table`: 2 s)."""
+"""More than the services wait for an answer (`functions.adapters.dynamodb.table`: 2 s)."""
 KINDS: Final = ("throttle", "conflict", "error", "cut_before", "cut_after", "late", "slow")
 _NAMESPACE: Final = "com.amazonaws.dynamodb.v20120810#"
 _ANSWERS: Final = {

@@ -13,9 +13,9 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.core.account import Account
-from functions.core.intent import Claim
+from functions.core.claim import Claim
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 from sandbox.venue.journal import Entry
 

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
 

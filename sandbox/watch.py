@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from functions.core.account import Account
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.ports import StoreError
 from sandbox.evidence import reading_store
 from sandbox.services import STATE_TABLE

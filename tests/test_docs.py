@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.core.intent import TRANSITIONS
+from functions.core.claim import TRANSITIONS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))

@@ -18,7 +18,7 @@ from eth_account import Account
 from hexbytes import HexBytes
 from nats.aio.msg import Msg
 
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from protocol.decision import Decision, decode_decision
 from protocol.market import UP
 from protocol.series import parse_series

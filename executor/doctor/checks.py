@@ -9,7 +9,7 @@ from typing import Any, Final
 from executor.doctor import configuration, nats, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
-from functions.opening import venue_account
+from functions.bootstrap import venue_account
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from executor.doctor.finding import Finding, fail, ok, warn
-from functions.adapters.dynamodb_items import account_key, account_of
-from functions.adapters.dynamodb_table import Table, open_client
+from functions.adapters.dynamodb.items import account_key, account_of
+from functions.adapters.dynamodb.table import Table, open_client
 from functions.core.account import TRADING_ENABLED
 from functions.ports import StoreError
 from functions.settings import AccountSettings

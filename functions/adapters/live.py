@@ -25,7 +25,7 @@ from polymarket.errors import (
 from polymarket.models.clob.order_response import AcceptedOrder, OrderResponse, RejectedOrder
 from polymarket.models.clob.orders import SignedOrder
 
-from functions.core.decide import Trade
+from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot

@@ -13,8 +13,8 @@ import time
 
 import msgspec
 
-from functions.core.decide import Trade
-from functions.core.fill import take_asks
+from functions.core.paper_fill import take_asks
+from functions.core.strategy import Trade
 from functions.ports import PreparedOrder
 from protocol.book import Book
 from protocol.fill import Fill, TradeStatus

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from functions.core.intent import Claim
+from functions.core.claim import Claim
 from venue.wire.order_answer import RejectReason
 
 TRADING_ENABLED: Final = "enabled"

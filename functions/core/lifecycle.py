@@ -2,7 +2,7 @@
 
 None means that the evidence says nothing new. Evidence may come in any order and any number of
 times: reports and fills are joined by maximum, so the same set of evidence always leads to the same
-amounts, whoever applies it. `functions.handlers.recording` applies it to the stored claim.
+amounts, whoever applies it. `functions.handlers.apply_evidence` applies it to the stored claim.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Final
 
 import msgspec
 
-from functions.core.evidence import Look, Resolution
-from functions.core.intent import (
+from functions.core.claim import (
     STANDING_OF,
     STANDING_RANK,
     Claim,
@@ -23,6 +22,7 @@ from functions.core.intent import (
     Standing,
     moved,
 )
+from functions.core.evidence import Look, Resolution
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from protocol.market import taker_fee_e6

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from functions.core.account import TRADING_ENABLED, TRADING_HALTED, Account, Limits, utc_day
-from functions.core.status import Status, status_of
+from functions.core.account_status import Status, status_of
 from functions.ports import Store, StoreError
 
 REASON_LENGTH_MAX: Final = 300

@@ -27,13 +27,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
-from functions.core.decide import Hold, HoldReason, Strategy, StrategyConfig, Trade
+from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
-from functions.core.hints import Hints
-from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import answered
-from functions.core.repeats import RepeatCounter
-from functions.handlers.recording import record
+from functions.core.refusal_cache import Hints
+from functions.core.refusal_throttle import RepeatCounter
+from functions.core.strategy import Hold, HoldReason, Strategy, StrategyConfig, Trade
+from functions.handlers.apply_evidence import record
 from functions.metrics import WorkerMetrics
 from functions.ports import (
     ClaimRefused,

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from functions.handlers.recording import record_fills
+from functions.handlers.apply_evidence import record_fills
 from functions.metrics import WorkerMetrics
 from functions.ports import Store, StoreError
 from protocol.fill import Fill, decode_fill

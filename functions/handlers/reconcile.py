@@ -21,10 +21,10 @@ import msgspec
 import structlog
 
 from functions.core.account import TRADING_ENABLED, Account, utc_day
-from functions.core.intent import Claim
+from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
+from functions.core.claim import Claim
 from functions.core.lifecycle import final, looked, needs_look, overdue
-from functions.core.status import UNRESOLVED_ALARM_MS, unresolved_for
-from functions.handlers.recording import file, record, record_fills
+from functions.handlers.apply_evidence import file, record, record_fills
 from functions.ports import Records, RecordsError, Store, StoreError
 
 LOOKS_AT_ONCE: Final = 4

@@ -16,9 +16,9 @@ import msgspec
 import structlog
 
 from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.core.lifecycle import settleable, settled
-from functions.handlers.recording import record
+from functions.handlers.apply_evidence import record
 from functions.ports import Records, RecordsError, Store
 
 REDEEM_AGAIN_MS: Final = 60_000

@@ -9,7 +9,7 @@ import pytest
 from deploy.local_run import StepError, Story, comparable, lost, trade_line, url_event
 from deploy.local_stack import reason_of
 from deploy.local_system import still_listening
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from tests.support.account_builders import make_open
 
 OSLS_FAILURE = """

@@ -22,22 +22,22 @@ def _write(root: Path, files: dict[str, str]) -> Path:
 
 HOUSE = {
     "functions/__init__.py": "",
-    "functions/aws.py": "import json\nfrom functions import late\nfrom protocol.book import Book\n"
+    "functions/aws/entry_points.py": "import json\nfrom functions import late\nfrom protocol.book import Book\n"
     "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import functions.typing_only\n",
     "functions/late.py": "def run():\n    from functions.inner import thing\n",
     "functions/inner.py": "thing = 1\n",
     "functions/typing_only.py": "",
-    "functions/worker.py": "import functions.aws\n",
+    "functions/worker.py": "import functions.aws.entry_points\n",
     "protocol/__init__.py": "",
     "protocol/book.py": "class Book: ...\n",
 }
 
 
 def test_what_is_reached_goes_in_and_nothing_else(tmp_path: Path) -> None:
-    found = own_modules(_write(tmp_path, HOUSE), "functions.aws")
+    found = own_modules(_write(tmp_path, HOUSE), "functions.aws.entry_points")
     assert [str(each) for each in found] == [
         "functions/__init__.py",
-        "functions/aws.py",
+        "functions/aws/entry_points.py",
         "functions/inner.py",
         "functions/late.py",
         "protocol/__init__.py",
@@ -46,7 +46,7 @@ def test_what_is_reached_goes_in_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_another_function_imports_stays_out_with_all_it_reaches(tmp_path: Path) -> None:
-    found = own_modules(_write(tmp_path, HOUSE), "functions.aws", ["functions.late"])
+    found = own_modules(_write(tmp_path, HOUSE), "functions.aws.entry_points", ["functions.late"])
     assert {each.stem for each in found} == {"__init__", "aws", "book"}
 
 
@@ -54,7 +54,7 @@ def test_the_same_files_are_the_same_bytes(tmp_path: Path) -> None:
     zips = []
     for run in ("one", "two"):
         tree = _write(tmp_path / run, dict(sorted(HOUSE.items(), reverse=run == "two")))
-        (tree / "functions/aws.py").chmod(0o600 if run == "two" else 0o755)
+        (tree / "functions/aws/entry_points.py").chmod(0o600 if run == "two" else 0o755)
         write_zip(tmp_path / f"{run}.zip", [tree])
         zips.append((tmp_path / f"{run}.zip").read_bytes())
     assert zips[0] == zips[1]

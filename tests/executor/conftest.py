@@ -14,7 +14,7 @@ from hexbytes import HexBytes
 from typer.testing import CliRunner
 
 from executor.__main__ import app
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.settings import ScheduleSettings, WorkerSettings
 from sandbox.dynamodb import REGION, decision_table_of
 from sandbox.venue import Venue, serve

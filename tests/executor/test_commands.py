@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import utc_day
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from functions.ports import Claimed
 from tests.executor.conftest import SECRET, Command
 from tests.support.account_builders import (

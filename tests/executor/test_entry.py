@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = Path(sys.executable).with_name("executor")

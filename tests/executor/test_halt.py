@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from executor import asking
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import Account, ClaimRefusal
 from functions.handlers.control import NotDoneError
 from functions.ports import ClaimRefused

@@ -10,7 +10,7 @@ import pytest
 
 from executor import recording
 from executor.__main__ import app
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.venue import Venue
 from tests.executor.conftest import Command
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from functions.adapters.dynamodb import DynamoStore
-from functions.core.intent import ClaimFill, ClaimState, Standing
+from functions.adapters.dynamodb.store import DynamoStore
+from functions.core.claim import ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS
 from functions.ports import Claimed
 from sandbox.venue import Venue

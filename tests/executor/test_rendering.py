@@ -9,8 +9,8 @@ from executor import rendering
 from executor.doctor.finding import fail, ok
 from executor.reports import Decisions, decided_of, positions_of
 from functions.core.account import Pause
-from functions.core.intent import ClaimState
-from functions.core.status import status_of
+from functions.core.account_status import status_of
+from functions.core.claim import ClaimState
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.decision import Timeline

@@ -4,8 +4,8 @@ import pytest
 
 from executor.reports import position_of, positions_of, stages_us
 from functions.core.account import Pause, Redemption
-from functions.core.intent import ClaimState
-from functions.core.status import status_of
+from functions.core.account_status import status_of
+from functions.core.claim import ClaimState
 from protocol.decision import Timeline
 from tests.support.account_builders import LIMITS, make_account, make_claim, make_open
 

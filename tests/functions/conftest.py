@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from functions import aws_environment
-from functions.aws_settings import ReconcileSettings, SettleSettings
+from functions.aws.entry_points import environment
+from functions.aws.settings import ReconcileSettings, SettleSettings
 from sandbox.dynamodb import REGION, decision_table_of
 from tests.support.lambda_runtime import Secrets, secrets_manager
 
@@ -30,7 +30,7 @@ def deployed(
     for name in ReconcileSettings.model_fields.keys() | SettleSettings.model_fields.keys():
         monkeypatch.delenv(name.upper(), raising=False)
     # Logging is the process's, not a test's.
-    monkeypatch.setattr(aws_environment, "configure_logging", lambda **_: None)
+    monkeypatch.setattr(environment, "configure_logging", lambda **_: None)
     for name, value in {
         "AWS_REGION": REGION,
         "AWS_ENDPOINT_URL": secrets.url,

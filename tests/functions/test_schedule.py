@@ -17,10 +17,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions import schedule as module
+from functions.bootstrap import keyless_records
 from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
-from functions.opening import keyless_records
 from functions.ports import RecordsError, StoreError
 from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, reconciled
 from functions.settings import ScheduleSettings

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from tests.support.dynamodb_engines import ministack, moto, one_sdk_session, state_table, store_on
 from tests.support.fake_ports import MemoryStore
 from tests.support.store_contract import StoreContract

@@ -7,9 +7,9 @@ import time
 
 import msgspec
 
-from functions.adapters.jetstream import BookPull, Delivery
+from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
-from functions.core.decide import StrategyConfig, book_imbalance_crypto
+from functions.core.strategy import StrategyConfig, book_imbalance_crypto
 from functions.handlers.evaluate import Evaluator
 from functions.metrics import WorkerMetrics
 from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker

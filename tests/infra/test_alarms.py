@@ -21,8 +21,8 @@ import yaml
 
 from feeder.books.metrics import FeederMetrics
 from feeder.fills.metrics import UserMetrics
-from functions import aws
-from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
+from functions.aws.entry_points import entry_points
+from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from functions.metrics import WorkerMetrics
@@ -82,15 +82,17 @@ def scheduled_lines() -> list[dict[str, Any]]:
 
     async def invoked() -> None:
         until_s = asyncio.get_running_loop().time() + 1  # no time for a second run
-        await aws.work_reconcile(opened(ReconcileSettings(cloudwatch_stage="dev")), {}, until_s)
-        await aws.work_settle(opened(SettleSettings(cloudwatch_stage="dev")), {}, until_s)
+        await entry_points.work_reconcile(
+            opened(ReconcileSettings(cloudwatch_stage="dev")), {}, until_s
+        )
+        await entry_points.work_settle(opened(SettleSettings(cloudwatch_stage="dev")), {}, until_s)
 
-    def opened(settings: FunctionSettings) -> aws.Scheduled:
-        return aws.Scheduled(settings=settings, store=Mock(), records=Mock())
+    def opened(settings: FunctionSettings) -> entry_points.Scheduled:
+        return entry_points.Scheduled(settings=settings, store=Mock(), records=Mock())
 
     with (
-        patch.object(aws, "reconcile_once", AsyncMock(return_value=ReconcileReport())),
-        patch.object(aws, "settle_once", AsyncMock(return_value=SettleReport())),
+        patch.object(entry_points, "reconcile_once", AsyncMock(return_value=ReconcileReport())),
+        patch.object(entry_points, "settle_once", AsyncMock(return_value=SettleReport())),
         redirect_stdout(io.StringIO()) as stdout,
     ):
         asyncio.run(invoked())

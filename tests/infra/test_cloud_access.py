@@ -27,7 +27,7 @@ NEEDS: Final = {
     "get_item": "dynamodb:GetItem",
     "put_item": "dynamodb:PutItem",
     "query": "dynamodb:Query",
-    # Of an update and a condition check (functions/adapters/dynamodb.py, `reopen`).
+    # Of an update and a condition check (functions/adapters/dynamodb/store.py, `reopen`).
     "transact_write_items": "dynamodb:ConditionCheckItem",
     "update_item": "dynamodb:UpdateItem",
 }

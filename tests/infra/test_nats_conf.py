@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 
 from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
-from functions.adapters.jetstream import BookPull
+from functions.adapters.book_pull import BookPull
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.handlers.on_fill import on_fill
 from functions.metrics import WorkerMetrics

@@ -22,7 +22,7 @@ OF_AWS: dict[tuple[str, str], dict[str, str | None]] = {
     ("AWS/DynamoDB", "SystemErrors"): {"TableName": "AWS::DynamoDB::Table", "Operation": None},
 }
 OPERATIONS = {"UpdateItem"}
-"""What a claim is (functions/adapters/dynamodb.py)."""
+"""What a claim is (functions/adapters/dynamodb/store.py)."""
 
 
 def _watched(template: Template) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
+from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from runtime.settings import load_settings
 from tests.infra.conftest import STAGES, Template, of_type, packaged
 
@@ -43,7 +43,7 @@ def test_these_functions_there_are(stage: str) -> None:
         properties = _function(packaged(stage), name)
         assert properties["Runtime"] == "python3.12"
         assert properties["Architectures"] == ["arm64"]
-        assert properties["Handler"] == f"functions.aws.{name.lower()}"
+        assert properties["Handler"] == f"functions.aws.entry_points.{name.lower()}"
         assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
         assert properties["ReservedConcurrentExecutions"] == (1 if name in SCHEDULED else 2)
         assert "VpcConfig" not in properties

@@ -22,7 +22,7 @@ IMPORT_ALL = """
 import importlib, sys, pathlib
 there, *modules = sys.argv[1:]
 sys.path.insert(0, there)
-entry = importlib.import_module("functions.aws")
+entry = importlib.import_module("functions.aws.entry_points")
 ours = tuple(f"{there}/{room}/" for room in ("protocol", "runtime", "functions"))
 files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
 print(*(file for file in files if file.startswith(there) and file.endswith(".py")
@@ -65,7 +65,7 @@ def test_a_handler_is_importable_from_its_own_zip(function: Function, tmp_path: 
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in _own(_names(path))
     ]
-    assert "functions.aws" in modules
+    assert "functions.aws.entry_points" in modules
     outcome = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-I", "-S", "-c", IMPORT_ALL, str(tmp_path), *modules],
         capture_output=True,

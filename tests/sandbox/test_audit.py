@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Account
-from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
 from sandbox.evidence import Evidence, Resolved
 from sandbox.venue.journal import Entry

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from sandbox.chaos import Outcome, untested
 from sandbox.chaos_report import executed_orders, lost_spans_s, recording_line, report
 from sandbox.watch import Sighting, Watch

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from functions.adapters.dynamodb import DynamoStore
-from functions.core.intent import ClaimState
+from functions.adapters.dynamodb.store import DynamoStore
+from functions.core.claim import ClaimState
 from functions.ports import StoreBusyError, StoreError
 from sandbox import dynamodb_faults
 from sandbox.dynamodb import dynamodb_server

@@ -17,12 +17,12 @@ from unittest.mock import patch
 
 import msgspec
 
-from functions.adapters import dynamodb
-from functions.adapters import dynamodb_conditions as conditions
+from functions.adapters.dynamodb.store import conditions as conditions
+from functions.adapters.dynamodb.store import store
 from functions.core import lifecycle
+from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
-from functions.core.intent import Claim, ClaimState
-from functions.handlers import evaluate, on_fill, reconcile, recording, settle
+from functions.handlers import apply_evidence, evaluate, on_fill, reconcile, settle
 from functions.handlers.evaluate import Evaluator
 from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.checks import violations
@@ -52,15 +52,15 @@ def _set(target: Any, name: str, value: Any) -> Patch:
 
 def _without(part: str) -> Patch:
     """The claim's condition with one of its parts always true (all placeholders stay in use)."""
-    assert part in dynamodb.CLAIM_CONDITION
+    assert part in store.CLAIM_CONDITION
     always = f"({part} OR attribute_exists(pk))"
-    return _set(dynamodb, "CLAIM_CONDITION", dynamodb.CLAIM_CONDITION.replace(part, always))
+    return _set(dynamodb, "CLAIM_CONDITION", store.CLAIM_CONDITION.replace(part, always))
 
 
 def _unless(part: str) -> Patch:
     """The condition of later changes with one of its parts always true."""
     always = f"({part} OR attribute_exists(pk))"
-    return _set(dynamodb, "SEEN_CONDITION", dynamodb.SEEN_CONDITION.replace(part, always))
+    return _set(dynamodb, "SEEN_CONDITION", store.SEEN_CONDITION.replace(part, always))
 
 
 def _calm(faults: Faults) -> None:
@@ -203,10 +203,10 @@ async def _claim_anyway(self: Any, claim: Claim, *arguments: Any) -> ClaimResult
         return Claimed()
 
 
-_real_claim = dynamodb.DynamoStore.claim
+_real_claim = store.DynamoStore.claim
 _real_post = Evaluator._post
 _real_answered = lifecycle.answered
-_real_record = recording.record
+_real_record = apply_evidence.record
 _real_with_fills = lifecycle._with_fills
 
 
@@ -306,7 +306,7 @@ ABLATIONS: Final = (
     # Claim before POST, and only one POST (invariants 1 and 3).
     Ablation(
         "no POST without a claim that is ours",
-        _set(dynamodb.DynamoStore, "claim", _claim_anyway),
+        _set(store.DynamoStore, "claim", _claim_anyway),
         "without a durable claim",
         _lossy_store,
     ),

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from functions.adapters.dynamodb_items import account_of, claim_of
+from functions.adapters.dynamodb.items import account_of, claim_of
 from functions.core.account import Account, utc_day
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from protocol.fill import TradeStatus
 from protocol.market import taker_fee_e6
 from protocol.units import SIZE_SCALE, cost_e6

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 import pytest
 
-from functions.adapters import dynamodb
-from functions.adapters import dynamodb_conditions as conditions
-from functions.adapters.dynamodb_items import account_of, decision_key
+from functions.adapters.dynamodb.items import account_of, decision_key
+from functions.adapters.dynamodb.store import conditions as conditions
+from functions.adapters.dynamodb.store import store
 from functions.core.account import Account, utc_day
 from tests.simulation.checks import ACCOUNT_KEY, violations
 from tests.simulation.dynamodb import DECISIONS, DynamoFaults
@@ -89,8 +89,8 @@ def test_a_sleepers_answer_does_not_touch_the_next_claim() -> None:
 
 def test_without_the_attempt_in_the_condition_it_does() -> None:
     always = f"({conditions.CLAIM_IS_MINE} OR attribute_exists(pk))"
-    without = dynamodb.SEEN_CONDITION.replace(conditions.CLAIM_IS_MINE, always)
-    with patch.object(dynamodb, "SEEN_CONDITION", without):
+    without = store.SEEN_CONDITION.replace(conditions.CLAIM_IS_MINE, always)
+    with patch.object(store, "SEEN_CONDITION", without):
         assert any("took the place of" in each for each in sleeping_worker())
 
 

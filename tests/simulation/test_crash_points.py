@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import pytest
 
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from tests.simulation.checks import ACCOUNT_KEY, account_of, violations
 from tests.simulation.dynamodb import DynamoFaults
 from tests.simulation.faults import Faults

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from functions.adapters.jetstream import BookPull
+from functions.adapters.book_pull import BookPull
 from protocol.subjects import BOOKS, FILLS
 from runtime.nats import ensure_stream
 from runtime.retry import until_reachable

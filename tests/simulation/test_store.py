@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from functions.adapters.dynamodb import DynamoStore
-from functions.core.intent import ClaimState
+from functions.adapters.dynamodb.store import DynamoStore
+from functions.core.claim import ClaimState
 from functions.ports import Claimed, StoreError
 from tests.simulation.dynamodb import DECISIONS, STATE, DynamoFaults, SimDynamo
 from tests.simulation.loop import simulated

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from functions.core.decide import Trade
+from functions.core.claim import Claim
 from functions.core.evidence import Look, OrderRecord, Resolution
-from functions.core.intent import Claim
+from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, RecordsError
 from protocol.fill import Fill
 from protocol.market import MarketInfo

@@ -31,7 +31,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
 from functions.metrics import WorkerMetrics

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, Timeline
 
 ACCOUNT = "book_imbalance_crypto-paper"

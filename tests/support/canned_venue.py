@@ -17,7 +17,7 @@ from eth_account import Account as EthAccount
 from hexbytes import HexBytes
 from pydantic import SecretStr
 
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from venue.trading.login import Account
 
 KEY = EthAccount.create()

@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 
-from functions.adapters.dynamodb import open_store
+from functions.adapters.dynamodb.store import open_store
 from functions.ports import Claimed, StoreError
 from sandbox.dynamodb import REGION, decision_table_of
 from tests.support.dynamodb_items import LIMITS, NOW_MS, make_claim

@@ -34,7 +34,7 @@ from typing import Any
 import aiobotocore.session
 import pytest
 
-from functions.adapters.dynamodb import DynamoStore, open_store
+from functions.adapters.dynamodb.store import DynamoStore, open_store
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, decision_table_of
 
 READY_TIMEOUT_S = 45

@@ -8,9 +8,9 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
-from functions.adapters.dynamodb_items import Item, account_item, account_key, account_of
+from functions.adapters.dynamodb.items import Item, account_item, account_key, account_of
 from functions.core.account import NO_PAUSE, Account, Limits
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from sandbox.dynamodb import REGION
 
 STRATEGY = "book_imbalance_crypto"

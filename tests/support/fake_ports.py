@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from functions.adapters.dynamodb import LATE_REQUEST_MS
+from functions.adapters.dynamodb.store import LATE_REQUEST_MS
 from functions.core.account import (
     NO_PAUSE,
     TRADING_ENABLED,
@@ -21,9 +21,9 @@ from functions.core.account import (
     Redemption,
     refusal_of,
 )
-from functions.core.decide import Trade
+from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Look, Resolution
-from functions.core.intent import Claim, ClaimState
+from functions.core.strategy import Trade
 from functions.ports import (
     Claimed,
     ClaimRefused,

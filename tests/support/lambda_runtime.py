@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from functions.aws_environment import Function
+from functions.aws.environment import Function
 
 KEY_SECRET, CREDENTIALS_SECRET = "signing-key", "api-credentials"
 

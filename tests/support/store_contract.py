@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.adapters.dynamodb import LATE_REQUEST_MS
+from functions.adapters.dynamodb.store import LATE_REQUEST_MS
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Pause, Redemption
-from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim

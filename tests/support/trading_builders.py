@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Look, OrderRecord
-from functions.core.intent import Claim, ClaimState
 from protocol.book import Book, Level, Proof
 from protocol.fill import Fill, TradeStatus
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome

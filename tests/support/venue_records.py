@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from functions.adapters.live import LiveExchange
-from functions.adapters.records import LiveRecords
-from functions.core.decide import Trade
-from functions.core.intent import Claim
+from functions.adapters.venue_records import LiveRecords
+from functions.core.claim import Claim
+from functions.core.strategy import Trade
 from functions.ports import RecordsError
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome

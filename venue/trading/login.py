@@ -15,7 +15,7 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 from pydantic import SecretStr
 
-from functions.adapters.records import LiveRecords
+from functions.adapters.venue_records import LiveRecords
 from protocol.units import to_usd_e6, usd_decimal
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
@@ -97,7 +97,7 @@ async def records_of(account: Account, *, redeem: bool) -> LiveRecords:
 
 
 class ClientRedeemer:
-    """`functions.adapters.records.Redeemer` with the official client."""
+    """`functions.adapters.venue_records.Redeemer` with the official client."""
 
     def __init__(self, client: AsyncSecureClient) -> None:
         self._client = client

@@ -21,8 +21,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from functions.core.claim import Claim
 from functions.core.evidence import OrderRecord
-from functions.core.intent import Claim
 from functions.ports import RecordsError
 from protocol.fill import Fill, TradeStatus
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6, parse_size_e6

@@ -19,7 +19,7 @@ from executor.doctor import checks
 from executor.doctor import venue as venue_doctor
 from executor.doctor.configuration import read
 from executor.doctor.finding import Finding, Level
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import ensure_stream
 from sandbox.dynamodb import REGION, decision_table_of

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from functions.adapters import live
 from functions.adapters.live import LiveExchange
-from functions.core.decide import Trade
+from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome

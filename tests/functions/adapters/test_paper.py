@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from functions.adapters.paper import PaperExchange
-from functions.core.decide import StrategyConfig, Trade, book_imbalance_crypto
+from functions.core.claim import ClaimState
 from functions.core.evidence import Resolution
-from functions.core.intent import ClaimState
 from functions.core.lifecycle import answered, final, settled
+from functions.core.strategy import StrategyConfig, Trade, book_imbalance_crypto
 from protocol.decision import Timeline
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import a_claim, snapshot

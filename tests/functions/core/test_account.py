@@ -19,7 +19,7 @@ from functions.core.account import (
     pauses,
     refusal_of,
 )
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from tests.support.trading_builders import a_claim
 from venue.wire.order_answer import RejectReason
 

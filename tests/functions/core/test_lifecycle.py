@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from functions.core.evidence import Resolution
-from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import (
     CONFIRM_AFTER_MS,
     COUNT_AFTER_MS,

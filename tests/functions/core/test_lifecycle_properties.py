@@ -15,8 +15,8 @@ import msgspec
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
 from functions.core.evidence import Look, OrderRecord, Resolution
-from functions.core.intent import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     FINAL_AFTER_MS,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.handlers import evaluate, reconcile, recording, settle
+from functions.handlers import evaluate, reconcile, settle
 from tests.support.trading_builders import MADE_AT_MS
 
 

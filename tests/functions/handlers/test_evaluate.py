@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Limits, Pause
-from functions.core.decide import StrategyConfig, book_imbalance_crypto
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
+from functions.core.strategy import StrategyConfig, book_imbalance_crypto
+from functions.handlers.apply_evidence import record_fills
 from functions.handlers.evaluate import Evaluator
-from functions.handlers.recording import record_fills
 from functions.metrics import WorkerMetrics
 from functions.ports import UnpreparableOrderError
 from protocol.decision import Decision

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.handlers import on_fill as handler
 from functions.metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id

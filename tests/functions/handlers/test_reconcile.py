@@ -8,9 +8,9 @@ from collections import deque
 import msgspec
 import pytest
 
-from functions.adapters.dynamodb import LATE_REQUEST_MS
+from functions.adapters.dynamodb.store import LATE_REQUEST_MS
+from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Look
-from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     LOOK_AFTER_MS,

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from functions.core.account import Redemption
+from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
-from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import FINAL_AFTER_MS, traded
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import GIVEN_UP_AFTER_MS, REDEEM_AGAIN_MS, SettleReport, settle

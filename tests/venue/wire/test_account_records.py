@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.adapters.records import LiveRecords
+from functions.adapters.venue_records import LiveRecords
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.dynamodb import decision_table_of
 from tests.support.dynamodb_engines import ministack, moto, one_sdk_session, state_table, store_on
 from tests.support.dynamodb_items import STRATEGY, Table, client_of

@@ -6,10 +6,9 @@ import asyncio
 
 import pytest
 
-from functions.adapters import dynamodb
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore, store
 from functions.core.account import ClaimRefusal, Pause
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
 from tests.support.dynamodb_engines import store_on
 from tests.support.dynamodb_items import (
@@ -139,7 +138,7 @@ async def test_a_refusal_that_the_pure_twin_cannot_explain_is_still_a_refusal(
     store, table, monkeypatch
 ) -> None:
     table.put_account(make_account(trading="halted"))
-    monkeypatch.setattr(dynamodb, "refusal_of", lambda *_: None)
+    monkeypatch.setattr(store, "refusal_of", lambda *_: None)
     refused = await store.claim(make_claim(), LIMITS, NOW_MS)
     assert isinstance(refused, ClaimRefused)
     assert refused.reason is ClaimRefusal.UNEXPLAINED
@@ -162,7 +161,7 @@ async def test_a_claim_above_the_cap_is_refused_on_the_first_try_of_a_day(store,
 async def test_a_busy_table_is_asked_again_with_the_same_attempt(
     proxied, proxy, table, code, monkeypatch
 ) -> None:
-    monkeypatch.setattr(dynamodb, "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(store, "BUSY_PAUSE_S", 0)
     await proxied.open_account()
     sdk_tries = 2 if code == "ThrottlingException" else 1
     proxy.script.extend([refuse_with(code)] * sdk_tries)
@@ -171,7 +170,7 @@ async def test_a_busy_table_is_asked_again_with_the_same_attempt(
 
 
 async def test_a_busy_table_is_not_asked_for_ever(proxied, proxy, table, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb, "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(store, "BUSY_PAUSE_S", 0)
     await proxied.open_account()
     proxy.requests.clear()
     proxy.script.extend([refuse_with("TransactionConflictException")] * 9)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.adapters.dynamodb_items import (
+from functions.adapters.dynamodb.items import (
     account_item,
     account_of,
     claim_attribute,
@@ -20,7 +20,7 @@ from functions.adapters.dynamodb_items import (
     utc_day,
 )
 from functions.core.account import Account, Pause, Redemption
-from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import StoreError
 from protocol.decision import Decision, Timeline
 from tests.support.dynamodb_items import NOW_MS, TODAY, make_account, make_claim

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
-from functions.adapters.dynamodb import DynamoStore
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import NO_PAUSE, Account, Limits, Pause, refusal_of
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused
 from tests.support.dynamodb_engines import new_state_table, store_on
 from tests.support.dynamodb_items import (

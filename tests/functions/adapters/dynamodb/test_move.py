@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from functions.core.account import ClaimRefusal, Redemption
-from functions.core.intent import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
 from tests.support.dynamodb_items import (

@@ -7,12 +7,11 @@ import time
 
 import pytest
 
-from functions.adapters import dynamodb, dynamodb_decisions, dynamodb_table
-from functions.adapters.dynamodb import open_store
-from functions.adapters.dynamodb_decisions import BATCH_TRIES_MAX
-from functions.adapters.dynamodb_items import claim_of
+from functions.adapters.dynamodb.decisions import BATCH_TRIES_MAX
+from functions.adapters.dynamodb.items import claim_of
+from functions.adapters.dynamodb.store import decisions, open_store, store, table
 from functions.core.account import NO_PAUSE, Pause, Redemption
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Decision, Timeline
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
@@ -27,7 +26,7 @@ from tests.support.dynamodb_items import (
 )
 from tests.support.dynamodb_proxy import FORWARD, LOSE_REPLY, refuse_with
 
-OLD_MS = NOW_MS - dynamodb.LATE_REQUEST_MS
+OLD_MS = NOW_MS - store.LATE_REQUEST_MS
 DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"
 
 
@@ -268,7 +267,7 @@ def hand_back(parameters):
 async def test_unprocessed_decisions_are_asked_again(
     proxied, proxy, log_table, monkeypatch
 ) -> None:
-    monkeypatch.setattr(dynamodb_decisions, "BATCH_PAUSE_S", 0)
+    monkeypatch.setattr(decisions, "BATCH_PAUSE_S", 0)
     proxy.script.extend([hand_back, hand_back, FORWARD])
     await proxied.put_decisions([make_decision(1), make_decision(2)])
     assert proxy.operations() == ["BatchWriteItem"] * 3
@@ -276,7 +275,7 @@ async def test_unprocessed_decisions_are_asked_again(
 
 
 async def test_decisions_are_not_asked_for_ever(proxied, proxy, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb_decisions, "BATCH_PAUSE_S", 0)
+    monkeypatch.setattr(decisions, "BATCH_PAUSE_S", 0)
     proxy.script.extend([hand_back] * 50)
     text = await raised_by(proxied.put_decisions([make_decision(1), make_decision(2)]))
     assert "left 2 of 2 rows unwritten" in text
@@ -290,7 +289,7 @@ async def test_nobody_listening_is_one_line_in_bounded_time(unused_tcp_port: int
     async with store_on(f"http://127.0.0.1:{unused_tcp_port}", "t", STRATEGY) as store:
         before = time.monotonic()
         text = await raised_by(store.open_account())
-        assert time.monotonic() - before < dynamodb_table.CALL_TIMEOUT_S
+        assert time.monotonic() - before < table.CALL_TIMEOUT_S
     assert text.startswith(f"open_account: table t at 127.0.0.1:{unused_tcp_port}: Endpoint")
 
 
@@ -316,7 +315,7 @@ async def silent_url():
 
 
 async def test_a_silent_server_is_given_up(silent_url, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb_table, "CALL_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(table, "CALL_TIMEOUT_S", 0.1)
     url, _ = silent_url
     async with store_on(url, "t", STRATEGY) as store:
         text = await raised_by(store.claim(make_claim(), LIMITS, NOW_MS))
@@ -325,7 +324,7 @@ async def test_a_silent_server_is_given_up(silent_url, monkeypatch) -> None:
 
 
 async def test_the_sdk_itself_gives_up_reading_and_tries_once_more(silent_url, monkeypatch) -> None:
-    monkeypatch.setattr(dynamodb_table._CONFIG, "read_timeout", 0.1)
+    monkeypatch.setattr(table._CONFIG, "read_timeout", 0.1)
     url, _ = silent_url
     async with store_on(url, "t", STRATEGY) as store:
         text = await raised_by(store.claim(make_claim(), LIMITS, NOW_MS))

@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from functions.adapters.dynamodb_items import Item
+from functions.adapters.dynamodb.items import Item
 from functions.ports import StoreBusyError, StoreError
 
 CONNECT_TIMEOUT_S: Final = 1

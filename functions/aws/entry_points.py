@@ -1,13 +1,13 @@
 """The cloud's functions: reconciliation, settlement, and a person's hand on the account.
 
-    functions.aws.reconcile   each minute, and within it every RECONCILE_EVERY_S: the cloud's
+    functions.aws.entry_points.reconcile   each minute, and within it every RECONCILE_EVERY_S: the cloud's
                               scheduler knows no seconds. API credentials, never the signing key.
-    functions.aws.settle      each minute, once. The signing key only with REDEEM=true.
-    functions.aws.control     HTTP with IAM: GET /status, POST /halt, POST /resume. No secret.
+    functions.aws.entry_points.settle      each minute, once. The signing key only with REDEEM=true.
+    functions.aws.entry_points.control     HTTP with IAM: GET /status, POST /halt, POST /resume. No secret.
 
 How often a redemption is repeated is bounded by its durable note (`functions.handlers.settle`), not
-by which environment handles it. What each may know is in `functions.aws_settings`; how one process
-serves many invocations, in `functions.aws_environment`.
+by which environment handles it. What each may know is in `functions.aws.settings`; how one process
+serves many invocations, in `functions.aws.environment`.
 
 Nothing that signs, serves or measures is imported here: `settle` imports the official client when
 it first redeems.
@@ -27,12 +27,12 @@ from typing import Any, Final
 import structlog
 from pydantic import SecretStr, ValidationError
 
-from functions import aws_control
-from functions.adapters.dynamodb import DynamoStore, open_store
-from functions.adapters.records import LiveRecords, PublicRecords
+from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.secrets import SecretError, secret_text
-from functions.aws_environment import Context, Done, Function, MisconfiguredError
-from functions.aws_settings import FunctionSettings, ReconcileSettings, SettleSettings
+from functions.adapters.venue_records import LiveRecords, PublicRecords
+from functions.aws.entry_points import control_http
+from functions.aws.environment import Context, Done, Function, MisconfiguredError
+from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.settle import settle as settle_once
@@ -87,7 +87,7 @@ def settle(event: Any, context: Context) -> dict[str, Any] | None:
 
 
 def control(event: Any, context: Context) -> dict[str, Any] | None:
-    """A function URL with AuthType AWS_IAM; see `functions.aws_control`."""
+    """A function URL with AuthType AWS_IAM; see `functions.aws.control_http`."""
     return _CONTROL.invoke(event, context)
 
 
@@ -263,12 +263,12 @@ async def work_settle(opened: Scheduled, _: Any, __: float) -> Done:
 async def work_control(opened: Opened, event: Any, until_s: float) -> Done:
     """One request. Whether the store is well, the next one finds out anew."""
     settings = opened.settings
-    asked = aws_control.answer(opened.store, settings.account, settings.limits(), event)
+    asked = control_http.answer(opened.store, settings.account, settings.limits(), event)
     try:
         async with asyncio.timeout_at(until_s - TELL_S):
             answer = await asked
     except TimeoutError:
-        answer = aws_control.too_late(event)
+        answer = control_http.too_late(event)
     return Done(result=answer, healthy=answer["statusCode"] < 500)
 
 

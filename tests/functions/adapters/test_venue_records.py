@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.adapters.records import PublicRecords
+from functions.adapters.venue_records import PublicRecords
 from functions.core.evidence import Look, Resolution
 from functions.ports import RecordsError
 from tests.support.canned_venue import KEY, account

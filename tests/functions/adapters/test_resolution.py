@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from functions.adapters.records import LiveRecords
+from functions.adapters.venue_records import LiveRecords
 from functions.core.evidence import Resolution
 from functions.ports import RecordsError
 from sandbox.venue import Venue

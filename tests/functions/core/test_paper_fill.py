@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.core.fill import take_asks
+from functions.core.paper_fill import take_asks
 from protocol.book import Book
 from protocol.units import cost_e6
 from tests.support.trading_builders import levels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.core.intent import (
+from functions.core.claim import (
     ENDED,
     STANDING_OF,
     TRANSITIONS,

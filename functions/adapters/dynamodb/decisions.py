@@ -12,8 +12,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from functions.adapters.dynamodb_items import Item, decision_item, decision_key, decision_of
-from functions.adapters.dynamodb_table import Table
+from functions.adapters.dynamodb.items import Item, decision_item, decision_key, decision_of
+from functions.adapters.dynamodb.table import Table
 from functions.ports import StoreError
 from protocol.decision import Decision
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from functions import aws
-from functions.adapters.dynamodb import DynamoStore
-from functions.aws_environment import Function, FunctionError
-from functions.aws_settings import ReconcileSettings
+from functions.adapters.dynamodb.store import DynamoStore
+from functions.aws.entry_points import entry_points
+from functions.aws.environment import Function, FunctionError
+from functions.aws.settings import ReconcileSettings
 from functions.core.account import Limits, utc_day
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.handlers.reconcile import ReconcileReport
 from functions.ports import StoreError
 from tests.functions.adapters.conftest import _certificates_are_read_once
@@ -72,12 +72,12 @@ async def live(deployed: pytest.MonkeyPatch, desk: Desk, secrets: Secrets) -> No
         deployed.setenv(name, value)
 
 
-def reconciling() -> Function[aws.Scheduled]:
-    return Function("reconcile", aws.open_reconcile, aws.work_reconcile)
+def reconciling() -> Function[entry_points.Scheduled]:
+    return Function("reconcile", entry_points.open_reconcile, entry_points.work_reconcile)
 
 
-def settling() -> Function[aws.Scheduled]:
-    return Function("settle", aws.open_settle, aws.work_settle)
+def settling() -> Function[entry_points.Scheduled]:
+    return Function("settle", entry_points.open_settle, entry_points.work_settle)
 
 
 async def bought(desk: Desk, store: DynamoStore, **changes: object) -> Claim:
@@ -200,7 +200,7 @@ async def test_settle_redeems_once_whichever_environment_it_is(
 async def test_runs_are_repeated_while_there_is_time_and_failures_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(aws, "RUN_S", 0.0)
+    monkeypatch.setattr(entry_points, "RUN_S", 0.0)
     outcomes: list[object] = [ReconcileReport(), StoreError("away"), ReconcileReport()]
 
     async def run() -> ReconcileReport:
@@ -214,7 +214,7 @@ async def test_runs_are_repeated_while_there_is_time_and_failures_are_counted(
 
     until_s = asyncio.get_running_loop().time() + 0.05
     with capture_logs() as logs:
-        reports, errors = await aws.repeated(run, every_s=0.001, until_s=until_s)
+        reports, errors = await entry_points.repeated(run, every_s=0.001, until_s=until_s)
     assert len(reports) == 2
     assert [str(error) for error in errors] == ["away", "not done in the time that was left"]
     assert [line["event"] for line in logs] == ["run_failed"] * 2
@@ -228,7 +228,7 @@ async def test_no_run_begins_without_time_for_an_answer() -> None:
         began.append(loop.time())
         return ReconcileReport()
 
-    await aws.repeated(run, every_s=0.01, until_s=loop.time() + aws.RUN_S + 0.005)
+    await entry_points.repeated(run, every_s=0.01, until_s=loop.time() + entry_points.RUN_S + 0.005)
     assert len(began) == 1
 
 
@@ -264,10 +264,10 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
     deployed.setattr(aws, "RUN_S", 0.0)
     deployed.setattr(aws, "reconcile_once", run)
     settings = ReconcileSettings().model_copy(update={"reconcile_every_s": 0.001})
-    opened = aws.Scheduled(settings=settings, store=store, records=ScriptedRecords())
-    until_s = asyncio.get_running_loop().time() + aws.TELL_S + 0.05
+    opened = entry_points.Scheduled(settings=settings, store=store, records=ScriptedRecords())
+    until_s = asyncio.get_running_loop().time() + entry_points.TELL_S + 0.05
     async with asyncio.timeout_at(until_s):  # as every invocation is bounded
-        done = await aws.work_reconcile(opened, None, until_s)
+        done = await entry_points.work_reconcile(opened, None, until_s)
     assert done.result == {"runs": 2, "failed": 1}
     line = told(capsys)
     assert line["ReconcileRuns"] == 1

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 
-from functions.core.intent import Claim
+from functions.core.claim import Claim
 from functions.core.lifecycle import traded
 from functions.ports import Store, StoreError
 from protocol.fill import Fill

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from functions.core.repeats import RepeatCounter
+from functions.core.refusal_throttle import RepeatCounter
 
 KEY = ("market", "Up", "cooldown")
 

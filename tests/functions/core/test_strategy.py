@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.core.decide import (
+from functions.core.strategy import (
     Hold,
     HoldReason,
     StrategyConfig,

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 
 import structlog
 
+from functions.core.claim import Claim
 from functions.core.evidence import Look, OrderRecord, Resolution
-from functions.core.intent import Claim
 from functions.ports import RecordsError
 from protocol.fill import Fill
 from venue.rest import ReadRefusedError, VenueReads, answered

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from functions.adapters import records
-from functions.adapters.records import LiveRecords, PublicRecords
+from functions.adapters import venue_records
+from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.evidence import Look, OrderRecord
 from functions.ports import RecordsError
 from protocol.fill import TradeStatus
@@ -334,6 +334,6 @@ async def test_one_unreadable_trade_does_not_hide_the_others(
 async def test_cut_pages_are_told(venue: CannedVenue, live: LiveRecords) -> None:
     venue.says("/data/trades", canned.page(canned.trade(), cursor="MQ=="))
     with capture_logs() as logs:
-        assert len(await live.trades_since(0)) == records.SINCE_PAGES_MAX
+        assert len(await live.trades_since(0)) == venue_records.SINCE_PAGES_MAX
     assert [log["event"] for log in logs] == ["trades_cut"]
-    assert len(venue.requests) == records.SINCE_PAGES_MAX
+    assert len(venue.requests) == venue_records.SINCE_PAGES_MAX

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from functions.core.account import Redemption
+from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
-from functions.core.intent import Claim, ClaimState
 from functions.core.lifecycle import FINAL_AFTER_MS, answered, settled, traded
-from functions.handlers.recording import TRIES_MAX, Evidence, file, record, record_fills
+from functions.handlers.apply_evidence import TRIES_MAX, Evidence, file, record, record_fills
 from functions.ports import StoreError
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from functions import aws
-from functions.adapters.dynamodb import DynamoStore
-from functions.aws_control import answer
-from functions.aws_environment import SPARE_S, Function
+from functions.adapters.dynamodb.store import DynamoStore
+from functions.aws.control_http import answer
+from functions.aws.entry_points import entry_points
+from functions.aws.environment import SPARE_S, Function
 from functions.core.account import Account, Limits
 from functions.ports import StoreError
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
@@ -56,7 +56,9 @@ async def asked(store: DynamoStore, request: Any) -> tuple[int, Any]:
 async def test_halting_looking_and_resuming_through_the_function(
     deployed: pytest.MonkeyPatch, store: DynamoStore
 ) -> None:
-    async with environment(Function("control", aws.open_control, aws.work_control)) as env:
+    async with environment(
+        Function("control", entry_points.open_control, entry_points.work_control)
+    ) as env:
 
         async def ask(*request: Any) -> tuple[int, Any]:
             told = await env.invoke(event(*request))
@@ -179,9 +181,11 @@ async def test_a_store_that_hangs_until_the_time_is_up_leaves_it_not_known(
         await asyncio.Event().wait()
 
     deployed.setattr(DynamoStore, "halt", hangs)
-    async with environment(Function("control", aws.open_control, aws.work_control)) as env:
+    async with environment(
+        Function("control", entry_points.open_control, entry_points.work_control)
+    ) as env:
         request = event("POST", "/halt", {"reason": "x"})
-        told = await env.invoke(request, remaining_s=SPARE_S + aws.TELL_S + 0.05)
+        told = await env.invoke(request, remaining_s=SPARE_S + entry_points.TELL_S + 0.05)
     assert told["statusCode"] == 503
     assert json.loads(told["body"])["error"].startswith("NOT KNOWN")
 

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Redemption, utc_day
-from functions.core.intent import Claim
+from functions.core.claim import Claim
 from functions.ports import StoreError
 from protocol.decision import Decision
 

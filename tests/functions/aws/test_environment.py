@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 from structlog.testing import capture_logs
 
-from functions import aws, aws_environment
-from functions.aws_environment import Done, Function, FunctionError
+from functions.aws.entry_points import entry_points, environment
+from functions.aws.environment import Done, Function, FunctionError
 from functions.ports import StoreError
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table
 from tests.support.lambda_runtime import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
@@ -18,15 +18,15 @@ __all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
 
 SECRET = "0x" + "5e" * 32
 WALLET = "0x" + "11" * 20
-RECONCILE = (aws.open_reconcile, aws.work_reconcile)
-SETTLE = (aws.open_settle, aws.work_settle)
-CONTROL = (aws.open_control, aws.work_control)
+RECONCILE = (entry_points.open_reconcile, entry_points.work_reconcile)
+SETTLE = (entry_points.open_settle, entry_points.work_settle)
+CONTROL = (entry_points.open_control, entry_points.work_control)
 GOOD = '{"key": "k-1", "secret": "c2VjcmV0", "passphrase": "p-1", "address": "' + WALLET + '"}'
 
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws_environment, "configure_logging", lambda **_: None)
+    monkeypatch.setattr(environment, "configure_logging", lambda **_: None)
 
 
 class Desk:
@@ -96,7 +96,7 @@ async def test_what_something_failed_with_is_opened_anew(quiet: None, work: str)
             await env.invoke()
         else:
             with pytest.raises(FunctionError):
-                await env.invoke(remaining_s=aws_environment.SPARE_S + 0.05)
+                await env.invoke(remaining_s=environment.SPARE_S + 0.05)
         assert (desk.opened, desk.closed) == (1, 1)
         desk.work = "well"
         assert (await env.invoke())["opened"] == 2
@@ -107,13 +107,13 @@ async def test_an_invocation_ends_before_the_cloud_ends_it(quiet: None) -> None:
     desk.work = "hangs"
     async with environment(desk.function()) as env:
         with pytest.raises(FunctionError, match=r"^desk: not done within 0\.2 s$"):
-            await env.invoke(remaining_s=aws_environment.SPARE_S + 0.2)
+            await env.invoke(remaining_s=environment.SPARE_S + 0.2)
         with pytest.raises(FunctionError, match="not done"):
             await env.invoke(remaining_s=0)  # not even begun
 
 
 async def test_there_is_time_to_tidy_up_before_the_cloud_ends_it() -> None:
-    assert 2 * aws_environment.CLOSE_S <= aws_environment.SPARE_S - 0.5
+    assert 2 * environment.CLOSE_S <= environment.SPARE_S - 0.5
 
 
 async def test_a_defect_is_an_alarm_and_one_short_exception(quiet: None) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from functions.adapters.dynamodb import DynamoStore, open_store
-from functions.adapters.records import LiveRecords, PublicRecords
+from functions.adapters.dynamodb.store import DynamoStore, open_store
+from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED
 from functions.ports import Records, StoreError
 from functions.settings import AccountSettings, ScheduleSettings

@@ -37,7 +37,7 @@ from typing import Any, Final
 
 import structlog
 
-from functions.adapters.dynamodb_conditions import (
+from functions.adapters.dynamodb.conditions import (
     ACCOUNT_EXISTS,
     CLAIM_CONDITION,
     CLAIM_UPDATE,
@@ -47,8 +47,8 @@ from functions.adapters.dynamodb_conditions import (
     ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
 )
-from functions.adapters.dynamodb_decisions import DecisionLog
-from functions.adapters.dynamodb_items import (
+from functions.adapters.dynamodb.decisions import DecisionLog
+from functions.adapters.dynamodb.items import (
     Item,
     account_key,
     account_of,
@@ -62,7 +62,7 @@ from functions.adapters.dynamodb_items import (
     trade_key,
     trade_sort_key,
 )
-from functions.adapters.dynamodb_table import ConditionFailedError, Table, open_client
+from functions.adapters.dynamodb.table import ConditionFailedError, Table, open_client
 from functions.core.account import (
     TRADING_ENABLED,
     TRADING_HALTED,
@@ -74,7 +74,7 @@ from functions.core.account import (
     refusal_of,
     utc_day,
 )
-from functions.core.intent import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 

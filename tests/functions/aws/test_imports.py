@@ -26,7 +26,7 @@ OPTIONAL = {"rich", "httpx", "cffi", "certifi"}
 PROGRAM = f"""
 import json, sys
 sys.modules |= dict.fromkeys({sorted(OPTIONAL)!r})
-import functions.aws
+import functions.aws.entry_points
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """
 

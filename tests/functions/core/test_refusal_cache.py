@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal
-from functions.core.hints import BELIEF_MS, Hints
+from functions.core.refusal_cache import BELIEF_MS, Hints
 
 EMPTY = Account(
     trading="enabled",

@@ -10,7 +10,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from functions.adapters.jetstream import PREFETCH_MAX, BookPull
+from functions.adapters.book_pull import PREFETCH_MAX, BookPull
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
@@ -88,7 +88,7 @@ async def test_a_restarted_server_is_noticed_and_books_flow_again(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The server forgets stream and consumer; nothing but its silence tells the client.
-    monkeypatch.setattr("functions.adapters.jetstream.PULL_EXPIRES_S", 0.5)
+    monkeypatch.setattr("functions.adapters.book_pull.PULL_EXPIRES_S", 0.5)
     async with pulling(nats_server) as (pull, nc):
         await publish(nc, "a", b"before")
         await pull.next()

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from functions.core.account import TRADING_ENABLED, Account, Limits
-from functions.core.intent import ClaimState
+from functions.core.claim import ClaimState
 from functions.core.lifecycle import overdue
 
 UNRESOLVED: Final = frozenset({ClaimState.CLAIMED, ClaimState.UNKNOWN})
