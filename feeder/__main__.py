@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from feeder.books import service
-from feeder.fills import service
+from feeder.books import service as book_service
+from feeder.fills import service as fill_service
 from feeder.settings import FeederSettings, UserFeederSettings
 from runtime.log import configure_logging
 from runtime.process import run_service
@@ -20,10 +20,10 @@ def main(arguments: list[str]) -> int:
     if role == "user":
         user_settings = load_settings(UserFeederSettings)
         configure_logging(service="user-feeder")
-        return run_service(service.serve(user_settings))
+        return run_service(fill_service.serve(user_settings))
     settings = load_settings(FeederSettings)
     configure_logging(service="feeder")
-    return run_service(service.serve(settings))
+    return run_service(book_service.serve(settings))
 
 
 if __name__ == "__main__":

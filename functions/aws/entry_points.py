@@ -1,9 +1,9 @@
 """The cloud's functions: reconciliation, settlement, and a person's hand on the account.
 
-    functions.aws.entry_points.reconcile   each minute, and within it every RECONCILE_EVERY_S: the cloud's
-                              scheduler knows no seconds. API credentials, never the signing key.
-    functions.aws.entry_points.settle      each minute, once. The signing key only with REDEEM=true.
-    functions.aws.entry_points.control     HTTP with IAM: GET /status, POST /halt, POST /resume. No secret.
+    reconcile   each minute, and within it every RECONCILE_EVERY_S: the cloud's scheduler knows no
+                seconds. API credentials, never the signing key.
+    settle      each minute, once. The signing key only with REDEEM=true.
+    control     HTTP with IAM: GET /status, POST /halt, POST /resume. No secret.
 
 How often a redemption is repeated is bounded by its durable note (`functions.handlers.settle`), not
 by which environment handles it. What each may know is in `functions.aws.settings`; how one process
@@ -30,7 +30,7 @@ from pydantic import SecretStr, ValidationError
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.secrets import SecretError, secret_text
 from functions.adapters.venue_records import LiveRecords, PublicRecords
-from functions.aws.entry_points import control_http
+from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function, MisconfiguredError
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport

@@ -22,7 +22,9 @@ def _write(root: Path, files: dict[str, str]) -> Path:
 
 HOUSE = {
     "functions/__init__.py": "",
-    "functions/aws/entry_points.py": "import json\nfrom functions import late\nfrom protocol.book import Book\n"
+    "functions/aws/__init__.py": "",
+    "functions/aws/entry_points.py": "import json\nfrom functions import late\n"
+    "from protocol.book import Book\n"
     "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import functions.typing_only\n",
     "functions/late.py": "def run():\n    from functions.inner import thing\n",
     "functions/inner.py": "thing = 1\n",

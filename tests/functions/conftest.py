@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from functions.aws.entry_points import environment
+from functions.aws import environment
 from functions.aws.settings import ReconcileSettings, SettleSettings
 from sandbox.dynamodb import REGION, decision_table_of
 from tests.support.lambda_runtime import Secrets, secrets_manager

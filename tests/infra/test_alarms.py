@@ -21,7 +21,7 @@ import yaml
 
 from feeder.books.metrics import FeederMetrics
 from feeder.fills.metrics import UserMetrics
-from functions.aws.entry_points import entry_points
+from functions.aws import entry_points
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport

@@ -9,8 +9,8 @@ from unittest.mock import MagicMock
 import pytest
 from pydantic_settings import BaseSettings
 
-from feeder.books import service
-from feeder.fills import service
+from feeder.books import service as book_service
+from feeder.fills import service as fill_service
 from feeder.settings import FeederSettings, UserFeederSettings
 from functions import worker
 from functions.metrics import WorkerMetrics
@@ -117,8 +117,8 @@ SETTINGS: dict[str, Any] = {
 async def test_feeders_connect_as_told_and_declare_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
     api = {f"api_{name}": getattr(CREDENTIALS, name) for name in CREDENTIALS.__struct_fields__}
     for module, settings in (
-        (service, FeederSettings(**SETTINGS)),
-        (user_service, UserFeederSettings(**SETTINGS, **api)),
+        (book_service, FeederSettings(**SETTINGS)),
+        (fill_service, UserFeederSettings(**SETTINGS, **api)),
     ):
         seen = recorded(monkeypatch, module)
         with pytest.raises(Reached):

@@ -17,8 +17,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from functions.adapters.dynamodb.store import conditions as conditions
-from functions.adapters.dynamodb.store import store
+from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
@@ -54,13 +53,13 @@ def _without(part: str) -> Patch:
     """The claim's condition with one of its parts always true (all placeholders stay in use)."""
     assert part in store.CLAIM_CONDITION
     always = f"({part} OR attribute_exists(pk))"
-    return _set(dynamodb, "CLAIM_CONDITION", store.CLAIM_CONDITION.replace(part, always))
+    return _set(store, "CLAIM_CONDITION", store.CLAIM_CONDITION.replace(part, always))
 
 
 def _unless(part: str) -> Patch:
     """The condition of later changes with one of its parts always true."""
     always = f"({part} OR attribute_exists(pk))"
-    return _set(dynamodb, "SEEN_CONDITION", store.SEEN_CONDITION.replace(part, always))
+    return _set(store, "SEEN_CONDITION", store.SEEN_CONDITION.replace(part, always))
 
 
 def _calm(faults: Faults) -> None:
@@ -295,7 +294,7 @@ ABLATIONS: Final = (
     Ablation("halt in the condition", _without(conditions.TRADING_IS_ENABLED), "halt", _halting, 2),
     Ablation(
         "only the halt that was seen is lifted",
-        _set(dynamodb, "HALT_IS_AS_SEEN", "attribute_exists(pk) OR halt_id = :seen"),
+        _set(store, "HALT_IS_AS_SEEN", "attribute_exists(pk) OR halt_id = :seen"),
         "halt",
         _halting_in_vain,
         8,
@@ -312,7 +311,7 @@ ABLATIONS: Final = (
     ),
     Ablation(
         "own claim recognised",
-        _set(dynamodb, "stored_attempt", lambda *_: None),
+        _set(store, "stored_attempt", lambda *_: None),
         "nobody posted it",
         _retrying_store,
     ),
@@ -358,7 +357,7 @@ ABLATIONS: Final = (
     Ablation(
         "late evidence reopens",
         _all(
-            _set(recording, "record", _ignore_late_evidence),
+            _set(apply_evidence, "record", _ignore_late_evidence),
             _set(evaluate, "record", _ignore_late_evidence),
         ),
         "(released): recorded 0e-6",
@@ -379,14 +378,18 @@ ABLATIONS: Final = (
     ),
     Ablation(
         "reopened once",
-        _set(dynamodb, "NOT_BACK_YET", "attribute_exists(pk)"),
+        _set(store, "NOT_BACK_YET", "attribute_exists(pk)"),
         "[version]",
         _both_sweep,
         1,
     ),
     # Nothing is lost on the way to the ledger, and nothing counted twice.
     Ablation(
-        "ledger before forgetting", _set(recording, "file", _forget_first), "[lost]", _deadly, 5
+        "ledger before forgetting",
+        _set(apply_evidence, "file", _forget_first),
+        "[lost]",
+        _deadly,
+        5,
     ),
     Ablation("crashes completed", _set(reconcile, "file", _leave_it), "is still", _deadly, 8),
     Ablation("fills applied", _set(on_fill, "_apply", _nothing), "[4]", _mute_records),
@@ -399,7 +402,7 @@ ABLATIONS: Final = (
     ),
     Ablation("looks for orders", _set(reconcile, "_reconcile_claim", _nothing), "[4]", _deaf),
     Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), "[5]", _deaf, 26),
-    Ablation("P&L booked with the move", _set(dynamodb, "_add", lambda *_: None), "[pnl]"),
+    Ablation("P&L booked with the move", _set(store, "_add", lambda *_: None), "[pnl]"),
     Ablation(
         "settled on final trades",
         _all(

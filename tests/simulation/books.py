@@ -1,8 +1,8 @@
 """Markets and books as the simulated feeders know them, whose turn it is to publish, and a witness.
 
-The lease stands for `feeder.books.lease_keeper`, which is tested on a real nats-server: whoever takes it
-over has a higher epoch. Its last owner does not know at once, and publishes on: that is what
-workers have to notice by the epoch. Real owners give up before others take over; these do not.
+The lease stands for `feeder.books.lease_keeper`, which is tested on a real nats-server: whoever
+takes it over has a higher epoch. Its last owner does not know at once, and publishes on: that is
+what workers have to notice by the epoch. Real owners give up before others take over; these do not.
 """
 
 from __future__ import annotations

@@ -10,9 +10,8 @@ from unittest.mock import patch
 
 import pytest
 
+from functions.adapters.dynamodb import conditions, store
 from functions.adapters.dynamodb.items import account_of, decision_key
-from functions.adapters.dynamodb.store import conditions as conditions
-from functions.adapters.dynamodb.store import store
 from functions.core.account import Account, utc_day
 from tests.simulation.checks import ACCOUNT_KEY, violations
 from tests.simulation.dynamodb import DECISIONS, DynamoFaults

@@ -1,12 +1,12 @@
 """The whole system in one simulation: production code in simulated processes, on simulated ports.
 
-    feeder     `feeder.books.publisher.Publisher` on its session table, fed with books that often signal
+    feeder     `feeder.books.publisher.Publisher` on its session table; its books often signal
     feeder-2   the same, in half of the seeds: they take the lease from each other, and the one that
                lost it publishes on for a while
     worker-N   `functions.worker.run_worker`: pull, decide, claim, POST, resolve, on_fill
     schedule-N `reconcile` and `settle` under `functions.schedule.Schedule`; two of them
-    user       publishes what the venue's user channel says (a stand-in for `feeder.fills.user_channel`,
-               which is tested on real sockets)
+    user       publishes what the venue's user channel says (stands in for
+               `feeder.fills.user_channel`, which is tested on real sockets)
     person     halts and resumes
 
 First a phase in which everything fails at random: ports, processes (killed, suspended, restarted),

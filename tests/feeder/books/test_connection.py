@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from feeder.books import connection
+from feeder.books import connection as connection_module
 from feeder.books.connection import ChannelTimes, Connection
 from feeder.books.frame_intake import FrameIntake
 from feeder.books.metrics import FeederMetrics
@@ -89,7 +89,7 @@ class Channel(Bench):
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Channel:
-    monkeypatch.setattr(connection, "STABLE_S", 0)  # reconnect at once
+    monkeypatch.setattr(connection_module, "STABLE_S", 0)  # reconnect at once
     return Channel()
 
 
@@ -219,7 +219,7 @@ async def test_a_connection_in_doubt_is_replaced_at_once_when_the_other_line_has
 async def test_a_connection_in_doubt_that_alone_has_a_market_is_kept_while_it_brings_data(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REPLACE_WAIT_MAX_S", 0.1)
+    monkeypatch.setattr(connection_module, "REPLACE_WAIT_MAX_S", 0.1)
     async with bench.connection(venue.url) as connection:
         caller = await bench.greet(venue)
         await bench.offered.get()
@@ -235,7 +235,7 @@ async def test_a_connection_in_doubt_that_alone_has_a_market_is_kept_while_it_br
 async def test_a_connection_in_doubt_that_brings_nothing_is_not_kept_for_long(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REPLACE_WAIT_MAX_S", 0.2)
+    monkeypatch.setattr(connection_module, "REPLACE_WAIT_MAX_S", 0.2)
     async with bench.connection(venue.url) as connection:
         caller = await bench.greet(venue)
         await bench.offered.get()
@@ -307,7 +307,7 @@ async def test_nothing_can_be_replaced_while_nothing_is_connected(bench: Channel
 async def test_reconnecting_backs_off_and_says_where(
     bench: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "STABLE_S", 10)
+    monkeypatch.setattr(connection_module, "STABLE_S", 10)
     async with WireVenue().open() as venue:
         pass  # now the port is known and free
     with capture_logs() as logs:

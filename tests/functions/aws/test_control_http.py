@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.store import DynamoStore
+from functions.aws import entry_points
 from functions.aws.control_http import answer
-from functions.aws.entry_points import entry_points
 from functions.aws.environment import SPARE_S, Function
 from functions.core.account import Account, Limits
 from functions.ports import StoreError

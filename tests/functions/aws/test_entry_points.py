@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.aws.entry_points import entry_points
+from functions.aws import entry_points
 from functions.aws.environment import Function, FunctionError
 from functions.aws.settings import ReconcileSettings
 from functions.core.account import Limits, utc_day
@@ -261,8 +261,8 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
             await asyncio.Event().wait()
         return reports.pop(0)
 
-    deployed.setattr(aws, "RUN_S", 0.0)
-    deployed.setattr(aws, "reconcile_once", run)
+    deployed.setattr(entry_points, "RUN_S", 0.0)
+    deployed.setattr(entry_points, "reconcile_once", run)
     settings = ReconcileSettings().model_copy(update={"reconcile_every_s": 0.001})
     opened = entry_points.Scheduled(settings=settings, store=store, records=ScriptedRecords())
     until_s = asyncio.get_running_loop().time() + entry_points.TELL_S + 0.05

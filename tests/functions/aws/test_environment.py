@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 from structlog.testing import capture_logs
 
-from functions.aws.entry_points import entry_points, environment
+from functions.aws import entry_points
+from functions.aws import environment as environment_module
 from functions.aws.environment import Done, Function, FunctionError
 from functions.ports import StoreError
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table
@@ -26,7 +27,7 @@ GOOD = '{"key": "k-1", "secret": "c2VjcmV0", "passphrase": "p-1", "address": "' 
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "configure_logging", lambda **_: None)
+    monkeypatch.setattr(environment_module, "configure_logging", lambda **_: None)
 
 
 class Desk:
@@ -96,7 +97,7 @@ async def test_what_something_failed_with_is_opened_anew(quiet: None, work: str)
             await env.invoke()
         else:
             with pytest.raises(FunctionError):
-                await env.invoke(remaining_s=environment.SPARE_S + 0.05)
+                await env.invoke(remaining_s=environment_module.SPARE_S + 0.05)
         assert (desk.opened, desk.closed) == (1, 1)
         desk.work = "well"
         assert (await env.invoke())["opened"] == 2
@@ -107,13 +108,13 @@ async def test_an_invocation_ends_before_the_cloud_ends_it(quiet: None) -> None:
     desk.work = "hangs"
     async with environment(desk.function()) as env:
         with pytest.raises(FunctionError, match=r"^desk: not done within 0\.2 s$"):
-            await env.invoke(remaining_s=environment.SPARE_S + 0.2)
+            await env.invoke(remaining_s=environment_module.SPARE_S + 0.2)
         with pytest.raises(FunctionError, match="not done"):
             await env.invoke(remaining_s=0)  # not even begun
 
 
 async def test_there_is_time_to_tidy_up_before_the_cloud_ends_it() -> None:
-    assert 2 * environment.CLOSE_S <= environment.SPARE_S - 0.5
+    assert 2 * environment_module.CLOSE_S <= environment_module.SPARE_S - 0.5
 
 
 async def test_a_defect_is_an_alarm_and_one_short_exception(quiet: None) -> None:
