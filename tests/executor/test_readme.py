@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import recording
 from executor.__main__ import app
+from executor.commands import record
 from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.venue import Venue
 from tests.executor.conftest import Command
@@ -36,7 +36,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MARKET_WS_URL", "ws://127.0.0.1:1")
     # Commands run in a thread here, where signals cannot be handled.
-    monkeypatch.setattr(recording, "run_service", asyncio.run)
+    monkeypatch.setattr(record, "run_service", asyncio.run)
 
 
 async def test_every_command_of_the_readme_works(

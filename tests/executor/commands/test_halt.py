@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from executor import asking
+from executor.commands import account
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import Account, ClaimRefusal
 from functions.handlers.control import NotDoneError
@@ -95,7 +95,7 @@ async def test_a_halt_that_somebody_undoes_at_once_is_a_failure(
 
     monkeypatch.setattr(DynamoStore, "halt", undone)
     with pytest.raises(NotDoneError, match="somebody else has set trading to enabled"):
-        await asking.halt(AccountSettings(), "x")
+        await account.halt(AccountSettings(), "x")
 
 
 async def test_resuming_does_not_lift_a_newer_halt(
@@ -110,5 +110,5 @@ async def test_resuming_does_not_lift_a_newer_halt(
 
     monkeypatch.setattr(DynamoStore, "resume", too_late)
     with pytest.raises(NotDoneError, match="trading to halted: second"):
-        await asking.resume(AccountSettings())
+        await account.resume(AccountSettings())
     assert (await store.account()).trading == "halted"

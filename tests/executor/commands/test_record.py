@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from executor import recording
+from executor.commands import record
 from feeder.recording.files import Reading
 from feeder.recording.format import Frame, Listed, payload
 from sandbox.venue import Venue, serve
@@ -130,7 +130,7 @@ async def test_a_kill_costs_at_most_the_last_second(tmp_path: Path) -> None:
 @pytest.fixture
 def here(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> Venue:
     """`record` in a thread of this process, where signals cannot be handled, against a venue."""
-    monkeypatch.setattr(recording, "run_service", asyncio.run)
+    monkeypatch.setattr(record, "run_service", asyncio.run)
     url = os.environ["GAMMA_URL"]
     monkeypatch.setenv("MARKET_WS_URL", f"{url}/ws/market".replace("http", "ws"))
     monkeypatch.setenv("SERIES", SERIES.name)
