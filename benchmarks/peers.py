@@ -33,7 +33,7 @@ from typing import Any, Final, TypeAlias
 from feeder.core.market.session_table import SessionTable
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
-from sandbox.venue.text import PRICE_TEXT, book_hash, size_text
+from sandbox.simulator.text import PRICE_TEXT, book_hash, size_text
 from venue.wire.market_channel import Pong, UnknownEvent, decode_frame
 
 FRAMES: Final = 4_000

@@ -35,7 +35,7 @@ from sandbox.child import Child
 from sandbox.cluster import start_dynamodb, start_nats
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE
-from sandbox.venue import Market, Venue, error, serve
+from sandbox.simulator import Market, Venue, error, serve
 
 FRAMES_PER_S: Final = 1_000
 MARKETS: Final = 50

@@ -149,7 +149,7 @@ class _Box:
 def _inside(image: _Image, place: str) -> int:
     _loopback_up()
     for module, *words in (
-        ("sandbox.venue", "--port", "8080", "--markets", "1"),
+        ("sandbox.simulator", "--port", "8080", "--markets", "1"),
         ("sandbox.dynamodb", "--port", "8000", "--table", TABLE),
     ):
         beside = subprocess.Popen(  # noqa: S603 - ourselves

@@ -26,7 +26,7 @@ from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
 from sandbox.audit import disagreements, summary, unfinished
-from sandbox.evidence import STRATEGY, Evidence, gather, reading_store
+from sandbox.audit_input import STRATEGY, Evidence, gather, reading_store
 
 SETTLE_EVERY_S: Final = 3
 TRADED_WITHIN_S: Final = 90

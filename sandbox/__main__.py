@@ -27,18 +27,18 @@ from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
-from sandbox.chaos import run_chaos
-from sandbox.chaos_report import report
+from sandbox.audit_input import LEDGER_BACK_MS, account_name, gather, reading_store
+from sandbox.chaos.report import report
+from sandbox.chaos.run import run_chaos
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
-from sandbox.evidence import LEDGER_BACK_MS, account_name, gather, reading_store
-from sandbox.picture import Picture
-from sandbox.rolling import run_rolling
-from sandbox.rolling_report import report as rolling_report
+from sandbox.rolling.report import report as rolling_report
+from sandbox.rolling.run import run_rolling
+from sandbox.run_state import Picture
 from sandbox.services import STATE_TABLE, Options
-from sandbox.soak import Soak
-from sandbox.soak_report import report as soak_report
-from sandbox.view import decision_line, positions_table, screen, stages, status_line
+from sandbox.soak.report import report as soak_report
+from sandbox.soak.run import Soak
+from sandbox.terminal import decision_line, positions_table, screen, stages, status_line
 
 LOG_DIR: Final = Path("sandbox-logs")
 FRAMES_PER_S: Final = 4

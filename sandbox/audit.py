@@ -22,8 +22,8 @@ from typing import Final
 
 from functions.core.account import utc_day
 from functions.core.claim import Claim, ClaimState
-from sandbox.evidence import Evidence, Resolved
-from sandbox.venue.journal import Entry
+from sandbox.audit_input import Evidence, Resolved
+from sandbox.simulator.journal import Entry
 
 SETTLED_WITHIN_MS: Final = 30_000
 """After a market's end: two runs of settlement and one of reconciliation."""

@@ -178,7 +178,7 @@ async def start_nats(child: Child, scratch_dir: Path, port: int = -1) -> str:
 async def start_venue(child: Child, options: Options) -> tuple[str, list[str]]:
     """Start the simulated venue; its URL and its series. Raises SandboxError."""
     await child.start(
-        *(sys.executable, "-m", "sandbox.venue", "--speed", str(options.speed)),
+        *(sys.executable, "-m", "sandbox.simulator", "--speed", str(options.speed)),
         *("--markets", str(options.markets), "--balance-usd", str(options.balance_usd)),
         env={},
     )

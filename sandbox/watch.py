@@ -15,7 +15,7 @@ from typing import Final
 from functions.core.account import Account
 from functions.core.claim import Claim, ClaimState
 from functions.ports import StoreError
-from sandbox.evidence import reading_store
+from sandbox.audit_input import reading_store
 from sandbox.services import STATE_TABLE
 
 LOOK_EVERY_S: Final = 0.1

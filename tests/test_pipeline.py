@@ -24,12 +24,12 @@ from protocol.market import UP
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, DECISIONS
 from sandbox.audit import disagreements
+from sandbox.audit_input import gather
 from sandbox.child import Child
 from sandbox.cluster import start_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
-from sandbox.evidence import gather
 from sandbox.services import STATE_TABLE
-from sandbox.venue import Market, Venue, serve
+from sandbox.simulator import Market, Venue, serve
 from tests.support.counting_proxy import StoreCalls, counting_proxy
 from tests.support.servers import NatsServer
 

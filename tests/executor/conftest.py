@@ -17,7 +17,7 @@ from executor.__main__ import app
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.settings import ScheduleSettings, WorkerSettings
 from sandbox.dynamodb import REGION, decision_table_of
-from sandbox.venue import Venue, serve
+from sandbox.simulator import Venue, serve
 from tests.support.account_builders import ACCOUNT, LIVE_ACCOUNT
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
 

@@ -11,7 +11,7 @@ import pytest
 from executor.__main__ import app
 from executor.commands import record
 from functions.adapters.dynamodb.store import DynamoStore
-from sandbox.venue import Venue
+from sandbox.simulator import Venue
 from tests.executor.conftest import Command
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import pytest
 from functions.core.account import NO_PAUSE, Account
 from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
-from sandbox.evidence import Evidence, Resolved
-from sandbox.venue.journal import Entry
-from sandbox.venue.matching import Fill
+from sandbox.audit_input import Evidence, Resolved
+from sandbox.simulator.journal import Entry
+from sandbox.simulator.matching import Fill
 
 DAY = "2026-11-22"
 NOON_MS = 1_795_348_800_000

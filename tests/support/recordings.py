@@ -18,7 +18,7 @@ from feeder.recording.format import Frame, Record, encode_record, frame_of, payl
 from feeder.recording.recorder import Recorder, RecorderTimes
 from feeder.settings import MarketStream
 from protocol.series import Series, parse_series
-from sandbox.venue import Market, Venue, serve
+from sandbox.simulator import Market, Venue, serve
 
 SERIES = parse_series("btc-9999h")  # no window rolls while a test runs
 SHARES = 1_000_000

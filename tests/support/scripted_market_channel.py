@@ -1,7 +1,7 @@
 """A market channel that does exactly what a test says: it never sends a frame by itself.
 
 Speaks real websockets. Does not model books, subscriptions or PONG: the test answers. For a venue
-that behaves like one there is `sandbox.venue`.
+that behaves like one there is `sandbox.simulator`.
 """
 
 from __future__ import annotations

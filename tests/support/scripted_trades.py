@@ -1,7 +1,7 @@
 """`GET /data/trades` that answers exactly what a test says, and remembers who asked.
 
 Does not model trades: the test hands over the bodies. For a venue that behaves like one there is
-`sandbox.venue`.
+`sandbox.simulator`.
 """
 
 from __future__ import annotations

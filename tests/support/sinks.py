@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from sandbox.venue import Faults, Market, Venue
-from sandbox.venue.faults import Chance
-from sandbox.venue.market_faults import MarketConnection
+from sandbox.simulator import Faults, Market, Venue
+from sandbox.simulator.faults import Chance
+from sandbox.simulator.market_faults import MarketConnection
 
 SHARES = 1_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from sandbox.venue import Market, Venue
+from sandbox.simulator import Market, Venue
 from tests.support.frame_reader import Frame, Reader
 
 

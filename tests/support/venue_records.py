@@ -16,7 +16,7 @@ from functions.ports import RecordsError
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
-from sandbox.venue import Market, Venue, serve
+from sandbox.simulator import Market, Venue, serve
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import CannedVenue, account, claim
 from venue.trading.login import log_in

@@ -9,7 +9,7 @@ from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.claim import ClaimFill, ClaimState, Standing
 from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS
 from functions.ports import Claimed
-from sandbox.venue import Venue
+from sandbox.simulator import Venue
 from tests.executor.conftest import SECRET, Command
 from tests.support.account_builders import LIMITS, make_claim, make_open, now_ms
 

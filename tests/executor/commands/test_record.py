@@ -18,7 +18,7 @@ import pytest
 from executor.commands import record
 from feeder.recording.files import Reading
 from feeder.recording.format import Frame, Listed, payload
-from sandbox.venue import Venue, serve
+from sandbox.simulator import Venue, serve
 from tests.executor.conftest import Command
 from tests.executor.test_entry import ROOT
 from tests.support.recordings import (

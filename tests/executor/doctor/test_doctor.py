@@ -23,7 +23,7 @@ from functions.adapters.dynamodb.store import DynamoStore
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import ensure_stream
 from sandbox.dynamodb import REGION, decision_table_of
-from sandbox.venue import Venue, answer
+from sandbox.simulator import Venue, answer
 from tests.executor.conftest import KEY, SECRET, Command
 from tests.runtime.test_nats import server_that_says
 from tests.support.servers import NatsServer
@@ -313,7 +313,7 @@ async def test_a_clock_that_is_off(
     venue: Venue, monkeypatch: pytest.MonkeyPatch, ahead_s: int, level: Level, word: str
 ) -> None:
     venue_clock = SimpleNamespace(time=lambda: time.time() + ahead_s)
-    monkeypatch.setattr("sandbox.venue.clob.time", venue_clock)
+    monkeypatch.setattr("sandbox.simulator.clob.time", venue_clock)
     found = (await examined())["CLOB and clock"]
     assert found.level is level
     assert word in found.text

@@ -25,8 +25,8 @@ from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure, stop_tasks
-from sandbox.venue import Market, Venue, serve
-from sandbox.venue.market_faults import LATE_BOOK, LOST, NO_BOOK, MarketConnection
+from sandbox.simulator import Market, Venue, serve
+from sandbox.simulator.market_faults import LATE_BOOK, LOST, NO_BOOK, MarketConnection
 
 SERIES = parse_series("btc-15m")
 SHARES = 1_000_000

@@ -19,7 +19,7 @@ import pytest
 
 from protocol.snapshot import BookSnapshot, decode_snapshot
 from runtime.nats import connect
-from sandbox.venue import Market, Venue, serve
+from sandbox.simulator import Market, Venue, serve
 from tests.runtime.test_nats import server_that_says
 from tests.support.servers import NatsServer
 

@@ -17,10 +17,10 @@ from polymarket import AsyncSecureClient
 from protocol.fill import Fill, TradeStatus, decode_fill
 from protocol.subjects import FILLS
 from runtime.nats import connect, ensure_stream
-from sandbox.venue import Market, Venue, serve
-from sandbox.venue.auth import ApiKey
+from sandbox.simulator import Market, Venue, serve
+from sandbox.simulator.auth import ApiKey
 from tests.feeder.books.test_service import NOWHERE, Process, feeder, get
-from tests.sandbox.venue.conftest import ADDRESS, KEY, buy, environment
+from tests.sandbox.simulator.conftest import ADDRESS, KEY, buy, environment
 from tests.support.servers import NatsServer
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 

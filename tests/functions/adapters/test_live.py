@@ -22,7 +22,7 @@ from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
-from sandbox.venue import CutConnection, Market, Venue, answer, position_ids_of, serve
+from sandbox.simulator import CutConnection, Market, Venue, answer, position_ids_of, serve
 from venue.trading.login import Account, log_in
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 

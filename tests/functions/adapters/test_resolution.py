@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from functions.adapters.venue_records import LiveRecords
 from functions.core.evidence import Resolution
 from functions.ports import RecordsError
-from sandbox.venue import Venue
-from sandbox.venue.gamma import event_json
+from sandbox.simulator import Venue
+from sandbox.simulator.gamma import event_json
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import DOWN, UP, CannedVenue, account, claim
 from tests.support.venue_records import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from sandbox.recordings.recording import load
+from sandbox.recordings.loader import load
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "convert_recordings.py"
 START = 1_790_586_000_000

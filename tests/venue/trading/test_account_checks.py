@@ -9,7 +9,8 @@ import pytest
 from polymarket import AsyncSecureClient
 
 from functions.ports import RecordsError
-from sandbox.venue import Venue, contracts, serve
+from sandbox.simulator import contracts
+from sandbox.venue import Venue, serve
 from tests.support.canned_venue import KEY, CannedVenue, account, canned_venue
 from venue.trading import account_checks
 from venue.trading.account_checks import Funds

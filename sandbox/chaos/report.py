@@ -1,0 +1,83 @@
+"""What a chaos run says at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from sandbox.audit import reopened, summary
+from sandbox.chaos.run import Outcome
+from sandbox.run_state import percentiles
+
+
+def report(outcome: Outcome, log_dir: Path) -> Iterator[str]:
+    """Line by line."""
+    kills, stops = outcome.kills, outcome.stops
+    yield f"kills: {kills.total()} ({_counts(kills)}); {outcome.ambushes} ambushes of all workers"
+    yield f"stops: {stops.total()} ({_counts(stops)})"
+    yield f"faults of the venue: {_counts(outcome.venue_faults) or 'not counted'}"
+    yield (
+        f"faults of the store: {_counts(outcome.store_faults) or 'none'} "
+        f"in {outcome.store_requests} requests"
+    )
+    yield summary(outcome.evidence)
+    for claim in reopened(outcome.evidence):
+        yield f"reopened by late evidence: order {claim.order_id}"
+    if outcome.converged_s is not None:
+        yield f"converged {outcome.converged_s:.0f} s after healing"
+    yield recording_line(outcome, executed_orders(log_dir))
+
+
+def recording_line(outcome: Outcome, told: set[str]) -> str:
+    """From the match to the recorded position, of orders whose worker died in between."""
+    spans = lost_spans_s(outcome, told)
+    if not spans:
+        return "no worker died between its order's match and the record of it"
+    p50, p99, longest = percentiles(spans)
+    return (
+        f"orders matched whose worker died before recording it: {len(spans)}; from the match to "
+        f"the recorded position p50 {p50:.1f} s, p99 {p99:.1f} s, max {longest:.1f} s"
+    )
+
+
+def lost_spans_s(outcome: Outcome, told: set[str]) -> list[float]:
+    """Seconds from match to record of each order that no worker lived to tell about.
+
+    A worker logs what became of its order at once after recording it, so an order in no log was
+    lost with its worker. One that something else recorded before any worker was killed is left out:
+    it would make the figures look better. An order that was never recorded counts as infinite.
+    """
+    spans = []
+    for entry in outcome.evidence.entries:
+        if entry.verdict != "matched" or entry.order_id in told:
+            continue
+        sighting = outcome.watch.orders.get(entry.order_id)
+        recorded_ms = sighting.recorded_ms if sighting else 0
+        posted_ms = entry.received_at_ns // 1_000_000
+        if recorded_ms and not any(
+            posted_ms <= kill_ms <= recorded_ms for kill_ms in outcome.worker_kills_ms
+        ):
+            continue
+        spans.append((recorded_ms - entry.matched_at_ms) / 1000 if recorded_ms else float("inf"))
+    return spans
+
+
+def executed_orders(log_dir: Path) -> set[str]:
+    """Ids of the orders that a worker told the end of."""
+    orders = set()
+    for path in log_dir.glob("worker-*.log"):
+        for line in path.read_bytes().splitlines():
+            if b'"executed"' not in line:
+                continue
+            try:
+                orders.add(str(msgspec.json.decode(line).get("order", "")))
+            except msgspec.DecodeError:
+                continue  # cut off by a kill
+    return orders
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counter.most_common())

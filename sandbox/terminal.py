@@ -1,0 +1,144 @@
+"""The picture on a terminal, and as plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from protocol.decision import Decision
+from protocol.market import DOWN, UP
+from sandbox.run_state import Picture, Position
+
+DECISIONS_SHOWN = 10
+POSITIONS_SHOWN = 12
+
+
+def screen(picture: Picture, title: str, seconds_left: float) -> RenderableType:
+    """The live view."""
+    head = Text.assemble(
+        (title, "bold"),
+        f"   {seconds_left:4.0f} s left   {picture.books_per_s():6.1f} books/s   "
+        f"{picture.book_count} books   {len(picture.executed)} orders",
+    )
+    alarms = Text(alarm_line(picture), "bold red" if any(picture.alarms.values()) else "dim")
+    return Group(
+        head,
+        Panel(_books(picture), title="books", title_align="left"),
+        Panel(_decisions(picture), title="last decisions", title_align="left"),
+        Panel(
+            Group(positions_table(picture.positions()), picture.states(), alarms),
+            title="positions",
+            title_align="left",
+        ),
+        Panel(stages(picture), title="latency of executed orders, ms", title_align="left"),
+    )
+
+
+def _books(picture: Picture) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("market", "closes in", "Up bid", "Up ask", "Down bid", "Down ask", "imbalance"):
+        table.add_column(column, justify="left" if column == "market" else "right")
+    now_ms = time.time_ns() // 1_000_000
+    for snapshot in picture.current_books(now_ms):
+        up, down = snapshot.book_of(UP), snapshot.book_of(DOWN)
+        imbalance = up.imbalance(5)
+        strong = imbalance is not None and abs(imbalance) >= 0.5
+        table.add_row(
+            snapshot.market.slug,
+            f"{(snapshot.market.end_ms - now_ms) / 1000:.0f} s",
+            *(_price(p) for p in (up.best_bid_e4, up.best_ask_e4)),
+            *(_price(p) for p in (down.best_bid_e4, down.best_ask_e4)),
+            Text("-" if imbalance is None else f"{imbalance:+.2f}", "bold" if strong else ""),
+        )
+    return table
+
+
+def _decisions(picture: Picture) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for decision in list(picture.decisions)[-DECISIONS_SHOWN:]:
+        table.add_row(
+            Text(decision_line(decision), "green" if decision.result == "executed" else "dim")
+        )
+    return table
+
+
+def positions_table(positions: list[Position]) -> Table:
+    """The newest positions, and what all of them come to."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("market", "outcome", "shares", "paid", "fee", "worth", "P&L after fees"):
+        table.add_column(column, justify="left" if column in ("market", "outcome") else "right")
+    for position in positions[-POSITIONS_SHOWN:]:
+        table.add_row(
+            position.slug + (" (settled)" if position.settled else ""),
+            position.outcome,
+            f"{position.size:.4f}",
+            f"{position.spend:.4f}",
+            f"{position.fee:.4f}",
+            _usd(position.value),
+            _usd(position.profit),
+        )
+    if positions:
+        known = [position.profit for position in positions if position.profit is not None]
+        table.add_row("all", "", "", "", "", "", Text(_usd(sum(known)), "bold"))
+    return table
+
+
+def alarm_line(picture: Picture) -> str:
+    """What the scheduled functions alarm about."""
+    return "alarms: " + (", ".join(f"{n} {what}" for what, n in picture.alarms.items()) or "?")
+
+
+def stages(picture: Picture) -> Table:
+    """p50, p99 and max of each stage."""
+    table = Table(box=None, pad_edge=False)
+    measured = picture.stage_ms()
+    table.add_column("")
+    for name in measured:
+        table.add_column(name, justify="right")
+    for row, label in enumerate(("p50", "p99", "max")):
+        table.add_row(label, *(f"{figures[row]:.2f}" for figures in measured.values()))
+    return table
+
+
+def decision_line(decision: Decision) -> str:
+    """One decision on one line."""
+    line = (
+        f"{decision.slug} {decision.outcome:4} imbalance {decision.imbalance:+.2f} "
+        f"ask {decision.signal_price_e4 / 1e4:.4g}: {decision.result} ({decision.reason})"
+    )
+    if decision.filled_size_e6:
+        shares, usd = decision.filled_size_e6 / 1e6, decision.filled_spend_e6 / 1e6
+        line += f" {shares:.4f} shares for {usd:.4f} USD"
+    if decision.repeats:
+        line += f" [{decision.repeats} repeats before]"
+    return line
+
+
+def status_line(picture: Picture, seconds_left: float) -> str:
+    """The state of things on one line."""
+    positions = picture.positions()
+    profit = sum(position.profit or 0.0 for position in positions)
+    tick_to_post = picture.stage_ms().get("tick to POST")
+    latency = (
+        f"tick to POST p50 {tick_to_post[0]:.1f} ms p99 {tick_to_post[1]:.1f} ms"
+        if tick_to_post
+        else "no order yet"
+    )
+    return (
+        f"{seconds_left:.0f} s left: {picture.books_per_s():.0f} books/s, "
+        f"{len(picture.executed)} orders, {len(positions)} positions ({picture.states()}), "
+        f"P&L after fees {profit:+.4f} USD ({picture.settled_pnl():+.4f} settled), {latency}; "
+        f"{alarm_line(picture)}"
+    )
+
+
+def _price(price_e4: int | None) -> str:
+    return "-" if price_e4 is None else f"{price_e4 / 1e4:.4g}"
+
+
+def _usd(amount: float | None) -> str:
+    return "-" if amount is None else f"{amount:+.4f}"

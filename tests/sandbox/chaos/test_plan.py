@@ -1,0 +1,80 @@
+"""The same seed draws the same chaos, and what it draws can be done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import islice
+
+import msgspec
+import pytest
+
+from sandbox.chaos.dynamodb_faults import KINDS
+from sandbox.chaos.plan import (
+    AMBUSH,
+    AMBUSH_FAULTS,
+    KILL,
+    STOP,
+    STOPPED_S,
+    store_spells,
+    strikes,
+    venue_spells,
+)
+from sandbox.simulator.faults import NAMES, parse_faults
+
+PLAN = """
+from itertools import islice
+from sandbox.chaos.plan import store_spells, strikes, venue_spells
+for stream in (strikes(7, 4), venue_spells(7), store_spells(7)):
+    print(list(islice(stream, 200)))
+"""
+
+
+def plan_in_a_process(hash_seed: str) -> str:
+    return subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", PLAN],
+        env={"PYTHONHASHSEED": hash_seed},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_the_plan_is_the_same_in_every_process() -> None:
+    assert plan_in_a_process("1") == plan_in_a_process("2")
+
+
+def test_another_seed_is_another_plan() -> None:
+    assert list(islice(strikes(1, 4), 50)) != list(islice(strikes(2, 4), 50))
+    assert list(islice(venue_spells(1), 50)) != list(islice(venue_spells(2), 50))
+    assert list(islice(store_spells(1), 50)) != list(islice(store_spells(2), 50))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_five_minutes_kill_more_than_two_hundred_times(seed: int) -> None:
+    now_s, kills, targets = 0.0, 0, set()
+    for strike in strikes(seed, 4):
+        now_s += strike.after_s
+        if now_s > 300:
+            break
+        targets.add(strike.target)
+        kills += {KILL: 1, STOP: 0, AMBUSH: 4}[strike.action]
+        assert (STOPPED_S[0] <= strike.for_s <= STOPPED_S[1]) == (strike.action == STOP)
+    assert kills > 200
+    assert targets >= {"worker-1", "worker-4", "schedule", "user-feeder", "feeder", "nats"}
+
+
+def test_the_venue_understands_every_fault() -> None:
+    wanted = set()
+    parse_faults(msgspec.json.encode(AMBUSH_FAULTS))
+    for spell in islice(venue_spells(3), 500):
+        parse_faults(msgspec.json.encode(spell.faults))
+        wanted |= spell.faults.keys()
+    assert wanted >= {"drop_after", "failed_trade", "restart", "phantom_lock_after", "user_cut"}
+    of_the_market = {name for name in NAMES if name.startswith(("market_", "book_", "late_trade"))}
+    assert wanted >= of_the_market, "the feeder meets every fault there is"
+
+
+def test_the_store_understands_every_fault() -> None:
+    drawn = {kind for spell in islice(store_spells(3), 500) for kind in spell.faults}
+    assert drawn == set(KINDS)

@@ -1,0 +1,129 @@
+"""The bundled recordings, and how a file is read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from sandbox.recordings.loader import (
+    BUNDLED,
+    LevelChange,
+    Recording,
+    RecordingError,
+    Step,
+    bundled,
+    load,
+)
+
+HEADER = {
+    "format": 1,
+    "slug": "btc-updown-15m-1",
+    "condition_id": "0x01",
+    "outcomes": ["Up", "Down"],
+    "start_ms": 1_000,
+    "end_ms": 901_000,
+    "payouts": ["1", "0"],
+    "source": "a test",
+}
+
+
+def write(path: Path, *lines: object) -> Path:
+    path.write_bytes(gzip.compress("\n".join(json.dumps(line) for line in lines).encode()))
+    return path
+
+
+def test_the_bundle_is_small_and_attributed() -> None:
+    files = bundled()
+    assert len(files) == 18
+    assert sum(path.stat().st_size for path in files) < 1_500_000
+    attribution = (BUNDLED / "ATTRIBUTION.md").read_text()
+    assert "CC BY 4.0" in attribution and "Resolved Markets" in attribution
+
+
+@pytest.mark.parametrize("path", bundled(), ids=lambda path: path.name.split(".")[0])
+def test_a_bundled_recording_is_whole(path: Path) -> None:
+    recording = load(path)
+    header, steps = recording.header, list(recording.steps())
+
+    assert path.name == f"{header.slug}.jsonl.gz"
+    assert header.end_ms - header.start_ms == 900_000
+    assert sorted(recording.payouts) == [Decimal(0), Decimal(1)]
+    times = [step.at_ms for step in steps]
+    assert times == sorted(set(times))
+    assert -60_000 <= times[0] < 0, "books are there before the window starts"
+    assert 895_000 < times[-1] <= 900_000
+    assert {change.outcome for change in steps[0].changes} == {0, 1}
+    bids: list[dict[int, int]] = [{}, {}]
+    asks: list[dict[int, int]] = [{}, {}]
+    for step in steps:
+        for change in step.changes:
+            side = (bids if change.side == "BUY" else asks)[change.outcome]
+            side.pop(change.price_e4, None)
+            if change.size_e6:
+                side[change.price_e4] = change.size_e6
+        for outcome in (0, 1):
+            assert max(bids[outcome], default=0) < min(asks[outcome], default=10_000), "crossed"
+    # The books favour the winner at the end: the two belong together.
+    winner = recording.payouts.index(Decimal(1))
+    assert max(bids[winner], default=0) > max(bids[1 - winner], default=0)
+
+
+def test_lines_become_steps_removals_first(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.gz",
+        HEADER,
+        [-5, [["0.4", "10.5"], ["0.6", "1"]], 1],
+        [7, [["0.41", "2", "0.4", "0"], []], [[], ["0.123", "0.000001"]]],
+        [8, None, [[], []]],
+    )
+    recording = load(path)
+    assert recording.payouts == (Decimal(1), Decimal(0))
+    assert list(recording.steps()) == [
+        Step(
+            -5,
+            (
+                LevelChange(0, "BUY", 4000, 10_500_000),
+                LevelChange(0, "SELL", 6000, 1_000_000),
+                LevelChange(1, "SELL", 6000, 10_500_000),
+                LevelChange(1, "BUY", 4000, 1_000_000),
+            ),
+        ),
+        Step(
+            7,
+            (
+                LevelChange(0, "BUY", 4000, 0),
+                LevelChange(0, "BUY", 4100, 2_000_000),
+                LevelChange(1, "SELL", 1230, 1),
+            ),
+        ),
+        Step(8, ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"not gzip", "not a recording"),
+        (gzip.compress(b"", mtime=0), "not a recording"),
+        (gzip.compress(b'{"format":1}', mtime=0), "not a recording"),
+        (gzip.compress(json.dumps({**HEADER, "format": 2}).encode()), "format 2, expected 1"),
+    ],
+)
+def test_a_file_that_is_not_a_recording(tmp_path: Path, content: bytes, text: str) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=text):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "line", [[1], [1, None, 2], [1, [["0.5"], []], None], [1, [["1.5", "1"], []], 1], "x"]
+)
+def test_a_broken_line_is_named(tmp_path: Path, line: object) -> None:
+    recording: Recording = load(write(tmp_path / "a.gz", HEADER, line))
+    with pytest.raises(RecordingError, match="btc-updown-15m-1: line 2"):
+        list(recording.steps())

@@ -1,0 +1,53 @@
+"""What the nursery starts is a service like any other, from its first moment on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from sandbox.child import ROOT
+from sandbox.processes import ENDED_AS_TOLD
+
+TIMEOUT_S = 50
+
+
+async def said(nursery: asyncio.subprocess.Process) -> dict[str, Any]:
+    assert nursery.stdout is not None
+    line: dict[str, Any] = json.loads(await nursery.stdout.readline())
+    return line
+
+
+async def test_a_service_told_to_stop_at_once_ends_as_one_that_had_nothing_to_tidy_up(
+    tmp_path: Path,
+) -> None:
+    nursery = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sandbox.fork_server"),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert nursery.stdin is not None
+    env = {"NATS_URL": "nats://127.0.0.1:1", "METRICS_PORT": "0"}
+    request = {"name": "feeder", "module": "feeder", "arguments": [], "env": env}
+    request["log"] = str(tmp_path / "feeder.log")
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await said(nursery) == {"ready": True}
+            for _ in range(5):
+                nursery.stdin.write(json.dumps(request).encode() + b"\n")
+                started = await said(nursery)
+                os.kill(started["pid"], signal.SIGTERM)
+                ended = await said(nursery)
+                assert ended == {"ended": "feeder", "pid": started["pid"], "code": ended["code"]}
+                assert ended["code"] in ENDED_AS_TOLD
+            nursery.stdin.close()
+            assert await nursery.wait() == 0
+    finally:
+        if nursery.returncode is None:
+            nursery.kill()
+            await nursery.wait()
