@@ -22,6 +22,7 @@ RUN python -m venv --without-pip /opt/venv \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
 WORKDIR /app
 COPY protocol ./protocol
+COPY venue ./venue
 COPY runtime ./runtime
 COPY feeder ./feeder
 COPY functions ./functions

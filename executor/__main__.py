@@ -16,7 +16,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from executor import rendering
-from executor.commands import account, record
+from executor.commands import account as account_commands
+from executor.commands import record as record_commands
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording.files import RecordingError, UnusableDirectoryError
@@ -48,7 +49,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts
 def status(json: Json = False) -> None:
     """Trading or halted, claims, limits and what waits."""
     settings = load_settings(LimitSettings)
-    report = _done(account.status(settings))
+    report = _done(account_commands.status(settings))
     _show(settings, report, rendering.status_view(report), json=json)
 
 
@@ -61,7 +62,7 @@ def positions(
 ) -> None:
     """A row for each live claim."""
     settings = load_settings(AccountSettings)
-    report = _done(account.positions(settings, ended))
+    report = _done(account_commands.positions(settings, ended))
     _show(settings, report, rendering.positions_view(report, ended=bool(ended)), json=json)
 
 
@@ -73,7 +74,7 @@ def decisions(
 ) -> None:
     """The newest decisions of a day, newest first."""
     settings = load_settings(AccountSettings)
-    report = _done(account.decisions(settings, _checked_day(day), limit))
+    report = _done(account_commands.decisions(settings, _checked_day(day), limit))
     _show(settings, report, rendering.decisions_view(report), json=json)
 
 
@@ -87,7 +88,7 @@ def halt(
     except ValueError as error:
         _refuse(f"--reason: {error}")
     settings = load_settings(AccountSettings)
-    account = _done(account.halt(settings, reason))  # before a word that might not get out
+    account = _done(account_commands.halt(settings, reason))  # before a word that might not get out
     _say(account_line(settings.account, settings.execution))
     _say(plain(f"HALTED: {account.halt_reason}", "bold red"))
     live = sum(not claim.ended for claim in account.claims.values())
@@ -105,7 +106,7 @@ def resume() -> None:
     """Let workers claim again; shows the reason of the halt that it lifts."""
     settings = load_settings(AccountSettings)
     _say(account_line(settings.account, settings.execution))
-    before, _ = _done(account.resume(settings))
+    before, _ = _done(account_commands.resume(settings))
     if before.trading == TRADING_ENABLED:
         _say(plain("trading was not halted; it is enabled"))
     else:
@@ -118,7 +119,7 @@ def reconcile() -> None:
     """Ask the venue about unresolved claims and settle what has ended, once, now."""
     settings = load_settings(ScheduleSettings)
     _say(account_line(settings.account, settings.execution))
-    report, settled = _done(account.reconcile_once(settings))
+    report, settled = _done(account_commands.reconcile_once(settings))
     _say(rendering.reconciled_view(report, settled))
     if report.overdue or report.mismatches or report.failures or settled.failures:
         raise typer.Exit(EXIT_FAILED)
@@ -153,14 +154,14 @@ def record(
 ) -> None:
     """Write down every frame of the venue's market channel. Needs no account and no key."""
     try:
-        settings = record.settings_with(series)
-        done = record.record(settings, out, duration)
-    except (record.BadSettingsError, UnusableDirectoryError) as error:
+        settings = record_commands.settings_with(series)
+        done = record_commands.record(settings, out, duration)
+    except (record_commands.BadSettingsError, UnusableDirectoryError) as error:
         _refuse(str(error))
     except RecordingError as error:
         _complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
-    _say(record.recorded_line(done, out))
+    _say(record_commands.recorded_line(done, out))
     if done.lost or not done.frames:
         raise typer.Exit(EXIT_FAILED)
 
@@ -172,13 +173,13 @@ def inspect(
 ) -> None:
     """Sum up a recording: frames, silences, losses, and how many books are proven."""
     try:
-        report = record.inspect(path)
+        report = record_commands.inspect(path)
     except RecordingError as error:
         _refuse(str(error))
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
-        _say(record.recording_view(report))
+        _say(record_commands.recording_view(report))
 
 
 def _done(asked: Coroutine[Any, Any, _T]) -> _T:

@@ -1,6 +1,6 @@
 """Starts services fast: a process that has imported everything, and forks one for each request.
 
-    python -m sandbox.fork_server        stdin:  {"name", "module", "arguments", "env", "log"} a line
+    python -m sandbox.fork_server    stdin:  {"name", "module", "arguments", "env", "log"} a line
                                      stdout: {"ready"}, {"started", "pid"}, {"ended", "pid", "code"}
 
 Importing a worker's libraries takes seconds of processor time; a run that kills a process a second

@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = sorted(
     path
-    for folder in ("protocol", "feeder/core", "functions/core")
+    for folder in ("protocol", "venue/wire", "feeder/core", "functions/core")
     for path in (ROOT / folder).rglob("*.py")
 )
 SOURCES = sorted(
     path
     for folder in (
         "protocol",
+        "venue",
         "runtime",
         "feeder",
         "functions",

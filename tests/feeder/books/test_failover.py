@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from runtime.nats import connect
 from tests.support.servers import NatsServer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TAKEN_OVER_S_MAX = 2.0
 
 

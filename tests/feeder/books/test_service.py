@@ -23,7 +23,7 @@ from sandbox.simulator import Market, Venue, serve
 from tests.runtime.test_nats import server_that_says
 from tests.support.servers import NatsServer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WINDOW_S = 3600 * 9999  # no window rolls while a test runs
 NOWHERE = "127.0.0.1:9"
 

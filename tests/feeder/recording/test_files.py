@@ -17,7 +17,7 @@ from feeder.recording.files import Limits, Reading, RecordingError, files, open_
 from feeder.recording.format import Frame, Lost, Record, Started, encode_record, frame_of, payload
 from runtime.process import first_failure
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAYLOADS = [b'{"event_type":"book"}', b"PONG", b"\xff\x00\n", "ö\u2028".encode(), b""]
 
 

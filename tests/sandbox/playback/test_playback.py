@@ -28,7 +28,7 @@ from tests.support.recordings import SERIES, frames_in, recorded_run, write_reco
 from venue.wire.listing import parse_listing
 from venue.wire.market_channel import decode_book
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHANGES = 30
 SECOND_NS = 1_000_000_000
 

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from sandbox.recordings.loader import load
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "convert_recordings.py"
+ROOT = Path(__file__).parents[3]
 START = 1_790_586_000_000
 
 
@@ -57,7 +57,7 @@ ROWS = [
 
 def convert(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(SCRIPT), str(source), str(out)],
+        [sys.executable, "-m", "sandbox.recordings.convert", str(source), str(out)],
         capture_output=True,
         text=True,
         timeout=30,
