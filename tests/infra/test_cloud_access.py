@@ -156,7 +156,7 @@ def test_a_role_reads_the_secrets_of_its_tasks_and_no_others(resources: dict[str
 
 
 def test_the_worker_may_do_what_its_code_does_and_no_more() -> None:
-    code = INFRA.parent / "functions" / "adapters" / "dynamodb_table.py"
+    code = INFRA.parent / "functions" / "adapters" / "dynamodb" / "table.py"
     calls = set(re.findall(r"self\._client\.([a-z]\w*_\w+|query)\(", code.read_text("utf-8")))
     assert {NEEDS[call] for call in calls} == {
         action for actions, _ in _rights(LIVE, "WorkerTaskRole") for action in actions

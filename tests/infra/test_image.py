@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 STEPS = parse(DOCKERFILE)
 IGNORED = ignore_patterns((ROOT / ".dockerignore").read_text("utf-8"))
-ROOMS = ["protocol", "runtime", "feeder", "functions", "executor"]
+ROOMS = ["protocol", "venue", "runtime", "feeder", "functions", "executor"]
 
 
 def final(name: str) -> list[str]:

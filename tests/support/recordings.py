@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from feeder.recording.files import Reading, recorder
+from feeder.recording import recorder
+from feeder.recording.files import Reading
 from feeder.recording.format import Frame, Record, encode_record, frame_of, payload
 from feeder.recording.recorder import Recorder, RecorderTimes
 from feeder.settings import MarketStream

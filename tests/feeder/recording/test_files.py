@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from feeder.recording.files import Limits, Reading, RecordingError, files, open_recording
+from feeder.recording import files
+from feeder.recording.files import Limits, Reading, RecordingError, open_recording
 from feeder.recording.format import Frame, Lost, Record, Started, encode_record, frame_of, payload
 from runtime.process import first_failure
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
-from feeder.recording.files import Reading, RecordingError, recorder
+from feeder.recording import recorder
+from feeder.recording.files import Reading, RecordingError
 from feeder.recording.format import (
     Closed,
     Frame,

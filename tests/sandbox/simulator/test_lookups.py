@@ -17,8 +17,7 @@ from py_clob_client_v2.order_utils import ExchangeOrderBuilderV2
 from py_clob_client_v2.order_utils.model.order_data_v2 import OrderV2
 from py_clob_client_v2.signer import Signer
 
-from sandbox.simulator import contracts
-from sandbox.venue import Market, Venue
+from sandbox.simulator import Market, Venue, contracts
 from tests.sandbox.simulator.conftest import ADDRESS, KEY, SHARES, buy, environment, sign
 
 

@@ -15,8 +15,7 @@ from py_clob_client.utilities import generate_orderbook_summary_hash
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from sandbox.simulator import feed
-from sandbox.venue import Market, Venue
+from sandbox.simulator import Market, Venue, feed
 from tests.sandbox.simulator.conftest import SHARES, buy
 from tests.sandbox.simulator.test_control import call
 from tests.support.frame_reader import NaiveBook, Reader

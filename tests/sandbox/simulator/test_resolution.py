@@ -14,9 +14,8 @@ from polymarket._internal.environment import PRODUCTION_CONFIG
 from polymarket.errors import RequestRejectedError, TransactionFailedError, UserInputError
 
 from sandbox.recordings.loader import bundled, load
-from sandbox.simulator import contracts
+from sandbox.simulator import Market, Venue, contracts, position_ids_of
 from sandbox.simulator.replay import Replay, series_at
-from sandbox.venue import Market, Venue, position_ids_of
 from tests.sandbox.simulator.conftest import ADDRESS, KEY, SHARES, buy, until
 
 BALANCE_E6 = 100_000_000

@@ -10,8 +10,7 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import RequestRejectedError
 from polymarket.models.clob.account import ClobTrade
 
-from sandbox.simulator import clob
-from sandbox.venue import Market, Venue
+from sandbox.simulator import Market, Venue, clob
 from tests.sandbox.simulator.conftest import ADDRESS, OTHER_ADDRESS, SHARES, buy, until
 
 BALANCE_E6 = 100_000_000

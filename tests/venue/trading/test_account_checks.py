@@ -9,8 +9,7 @@ import pytest
 from polymarket import AsyncSecureClient
 
 from functions.ports import RecordsError
-from sandbox.simulator import contracts
-from sandbox.venue import Venue, serve
+from sandbox.simulator import Venue, contracts, serve
 from tests.support.canned_venue import KEY, CannedVenue, account, canned_venue
 from venue.trading import account_checks
 from venue.trading.account_checks import Funds

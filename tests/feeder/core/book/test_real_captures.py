@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feeder.core.book_builder import Taken, TokenBook
-from feeder.core.checksum import Formula
-from feeder.core.frames import BookEvent, PriceChangeEvent, decode_frame
 
+from feeder.core.book.checksum import Formula
+from feeder.core.book.token_book import Taken, TokenBook
 from protocol.book import Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
+from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame
 
 CAPTURE = json.loads(
     Path(__file__).with_name("captures").joinpath("btc-updown-5m-1786845300.json").read_text()

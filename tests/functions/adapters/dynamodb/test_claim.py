@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from functions.adapters.dynamodb.store import DynamoStore, store
+from functions.adapters.dynamodb import store as store_module
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import ClaimRefusal, Pause
 from functions.core.claim import ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
@@ -138,7 +139,7 @@ async def test_a_refusal_that_the_pure_twin_cannot_explain_is_still_a_refusal(
     store, table, monkeypatch
 ) -> None:
     table.put_account(make_account(trading="halted"))
-    monkeypatch.setattr(store, "refusal_of", lambda *_: None)
+    monkeypatch.setattr(store_module, "refusal_of", lambda *_: None)
     refused = await store.claim(make_claim(), LIMITS, NOW_MS)
     assert isinstance(refused, ClaimRefused)
     assert refused.reason is ClaimRefusal.UNEXPLAINED
@@ -161,7 +162,7 @@ async def test_a_claim_above_the_cap_is_refused_on_the_first_try_of_a_day(store,
 async def test_a_busy_table_is_asked_again_with_the_same_attempt(
     proxied, proxy, table, code, monkeypatch
 ) -> None:
-    monkeypatch.setattr(store, "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(store_module, "BUSY_PAUSE_S", 0)
     await proxied.open_account()
     sdk_tries = 2 if code == "ThrottlingException" else 1
     proxy.script.extend([refuse_with(code)] * sdk_tries)
@@ -170,7 +171,7 @@ async def test_a_busy_table_is_asked_again_with_the_same_attempt(
 
 
 async def test_a_busy_table_is_not_asked_for_ever(proxied, proxy, table, monkeypatch) -> None:
-    monkeypatch.setattr(store, "BUSY_PAUSE_S", 0)
+    monkeypatch.setattr(store_module, "BUSY_PAUSE_S", 0)
     await proxied.open_account()
     proxy.requests.clear()
     proxy.script.extend([refuse_with("TransactionConflictException")] * 9)

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from functions.adapters.dynamodb import decisions, store, table
 from functions.adapters.dynamodb.decisions import BATCH_TRIES_MAX
 from functions.adapters.dynamodb.items import claim_of
-from functions.adapters.dynamodb.store import decisions, open_store, store, table
+from functions.adapters.dynamodb.store import open_store
 from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
