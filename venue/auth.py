@@ -45,18 +45,6 @@ def secret_bytes(secret: str) -> bytes:
         raise ValueError("not base64") from error
 
 
-def auth_frame(credentials: Credentials) -> dict[str, object]:
-    """The user channel's first frame: every market of this account."""
-    return {
-        "type": "user",
-        "auth": {
-            "apiKey": credentials.key,
-            "secret": credentials.secret,
-            "passphrase": credentials.passphrase,
-        },
-    }
-
-
 def l2_headers(credentials: Credentials, method: str, path: str, now_s: int) -> dict[str, str]:
     """Headers of a call without a body; `path` is without its query."""
     message = f"{now_s}{method}{path}".encode()

@@ -1,29 +1,180 @@
-"""A websocket of the venue: opened, written to, given up. Both channels live on one."""
+"""A websocket of the venue, kept connected: the one loop under both channels and the recorder.
+
+1. A connection is opened when it is `wanted`, begins with the messages of `on_open`, and gets a
+   PING every `ping_every_s`.
+2. It is lost when it closes, when a message cannot be sent, when nothing at all, PONG included,
+   came for `silence_max_s`, and when `upkeep` raises ChannelLostError. A PONG proves that somebody
+   is there, never that the data is live (py-clob-client#292): that is for whoever reads the data.
+3. A lost connection is replaced at once if it lasted for STABLE_S; otherwise with back-off. Only
+   cancellation and errors that are not the network's end the loop.
+4. Each `on_open` is followed by one `on_close`, whatever ends the connection.
+5. Between a frame's arrival and `on_frame` nothing is awaited and nothing is queued.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from runtime.process import first_failure
+from runtime.retry import until_reachable
+from venue.wire.market_channel import PONG
+from venue.wire.subscriptions import PING
 
 OPEN_TIMEOUT_S: Final = 10
 SEND_TIMEOUT_S: Final = 5
 CLOSE_TIMEOUT_S: Final = 1
+# A connection that lasted shorter was no success: reconnecting backs off further.
+STABLE_S: Final = 10
 # The market channel's first frame carries whole books of up to 200 tokens, about 10 KB each.
 FRAME_BYTES_MAX: Final = 16 << 20
 # Frames that wait in the client while the loop is busy; beyond that the socket is not read.
 FRAMES_WAITING_MAX: Final = 32
 
+_LOSSES: Final = (OSError, TimeoutError, WebSocketException)
 # At level DEBUG the library logs frames, and the user channel's first one holds credentials.
 _frames_log: Final = logging.getLogger("venue.websocket")
 _frames_log.setLevel(logging.WARNING)
+_log = structlog.get_logger()
 
 
 class ChannelLostError(ConnectionError):
     """A connection came to its end, or we gave it up; the text says why."""
+
+
+class ChannelTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a channel waits for what; seconds."""
+
+    ping_every_s: float = 10
+    """The venue's documentation asks for this interval."""
+    silence_max_s: float = 25
+    """Two pings unanswered, and a little."""
+    upkeep_every_s: float = 0.25
+    """PING, silence and `upkeep` are due this often, or when nudged."""
+
+
+class Channel(ABC):
+    """One connection after the other to `url`, while `run` runs. Subclasses say what is sent and
+    what becomes of the frames."""
+
+    def __init__(
+        self, url: str, name: str, on_frame: Callable[[bytes, int], None], times: ChannelTimes
+    ) -> None:
+        """`name` says in the log what is connected, and where. `on_frame(payload, received_at_ns)`
+        gets each frame and the epoch time; what it raises ends `run`."""
+        self.data_frames = 0
+        """Frames of all connections so far, without PONGs."""
+        self._url = url
+        self._name = name
+        self._on_frame = on_frame
+        self._times = times
+        self._pongs = 0
+        self._nudged = asyncio.Event()
+        self._websocket: ClientConnection | None = None
+
+    # ---- what a subclass decides ---------------------------------------------------------------
+
+    def wanted(self) -> bool:
+        """Whether to connect; asked again when nudged."""
+        return True
+
+    @abstractmethod
+    async def on_open(self) -> None:
+        """A connection is there: send what begins it. No frame is read before this returns."""
+
+    async def upkeep(self, now_s: float) -> None:  # noqa: B027 - not every channel needs it
+        """Regular work on the connection, `now_s` on the monotonic clock. May `send`, and raise
+        ChannelLostError to have the connection replaced."""
+
+    def on_lost(self, error: Exception) -> Exception:
+        """A connection is lost. Returns what is logged of it."""
+        return error
+
+    @abstractmethod
+    def on_close(self) -> None:
+        """The connection is gone: lost, or given up because `run` is cancelled."""
+
+    # ---- what a subclass uses ------------------------------------------------------------------
+
+    def nudge(self) -> None:
+        """Do the upkeep now."""
+        self._nudged.set()
+
+    async def send(self, text: str) -> None:
+        """Raises ChannelLostError or a WebSocketException when the connection is gone, TimeoutError
+        when the venue does not read."""
+        if self._websocket is None:
+            raise ChannelLostError("not connected")
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await self._websocket.send(text)
+
+    # ---- the loop ------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        while True:
+            await until_reachable(self._name, self._connection, retry_on=_LOSSES)
+
+    async def _connection(self) -> None:
+        """One connection, from opening to loss. Returns if it lasted, raises if it did not."""
+        while not self.wanted():
+            self._nudged.clear()
+            await self._nudged.wait()
+        async with open_websocket(self._url) as websocket:
+            opened_at_s = time.monotonic()
+            self._websocket = websocket
+            try:
+                await self.on_open()
+                await first_failure(self._receive(websocket), self._keep_up(opened_at_s))
+            except _LOSSES as error:
+                lost = self.on_lost(error)
+                if time.monotonic() - opened_at_s < STABLE_S:
+                    raise lost from None
+                why = f"{type(lost).__name__}: {lost}"
+                _log.warning("channel_lost", channel=self._name, error=why)
+            finally:
+                self._websocket = None
+                self.on_close()
+
+    async def _receive(self, websocket: ClientConnection) -> None:
+        on_frame = self._on_frame
+        while True:
+            payload = await websocket.recv(decode=False)
+            if payload == PONG:
+                self._pongs += 1
+            else:
+                self.data_frames += 1
+            on_frame(payload, time.time_ns())
+
+    async def _keep_up(self, opened_at_s: float) -> None:
+        times = self._times
+        received_at_s = pinged_at_s = opened_at_s
+        received = self.data_frames + self._pongs
+        while True:
+            self._nudged.clear()
+            now_s = time.monotonic()
+            await self.upkeep(now_s)
+            if now_s - pinged_at_s >= times.ping_every_s:
+                pinged_at_s = now_s
+                await self.send(PING)
+            if self.data_frames + self._pongs != received:
+                received, received_at_s = self.data_frames + self._pongs, now_s
+            if now_s - received_at_s > times.silence_max_s:
+                raise ChannelLostError(f"nothing received for {now_s - received_at_s:.0f} s")
+            try:
+                async with asyncio.timeout(times.upkeep_every_s):
+                    await self._nudged.wait()
+            except TimeoutError:
+                continue
 
 
 def open_websocket(url: str) -> connect:
@@ -40,10 +191,3 @@ def open_websocket(url: str) -> connect:
         max_queue=FRAMES_WAITING_MAX,
         logger=_frames_log,
     )
-
-
-async def send(websocket: ClientConnection, message: dict[str, object] | str) -> None:
-    """Raises TimeoutError when the venue does not read, ConnectionClosed when it is gone."""
-    text = message if isinstance(message, str) else msgspec.json.encode(message).decode()
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        await websocket.send(text)

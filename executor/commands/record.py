@@ -28,7 +28,8 @@ from executor.rendering import (
 from feeder.recording.files import Damage, Reading
 from feeder.recording.inspected_market import MarketReport
 from feeder.recording.inspection import Inspection, Inspector
-from feeder.recording.recorder import SERIES_MAX, Recorded, Recorder
+from feeder.recording.recorded_channel import SERIES_MAX, RecordingProgress
+from feeder.recording.recorder import Recorder
 from feeder.settings import MarketStream
 from runtime.process import run_service
 from runtime.settings import mistakes_in
@@ -68,11 +69,11 @@ def settings_with(series: str | None) -> MarketStream:
     return settings
 
 
-def record(settings: MarketStream, directory: Path, duration_s: float | None) -> Recorded:
+def record(settings: MarketStream, directory: Path, duration_s: float | None) -> RecordingProgress:
     """Record until SIGTERM or SIGINT, or until the time is over."""
     recorder = Recorder(settings, directory)
     run_service(recorder.run(duration_s))
-    return recorder.done
+    return recorder.progress
 
 
 def inspect(path: Path) -> RecordingReport:
@@ -95,7 +96,7 @@ def inspect(path: Path) -> RecordingReport:
     )
 
 
-def recorded_line(done: Recorded, directory: Path) -> Text:
+def recorded_line(done: RecordingProgress, directory: Path) -> Text:
     """The last words of `executor record`."""
     lost = f"; {done.lost:,} RECORDS LOST, the disk was too slow" if done.lost else ""
     return plain(

@@ -18,15 +18,14 @@ from typing import Final
 import structlog
 
 from feeder.books.book_requests import BookLooks
-from feeder.books.connection import ChannelTimes, Connection
+from feeder.books.connection import Connection, LineTimes
 from feeder.books.frame_intake import FrameIntake
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import LINES, MarketSession
 from feeder.core.market.session_table import Due, SessionTable
 from runtime.process import stop_tasks
+from venue.wire.subscriptions import TOKENS_MAX
 
-# The venue closes connections at an undocumented number of assets, reported as about 500.
-TOKENS_MAX: Final = 200
 # All markets are looked at each time, which takes a millisecond or two for a hundred.
 NUDGES_APART_S: Final = 0.005
 
@@ -43,7 +42,7 @@ class MarketLines:
         looks: BookLooks,
         metrics: FeederMetrics,
         offer: Callable[[MarketSession], None],
-        times: ChannelTimes = ChannelTimes(),  # noqa: B008 - frozen
+        times: LineTimes = LineTimes(),  # noqa: B008 - frozen
     ) -> None:
         self._url = url
         self._table = table
@@ -111,7 +110,7 @@ class MarketLines:
         for connection in mine:
             if not connection.tokens <= wanted:
                 connection.tokens &= wanted
-                connection.changed()
+                connection.nudge()
             assigned |= connection.tokens
         for session in self._table:
             tokens = session.views[line].books.keys()
@@ -121,7 +120,7 @@ class MarketLines:
                 (each for each in mine if len(each.tokens) + len(tokens) <= TOKENS_MAX), None
             ) or self._open(line, mine)
             connection.tokens |= tokens
-            connection.changed()
+            connection.nudge()
         for connection in mine[1:]:
             if not connection.tokens:
                 await stop_tasks(self._connections.pop(connection))

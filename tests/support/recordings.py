@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from feeder.recording import recorder
+from feeder.recording import recorded_channel
 from feeder.recording.files import Reading
 from feeder.recording.format import Frame, Record, encode_record, frame_of, payload
-from feeder.recording.recorder import Recorder, RecorderTimes
+from feeder.recording.recorded_channel import RecorderTimes
+from feeder.recording.recorder import Recorder
 from feeder.settings import MarketStream
 from protocol.series import Series, parse_series
 from sandbox.simulator import Market, Venue, serve
@@ -98,7 +99,7 @@ async def recording(
             series=(SERIES,),
         )
         running = Recording(venue, url, directory)
-        monkeypatch.setattr(recorder, "frame_of", running.frame_of)
+        monkeypatch.setattr(recorded_channel, "frame_of", running.frame_of)
         running.recorder = Recorder(settings, directory, times=RecorderTimes(**times))
         running.task = asyncio.create_task(running.recorder.run())
         try:

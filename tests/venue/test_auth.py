@@ -9,7 +9,7 @@ from polymarket._internal.hmac import build_hmac_signature
 from py_clob_client_v2.signing.hmac import build_hmac_signature as build_hmac_signature_v2
 
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
-from venue.auth import Credentials, auth_frame, l2_headers, secret_bytes
+from venue.auth import Credentials, l2_headers, secret_bytes
 
 NOW_S = 1_764_672_963
 
@@ -45,17 +45,6 @@ def test_both_alphabets_of_base64_are_taken_and_nothing_else() -> None:
     for wrong in ("a b", "a", "é" * 4, "a$bc"):
         with pytest.raises(ValueError, match=r"not base64|ASCII"):
             secret_bytes(wrong)
-
-
-def test_the_frame_asks_for_every_market() -> None:
-    assert auth_frame(CREDENTIALS) == {
-        "type": "user",
-        "auth": {
-            "apiKey": CREDENTIALS.key,
-            "secret": CREDENTIALS.secret,
-            "passphrase": CREDENTIALS.passphrase,
-        },
-    }
 
 
 def test_credentials_do_not_show_themselves() -> None:

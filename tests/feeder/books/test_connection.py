@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from feeder.books import connection as connection_module
-from feeder.books.connection import ChannelTimes, Connection
+from feeder.books.connection import Connection, LineTimes
 from feeder.books.frame_intake import FrameIntake
 from feeder.books.metrics import FeederMetrics
 from feeder.core.book.token_book import Trouble
@@ -22,8 +22,8 @@ from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.session_bench import SERIES, Bench, info_of
 from venue import websocket
 
-QUICK = ChannelTimes(upkeep_every_s=0.01)
-ENDLESS = ChannelTimes(upkeep_every_s=60)
+QUICK = LineTimes(upkeep_every_s=0.01)
+ENDLESS = LineTimes(upkeep_every_s=60)
 """Whoever wants something from the channel has to nudge it."""
 OTHER = Market(8, Random(8), hidden_inputs=False)
 
@@ -55,7 +55,7 @@ class Channel(Bench):
 
     @asynccontextmanager
     async def connection(
-        self, url: str, line: int = 0, times: ChannelTimes = QUICK, *, tokens: bool = True
+        self, url: str, line: int = 0, times: LineTimes = QUICK, *, tokens: bool = True
     ) -> AsyncIterator[Connection]:
         connection = Connection(
             url,
@@ -89,7 +89,7 @@ class Channel(Bench):
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Channel:
-    monkeypatch.setattr(connection_module, "STABLE_S", 0)  # reconnect at once
+    monkeypatch.setattr(websocket, "STABLE_S", 0)  # reconnect at once
     return Channel()
 
 
@@ -122,7 +122,7 @@ async def test_it_connects_when_there_is_something_to_bring(
         await asyncio.sleep(0.05)  # this is about what it does NOT do
         assert venue.callers_waiting == 0
         connection.tokens |= bench.tokens
-        connection.changed()
+        connection.nudge()
         await bench.greet(venue)
 
 
@@ -133,7 +133,7 @@ async def test_markets_come_and_go_on_one_connection(bench: Channel, venue: Wire
         await bench.offered.get()
         bench.follow(OTHER)
         connection.tokens |= tokens
-        connection.changed()
+        connection.nudge()
         assert await caller.next_operation() == {
             "operation": "subscribe",
             "assets_ids": sorted(tokens),
@@ -144,7 +144,7 @@ async def test_markets_come_and_go_on_one_connection(bench: Channel, venue: Wire
         assert (await bench.offered.get()).info.condition_id == OTHER.condition_id
         assert bench.session.ready  # the first one's books are none the worse for it
         connection.tokens -= bench.tokens
-        connection.changed()
+        connection.nudge()
         assert await caller.next_operation() == {
             "operation": "unsubscribe",
             "assets_ids": sorted(bench.tokens),
@@ -191,7 +191,7 @@ async def test_what_a_lost_connection_has_not_told_yet_is_told_by_the_other_line
 async def test_ping_is_text_and_any_answer_keeps_the_connection(
     bench: Channel, venue: WireVenue
 ) -> None:
-    times = ChannelTimes(upkeep_every_s=0.01, ping_every_s=0.02, silence_max_s=0.3)
+    times = LineTimes(upkeep_every_s=0.01, ping_every_s=0.02, silence_max_s=0.3)
     async with bench.connection(venue.url, times=times):
         caller = await bench.greet(venue)
         for _ in range(30):  # twice the silence that would end it
@@ -282,7 +282,7 @@ async def test_a_scheduled_replacement_waits_for_the_other_line(
             await caller.gone()
             await bench.greet(venue)
             await bench.until(lambda: bench.usable(0))
-    lost = [line["error"] for line in logs if line["event"] == "market_channel_lost"]
+    lost = [line["error"] for line in logs if line["event"] == "channel_lost"]
     assert lost[0] == "ChannelLostError: replaced as scheduled"
 
 
@@ -307,7 +307,7 @@ async def test_nothing_can_be_replaced_while_nothing_is_connected(bench: Channel
 async def test_reconnecting_backs_off_and_says_where(
     bench: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "STABLE_S", 10)
+    monkeypatch.setattr(websocket, "STABLE_S", 10)
     async with WireVenue().open() as venue:
         pass  # now the port is known and free
     with capture_logs() as logs:

@@ -12,10 +12,9 @@ from functools import partial
 import msgspec
 import pytest
 
-from feeder.books import connection
 from feeder.books.book_requests import BookLooks
-from feeder.books.connection import ChannelTimes
-from feeder.books.lines import TOKENS_MAX, MarketLines
+from feeder.books.connection import LineTimes
+from feeder.books.lines import MarketLines
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market import session_table
 from feeder.core.market.market_session import DARK_AFTER_MS, LINES, MarketSession
@@ -27,10 +26,12 @@ from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure, stop_tasks
 from sandbox.simulator import Market, Venue, serve
 from sandbox.simulator.market_faults import LATE_BOOK, LOST, NO_BOOK, MarketConnection
+from venue import websocket
+from venue.wire.subscriptions import TOKENS_MAX
 
 SERIES = parse_series("btc-15m")
 SHARES = 1_000_000
-TIMES = ChannelTimes(upkeep_every_s=0.02)
+TIMES = LineTimes(upkeep_every_s=0.02)
 LATE_MAX_MS = 300
 """Tight, but a busy machine may be late as well."""
 PAUSE_MAX_S = 0.25
@@ -128,7 +129,7 @@ class Bench:
             await asyncio.sleep(0.002)
 
     @asynccontextmanager
-    async def running(self, times: ChannelTimes = TIMES) -> AsyncIterator[None]:
+    async def running(self, times: LineTimes = TIMES) -> AsyncIterator[None]:
         async with serve(self.venue) as url:
             looks = BookLooks(self.clob_url or url, self.table, self.metrics, self._offer)
             self.lines = MarketLines(
@@ -150,7 +151,7 @@ class Bench:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(connection, "STABLE_S", 0)  # reconnect at once
+    monkeypatch.setattr(websocket, "STABLE_S", 0)  # reconnect at once
     return Bench()
 
 

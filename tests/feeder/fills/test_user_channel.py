@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -12,12 +13,16 @@ from websockets.exceptions import ConnectionClosed
 from feeder.fills import user_channel
 from feeder.fills.intake import Intake
 from feeder.fills.metrics import UserMetrics
-from feeder.fills.user_channel import UserChannel, UserChannelTimes
+from feeder.fills.user_channel import UserChannel
 from protocol.fill import Fill
 from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS, order, trade
 from tests.venue.wire.test_user_channel import FILL
-from venue.auth import auth_frame
+from venue import websocket
+from venue.websocket import ChannelTimes
+from venue.wire import subscriptions
+
+CREDENTIALS_FRAME = json.loads(subscriptions.user_channel(CREDENTIALS))
 
 
 class Bench:
@@ -35,7 +40,7 @@ class Bench:
     async def run(
         self,
         url: str,
-        times: UserChannelTimes = UserChannelTimes(),  # noqa: B008 - frozen
+        times: ChannelTimes = ChannelTimes(),  # noqa: B008 - frozen
     ) -> AsyncIterator[None]:
         self.channel = UserChannel(
             url,
@@ -74,7 +79,7 @@ async def venue() -> AsyncIterator[WireVenue]:
 async def welcome(venue: WireVenue) -> Caller:
     """Take the next connection as the venue does when the credentials are right."""
     caller = await venue.caller()
-    assert await caller.next() == auth_frame(CREDENTIALS)
+    assert await caller.next() == CREDENTIALS_FRAME
     assert await caller.next() == "PING"
     await caller.send("PONG")
     return caller
@@ -92,7 +97,7 @@ async def test_credentials_at_once_then_subscribed_then_fills(
 ) -> None:
     async with bench.run(venue.url):
         caller = await venue.caller()
-        assert await caller.next() == auth_frame(CREDENTIALS)
+        assert await caller.next() == CREDENTIALS_FRAME
         assert await caller.next() == "PING"
         assert bench.told.empty()
         assert bench.channel.problem() == f"the user channel at {venue.url} is not connected"
@@ -137,7 +142,7 @@ async def test_each_connection_is_announced(bench: Bench, venue: WireVenue) -> N
 async def test_pings_go_on_and_any_answer_keeps_the_connection(
     bench: Bench, venue: WireVenue
 ) -> None:
-    times = UserChannelTimes(ping_every_s=0.02, silence_max_s=0.3)
+    times = ChannelTimes(ping_every_s=0.02, silence_max_s=0.3, upkeep_every_s=0.01)
     async with bench.run(venue.url, times):
         caller = await welcome(venue)
         for _ in range(30):  # twice the silence that would end it
@@ -203,13 +208,13 @@ async def test_reconnecting_backs_off_and_says_where(bench: Bench) -> None:
 async def test_a_connection_that_lasted_is_replaced_without_delay(
     bench: Bench, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(user_channel, "STABLE_S", 0.0)
+    monkeypatch.setattr(websocket, "STABLE_S", 0.0)
     with capture_logs() as logs:
         async with bench.run(venue.url):
             await (await welcome(venue)).hang_up()
             await welcome(venue)
     events = [line["event"] for line in logs]
-    assert "user_channel_lost" in events
+    assert "channel_lost" in events
     assert "not_reachable" not in events
 
 
@@ -222,8 +227,8 @@ async def test_nothing_that_is_logged_at_any_level_holds_a_secret(
             venue = await stack.enter_async_context(WireVenue().open())
             async with bench.run(venue.url):
                 caller = await welcome(venue)
-                await caller.send(f"INVALID {auth_frame(CREDENTIALS)}")
-                await caller.send([{"event_type": "x", **auth_frame(CREDENTIALS)}, "nothing"])
+                await caller.send(f"INVALID {CREDENTIALS_FRAME}")
+                await caller.send([{"event_type": "x", **CREDENTIALS_FRAME}, "nothing"])
                 await bench.until(lambda: bench.value("events_total", kind="unknown") == 1)
                 await stack.aclose()
                 await bench.until(lambda: bench.channel.problem() is not None)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
-from feeder.recording import recorder
+from feeder.recording import recorded_channel
 from feeder.recording.files import Reading, RecordingError
 from feeder.recording.format import (
     Closed,
@@ -27,6 +27,7 @@ from feeder.recording.format import (
 from tests.support.message_builders import market_info
 from tests.support.recordings import change_books, frames_in, list_market, recorded_run, recording
 from tests.support.scripted_market_channel import WireVenue
+from venue import websocket
 from venue.websocket import open_websocket
 
 CHANGES = 200
@@ -81,7 +82,7 @@ async def test_a_market_that_shows_while_connecting_is_told_before_its_frames(
         return open_websocket(url)
 
     async with recording(tmp_path, monkeypatch) as running:
-        monkeypatch.setattr(recorder, "open_websocket", opening)
+        monkeypatch.setattr(websocket, "open_websocket", opening)
         list_market(running.venue)
         await running.until_taken(1)
     records = running.records()
@@ -142,7 +143,7 @@ async def test_a_market_that_ends_is_left_and_the_next_one_joined(
         market, after = list_market(running.venue), list_market(running.venue, ahead=1)
         await running.venue.subscribed(market.token("Up"), after.token("Up"))
         ended_ns = (market.end_ms + 5000) * 1_000_000
-        monkeypatch.setattr(recorder, "_now", lambda: (ended_ns, time.monotonic_ns()))
+        monkeypatch.setattr(recorded_channel, "now", lambda: (ended_ns, time.monotonic_ns()))
         async with asyncio.timeout(10):
             await running.venue.notice.until(
                 lambda: not running.venue.market_feed.readers(market.token("Up"))

@@ -1,0 +1,208 @@
+"""The loop by itself, on real sockets: what any channel of the venue can rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+from websockets.exceptions import ConnectionClosed
+
+from runtime.process import stop_tasks
+from tests.support.scripted_market_channel import WireVenue
+from venue import websocket
+from venue.websocket import Channel, ChannelLostError, ChannelTimes
+
+QUICK = ChannelTimes(upkeep_every_s=0.01)
+HELLO = '{"hello":1}'
+
+
+class Probe(Channel):
+    """Says hello, and notes everything that happens to it."""
+
+    def __init__(self, url: str, times: ChannelTimes = QUICK) -> None:
+        super().__init__(url, f"probe at {url}", self._frame, times)
+        self.frames: asyncio.Queue[bytes] = asyncio.Queue()
+        self.times: list[int] = []
+        self.events: list[str] = []
+        self.error: Exception | None = None
+        self.may_connect = True
+        self.give_up = ""
+        self.broken = False
+
+    def wanted(self) -> bool:
+        return self.may_connect
+
+    async def on_open(self) -> None:
+        self.events.append("open")
+        await self.send(HELLO)
+
+    def _frame(self, payload: bytes, received_at_ns: int) -> None:
+        if self.broken:
+            raise ValueError("a bug")
+        self.times.append(received_at_ns)
+        self.frames.put_nowait(payload)
+
+    async def upkeep(self, now_s: float) -> None:
+        assert abs(now_s - time.monotonic()) < 5
+        if reason := self.give_up:
+            self.give_up = ""
+            raise ChannelLostError(reason)
+
+    def on_lost(self, error: Exception) -> Exception:
+        self.error = error
+        self.events.append("lost")
+        return ChannelLostError(f"as the probe says it: {error}")
+
+    def on_close(self) -> None:
+        self.events.append("close")
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[WireVenue]:
+    async with WireVenue().open() as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def running(probe: Probe) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(probe.run())
+    try:
+        async with asyncio.timeout(15):
+            yield task
+    finally:
+        await stop_tasks(task)
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    while not fact():  # noqa: ASYNC110 - the probe offers nothing to wait on
+        await asyncio.sleep(0.002)
+
+
+async def test_the_first_message_goes_first_and_every_frame_arrives_byte_for_byte(
+    venue: WireVenue,
+) -> None:
+    probe = Probe(venue.url, ChannelTimes(ping_every_s=0, upkeep_every_s=0.001))
+    async with running(probe):
+        caller = await venue.caller()
+        assert await caller.next() == {"hello": 1}
+        assert await caller.next() == "PING"
+        before_ns = time.time_ns()
+        for text in ("[]", "PONG", "ö", ""):
+            await caller.send(text)
+        received = [await probe.frames.get() for _ in range(4)]
+    assert received == [b"[]", b"PONG", "ö".encode(), b""]
+    assert probe.data_frames == 3
+    assert before_ns <= probe.times[0] <= probe.times[3] <= time.time_ns()
+
+
+async def test_nothing_is_connected_until_it_is_wanted(venue: WireVenue) -> None:
+    probe = Probe(venue.url)
+    probe.may_connect = False
+    async with running(probe):
+        await asyncio.sleep(0.05)  # this is about what it does NOT do
+        probe.nudge()
+        await asyncio.sleep(0.05)
+        assert venue.callers_waiting == 0
+        probe.may_connect = True
+        probe.nudge()
+        assert await (await venue.caller()).next() == {"hello": 1}
+    assert probe.events == ["open", "close"]
+
+
+async def test_any_frame_ends_the_silence_and_its_lack_the_connection(venue: WireVenue) -> None:
+    times = ChannelTimes(ping_every_s=0.02, silence_max_s=0.3, upkeep_every_s=0.01)
+    async with running(probe := Probe(venue.url, times)):
+        caller = await venue.caller()
+        await caller.next()
+        begun_s = time.monotonic()
+        while time.monotonic() - begun_s < 0.6:  # twice the silence that would end it
+            assert await caller.next() == "PING"
+            await caller.send("PONG")
+        assert probe.events == ["open"]
+        await caller.gone()
+        await venue.caller()
+    assert "nothing received for" in str(probe.error)
+
+
+async def test_a_connection_that_was_short_is_replaced_with_back_off_and_one_that_lasted_at_once(
+    venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = Probe(venue.url)
+    with capture_logs() as logs:
+        async with running(probe):
+            await (await venue.caller()).hang_up()
+            caller = await venue.caller()
+            await until(lambda: [line["event"] for line in logs] == ["not_reachable"])
+            monkeypatch.setattr(websocket, "STABLE_S", 0)
+            await caller.hang_up()
+            await (await venue.caller()).next()
+    assert [line["event"] for line in logs] == ["not_reachable", "channel_lost"]
+    assert logs[0]["what"] == logs[1]["channel"] == f"probe at {venue.url}"
+    assert all("ChannelLostError: as the probe says it: " in line["error"] for line in logs)
+    assert isinstance(probe.error, ConnectionClosed)
+    assert probe.events == ["open", "lost", "close", "open", "lost", "close", "open", "close"]
+
+
+async def test_upkeep_may_give_the_connection_up_and_is_done_when_nudged(
+    venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "STABLE_S", 0)
+    async with running(probe := Probe(venue.url, ChannelTimes(upkeep_every_s=60))):
+        caller = await venue.caller()
+        await caller.next()
+        await until(lambda: probe._nudged.is_set() is False)
+        probe.give_up = "it is old"
+        probe.nudge()
+        await caller.gone()
+        await venue.caller()
+    assert str(probe.error) == "it is old"
+
+
+async def test_a_venue_that_does_not_read_does_not_hold_the_sender_for_ever(
+    venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "SEND_TIMEOUT_S", 0.05)
+
+    class Talker(Probe):
+        async def upkeep(self, now_s: float) -> None:
+            await self.send("x" * 4_000_000)
+
+    async with running(probe := Talker(venue.url)):
+        caller = await venue.caller()
+        caller._websocket.transport.pause_reading()
+        await until(lambda: "lost" in probe.events)
+    assert isinstance(probe.error, TimeoutError)
+
+
+async def test_nothing_can_be_sent_without_a_connection(venue: WireVenue) -> None:
+    with pytest.raises(ChannelLostError, match="not connected"):
+        await Probe(venue.url).send("hello")
+
+
+async def test_an_error_of_ours_is_not_taken_for_a_loss(venue: WireVenue) -> None:
+    probe = Probe(venue.url)
+    probe.broken = True
+    async with running(probe) as task:
+        caller = await venue.caller()
+        await caller.send("[]")
+        with pytest.raises(ValueError, match="a bug"):
+            await task
+    assert probe.events == ["open", "close"]
+
+
+async def test_cancelling_closes_the_connection_whatever_it_does(venue: WireVenue) -> None:
+    class Stuck(Probe):
+        async def on_open(self) -> None:
+            await super().on_open()
+            await asyncio.sleep(60)
+
+    for kind in (Probe, Stuck):
+        async with running(probe := kind(venue.url)):
+            caller = await venue.caller()
+            await caller.next()
+        await caller.gone()
+        assert probe.events == ["open", "close"]
