@@ -20,7 +20,7 @@ from executor.commands import account as account_commands
 from executor.commands import record as record_commands
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
-from feeder.recording.files import RecordingError, UnusableDirectoryError
+from feeder.recording.errors import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
 from functions.handlers.control import NotDoneError, halt_reason
 from functions.ports import RecordsError, StoreError

@@ -25,9 +25,9 @@ from executor.rendering import (
     moment,
     plain,
 )
-from feeder.recording.files import Damage, Reading
 from feeder.recording.inspected_market import MarketReport
 from feeder.recording.inspection import Inspection, Inspector
+from feeder.recording.reader import Damage, RecordingReader
 from feeder.recording.recorded_channel import SERIES_MAX, RecordingProgress
 from feeder.recording.recorder import Recorder
 from feeder.settings import MarketStream
@@ -78,20 +78,20 @@ def record(settings: MarketStream, directory: Path, duration_s: float | None) ->
 
 def inspect(path: Path) -> RecordingReport:
     """Read all of it. Raises RecordingError when there is no recording."""
-    reading, inspector = Reading(path), Inspector()
-    for each in reading:
+    reader, inspector = RecordingReader(path), Inspector()
+    for each in reader:
         inspector.take(each)
     inspection = inspector.result()
     frames = inspection.frames
     return RecordingReport(
         path=str(path),
-        files=len(reading.files),
-        compressed_bytes=reading.compressed_bytes,
-        line_bytes=reading.line_bytes,
-        bytes_per_frame=round(reading.compressed_bytes / frames, 1) if frames else None,
-        damages=reading.damages,
-        unreadable_lines=reading.unreadable_lines,
-        first_unreadable_line=reading.unreadable_line,
+        files=len(reader.files),
+        compressed_bytes=reader.compressed_bytes,
+        line_bytes=reader.line_bytes,
+        bytes_per_frame=round(reader.compressed_bytes / frames, 1) if frames else None,
+        damages=reader.damages,
+        unreadable_lines=reader.unreadable_lines,
+        first_unreadable_line=reader.unreadable_line,
         inspection=inspection,
     )
 

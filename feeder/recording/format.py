@@ -16,13 +16,10 @@ from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
+from feeder.recording.errors import LineError
 from protocol.market import MarketInfo
 
 FORMAT: Final = 1
-
-
-class LineError(ValueError):
-    """A line that is no record; the text says why."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

@@ -17,8 +17,8 @@ import msgspec
 import structlog
 
 from feeder.core.market.session_table import SessionTable
-from feeder.recording.files import Writer
 from feeder.recording.format import Closed, Listed, Opened, Sent, Unfollowed, frame_of
+from feeder.recording.writer import RecordingWriter
 from protocol.market import MarketInfo
 from venue.websocket import Channel, ChannelLostError, ChannelTimes
 from venue.wire import subscriptions
@@ -59,7 +59,7 @@ class RecordedChannel(Channel):
         self,
         url: str,
         table: SessionTable,
-        writer: Writer,
+        writer: RecordingWriter,
         listed: dict[str, MarketInfo],
         progress: RecordingProgress,
         times: RecorderTimes,

@@ -19,7 +19,6 @@ import structlog
 from feeder.books.discovery import Discovery
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.session_table import SessionTable
-from feeder.recording.files import Limits, Writer, open_recording
 from feeder.recording.format import FORMAT, Listed, Record, Started, Stopped
 from feeder.recording.recorded_channel import (
     RecordedChannel,
@@ -27,6 +26,7 @@ from feeder.recording.recorded_channel import (
     RecordingProgress,
     now,
 )
+from feeder.recording.writer import RecordingWriter, WriterLimits, open_recording
 from feeder.settings import MarketStream
 from protocol.market import MarketInfo
 from runtime.process import first_failure
@@ -42,11 +42,11 @@ class Recorder:
         settings: MarketStream,
         directory: Path,
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: WriterLimits = WriterLimits(),  # noqa: B008 - frozen
         times: RecorderTimes = RecorderTimes(),  # noqa: B008 - frozen
     ) -> None:
         self._progress = RecordingProgress()
-        self._writer: Writer | None = None
+        self._writer: RecordingWriter | None = None
         self._settings = settings
         self._directory = directory
         self._limits = limits
@@ -111,7 +111,7 @@ class Recorder:
         for market in self._listed.values():
             yield Listed(at_ns=at_ns, mono_ns=mono_ns, market=market)
 
-    def _stop(self, writer: Writer) -> None:
+    def _stop(self, writer: RecordingWriter) -> None:
         at_ns, mono_ns = now()
         writer.put(Stopped(at_ns=at_ns, mono_ns=mono_ns))
         _log.info("recording_stopped", frames=self._progress.frames)

@@ -41,8 +41,9 @@ import structlog
 import uvloop
 from aiohttp import WSMsgType, web
 
-from feeder.recording.files import Reading, RecordingError
+from feeder.recording.errors import RecordingError
 from feeder.recording.format import Frame, Listed, Started, payload
+from feeder.recording.reader import RecordingReader
 from runtime.log import configure_logging
 from runtime.process import stop_tasks
 from runtime.settings import refuse_to_start
@@ -128,7 +129,7 @@ class RawReplay:
         self._started = asyncio.Event()
         self._books = RecordedBooks()
         self._listing = RecordedListing(
-            record.market for record in Reading(path) if isinstance(record, Listed)
+            record.market for record in RecordingReader(path) if isinstance(record, Listed)
         )
         if not self._listing.markets:
             raise RecordingError(f"{path}: describes no market")
@@ -161,7 +162,7 @@ class RawReplay:
         """(nanoseconds since the first frame, frame)."""
         at_ns, previous = 0, None
         run = previous_run = ""
-        for record in Reading(self._path):
+        for record in RecordingReader(self._path):
             if isinstance(record, Started):
                 run = record.run
             if not isinstance(record, Frame) or record.text == PONG.decode():

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from feeder.recording import recorded_channel
-from feeder.recording.files import Reading
 from feeder.recording.format import Frame, Record, encode_record, frame_of, payload
+from feeder.recording.reader import RecordingReader
 from feeder.recording.recorded_channel import RecorderTimes
 from feeder.recording.recorder import Recorder
 from feeder.settings import MarketStream
@@ -83,7 +83,7 @@ class Recording:
 
     def records(self) -> list[Record]:
         """All there is on the disk."""
-        return list(Reading(self.directory))
+        return list(RecordingReader(self.directory))
 
 
 @asynccontextmanager

@@ -206,3 +206,5 @@ async def test_cancelling_closes_the_connection_whatever_it_does(venue: WireVenu
             await caller.next()
         await caller.gone()
         assert probe.events == ["open", "close"]
+        with pytest.raises(ChannelLostError, match="not connected"):
+            await probe.send("hello")

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from executor.commands import record
-from feeder.recording.files import Reading
 from feeder.recording.format import Frame, Listed, payload
+from feeder.recording.reader import RecordingReader
 from sandbox.simulator import Venue, serve
 from tests.executor.conftest import Command
 from tests.executor.test_entry import ROOT
@@ -99,7 +99,7 @@ async def _written(out: Path, frames: int) -> None:
 
 
 def _frames_on_disk(out: Path) -> int:
-    return len(frames_in(Reading(out))) if out.exists() else 0
+    return len(frames_in(RecordingReader(out))) if out.exists() else 0
 
 
 async def test_a_kill_costs_at_most_the_last_second(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ async def test_a_kill_costs_at_most_the_last_second(tmp_path: Path) -> None:
         killed_ns = time.time_ns()
         await running.wait()
 
-    frames = [each for each in Reading(tmp_path) if isinstance(each, Frame)]
+    frames = [each for each in RecordingReader(tmp_path) if isinstance(each, Frame)]
     changes = [payload(each) for each in frames[1:]]
     assert 0 < len(changes) <= len(sent)
     for (_, expected), received in zip(sent, changes, strict=False):
@@ -242,7 +242,7 @@ async def test_a_corrupted_frame_shows(
 ) -> None:
     await recorded_run(tmp_path / "run", monkeypatch, changes=20)
     broken = tmp_path / "broken.gz"
-    write_records(broken, corrupt(list(Reading(tmp_path / "run"))))
+    write_records(broken, corrupt(list(RecordingReader(tmp_path / "run"))))
     text = await inspected(run, broken)
     assert "books do not have the venue's checksum" in text
     assert "nothing is wrong" not in text
@@ -252,7 +252,7 @@ async def test_what_is_torn_unreadable_or_not_described_shows(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await recorded_run(tmp_path / "run", monkeypatch, changes=5)
-    records = [each for each in Reading(tmp_path / "run") if not isinstance(each, Listed)]
+    records = [each for each in RecordingReader(tmp_path / "run") if not isinstance(each, Listed)]
     path = tmp_path / "a.gz"
     write_records(path, records[:-1])
     with path.open("ab") as file:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from feeder.recording.errors import LineError
 from feeder.recording.format import (
     Frame,
-    LineError,
     Listed,
     decode_record,
     encode_record,

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from feeder.recording import recorded_channel
-from feeder.recording.files import Reading, RecordingError
+from feeder.recording.errors import RecordingError
 from feeder.recording.format import (
     Closed,
     Frame,
@@ -24,6 +24,7 @@ from feeder.recording.format import (
     Stopped,
     Unfollowed,
 )
+from feeder.recording.reader import RecordingReader
 from tests.support.message_builders import market_info
 from tests.support.recordings import change_books, frames_in, list_market, recorded_run, recording
 from tests.support.scripted_market_channel import WireVenue
@@ -53,7 +54,7 @@ async def test_the_story_around_the_frames_is_told_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market = await recorded_run(tmp_path, monkeypatch, changes=1)
-    begun, listed, opened, sent, books, change, closed, stopped = Reading(tmp_path)
+    begun, listed, opened, sent, books, change, closed, stopped = RecordingReader(tmp_path)
     assert isinstance(begun, Started)
     assert isinstance(listed, Listed)
     assert listed.market.slug == market.slug

@@ -18,7 +18,7 @@ from feeder.books.lines import MarketLines
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
-from feeder.recording.files import Reading
+from feeder.recording.reader import RecordingReader
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure
@@ -32,7 +32,7 @@ async def test_a_feeder_discovers_the_market_and_every_book_of_it_is_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await recorded_run(tmp_path, monkeypatch, changes=CHANGES)
-    last = json.loads(frames_in(Reading(tmp_path))[-1])
+    last = json.loads(frames_in(RecordingReader(tmp_path))[-1])
     wanted = {each["asset_id"]: each["hash"] for each in last["price_changes"]}
     replay = RawReplay(tmp_path, speed=0.05)  # slow enough for both lines to be there
     taken: asyncio.Queue[BookSnapshot] = asyncio.Queue()

@@ -18,8 +18,9 @@ from websockets.exceptions import ConnectionClosed
 
 from feeder.core.book.checksum import Formula
 from feeder.core.book.token_book import Taken, TokenBook
-from feeder.recording.files import Reading, RecordingError
+from feeder.recording.errors import RecordingError
 from feeder.recording.format import Frame, Listed, Started, frame_of, payload
+from feeder.recording.reader import RecordingReader
 from protocol.book import Proof
 from protocol.market import MarketInfo
 from sandbox.playback import __main__ as raw_replay
@@ -41,7 +42,7 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def market_in(path: Path) -> MarketInfo:
-    return next(each.market for each in Reading(path) if isinstance(each, Listed))
+    return next(each.market for each in RecordingReader(path) if isinstance(each, Listed))
 
 
 def tokens_in(path: Path) -> list[str]:
@@ -95,7 +96,7 @@ async def test_every_listener_gets_every_frame_byte_for_byte(run: Path) -> None:
         for websocket in (both, one, none):
             await settled(websocket)
         async with playing(replay):
-            recorded = frames_in(Reading(run))
+            recorded = frames_in(RecordingReader(run))
             assert await receive(both, 1 + CHANGES) == recorded
             assert await receive(one, 1 + CHANGES) == recorded  # whole: each names both tokens
             await replay.ended.wait()
@@ -107,7 +108,7 @@ async def test_frames_that_name_no_token_and_broken_ones_go_to_all_who_listen(
     tmp_path: Path, run: Path
 ) -> None:
     odd = [b"\xff\x00", b"[]", b'{"event_type":"new"}', b"PONG", b'{"event_type":"book"}', b"{"]
-    records = list(Reading(run))
+    records = list(RecordingReader(run))
     last = records[-1]
     records += [frame_of(each, conn=1, at_ns=last.at_ns, mono_ns=last.mono_ns) for each in odd]
     write_records(tmp_path / "odd.gz", records)
@@ -137,7 +138,7 @@ async def test_who_comes_later_gets_the_book_as_the_tape_has_it_and_it_is_proven
     run: Path,
 ) -> None:
     info, (token, other) = market_in(run), tokens_in(run)
-    last = json.loads(frames_in(Reading(run))[-1])
+    last = json.loads(frames_in(RecordingReader(run))[-1])
     hashes = {each["asset_id"]: each["hash"] for each in last["price_changes"]}
     replay = RawReplay(run, speed=0)
     async with serve(replay) as url, listener(url, token) as first, playing(replay):
@@ -182,8 +183,8 @@ async def test_the_market_is_listed(run: Path) -> None:
 
 def spaced(path: Path, run: Path, *seconds: float, new_run_at: int = -1) -> Path:
     """The run's first frames at these times; from one of them on another process recorded."""
-    records, frames = [], [each for each in Reading(run) if isinstance(each, Frame)]
-    records += [each for each in Reading(run) if isinstance(each, Started | Listed)]
+    records, frames = [], [each for each in RecordingReader(run) if isinstance(each, Frame)]
+    records += [each for each in RecordingReader(run) if isinstance(each, Started | Listed)]
     for number, (second, each) in enumerate(zip(seconds, frames, strict=False)):
         if number == new_run_at:
             records.append(
@@ -247,7 +248,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, run: Path) -> None:
     with pytest.raises(RecordingError, match="no recording"):
         RawReplay(tmp_path)
     path = tmp_path / "bare.gz"
-    write_records(path, [each for each in Reading(run) if not isinstance(each, Listed)])
+    write_records(path, [each for each in RecordingReader(run) if not isinstance(each, Listed)])
     with pytest.raises(RecordingError, match="describes no market"):
         RawReplay(path)
 
@@ -269,7 +270,7 @@ async def test_it_is_started_from_the_command_line(run: Path) -> None:
         ready = json.loads(await process.stdout.readline())
         assert ready["series"] == [SERIES.name]
         async with listener(ready["url"], *tokens_in(run)) as websocket:
-            assert await receive(websocket, 1 + CHANGES) == frames_in(Reading(run))
+            assert await receive(websocket, 1 + CHANGES) == frames_in(RecordingReader(run))
         process.terminate()
         assert await process.wait() == 0
     finally:

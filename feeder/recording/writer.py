@@ -1,11 +1,11 @@
-"""A recording on disk: a directory of files, each a chain of small gzip members of JSON lines.
+"""A recording being written: a directory of files, each a chain of small gzip members.
 
 1. What was put is on the disk, fsynced, `flush_every_s` later plus what the disk takes, as one
-   complete gzip member; so a kill costs at most what had waited, and `zcat` reads a file that is
-   being written. A member that was cut (the torn tail) fails its checksum and is left out.
+   complete gzip member of JSON lines; so a kill costs at most what had waited, and `zcat` reads a
+   file that is being written.
 2. Nothing is ever appended to a file of an earlier process. Files are ordered by their number, not
-   by a clock: `part-000001-20261122T190000Z.jsonl.gz`.
-3. Each file tells all that is needed to read it: it begins with `Started` and the markets that are
+   by a clock.
+3. Each file has all that is needed to read it: it begins with `Started` and the markets that are
    followed. What the lines are is `feeder.recording.format`.
 4. Writing happens in a thread of its own, one batch at a time. What waits for it is bounded; what
    does not fit is counted and leaves a `Lost` line, so it is never missing silently.
@@ -17,10 +17,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -29,38 +28,18 @@ from typing import BinaryIO, Final
 import msgspec
 import structlog
 
-from feeder.recording.format import (
-    FORMAT,
-    LineError,
-    Lost,
-    Record,
-    Started,
-    decode_record,
-    encode_record,
-)
+from feeder.recording.errors import RecordingError, UnusableDirectoryError
+from feeder.recording.format import Lost, Record, encode_record
+from feeder.recording.part_files import GZIP, part_files, part_name, part_number
 
-_NAME: Final = re.compile(r"part-(\d{6,})-\d{8}T\d{6}Z\.jsonl\.gz")
-_GZIP: Final = 31
-"""zlib's window bits that mean a gzip header and trailer."""
 # Level 6 takes 16 us for a change of both books and writes 86 bytes of it, 3 takes 7 us and 98.
 _LEVEL: Final = 6
-_READ_BYTES: Final = 1 << 18
-_MEMBER_BYTES_MAX: Final = 256 << 20
-"""The writer's batches are far smaller; a file that claims more is no recording of ours."""
 _ROTATE_EVERY_S: Final = 3600
 
 _log = structlog.get_logger()
 
 
-class RecordingError(Exception):
-    """A recording that cannot be begun, written or read; the text is one sentence with the path."""
-
-
-class UnusableDirectoryError(RecordingError):
-    """There is nothing wrong with the disk: another directory has to be given."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class WriterLimits(msgspec.Struct, frozen=True, kw_only=True):
     """When to write, and how much may wait."""
 
     flush_every_s: float = 0.25
@@ -73,11 +52,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Compressed; a new file begins after it, and with every hour."""
 
 
-class Writer:
+class RecordingWriter:
     """`put` records; `run` writes them. Comes from `open_recording`."""
 
     def __init__(
-        self, directory: Path, head: Callable[[int], Iterable[Record]], limits: Limits, first: int
+        self,
+        directory: Path,
+        head: Callable[[int], Iterable[Record]],
+        limits: WriterLimits,
+        first: int,
     ) -> None:
         self._directory = directory
         self._head = head
@@ -110,7 +93,7 @@ class Writer:
             self._lost += 1
             self.lost += 1
             return
-        self._confess(record.at_ns, record.mono_ns)
+        self._record_lost(record.at_ns, record.mono_ns)
         self._append(line)
 
     async def run(self) -> None:
@@ -127,7 +110,7 @@ class Writer:
         try:
             await self._submit(self._begin_file(), [])
         except RecordingError as error:
-            self._writing = None  # told here
+            self._writing = None  # so that `close` does not raise it again
             raise UnusableDirectoryError(str(error)) from error
 
     async def close(self) -> None:
@@ -135,7 +118,7 @@ class Writer:
         try:
             if self._writing is not None:
                 await self._writing
-            self._confess(time.time_ns(), time.monotonic_ns())
+            self._record_lost(time.time_ns(), time.monotonic_ns())
             await self.flush()
         finally:
             self._thread.shutdown(wait=False)
@@ -149,7 +132,7 @@ class Writer:
         if self._waiting_bytes >= self._limits.batch_bytes_max:
             self._full.set()
 
-    def _confess(self, at_ns: int, mono_ns: int) -> None:
+    def _record_lost(self, at_ns: int, mono_ns: int) -> None:
         """Leave a line where records are missing."""
         if self._lost:
             lost = Lost(
@@ -176,7 +159,7 @@ class Writer:
     async def _submit(self, head: list[bytes], lines: list[bytes]) -> None:
         loop = asyncio.get_running_loop()
         self._writing = loop.run_in_executor(self._thread, self._write, head, lines)
-        # Shielded: a batch that waits for the thread must not vanish because we are told to stop.
+        # Shielded: a batch that waits for the thread must not vanish with a cancellation.
         await asyncio.shield(self._writing)
         self._writing = None
 
@@ -202,17 +185,15 @@ class Writer:
         self.written_bytes += len(member)
 
     def _next_path(self) -> Path:
-        number = self._first + self.files - 1
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        return self._directory / f"part-{number:06}-{moment}.jsonl.gz"
+        return self._directory / part_name(self._first + self.files - 1)
 
 
 @asynccontextmanager
 async def open_recording(
     directory: Path,
     head: Callable[[int], Iterable[Record]],
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-) -> AsyncIterator[Writer]:
+    limits: WriterLimits = WriterLimits(),  # noqa: B008 - frozen
+) -> AsyncIterator[RecordingWriter]:
     """A recording to write to while the context lasts; `writer.run()` has to run beside.
 
     `head(part)` are the first lines of a file, the first being its `Started`. Raises
@@ -221,7 +202,7 @@ async def open_recording(
     """
     lock, first = _claim(directory)
     try:
-        writer = Writer(directory, head, limits, first)
+        writer = RecordingWriter(directory, head, limits, first)
         try:
             await writer.open()
             yield writer
@@ -231,112 +212,9 @@ async def open_recording(
         os.close(lock)
 
 
-class Damage(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a file that cannot be read."""
-
-    file: str
-    offset: int
-    bytes: int
-    why: str
-
-
-class Reading:
-    """Iterate over the records of a directory, or of one file, in the order they were written.
-
-    A recording that is being written may be read: what is there is told. The figures beside count
-    what was iterated over so far. Raises RecordingError, here or while iterating.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            found = [path] if path.is_file() else sorted(_parts(path), key=_number)
-        except OSError as error:
-            raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
-        if not found:
-            raise RecordingError(f"{path}: no recording: it has no file named part-*.jsonl.gz")
-        self.path = path
-        self.files = found
-        self.compressed_bytes = 0
-        self.line_bytes = 0
-        self.damages: list[Damage] = []
-        self.unreadable_lines = 0
-        self.unreadable_line = ""
-        """Where the first one is, and why."""
-
-    def __iter__(self) -> Iterator[Record]:
-        begun = False
-        for path in self.files:
-            number = 0
-            for member in self._members(path):
-                self.line_bytes += len(member)
-                for line in member.splitlines():
-                    number += 1
-                    record = self._record(path, number, line)
-                    if not begun and not isinstance(record, Started):
-                        raise RecordingError(f"{path}: not a recording: no line says so")
-                    begun = True
-                    if record is not None:
-                        yield record
-        if not begun:
-            raise RecordingError(f"{self.path}: no recording: there is no complete line in it")
-
-    def _record(self, path: Path, number: int, line: bytes) -> Record | None:
-        try:
-            record = decode_record(line)
-        except LineError as error:
-            self.unreadable_lines += 1
-            self.unreadable_line = self.unreadable_line or f"{path.name}, line {number}: {error}"
-            return None
-        if isinstance(record, Started) and record.format != FORMAT:
-            raise RecordingError(f"{path}: format {record.format}, only {FORMAT} is known here")
-        return record
-
-    def _members(self, path: Path) -> Iterator[bytes]:
-        """The complete members of a file; what comes after them is a damage."""
-        try:
-            with path.open("rb") as file:
-                start = 0
-                try:
-                    for member, end in _inflated(file):
-                        self.compressed_bytes += end - start
-                        start = end
-                        yield member
-                    size, why = file.tell(), "a write was cut, or is under way"
-                except zlib.error as error:
-                    size, why = os.fstat(file.fileno()).st_size, str(error)
-        except OSError as error:
-            raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
-        if size > start:
-            self.damages.append(Damage(file=path.name, offset=start, bytes=size - start, why=why))
-
-
-def _inflated(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(content, offset of its end) of each complete member. Raises zlib.error at the first that is
-    none."""
-    inflate, parts, size, data = zlib.decompressobj(_GZIP), [], 0, b""
-    while data or (data := file.read(_READ_BYTES)):
-        parts.append(inflate.decompress(data, _MEMBER_BYTES_MAX))
-        size += len(parts[-1])
-        if size >= _MEMBER_BYTES_MAX or inflate.unconsumed_tail:
-            raise zlib.error(f"more than {_MEMBER_BYTES_MAX} bytes in one piece")
-        data = inflate.unused_data
-        if inflate.eof:
-            yield b"".join(parts), file.tell() - len(data)
-            inflate, parts, size = zlib.decompressobj(_GZIP), [], 0
-
-
 def _member(lines: bytes) -> bytes:
-    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, GZIP)
     return deflate.compress(lines) + deflate.flush()
-
-
-def _parts(directory: Path) -> list[Path]:
-    return [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
-
-
-def _number(path: Path) -> int:
-    found = _NAME.fullmatch(path.name)
-    return int(found[1]) if found else 0
 
 
 def _claim(directory: Path) -> tuple[int, int]:
@@ -354,7 +232,7 @@ def _claim(directory: Path) -> tuple[int, int]:
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        parts = _parts(directory)
+        parts = part_files(directory)
         foreign = sorted(path.name for path in set(directory.iterdir()) - set(parts))
     except OSError as error:
         os.close(lock)
@@ -366,7 +244,7 @@ def _claim(directory: Path) -> tuple[int, int]:
         raise UnusableDirectoryError(
             f"cannot record into {directory}: it holds something else ({foreign[0]})"
         )
-    return lock, max(map(_number, parts), default=0) + 1
+    return lock, max(map(part_number, parts), default=0) + 1
 
 
 def _sync_directory(directory: Path) -> None:
