@@ -2,27 +2,27 @@
 
 1. Counted are *versions* of a book, (timestamp, hash), as their last frame leaves it: a trade sends
    several frames for one, and only the last of them makes the book that the hash is of. A `book`
-   that does not have its own hash is wrong at once. Nothing is put off and nothing is given up: a
-   book that does not match goes on being built, so what matches again later is seen, too.
-2. Whether an unmatched hash is the book's fault or the formula's is known at the end: once any hash
+   that does not have its own hash is wrong at once.
+2. Books are the feeder's own (`TokenBook`), but never given up: one that does not match goes on, so
+   what matches again later is seen, too, and every `book` starts anew where the last one failed.
+3. Whether an unmatched hash is the book's fault or the formula's is known at the end: once any hash
    of a market has matched, the formula is right and the others are mismatches; until then they are
    `unknown`.
-3. Deltas before a book's first snapshot are counted and not applied, nor are those older than it,
-   nor those that come twice.
-4. A market's silence counts from the start of its window to its end, or to the recording's.
+4. Deltas before a book's first snapshot are counted, and so are those older than it and those that
+   come twice; none of them is applied.
+5. A market's silence counts from the start of its window to its end, or to the recording's.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, NamedTuple
 
 import msgspec
 
 from feeder.core.book.checksum import Formula
-from feeder.core.book.ladder import Ladder, json_of, price_of, rung, rungs
+from feeder.core.book.token_book import Taken, TokenBook, agrees
+from protocol.book import Proof
 from protocol.market import MarketInfo
-from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import (
     BookEvent,
     KnownEvent,
@@ -33,8 +33,6 @@ from venue.wire.market_channel import (
 
 # A failed search for the trade price costs a millisecond; after so many the known ones must do.
 _SEARCHES_MAX: Final = 50
-# As in `TokenBook`: the venue repeats whole frames within a few milliseconds.
-_PRESENT_MAX: Final = 32
 
 
 class Checks(msgspec.Struct, kw_only=True):
@@ -81,6 +79,8 @@ class MarketReport(msgspec.Struct, kw_only=True):
 class _Verdict(NamedTuple):
     """On the present version, as of its newest frame."""
 
+    hashed: bool
+    """Whether the venue named a hash."""
     matched: bool
     agrees: bool
     """Whether best bid and ask are the venue's."""
@@ -89,33 +89,15 @@ class _Verdict(NamedTuple):
 
 
 class _Token:
-    """One token's book as far as its checksum goes."""
+    """One token's book, and the verdict on its present version while more frames may come."""
 
-    __slots__ = (
-        "asks",
-        "bids",
-        "hash",
-        "known",
-        "present",
-        "timestamp_ms",
-        "unmatched",
-        "verdict",
-    )
+    __slots__ = ("book", "unmatched", "verdict")
 
-    def __init__(self) -> None:
-        self.bids, self.asks = Ladder(ascending=True), Ladder(ascending=False)
-        self.known = False
-        self.timestamp_ms = 0
-        self.hash = ""
+    def __init__(self, token_id: str, formula: Formula) -> None:
+        self.book = TokenBook(token_id, formula)
         self.unmatched = 0
         """In a row."""
         self.verdict: _Verdict | None = None
-        self.present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
-        """The newest deltas of the present millisecond."""
-
-    def is_crossed(self) -> bool:
-        bid_e4, ask_e4 = self.bids.best_e4, self.asks.best_e4
-        return bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4
 
 
 class InspectedMarket:
@@ -123,11 +105,18 @@ class InspectedMarket:
 
     def __init__(self, info: MarketInfo) -> None:
         self.info = info
-        self.formula = Formula(info)
-        self.tokens = {outcome.token_id: _Token() for outcome in info.outcomes}
         self.report = MarketReport(slug=info.slug, condition_id=info.condition_id, checks=Checks())
-        self.unmatched = 0
         self.heard_at_ms: int | None = None
+        self._formula = Formula(info)
+        self._tokens = {
+            outcome.token_id: _Token(outcome.token_id, self._formula) for outcome in info.outcomes
+        }
+        self._unmatched = 0
+
+    @property
+    def token_ids(self) -> set[str]:
+        """Both tokens."""
+        return set(self._tokens)
 
     def heard(self, at_ms: int) -> None:
         """Something of this market came, or the recording ends."""
@@ -141,9 +130,9 @@ class InspectedMarket:
 
     def forget_books(self) -> None:
         """Something may have been missed: until their next snapshot nothing is known of them."""
-        for token in self.tokens.values():
+        for token in self._tokens.values():
             self._close(token)
-            token.known = False
+            token.book.reset()
 
     def apply(self, event: KnownEvent, at_ms: int) -> None:
         """Raises ValueError naming what is no number; some deltas may have been applied."""
@@ -152,75 +141,73 @@ class InspectedMarket:
         elif isinstance(event, BookEvent):
             self._replace(event, at_ms)
         elif isinstance(event, LastTradeEvent):
-            self.formula.traded(event.asset_id, event.price)
+            self._formula.traded(event.asset_id, event.price)
         else:
-            self.formula.tick_size(event.new_tick_size, event.timestamp)
+            self._formula.tick_size(event.new_tick_size, event.timestamp)
 
     def _replace(self, event: BookEvent, at_ms: int) -> None:
-        report, token = self.report, self.tokens.get(event.asset_id)
+        report, token = self.report, self._tokens.get(event.asset_id)
         if token is None:
             return
         report.books += 1
-        if token.known and event.timestamp < token.timestamp_ms:
-            report.stale += 1
+        book = token.book
+        before = book.timestamp_ms, book.hash
+        self._limit_searches(token)
+        taken = book.replace(event, from_rest=False)
+        if book.trouble is not None:  # refused, or given up after mismatches
+            book.reset()
+            taken = book.replace(event, from_rest=False)
+        if taken is not Taken.TAKEN:
+            report.stale += (event.timestamp, event.hash or "") != before
             return
-        bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
-        matched = False
-        if event.hash:
-            self._spare_searches(token)
-            matched = self.formula.proves(event, json_of(bids), json_of(asks))
-        if not matched or (event.timestamp, event.hash) != (token.timestamp_ms, token.hash):
+        same = (book.timestamp_ms, book.hash) == before
+        verdict = self._verdict(token, None, at_ms)
+        if not (verdict.matched and same):
             self._close(token)
-        if matched or not self.formula.confirmed:
-            self.formula.learn(event)
-        token.bids = Ladder(ascending=True, levels=bids)
-        token.asks = Ladder(ascending=False, levels=asks)
-        token.known, token.timestamp_ms, token.hash = True, event.timestamp, event.hash or ""
-        token.present.clear()
-        token.verdict = _Verdict(matched, True, token.is_crossed(), at_ms)
-        if not matched:
+        token.verdict = verdict
+        if not verdict.matched:
             self._close(token)
 
     def _change(self, event: PriceChangeEvent, at_ms: int) -> None:
         report, timestamp_ms = self.report, event.timestamp
         last: dict[str, PriceChange] = {}
         for change in event.price_changes:
-            token = self.tokens.get(change.asset_id)
+            token = self._tokens.get(change.asset_id)
             if token is None:
                 continue
             report.changes += 1
-            level = rung(change.price, change.size)
-            if not token.known:
+            book = token.book
+            before = book.timestamp_ms, book.hash
+            if book.change(change, timestamp_ms):
+                if not change.hash or (timestamp_ms, change.hash) != before:
+                    self._close(token)
+                last[change.asset_id] = change
+            elif book.trouble is not None:
                 report.without_book += 1
-                continue
-            if timestamp_ms < token.timestamp_ms:
+            elif timestamp_ms < book.timestamp_ms:
                 report.stale += 1
-                continue
-            if timestamp_ms != token.timestamp_ms:
-                token.present.clear()
-            if change.hash and change in token.present:
+            else:
                 report.duplicates += 1
-                continue
-            if not change.hash or (timestamp_ms, change.hash) != (token.timestamp_ms, token.hash):
-                self._close(token)
-            token.present.append(change)
-            (token.bids if change.side == "BUY" else token.asks).put(level)
-            token.timestamp_ms, token.hash = timestamp_ms, change.hash or ""
-            last[change.asset_id] = change
         for token_id, change in last.items():
-            self._check(token_id, change, at_ms)
+            token = self._tokens[token_id]
+            self._limit_searches(token)
+            token.verdict = self._verdict(token, change, at_ms)
 
-    def _check(self, token_id: str, change: PriceChange, at_ms: int) -> None:
-        token = self.tokens[token_id]
-        agrees = _agrees(change.best_bid, token.bids.best_e4) and _agrees(
-            change.best_ask, token.asks.best_e4
+    def _verdict(self, token: _Token, last: PriceChange | None, at_ms: int) -> _Verdict:
+        """`last` is the delta that made the version, None for a `book`."""
+        book = token.book
+        bid_e4, ask_e4 = book.best
+        return _Verdict(
+            hashed=bool(book.hash),
+            matched=book.proof is Proof.CHECKSUM or (bool(book.hash) and book.matches_hash()),
+            agrees=last is None
+            or (
+                agrees(last.best_bid, bid_e4, "best_bid")
+                and agrees(last.best_ask, ask_e4, "best_ask")
+            ),
+            crossed=bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4,
+            at_ms=at_ms,
         )
-        matched = False
-        if change.hash:
-            self._spare_searches(token)
-            bids, asks = token.bids.json(), token.asks.json()
-            matched = self.formula.matches(token_id, token.timestamp_ms, bids, asks, change.hash)
-        token.verdict = _Verdict(matched, agrees, token.is_crossed(), at_ms)
 
     def _close(self, token: _Token) -> None:
         """No more frames of the present version will come: count it."""
@@ -230,41 +217,29 @@ class InspectedMarket:
         checks = self.report.checks
         checks.top_mismatched += not verdict.agrees
         checks.crossed += verdict.crossed
-        if token.hash:
-            self._count(token, verdict.matched, verdict.at_ms)
-        else:
+        if not verdict.hashed:
             checks.no_hash += 1
-
-    def _spare_searches(self, token: _Token) -> None:
-        self.formula.unknown = token.unmatched >= _SEARCHES_MAX
-
-    def _count(self, token: _Token, matched: bool, at_ms: int) -> None:
-        if matched:
+        elif verdict.matched:
+            checks.matched += 1
             token.unmatched = 0
-            self.report.checks.matched += 1
-            return
-        token.unmatched += 1
-        self.unmatched += 1
-        if self.report.first_mismatch_at_ms is None:
-            self.report.first_mismatch_at_ms = at_ms
+        else:
+            token.unmatched += 1
+            self._unmatched += 1
+            if self.report.first_mismatch_at_ms is None:
+                self.report.first_mismatch_at_ms = verdict.at_ms
+
+    def _limit_searches(self, token: _Token) -> None:
+        self._formula.unknown = token.unmatched >= _SEARCHES_MAX
 
     def end(self, at_ms: int) -> MarketReport:
         """The verdict, as of now; the last call."""
         self.heard(at_ms)
-        for token in self.tokens.values():
+        for token in self._tokens.values():
             self._close(token)
         checks = self.report.checks
-        if self.formula.confirmed:
-            checks.mismatched, checks.unknown = self.unmatched, 0
+        if self._formula.confirmed:
+            checks.mismatched, checks.unknown = self._unmatched, 0
         else:
-            checks.mismatched, checks.unknown = 0, self.unmatched
+            checks.mismatched, checks.unknown = 0, self._unmatched
             self.report.first_mismatch_at_ms = None
         return self.report
-
-
-def _agrees(theirs: str | None, ours_e4: int | None) -> bool:
-    """Whether the venue's best price is ours. For an empty side it sends "", "0" or "1"."""
-    if theirs is None:
-        return True
-    theirs_e4 = price_of(theirs) if theirs else 0
-    return theirs_e4 == ours_e4 if ours_e4 is not None else theirs_e4 in (0, PRICE_SCALE)

@@ -1,4 +1,4 @@
-"""What a recording is worth: its records one by one to counts and verdicts.
+"""A recording summed up: its records one by one to counts and verdicts.
 
 A new connection makes every book unknown until its next `book`, and so do records that were lost.
 Nothing that the venue sends raises here; memory is bounded by the number of markets.
@@ -39,7 +39,7 @@ from venue.wire.market_channel import (
     decode_frame,
 )
 
-LOSSES_TOLD_MAX: Final = 100
+LOSSES_LISTED_MAX: Final = 100
 _NS: Final = 1_000_000_000
 _TYPES: Final[dict[type[Event], str]] = {
     BookEvent: "book",
@@ -76,7 +76,7 @@ class Inspection(msgspec.Struct, kw_only=True):
     duration_ms: int
     runs: int
     stopped: bool
-    """Whether the last process was told to end; one that was killed or still runs was not."""
+    """Whether the last process ended in order; one that was killed or still runs did not."""
     series: list[str]
     frames: int
     frame_bytes: int
@@ -87,7 +87,7 @@ class Inspection(msgspec.Struct, kw_only=True):
     first_rejected: str
     connections: int
     losses: list[Loss]
-    """The first LOSSES_TOLD_MAX of `lost_connections`."""
+    """The first LOSSES_LISTED_MAX of `lost_connections`."""
     lost_connections: int
     lost_records: int
     unlisted_events: int
@@ -180,7 +180,7 @@ class Inspector:
 
     def _list(self, info: MarketInfo) -> None:
         known = self._markets.get(info.condition_id)
-        if known is None or known.tokens.keys() != {each.token_id for each in info.outcomes}:
+        if known is None or known.token_ids != {each.token_id for each in info.outcomes}:
             self._markets[info.condition_id] = InspectedMarket(info)
 
     def _forget_books(self) -> None:
@@ -192,7 +192,7 @@ class Inspector:
         if record.why == Closed.OURS:
             return
         self._lost_connections += 1
-        if len(self._losses) < LOSSES_TOLD_MAX:
+        if len(self._losses) < LOSSES_LISTED_MAX:
             lasted_ms = (record.at_ns - opened_ns) // 1_000_000
             at_ms = record.at_ns // 1_000_000
             self._losses.append(

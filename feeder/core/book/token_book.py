@@ -280,8 +280,8 @@ class TokenBook:
     def _keep(self, change: PriceChange, timestamp_ms: int) -> None:
         # Whatever a replay could stumble over is refused here.
         rung(change.price, change.size)
-        _agrees(change.best_bid, None, "best_bid")
-        _agrees(change.best_ask, None, "best_ask")
+        agrees(change.best_bid, None, "best_bid")
+        agrees(change.best_ask, None, "best_ask")
         if change.hash and len(change.hash) > _HASH_CHARACTERS_MAX:
             raise ValueError(f"hash: not a hash: {change.hash[:40]!r}")
         if len(self._kept) >= CHANGES_KEPT_MAX:
@@ -334,17 +334,15 @@ class TokenBook:
             self._fail(Trouble.CHECKSUM, at_ns)
 
     def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
-        bids, asks = sides
-        timestamp_ms, wanted = version
+        bids, asks = sides[0].json(), sides[1].json()
+        at_ms, wanted = version
         return self._formula.matches(
-            self.token_id,
-            timestamp_ms,
-            bids.json(),
-            asks.json(),
-            wanted,
-            search=search,
-            changes=self._present,
+            self.token_id, at_ms, bids, asks, wanted, search=search, changes=self._present
         )
+
+    def matches_hash(self) -> bool:
+        """Whether this version has the venue's hash; nothing is concluded from it."""
+        return self._matches(self._sides, (self.timestamp_ms, self.hash), search=True)
 
     def overdue(self, now_ns: int) -> bool:
         """Whether it is in trouble from now on, because nothing has proven it for too long."""
@@ -426,7 +424,7 @@ def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
     """
     bid_e4, ask_e4 = sides[0].best_e4, sides[1].best_e4
     if last is not None and not (
-        _agrees(last.best_bid, bid_e4, "best_bid") and _agrees(last.best_ask, ask_e4, "best_ask")
+        agrees(last.best_bid, bid_e4, "best_bid") and agrees(last.best_ask, ask_e4, "best_ask")
     ):
         return Trouble.TOP_MISMATCH
     if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
@@ -439,7 +437,7 @@ def _names_top(last: PriceChange) -> bool:
     return last.best_bid is not None and last.best_ask is not None
 
 
-def _agrees(theirs: str | None, ours_e4: int | None, field: str) -> bool:
+def agrees(theirs: str | None, ours_e4: int | None, field: str) -> bool:
     """Whether the venue's best price is ours. For an empty side it sends "", "0" or "1"."""
     if theirs is None:
         return True

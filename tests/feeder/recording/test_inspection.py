@@ -21,7 +21,7 @@ from feeder.recording.format import (
     Stopped,
     frame_of,
 )
-from feeder.recording.inspection import LOSSES_TOLD_MAX, Inspection, Inspector
+from feeder.recording.inspection import LOSSES_LISTED_MAX, Inspection, Inspector
 from protocol.market import MarketInfo
 from tests.support.market_channel_frames import frame
 from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, market_info
@@ -202,6 +202,37 @@ def test_duplicates_and_stale_deltas_are_told_apart() -> None:
     assert (found.checks.matched, found.checks.mismatched) == (6, 0)
 
 
+def test_a_delta_repeated_after_its_book_is_a_duplicate_and_an_overtaken_book_is_stale() -> None:
+    book = Book()
+    opening, change = book.event(1000), book.change(2000, "0.52", "11")
+    same, later = book.event(2000), book.change(2000, "0.52", "12")
+    found = inspected(recorded(opening, change, same, change, later, same))
+    (market,) = found.markets
+    assert (market.duplicates, market.stale) == (1, 1)
+    assert (found.checks.matched, found.checks.mismatched) == (3, 0)
+
+
+def test_a_book_is_not_given_up_however_often_it_mismatches() -> None:
+    book = Book()
+    opening = book.event(1000)
+    lost = book.change(1500, "0.52", "11")
+    changes = [book.change(2000 + 100 * n, "0.49", str(n + 1)) for n in range(10)]
+    last = book.change(4000, "0.52", "0")
+    found = inspected(recorded(opening, *changes, last))
+    assert (found.checks.mismatched, found.checks.matched) == (10, 2)
+    assert found.markets[0].without_book == 0
+    assert inspected(recorded(opening, lost, *changes, last)).checks.matched == 13
+
+
+def test_every_book_starts_anew_however_often_the_last_one_did_not_have_its_hash() -> None:
+    book = Book()
+    opening = book.event(1000)
+    broken = [{**book.event(2000 + n), "hash": f"{n:040x}"} for n in range(8)]
+    found = inspected(recorded(opening, *broken, book.change(3000, "0.52", "11")))
+    assert (found.checks.mismatched, found.checks.matched) == (8, 2)
+    assert (found.markets[0].stale, found.markets[0].without_book) == (0, 0)
+
+
 def test_a_trade_of_several_frames_is_one_version() -> None:
     book = Book()
     opening = book.event(1000)
@@ -299,10 +330,10 @@ def test_both_tokens_of_a_frame_are_checked() -> None:
 
 def test_losses_are_told_up_to_a_bound_and_counted_beyond() -> None:
     closed: list[Record] = [
-        Closed(**at(second), conn=second, why="x") for second in range(LOSSES_TOLD_MAX + 5)
+        Closed(**at(second), conn=second, why="x") for second in range(LOSSES_LISTED_MAX + 5)
     ]
     found = inspected([started(), *closed])
-    assert (len(found.losses), found.lost_connections) == (LOSSES_TOLD_MAX, LOSSES_TOLD_MAX + 5)
+    assert (len(found.losses), found.lost_connections) == (LOSSES_LISTED_MAX, LOSSES_LISTED_MAX + 5)
 
 
 def test_an_empty_recording_has_no_rates_and_no_share() -> None:
