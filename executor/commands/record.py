@@ -124,7 +124,7 @@ def recording_view(report: RecordingReport) -> RenderableType:
 
 def _summary(report: RecordingReport) -> Table:
     found, table = report.inspection, facts_table()
-    ended = "ended as told" if found.stopped else "not ended: killed, or still being written"
+    ended = "stopped in order" if found.stopped else "not stopped: killed, or still being written"
     table.add_row("recording", plain(report.path))
     table.add_row("series", plain(", ".join(found.series)))
     table.add_row(
@@ -172,7 +172,7 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
     """Worst first, one line each."""
     found = report.inspection
     checks, markets = found.checks, found.markets
-    told = (
+    counted = (
         (found.lost_records, BAD, "records are missing: the disk was too slow"),
         (checks.mismatched, BAD, "versions of books do not have the venue's checksum"),
         (checks.top_mismatched, BAD, "versions have another best bid or ask than the venue says"),
@@ -194,7 +194,7 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
             f"TORN: the last {damage.bytes:,} bytes of {damage.file} are left out: {damage.why}",
             BAD,
         )
-    for count, style, text in told:
+    for count, style, text in counted:
         if count:
             yield plain(f"{count:,} {text}", style)
 

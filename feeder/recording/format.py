@@ -1,8 +1,8 @@
-"""What a recording of the market channel consists of: one JSON object a line, told apart by `kind`.
+"""What a recording of the market channel consists of: one JSON object a line, of a `kind`.
 
 1. A frame's bytes come back exactly as they were received: as `text`, or as `base64` where they are
    not UTF-8.
-2. Every line tells when it happened: `at_ns` is the epoch, for people and for joining with other
+2. Every line says when it happened: `at_ns` is the epoch, for people and for joining with other
    records; `mono_ns` is a clock that nobody sets, for spans. It begins anew with each process.
 3. A reader may meet a kind that it does not know: a later version's. That is a `LineError`, which
    says so, and no reason to stop reading.
@@ -58,7 +58,7 @@ class Opened(_Record, frozen=True, kw_only=True, tag="opened"):
 
 
 class Closed(_Record, frozen=True, kw_only=True, tag="closed"):
-    """The end of a connection, and why; OURS when the recorder was told to end."""
+    """The end of a connection, and why; OURS when the recorder was stopped."""
 
     OURS: ClassVar[str] = "the recorder ended it"
 
@@ -90,7 +90,7 @@ class Lost(_Record, frozen=True, kw_only=True, tag="lost"):
 
 
 class Stopped(_Record, frozen=True, kw_only=True, tag="stop"):
-    """The last line of a run that was told to end. A run without one was killed."""
+    """The last line of a run that was stopped in order. A run without one was killed."""
 
 
 Record: TypeAlias = Started | Listed | Unfollowed | Opened | Closed | Sent | Frame | Lost | Stopped

@@ -111,7 +111,7 @@ async def recording(
 async def recorded_run(
     directory: Path, monkeypatch: pytest.MonkeyPatch, changes: int = 50
 ) -> Market:
-    """One market, its two first books in one frame, then `changes` frames; told to end."""
+    """One market, its two first books in one frame, then `changes` frames; then stopped."""
     async with recording(directory, monkeypatch) as running:
         market = list_market(running.venue)
         await running.venue.subscribed(market.token("Up"), market.token("Down"))

@@ -144,7 +144,7 @@ async def test_it_ends_by_itself_when_its_time_is_over(
     result = await run("record", "--out", str(tmp_path), "--duration", "1")
     assert result.exit_code == 0
     assert result.output.splitlines()[-1].startswith("recorded 1 frames (")
-    assert (await run("inspect", str(tmp_path))).output.count("1 run, ended as told") == 1
+    assert (await run("inspect", str(tmp_path))).output.count("1 run, stopped in order") == 1
 
 
 async def test_a_recording_without_a_frame_is_no_success(
@@ -219,7 +219,7 @@ async def test_a_sound_recording_says_so_at_a_glance(
     text = await inspected(run, tmp_path)
     assert "100% by checksum: 42 of 42" in text
     assert "nothing is wrong with it" in text
-    assert "1 run, ended as told" in text
+    assert "1 run, stopped in order" in text
     assert market.slug in text
     assert "\x1b" not in text
     assert all(line == line.rstrip() or len(line) <= 240 for line in text.splitlines())
@@ -260,7 +260,7 @@ async def test_what_is_torn_unreadable_or_not_described_shows(
     text = await inspected(run, path)
     assert "TORN: the last 3 bytes of a.gz are left out" in text
     assert "7 events are of markets that are not described" in text
-    assert "not ended: killed, or still being written" in text
+    assert "not stopped: killed, or still being written" in text
 
 
 async def test_no_recording_is_one_sentence_and_exit_2(run: Command, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ async def test_a_lost_connection_takes_its_books_and_is_made_again(
     assert bench.value("connections_total", line="0") == 2
 
 
-async def test_what_a_lost_connection_has_not_told_yet_is_told_by_the_other_line(
+async def test_what_a_lost_connection_has_not_published_yet_is_published_by_the_other_line(
     bench: Channel, venue: WireVenue
 ) -> None:
     async with bench.connection(venue.url):

@@ -26,11 +26,11 @@ CREDENTIALS_FRAME = json.loads(subscriptions.user_channel(CREDENTIALS))
 
 
 class Bench:
-    """A user channel on a wire venue, and what it told."""
+    """A user channel on a wire venue, and what it called."""
 
     def __init__(self) -> None:
         self.metrics = UserMetrics()
-        self.told: asyncio.Queue[Fill | str] = asyncio.Queue()
+        self.calls: asyncio.Queue[Fill | str] = asyncio.Queue()
         self.channel: UserChannel
 
     def value(self, name: str, **labels: str) -> float:
@@ -47,8 +47,8 @@ class Bench:
             CREDENTIALS,
             Intake(self.metrics),
             self.metrics,
-            on_fill=self.told.put_nowait,
-            on_subscribed=lambda: self.told.put_nowait("subscribed"),
+            on_fill=self.calls.put_nowait,
+            on_subscribed=lambda: self.calls.put_nowait("subscribed"),
             times=times,
         )
         task = asyncio.create_task(self.channel.run())
@@ -99,18 +99,18 @@ async def test_credentials_at_once_then_subscribed_then_fills(
         caller = await venue.caller()
         assert await caller.next() == CREDENTIALS_FRAME
         assert await caller.next() == "PING"
-        assert bench.told.empty()
+        assert bench.calls.empty()
         assert bench.channel.problem() == f"the user channel at {venue.url} is not connected"
         await caller.send("PONG")
-        assert await bench.told.get() == "subscribed"
+        assert await bench.calls.get() == "subscribed"
         assert bench.channel.problem() is None
         await caller.send([order("PLACEMENT"), order("NEWS"), trade(), trade(trader_side="MAKER")])
-        assert await bench.told.get() == FILL
+        assert await bench.calls.get() == FILL
         await caller.send(trade(status="LOST"))
         await caller.send("INVALID OPERATION")
         await caller.send({"event_type": "balance"})
         await bench.until(lambda: bench.value("events_total", kind="unknown") == 1)
-        assert bench.told.empty()
+        assert bench.calls.empty()
     assert bench.value("events_total", kind="order") == 2
     assert bench.value("events_total", kind="trade") == 2
     assert bench.value("events_total", kind="rejected") == 2
@@ -126,15 +126,15 @@ async def test_an_event_that_comes_before_the_pong_is_kept(bench: Bench, venue: 
     async with bench.run(venue.url):
         caller = await venue.caller()
         await caller.send(trade())
-        assert await bench.told.get() == "subscribed"
-        assert await bench.told.get() == FILL
+        assert await bench.calls.get() == "subscribed"
+        assert await bench.calls.get() == FILL
 
 
 async def test_each_connection_is_announced(bench: Bench, venue: WireVenue) -> None:
     async with bench.run(venue.url):
         await (await welcome(venue)).hang_up()
         await (await welcome(venue)).send(trade())
-        assert [await bench.told.get() for _ in range(3)] == ["subscribed", "subscribed", FILL]
+        assert [await bench.calls.get() for _ in range(3)] == ["subscribed", "subscribed", FILL]
     assert bench.value("reconnects_total") == 1
     assert bench.value("connections_total") == 2
 
@@ -171,7 +171,7 @@ async def test_refused_credentials_are_said_clearly_and_trying_goes_on(
             assert "check API_KEY, API_SECRET and API_PASSPHRASE" in said
             await refuse(await venue.caller())
             await welcome(venue)  # somebody mended the key at the venue
-            assert await bench.told.get() == "subscribed"
+            assert await bench.calls.get() == "subscribed"
             assert bench.channel.problem() is None
     refused = [line for line in logs if line["event"] == "credentials_refused"]
     assert len(refused) == 1
@@ -186,7 +186,7 @@ async def test_losses_of_good_connections_are_no_refusals(bench: Bench, venue: W
             await (await welcome(venue)).hang_up()
         await welcome(venue)
         for _ in range(user_channel.REFUSALS_BEFORE_SAYING + 2):
-            assert await bench.told.get() == "subscribed"
+            assert await bench.calls.get() == "subscribed"
         assert bench.value("refused_total") == 0
         assert bench.channel.problem() is None
 
@@ -199,7 +199,7 @@ async def test_reconnecting_backs_off_and_says_where(bench: Bench) -> None:
             await bench.until(lambda: len(logs) >= 2)
             async with venue.open(int(venue.url.split(":")[2].partition("/")[0])):
                 await welcome(venue)
-                assert await bench.told.get() == "subscribed"
+                assert await bench.calls.get() == "subscribed"
     assert all(line["event"] == "not_reachable" for line in logs[:2])
     assert logs[0]["what"] == f"user channel at {venue.url}"
     assert bench.value("refused_total") == 0

@@ -194,7 +194,7 @@ def test_a_late_trade_price_is_found_by_trying() -> None:
     assert inspected(recorded(Book().event(1000), change)).checks.matched == 2
 
 
-def test_duplicates_and_stale_deltas_are_told_apart() -> None:
+def test_duplicates_and_stale_deltas_are_counted_apart() -> None:
     events = five_changes()
     found = inspected(recorded(*events, events[5], events[2]))
     (market,) = found.markets
@@ -260,7 +260,7 @@ def test_a_new_connection_makes_books_unknown_until_they_come_again() -> None:
     assert (loss.conn, loss.lasted_ms, loss.at_ms) == (1, 2100, INFO.start_ms + 2100)
 
 
-def test_missing_records_are_told_and_nothing_is_judged_across_them() -> None:
+def test_missing_records_are_counted_and_nothing_is_judged_across_them() -> None:
     events = five_changes()
     records = recorded(*events)
     del records[4]
@@ -328,7 +328,7 @@ def test_both_tokens_of_a_frame_are_checked() -> None:
     )
 
 
-def test_losses_are_told_up_to_a_bound_and_counted_beyond() -> None:
+def test_losses_are_listed_up_to_a_bound_and_counted_beyond() -> None:
     closed: list[Record] = [
         Closed(**at(second), conn=second, why="x") for second in range(LOSSES_LISTED_MAX + 5)
     ]

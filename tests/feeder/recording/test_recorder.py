@@ -50,7 +50,7 @@ async def test_every_frame_is_kept_as_another_listener_gets_it(
     assert frames_in(running.records())[1:] == heard
 
 
-async def test_the_story_around_the_frames_is_told_in_order(
+async def test_what_happens_around_the_frames_is_recorded_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market = await recorded_run(tmp_path, monkeypatch, changes=1)
@@ -73,7 +73,7 @@ async def test_the_story_around_the_frames_is_told_in_order(
     assert abs(books.at_ns - time.time_ns()) < 60_000_000_000
 
 
-async def test_a_market_that_shows_while_connecting_is_told_before_its_frames(
+async def test_a_market_that_shows_while_connecting_is_recorded_before_its_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = msgspec.structs.replace(market_info(), end_ms=(time.time_ns() // 1_000_000) + 60_000)
@@ -94,7 +94,7 @@ async def test_a_market_that_shows_while_connecting_is_told_before_its_frames(
     assert late.outcomes[0].token_id in records[sent].text
 
 
-async def test_a_lost_connection_is_told_and_replaced(
+async def test_a_lost_connection_is_recorded_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with recording(tmp_path, monkeypatch) as running:

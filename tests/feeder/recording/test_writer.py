@@ -135,7 +135,7 @@ async def test_a_disk_that_refuses_ends_it_with_one_sentence(
             await first_failure(writer.run())
 
 
-async def test_a_refusal_while_stopping_is_told_too(
+async def test_a_refusal_while_stopping_is_raised_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
