@@ -26,7 +26,7 @@ from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
 from sandbox.audit import disagreements, summary, unfinished
-from sandbox.audit_input import STRATEGY, Evidence, gather, reading_store
+from sandbox.audit_input import STRATEGY, AuditInput, gather, reading_store
 
 SETTLE_EVERY_S: Final = 3
 TRADED_WITHIN_S: Final = 90
@@ -175,8 +175,8 @@ class Run:
 
     async def settle(self) -> None:
         """Invoke the deployed function until nothing is held any more; show what it settled."""
-        runs, evidence = await self._settling(lambda seen: not seen.account.claims)
-        rows = [row for row in evidence.ledger if row.state is ClaimState.SETTLED]
+        runs, audit_input = await self._settling(lambda seen: not seen.account.claims)
+        rows = [row for row in audit_input.ledger if row.state is ClaimState.SETTLED]
         if not rows:
             raise StepError("nothing is held any more, and the ledger shows no settled trade")
         self._story.tell(f"settled by the deployed function (invoked {runs} times):")
@@ -189,26 +189,26 @@ class Run:
         """Until nothing is on its way any more; what is held may stay."""
         await self._settling(lambda seen: not unfinished(seen))
 
-    async def _settling(self, enough: Callable[[Evidence], bool]) -> tuple[int, Evidence]:
+    async def _settling(self, enough: Callable[[AuditInput], bool]) -> tuple[int, AuditInput]:
         runs = 0
         async with self._story.step("waiting for settlement", SETTLED_WITHIN_S):
             while True:
                 await self._cloud.invoke(self._at.settle, {})
                 runs += 1
                 self._settle_runs += 1
-                evidence = await self._evidence()
-                if enough(evidence):
-                    return runs, evidence
+                audit_input = await self._audit_input()
+                if enough(audit_input):
+                    return runs, audit_input
                 await asyncio.sleep(SETTLE_EVERY_S)  # windows end by the clock; nothing to await
 
     async def audit(self) -> None:
         """Venue = state = ledger."""
         async with self._story.step("comparing venue, state and ledger", CONTROLLED_WITHIN_S):
-            evidence = await self._evidence()
-            found = disagreements(evidence, execution="live")
+            audit_input = await self._audit_input()
+            found = disagreements(audit_input, execution="live")
         if found:
             raise StepError(f"{len(found)} disagreements: {'; '.join(found[:3])}")
-        self._story.tell(f"all accounts agree: {summary(evidence)}")
+        self._story.tell(f"all accounts agree: {summary(audit_input)}")
 
     async def state(self) -> dict[str, Any]:
         """Account and ledger as they are stored, by key; to be compared."""
@@ -249,7 +249,7 @@ class Run:
             if decision.decided_at_ms >= since_ms and wanted(decision):
                 return decision
 
-    async def _evidence(self) -> Evidence:
+    async def _audit_input(self) -> AuditInput:
         return await gather(self._venue_url, self._cloud.url, self._at.state_table)
 
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from protocol.snapshot import ProtocolError, decode_snapshot
 from sandbox.audit import summary
-from sandbox.audit_input import Evidence
+from sandbox.audit_input import AuditInput
 
 PAUSE_MS: Final = 100
 """Replayed books change some thirty times a second; a shorter pause is none."""
@@ -80,7 +80,7 @@ def longest_s(pauses: list[tuple[int, int]], during: list[tuple[int, int]] | Non
 
 
 @dataclasses.dataclass(kw_only=True)
-class Outcome:
+class RollingOutcome:
     """What a run did and found."""
 
     replaced: Counter[str]
@@ -101,7 +101,7 @@ class Outcome:
     abandoned: int
     """Orders of stopped workers that were left to reconciliation."""
     converged_s: float | None
-    evidence: Evidence
+    audit_input: AuditInput
     violations: list[str]
 
 
@@ -153,7 +153,7 @@ def _lines(log_path: Path) -> Iterator[dict[str, Any]]:
             yield said
 
 
-def report(outcome: Outcome) -> list[str]:
+def report(outcome: RollingOutcome) -> list[str]:
     """What was done, in lines for a person."""
     pauses, replaced = outcome.pauses, outcome.replaced
     lines = [
@@ -176,7 +176,7 @@ def report(outcome: Outcome) -> list[str]:
         f"leases lost for lack of time: {outcome.lost_leases}",
         f"workers told to stop with an order under way: {outcome.under_way}; "
         f"orders ended after SIGTERM: {outcome.finished}, abandoned: {outcome.abandoned}",
-        summary(outcome.evidence),
+        summary(outcome.audit_input),
         "not converged"
         if outcome.converged_s is None
         else f"converged after {outcome.converged_s:.0f} s",
