@@ -82,7 +82,7 @@ class Stage:
 def lay_out(dockerfile: str, out: Path, arguments: dict[str, str]) -> Stage:
     """Execute the steps; returns the last stage. Raises DockerfileError, CalledProcessError."""
     shutil.rmtree(out, ignore_errors=True)
-    patterns = ignore_patterns((ROOT / ".dockerignore").read_text("utf-8"))
+    patterns = ignore_patterns((ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8"))
     given: dict[str, str] = {}
     stages: dict[str, Stage] = {}
     stage: Stage | None = None
@@ -174,7 +174,7 @@ def main(arguments: list[str]) -> int:
     # No registry can be asked here: this machine stands for the base image, whatever its digest.
     named = {"PYTHON_IMAGE": "this-machine@sha256:none", "REVISION": "working-tree"}
     try:
-        stage = lay_out((ROOT / "Dockerfile").read_text("utf-8"), OUT, named)
+        stage = lay_out((ROOT / "deploy" / "Dockerfile").read_text("utf-8"), OUT, named)
     except (DockerfileError, subprocess.SubprocessError, OSError) as error:
         return _say(f"deploy.image: {error}", 1)
     _say(f"laid out in {stage.files.relative_to(ROOT)}", 0)

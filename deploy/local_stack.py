@@ -20,7 +20,7 @@ from sandbox.dynamodb import CREDENTIALS_ENV
 
 STAGE: Final = "local"
 NAME: Final = f"streaming-executor-{STAGE}"
-_OSLS: Final = ROOT / "node_modules" / ".bin" / "osls"
+_OSLS: Final = ROOT / "deploy" / "node_modules" / ".bin" / "osls"
 _NODE_DIR: Final = ROOT / ".venv-infra" / "bin"
 
 
