@@ -74,7 +74,7 @@ class PackagingError(Exception):
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionZip:
     """One zip: `entry` is the module with its handler, `requirements` what that may import."""
 
     name: str
@@ -92,10 +92,10 @@ _ALSO: Final = frozenset({"certifi", "httpx"})
 # They import the official client, with which winnings are redeemed: half of settle's zip.
 _OF_SETTLE: Final = ("venue.trading.official_client", "venue.trading.login")
 FUNCTIONS: Final = (
-    Function("reconcile", EVERY_START, _OF_SETTLE),
-    Function("control", EVERY_START, _OF_SETTLE),
+    FunctionZip("reconcile", EVERY_START, _OF_SETTLE),
+    FunctionZip("control", EVERY_START, _OF_SETTLE),
     # What it has beyond the others it imports only when there is something to redeem.
-    Function("settle", "lambda-settle.txt"),
+    FunctionZip("settle", "lambda-settle.txt"),
 )
 
 
@@ -148,7 +148,7 @@ def installed(requirements: str, kind: Kind, compiler: str | None, build_dir: Pa
     return site
 
 
-def gathered(function: Function, kind: Kind, compiler: str | None, build_dir: Path) -> Path:
+def gathered(function: FunctionZip, kind: Kind, compiler: str | None, build_dir: Path) -> Path:
     """A folder with our own modules of `function`."""
     own = build_dir / "own" / kind / function.name
     shutil.rmtree(own, ignore_errors=True)

@@ -134,7 +134,7 @@ class Processes:
                     _signal(pid, signal.SIGTERM)
                     await self._started.wait_for(lambda: self._pids.get(name) != pid)
         except TimeoutError:
-            self.unexpected.append(f"{name} did not stop as told")
+            self.unexpected.append(f"{name} did not stop in order")
             if pid is not None:
                 self._killed.add(pid)
                 _signal(pid, signal.SIGKILL)

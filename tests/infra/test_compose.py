@@ -1,4 +1,4 @@
-"""`deploy/compose.yml` and its `.env.example`. What no test here can show: that an engine starts it."""
+"""`deploy/compose.yml` and its `.env.example`. No test here shows that an engine starts it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from deploy import image
+from deploy import image, image_layout
 from deploy.dockerfile import (
     DockerfileError,
     exec_form,
@@ -88,13 +88,13 @@ def test_copies_and_settings_end_up_in_the_stage(tmp_path: Path) -> None:
         "ARG P\nFROM ${P} AS first\nWORKDIR /app\nCOPY protocol ./protocol\n"
         'FROM ${P}\nCOPY --from=first /app /srv\nENV PATH=/srv:${PATH}\nUSER 7\nCMD ["a"]\n'
     )
-    stage = image.lay_out(text, tmp_path / "image", {"P": "base"})
+    stage = image_layout.lay_out(text, tmp_path / "image", {"P": "base"})
     assert (stage.files / "srv" / "protocol" / "book.py").is_file()
     assert not list(stage.files.rglob("__pycache__"))
-    assert stage.environ["PATH"] == f"/srv:{image.BASE_PATH}"
+    assert stage.environ["PATH"] == f"/srv:{image_layout.BASE_PATH}"
     assert (stage.user, stage.command) == ("7", ["a"])
     with pytest.raises(DockerfileError, match="line 1: RUN before FROM"):
-        image.lay_out("RUN a", tmp_path / "image", {})
+        image_layout.lay_out("RUN a", tmp_path / "image", {})
 
 
 def test_without_root_it_says_so_in_one_line(

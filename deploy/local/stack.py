@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.local_cloud import CloudError
+from deploy.local.cloud import CloudError
 from sandbox.child import ROOT, Child
 from sandbox.dynamodb import CREDENTIALS_ENV
 
