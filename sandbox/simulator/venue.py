@@ -1,7 +1,7 @@
 """The simulated venue without its sockets: markets, accounts, matching, and the frames they cause.
 
 Everything runs in one thread, and an order is matched without awaiting, so atomically. What orders
-do is in `engine`, `settlement` and `user_channel`, what goes wrong in `faults`, and what a wallet
+do is in `engine`, `settlement` and `user_broadcast`, what goes wrong in `faults`, and what a wallet
 does on the chain (redemption) in `chain`.
 
 Not modelled, in no module: other traders reacting to our orders, resting orders (GTC, GTD) and
