@@ -207,11 +207,11 @@ def _days(audit_input: AuditInput, records: Iterable[Claim]) -> list[str]:
         spent[utc_day(record.claimed_at_ms)] += record.reserved_e6
     account = audit_input.account
     return [
-        f"{what} of {day}: {booked.get(day, 0)}e-6 USD in the account, {sums[day]}e-6 in its records"
-        for what, booked, sums in (
+        f"{what} of {day}: {kept.get(day, 0)}e-6 USD in the account, {sums[day]}e-6 in its records"
+        for what, kept, sums in (
             ("P&L", account.pnl_e6, pnl),
             ("spending", account.spent_e6, spent),
         )
-        for day in sorted(sums.keys() | booked.keys())
-        if booked.get(day, 0) != sums[day]
+        for day in sorted(sums.keys() | kept.keys())
+        if kept.get(day, 0) != sums[day]
     ]

@@ -95,7 +95,7 @@ class RollingOutcome:
     lost_leases: int
     """Leases that ran out before they were renewed: the machine had no time for their owner."""
     under_way: int
-    """Workers that were told to stop with an order under way."""
+    """Workers that got SIGTERM with an order under way."""
     finished: int
     """Orders of stopped workers that came to their end after SIGTERM."""
     abandoned: int
@@ -115,15 +115,15 @@ def orders_in_flight(metrics: str) -> int:
     )
 
 
-def ends_told(log_path: Path, since_ms: int) -> tuple[int, int]:
-    """(orders whose end a worker told, orders it abandoned), both since then, from its log."""
-    told = abandoned = 0
+def ends_logged(log_path: Path, since_ms: int) -> tuple[int, int]:
+    """(orders whose end a worker logged, orders it abandoned), both since then, from its log."""
+    ended = abandoned = 0
     for said in _lines(log_path):
         at_ms = datetime.fromisoformat(said["timestamp"]).timestamp() * 1000
         if at_ms >= since_ms:
             abandoned += int(said["count"]) if said["event"] == "orders_abandoned" else 0
-            told += bool(said.get("order") and said.get("state"))  # it was claimed, and has ended
-    return told, abandoned
+            ended += bool(said.get("order") and said.get("state"))  # it was claimed, and has ended
+    return ended, abandoned
 
 
 def port_told(log_path: Path, started_event: str) -> object:
@@ -174,7 +174,7 @@ def report(outcome: RollingOutcome) -> list[str]:
         f"{longest_s(pauses.of_all_ms, during):.2f} s of all; in the whole run "
         f"{longest_s(pauses.of_one_ms):.2f} and {longest_s(pauses.of_all_ms):.2f} s; "
         f"leases lost for lack of time: {outcome.lost_leases}",
-        f"workers told to stop with an order under way: {outcome.under_way}; "
+        f"workers stopped with an order under way: {outcome.under_way}; "
         f"orders ended after SIGTERM: {outcome.finished}, abandoned: {outcome.abandoned}",
         summary(outcome.audit_input),
         "not converged"

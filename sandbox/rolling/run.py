@@ -6,7 +6,7 @@ STOP_MAX_S. Feeders (two of them, so that leases go from hand to hand), user fee
 the schedule, round and round until the time is over, at least once each. Then the audit: venue =
 state = ledger, nothing abandoned, nothing doubled.
 
-A worker is told to stop while it has an order under way, if one comes in time. The venue holds each
+A worker gets SIGTERM while it has an order under way, if one comes in time. The venue holds each
 order for a while, as the real one does, so that there is something to finish.
 
 Not modelled: service discovery that lags, two versions of the code at once, and a machine that goes
@@ -37,7 +37,7 @@ from sandbox.processes import Processes
 from sandbox.rolling.report import (
     Pauses,
     RollingOutcome,
-    ends_told,
+    ends_logged,
     lost_leases,
     orders_in_flight,
     port_told,
@@ -172,7 +172,7 @@ class Rolling:
         if service.name.startswith(FEEDER):
             self._handovers_ms.append((told_ms, _now_ms() + HANDOVER_MS))
         if is_worker:
-            ended, abandoned = ends_told(self._log_of(old), told_ms)
+            ended, abandoned = ends_logged(self._log_of(old), told_ms)
             self._finished += ended
             self._abandoned += abandoned
             if abandoned:

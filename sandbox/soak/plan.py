@@ -33,7 +33,7 @@ class SoakFault(StrEnum):
     BOOK_CORRUPTED = "GET /book lies"
     FEEDER_KILLED = "a feeder is killed"
     FEEDER_STOPPED = "a feeder is suspended"
-    FEEDER_ENDED = "a feeder is told to stop"
+    FEEDER_ENDED = "a feeder is stopped in order"
     NATS_KILLED = "nats-server is killed"
     NATS_STOPPED = "nats-server is suspended"
 

@@ -268,7 +268,7 @@ class Soak:
     # ---- what is seen
 
     async def _watch_connections(self) -> None:
-        """Note when frozen connections are given up. Their reader's close is all that tells."""
+        """Note when frozen connections are given up. Only their reader's close shows it."""
         while True:
             await asyncio.sleep(0.02)
             for entry in tuple(self._frozen):

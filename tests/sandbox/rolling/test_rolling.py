@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.rolling.report import (
     Pauses,
     RollingOutcome,
-    ends_told,
+    ends_logged,
     longest_s,
     lost_leases,
     orders_in_flight,
@@ -76,7 +76,7 @@ def test_orders_that_ended_after_the_word_to_stop_are_read_from_the_workers_log(
         {"event": "order_abandoned", "order": "o3"},  # one of these two
         {"event": "orders_abandoned", "count": 2},
     )
-    assert ends_told(path, NOON_MS) == (2, 2)
+    assert ends_logged(path, NOON_MS) == (2, 2)
 
 
 def test_a_process_tells_its_port_in_its_log(tmp_path: Path) -> None:
