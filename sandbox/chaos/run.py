@@ -24,6 +24,7 @@ from functions.core.claim import Claim
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements
 from sandbox.audit_input import AuditInput, account_name, gather
+from sandbox.chaos.claim_watch import ClaimWatch
 from sandbox.chaos.dynamodb_faults import FaultyDynamo, faulty_dynamodb
 from sandbox.chaos.plan import (
     AMBUSH,
@@ -37,7 +38,6 @@ from sandbox.chaos.plan import (
 from sandbox.cluster import Cluster
 from sandbox.processes import Processes
 from sandbox.services import STATE_TABLE, Options
-from sandbox.watch import Watch
 
 CONVERGE_S: Final = 150
 """What is not found is released after a minute and several lookups (functions.core.lifecycle)."""
@@ -52,7 +52,7 @@ class ChaosOutcome:
     seed: int
     duration_s: int
     audit_input: AuditInput
-    watch: Watch
+    watch: ClaimWatch
     kills: Counter[str]
     stops: Counter[str]
     ambushes: int
@@ -75,7 +75,7 @@ class Chaos:
         self._seed = seed
         self._console = console
         self._account = account_name(LIVE)
-        self._watch = Watch(cluster.dynamodb_url, self._account)
+        self._watch = ClaimWatch(cluster.dynamodb_url, self._account)
         self._spell: FaultRates = {}
         self._ambush_is_set = False
         self._ambushes = 0

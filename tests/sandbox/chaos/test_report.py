@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from functions.core.claim import ClaimState
+from sandbox.chaos.claim_watch import ClaimWatch, Sighting
 from sandbox.chaos.report import executed_orders, lost_spans_s, recording_line, report
 from sandbox.chaos.run import ChaosOutcome, untested
-from sandbox.watch import Sighting, Watch
 from tests.sandbox.test_audit import NOON_MS, audit_input, claim, entry
 
 POSTED_MS = NOON_MS + 5
@@ -18,7 +18,7 @@ POSTED_MS = NOON_MS + 5
 
 def outcome(*, recorded_ms: int, kills_ms: list[int], seen: bool = True) -> ChaosOutcome:
     """One order, matched 5 ms after its POST."""
-    watch = Watch("http://127.0.0.1:1", "account")
+    watch = ClaimWatch("http://127.0.0.1:1", "account")
     if seen:
         watch.orders["o1"] = Sighting(claimed_ms=POSTED_MS, recorded_ms=recorded_ms)
     return ChaosOutcome(
@@ -88,7 +88,7 @@ def test_the_report_counts_what_was_done(tmp_path: Path) -> None:
 
 
 def test_the_watch_notes_when_each_order_was_first_seen_recorded() -> None:
-    watch, claimed = Watch("http://127.0.0.1:1", "account"), []
+    watch, claimed = ClaimWatch("http://127.0.0.1:1", "account"), []
     for now_ms, state in (
         (1, ClaimState.CLAIMED),
         (2, ClaimState.UNKNOWN),
@@ -101,7 +101,7 @@ def test_the_watch_notes_when_each_order_was_first_seen_recorded() -> None:
 
 
 def test_a_claim_that_ended_between_two_looks_is_recorded_when_it_is_gone() -> None:
-    watch = Watch("http://127.0.0.1:1", "account")
+    watch = ClaimWatch("http://127.0.0.1:1", "account")
     watch.saw(audit_input([], [claim(1, state=ClaimState.CLAIMED)], []).account, 1)
     watch.saw(audit_input([], [], []).account, 2)
     assert watch.orders["o1"].recorded_ms == 2
