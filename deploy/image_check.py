@@ -1,4 +1,4 @@
-"""Starts every process from the laid-out image: read-only, as the image's user, told to stop.
+"""Starts every process from the laid-out image: read-only, as the image's user, stopped.
 
 In namespaces of its own for files, network and processes, so that the ports are those of production
 and nothing survives. A simulated venue and a DynamoDB emulator run beside it, from the project; the
@@ -17,19 +17,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from deploy.image import ROOT, UNSHARE
-
-if TYPE_CHECKING:
-    from deploy.image import Stage
+from deploy.image_layout import ROOT, UNSHARE, Stage
 
 WELL_WITHIN_S: Final = 90
 """Imports on a busy machine take most of it."""
 STOP_WITHIN_S: Final = 30
-"""StopTimeout in infra/services.yml, stop_grace_period in compose.yml."""
+"""StopTimeout in infra/services.yml, stop_grace_period in `deploy/compose.yml`."""
 VENUE: Final = "http://127.0.0.1:8080"
 DYNAMODB: Final = "http://127.0.0.1:8000"
 TABLE: Final = "image-state"
@@ -60,7 +57,7 @@ _FEED: Final = {
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One process: its command, what it is told, and where it tells how it is."""
+    """One process: its command, its variables, and the port of its health."""
 
     name: str
     command: list[str]
@@ -70,7 +67,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class _Image(msgspec.Struct, frozen=True):
-    """What the check is told of the image."""
+    """What the check needs of the image."""
 
     files: str
     environ: dict[str, str]
@@ -85,10 +82,10 @@ class _Image(msgspec.Struct, frozen=True):
 def check(stage: Stage) -> int:
     """Run `_inside` in namespaces of its own; returns its exit code."""
     image = {field: getattr(stage, field) for field in _Image.__struct_fields__}
-    told = json.dumps({**image, "files": str(stage.files)})
+    described = json.dumps({**image, "files": str(stage.files)})
     apart = (*UNSHARE, "--net", "--pid", "--fork", "--kill-child")
     return subprocess.run(  # noqa: S603 - ourselves
-        [*apart, sys.executable, "-m", "deploy.image_check", told, str(stage.place / "seen")],
+        [*apart, sys.executable, "-m", "deploy.image_check", described, str(stage.place / "seen")],
         cwd=ROOT,
         check=False,
     ).returncode
@@ -217,13 +214,13 @@ def _well(box: _Box, image: _Image, part: Part, process: subprocess.Popen[str]) 
 def _stopped(image: _Image, part: Part, process: subprocess.Popen[str]) -> list[str]:
     if process.poll() is not None:
         return [f"{part.name} had ended with {process.returncode}"]
-    told_s = time.monotonic()
+    asked_s = time.monotonic()
     process.send_signal(getattr(signal, image.stop_signal))
     try:
         process.communicate(timeout=STOP_WITHIN_S)
     except subprocess.TimeoutExpired:
         return [f"{part.name} has not stopped after {STOP_WITHIN_S} s"]
-    took_s = time.monotonic() - told_s
+    took_s = time.monotonic() - asked_s
     sys.stdout.write(f"{part.name}: stopped within {took_s:.1f} s, exit {process.returncode}\n")
     return [] if process.returncode == 0 else [f"{part.name} ended with {process.returncode}"]
 

@@ -74,7 +74,7 @@ class PackagingError(Exception):
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionZip:
     """One zip: `entry` is the module with its handler, `requirements` what that may import."""
 
     name: str
@@ -84,7 +84,7 @@ class Function:
     entry: str = "functions.aws.entry_points"
 
 
-EVERY_START: Final = "requirements-lambda.txt"
+EVERY_START: Final = "lambda.txt"
 """What is imported at every cold start: as bytecode. With all of settle's it would be too large."""
 
 _ALSO: Final = frozenset({"certifi", "httpx"})
@@ -92,10 +92,10 @@ _ALSO: Final = frozenset({"certifi", "httpx"})
 # They import the official client, with which winnings are redeemed: half of settle's zip.
 _OF_SETTLE: Final = ("venue.trading.official_client", "venue.trading.login")
 FUNCTIONS: Final = (
-    Function("reconcile", EVERY_START, _OF_SETTLE),
-    Function("control", EVERY_START, _OF_SETTLE),
+    FunctionZip("reconcile", EVERY_START, _OF_SETTLE),
+    FunctionZip("control", EVERY_START, _OF_SETTLE),
     # What it has beyond the others it imports only when there is something to redeem.
-    Function("settle", "requirements-lambda-settle.txt"),
+    FunctionZip("settle", "lambda-settle.txt"),
 )
 
 
@@ -120,7 +120,7 @@ def build(kind: Kind, build_dir: Path = BUILD) -> list[Path]:
 
 def installed(requirements: str, kind: Kind, compiler: str | None, build_dir: Path) -> Path:
     """A folder with the wheels of `requirements`, pruned; the last one where nothing changed."""
-    source = ROOT / requirements
+    source = ROOT / "requirements" / requirements
     site = build_dir / "site" / kind / source.stem
     done = site.with_name(f"{site.name}.done")
     parts = (source.read_text(), Path(__file__).read_text(), str(compiler), sys.version)
@@ -135,7 +135,7 @@ def installed(requirements: str, kind: Kind, compiler: str | None, build_dir: Pa
         *(_CLOUD if kind == "cloud" else ()),
         *("--target", str(site), "-r", str(source)),
     ]
-    _run(command, f"{requirements} cannot be installed for {kind}", PIP_TIMEOUT_S)
+    _run(command, f"requirements/{requirements} cannot be installed for {kind}", PIP_TIMEOUT_S)
     prune(site)
     compiled = {path.name for path in site.iterdir()}
     if requirements != EVERY_START:
@@ -148,7 +148,7 @@ def installed(requirements: str, kind: Kind, compiler: str | None, build_dir: Pa
     return site
 
 
-def gathered(function: Function, kind: Kind, compiler: str | None, build_dir: Path) -> Path:
+def gathered(function: FunctionZip, kind: Kind, compiler: str | None, build_dir: Path) -> Path:
     """A folder with our own modules of `function`."""
     own = build_dir / "own" / kind / function.name
     shutil.rmtree(own, ignore_errors=True)

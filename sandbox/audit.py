@@ -22,7 +22,7 @@ from typing import Final
 
 from functions.core.account import utc_day
 from functions.core.claim import Claim, ClaimState
-from sandbox.audit_input import Evidence, Resolved
+from sandbox.audit_input import AuditInput, Resolved
 from sandbox.simulator.journal import Entry
 
 SETTLED_WITHIN_MS: Final = 30_000
@@ -31,61 +31,61 @@ _SHARE_E6: Final = 1_000_000
 _UNRESOLVED: Final = (ClaimState.CLAIMED, ClaimState.UNKNOWN)
 
 
-def disagreements(evidence: Evidence, *, execution: str) -> list[str]:
+def disagreements(audit_input: AuditInput, *, execution: str) -> list[str]:
     """One sentence for each thing that does not agree; empty when all is well."""
-    records = records_of(evidence)
-    found = _claims(evidence) + _settlements(records.values(), evidence.resolved)
-    found += _days(evidence, records.values()) + _doubles(evidence)
+    records = records_of(audit_input)
+    found = _claims(audit_input) + _settlements(records.values(), audit_input.resolved)
+    found += _days(audit_input, records.values()) + _doubles(audit_input)
     if execution == "paper":
-        return found + [f"paper order {e.order_id} reached the venue" for e in evidence.entries]
-    posted = {entry.order_id: entry for entry in evidence.entries if entry.order_id}
-    times = Counter(entry.order_id for entry in evidence.entries)
+        return found + [f"paper order {e.order_id} reached the venue" for e in audit_input.entries]
+    posted = {entry.order_id: entry for entry in audit_input.entries if entry.order_id}
+    times = Counter(entry.order_id for entry in audit_input.entries)
     found += [f"order {o} was posted {n} times" for o, n in times.items() if n > 1]
     found += [f"order {o} was posted, nothing records it" for o in posted.keys() - records.keys()]
     for order_id, record in records.items():
         entry = posted.get(order_id)
         found += _never_posted(record) if entry is None else _order(entry, record)
-    return found + _markets(evidence, records)
+    return found + _markets(audit_input, records)
 
 
-def reopened(evidence: Evidence) -> list[Claim]:
+def reopened(audit_input: AuditInput) -> list[Claim]:
     """Records that late evidence brought back, whatever became of them then."""
-    return [record for record in records_of(evidence).values() if record.reopened]
+    return [record for record in records_of(audit_input).values() if record.reopened]
 
 
-def records_of(evidence: Evidence) -> dict[str, Claim]:
+def records_of(audit_input: AuditInput) -> dict[str, Claim]:
     """What is known of each order: the newest version, in the account before the ledger."""
-    records = {row.order_id: row for row in evidence.ledger}
-    for claim in evidence.account.claims.values():
+    records = {row.order_id: row for row in audit_input.ledger}
+    for claim in audit_input.account.claims.values():
         row = records.get(claim.order_id)
         if row is None or claim.version >= row.version:
             records[claim.order_id] = claim
     return records
 
 
-def unfinished(evidence: Evidence) -> list[Claim]:
+def unfinished(audit_input: AuditInput) -> list[Claim]:
     """Claims that time and evidence should still move: what convergence waits for."""
     return [
         claim
-        for claim in evidence.account.claims.values()
+        for claim in audit_input.account.claims.values()
         if claim.state is not ClaimState.OPEN
-        or claim.condition_id in evidence.resolved
+        or claim.condition_id in audit_input.resolved
         or _moving(claim)
     ]
 
 
-def summary(evidence: Evidence) -> str:
+def summary(audit_input: AuditInput) -> str:
     """The counts that were compared."""
-    verdicts = Counter(entry.verdict for entry in evidence.entries)
-    states = Counter(row.state.value for row in evidence.ledger)
-    held = evidence.account.claims.values()
-    pnl = sum(evidence.account.pnl_e6.values()) / 1e6
+    verdicts = Counter(entry.verdict for entry in audit_input.entries)
+    states = Counter(row.state.value for row in audit_input.ledger)
+    held = audit_input.account.claims.values()
+    pnl = sum(audit_input.account.pnl_e6.values()) / 1e6
     return (
         f"venue: {verdicts['matched']} orders matched, "
-        f"{len(evidence.entries) - verdicts['matched']} refused; "
+        f"{len(audit_input.entries) - verdicts['matched']} refused; "
         f"state: {len(held)} claims, {sum(c.filled_spend_e6 for c in held) / 1e6:.4f} USD in them; "
         f"ledger: {states['settled']} settled, {states['released']} released, "
-        f"P&L after fees {pnl:+.4f} USD; {len(reopened(evidence))} reopened"
+        f"P&L after fees {pnl:+.4f} USD; {len(reopened(audit_input))} reopened"
     )
 
 
@@ -93,10 +93,10 @@ def _moving(claim: Claim) -> bool:
     return any(fill.standing == "provisional" for fill in claim.fills.values())
 
 
-def _claims(evidence: Evidence) -> list[str]:
+def _claims(audit_input: AuditInput) -> list[str]:
     """What must hold of the live claims by themselves."""
     found = []
-    for slot, claim in evidence.account.claims.items():
+    for slot, claim in audit_input.account.claims.items():
         what = f"claim of order {claim.order_id}"
         if slot != claim.slot:
             found.append(f"{what} is in slot {slot}")
@@ -104,25 +104,25 @@ def _claims(evidence: Evidence) -> list[str]:
             found.append(f"{what} is unresolved: {claim.state}")
         elif claim.ended:
             found.append(f"{what} has ended ({claim.state}) and is still in the account")
-        resolved = evidence.resolved.get(claim.condition_id)
-        if resolved is not None and evidence.at_ms - resolved.end_ms > SETTLED_WITHIN_MS:
+        resolved = audit_input.resolved.get(claim.condition_id)
+        if resolved is not None and audit_input.at_ms - resolved.end_ms > SETTLED_WITHIN_MS:
             found.append(f"{what} is live, its market has been resolved for long")
     return found + [
         f"row of order {row.order_id} has not ended: {row.state}"
-        for row in evidence.ledger
+        for row in audit_input.ledger
         if not row.ended
     ]
 
 
-def _doubles(evidence: Evidence) -> list[str]:
+def _doubles(audit_input: AuditInput) -> list[str]:
     """Orders with more than one record: only a reopened claim has a row, an older one."""
     found = []
-    rows = Counter(row.order_id for row in evidence.ledger)
+    rows = Counter(row.order_id for row in audit_input.ledger)
     found += [f"order {o} has {n} rows in the ledger" for o, n in rows.items() if n > 1]
-    by_order = {row.order_id: row for row in evidence.ledger}
-    live = Counter(claim.order_id for claim in evidence.account.claims.values())
+    by_order = {row.order_id: row for row in audit_input.ledger}
+    live = Counter(claim.order_id for claim in audit_input.account.claims.values())
     found += [f"order {o} has {n} claims" for o, n in live.items() if n > 1]
-    for claim in evidence.account.claims.values():
+    for claim in audit_input.account.claims.values():
         row = by_order.get(claim.order_id)
         if row is not None and not (claim.reopened and row.version < claim.version):
             found.append(f"order {claim.order_id} is live and in the ledger")
@@ -164,10 +164,10 @@ def _fee_is_estimated(record: Claim, fee_e6: int) -> bool:
     return not record.fills and abs(record.fee_e6 - fee_e6) <= fee_e6 // 50 + 10
 
 
-def _markets(evidence: Evidence, records: dict[str, Claim]) -> list[str]:
+def _markets(audit_input: AuditInput, records: dict[str, Claim]) -> list[str]:
     """A market is bought again only when nothing of the order before it is left."""
     held: dict[str, set[str]] = defaultdict(set)
-    for entry in evidence.entries:
+    for entry in audit_input.entries:
         if entry.live_size_e6:
             held[entry.condition_id].add(entry.order_id)
     late = {order_id for order_id, record in records.items() if record.reopened}
@@ -199,19 +199,19 @@ def _settlements(records: Iterable[Claim], resolved: dict[str, Resolved]) -> lis
     return found
 
 
-def _days(evidence: Evidence, records: Iterable[Claim]) -> list[str]:
+def _days(audit_input: AuditInput, records: Iterable[Claim]) -> list[str]:
     """The account's daily sums. What is reopened after midnight is booked on the later day."""
     pnl, spent = Counter[str](), Counter[str]()
     for record in records:
         pnl[utc_day(max(record.settled_at_ms, record.resolved_at_ms))] += record.pnl_e6
         spent[utc_day(record.claimed_at_ms)] += record.reserved_e6
-    account = evidence.account
+    account = audit_input.account
     return [
-        f"{what} of {day}: {told.get(day, 0)}e-6 USD in the account, {sums[day]}e-6 in its records"
-        for what, told, sums in (
+        f"{what} of {day}: {kept.get(day, 0)}e-6 USD in the account, {sums[day]}e-6 in its records"
+        for what, kept, sums in (
             ("P&L", account.pnl_e6, pnl),
             ("spending", account.spent_e6, spent),
         )
-        for day in sorted(sums.keys() | told.keys())
-        if told.get(day, 0) != sums[day]
+        for day in sorted(sums.keys() | kept.keys())
+        if kept.get(day, 0) != sums[day]
     ]

@@ -39,7 +39,7 @@ class Resolved:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evidence:
+class AuditInput:
     """Three parties' accounts of one run, read at about `at_ms`."""
 
     entries: list[Entry]
@@ -67,7 +67,7 @@ async def reading_store(dynamodb_url: str, table: str, account: str) -> AsyncIte
 
 async def gather(
     venue_url: str, dynamodb_url: str, table: str, account: str = STRATEGY
-) -> Evidence:
+) -> AuditInput:
     """Ask the venue for its journal and markets, the table for the account and all of the ledger.
 
     Raises aiohttp.ClientError, StoreError.
@@ -78,15 +78,15 @@ async def gather(
         )
         resolved = await resolved_markets(session, venue_url)
     async with reading_store(dynamodb_url, table, account) as store:
-        return await evidence_of(store, entries, resolved)
+        return await audit_input_of(store, entries, resolved)
 
 
-async def evidence_of(
+async def audit_input_of(
     store: DynamoStore, entries: list[Entry], resolved: dict[str, Resolved]
-) -> Evidence:
+) -> AuditInput:
     """The state's part, read now."""
     now_ms = time.time_ns() // 1_000_000
-    return Evidence(
+    return AuditInput(
         entries=entries,
         resolved=resolved,
         account=await store.account(),

@@ -107,13 +107,13 @@ class Cluster:
     async def stop_services(self) -> list[str]:
         """Stop the feeder, then the rest, which finishes what is under way.
 
-        Returns a sentence for each of them that did not stop as told.
+        Returns a sentence for each of them that did not stop in order.
         """
         if "feeder" in self.services:
             await self.stop_trading()
         await asyncio.gather(*(service.stop() for service in self.services.values()))
         return [
-            f"{service.name} did not stop as told: exit code {service.returncode}"
+            f"{service.name} did not stop in order: exit code {service.returncode}"
             for service in self.services.values()
             if service.returncode not in (None, 0)
         ]

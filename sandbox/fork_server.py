@@ -85,10 +85,10 @@ def _reap(names: dict[int, str]) -> None:
 def main() -> None:
     """Serve requests until stdin ends; the children end with this process."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    told, tell = os.pipe()
-    os.set_blocking(told, False)
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_reader, False)
+    os.set_blocking(wake_writer, False)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # only to be woken
     gc.collect()
     gc.freeze()  # shared with the children for as long as nobody writes to it
@@ -96,9 +96,9 @@ def main() -> None:
     _say(ready=True)
     unread = b""
     while True:
-        readable, _, _ = select.select([0, told], [], [])
-        if told in readable:
-            os.read(told, 4096)
+        readable, _, _ = select.select([0, wake_reader], [], [])
+        if wake_reader in readable:
+            os.read(wake_reader, 4096)
         _reap(names)
         if 0 not in readable:
             continue

@@ -1,6 +1,6 @@
 """The processes of a chaos run: killed, stopped and continued on demand, restarted at once.
 
-Services come from the nursery (`sandbox.fork_server`), nats-server from the cluster. A process that
+Services come from the fork server (`fork_server.py`), nats-server from the cluster. A process that
 ends without having been killed by us is a defect of it: it is noted, and restarted all the same.
 """
 
@@ -21,10 +21,10 @@ from sandbox.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, SandboxError, d
 from sandbox.cluster import Cluster
 from sandbox.services import Service
 
-ENDED_AS_TOLD: Final = (0, -signal.SIGTERM)
-"""The second: told before it had begun, when there was nothing to tidy up."""
+ENDED_IN_ORDER: Final = (0, -signal.SIGTERM)
+"""The second: SIGTERM came before it had begun, when there was nothing to tidy up."""
 NATS: Final = "nats"
-NURSERY: Final = (sys.executable, "-m", "sandbox.fork_server")
+FORK_SERVER: Final = (sys.executable, "-m", "sandbox.fork_server")
 _RESTARTS_MAX: Final = 200
 """Of one service, by itself: more is a crash loop, not a run."""
 
@@ -35,7 +35,7 @@ class Processes:
     def __init__(self, cluster: Cluster, planned: Sequence[Service]) -> None:
         self._cluster = cluster
         self._planned = {service.name: service for service in planned}
-        self._nursery: asyncio.subprocess.Process | None = None
+        self._fork_server: asyncio.subprocess.Process | None = None
         self._log: IO[bytes] | None = None
         self._pids: dict[str, int] = {}
         self._requested: set[str] = set()
@@ -52,11 +52,11 @@ class Processes:
         """A sentence for each end that nobody caused."""
 
     async def start(self) -> None:
-        """Start the nursery, and every service from it. Raises SandboxError."""
-        log_path = self._cluster.log_dir / "nursery.log"
+        """Start the fork server, and every service from it. Raises SandboxError."""
+        log_path = self._cluster.log_dir / "fork-server.log"
         self._log = log_path.open("ab")
-        self._nursery = await asyncio.create_subprocess_exec(
-            *NURSERY,
+        self._fork_server = await asyncio.create_subprocess_exec(
+            *FORK_SERVER,
             cwd=ROOT,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.PIPE,
@@ -65,14 +65,14 @@ class Processes:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        assert self._nursery.stdout is not None  # noqa: S101 - PIPE
+        assert self._fork_server.stdout is not None  # noqa: S101 - PIPE
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                if not await self._nursery.stdout.readline():
-                    raise SandboxError(f"the nursery ended at start (see {log_path})")
+                if not await self._fork_server.stdout.readline():
+                    raise SandboxError(f"the fork server ended at start (see {log_path})")
         except TimeoutError:
-            raise SandboxError("the nursery is not ready") from None
-        self._spawn(self._listen(self._nursery.stdout))
+            raise SandboxError("the fork server is not ready") from None
+        self._spawn(self._listen(self._fork_server.stdout))
         self._wanted = set(self._planned)
         for name in self._planned:
             self._request(name)
@@ -81,7 +81,7 @@ class Processes:
                 await self._started.wait_for(lambda: self._pids.keys() >= self._wanted)
         except TimeoutError:
             late = ", ".join(sorted(self._wanted - self._pids.keys()))
-            raise SandboxError(f"the nursery has not started {late} (see {log_path})") from None
+            raise SandboxError(f"the fork server has not started {late} (see {log_path})") from None
 
     async def begin(self, service: Service) -> None:
         """Start one more service, which goes on to be kept alive. Raises SandboxError."""
@@ -92,7 +92,7 @@ class Processes:
             async with asyncio.timeout(READY_TIMEOUT_S), self._started:
                 await self._started.wait_for(lambda: service.name in self._pids)
         except TimeoutError:
-            raise SandboxError(f"the nursery has not started {service.name}") from None
+            raise SandboxError(f"the fork server has not started {service.name}") from None
 
     def kill(self, name: str) -> None:
         """SIGKILL, and a new one at once. Nothing if it is between two lives."""
@@ -134,19 +134,19 @@ class Processes:
                     _signal(pid, signal.SIGTERM)
                     await self._started.wait_for(lambda: self._pids.get(name) != pid)
         except TimeoutError:
-            self.unexpected.append(f"{name} did not stop as told")
+            self.unexpected.append(f"{name} did not stop in order")
             if pid is not None:
                 self._killed.add(pid)
                 _signal(pid, signal.SIGKILL)
 
     async def end_all(self) -> None:
-        """End every service, then the nursery. Idempotent."""
+        """End every service, then the fork server. Idempotent."""
         self.continue_all()
         await asyncio.gather(*(self.end(name) for name in self._planned))
         await stop_tasks(*self._tasks)
-        if self._nursery is not None and self._nursery.returncode is None:
-            self._nursery.kill()
-            await self._nursery.wait()
+        if self._fork_server is not None and self._fork_server.returncode is None:
+            self._fork_server.kill()
+            await self._fork_server.wait()
         if self._log is not None:
             self._log.close()
 
@@ -189,9 +189,9 @@ class Processes:
             "env": env,
             "log": str(Path(self._cluster.log_dir, f"{name}.log").absolute()),
         }
-        assert self._nursery is not None and self._nursery.stdin is not None  # noqa: S101 - PIPE
+        assert self._fork_server is not None and self._fork_server.stdin is not None  # noqa: S101 - PIPE
         self._requested.add(name)
-        self._nursery.stdin.write(json.dumps(line).encode() + b"\n")
+        self._fork_server.stdin.write(json.dumps(line).encode() + b"\n")
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
@@ -203,12 +203,12 @@ class Processes:
                 else:
                     self._ended(said["ended"], said["pid"], said["code"])
                 self._started.notify_all()
-        self.unexpected.append("the nursery ended")
+        self.unexpected.append("the fork server ended")
 
     def _ended(self, name: str, pid: int, code: int) -> None:
         if self._pids.get(name) == pid:
             del self._pids[name]
-        if pid not in self._killed and (name in self._wanted or code not in ENDED_AS_TOLD):
+        if pid not in self._killed and (name in self._wanted or code not in ENDED_IN_ORDER):
             self.unexpected.append(f"{name} (pid {pid}) ended by itself with code {code}")
         self._killed.discard(pid)
         if name in self._wanted and len(self.unexpected) < _RESTARTS_MAX:

@@ -12,7 +12,12 @@ import pytest
 from functions.core.claim import TRANSITIONS
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "tests/README.md",
+    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+)
 MADE_BY_RUNS = (".build/", "benchmarks/out/", "sandbox-logs/")
 SERVICES = ("venue", "runtime", "feeder", "functions", "executor")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

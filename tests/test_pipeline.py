@@ -179,9 +179,9 @@ async def test_a_signal_that_lasts_over_hundreds_of_books_and_two_workers_is_one
     refusals = {each.reason for each in pipeline.decisions if each.result == "refused"}
     assert refusals <= {"cooldown", "market_claimed"}
 
-    evidence = await gather(pipeline.venue_url, pipeline.dynamodb_url, STATE_TABLE)
-    assert disagreements(evidence, execution="live") == []
-    [claim] = evidence.account.claims.values()
+    audit_input = await gather(pipeline.venue_url, pipeline.dynamodb_url, STATE_TABLE)
+    assert disagreements(audit_input, execution="live") == []
+    [claim] = audit_input.account.claims.values()
     assert (claim.order_id, claim.state) == (entry.order_id, ClaimState.OPEN)
 
 
@@ -221,6 +221,6 @@ async def test_a_worker_told_to_stop_finishes_its_order(pipeline: Pipeline) -> N
     await asyncio.gather(*stopping)
 
     assert [worker.returncode for worker in pipeline.workers] == [0, 0]
-    evidence = await gather(pipeline.venue_url, pipeline.dynamodb_url, STATE_TABLE)
-    assert disagreements(evidence, execution="live") == []
-    assert len(evidence.account.claims) == 1
+    audit_input = await gather(pipeline.venue_url, pipeline.dynamodb_url, STATE_TABLE)
+    assert disagreements(audit_input, execution="live") == []
+    assert len(audit_input.account.claims) == 1

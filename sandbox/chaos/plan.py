@@ -97,11 +97,11 @@ _STORE: Final = {
     "slow": 0.06,
 }
 
-Faults: TypeAlias = dict[str, float | int]
+FaultRates: TypeAlias = dict[str, float | int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Strike:
+class ProcessFault:
     """One deed against a process, `after_s` after the one before."""
 
     after_s: float
@@ -117,10 +117,10 @@ class Spell:
     """Faults that hold for a while."""
 
     for_s: float
-    faults: Faults
+    faults: FaultRates
 
 
-def strikes(seed: int, workers: int) -> Iterator[Strike]:
+def process_faults(seed: int, workers: int) -> Iterator[ProcessFault]:
     """What is done to processes, without end."""
     random = Random(f"{seed}/strikes")
     while True:
@@ -129,7 +129,7 @@ def strikes(seed: int, workers: int) -> Iterator[Strike]:
         [kind] = random.choices(list(_TARGETS), list(_TARGETS.values()))
         target = f"worker-{random.randint(1, workers)}" if kind == "worker" else kind
         for_s = random.uniform(*STOPPED_S)
-        yield Strike(
+        yield ProcessFault(
             after_s=after_s,
             action=action,
             target="workers" if action == AMBUSH else target,
@@ -142,7 +142,7 @@ def venue_spells(seed: int) -> Iterator[Spell]:
     random, market = Random(f"{seed}/venue"), Random(f"{seed}/market")
     while True:
         for_s = random.uniform(*VENUE_S)
-        faults: Faults = {}
+        faults: FaultRates = {}
         if random.random() >= _CALM:
             faults["failed_trade"] = _FAILED_TRADE
             for name in random.sample(sorted(_RANGES), random.randint(1, 4)):
@@ -160,14 +160,14 @@ def store_spells(seed: int) -> Iterator[Spell]:
     random = Random(f"{seed}/store")
     while True:
         for_s = random.uniform(*STORE_S)
-        faults: Faults = {}
+        faults: FaultRates = {}
         if random.random() >= _CALM:
             for name in random.sample(sorted(_STORE), random.randint(1, 3)):
                 faults[name] = _STORE[name] * random.uniform(0.3, 1)
         yield Spell(for_s=for_s, faults=faults)
 
 
-def _drawn(random: Random, ranges: dict[str, tuple[float, float]]) -> Faults:
+def _drawn(random: Random, ranges: dict[str, tuple[float, float]]) -> FaultRates:
     return {
         name: round(random.uniform(low, high))
         if name.endswith(("_ms", "_after")) and high > 1

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from sandbox.audit import reopened, summary
-from sandbox.chaos.run import Outcome
-from sandbox.run_state import percentiles
+from sandbox.chaos.run import ChaosOutcome
+from sandbox.percentiles import percentiles
 
 
-def report(outcome: Outcome, log_dir: Path) -> Iterator[str]:
+def report(outcome: ChaosOutcome, log_dir: Path) -> Iterator[str]:
     """Line by line."""
     kills, stops = outcome.kills, outcome.stops
     yield f"kills: {kills.total()} ({_counts(kills)}); {outcome.ambushes} ambushes of all workers"
@@ -23,17 +23,17 @@ def report(outcome: Outcome, log_dir: Path) -> Iterator[str]:
         f"faults of the store: {_counts(outcome.store_faults) or 'none'} "
         f"in {outcome.store_requests} requests"
     )
-    yield summary(outcome.evidence)
-    for claim in reopened(outcome.evidence):
+    yield summary(outcome.audit_input)
+    for claim in reopened(outcome.audit_input):
         yield f"reopened by late evidence: order {claim.order_id}"
     if outcome.converged_s is not None:
         yield f"converged {outcome.converged_s:.0f} s after healing"
     yield recording_line(outcome, executed_orders(log_dir))
 
 
-def recording_line(outcome: Outcome, told: set[str]) -> str:
+def recording_line(outcome: ChaosOutcome, logged: set[str]) -> str:
     """From the match to the recorded position, of orders whose worker died in between."""
-    spans = lost_spans_s(outcome, told)
+    spans = lost_spans_s(outcome, logged)
     if not spans:
         return "no worker died between its order's match and the record of it"
     p50, p99, longest = percentiles(spans)
@@ -43,16 +43,16 @@ def recording_line(outcome: Outcome, told: set[str]) -> str:
     )
 
 
-def lost_spans_s(outcome: Outcome, told: set[str]) -> list[float]:
-    """Seconds from match to record of each order that no worker lived to tell about.
+def lost_spans_s(outcome: ChaosOutcome, logged: set[str]) -> list[float]:
+    """Seconds from match to record of each order that no worker lived to log.
 
     A worker logs what became of its order at once after recording it, so an order in no log was
     lost with its worker. One that something else recorded before any worker was killed is left out:
     it would make the figures look better. An order that was never recorded counts as infinite.
     """
     spans = []
-    for entry in outcome.evidence.entries:
-        if entry.verdict != "matched" or entry.order_id in told:
+    for entry in outcome.audit_input.entries:
+        if entry.verdict != "matched" or entry.order_id in logged:
             continue
         sighting = outcome.watch.orders.get(entry.order_id)
         recorded_ms = sighting.recorded_ms if sighting else 0
@@ -66,7 +66,7 @@ def lost_spans_s(outcome: Outcome, told: set[str]) -> list[float]:
 
 
 def executed_orders(log_dir: Path) -> set[str]:
-    """Ids of the orders that a worker told the end of."""
+    """Ids of the orders whose end a worker logged."""
     orders = set()
     for path in log_dir.glob("worker-*.log"):
         for line in path.read_bytes().splitlines():

@@ -23,36 +23,36 @@ from rich.console import Console
 from functions.core.claim import Claim
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements
-from sandbox.audit_input import Evidence, account_name, gather
+from sandbox.audit_input import AuditInput, account_name, gather
+from sandbox.chaos.claim_watch import ClaimWatch
 from sandbox.chaos.dynamodb_faults import FaultyDynamo, faulty_dynamodb
 from sandbox.chaos.plan import (
     AMBUSH,
     AMBUSH_FAULTS,
     KILL,
-    Faults,
+    FaultRates,
+    process_faults,
     store_spells,
-    strikes,
     venue_spells,
 )
 from sandbox.cluster import Cluster
 from sandbox.processes import Processes
 from sandbox.services import STATE_TABLE, Options
-from sandbox.watch import Watch
 
 CONVERGE_S: Final = 150
-"""What was not found is released after a minute and several looks (`functions.core.lifecycle`)."""
+"""What is not found is released after a minute and several lookups (functions.core.lifecycle)."""
 STATUS_EVERY_S: Final = 10
 LIVE: Final = "live"
 
 
 @dataclasses.dataclass(kw_only=True)
-class Outcome:
+class ChaosOutcome:
     """What a run did and found."""
 
     seed: int
     duration_s: int
-    evidence: Evidence
-    watch: Watch
+    audit_input: AuditInput
+    watch: ClaimWatch
     kills: Counter[str]
     stops: Counter[str]
     ambushes: int
@@ -67,21 +67,23 @@ class Outcome:
 class Chaos:
     """One run on a cluster whose servers are up."""
 
-    def __init__(self, cluster: Cluster, door: FaultyDynamo, seed: int, console: Console) -> None:
+    def __init__(
+        self, cluster: Cluster, dynamodb: FaultyDynamo, seed: int, console: Console
+    ) -> None:
         self._cluster = cluster
-        self._door = door
+        self._dynamodb = dynamodb
         self._seed = seed
         self._console = console
         self._account = account_name(LIVE)
-        self._watch = Watch(cluster.dynamodb_url, self._account)
-        self._spell: Faults = {}
-        self._lying_in_wait = False
+        self._watch = ClaimWatch(cluster.dynamodb_url, self._account)
+        self._spell: FaultRates = {}
+        self._ambush_is_set = False
         self._ambushes = 0
         self._worker_kills_ms: list[int] = []
 
-    async def run(self, duration_s: int) -> Outcome:
+    async def run(self, duration_s: int) -> ChaosOutcome:
         """Safety phase, healing, audit. Raises SandboxError when the sandbox itself fails."""
-        planned = await self._cluster.planned_services(self._door.url)
+        planned = await self._cluster.planned_services(self._dynamodb.url)
         processes = Processes(self._cluster, planned)
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -99,24 +101,24 @@ class Chaos:
                     await stop_tasks(watching)
                 await processes.end_all()
             venue_faults = await self._venue_faults(session)
-        evidence = await gather(
+        audit_input = await gather(
             self._cluster.venue_url, self._cluster.dynamodb_url, STATE_TABLE, self._account
         )
-        found = disagreements(evidence, execution=LIVE) + processes.unexpected
-        found += untested(evidence, processes.kills)
+        found = disagreements(audit_input, execution=LIVE) + processes.unexpected
+        found += untested(audit_input, processes.kills)
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S} s after everything was healed")
-        return Outcome(
+        return ChaosOutcome(
             seed=self._seed,
             duration_s=duration_s,
-            evidence=evidence,
+            audit_input=audit_input,
             watch=self._watch,
             kills=processes.kills,
             stops=processes.stops,
             ambushes=self._ambushes,
             worker_kills_ms=self._worker_kills_ms,
-            store_faults=self._door.injected,
-            store_requests=self._door.requests,
+            store_faults=self._dynamodb.injected,
+            store_requests=self._dynamodb.requests,
             venue_faults=venue_faults,
             converged_s=converged_s,
             violations=found,
@@ -125,30 +127,30 @@ class Chaos:
     async def _safety_phase(
         self, processes: Processes, session: aiohttp.ClientSession, duration_s: int
     ) -> None:
-        deeds = [
-            asyncio.create_task(self._strike(processes, session)),
+        tasks = [
+            asyncio.create_task(self._fail_processes(processes, session)),
             asyncio.create_task(self._trouble_venue(session)),
             asyncio.create_task(self._trouble_store()),
-            asyncio.create_task(self._tell(processes, duration_s)),
+            asyncio.create_task(self._report_progress(processes, duration_s)),
         ]
         died = asyncio.create_task(self._cluster.died(but=("nats",)))
         try:
             done, _ = await asyncio.wait(
-                {*deeds, died}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
+                {*tasks, died}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
             )
             if died in done:
                 processes.unexpected.append(died.result())
             for task in done - {died}:
                 task.result()
         finally:
-            self._lying_in_wait = False
-            await stop_tasks(*deeds, died)
+            self._ambush_is_set = False
+            await stop_tasks(*tasks, died)
 
     async def _heal(self, processes: Processes, session: aiohttp.ClientSession) -> float | None:
         """Seconds until nothing was under way any more; None: not within CONVERGE_S."""
         self._console.print("healed; waiting until every claim has come to its end ...")
         started_s = time.monotonic()
-        self._door.rates = {}
+        self._dynamodb.rates = {}
         self._spell = {}
         await self._set_venue_faults(session)
         processes.continue_all()
@@ -156,35 +158,35 @@ class Chaos:
         while time.monotonic() - started_s < CONVERGE_S:
             moving = (await self._journal(session))["pending"]
             account = self._watch.account
-            if account is not None and not (account.claims or moving or self._door.late):
+            if account is not None and not (account.claims or moving or self._dynamodb.late):
                 return time.monotonic() - started_s
             await asyncio.sleep(1)  # the venue and the schedule go by the clock
         return None
 
-    async def _strike(self, processes: Processes, session: aiohttp.ClientSession) -> None:
-        for strike in strikes(self._seed, len(processes.workers)):
-            await asyncio.sleep(strike.after_s)
-            if strike.action == AMBUSH:
-                self._lying_in_wait = True
+    async def _fail_processes(self, processes: Processes, session: aiohttp.ClientSession) -> None:
+        for fault in process_faults(self._seed, len(processes.workers)):
+            await asyncio.sleep(fault.after_s)
+            if fault.action == AMBUSH:
+                self._ambush_is_set = True
                 await self._set_venue_faults(session)
-            elif strike.action == KILL:
-                if strike.target in processes.workers:
+            elif fault.action == KILL:
+                if fault.target in processes.workers:
                     self._worker_kills_ms.append(_now_ms())
-                processes.kill(strike.target)
+                processes.kill(fault.target)
             else:
-                processes.stop(strike.target, strike.for_s)
+                processes.stop(fault.target, fault.for_s)
 
     async def _ambush(
         self, claims: list[Claim], processes: Processes, session: aiohttp.ClientSession
     ) -> None:
         """Kill all workers if one of them has not heard yet that its order was matched."""
-        if not self._lying_in_wait:
+        if not self._ambush_is_set:
             return
         entries = (await self._journal(session))["entries"]
         matched = {entry["order_id"] for entry in entries if entry["verdict"] == "matched"}
         if not any(claim.order_id in matched for claim in claims):
             return
-        self._lying_in_wait = False
+        self._ambush_is_set = False
         self._ambushes += 1
         self._worker_kills_ms.append(_now_ms())
         for name in processes.workers:
@@ -200,10 +202,10 @@ class Chaos:
 
     async def _trouble_store(self) -> None:
         for spell in store_spells(self._seed):
-            self._door.rates = spell.faults
+            self._dynamodb.rates = spell.faults
             await asyncio.sleep(spell.for_s)
 
-    async def _tell(self, processes: Processes, duration_s: int) -> None:
+    async def _report_progress(self, processes: Processes, duration_s: int) -> None:
         ends_s = time.monotonic() + duration_s
         while True:
             await asyncio.sleep(STATUS_EVERY_S)
@@ -219,7 +221,7 @@ class Chaos:
             )
 
     async def _set_venue_faults(self, session: aiohttp.ClientSession, **seed: int) -> None:
-        faults = self._spell | (AMBUSH_FAULTS if self._lying_in_wait else {})
+        faults = self._spell | (AMBUSH_FAULTS if self._ambush_is_set else {})
         url = f"{self._cluster.venue_url}/sandbox/faults"
         async with session.post(url, json={**faults, **seed}) as response:
             response.raise_for_status()
@@ -234,22 +236,22 @@ class Chaos:
         return Counter((await self._journal(session))["injected"])
 
 
-def untested(evidence: Evidence, kills: Counter[str]) -> list[str]:
+def untested(audit_input: AuditInput, kills: Counter[str]) -> list[str]:
     """Why such a run proves nothing, however well everything agrees."""
     found = [] if kills else ["nothing was killed"]
-    if not any(entry.verdict == "matched" for entry in evidence.entries):
+    if not any(entry.verdict == "matched" for entry in audit_input.entries):
         found.append("no order was matched: there was nothing to lose")
     return found
 
 
-async def run_chaos(options: Options, log_dir: Path, seed: int, duration_s: int) -> Outcome:
+async def run_chaos(options: Options, log_dir: Path, seed: int, duration_s: int) -> ChaosOutcome:
     """A whole run, servers included. Raises SandboxError, OSError, aiohttp.ClientError."""
     console = Console()
     async with (
         Cluster(options, log_dir) as cluster,
-        faulty_dynamodb(cluster.dynamodb_url, seed) as door,
+        faulty_dynamodb(cluster.dynamodb_url, seed) as dynamodb,
     ):
-        return await Chaos(cluster, door, seed, console).run(duration_s)
+        return await Chaos(cluster, dynamodb, seed, console).run(duration_s)
 
 
 def _now_ms() -> int:

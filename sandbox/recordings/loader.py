@@ -30,7 +30,7 @@ FORMAT: Final = 1
 BUNDLED: Final = Path(__file__).parent
 
 
-class RecordingError(ValueError):
+class BundledRecordingError(ValueError):
     """A file that is not a recording; the text names file and line."""
 
 
@@ -89,12 +89,14 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
         return Decimal(first), Decimal(second)
 
     def steps(self) -> Iterator[Step]:
-        """Every moment in order of time. Raises RecordingError."""
+        """Every moment in order of time. Raises BundledRecordingError."""
         for number, line in enumerate(self.lines, start=2):
             try:
                 yield _step(_moment_decoder.decode(line))
             except (msgspec.MsgspecError, ValueError) as error:
-                raise RecordingError(f"{self.header.slug}: line {number}: {error}") from error
+                raise BundledRecordingError(
+                    f"{self.header.slug}: line {number}: {error}"
+                ) from error
 
 
 def bundled() -> tuple[Path, ...]:
@@ -103,15 +105,15 @@ def bundled() -> tuple[Path, ...]:
 
 
 def load(path: Path) -> Recording:
-    """Read one file. Raises RecordingError; a file that cannot be read raises OSError."""
+    """Read one file. Raises BundledRecordingError; a file that cannot be read raises OSError."""
     try:
         with gzip.open(path) as file:
             first, *lines = file.read().splitlines()
         header = msgspec.json.decode(first, type=Header)
     except (ValueError, EOFError, gzip.BadGzipFile) as error:
-        raise RecordingError(f"{path.name}: not a recording: {error}") from error
+        raise BundledRecordingError(f"{path.name}: not a recording: {error}") from error
     if header.format != FORMAT:
-        raise RecordingError(f"{path.name}: format {header.format}, expected {FORMAT}")
+        raise BundledRecordingError(f"{path.name}: format {header.format}, expected {FORMAT}")
     return Recording(header=header, lines=tuple(lines))
 
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from protocol.snapshot import ProtocolError, decode_snapshot
 from sandbox.audit import summary
-from sandbox.audit_input import Evidence
+from sandbox.audit_input import AuditInput
 
 PAUSE_MS: Final = 100
 """Replayed books change some thirty times a second; a shorter pause is none."""
@@ -80,7 +80,7 @@ def longest_s(pauses: list[tuple[int, int]], during: list[tuple[int, int]] | Non
 
 
 @dataclasses.dataclass(kw_only=True)
-class Outcome:
+class RollingOutcome:
     """What a run did and found."""
 
     replaced: Counter[str]
@@ -95,13 +95,13 @@ class Outcome:
     lost_leases: int
     """Leases that ran out before they were renewed: the machine had no time for their owner."""
     under_way: int
-    """Workers that were told to stop with an order under way."""
+    """Workers that got SIGTERM with an order under way."""
     finished: int
     """Orders of stopped workers that came to their end after SIGTERM."""
     abandoned: int
     """Orders of stopped workers that were left to reconciliation."""
     converged_s: float | None
-    evidence: Evidence
+    audit_input: AuditInput
     violations: list[str]
 
 
@@ -115,15 +115,15 @@ def orders_in_flight(metrics: str) -> int:
     )
 
 
-def ends_told(log_path: Path, since_ms: int) -> tuple[int, int]:
-    """(orders whose end a worker told, orders it abandoned), both since then, from its log."""
-    told = abandoned = 0
+def ends_logged(log_path: Path, since_ms: int) -> tuple[int, int]:
+    """(orders whose end a worker logged, orders it abandoned), both since then, from its log."""
+    ended = abandoned = 0
     for said in _lines(log_path):
         at_ms = datetime.fromisoformat(said["timestamp"]).timestamp() * 1000
         if at_ms >= since_ms:
             abandoned += int(said["count"]) if said["event"] == "orders_abandoned" else 0
-            told += bool(said.get("order") and said.get("state"))  # it was claimed, and has ended
-    return told, abandoned
+            ended += bool(said.get("order") and said.get("state"))  # it was claimed, and has ended
+    return ended, abandoned
 
 
 def port_told(log_path: Path, started_event: str) -> object:
@@ -153,7 +153,7 @@ def _lines(log_path: Path) -> Iterator[dict[str, Any]]:
             yield said
 
 
-def report(outcome: Outcome) -> list[str]:
+def report(outcome: RollingOutcome) -> list[str]:
     """What was done, in lines for a person."""
     pauses, replaced = outcome.pauses, outcome.replaced
     lines = [
@@ -174,9 +174,9 @@ def report(outcome: Outcome) -> list[str]:
         f"{longest_s(pauses.of_all_ms, during):.2f} s of all; in the whole run "
         f"{longest_s(pauses.of_one_ms):.2f} and {longest_s(pauses.of_all_ms):.2f} s; "
         f"leases lost for lack of time: {outcome.lost_leases}",
-        f"workers told to stop with an order under way: {outcome.under_way}; "
+        f"workers stopped with an order under way: {outcome.under_way}; "
         f"orders ended after SIGTERM: {outcome.finished}, abandoned: {outcome.abandoned}",
-        summary(outcome.evidence),
+        summary(outcome.audit_input),
         "not converged"
         if outcome.converged_s is None
         else f"converged after {outcome.converged_s:.0f} s",

@@ -6,7 +6,7 @@ STOP_MAX_S. Feeders (two of them, so that leases go from hand to hand), user fee
 the schedule, round and round until the time is over, at least once each. Then the audit: venue =
 state = ledger, nothing abandoned, nothing doubled.
 
-A worker is told to stop while it has an order under way, if one comes in time. The venue holds each
+A worker gets SIGTERM while it has an order under way, if one comes in time. The venue holds each
 order for a while, as the real one does, so that there is something to finish.
 
 Not modelled: service discovery that lags, two versions of the code at once, and a machine that goes
@@ -30,14 +30,14 @@ from rich.console import Console
 from protocol.subjects import BOOKS
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements, unfinished
-from sandbox.audit_input import Evidence, account_name, gather
+from sandbox.audit_input import AuditInput, account_name, gather
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.processes import Processes
 from sandbox.rolling.report import (
-    Outcome,
     Pauses,
-    ends_told,
+    RollingOutcome,
+    ends_logged,
     lost_leases,
     orders_in_flight,
     port_told,
@@ -85,7 +85,7 @@ class Rolling:
         self._handovers_ms: list[tuple[int, int]] = []
         self._found: list[str] = []
 
-    async def run(self, duration_s: int) -> Outcome:
+    async def run(self, duration_s: int) -> RollingOutcome:
         """Raises SandboxError when the sandbox itself fails."""
         planned = with_two_feeders(await self._cluster.planned_services(self._cluster.dynamodb_url))
         self._now = {each.name: generation(each, 1) for each in planned}
@@ -172,7 +172,7 @@ class Rolling:
         if service.name.startswith(FEEDER):
             self._handovers_ms.append((told_ms, _now_ms() + HANDOVER_MS))
         if is_worker:
-            ended, abandoned = ends_told(self._log_of(old), told_ms)
+            ended, abandoned = ends_logged(self._log_of(old), told_ms)
             self._finished += ended
             self._abandoned += abandoned
             if abandoned:
@@ -222,7 +222,7 @@ class Rolling:
             await asyncio.sleep(1)  # the venue and the schedule go by the clock
         return None
 
-    async def _gather(self) -> Evidence:
+    async def _gather(self) -> AuditInput:
         at = self._cluster
         return await gather(at.venue_url, at.dynamodb_url, STATE_TABLE, account_name(LIVE))
 
@@ -237,19 +237,19 @@ class Rolling:
         self,
         planned: list[Service],
         processes: Processes,
-        evidence: Evidence,
+        audit_input: AuditInput,
         converged_s: float | None,
-    ) -> Outcome:
-        found = disagreements(evidence, execution=LIVE) + processes.unexpected
+    ) -> RollingOutcome:
+        found = disagreements(audit_input, execution=LIVE) + processes.unexpected
         found += self._found + self._pauses.malformed
         found += [f"{it.name} was never replaced" for it in planned if not self._replaced[it.name]]
         if not self._pauses.books:
             found.append("no book was ever published")
-        if not any(entry.verdict == "matched" for entry in evidence.entries):
+        if not any(entry.verdict == "matched" for entry in audit_input.entries):
             found.append("no order was matched: there was nothing to lose")
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S:g} s after the last replacement")
-        return Outcome(
+        return RollingOutcome(
             replaced=self._replaced,
             starts_s=dict(self._starts_s),
             stops_s=dict(self._stops_s),
@@ -260,7 +260,7 @@ class Rolling:
             finished=self._finished,
             abandoned=self._abandoned,
             converged_s=converged_s,
-            evidence=evidence,
+            audit_input=audit_input,
             violations=found,
         )
 
@@ -281,7 +281,7 @@ def generation(service: Service, number: int) -> Service:
     return dataclasses.replace(service, name=f"{service.name}.{number}")
 
 
-async def run_rolling(options: Options, log_dir: Path, duration_s: int) -> Outcome:
+async def run_rolling(options: Options, log_dir: Path, duration_s: int) -> RollingOutcome:
     """A whole run, servers included. Raises SandboxError, OSError, aiohttp.ClientError."""
     async with Cluster(options, log_dir) as cluster:
         return await Rolling(cluster, Console()).run(duration_s)

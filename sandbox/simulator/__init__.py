@@ -23,7 +23,7 @@ channel fails one connection at a time, see `sandbox.simulator.market_faults`:
     second.inject("market_lost", token=up)
 
 What was done there, and when, is in `venue.injections.log`. `Venue(keep_versions=1_000)` remembers
-which book it told of by which hash: `venue.version(token_id, hash) -> (bids, asks) | None`.
+which book it sent with which hash: `venue.version(token_id, hash) -> (bids, asks) | None`.
 `sandbox.simulator.flood` makes up markets with as many changes a second as asked.
 """
 

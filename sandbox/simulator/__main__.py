@@ -1,7 +1,7 @@
 """The simulated venue as a process: `python -m sandbox.simulator --speed 10 --markets 6`.
 
-Prints one JSON line on stdout when it is ready, logs to stderr, and ends on SIGTERM, SIGINT or
-SIGHUP. What goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.simulator.faults`).
+Prints one JSON line on stdout when it is ready, and ends on SIGTERM, SIGINT or SIGHUP.
+What goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.simulator.faults`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ import signal
 import sys
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from typing import Final, NoReturn
 
-import structlog
 import uvloop
 
 from protocol.units import to_usd_e6
-from runtime.log import configure_logging
-from runtime.settings import refuse_to_start
-from sandbox.recordings.loader import RecordingError, bundled, load
+from sandbox.recordings.loader import BundledRecordingError, bundled, load
 from sandbox.simulator.app import serve
 from sandbox.simulator.flood import Flood
-from sandbox.simulator.replay import Replay, ReplayError, series_at
+from sandbox.simulator.recorded_markets import RecordedMarkets, SimulatorError, series_at
 from sandbox.simulator.venue import Venue
 
-_log = structlog.get_logger()
+EXIT_REFUSED: Final = 2
 
 
 def main() -> None:
@@ -50,7 +48,6 @@ def main() -> None:
     options = parser.parse_args()
     if not 0 <= options.port <= 65_535:
         parser.error("--port: 0 to 65535")
-    configure_logging(service="venue")
     try:
         series = series_at(options.speed, options.markets)
         _check(options)
@@ -59,7 +56,7 @@ def main() -> None:
             seed=options.seed,
             keep_versions=options.keep_versions,
         )
-        markets: Replay | Flood
+        markets: RecordedMarkets | Flood
         if options.flood:
             markets = Flood(
                 venue,
@@ -69,25 +66,25 @@ def main() -> None:
                 seed=options.seed,
             )
         else:
-            markets = Replay(venue, [load(path) for path in bundled()], series)
-    except (ReplayError, RecordingError, OSError) as error:
-        refuse_to_start(str(error))
+            markets = RecordedMarkets(venue, [load(path) for path in bundled()], series)
+    except (SimulatorError, BundledRecordingError, OSError) as error:
+        _refuse_to_start(str(error))
     try:
         uvloop.run(_run(venue, markets, options.host, options.port, [s.name for s in series]))
     except OSError as error:
-        refuse_to_start(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+        _refuse_to_start(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
 
 
 def _check(options: argparse.Namespace) -> None:
     for name in ("flood", "keep_versions"):
         if getattr(options, name) < 0:
-            raise ReplayError(f"{name.replace('_', ' ')} {getattr(options, name)} is negative")
+            raise SimulatorError(f"{name.replace('_', ' ')} {getattr(options, name)} is negative")
     if not 0 <= options.focus <= 1:
-        raise ReplayError(f"focus {options.focus} is not between 0 and 1")
+        raise SimulatorError(f"focus {options.focus} is not between 0 and 1")
 
 
 async def _run(
-    venue: Venue, markets: Replay | Flood, host: str, port: int, series: list[str]
+    venue: Venue, markets: RecordedMarkets | Flood, host: str, port: int, series: list[str]
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,21 +95,25 @@ async def _run(
         playing.add_done_callback(lambda _: stop.set())
         sys.stdout.write(json.dumps({"url": url, "series": series}) + "\n")
         sys.stdout.flush()
-        _log.info("venue_ready", url=url, series=series)
         await stop.wait()
         playing.cancel()
         with suppress(asyncio.CancelledError):
             await playing
-    _log.info("venue_stopped", orders=len(venue.journal.entries))
+    sys.stderr.write(f"stopped; {len(venue.journal.entries)} orders were received\n")
+
+
+def _refuse_to_start(reason: str) -> NoReturn:
+    sys.stderr.write(f"cannot start: {reason}\n")
+    sys.exit(EXIT_REFUSED)
 
 
 def _usd_e6(text: str) -> int:
     try:
         amount_e6 = to_usd_e6(Decimal(text))
     except (InvalidOperation, ValueError) as error:
-        raise ReplayError(f"balance {text!r} is not an amount of USD") from error
+        raise SimulatorError(f"balance {text!r} is not an amount of USD") from error
     if amount_e6 < 0:
-        raise ReplayError(f"balance {text!r} is negative")
+        raise SimulatorError(f"balance {text!r} is negative")
     return amount_e6
 
 

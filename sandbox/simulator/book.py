@@ -20,7 +20,7 @@ Side: TypeAlias = Literal["BUY", "SELL"]
 """The venue's words: BUY is a bid, SELL an ask."""
 
 
-class Ladder:
+class BookSide:
     """One side of a book: prices ascending, and its JSON kept ready level by level."""
 
     __slots__ = ("_ascending", "_json", "_levels_json", "prices_e4", "sizes_e6")
@@ -60,7 +60,7 @@ class Ladder:
         return self._json
 
 
-class TokenBook:
+class VenueBook:
     """Bids and asks of one token, and what our own orders have taken from the asks."""
 
     __slots__ = (
@@ -78,8 +78,8 @@ class TokenBook:
         self.past = Past()
         self.versions = VersionLog(keep_versions) if keep_versions else None
         self.timestamp_ms = 0
-        self._bids = Ladder(ascending=True)
-        self._asks = Ladder(ascending=False)
+        self._bids = BookSide(ascending=True)
+        self._asks = BookSide(ascending=False)
         self._taken_e6: dict[int, int] = {}
 
     def put(self, side: Side, price_e4: int, size_e6: int) -> None:
@@ -93,7 +93,7 @@ class TokenBook:
     def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
         """Replace the whole book; an ask level of unchanged size keeps what was taken from it."""
         before, taken = self._asks.sizes_e6, self._taken_e6
-        self._bids, self._asks = Ladder(ascending=True), Ladder(ascending=False)
+        self._bids, self._asks = BookSide(ascending=True), BookSide(ascending=False)
         for price_e4, size_e6 in bids:
             self._bids.put(price_e4, size_e6)
         for price_e4, size_e6 in asks:

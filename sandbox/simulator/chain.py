@@ -33,7 +33,7 @@ from sandbox.simulator.contracts import (
     COLLATERAL_ADAPTER,
     NEG_RISK_COLLATERAL_ADAPTER,
 )
-from sandbox.simulator.journal import Redemption
+from sandbox.simulator.journal import VenueRedemption
 from sandbox.simulator.market import Market
 from sandbox.simulator.venue import Venue
 
@@ -164,7 +164,7 @@ def _redeem(venue: Venue, hash_: str, address: str, market: Market) -> None:
         payout_e6 += held_e6 * int(paid * SIZE_SCALE) // SIZE_SCALE
     venue.account(address).balance_e6 += payout_e6
     venue.journal.redemptions.append(
-        Redemption(
+        VenueRedemption(
             transaction_hash=hash_,
             address=address,
             condition_id=market.condition_id,

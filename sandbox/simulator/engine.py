@@ -20,11 +20,11 @@ from eth_utils.crypto import keccak
 from sandbox.simulator import rules
 from sandbox.simulator.auth import ApiKey
 from sandbox.simulator.contracts import exchange_for
-from sandbox.simulator.journal import Entry, OrderRecord, Trade
-from sandbox.simulator.matching import Fill, buy
+from sandbox.simulator.journal import Entry, VenueOrder, VenueTrade
+from sandbox.simulator.matching import VenueFill, buy
 from sandbox.simulator.order import Order
 from sandbox.simulator.settlement import settle
-from sandbox.simulator.user_channel import tell
+from sandbox.simulator.user_broadcast import broadcast_to
 from sandbox.simulator.user_events import order_event, trade_event
 from sandbox.simulator.venue import Venue
 
@@ -99,7 +99,7 @@ def _match(venue: Venue, order: Order, entry: Entry) -> None:
         account.matched_since_lock += 1
     transaction = transaction_of(order.order_id)
     trades = [
-        Trade(
+        VenueTrade(
             trade_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{order.order_id}/{number}")),
             order_id=order.order_id,
             owner=order.owner,
@@ -124,14 +124,14 @@ def _match(venue: Venue, order: Order, entry: Entry) -> None:
     entry.trade_ids = [trade.trade_id for trade in trades]
     entry.balance_after_e6 = account.balance_e6
     record = _put_on_record(venue, order, entry, "MATCHED", now_ms)
-    tell(venue, order.owner, market.condition_id, order_event(record))
+    broadcast_to(venue, order.owner, market.condition_id, order_event(record))
     for trade in trades:
-        tell(venue, order.owner, market.condition_id, trade_event(trade))
+        broadcast_to(venue, order.owner, market.condition_id, trade_event(trade))
     settle(venue, entry, trades)
-    venue.tell_trades(order.token_id, fills, transaction, now_ms)
+    venue.send_trades(order.token_id, fills, transaction, now_ms)
 
 
-def _fills(venue: Venue, order: Order, entry: Entry) -> list[Fill]:
+def _fills(venue: Venue, order: Order, entry: Entry) -> list[VenueFill]:
     """What the order would buy now. Raises rules.Refused when that is not enough."""
     market, book, _ = venue.books(order.token_id)
     spend_e6, fak = order.maker_amount_e6, order.order_type == "FAK"
@@ -167,16 +167,16 @@ async def _match_later(
 def _end_unmatched(venue: Venue, order: Order, entry: Entry, text: str) -> None:
     entry.verdict, entry.text = "unmatched", text
     record = _put_on_record(venue, order, entry, "UNMATCHED", venue.now_ms())
-    tell(venue, order.owner, entry.condition_id, order_event(record, "CANCELLATION"))
+    broadcast_to(venue, order.owner, entry.condition_id, order_event(record, "CANCELLATION"))
 
 
 def _put_on_record(
     venue: Venue, order: Order, entry: Entry, status: str, now_ms: int
-) -> OrderRecord:
+) -> VenueOrder:
     """Add the order's newest state to its record."""
     states = venue.journal.orders.setdefault(order.order_id, [])
     states.append(
-        OrderRecord(
+        VenueOrder(
             order=order,
             status=status,
             since_ms=now_ms,

@@ -45,7 +45,7 @@ Deed: TypeAlias = Callable[[], Awaitable[None]]
 """Something to be done to a connection after the frames that wait before it."""
 
 
-class Connection:
+class Subscriber:
     """One websocket and the frames that wait for it."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Connection:
         self.abort()
 
 
-ConnectionT = TypeVar("ConnectionT", bound=Connection)
+ConnectionT = TypeVar("ConnectionT", bound=Subscriber)
 
 
 class Feed(Generic[ConnectionT]):

@@ -31,7 +31,7 @@ from typing import Final, NamedTuple, TypeAlias
 from protocol.series import Series
 from sandbox.simulator.book import Side
 from sandbox.simulator.market import Market
-from sandbox.simulator.replay import PLACEHOLDER
+from sandbox.simulator.recorded_markets import PLACEHOLDER
 from sandbox.simulator.venue import Venue
 
 LEAD: Final = 1 / 15
@@ -61,7 +61,7 @@ class _Trade(NamedTuple):
     price_e4: int
     """The worst, of the token that was bought."""
     levels: list[_Level]
-    """In the order in which they are told, of the token that was bought."""
+    """In the order in which they are sent, of the token that was bought."""
 
 
 class _Quoted:
@@ -74,9 +74,9 @@ class _Quoted:
         """Bids are at or below it, asks above."""
         self.levels = {p: self._size_e6() for p in range(TICK_E4, 10_000, TICK_E4)}
         self._changes_tick_at = random.uniform(0.2, 0.9)
-        self.told: set[_Level] = set()
-        """In the millisecond `told_ms`."""
-        self.told_ms = 0
+        self.sent: set[_Level] = set()
+        """In the millisecond `sent_ms`."""
+        self.sent_ms = 0
 
     def _size_e6(self) -> int:
         return (1 + int(self._random.expovariate(1 / 30_000))) * 10_000
@@ -283,7 +283,7 @@ class Flood:
             self._wait_for_repeated(quoted, changes)
             for side, price_e4, size_e6 in changes:
                 self._venue.change_level(up, side, price_e4, size_e6)
-            quoted.told_ms = self._venue.now_ms()
+            quoted.sent_ms = self._venue.now_ms()
             sent = len(changes)
         self.changes += sent
         return sent
@@ -291,14 +291,14 @@ class Flood:
     def _wait_for_repeated(self, quoted: _Quoted, changes: list[_Level]) -> None:
         """Let a millisecond pass before a delta comes again, if its book may be as it was then.
 
-        Nobody could tell it from a duplicate, and so a stream without faults would have one.
+        Nobody could distinguish it from a duplicate, and so a stream without faults would have one.
         """
-        if self._venue.now_ms() != quoted.told_ms:
-            quoted.told.clear()
-        if not quoted.told.isdisjoint(changes):
+        if self._venue.now_ms() != quoted.sent_ms:
+            quoted.sent.clear()
+        if not quoted.sent.isdisjoint(changes):
             time.sleep(0.001)  # rare, and everybody else's time stands still meanwhile
-            quoted.told.clear()
-        quoted.told.update(changes)
+            quoted.sent.clear()
+        quoted.sent.update(changes)
 
     async def _sleep_until(self, at_ms: float) -> None:
         await asyncio.sleep(max(0.0, at_ms - self._venue.now_ms()) / 1000)

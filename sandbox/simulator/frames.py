@@ -15,16 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from sandbox.simulator.book import Side, TokenBook
+from sandbox.simulator.book import Side, VenueBook
 from sandbox.simulator.market import Market
 from sandbox.simulator.text import PRICE_TEXT, book_hash, last_trade_text, size_text
-from sandbox.simulator.versions import Version
+from sandbox.simulator.versions import BookVersion
 
 Change: TypeAlias = tuple[str, Side, int, int]
 """(token id, side, price in 1e-4 USD, new aggregate size in 1e-6 shares; 0 removes)."""
 
 
-class Standing(NamedTuple):
+class BookTop(NamedTuple):
     """What a `price_change` says of a book, beside the level."""
 
     hash: str
@@ -33,17 +33,17 @@ class Standing(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """Changes that are told in one `price_change`."""
+    """Changes that are sent in one `price_change`."""
 
     changes: Sequence[Change]
     now_ms: int
-    standings: dict[str, Standing]
+    tops: dict[str, BookTop]
     """By token: the book of the version that the changes belong to."""
 
 
-def version_of(market: Market, book: TokenBook) -> Version:
+def version_of(market: Market, book: VenueBook) -> BookVersion:
     """The book as it stands."""
-    return Version(
+    return BookVersion(
         timestamp_ms=book.timestamp_ms,
         bids_json=book.bids_json(),
         asks_json=book.asks_json(),
@@ -52,16 +52,16 @@ def version_of(market: Market, book: TokenBook) -> Version:
     )
 
 
-def hash_of(market: Market, book: TokenBook) -> str:
+def hash_of(market: Market, book: VenueBook) -> str:
     """The venue's checksum over a book as it stands, with its own timestamp; goes into its log."""
     version = version_of(market, book)
-    told = _hash(market, book.token_id, version)
+    version_hash = _hash(market, book.token_id, version)
     if book.versions is not None:
-        book.versions.add(told, version)
-    return told
+        book.versions.add(version_hash, version)
+    return version_hash
 
 
-def hash_stamped(market: Market, book: TokenBook, timestamp_ms: int) -> str:
+def hash_stamped(market: Market, book: VenueBook, timestamp_ms: int) -> str:
     """The checksum over a book as it stands with the timestamp of an earlier version.
 
     There never was such a version, so it does not go into the log.
@@ -70,7 +70,7 @@ def hash_stamped(market: Market, book: TokenBook, timestamp_ms: int) -> str:
     return _hash(market, book.token_id, version)
 
 
-def opening_book(market: Market, book: TokenBook) -> str:
+def opening_book(market: Market, book: VenueBook) -> str:
     """A `book` as it answers a subscription, stamped with the time of its last change."""
     version = version_of(market, book)
     return (
@@ -80,7 +80,7 @@ def opening_book(market: Market, book: TokenBook) -> str:
     )
 
 
-def book_frame(market: Market, book: TokenBook) -> str:
+def book_frame(market: Market, book: VenueBook) -> str:
     """A `book` as it follows a trade."""
     return (
         f'{{"market":"{market.condition_id}", "asset_id":"{book.token_id}", '
@@ -90,12 +90,12 @@ def book_frame(market: Market, book: TokenBook) -> str:
     )
 
 
-def rest_book(market: Market, book: TokenBook, past: Version | None = None) -> str:
+def rest_book(market: Market, book: VenueBook, past: BookVersion | None = None) -> str:
     """The body of `GET /book`: same levels, same order, same hash; or of the `past` version."""
     version = past or version_of(market, book)
-    told = hash_of(market, book) if past is None else _hash(market, book.token_id, past)
+    version_hash = hash_of(market, book) if past is None else _hash(market, book.token_id, past)
     return (
-        f"{_summary(market, book.token_id, version, told)},"
+        f"{_summary(market, book.token_id, version, version_hash)},"
         f'"min_order_size":"{size_text(market.min_order_size_e6)}",'
         f'"tick_size":"{PRICE_TEXT[version.tick_size_e4]}",'
         f'"neg_risk":{"true" if market.neg_risk else "false"},'
@@ -103,7 +103,7 @@ def rest_book(market: Market, book: TokenBook, past: Version | None = None) -> s
     )
 
 
-def _hash(market: Market, token_id: str, version: Version) -> str:
+def _hash(market: Market, token_id: str, version: BookVersion) -> str:
     return book_hash(
         market=market.condition_id,
         asset_id=token_id,
@@ -117,28 +117,28 @@ def _hash(market: Market, token_id: str, version: Version) -> str:
     )
 
 
-def _summary(market: Market, token_id: str, version: Version, told: str) -> str:
+def _summary(market: Market, token_id: str, version: BookVersion, version_hash: str) -> str:
     """JSON without its closing brace."""
     return (
         f'{{"market":"{market.condition_id}","asset_id":"{token_id}",'
-        f'"timestamp":"{version.timestamp_ms}","hash":"{told}",'
+        f'"timestamp":"{version.timestamp_ms}","hash":"{version_hash}",'
         f'"bids":{version.bids_json},"asks":{version.asks_json}'
     )
 
 
-def apply_changes(market: Market, changes: Iterable[Change], now_ms: int) -> dict[str, Standing]:
+def apply_changes(market: Market, changes: Iterable[Change], now_ms: int) -> dict[str, BookTop]:
     """Apply level changes in order; returns how the books of their tokens stand after all of them.
 
     Raises ValueError for an impossible level and KeyError for a token of another market.
     """
     books = {book.token_id: book for book in market.books}
-    changed: dict[str, TokenBook] = {}
+    changed: dict[str, VenueBook] = {}
     for token_id, side, price_e4, size_e6 in changes:
         book = changed[token_id] = books[token_id]
         book.put(side, price_e4, size_e6)
         book.timestamp_ms = now_ms
     return {
-        token_id: Standing(hash_of(market, book), book.best_bid_text(), book.best_ask_text())
+        token_id: BookTop(hash_of(market, book), book.best_bid_text(), book.best_ask_text())
         for token_id, book in changed.items()
     }
 
@@ -147,11 +147,11 @@ def price_change_frame(market: Market, delta: Delta, tokens: Iterable[str]) -> s
     """A `price_change` with the entries of these tokens."""
     entries = [
         f'{{"asset_id":"{token_id}", "price":"{PRICE_TEXT[price_e4]}", '
-        f'"size":"{size_text(size_e6)}", "side":"{side}", "hash":"{standing.hash}", '
-        f'"best_bid":"{standing.best_bid}", "best_ask":"{standing.best_ask}"}}'
+        f'"size":"{size_text(size_e6)}", "side":"{side}", "hash":"{top.hash}", '
+        f'"best_bid":"{top.best_bid}", "best_ask":"{top.best_ask}"}}'
         for token_id, side, price_e4, size_e6 in delta.changes
         if token_id in tokens
-        for standing in (delta.standings[token_id],)
+        for top in (delta.tops[token_id],)
     ]
     return (
         f'{{"market":"{market.condition_id}", "price_changes":[{", ".join(entries)}], '

@@ -1,7 +1,7 @@
 """What happened at the venue: the record that tests and the sandbox's final check trust.
 
-It is the truth, whatever the caller was told and whatever lagging reads show. Everything is kept
-for as long as the venue lives; a run is minutes to hours, an entry is small.
+It is the truth, whatever the caller was answered and whatever lagging reads show. Everything is
+kept for as long as the venue lives; a run is minutes to hours, an entry is small.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from sandbox.simulator.matching import Fill
+from sandbox.simulator.matching import VenueFill
 from sandbox.simulator.order import Order
 
 Verdict: TypeAlias = Literal[
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, kw_only=True):
     """USD the order offered."""
     limit_e4: int = 0
     matched_at_ms: int = 0
-    fills: list[Fill] = []
+    fills: list[VenueFill] = []
     spend_e6: int = 0
     size_e6: int = 0
     fee_e6: int = 0
@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, kw_only=True):
     balance_after_e6: int = 0
 
 
-class Trade(msgspec.Struct, kw_only=True):
+class VenueTrade(msgspec.Struct, kw_only=True):
     """One fill on its way to the chain."""
 
     trade_id: str
@@ -64,7 +64,7 @@ class Trade(msgspec.Struct, kw_only=True):
     condition_id: str
     token_id: str
     outcome: str
-    fill: Fill
+    fill: VenueFill
     transaction_hash: str
     status: str
     matched_at_ms: int
@@ -78,7 +78,7 @@ class Trade(msgspec.Struct, kw_only=True):
         self.status, self.updated_at_ms = status, now_ms
         self.steps.append((now_ms, status))
 
-    def as_of(self, at_ms: int) -> Trade | None:
+    def as_of(self, at_ms: int) -> VenueTrade | None:
         """The trade as it was then, None before its match."""
         known = [step for step in self.steps if step[0] <= at_ms]
         if not known:
@@ -91,7 +91,7 @@ class Trade(msgspec.Struct, kw_only=True):
         return self.status != "FAILED" and self.redeemed_at_ms is None
 
 
-class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
+class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that the venue keeps on record, as it stood from `since_ms` on."""
 
     order: Order
@@ -106,7 +106,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
 
 
-class Redemption(msgspec.Struct, frozen=True, kw_only=True):
+class VenueRedemption(msgspec.Struct, frozen=True, kw_only=True):
     """A transaction that paid out a wallet's shares of a resolved market."""
 
     transaction_hash: str
@@ -121,10 +121,10 @@ class Journal(msgspec.Struct, kw_only=True):
     """All POSTs in the order of their arrival, and what came of them."""
 
     entries: list[Entry] = []
-    orders: dict[str, list[OrderRecord]] = {}
+    orders: dict[str, list[VenueOrder]] = {}
     """By order id: every state of the record, oldest first."""
-    trades: dict[str, Trade] = {}
-    redemptions: list[Redemption] = []
+    trades: dict[str, VenueTrade] = {}
+    redemptions: list[VenueRedemption] = []
     seen: set[str] = set()
     """Ids that reached the matching engine: posting one again is a duplicate."""
 
@@ -136,11 +136,11 @@ class Journal(msgspec.Struct, kw_only=True):
         """Entries that may still trade."""
         return [entry for entry in self.entries if entry.verdict in ("received", "pending")]
 
-    def unsettled(self) -> list[Trade]:
+    def unsettled(self) -> list[VenueTrade]:
         """Trades whose status is not final yet."""
         return [t for t in self.trades.values() if t.status not in ("CONFIRMED", "FAILED")]
 
-    def order_as_of(self, order_id: str, at_ms: int) -> OrderRecord | None:
+    def order_as_of(self, order_id: str, at_ms: int) -> VenueOrder | None:
         """An order's record as it was then."""
         states = self.orders.get(order_id, ())
         return next((state for state in reversed(states) if state.since_ms <= at_ms), None)

@@ -9,7 +9,7 @@ from typing import Final
 from eth_utils.crypto import keccak
 
 from protocol.market import DOWN, UP, FeeSchedule
-from sandbox.simulator.book import TokenBook
+from sandbox.simulator.book import VenueBook
 
 # Crypto markets: 0.07 x p(1-p) a share, taker only (the venue's fee page and `feeSchedule`).
 CRYPTO_FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
@@ -24,7 +24,7 @@ class Market:
     slug: str
     condition_id: str
     outcomes: tuple[str, str]
-    books: tuple[TokenBook, TokenBook]
+    books: tuple[VenueBook, VenueBook]
     start_ms: int
     end_ms: int
     tick_size_e4: int

@@ -10,7 +10,7 @@ Each fault has one name, in `Faults` as a chance, here as a deed to one connecti
 
 1. At most one fault happens to a frame on a connection; what was injected goes before chances.
 2. Chances are drawn for each connection on its own, in the order of their numbers, so one draw
-   never hits two connections; only `market_hash_ahead` hits all of them (see `telling`). Those of
+   never hits two connections; only `market_hash_ahead` hits all of them (see `broadcast`). Those of
    frames are drawn per frame while they are not 0, those of connections once a second.
 3. Each is counted in `chance.injected` and noted in `injections` when it is done. What is held back
    counts when it is held.
@@ -37,7 +37,7 @@ from aiohttp import WSCloseCode, web
 
 from protocol.units import SIZE_SCALE, parse_size_e6
 from sandbox.simulator.faults import Chance, Faults
-from sandbox.simulator.feed import Connection, Notice
+from sandbox.simulator.feed import Notice, Subscriber
 from sandbox.simulator.text import size_text
 
 INJECTIONS_MAX: Final = 10_000
@@ -77,7 +77,7 @@ EVENT_OF: Final = {
     LATE_BOOK: BOOK,
     CUT_MIDFRAME: ANY,
 }
-"""The event that a fault befalls, unless `inject` is told another."""
+"""The event that a fault befalls, unless `inject` is given another."""
 _DRAWN: Final = tuple((name, event) for name, event in EVENT_OF.items() if event != ANY)
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with no time: closing sends RST."""
@@ -110,7 +110,7 @@ class Injections:
         self._notice.changed()
 
 
-class Host(Protocol):
+class FaultyVenue(Protocol):
     """What a connection needs of its venue."""
 
     faults: Faults
@@ -139,12 +139,12 @@ class _Held:
         self.after = after
 
 
-class MarketConnection(Connection):
+class MarketConnection(Subscriber):
     """A connection of the market channel, which may lie to its reader."""
 
     def __init__(
         self,
-        host: Host,
+        host: FaultyVenue,
         ws: web.WebSocketResponse,
         transport: asyncio.Transport | None,
         number: int,
@@ -311,7 +311,7 @@ class MarketConnection(Connection):
         transport.write(header + payload[: len(payload) // 2])
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                while transport.get_write_buffer_size():  # noqa: ASYNC110 - nothing else tells
+                while transport.get_write_buffer_size():  # noqa: ASYNC110 - nothing else says so
                     await asyncio.sleep(0.001)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()

@@ -12,7 +12,7 @@ from protocol.units import cost_e6
 from sandbox.simulator.rules import fee_e6
 
 
-class Fill(msgspec.Struct, frozen=True, kw_only=True):
+class VenueFill(msgspec.Struct, frozen=True, kw_only=True):
     """Shares bought at one price level."""
 
     price_e4: int
@@ -23,13 +23,13 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 def buy(
     asks: Iterable[Level], limit_e4: int, spend_e6: int, fee: FeeSchedule
-) -> tuple[list[Fill], bool]:
+) -> tuple[list[VenueFill], bool]:
     """Spend up to `spend_e6` on asks (best first) up to the limit; fee comes on top.
 
     Returns the fills and whether the whole amount was spent. A better price buys more shares than
     the order asked for, as it does at the real venue: a market BUY is an amount of USD.
     """
-    fills: list[Fill] = []
+    fills: list[VenueFill] = []
     left_e6 = spend_e6
     for price_e4, size_e6 in asks:
         if price_e4 > limit_e4:
@@ -38,7 +38,7 @@ def buy(
         # When the money ends first, shares are floored and the rounding stays with the maker.
         spent = cost_e6(price_e4, size) if size == size_e6 else left_e6
         fills.append(
-            Fill(
+            VenueFill(
                 price_e4=price_e4,
                 size_e6=size,
                 spend_e6=spent,

@@ -14,8 +14,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from sandbox.simulator.journal import Entry, Trade
-from sandbox.simulator.user_channel import tell
+from sandbox.simulator.journal import Entry, VenueTrade
+from sandbox.simulator.user_broadcast import broadcast_to
 from sandbox.simulator.user_events import trade_event
 from sandbox.simulator.venue import Venue
 
@@ -23,7 +23,7 @@ from sandbox.simulator.venue import Venue
 STEPS: Final = ((0.1, "MINED", "RETRYING"), (0.2, "CONFIRMED", "FAILED"))
 
 
-def settle(venue: Venue, entry: Entry, trades: Sequence[Trade]) -> None:
+def settle(venue: Venue, entry: Entry, trades: Sequence[VenueTrade]) -> None:
     """Let the trades of one match, which `entry` is about, take their course."""
     faults, chance = venue.faults, venue.chance
     failing = {t.trade_id for t in trades if chance.hit("failed_trade", faults.failed_trade)}
@@ -32,18 +32,20 @@ def settle(venue: Venue, entry: Entry, trades: Sequence[Trade]) -> None:
     venue.spawn(_settle(venue, entry, trades, failing))
 
 
-async def _settle(venue: Venue, entry: Entry, trades: Sequence[Trade], failing: set[str]) -> None:
+async def _settle(
+    venue: Venue, entry: Entry, trades: Sequence[VenueTrade], failing: set[str]
+) -> None:
     for after_s, well, failed in STEPS:
         await asyncio.sleep(after_s + venue.faults.settle_ms / 1000)
         for trade in trades:
             trade.advance(failed if trade.trade_id in failing else well, venue.now_ms())
             if trade.status == "FAILED":
                 _give_back(venue, entry, trade)
-            tell(venue, trade.owner, trade.condition_id, trade_event(trade))
+            broadcast_to(venue, trade.owner, trade.condition_id, trade_event(trade))
     venue.notice.changed()
 
 
-def _give_back(venue: Venue, entry: Entry, trade: Trade) -> None:
+def _give_back(venue: Venue, entry: Entry, trade: VenueTrade) -> None:
     fill = trade.fill
     venue.account(trade.maker_address).balance_e6 += fill.spend_e6 + fill.fee_e6
     entry.live_spend_e6 -= fill.spend_e6

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from sandbox.simulator.journal import OrderRecord, Trade
+from sandbox.simulator.journal import VenueOrder, VenueTrade
 from sandbox.simulator.text import PRICE_TEXT, size_text
 
 _encoder = msgspec.json.Encoder()
 
 
-def order_event(record: OrderRecord, kind: Literal["UPDATE", "CANCELLATION"] = "UPDATE") -> str:
+def order_event(record: VenueOrder, kind: Literal["UPDATE", "CANCELLATION"] = "UPDATE") -> str:
     """`order` event of the user channel."""
     return _encoder.encode(
         {
@@ -31,7 +31,7 @@ def order_event(record: OrderRecord, kind: Literal["UPDATE", "CANCELLATION"] = "
     ).decode()
 
 
-def trade_event(trade: Trade) -> str:
+def trade_event(trade: VenueTrade) -> str:
     """`trade` event of the user channel."""
     return _encoder.encode(
         {
@@ -44,7 +44,7 @@ def trade_event(trade: Trade) -> str:
     ).decode()
 
 
-def order_json(record: OrderRecord) -> dict[str, Any]:
+def order_json(record: VenueOrder) -> dict[str, Any]:
     """An order as `GET /data/order/{id}` answers it."""
     order = record.order
     return {
@@ -66,7 +66,7 @@ def order_json(record: OrderRecord) -> dict[str, Any]:
     }
 
 
-def trade_json(trade: Trade) -> dict[str, Any]:
+def trade_json(trade: VenueTrade) -> dict[str, Any]:
     """A trade as `GET /data/trades` answers it, where the status has a prefix.
 
     Source: the official client, which takes both forms. Order statuses have been seen without.
@@ -74,7 +74,7 @@ def trade_json(trade: Trade) -> dict[str, Any]:
     return {**_trade(trade), "status": f"TRADE_STATUS_{trade.status}"}
 
 
-def _trade(trade: Trade) -> dict[str, Any]:
+def _trade(trade: VenueTrade) -> dict[str, Any]:
     return {
         "id": trade.trade_id,
         "taker_order_id": trade.order_id,

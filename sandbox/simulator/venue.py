@@ -1,7 +1,7 @@
 """The simulated venue without its sockets: markets, accounts, matching, and the frames they cause.
 
 Everything runs in one thread, and an order is matched without awaiting, so atomically. What orders
-do is in `engine`, `settlement` and `user_channel`, what goes wrong in `faults`, and what a wallet
+do is in `engine`, `settlement` and `user_broadcast`, what goes wrong in `faults`, and what a wallet
 does on the chain (redemption) in `chain`.
 
 Not modelled, in no module: other traders reacting to our orders, resting orders (GTC, GTD) and
@@ -27,16 +27,16 @@ from protocol.book import Level
 from protocol.market import DOWN, UP, FeeSchedule
 from sandbox.simulator import frames
 from sandbox.simulator.auth import KeyRing
-from sandbox.simulator.book import Side, TokenBook
+from sandbox.simulator.book import Side, VenueBook
+from sandbox.simulator.broadcast import Broadcast
 from sandbox.simulator.contracts import EXCHANGES
 from sandbox.simulator.faults import Chance, Faults
-from sandbox.simulator.feed import Connection, Feed, Notice
+from sandbox.simulator.feed import Feed, Notice, Subscriber
 from sandbox.simulator.frames import Change, Delta
 from sandbox.simulator.journal import Journal
 from sandbox.simulator.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
 from sandbox.simulator.market_faults import Injections, MarketConnection
-from sandbox.simulator.matching import Fill
-from sandbox.simulator.telling import Telling
+from sandbox.simulator.matching import VenueFill
 
 VERSIONS_KEPT_MS: Final = 60_000
 """After the end of a market; its versions are of no use to anybody then."""
@@ -54,7 +54,7 @@ Hook: TypeAlias = Callable[[str], Awaitable[web.Response | None]]
 
 
 @dataclass
-class Account:
+class VenueAccount:
     """One wallet. Allowances are not used up, as with the unlimited ones people grant."""
 
     balance_e6: int
@@ -89,7 +89,7 @@ class Venue:
         """By condition id."""
         self.by_slug: dict[str, Market] = {}
         self.by_token: dict[str, Market] = {}
-        self.accounts: dict[str, Account] = {}
+        self.accounts: dict[str, VenueAccount] = {}
         """By address in lower case."""
         self.journal = Journal()
         self.faults = Faults()
@@ -103,8 +103,8 @@ class Venue:
         self.injections = Injections(self.chance, self.notice)
         """What was done to the market channel and `GET /book`, and when."""
         self.market_feed = Feed(self.notice, partial(MarketConnection, self))
-        self.user_feed = Feed(self.notice, Connection)
-        self._telling = Telling(self)
+        self.user_feed = Feed(self.notice, Subscriber)
+        self._broadcast = Broadcast(self)
         self.closing = asyncio.Event()
         """Set when the venue ends, for those who wait for something longer than that."""
         self.before_matching: Hook | None = None
@@ -117,9 +117,9 @@ class Venue:
         """The venue's clock."""
         return time.time_ns() // 1_000_000
 
-    def account(self, address: str) -> Account:
+    def account(self, address: str) -> VenueAccount:
         """The wallet's account, opened with the starting balance when first seen."""
-        return self.accounts.setdefault(address.lower(), Account(self._balance_e6))
+        return self.accounts.setdefault(address.lower(), VenueAccount(self._balance_e6))
 
     # ---- markets and books -------------------------------------------------------------------
 
@@ -145,8 +145,8 @@ class Venue:
             condition_id=condition_id_of(slug),
             outcomes=outcomes,
             books=(
-                TokenBook(first, self._keep_versions),
-                TokenBook(second, self._keep_versions),
+                VenueBook(first, self._keep_versions),
+                VenueBook(second, self._keep_versions),
             ),
             start_ms=start_ms,
             end_ms=end_ms,
@@ -180,14 +180,14 @@ class Venue:
         self.replace_books(market, changed)
 
     def replace_books(
-        self, market: Market, books: Sequence[tuple[TokenBook, Iterable[Level], Iterable[Level]]]
+        self, market: Market, books: Sequence[tuple[VenueBook, Iterable[Level], Iterable[Level]]]
     ) -> None:
         """Replace (book, bids, asks) and send a `book` frame for each."""
         self._before_change(market)
         for book, bids, asks in books:
             book.replace(bids, asks)
             book.timestamp_ms = self.now_ms()
-            self._telling.send(book.token_id, frames.book_frame(market, book))
+            self._broadcast.send(book.token_id, frames.book_frame(market, book))
 
     def change_level(
         self, token_id: str, side: Side, price_e4: int, size_e6: int, *, mirror: bool = True
@@ -206,9 +206,9 @@ class Venue:
         self._remember(market)
         now_ms = self.now_ms()
         delta = Delta(changes, now_ms, frames.apply_changes(market, changes, now_ms))
-        self._telling.look_ahead(market, delta)
-        if not self._telling.may_hold(market, delta):
-            self._telling.changes(market, delta)
+        self._broadcast.look_ahead(market, delta)
+        if not self._broadcast.may_hold(market, delta):
+            self._broadcast.changes(market, delta)
 
     def change_tick_size(self, market: Market, tick_size_e4: int) -> None:
         """Announce a new tick size for both tokens, then their books afresh."""
@@ -217,9 +217,9 @@ class Venue:
         for book in market.books:
             book.timestamp_ms = self.now_ms()
             frame = frames.tick_size_frame(market, book.token_id, old_e4, book.timestamp_ms)
-            self._telling.send(book.token_id, frame)
+            self._broadcast.send(book.token_id, frame)
         for book in market.books:
-            self._telling.send(book.token_id, frames.book_frame(market, book))
+            self._broadcast.send(book.token_id, frames.book_frame(market, book))
 
     def trade(
         self,
@@ -232,18 +232,18 @@ class Venue:
 
         They are (side, price, new size); the other token's book mirrors them.
         """
-        fill = Fill(price_e4=price_e4, size_e6=size_e6, spend_e6=0, fee_e6=0)
-        self.tell_trades(token_id, [fill], "0x" + "00" * 32, self.now_ms(), levels)
+        fill = VenueFill(price_e4=price_e4, size_e6=size_e6, spend_e6=0, fee_e6=0)
+        self.send_trades(token_id, [fill], "0x" + "00" * 32, self.now_ms(), levels)
 
     def version(
-        self, token_id: str, told: str
+        self, token_id: str, version_hash: str
     ) -> tuple[tuple[Level, ...], tuple[Level, ...]] | None:
         """(bids, asks) of the token's book that had this hash, best first, all levels.
 
-        None when no such hash was ever told, or when it is older than the versions kept.
+        None when no such hash was ever sent, or when it is older than the versions kept.
         """
         _, book, _ = self.books(token_id)
-        version = None if book.versions is None else book.versions.get(told)
+        version = None if book.versions is None else book.versions.get(version_hash)
         return None if version is None else version.levels()
 
     def book_text(self, token_id: str) -> str:
@@ -297,15 +297,15 @@ class Venue:
 
     # ---- frames ------------------------------------------------------------------------------
 
-    def tell_trades(
+    def send_trades(
         self,
         token_id: str,
-        fills: Sequence[Fill],
+        fills: Sequence[VenueFill],
         transaction: str,
         now_ms: int,
         levels: Sequence[tuple[Side, int, int]] = (),
     ) -> None:
-        """Tell of BUYs of one token, which make one new version of both books.
+        """Send the frames of BUYs of one token, which make one new version of both books.
 
         As the real venue does it: a `price_change` for each level, all of them with the hash and
         the best prices of the book after the last, so that the books are crossed in between; both
@@ -317,11 +317,11 @@ class Venue:
         pairs = [_both(book, other, level) for level in levels]
         for each in market.books:
             each.timestamp_ms = now_ms
-        standings = frames.apply_changes(market, itertools.chain(*pairs), now_ms)
+        tops = frames.apply_changes(market, itertools.chain(*pairs), now_ms)
         for pair in pairs:
-            self._telling.changes(market, Delta(pair, now_ms, standings))
+            self._broadcast.changes(market, Delta(pair, now_ms, tops))
         for each in market.books:
-            self._telling.send(each.token_id, frames.book_frame(market, each))
+            self._broadcast.send(each.token_id, frames.book_frame(market, each))
         for fill in fills:
             frame = frames.last_trade_frame(
                 market,
@@ -332,10 +332,10 @@ class Venue:
                 transaction_hash=transaction,
                 now_ms=now_ms + LAST_TRADE_AFTER_MS,
             )
-            self._telling.last_trade(market, token_id, frame)
+            self._broadcast.last_trade(market, token_id, frame)
 
     def _before_change(self, market: Market) -> None:
-        self._telling.release(market)
+        self._broadcast.release(market)
         self._remember(market)
 
     def _remember(self, market: Market) -> None:
@@ -352,14 +352,14 @@ class Venue:
                     if book.versions is not None:
                         book.versions.clear()
 
-    def books(self, token_id: str) -> tuple[Market, TokenBook, TokenBook]:
+    def books(self, token_id: str) -> tuple[Market, VenueBook, VenueBook]:
         """(market, the token's book, the other token's book). Raises KeyError."""
         market = self.by_token[token_id]
         first, second = market.books
         return (market, first, second) if first.token_id == token_id else (market, second, first)
 
 
-def _both(book: TokenBook, other: TokenBook, level: tuple[Side, int, int]) -> list[Change]:
+def _both(book: VenueBook, other: VenueBook, level: tuple[Side, int, int]) -> list[Change]:
     """A change of a book, and its mirror image in the other."""
     side, price_e4, size_e6 = level
     opposite: Side = "SELL" if side == "BUY" else "BUY"

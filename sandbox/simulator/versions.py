@@ -1,4 +1,4 @@
-"""What a token's book was: by the hash that was told of it, or by when it was so.
+"""What a token's book was: by the hash that was sent of it, or by when it was so.
 
 A version holds the JSON of both sides, which exists anyway because the hash is over it: keeping one
 costs a tuple, and its memory (about 45 bytes a level). Nothing is kept unless it is asked for.
@@ -18,7 +18,7 @@ LAGGING_VERSIONS_MAX: Final = 2048
 """Of one token, while `book_lag_ms` is set: a lag that needs more of them is shorter than asked."""
 
 
-class Version(NamedTuple):
+class BookVersion(NamedTuple):
     """All that goes into the hash of a token's book and may change."""
 
     timestamp_ms: int
@@ -33,23 +33,23 @@ class Version(NamedTuple):
 
 
 class VersionLog:
-    """The last versions of one token's book whose hash was told to anybody."""
+    """The last versions of one token's book whose hash was sent to anybody."""
 
     __slots__ = ("_by_hash", "_keep")
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
-        self._by_hash: OrderedDict[str, Version] = OrderedDict()
+        self._by_hash: OrderedDict[str, BookVersion] = OrderedDict()
 
-    def add(self, told: str, version: Version) -> None:
+    def add(self, version_hash: str, version: BookVersion) -> None:
         """Note the version behind a hash."""
-        self._by_hash[told] = version
+        self._by_hash[version_hash] = version
         if len(self._by_hash) > self._keep:
             self._by_hash.popitem(last=False)
 
-    def get(self, told: str) -> Version | None:
-        """The version of a hash, None when it was never told, or too long ago."""
-        return self._by_hash.get(told)
+    def get(self, version_hash: str) -> BookVersion | None:
+        """The version of a hash, None when it was never sent, or too long ago."""
+        return self._by_hash.get(version_hash)
 
     def clear(self) -> None:
         """Forget them all."""
@@ -62,13 +62,13 @@ class Past:
     __slots__ = ("_versions",)
 
     def __init__(self) -> None:
-        self._versions: deque[tuple[int, Version]] = deque(maxlen=LAGGING_VERSIONS_MAX)
+        self._versions: deque[tuple[int, BookVersion]] = deque(maxlen=LAGGING_VERSIONS_MAX)
 
-    def add(self, now_ms: int, version: Version) -> None:
+    def add(self, now_ms: int, version: BookVersion) -> None:
         """The book was so until now."""
         self._versions.append((now_ms, version))
 
-    def at(self, at_ms: int) -> Version | None:
+    def at(self, at_ms: int) -> BookVersion | None:
         """The book as it was (or the oldest that is known); None when it has been as it is."""
         while self._versions and self._versions[0][0] <= at_ms:
             self._versions.popleft()

@@ -30,7 +30,7 @@ VIOLATIONS_KEPT_MAX: Final = 50
 class Truth(Protocol):
     """What the judge needs of a venue."""
 
-    def version(self, token_id: str, told: str) -> Levels | None:
+    def version(self, token_id: str, version_hash: str) -> Levels | None:
         """(bids, asks) best first of the version with this hash, None when not remembered."""
 
 

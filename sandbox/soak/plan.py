@@ -1,6 +1,6 @@
-"""What strikes during a soak, and when: seeded.
+"""What fails during a soak, and when: seeded.
 
-Some faults of frames go on all the time, a few a second; every STRIKE_EVERY_S something larger
+Some faults of frames go on all the time, a few a second; every FAULT_EVERY_S something larger
 happens to a connection, to `GET /book`, to a feeder or to the nats-server.
 """
 
@@ -15,10 +15,10 @@ import msgspec
 
 from sandbox.simulator.faults import Faults
 
-STRIKE_EVERY_S: Final = 3.0
+FAULT_EVERY_S: Final = 3.0
 
 
-class Strike(StrEnum):
+class SoakFault(StrEnum):
     """What happens; NONE is there to compare with."""
 
     NONE = "nothing"
@@ -33,35 +33,35 @@ class Strike(StrEnum):
     BOOK_CORRUPTED = "GET /book lies"
     FEEDER_KILLED = "a feeder is killed"
     FEEDER_STOPPED = "a feeder is suspended"
-    FEEDER_ENDED = "a feeder is told to stop"
+    FEEDER_ENDED = "a feeder is stopped in order"
     NATS_KILLED = "nats-server is killed"
     NATS_STOPPED = "nats-server is suspended"
 
 
 _WEIGHTS: Final = {
-    Strike.NONE: 3,
-    Strike.FREEZE: 6,
-    Strike.HALF_OPEN: 3,
-    Strike.CUT: 4,
-    Strike.CUT_MIDFRAME: 2,
-    Strike.CLOSED_1009: 2,
-    Strike.BOOK_ERROR: 2,
-    Strike.BOOK_HANG: 2,
-    Strike.BOOK_LAG: 2,
-    Strike.BOOK_CORRUPTED: 2,
-    Strike.FEEDER_KILLED: 3,
-    Strike.FEEDER_STOPPED: 3,
-    Strike.FEEDER_ENDED: 2,
-    Strike.NATS_KILLED: 1,
-    Strike.NATS_STOPPED: 1,
+    SoakFault.NONE: 3,
+    SoakFault.FREEZE: 6,
+    SoakFault.HALF_OPEN: 3,
+    SoakFault.CUT: 4,
+    SoakFault.CUT_MIDFRAME: 2,
+    SoakFault.CLOSED_1009: 2,
+    SoakFault.BOOK_ERROR: 2,
+    SoakFault.BOOK_HANG: 2,
+    SoakFault.BOOK_LAG: 2,
+    SoakFault.BOOK_CORRUPTED: 2,
+    SoakFault.FEEDER_KILLED: 3,
+    SoakFault.FEEDER_STOPPED: 3,
+    SoakFault.FEEDER_ENDED: 2,
+    SoakFault.NATS_KILLED: 1,
+    SoakFault.NATS_STOPPED: 1,
 }
-SPELLS: Final[dict[Strike, dict[str, float | int]]] = {
-    Strike.BOOK_ERROR: {"book_error": 1.0},
-    Strike.BOOK_HANG: {"book_hang": 1.0},
-    Strike.BOOK_LAG: {"book_lag_ms": 2_000},
-    Strike.BOOK_CORRUPTED: {"book_corrupted": 0.5},
+SPELLS: Final[dict[SoakFault, dict[str, float | int]]] = {
+    SoakFault.BOOK_ERROR: {"book_error": 1.0},
+    SoakFault.BOOK_HANG: {"book_hang": 1.0},
+    SoakFault.BOOK_LAG: {"book_lag_ms": 2_000},
+    SoakFault.BOOK_CORRUPTED: {"book_corrupted": 0.5},
 }
-"""Faults of `GET /book` that last until the next strike."""
+"""Faults of `GET /book` that last until the next fault."""
 
 
 def background() -> Faults:
@@ -81,12 +81,12 @@ def background() -> Faults:
     )
 
 
-def with_spell(strike: Strike) -> Faults:
-    """The background, and what this strike adds to it until the next one."""
-    return msgspec.structs.replace(background(), **SPELLS.get(strike, {}))
+def with_spell(fault: SoakFault) -> Faults:
+    """The background, and what this fault adds to it until the next one."""
+    return msgspec.structs.replace(background(), **SPELLS.get(fault, {}))
 
 
-def strikes(seed: int) -> Iterator[Strike]:
+def faults(seed: int) -> Iterator[SoakFault]:
     """One after the other, without end."""
     random = Random(f"{seed}/soak")
     while True:

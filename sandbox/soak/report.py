@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.run_state import percentiles
-from sandbox.soak.run import Outcome
+from sandbox.percentiles import percentiles
+from sandbox.soak.run import SoakOutcome
 
 
-def report(outcome: Outcome) -> Iterator[str]:
+def report(outcome: SoakOutcome) -> Iterator[str]:
     """Line by line."""
     judge = outcome.judge
     yield (
@@ -31,8 +31,8 @@ def report(outcome: Outcome) -> Iterator[str]:
             f"frozen connections given up after: {_spread(outcome.freezes_s)} "
             f"({len(outcome.freezes_s)} of them)"
         )
-    for strike, pauses_s in sorted(outcome.pauses_s.items()):
-        yield f"longest pause of any market, {strike.value}: {_spread(pauses_s)} ({len(pauses_s)})"
+    for fault, pauses_s in sorted(outcome.pauses_s.items()):
+        yield f"longest pause of any market, {fault.value}: {_spread(pauses_s)} ({len(pauses_s)})"
     yield f"a feeder's memory: {outcome.rss_max_mb:.0f} MB at most"
     if outcome.healed_s is not None:
         yield f"every market proven {outcome.healed_s:.1f} s after healing"

@@ -1,7 +1,7 @@
 """A soak: two feeders follow a flood of changes while something fails every few seconds.
 
 The venue and its flood run in this process, so that the judge knows each version of each book;
-nats-server and the feeders are processes. Every published snapshot is judged (`soak_judge`). Then
+nats-server and the feeders are processes. Every published snapshot is judged (`judge.py`). Then
 everything is healed, and every running market must have a proven book again within HEAL_S.
 
 What it does not model: more than one machine (clocks and networks are one), and a venue that has
@@ -38,7 +38,7 @@ from sandbox.simulator import Faults, Venue, serve
 from sandbox.simulator.flood import Flood
 from sandbox.simulator.market_faults import MarketConnection
 from sandbox.soak.judge import Judge
-from sandbox.soak.plan import STRIKE_EVERY_S, Strike, strikes, with_spell
+from sandbox.soak.plan import FAULT_EVERY_S, SoakFault, faults, with_spell
 
 FEEDERS: Final = 2
 COINS: Final = ("btc", "eth", "sol", "xrp", "doge", "bnb", "hype", "ada", "ltc", "avax")
@@ -57,7 +57,7 @@ STOPPED_S: Final = (0.5, 2.5)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Outcome:
+class SoakOutcome:
     """What a soak did and found. Durations in seconds."""
 
     seed: int
@@ -66,12 +66,12 @@ class Outcome:
     trades: int
     missed: int
     judge: Judge
-    strikes: Counter[Strike]
+    faults: Counter[SoakFault]
     frame_faults: Counter[str]
     freezes_s: list[float]
     """From a freeze until the feeder has given the connection up."""
-    pauses_s: dict[Strike, list[float]]
-    """For each strike the longest pause of any running market's snapshots after it."""
+    pauses_s: dict[SoakFault, list[float]]
+    """For each fault the longest pause of any running market's snapshots after it."""
     rss_max_mb: float
     healed_s: float | None
     violations: list[str]
@@ -95,12 +95,12 @@ class Soak:
         self._feeders: list[Child] = []
         self._frozen: list[tuple[MarketConnection, float]] = []
         self._freezes_s: list[float] = []
-        self._strikes: Counter[Strike] = Counter()
-        self._pauses_s: dict[Strike, list[float]] = defaultdict(list)
+        self._faults: Counter[SoakFault] = Counter()
+        self._pauses_s: dict[SoakFault, list[float]] = defaultdict(list)
         self._rss_max_mb = 0.0
         self._started = 0
 
-    async def run(self, duration_s: int) -> Outcome:
+    async def run(self, duration_s: int) -> SoakOutcome:
         """Raises SandboxError when a process does not start."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
@@ -131,24 +131,24 @@ class Soak:
 
     async def _soak(self, duration_s: int, scratch: Path, flooding: asyncio.Task[None]) -> None:
         await self._until_proven(WARM_S)
-        plan, ends_at_s, told_at_s = strikes(self._seed), time.monotonic() + duration_s, 0.0
+        plan, ends_at_s, reported_at_s = faults(self._seed), time.monotonic() + duration_s, 0.0
         while (now_s := time.monotonic()) < ends_at_s:
             if flooding.done():
                 flooding.result()
-            strike = next(plan)
+            fault = next(plan)
             self._judge.take_pauses()
-            self._venue.faults = with_spell(strike)
-            self._strikes[strike] += 1
-            await self._strike(strike, scratch)
-            await asyncio.sleep(max(0.0, now_s + STRIKE_EVERY_S - time.monotonic()))
+            self._venue.faults = with_spell(fault)
+            self._faults[fault] += 1
+            await self._inject(fault, scratch)
+            await asyncio.sleep(max(0.0, now_s + FAULT_EVERY_S - time.monotonic()))
             running = self._running()
             pauses = self._judge.take_pauses()
-            self._pauses_s[strike].append(
+            self._pauses_s[fault].append(
                 max((pauses.get(each, 0.0) for each in running), default=0)
             )
             self._note_memory()
-            if now_s - told_at_s >= STATUS_EVERY_S:
-                told_at_s = now_s
+            if now_s - reported_at_s >= STATUS_EVERY_S:
+                reported_at_s = now_s
                 self._tell()
 
     async def _heal(self, nc: Client) -> float | None:
@@ -190,36 +190,36 @@ class Soak:
             or seen[each].proof is not Proof.CHECKSUM
         ]
 
-    # ---- strikes
+    # ---- faults
 
-    async def _strike(self, strike: Strike, scratch: Path) -> None:
+    async def _inject(self, fault: SoakFault, scratch: Path) -> None:
         live = [c for c in self._venue.market_feed.connections if not (c.frozen or c.deaf)]
         victim = self._random.choice(live) if live else None
         if victim is not None:
-            if strike is Strike.FREEZE:
+            if fault is SoakFault.FREEZE:
                 victim.freeze()
                 self._frozen.append((victim, time.monotonic()))
-            elif strike is Strike.HALF_OPEN:
+            elif fault is SoakFault.HALF_OPEN:
                 victim.half_open()
-            elif strike is Strike.CUT:
+            elif fault is SoakFault.CUT:
                 victim.cut()
-            elif strike is Strike.CUT_MIDFRAME:
+            elif fault is SoakFault.CUT_MIDFRAME:
                 victim.cut_midframe()
-            elif strike is Strike.CLOSED_1009:
+            elif fault is SoakFault.CLOSED_1009:
                 victim.close_1009()
         feeder = self._random.choice(self._feeders)
-        if strike is Strike.FEEDER_KILLED:
+        if fault is SoakFault.FEEDER_KILLED:
             _signal(feeder, signal.SIGKILL)
             await self._replace(feeder)
-        elif strike is Strike.FEEDER_ENDED:
+        elif fault is SoakFault.FEEDER_ENDED:
             await feeder.stop()
             await self._replace(feeder)
-        elif strike is Strike.FEEDER_STOPPED:
+        elif fault is SoakFault.FEEDER_STOPPED:
             await self._suspend(feeder)
-        elif strike is Strike.NATS_STOPPED:
+        elif fault is SoakFault.NATS_STOPPED:
             assert self._nats is not None  # noqa: S101 - it was started first
             await self._suspend(self._nats)
-        elif strike is Strike.NATS_KILLED:
+        elif fault is SoakFault.NATS_KILLED:
             await self._restart_nats(scratch)
 
     async def _suspend(self, child: Child) -> None:
@@ -268,7 +268,7 @@ class Soak:
     # ---- what is seen
 
     async def _watch_connections(self) -> None:
-        """Note when frozen connections are given up. Their reader's close is all that tells."""
+        """Note when frozen connections are given up. Only their reader's close shows it."""
         while True:
             await asyncio.sleep(0.02)
             for entry in tuple(self._frozen):
@@ -285,27 +285,29 @@ class Soak:
         judge = self._judge
         self._console.print(
             f"{self._flood.changes} changes, {judge.counts['judged']} books judged, "
-            f"{judge.counts['violations']} violations, {sum(self._strikes.values())} strikes, "
+            f"{judge.counts['violations']} violations, {sum(self._faults.values())} faults, "
             f"proofs {dict(judge.proofs)}, feeders up to {self._rss_max_mb:.0f} MB",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
 
-    def _outcome(self, duration_s: float, healed_s: float | None, violations: list[str]) -> Outcome:
+    def _outcome(
+        self, duration_s: float, healed_s: float | None, violations: list[str]
+    ) -> SoakOutcome:
         if not self._judge.counts["judged"]:
             violations.append("no book was judged")
         late_s = [span for span in self._freezes_s if span > FROZEN_MAX_S]
         if late_s and self._flood.missed < self._flood.changes * SLOW_MACHINE:
             violations.append(f"frozen connections not noticed in time: {late_s} s")
-        return Outcome(
+        return SoakOutcome(
             seed=self._seed,
             duration_s=duration_s,
             changes=self._flood.changes,
             trades=self._flood.trades,
             missed=self._flood.missed,
             judge=self._judge,
-            strikes=self._strikes,
+            faults=self._faults,
             frame_faults=self._venue.chance.injected,
             freezes_s=self._freezes_s,
             pauses_s=dict(self._pauses_s),

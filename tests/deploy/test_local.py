@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from deploy.local_run import StepError, Story, comparable, lost, trade_line, url_event
-from deploy.local_stack import reason_of
-from deploy.local_system import still_listening
+from deploy.local.stack import reason_of
+from deploy.local.steps import Progress, StepError, comparable, lost, trade_line, url_event
+from deploy.local.system import still_listening
 from functions.core.claim import ClaimState
 from tests.support.account_builders import make_open
 
@@ -73,16 +73,16 @@ def test_only_cooldowns_may_change_by_time_alone() -> None:
 
 
 async def test_a_step_that_takes_too_long_ends_by_itself_and_has_a_name() -> None:
-    story = Story(lambda _: None)
+    progress = Progress(lambda _: None)
     with pytest.raises(StepError, match=r"not done within 0\.01 s"):
-        async with story.step("waiting for what never comes", 0.01):
+        async with progress.step("waiting for what never comes", 0.01):
             await asyncio.Event().wait()
-    assert story.doing == "waiting for what never comes"
+    assert progress.doing == "waiting for what never comes"
 
 
 def test_lines_of_the_story_carry_the_seconds() -> None:
     said: list[str] = []
-    Story(said.append).tell("deployed")
+    Progress(said.append).say("deployed")
     assert said == ["   0.0 s  deployed"]
 
 

@@ -17,7 +17,7 @@ from tests.infra.conftest import ROOT
 BUILT = (
     ".venv/.installed",
     ".venv-infra/.installed",
-    "node_modules/.installed",
+    "deploy/node_modules/.installed",
     ".build/functions/.built",
 )
 

@@ -230,7 +230,7 @@ def test_a_stage_has_the_servers_that_it_counts_on(stage: str) -> None:
 
 
 def test_what_nats_writes_ends_with_its_task_and_belongs_to_its_user() -> None:
-    dockerfile = (INFRA.parent / "Dockerfile").read_text(encoding="utf-8")
+    dockerfile = (INFRA.parent / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     for resources in (LIVE, CLUSTER):
         for logical_id, task in of_type(resources, "AWS::ECS::TaskDefinition").items():
             [container] = task["ContainerDefinitions"]

@@ -1,4 +1,4 @@
-"""compose.yml and .env.example. What no test here can show: that an engine starts it."""
+"""`deploy/compose.yml` and its `.env.example`. No test here shows that an engine starts it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from tests.support import deployed_settings as deployed
 
 ROOT = Path(__file__).parents[2]
-COMPOSE = yaml.safe_load((ROOT / "compose.yml").read_text("utf-8"))
+COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text("utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = [*deployed.COMMANDS]
 GIVEN = {
@@ -46,7 +46,7 @@ def environ(service: str, **given: str) -> dict[str, str]:
 def test_it_is_valid_by_compose_s_own_schema() -> None:
     tool = ROOT / ".venv-infra" / "bin" / "check-jsonschema"
     done = subprocess.run(  # noqa: S603 - our own tool, no shell
-        [str(tool), "--builtin-schema", "vendor.compose-spec", "compose.yml"],
+        [str(tool), "--builtin-schema", "vendor.compose-spec", "deploy/compose.yml"],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -70,7 +70,7 @@ def test_every_container_is_shut_in(name: str) -> None:
     for mount in service.get("volumes", []):
         source, _, options = mount.partition(":")
         assert source in COMPOSE["volumes"] or (
-            options.endswith(":ro") and (ROOT / source).is_dir()
+            options.endswith(":ro") and (ROOT / "deploy" / source).is_dir()
         )
     assert ":" in filled_in(service["image"], {}).rpartition("/")[2]  # never just the newest
 
@@ -134,8 +134,8 @@ def test_keys_go_to_those_who_need_them() -> None:
 
 
 def test_the_example_names_every_variable_and_holds_no_secret() -> None:
-    example = (ROOT / ".env.example").read_text("utf-8")
-    for name, *_ in _VARIABLE.findall((ROOT / "compose.yml").read_text("utf-8")):
+    example = (ROOT / "deploy" / ".env.example").read_text("utf-8")
+    for name, *_ in _VARIABLE.findall((ROOT / "deploy" / "compose.yml").read_text("utf-8")):
         assert re.search(rf"\b{name}\b", example), name
     assert (
         re.findall(r"^(?:NATS_\w+_PASSWORD|PYTHON_IMAGE|WALLET)=(.*)$", example, re.M) == [""] * 4

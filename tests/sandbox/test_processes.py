@@ -1,6 +1,6 @@
 """What a chaos run does to processes hits those processes, and only them.
 
-The nursery is a stand-in: it starts `sleep` instead of services, at once or when it is told to.
+The fork server is a stand-in: it starts `sleep` instead of services, at once or when it is told to.
 Not modelled: imports, logs, environments.
 """
 
@@ -24,8 +24,8 @@ from sandbox.services import Options, Service
 
 FEEDER = Service(name="feeder", module="feeder", started_event="feeder_started", env={})
 # Every start after the first waits for somebody to open the gate; pids go to stderr, which is the
-# nursery's log.
-NURSERY = """
+# fork_server's log.
+FORK_SERVER = """
 import json, subprocess, sys, threading
 def say(**line):
     print(json.dumps(line), flush=True)
@@ -46,7 +46,9 @@ for number, line in enumerate(sys.stdin):
 async def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Processes]:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    monkeypatch.setattr(processes_module, "NURSERY", (sys.executable, "-c", NURSERY, str(gate)))
+    monkeypatch.setattr(
+        processes_module, "FORK_SERVER", (sys.executable, "-c", FORK_SERVER, str(gate))
+    )
     cluster = Cluster(Options(), tmp_path)
     all_of_them = Processes(cluster, [FEEDER])
     try:
@@ -62,13 +64,13 @@ async def test_what_is_ended_between_two_lives_has_no_second_one(
 ) -> None:
     async with processes(tmp_path, monkeypatch) as running:
         running.kill("feeder")
-        # Opens as soon as the nursery was asked for another one and is about to start it.
+        # Opens as soon as the fork server was asked for another one and is about to start it.
         gate = await asyncio.to_thread((tmp_path / "gate").open, "w")
         ending = asyncio.create_task(running.end("feeder"))
         await asyncio.sleep(0)  # it begins to wait
         gate.close()
         await ending
-        started = [int(pid) for pid in (tmp_path / "nursery.log").read_text().split()]
+        started = [int(pid) for pid in (tmp_path / "fork-server.log").read_text().split()]
         assert len(started) == 2
         for pid in started:
             with pytest.raises(ProcessLookupError):

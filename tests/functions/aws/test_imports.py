@@ -20,7 +20,7 @@ ROOTS = {
     "pydantic-settings",
     "structlog",
 }
-"""Of which distributions a zip is made: `requirements-lambda.in`."""
+"""Of which distributions a zip is made: `requirements/lambda.in`."""
 OPTIONAL = {"rich", "httpx", "cffi", "certifi"}
 """Taken by structlog, aiobotocore, pycryptodome and botocore where installed; not in the zip."""
 PROGRAM = f"""

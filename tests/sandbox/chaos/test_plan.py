@@ -16,16 +16,16 @@ from sandbox.chaos.plan import (
     KILL,
     STOP,
     STOPPED_S,
+    process_faults,
     store_spells,
-    strikes,
     venue_spells,
 )
 from sandbox.simulator.faults import NAMES, parse_faults
 
 PLAN = """
 from itertools import islice
-from sandbox.chaos.plan import store_spells, strikes, venue_spells
-for stream in (strikes(7, 4), venue_spells(7), store_spells(7)):
+from sandbox.chaos.plan import store_spells, process_faults, venue_spells
+for stream in (process_faults(7, 4), venue_spells(7), store_spells(7)):
     print(list(islice(stream, 200)))
 """
 
@@ -45,7 +45,7 @@ def test_the_plan_is_the_same_in_every_process() -> None:
 
 
 def test_another_seed_is_another_plan() -> None:
-    assert list(islice(strikes(1, 4), 50)) != list(islice(strikes(2, 4), 50))
+    assert list(islice(process_faults(1, 4), 50)) != list(islice(process_faults(2, 4), 50))
     assert list(islice(venue_spells(1), 50)) != list(islice(venue_spells(2), 50))
     assert list(islice(store_spells(1), 50)) != list(islice(store_spells(2), 50))
 
@@ -53,13 +53,13 @@ def test_another_seed_is_another_plan() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_five_minutes_kill_more_than_two_hundred_times(seed: int) -> None:
     now_s, kills, targets = 0.0, 0, set()
-    for strike in strikes(seed, 4):
-        now_s += strike.after_s
+    for fault in process_faults(seed, 4):
+        now_s += fault.after_s
         if now_s > 300:
             break
-        targets.add(strike.target)
-        kills += {KILL: 1, STOP: 0, AMBUSH: 4}[strike.action]
-        assert (STOPPED_S[0] <= strike.for_s <= STOPPED_S[1]) == (strike.action == STOP)
+        targets.add(fault.target)
+        kills += {KILL: 1, STOP: 0, AMBUSH: 4}[fault.action]
+        assert (STOPPED_S[0] <= fault.for_s <= STOPPED_S[1]) == (fault.action == STOP)
     assert kills > 200
     assert targets >= {"worker-1", "worker-4", "schedule", "user-feeder", "feeder", "nats"}
 

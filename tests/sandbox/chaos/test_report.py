@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from functions.core.claim import ClaimState
+from sandbox.chaos.claim_watch import ClaimWatch, Sighting
 from sandbox.chaos.report import executed_orders, lost_spans_s, recording_line, report
-from sandbox.chaos.run import Outcome, untested
-from sandbox.watch import Sighting, Watch
-from tests.sandbox.test_audit import NOON_MS, claim, entry, evidence
+from sandbox.chaos.run import ChaosOutcome, untested
+from tests.sandbox.test_audit import NOON_MS, audit_input, claim, entry
 
 POSTED_MS = NOON_MS + 5
 
 
-def outcome(*, recorded_ms: int, kills_ms: list[int], seen: bool = True) -> Outcome:
+def outcome(*, recorded_ms: int, kills_ms: list[int], seen: bool = True) -> ChaosOutcome:
     """One order, matched 5 ms after its POST."""
-    watch = Watch("http://127.0.0.1:1", "account")
+    watch = ClaimWatch("http://127.0.0.1:1", "account")
     if seen:
         watch.orders["o1"] = Sighting(claimed_ms=POSTED_MS, recorded_ms=recorded_ms)
-    return Outcome(
+    return ChaosOutcome(
         seed=1,
         duration_s=1,
-        evidence=evidence([entry(1, matched_at_ms=POSTED_MS + 5)], [claim(1)], []),
+        audit_input=audit_input([entry(1, matched_at_ms=POSTED_MS + 5)], [claim(1)], []),
         watch=watch,
         kills=Counter({"worker-1": 2, "nats": 1}),
         stops=Counter(),
@@ -62,7 +62,10 @@ def test_an_order_that_was_never_recorded_took_for_ever(seen: bool) -> None:
 
 
 def test_a_run_without_kills_or_matches_proves_nothing() -> None:
-    matched, refused = evidence([entry(1)], [], []), evidence([entry(1, verdict="refused")], [], [])
+    matched, refused = (
+        audit_input([entry(1)], [], []),
+        audit_input([entry(1, verdict="refused")], [], []),
+    )
     assert untested(matched, Counter({"nats": 1})) == []
     assert untested(matched, Counter()) == ["nothing was killed"]
     assert len(untested(refused, Counter())) == 2
@@ -85,20 +88,20 @@ def test_the_report_counts_what_was_done(tmp_path: Path) -> None:
 
 
 def test_the_watch_notes_when_each_order_was_first_seen_recorded() -> None:
-    watch, claimed = Watch("http://127.0.0.1:1", "account"), []
+    watch, claimed = ClaimWatch("http://127.0.0.1:1", "account"), []
     for now_ms, state in (
         (1, ClaimState.CLAIMED),
         (2, ClaimState.UNKNOWN),
         (3, ClaimState.OPEN),
         (4, ClaimState.SETTLED),
     ):
-        claimed += watch.saw(evidence([], [claim(1, state=state)], []).account, now_ms)
+        claimed += watch.saw(audit_input([], [claim(1, state=state)], []).account, now_ms)
     assert watch.orders["o1"] == Sighting(claimed_ms=1, recorded_ms=3, state=ClaimState.SETTLED)
     assert claimed == [claim(1, state=ClaimState.CLAIMED)]
 
 
 def test_a_claim_that_ended_between_two_looks_is_recorded_when_it_is_gone() -> None:
-    watch = Watch("http://127.0.0.1:1", "account")
-    watch.saw(evidence([], [claim(1, state=ClaimState.CLAIMED)], []).account, 1)
-    watch.saw(evidence([], [], []).account, 2)
+    watch = ClaimWatch("http://127.0.0.1:1", "account")
+    watch.saw(audit_input([], [claim(1, state=ClaimState.CLAIMED)], []).account, 1)
+    watch.saw(audit_input([], [], []).account, 2)
     assert watch.orders["o1"].recorded_ms == 2

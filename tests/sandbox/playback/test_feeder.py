@@ -22,7 +22,7 @@ from feeder.recording.reader import RecordingReader
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure
-from sandbox.playback.__main__ import RawReplay, serve
+from sandbox.playback.server import PlaybackServer, serve
 from tests.support.recordings import SERIES, frames_in, recorded_run
 
 CHANGES = 150
@@ -34,7 +34,7 @@ async def test_a_feeder_discovers_the_market_and_every_book_of_it_is_proven(
     await recorded_run(tmp_path, monkeypatch, changes=CHANGES)
     last = json.loads(frames_in(RecordingReader(tmp_path))[-1])
     wanted = {each["asset_id"]: each["hash"] for each in last["price_changes"]}
-    replay = RawReplay(tmp_path, speed=0.05)  # slow enough for both lines to be there
+    replay = PlaybackServer(tmp_path, speed=0.05)  # slow enough for both lines to be there
     taken: asyncio.Queue[BookSnapshot] = asyncio.Queue()
     table, metrics = SessionTable((SERIES,)), FeederMetrics((SERIES,))
 
@@ -64,7 +64,7 @@ async def test_a_feeder_discovers_the_market_and_every_book_of_it_is_proven(
     assert proofs == {Proof.CHECKSUM}
 
 
-async def replay_of(replay: RawReplay) -> None:
+async def replay_of(replay: PlaybackServer) -> None:
     """The tape ends, a feeder's loop does not."""
     await replay.play()
     await asyncio.Event().wait()

@@ -23,8 +23,8 @@ from feeder.recording.format import Frame, Listed, Started, frame_of, payload
 from feeder.recording.reader import RecordingReader
 from protocol.book import Proof
 from protocol.market import MarketInfo
-from sandbox.playback import __main__ as raw_replay
-from sandbox.playback.__main__ import RawReplay, serve
+from sandbox.playback import server as playback_server
+from sandbox.playback.server import PlaybackServer, serve
 from tests.support.recordings import SERIES, frames_in, recorded_run, write_records
 from venue.wire.listing import parse_listing
 from venue.wire.market_channel import decode_book
@@ -50,7 +50,7 @@ def tokens_in(path: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def playing(replay: RawReplay) -> AsyncIterator[None]:
+async def playing(replay: PlaybackServer) -> AsyncIterator[None]:
     """Beside `serve`; what goes wrong with the tape is raised at the end."""
     task = asyncio.create_task(replay.play())
     try:
@@ -86,7 +86,7 @@ async def settled(websocket: ClientConnection) -> None:
 
 
 async def test_every_listener_gets_every_frame_byte_for_byte(run: Path) -> None:
-    tokens, replay = tokens_in(run), RawReplay(run, speed=0)
+    tokens, replay = tokens_in(run), PlaybackServer(run, speed=0)
     async with (
         serve(replay) as url,
         listener(url, *tokens) as both,
@@ -112,7 +112,7 @@ async def test_frames_that_name_no_token_and_broken_ones_go_to_all_who_listen(
     last = records[-1]
     records += [frame_of(each, conn=1, at_ns=last.at_ns, mono_ns=last.mono_ns) for each in odd]
     write_records(tmp_path / "odd.gz", records)
-    replay = RawReplay(tmp_path / "odd.gz", speed=0)
+    replay = PlaybackServer(tmp_path / "odd.gz", speed=0)
     async with (
         serve(replay) as url,
         listener(url, *tokens_in(run)) as websocket,
@@ -140,7 +140,7 @@ async def test_who_comes_later_gets_the_book_as_the_tape_has_it_and_it_is_proven
     info, (token, other) = market_in(run), tokens_in(run)
     last = json.loads(frames_in(RecordingReader(run))[-1])
     hashes = {each["asset_id"]: each["hash"] for each in last["price_changes"]}
-    replay = RawReplay(run, speed=0)
+    replay = PlaybackServer(run, speed=0)
     async with serve(replay) as url, listener(url, token) as first, playing(replay):
         assert await get(f"{url}/book", token_id="unknown") == (
             404,
@@ -161,7 +161,7 @@ async def test_who_comes_later_gets_the_book_as_the_tape_has_it_and_it_is_proven
 
 
 async def test_an_unsubscribed_token_is_not_heard_of_any_more(tmp_path: Path, run: Path) -> None:
-    tokens, replay = tokens_in(run), RawReplay(run, speed=0)
+    tokens, replay = tokens_in(run), PlaybackServer(run, speed=0)
     async with serve(replay) as url, listener(url, *tokens) as websocket:
         message = {"operation": "unsubscribe", "assets_ids": tokens}
         await websocket.send(json.dumps(message))
@@ -174,7 +174,7 @@ async def test_an_unsubscribed_token_is_not_heard_of_any_more(tmp_path: Path, ru
 
 
 async def test_the_market_is_listed(run: Path) -> None:
-    info, replay = market_in(run), RawReplay(run)
+    info, replay = market_in(run), PlaybackServer(run)
     async with serve(replay) as url:
         _, body = await get(f"{url}/events", slug=info.slug)
         assert parse_listing(body, SERIES, info.start_ms // 1000) == info
@@ -207,7 +207,7 @@ def spaced(path: Path, run: Path, *seconds: float, new_run_at: int = -1) -> Path
 
 async def test_frames_keep_their_distance_divided_by_the_speed(tmp_path: Path, run: Path) -> None:
     path = spaced(tmp_path / "a.gz", run, 7.0, 7.5, 8.0)
-    replay = RawReplay(path, speed=5)
+    replay = PlaybackServer(path, speed=5)
     async with serve(replay) as url, listener(url, *tokens_in(run)) as websocket:
         begun_s = time.monotonic()
         async with playing(replay):
@@ -217,7 +217,7 @@ async def test_frames_keep_their_distance_divided_by_the_speed(tmp_path: Path, r
 
 def test_the_time_between_two_runs_is_a_second(tmp_path: Path, run: Path) -> None:
     path = spaced(tmp_path / "a.gz", run, 7.0, 8.0, 1.0, 3.0, new_run_at=2)
-    times = [at_ns for at_ns, _ in RawReplay(path)._tape()]
+    times = [at_ns for at_ns, _ in PlaybackServer(path)._tape()]
     assert times == [0, SECOND_NS, 2 * SECOND_NS, 4 * SECOND_NS]
 
 
@@ -225,9 +225,9 @@ def test_the_time_between_two_runs_is_a_second(tmp_path: Path, run: Path) -> Non
 async def test_a_reader_that_does_not_read_is_cut_and_holds_nobody_up(
     run: Path, monkeypatch: pytest.MonkeyPatch, speed: int
 ) -> None:
-    monkeypatch.setattr(raw_replay, "FRAMES_WAITING_MAX", 1)
-    monkeypatch.setattr(raw_replay, "STUCK_S", 0.05)
-    tokens, replay = tokens_in(run), RawReplay(run, speed=speed)
+    monkeypatch.setattr(playback_server, "FRAMES_WAITING_MAX", 1)
+    monkeypatch.setattr(playback_server, "STUCK_S", 0.05)
+    tokens, replay = tokens_in(run), PlaybackServer(run, speed=speed)
     async with serve(replay) as url, listener(url, *tokens) as websocket:
         await settled(websocket)
         (stuck,) = replay._listeners
@@ -246,17 +246,17 @@ async def test_a_reader_that_does_not_read_is_cut_and_holds_nobody_up(
 
 def test_what_is_no_recording_is_refused(tmp_path: Path, run: Path) -> None:
     with pytest.raises(RecordingError, match="no recording"):
-        RawReplay(tmp_path)
+        PlaybackServer(tmp_path)
     path = tmp_path / "bare.gz"
     write_records(path, [each for each in RecordingReader(run) if not isinstance(each, Listed)])
     with pytest.raises(RecordingError, match="describes no market"):
-        RawReplay(path)
+        PlaybackServer(path)
 
 
 async def test_it_is_started_from_the_command_line(run: Path) -> None:
     async def started(*argv: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sandbox.playback.__main__", *argv),
+            *(sys.executable, "-m", "sandbox.playback", *argv),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

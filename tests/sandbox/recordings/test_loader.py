@@ -11,9 +11,9 @@ import pytest
 
 from sandbox.recordings.loader import (
     BUNDLED,
+    BundledRecordingError,
     LevelChange,
     Recording,
-    RecordingError,
     Step,
     bundled,
     load,
@@ -116,7 +116,7 @@ def test_lines_become_steps_removals_first(tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_recording(tmp_path: Path, content: bytes, text: str) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(content)
-    with pytest.raises(RecordingError, match=text):
+    with pytest.raises(BundledRecordingError, match=text):
         load(path)
 
 
@@ -125,5 +125,5 @@ def test_a_file_that_is_not_a_recording(tmp_path: Path, content: bytes, text: st
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: object) -> None:
     recording: Recording = load(write(tmp_path / "a.gz", HEADER, line))
-    with pytest.raises(RecordingError, match="btc-updown-15m-1: line 2"):
+    with pytest.raises(BundledRecordingError, match="btc-updown-15m-1: line 2"):
         list(recording.steps())

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from sandbox.rolling.report import (
-    Outcome,
     Pauses,
-    ends_told,
+    RollingOutcome,
+    ends_logged,
     longest_s,
     lost_leases,
     orders_in_flight,
@@ -18,7 +18,7 @@ from sandbox.rolling.report import (
 )
 from sandbox.rolling.run import generation, with_two_feeders
 from sandbox.services import Service
-from tests.sandbox.test_audit import NOON_MS, claim, entry, evidence
+from tests.sandbox.test_audit import NOON_MS, audit_input, claim, entry
 
 START_MS, END_MS = NOON_MS, NOON_MS + 30_000
 
@@ -76,7 +76,7 @@ def test_orders_that_ended_after_the_word_to_stop_are_read_from_the_workers_log(
         {"event": "order_abandoned", "order": "o3"},  # one of these two
         {"event": "orders_abandoned", "count": 2},
     )
-    assert ends_told(path, NOON_MS) == (2, 2)
+    assert ends_logged(path, NOON_MS) == (2, 2)
 
 
 def test_a_process_tells_its_port_in_its_log(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_there_are_two_feeders_and_each_generation_has_a_name() -> None:
 
 
 def test_the_report_says_what_was_replaced_and_what_was_finished() -> None:
-    outcome = Outcome(
+    outcome = RollingOutcome(
         replaced=Counter({"feeder-1": 2, "worker-1": 1}),
         starts_s={"feeder": [1.0, 2.0]},
         stops_s={"feeder": [0.1, 0.3]},
@@ -120,7 +120,7 @@ def test_the_report_says_what_was_replaced_and_what_was_finished() -> None:
         finished=2,
         abandoned=0,
         converged_s=None,
-        evidence=evidence([entry(1)], [claim(1)], []),
+        audit_input=audit_input([entry(1)], [claim(1)], []),
         violations=[],
     )
     text = "\n".join(report(outcome))

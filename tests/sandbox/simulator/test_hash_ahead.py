@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sandbox.simulator import Faults, Market, Venue
-from sandbox.simulator.telling import HASH_AHEAD_S_MAX
+from sandbox.simulator.broadcast import HASH_AHEAD_S_MAX
 from tests.support.frame_reader import NaiveBook
 from tests.support.sinks import SHARES, Sink, sinks_of
 

@@ -15,7 +15,7 @@ from polymarket.errors import RequestRejectedError, TransactionFailedError, User
 
 from sandbox.recordings.loader import bundled, load
 from sandbox.simulator import Market, Venue, contracts, position_ids_of
-from sandbox.simulator.replay import Replay, series_at
+from sandbox.simulator.recorded_markets import RecordedMarkets, series_at
 from tests.sandbox.simulator.conftest import ADDRESS, KEY, SHARES, buy, until
 
 BALANCE_E6 = 100_000_000
@@ -100,16 +100,16 @@ async def test_replayed_markets_may_split() -> None:
     venue = Venue()
     venue.faults.split = 1.0
     (series,) = series_at(1, 1)
-    replay = Replay(venue, [load(bundled()[0])], [series])
-    market, recording = replay._list(0, series, 1_800_000_000)
+    recorded = RecordedMarkets(venue, [load(bundled()[0])], [series])
+    market, recording = recorded._list(0, series, 1_800_000_000)
     assert market.payouts == recording.payouts
     venue.now_ms = lambda: market.start_ms  # type: ignore[method-assign]
 
     async def no_time(at_ms: float) -> None:
         venue.now_ms = lambda: int(at_ms)  # type: ignore[method-assign]
 
-    replay._sleep_until = no_time  # type: ignore[method-assign]
-    await replay._play((market, recording))
+    recorded._sleep_until = no_time  # type: ignore[method-assign]
+    await recorded._play((market, recording))
     assert market.payouts == (Decimal("0.5"), Decimal("0.5"))
     assert not market.resolved_at(market.end_ms - 1)
     assert market.resolved_at(market.end_ms)

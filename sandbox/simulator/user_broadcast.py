@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 
-from sandbox.simulator.feed import Connection
+from sandbox.simulator.feed import Subscriber
 from sandbox.simulator.venue import Venue
 
 
-def tell(venue: Venue, owner: str, condition_id: str, text: str) -> None:
+def broadcast_to(venue: Venue, owner: str, condition_id: str, text: str) -> None:
     """Send one event to the connections of an API key, unless a fault is to happen to it."""
     listening = _listening(venue, owner, condition_id)
     if not listening:
@@ -41,7 +41,7 @@ def _send(venue: Venue, owner: str, condition_id: str, text: str) -> None:
         connection.send(text)
 
 
-def _listening(venue: Venue, owner: str, condition_id: str) -> list[Connection]:
+def _listening(venue: Venue, owner: str, condition_id: str) -> list[Subscriber]:
     # A user connection's `tokens` are the condition ids it asked for; none means all.
     return [
         connection

@@ -32,22 +32,24 @@ _FINE_TICK_E4: Final = 10
 _STRIDE: Final = 3
 
 
-class ReplayError(ValueError):
+class SimulatorError(ValueError):
     """Impossible settings; the text says which and what is possible."""
 
 
 def series_at(speed: int, markets: int) -> list[Series]:
-    """The series of the first `markets` coins at a speed. Raises ReplayError."""
+    """The series of the first `markets` coins at a speed. Raises SimulatorError."""
     if speed < 1 or RECORDED_WINDOW_S % speed:
-        raise ReplayError(f"speed {speed} does not divide a window of {RECORDED_WINDOW_S} seconds")
+        raise SimulatorError(
+            f"speed {speed} does not divide a window of {RECORDED_WINDOW_S} seconds"
+        )
     if not 1 <= markets <= len(COINS):
-        raise ReplayError(f"markets {markets}: 1 to {len(COINS)} are possible")
+        raise SimulatorError(f"markets {markets}: 1 to {len(COINS)} are possible")
     window_s = RECORDED_WINDOW_S // speed
     window = f"{window_s // 60}m" if window_s % 60 == 0 else f"{window_s}s"
     return [parse_series(f"{coin}-{window}") for coin in COINS[:markets]]
 
 
-class Replay:
+class RecordedMarkets:
     """Keeps the venue's listing and books moving until cancelled."""
 
     def __init__(
@@ -58,7 +60,7 @@ class Replay:
         self._series = series
 
     async def run(self) -> None:
-        """Run until cancelled. Raises RecordingError when a recording is broken."""
+        """Run until cancelled. Raises BundledRecordingError when a recording is broken."""
         async with asyncio.TaskGroup() as tasks:
             for number, series in enumerate(self._series):
                 tasks.create_task(self._run_series(tasks, number, series))
@@ -109,7 +111,7 @@ class Replay:
                 if fresh:
                     for book in market.books:
                         book.replace((), ())
-                # A `book` would not tell of it.
+                # A `book` frame does not say it.
                 self._tick_size(market, step)
                 self._skip(market, step)
                 if self._venue.chance.hit("split", self._venue.faults.split):

@@ -1,6 +1,6 @@
 """Watching an account from outside, ten times a second: when each order was first seen recorded.
 
-The times are those of the look that saw it, so they err on the late side by up to a tenth of a
+The times are those of the read that saw it, so they err on the late side by up to a tenth of a
 second. What was seen is kept for as long as the run lasts.
 """
 
@@ -18,7 +18,7 @@ from functions.ports import StoreError
 from sandbox.audit_input import reading_store
 from sandbox.services import STATE_TABLE
 
-LOOK_EVERY_S: Final = 0.1
+POLL_EVERY_S: Final = 0.1
 FAILURES_MAX: Final = 50
 
 
@@ -32,8 +32,8 @@ class Sighting:
     state: ClaimState = ClaimState.CLAIMED
 
 
-class Watch:
-    """`orders` is by order id; `on_claimed` is awaited in each look that sees claims `claimed`."""
+class ClaimWatch:
+    """`orders` is by order id; `on_claimed` is awaited after a read that sees claims `claimed`."""
 
     def __init__(self, dynamodb_url: str, account: str) -> None:
         self._dynamodb_url = dynamodb_url
@@ -57,10 +57,10 @@ class Watch:
                     failures += 1
                     if failures > FAILURES_MAX:
                         raise
-                await asyncio.sleep(max(0.0, started_s + LOOK_EVERY_S - time.monotonic()))
+                await asyncio.sleep(max(0.0, started_s + POLL_EVERY_S - time.monotonic()))
 
     def saw(self, account: Account, now_ms: int) -> list[Claim]:
-        """Take note of one look; returns the claims in state `claimed`."""
+        """Take note of one read; returns the claims in state `claimed`."""
         self.account = account
         claimed = []
         for claim in account.claims.values():

@@ -15,6 +15,7 @@ from typing import Final
 from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
+from sandbox.percentiles import percentiles
 
 STAGES: Final = (
     ("feeder", "received_at_ns", "published_at_ns"),
@@ -31,7 +32,7 @@ _RATE_WINDOW_S: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Position:
+class PositionRow:
     """One order that bought something. Money in USD, sizes in shares."""
 
     slug: str
@@ -50,7 +51,7 @@ class Position:
         return None if self.value is None else self.value - self.spend - self.fee
 
 
-class Picture:
+class RunState:
     """The newest of everything, and short memories of what happened."""
 
     def __init__(self) -> None:
@@ -102,7 +103,7 @@ class Picture:
         back = {claim.intent_id for claim in self.live}
         self.ended = [row for row in ledger if row.intent_id not in back]
 
-    def positions(self) -> list[Position]:
+    def positions(self) -> list[PositionRow]:
         """What was bought, oldest first: settled, or at its present value."""
         records = [*self.ended, *self.live]
         return [self._position(record) for record in records if record.filled_size_e6]
@@ -118,12 +119,12 @@ class Picture:
         """USD, after fees, of what has been settled."""
         return sum(row.pnl_e6 for row in self.ended) / 1e6
 
-    def _position(self, record: Claim) -> Position:
+    def _position(self, record: Claim) -> PositionRow:
         size = record.filled_size_e6 / 1e6
         settled = record.state is ClaimState.SETTLED
         # Nobody bids: nobody would pay anything for it.
         price = None if settled else self._best_bid(record)
-        return Position(
+        return PositionRow(
             slug=record.slug,
             outcome=record.outcome,
             token_id=record.token_id,
@@ -157,13 +158,3 @@ def _spans_ms(timelines: Iterable[Timeline], start: str, end: str) -> list[float
         for line in timelines
         if getattr(line, end) and getattr(line, start)
     ]
-
-
-def percentiles(values: list[float]) -> tuple[float, float, float]:
-    """(p50, p99, max), nearest rank. `values` must not be empty."""
-    ordered = sorted(values)
-
-    def rank(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    return rank(0.5), rank(0.99), ordered[-1]

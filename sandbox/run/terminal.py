@@ -1,4 +1,4 @@
-"""The picture on a terminal, and as plain lines where there is none."""
+"""The state of a run on a terminal, and as plain lines where there is none."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from rich.text import Text
 
 from protocol.decision import Decision
 from protocol.market import DOWN, UP
-from sandbox.run_state import Picture, Position
+from sandbox.run.run_state import PositionRow, RunState
 
 DECISIONS_SHOWN = 10
 POSITIONS_SHOWN = 12
 
 
-def screen(picture: Picture, title: str, seconds_left: float) -> RenderableType:
+def screen(state: RunState, title: str, seconds_left: float) -> RenderableType:
     """The live view."""
     head = Text.assemble(
         (title, "bold"),
-        f"   {seconds_left:4.0f} s left   {picture.books_per_s():6.1f} books/s   "
-        f"{picture.book_count} books   {len(picture.executed)} orders",
+        f"   {seconds_left:4.0f} s left   {state.books_per_s():6.1f} books/s   "
+        f"{state.book_count} books   {len(state.executed)} orders",
     )
-    alarms = Text(alarm_line(picture), "bold red" if any(picture.alarms.values()) else "dim")
+    alarms = Text(alarm_line(state), "bold red" if any(state.alarms.values()) else "dim")
     return Group(
         head,
-        Panel(_books(picture), title="books", title_align="left"),
-        Panel(_decisions(picture), title="last decisions", title_align="left"),
+        Panel(_books(state), title="books", title_align="left"),
+        Panel(_decisions(state), title="last decisions", title_align="left"),
         Panel(
-            Group(positions_table(picture.positions()), picture.states(), alarms),
+            Group(positions_table(state.positions()), state.states(), alarms),
             title="positions",
             title_align="left",
         ),
-        Panel(stages(picture), title="latency of executed orders, ms", title_align="left"),
+        Panel(stages(state), title="latency of executed orders, ms", title_align="left"),
     )
 
 
-def _books(picture: Picture) -> Table:
+def _books(state: RunState) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("market", "closes in", "Up bid", "Up ask", "Down bid", "Down ask", "imbalance"):
         table.add_column(column, justify="left" if column == "market" else "right")
     now_ms = time.time_ns() // 1_000_000
-    for snapshot in picture.current_books(now_ms):
+    for snapshot in state.current_books(now_ms):
         up, down = snapshot.book_of(UP), snapshot.book_of(DOWN)
         imbalance = up.imbalance(5)
         strong = imbalance is not None and abs(imbalance) >= 0.5
@@ -57,16 +57,16 @@ def _books(picture: Picture) -> Table:
     return table
 
 
-def _decisions(picture: Picture) -> Table:
+def _decisions(state: RunState) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    for decision in list(picture.decisions)[-DECISIONS_SHOWN:]:
+    for decision in list(state.decisions)[-DECISIONS_SHOWN:]:
         table.add_row(
             Text(decision_line(decision), "green" if decision.result == "executed" else "dim")
         )
     return table
 
 
-def positions_table(positions: list[Position]) -> Table:
+def positions_table(positions: list[PositionRow]) -> Table:
     """The newest positions, and what all of them come to."""
     table = Table(box=None, pad_edge=False)
     for column in ("market", "outcome", "shares", "paid", "fee", "worth", "P&L after fees"):
@@ -87,15 +87,15 @@ def positions_table(positions: list[Position]) -> Table:
     return table
 
 
-def alarm_line(picture: Picture) -> str:
+def alarm_line(state: RunState) -> str:
     """What the scheduled functions alarm about."""
-    return "alarms: " + (", ".join(f"{n} {what}" for what, n in picture.alarms.items()) or "?")
+    return "alarms: " + (", ".join(f"{n} {what}" for what, n in state.alarms.items()) or "?")
 
 
-def stages(picture: Picture) -> Table:
+def stages(state: RunState) -> Table:
     """p50, p99 and max of each stage."""
     table = Table(box=None, pad_edge=False)
-    measured = picture.stage_ms()
+    measured = state.stage_ms()
     table.add_column("")
     for name in measured:
         table.add_column(name, justify="right")
@@ -118,21 +118,21 @@ def decision_line(decision: Decision) -> str:
     return line
 
 
-def status_line(picture: Picture, seconds_left: float) -> str:
+def status_line(state: RunState, seconds_left: float) -> str:
     """The state of things on one line."""
-    positions = picture.positions()
+    positions = state.positions()
     profit = sum(position.profit or 0.0 for position in positions)
-    tick_to_post = picture.stage_ms().get("tick to POST")
+    tick_to_post = state.stage_ms().get("tick to POST")
     latency = (
         f"tick to POST p50 {tick_to_post[0]:.1f} ms p99 {tick_to_post[1]:.1f} ms"
         if tick_to_post
         else "no order yet"
     )
     return (
-        f"{seconds_left:.0f} s left: {picture.books_per_s():.0f} books/s, "
-        f"{len(picture.executed)} orders, {len(positions)} positions ({picture.states()}), "
-        f"P&L after fees {profit:+.4f} USD ({picture.settled_pnl():+.4f} settled), {latency}; "
-        f"{alarm_line(picture)}"
+        f"{seconds_left:.0f} s left: {state.books_per_s():.0f} books/s, "
+        f"{len(state.executed)} orders, {len(positions)} positions ({state.states()}), "
+        f"P&L after fees {profit:+.4f} USD ({state.settled_pnl():+.4f} settled), {latency}; "
+        f"{alarm_line(state)}"
     )
 
 

@@ -26,7 +26,7 @@ from sandbox.services import Addresses, Options, Service, services
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Account:
+class LocalAccount:
     """Whose money is at stake: made for one run, at the simulated venue."""
 
     wallet: str
@@ -60,7 +60,7 @@ class System:
             # When one fails, the other must not go on to start what nobody will stop.
             await stop_tasks(*starts)
 
-    async def open_account(self, cloud_url: str) -> Account:
+    async def open_account(self, cloud_url: str) -> LocalAccount:
         """A funded account at the venue, for all who trade here. Raises SandboxError."""
         at = Addresses(
             nats_url=self.nats_url,
@@ -74,7 +74,7 @@ class System:
             raise SandboxError(f"no API key from the simulated venue: {error}") from error
         self._planned = [each for each in planned if each.name != "schedule"]
         env = {name: value for each in self._planned for name, value in each.env.items()}
-        return Account(
+        return LocalAccount(
             wallet=env["WALLET"],
             private_key=env["PRIVATE_KEY"],
             api_credentials=json.dumps(
@@ -105,13 +105,13 @@ class System:
         return f"{child.name} ended with code {child.returncode}{child.last_words()}"
 
     async def stop_services(self) -> list[str]:
-        """Stop the feeders, then the workers; a sentence for each that did not stop as told."""
+        """Stop the feeders, then the workers; a sentence for each that did not stop in order."""
         names = [each.name for each in self._planned if each.name in self._children]
         for first in (True, False):
             await self._stop([name for name in names if ("feeder" in name) is first])
         codes = {name: self._children[name].returncode for name in names}
         return [
-            f"{name} did not stop as told: exit code {code}"
+            f"{name} did not stop in order: exit code {code}"
             for name, code in codes.items()
             if code not in (None, 0)
         ]

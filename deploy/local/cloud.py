@@ -252,7 +252,7 @@ def missing_tools(zips: Sequence[Path]) -> list[str]:
     """One sentence for each thing that must be made before."""
     wanted = {
         MINISTACK_VENV / ".installed": "make ministack",  # the make target's last step
-        ROOT / "node_modules" / ".bin" / "osls": "make infra-tools",
+        ROOT / "deploy" / "node_modules" / ".bin" / "osls": "make infra-tools",
         **dict.fromkeys(zips, "make package"),
     }
     return [

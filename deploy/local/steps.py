@@ -1,4 +1,4 @@
-"""The story of one local deployment, told line by line: every step is bounded and has a name.
+"""One local deployment step by step, with a line for each: every step is bounded and has a name.
 
     bought ─▶ halted, refused ─▶ settled ─▶ accounts agree ─▶ deployed again, nothing lost
            ─▶ resumed ─▶ bought ─▶ settled ─▶ accounts agree
@@ -20,13 +20,13 @@ from typing import Any, Final, Self
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
-from deploy.local_cloud import Cloud
+from deploy.local.cloud import Cloud
 from functions.core.account import ClaimRefusal
 from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
 from sandbox.audit import disagreements, summary, unfinished
-from sandbox.audit_input import STRATEGY, Evidence, gather, reading_store
+from sandbox.audit_input import STRATEGY, AuditInput, gather, reading_store
 
 SETTLE_EVERY_S: Final = 3
 TRADED_WITHIN_S: Final = 90
@@ -36,17 +36,17 @@ SETTLED_WITHIN_S: Final = 90
 """A window, the venue's delay in resolving it, and a function's cold start."""
 CONTROLLED_WITHIN_S: Final = 60
 """A second each once the function is warm; a cold start waits for a core on a busy machine."""
-TRADES_TOLD: Final = 5
+TRADES_SHOWN: Final = 5
 _SETUP: Final = ("MemorySize", "Timeout", "Environment")
 _WHO: Final = "arn:aws:iam::000000000000:user/local-deployment"
 _REASON: Final = "local deployment: to compare the tables"
 
 
 class StepError(Exception):
-    """A step did not go as told; one sentence."""
+    """A step did not end as expected; one sentence."""
 
 
-class Story:
+class Progress:
     """Says what has happened, with the seconds since the beginning."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ class Story:
         self._started_s = time.monotonic()
         self.doing = "starting"
 
-    def tell(self, line: str) -> None:
+    def say(self, line: str) -> None:
         """One line."""
         self._say(f"{self.seconds:6.1f} s  {line}")
 
@@ -107,9 +107,15 @@ class Run:
     """What is done with a deployed system that trades. Every method raises StepError."""
 
     def __init__(
-        self, *, story: Story, cloud: Cloud, venue_url: str, at: Deployed, decisions: Subscription
+        self,
+        *,
+        progress: Progress,
+        cloud: Cloud,
+        venue_url: str,
+        at: Deployed,
+        decisions: Subscription,
     ) -> None:
-        self._story = story
+        self._progress = progress
         self._cloud = cloud
         self._venue_url = venue_url
         self._at = at
@@ -118,7 +124,7 @@ class Run:
 
     async def seed(self) -> None:
         """Make the account, as the first worker would; see who may ask, and that it answers."""
-        async with self._story.step("making the account", CONTROLLED_WITHIN_S):
+        async with self._progress.step("making the account", CONTROLLED_WITHIN_S):
             async with reading_store(self._cloud.url, self._at.state_table, STRATEGY) as store:
                 await store.open_account()
             await self._status(trading=True)
@@ -127,7 +133,7 @@ class Run:
                 code, answer = await self._cloud.request("GET", url, signed=signed)
                 if code != 403 or (wanted and wanted not in str(answer)):
                     raise StepError(f"GET {url} ({signed=}) was answered with {code}, {answer}")
-        self._story.tell(
+        self._progress.say(
             "account made; control answers, and over HTTP to nobody without an identity"
         )
 
@@ -136,79 +142,83 @@ class Run:
         report = await self._cloud.invoke(self._at.reconcile, {})
         if not report["runs"] or report["failed"]:
             raise StepError(f"reconciliation answered {report}")
-        self._story.tell(f"reconciled by the deployed function: {report['runs']} runs, none failed")
+        self._progress.say(
+            f"reconciled by the deployed function: {report['runs']} runs, none failed"
+        )
 
     async def trade(self) -> None:
         """Until an order has bought something that was decided on from now on."""
         since_ms = _now_ms()
-        async with self._story.step("waiting for a trade", TRADED_WITHIN_S):
+        async with self._progress.step("waiting for a trade", TRADED_WITHIN_S):
             bought = await self._decision(
                 lambda each: each.result == "executed" and each.filled_size_e6 > 0, since_ms
             )
-        self._story.tell(
+        self._progress.say(
             f"bought {bought.outcome} of {bought.slug}: {bought.filled_size_e6 / 1e6:.2f} shares "
             f"for {bought.filled_spend_e6 / 1e6:.2f} USD, fee {bought.fee_e6 / 1e6:.4f}"
         )
 
     async def halt(self) -> None:
         """Halt through the function, and see a worker refuse."""
-        async with self._story.step("halting through the control function", CONTROLLED_WITHIN_S):
+        async with self._progress.step("halting through the control function", CONTROLLED_WITHIN_S):
             await self._control("POST", "/halt", {"reason": _REASON})
             await self._status(trading=False)
         since_ms = _now_ms()
-        async with self._story.step("waiting for a worker to refuse", REFUSED_WITHIN_S):
+        async with self._progress.step("waiting for a worker to refuse", REFUSED_WITHIN_S):
             refused = await self._decision(
                 lambda each: each.result == "refused" and each.reason == ClaimRefusal.HALTED,
                 since_ms,
             )
-        self._story.tell(
+        self._progress.say(
             f"halted through the control function; {refused.worker} refuses {refused.slug}"
         )
 
     async def resume(self) -> None:
         """Resume through the function."""
-        async with self._story.step("resuming through the control function", CONTROLLED_WITHIN_S):
+        async with self._progress.step(
+            "resuming through the control function", CONTROLLED_WITHIN_S
+        ):
             await self._status(trading=False)  # that is state, too
             await self._control("POST", "/resume")
             await self._status(trading=True)
-        self._story.tell("still halted after it; resumed through the control function")
+        self._progress.say("still halted after it; resumed through the control function")
 
     async def settle(self) -> None:
         """Invoke the deployed function until nothing is held any more; show what it settled."""
-        runs, evidence = await self._settling(lambda seen: not seen.account.claims)
-        rows = [row for row in evidence.ledger if row.state is ClaimState.SETTLED]
+        runs, audit_input = await self._settling(lambda seen: not seen.account.claims)
+        rows = [row for row in audit_input.ledger if row.state is ClaimState.SETTLED]
         if not rows:
             raise StepError("nothing is held any more, and the ledger shows no settled trade")
-        self._story.tell(f"settled by the deployed function (invoked {runs} times):")
-        for row in rows[:TRADES_TOLD]:
-            self._story.tell(f"  {trade_line(row)}")
-        if len(rows) > TRADES_TOLD:
-            self._story.tell(f"  and {len(rows) - TRADES_TOLD} more")
+        self._progress.say(f"settled by the deployed function (invoked {runs} times):")
+        for row in rows[:TRADES_SHOWN]:
+            self._progress.say(f"  {trade_line(row)}")
+        if len(rows) > TRADES_SHOWN:
+            self._progress.say(f"  and {len(rows) - TRADES_SHOWN} more")
 
     async def converge(self) -> None:
         """Until nothing is on its way any more; what is held may stay."""
         await self._settling(lambda seen: not unfinished(seen))
 
-    async def _settling(self, enough: Callable[[Evidence], bool]) -> tuple[int, Evidence]:
+    async def _settling(self, enough: Callable[[AuditInput], bool]) -> tuple[int, AuditInput]:
         runs = 0
-        async with self._story.step("waiting for settlement", SETTLED_WITHIN_S):
+        async with self._progress.step("waiting for settlement", SETTLED_WITHIN_S):
             while True:
                 await self._cloud.invoke(self._at.settle, {})
                 runs += 1
                 self._settle_runs += 1
-                evidence = await self._evidence()
-                if enough(evidence):
-                    return runs, evidence
+                audit_input = await self._audit_input()
+                if enough(audit_input):
+                    return runs, audit_input
                 await asyncio.sleep(SETTLE_EVERY_S)  # windows end by the clock; nothing to await
 
     async def audit(self) -> None:
         """Venue = state = ledger."""
-        async with self._story.step("comparing venue, state and ledger", CONTROLLED_WITHIN_S):
-            evidence = await self._evidence()
-            found = disagreements(evidence, execution="live")
+        async with self._progress.step("comparing venue, state and ledger", CONTROLLED_WITHIN_S):
+            audit_input = await self._audit_input()
+            found = disagreements(audit_input, execution="live")
         if found:
             raise StepError(f"{len(found)} disagreements: {'; '.join(found[:3])}")
-        self._story.tell(f"all accounts agree: {summary(evidence)}")
+        self._progress.say(f"all accounts agree: {summary(audit_input)}")
 
     async def state(self) -> dict[str, Any]:
         """Account and ledger as they are stored, by key; to be compared."""
@@ -217,17 +227,17 @@ class Run:
 
     async def setup(self) -> dict[str, Any]:
         """What a change of the stage's parameters changes: how the functions are set up."""
-        told = [
+        setups = [
             await self._cloud.configuration(name) for name in (self._at.reconcile, self._at.settle)
         ]
-        return {each["FunctionName"]: {name: each.get(name) for name in _SETUP} for each in told}
+        return {each["FunctionName"]: {name: each.get(name) for name in _SETUP} for each in setups}
 
     async def scheduled(self) -> None:
         """Say how often the cloud's own scheduler has run settlement; never is no failure."""
-        async with self._story.step("reading the functions' logs", CONTROLLED_WITHIN_S):
+        async with self._progress.step("reading the functions' logs", CONTROLLED_WITHIN_S):
             lines = await self._cloud.log_lines(self._at.settle)
         runs = sum(line.startswith("START RequestId") for line in lines) - self._settle_runs
-        self._story.tell(f"the cloud's own schedule has run settlement {runs} times beside that")
+        self._progress.say(f"the cloud's own schedule ran settlement {runs} times, too")
 
     async def _status(self, *, trading: bool) -> None:
         answer = await self._control("GET", "/status")
@@ -249,7 +259,7 @@ class Run:
             if decision.decided_at_ms >= since_ms and wanted(decision):
                 return decision
 
-    async def _evidence(self) -> Evidence:
+    async def _audit_input(self) -> AuditInput:
         return await gather(self._venue_url, self._cloud.url, self._at.state_table)
 
 

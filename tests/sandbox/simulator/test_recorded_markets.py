@@ -20,7 +20,7 @@ from protocol.series import parse_series
 from sandbox.recordings.loader import Recording, bundled, load
 from sandbox.simulator import Market, Venue, serve
 from sandbox.simulator import __main__ as command
-from sandbox.simulator.replay import COINS, Replay, ReplayError, series_at
+from sandbox.simulator.recorded_markets import COINS, RecordedMarkets, SimulatorError, series_at
 from tests.sandbox.simulator.test_control import call
 from tests.support.frame_reader import Reader
 
@@ -61,8 +61,8 @@ def snapshots_of(recording: Recording) -> Iterator[tuple[int, list[list[dict[str
         yield at_ms, [[dict(levels) for levels in book] for book in books]
 
 
-class Instant(Replay):
-    """A replay on a clock that jumps from one moment to the next."""
+class Instant(RecordedMarkets):
+    """Recorded markets on a clock that jumps from one moment to the next."""
 
     async def _sleep_until(self, at_ms: float) -> None:
         self._venue.now_ms = lambda: int(at_ms)  # type: ignore[method-assign]
@@ -79,14 +79,14 @@ async def test_frames_rebuild_every_recorded_snapshot(slug: str, moments: int) -
     recording = msgspec.structs.replace(whole, lines=whole.lines[:moments])
     venue = Venue()
     venue.now_ms = lambda: 0  # type: ignore[method-assign]
-    replay = Instant(venue, [recording], [])
+    recorded = Instant(venue, [recording], [])
     series = parse_series("btc-15m")
-    market, _ = listed = replay._list(0, series, 1_800_000_000)
+    market, _ = listed = recorded._list(0, series, 1_800_000_000)
     tokens = (market.books[0].token_id, market.books[1].token_id)
     collector = Collector(tokens)
     venue.market_feed.subscribe(collector, tokens)  # type: ignore[arg-type]
 
-    await replay._play(listed)
+    await recorded._play(listed)
 
     # Frames of one moment share a timestamp: apply them, then compare the books.
     reader = Reader(market.condition_id, tokens)
@@ -122,7 +122,7 @@ async def test_windows_follow_each_other_and_resolve() -> None:
     recordings = [load(path) for path in bundled()[:2]]
     (series,) = series_at(SPEED, 1)
     async with serve(venue) as url, aiohttp.ClientSession() as session:
-        playing = asyncio.create_task(Replay(venue, recordings, [series]).run())
+        playing = asyncio.create_task(RecordedMarkets(venue, recordings, [series]).run())
         async with session.ws_connect(f"{url}/ws/market") as ws:
             current, following, *_ = venue.markets.values()
             assert following.start_ms == current.end_ms == current.start_ms + 5_000
@@ -153,13 +153,13 @@ async def test_until_its_recording_begins_a_market_has_a_placeholder_book() -> N
     recording = msgspec.structs.replace(whole, lines=whole.lines[:1])
     venue = Venue()
     venue.now_ms = lambda: 0  # type: ignore[method-assign]
-    replay = Instant(venue, [recording], [])
-    market, _ = listed = replay._list(0, parse_series("btc-15m"), 1_800_000_000)
+    recorded = Instant(venue, [recording], [])
+    market, _ = listed = recorded._list(0, parse_series("btc-15m"), 1_800_000_000)
     tokens = (market.books[0].token_id, market.books[1].token_id)
     collector = Collector(tokens)
     venue.market_feed.subscribe(collector, tokens)  # type: ignore[arg-type]
 
-    await replay._play(listed)
+    await recorded._play(listed)
 
     reader = Reader(market.condition_id, tokens)
     for frame in collector.frames[:2]:
@@ -176,8 +176,8 @@ async def test_until_its_recording_begins_a_market_has_a_placeholder_book() -> N
 async def test_a_market_joined_midway_starts_with_its_present_book() -> None:
     recording = load(bundled()[0])
     venue = Venue()
-    replay = Instant(venue, [recording], [])
-    listed = replay._list(0, parse_series("btc-15m"), 1_800_000_000)
+    recorded = Instant(venue, [recording], [])
+    listed = recorded._list(0, parse_series("btc-15m"), 1_800_000_000)
     market = listed[0]
     half_ms = 450_000
     venue.now_ms = lambda: market.start_ms + half_ms  # type: ignore[method-assign]
@@ -185,7 +185,7 @@ async def test_a_market_joined_midway_starts_with_its_present_book() -> None:
     collector = Collector(tokens)
     venue.market_feed.subscribe(collector, tokens)  # type: ignore[arg-type]
 
-    await replay._play(listed)
+    await recorded._play(listed)
 
     first, second = (frame for frame in collector.frames[:2])
     assert [first["event_type"], second["event_type"]] == ["book", "book"]
@@ -211,16 +211,16 @@ def test_the_series_of_a_speed() -> None:
     ],
 )
 def test_impossible_settings(speed: int, markets: int, text: str) -> None:
-    with pytest.raises(ReplayError, match=text):
+    with pytest.raises(SimulatorError, match=text):
         series_at(speed, markets)
 
 
 def test_series_side_by_side_play_different_recordings() -> None:
     recordings = [load(path) for path in bundled()]
     series = series_at(10, 6)
-    replay = Replay(Venue(), recordings, series)
+    recorded = RecordedMarkets(Venue(), recordings, series)
     played = [
-        [replay.recording_of(number, s, 90 * k).header.slug for number, s in enumerate(series)]
+        [recorded.recording_of(number, s, 90 * k).header.slug for number, s in enumerate(series)]
         for k in range(18)
     ]
     assert all(len(set(row)) == 6 for row in played)
@@ -286,7 +286,6 @@ def test_the_process_refuses_what_is_not_possible(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["venue", *arguments])
-    monkeypatch.setattr(command, "configure_logging", lambda **_: None)
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code not in (0, None)

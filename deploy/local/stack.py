@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.local_cloud import CloudError
+from deploy.local.cloud import CloudError
 from sandbox.child import ROOT, Child
 from sandbox.dynamodb import CREDENTIALS_ENV
 
 STAGE: Final = "local"
 NAME: Final = f"streaming-executor-{STAGE}"
-_OSLS: Final = ROOT / "node_modules" / ".bin" / "osls"
+_OSLS: Final = ROOT / "deploy" / "node_modules" / ".bin" / "osls"
 _NODE_DIR: Final = ROOT / ".venv-infra" / "bin"
 
 

@@ -1,11 +1,11 @@
-"""Who is told what on the market channel, and when.
+"""Who is sent what on the market channel, and when.
 
 1. A frame goes to every connection that reads one of its tokens, in the order of their numbers,
    because each draws its own chances from a common stream.
 2. A connection that reads only one of a market's tokens gets only that token's entries.
 3. `market_hash_ahead` is the venue's own mistake, not a connection's, and so the same to all: a
    `price_change` is held back until the market's next one (HASH_AHEAD_S_MAX at most), because its
-   hash is to be that of the book after both. Its best prices are its own. Whatever else is told of
+   hash is to be that of the book after both. Its best prices are its own. Whatever else is sent of
    the market goes after what is held back, which then is as it should be, and does not count.
 """
 
@@ -25,7 +25,7 @@ from sandbox.simulator.market_faults import HASH_AHEAD, LATE_TRADE, Injections, 
 HASH_AHEAD_S_MAX: Final = 0.05
 
 
-class Host(Protocol):
+class BroadcastVenue(Protocol):
     """What is needed of a venue."""
 
     faults: Faults
@@ -34,10 +34,10 @@ class Host(Protocol):
     market_feed: Feed[MarketConnection]
 
 
-class Telling:
+class Broadcast:
     """Sends the frames of all markets."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: BroadcastVenue) -> None:
         self._host = host
         self._held: dict[str, Delta] = {}
         """By condition id."""
@@ -49,7 +49,7 @@ class Telling:
 
     def changes(self, market: Market, delta: Delta) -> None:
         """Send a `price_change` of changes that are applied already."""
-        tokens = delta.standings.keys()
+        tokens = delta.tops.keys()
         texts: dict[frozenset[str], str] = {}
         for connection in self._readers(tokens):
             wanted = frozenset(tokens & connection.tokens)
@@ -86,14 +86,14 @@ class Telling:
         held = self._held.pop(market.condition_id, None)
         if held is None:
             return
-        standings = held.standings | {
-            book.token_id: standing._replace(hash=frames.hash_stamped(market, book, held.now_ms))
+        tops = held.tops | {
+            book.token_id: top._replace(hash=frames.hash_stamped(market, book, held.now_ms))
             for book in market.books
-            if book.token_id in following.standings
-            if (standing := held.standings.get(book.token_id)) is not None
+            if book.token_id in following.tops
+            if (top := held.tops.get(book.token_id)) is not None
         }
-        self._note(HASH_AHEAD, market, standings)
-        self.changes(market, held._replace(standings=standings))
+        self._note(HASH_AHEAD, market, tops)
+        self.changes(market, held._replace(tops=tops))
 
     def release(self, market: Market) -> None:
         """Send what is held back as it should be; before the market's books change otherwise."""

@@ -4,8 +4,8 @@
 
 Deploys stage `local`, trades on the deployed tables until the deployed functions have settled a
 trade, deploys once more in place, and removes everything: also after a failure, or Ctrl-C. Exit
-code 0: all of it went as told, and venue, state and ledger agree to the micro-dollar; 1: one line
-says what did not; 130: stopped by a signal. Leaves nothing but logs.
+code 0: every step ended as expected, and venue, state and ledger agree to the micro-dollar; 1: one
+line says what did not; 130: stopped by a signal. Leaves nothing but logs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import nats
 import typer
 from nats.errors import Error as NatsError
 
-from deploy.local_cloud import (
+from deploy.local.cloud import (
     INVOKE_TIMEOUT_S,
     Cloud,
     CloudError,
@@ -32,9 +32,9 @@ from deploy.local_cloud import (
     missing_tools,
     opened_cloud,
 )
-from deploy.local_run import Deployed, Run, StepError, Story, follow_decisions, lost
-from deploy.local_stack import NAME, Stack
-from deploy.local_system import System, still_listening
+from deploy.local.stack import NAME, Stack
+from deploy.local.steps import Deployed, Progress, Run, StepError, follow_decisions, lost
+from deploy.local.system import System, still_listening
 from functions.ports import StoreError
 from protocol.snapshot import ProtocolError
 from runtime.process import stop_tasks
@@ -76,41 +76,41 @@ def main(
         raise typer.BadParameter(f"--speed must divide {WINDOW_S} (the window's seconds)")
     if missing := missing_tools(ZIPS):
         sys.exit("\n".join(missing))
-    raise typer.Exit(asyncio.run(_told(Options(speed=speed, workers=workers, markets=markets))))
+    raise typer.Exit(asyncio.run(_run_all(Options(speed=speed, workers=workers, markets=markets))))
 
 
-async def _told(options: Options) -> int:
-    story = Story(typer.echo)
+async def _run_all(options: Options) -> int:
+    progress = Progress(typer.echo)
     _cancel_on_signals()
     try:
-        await _live(story, options)
+        await _live(progress, options)
     except asyncio.CancelledError:
-        story.tell("stopped by a signal; everything is removed")
+        progress.say("stopped by a signal; everything is removed")
         return EXIT_STOPPED
     except _FAILURES as error:
-        story.tell(f"FAILED while {story.doing}: {error}")
-        story.tell(f"what every process said: {LOG_DIR}/")
+        progress.say(f"FAILED while {progress.doing}: {error}")
+        progress.say(f"what every process said: {LOG_DIR}/")
         return 1
-    story.tell("done: deployed, traded, settled, updated in place, removed")
+    progress.say("done: deployed, traded, settled, updated in place, removed")
     return 0
 
 
 def _cancel_on_signals() -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made one
-    told = False
+    stopping = False
 
     def stop() -> None:
-        nonlocal told
-        if not told:  # a second signal would cancel the removal
-            told = True
+        nonlocal stopping
+        if not stopping:  # a second signal would cancel the removal
+            stopping = True
             task.cancel()
 
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signum, stop)
 
 
-async def _live(story: Story, options: Options) -> None:
+async def _live(progress: Progress, options: Options) -> None:
     LOG_DIR.mkdir(parents=True, exist_ok=True)
     for old in LOG_DIR.glob("*.log"):
         old.unlink()
@@ -119,20 +119,22 @@ async def _live(story: Story, options: Options) -> None:
     try:
         async with AsyncExitStack() as stack:
             scratch = Path(stack.enter_context(TemporaryDirectory(prefix="local-stack-")))
-            async with story.step("starting ministack, NATS and the venue", SERVERS_WITHIN_S):
+            async with progress.step("starting ministack, NATS and the venue", SERVERS_WITHIN_S):
                 stack.push_async_callback(system.stop)
                 await system.start_servers()
                 url = await stack.enter_async_context(ministack(Child("ministack", LOG_DIR)))
                 cloud = await stack.enter_async_context(opened_cloud(url))
                 urls += [url, *system.addresses()]
                 local = Stack(url, await _given(cloud, system), scratch, LOG_DIR)
-            story.tell(f"ministack at {url}, NATS and a simulated venue; account and secrets made")
-            await _deployed(story, cloud, system, local)
+            progress.say(
+                f"ministack at {url}, NATS and a simulated venue; account and secrets made"
+            )
+            await _deployed(progress, cloud, system, local)
     finally:
         listening = await still_listening(urls)
     if listening:
         raise StepError(f"still listening: {', '.join(listening)}")
-    story.tell(f"{system.count + 1} processes ended, nothing listens any more")
+    progress.say(f"{system.count + 1} processes ended, nothing listens any more")
 
 
 async def _given(cloud: Cloud, system: System) -> dict[str, str]:
@@ -150,13 +152,13 @@ async def _given(cloud: Cloud, system: System) -> dict[str, str]:
     }
 
 
-async def _deployed(story: Story, cloud: Cloud, system: System, local: Stack) -> None:
+async def _deployed(progress: Progress, cloud: Cloud, system: System, local: Stack) -> None:
     """Deploy, live, remove: whatever happens in between."""
     try:
-        async with story.step("deploying", DEPLOYED_WITHIN_S):
+        async with progress.step("deploying", DEPLOYED_WITHIN_S):
             await local.deploy()
             at = await Deployed.of(cloud, NAME)
-        story.tell(
+        progress.say(
             f"deployed {NAME}: {at.state_table}, {at.decision_table}, "
             f"{at.reconcile}, {at.settle}, {at.control}"
         )
@@ -165,7 +167,7 @@ async def _deployed(story: Story, cloud: Cloud, system: System, local: Stack) ->
             nc = await nats.connect(system.nats_url, error_cb=_nothing)
             stack.push_async_callback(nc.close)
             run = Run(
-                story=story,
+                progress=progress,
                 cloud=cloud,
                 venue_url=system.venue_url,
                 at=at,
@@ -175,38 +177,40 @@ async def _deployed(story: Story, cloud: Cloud, system: System, local: Stack) ->
             # It repeats for a minute; meanwhile trades come and go.
             reconciled = asyncio.create_task(run.reconcile())
             stack.push_async_callback(stop_tasks, reconciled)
-            async with story.step("starting the services", SERVICES_WITHIN_S):
+            async with progress.step("starting the services", SERVICES_WITHIN_S):
                 count = await system.start_services(at.state_table, at.decision_table)
-            story.tell(f"{count} services run on the deployed tables, none of them settles")
-            await _unless(system.died(), _lived(story, run, local, reconciled))
-            await _stopped(story, system)
+            progress.say(f"{count} services run on the deployed tables, none of them settles")
+            await _unless(system.died(), _lived(progress, run, local, reconciled))
+            await _stopped(progress, system)
     except BaseException:  # a signal, too
-        doing = story.doing
+        doing = progress.doing
         await system.stop_services()
         try:
-            await _removed(story, cloud, local)
+            await _removed(progress, cloud, local)
         except (CloudError, StepError) as error:  # ministack ends in a moment, and all of it
-            story.tell(f"not removed in order: {error}")
-        story.doing = doing
+            progress.say(f"not removed in order: {error}")
+        progress.doing = doing
         raise
-    await _removed(story, cloud, local)
+    await _removed(progress, cloud, local)
 
 
-async def _lived(story: Story, run: Run, local: Stack, reconciled: asyncio.Task[None]) -> None:
+async def _lived(
+    progress: Progress, run: Run, local: Stack, reconciled: asyncio.Task[None]
+) -> None:
     await run.trade()
     await run.halt()
     await run.settle()
     await run.audit()
-    async with story.step("waiting for reconciliation to end its minute", INVOKE_TIMEOUT_S):
+    async with progress.step("waiting for reconciliation to end its minute", INVOKE_TIMEOUT_S):
         await reconciled
     before, setup = await run.state(), await run.setup()
-    async with story.step("deploying again, in place", DEPLOYED_WITHIN_S):
+    async with progress.step("deploying again, in place", DEPLOYED_WITHIN_S):
         await local.deploy(**CHANGED)
     if await run.setup() == setup:
         raise StepError("the second deployment changed nothing")
     if found := lost(before, await run.state()):
         raise StepError(f"it changed the state: {'; '.join(found)}")
-    story.tell(f"deployed again in place ({CHANGED}); all {len(before)} items as before")
+    progress.say(f"deployed again in place ({CHANGED}); all {len(before)} items as before")
     await run.resume()
     await run.trade()
     await run.halt()
@@ -215,18 +219,18 @@ async def _lived(story: Story, run: Run, local: Stack, reconciled: asyncio.Task[
     await run.scheduled()
 
 
-async def _stopped(story: Story, system: System) -> None:
-    story.doing = "stopping the services"
+async def _stopped(progress: Progress, system: System) -> None:
+    progress.doing = "stopping the services"
     if failed := await system.stop_services():
         raise StepError("; ".join(failed))
 
 
-async def _removed(story: Story, cloud: Cloud, local: Stack) -> None:
-    async with story.step("removing the stack", DEPLOYED_WITHIN_S):
+async def _removed(progress: Progress, cloud: Cloud, local: Stack) -> None:
+    async with progress.step("removing the stack", DEPLOYED_WITHIN_S):
         await local.remove()
         if left := await cloud.left():
             raise StepError(f"left behind: {', '.join(left)}")
-    story.tell("removed: no table, function or stack is left")
+    progress.say("removed: no table, function or stack is left")
 
 
 async def _unless(died: Coroutine[Any, Any, str], work: Coroutine[Any, Any, None]) -> None:
