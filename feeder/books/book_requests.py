@@ -21,7 +21,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import Look, SessionTable
 from runtime.process import first_failure
-from venue.wire.market_channel import FrameError, decode_book
+from venue.wire.market_channel import decode_book
 
 # The venue allows 150 a second to an address, which others may share with us.
 LOOKS_PER_S: Final = 50
@@ -91,7 +91,6 @@ class BookLooks:
             TimeoutError,
             OSError,
             LookError,
-            FrameError,
             ValueError,
         ) as error:
             if isinstance(error, aiohttp.ClientError | OSError):  # TimeoutError is one

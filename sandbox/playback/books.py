@@ -14,8 +14,8 @@ from protocol.units import parse_price_e4, price_decimal
 from venue.wire.market_channel import (
     BookEvent,
     Event,
-    FrameError,
     LastTradeEvent,
+    Malformed,
     Pong,
     PriceChangeEvent,
     TickSizeChangeEvent,
@@ -60,12 +60,8 @@ class RecordedBooks:
 
     def take(self, frame: bytes) -> set[str]:
         """Apply a frame; returns the tokens that it names. What cannot be read changes nothing."""
-        try:
-            events = decode_frame(frame)
-        except FrameError:
-            return set()
         tokens: set[str] = set()
-        for event in events:
+        for event in decode_frame(frame):
             try:
                 tokens |= self._apply(event)
             except ValueError:
@@ -85,7 +81,7 @@ class RecordedBooks:
     def _apply(self, event: Event) -> set[str]:
         if isinstance(event, PriceChangeEvent):
             return self._change(event)
-        if isinstance(event, Pong | UnknownEvent):
+        if isinstance(event, Malformed | Pong | UnknownEvent):
             return set()
         book = self._books.get(event.asset_id)
         if isinstance(event, BookEvent):

@@ -1,6 +1,6 @@
 """One round of the fuzz target: a venue, two damaged lines, the session table, and the verdict.
 
-1. No bytes raise anything but `FrameError`, and that only out of a decoder.
+1. No bytes of a frame raise anything, and those of an answer nothing but ValueError.
 2. Every book that is shown with a checksum is, level for level, the venue's at its version
    (timestamp, hash); one that is shown with less has best prices that the venue had.
 3. What a market shows never goes back in the venue's time.
@@ -28,7 +28,7 @@ from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.venue import START_MS, Market, Side, Token, Venue
-from venue.wire.market_channel import FrameError, Pong, UnknownEvent, decode_book, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_book, decode_frame
 
 FRAMES_A_ROUND: Final = 1_000
 """Then the damage ends."""
@@ -199,18 +199,16 @@ class Round:
         self.score.frames += 1
         table, now_ms = self._table, self._now_ms
         received_at_ns = now_ms * 1_000_000
-        try:
-            events = decode_frame(payload)
-        except FrameError as error:
-            self.score.rejected += 1
-            self._count(table.distrust(line, error.markets, now_ms))
-            return
-        for event in events:
+        for event in decode_frame(payload):
+            if isinstance(event, Malformed):
+                self.score.rejected += 1
+                self._count(table.distrust(line, event, now_ms))
+                continue
             if isinstance(event, Pong | UnknownEvent):
                 continue
             applied = table.apply(line, event, received_at_ns)
             self._count(applied.troubles)
-            self.score.rejected += applied.error is not None
+            self.score.rejected += len(applied.malformed)
             if applied.offer and applied.session is not None:
                 self._show(applied.session)
 
@@ -245,7 +243,7 @@ class Round:
         answers = self._damaged(market.rest_book(token), self._rest)
         try:
             event = decode_book(answers[0]) if answers else None
-        except FrameError:
+        except ValueError:
             event = None
         if event is None:
             self._table.look_failed(look, now_ms)

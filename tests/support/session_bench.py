@@ -15,7 +15,7 @@ from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import START_MS, Market, Token
-from venue.wire.market_channel import Pong, UnknownEvent, decode_book, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_book, decode_frame
 
 SERIES = parse_series("btc-15m")
 CENTS = 2
@@ -83,7 +83,7 @@ class Bench:
         """A line receives frames; returns what their last event did."""
         applied = Applied()
         for each in [event for frame in frames for event in decode_frame(frame)]:
-            assert not isinstance(each, UnknownEvent | Pong)
+            assert not isinstance(each, UnknownEvent | Pong | Malformed)
             applied = self.table.apply(line, each, self.now_ms * 1_000_000)
         return applied
 

@@ -35,13 +35,14 @@ def _level_price_e4(text: str) -> int:
     return price_e4
 
 
-def rung(price: str, size: str) -> Rung:
-    """One level from its texts. Raises ValueError naming an invalid one."""
+def rung(price: str, size: str | None) -> Rung:
+    """One level from its texts; an empty or missing size is 0. Raises ValueError naming an invalid
+    one."""
     # No escaping: only digits and a dot get through the parsers.
     return (
         _level_price_e4(price),
-        parse_size_e6(size),
-        f'{{"price":"{price}","size":"{size}"}}',
+        parse_size_e6(size) if size else 0,
+        f'{{"price":"{price}","size":"{size or ""}"}}',
     )
 
 

@@ -107,14 +107,18 @@ class View:
                 self.unusable_since_ms = now_ms
                 self.behind.clear()
 
-    def distrust(self, trouble: Trouble, now_ms: int) -> Troubles:
-        """Doubt both books; returns one trouble for each that was usable."""
-        doubted = [book for book in self.pair if book.trouble is None]
-        # A rejected frame leaves a gap in what a book in trouble has kept, too.
-        for book in self.pair if trouble is Trouble.BAD_FRAME else doubted:
-            book.distrust(trouble)
+    def distrust_malformed(self, token_id: str | None, since_ms: int, now_ms: int) -> Troubles:
+        """Doubt the token's book, both if it is none of this market; returns one trouble for each
+        that was usable. `since_ms` is the venue's time of the change that is missing here, if it is
+        known."""
+        named = self.books.get(token_id or "")
+        doubted = self.pair if named is None else (named,)
+        usable = [book for book in doubted if book.trouble is None]
+        # What is malformed leaves a gap in what a book in trouble has kept, too.
+        for book in doubted:
+            book.distrust(Trouble.BAD_FRAME, since_ms)
         self.note(now_ms)
-        return (trouble,) * len(doubted)
+        return (Trouble.BAD_FRAME,) * len(usable)
 
     def reset(self, subscribed: bool, now_ms: int) -> None:
         """A connection is new or lost: what it brought before is history."""

@@ -36,8 +36,10 @@ from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, parse_price_e4
 from venue.wire.market_channel import (
     BookEvent,
+    FrameFault,
     KnownEvent,
     LastTradeEvent,
+    Malformed,
     PriceChange,
     PriceChangeEvent,
     TickSizeChangeEvent,
@@ -112,12 +114,18 @@ class MarketSession:
 
     # ---- what the lines bring ------------------------------------------------------------------
 
-    def apply(self, line: int, event: KnownEvent, received_at_ns: int) -> int:
-        """Apply an event of this market; how many changes took effect. Raises ValueError."""
+    def apply(
+        self, line: int, event: KnownEvent, received_at_ns: int, malformed: list[Malformed]
+    ) -> int:
+        """Apply an event of this market; how many changes took effect.
+
+        Entries of a `price_change` that are no change are added to `malformed`, and their books are
+        in doubt. Raises ValueError naming the field when the whole event cannot be used.
+        """
         view, now_ms = self.views[line], received_at_ns // 1_000_000
         _check_time(event, now_ms)
         if isinstance(event, PriceChangeEvent):
-            updates = self._apply_changes(view, event, received_at_ns)
+            updates = self._apply_changes(view, event, received_at_ns, malformed)
         elif isinstance(event, BookEvent):
             updates = self._apply_book(view, event, now_ms)
         elif isinstance(event, LastTradeEvent):
@@ -261,9 +269,11 @@ class MarketSession:
         self.dark_since_ms = now_ms
         return True
 
-    def distrust(self, line: int, trouble: Trouble, now_ms: int) -> Troubles:
-        """Doubt a line's books."""
-        troubles = self.views[line].distrust(trouble, now_ms)
+    def distrust(self, line: int, malformed: Malformed, now_ms: int) -> Troubles:
+        """Doubt a line's books that a malformed event may have changed."""
+        # A time that is wrong would refuse all snapshots until then.
+        since_ms = malformed.timestamp if malformed.timestamp <= now_ms + FUTURE_MAX_MS else 0
+        troubles = self.views[line].distrust_malformed(malformed.token_id, since_ms, now_ms)
         self.note(now_ms)
         return troubles
 
@@ -339,21 +349,31 @@ class MarketSession:
 
     # ---- events --------------------------------------------------------------------------------
 
-    def _apply_changes(self, view: View, event: PriceChangeEvent, received_at_ns: int) -> int:
+    def _apply_changes(
+        self,
+        view: View,
+        event: PriceChangeEvent,
+        received_at_ns: int,
+        malformed: list[Malformed],
+    ) -> int:
         books, changes, timestamp_ms = view.books, event.price_changes, event.timestamp
         last: dict[TokenBook, PriceChange] = {}
         updates = 0
-        try:
-            for change in changes:
-                book = books.get(change.asset_id)
+        for change in changes:
+            book = books.get(change.asset_id)
+            try:
                 if book is not None and book.change(change, timestamp_ms):
                     last[book] = change
                     updates += 1
-            for book, change in last.items():
+            except ValueError as error:
+                malformed.append(_not_a_change(event, change, error))
+        for book, change in last.items():
+            try:
                 book.check(change, received_at_ns)
-        except ValueError as error:
-            index = next(i for i, each in enumerate(changes) if each is change)
-            raise ValueError(f"price_change: price_changes[{index}]: {error}") from error
+            except ValueError as error:
+                malformed.append(_not_a_change(event, change, error))
+        for each in malformed:
+            view.distrust_malformed(each.token_id, timestamp_ms, received_at_ns // 1_000_000)
         if last:
             self._moved(view, received_at_ns // 1_000_000)
         return updates
@@ -424,6 +444,17 @@ class MarketSession:
             self.unusable_since_ms = self.dark_since_ms = None
         elif self.unusable_since_ms is None:
             self.unusable_since_ms = now_ms
+
+
+def _not_a_change(event: PriceChangeEvent, change: PriceChange, error: ValueError) -> Malformed:
+    index = next(i for i, each in enumerate(event.price_changes) if each is change)
+    return Malformed(
+        FrameFault.INVALID_NUMBER,
+        f"price_change: price_changes[{index}]: {error}",
+        event.market,
+        change.asset_id,
+        event.timestamp,
+    )
 
 
 def _check_time(event: KnownEvent, now_ms: int) -> None:

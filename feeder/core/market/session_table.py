@@ -26,10 +26,10 @@ from protocol.series import Series
 from protocol.snapshot import BookSnapshot
 from venue.wire.market_channel import (
     BookEvent,
-    FrameError,
     FrameFault,
     KnownEvent,
     LastTradeEvent,
+    Malformed,
     PriceChangeEvent,
 )
 
@@ -55,8 +55,8 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     """Whether the market has something new to publish."""
     troubles: Troubles = ()
     """One for each book that became unusable."""
-    error: FrameError | None = None
-    """Why the event was rejected; its market's books of that line are unusable."""
+    malformed: tuple[Malformed, ...] = ()
+    """What of the event was rejected; the books of that line that it is about are unusable."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -172,14 +172,16 @@ class SessionTable:
             return Applied(ignored=_size(event))
         now_ms = received_at_ns // 1_000_000
         before = _troubles(session)
-        error: FrameError | None = None
+        malformed: list[Malformed] = []
         try:
-            updates = session.apply(line, event, received_at_ns)
-        except ValueError as reason:
+            updates = session.apply(line, event, received_at_ns, malformed)
+        except ValueError as error:
             updates = 0
-            error = FrameError(str(reason), FrameFault.INVALID_NUMBER, frozenset((event.market,)))
+            token_id = event.asset_id if isinstance(event, BookEvent) else None
+            fault = FrameFault.INVALID_NUMBER
+            malformed.append(Malformed(fault, str(error), event.market, token_id))
             if not isinstance(event, LastTradeEvent):  # which changes no book
-                session.distrust(line, Trouble.BAD_FRAME, now_ms)
+                session.distrust(line, malformed[0], now_ms)
         after = _troubles(session)
         new: Troubles = ()
         if after != before:
@@ -188,15 +190,14 @@ class SessionTable:
             session.note(now_ms)
             new = _new(before, after)
         offer = updates > 0 and session.take_offer(line, now_ms)
-        return Applied(session, updates, _size(event) - updates, offer, new, error)
+        return Applied(session, updates, _size(event) - updates, offer, new, tuple(malformed))
 
-    def distrust(self, line: int, markets: frozenset[str] | None, now_ms: int) -> Troubles:
-        """A rejected frame of this line may have changed these markets (None: any of them)."""
-        named = self if markets is None else filter(None, map(self._sessions.get, markets))
+    def distrust(self, line: int, malformed: Malformed, now_ms: int) -> Troubles:
+        """Doubt the books of this line that a malformed event may have changed."""
+        market = malformed.market
+        named = self if market is None else filter(None, [self._sessions.get(market)])
         return tuple(
-            trouble
-            for session in named
-            for trouble in session.distrust(line, Trouble.BAD_FRAME, now_ms)
+            trouble for session in named for trouble in session.distrust(line, malformed, now_ms)
         )
 
     # ---- recovery ------------------------------------------------------------------------------

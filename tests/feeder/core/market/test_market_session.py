@@ -252,9 +252,9 @@ def test_a_timestamp_far_in_the_future_rejects_the_frame_and_doubts_its_line(ben
     frame = bench.change()
     bench.now_ms -= FUTURE_MAX_MS + 1
     applied = bench.send(0, frame)
-    assert applied.error is not None
-    assert applied.error.fault is FrameFault.INVALID_NUMBER
-    assert "is in the future" in str(applied.error)
+    (bad,) = applied.malformed
+    assert bad.fault is FrameFault.INVALID_NUMBER
+    assert "is in the future" in bad.reason
     assert applied.troubles == (Trouble.BAD_FRAME,) * 2
     assert bench.session.views[1].usable
     assert bench.session.ready
@@ -391,12 +391,13 @@ def test_books_that_do_not_follow_a_new_grid_are_looked_up(bench: Bench) -> None
 # Numbers that are none.
 
 
-def test_an_invalid_number_rejects_the_event_and_doubts_only_its_line(bench: Bench) -> None:
-    frame = bench.change().replace(b'"size":"7"', b'"size":"NaN"', 1)
+def test_invalid_numbers_reject_their_entries_and_doubt_only_their_line(bench: Bench) -> None:
+    frame = bench.change().replace(b'"size":"7"', b'"size":"NaN"')
     applied = bench.send(0, frame)
-    assert applied.error is not None
-    assert re.search(r"price_change: price_changes\[0\]: not a size: 'NaN'", str(applied.error))
-    assert applied.error.markets == frozenset({bench.market.condition_id})
+    first, second = applied.malformed
+    assert re.search(r"price_change: price_changes\[0\]: not a size: 'NaN'", first.reason)
+    assert re.search(r"price_change: price_changes\[1\]: not a size: 'NaN'", second.reason)
+    assert first.market == bench.market.condition_id
     assert applied.updates == 0
     assert applied.troubles == (Trouble.BAD_FRAME,) * 2
     assert not bench.session.views[0].usable

@@ -26,7 +26,7 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import Venue, Version
 from tests.support.session_bench import Bench
-from venue.wire.market_channel import Pong, UnknownEvent, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 UPKEEP_MS = 50
 RECONNECT_MS = 150
@@ -167,9 +167,10 @@ class TwoLines(RuleBasedStateMachine):
         frames, now_ms = self.lines[line].frames, self.bench.now_ms
         while frames and frames[0][0] <= now_ms:
             for event in decode_frame(frames.popleft()[1]):
+                assert not isinstance(event, Malformed)
                 if not isinstance(event, UnknownEvent | Pong):
                     applied = self.bench.table.apply(line, event, now_ms * 1_000_000)
-                    assert applied.error is None
+                    assert applied.malformed == ()
                     if applied.offer:
                         self._show()
 
