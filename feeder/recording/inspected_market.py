@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.ladder import Ladder, json_of, price_of, rung, rungs
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.ladder import Ladder, json_of, parse_level, parse_levels, price_of
 from protocol.market import MarketInfo
 from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import (
@@ -123,7 +123,7 @@ class InspectedMarket:
 
     def __init__(self, info: MarketInfo) -> None:
         self.info = info
-        self.formula = Formula(info)
+        self.checksum = BookChecksum(info)
         self.tokens = {outcome.token_id: _Token() for outcome in info.outcomes}
         self.report = MarketReport(slug=info.slug, condition_id=info.condition_id, checks=Checks())
         self.unmatched = 0
@@ -152,9 +152,9 @@ class InspectedMarket:
         elif isinstance(event, BookEvent):
             self._replace(event, at_ms)
         elif isinstance(event, LastTradeEvent):
-            self.formula.traded(event.asset_id, event.price)
+            self.checksum.traded(event.asset_id, event.price)
         else:
-            self.formula.tick_size(event.new_tick_size, event.timestamp)
+            self.checksum.tick_size(event.new_tick_size, event.timestamp)
 
     def _replace(self, event: BookEvent, at_ms: int) -> None:
         report, token = self.report, self.tokens.get(event.asset_id)
@@ -164,15 +164,15 @@ class InspectedMarket:
         if token.known and event.timestamp < token.timestamp_ms:
             report.stale += 1
             return
-        bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
+        bids, asks = parse_levels(event.bids or (), "bids"), parse_levels(event.asks or (), "asks")
         matched = False
         if event.hash:
             self._spare_searches(token)
-            matched = self.formula.proves(event, json_of(bids), json_of(asks))
+            matched = self.checksum.proves(event, json_of(bids), json_of(asks))
         if not matched or (event.timestamp, event.hash) != (token.timestamp_ms, token.hash):
             self._close(token)
-        if matched or not self.formula.confirmed:
-            self.formula.learn(event)
+        if matched or not self.checksum.confirmed:
+            self.checksum.learn(event)
         token.bids = Ladder(ascending=True, levels=bids)
         token.asks = Ladder(ascending=False, levels=asks)
         token.known, token.timestamp_ms, token.hash = True, event.timestamp, event.hash or ""
@@ -189,7 +189,7 @@ class InspectedMarket:
             if token is None:
                 continue
             report.changes += 1
-            level = rung(change.price, change.size)
+            level = parse_level(change.price, change.size)
             if not token.known:
                 report.without_book += 1
                 continue
@@ -219,7 +219,7 @@ class InspectedMarket:
         if change.hash:
             self._spare_searches(token)
             bids, asks = token.bids.json(), token.asks.json()
-            matched = self.formula.matches(token_id, token.timestamp_ms, bids, asks, change.hash)
+            matched = self.checksum.matches(token_id, token.timestamp_ms, bids, asks, change.hash)
         token.verdict = _Verdict(matched, agrees, token.is_crossed(), at_ms)
 
     def _close(self, token: _Token) -> None:
@@ -236,7 +236,7 @@ class InspectedMarket:
             checks.no_hash += 1
 
     def _spare_searches(self, token: _Token) -> None:
-        self.formula.unknown = token.unmatched >= _SEARCHES_MAX
+        self.checksum.unknown = token.unmatched >= _SEARCHES_MAX
 
     def _count(self, token: _Token, matched: bool, at_ms: int) -> None:
         if matched:
@@ -254,7 +254,7 @@ class InspectedMarket:
         for token in self.tokens.values():
             self._close(token)
         checks = self.report.checks
-        if self.formula.confirmed:
+        if self.checksum.confirmed:
             checks.mismatched, checks.unknown = self.unmatched, 0
         else:
             checks.mismatched, checks.unknown = 0, self.unmatched

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from feeder.core.market.look_schedule import Looked
+from feeder.core.market.book_request_schedule import RequestOutcome
 from feeder.core.market.market_session import LINES, MarketSession
-from feeder.core.market.session_table import Applied, Due, Look, SessionTable
+from feeder.core.market.session_table import Applied, BookRequest, Due, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.series import parse_series
@@ -98,11 +98,11 @@ class Bench:
         self.now_ms += ms
         return self.table.take_due(self.now_ms)
 
-    def answer(self, look: Look, body: bytes | None = None) -> Looked:
-        """Answer a look, by default with the book as it is."""
-        (token,) = [each for each in self.market.tokens if each.token_id == look.token_id]
+    def answer(self, request: BookRequest, body: bytes | None = None) -> RequestOutcome:
+        """Answer a request, by default with the book as it is."""
+        (token,) = [each for each in self.market.tokens if each.token_id == request.token_id]
         event = decode_book(body or self.market.rest_book(token))
-        return self.table.looked(look, event, self.now_ms * 1_000_000, self.now_ms)
+        return self.table.take_answer(request, event, self.now_ms * 1_000_000, self.now_ms)
 
     def show(self) -> BookSnapshot | None:
         """What would be published now; it is compared with the venue's books."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, TypeAlias
 
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
 from protocol.market import MarketInfo
@@ -48,12 +48,12 @@ class View:
     )
 
     def __init__(
-        self, line: int, info: MarketInfo, formula: Formula, order: VersionOrder, now_ms: int
+        self, line: int, info: MarketInfo, checksum: BookChecksum, order: VersionOrder, now_ms: int
     ) -> None:
         first, second = info.outcomes
         self.line = line
         self._order = order
-        self.pair = (TokenBook(first.token_id, formula), TokenBook(second.token_id, formula))
+        self.pair = (TokenBook(first.token_id, checksum), TokenBook(second.token_id, checksum))
         self.books = {book.token_id: book for book in self.pair}
         self.versions: Versions = (NO_BOOK, NO_BOOK)
         """Of both books; of one in trouble the last one that it had."""
@@ -114,7 +114,7 @@ class View:
         named = self.books.get(token_id or "")
         doubted = self.pair if named is None else (named,)
         usable = [book for book in doubted if book.trouble is None]
-        # What is malformed leaves a gap in what a book in trouble has kept, too.
+        # What is malformed leaves a gap in what a book in trouble has buffered, too.
         for book in doubted:
             book.distrust(Trouble.BAD_FRAME, since_ms)
         self.note(now_ms)

@@ -7,7 +7,7 @@
    on above every sequence that was ever reached, for the epoch may still be the same.
 
 Time is an argument everywhere. The table sends nothing and counts nothing: `apply`, `distrust` and
-`looked` say what happened, `tokens` and `take_due` what should.
+`take_answer` say what happened, `tokens` and `take_due` what should.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from feeder.core.book.token_book import Trouble
+from feeder.core.market.book_request_schedule import RequestOutcome
 from feeder.core.market.line_view import Troubles
-from feeder.core.market.look_schedule import Looked
 from feeder.core.market.market_session import MarketSession
 from protocol.market import MarketInfo
 from protocol.series import Series
@@ -49,7 +49,7 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     updates: int = 0
     """Books replaced or levels changed."""
     ignored: int = 0
-    """Changes of a book in trouble (kept for its resynchronisation), late ones, and those of a
+    """Changes of a book in trouble (buffered for its resync), late ones, and those of a
     token that is not followed."""
     offer: bool = False
     """Whether the market has something new to publish."""
@@ -59,8 +59,8 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     """What of the event was rejected; the books of that line that it is about are unusable."""
 
 
-class Look(msgspec.Struct, frozen=True):
-    """A token to be looked up with `GET /book`; ends with `looked` or `look_failed`."""
+class BookRequest(msgspec.Struct, frozen=True):
+    """A token to be looked up with `GET /book`; ends with `take_answer` or `request_failed`."""
 
     session: MarketSession
     token_id: str
@@ -71,7 +71,7 @@ class Look(msgspec.Struct, frozen=True):
 class Due(msgspec.Struct, frozen=True):
     """What time asks for."""
 
-    looks: Sequence[Look]
+    requests: Sequence[BookRequest]
     replace: Sequence[tuple[int, frozenset[str]]]
     """(line, tokens): whatever connections bring these are to be replaced."""
     dark: Sequence[MarketSession]
@@ -92,7 +92,7 @@ class SessionTable:
         self._now_ms = 0
         self._sessions: dict[str, MarketSession] = {}
         self._troubles: list[Trouble] = []
-        """Found while building a snapshot, not told yet; one a book at most, so bounded."""
+        """Found while building a snapshot, not reported yet; one a book at most, so bounded."""
         self._sequence = 0
         """The highest of the markets that are no longer followed."""
 
@@ -203,8 +203,8 @@ class SessionTable:
     # ---- recovery ------------------------------------------------------------------------------
 
     def take_due(self, now_ms: int) -> Due:
-        """What is to be done now; each look begins with this, each wish is made once."""
-        looks: list[Look] = []
+        """What is to be done now; each request begins with this, each wish is made once."""
+        requests: list[BookRequest] = []
         dark: list[MarketSession] = []
         offers: list[MarketSession] = []
         replace: list[tuple[int, frozenset[str]]] = []
@@ -229,23 +229,25 @@ class SessionTable:
                 offers.append(session)
             if session.take_dark(now_ms):
                 dark.append(session)
-            looks.extend(
-                Look(session, token_id, session.in_need(token_id, now_ms))
+            requests.extend(
+                BookRequest(session, token_id, session.in_need(token_id, now_ms))
                 for token_id in session.views[0].books
-                if session.look_due(token_id, now_ms)
+                if session.request_due(token_id, now_ms)
             )
-        looks.sort(key=lambda look: not look.urgent)
-        return Due(looks, replace, dark, tuple(troubles), adopted, offers)
+        requests.sort(key=lambda request: not request.urgent)
+        return Due(requests, replace, dark, tuple(troubles), adopted, offers)
 
-    def looked(self, look: Look, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
-        """The answer to a look that was sent at `asked_at_ns` (epoch). Raises ValueError."""
-        before = _troubles(look.session)
-        looked = look.session.looked(look.token_id, event, asked_at_ns, now_ms)
-        return msgspec.structs.replace(looked, troubles=_new(before, _troubles(look.session)))
+    def take_answer(
+        self, request: BookRequest, event: BookEvent, asked_at_ns: int, now_ms: int
+    ) -> RequestOutcome:
+        """The answer to a request that was sent at `asked_at_ns` (epoch). Raises ValueError."""
+        before = _troubles(request.session)
+        outcome = request.session.take_answer(request.token_id, event, asked_at_ns, now_ms)
+        return msgspec.structs.replace(outcome, troubles=_new(before, _troubles(request.session)))
 
-    def look_failed(self, look: Look, now_ms: int) -> None:
-        """A look brought no book."""
-        look.session.look_failed(look.token_id, now_ms)
+    def request_failed(self, request: BookRequest, now_ms: int) -> None:
+        """A request brought no book."""
+        request.session.request_failed(request.token_id, now_ms)
 
     # ---- what is shown -------------------------------------------------------------------------
 

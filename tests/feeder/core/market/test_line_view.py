@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import Trouble
 from feeder.core.book.version_order import Version, VersionOrder
 from feeder.core.market.line_view import View
@@ -20,7 +20,7 @@ ONE, OTHER = (token.token_id for token in MARKET.tokens)
 def view() -> View:
     """With both books, of START_MS."""
     info = info_of(MARKET)
-    view = View(0, info, Formula(info), VersionOrder([ONE, OTHER]), now_ms=0)
+    view = View(0, info, BookChecksum(info), VersionOrder([ONE, OTHER]), now_ms=0)
     fill(view)
     return view
 

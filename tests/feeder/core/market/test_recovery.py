@@ -83,8 +83,8 @@ def test_a_tick_size_that_nothing_proves_is_not_believed(order: tuple[int, int])
         bench.table.connected(line, bench.tokens, bench.now_ms)
         bench.send(line, lie if line else opening)
     for _ in range(40):
-        for look in bench.pass_ms(50).looks:
-            bench.answer(look)
+        for request in bench.pass_ms(50).requests:
+            bench.answer(request)
     assert bench.session.info.tick_size_e4 == 100
     assert all(view.proven for view in bench.session.views)
 
@@ -111,14 +111,14 @@ def test_a_token_that_falls_silent_alone_is_found_frozen_in_time(bench: Bench) -
         for line in (0, 1):
             bench.send(line, first_only)
         due = bench.pass_ms(50)
-        for look in due.looks:
-            bench.answer(look)
+        for request in due.requests:
+            bench.answer(request)
         replaced |= {line for line, _ in due.replace}
     assert replaced == {0, 1}
 
 
 def test_a_token_that_really_has_not_changed_costs_few_looks(bench: Bench) -> None:
-    looks = 0
+    requests = 0
     _, second = bench.market.tokens
     frozen = second.version, second.bids.copy(), second.asks.copy()
     for _ in range(60_000 // 50):
@@ -129,10 +129,10 @@ def test_a_token_that_really_has_not_changed_costs_few_looks(bench: Bench) -> No
             bench.send(line, first_only)
         due = bench.pass_ms(50)
         assert due.replace == []
-        for look in due.looks:
-            looks += 1
-            assert bench.answer(look).behind == 0
-    assert 1 <= looks <= 8
+        for request in due.requests:
+            requests += 1
+            assert bench.answer(request).behind == 0
+    assert 1 <= requests <= 8
 
 
 # Our clock is set back.
@@ -140,14 +140,14 @@ def test_a_token_that_really_has_not_changed_costs_few_looks(bench: Bench) -> No
 
 def test_a_clock_that_is_set_back_holds_no_recovery_up(bench: Bench) -> None:
     bench.now_ms += 60_000
-    for look in bench.pass_ms(0).looks:
-        bench.answer(look)
+    for request in bench.pass_ms(0).requests:
+        bench.answer(request)
     for line in (0, 1):
         bench.table.distrust(line, ANY_MARKET, bench.now_ms)
     bench.now_ms -= 60_000
     for _ in range(20):
-        for look in bench.pass_ms(50).looks:
-            bench.answer(look)
+        for request in bench.pass_ms(50).requests:
+            bench.answer(request)
     assert bench.is_up_to_date()
 
 
@@ -156,8 +156,8 @@ def test_after_a_clock_was_set_back_a_freeze_is_seen_and_nothing_old_is_called_f
 ) -> None:
     bench.show()
     bench.now_ms += 60_000
-    for look in bench.pass_ms(0).looks:
-        bench.answer(look)
+    for request in bench.pass_ms(0).requests:
+        bench.answer(request)
     one = bench.session.views[0]
     one.received_at_ns = bench.now_ms * 1_000_000  # as if a frame had come now
     bench.now_ms -= 59_000
@@ -167,8 +167,8 @@ def test_after_a_clock_was_set_back_a_freeze_is_seen_and_nothing_old_is_called_f
     for _ in range(3_000 // 50):
         bench.change(bench.now_ms % 89 + 1)  # nobody hears of it
         due = bench.pass_ms(50)
-        for look in due.looks:
-            bench.answer(look)
+        for request in due.requests:
+            bench.answer(request)
         replaced |= {line for line, _ in due.replace}
     assert replaced == {0, 1}
 
