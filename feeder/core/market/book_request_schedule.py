@@ -84,37 +84,61 @@ class SilenceTimer:
         wait_ms = min(pause_ms * (1 << min(self.requests, 10)), QUIET_WAIT_MAX_MS)
         return now_ms - max(self.changed_ms, self._requested_ms) >= wait_ms
 
-    def take_answer(self, now_ms: int) -> None:
+    def requested(self, now_ms: int) -> None:
         """A request has begun."""
         self._requested_ms = now_ms
         self.requests += 1
 
 
-class MarketSilence:
-    """Of a market and of each of its tokens."""
+class BookRequestSchedule:
+    """Of a market: when either of its tokens is asked for."""
 
-    __slots__ = ("_each", "_late_max_ms", "_market")
+    __slots__ = ("_backoffs", "_late_max_ms", "_market", "_tokens")
 
     def __init__(self, tokens: Collection[str], late_max_ms: int, now_ms: int) -> None:
         self._late_max_ms = late_max_ms
-        self._market = SilenceTimer(late_max_ms, now_ms)
-        self._each = {token_id: SilenceTimer(late_max_ms, now_ms) for token_id in tokens}
+        self._backoffs = {token_id: RequestBackoff() for token_id in tokens}
+        self._begin_silence(now_ms)
+
+    def _begin_silence(self, now_ms: int) -> None:
+        self._market = SilenceTimer(self._late_max_ms, now_ms)
+        self._tokens = {each: SilenceTimer(self._late_max_ms, now_ms) for each in self._backoffs}
 
     def changed(self, tokens: Collection[str], now_ms: int) -> None:
         """There is something new to show of these tokens."""
         self._market.changed(now_ms)
         for token_id in tokens:
-            self._each[token_id].changed(now_ms)
+            self._tokens[token_id].changed(now_ms)
 
-    def take_request(self, token_id: str, now_ms: int) -> bool:
-        """Whether this token's silence is to be looked into now; if so the request has begun."""
-        market, own = self._market, self._each[token_id]
+    def may_begin(self, token_id: str, now_ms: int) -> bool:
+        """Whether a request for this token may begin now."""
+        return self._backoffs[token_id].due(now_ms)
+
+    def begin(self, token_id: str, now_ms: int, *, needed: bool, usable: bool) -> bool:
+        """Whether a request begins now: because a book needs it, or because one that can be used is
+        silent."""
+        begins = needed or (usable and self._silence_due(token_id, now_ms))
+        self._backoffs[token_id].under_way = begins
+        return begins
+
+    def ended(self, token_id: str, success: bool, now_ms: int) -> None:
+        """A request has brought what it was for, or has not."""
+        self._backoffs[token_id].ended(success, now_ms)
+
+    def clock_set_back(self, now_ms: int) -> None:
+        """What was noted of the future would hold requests up until then."""
+        for backoff in self._backoffs.values():
+            backoff.next_ms = min(backoff.next_ms, now_ms)
+        self._begin_silence(now_ms)
+
+    def _silence_due(self, token_id: str, now_ms: int) -> bool:
+        market, own = self._market, self._tokens[token_id]
         left_behind = market.changed_ms - own.changed_ms >= self._late_max_ms
-        turn = token_id == tuple(self._each)[market.requests % len(self._each)]
+        turn = token_id == tuple(self._tokens)[market.requests % len(self._tokens)]
         if left_behind and own.request_due(now_ms):
-            own.take_answer(now_ms)
+            own.requested(now_ms)
         elif turn and market.request_due(now_ms):
-            market.take_answer(now_ms)
+            market.requested(now_ms)
         else:
             return False
         return True

@@ -27,7 +27,7 @@ import msgspec
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
-from feeder.core.market.book_request_schedule import MarketSilence, RequestBackoff, RequestOutcome
+from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
 from feeder.core.market.line_view import Troubles, Versions, View
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
@@ -62,13 +62,13 @@ class MarketSession:
     """Facts, both lines' views, and where recovery stands."""
 
     __slots__ = (
-        "_backoffs",
         "_late_max_ms",
         "_offered",
         "_order",
+        "_requests",
         "_shown",
-        "_silence",
         "_tick_changed_ms",
+        "_tokens",
         "checksum",
         "dark_since_ms",
         "info",
@@ -88,8 +88,9 @@ class MarketSession:
         self.unusable_since_ms: int | None = now_ms
         self.dark_since_ms: int | None = None
         self._late_max_ms = late_max_ms
-        self._backoffs = {outcome.token_id: RequestBackoff() for outcome in info.outcomes}
-        self._silence = MarketSilence(tuple(self._backoffs), late_max_ms, now_ms)
+        first, second = info.outcomes
+        self._tokens = first.token_id, second.token_id
+        self._requests = BookRequestSchedule(self._tokens, late_max_ms, now_ms)
         self._shown: Versions = _NO_BOOKS
         """Of both books in the last snapshot that had any."""
         self._offered: Versions = _NO_BOOKS
@@ -149,8 +150,8 @@ class MarketSession:
         # Without a hash nobody knows whether it is the same version or another.
         if _same(versions, self._offered) and all(version.hash for version in versions):
             return False
-        pairs = zip(self._backoffs, versions, self._offered, strict=True)
-        self._silence.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
+        pairs = zip(self._tokens, versions, self._offered, strict=True)
+        self._requests.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
         self._offered = versions
         return True
 
@@ -164,15 +165,10 @@ class MarketSession:
 
     def request_due(self, token_id: str, now_ms: int) -> bool:
         """Whether this token is to be looked up now; if so the request counts as begun."""
-        schedule = self._backoffs[token_id]
-        if not schedule.due(now_ms) or now_ms >= self.info.end_ms:
+        if not self._requests.may_begin(token_id, now_ms) or now_ms >= self.info.end_ms:
             return False
-        usable = any(view.usable for view in self.views)
-        due = self.in_need(token_id, now_ms) or (
-            usable and self._silence.take_request(token_id, now_ms)
-        )
-        schedule.under_way = due
-        return due
+        needed, usable = self.in_need(token_id, now_ms), any(view.usable for view in self.views)
+        return self._requests.begin(token_id, now_ms, needed=needed, usable=usable)
 
     def take_answer(
         self, token_id: str, event: BookEvent, asked_at_ns: int, now_ms: int
@@ -198,7 +194,7 @@ class MarketSession:
                 else:
                     refused += 1
                 view.note(now_ms)
-        self._backoffs[token_id].ended(not refused, now_ms)
+        self._requests.ended(token_id, not refused, now_ms)
         self.note(now_ms)
         offer = any(self.take_offer(view.line, now_ms) for view in self.views if taken)
         return RequestOutcome(taken=taken, refused=refused, behind=behind, offer=offer)
@@ -214,7 +210,7 @@ class MarketSession:
 
     def request_failed(self, token_id: str, now_ms: int) -> None:
         """A book request brought no book."""
-        self._backoffs[token_id].ended(False, now_ms)
+        self._requests.ended(token_id, False, now_ms)
 
     # ---- what time tells -----------------------------------------------------------------------
 
@@ -282,9 +278,7 @@ class MarketSession:
         """What was noted of the future would hold recovery up until then."""
         for view in self.views:
             view.clock_set_back(now_ms)
-        for schedule in self._backoffs.values():
-            schedule.next_ms = min(schedule.next_ms, now_ms)
-        self._silence = MarketSilence(tuple(self._backoffs), self._late_max_ms, now_ms)
+        self._requests.clock_set_back(now_ms)
         if self.unusable_since_ms is not None:
             self.unusable_since_ms = min(self.unusable_since_ms, now_ms)
 
@@ -344,7 +338,7 @@ class MarketSession:
 
     def _older(self, one: Versions, other: Versions) -> bool:
         """Whether `one` is from before `other`, of any token."""
-        first, second = self._backoffs
+        first, second = self._tokens
         older = self._order.older
         return older(first, one[0], other[0]) or older(second, one[1], other[1])
 

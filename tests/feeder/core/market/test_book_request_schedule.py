@@ -45,7 +45,7 @@ def test_looks_into_a_lasting_silence_grow_rare_and_a_change_ends_that() -> None
     looked_ms = []
     for now_ms in range(0, 300_000, 10):
         if timer.request_due(now_ms):
-            timer.take_answer(now_ms)
+            timer.requested(now_ms)
             looked_ms.append(now_ms)
     assert looked_ms[:5] == [1_200, 3_600, 8_400, 18_000, 37_200]
     pauses = {later - earlier for earlier, later in pairwise(looked_ms[5:])}
