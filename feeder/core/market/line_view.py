@@ -14,6 +14,7 @@ from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
 from protocol.market import MarketInfo
+from venue.wire.market_channel import FrameFault, Malformed, PriceChange, PriceChangeEvent
 
 Troubles: TypeAlias = tuple[Trouble, ...]
 
@@ -73,6 +74,33 @@ class View:
         """Whether both books may be shown."""
         first, second = self.pair
         return first.proven and second.proven
+
+    def apply_changes(
+        self, event: PriceChangeEvent, received_at_ns: int, malformed: list[Malformed]
+    ) -> int:
+        """Apply the deltas of a frame; how many took effect.
+
+        Entries that are no change are added to `malformed`, and their books are in doubt.
+        """
+        books, timestamp_ms = self.books, event.timestamp
+        last: dict[TokenBook, PriceChange] = {}
+        updates = 0
+        for change in event.price_changes:
+            book = books.get(change.asset_id)
+            try:
+                if book is not None and book.change(change, timestamp_ms):
+                    last[book] = change
+                    updates += 1
+            except ValueError as error:
+                malformed.append(_not_a_change(event, change, error))
+        for book, change in last.items():
+            try:
+                book.check(change, received_at_ns)
+            except ValueError as error:
+                malformed.append(_not_a_change(event, change, error))
+        for each in malformed:
+            self.distrust_malformed(each.token_id, timestamp_ms, received_at_ns // 1_000_000)
+        return updates
 
     def moved(self, whole: Collection[TokenBook] = ()) -> None:
         """The books have other versions now: find their places. Those in `whole` are new, and
@@ -194,3 +222,14 @@ class View:
             if now_ms >= self.behind[token_id][0][1]:
                 overdue.append(book)
         return overdue
+
+
+def _not_a_change(event: PriceChangeEvent, change: PriceChange, error: ValueError) -> Malformed:
+    index = next(i for i, each in enumerate(event.price_changes) if each is change)
+    return Malformed(
+        FrameFault.INVALID_NUMBER,
+        f"price_change: price_changes[{index}]: {error}",
+        event.market,
+        change.asset_id,
+        event.timestamp,
+    )

@@ -35,11 +35,9 @@ from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, parse_price_e4
 from venue.wire.market_channel import (
     BookEvent,
-    FrameFault,
     KnownEvent,
     LastTradeEvent,
     Malformed,
-    PriceChange,
     PriceChangeEvent,
     TickSizeChangeEvent,
 )
@@ -125,7 +123,9 @@ class MarketSession:
         view, now_ms = self.views[line], received_at_ns // 1_000_000
         _check_time(event, now_ms)
         if isinstance(event, PriceChangeEvent):
-            updates = self._apply_changes(view, event, received_at_ns, malformed)
+            updates = view.apply_changes(event, received_at_ns, malformed)
+            if updates:
+                self._moved(view, now_ms)
         elif isinstance(event, BookEvent):
             updates = self._apply_book(view, event, now_ms)
         elif isinstance(event, LastTradeEvent):
@@ -344,35 +344,6 @@ class MarketSession:
 
     # ---- events --------------------------------------------------------------------------------
 
-    def _apply_changes(
-        self,
-        view: View,
-        event: PriceChangeEvent,
-        received_at_ns: int,
-        malformed: list[Malformed],
-    ) -> int:
-        books, changes, timestamp_ms = view.books, event.price_changes, event.timestamp
-        last: dict[TokenBook, PriceChange] = {}
-        updates = 0
-        for change in changes:
-            book = books.get(change.asset_id)
-            try:
-                if book is not None and book.change(change, timestamp_ms):
-                    last[book] = change
-                    updates += 1
-            except ValueError as error:
-                malformed.append(_not_a_change(event, change, error))
-        for book, change in last.items():
-            try:
-                book.check(change, received_at_ns)
-            except ValueError as error:
-                malformed.append(_not_a_change(event, change, error))
-        for each in malformed:
-            view.distrust_malformed(each.token_id, timestamp_ms, received_at_ns // 1_000_000)
-        if last:
-            self._moved(view, received_at_ns // 1_000_000)
-        return updates
-
     def _apply_book(self, view: View, event: BookEvent, now_ms: int) -> int:
         book = view.books.get(event.asset_id)
         if book is None:
@@ -439,17 +410,6 @@ class MarketSession:
             self.unusable_since_ms = self.dark_since_ms = None
         elif self.unusable_since_ms is None:
             self.unusable_since_ms = now_ms
-
-
-def _not_a_change(event: PriceChangeEvent, change: PriceChange, error: ValueError) -> Malformed:
-    index = next(i for i, each in enumerate(event.price_changes) if each is change)
-    return Malformed(
-        FrameFault.INVALID_NUMBER,
-        f"price_change: price_changes[{index}]: {error}",
-        event.market,
-        change.asset_id,
-        event.timestamp,
-    )
 
 
 def _check_time(event: KnownEvent, now_ms: int) -> None:
