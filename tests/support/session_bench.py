@@ -15,11 +15,20 @@ from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import START_MS, Market, Token
-from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_book, decode_frame
+from venue.wire.market_channel import (
+    FrameFault,
+    Malformed,
+    Pong,
+    UnknownEvent,
+    decode_book,
+    decode_frame,
+)
 
 SERIES = parse_series("btc-15m")
 CENTS = 2
 """Number of a market with a tick of 0.01."""
+ANY_MARKET = Malformed(FrameFault.NOT_JSON, "truncated", None)
+"""What may have changed any book of its line."""
 
 
 def info_of(market: Market, **more: Any) -> MarketInfo:

@@ -30,7 +30,8 @@ from typing import Final, TypeAlias
 
 from feeder.core.book.buffered_changes import BufferedChange, Sides, changes_after, with_changes
 from feeder.core.book.checksum import BookChecksum
-from feeder.core.book.ladder import Ladder, json_of, parse_level, parse_levels, price_of
+from feeder.core.book.ladder import Ladder, json_of, parse_level, parse_levels
+from feeder.core.book.stated_best import agrees, names_top
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import BookEvent, PriceChange
@@ -255,7 +256,7 @@ class TokenBook:
             return Proof.NONE
         if last.hash and not self._checksum.unknown:
             return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
-        return Proof.TOP if _names_top(last) else Proof.NONE
+        return Proof.TOP if names_top(last) else Proof.NONE
 
     # ---- deltas --------------------------------------------------------------------------------
 
@@ -285,8 +286,8 @@ class TokenBook:
     def _buffer(self, change: PriceChange, timestamp_ms: int) -> None:
         # Whatever a replay could stumble over is refused here.
         parse_level(change.price, change.size)
-        _agrees(change.best_bid, None, "best_bid")
-        _agrees(change.best_ask, None, "best_ask")
+        agrees(change.best_bid, None, "best_bid")
+        agrees(change.best_ask, None, "best_ask")
         if change.hash and len(change.hash) > _HASH_CHARACTERS_MAX:
             raise ValueError(f"hash: not a hash: {change.hash[:40]!r}")
         if len(self._buffered) >= CHANGES_BUFFERED_MAX:
@@ -312,7 +313,7 @@ class TokenBook:
             if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
                 self._verified_at_ns = received_at_ns
                 self.settle()
-        elif difference is None and _names_top(last):
+        elif difference is None and names_top(last):
             self.proof = Proof.TOP
             self._note_proven()
         else:
@@ -434,25 +435,9 @@ def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
     """
     bid_e4, ask_e4 = sides[0].best_e4, sides[1].best_e4
     if last is not None and not (
-        _agrees(last.best_bid, bid_e4, "best_bid") and _agrees(last.best_ask, ask_e4, "best_ask")
+        agrees(last.best_bid, bid_e4, "best_bid") and agrees(last.best_ask, ask_e4, "best_ask")
     ):
         return Trouble.TOP_MISMATCH
     if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
         return Trouble.CROSSED
     return None
-
-
-def _names_top(last: PriceChange) -> bool:
-    """Whether a delta says what a book has to agree with where no hash can be checked."""
-    return last.best_bid is not None and last.best_ask is not None
-
-
-def _agrees(theirs: str | None, ours_e4: int | None, field: str) -> bool:
-    """Whether the venue's best price is ours. For an empty side it sends "", "0" or "1"."""
-    if theirs is None:
-        return True
-    try:
-        theirs_e4 = price_of(theirs) if theirs else 0
-    except ValueError as error:
-        raise ValueError(f"{field}: {error}") from error
-    return theirs_e4 == ours_e4 if ours_e4 is not None else theirs_e4 in (0, PRICE_SCALE)

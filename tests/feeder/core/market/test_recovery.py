@@ -9,10 +9,8 @@ import pytest
 
 from feeder.core.book.token_book import Trouble
 from tests.fuzz.venue import Market
-from tests.support.session_bench import CENTS, Bench
-from venue.wire.market_channel import FrameFault, Malformed, decode_frame
-
-ANY_MARKET = Malformed(FrameFault.NOT_JSON, "truncated", None)
+from tests.support.session_bench import ANY_MARKET, CENTS, Bench
+from venue.wire.market_channel import Malformed, decode_frame
 
 
 @pytest.fixture

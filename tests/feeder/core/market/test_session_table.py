@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core.book.token_book import Trouble
 from feeder.core.market.line_view import SNAPSHOT_WAIT_MS
 from feeder.core.market.market_session import ADOPTION_WAIT_MS, REST_LATE_MAX_MS
 from feeder.core.market.session_table import END_GRACE_MS, Applied, BookRequest, SessionTable
 from protocol.series import parse_series
 from tests.fuzz.venue import START_MS, Market
-from tests.support.session_bench import CENTS, Bench, info_of
-from venue.wire.market_channel import FrameFault, Malformed
+from tests.support.session_bench import ANY_MARKET, CENTS, Bench, info_of
 
 STEP_MS = 50
 
@@ -43,87 +41,6 @@ def test_what_belongs_to_no_followed_market_or_token_is_reported_as_ignored(benc
     stranger = re.sub(rb'"asset_id":"\d+"', b'"asset_id":"9"', frame)
     assert bench.send(0, stranger).ignored == 2
     assert bench.send(0, frame).updates == 2
-
-
-def test_a_rejected_frame_doubts_the_markets_it_may_have_been_about_on_its_line(
-    bench: Bench,
-) -> None:
-    bench.table.follow(info_of(Market(8, Random(8), hidden_inputs=False)), bench.now_ms)
-    assert bench.table.distrust(0, malformed(""), bench.now_ms) == ()
-    assert bench.table.distrust(0, malformed("0xunknown"), bench.now_ms) == ()
-    doubts = (Trouble.BAD_FRAME,) * 2
-    assert bench.table.distrust(0, malformed(bench.market.condition_id), bench.now_ms) == doubts
-    assert (
-        bench.table.distrust(0, malformed(None), bench.now_ms) == ()
-    )  # in doubt, or without books already
-    assert bench.table.distrust(1, malformed(None), bench.now_ms) == doubts
-    assert not bench.session.ready
-
-
-def malformed(market: str | None, token_id: str | None = None, at_ms: int = 0) -> Malformed:
-    return Malformed(FrameFault.MALFORMED, "why", market, token_id, at_ms)
-
-
-def test_a_malformed_entry_doubts_the_book_of_its_token_and_no_other(bench: Bench) -> None:
-    first, second = bench.market.tokens
-    bad = malformed(bench.market.condition_id, first.token_id)
-    assert bench.table.distrust(0, bad, bench.now_ms) == (Trouble.BAD_FRAME,)
-    assert bench.session.views[0].books[second.token_id].trouble is None
-    stranger = malformed(bench.market.condition_id, "9")
-    assert bench.table.distrust(0, stranger, bench.now_ms) == (Trouble.BAD_FRAME,)  # the second's
-    assert bench.session.views[0].troubles() == (Trouble.BAD_FRAME,) * 2
-
-
-def test_a_snapshot_from_before_a_malformed_change_does_not_end_its_doubt(bench: Bench) -> None:
-    first, _ = bench.market.tokens
-    before = bench.market.rest_book(first)
-    bench.now_ms += 10
-    bench.change()
-    bad = malformed(bench.market.condition_id, first.token_id, bench.now_ms)
-    for line in (0, 1):
-        bench.table.distrust(line, bad, bench.now_ms)
-    (request,) = [
-        request for request in bench.pass_ms(0).requests if request.token_id == first.token_id
-    ]
-    assert bench.answer(request, before).refused == 2
-    again = next(
-        request
-        for _ in range(100)
-        for request in bench.pass_ms(10).requests
-        if request.token_id == first.token_id
-    )
-    assert bench.answer(again).taken == 2
-
-
-def test_a_malformed_change_of_a_wrong_time_holds_no_snapshot_up(bench: Bench) -> None:
-    first, _ = bench.market.tokens
-    bad = malformed(bench.market.condition_id, first.token_id, bench.now_ms + 10**9)
-    for line in (0, 1):
-        bench.table.distrust(line, bad, bench.now_ms)
-    (request,) = [
-        request for request in bench.pass_ms(0).requests if request.token_id == first.token_id
-    ]
-    assert bench.answer(request).taken == 2
-
-
-def test_an_entry_with_a_wrong_number_spoils_none_of_its_siblings(bench: Bench) -> None:
-    first, second = bench.market.tokens
-    frame = bench.change()
-    applied = bench.send(0, frame.replace(b'"size":"7"', b'"size":"1e3"', 1))
-    (bad,) = applied.malformed
-    assert (bad.fault, bad.token_id) == (FrameFault.INVALID_NUMBER, first.token_id)
-    assert "price_changes[0]: " in bad.reason
-    assert (applied.updates, applied.troubles) == (1, (Trouble.BAD_FRAME,))
-    assert bench.session.views[0].books[second.token_id].proven
-
-
-def test_an_entry_with_a_wrong_best_price_spoils_none_of_its_siblings(bench: Bench) -> None:
-    first, second = bench.market.tokens
-    frame = re.sub(rb'"best_bid":"[^"]*"', b'"best_bid":"x"', bench.change(), count=1)
-    applied = bench.send(0, frame)
-    (bad,) = applied.malformed
-    assert (bad.token_id, applied.troubles) == (first.token_id, (Trouble.BAD_FRAME,))
-    assert bench.session.views[0].books[second.token_id].proven
 
 
 def test_a_trade_and_an_unchanged_book_change_nothing(bench: Bench) -> None:
@@ -248,7 +165,7 @@ def test_a_token_that_no_line_has_subscribed_is_not_looked_up() -> None:
 
 def test_a_look_is_under_way_once_and_ends_whatever_comes_of_it(bench: Bench) -> None:
     for line in (0, 1):
-        bench.table.distrust(line, malformed(None), bench.now_ms)
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
     first, second = bench.pass_ms(STEP_MS).requests
     assert not bench.pass_ms(100_000).requests  # both still under way
     with pytest.raises(ValueError, match="a book of another token"):
@@ -263,7 +180,7 @@ def test_an_answer_that_is_too_old_mends_nothing_and_is_asked_for_again(bench: B
     bench.now_ms += 10
     both(bench, bench.change())
     for line in (0, 1):
-        bench.table.distrust(line, malformed(None), bench.now_ms)
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
     asked = sorted(
         bench.pass_ms(STEP_MS).requests, key=lambda request: request.token_id, reverse=True
     )
@@ -280,7 +197,7 @@ def test_an_answer_that_is_too_old_mends_nothing_and_is_asked_for_again(bench: B
 
 
 def test_a_doubt_of_one_line_is_ended_by_the_other_without_a_request(bench: Bench) -> None:
-    bench.table.distrust(0, malformed(None), bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
     due = bench.pass_ms(STEP_MS)
     assert (due.adopted, due.requests) == (2, [])
     assert bench.session.views[0].proven
@@ -293,7 +210,7 @@ def test_a_doubt_of_one_line_is_ended_by_the_other_without_a_request(bench: Benc
 def test_a_line_that_is_behind_what_raised_the_doubt_ends_none(bench: Bench) -> None:
     bench.now_ms += 10
     bench.send(0, bench.change())
-    bench.table.distrust(0, malformed(None), bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
     due = bench.pass_ms(STEP_MS)
     assert (due.adopted, bench.session.views[0].usable) == (0, False)
     assert {
@@ -306,7 +223,7 @@ def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench
     bench.now_ms += 10
     bench.change()
     for line in (0, 1):
-        bench.table.distrust(line, malformed(None), bench.now_ms)
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
     one, other = bench.pass_ms(STEP_MS).requests
     assert (bench.answer(one).taken, bench.session.ready) == (2, False)
     outcome = bench.answer(other)
@@ -316,7 +233,7 @@ def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench
 
 def test_a_look_for_a_market_that_is_dropped_meanwhile_harms_nobody(bench: Bench) -> None:
     for line in (0, 1):
-        bench.table.distrust(line, malformed(None), bench.now_ms)
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
     one, other = bench.pass_ms(STEP_MS).requests
     bench.table.drop_ended(bench.session.info.end_ms + END_GRACE_MS + 1)
     bench.answer(one)
@@ -338,8 +255,8 @@ def test_a_market_that_is_followed_anew_goes_on_above_its_sequence(bench: Bench)
 
 def test_an_ended_market_asks_for_nothing(bench: Bench) -> None:
     bench.now_ms = bench.session.info.end_ms
-    bench.table.distrust(0, malformed(None), bench.now_ms)
-    bench.table.distrust(1, malformed(None), bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
+    bench.table.distrust(1, ANY_MARKET, bench.now_ms)
     due = bench.pass_ms(STEP_MS)
     assert (due.requests, due.replace) == ([], [])
 
@@ -445,8 +362,8 @@ def test_a_line_without_books_is_replaced_once_and_not_before_the_start(bench: B
 def test_a_market_that_contradicts_itself_is_not_hammered_with_looks(bench: Bench) -> None:
     asked = 0
     for _ in range(60_000 // STEP_MS):
-        bench.table.distrust(0, malformed(None), bench.now_ms)
-        bench.table.distrust(1, malformed(None), bench.now_ms)
+        bench.table.distrust(0, ANY_MARKET, bench.now_ms)
+        bench.table.distrust(1, ANY_MARKET, bench.now_ms)
         for request in bench.pass_ms(STEP_MS).requests:
             asked += 1
             bench.answer(request)
@@ -455,10 +372,10 @@ def test_a_market_that_contradicts_itself_is_not_hammered_with_looks(bench: Benc
 
 def test_who_may_lose_its_connection(bench: Bench) -> None:
     assert bench.table.spared(0, bench.tokens)
-    bench.table.distrust(1, malformed(None), bench.now_ms)
+    bench.table.distrust(1, ANY_MARKET, bench.now_ms)
     assert not bench.table.spared(0, bench.tokens)  # it alone has the market
     assert bench.table.spared(1, bench.tokens)
-    bench.table.distrust(0, malformed(None), bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
     assert bench.table.spared(0, bench.tokens)  # nobody has: nothing to lose
     assert bench.table.spared(0, {"of nobody"})
 
