@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_orderbook_summary
 
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import TokenBook
 from protocol.book import Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
@@ -109,7 +109,7 @@ def _figures(name: str, venue: _Venue) -> dict[str, float]:
         (at_ms, PriceChange(_TOKEN, c.price, c.size, c.side, c.best_bid, c.best_ask))
         for at_ms, c in changes
     ]
-    book = TokenBook(_TOKEN, Formula(_INFO))
+    book = TokenBook(_TOKEN, BookChecksum(_INFO))
     received_ns = time.time_ns()
 
     def begin() -> None:
@@ -130,11 +130,11 @@ def _figures(name: str, venue: _Venue) -> dict[str, float]:
         for _ in range(CHANGES):
             hashlib.sha1(payload, usedforsecurity=False).hexdigest()
 
-    formula = Formula(_INFO)
+    checksum = BookChecksum(_INFO)
     sides = _json(last.bids), _json(last.asks)
 
     def wrong() -> None:
-        assert not formula.matches(_TOKEN, last.timestamp, *sides, "0" * 40)
+        assert not checksum.matches(_TOKEN, last.timestamp, *sides, "0" * 40)
 
     return {
         **_measure(f"{name}_checksum", CHANGES, lambda: apply(changes, Proof.CHECKSUM), begin),

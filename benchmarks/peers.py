@@ -34,7 +34,7 @@ from feeder.core.market.session_table import SessionTable
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from sandbox.simulator.text import PRICE_TEXT, book_hash, size_text
-from venue.wire.market_channel import Pong, UnknownEvent, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 FRAMES: Final = 4_000
 TURNS: Final = 7
@@ -143,7 +143,7 @@ def ours(frames: Sequence[bytes]) -> Top:
     for frame in frames:
         received_at_ns += 2_000_000
         for event in decode_frame(frame):
-            if not isinstance(event, Pong | UnknownEvent):
+            if not isinstance(event, Malformed | Pong | UnknownEvent):
                 session = table.apply(0, event, received_at_ns).session
     assert session is not None
     snapshot = table.snapshot(session, received_at_ns, 1)

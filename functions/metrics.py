@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
 from functions.core.strategy import HoldReason
-from runtime.cloudwatch import Told
+from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.order_answer import RejectReason
 
 # The goal is a hundredth of 500 ms (signal) and 1 s (execution); buckets are dense around it.
@@ -101,14 +101,16 @@ class WorkerMetrics:
         refused_by_store = tuple(self.claims_refused.values())
         posted = tuple(self.answers.values())
         failed = [counter for reason, counter in self.rejected.items() if reason not in _MISSED]
-        self.told = (
-            Told("Books", (self.books,)),
-            Told("BookAge", (self.book_age,), "Milliseconds"),
-            Told("Signals", (*refused_unasked, self.unpreparable, *refused_by_store, *posted)),
-            Told("ClaimsRefused", refused_by_store),
-            Told("Orders", posted),
-            Told("OrderErrors", (self.answers["unknown"], *failed)),
-            Told("TickToTrade", (self.tick_to_trade,), "Milliseconds"),
-            Told("StoreErrors", (self.store_errors,)),
+        self.cloudwatch = (
+            CloudWatchMetric("Books", (self.books,)),
+            CloudWatchMetric("BookAge", (self.book_age,), "Milliseconds"),
+            CloudWatchMetric(
+                "Signals", (*refused_unasked, self.unpreparable, *refused_by_store, *posted)
+            ),
+            CloudWatchMetric("ClaimsRefused", refused_by_store),
+            CloudWatchMetric("Orders", posted),
+            CloudWatchMetric("OrderErrors", (self.answers["unknown"], *failed)),
+            CloudWatchMetric("TickToTrade", (self.tick_to_trade,), "Milliseconds"),
+            CloudWatchMetric("StoreErrors", (self.store_errors,)),
         )
-        """What CloudWatch is told (infra/alarms.yml)."""
+        """What goes to CloudWatch (infra/alarms.yml)."""

@@ -33,7 +33,7 @@ from functions.settings import WorkerSettings
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS
-from runtime.cloudwatch import telling
+from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream, redact
@@ -186,7 +186,9 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         metrics_port = await stack.enter_async_context(
             health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
         )
-        await stack.enter_async_context(telling(settings.cloudwatch_stage, "worker", metrics.told))
+        await stack.enter_async_context(
+            reporting_to_cloudwatch(settings.cloudwatch_stage, "worker", metrics.cloudwatch)
+        )
         nc = await connect(settings.nats_url, worker_name, settings.nats_login())
         stack.push_async_callback(close, nc)
         store = await stack.enter_async_context(opened_store(settings))

@@ -1,8 +1,8 @@
 """`GET /book`: whole books asked for, to mend what is in doubt and to check what is silent.
 
-1. At most `LOOKS_PER_S` requests a second and `AT_ONCE_MAX` at a time, whatever is asked for;
-   urgent looks, for which books wait, go first.
-2. A look ends once: as an answer applied, or as failed. How often a token is asked for again is
+1. At most `REQUESTS_PER_S` requests a second and `AT_ONCE_MAX` at a time, whatever is asked for;
+   urgent requests, for which books wait, go first.
+2. A request ends once: as an answer applied, or as failed. How often a token is asked for again is
    the session table's business.
 """
 
@@ -19,12 +19,12 @@ import structlog
 
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
-from feeder.core.market.session_table import Look, SessionTable
+from feeder.core.market.session_table import BookRequest, SessionTable
 from runtime.process import first_failure
-from venue.wire.market_channel import FrameError, decode_book
+from venue.wire.market_channel import decode_book
 
 # The venue allows 150 a second to an address, which others may share with us.
-LOOKS_PER_S: Final = 50
+REQUESTS_PER_S: Final = 50
 AT_ONCE_MAX: Final = 8
 REQUEST_TIMEOUT_S: Final = 1.0
 REFUSED_PAUSE_S: Final = 1.0
@@ -36,12 +36,12 @@ FAILURE_LOG_EVERY_S: Final = 10
 _log = structlog.get_logger()
 
 
-class LookError(Exception):
+class BookRequestError(Exception):
     """No book in the answer; the text says why."""
 
 
-class BookLooks:
-    """`ask` for looks; `run` carries them out and offers what they mended."""
+class BookRequests:
+    """`ask` for requests; `run` carries them out and offers what they mended."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class BookLooks:
         self._table = table
         self._metrics = metrics
         self._offer = offer
-        # One look a token at a time, so it holds no more than there are tokens.
-        self._queue: asyncio.PriorityQueue[tuple[bool, int, Look]] = asyncio.PriorityQueue()
+        # One request a token at a time, so it holds no more than there are tokens.
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, BookRequest]] = asyncio.PriorityQueue()
         self._order = itertools.count()
         self._next_at_s = 0.0
         self.unanswered_s = float("-inf")
-        """When the latest look was asked that nobody answered, by the monotonic clock."""
+        """When the latest request was asked that nobody answered, by the monotonic clock."""
         self._unlogged = 0
         self._logged_at_s = float("-inf")
 
-    def ask(self, look: Look) -> None:
+    def ask(self, request: BookRequest) -> None:
         """Have a token looked up."""
-        self._queue.put_nowait((not look.urgent, next(self._order), look))
+        self._queue.put_nowait((not request.urgent, next(self._order), request))
 
     async def run(self) -> None:
         """Carry out what is asked for, until cancelled."""
@@ -75,67 +75,71 @@ class BookLooks:
 
     async def _carry_out(self, client: aiohttp.ClientSession) -> None:
         while True:
-            _, _, look = await self._queue.get()
+            _, _, request = await self._queue.get()
             now_s = time.monotonic()
-            self._next_at_s = max(now_s, self._next_at_s) + 1 / LOOKS_PER_S
-            await asyncio.sleep(self._next_at_s - 1 / LOOKS_PER_S - now_s)
-            await self._look(client, look)
+            self._next_at_s = max(now_s, self._next_at_s) + 1 / REQUESTS_PER_S
+            await asyncio.sleep(self._next_at_s - 1 / REQUESTS_PER_S - now_s)
+            await self._look(client, request)
 
-    async def _look(self, client: aiohttp.ClientSession, look: Look) -> None:
+    async def _look(self, client: aiohttp.ClientSession, request: BookRequest) -> None:
         asked_at_ns, asked_s = time.time_ns(), time.monotonic()
         try:
-            event = decode_book(await self._body(client, look.token_id))
-            looked = self._table.looked(look, event, asked_at_ns, time.time_ns() // 1_000_000)
+            event = decode_book(await self._body(client, request.token_id))
+            outcome = self._table.take_answer(
+                request, event, asked_at_ns, time.time_ns() // 1_000_000
+            )
         except (
             aiohttp.ClientError,
             TimeoutError,
             OSError,
-            LookError,
-            FrameError,
+            BookRequestError,
             ValueError,
         ) as error:
             if isinstance(error, aiohttp.ClientError | OSError):  # TimeoutError is one
                 self.unanswered_s = asked_s
-            self._failed(look, error)
+            self._failed(request, error)
             return
-        results = self._metrics.looks
-        for troubled, result in ((looked.taken, "taken"), (looked.refused, "refused")):
+        results = self._metrics.book_requests
+        for troubled, result in ((outcome.taken, "taken"), (outcome.refused, "refused")):
             if troubled:
                 results[result].inc()
-        if looked.behind:
+        if outcome.behind:
             results["newer"].inc()
-        elif not looked.taken and not looked.refused:
+        elif not outcome.taken and not outcome.refused:
             results["nothing_new"].inc()
-        for trouble in looked.troubles:
+        for trouble in outcome.troubles:
             self._metrics.suspect[trouble].inc()
-        if looked.offer:
-            self._offer(look.session)
+        if outcome.offer:
+            self._offer(request.session)
 
     async def _body(self, client: aiohttp.ClientSession, token_id: str) -> bytes:
         async with client.get(f"{self._url}/book", params={"token_id": token_id}) as response:
             if response.status == 429:
                 self._next_at_s = time.monotonic() + REFUSED_PAUSE_S
             if response.status != 200:
-                raise LookError(f"HTTP {response.status}")
+                raise BookRequestError(f"HTTP {response.status}")
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > ANSWER_BYTES_MAX:
-                    raise LookError(f"more than {ANSWER_BYTES_MAX} bytes")
+                    raise BookRequestError(f"more than {ANSWER_BYTES_MAX} bytes")
             return bytes(body)
 
-    def _failed(self, look: Look, error: Exception) -> None:
+    def _failed(self, request: BookRequest, error: Exception) -> None:
         now_ms = time.time_ns() // 1_000_000
-        self._table.look_failed(look, now_ms)
-        self._metrics.looks["failed"].inc()
+        self._table.request_failed(request, now_ms)
+        self._metrics.book_requests["failed"].inc()
         now_s = time.monotonic()
         # A freshly listed market may have no book for minutes: that is counted, not told.
-        if look.session.info.start_ms > now_ms or now_s - self._logged_at_s < FAILURE_LOG_EVERY_S:
+        if (
+            request.session.info.start_ms > now_ms
+            or now_s - self._logged_at_s < FAILURE_LOG_EVERY_S
+        ):
             self._unlogged += 1
             return
         _log.warning(
-            "book_look_failed",
-            slug=look.session.info.slug,
+            "book_request_failed",
+            slug=request.session.info.slug,
             error=f"{type(error).__name__}: {error}",
             unlogged_before=self._unlogged,
         )

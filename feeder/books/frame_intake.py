@@ -16,10 +16,12 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.book.token_book import Trouble
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
-from venue.wire.market_channel import FrameError, Pong, UnknownEvent, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20
+
+_WITHOUT_CHANGES: Final = (Malformed, Pong, UnknownEvent)
 
 _log = structlog.get_logger()
 
@@ -47,20 +49,12 @@ class FrameIntake:
     def take(self, line: int, payload: bytes, received_at_ns: int) -> None:
         """One frame of a line, received at `received_at_ns` (epoch)."""
         metrics, table = self._metrics, self._table
-        try:
-            events = decode_frame(payload)
-        except FrameError as error:
-            self.count_troubles(table.distrust(line, error.markets, received_at_ns // 1_000_000))
-            self._report_rejection(error)
-            return
-        for event in events:
+        for event in decode_frame(payload):
+            if isinstance(event, _WITHOUT_CHANGES):
+                self._take_other(line, event, received_at_ns // 1_000_000)
+                continue
             metrics.events[event.__class__].inc()
-            if isinstance(event, Pong):
-                continue
             self.events += 1
-            if isinstance(event, UnknownEvent):
-                self._report_unknown(event)
-                continue
             applied = table.apply(line, event, received_at_ns)
             session = applied.session
             if session is not None and applied.updates:
@@ -71,8 +65,18 @@ class FrameIntake:
                 metrics.ignored.inc(applied.ignored)
             if applied.troubles:
                 self.count_troubles(applied.troubles)
-            if applied.error is not None:
-                self._report_rejection(applied.error)
+            for malformed in applied.malformed:
+                self._report_malformed(malformed)
+
+    def _take_other(self, line: int, event: Malformed | Pong | UnknownEvent, now_ms: int) -> None:
+        if isinstance(event, Malformed):
+            self.count_troubles(self._table.distrust(line, event, now_ms))
+            self._report_malformed(event)
+            return
+        self._metrics.events[event.__class__].inc()
+        if isinstance(event, UnknownEvent):
+            self.events += 1
+            self._report_unknown(event)
 
     def count_troubles(self, troubles: Collection[Trouble]) -> None:
         """Books became unusable."""
@@ -81,13 +85,15 @@ class FrameIntake:
         if troubles:
             self._nudge()
 
-    def _report_rejection(self, error: FrameError) -> None:
-        self._metrics.rejected[error.fault].inc()
+    def _report_malformed(self, malformed: Malformed) -> None:
+        self._metrics.rejected[malformed.fault].inc()
         now_s = time.monotonic()
         if now_s - self._rejection_logged_at_s < REJECTION_LOG_EVERY_S:
             self._rejected_unlogged += 1
             return
-        _log.warning("frame_rejected", error=str(error), unlogged_before=self._rejected_unlogged)
+        _log.warning(
+            "frame_rejected", error=malformed.reason, unlogged_before=self._rejected_unlogged
+        )
         self._rejection_logged_at_s, self._rejected_unlogged = now_s, 0
 
     def _report_unknown(self, event: UnknownEvent) -> None:

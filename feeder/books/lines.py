@@ -3,8 +3,8 @@
 1. Every followed market is on one connection of each line, both its tokens on the same one.
 2. A connection has at most `TOKENS_MAX` tokens; another is opened when they are full, and closed
    when it has none left.
-3. What the session table asks for is done at once: looks go to `BookLooks`, connections that bring
-   frozen books are replaced, a market that went dark is published as such.
+3. What the session table asks for is done at once: requests go to `BookRequests`, connections
+   that bring frozen books are replaced, a market that went dark is published as such.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from feeder.books.book_requests import BookLooks
+from feeder.books.book_requests import BookRequests
 from feeder.books.connection import Connection, LineTimes
 from feeder.books.frame_intake import FrameIntake
 from feeder.books.metrics import FeederMetrics
@@ -39,14 +39,14 @@ class MarketLines:
         self,
         url: str,
         table: SessionTable,
-        looks: BookLooks,
+        requests: BookRequests,
         metrics: FeederMetrics,
         offer: Callable[[MarketSession], None],
         times: LineTimes = LineTimes(),  # noqa: B008 - frozen
     ) -> None:
         self._url = url
         self._table = table
-        self._looks = looks
+        self._requests = requests
         self._metrics = metrics
         self._offer = offer
         self._times = times
@@ -64,8 +64,8 @@ class MarketLines:
         """One sentence on why no books can come, None when they can."""
         if len(self._table) and not any(each.connected for each in self._connections):
             return f"the market channel at {self._url} is not connected"
-        if self._heard_s < self._looks.unanswered_s:
-            return f"the market channel at {self._url} is silent, and no look-up is answered"
+        if self._heard_s < self._requests.unanswered_s:
+            return f"the market channel at {self._url} is silent, and no book request is answered"
         running = self._running()
         if running and all(session.dark for session in running):
             return f"no book can be had of any of {len(running)} running markets"
@@ -142,8 +142,8 @@ class MarketLines:
         return connection
 
     def _do(self, due: Due) -> None:
-        for look in due.looks:
-            self._looks.ask(look)
+        for request in due.requests:
+            self._requests.ask(request)
         for line, tokens in due.replace:
             for connection in self._connections:
                 if connection.line == line and not connection.tokens.isdisjoint(tokens):

@@ -11,7 +11,7 @@ from feeder.core.book.token_book import Trouble
 from feeder.core.leases import Change
 from feeder.core.market.market_session import LINES
 from protocol.series import Series
-from runtime.cloudwatch import Told
+from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.market_channel import (
     BookEvent,
     Event,
@@ -40,7 +40,7 @@ PUBLISH_FAULTS: Final = (
 )  # fmt: skip
 LEASE_FAULTS: Final = ("bad_table", "conflict", "error", "timeout")
 """The table was damaged and replaced; another feeder wrote first; NATS refused, or was silent."""
-LOOK_RESULTS: Final = ("taken", "refused", "newer", "nothing_new", "failed")
+BOOK_REQUEST_RESULTS: Final = ("taken", "refused", "newer", "nothing_new", "failed")
 """It mended a book; could not; shows that a line is late; shows that it is not; brought no book."""
 GAMMA_FAULTS: Final = ("unreachable", "bad_answer", "bad_market")
 
@@ -96,7 +96,9 @@ class FeederMetrics:
         lost = by("reconnects", "Market channel connections lost, by line", "line", lines)
         self.reconnects = [lost[line] for line in lines]
         self.adopted = plain("books_adopted", "Books in trouble that took over the other line's")
-        self.looks = by("book_looks", "Look-ups of a book, by result", "result", LOOK_RESULTS)
+        self.book_requests = by(
+            "book_looks", "Look-ups of a book, by result", "result", BOOK_REQUEST_RESULTS
+        )
         self.gamma_requests = plain("gamma_requests", "Requests to the Gamma API")
         self.gamma_failures = by(
             "gamma_failures", "Look-ups that failed, by cause", "cause", GAMMA_FAULTS
@@ -120,10 +122,10 @@ class FeederMetrics:
         self.connected = Gauge(
             "feeder_connected", "Market channel connections that are open", registry=r
         )
-        self.told = (
-            Told("SnapshotsPublished", tuple(published.values())),
-            Told("MarketsReady", (self.ready,)),
-            Told("MarketsDark", (self.dark,)),
-            Told("ChannelsOpen", (self.connected,)),
+        self.cloudwatch = (
+            CloudWatchMetric("SnapshotsPublished", tuple(published.values())),
+            CloudWatchMetric("MarketsReady", (self.ready,)),
+            CloudWatchMetric("MarketsDark", (self.dark,)),
+            CloudWatchMetric("ChannelsOpen", (self.connected,)),
         )
-        """What CloudWatch is told (infra/alarms.yml)."""
+        """What goes to CloudWatch (infra/alarms.yml)."""

@@ -17,7 +17,7 @@ from functools import partial
 import structlog
 from nats.aio.client import Client
 
-from feeder.books.book_requests import BookLooks
+from feeder.books.book_requests import BookRequests
 from feeder.books.discovery import Discovery
 from feeder.books.lease_keeper import LeaseKeeper
 from feeder.books.lines import MarketLines
@@ -26,7 +26,7 @@ from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from feeder.settings import FeederSettings
 from protocol.subjects import BOOKS
-from runtime.cloudwatch import telling
+from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap
@@ -54,7 +54,9 @@ async def serve(settings: FeederSettings) -> None:
         metrics_port = await stack.enter_async_context(
             health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
         )
-        await stack.enter_async_context(telling(settings.cloudwatch_stage, "feeder", metrics.told))
+        await stack.enter_async_context(
+            reporting_to_cloudwatch(settings.cloudwatch_stage, "feeder", metrics.cloudwatch)
+        )
         feeder_id = _feeder_id()
         _log.info(
             "feeder_started",
@@ -83,14 +85,14 @@ async def serve(settings: FeederSettings) -> None:
             nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit, replicas=replicas
         )
         publisher = Publisher(nc, table, metrics, leases.epoch, replicas)
-        looks = BookLooks(settings.clob_url, table, metrics, publisher.offer)
-        lines = MarketLines(settings.market_ws_url, table, looks, metrics, publisher.offer)
+        requests = BookRequests(settings.clob_url, table, metrics, publisher.offer)
+        lines = MarketLines(settings.market_ws_url, table, requests, metrics, publisher.offer)
         discovery = Discovery(settings.gamma_url, table, metrics, lines.nudge)
         parts = (lines, leases, publisher)
         stack.push_async_callback(leases.release)
         freeze_heap()
         await first_failure(
-            publisher.run(), leases.run(), looks.run(), lines.run(), discovery.run()
+            publisher.run(), leases.run(), requests.run(), lines.run(), discovery.run()
         )
 
 

@@ -23,7 +23,7 @@ TRADES_MAX: Final = 10_000
 _FINAL: Final = (TradeStatus.CONFIRMED, TradeStatus.FAILED)
 
 
-class Coverage:
+class MissingTrades:
     """`since_s`: where a feeder that has just started begins to look, epoch seconds."""
 
     def __init__(self, since_s: int) -> None:

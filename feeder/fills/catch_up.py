@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from feeder.core.missing_trades import Coverage
+from feeder.core.missing_trades import MissingTrades
 from feeder.fills.intake import Intake
 from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
@@ -38,13 +38,13 @@ class CatchUp:
         self,
         history: TradeHistory,
         publisher: FillPublisher,
-        coverage: Coverage,
+        missing: MissingTrades,
         intake: Intake,
         metrics: UserMetrics,
     ) -> None:
         self._history = history
         self._publisher = publisher
-        self._coverage = coverage
+        self._missing = missing
         self._intake = intake
         self._metrics = metrics
         self._owing = asyncio.Event()
@@ -56,12 +56,12 @@ class CatchUp:
         """A fill came over the channel."""
         if not self._publisher.offer(fill):
             self._metrics.dropped.inc()
-            self._coverage.dropped(fill)
+            self._missing.dropped(fill)
             self._owing.set()
 
     def subscribed(self) -> None:
         """The channel is connected again; call it before its first event is taken."""
-        self._coverage.interrupted()
+        self._missing.interrupted()
         self._owing.set()
 
     def problem(self) -> str | None:
@@ -81,7 +81,7 @@ class CatchUp:
             )
 
     async def _fetch(self) -> None:
-        after_s = self._coverage.begin_fetch()
+        after_s = self._missing.begin_fetch()
         if after_s is None:
             return
         trades = 0
@@ -99,6 +99,6 @@ class CatchUp:
             raise
         self._failing_since_s = None
         await self._publisher.settled()
-        self._coverage.fetched()
+        self._missing.fetched()
         self._metrics.refetches.inc()
         _log.info("trades_fetched", after_s=after_s, trades=trades)

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from runtime.cloudwatch import Told
+from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.user_channel import OrderChange, SkipReason, UserFault
 
 EVENT_KINDS: Final = ("trade", "order", "unknown", "pong", "rejected")
@@ -57,12 +57,12 @@ class UserMetrics:
         )
         age = gauge("last_event_age_seconds", "Since the last order or trade; NaN before any")
         age.set_function(lambda: time.time() - self._event_at_s)
-        self.told = (
-            Told("FillsPublished", (self.published,)),
-            Told("FillsWaiting", (self.waiting,)),
-            Told("ChannelLosses", (self.reconnects,)),
+        self.cloudwatch = (
+            CloudWatchMetric("FillsPublished", (self.published,)),
+            CloudWatchMetric("FillsWaiting", (self.waiting,)),
+            CloudWatchMetric("ChannelLosses", (self.reconnects,)),
         )
-        """What CloudWatch is told (infra/alarms.yml)."""
+        """What goes to CloudWatch (infra/alarms.yml)."""
 
     def saw_event(self) -> None:
         """An order or a trade came over the channel."""

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from nats.aio.client import Client
 
-from feeder.core.missing_trades import Coverage
+from feeder.core.missing_trades import MissingTrades
 from feeder.fills.catch_up import CatchUp
 from feeder.fills.intake import Intake
 from feeder.fills.metrics import UserMetrics
@@ -25,7 +25,7 @@ from feeder.fills.user_channel import UserChannel
 from feeder.settings import UserFeederSettings
 from protocol.fill import Fill
 from protocol.subjects import FILLS
-from runtime.cloudwatch import telling
+from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap
@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 async def serve(settings: UserFeederSettings) -> None:
     """Run until cancelled. Exits 2 on what only a person can mend."""
     metrics = UserMetrics()
-    coverage = Coverage(since_s=int(time.time()) - LOOK_BACK_S)
+    missing = MissingTrades(since_s=int(time.time()) - LOOK_BACK_S)
     nats_url = redact(settings.nats_url)
     nc: Client | None = None
     parts: tuple[UserChannel, CatchUp, FillPublisher] | None = None
@@ -53,14 +53,14 @@ async def serve(settings: UserFeederSettings) -> None:
         return next(filter(None, (part.problem() for part in parts)), None)
 
     def acknowledged(fill: Fill) -> None:
-        coverage.acknowledged(fill, int(time.time()))
+        missing.acknowledged(fill, int(time.time()))
 
     async with AsyncExitStack() as stack:
         metrics_port = await stack.enter_async_context(
             health_server(settings.metrics_host, settings.metrics_port, metrics.registry, problem)
         )
         await stack.enter_async_context(
-            telling(settings.cloudwatch_stage, "user-feeder", metrics.told)
+            reporting_to_cloudwatch(settings.cloudwatch_stage, "user-feeder", metrics.cloudwatch)
         )
         _log.info("user_feeder_started", metrics_port=metrics_port, address=settings.api_address)
         stack.callback(_log.info, "user_feeder_stopped")
@@ -76,7 +76,7 @@ async def serve(settings: UserFeederSettings) -> None:
         )
         intake = Intake(metrics)
         publisher = FillPublisher(nc, metrics, acknowledged, replicas=replicas)
-        catch_up = CatchUp(history, publisher, coverage, intake, metrics)
+        catch_up = CatchUp(history, publisher, missing, intake, metrics)
         channel = UserChannel(
             settings.user_ws_url, credentials, intake, metrics, catch_up.live, catch_up.subscribed
         )

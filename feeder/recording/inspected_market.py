@@ -19,8 +19,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.token_book import Taken, TokenBook, agrees
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.stated_best import agrees
+from feeder.core.book.token_book import SnapshotResult, TokenBook
 from protocol.book import Proof
 from protocol.market import MarketInfo
 from venue.wire.market_channel import (
@@ -93,8 +94,8 @@ class _Token:
 
     __slots__ = ("book", "unmatched", "verdict")
 
-    def __init__(self, token_id: str, formula: Formula) -> None:
-        self.book = TokenBook(token_id, formula)
+    def __init__(self, token_id: str, checksum: BookChecksum) -> None:
+        self.book = TokenBook(token_id, checksum)
         self.unmatched = 0
         """In a row."""
         self.verdict: _Verdict | None = None
@@ -107,9 +108,9 @@ class InspectedMarket:
         self.info = info
         self.report = MarketReport(slug=info.slug, condition_id=info.condition_id, checks=Checks())
         self.heard_at_ms: int | None = None
-        self._formula = Formula(info)
+        self._checksum = BookChecksum(info)
         self._tokens = {
-            outcome.token_id: _Token(outcome.token_id, self._formula) for outcome in info.outcomes
+            outcome.token_id: _Token(outcome.token_id, self._checksum) for outcome in info.outcomes
         }
         self._unmatched = 0
 
@@ -141,9 +142,9 @@ class InspectedMarket:
         elif isinstance(event, BookEvent):
             self._replace(event, at_ms)
         elif isinstance(event, LastTradeEvent):
-            self._formula.traded(event.asset_id, event.price)
+            self._checksum.traded(event.asset_id, event.price)
         else:
-            self._formula.tick_size(event.new_tick_size, event.timestamp)
+            self._checksum.tick_size(event.new_tick_size, event.timestamp)
 
     def _replace(self, event: BookEvent, at_ms: int) -> None:
         report, token = self.report, self._tokens.get(event.asset_id)
@@ -153,11 +154,11 @@ class InspectedMarket:
         book = token.book
         before = book.timestamp_ms, book.hash
         self._limit_searches(token)
-        taken = book.replace(event, from_rest=False)
+        result = book.replace(event, from_rest=False)
         if book.trouble is not None:  # refused, or given up after mismatches
             book.reset()
-            taken = book.replace(event, from_rest=False)
-        if taken is not Taken.TAKEN:
+            result = book.replace(event, from_rest=False)
+        if result is not SnapshotResult.TAKEN:
             report.stale += (event.timestamp, event.hash or "") != before
             return
         same = (book.timestamp_ms, book.hash) == before
@@ -229,7 +230,7 @@ class InspectedMarket:
                 self.report.first_mismatch_at_ms = verdict.at_ms
 
     def _limit_searches(self, token: _Token) -> None:
-        self._formula.unknown = token.unmatched >= _SEARCHES_MAX
+        self._checksum.unknown = token.unmatched >= _SEARCHES_MAX
 
     def end(self, at_ms: int) -> MarketReport:
         """The verdict, as of now; the last call."""
@@ -237,7 +238,7 @@ class InspectedMarket:
         for token in self._tokens.values():
             self._close(token)
         checks = self.report.checks
-        if self._formula.confirmed:
+        if self._checksum.confirmed:
             checks.mismatched, checks.unknown = self._unmatched, 0
         else:
             checks.mismatched, checks.unknown = 0, self._unmatched

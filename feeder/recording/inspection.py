@@ -29,9 +29,9 @@ from protocol.market import MarketInfo
 from venue.wire.market_channel import (
     BookEvent,
     Event,
-    FrameError,
     FrameFault,
     LastTradeEvent,
+    Malformed,
     Pong,
     PriceChangeEvent,
     TickSizeChangeEvent,
@@ -48,6 +48,7 @@ _TYPES: Final[dict[type[Event], str]] = {
     TickSizeChangeEvent: "tick_size_change",
     UnknownEvent: "unknown",
     Pong: "PONG",
+    Malformed: "rejected",
 }
 
 
@@ -207,15 +208,13 @@ class Inspector:
         self._in_second = self._in_second + 1 if second == self._second else 1
         self._second = second
         self._in_second_max = max(self._in_second_max, self._in_second)
-        try:
-            events = decode_frame(received)
-        except FrameError as error:
-            self._reject(error.fault, str(error), record)
-            self._type("rejected", received)
-            return
+        events = decode_frame(received)
         self._type(_TYPES[events[0].__class__] if events else "empty", received)
         touched: dict[str, InspectedMarket] = {}
         for event in events:
+            if isinstance(event, Malformed):
+                self._reject(event.fault, event.reason, record)
+                continue
             self._types.setdefault(_TYPES[event.__class__], TypeCount()).events += 1
             if isinstance(event, Pong | UnknownEvent):
                 continue

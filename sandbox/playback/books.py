@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 
-from feeder.core.book.ladder import Ladder, rung, rungs
+from feeder.core.book.ladder import Ladder, parse_level, parse_levels
 from protocol.units import parse_price_e4, price_decimal
 from venue.wire.market_channel import (
     BookEvent,
     Event,
-    FrameError,
     LastTradeEvent,
+    Malformed,
     Pong,
     PriceChangeEvent,
     TickSizeChangeEvent,
@@ -26,8 +26,8 @@ from venue.wire.market_channel import (
 
 class _Book:
     def __init__(self, event: BookEvent) -> None:
-        self.bids = Ladder(ascending=True, levels=rungs(event.bids or (), "bids"))
-        self.asks = Ladder(ascending=False, levels=rungs(event.asks or (), "asks"))
+        self.bids = Ladder(ascending=True, levels=parse_levels(event.bids or (), "bids"))
+        self.asks = Ladder(ascending=False, levels=parse_levels(event.asks or (), "asks"))
         self.market = event.market
         self.timestamp_ms = event.timestamp
         self.hash = event.hash
@@ -60,12 +60,8 @@ class RecordedBooks:
 
     def take(self, frame: bytes) -> set[str]:
         """Apply a frame; returns the tokens that it names. What cannot be read changes nothing."""
-        try:
-            events = decode_frame(frame)
-        except FrameError:
-            return set()
         tokens: set[str] = set()
-        for event in events:
+        for event in decode_frame(frame):
             try:
                 tokens |= self._apply(event)
             except ValueError:
@@ -85,7 +81,7 @@ class RecordedBooks:
     def _apply(self, event: Event) -> set[str]:
         if isinstance(event, PriceChangeEvent):
             return self._change(event)
-        if isinstance(event, Pong | UnknownEvent):
+        if isinstance(event, Malformed | Pong | UnknownEvent):
             return set()
         book = self._books.get(event.asset_id)
         if isinstance(event, BookEvent):
@@ -103,7 +99,7 @@ class RecordedBooks:
             book = self._books.get(change.asset_id)
             if book is not None and event.timestamp >= book.timestamp_ms:
                 (book.bids if change.side == "BUY" else book.asks).put(
-                    rung(change.price, change.size)
+                    parse_level(change.price, change.size)
                 )
                 book.timestamp_ms, book.hash = event.timestamp, change.hash
         return {change.asset_id for change in event.price_changes}

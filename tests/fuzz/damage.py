@@ -17,6 +17,7 @@ _NUMBER: Final = re.compile(rb'"[0-9.]+"')
 _HASH: Final = re.compile(rb'"[0-9a-f]{40}"')
 _TIMESTAMP: Final = re.compile(rb'"timestamp":"([0-9]+)"')
 _FIELD: Final = re.compile(rb'"[a-z_]+":')
+_SIDE: Final = re.compile(rb'"side":"(?:BUY|SELL)"')
 _LEVEL: Final = re.compile(rb'\{"price":"[^}]*\},?')
 _ODD_VALUES: Final = (
     b"null", b"true", b"0", b"-1", b"1e400", b"1e-400", b"9" * 400, b"0.5", b"{}", b"[]", b"[[]]",
@@ -133,6 +134,19 @@ def other_event(frame: bytes, earlier: Sequence[bytes], random: Random) -> list[
     return [frame.replace(random.choice(names), random.choice(names))]
 
 
+def bad_entry(frame: bytes, earlier: Sequence[bytes], random: Random) -> list[bytes]:
+    """One entry of a `price_change` cannot be read, the others can."""
+    odd = (b'"side":"HOLD"', b'"side":null', b'"other":1', b'"side":"B\xffY"')
+    return [_replaced(frame, _SIDE, lambda _: random.choice(odd), random)]
+
+
+def bad_sibling(frame: bytes, earlier: Sequence[bytes], random: Random) -> list[bytes]:
+    """An array in which one event cannot be read."""
+    other = _replaced(random.choice(earlier or [frame]), _TIMESTAMP, lambda _: b'"x":1', random)
+    events = [frame, other] if random.random() < 0.5 else [other, frame]
+    return [b"[" + b",".join(events) + b"]"]
+
+
 def garbage(frame: bytes, earlier: Sequence[bytes], random: Random) -> list[bytes]:
     odd = (b"", b"PONG", b"[]", b"null", b'"', b"{", b"[[", b"INVALID OPERATION", b"{}", b"[{}]")
     return [random.choice(odd), *([frame] if random.random() < 0.5 else [])]
@@ -141,7 +155,8 @@ def garbage(frame: bytes, earlier: Sequence[bytes], random: Random) -> list[byte
 DAMAGES: Final[tuple[Damage, ...]] = (
     drop, drop, drop, twice, old_again, old_instead, flip_byte, insert_bytes, truncate, splice,
     nest, join, odd_value, other_number, one_digit, one_digit, wrong_hash, hash_of_another,
-    shift_time, swap_sides, rename_field, lose_level, double_level, other_event, garbage,
+    shift_time, swap_sides, rename_field, lose_level, double_level, other_event,
+    bad_entry, bad_entry, bad_sibling, garbage,
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """One round of the fuzz target: a venue, two damaged lines, the session table, and the verdict.
 
-1. No bytes raise anything but `FrameError`, and that only out of a decoder.
+1. No bytes of a frame raise anything, and those of an answer nothing but ValueError.
 2. Every book that is shown with a checksum is, level for level, the venue's at its version
    (timestamp, hash); one that is shown with less has best prices that the venue had.
 3. What a market shows never goes back in the venue's time.
@@ -21,14 +21,14 @@ from typing import Final
 
 from feeder.core.book.token_book import Trouble
 from feeder.core.market.market_session import MarketSession
-from feeder.core.market.session_table import Look, SessionTable
+from feeder.core.market.session_table import BookRequest, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Level, Proof
 from protocol.market import FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.venue import START_MS, Market, Side, Token, Venue
-from venue.wire.market_channel import FrameError, Pong, UnknownEvent, decode_book, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_book, decode_frame
 
 FRAMES_A_ROUND: Final = 1_000
 """Then the damage ends."""
@@ -57,12 +57,12 @@ class Score:
     rejected: int = 0
     shown: int = 0
     proven: int = 0
-    looks: int = 0
+    requests: int = 0
     reconnects: int = 0
     troubles: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Score) -> None:
-        for name in ("frames", "rejected", "shown", "proven", "looks", "reconnects"):
+        for name in ("frames", "rejected", "shown", "proven", "requests", "reconnects"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, count in other.troubles.items():
             self.troubles[name] = self.troubles.get(name, 0) + count
@@ -100,8 +100,8 @@ class Round:
         self._rest = _Road(f"{self.name}/rest")
         self._table = SessionTable([parse_series("btc-15m")])
         self._kept_up_ms = 0
-        self._looks: deque[tuple[int, Look]] = deque()
-        """(answer after so many more frames, look)."""
+        self._requests: deque[tuple[int, BookRequest]] = deque()
+        """(answer after so many more frames, request)."""
         self._shown: dict[str, BookSnapshot] = {}
         self._shown_since: dict[str, Proof] = {}
         """Condition ids of markets shown in the later half of a recovery, with the best proof."""
@@ -156,7 +156,7 @@ class Round:
         if random.random() < 0.2 or self._now_ms - self._kept_up_ms >= UPKEEP_MS:
             self._kept_up_ms = self._now_ms
             self._upkeep()
-        self._answer_looks()
+        self._answer_requests()
 
     def _deliver(self, number: int, frame: bytes) -> None:
         line = self._lines[number]
@@ -199,18 +199,16 @@ class Round:
         self.score.frames += 1
         table, now_ms = self._table, self._now_ms
         received_at_ns = now_ms * 1_000_000
-        try:
-            events = decode_frame(payload)
-        except FrameError as error:
-            self.score.rejected += 1
-            self._count(table.distrust(line, error.markets, now_ms))
-            return
-        for event in events:
+        for event in decode_frame(payload):
+            if isinstance(event, Malformed):
+                self.score.rejected += 1
+                self._count(table.distrust(line, event, now_ms))
+                continue
             if isinstance(event, Pong | UnknownEvent):
                 continue
             applied = table.apply(line, event, received_at_ns)
             self._count(applied.troubles)
-            self.score.rejected += applied.error is not None
+            self.score.rejected += len(applied.malformed)
             if applied.offer and applied.session is not None:
                 self._show(applied.session)
 
@@ -223,40 +221,42 @@ class Round:
     def _upkeep(self) -> None:
         due = self._table.take_due(self._now_ms)
         self._count(due.troubles)
-        for look in due.looks:
-            self._looks.append((self._random.randrange(6), look))
+        for request in due.requests:
+            self._requests.append((self._random.randrange(6), request))
         for line in sorted({line for line, _ in due.replace}):
             self._reconnect(line)
         for session in due.dark:
             self._show(session)
 
-    def _answer_looks(self) -> None:
-        for _ in range(len(self._looks)):
-            wait, look = self._looks.popleft()
+    def _answer_requests(self) -> None:
+        for _ in range(len(self._requests)):
+            wait, request = self._requests.popleft()
             if wait:
-                self._looks.append((wait - 1, look))
+                self._requests.append((wait - 1, request))
             else:
-                self._answer(look)
+                self._answer(request)
 
-    def _answer(self, look: Look) -> None:
-        self.score.looks += 1
+    def _answer(self, request: BookRequest) -> None:
+        self.score.requests += 1
         now_ms = self._now_ms
-        market, token = self._tokens[look.token_id]
+        market, token = self._tokens[request.token_id]
         answers = self._damaged(market.rest_book(token), self._rest)
         try:
             event = decode_book(answers[0]) if answers else None
-        except FrameError:
+        except ValueError:
             event = None
         if event is None:
-            self._table.look_failed(look, now_ms)
+            self._table.request_failed(request, now_ms)
             return
         try:
-            looked = self._table.looked(look, event, (now_ms - LATENCY_MS) * 1_000_000, now_ms)
+            outcome = self._table.take_answer(
+                request, event, (now_ms - LATENCY_MS) * 1_000_000, now_ms
+            )
         except ValueError:
             return
-        self._count(looked.troubles)
-        if looked.offer:
-            self._show(look.session)
+        self._count(outcome.troubles)
+        if outcome.offer:
+            self._show(request.session)
 
     def _count(self, troubles: Collection[Trouble]) -> None:
         for trouble in troubles:

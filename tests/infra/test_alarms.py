@@ -27,7 +27,7 @@ from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from functions.metrics import WorkerMetrics
 from protocol.series import parse_series
-from runtime.cloudwatch import Interval, Told
+from runtime.cloudwatch import CloudWatchMetric, Interval
 from runtime.emf import NAMESPACE
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ ALARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def line_of(service: str, told: Sequence[Told], *observed: Any) -> dict[str, Any]:
+def line_of(service: str, told: Sequence[CloudWatchMetric], *observed: Any) -> dict[str, Any]:
     """The line that a process tells after a minute in which these histograms saw something."""
     interval = Interval("dev", service, told)
     for histogram in observed:
@@ -103,9 +103,9 @@ def told_units() -> dict[str, dict[str, str]]:
     """Units of the metrics in the lines that are really told, by service and name."""
     worker = WorkerMetrics()
     lines = [
-        line_of("worker", worker.told, worker.book_age, worker.tick_to_trade),
-        line_of("feeder", FeederMetrics([parse_series("btc-15m")]).told),
-        line_of("user-feeder", UserMetrics().told),
+        line_of("worker", worker.cloudwatch, worker.book_age, worker.tick_to_trade),
+        line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
+        line_of("user-feeder", UserMetrics().cloudwatch),
         *scheduled_lines(),
     ]
     return {
@@ -152,8 +152,8 @@ def test_what_an_alarm_watches_is_really_told(alarm: str) -> None:
 def test_what_silence_is_an_alarm_of_has_always_a_value() -> None:
     """One that may be left out of a line would ring without a reason; BookAge has one (see it)."""
     quiet = {
-        "worker": line_of("worker", WorkerMetrics().told),
-        "feeder": line_of("feeder", FeederMetrics([parse_series("btc-15m")]).told),
+        "worker": line_of("worker", WorkerMetrics().cloudwatch),
+        "feeder": line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
         **{line["Service"]: line for line in scheduled_lines()},
     }
     rings_on_silence = {

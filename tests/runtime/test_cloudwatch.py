@@ -1,4 +1,4 @@
-"""What CloudWatch is told of counters, gauges and histograms, and when."""
+"""What goes to CloudWatch of counters, gauges and histograms, and when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.testing import capture_logs
 
 from runtime import cloudwatch
-from runtime.cloudwatch import Interval, Told, telling
+from runtime.cloudwatch import CloudWatchMetric, Interval, reporting_to_cloudwatch
 
 
 class Shop:
@@ -23,10 +23,10 @@ class Shop:
         self.sold = Counter("sold", "Things sold", ["kind"], registry=r)
         self.stock = Gauge("stock", "Things there", registry=r)
         self.wait = Histogram("wait_seconds", "Waited", buckets=(0.1, 0.2, 0.5), registry=r)
-        self.told = (
-            Told("Sold", (self.sold.labels("a"), self.sold.labels("b"))),
-            Told("Stock", (self.stock,)),
-            Told("Wait", (self.wait,), "Milliseconds"),
+        self.cloudwatch = (
+            CloudWatchMetric("Sold", (self.sold.labels("a"), self.sold.labels("b"))),
+            CloudWatchMetric("Stock", (self.stock,)),
+            CloudWatchMetric("Wait", (self.wait,), "Milliseconds"),
         )
 
 
@@ -41,7 +41,7 @@ def test_each_line_tells_what_happened_since_the_last_one() -> None:
     shop = Shop()
     shop.sold.labels("a").inc(5)  # before: not of this interval
     shop.wait.observe(0.4)
-    interval = Interval("dev", "shop", shop.told)
+    interval = Interval("dev", "shop", shop.cloudwatch)
     shop.sold.labels("a").inc()
     shop.sold.labels("b").inc(2)
     shop.sold.labels("other").inc(9)
@@ -63,7 +63,7 @@ def test_each_line_tells_what_happened_since_the_last_one() -> None:
 
 async def test_without_a_stage_nothing_is_told() -> None:
     lines: list[str] = []
-    async with telling(None, "shop", Shop().told, lines.append):
+    async with reporting_to_cloudwatch(None, "shop", Shop().cloudwatch, lines.append):
         pass
     assert lines == []
 
@@ -74,7 +74,10 @@ async def test_a_line_comes_with_every_interval_and_one_at_the_end(
     monkeypatch.setattr(cloudwatch, "EVERY_S", 0.01)
     lines: asyncio.Queue[str] = asyncio.Queue()
     shop = Shop()
-    async with asyncio.timeout(10), telling("dev", "shop", shop.told, lines.put_nowait):
+    async with (
+        asyncio.timeout(10),
+        reporting_to_cloudwatch("dev", "shop", shop.cloudwatch, lines.put_nowait),
+    ):
         shop.sold.labels("a").inc()
         assert told(await lines.get())["Sold"] == 1
         await lines.get()
@@ -89,7 +92,7 @@ async def test_a_line_comes_with_every_interval_and_one_at_the_end(
 async def test_the_last_line_comes_whatever_ends_it() -> None:
     lines: list[str] = []
     with pytest.raises(RuntimeError, match="the service failed"):
-        async with telling("dev", "shop", Shop().told, lines.append):
+        async with reporting_to_cloudwatch("dev", "shop", Shop().cloudwatch, lines.append):
             raise RuntimeError("the service failed")
     assert len(lines) == 1
 
@@ -98,9 +101,9 @@ async def test_a_stdout_that_is_gone_stops_nothing(capsys: pytest.CaptureFixture
     def broken(line: str) -> None:
         raise BrokenPipeError
 
-    async with telling("dev", "shop", Shop().told, broken):
+    async with reporting_to_cloudwatch("dev", "shop", Shop().cloudwatch, broken):
         pass
-    assert "metrics_not_told" in capsys.readouterr().out
+    assert "metrics_not_written" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stdout", [None, "closed"])
@@ -111,10 +114,10 @@ async def test_a_process_started_without_a_stdout_stops_in_order(
     if gone is not None:
         gone.close()
     with capture_logs() as logs:
-        async with telling("dev", "shop", Shop().told):
+        async with reporting_to_cloudwatch("dev", "shop", Shop().cloudwatch):
             monkeypatch.setattr("runtime.cloudwatch.sys.stdout", gone)
     monkeypatch.undo()
-    assert [line["event"] for line in logs] == ["metrics_not_told"]
+    assert [line["event"] for line in logs] == ["metrics_not_written"]
 
 
 def test_every_minute_gets_one_line_however_late_a_wake_up_is() -> None:

@@ -18,8 +18,8 @@ from py_clob_client.utilities import (
     parse_raw_orderbook_summary,
 )
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.token_book import Taken, TokenBook
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.token_book import SnapshotResult, TokenBook
 from protocol.book import Level, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.units import parse_price_e4, parse_size_e6
@@ -163,8 +163,8 @@ class Venue:
 
 def followed(venue: Venue) -> TokenBook:
     """A book of this venue's, proven by its checksum."""
-    book = TokenBook(UP, Formula(INFO))
-    assert book.replace(venue.rest(), from_rest=False) is Taken.TAKEN
+    book = TokenBook(UP, BookChecksum(INFO))
+    assert book.replace(venue.rest(), from_rest=False) is SnapshotResult.TAKEN
     assert (book.trouble, book.proof) == (None, Proof.CHECKSUM)
     return book
 

@@ -7,19 +7,28 @@ from typing import Any
 
 import msgspec
 
-from feeder.core.market.look_schedule import Looked
+from feeder.core.market.book_request_schedule import RequestOutcome
 from feeder.core.market.market_session import LINES, MarketSession
-from feeder.core.market.session_table import Applied, Due, Look, SessionTable
+from feeder.core.market.session_table import Applied, BookRequest, Due, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import START_MS, Market, Token
-from venue.wire.market_channel import Pong, UnknownEvent, decode_book, decode_frame
+from venue.wire.market_channel import (
+    FrameFault,
+    Malformed,
+    Pong,
+    UnknownEvent,
+    decode_book,
+    decode_frame,
+)
 
 SERIES = parse_series("btc-15m")
 CENTS = 2
 """Number of a market with a tick of 0.01."""
+ANY_MARKET = Malformed(FrameFault.NOT_JSON, "truncated", None)
+"""What may have changed any book of its line."""
 
 
 def info_of(market: Market, **more: Any) -> MarketInfo:
@@ -83,7 +92,7 @@ class Bench:
         """A line receives frames; returns what their last event did."""
         applied = Applied()
         for each in [event for frame in frames for event in decode_frame(frame)]:
-            assert not isinstance(each, UnknownEvent | Pong)
+            assert not isinstance(each, UnknownEvent | Pong | Malformed)
             applied = self.table.apply(line, each, self.now_ms * 1_000_000)
         return applied
 
@@ -98,11 +107,11 @@ class Bench:
         self.now_ms += ms
         return self.table.take_due(self.now_ms)
 
-    def answer(self, look: Look, body: bytes | None = None) -> Looked:
-        """Answer a look, by default with the book as it is."""
-        (token,) = [each for each in self.market.tokens if each.token_id == look.token_id]
+    def answer(self, request: BookRequest, body: bytes | None = None) -> RequestOutcome:
+        """Answer a request, by default with the book as it is."""
+        (token,) = [each for each in self.market.tokens if each.token_id == request.token_id]
         event = decode_book(body or self.market.rest_book(token))
-        return self.table.looked(look, event, self.now_ms * 1_000_000, self.now_ms)
+        return self.table.take_answer(request, event, self.now_ms * 1_000_000, self.now_ms)
 
     def show(self) -> BookSnapshot | None:
         """What would be published now; it is compared with the venue's books."""

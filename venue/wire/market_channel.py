@@ -2,13 +2,19 @@
 
 A frame is the text `PONG`, one JSON object or an array of them; `event_type` says what an object
 is. Types that are not known here are events too (`UnknownEvent`): the venue adds some without
-notice, and the shell counts them. Unknown fields are ignored.
+notice, and the feeder counts them. Unknown fields are ignored.
 
-1. A frame is decoded whole or not at all: one malformed event rejects its frame with `FrameError`.
-2. A rejected frame may have been a change that nobody can make up for, so the error carries whose
-   books can no longer be trusted.
-3. Prices and sizes stay the venue's own strings here, in wire order: the venue's checksum is over
-   those, and the builder turns them into integers.
+1. Each event of a frame is judged alone, and so is each entry of a `price_change`. What is
+   malformed becomes an event of its own, `Malformed`; its siblings are decoded all the same, in
+   wire order.
+2. A malformed event may have been a change that nobody can make up for, so it says whose books can
+   no longer be trusted. The malformed entries of a `price_change` come before its other entries: no
+   book is shown that one of them may have changed.
+3. A `book` has all of its levels or none: one malformed level makes all of it malformed.
+4. Prices and sizes stay the venue's own strings here, in wire order: the venue's checksum is over
+   those, and the books turn them into integers. An empty or null size is 0, an empty or null best
+   price an empty side. A price or size that is a JSON number is malformed: the text that the venue
+   has hashed cannot be known, so no book could be proven with it.
 
 Shapes: the venue's market channel page, and its asyncapi description.
 """
@@ -31,31 +37,18 @@ Hash: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class FrameFault(StrEnum):
-    """Why a frame was rejected; the closed set behind a metric's label."""
+    """Why a frame, or a part of one, was rejected; the closed set behind a metric's label."""
 
     NOT_JSON = "not_json"
     MALFORMED = "malformed"
     INVALID_NUMBER = "invalid_number"
 
 
-class FrameError(ValueError):
-    """A frame that cannot be used; the text names the field.
-
-    `markets` are the condition ids whose books can no longer be trusted, None when that cannot be
-    told, so that it may be any.
-    """
-
-    def __init__(self, text: str, fault: FrameFault, markets: frozenset[str] | None) -> None:
-        super().__init__(text)
-        self.fault = fault
-        self.markets = markets
-
-
 class WireLevel(msgspec.Struct, frozen=True, gc=False):
     """One level as sent: decimal strings."""
 
     price: str
-    size: str
+    size: str | None
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="event_type"):
@@ -80,14 +73,14 @@ class BookEvent(_Event, frozen=True, gc=False, tag="book"):
 
 
 class PriceChange(msgspec.Struct, frozen=True, gc=False):
-    """One level's new aggregate size; 0 removes the level.
+    """One level's new aggregate size; 0, also as "" or null, removes the level.
 
     `best_bid`/`best_ask` is the top of the token's book after the change, None when not sent.
     """
 
     asset_id: str
     price: str
-    size: str
+    size: str | None
     side: Literal["BUY", "SELL"]
     best_bid: str | None = None
     best_ask: str | None = None
@@ -124,8 +117,22 @@ class Pong(msgspec.Struct, frozen=True):
     """The answer to our text `PING`."""
 
 
+class Malformed(msgspec.Struct, frozen=True):
+    """A frame, or a part of one, that cannot be used, and whose books it may have changed."""
+
+    fault: FrameFault
+    reason: str
+    """Names the field."""
+    market: str | None
+    """A condition id; None when it may be any market, "" when it is none."""
+    token_id: str | None = None
+    """None when it may be any token of the market."""
+    timestamp: TimestampMs = 0
+    """The venue's time of the change, 0 when that is not known."""
+
+
 KnownEvent: TypeAlias = BookEvent | PriceChangeEvent | LastTradeEvent | TickSizeChangeEvent
-Event: TypeAlias = KnownEvent | UnknownEvent | Pong
+Event: TypeAlias = KnownEvent | UnknownEvent | Pong | Malformed
 
 
 class _Header(msgspec.Struct):
@@ -133,8 +140,17 @@ class _Header(msgspec.Struct):
     event_type: str = ""
 
 
-class _Whose(msgspec.Struct):
+class _Market(msgspec.Struct):
+    event_type: str
     market: str
+
+
+class _Token(msgspec.Struct):
+    asset_id: str
+
+
+class _RawPriceChangeEvent(_Event, frozen=True, gc=False, tag="price_change"):
+    price_changes: list[msgspec.Raw]
 
 
 _PONG_FRAME: Final = (Pong(),)
@@ -142,77 +158,114 @@ _KNOWN_TYPES: Final = frozenset(
     str(kind.__struct_config__.tag)
     for kind in (BookEvent, PriceChangeEvent, LastTradeEvent, TickSizeChangeEvent)
 )
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Not strict: only that turns the venue's "1757908892351" into an integer on the way. It changes
 # nothing for fields declared as strings.
 _decode_any: Final = msgspec.json.Decoder(KnownEvent | list[KnownEvent], strict=False).decode
 _decode_one: Final = msgspec.json.Decoder(KnownEvent, strict=False).decode
 # A tag that is missing is no error where only one kind of struct can come.
 _decode_summary: Final = msgspec.json.Decoder(BookEvent, strict=False).decode
+_decode_raw_changes: Final = msgspec.json.Decoder(_RawPriceChangeEvent, strict=False).decode
+_decode_change: Final = msgspec.json.Decoder(PriceChange).decode
 _decode_header: Final = msgspec.json.Decoder(_Header).decode
-_decode_whose: Final = msgspec.json.Decoder(_Whose | list[_Whose]).decode
+_decode_market: Final = msgspec.json.Decoder(_Market).decode
+_decode_token: Final = msgspec.json.Decoder(_Token).decode
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def decode_frame(payload: bytes) -> Sequence[Event]:
-    """One frame to its events, in wire order; `[]` is a frame without events.
-
-    Raises FrameError, the only error that any bytes can lead to.
-    """
+    """One frame to its events, in wire order; `[]` is a frame without events. Never raises."""
     if payload == PONG:
         return _PONG_FRAME
     try:
         events = _decode_any(payload)
-    except msgspec.ValidationError:
-        return _decode_slowly(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(payload, error) from error
+    except _UNREADABLE:
+        return _decode_each(payload)
     return events if isinstance(events, list) else (events,)
 
 
 def decode_book(payload: bytes) -> BookEvent:
-    """The answer of `GET /book`, which is a `book` without `event_type`. Raises FrameError."""
+    """The answer of `GET /book`, which is a `book` without `event_type`.
+
+    Raises ValueError naming the field that is malformed.
+    """
     try:
         return _decode_summary(payload)
     except msgspec.ValidationError as error:
-        raise FrameError(f"book: {error}", FrameFault.MALFORMED, frozenset()) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(payload, error) from error
+        raise ValueError(f"book: {error}") from error
+    except _UNREADABLE as error:
+        raise ValueError(f"not JSON: {error}: {payload[:80]!r}") from error
 
 
-def _decode_slowly(payload: bytes) -> Sequence[Event]:
-    """The same for a frame with an event that is unknown or malformed: find out which."""
-    is_array = payload.lstrip()[:1] == b"["
-    events: list[Event] = []
+def _decode_each(payload: bytes) -> list[Event]:
+    """The same for a frame with an event that is unknown or malformed: each is judged alone."""
+    if payload.lstrip()[:1] != b"[":
+        return _decode_alone(payload, "")
     try:
-        for index, raw in enumerate(_split(payload) if is_array else [payload]):
-            try:
-                event_type = _decode_header(raw).event_type
-                known = event_type in _KNOWN_TYPES
-                events.append(_decode_one(raw) if known else UnknownEvent(event_type))
-            except msgspec.ValidationError as error:
-                where = f"event {index}: " if is_array else ""
-                raise FrameError(
-                    f"{where}{error}", FrameFault.MALFORMED, _whose(payload)
-                ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(payload, error) from error
-    return events
+        parts = _split(payload)
+    except _UNREADABLE as error:
+        return [_malformed(payload, "", error)]
+    return [
+        event
+        for index, part in enumerate(parts)
+        for event in _decode_alone(bytes(part), f"event {index}: ")
+    ]
 
 
-def _not_json(payload: bytes, error: Exception) -> FrameError:
-    # Plain text, such as the venue's answer to an operation it does not like, was no event. What
-    # starts like JSON may have been one, of any market.
-    was_event = payload.lstrip()[:1] in (b"{", b"[")
-    return FrameError(
-        f"not JSON: {error}: {payload[:80]!r}",
-        FrameFault.NOT_JSON,
-        None if was_event else frozenset(),
-    )
-
-
-def _whose(payload: bytes) -> frozenset[str] | None:
+def _decode_alone(payload: bytes, where: str) -> list[Event]:
     try:
-        found = _decode_whose(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event_type = _decode_header(payload).event_type
+        if event_type not in _KNOWN_TYPES:
+            return [UnknownEvent(event_type)]
+        return [_decode_one(payload)]
+    except _UNREADABLE as error:
+        return _salvaged(payload, where) or [_malformed(payload, where, error)]
+
+
+def _salvaged(payload: bytes, where: str) -> list[Event]:
+    """The malformed entries of a `price_change`, then the others; nothing of any other event."""
+    try:
+        event = _decode_raw_changes(payload)
+    except _UNREADABLE:
+        return []
+    malformed: list[Event] = []
+    changes: list[PriceChange] = []
+    for index, entry in enumerate(event.price_changes):
+        try:
+            changes.append(_decode_change(entry))
+        except _UNREADABLE as error:
+            reason = f"{where}price_changes[{index}]: {error}"
+            whose = event.market, _token_of(entry)
+            malformed.append(Malformed(_fault_of(error), reason, *whose, event.timestamp))
+    rest = [PriceChangeEvent(event.market, event.timestamp, changes)] if changes else []
+    return [*malformed, *rest]
+
+
+def _malformed(payload: bytes, where: str, error: Exception) -> Malformed:
+    fault = _fault_of(error)
+    if fault is FrameFault.MALFORMED:
+        reason = f"{where}{error}"
+    else:
+        reason = f"{where}not JSON: {error}: {payload[:80]!r}"
+        if payload.lstrip()[:1] not in (b"{", b"["):
+            # Plain text, such as the venue's answer to an operation it does not like, was no event.
+            return Malformed(fault, reason, "")
+    try:
+        market = _decode_market(payload)
+    except _UNREADABLE:
+        return Malformed(fault, reason, None)
+    # Of the events with a token only this one changes no more than the token's book.
+    token_id = _token_of(payload) if market.event_type == "book" else None
+    return Malformed(fault, reason, market.market, token_id)
+
+
+def _token_of(payload: bytes | msgspec.Raw) -> str | None:
+    try:
+        return _decode_token(payload).asset_id
+    except _UNREADABLE:
         return None
-    return frozenset(each.market for each in (found if isinstance(found, list) else [found]))
+
+
+def _fault_of(error: Exception) -> FrameFault:
+    known = isinstance(error, msgspec.ValidationError)
+    return FrameFault.MALFORMED if known else FrameFault.NOT_JSON

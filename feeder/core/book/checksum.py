@@ -8,7 +8,7 @@ the venue's own clients, executed on captured frames):
 
 1. A match over *any* candidate for the last fields proves levels, token and timestamp: nobody finds
    another book with the same SHA-1 by accident (2^-160). So trying candidates is sound, and the
-   trade price need not have been told yet (py-clob-client-v2#117: up to 88 ms later).
+   trade price need not have come yet (py-clob-client-v2#117: up to 88 ms later).
 2. The trade price is the last field. Everything before it is hashed once; a candidate costs a copy
    of that state and a few bytes.
 3. What is tried is bounded: the prices known, those of the levels that have just changed, then the
@@ -69,7 +69,7 @@ class _Inputs(msgspec.Struct, frozen=True):
         ).encode()
 
 
-class Formula:
+class BookChecksum:
     """How the venue hashes the books of one market; both tokens and both lines share it."""
 
     __slots__ = (
@@ -201,7 +201,7 @@ class Formula:
         before = (self._heads[token_id], stamp, bids, b',"asks":', asks)
         states = [hashlib.sha1(b"".join((*before, tails[0])), usedforsecurity=False)]
         found = _find(states[0], self._known, digest)
-        if found is None:  # hardly ever: a trade that we have not been told of, or a wrong book
+        if found is None:  # hardly ever: a trade that has not come yet, or a wrong book
             states += [
                 hashlib.sha1(b"".join((*before, tail)), usedforsecurity=False) for tail in tails[1:]
             ]

@@ -23,7 +23,7 @@ _PRICE_TEXTS_MAX: Final = 32_768
 price_of: Final = lru_cache(maxsize=_PRICE_TEXTS_MAX)(parse_price_e4)
 """Price text to 1e-4 USD. Raises ValueError naming the text."""
 
-Rung: TypeAlias = tuple[int, int, str]
+ParsedLevel: TypeAlias = tuple[int, int, str]
 """(price in 1e-4 USD, size in 1e-6 shares, the level as JSON)."""
 
 
@@ -35,26 +35,27 @@ def _level_price_e4(text: str) -> int:
     return price_e4
 
 
-def rung(price: str, size: str) -> Rung:
-    """One level from its texts. Raises ValueError naming an invalid one."""
+def parse_level(price: str, size: str | None) -> ParsedLevel:
+    """One level from its texts; an empty or missing size is 0. Raises ValueError naming an invalid
+    one."""
     # No escaping: only digits and a dot get through the parsers.
     return (
         _level_price_e4(price),
-        parse_size_e6(size),
-        f'{{"price":"{price}","size":"{size}"}}',
+        parse_size_e6(size) if size else 0,
+        f'{{"price":"{price}","size":"{size or ""}"}}',
     )
 
 
-def rungs(wire: Iterable[WireLevel], field: str) -> list[Rung]:
+def parse_levels(wire: Iterable[WireLevel], field: str) -> list[ParsedLevel]:
     """A snapshot's side in the order received, zero sizes included.
 
     Raises ValueError naming the field of an invalid level, or of a price that comes twice.
     """
-    found: list[Rung] = []
+    found: list[ParsedLevel] = []
     seen: set[int] = set()
     for index, level in enumerate(wire):
         try:
-            each = rung(level.price, level.size)
+            each = parse_level(level.price, level.size)
         except ValueError as error:
             raise ValueError(f"{field}[{index}]: {error}") from error
         if each[0] in seen:
@@ -64,7 +65,7 @@ def rungs(wire: Iterable[WireLevel], field: str) -> list[Rung]:
     return found
 
 
-def json_of(levels: Iterable[Rung]) -> bytes:
+def json_of(levels: Iterable[ParsedLevel]) -> bytes:
     """The JSON array of levels, in their order."""
     return f"[{','.join([text for _, _, text in levels])}]".encode()
 
@@ -74,7 +75,7 @@ class Ladder:
 
     __slots__ = ("_json", "_keys", "_levels", "_sign", "_texts")
 
-    def __init__(self, *, ascending: bool, levels: Iterable[Rung] = ()) -> None:
+    def __init__(self, *, ascending: bool, levels: Iterable[ParsedLevel] = ()) -> None:
         """`levels` in any order; those of size 0 are left out."""
         # Keys ascend on either side (an ask's is its price negated), so the best is always last.
         # Three lists in step instead of one: a join and a slice of each is a single call.
@@ -85,7 +86,7 @@ class Ladder:
         self._texts = [text for _, _, _, text in kept]
         self._json: bytes | None = None
 
-    def put(self, level: Rung) -> None:
+    def put(self, level: ParsedLevel) -> None:
         """The level's new aggregate; size 0 removes it."""
         price_e4, size_e6, text = level
         self._json = None
@@ -113,7 +114,7 @@ class Ladder:
             self._json = f"[{','.join(self._texts)}]".encode()
         return self._json
 
-    def is_of(self, levels: Iterable[Rung]) -> bool:
+    def is_of(self, levels: Iterable[ParsedLevel]) -> bool:
         """Whether these are its levels, in any order and spelling."""
         kept = sorted([(price, size) for price, size, _ in levels if size])
         return kept == sorted(self._levels)

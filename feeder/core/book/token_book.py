@@ -11,9 +11,9 @@ match. A match proves all of it, whatever went before.
    versions or UNPROVEN_MAX_NS is a doubt: a change was missed.
 2. `proof` is CHECKSUM only where the venue's hash over the whole book is ours, for exactly the
    version (`timestamp_ms`, `hash`) that the book has. A check that was put off proves nothing yet.
-3. While in trouble, deltas are kept (CHANGES_KEPT_MAX at most) and replayed onto the snapshot; the
-   result is verified by what the venue says of the last one. A snapshot older than what raised the
-   doubt, or than a delta that had to be forgotten, is refused: it cannot be brought up to date.
+3. While in trouble, deltas are buffered (CHANGES_BUFFERED_MAX at most) and applied to the snapshot;
+   the result is verified by what the venue says of the last one. A snapshot older than what raised
+   the doubt, or than a delta that had to be forgotten, is refused: it cannot be brought up to date.
 4. The wire order of levels means nothing, except to a snapshot's own hash.
 5. Prices off the market's tick grid are accepted (levels placed on a finer grid stay), but a text
    that is not a number, a price outside (0, 1) or a price named twice in one snapshot is not.
@@ -28,14 +28,15 @@ from collections import deque
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.kept_changes import Kept, Sides, continuations, replayed
-from feeder.core.book.ladder import Ladder, json_of, price_of, rung, rungs
+from feeder.core.book.buffered_changes import BufferedChange, Sides, changes_after, with_changes
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.ladder import Ladder, json_of, parse_level, parse_levels
+from feeder.core.book.stated_best import agrees, names_top
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import BookEvent, PriceChange
 
-CHANGES_KEPT_MAX: Final = 1_024
+CHANGES_BUFFERED_MAX: Final = 1_024
 # Real divergences go on for ever; on a perfect stream the next version nearly always matches, and
 # the longest of 17 episodes in 45 minutes of two busy markets was 0.75 s.
 VERSIONS_UNPROVEN_MAX: Final = 3
@@ -46,7 +47,7 @@ SEARCHES_MAX: Final = 4
 # A book that changes faster is hashed once in this time, and before it is published: 1,000 hashes
 # a second are 1% of a core, so a flood on one market leaves the others theirs.
 VERIFY_EVERY_NS: Final = 1_000_000
-# A SHA-1 in hex has 40 characters. A longer word is no hash, and would be kept with its delta.
+# A SHA-1 in hex has 40 characters. A longer word is no hash, and would be buffered with its delta.
 _HASH_CHARACTERS_MAX: Final = 64
 # Deltas of one millisecond that are remembered, because the venue repeats whole frames within a
 # few milliseconds. Not their hashes: a book may return to a state of the same millisecond.
@@ -74,10 +75,10 @@ class Trouble(StrEnum):
     FROZEN = "frozen"
     """Others have seen newer versions: this line has stopped delivering."""
     OVERFLOW = "overflow"
-    """More deltas came than are kept for a snapshot that does not come."""
+    """More deltas came than are buffered for a snapshot that does not come."""
 
 
-class Taken(StrEnum):
+class SnapshotResult(StrEnum):
     """What became of a snapshot."""
 
     TAKEN = "taken"
@@ -100,12 +101,12 @@ class TokenBook:
     """
 
     __slots__ = (
+        "_buffered",
+        "_checksum",
         "_failed",
         "_failed_versions",
         "_failure",
         "_floor_ms",
-        "_formula",
-        "_kept",
         "_pending_at_ns",
         "_present",
         "_searched",
@@ -120,9 +121,9 @@ class TokenBook:
         "unproven_since_ns",
     )
 
-    def __init__(self, token_id: str, formula: Formula) -> None:
+    def __init__(self, token_id: str, checksum: BookChecksum) -> None:
         self.token_id = token_id
-        self._formula = formula
+        self._checksum = checksum
         self._verified_at_ns = 0
         self._present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
         self.timestamp_ms = 0
@@ -131,20 +132,20 @@ class TokenBook:
         self.reset()
 
     def reset(self) -> None:
-        """A new connection: whatever was known, in doubt or kept is history."""
-        self._kept: list[Kept] = []
+        """A new connection: whatever was known, in doubt or buffered is history."""
+        self._buffered: list[BufferedChange] = []
         self._floor_ms = 0
         self._drop(Trouble.NO_SNAPSHOT)
 
     def distrust(self, trouble: Trouble, timestamp_ms: int = 0) -> None:
-        """Unusable until a snapshot verifies; deltas are kept for it from now on.
+        """Unusable until a snapshot verifies; deltas are buffered for it from now on.
 
         `timestamp_ms` is the venue's time of the change that is missing here, if it is known.
         """
-        # Of a usable book nothing is kept, so a snapshot must have all that it had.
+        # Of a usable book nothing is buffered, so a snapshot must have all that it had.
         self._floor_ms = max(self._floor_ms, self.timestamp_ms, timestamp_ms)
         if trouble is Trouble.BAD_FRAME:
-            self._forget()  # there is a gap in what is kept, and no telling where
+            self._forget()  # there is a gap in the buffer, and nobody knows where
         self._drop(trouble)
 
     def _drop(self, trouble: Trouble) -> None:
@@ -161,45 +162,47 @@ class TokenBook:
         self._pending_at_ns: int | None = None
 
     def _forget(self) -> None:
-        """What was kept is of no use; a snapshot must have it already."""
-        self._floor_ms = max([self._floor_ms, *(timestamp_ms for timestamp_ms, _ in self._kept)])
-        self._kept.clear()
+        """What was buffered is of no use; a snapshot must have it already."""
+        self._floor_ms = max(
+            [self._floor_ms, *(timestamp_ms for timestamp_ms, _ in self._buffered)]
+        )
+        self._buffered.clear()
 
     # ---- snapshots -----------------------------------------------------------------------------
 
-    def replace(self, event: BookEvent, *, from_rest: bool) -> Taken:
-        """Take a whole book, then the kept deltas that are newer; this is what clears a trouble.
+    def replace(self, event: BookEvent, *, from_rest: bool) -> SnapshotResult:
+        """Take a whole book, then the buffered deltas that are newer; only this clears a trouble.
 
         Of the channel also one that does not verify, as unproven, unless it were to end a doubt.
         Of `GET /book` only one that does; but if no hash of this market has ever matched, then a
-        mismatch shows that the formula is not known, and the book is worth as much as its top.
+        mismatch shows that not all inputs of the hash are known, and only its top proves the book.
 
         Raises ValueError naming the field of an invalid level; the book is as before then.
         """
         if event.asset_id != self.token_id:
             raise ValueError(f"asset_id: the book of another token: {event.asset_id[:80]!r}")
         if self.proof is Proof.CHECKSUM and event.hash == self.hash:
-            return Taken.OLDER  # what a trade ends with, nearly always
+            return SnapshotResult.OLDER  # what a trade ends with, nearly always
         if event.hash and event.hash in {each.hash for each in self._present} - {self.hash}:
-            return Taken.OLDER  # of a millisecond that has gone on since
-        bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
-        formula = self._formula
-        outdated = formula.is_outdated(event)
+            return SnapshotResult.OLDER  # of a millisecond that has gone on since
+        bids, asks = parse_levels(event.bids or (), "bids"), parse_levels(event.asks or (), "asks")
+        checksum = self._checksum
+        outdated = checksum.is_outdated(event)
         if self.trouble is None:
             if outdated or event.timestamp < self.timestamp_ms:
-                return Taken.OLDER
+                return SnapshotResult.OLDER
         elif outdated or event.timestamp < self._floor_ms:
-            return Taken.REFUSED
+            return SnapshotResult.REFUSED
         proof = Proof.TOP
         if event.hash:
-            if formula.proves(event, json_of(bids), json_of(asks)):
+            if checksum.proves(event, json_of(bids), json_of(asks)):
                 proof = Proof.CHECKSUM
-            elif from_rest and not formula.confirmed:
-                formula.unknown = True
-            elif not formula.unknown:
+            elif from_rest and not checksum.confirmed:
+                checksum.unknown = True
+            elif not checksum.unknown:
                 proof = Proof.NONE
-        if proof is Proof.CHECKSUM or (proof is Proof.TOP and not formula.confirmed):
-            formula.learn(event)
+        if proof is Proof.CHECKSUM or (proof is Proof.TOP and not checksum.confirmed):
+            checksum.learn(event)
         sides = Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks)
         may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)
         return self._take((event.timestamp, event.hash or ""), sides, proof, may_stay_unproven)
@@ -215,31 +218,34 @@ class TokenBook:
             return False
         bids, asks = other._sides
         version = other.timestamp_ms, other.hash
-        return self._take(version, (bids.copy(), asks.copy()), Proof.CHECKSUM, False) is Taken.TAKEN
+        return (
+            self._take(version, (bids.copy(), asks.copy()), Proof.CHECKSUM, False)
+            is SnapshotResult.TAKEN
+        )
 
     def _take(
         self, own: _Version, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
-    ) -> Taken:
+    ) -> SnapshotResult:
         """Bring a snapshot up to date and install it, if the outcome is proven."""
-        for changes in continuations(self._kept, own, by_hash=not self._formula.unknown):
+        for changes in changes_after(self._buffered, own, by_hash=not self._checksum.unknown):
             sides, version, proof = snapshot, own, own_proof
             if changes:
-                sides = replayed(snapshot, changes)
+                sides = with_changes(snapshot, changes)
                 timestamp_ms, last = changes[-1]
                 version = timestamp_ms, last.hash or ""
                 proof = self._proof(sides, version, last)
             if proof is not Proof.NONE and _trouble_at_top(sides, None) is None:
                 self._install(sides, version, proof)
                 self._note_proven()
-                return Taken.TAKEN
+                return SnapshotResult.TAKEN
         if not may_stay_unproven:
-            return Taken.REFUSED
+            return SnapshotResult.REFUSED
         self._install(sides, version, Proof.NONE)
         self._fail(_trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
-        return Taken.TAKEN
+        return SnapshotResult.TAKEN
 
     def _install(self, sides: Sides, version: _Version, proof: Proof) -> None:
-        self._kept.clear()
+        self._buffered.clear()
         self._floor_ms = 0
         self.trouble = None
         self._set(sides, version, proof)
@@ -248,24 +254,24 @@ class TokenBook:
         """What the venue says of its last delta proves of these sides."""
         if _trouble_at_top(sides, last) is not None:
             return Proof.NONE
-        if last.hash and not self._formula.unknown:
+        if last.hash and not self._checksum.unknown:
             return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
-        return Proof.TOP if _names_top(last) else Proof.NONE
+        return Proof.TOP if names_top(last) else Proof.NONE
 
     # ---- deltas --------------------------------------------------------------------------------
 
     def change(self, change: PriceChange, timestamp_ms: int) -> bool:
         """Apply one delta; whether it was. An older one, or the same again, is ignored; in trouble
-        it is kept.
+        it is buffered.
 
         Raises ValueError naming an invalid price or size; the book is as before then.
         """
         if self.trouble is not None:
-            self._keep(change, timestamp_ms)
+            self._buffer(change, timestamp_ms)
             return False
         if timestamp_ms < self.timestamp_ms:
             return False
-        level = rung(change.price, change.size)
+        level = parse_level(change.price, change.size)
         if timestamp_ms != self.timestamp_ms:
             self.timestamp_ms = timestamp_ms
             self._present.clear()
@@ -277,17 +283,17 @@ class TokenBook:
         self.hash, self.proof, self._pending_at_ns = change.hash or "", Proof.NONE, None
         return True
 
-    def _keep(self, change: PriceChange, timestamp_ms: int) -> None:
+    def _buffer(self, change: PriceChange, timestamp_ms: int) -> None:
         # Whatever a replay could stumble over is refused here.
-        rung(change.price, change.size)
+        parse_level(change.price, change.size)
         agrees(change.best_bid, None, "best_bid")
         agrees(change.best_ask, None, "best_ask")
         if change.hash and len(change.hash) > _HASH_CHARACTERS_MAX:
             raise ValueError(f"hash: not a hash: {change.hash[:40]!r}")
-        if len(self._kept) >= CHANGES_KEPT_MAX:
+        if len(self._buffered) >= CHANGES_BUFFERED_MAX:
             self._forget()
             self.trouble = Trouble.OVERFLOW
-        self._kept.append((timestamp_ms, change))
+        self._buffered.append((timestamp_ms, change))
 
     def check(self, last: PriceChange, received_at_ns: int) -> None:
         """Compare the book with what the venue says of it in a frame's last applied delta.
@@ -301,13 +307,13 @@ class TokenBook:
         if self.trouble is not None:
             return
         difference = _trouble_at_top(self._sides, last)
-        if difference is None and last.hash and not self._formula.unknown:
+        if difference is None and last.hash and not self._checksum.unknown:
             self.proof, self._pending_at_ns = Proof.TOP, received_at_ns
             # A clock that was set back must not put it off for long.
             if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
                 self._verified_at_ns = received_at_ns
                 self.settle()
-        elif difference is None and _names_top(last):
+        elif difference is None and names_top(last):
             self.proof = Proof.TOP
             self._note_proven()
         else:
@@ -319,7 +325,7 @@ class TokenBook:
         if at_ns is None:
             return
         self._pending_at_ns = None
-        if self._formula.unknown:  # as a snapshot has shown meanwhile
+        if self._checksum.unknown:  # as a snapshot has shown meanwhile
             self._note_proven()
             return
         version = self.timestamp_ms, self.hash
@@ -334,10 +340,16 @@ class TokenBook:
             self._fail(Trouble.CHECKSUM, at_ns)
 
     def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
-        bids, asks = sides[0].json(), sides[1].json()
-        at_ms, wanted = version
-        return self._formula.matches(
-            self.token_id, at_ms, bids, asks, wanted, search=search, changes=self._present
+        bids, asks = sides
+        timestamp_ms, wanted = version
+        return self._checksum.matches(
+            self.token_id,
+            timestamp_ms,
+            bids.json(),
+            asks.json(),
+            wanted,
+            search=search,
+            changes=self._present,
         )
 
     def matches_hash(self) -> bool:
@@ -349,7 +361,7 @@ class TokenBook:
         if self.trouble is not None:
             return False
         if not self.proven and self._failure is Trouble.CHECKSUM and self.hash:
-            self._pending_at_ns = now_ns  # the trade price may have been told meanwhile
+            self._pending_at_ns = now_ns  # the trade price may have come meanwhile
         self.settle()
         if self.trouble is None and not self.proven:
             self._fail(self._failure, now_ns)
@@ -400,7 +412,10 @@ class TokenBook:
     def same_levels(self, event: BookEvent) -> bool:
         """Whether a snapshot has the very levels of this book; a malformed one has not."""
         try:
-            bids, asks = rungs(event.bids or (), "bids"), rungs(event.asks or (), "asks")
+            bids, asks = (
+                parse_levels(event.bids or (), "bids"),
+                parse_levels(event.asks or (), "asks"),
+            )
         except ValueError:
             return False
         return self._sides[0].is_of(bids) and self._sides[1].is_of(asks)
@@ -430,19 +445,3 @@ def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
     if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
         return Trouble.CROSSED
     return None
-
-
-def _names_top(last: PriceChange) -> bool:
-    """Whether a delta says what a book has to agree with where no hash can be checked."""
-    return last.best_bid is not None and last.best_ask is not None
-
-
-def agrees(theirs: str | None, ours_e4: int | None, field: str) -> bool:
-    """Whether the venue's best price is ours. For an empty side it sends "", "0" or "1"."""
-    if theirs is None:
-        return True
-    try:
-        theirs_e4 = price_of(theirs) if theirs else 0
-    except ValueError as error:
-        raise ValueError(f"{field}: {error}") from error
-    return theirs_e4 == ours_e4 if ours_e4 is not None else theirs_e4 in (0, PRICE_SCALE)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, TypeAlias
 
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
 from protocol.market import MarketInfo
+from venue.wire.market_channel import FrameFault, Malformed, PriceChange, PriceChangeEvent
 
 Troubles: TypeAlias = tuple[Trouble, ...]
 
@@ -48,12 +49,12 @@ class View:
     )
 
     def __init__(
-        self, line: int, info: MarketInfo, formula: Formula, order: VersionOrder, now_ms: int
+        self, line: int, info: MarketInfo, checksum: BookChecksum, order: VersionOrder, now_ms: int
     ) -> None:
         first, second = info.outcomes
         self.line = line
         self._order = order
-        self.pair = (TokenBook(first.token_id, formula), TokenBook(second.token_id, formula))
+        self.pair = (TokenBook(first.token_id, checksum), TokenBook(second.token_id, checksum))
         self.books = {book.token_id: book for book in self.pair}
         self.versions: Versions = (NO_BOOK, NO_BOOK)
         """Of both books; of one in trouble the last one that it had."""
@@ -73,6 +74,33 @@ class View:
         """Whether both books may be shown."""
         first, second = self.pair
         return first.proven and second.proven
+
+    def apply_changes(
+        self, event: PriceChangeEvent, received_at_ns: int, malformed: list[Malformed]
+    ) -> int:
+        """Apply the deltas of a frame; how many took effect.
+
+        Entries that are no change are added to `malformed`, and their books are in doubt.
+        """
+        books, timestamp_ms = self.books, event.timestamp
+        last: dict[TokenBook, PriceChange] = {}
+        updates = 0
+        for change in event.price_changes:
+            book = books.get(change.asset_id)
+            try:
+                if book is not None and book.change(change, timestamp_ms):
+                    last[book] = change
+                    updates += 1
+            except ValueError as error:
+                malformed.append(_not_a_change(event, change, error))
+        for book, change in last.items():
+            try:
+                book.check(change, received_at_ns)
+            except ValueError as error:
+                malformed.append(_not_a_change(event, change, error))
+        for each in malformed:
+            self.distrust_malformed(each.token_id, timestamp_ms, received_at_ns // 1_000_000)
+        return updates
 
     def moved(self, whole: Collection[TokenBook] = ()) -> None:
         """The books have other versions now: find their places. Those in `whole` are new, and
@@ -107,14 +135,18 @@ class View:
                 self.unusable_since_ms = now_ms
                 self.behind.clear()
 
-    def distrust(self, trouble: Trouble, now_ms: int) -> Troubles:
-        """Doubt both books; returns one trouble for each that was usable."""
-        doubted = [book for book in self.pair if book.trouble is None]
-        # A rejected frame leaves a gap in what a book in trouble has kept, too.
-        for book in self.pair if trouble is Trouble.BAD_FRAME else doubted:
-            book.distrust(trouble)
+    def distrust_malformed(self, token_id: str | None, since_ms: int, now_ms: int) -> Troubles:
+        """Doubt the token's book, both if it is none of this market; returns one trouble for each
+        that was usable. `since_ms` is the venue's time of the change that is missing here, if it is
+        known."""
+        named = self.books.get(token_id or "")
+        doubted = self.pair if named is None else (named,)
+        usable = [book for book in doubted if book.trouble is None]
+        # What is malformed leaves a gap in what a book in trouble has buffered, too.
+        for book in doubted:
+            book.distrust(Trouble.BAD_FRAME, since_ms)
         self.note(now_ms)
-        return (trouble,) * len(doubted)
+        return (Trouble.BAD_FRAME,) * len(usable)
 
     def reset(self, subscribed: bool, now_ms: int) -> None:
         """A connection is new or lost: what it brought before is history."""
@@ -190,3 +222,14 @@ class View:
             if now_ms >= self.behind[token_id][0][1]:
                 overdue.append(book)
         return overdue
+
+
+def _not_a_change(event: PriceChangeEvent, change: PriceChange, error: ValueError) -> Malformed:
+    index = next(i for i, each in enumerate(event.price_changes) if each is change)
+    return Malformed(
+        FrameFault.INVALID_NUMBER,
+        f"price_change: price_changes[{index}]: {error}",
+        event.market,
+        change.asset_id,
+        event.timestamp,
+    )

@@ -6,10 +6,10 @@
 2. The lines watch each other: what one has, the other has to have within `late_max_ms`; what
    `GET /book` has, within `REST_LATE_MAX_MS`. A book that has not is frozen, whatever its
    connection answers.
-3. A book in trouble takes over the other line's where that is proven. Else it is looked up: at once
+3. A book in trouble takes over the other line's where that is proven. Else it is asked for: at once
    after a doubt, a little later where the venue should send a fresh book by itself, then at growing
-   intervals, never two look-ups of a token at a time.
-4. A market that is silent for longer than its own rhythm explains is looked up as well; as long as
+   intervals, never two requests of a token at a time.
+4. A market that is silent for longer than its usual pauses explain is asked for as well; as long as
    nothing has changed, more and more rarely.
 5. A market without a usable view for `DARK_AFTER_MS` is dark.
 6. A tick-size change makes every book of the market unusable until a snapshot that came after it.
@@ -24,12 +24,11 @@ from typing import Final
 
 import msgspec
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.token_book import Taken, TokenBook, Trouble
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
+from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
 from feeder.core.market.line_view import Troubles, Versions, View
-from feeder.core.market.look_schedule import Looked, LookSchedule
-from feeder.core.market.rhythm import MarketRhythm
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -38,7 +37,7 @@ from venue.wire.market_channel import (
     BookEvent,
     KnownEvent,
     LastTradeEvent,
-    PriceChange,
+    Malformed,
     PriceChangeEvent,
     TickSizeChangeEvent,
 )
@@ -46,9 +45,9 @@ from venue.wire.market_channel import (
 LINES: Final = 2
 # The other line has usually caught up by then.
 ADOPTION_WAIT_MS: Final = 250
-# Five looks fit into this; a market that nothing is known of for so long is worth saying so.
+# Five requests fit into this; a market that nothing is known of for so long is worth saying so.
 DARK_AFTER_MS: Final = 5_000
-# `GET /book` may be ahead of the channel: by 0.26 s usually, 1.08 s at most (34 of 456 look-ups of
+# `GET /book` may be ahead of the channel: by 0.26 s usually, 1.08 s at most (34 of 456 requests of
 # Bitcoin's markets, source-behavior notes of polymarket-market-data-client, 2026-10-04).
 REST_LATE_MAX_MS: Final = 1_300
 # The venue's clock and ours differ by less; beyond it a timestamp would block all later ones.
@@ -64,12 +63,12 @@ class MarketSession:
         "_late_max_ms",
         "_offered",
         "_order",
-        "_rhythm",
-        "_schedules",
+        "_requests",
         "_shown",
         "_tick_changed_ms",
+        "_tokens",
+        "checksum",
         "dark_since_ms",
-        "formula",
         "info",
         "sequence",
         "unusable_since_ms",
@@ -78,21 +77,22 @@ class MarketSession:
 
     def __init__(self, info: MarketInfo, late_max_ms: int, now_ms: int) -> None:
         self.info = info
-        self.formula = Formula(info)
+        self.checksum = BookChecksum(info)
         self._order = VersionOrder(outcome.token_id for outcome in info.outcomes)
         self.views = tuple(
-            View(line, info, self.formula, self._order, now_ms) for line in range(LINES)
+            View(line, info, self.checksum, self._order, now_ms) for line in range(LINES)
         )
         self.sequence = 0
         self.unusable_since_ms: int | None = now_ms
         self.dark_since_ms: int | None = None
         self._late_max_ms = late_max_ms
-        self._schedules = {outcome.token_id: LookSchedule() for outcome in info.outcomes}
-        self._rhythm = MarketRhythm(tuple(self._schedules), late_max_ms, now_ms)
+        first, second = info.outcomes
+        self._tokens = first.token_id, second.token_id
+        self._requests = BookRequestSchedule(self._tokens, late_max_ms, now_ms)
         self._shown: Versions = _NO_BOOKS
         """Of both books in the last snapshot that had any."""
         self._offered: Versions = _NO_BOOKS
-        """The newest that somebody was told of; forgotten when it could not be shown after all."""
+        """The newest that was offered; forgotten when it could not be shown after all."""
         self._tick_changed_ms = 0
 
     @property
@@ -112,17 +112,25 @@ class MarketSession:
 
     # ---- what the lines bring ------------------------------------------------------------------
 
-    def apply(self, line: int, event: KnownEvent, received_at_ns: int) -> int:
-        """Apply an event of this market; how many changes took effect. Raises ValueError."""
+    def apply(
+        self, line: int, event: KnownEvent, received_at_ns: int, malformed: list[Malformed]
+    ) -> int:
+        """Apply an event of this market; how many changes took effect.
+
+        Entries of a `price_change` that are no change are added to `malformed`, and their books are
+        in doubt. Raises ValueError naming the field when the whole event cannot be used.
+        """
         view, now_ms = self.views[line], received_at_ns // 1_000_000
         _check_time(event, now_ms)
         if isinstance(event, PriceChangeEvent):
-            updates = self._apply_changes(view, event, received_at_ns)
+            updates = view.apply_changes(event, received_at_ns, malformed)
+            if updates:
+                self._moved(view, now_ms)
         elif isinstance(event, BookEvent):
             updates = self._apply_book(view, event, now_ms)
         elif isinstance(event, LastTradeEvent):
             if event.asset_id in view.books:
-                self.formula.traded(event.asset_id, event.price)
+                self.checksum.traded(event.asset_id, event.price)
             return 0
         else:
             self._apply_tick_size(view, event, now_ms)
@@ -142,8 +150,8 @@ class MarketSession:
         # Without a hash nobody knows whether it is the same version or another.
         if _same(versions, self._offered) and all(version.hash for version in versions):
             return False
-        pairs = zip(self._schedules, versions, self._offered, strict=True)
-        self._rhythm.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
+        pairs = zip(self._tokens, versions, self._offered, strict=True)
+        self._requests.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
         self._offered = versions
         return True
 
@@ -153,24 +161,21 @@ class MarketSession:
             self._showable(view) and not _same(view.versions, self._shown) for view in self.views
         )
 
-    # ---- look-ups ------------------------------------------------------------------------------
+    # ---- book requests -------------------------------------------------------------------------
 
-    def look_due(self, token_id: str, now_ms: int) -> bool:
-        """Whether this token is to be looked up now; if so the look counts as begun."""
-        schedule = self._schedules[token_id]
-        if not schedule.due(now_ms) or now_ms >= self.info.end_ms:
+    def request_due(self, token_id: str, now_ms: int) -> bool:
+        """Whether this token is to be looked up now; if so the request counts as begun."""
+        if not self._requests.may_begin(token_id, now_ms) or now_ms >= self.info.end_ms:
             return False
-        usable = any(view.usable for view in self.views)
-        due = self.in_need(token_id, now_ms) or (
-            usable and self._rhythm.take_look(token_id, now_ms)
-        )
-        schedule.flying = due
-        return due
+        needed, usable = self.in_need(token_id, now_ms), any(view.usable for view in self.views)
+        return self._requests.begin(token_id, now_ms, needed=needed, usable=usable)
 
-    def looked(self, token_id: str, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
-        """Apply the answer of a look-up that was sent at `asked_at_ns`.
+    def take_answer(
+        self, token_id: str, event: BookEvent, asked_at_ns: int, now_ms: int
+    ) -> RequestOutcome:
+        """Apply the answer to a book request that was sent at `asked_at_ns`.
 
-        Raises ValueError when it is not a book of this token: `look_failed` is to be called then.
+        Raises ValueError when it is not a book of this token: call `request_failed` then.
         """
         if event.asset_id != token_id or event.market != self.info.condition_id:
             raise ValueError(f"a book of another token: {event.asset_id[:80]!r}")
@@ -181,7 +186,7 @@ class MarketSession:
             if book.trouble is None:
                 behind += self._expect_of_rest(view, event, now_ms)
             elif view.subscribed:
-                if book.replace(event, from_rest=True) is Taken.TAKEN:
+                if book.replace(event, from_rest=True) is SnapshotResult.TAKEN:
                     taken += 1
                     view.received_at_ns = asked_at_ns
                     view.moved([book])
@@ -189,13 +194,13 @@ class MarketSession:
                 else:
                     refused += 1
                 view.note(now_ms)
-        self._schedules[token_id].ended(not refused, now_ms)
+        self._requests.ended(token_id, not refused, now_ms)
         self.note(now_ms)
         offer = any(self.take_offer(view.line, now_ms) for view in self.views if taken)
-        return Looked(taken=taken, refused=refused, behind=behind, offer=offer)
+        return RequestOutcome(taken=taken, refused=refused, behind=behind, offer=offer)
 
     def _expect_of_rest(self, view: View, event: BookEvent, now_ms: int) -> bool:
-        """Whether a book without trouble lacks what a look-up shows; then it has to come here."""
+        """Whether a book without trouble lacks what `GET /book` shows; then it has to come here."""
         book = view.books[event.asset_id]
         unknown = event.timestamp == book.timestamp_ms and not (event.hash and book.hash)
         if unknown or book.same_levels(event):
@@ -203,9 +208,9 @@ class MarketSession:
         version = self._order.seen(book.token_id, event.timestamp, event.hash or "")
         return view.expect(book.token_id, version, now_ms + REST_LATE_MAX_MS)
 
-    def look_failed(self, token_id: str, now_ms: int) -> None:
-        """A look-up brought no book."""
-        self._schedules[token_id].ended(False, now_ms)
+    def request_failed(self, token_id: str, now_ms: int) -> None:
+        """A book request brought no book."""
+        self._requests.ended(token_id, False, now_ms)
 
     # ---- what time tells -----------------------------------------------------------------------
 
@@ -235,7 +240,7 @@ class MarketSession:
         return found
 
     def take_blame(self, now_ms: int) -> list[View]:
-        """Views that no look-up has mended: their connections are in doubt, once an episode.
+        """Views that no book request has mended: their connections are in doubt, once an episode.
 
         Never before the market's start: a freshly listed one may have no book for minutes.
         """
@@ -261,9 +266,11 @@ class MarketSession:
         self.dark_since_ms = now_ms
         return True
 
-    def distrust(self, line: int, trouble: Trouble, now_ms: int) -> Troubles:
-        """Doubt a line's books."""
-        troubles = self.views[line].distrust(trouble, now_ms)
+    def distrust(self, line: int, malformed: Malformed, now_ms: int) -> Troubles:
+        """Doubt a line's books that a malformed event may have changed."""
+        # A time that is wrong would refuse all snapshots until then.
+        since_ms = malformed.timestamp if malformed.timestamp <= now_ms + FUTURE_MAX_MS else 0
+        troubles = self.views[line].distrust_malformed(malformed.token_id, since_ms, now_ms)
         self.note(now_ms)
         return troubles
 
@@ -271,9 +278,7 @@ class MarketSession:
         """What was noted of the future would hold recovery up until then."""
         for view in self.views:
             view.clock_set_back(now_ms)
-        for schedule in self._schedules.values():
-            schedule.next_ms = min(schedule.next_ms, now_ms)
-        self._rhythm = MarketRhythm(tuple(self._schedules), self._late_max_ms, now_ms)
+        self._requests.clock_set_back(now_ms)
         if self.unusable_since_ms is not None:
             self.unusable_since_ms = min(self.unusable_since_ms, now_ms)
 
@@ -296,12 +301,12 @@ class MarketSession:
             proof = min(one.proof, other.proof, key=lambda each: each.rank)
             books = one.published(), other.published()
             return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
-        self._offered = _NO_BOOKS  # what comes next is to be told, also if it was shown before
+        self._offered = _NO_BOOKS  # what comes next is to be offered, also if it was shown before
         if self.dark_since_ms is None:
             return None
         nothing = [Book(token_id=o.token_id, bids=(), asks=()) for o in self.info.outcomes]
         books = nothing[0], nothing[1]
-        # It is so now: dated back, it would be too old to be told when the first try fails.
+        # It is so now: dated back, it would be too old to be sent when the first try fails.
         return self._message(books, Proof.NONE, published_at_ns, published_at_ns, epoch)
 
     def _message(
@@ -333,30 +338,11 @@ class MarketSession:
 
     def _older(self, one: Versions, other: Versions) -> bool:
         """Whether `one` is from before `other`, of any token."""
-        first, second = self._schedules
+        first, second = self._tokens
         older = self._order.older
         return older(first, one[0], other[0]) or older(second, one[1], other[1])
 
     # ---- events --------------------------------------------------------------------------------
-
-    def _apply_changes(self, view: View, event: PriceChangeEvent, received_at_ns: int) -> int:
-        books, changes, timestamp_ms = view.books, event.price_changes, event.timestamp
-        last: dict[TokenBook, PriceChange] = {}
-        updates = 0
-        try:
-            for change in changes:
-                book = books.get(change.asset_id)
-                if book is not None and book.change(change, timestamp_ms):
-                    last[book] = change
-                    updates += 1
-            for book, change in last.items():
-                book.check(change, received_at_ns)
-        except ValueError as error:
-            index = next(i for i, each in enumerate(changes) if each is change)
-            raise ValueError(f"price_change: price_changes[{index}]: {error}") from error
-        if last:
-            self._moved(view, received_at_ns // 1_000_000)
-        return updates
 
     def _apply_book(self, view: View, event: BookEvent, now_ms: int) -> int:
         book = view.books.get(event.asset_id)
@@ -364,7 +350,7 @@ class MarketSession:
             return 0
         whole = [] if book.trouble is None else [book]  # one that was usable only goes on
         try:
-            if book.replace(event, from_rest=False) is not Taken.TAKEN:
+            if book.replace(event, from_rest=False) is not SnapshotResult.TAKEN:
                 return 0
         except ValueError as error:
             raise ValueError(f"book: {error}") from error
@@ -390,7 +376,7 @@ class MarketSession:
         if tick_size_e4 != self.info.tick_size_e4:
             self._tick_changed_ms = event.timestamp
             self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
-            self.formula.tick_size(event.new_tick_size, event.timestamp)
+            self.checksum.tick_size(event.new_tick_size, event.timestamp)
             doubted = [(each, book) for each in self.views for book in each.pair]
         else:
             doubted = [(view, book) for book in view.pair if book.token_id == event.asset_id]
@@ -400,8 +386,8 @@ class MarketSession:
             each.note(now_ms)
 
     def _take_tick_size(self, event: BookEvent) -> None:
-        """What the formula has learnt of a book that was taken: nothing if that is unproven."""
-        tick_size_e4 = self.formula.tick_size_e4
+        """What the checksum has learnt of a book that was taken: nothing if that is unproven."""
+        tick_size_e4 = self.checksum.tick_size_e4
         if tick_size_e4 != self.info.tick_size_e4:
             self._tick_changed_ms = event.timestamp
             self.info = msgspec.structs.replace(self.info, tick_size_e4=tick_size_e4)
@@ -409,7 +395,7 @@ class MarketSession:
     # ---- schedules -----------------------------------------------------------------------------
 
     def in_need(self, token_id: str, now_ms: int) -> bool:
-        """Whether a book of this token waits for a look-up."""
+        """Whether a book of this token waits for a book request."""
         for view in self.views:
             if view.in_need(token_id, now_ms):
                 other = self.views[1 - view.line].books[token_id]

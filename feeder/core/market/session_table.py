@@ -7,7 +7,7 @@
    on above every sequence that was ever reached, for the epoch may still be the same.
 
 Time is an argument everywhere. The table sends nothing and counts nothing: `apply`, `distrust` and
-`looked` say what happened, `tokens` and `take_due` what should.
+`take_answer` say what happened, `tokens` and `take_due` what should.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Final
 import msgspec
 
 from feeder.core.book.token_book import Trouble
+from feeder.core.market.book_request_schedule import RequestOutcome
 from feeder.core.market.line_view import Troubles
-from feeder.core.market.look_schedule import Looked
 from feeder.core.market.market_session import MarketSession
 from protocol.market import MarketInfo
 from protocol.series import Series
 from protocol.snapshot import BookSnapshot
 from venue.wire.market_channel import (
     BookEvent,
-    FrameError,
     FrameFault,
     KnownEvent,
     LastTradeEvent,
+    Malformed,
     PriceChangeEvent,
 )
 
@@ -49,18 +49,18 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     updates: int = 0
     """Books replaced or levels changed."""
     ignored: int = 0
-    """Changes of a book in trouble (kept for its resynchronisation), late ones, and those of a
+    """Changes of a book in trouble (buffered for its resync), late ones, and those of a
     token that is not followed."""
     offer: bool = False
     """Whether the market has something new to publish."""
     troubles: Troubles = ()
     """One for each book that became unusable."""
-    error: FrameError | None = None
-    """Why the event was rejected; its market's books of that line are unusable."""
+    malformed: tuple[Malformed, ...] = ()
+    """What of the event was rejected; the books of that line that it is about are unusable."""
 
 
-class Look(msgspec.Struct, frozen=True):
-    """A token to be looked up with `GET /book`; ends with `looked` or `look_failed`."""
+class BookRequest(msgspec.Struct, frozen=True):
+    """A token to be looked up with `GET /book`; ends with `take_answer` or `request_failed`."""
 
     session: MarketSession
     token_id: str
@@ -71,7 +71,7 @@ class Look(msgspec.Struct, frozen=True):
 class Due(msgspec.Struct, frozen=True):
     """What time asks for."""
 
-    looks: Sequence[Look]
+    requests: Sequence[BookRequest]
     replace: Sequence[tuple[int, frozenset[str]]]
     """(line, tokens): whatever connections bring these are to be replaced."""
     dark: Sequence[MarketSession]
@@ -92,7 +92,7 @@ class SessionTable:
         self._now_ms = 0
         self._sessions: dict[str, MarketSession] = {}
         self._troubles: list[Trouble] = []
-        """Found while building a snapshot, not told yet; one a book at most, so bounded."""
+        """Found while building a snapshot, not reported yet; one a book at most, so bounded."""
         self._sequence = 0
         """The highest of the markets that are no longer followed."""
 
@@ -172,14 +172,16 @@ class SessionTable:
             return Applied(ignored=_size(event))
         now_ms = received_at_ns // 1_000_000
         before = _troubles(session)
-        error: FrameError | None = None
+        malformed: list[Malformed] = []
         try:
-            updates = session.apply(line, event, received_at_ns)
-        except ValueError as reason:
+            updates = session.apply(line, event, received_at_ns, malformed)
+        except ValueError as error:
             updates = 0
-            error = FrameError(str(reason), FrameFault.INVALID_NUMBER, frozenset((event.market,)))
+            token_id = event.asset_id if isinstance(event, BookEvent) else None
+            fault = FrameFault.INVALID_NUMBER
+            malformed.append(Malformed(fault, str(error), event.market, token_id))
             if not isinstance(event, LastTradeEvent):  # which changes no book
-                session.distrust(line, Trouble.BAD_FRAME, now_ms)
+                session.distrust(line, malformed[0], now_ms)
         after = _troubles(session)
         new: Troubles = ()
         if after != before:
@@ -188,22 +190,21 @@ class SessionTable:
             session.note(now_ms)
             new = _new(before, after)
         offer = updates > 0 and session.take_offer(line, now_ms)
-        return Applied(session, updates, _size(event) - updates, offer, new, error)
+        return Applied(session, updates, _size(event) - updates, offer, new, tuple(malformed))
 
-    def distrust(self, line: int, markets: frozenset[str] | None, now_ms: int) -> Troubles:
-        """A rejected frame of this line may have changed these markets (None: any of them)."""
-        named = self if markets is None else filter(None, map(self._sessions.get, markets))
+    def distrust(self, line: int, malformed: Malformed, now_ms: int) -> Troubles:
+        """Doubt the books of this line that a malformed event may have changed."""
+        market = malformed.market
+        named = self if market is None else filter(None, [self._sessions.get(market)])
         return tuple(
-            trouble
-            for session in named
-            for trouble in session.distrust(line, Trouble.BAD_FRAME, now_ms)
+            trouble for session in named for trouble in session.distrust(line, malformed, now_ms)
         )
 
     # ---- recovery ------------------------------------------------------------------------------
 
     def take_due(self, now_ms: int) -> Due:
-        """What is to be done now; each look begins with this, each wish is made once."""
-        looks: list[Look] = []
+        """What is to be done now; each request begins with this, each wish is made once."""
+        requests: list[BookRequest] = []
         dark: list[MarketSession] = []
         offers: list[MarketSession] = []
         replace: list[tuple[int, frozenset[str]]] = []
@@ -228,23 +229,25 @@ class SessionTable:
                 offers.append(session)
             if session.take_dark(now_ms):
                 dark.append(session)
-            looks.extend(
-                Look(session, token_id, session.in_need(token_id, now_ms))
+            requests.extend(
+                BookRequest(session, token_id, session.in_need(token_id, now_ms))
                 for token_id in session.views[0].books
-                if session.look_due(token_id, now_ms)
+                if session.request_due(token_id, now_ms)
             )
-        looks.sort(key=lambda look: not look.urgent)
-        return Due(looks, replace, dark, tuple(troubles), adopted, offers)
+        requests.sort(key=lambda request: not request.urgent)
+        return Due(requests, replace, dark, tuple(troubles), adopted, offers)
 
-    def looked(self, look: Look, event: BookEvent, asked_at_ns: int, now_ms: int) -> Looked:
-        """The answer to a look that was sent at `asked_at_ns` (epoch). Raises ValueError."""
-        before = _troubles(look.session)
-        looked = look.session.looked(look.token_id, event, asked_at_ns, now_ms)
-        return msgspec.structs.replace(looked, troubles=_new(before, _troubles(look.session)))
+    def take_answer(
+        self, request: BookRequest, event: BookEvent, asked_at_ns: int, now_ms: int
+    ) -> RequestOutcome:
+        """The answer to a request that was sent at `asked_at_ns` (epoch). Raises ValueError."""
+        before = _troubles(request.session)
+        outcome = request.session.take_answer(request.token_id, event, asked_at_ns, now_ms)
+        return msgspec.structs.replace(outcome, troubles=_new(before, _troubles(request.session)))
 
-    def look_failed(self, look: Look, now_ms: int) -> None:
-        """A look brought no book."""
-        look.session.look_failed(look.token_id, now_ms)
+    def request_failed(self, request: BookRequest, now_ms: int) -> None:
+        """A request brought no book."""
+        request.session.request_failed(request.token_id, now_ms)
 
     # ---- what is shown -------------------------------------------------------------------------
 

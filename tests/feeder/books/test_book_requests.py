@@ -12,10 +12,10 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from feeder.books import book_requests
-from feeder.books.book_requests import AT_ONCE_MAX, BookLooks
+from feeder.books.book_requests import AT_ONCE_MAX, BookRequests
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
-from feeder.core.market.session_table import Look
+from feeder.core.market.session_table import BookRequest
 from protocol.book import Proof
 from tests.support.session_bench import SERIES, Bench, info_of
 
@@ -42,9 +42,9 @@ class Looks(Bench):
         (token,) = [each for each in self.market.tokens if each.token_id == token_id]
         return web.Response(body=self.market.rest_book(token))
 
-    def due(self) -> list[Look]:
+    def due(self) -> list[BookRequest]:
         self.now_ms = time.time_ns() // 1_000_000
-        return list(self.table.take_due(self.now_ms).looks)
+        return list(self.table.take_due(self.now_ms).requests)
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"feeder_{name}", labels) or 0.0
@@ -67,18 +67,18 @@ class Looks(Bench):
             self.under_way -= 1
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[BookLooks]:
+    async def running(self) -> AsyncIterator[BookRequests]:
         app = web.Application()
         app.add_routes([web.get("/book", self._book)])
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        looks = BookLooks(url, self.table, self.metrics, self.offered.put_nowait)
-        task = asyncio.create_task(looks.run())
+        requests = BookRequests(url, self.table, self.metrics, self.offered.put_nowait)
+        task = asyncio.create_task(requests.run())
         try:
             async with asyncio.timeout(10):
-                yield looks
+                yield requests
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -92,9 +92,9 @@ def bench() -> Looks:
 
 
 async def test_books_that_are_missing_are_asked_for_taken_and_offered(bench: Looks) -> None:
-    async with bench.running() as looks:
-        for look in bench.due():
-            looks.ask(look)
+    async with bench.running() as requests:
+        for request in bench.due():
+            requests.ask(request)
         assert await bench.offered.get() is bench.session
     assert {token for _, token in bench.asked} == bench.tokens
     assert bench.value("book_looks_total", result="taken") == 2
@@ -106,12 +106,12 @@ async def test_books_that_are_missing_are_asked_for_taken_and_offered(bench: Loo
 async def test_a_silent_market_that_is_as_it_was_is_told_apart(bench: Looks) -> None:
     bench.send(0, bench.opening())
     session, (token_id, _) = bench.session, sorted(bench.tokens)
-    async with bench.running() as looks:
-        looks.ask(Look(session, token_id, False))
+    async with bench.running() as requests:
+        requests.ask(BookRequest(session, token_id, False))
         await bench.until(lambda: bench.value("book_looks_total", result="nothing_new") == 1)
         bench.now_ms += 1
         bench.change()
-        looks.ask(Look(session, token_id, False))
+        requests.ask(BookRequest(session, token_id, False))
         await bench.until(lambda: bench.value("book_looks_total", result="newer") == 1)
     assert bench.offered.empty()
 
@@ -159,17 +159,17 @@ async def test_a_failure_ends_the_look_so_that_the_token_is_asked_for_again(
     monkeypatch.setattr(book_requests, "REFUSED_PAUSE_S", 0.2)
     bench.answered = FAILURES[failure]
     with capture_logs() as logs:
-        async with bench.running() as looks:
-            for look in bench.due():
-                looks.ask(look)
+        async with bench.running() as requests:
+            for request in bench.due():
+                requests.ask(request)
             await bench.until(lambda: bench.failed() == 2)
             assert bench.offered.empty()
             bench.answered = bench.truth
             while not bench.session.ready:
-                for look in bench.due():
-                    looks.ask(look)
+                for request in bench.due():
+                    requests.ask(request)
                 await asyncio.sleep(0.01)  # the table's clock is the real one here
-    assert 1 <= len([line for line in logs if line["event"] == "book_look_failed"]) <= 2
+    assert 1 <= len([line for line in logs if line["event"] == "book_request_failed"]) <= 2
     assert bench.value("book_looks_total", result="taken") == 2
 
 
@@ -178,9 +178,9 @@ async def test_a_server_that_cuts_the_answer_is_a_failure(bench: Looks) -> None:
         raise ConnectionResetError
 
     bench.answered = half
-    async with bench.running() as looks:
-        for look in bench.due():
-            looks.ask(look)
+    async with bench.running() as requests:
+        for request in bench.due():
+            requests.ask(request)
         await bench.until(lambda: bench.failed() == 2)
 
 
@@ -191,13 +191,13 @@ async def test_not_more_at_once_nor_a_second_than_allowed(bench: Looks) -> None:
 
     bench.answered = slow
     session, (token_id, _) = bench.session, sorted(bench.tokens)
-    async with bench.running() as looks:
+    async with bench.running() as requests:
         for _ in range(40):
-            looks.ask(Look(session, token_id, True))
+            requests.ask(BookRequest(session, token_id, True))
         await bench.until(lambda: len(bench.asked) == 40)
     assert bench.under_way_max <= AT_ONCE_MAX
     at_s = [asked_s for asked_s, _ in bench.asked]
-    assert at_s[-1] - at_s[0] >= 39 / book_requests.LOOKS_PER_S - 0.05
+    assert at_s[-1] - at_s[0] >= 39 / book_requests.REQUESTS_PER_S - 0.05
 
 
 async def test_who_waits_for_books_comes_before_who_only_wonders(
@@ -205,10 +205,10 @@ async def test_who_waits_for_books_comes_before_who_only_wonders(
 ) -> None:
     monkeypatch.setattr(book_requests, "AT_ONCE_MAX", 1)
     session, (wonders, waits) = bench.session, sorted(bench.tokens)
-    async with bench.running() as looks:
+    async with bench.running() as requests:
         for _ in range(3):
-            looks.ask(Look(session, wonders, False))
-        looks.ask(Look(session, waits, True))
+            requests.ask(BookRequest(session, wonders, False))
+        requests.ask(BookRequest(session, waits, True))
         await bench.until(lambda: len(bench.asked) == 4)
     assert [token for _, token in bench.asked].index(waits) == 0
 
@@ -219,11 +219,11 @@ async def test_after_a_429_nobody_is_asked_for_a_while(
     monkeypatch.setattr(book_requests, "REFUSED_PAUSE_S", 0.3)
     bench.answered = FAILURES["429"]
     session, (token_id, _) = bench.session, sorted(bench.tokens)
-    async with bench.running() as looks:
-        looks.ask(Look(session, token_id, True))
+    async with bench.running() as requests:
+        requests.ask(BookRequest(session, token_id, True))
         await bench.until(lambda: bench.failed() == 1)
         for _ in range(5):
-            looks.ask(Look(session, token_id, True))
+            requests.ask(BookRequest(session, token_id, True))
         await bench.until(lambda: len(bench.asked) == 2)
     first_s, second_s = (asked_s for asked_s, _ in bench.asked)
     assert second_s - first_s >= 0.25
@@ -235,16 +235,16 @@ async def test_a_market_not_started_yet_fails_in_silence(bench: Looks) -> None:
     )
     bench.answered = FAILURES["404"]
     with capture_logs() as logs:
-        async with bench.running() as looks:
-            for look in bench.due():
-                looks.ask(look)
+        async with bench.running() as requests:
+            for request in bench.due():
+                requests.ask(request)
             await bench.until(lambda: bench.failed() == 2)
     assert logs == []
 
 
 async def test_cancelled_in_the_middle_of_a_look_it_ends(bench: Looks) -> None:
     bench.answered = _hangs
-    async with bench.running() as looks:
-        for look in bench.due():
-            looks.ask(look)
+    async with bench.running() as requests:
+        for request in bench.due():
+            requests.ask(request)
         await bench.until(lambda: bench.under_way == 2)

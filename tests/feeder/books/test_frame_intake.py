@@ -97,10 +97,25 @@ def test_a_rejected_frame_is_counted_and_doubts_what_it_may_have_been_about_on_i
 
 def test_a_number_that_is_none_is_counted_by_its_own_cause(intake: Intake) -> None:
     intake.take(0, intake.opening())
-    intake.take(0, intake.change().replace(b'"size":"7"', b'"size":"1e3"'))
+    frame = intake.change()
+    intake.take(0, frame.replace(b'"size":"7"', b'"size":"1e3"', 1))
     assert intake.value("frames_rejected_total", cause="invalid_number") == 1
-    assert intake.value("books_suspect_total", cause="bad_frame") == 2
+    assert intake.value("books_suspect_total", cause="bad_frame") == 1
     assert intake.nudges == 1
+    intake.take(0, frame.replace(b'"size":"7"', b'"size":"1e3"'))
+    assert intake.value("books_suspect_total", cause="bad_frame") == 2
+
+
+def test_a_malformed_entry_doubts_its_book_before_its_siblings_are_shown(intake: Intake) -> None:
+    intake.take(0, intake.opening())
+    intake.offered.clear()
+    intake.take(0, intake.change().replace(b'"side":"BUY"', b'"side":"HOLD"'))
+    assert intake.value("frames_rejected_total", cause="malformed") == 1
+    assert intake.value("books_suspect_total", cause="bad_frame") == 1
+    assert intake.value("events_total", type="price_change") == 1
+    assert intake.nudges == 1
+    assert intake.offered == []
+    assert not intake.session.ready
 
 
 def test_rejections_are_told_at_most_every_so_often_and_none_is_lost(

@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from feeder.books.book_requests import BookLooks
+from feeder.books.book_requests import BookRequests
 from feeder.books.connection import LineTimes
 from feeder.books.lines import MarketLines
 from feeder.books.metrics import FeederMetrics
@@ -131,16 +131,16 @@ class Bench:
     @asynccontextmanager
     async def running(self, times: LineTimes = TIMES) -> AsyncIterator[None]:
         async with serve(self.venue) as url:
-            looks = BookLooks(self.clob_url or url, self.table, self.metrics, self._offer)
+            requests = BookRequests(self.clob_url or url, self.table, self.metrics, self._offer)
             self.lines = MarketLines(
                 url.replace("http", "ws", 1) + "/ws/market",
                 self.table,
-                looks,
+                requests,
                 self.metrics,
                 self._offer,
                 times,
             )
-            task = asyncio.create_task(first_failure(looks.run(), self.lines.run()))
+            task = asyncio.create_task(first_failure(requests.run(), self.lines.run()))
             try:
                 async with asyncio.timeout(20):
                     yield
@@ -365,7 +365,7 @@ async def test_a_venue_that_neither_sends_nor_answers_is_a_problem_long_before_i
         frozen_s = time.monotonic()
         await bench.until(lambda: bench.lines.problem() is not None)
         assert bench.lines.problem() == (
-            f"the market channel at {bench.lines._url} is silent, and no look-up is answered"
+            f"the market channel at {bench.lines._url} is silent, and no book request is answered"
         )
         assert not bench.lines.fit
         assert time.monotonic() - frozen_s < 4

@@ -30,7 +30,7 @@ MARKET = "0x" + "ab" * 32
 
 
 class Session:
-    """A market with one level, as far as the publisher looks at it. Nothing is proven here."""
+    """A market with one level, as far as the publisher requests at it. Nothing is proven here."""
 
     def __init__(self, market: str, levels: int) -> None:
         self.info = MarketInfo(

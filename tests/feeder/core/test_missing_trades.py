@@ -4,8 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core import missing_trades as coverage_module
-from feeder.core.missing_trades import OVERLAP_S, UNSETTLED_S_MAX, Coverage
+from feeder.core import missing_trades
+from feeder.core.missing_trades import OVERLAP_S, UNSETTLED_S_MAX, MissingTrades
 from protocol.fill import Fill, TradeStatus
 from tests.venue.wire.test_user_channel import FILL
 
@@ -24,93 +24,93 @@ def fill(
     )
 
 
-def paid() -> Coverage:
+def paid() -> MissingTrades:
     """A feeder whose first fetch is done."""
-    coverage = Coverage(START_S)
-    coverage.interrupted()
-    coverage.begin_fetch()
-    coverage.fetched()
-    assert coverage.owed_from_s is None
-    return coverage
+    missing = MissingTrades(START_S)
+    missing.interrupted()
+    missing.begin_fetch()
+    missing.fetched()
+    assert missing.owed_from_s is None
+    return missing
 
 
 def test_a_start_owes_everything_since_the_given_time() -> None:
-    coverage = Coverage(START_S)
-    coverage.interrupted()
-    assert coverage.begin_fetch() == START_S
+    missing = MissingTrades(START_S)
+    missing.interrupted()
+    assert missing.begin_fetch() == START_S
 
 
 def test_a_reconnect_owes_everything_since_the_newest_trade_and_a_little_more() -> None:
-    coverage = paid()
-    coverage.acknowledged(fill(START_S + 500), NOW_S)
-    coverage.acknowledged(fill(START_S + 400), NOW_S)
-    coverage.interrupted()
-    assert coverage.begin_fetch() == START_S + 500 - OVERLAP_S
+    missing = paid()
+    missing.acknowledged(fill(START_S + 500), NOW_S)
+    missing.acknowledged(fill(START_S + 400), NOW_S)
+    missing.interrupted()
+    assert missing.begin_fetch() == START_S + 500 - OVERLAP_S
 
 
 def test_an_unsettled_trade_is_asked_for_until_its_last_status_is_known() -> None:
-    coverage = paid()
-    coverage.acknowledged(fill(START_S + 100, TradeStatus.MATCHED, "a"), NOW_S)
-    coverage.acknowledged(fill(START_S + 900, TradeStatus.CONFIRMED, "b"), NOW_S)
-    coverage.interrupted()
-    assert coverage.begin_fetch() == START_S + 100 - OVERLAP_S
-    coverage.acknowledged(fill(START_S + 100, TradeStatus.FAILED, "a"), NOW_S)
-    coverage.acknowledged(fill(START_S + 100, TradeStatus.MINED, "a"), NOW_S)  # late: no news
-    coverage.fetched()
-    coverage.interrupted()
-    assert coverage.begin_fetch() == START_S + 900 - OVERLAP_S
+    missing = paid()
+    missing.acknowledged(fill(START_S + 100, TradeStatus.MATCHED, "a"), NOW_S)
+    missing.acknowledged(fill(START_S + 900, TradeStatus.CONFIRMED, "b"), NOW_S)
+    missing.interrupted()
+    assert missing.begin_fetch() == START_S + 100 - OVERLAP_S
+    missing.acknowledged(fill(START_S + 100, TradeStatus.FAILED, "a"), NOW_S)
+    missing.acknowledged(fill(START_S + 100, TradeStatus.MINED, "a"), NOW_S)  # late: no news
+    missing.fetched()
+    missing.interrupted()
+    assert missing.begin_fetch() == START_S + 900 - OVERLAP_S
 
 
 def test_a_trade_that_never_settles_is_asked_for_for_a_day() -> None:
-    coverage = paid()
+    missing = paid()
     newest_s = START_S + 3 * UNSETTLED_S_MAX
-    coverage.acknowledged(fill(START_S, TradeStatus.RETRYING), NOW_S)
-    coverage.acknowledged(fill(newest_s), NOW_S)
-    coverage.interrupted()
-    assert coverage.begin_fetch() == newest_s - UNSETTLED_S_MAX - OVERLAP_S
+    missing.acknowledged(fill(START_S, TradeStatus.RETRYING), NOW_S)
+    missing.acknowledged(fill(newest_s), NOW_S)
+    missing.interrupted()
+    assert missing.begin_fetch() == newest_s - UNSETTLED_S_MAX - OVERLAP_S
 
 
 def test_a_failed_fetch_forgets_nothing_though_newer_trades_arrive() -> None:
-    coverage = paid()
-    coverage.acknowledged(fill(START_S + 100), NOW_S)
-    coverage.interrupted()
-    owed_s = coverage.begin_fetch()
-    coverage.acknowledged(fill(START_S + 9_000), NOW_S)  # live, while the fetch fails
-    assert coverage.begin_fetch() == owed_s
-    coverage.interrupted()
-    assert coverage.begin_fetch() == owed_s
+    missing = paid()
+    missing.acknowledged(fill(START_S + 100), NOW_S)
+    missing.interrupted()
+    owed_s = missing.begin_fetch()
+    missing.acknowledged(fill(START_S + 9_000), NOW_S)  # live, while the fetch fails
+    assert missing.begin_fetch() == owed_s
+    missing.interrupted()
+    assert missing.begin_fetch() == owed_s
 
 
 def test_a_loss_during_a_fetch_keeps_the_debt() -> None:
-    coverage = paid()
-    coverage.interrupted()
-    coverage.begin_fetch()
-    coverage.interrupted()
-    coverage.fetched()
-    assert coverage.owed_from_s is not None
-    coverage.begin_fetch()
-    coverage.dropped(fill(START_S - 1_000))
-    coverage.fetched()
-    assert coverage.begin_fetch() == START_S - 1_000 - OVERLAP_S
-    coverage.fetched()
-    assert coverage.owed_from_s is None
+    missing = paid()
+    missing.interrupted()
+    missing.begin_fetch()
+    missing.interrupted()
+    missing.fetched()
+    assert missing.owed_from_s is not None
+    missing.begin_fetch()
+    missing.dropped(fill(START_S - 1_000))
+    missing.fetched()
+    assert missing.begin_fetch() == START_S - 1_000 - OVERLAP_S
+    missing.fetched()
+    assert missing.owed_from_s is None
 
 
 def test_a_match_time_in_the_future_hides_nothing() -> None:
-    coverage = paid()
-    coverage.acknowledged(fill(NOW_S * 100), START_S + 50)
-    coverage.interrupted()
-    assert coverage.begin_fetch() == START_S  # not after what comes next
+    missing = paid()
+    missing.acknowledged(fill(NOW_S * 100), START_S + 50)
+    missing.interrupted()
+    assert missing.begin_fetch() == START_S  # not after what comes next
 
 
 def test_memory_is_bounded() -> None:
-    coverage = paid()
-    for number in range(coverage_module.TRADES_MAX + 5):
+    missing = paid()
+    for number in range(missing_trades.TRADES_MAX + 5):
         for status in (TradeStatus.MATCHED, TradeStatus.CONFIRMED):
-            coverage.acknowledged(fill(START_S, status, f"t{number}"), NOW_S)
-            coverage.acknowledged(fill(START_S, TradeStatus.MATCHED, f"u{number}"), NOW_S)
-    assert len(coverage._unsettled) <= coverage_module.TRADES_MAX
-    assert len(coverage._settled) <= coverage_module.TRADES_MAX
+            missing.acknowledged(fill(START_S, status, f"t{number}"), NOW_S)
+            missing.acknowledged(fill(START_S, TradeStatus.MATCHED, f"u{number}"), NOW_S)
+    assert len(missing._unsettled) <= missing_trades.TRADES_MAX
+    assert len(missing._settled) <= missing_trades.TRADES_MAX
 
 
 _steps = st.lists(
@@ -130,7 +130,7 @@ def test_after_a_complete_fetch_the_stream_has_every_trade_of_the_venue(
     steps: list[tuple[str, int, TradeStatus, bool]],
 ) -> None:
     """Trades match in the order of time; some happen unseen, while the connection is away."""
-    coverage = paid()
+    missing = paid()
     venue: list[Fill] = []
     stream: set[str] = set()
     connected, now_s = True, START_S
@@ -141,19 +141,19 @@ def test_after_a_complete_fetch_the_stream_has_every_trade_of_the_venue(
             venue.append(traded)
             if connected:
                 stream.add(traded.trade_id)
-                coverage.acknowledged(traded, now_s)
+                missing.acknowledged(traded, now_s)
         elif kind == "cut":
             connected = not connected or succeeds
             if connected:
-                coverage.interrupted()
+                missing.interrupted()
         else:
-            owed_s = coverage.begin_fetch()
+            owed_s = missing.begin_fetch()
             if owed_s is None or not connected:
                 continue
             found = [each for each in venue if each.matched_at_ms >= owed_s * 1000]
             for each in reversed(found) if succeeds else list(reversed(found))[:1]:
                 stream.add(each.trade_id)
-                coverage.acknowledged(each, now_s)
+                missing.acknowledged(each, now_s)
             if succeeds:
-                coverage.fetched()
+                missing.fetched()
     assert stream == {each.trade_id for each in venue}

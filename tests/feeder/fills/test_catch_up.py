@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from structlog.testing import capture_logs
 
-from feeder.core.missing_trades import OVERLAP_S, Coverage
+from feeder.core.missing_trades import OVERLAP_S, MissingTrades
 from feeder.fills import catch_up as catch_up_module
 from feeder.fills.catch_up import CatchUp
 from feeder.fills.intake import Intake
@@ -41,7 +41,7 @@ class Bench:
         self.backlog_max = backlog_max
         self.wire = WireTrades()
         self.metrics = UserMetrics()
-        self.coverage = Coverage(START_S)
+        self.missing = MissingTrades(START_S)
         self.catch_up: CatchUp
         self.publisher: FillPublisher
 
@@ -73,7 +73,7 @@ class Bench:
         self.publisher = FillPublisher(
             nc,
             self.metrics,
-            lambda each: self.coverage.acknowledged(each, int(time.time())),
+            lambda each: self.missing.acknowledged(each, int(time.time())),
             backlog_max=self.backlog_max,
         )
         async with (
@@ -81,7 +81,7 @@ class Bench:
             TradeHistory(self.wire.url, CREDENTIALS, self.metrics) as history,
         ):
             self.catch_up = CatchUp(
-                history, self.publisher, self.coverage, Intake(self.metrics), self.metrics
+                history, self.publisher, self.missing, Intake(self.metrics), self.metrics
             )
             tasks = [
                 asyncio.create_task(self.publisher.run()),
@@ -114,7 +114,7 @@ async def test_the_first_connection_fetches_since_the_start_and_duplicates_vanis
         assert await bench.after_s() == START_S
         await bench.until(lambda: bench.value("refetches_total") == 1)
         assert await bench.stream() == ["b", "a", "c"]
-        assert bench.coverage.owed_from_s is None
+        assert bench.missing.owed_from_s is None
     assert bench.value("fills_duplicate_total") == 1
     assert bench.value("trades_fetched_total") == 4
     assert bench.value("rejected_total", cause="unknown_status") == 1
@@ -190,7 +190,7 @@ async def test_what_the_backlog_drops_is_fetched(nats_server: NatsServer) -> Non
         nats_server.resume()
         await bench.until(lambda: bench.value("refetches_total") == 2)
         assert await bench.stream() == ["a", "b", "c", "d", "e"]
-        assert bench.coverage.owed_from_s is None
+        assert bench.missing.owed_from_s is None
 
 
 async def test_a_fetch_counts_only_when_the_stream_has_everything(
@@ -202,11 +202,11 @@ async def test_a_fetch_counts_only_when_the_stream_has_everything(
         bench.catch_up.subscribed()
         await bench.until(lambda: bench.value("trades_fetched_total") == 2)
         await bench.until(lambda: bench.value("publish_failures_total", cause="disconnected") > 0)
-        assert bench.coverage.owed_from_s == START_S
+        assert bench.missing.owed_from_s == START_S
         nats_server.start()
         await bench.until(lambda: bench.value("refetches_total") == 1)
         assert await bench.stream() == ["a", "b"]
-        assert bench.coverage.owed_from_s is None
+        assert bench.missing.owed_from_s is None
 
 
 async def test_a_reconnect_during_a_fetch_is_fetched_too(bench: Bench) -> None:
@@ -218,4 +218,4 @@ async def test_a_reconnect_during_a_fetch_is_fetched_too(bench: Bench) -> None:
         bench.wire.hold.set()
         assert await bench.after_s() == START_S
         await bench.until(lambda: bench.value("refetches_total") == 2)
-        assert bench.coverage.owed_from_s is None
+        assert bench.missing.owed_from_s is None

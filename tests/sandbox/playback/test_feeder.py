@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from feeder.books.book_requests import BookLooks
+from feeder.books.book_requests import BookRequests
 from feeder.books.discovery import Discovery
 from feeder.books.lines import MarketLines
 from feeder.books.metrics import FeederMetrics
@@ -44,11 +44,13 @@ async def test_a_feeder_discovers_the_market_and_every_book_of_it_is_proven(
             taken.put_nowait(snapshot)
 
     async with serve(replay) as url:
-        looks = BookLooks(url, table, metrics, offer)
-        lines = MarketLines(f"{url}/ws/market".replace("http", "ws"), table, looks, metrics, offer)
+        requests = BookRequests(url, table, metrics, offer)
+        lines = MarketLines(
+            f"{url}/ws/market".replace("http", "ws"), table, requests, metrics, offer
+        )
         discovery = Discovery(url, table, metrics, lines.nudge)
         running = asyncio.create_task(
-            first_failure(looks.run(), lines.run(), discovery.run(), replay_of(replay))
+            first_failure(requests.run(), lines.run(), discovery.run(), replay_of(replay))
         )
         try:
             proofs = set()

@@ -16,8 +16,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.token_book import Taken, TokenBook
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.token_book import SnapshotResult, TokenBook
 from feeder.recording.errors import RecordingError
 from feeder.recording.format import Frame, Listed, Started, frame_of, payload
 from feeder.recording.reader import RecordingReader
@@ -128,8 +128,8 @@ async def test_frames_that_name_no_token_and_broken_ones_go_to_all_who_listen(
 
 def proven(info: MarketInfo, token_id: str, body: bytes) -> TokenBook:
     """A feeder's book of an answer; the checksum must be that of the book."""
-    book = TokenBook(token_id, Formula(info))
-    assert book.replace(decode_book(body), from_rest=True) is Taken.TAKEN
+    book = TokenBook(token_id, BookChecksum(info))
+    assert book.replace(decode_book(body), from_rest=True) is SnapshotResult.TAKEN
     assert book.proof is Proof.CHECKSUM
     return book
 

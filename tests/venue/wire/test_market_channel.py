@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -19,14 +20,15 @@ from tests.support.market_channel_frames import (
 )
 from venue.wire.market_channel import (
     BookEvent,
-    FrameError,
     FrameFault,
     LastTradeEvent,
+    Malformed,
     Pong,
     PriceChangeEvent,
     TickSizeChangeEvent,
     UnknownEvent,
     WireLevel,
+    decode_book,
     decode_frame,
 )
 
@@ -122,49 +124,107 @@ def without(event: dict[str, Any], field: str) -> dict[str, Any]:
         (book() | {"bids": [{"price": "0.5"}]}, r"size.*\$\.bids\[0\]"),
         (book() | {"bids": [{"price": 0.5, "size": "1"}]}, r"\$\.bids\[0\]\.price"),
         (book() | {"asks": "none"}, r"\$\.asks"),
-        (price_change(change(side="HOLD")), r"\$\.price_changes\[0\]\.side"),
-        (price_change(change(), without(change(), "size")), r"size.*\$\.price_changes\[1\]"),
+        (price_change(change(side="HOLD")), r"price_changes\[0\]: .*\$\.side"),
+        (price_change(change(), without(change(), "size")), r"price_changes\[1\]: .*size"),
         (price_change() | {"market": None}, r"\$\.market"),
         ({"event_type": 5, "market": MARKET}, r"\$\.event_type"),
     ],
 )
 def test_a_missing_or_malformed_field_is_named(event: dict[str, Any], named: str) -> None:
-    with pytest.raises(FrameError, match=named) as alone:
-        decode_frame(frame(event))
-    assert alone.value.fault is FrameFault.MALFORMED
-    with pytest.raises(FrameError, match=named) as last:
-        decode_frame(frame([book(), event]))
-    assert "event 1: " in str(last.value)
+    alone = malformed(event)
+    assert re.search(named, alone.reason)
+    assert alone.fault is FrameFault.MALFORMED
+    among = malformed([book(), event])
+    assert re.search(named, among.reason)
+    assert among.reason.startswith("event 1: ")
 
 
-def test_a_malformed_frame_says_whose_books_are_in_doubt() -> None:
-    bad = price_change(change(side="HOLD"), market="0xbad")
-    with pytest.raises(FrameError) as alone:
-        decode_frame(frame(bad))
-    assert alone.value.markets == frozenset({"0xbad"})
-    with pytest.raises(FrameError) as among:
-        decode_frame(frame([book(), bad]))
-    assert among.value.markets == frozenset({MARKET, "0xbad"})
-    with pytest.raises(FrameError) as nameless:
-        decode_frame(frame(without(bad, "market")))
-    assert nameless.value.markets is None
+def malformed(wire: Any) -> Malformed:
+    """The one malformed part of a frame."""
+    payload = wire if isinstance(wire, bytes) else frame(wire)
+    (found,) = [each for each in decode_frame(payload) if isinstance(each, Malformed)]
+    return found
+
+
+def test_a_malformed_event_says_whose_books_are_in_doubt() -> None:
+    bad = price_change(market="0xbad") | {"price_changes": 5}
+    for wire in (bad, [book(), bad]):
+        found = malformed(wire)
+        assert (found.market, found.token_id) == ("0xbad", None)
+    assert malformed(without(bad, "market")).market is None
+    level = malformed(book(DOWN) | {"asks": [{"price": "0.5"}]})
+    assert (level.market, level.token_id) == (MARKET, DOWN)
+    # It concerns every book of the market, whichever token it names.
+    tick = malformed(without(tick_size_change(), "new_tick_size"))
+    assert (tick.market, tick.token_id) == (MARKET, None)
+
+
+def test_a_malformed_event_spoils_none_of_its_siblings() -> None:
+    bad = book(DOWN) | {"timestamp": ""}
+    events = decode_frame(frame([book(), bad, UNKNOWN, price_change(change())]))
+    kinds = [type(event) for event in events]
+    assert kinds == [BookEvent, Malformed, UnknownEvent, PriceChangeEvent]
+
+
+def test_a_malformed_entry_comes_before_its_siblings_which_keep_their_order() -> None:
+    entries = (change(size="1"), change(side="HOLD"), change(DOWN, size="2"), change(size="3"))
+    for wire in (price_change(*entries), [price_change(*entries)]):
+        bad, rest = decode_frame(frame(wire))
+        assert isinstance(bad, Malformed)
+        assert (bad.market, bad.token_id, bad.timestamp) == (MARKET, UP, 1_757_908_892_351)
+        assert isinstance(rest, PriceChangeEvent)
+        assert (rest.market, rest.timestamp) == (MARKET, bad.timestamp)
+        assert [each.size for each in rest.price_changes] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "entry", [{}, 5, None, [], "x", {"asset_id": UP, "price": None}, change() | {"size": 7}]
+)
+def test_whatever_stands_for_an_entry_spoils_none_of_its_siblings(entry: object) -> None:
+    wire = price_change(change(DOWN)) | {"price_changes": [entry, change(DOWN)]}
+    bad, rest = decode_frame(frame(wire))
+    assert isinstance(bad, Malformed)
+    assert bad.token_id == (UP if isinstance(entry, dict) and entry else None)
+    assert isinstance(rest, PriceChangeEvent)
+
+
+def test_a_price_change_of_malformed_entries_only_is_no_event() -> None:
+    (bad,) = decode_frame(frame(price_change(change(side="HOLD"))))
+    assert isinstance(bad, Malformed)
+
+
+def test_an_object_that_is_not_utf8_spoils_none_of_its_siblings() -> None:
+    bad = frame(book(DOWN)).replace(b'"hash":"', b'"hash":"\xff')
+    first, second, third = decode_frame(b"[%s,%s,%s]" % (frame(book()), bad, frame(last_trade())))
+    assert isinstance(first, BookEvent)
+    assert isinstance(second, Malformed)
+    assert (second.fault, second.market) == (FrameFault.NOT_JSON, MARKET)
+    assert isinstance(third, LastTradeEvent)
+
+
+@pytest.mark.parametrize("size", ["", None])
+def test_an_empty_or_null_size_is_read(size: str | None) -> None:
+    entry = change() | {"size": size}
+    (event,) = decode_frame(frame(price_change(entry)))
+    assert isinstance(event, PriceChangeEvent)
+    assert event.price_changes[0].size == size
 
 
 def test_truncated_json_may_have_been_about_any_market() -> None:
     for whole in (frame(price_change(change())), frame([book(), book(DOWN)])):
         for length in range(1, len(whole)):
-            with pytest.raises(FrameError) as error:
-                decode_frame(whole[:length])
-            assert error.value.fault is FrameFault.NOT_JSON
-            assert error.value.markets is None
+            (bad,) = decode_frame(whole[:length])
+            assert isinstance(bad, Malformed)
+            assert bad.fault is FrameFault.NOT_JSON
+            assert bad.market is None
 
 
 @pytest.mark.parametrize("text", [b"INVALID OPERATION", b"PING", b"pong", b"", b"\xff\xfe", b"nul"])
 def test_plain_text_doubts_no_book(text: bytes) -> None:
-    with pytest.raises(FrameError) as error:
-        decode_frame(text)
-    assert error.value.fault is FrameFault.NOT_JSON
-    assert error.value.markets == frozenset()
+    (notice,) = decode_frame(text)
+    assert isinstance(notice, Malformed)
+    assert notice.fault is FrameFault.NOT_JSON
+    assert notice.market == ""  # of none
 
 
 @pytest.mark.parametrize(
@@ -184,8 +244,9 @@ def test_plain_text_doubts_no_book(text: bytes) -> None:
     ],
 )
 def test_json_that_is_no_frame_is_refused(payload: bytes) -> None:
-    with pytest.raises(FrameError):
-        decode_frame(payload)
+    assert all(
+        isinstance(each, Malformed) and each.market is None for each in decode_frame(payload)
+    )
 
 
 JSON = st.recursive(
@@ -197,19 +258,23 @@ FIELDS = st.sampled_from([*book(), *price_change(), "event_type", "new_tick_size
 
 
 @given(st.dictionaries(FIELDS, JSON), st.sampled_from([book(), price_change(change()), {}]))
-def test_any_json_is_decoded_or_refused_with_the_one_error(
+def test_any_json_is_decoded_or_named_malformed(
     bent: dict[str, Any], whole: dict[str, Any]
 ) -> None:
     for wire in (whole | bent, [whole | bent]):
-        try:
-            decode_frame(frame(wire))
-        except FrameError as error:
-            assert str(error)
+        assert all(
+            event.reason for event in decode_frame(frame(wire)) if isinstance(event, Malformed)
+        )
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_decoded_or_refused_with_the_one_error(payload: bytes) -> None:
+def test_any_bytes_are_decoded_or_named_malformed(payload: bytes) -> None:
+    assert all(event.reason for event in decode_frame(payload) if isinstance(event, Malformed))
+
+
+@given(st.binary(max_size=60) | JSON.map(frame))
+def test_any_answer_is_a_book_or_refused_with_the_one_error(payload: bytes) -> None:
     try:
-        decode_frame(payload)
-    except FrameError as error:
+        decode_book(payload)
+    except ValueError as error:
         assert str(error)

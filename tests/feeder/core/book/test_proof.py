@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from feeder.core.book import checksum
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import (
     SEARCHES_MAX,
     VERIFY_EVERY_NS,
     VERSIONS_UNPROVEN_MAX,
-    Taken,
+    SnapshotResult,
     TokenBook,
     Trouble,
 )
@@ -58,7 +58,7 @@ def test_a_trade_is_proven_when_the_last_of_its_frames_has_come() -> None:
     tell(book, frames[-1])
     assert is_venues(book, venue)
     assert book.unproven_since_ns is None
-    assert book.replace(venue.book(), from_rest=False) is Taken.OLDER
+    assert book.replace(venue.book(), from_rest=False) is SnapshotResult.OLDER
     assert is_venues(book, venue)
 
 
@@ -116,13 +116,13 @@ def test_all_trade_prices_are_tried_a_few_times_a_version() -> None:
 
 def test_a_trade_price_that_is_told_at_last_proves_what_was_unproven() -> None:
     venue = Venue(*FAR, *TOP)
-    formula = Formula(INFO)
-    book = TokenBook(UP, formula)
+    checksum = BookChecksum(INFO)
+    book = TokenBook(UP, checksum)
     book.replace(venue.rest(), from_rest=False)
     for n, frame in enumerate(venue.trade("0.61", *(("BUY", f"0.4{n}", "1") for n in range(6)))):
         tell(book, frame, at_ns=later_ns(venue, n))
     assert not book.proven
-    formula.traded(DOWN, "0.61")
+    checksum.traded(DOWN, "0.61")
     assert not book.overdue(later_ns(venue) + SECOND_NS)
     assert is_venues(book, venue)
 
@@ -140,10 +140,10 @@ def test_a_trade_through_several_levels_needs_no_search(monkeypatch: pytest.Monk
 
 def test_a_trade_of_the_other_token_changes_what_this_one_is_hashed_with() -> None:
     venue = Venue(*FAR, *TOP)
-    formula = Formula(INFO)
-    book = TokenBook(UP, formula)
+    checksum = BookChecksum(INFO)
+    book = TokenBook(UP, checksum)
     book.replace(venue.rest(), from_rest=False)
-    formula.traded(DOWN, "0.47")
+    checksum.traded(DOWN, "0.47")
     tell(book, *venue.trade("0.47", ("SELL", "0.53", "2")))
     assert is_venues(book, venue)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.token_book import Taken, TokenBook
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.token_book import SnapshotResult, TokenBook
 from protocol.book import Proof
 from protocol.market import NO_FEE, MarketInfo, Outcome
 from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame
@@ -24,14 +24,14 @@ UP, DOWN = CAPTURE["tokens"]["Up"], CAPTURE["tokens"]["Down"]
 
 def test_every_version_of_the_token_with_an_opening_book_is_proven() -> None:
     book = TokenBook(DOWN, _formula())
-    assert book.replace(_opening(), from_rest=False) is Taken.TAKEN
+    assert book.replace(_opening(), from_rest=False) is SnapshotResult.TAKEN
     assert book.proof is Proof.CHECKSUM
     _proven_by_every_frame(book)
 
 
 def test_the_mirror_of_that_book_is_the_other_tokens_with_the_same_trade_price() -> None:
     book, mirror = TokenBook(UP, _formula()), _opening(mirrored=True)
-    assert book.replace(mirror, from_rest=False) is Taken.TAKEN
+    assert book.replace(mirror, from_rest=False) is SnapshotResult.TAKEN
     assert book.proof is not Proof.CHECKSUM  # the venue's hash of this one was not captured
     _proven_by_every_frame(book)
 
@@ -127,8 +127,8 @@ def _mirrored(price: str) -> str:
     return f"{(1 - Decimal(price)).normalize():f}"
 
 
-def _formula() -> Formula:
-    return Formula(
+def _formula() -> BookChecksum:
+    return BookChecksum(
         MarketInfo(
             condition_id=CAPTURE["market"],
             slug="btc-updown-5m-1786845300",

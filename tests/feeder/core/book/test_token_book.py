@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import (
     UNPROVEN_MAX_NS,
-    Taken,
+    SnapshotResult,
     TokenBook,
     Trouble,
 )
@@ -40,8 +40,8 @@ def delta(
 
 def live(bids: Levels, asks: Levels) -> TokenBook:
     """A book of which only the top can be proven: no hash was sent with it."""
-    book = TokenBook(UP, Formula(INFO))
-    assert book.replace(snapshot(bids, asks), from_rest=False) is Taken.TAKEN
+    book = TokenBook(UP, BookChecksum(INFO))
+    assert book.replace(snapshot(bids, asks), from_rest=False) is SnapshotResult.TAKEN
     assert book.trouble is None
     return book
 
@@ -94,7 +94,7 @@ def distinct(levels: Levels) -> Levels:
 def test_any_split_into_snapshots_and_deltas_gives_the_naive_models_book(
     steps: list[tuple[str, Levels] | tuple[str, Levels, Levels]],
 ) -> None:
-    book, naive = TokenBook(UP, Formula(INFO)), NaiveBook()
+    book, naive = TokenBook(UP, BookChecksum(INFO)), NaiveBook()
     book.replace(snapshot([], []), from_rest=False)
     for step in steps:
         if len(step) == 3:
@@ -143,7 +143,7 @@ def test_only_the_best_levels_are_published() -> None:
 
 
 def test_a_book_is_in_trouble_until_its_first_snapshot() -> None:
-    book = TokenBook(UP, Formula(INFO))
+    book = TokenBook(UP, BookChecksum(INFO))
     assert (book.trouble, book.proof, book.proven) == (Trouble.NO_SNAPSHOT, Proof.NONE, False)
     book.replace(Venue(*TOP).rest(), from_rest=False)
     assert book.proven
@@ -289,7 +289,7 @@ def test_a_best_price_that_is_no_price_is_named() -> None:
 
 def test_the_book_of_another_token_is_refused() -> None:
     with pytest.raises(ValueError, match="asset_id"):
-        TokenBook(DOWN, Formula(INFO)).replace(Venue(*TOP).rest(), from_rest=True)
+        TokenBook(DOWN, BookChecksum(INFO)).replace(Venue(*TOP).rest(), from_rest=True)
 
 
 def test_the_same_levels_are_the_same_in_any_order_and_spelling() -> None:

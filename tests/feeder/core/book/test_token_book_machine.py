@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from feeder.core.book.checksum import Formula
-from feeder.core.book.token_book import CHANGES_KEPT_MAX, Taken, TokenBook, Trouble
+from feeder.core.book.checksum import BookChecksum
+from feeder.core.book.token_book import CHANGES_BUFFERED_MAX, SnapshotResult, TokenBook, Trouble
 from protocol.book import Proof
 from tests.support.market_channel_frames import DOWN, UP
 from tests.support.naive_book import FAR, INFO, Change, Frame, Venue
@@ -60,13 +60,13 @@ def corrupt(message: Message, kind: str) -> Message:
 
 
 class Books(RuleBasedStateMachine):
-    """One token, followed on two lines that share what is known of the market's formula."""
+    """One token, followed on two lines that share what is known of the market's checksum."""
 
     def __init__(self) -> None:
         super().__init__()
         self.venue = Venue(*FAR, ("BUY", "0.5", "9"), ("SELL", "0.51", "9"))
-        self.formula = Formula(INFO)
-        self.books = [TokenBook(UP, self.formula) for _ in range(2)]
+        self.checksum = BookChecksum(INFO)
+        self.books = [TokenBook(UP, self.checksum) for _ in range(2)]
         self.queues: list[list[Message]] = [[self.venue.rest()], [self.venue.rest()]]
         self.now_ns = 10**18
 
@@ -90,7 +90,7 @@ class Books(RuleBasedStateMachine):
             self.say([frame])
         self.say(self.venue.book())
         if announce:
-            self.formula.traded(DOWN, f"0.{cents}")
+            self.checksum.traded(DOWN, f"0.{cents}")
 
     @rule(changes=CHANGES, later_ms=SOON)
     def hash_ahead(self, changes: list[Change], later_ms: int) -> None:
@@ -105,7 +105,7 @@ class Books(RuleBasedStateMachine):
         if tick_size == self.venue.tick_size:
             return
         self.venue.change_tick_size(tick_size)
-        self.formula.tick_size(tick_size, self.venue.timestamp_ms)
+        self.checksum.tick_size(tick_size, self.venue.timestamp_ms)
         for book in self.books:
             book.distrust(Trouble.TICK_SIZE_CHANGE)
 
@@ -165,9 +165,9 @@ class Books(RuleBasedStateMachine):
         self.books[line].distrust(trouble)
 
     @rule(line=LINES, back=st.integers(0, 3), spoilt=st.booleans())
-    def look(self, line: int, back: int, spoilt: bool) -> None:
+    def request(self, line: int, back: int, spoilt: bool) -> None:
         answer = self.venue.rest(back)
-        if spoilt and self.formula.confirmed:
+        if spoilt and self.checksum.confirmed:
             answer = msgspec.structs.replace(answer, bids=(answer.bids or [])[1:])
         self.books[line].replace(answer, from_rest=True)
 
@@ -193,8 +193,8 @@ class Books(RuleBasedStateMachine):
             if book.trouble is not None:
                 assert (book.proof, published.bids, published.asks) == (Proof.NONE, (), ())
             else:
-                assert not book._kept
-            assert len(book._kept) <= CHANGES_KEPT_MAX
+                assert not book._buffered
+            assert len(book._buffered) <= CHANGES_BUFFERED_MAX
 
     @rule()
     def calm(self) -> None:
@@ -212,7 +212,7 @@ class Books(RuleBasedStateMachine):
             for line, book in enumerate(self.books):
                 self.deliver(line, frame)
                 if book.trouble is not None:
-                    assert book.replace(self.venue.rest(), from_rest=True) is Taken.TAKEN
+                    assert book.replace(self.venue.rest(), from_rest=True) is SnapshotResult.TAKEN
         for book in self.books:
             now = book.published()
             assert (book.trouble, book.proof) == (None, Proof.CHECKSUM)

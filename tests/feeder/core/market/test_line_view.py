@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from feeder.core.book.checksum import Formula
+from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import Trouble
 from feeder.core.book.version_order import Version, VersionOrder
 from feeder.core.market.line_view import View
@@ -20,7 +20,7 @@ ONE, OTHER = (token.token_id for token in MARKET.tokens)
 def view() -> View:
     """With both books, of START_MS."""
     info = info_of(MARKET)
-    view = View(0, info, Formula(info), VersionOrder([ONE, OTHER]), now_ms=0)
+    view = View(0, info, BookChecksum(info), VersionOrder([ONE, OTHER]), now_ms=0)
     fill(view)
     return view
 
@@ -55,10 +55,10 @@ def test_it_is_usable_while_both_books_are_and_remembers_since_when_not(view: Vi
     assert view.troubles() == (Trouble.FROZEN, None)
 
 
-def test_a_doubt_is_told_of_each_book_that_was_usable(view: View) -> None:
+def test_a_doubt_is_reported_of_each_book_that_was_usable(view: View) -> None:
     view.books[ONE].distrust(Trouble.FROZEN)
-    assert view.distrust(Trouble.BAD_FRAME, 5) == (Trouble.BAD_FRAME,)
-    assert view.distrust(Trouble.BAD_FRAME, 6) == ()
+    assert view.distrust_malformed(None, 0, 5) == (Trouble.BAD_FRAME,)
+    assert view.distrust_malformed(None, 0, 6) == ()
 
 
 def test_a_new_connection_forgets_everything(view: View) -> None:

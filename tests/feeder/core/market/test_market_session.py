@@ -185,8 +185,8 @@ def test_while_one_line_is_unproven_the_other_is_shown(bench: Bench) -> None:
     due = bench.pass_ms(101)
     assert due.troubles == (Trouble.CHECKSUM,) * 2
     assert bench.is_up_to_date()
-    for look in due.looks:
-        assert bench.answer(look).taken == 1
+    for request in due.requests:
+        assert bench.answer(request).taken == 1
     assert all(view.proven for view in bench.session.views)
 
 
@@ -209,12 +209,12 @@ def test_a_market_of_unknown_inputs_is_shown_by_its_top_after_a_look() -> None:
     bench.open()
     assert bench.show() is None
     bench.pass_ms(500)
-    looks = list(bench.pass_ms(501).looks)
+    requests = list(bench.pass_ms(501).requests)
     for _ in range(10):
-        looks += bench.pass_ms(100).looks
-    assert {look.token_id for look in looks} == bench.tokens
-    for look in looks:
-        bench.answer(look)
+        requests += bench.pass_ms(100).requests
+    assert {request.token_id for request in requests} == bench.tokens
+    for request in requests:
+        bench.answer(request)
     snapshot = bench.show()
     assert snapshot is not None
     assert snapshot.proof is Proof.TOP
@@ -238,9 +238,9 @@ def test_placeholders_are_never_shown_and_no_reason_for_looks_or_darkness() -> N
     for _ in range(100):
         due = bench.pass_ms(100)
         assert not due.dark
-        for look in due.looks:
-            assert not look.urgent
-            bench.answer(look)
+        for request in due.requests:
+            assert not request.urgent
+            bench.answer(request)
     assert bench.send(0, bench.change(5, price_e4=4_000)).offer
 
 
@@ -252,9 +252,9 @@ def test_a_timestamp_far_in_the_future_rejects_the_frame_and_doubts_its_line(ben
     frame = bench.change()
     bench.now_ms -= FUTURE_MAX_MS + 1
     applied = bench.send(0, frame)
-    assert applied.error is not None
-    assert applied.error.fault is FrameFault.INVALID_NUMBER
-    assert "is in the future" in str(applied.error)
+    (bad,) = applied.malformed
+    assert bad.fault is FrameFault.INVALID_NUMBER
+    assert "is in the future" in bad.reason
     assert applied.troubles == (Trouble.BAD_FRAME,) * 2
     assert bench.session.views[1].usable
     assert bench.session.ready
@@ -262,12 +262,12 @@ def test_a_timestamp_far_in_the_future_rejects_the_frame_and_doubts_its_line(ben
 
 def test_a_look_from_the_future_is_not_believed(bench: Bench) -> None:
     bench.table.lost(1, bench.tokens, bench.now_ms)
-    (look,) = bench.pass_ms(2_000).looks
+    (request,) = bench.pass_ms(2_000).requests
     now_ms, bench.now_ms = bench.now_ms, bench.now_ms + FUTURE_MAX_MS + 1
     bench.change()
     bench.now_ms = now_ms
     with pytest.raises(ValueError, match="is in the future"):
-        bench.answer(look)
+        bench.answer(request)
 
 
 def test_a_venue_clock_that_goes_back_shows_nothing_old_and_nothing_for_ever(bench: Bench) -> None:
@@ -286,11 +286,11 @@ def test_a_venue_clock_that_goes_back_shows_nothing_old_and_nothing_for_ever(ben
     bench.send(0, bench.change(3))  # a change is missing: unproven, then in doubt
     assert not bench.is_up_to_date()
     bench.pass_ms(200)
-    looks = list(bench.pass_ms(900).looks)
+    requests = list(bench.pass_ms(900).requests)
     for _ in range(20):
-        for look in looks:
-            bench.answer(look)
-        looks = list(bench.pass_ms(50).looks)
+        for request in requests:
+            bench.answer(request)
+        requests = list(bench.pass_ms(50).requests)
     assert bench.is_up_to_date()
 
 
@@ -380,23 +380,24 @@ def test_the_first_news_of_a_new_grid_stops_both_lines_and_later_ones_nothing_ne
 def test_books_that_do_not_follow_a_new_grid_are_looked_up(bench: Bench) -> None:
     bench.now_ms += 10
     bench.send(0, retick(bench, 100)[0])
-    assert not bench.pass_ms(249).looks
-    looks = bench.pass_ms(1).looks
-    assert {look.token_id for look in looks} == bench.tokens
-    assert all(look.urgent for look in looks)
-    assert [bench.answer(look).taken for look in looks] == [2, 2]
+    assert not bench.pass_ms(249).requests
+    requests = bench.pass_ms(1).requests
+    assert {request.token_id for request in requests} == bench.tokens
+    assert all(request.urgent for request in requests)
+    assert [bench.answer(request).taken for request in requests] == [2, 2]
     assert bench.is_up_to_date()
 
 
 # Numbers that are none.
 
 
-def test_an_invalid_number_rejects_the_event_and_doubts_only_its_line(bench: Bench) -> None:
-    frame = bench.change().replace(b'"size":"7"', b'"size":"NaN"', 1)
+def test_invalid_numbers_reject_their_entries_and_doubt_only_their_line(bench: Bench) -> None:
+    frame = bench.change().replace(b'"size":"7"', b'"size":"NaN"')
     applied = bench.send(0, frame)
-    assert applied.error is not None
-    assert re.search(r"price_change: price_changes\[0\]: not a size: 'NaN'", str(applied.error))
-    assert applied.error.markets == frozenset({bench.market.condition_id})
+    first, second = applied.malformed
+    assert re.search(r"price_change: price_changes\[0\]: not a size: 'NaN'", first.reason)
+    assert re.search(r"price_change: price_changes\[1\]: not a size: 'NaN'", second.reason)
+    assert first.market == bench.market.condition_id
     assert applied.updates == 0
     assert applied.troubles == (Trouble.BAD_FRAME,) * 2
     assert not bench.session.views[0].usable

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeder.core.book.token_book import Trouble
 from feeder.core.market.line_view import SNAPSHOT_WAIT_MS
 from feeder.core.market.market_session import ADOPTION_WAIT_MS, REST_LATE_MAX_MS
-from feeder.core.market.session_table import END_GRACE_MS, Applied, Look, SessionTable
+from feeder.core.market.session_table import END_GRACE_MS, Applied, BookRequest, SessionTable
 from protocol.series import parse_series
 from tests.fuzz.venue import START_MS, Market
-from tests.support.session_bench import CENTS, Bench, info_of
+from tests.support.session_bench import ANY_MARKET, CENTS, Bench, info_of
 
 STEP_MS = 50
 
@@ -44,19 +43,6 @@ def test_what_belongs_to_no_followed_market_or_token_is_reported_as_ignored(benc
     assert bench.send(0, frame).updates == 2
 
 
-def test_a_rejected_frame_doubts_the_markets_it_may_have_been_about_on_its_line(
-    bench: Bench,
-) -> None:
-    bench.table.follow(info_of(Market(8, Random(8), hidden_inputs=False)), bench.now_ms)
-    assert bench.table.distrust(0, frozenset(), bench.now_ms) == ()
-    assert bench.table.distrust(0, frozenset({"0xunknown"}), bench.now_ms) == ()
-    doubts = (Trouble.BAD_FRAME,) * 2
-    assert bench.table.distrust(0, frozenset({bench.market.condition_id}), bench.now_ms) == doubts
-    assert bench.table.distrust(0, None, bench.now_ms) == ()  # in doubt, or without books already
-    assert bench.table.distrust(1, None, bench.now_ms) == doubts
-    assert not bench.session.ready
-
-
 def test_a_trade_and_an_unchanged_book_change_nothing(bench: Bench) -> None:
     first, _ = bench.market.tokens
     bench.now_ms += 1_000
@@ -69,8 +55,8 @@ def test_what_is_no_last_trade_price_is_rejected(bench: Bench) -> None:
     first, _ = bench.market.tokens
     trade = bench.market.last_trade_price(first, 5_000, bench.now_ms)
     applied = bench.send(0, re.sub(rb'"price":"[^"]*"', b'"price":"much"', trade))
-    assert applied.error is not None
-    assert "not a price: 'much'" in str(applied.error)
+    (bad,) = applied.malformed
+    assert "not a price: 'much'" in bad.reason
 
 
 # Windows.
@@ -149,24 +135,24 @@ def test_other_tokens_are_another_market(bench: Bench) -> None:
 # Look-ups.
 
 
-def looks(bench: Bench, *, seconds: int) -> list[tuple[int, Look]]:
-    """(when, look) of every look that falls due, nobody answering; each fails at once."""
+def requests(bench: Bench, *, seconds: int) -> list[tuple[int, BookRequest]]:
+    """(when, request) of every request that falls due, nobody answering; each fails at once."""
     found = []
     started_ms = bench.now_ms
     while bench.now_ms < started_ms + seconds * 1000:
-        for look in bench.pass_ms(STEP_MS).looks:
-            found.append((bench.now_ms - started_ms, look))
-            bench.table.look_failed(look, bench.now_ms)
+        for request in bench.pass_ms(STEP_MS).requests:
+            found.append((bench.now_ms - started_ms, request))
+            bench.table.request_failed(request, bench.now_ms)
     return found
 
 
 def test_a_book_that_does_not_come_is_looked_up_at_growing_intervals(bench: Bench) -> None:
     bench = Bench()
     bench.table.connected(1, bench.tokens, bench.now_ms)
-    found = looks(bench, seconds=60)
-    assert all(look.urgent for _, look in found)
+    found = requests(bench, seconds=60)
+    assert all(request.urgent for _, request in found)
     for token_id in bench.tokens:
-        at = [ms for ms, look in found if look.token_id == token_id]
+        at = [ms for ms, request in found if request.token_id == token_id]
         waits = [later - earlier for earlier, later in pairwise(at)]
         assert at[0] == SNAPSHOT_WAIT_MS
         assert waits == [400, 800, 1_600, 3_200, 6_400] + [10_000] * (len(waits) - 5)
@@ -174,19 +160,19 @@ def test_a_book_that_does_not_come_is_looked_up_at_growing_intervals(bench: Benc
 
 
 def test_a_token_that_no_line_has_subscribed_is_not_looked_up() -> None:
-    assert looks(Bench(), seconds=20) == []
+    assert requests(Bench(), seconds=20) == []
 
 
 def test_a_look_is_under_way_once_and_ends_whatever_comes_of_it(bench: Bench) -> None:
     for line in (0, 1):
-        bench.table.distrust(line, None, bench.now_ms)
-    first, second = bench.pass_ms(STEP_MS).looks
-    assert not bench.pass_ms(100_000).looks  # both still under way
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
+    first, second = bench.pass_ms(STEP_MS).requests
+    assert not bench.pass_ms(100_000).requests  # both still under way
     with pytest.raises(ValueError, match="a book of another token"):
         bench.answer(first, bench.market.rest_book(bench.market.tokens[1]))
-    bench.table.look_failed(first, bench.now_ms)
-    bench.table.look_failed(second, bench.now_ms)
-    assert {look.token_id for look in bench.pass_ms(400).looks} == bench.tokens
+    bench.table.request_failed(first, bench.now_ms)
+    bench.table.request_failed(second, bench.now_ms)
+    assert {request.token_id for request in bench.pass_ms(400).requests} == bench.tokens
 
 
 def test_an_answer_that_is_too_old_mends_nothing_and_is_asked_for_again(bench: Bench) -> None:
@@ -194,22 +180,26 @@ def test_an_answer_that_is_too_old_mends_nothing_and_is_asked_for_again(bench: B
     bench.now_ms += 10
     both(bench, bench.change())
     for line in (0, 1):
-        bench.table.distrust(line, None, bench.now_ms)
-    asked = sorted(bench.pass_ms(STEP_MS).looks, key=lambda look: look.token_id, reverse=True)
-    assert [bench.answer(look, body).refused for look, body in zip(asked, old, strict=True)] == [
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
+    asked = sorted(
+        bench.pass_ms(STEP_MS).requests, key=lambda request: request.token_id, reverse=True
+    )
+    assert [
+        bench.answer(request, body).refused for request, body in zip(asked, old, strict=True)
+    ] == [
         2,
         2,
     ]
     assert not bench.session.views[0].usable
-    for look in bench.pass_ms(1_000).looks:
-        assert bench.answer(look).taken == 2
+    for request in bench.pass_ms(1_000).requests:
+        assert bench.answer(request).taken == 2
     assert bench.session.views[0].proven
 
 
 def test_a_doubt_of_one_line_is_ended_by_the_other_without_a_request(bench: Bench) -> None:
-    bench.table.distrust(0, None, bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
     due = bench.pass_ms(STEP_MS)
-    assert (due.adopted, due.looks) == (2, [])
+    assert (due.adopted, due.requests) == (2, [])
     assert bench.session.views[0].proven
     bench.now_ms += 10
     both(bench, bench.change())
@@ -220,10 +210,12 @@ def test_a_doubt_of_one_line_is_ended_by_the_other_without_a_request(bench: Benc
 def test_a_line_that_is_behind_what_raised_the_doubt_ends_none(bench: Bench) -> None:
     bench.now_ms += 10
     bench.send(0, bench.change())
-    bench.table.distrust(0, None, bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
     due = bench.pass_ms(STEP_MS)
     assert (due.adopted, bench.session.views[0].usable) == (0, False)
-    assert {look.token_id for look in bench.pass_ms(ADOPTION_WAIT_MS).looks} == bench.tokens
+    assert {
+        request.token_id for request in bench.pass_ms(ADOPTION_WAIT_MS).requests
+    } == bench.tokens
 
 
 def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench) -> None:
@@ -231,22 +223,22 @@ def test_what_one_answer_can_mend_on_both_lines_it_mends_and_offers(bench: Bench
     bench.now_ms += 10
     bench.change()
     for line in (0, 1):
-        bench.table.distrust(line, None, bench.now_ms)
-    one, other = bench.pass_ms(STEP_MS).looks
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
+    one, other = bench.pass_ms(STEP_MS).requests
     assert (bench.answer(one).taken, bench.session.ready) == (2, False)
-    looked = bench.answer(other)
-    assert (looked.taken, looked.offer) == (2, True)
+    outcome = bench.answer(other)
+    assert (outcome.taken, outcome.offer) == (2, True)
     assert bench.is_up_to_date()
 
 
 def test_a_look_for_a_market_that_is_dropped_meanwhile_harms_nobody(bench: Bench) -> None:
     for line in (0, 1):
-        bench.table.distrust(line, None, bench.now_ms)
-    one, other = bench.pass_ms(STEP_MS).looks
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
+    one, other = bench.pass_ms(STEP_MS).requests
     bench.table.drop_ended(bench.session.info.end_ms + END_GRACE_MS + 1)
     bench.answer(one)
-    bench.table.look_failed(other, bench.now_ms)
-    assert bench.pass_ms(STEP_MS).looks == []
+    bench.table.request_failed(other, bench.now_ms)
+    assert bench.pass_ms(STEP_MS).requests == []
 
 
 def test_a_market_that_is_followed_anew_goes_on_above_its_sequence(bench: Bench) -> None:
@@ -263,10 +255,10 @@ def test_a_market_that_is_followed_anew_goes_on_above_its_sequence(bench: Bench)
 
 def test_an_ended_market_asks_for_nothing(bench: Bench) -> None:
     bench.now_ms = bench.session.info.end_ms
-    bench.table.distrust(0, None, bench.now_ms)
-    bench.table.distrust(1, None, bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
+    bench.table.distrust(1, ANY_MARKET, bench.now_ms)
     due = bench.pass_ms(STEP_MS)
-    assert (due.looks, due.replace) == ([], [])
+    assert (due.requests, due.replace) == ([], [])
 
 
 # Silence.
@@ -278,11 +270,11 @@ def test_a_quiet_market_costs_few_looks_that_nobody_waits_for(lines: tuple[int, 
     bench.open(*lines)
     asked = []
     for _ in range(300_000 // STEP_MS):
-        for look in bench.pass_ms(STEP_MS).looks:
-            asked.append(look.token_id)
-            assert not look.urgent
-            looked = bench.answer(look)
-            assert (looked.taken, looked.refused, looked.behind) == (0, 0, 0)
+        for request in bench.pass_ms(STEP_MS).requests:
+            asked.append(request.token_id)
+            assert not request.urgent
+            outcome = bench.answer(request)
+            assert (outcome.taken, outcome.refused, outcome.behind) == (0, 0, 0)
     assert 10 <= len(asked) <= 14
     assert abs(asked.count(min(asked)) - asked.count(max(asked))) <= 1  # each token in turn
     assert bench.is_up_to_date()
@@ -299,8 +291,8 @@ def test_lines_that_both_freeze_are_found_by_looks_in_time(lines: tuple[int, ...
     while bench.now_ms < frozen_at_ms + 3_000:
         bench.change(bench.now_ms % 89 + 1)  # nobody hears of it
         due = bench.pass_ms(STEP_MS)
-        for look in due.looks:
-            bench.answer(look)
+        for request in due.requests:
+            bench.answer(request)
         replaced |= {line for line, _ in due.replace}
     assert replaced == set(lines)
 
@@ -308,8 +300,8 @@ def test_lines_that_both_freeze_are_found_by_looks_in_time(lines: tuple[int, ...
 def test_a_look_that_is_ahead_of_the_channel_is_no_verdict(bench: Bench) -> None:
     bench.now_ms += 10
     frame = bench.change()
-    (look,) = bench.pass_ms(2_000).looks
-    assert bench.answer(look).behind == 2
+    (request,) = bench.pass_ms(2_000).requests
+    assert bench.answer(request).behind == 2
     bench.now_ms += REST_LATE_MAX_MS - 1
     both(bench, frame)
     assert bench.pass_ms(1).replace == []
@@ -321,8 +313,8 @@ def test_a_look_that_shows_a_later_version_of_the_same_millisecond_is_believed(
     bench.now_ms += 10
     both(bench, bench.change(1))
     bench.change(2)  # nobody hears of it
-    (look,) = bench.pass_ms(2_000).looks
-    assert bench.answer(look).behind == 2
+    (request,) = bench.pass_ms(2_000).requests
+    assert bench.answer(request).behind == 2
     due = bench.pass_ms(REST_LATE_MAX_MS)
     assert {line for line, _ in due.replace} == {0, 1}
 
@@ -334,8 +326,8 @@ def test_a_look_that_shows_an_earlier_version_of_the_same_millisecond_is_late(
     both(bench, bench.change(1))
     stale = {token.token_id: bench.market.rest_book(token) for token in bench.market.tokens}
     both(bench, bench.change(2))
-    (look,) = bench.pass_ms(2_000).looks
-    assert bench.answer(look, stale[look.token_id]).behind == 0
+    (request,) = bench.pass_ms(2_000).requests
+    assert bench.answer(request, stale[request.token_id]).behind == 0
 
 
 def test_another_trade_price_in_a_looks_hash_is_no_other_book(bench: Bench) -> None:
@@ -344,8 +336,8 @@ def test_another_trade_price_in_a_looks_hash_is_no_other_book(bench: Bench) -> N
     bench.market.last_trade = "0.333"
     for token in bench.market.tokens:
         token.version = (token.version[0], bench.market.hash(token, token.version[0]))
-    (look,) = bench.pass_ms(2_000).looks
-    assert bench.answer(look).behind == 0
+    (request,) = bench.pass_ms(2_000).requests
+    assert bench.answer(request).behind == 0
 
 
 # Connections.
@@ -359,8 +351,8 @@ def test_a_line_without_books_is_replaced_once_and_not_before_the_start(bench: B
     asked = []
     for _ in range(120_000 // STEP_MS):
         due = bench.pass_ms(STEP_MS)
-        for look in due.looks:
-            bench.table.look_failed(look, bench.now_ms)
+        for request in due.requests:
+            bench.table.request_failed(request, bench.now_ms)
         asked += [(bench.now_ms - START_MS, line) for line, _ in due.replace]
         if due.replace:
             bench.table.connected(0, bench.tokens, bench.now_ms)
@@ -370,20 +362,20 @@ def test_a_line_without_books_is_replaced_once_and_not_before_the_start(bench: B
 def test_a_market_that_contradicts_itself_is_not_hammered_with_looks(bench: Bench) -> None:
     asked = 0
     for _ in range(60_000 // STEP_MS):
-        bench.table.distrust(0, None, bench.now_ms)
-        bench.table.distrust(1, None, bench.now_ms)
-        for look in bench.pass_ms(STEP_MS).looks:
+        bench.table.distrust(0, ANY_MARKET, bench.now_ms)
+        bench.table.distrust(1, ANY_MARKET, bench.now_ms)
+        for request in bench.pass_ms(STEP_MS).requests:
             asked += 1
-            bench.answer(look)
+            bench.answer(request)
     assert asked <= 2 * 60_000 / 200
 
 
 def test_who_may_lose_its_connection(bench: Bench) -> None:
     assert bench.table.spared(0, bench.tokens)
-    bench.table.distrust(1, None, bench.now_ms)
+    bench.table.distrust(1, ANY_MARKET, bench.now_ms)
     assert not bench.table.spared(0, bench.tokens)  # it alone has the market
     assert bench.table.spared(1, bench.tokens)
-    bench.table.distrust(0, None, bench.now_ms)
+    bench.table.distrust(0, ANY_MARKET, bench.now_ms)
     assert bench.table.spared(0, bench.tokens)  # nobody has: nothing to lose
     assert bench.table.spared(0, {"of nobody"})
 

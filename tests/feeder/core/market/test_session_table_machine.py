@@ -2,11 +2,11 @@
 
 1. What is shown is, level for level, the venue's at its version, proven by checksum, and no token's
    version ever goes back.
-2. A token is looked up at most every LOOK_WAIT_MIN_MS.
+2. A token is looked up at most every REQUEST_WAIT_MIN_MS.
 3. A line that receives nothing while the other one moves is named for replacement in time.
 4. When nothing goes wrong any more, the market is shown again, up to date, in bounded time.
 
-A look's answer may lag, but is never of the middle of a millisecond: when both lines are new,
+A request's answer may lag, but is never of the middle of a millisecond: when both lines are new,
 nobody could tell which of its versions came first.
 """
 
@@ -19,19 +19,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from feeder.core.market.look_schedule import LOOK_WAIT_MIN_MS
+from feeder.core.market.book_request_schedule import REQUEST_WAIT_MIN_MS
 from feeder.core.market.market_session import LINES
-from feeder.core.market.session_table import Look
+from feeder.core.market.session_table import BookRequest
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import Venue, Version
 from tests.support.session_bench import Bench
-from venue.wire.market_channel import Pong, UnknownEvent, decode_frame
+from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 UPKEEP_MS = 50
 RECONNECT_MS = 150
 RECOVERY_MS = 25_000
-"""The longest wait between two looks, twice, and what a replacement takes."""
+"""The longest wait between two requests, twice, and what a replacement takes."""
 
 FATES = st.sampled_from(["comes", "comes", "comes", "lost", "twice", "late"])
 ANSWERS = st.sampled_from(["now", "now", "slow", "lagging", "failing"])
@@ -62,8 +62,8 @@ class TwoLines(RuleBasedStateMachine):
         del self.venue.markets[0], self.venue.markets[1]  # one is enough, and has a tick of 0.01
         self.bench = Bench(*self.venue.markets)
         self.lines = [Line() for _ in range(LINES)]
-        self.looks: deque[tuple[int, Look, bytes | None]] = deque()
-        """(when it is answered, look, answer)."""
+        self.requests: deque[tuple[int, BookRequest, bytes | None]] = deque()
+        """(when it is answered, request, answer)."""
         self.answers = "now"
         self.asked_ms: dict[str, int] = {}
         self.history: dict[str, list[Version]] = {}
@@ -167,23 +167,26 @@ class TwoLines(RuleBasedStateMachine):
         frames, now_ms = self.lines[line].frames, self.bench.now_ms
         while frames and frames[0][0] <= now_ms:
             for event in decode_frame(frames.popleft()[1]):
+                assert not isinstance(event, Malformed)
                 if not isinstance(event, UnknownEvent | Pong):
                     applied = self.bench.table.apply(line, event, now_ms * 1_000_000)
-                    assert applied.error is None
+                    assert applied.malformed == ()
                     if applied.offer:
                         self._show()
 
     def _upkeep(self) -> None:
         now_ms = self.bench.now_ms
         due = self.bench.table.take_due(now_ms)
-        for look in due.looks:
-            if look.token_id in self.asked_ms:
-                assert now_ms - self.asked_ms[look.token_id] >= LOOK_WAIT_MIN_MS
-            self.asked_ms[look.token_id] = now_ms
-            past = self.past_answers[look.token_id]
+        for request in due.requests:
+            if request.token_id in self.asked_ms:
+                assert now_ms - self.asked_ms[request.token_id] >= REQUEST_WAIT_MIN_MS
+            self.asked_ms[request.token_id] = now_ms
+            past = self.past_answers[request.token_id]
             _, body = past[0] if self.answers == "lagging" else past[-1]
             wait_ms = 900 if self.answers in ("slow", "failing") else 0
-            self.looks.append((now_ms + wait_ms, look, None if self.answers == "failing" else body))
+            self.requests.append(
+                (now_ms + wait_ms, request, None if self.answers == "failing" else body)
+            )
         for number in {line for line, _ in due.replace}:
             self._lose(number)
         for number, line in enumerate(self.lines):
@@ -192,13 +195,13 @@ class TwoLines(RuleBasedStateMachine):
 
     def _answer(self) -> None:
         now_ms = self.bench.now_ms
-        for each in tuple(self.looks):
-            at_ms, look, body = each
+        for each in tuple(self.requests):
+            at_ms, request, body = each
             if at_ms <= now_ms:
-                self.looks.remove(each)
+                self.requests.remove(each)
                 if body is None:
-                    self.bench.table.look_failed(look, now_ms)
-                elif self.bench.answer(look, body).offer:
+                    self.bench.table.request_failed(request, now_ms)
+                elif self.bench.answer(request, body).offer:
                     self._show()
 
     # ---- what is shown

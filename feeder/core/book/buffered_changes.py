@@ -1,4 +1,4 @@
-"""Which of the deltas that were kept during a doubt a snapshot lacks, and the book that they make.
+"""Which deltas buffered during a doubt a snapshot lacks, and the book that they make.
 
 1. What is proposed here proves nothing: the caller verifies the outcome by the venue's own words.
 2. Frames may have come twice or out of order; the venue's timestamps and hashes say so.
@@ -10,19 +10,19 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
-from feeder.core.book.ladder import Ladder, rung
+from feeder.core.book.ladder import Ladder, parse_level
 from venue.wire.market_channel import PriceChange
 
-Kept: TypeAlias = tuple[int, PriceChange]
+BufferedChange: TypeAlias = tuple[int, PriceChange]
 """(the venue's timestamp, a delta)."""
 
 Sides: TypeAlias = tuple[Ladder, Ladder]
 """Bids and asks."""
 
 
-def continuations(
-    kept: Sequence[Kept], version: tuple[int, str], *, by_hash: bool
-) -> Iterator[Sequence[Kept]]:
+def changes_after(
+    buffered: Sequence[BufferedChange], version: tuple[int, str], *, by_hash: bool
+) -> Iterator[Sequence[BufferedChange]]:
     """The deltas that may follow a snapshot of this version, in order; the likeliest proposal
     first, two at most.
 
@@ -30,7 +30,7 @@ def continuations(
     lacking. Else, where hashes can be checked (`by_hash`), the caller finds out.
     """
     timestamp_ms, name = version
-    ordered = _in_order([each for each in kept if each[0] >= timestamp_ms])
+    ordered = _in_order([each for each in buffered if each[0] >= timestamp_ms])
     newer = [each for each in ordered if each[0] > timestamp_ms]
     equal = ordered[: len(ordered) - len(newer)]
     same = [at for at, (_, change) in enumerate(equal) if change.hash == name]
@@ -43,19 +43,19 @@ def continuations(
     yield newer
 
 
-def replayed(snapshot: Sides, changes: Sequence[Kept]) -> Sides:
-    """A copy of the snapshot with these deltas, which were valid when they were kept, applied."""
+def with_changes(snapshot: Sides, changes: Sequence[BufferedChange]) -> Sides:
+    """A copy of the snapshot with these deltas, which were checked when they came, applied."""
     sides = snapshot[0].copy(), snapshot[1].copy()
     for _, change in changes:
-        sides[change.side == "SELL"].put(rung(change.price, change.size))
+        sides[change.side == "SELL"].put(parse_level(change.price, change.size))
     return sides
 
 
-def _in_order(kept: Sequence[Kept]) -> list[Kept]:
+def _in_order(buffered: Sequence[BufferedChange]) -> list[BufferedChange]:
     """By the venue's time, without duplicates; within a millisecond as they came."""
-    ordered: list[Kept] = []
-    seen: set[Kept] = set()
-    for each in sorted(kept, key=itemgetter(0)):
+    ordered: list[BufferedChange] = []
+    seen: set[BufferedChange] = set()
+    for each in sorted(buffered, key=itemgetter(0)):
         # The venue repeats whole frames. Their hash alone says nothing: a book may return to a
         # state of the same millisecond.
         if not (each[1].hash and each in seen):
