@@ -16,7 +16,7 @@ import structlog
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED
-from functions.ports import Records, StoreError
+from functions.ports import StoreError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
@@ -76,7 +76,7 @@ def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) ->
     )
 
 
-def keyless_records(settings: ScheduleSettings) -> Records | None:
+def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
     """The venue's records of the account; on paper only what anybody may read.
 
     None when the signing key is needed for it (`key_records`): to redeem, or because there are no
@@ -95,7 +95,7 @@ def keyless_records(settings: ScheduleSettings) -> Records | None:
     )
 
 
-async def key_records(settings: ScheduleSettings) -> Records:
+async def key_records(settings: ScheduleSettings) -> VenueRecords:
     """The same, logged in with the signing key.
 
     Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it

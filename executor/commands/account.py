@@ -19,7 +19,7 @@ from functions.core.claim import Claim
 from functions.handlers import control
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import Records, RecordsError, Store
+from functions.ports import RecordsError, Store, VenueRecords
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 
 LOG_IN_TIMEOUT_S: Final = 20.0
@@ -89,7 +89,7 @@ async def _last_rows(store: Store, wanted: int) -> list[Claim]:
 
 
 @asynccontextmanager
-async def _records(settings: ScheduleSettings) -> AsyncIterator[Records]:
+async def _records(settings: ScheduleSettings) -> AsyncIterator[VenueRecords]:
     """As `functions.schedule.open_records`, but a person waits: one try, then one line."""
     records = keyless_records(settings)
     if records is None:

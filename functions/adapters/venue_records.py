@@ -1,4 +1,4 @@
-"""What the venue has on record: orders, trades, resolutions, positions (`functions.ports.Records`).
+"""`functions.ports.VenueRecords`: orders, trades, resolutions and positions at the venue.
 
 Every request is bounded in time and every list in pages. What was not answered, or not
 intelligibly, is RecordsError with one line: never "not found".
@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import structlog
 
 from functions.core.claim import Claim
-from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, OrderRecord, Resolution
 from functions.ports import RecordsError
 from protocol.fill import Fill
 from venue.rest import ReadRefusedError, VenueReads, answered
@@ -35,14 +35,14 @@ class Redeemer(Protocol):
     """Who holds the signing key, which nothing else here needs."""
 
     async def redeem(self, condition_id: str) -> None:
-        """See `functions.ports.Records.redeem`."""
+        """See `functions.ports.VenueRecords.redeem`."""
 
     async def close(self) -> None:
         """Release connections."""
 
 
 class LiveRecords:
-    """`functions.ports.Records` of the account whose API credentials `reads` has.
+    """`functions.ports.VenueRecords` of the account whose API credentials `reads` has.
 
     `signature_type` is the kind of the wallet that holds the funds (`venue.wallet`).
     Without a `redeemer` nothing can be redeemed.
@@ -55,7 +55,7 @@ class LiveRecords:
         self._signature_type = signature_type
         self._redeemer = redeemer
 
-    async def look(self, claim: Claim) -> Look:
+    async def lookup(self, claim: Claim) -> OrderLookup:
         """The order by its id, then the trades of its market that name it as the taker's order.
 
         In this sequence: a match between the two questions shows in the second. The venue filters
@@ -72,7 +72,7 @@ class LiveRecords:
         if not account_records.plausible(claim, order, trades):
             _log.error("implausible_records", order_id=claim.order_id, order=order, trades=trades)
             raise RecordsError(f"order {claim.order_id}: more on record than it could pay for")
-        return Look(order=order, trades=trades)
+        return OrderLookup(order=order, trades=trades)
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """What the account bought as a taker, oldest first; to the second, which is how exactly
@@ -114,7 +114,7 @@ class LiveRecords:
         return held
 
     async def redeem(self, condition_id: str) -> None:
-        """See `Records.redeem`. Raises RecordsError, also where there is no key to redeem with."""
+        """See `VenueRecords.redeem`. Raises RecordsError, also without a key to redeem with."""
         if self._redeemer is None:
             raise RecordsError(f"redeeming {condition_id}: this process holds no signing key")
         await self._redeemer.redeem(condition_id)
@@ -164,15 +164,15 @@ class LiveRecords:
 
 
 class PublicRecords:
-    """`functions.ports.Records` of paper execution: the venue knows nothing of paper orders, so
-    there are no orders, trades or positions; resolutions are the real ones and need no key."""
+    """`functions.ports.VenueRecords` of paper execution: resolutions are the real ones and need no
+    key; the venue knows nothing of paper orders, so there are no orders, trades or positions."""
 
     def __init__(self, clob_url: str, gamma_url: str) -> None:
         self._reads = VenueReads(clob_url, gamma_url)
 
-    async def look(self, claim: Claim) -> Look:
+    async def lookup(self, claim: Claim) -> OrderLookup:
         """Never found."""
-        return Look(order=None, trades=())
+        return OrderLookup(order=None, trades=())
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """None."""

@@ -36,7 +36,7 @@ from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSe
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.settle import settle as settle_once
-from functions.ports import Records, RecordsError, StoreError
+from functions.ports import RecordsError, StoreError, VenueRecords
 from protocol.units import to_usd_e6
 from runtime.emf import document
 from runtime.settings import mistakes_in
@@ -67,7 +67,7 @@ class Opened:
 class Scheduled(Opened):
     """And what the venue has on record."""
 
-    records: Records
+    records: VenueRecords
 
 
 def reconcile(event: Any, context: Context) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ async def open_control(stack: AsyncExitStack) -> Opened:
 async def open_reconcile(stack: AsyncExitStack) -> Scheduled:
     """Of `reconcile`: the account, created where there is none, and its records."""
     settings = ReconcileSettings()
-    records: Records
+    records: VenueRecords
     if settings.execution == "paper":
         records = PublicRecords(settings.clob_url, settings.gamma_url)
     else:
@@ -150,7 +150,7 @@ async def _live_records(settings: ReconcileSettings) -> LiveRecords:
 async def open_settle(stack: AsyncExitStack) -> Scheduled:
     """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
     settings = SettleSettings()
-    records: Records
+    records: VenueRecords
     if settings.redeems:
         records = await _redeeming_records(settings)
     else:

@@ -17,8 +17,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     size_matched_e6: int
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One complete look for an order: both questions were answered, at nearly the same time.
+class OrderLookup(msgspec.Struct, frozen=True, kw_only=True):
+    """One complete lookup of an order: both questions were answered, at nearly the same time.
 
     `order is None` and no trades is "not found", which proves nothing by itself: reads lag.
     """

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.adapters.venue_records import LiveRecords
-from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, OrderRecord, Resolution
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill
 from tests.support import canned_venue as canned
@@ -81,8 +81,8 @@ def _told(answers: dict[str, object], question: str) -> object:
 
     async def ask() -> object:
         live = LiveRecords(Canned(), signature_type=0)  # type: ignore[arg-type]
-        if question == "look":
-            return await live.look(claim())
+        if question == "lookup":
+            return await live.lookup(claim())
         if question == "trades_since":
             return await live.trades_since(0)
         return await live.resolution(claim())
@@ -100,10 +100,10 @@ def _told(answers: dict[str, object], question: str) -> object:
 @settings(max_examples=100, deadline=None)
 @given(orders, pages)
 def test_any_order_and_trades(order: object, page: object) -> None:
-    told = _told({f"/data/order/{canned.ORDER_ID}": order, "/data/trades": page}, "look")
-    assert told is None or isinstance(told, Look)
-    if isinstance(told, Look):
-        assert msgspec.json.decode(msgspec.json.encode(told), type=Look) == told
+    told = _told({f"/data/order/{canned.ORDER_ID}": order, "/data/trades": page}, "lookup")
+    assert told is None or isinstance(told, OrderLookup)
+    if isinstance(told, OrderLookup):
+        assert msgspec.json.decode(msgspec.json.encode(told), type=OrderLookup) == told
         for fill in told.trades:
             assert fill.order_id == canned.ORDER_ID
             assert decode_fill(encode_fill(fill)) == fill
