@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from executor.reports import Decisions, Positions, decided_of, positions_of
+from functions.adapters.venue_records import raising_records_error
 from functions.bootstrap import key_records, keyless_records, unopened_store
 from functions.core.account import Account, utc_day
 from functions.core.account_status import Status
@@ -94,10 +95,11 @@ async def _records(settings: ScheduleSettings) -> AsyncIterator[VenueRecords]:
     records = keyless_records(settings)
     if records is None:
         # Here, because it takes a second, and most commands log in nowhere.
-        from venue.trading.official_client import client_answered  # noqa: PLC0415 - see above
+        from venue.trading.official_client import bounded_call  # noqa: PLC0415 - see above
 
         what = f"logging in at {settings.clob_url}"
-        records = await client_answered(what, key_records(settings), LOG_IN_TIMEOUT_S)
+        with raising_records_error():
+            records = await bounded_call(what, key_records(settings), LOG_IN_TIMEOUT_S)
     try:
         yield records
     finally:

@@ -29,7 +29,11 @@ from pydantic import SecretStr, ValidationError
 
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.secrets import SecretError, secret_text
-from functions.adapters.venue_records import LiveRecords, PublicRecords
+from functions.adapters.venue_records import (
+    LiveRecords,
+    PublicRecords,
+    raising_records_error,
+)
 from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function, MisconfiguredError
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
@@ -163,24 +167,26 @@ async def open_settle(stack: AsyncExitStack) -> Scheduled:
 
 async def _redeeming_records(settings: SettleSettings) -> LiveRecords:
     # Here, because it costs what all the rest costs together, and most accounts never redeem.
+    from functions.adapters import redeemer  # noqa: PLC0415 - see above
     from venue.trading import login, official_client  # noqa: PLC0415 - see above
 
     key = await secret_text(
         settings.private_key_secret or "", region=settings.aws_region, variable="PRIVATE_KEY_SECRET"
     )
-    account = login.Account(
+    account = login.TraderLogin(
         private_key=SecretStr(key),
         wallet=settings.wallet or "",
         clob_url=settings.clob_url,
         gamma_url=settings.gamma_url,
     )
     try:
-        return await official_client.client_answered(
-            f"logging in at {settings.clob_url}",
-            login.records_of(account, redeem=True),
-            LOG_IN_TIMEOUT_S,
-        )
-    except login.LoginRefusedError as refused:
+        with raising_records_error():
+            return await official_client.bounded_call(
+                f"logging in at {settings.clob_url}",
+                redeemer.records_of(account, redeem=True),
+                LOG_IN_TIMEOUT_S,
+            )
+    except login.AccountRefusedError as refused:
         text = str(refused).replace("PRIVATE_KEY", "PRIVATE_KEY_SECRET")
         raise MisconfiguredError(text) from None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from functions.core.claim import Claim
-from functions.core.evidence import OrderLookup, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, RecordsError
 from protocol.fill import Fill
@@ -16,6 +16,7 @@ from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 from tests.simulation.venue import Payload, SimVenue
 from venue.wire.order_answer import Answer, Rejected, RejectReason, Unknown
+from venue.wire.orders import OrderRecord
 
 POST_TIMEOUT_S: Final = 5.0
 

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from functions.core.claim import Claim, ClaimState
-from functions.core.evidence import OrderLookup, OrderRecord
+from functions.core.evidence import OrderLookup
 from protocol.book import Book, Level, Proof
 from protocol.fill import Fill, TradeStatus
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
+from venue.wire.orders import OrderRecord
 
 Levels = list[tuple[str, int]]
 """("0.49", 100): price in USD, size in shares."""

@@ -23,15 +23,15 @@ from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.simulator import CutConnection, Market, Venue, answer, position_ids_of, serve
-from venue.trading.login import Account, log_in
+from venue.trading.login import TraderLogin, log_in
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 KEY = EthAccount.create()
 Hook = Callable[[str], Awaitable[web.Response | None]]
 
 
-def account(url: str, *, order_usd: str = "1.1") -> Account:
-    return Account(
+def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
+    return TraderLogin(
         private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
         wallet=KEY.address,
         clob_url=url,
@@ -416,7 +416,7 @@ async def test_a_key_that_is_none_is_refused_without_showing_it(
 ) -> None:
     async with serve(Venue()) as url:
         given = account(url)
-        wrong = Account(
+        wrong = TraderLogin(
             private_key=SecretStr("0xnot-a-key-but-secret"),
             wallet=given.wallet,
             clob_url=url,

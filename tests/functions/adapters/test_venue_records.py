@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import PublicRecords
 from functions.core.evidence import OrderLookup, Resolution
 from functions.ports import RecordsError
@@ -11,7 +12,6 @@ from tests.support.canned_venue import KEY, account
 from tests.support.venue_records import (
     Desk,
 )
-from venue.trading.login import records_of
 
 # ---- the simulated venue ----------------------------------------------------------------------
 

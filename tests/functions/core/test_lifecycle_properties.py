@@ -16,7 +16,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
-from functions.core.evidence import OrderLookup, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     FINAL_AFTER_MS,
@@ -36,6 +36,7 @@ from protocol.fill import Fill, TradeStatus
 from protocol.units import cost_e6
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
+from venue.wire.orders import OrderRecord
 
 SPEND_E6 = 1_100_000
 LIMIT_E4 = 5_500
