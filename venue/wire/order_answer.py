@@ -186,9 +186,7 @@ def refusal(status: int, text: str, order_id: str, code: str | None = None) -> R
     named = _ORDER_ID.findall(text)
     if any(other.lower() != order_id.lower() for other in named):
         return Unknown(text=f"HTTP {status} about another order: {text}", alarm=True)
-    reason = _proven_reason(status, text.lower())
-    if reason is None and status == 503 and code in _DISABLED_CODES:
-        reason = RejectReason.TRADING_DISABLED
+    reason = _proven_reason(status, text.lower(), code)
     if reason is None:
         return Unknown(text=f"HTTP {status}: {text}")
     return Rejected(reason=reason, text=text)
@@ -206,7 +204,7 @@ _DISABLED_CODES: Final = frozenset({"post_only_mode", "cancel_only", "restarting
 """Of a 503: no order reaches the engine. The venue names them without a text, too."""
 
 
-def _proven_reason(status: int, text: str) -> RejectReason | None:
+def _proven_reason(status: int, text: str, code: str | None) -> RejectReason | None:
     if "context canceled" in text or "timeout" in text:
         return None  # something broke on the way, whatever else the text says
     if status in (400, 404) and _NO_ORDERBOOK.match(text):
@@ -215,6 +213,8 @@ def _proven_reason(status: int, text: str) -> RejectReason | None:
         return next((reason for words, reason in _REFUSALS_400 if words in text), None)
     if status == 401 and "invalid api key" in text:
         return RejectReason.UNAUTHORIZED
-    if status == 503 and any(words in text for words in _DISABLED_TEXTS):
+    if status == 503 and (
+        code in _DISABLED_CODES or any(words in text for words in _DISABLED_TEXTS)
+    ):
         return RejectReason.TRADING_DISABLED
     return _REFUSALS_BY_STATUS.get(status)

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
+from polymarket.errors import PolymarketError
 from pydantic import SecretStr
 
 from functions.adapters import live
@@ -204,6 +205,11 @@ async def test_an_empty_wallet_is_a_proven_rejection(desk: Desk) -> None:
             {"error": "Trading is currently cancel-only. New orders are not accepted"},
             RejectReason.TRADING_DISABLED,
         ),
+        (
+            503,
+            {"code": "post_only_mode", "retry_after_seconds": 100},
+            RejectReason.TRADING_DISABLED,
+        ),
     ],
 )
 async def test_a_refusal_before_the_engine_is_proof(
@@ -285,6 +291,40 @@ async def test_amounts_that_cannot_be_of_this_order_are_unknown(
 
     desk.venue.before_matching = hook
     assert isinstance(await desk.buy(), Unknown)
+
+
+@pytest.mark.parametrize("lists", [{}, {"transactionsHashes": None, "tradeIDs": None}])
+async def test_an_answer_without_a_remark_or_lists_is_read_all_the_same(
+    desk: Desk, lists: dict[str, object]
+) -> None:
+    async def hook(order_id: str) -> web.Response:
+        body = {"success": True, "orderID": order_id, "status": "matched", **lists}
+        return answer({**body, "makingAmount": "1.1", "takingAmount": "2.2"})
+
+    desk.venue.before_matching = hook
+    bought = await desk.buy()
+    assert isinstance(bought, Accepted)
+    assert (bought.status, bought.size_e6) == ("matched", 2_200_000)
+
+
+async def test_an_order_is_sent_as_the_client_itself_would_send_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[object, object]] = []
+    transport = desk.exchange._client._ctx.secure_clob
+
+    async def request(method: str, path: str, **more: object) -> httpx.Response:
+        sent.append(((method, path), more))
+        return httpx.Response(200, text="{}")
+
+    monkeypatch.setattr(transport, "_request", request)
+    order = await desk.prepare()
+    assert isinstance(await desk.exchange.post(order), Unknown)
+    with pytest.raises(PolymarketError):  # its own reader
+        await desk.exchange._client.post_order(order.payload)
+    ours, theirs = sent
+    assert ours[0] == theirs[0] == ("POST", "/order")
+    assert ours[1]["json"] == theirs[1]["json"]  # type: ignore[index]
 
 
 async def test_a_market_signed_for_another_contract_than_listed_is_refused(desk: Desk) -> None:
