@@ -58,7 +58,7 @@ class Rejection(msgspec.Struct, frozen=True):
     fault: UserFault
     text: str
     taker_order_id: str | None = None
-    """Whose trade it is, in lower case; None when that cannot be told, so that it may be any's."""
+    """Whose trade it is, in lower case; None when that is illegible, so that it may be any's."""
 
 
 class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
