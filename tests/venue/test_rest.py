@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.support.canned_venue import CannedVenue, canned_venue
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
@@ -43,6 +44,16 @@ async def test_any_other_status_is_a_refusal_in_the_venue_s_own_words(
     assert (refused.value.status, refused.value.reason) == (status, "order not found")
     assert str(refused.value) == f"HTTP {status}: order not found"
     assert len(venue.requests) == 1
+
+
+async def test_a_redirect_is_not_followed(venue: CannedVenue, http: aiohttp.ClientSession) -> None:
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/other"})
+
+    venue.answers["/book"] = elsewhere
+    with pytest.raises(VenueRefusedError):
+        await get_bytes(http, venue.url, "/book")
+    assert [path for path, _ in venue.requests] == ["/book"]
 
 
 async def test_a_body_without_end_is_cut(venue: CannedVenue, http: aiohttp.ClientSession) -> None:
