@@ -90,7 +90,11 @@ EVERY_START: Final = "lambda.txt"
 _ALSO: Final = frozenset({"certifi", "httpx"})
 """Which aiobotocore imports where they are there, as they are in settle's zip."""
 # They import the official client, with which winnings are redeemed: half of settle's zip.
-_OF_SETTLE: Final = ("venue.trading.official_client", "venue.trading.login")
+_OF_SETTLE: Final = (
+    "functions.adapters.redeemer",
+    "venue.trading.official_client",
+    "venue.trading.login",
+)
 FUNCTIONS: Final = (
     FunctionZip("reconcile", EVERY_START, _OF_SETTLE),
     FunctionZip("control", EVERY_START, _OF_SETTLE),

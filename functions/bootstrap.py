@@ -16,7 +16,7 @@ import structlog
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED
-from functions.ports import Records, StoreError
+from functions.ports import StoreError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
@@ -24,7 +24,7 @@ from venue.rest import VenueReads
 from venue.wallet import STRANGER, belongs, signature_type
 
 if TYPE_CHECKING:
-    from venue.trading.login import Account
+    from venue.trading.login import TraderLogin
 
 _log = structlog.get_logger()
 
@@ -61,13 +61,13 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
         yield store
 
 
-def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) -> Account | None:
+def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) -> TraderLogin | None:
     """Who trades, None on paper. `order_usd` is what it must be able to pay."""
     if settings.execution == "paper" or settings.private_key is None or settings.wallet is None:
         return None
-    from venue.trading.login import Account  # noqa: PLC0415 - see the module's docstring
+    from venue.trading.login import TraderLogin  # noqa: PLC0415 - see the module's docstring
 
-    return Account(
+    return TraderLogin(
         private_key=settings.private_key,
         wallet=settings.wallet,
         clob_url=settings.clob_url,
@@ -76,7 +76,7 @@ def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) ->
     )
 
 
-def keyless_records(settings: ScheduleSettings) -> Records | None:
+def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
     """The venue's records of the account; on paper only what anybody may read.
 
     None when the signing key is needed for it (`key_records`): to redeem, or because there are no
@@ -95,7 +95,7 @@ def keyless_records(settings: ScheduleSettings) -> Records | None:
     )
 
 
-async def key_records(settings: ScheduleSettings) -> Records:
+async def key_records(settings: ScheduleSettings) -> VenueRecords:
     """The same, logged in with the signing key.
 
     Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
@@ -104,12 +104,10 @@ async def key_records(settings: ScheduleSettings) -> Records:
     account = venue_account(settings)
     if account is None:
         refuse_to_start("EXECUTION=live needs PRIVATE_KEY and WALLET")
-    from venue.trading.login import (  # noqa: PLC0415 - see the module's docstring
-        LoginRefusedError,
-        records_of,
-    )
+    from functions.adapters.redeemer import records_of  # noqa: PLC0415 - see the module's docstring
+    from venue.trading.login import AccountRefusedError  # noqa: PLC0415 - see the module's docstring
 
     try:
         return await records_of(account, redeem=settings.redeem)
-    except LoginRefusedError as refused:
+    except AccountRefusedError as refused:
         refuse_to_start(str(refused))

@@ -9,7 +9,7 @@ import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.claim import Claim
-from functions.core.evidence import Look, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.core.strategy import Trade
 from protocol.decision import Decision
 from protocol.fill import Fill
@@ -158,13 +158,13 @@ class Store(Protocol):
 
 
 class RecordsError(Exception):
-    """The venue did not answer a look-up, or not intelligibly: nothing is known."""
+    """The venue did not answer a lookup, or not intelligibly: nothing is known."""
 
 
-class Records(Protocol):
+class VenueRecords(Protocol):
     """What the venue has on record. Every call is bounded in time and raises RecordsError."""
 
-    async def look(self, claim: Claim) -> Look:
+    async def lookup(self, claim: Claim) -> OrderLookup:
         """Ask for the order by its id, then for its trades (by taker order id)."""
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:

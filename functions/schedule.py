@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from functions.bootstrap import key_records, keyless_records, opened_store
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import Records, RecordsError, Store, StoreError
+from functions.ports import RecordsError, Store, StoreError, VenueRecords
 from functions.settings import ScheduleSettings
 from runtime.health import health_server
 from runtime.log import configure_logging
@@ -134,7 +134,7 @@ class Schedule:
         return None if self._succeeded_at_s else "waiting for the state table or the venue"
 
 
-async def open_records(settings: ScheduleSettings) -> Records:
+async def open_records(settings: ScheduleSettings) -> VenueRecords:
     """The venue's records of the account; waits for the venue where it must log in."""
     records = keyless_records(settings)
     if records is not None:
@@ -143,7 +143,7 @@ async def open_records(settings: ScheduleSettings) -> Records:
 
 
 async def reconciled(
-    store: Store, records: Records, metrics: ScheduleMetrics, daily_loss_limit_e6: int
+    store: Store, records: VenueRecords, metrics: ScheduleMetrics, daily_loss_limit_e6: int
 ) -> None:
     """One run of `reconcile`. Raises StoreError; RecordsError, too, when the venue left it
     incomplete: with credentials that it refuses, say, no run would fail otherwise."""

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 
 
@@ -36,6 +37,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     price_e4: int
     size_e6: int
     matched_at_ms: int
+    side: Side = Side.BUY
+    """Of the order. Feeders that were older than this field published purchases only."""
 
 
 def message_id(fill: Fill) -> str:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from executor.reports import Decisions, Positions, decided_of, positions_of
+from functions.adapters.venue_records import raising_records_error
 from functions.bootstrap import key_records, keyless_records, unopened_store
 from functions.core.account import Account, utc_day
 from functions.core.account_status import Status
@@ -19,7 +20,7 @@ from functions.core.claim import Claim
 from functions.handlers import control
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import Records, RecordsError, Store
+from functions.ports import RecordsError, Store, VenueRecords
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 
 LOG_IN_TIMEOUT_S: Final = 20.0
@@ -89,15 +90,16 @@ async def _last_rows(store: Store, wanted: int) -> list[Claim]:
 
 
 @asynccontextmanager
-async def _records(settings: ScheduleSettings) -> AsyncIterator[Records]:
+async def _records(settings: ScheduleSettings) -> AsyncIterator[VenueRecords]:
     """As `functions.schedule.open_records`, but a person waits: one try, then one line."""
     records = keyless_records(settings)
     if records is None:
         # Here, because it takes a second, and most commands log in nowhere.
-        from venue.trading.official_client import client_answered  # noqa: PLC0415 - see above
+        from venue.trading.official_client import bounded_call  # noqa: PLC0415 - see above
 
         what = f"logging in at {settings.clob_url}"
-        records = await client_answered(what, key_records(settings), LOG_IN_TIMEOUT_S)
+        with raising_records_error():
+            records = await bounded_call(what, key_records(settings), LOG_IN_TIMEOUT_S)
     try:
         yield records
     finally:

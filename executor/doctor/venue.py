@@ -13,13 +13,14 @@ from typing import Final
 from polymarket import AsyncSecureClient
 
 from executor.doctor.finding import Finding, fail, ok, warn
-from functions.ports import RecordsError
 from functions.settings import AccountSettings
 from protocol.units import to_usd_e6, usd_decimal
+from venue import checks
+from venue.checks import GEOBLOCK_URL
+from venue.errors import VenueError
 from venue.trading import account_checks
-from venue.trading.account_checks import GEOBLOCK_URL
-from venue.trading.login import Account, LoginRefusedError, secure_client
-from venue.trading.official_client import STANDARD_EXCHANGE, client_answered
+from venue.trading.login import AccountRefusedError, TraderLogin, secure_client
+from venue.trading.official_client import STANDARD_EXCHANGE, bounded_call
 
 CLOCK_WARN_MS: Final = 500
 CLOCK_FAIL_MS: Final = 2_000
@@ -36,14 +37,14 @@ async def check(settings: AccountSettings) -> list[Finding]:
     )
 
 
-async def check_account(account: Account) -> list[Finding]:
+async def check_account(account: TraderLogin) -> list[Finding]:
     """Credentials, mode, balance and allowances of the account that trades."""
     what = "log-in"
     try:
-        client = await client_answered("logging in", secure_client(account), LOG_IN_TIMEOUT_S)
-    except LoginRefusedError as refused:
+        client = await bounded_call("logging in", secure_client(account), LOG_IN_TIMEOUT_S)
+    except AccountRefusedError as refused:
         return [fail(what, str(refused), "set PRIVATE_KEY and WALLET of one and the same account")]
-    except RecordsError as error:
+    except VenueError as error:
         return [fail(what, str(error), _REACH)]
     try:
         return [
@@ -59,8 +60,8 @@ async def check_account(account: Account) -> list[Finding]:
 async def _clock(settings: AccountSettings) -> Finding:
     what = "CLOB and clock"
     try:
-        offset_ms = await account_checks.clock_offset_ms(settings.clob_url)
-    except RecordsError as error:
+        offset_ms = await checks.clock_offset_ms(settings.clob_url)
+    except VenueError as error:
         return fail(what, str(error), _REACH)
     if offset_ms == 0:
         return ok(what, f"{settings.clob_url} answers, and its clock agrees with ours")
@@ -74,8 +75,8 @@ async def _clock(settings: AccountSettings) -> Finding:
 async def _gamma(gamma_url: str) -> Finding:
     what = "Gamma"
     try:
-        took_ms = await account_checks.answers_in_ms(f"{gamma_url}/events?limit=1")
-    except RecordsError as error:
+        took_ms = await checks.answer_time_ms(f"{gamma_url}/events?limit=1")
+    except VenueError as error:
         return fail(what, str(error), _REACH)
     return ok(what, f"{gamma_url} answers in {took_ms} ms")
 
@@ -85,8 +86,8 @@ async def _geoblock(settings: AccountSettings) -> Finding:
     if settings.clob_url != REAL_CLOB_URL:
         return ok(what, "not asked: CLOB_URL is not the real venue")
     try:
-        blocked = await account_checks.geoblocked(GEOBLOCK_URL)
-    except RecordsError as error:
+        blocked = await checks.geoblocked(GEOBLOCK_URL)
+    except VenueError as error:
         return warn(what, str(error), _REACH)
     return geoblock_finding(blocked=blocked, live=settings.execution == "live")
 
@@ -107,7 +108,7 @@ async def _asked(
 ) -> Finding:
     try:
         return await ask(client)
-    except RecordsError as error:
+    except VenueError as error:
         return fail(what, str(error), _REACH)
 
 
@@ -130,7 +131,7 @@ async def _mode(client: AsyncSecureClient) -> Finding:
 async def _funds(client: AsyncSecureClient, order_usd: Decimal) -> list[Finding]:
     try:
         funds = await account_checks.funds(client)
-    except RecordsError as error:
+    except VenueError as error:
         return [fail("balance", str(error), _REACH)]
     needed_e6 = to_usd_e6(order_usd)
     text = f"{usd_decimal(funds.balance_e6):f} USD, one order is {order_usd}"

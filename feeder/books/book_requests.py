@@ -21,6 +21,8 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import BookRequest, SessionTable
 from runtime.process import first_failure
+from venue.errors import VenueError, VenueUnreachableError
+from venue.rest import get_bytes, open_session
 from venue.wire.market_channel import decode_book
 
 # The venue allows 150 a second to an address, which others may share with us.
@@ -34,10 +36,6 @@ ANSWER_BYTES_MAX: Final = 2 << 20
 FAILURE_LOG_EVERY_S: Final = 10
 
 _log = structlog.get_logger()
-
-
-class BookRequestError(Exception):
-    """No book in the answer; the text says why."""
 
 
 class BookRequests:
@@ -69,8 +67,7 @@ class BookRequests:
 
     async def run(self) -> None:
         """Carry out what is asked for, until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as client:
+        async with open_session() as client:
             await first_failure(*(self._carry_out(client) for _ in range(AT_ONCE_MAX)))
 
     async def _carry_out(self, client: aiohttp.ClientSession) -> None:
@@ -79,23 +76,17 @@ class BookRequests:
             now_s = time.monotonic()
             self._next_at_s = max(now_s, self._next_at_s) + 1 / REQUESTS_PER_S
             await asyncio.sleep(self._next_at_s - 1 / REQUESTS_PER_S - now_s)
-            await self._look(client, request)
+            await self._request(client, request)
 
-    async def _look(self, client: aiohttp.ClientSession, request: BookRequest) -> None:
+    async def _request(self, client: aiohttp.ClientSession, request: BookRequest) -> None:
         asked_at_ns, asked_s = time.time_ns(), time.monotonic()
         try:
             event = decode_book(await self._body(client, request.token_id))
             outcome = self._table.take_answer(
                 request, event, asked_at_ns, time.time_ns() // 1_000_000
             )
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            BookRequestError,
-            ValueError,
-        ) as error:
-            if isinstance(error, aiohttp.ClientError | OSError):  # TimeoutError is one
+        except (VenueError, ValueError) as error:
+            if isinstance(error, VenueUnreachableError):
                 self.unanswered_s = asked_s
             self._failed(request, error)
             return
@@ -113,17 +104,19 @@ class BookRequests:
             self._offer(request.session)
 
     async def _body(self, client: aiohttp.ClientSession, token_id: str) -> bytes:
-        async with client.get(f"{self._url}/book", params={"token_id": token_id}) as response:
-            if response.status == 429:
+        try:
+            return await get_bytes(
+                client,
+                self._url,
+                "/book",
+                {"token_id": token_id},
+                timeout_s=REQUEST_TIMEOUT_S,
+                bytes_max=ANSWER_BYTES_MAX,
+            )
+        except VenueError as error:
+            if error.status == 429:
                 self._next_at_s = time.monotonic() + REFUSED_PAUSE_S
-            if response.status != 200:
-                raise BookRequestError(f"HTTP {response.status}")
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > ANSWER_BYTES_MAX:
-                    raise BookRequestError(f"more than {ANSWER_BYTES_MAX} bytes")
-            return bytes(body)
+            raise
 
     def _failed(self, request: BookRequest, error: Exception) -> None:
         now_ms = time.time_ns() // 1_000_000

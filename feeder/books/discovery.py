@@ -18,6 +18,8 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.market.session_table import SessionTable
 from protocol.series import Series
 from runtime.retry import until_reachable
+from venue.errors import VenueRefusedError, VenueUnreachableError
+from venue.rest import get_bytes, open_session
 from venue.wire.listing import ListingError, parse_listing
 
 REQUEST_TIMEOUT_S: Final = 5
@@ -52,13 +54,12 @@ class Discovery:
 
     async def run(self) -> None:
         """Look up what is wanted, until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as client:
+        async with open_session() as client:
             while True:
                 await until_reachable(
                     f"Gamma API at {self._url}",
                     lambda: self._round(client),
-                    retry_on=(aiohttp.ClientError, TimeoutError, OSError),
+                    retry_on=(VenueUnreachableError,),
                 )
                 await asyncio.sleep(ROUND_EVERY_S)
 
@@ -78,7 +79,7 @@ class Discovery:
             try:
                 found = await self._look_up(client, series, start_s)
                 answered = True
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except VenueUnreachableError as error:
                 failure = error  # the other windows have their turn all the same
             wait_s = REFRESH_S if found else RETRY_S
             self._next_at_s[slug] = time.monotonic() + wait_s
@@ -90,22 +91,23 @@ class Discovery:
         slug = series.slug(start_s)
         self._metrics.gamma_requests.inc()
         try:
-            async with client.get(f"{self._url}/events", params={"slug": slug}) as response:
-                status = response.status
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > ANSWER_BYTES_MAX:
-                        break
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            body = await get_bytes(
+                client,
+                self._url,
+                "/events",
+                {"slug": slug},
+                timeout_s=REQUEST_TIMEOUT_S,
+                bytes_max=ANSWER_BYTES_MAX,
+            )
+        except VenueUnreachableError:
             self._metrics.gamma_failures["unreachable"].inc()
             raise
-        if status != 200 or len(body) > ANSWER_BYTES_MAX:
+        except VenueRefusedError as error:
             self._metrics.gamma_failures["bad_answer"].inc()
-            _log.warning("look_up_failed", slug=slug, status=status, bytes=len(body))
+            _log.warning("look_up_failed", slug=slug, error=str(error))
             return False
         try:
-            info = parse_listing(bytes(body), series, start_s)
+            info = parse_listing(body, series, start_s)
         except ListingError as error:
             self._metrics.gamma_failures["bad_market"].inc()
             _log.warning("market_rejected", error=str(error))

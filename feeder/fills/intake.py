@@ -3,6 +3,8 @@
 Order events are counted and go no further. Trades are the evidence for what was bought, an order's
 `size_matched` only repeats it, and its status is an open set of words; a trade that went missing is
 found by the next fetch or by reconciliation.
+
+Only trades in which we are the taker and buy go on: this system places nothing else.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import structlog
 
 from feeder.fills.metrics import UserMetrics
 from protocol.fill import Fill
+from protocol.side import Side
 from venue.wire.market_channel import Pong, UnknownEvent
-from venue.wire.user_channel import OrderEvent, Rejection, Skipped, UserEvent
+from venue.wire.trades import Rejection, VenueTrade
+from venue.wire.user_channel import OrderEvent, UserEvent
 
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20
@@ -31,33 +35,51 @@ class Intake:
         self._metrics = metrics
         self._unlogged = 0
         self._logged_at_s = float("-inf")
+        self._status_logged_at_s = float("-inf")
         self._unknown_types: set[str] = set()
 
     def live(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
         """Events of the channel."""
         for event in events:
             self._metrics.events[_kind(event)].inc()
-            if isinstance(event, Fill | Skipped | OrderEvent):
+            if isinstance(event, VenueTrade | OrderEvent):
                 self._metrics.saw_event()
             yield from self._sound(event)
 
     def fetched(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
-        """Trades of a look-up."""
+        """Trades of a lookup."""
         for event in events:
             self._metrics.fetched.inc()
             yield from self._sound(event)
 
     def _sound(self, event: UserEvent) -> Iterator[Fill]:
-        if isinstance(event, Fill):
-            yield event
-        elif isinstance(event, Skipped):
-            self._metrics.skipped[event.reason].inc()
+        if isinstance(event, VenueTrade):
+            yield from self._own_purchase(event)
         elif isinstance(event, OrderEvent):
             self._metrics.orders[event.change].inc()
         elif isinstance(event, Rejection):
             self._report_rejection(event)
         elif isinstance(event, UnknownEvent):
             self._report_unknown(event)
+
+    def _own_purchase(self, trade: VenueTrade) -> Iterator[Fill]:
+        if trade.as_maker:
+            self._metrics.skipped["maker"].inc()
+        elif trade.fill.side is Side.SELL:
+            self._metrics.skipped["sell"].inc()
+        else:
+            if trade.unknown_status is not None:
+                self._report_unknown_status(trade)
+            yield trade.fill
+
+    def _report_unknown_status(self, trade: VenueTrade) -> None:
+        self._metrics.unknown_statuses.inc()
+        now_s = time.monotonic()
+        if now_s - self._status_logged_at_s >= REJECTION_LOG_EVERY_S:
+            self._status_logged_at_s = now_s
+            _log.warning(
+                "unknown_trade_status", trade=trade.fill.trade_id, status=trade.unknown_status
+            )
 
     def _report_rejection(self, rejection: Rejection) -> None:
         self._metrics.rejected[rejection.fault].inc()
@@ -81,7 +103,7 @@ class Intake:
 
 
 def _kind(event: UserEvent) -> str:
-    if isinstance(event, Fill | Skipped):
+    if isinstance(event, VenueTrade):
         return "trade"
     if isinstance(event, OrderEvent):
         return "order"

@@ -9,9 +9,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from runtime.cloudwatch import CloudWatchMetric
-from venue.wire.user_channel import OrderChange, SkipReason, UserFault
+from venue.wire.trades import UserFault
+from venue.wire.user_channel import OrderChange
 
 EVENT_KINDS: Final = ("trade", "order", "unknown", "pong", "rejected")
+SKIP_REASONS: Final = ("maker", "sell")
 PUBLISH_FAULTS: Final = ("disconnected", "no_stream", "timeout", "error")
 FETCH_FAULTS: Final = ("unreachable", "refused", "bad_answer")
 
@@ -36,8 +38,13 @@ class UserMetrics:
 
         self.events = by("events", "Events received, by kind", "kind", EVENT_KINDS)
         self.orders = by("order_events", "Order events, by what they report", "change", OrderChange)
-        self.skipped = by("trades_skipped", "Trades that are no fill of ours", "reason", SkipReason)
+        self.skipped = by(
+            "trades_skipped", "Trades that are no fill of ours", "reason", SKIP_REASONS
+        )
         self.rejected = by("rejected", "Events and trades rejected, by cause", "cause", UserFault)
+        self.unknown_statuses = plain(
+            "trades_unknown_status", "Trades at a status that is not known, taken as MATCHED"
+        )
         self.published = plain("fills_published", "Fills acknowledged by the stream")
         self.duplicates = plain("fills_duplicate", "Of these, fills that the stream already had")
         self.publish_failures = by(

@@ -1,20 +1,19 @@
 """`GET /data/trades`: this account's trades since a moment, page by page.
 
-Read only, authenticated with API credentials. Redirects are not followed: the headers are for the
-venue alone.
+Read only, authenticated with API credentials.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from typing import Final
 
-import aiohttp
-
 from feeder.fills.metrics import UserMetrics
-from venue.auth import Credentials, l2_headers
-from venue.wire.user_channel import PageError, TradesPage, UserEvent, decode_trades_page
+from venue.auth import Credentials
+from venue.errors import VenueRefusedError, VenueUnreachableError
+from venue.rest import get_bytes, open_session
+from venue.wire.errors import WireError
+from venue.wire.trades import Rejection, TradesPage, VenueTrade, read_trades_page
 
 REQUEST_TIMEOUT_S: Final = 10
 ANSWER_BYTES_MAX: Final = 16 << 20
@@ -36,18 +35,18 @@ class TradeHistory:
 
     def __init__(self, clob_url: str, credentials: Credentials, metrics: UserMetrics) -> None:
         self.url = f"{clob_url}{_PATH}"
+        self._clob_url = clob_url
         self._credentials = credentials
         self._metrics = metrics
 
     async def __aenter__(self) -> TradeHistory:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        self._client = aiohttp.ClientSession(timeout=timeout)
+        self._http = open_session()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._http.close()
 
-    async def pages(self, after_s: int) -> AsyncGenerator[list[UserEvent], None]:
+    async def pages(self, after_s: int) -> AsyncGenerator[list[VenueTrade | Rejection], None]:
         """Trades matched since `after_s` (epoch seconds), in the venue's order.
 
         Raises FetchError, which every failure is; nothing can be said then about the rest.
@@ -55,7 +54,7 @@ class TradeHistory:
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = await self._page(after_s, cursor)
-            yield page.events
+            yield page.trades
             if page.next_cursor is None:
                 return
             if page.next_cursor == cursor:
@@ -67,31 +66,29 @@ class TradeHistory:
 
     async def _page(self, after_s: int, cursor: str | None) -> TradesPage:
         query = {"after": str(after_s)} | ({} if cursor is None else {"next_cursor": cursor})
-        headers = l2_headers(self._credentials, "GET", _PATH, int(time.time()))
         try:
-            async with self._client.get(
-                self.url, params=query, headers=headers, allow_redirects=False
-            ) as response:
-                status = response.status
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > ANSWER_BYTES_MAX:
-                        break
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._metrics.fetch_failures["unreachable"].inc()
-            raise FetchError(f"{type(error).__name__}: {error}") from error
-        if status in (401, 403):
-            self._metrics.fetch_failures["refused"].inc()
-            raise FetchRefusedError(
-                f"answered {status}: check API_KEY, API_SECRET, API_PASSPHRASE, API_ADDRESS and "
-                "this machine's clock"
+            body = await get_bytes(
+                self._http,
+                self._clob_url,
+                _PATH,
+                query,
+                credentials=self._credentials,
+                timeout_s=REQUEST_TIMEOUT_S,
+                bytes_max=ANSWER_BYTES_MAX,
             )
-        if status != 200 or len(body) > ANSWER_BYTES_MAX:
+            return read_trades_page(body)
+        except VenueUnreachableError as error:
+            self._metrics.fetch_failures["unreachable"].inc()
+            raise FetchError(str(error)) from error
+        except VenueRefusedError as error:
+            if error.status in (401, 403):
+                self._metrics.fetch_failures["refused"].inc()
+                raise FetchRefusedError(
+                    f"answered {error.status}: check API_KEY, API_SECRET, API_PASSPHRASE, "
+                    "API_ADDRESS and this machine's clock"
+                ) from error
             self._metrics.fetch_failures["bad_answer"].inc()
-            raise FetchError(f"answered {status} with {len(body)} bytes")
-        try:
-            return decode_trades_page(bytes(body))
-        except PageError as error:
+            raise FetchError(f"answered {error.status} with {error.reason}") from error
+        except WireError as error:
             self._metrics.fetch_failures["bad_answer"].inc()
             raise FetchError(str(error)) from error

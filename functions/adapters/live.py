@@ -2,8 +2,9 @@
 
 `place_market_order` is never used: on a balance or allowance rejection it may send an on-chain
 approval and post again, and a taker order that is posted again buys from a book that is gone
-(invariant 3). What the answers mean is `venue.wire.order_answer`'s business; an exception after the
-POST has begun is never proof of anything, except that no connection was made.
+(invariant 3). Nor is the client's `post_order`, which refuses answers that lack a field. What the
+answers mean is in `venue.wire.order_answer`; an exception after the POST has begun is never proof
+of anything, except that no connection was made.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ from polymarket.errors import (
     RequestRejectedError,
     TransportError,
 )
-from polymarket.models.clob.order_response import AcceptedOrder, OrderResponse, RejectedOrder
 from polymarket.models.clob.orders import SignedOrder
 
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
-from protocol.units import (
-    price_decimal,
-    to_size_e6,
-    to_usd_e6,
-    usd_decimal,
-)
+from protocol.units import price_decimal, usd_decimal
 from venue.trading import official_client
-from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown, refusal
+from venue.wire.order_answer import (
+    Answer,
+    Rejected,
+    RejectReason,
+    Unknown,
+    read_success,
+    refusal,
+)
 
 POST_TIMEOUT_S: Final = 5.0
 """The venue answers in tens of milliseconds, plus its 250 ms hold; an answer after 5 s is a matter
@@ -49,10 +51,6 @@ round trips."""
 METADATA_REFRESH_S: Final = 300.0
 """The client forgets a market's metadata after 600 s."""
 
-_KILLED: Final = {
-    "fak_not_filled": RejectReason.NO_MATCH,
-    "fok_not_filled": RejectReason.FOK_NOT_FILLED,
-}
 # Over HTTP/1.1 (see `official_client.prepare_for_orders`) these come before the first byte.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _log = structlog.get_logger()
@@ -117,12 +115,12 @@ class LiveExchange:
         signed: SignedOrder = order.payload
         try:
             async with asyncio.timeout(POST_TIMEOUT_S):
-                response = await self._client.post_order(signed)
-            return _meaning(response, order)
+                body = await official_client.post_order(self._client, signed)
         except TimeoutError:
             return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
-            return _meaning_of_failure(error, order.order_id)
+            return _answer_of_failure(error, order.order_id)
+        return read_success(body, order.order_id, order.spend_e6, order.size_e6)
 
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""
@@ -160,48 +158,15 @@ class LiveExchange:
             _log.warning("keep_warm_failed", error=_describe(error))
 
 
-def _meaning_of_failure(error: Exception, order_id: str) -> Answer:
+def _answer_of_failure(error: Exception, order_id: str) -> Answer:
     if isinstance(error, RequestRejectedError):
-        return refusal(error.status, str(error), order_id)
+        return refusal(error.status, str(error), order_id, error.code)
     if isinstance(error, RateLimitError):
         return Rejected(reason=RejectReason.RATE_LIMITED, text=str(error))
     cause = error.__cause__ if isinstance(error, TransportError) else None
     if isinstance(cause, _NEVER_SENT):
         return Rejected(reason=RejectReason.NOT_SENT, text=_describe(cause))
     return Unknown(text=_describe(cause or error))
-
-
-def _meaning(response: OrderResponse, order: PreparedOrder) -> Answer:
-    if isinstance(response, RejectedOrder):
-        # A 200 that says no. The client has dropped what else it said (it may have been a success
-        # with a remark), so only the two that mean "killed" count.
-        reason = _KILLED.get(response.code)
-        if reason is None:
-            return Unknown(text=f"HTTP 200, {response.code}: {response.message}")
-        return Rejected(reason=reason, text=response.message)
-    return _accepted(response, order)
-
-
-def _accepted(response: AcceptedOrder, order: PreparedOrder) -> Answer:
-    if response.order_id.lower() != order.order_id.lower():
-        return Unknown(text=f"accepted as {response.order_id}, not as {order.order_id}", alarm=True)
-    spend_e6, size_e6 = to_usd_e6(response.making_amount), to_size_e6(response.taking_amount)
-    status: str = response.status
-    if not _plausible(spend_e6, size_e6, order, matched=status == "matched"):
-        return Unknown(text=f"implausible fill: {spend_e6}e-6 USD, {size_e6}e-6 shares", alarm=True)
-    if status == "matched":
-        # The answer rounds: less than a cent unspent is a full fill.
-        status = "matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched"
-    return Accepted(status=status, spend_e6=spend_e6, size_e6=size_e6, trade_ids=response.trade_ids)
-
-
-def _plausible(spend_e6: int, size_e6: int, order: PreparedOrder, *, matched: bool) -> bool:
-    """Whether the answer's amounts can be of this order: within its money and its price."""
-    if matched and size_e6 == 0:
-        return False
-    # The price of an order is its spend over its size; the venue rounds shares to cents of one.
-    within_price = (size_e6 + 10_000) * order.spend_e6 >= spend_e6 * order.size_e6
-    return 0 <= spend_e6 <= order.spend_e6 and size_e6 >= 0 and within_price
 
 
 def _describe(error: BaseException) -> str:

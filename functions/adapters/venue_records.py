@@ -1,4 +1,4 @@
-"""What the venue has on record: orders, trades, resolutions, positions (`functions.ports.Records`).
+"""`functions.ports.VenueRecords`: orders, trades, resolutions and positions at the venue.
 
 Every request is bounded in time and every list in pages. What was not answered, or not
 intelligibly, is RecordsError with one line: never "not found".
@@ -11,38 +11,56 @@ which a scheduled function does not listen to, and were reported never sent (rs-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from functions.core.claim import Claim
-from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, Resolution, plausible
 from functions.ports import RecordsError
 from protocol.fill import Fill
-from venue.rest import ReadRefusedError, VenueReads, answered
+from protocol.side import Side
+from venue.errors import VenueError, VenueRefusedError
+from venue.rest import VenueReads
 from venue.wallet import asset_type
-from venue.wire import account_records
+from venue.wire.balances import read_balance_e6
+from venue.wire.errors import WireError
+from venue.wire.listing import read_payouts
+from venue.wire.market_record import read_market_record
+from venue.wire.orders import OrderRecord, read_order
+from venue.wire.trades import Rejection, VenueTrade, read_trades_page
 
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
 SINCE_PAGES_MAX: Final = 10
 POSITIONS_AT_ONCE: Final = 4
+_T = TypeVar("_T")
 _log = structlog.get_logger()
+
+
+@contextmanager
+def raising_records_error(what: str = "") -> Iterator[None]:
+    """RecordsError, beginning with `what`, for whatever the venue did not answer intelligibly."""
+    try:
+        yield
+    except (VenueError, WireError) as error:
+        raise RecordsError(f"{what}: {error}" if what else str(error)) from error
 
 
 class Redeemer(Protocol):
     """Who holds the signing key, which nothing else here needs."""
 
     async def redeem(self, condition_id: str) -> None:
-        """See `functions.ports.Records.redeem`."""
+        """See `functions.ports.VenueRecords.redeem`."""
 
     async def close(self) -> None:
         """Release connections."""
 
 
 class LiveRecords:
-    """`functions.ports.Records` of the account whose API credentials `reads` has.
+    """`functions.ports.VenueRecords` of the account whose API credentials `reads` has.
 
     `signature_type` is the kind of the wallet that holds the funds (`venue.wallet`).
     Without a `redeemer` nothing can be redeemed.
@@ -55,7 +73,7 @@ class LiveRecords:
         self._signature_type = signature_type
         self._redeemer = redeemer
 
-    async def look(self, claim: Claim) -> Look:
+    async def lookup(self, claim: Claim) -> OrderLookup:
         """The order by its id, then the trades of its market that name it as the taker's order.
 
         In this sequence: a match between the two questions shows in the second. The venue filters
@@ -63,36 +81,48 @@ class LiveRecords:
         RecordsError: also when there are more pages than `MARKET_PAGES_MAX`.
         """
         order = await self._order(claim.order_id)
-        items, complete = await self._trades(MARKET_PAGES_MAX, market=claim.condition_id)
+        found, complete = await self._trades(MARKET_PAGES_MAX, market=claim.condition_id)
         if not complete:
             raise RecordsError(f"trades of {claim.slug}: more than {MARKET_PAGES_MAX} pages")
         ours = claim.order_id.lower()
-        found = (item for item in items if account_records.taker_order_id(item) == ours)
-        trades = tuple(sorted(map(account_records.fill_of, found), key=_when))
-        if not account_records.plausible(claim, order, trades):
-            _log.error("implausible_records", order_id=claim.order_id, order=order, trades=trades)
+        fills = []
+        for each in found:
+            if isinstance(each, Rejection):
+                if each.taker_order_id in (ours, None):  # it may be ours
+                    raise RecordsError(f"trades of {claim.slug}: {each.text}")
+            elif each.fill.order_id == ours:
+                _report_unknown_status(each)
+                fills.append(each.fill)
+        lookup = OrderLookup(order=order, trades=tuple(sorted(fills, key=_when)))
+        if not plausible(claim, lookup):
+            _log.error(
+                "implausible_records",
+                order_id=claim.order_id,
+                order=lookup.order,
+                trades=lookup.trades,
+            )
             raise RecordsError(f"order {claim.order_id}: more on record than it could pay for")
-        return Look(order=order, trades=trades)
+        return lookup
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """What the account bought as a taker, oldest first; to the second, which is how exactly
         the venue tells the time of a match.
 
         A trade that cannot be read is logged and left out, so that it does not hide the others;
-        `look` refuses it for the claim that it belongs to.
+        `lookup` refuses it for the claim that it belongs to.
         """
         since_s = since_ms // 1000
         # One second earlier: whether the venue includes the one it is given is not documented.
-        items, complete = await self._trades(SINCE_PAGES_MAX, after=str(since_s - 1))
+        found, complete = await self._trades(SINCE_PAGES_MAX, after=str(since_s - 1))
         if not complete:
-            _log.error("trades_cut", pages=SINCE_PAGES_MAX, trades=len(items), since_ms=since_ms)
+            _log.error("trades_cut", pages=SINCE_PAGES_MAX, trades=len(found), since_ms=since_ms)
         fills = []
-        for item in items:
-            try:
-                if account_records.bought_as_taker(item):
-                    fills.append(account_records.fill_of(item))
-            except RecordsError as error:
-                _log.error("unreadable_trade", error=str(error))
+        for each in found:
+            if isinstance(each, Rejection):
+                _log.error("unreadable_trade", error=each.text)
+            elif not each.as_maker and each.fill.side is Side.BUY:
+                _report_unknown_status(each)
+                fills.append(each.fill)
         return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))
 
     async def resolution(self, claim: Claim) -> Resolution | None:
@@ -114,7 +144,7 @@ class LiveRecords:
         return held
 
     async def redeem(self, condition_id: str) -> None:
-        """See `Records.redeem`. Raises RecordsError, also where there is no key to redeem with."""
+        """See `VenueRecords.redeem`. Raises RecordsError, also without a key to redeem with."""
         if self._redeemer is None:
             raise RecordsError(f"redeeming {condition_id}: this process holds no signing key")
         await self._redeemer.redeem(condition_id)
@@ -128,27 +158,33 @@ class LiveRecords:
                 await self._redeemer.close()
 
     async def _order(self, order_id: str) -> OrderRecord | None:
-        asked = self._reads.private(f"/data/order/{order_id}", {})
+        what = f"order {order_id}"
         try:
-            body = await answered(f"order {order_id}", asked)
+            with raising_records_error(what):
+                body = await self._reads.private(f"/data/order/{order_id}", {})
         except RecordsError as error:
             if _says_not_found(error.__cause__):
                 return None
             raise
-        return account_records.order_record(body, order_id)
+        with raising_records_error():
+            return read_order(body, order_id)
 
-    async def _trades(self, pages_max: int, **wanted: str) -> tuple[list[object], bool]:
-        """The raw trades, and whether they are all."""
-        items: list[object] = []
+    async def _trades(
+        self, pages_max: int, **wanted: str
+    ) -> tuple[list[VenueTrade | Rejection], bool]:
+        """What is listed, and whether that is all."""
+        found: list[VenueTrade | Rejection] = []
         cursor: str | None = None
         for _ in range(pages_max):
             params = wanted if cursor is None else {**wanted, "next_cursor": cursor}
-            asked = self._reads.private("/data/trades", params)
-            found, cursor = account_records.page(await answered("trades", asked))
-            items += found
+            page = await _read(
+                "trades", self._reads.private("/data/trades", params), read_trades_page
+            )
+            found += page.trades
+            cursor = page.next_cursor
             if cursor is None:
-                return items, True
-        return items, False
+                return found, True
+        return found, False
 
     async def _held(self, token_id: str) -> int:
         what = f"balance of token {token_id}"
@@ -158,21 +194,20 @@ class LiveRecords:
             "token_id": token_id,
         }
         # Cached otherwise: shares that were redeemed would be held for ever.
-        await answered(what, self._reads.private_bytes("/balance-allowance/update", params))
-        body = await answered(what, self._reads.private("/balance-allowance", params))
-        return account_records.balance_e6(body, what)
+        await _read(what, self._reads.private("/balance-allowance/update", params), len)
+        return await _read(what, self._reads.private("/balance-allowance", params), read_balance_e6)
 
 
 class PublicRecords:
-    """`functions.ports.Records` of paper execution: the venue knows nothing of paper orders, so
-    there are no orders, trades or positions; resolutions are the real ones and need no key."""
+    """`functions.ports.VenueRecords` of paper execution: resolutions are the real ones and need no
+    key; the venue knows nothing of paper orders, so there are no orders, trades or positions."""
 
     def __init__(self, clob_url: str, gamma_url: str) -> None:
         self._reads = VenueReads(clob_url, gamma_url)
 
-    async def look(self, claim: Claim) -> Look:
+    async def lookup(self, claim: Claim) -> OrderLookup:
         """Never found."""
-        return Look(order=None, trades=())
+        return OrderLookup(order=None, trades=())
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """None."""
@@ -202,15 +237,20 @@ async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
     Gamma's final prices decide. Raises RecordsError, and when the two contradict each other also
     alarms: that is for a person, never for a guess.
     """
-    asked = reads.public(f"/markets/{claim.condition_id}", {})
-    market = account_records.market_word(await answered(f"market {claim.slug}", asked), claim)
+    condition_id, token_id = claim.condition_id, claim.token_id
+    market = await _read(
+        f"market {claim.slug}",
+        reads.public(f"/markets/{condition_id}", {}),
+        lambda body: read_market_record(body, condition_id, token_id),
+    )
     if market.payouts_e6 is None and not market.closed:
         return None
     decided = market.payouts_e6 if market.closed else None
     try:
-        asked = reads.listing("/events", {"slug": claim.slug})
-        listed = account_records.listed_payouts(
-            await answered(f"listing {claim.slug}", asked), claim
+        listed = await _read(
+            f"listing {claim.slug}",
+            reads.listing("/events", {"slug": claim.slug}),
+            lambda body: read_payouts(body, condition_id, token_id),
         )
     except RecordsError as error:
         if decided is None:
@@ -231,12 +271,23 @@ async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
     return None if listed is None else Resolution(payouts_e6=listed, source="gamma")
 
 
+async def _read(what: str, asked: Awaitable[bytes], reader: Callable[[bytes], _T]) -> _T:
+    """The venue's answer, read. Raises RecordsError."""
+    with raising_records_error(what):
+        return reader(await asked)
+
+
+def _report_unknown_status(trade: VenueTrade) -> None:
+    if trade.unknown_status is not None:
+        _log.warning("unknown_trade_status", trade=trade.fill.trade_id, status=trade.unknown_status)
+
+
 def _says_not_found(error: BaseException | None) -> bool:
     """The venue's own words, that there is no such order: not a web server's or a proxy's, that
     there is no such path or page ("Not Found", with or without the path)."""
-    if not isinstance(error, ReadRefusedError) or error.status not in (400, 404):
+    if not isinstance(error, VenueRefusedError) or error.status not in (400, 404):
         return False
-    words = str(error).lower()
+    words = error.reason.lower()
     return "order" in words and "not found" in words and "/" not in words
 
 

@@ -29,14 +29,18 @@ from pydantic import SecretStr, ValidationError
 
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.secrets import SecretError, secret_text
-from functions.adapters.venue_records import LiveRecords, PublicRecords
+from functions.adapters.venue_records import (
+    LiveRecords,
+    PublicRecords,
+    raising_records_error,
+)
 from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function, MisconfiguredError
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.settle import settle as settle_once
-from functions.ports import Records, RecordsError, StoreError
+from functions.ports import RecordsError, StoreError, VenueRecords
 from protocol.units import to_usd_e6
 from runtime.emf import document
 from runtime.settings import mistakes_in
@@ -67,7 +71,7 @@ class Opened:
 class Scheduled(Opened):
     """And what the venue has on record."""
 
-    records: Records
+    records: VenueRecords
 
 
 def reconcile(event: Any, context: Context) -> dict[str, Any] | None:
@@ -119,7 +123,7 @@ async def open_control(stack: AsyncExitStack) -> Opened:
 async def open_reconcile(stack: AsyncExitStack) -> Scheduled:
     """Of `reconcile`: the account, created where there is none, and its records."""
     settings = ReconcileSettings()
-    records: Records
+    records: VenueRecords
     if settings.execution == "paper":
         records = PublicRecords(settings.clob_url, settings.gamma_url)
     else:
@@ -150,7 +154,7 @@ async def _live_records(settings: ReconcileSettings) -> LiveRecords:
 async def open_settle(stack: AsyncExitStack) -> Scheduled:
     """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
     settings = SettleSettings()
-    records: Records
+    records: VenueRecords
     if settings.redeems:
         records = await _redeeming_records(settings)
     else:
@@ -163,24 +167,26 @@ async def open_settle(stack: AsyncExitStack) -> Scheduled:
 
 async def _redeeming_records(settings: SettleSettings) -> LiveRecords:
     # Here, because it costs what all the rest costs together, and most accounts never redeem.
+    from functions.adapters import redeemer  # noqa: PLC0415 - see above
     from venue.trading import login, official_client  # noqa: PLC0415 - see above
 
     key = await secret_text(
         settings.private_key_secret or "", region=settings.aws_region, variable="PRIVATE_KEY_SECRET"
     )
-    account = login.Account(
+    account = login.TraderLogin(
         private_key=SecretStr(key),
         wallet=settings.wallet or "",
         clob_url=settings.clob_url,
         gamma_url=settings.gamma_url,
     )
     try:
-        return await official_client.client_answered(
-            f"logging in at {settings.clob_url}",
-            login.records_of(account, redeem=True),
-            LOG_IN_TIMEOUT_S,
-        )
-    except login.LoginRefusedError as refused:
+        with raising_records_error():
+            return await official_client.bounded_call(
+                f"logging in at {settings.clob_url}",
+                redeemer.records_of(account, redeem=True),
+                LOG_IN_TIMEOUT_S,
+            )
+    except login.AccountRefusedError as refused:
         text = str(refused).replace("PRIVATE_KEY", "PRIVATE_KEY_SECRET")
         raise MisconfiguredError(text) from None
 

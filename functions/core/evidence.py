@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from functions.core.claim import Claim
 from protocol.fill import Fill
+from protocol.units import cost_e6
+from venue.wire.orders import OrderRecord
 
 
-class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue's record of one of our orders."""
-
-    order_id: str
-    status: str
-    """An open set of the venue's words (`live`, `matched`, `unmatched`, `delayed`, `canceled`...),
-    in lower case: never relied on to mean that nothing was bought."""
-    size_matched_e6: int
-
-
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One complete look for an order: both questions were answered, at nearly the same time.
+class OrderLookup(msgspec.Struct, frozen=True, kw_only=True):
+    """One complete lookup of an order: both questions were answered, at nearly the same time.
 
     `order is None` and no trades is "not found", which proves nothing by itself: reads lag.
     """
@@ -34,3 +27,13 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """token id -> USD a share in 1e-6: 1,000,000 for the winner, 500,000 each for a split."""
     source: str
     """Whose word it is: `clob` or `gamma`."""
+
+
+def plausible(claim: Claim, lookup: OrderLookup) -> bool:
+    """Whether the order's money can have bought what was looked up: sizes are decimal shares, and
+    were they ever written in millionths, they would cost more than the order even at the lowest
+    price there is."""
+    matched_e6 = 0 if lookup.order is None else lookup.order.size_matched_e6
+    # Twice: a trade's price may be rounded to the tick.
+    traded_e6 = max((cost_e6(fill.price_e4, fill.size_e6) for fill in lookup.trades), default=0)
+    return cost_e6(1, matched_e6) <= claim.spend_e6 and traded_e6 <= 2 * claim.spend_e6

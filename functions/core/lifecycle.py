@@ -22,7 +22,7 @@ from functions.core.claim import (
     Standing,
     moved,
 )
-from functions.core.evidence import Look, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from protocol.market import taker_fee_e6
@@ -82,7 +82,7 @@ def traded(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
     return _found(claim, _with_fills(claim, fills), now_ms)
 
 
-def looked(claim: Claim, look: Look, now_ms: int) -> Claim | None:
+def looked(claim: Claim, look: OrderLookup, now_ms: int) -> Claim | None:
     """One complete look for the order at the venue."""
     told = _with_fills(claim, look.trades)
     if look.order is not None:

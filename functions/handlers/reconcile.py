@@ -2,10 +2,10 @@
 
 For each claim that is not resolved, the venue is asked: by order id, then for the order's trades.
 What that means is decided by `functions.core.lifecycle.looked`, pure; what is written is
-conditional on the claim being as it was seen, and looks are counted in the claim itself, so that
-two runs at once cannot count one look twice.
+conditional on the claim being as it was seen, and lookups are counted in the claim itself, so that
+two runs at once cannot count one lookup twice.
 
-1. A look-up that fails is no evidence: nothing changes (invariant 4).
+1. A lookup that fails is no evidence: nothing changes (invariant 4).
 2. What the venue says outranks what we hold, ended claims included (invariant 5): the recent trades
    are read as a whole, because the user channel may have been deaf.
 3. A difference between positions and claims is reported, never adopted: nobody knows its story.
@@ -25,7 +25,7 @@ from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
 from functions.core.claim import Claim
 from functions.core.lifecycle import final, looked, needs_look, overdue
 from functions.handlers.apply_evidence import file, record, record_fills
-from functions.ports import Records, RecordsError, Store, StoreError
+from functions.ports import RecordsError, Store, StoreError, VenueRecords
 
 LOOKS_AT_ONCE: Final = 4
 SWEEP_MS: Final = 3_600_000
@@ -57,7 +57,7 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     spent_today_e6: int = 0
 
 
-async def reconcile(store: Store, records: Records) -> ReconcileReport:
+async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     """One run over the account. Raises StoreError when the account cannot be read."""
     report = ReconcileReport()
     account = await store.account()
@@ -94,7 +94,7 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
 
 
 async def _reconcile_claim(
-    store: Store, records: Records, claim: Claim, report: ReconcileReport
+    store: Store, records: VenueRecords, claim: Claim, report: ReconcileReport
 ) -> None:
     if claim.ended:  # a crash left it between its end and the ledger
         await file(store, claim)
@@ -105,9 +105,9 @@ async def _reconcile_claim(
     # The time of the question, not of the answer: two runs that asked at the same moment have
     # looked once, however long the venue took to answer either.
     asked_at_ms = _now_ms()
-    look = await records.look(claim)
+    lookup = await records.lookup(claim)
     report.looked += 1
-    now = await record(store, claim, lambda seen: looked(seen, look, asked_at_ms))
+    now = await record(store, claim, lambda seen: looked(seen, lookup, asked_at_ms))
     if now is not None and now.state is not claim.state:
         report.resolved += 1
         _log.info(
@@ -119,13 +119,15 @@ async def _reconcile_claim(
         )
 
 
-async def _sweep(store: Store, records: Records, report: ReconcileReport) -> None:
+async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -> None:
     fills = await records.trades_since(_now_ms() - SWEEP_MS)
     if fills:
         report.foreign = await record_fills(store, fills)
 
 
-async def _compare_positions(records: Records, account: Account, report: ReconcileReport) -> None:
+async def _compare_positions(
+    records: VenueRecords, account: Account, report: ReconcileReport
+) -> None:
     """Shares of each token against its claims; only where no trade is still on its way."""
     expected: dict[str, int] = {}
     moving: set[str] = set()

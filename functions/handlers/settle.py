@@ -1,10 +1,10 @@
 """Settlement: the market is resolved, the position pays, the slot is free, the P&L is booked.
 
-For each open position whose market has ended: find the resolution (`Records.resolution` knows the
-order of evidence), compute (`functions.core.lifecycle.settled`, pure), and move the claim. The P&L
-is booked in the same conditional write that ends the claim, so it is booked once; the ledger row
-follows, idempotent. Winnings that are to be redeemed are noted in that same write, and asked for
-until the venue shows no shares any more.
+For each open position whose market has ended: find the resolution (`VenueRecords.resolution` knows
+the order of evidence), compute (`functions.core.lifecycle.settled`, pure), and move the claim. The
+P&L is booked in the same conditional write that ends the claim, so it is booked once; the ledger
+row follows, idempotent. Winnings that are to be redeemed are noted in that same write, and asked
+for until the venue shows no shares any more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.core.lifecycle import settleable, settled
 from functions.handlers.apply_evidence import record
-from functions.ports import Records, RecordsError, Store
+from functions.ports import RecordsError, Store, VenueRecords
 
 REDEEM_AGAIN_MS: Final = 60_000
 """The chain needs seconds to a minute, and a plain wallet pays gas for each request."""
@@ -41,7 +41,7 @@ class SettleReport(msgspec.Struct, kw_only=True):
     pnl_e6: int = 0
 
 
-async def settle(store: Store, records: Records, *, redeem: bool = False) -> SettleReport:
+async def settle(store: Store, records: VenueRecords, *, redeem: bool = False) -> SettleReport:
     """One run over the account. Raises StoreError when the account cannot be read."""
     report = SettleReport()
     account = await store.account()
@@ -64,7 +64,7 @@ async def settle(store: Store, records: Records, *, redeem: bool = False) -> Set
 
 
 async def _settle_claim(
-    store: Store, records: Records, claim: Claim, report: SettleReport, *, redeem: bool
+    store: Store, records: VenueRecords, claim: Claim, report: SettleReport, *, redeem: bool
 ) -> None:
     if not settleable(claim, _now_ms()):
         report.waiting += 1
@@ -94,7 +94,9 @@ async def _settle_claim(
         )
 
 
-async def _redeem(store: Store, records: Records, account: Account, report: SettleReport) -> None:
+async def _redeem(
+    store: Store, records: VenueRecords, account: Account, report: SettleReport
+) -> None:
     """Ask for winnings until they have been asked for and are seen gone."""
     for condition_id, waiting in account.redeem.items():
         try:
@@ -106,7 +108,7 @@ async def _redeem(store: Store, records: Records, account: Account, report: Sett
 
 async def _redeem_one(
     store: Store,
-    records: Records,
+    records: VenueRecords,
     condition_id: str,
     waiting: Redemption,
     report: SettleReport,

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from protocol.book import Book
 from protocol.decision import decode_decision, encode_decision
+from protocol.fill import Fill, TradeStatus, decode_fill, encode_fill
+from protocol.side import Side
 from protocol.snapshot import ProtocolError, decode_snapshot, encode_snapshot
 from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, decision, snapshot
 
@@ -30,6 +32,24 @@ def test_a_snapshot_survives_a_round_trip() -> None:
 
 def test_a_decision_survives_a_round_trip() -> None:
     assert decode_decision(encode_decision(decision())) == decision()
+
+
+def test_a_fill_of_a_feeder_that_knew_no_side_is_a_purchase() -> None:
+    fill = Fill(
+        trade_id="t1",
+        order_id="0x1",
+        condition_id="0xc1",
+        token_id="1",
+        status=TradeStatus.MATCHED,
+        price_e4=5_000,
+        size_e6=1_000_000,
+        matched_at_ms=1_800_000_000_000,
+        side=Side.SELL,
+    )
+    assert decode_fill(encode_fill(fill)) == fill
+    older = json.loads(encode_fill(fill))
+    del older["side"]
+    assert decode_fill(json.dumps(older).encode()).side is Side.BUY
 
 
 def test_money_does_not_travel_as_a_float() -> None:

@@ -1,4 +1,4 @@
-"""The ports `Exchange` and `Records` on the simulated venue, and what fails on the way to it."""
+"""The ports `Exchange` and `VenueRecords` on the simulated venue, and faults on the way to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from functions.core.claim import Claim
-from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, RecordsError
 from protocol.fill import Fill
@@ -16,6 +16,7 @@ from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 from tests.simulation.venue import Payload, SimVenue
 from venue.wire.order_answer import Answer, Rejected, RejectReason, Unknown
+from venue.wire.orders import OrderRecord
 
 POST_TIMEOUT_S: Final = 5.0
 
@@ -95,7 +96,7 @@ class SimExchange:
 
 
 class SimRecords:
-    """`Records` of the process that calls it."""
+    """`VenueRecords` of the process that calls it."""
 
     def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
         self._venue = venue
@@ -112,10 +113,10 @@ class SimRecords:
             raise RecordsError("the venue did not answer")
         return venue.sim.now_ms - int(venue.between(venue.faults.lag_s) * 1000)
 
-    async def look(self, claim: Claim) -> Look:
+    async def lookup(self, claim: Claim) -> OrderLookup:
         order_as_of_ms = await self._asked(private=True)
         if self._venue.blind_to(claim.order_id):
-            return Look(order=None, trades=())
+            return OrderLookup(order=None, trades=())
         order = self._venue.orders.get(claim.order_id)
         record = None
         if order is not None and order.arrived_at_ms <= order_as_of_ms:
@@ -126,7 +127,7 @@ class SimRecords:
         as_of_ms = await self._asked()
         order = self._venue.orders.get(claim.order_id)
         trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
-        return Look(order=record, trades=tuple(fill for fill in trades if fill is not None))
+        return OrderLookup(order=record, trades=tuple(fill for fill in trades if fill is not None))
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         as_of_ms = await self._asked(private=True)

@@ -18,7 +18,7 @@ from hexbytes import HexBytes
 from pydantic import SecretStr
 
 from functions.core.claim import Claim, ClaimState
-from venue.trading.login import Account
+from venue.trading.login import TraderLogin
 
 KEY = EthAccount.create()
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
@@ -27,9 +27,9 @@ CONDITION_ID = "0x" + "c1" * 32
 UP, DOWN = str(int("11" * 32, 16)), str(int("22" * 32, 16))
 
 
-def account(url: str) -> Account:
+def account(url: str) -> TraderLogin:
     """Nobody's account at `url`."""
-    return Account(
+    return TraderLogin(
         private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
         wallet=KEY.address,
         clob_url=url,

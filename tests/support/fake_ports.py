@@ -22,7 +22,7 @@ from functions.core.account import (
     refusal_of,
 )
 from functions.core.claim import Claim, ClaimState
-from functions.core.evidence import Look, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.core.strategy import Trade
 from functions.ports import (
     Claimed,
@@ -330,7 +330,7 @@ class ScriptedRecords:
 
     def __init__(self, calls: Calls | None = None) -> None:
         self.calls: Calls = [] if calls is None else calls
-        self.looks: dict[str, deque[Look]] = {}
+        self.looks: dict[str, deque[OrderLookup]] = {}
         """By order id; the last one is told for ever, and without any the order is not found."""
         self.trades: list[Fill] = []
         self.resolutions: dict[str, Resolution] = {}
@@ -343,11 +343,11 @@ class ScriptedRecords:
         self.before: dict[str, Hook] = {}
         """Awaited once, while the next call of that name is under way."""
 
-    async def look(self, claim: Claim) -> Look:
-        await self._called("look")
+    async def lookup(self, claim: Claim) -> OrderLookup:
+        await self._called("lookup")
         looks = self.looks.get(claim.order_id)
         if not looks:
-            return Look(order=None, trades=())
+            return OrderLookup(order=None, trades=())
         return looks.popleft() if len(looks) > 1 else looks[0]
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from functions.core.claim import Claim, ClaimState
-from functions.core.evidence import Look, OrderRecord
+from functions.core.evidence import OrderLookup
 from protocol.book import Book, Level, Proof
 from protocol.fill import Fill, TradeStatus
 from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
+from venue.wire.orders import OrderRecord
 
 Levels = list[tuple[str, int]]
 """("0.49", 100): price in USD, size in shares."""
@@ -150,7 +151,7 @@ def a_fill(
     )
 
 
-def a_look(*trades: Fill, status: str = "", matched_e6: int = 0) -> Look:
+def a_look(*trades: Fill, status: str = "", matched_e6: int = 0) -> OrderLookup:
     """What one look shows; without a status there is no order record."""
     order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=matched_e6)
-    return Look(order=order if status else None, trades=trades)
+    return OrderLookup(order=order if status else None, trades=trades)

@@ -77,9 +77,15 @@ def page(*trades: dict[str, Any], next_cursor: str = "LTE=") -> bytes:
     """An answer of `GET /data/trades`, where statuses have a prefix and events no type."""
     shown = [
         {key: value for key, value in each.items() if key != "event_type"}
-        | {"status": f"TRADE_STATUS_{each['status']}"}
+        | {"status": _listed_status(each["status"])}
         for each in trades
     ]
     return json.dumps(
         {"data": shown, "next_cursor": next_cursor, "limit": 100, "count": len(shown)}
     ).encode()
+
+
+def _listed_status(status: Any) -> Any:
+    if not isinstance(status, str) or not status or status.upper().startswith("TRADE_STATUS_"):
+        return status
+    return f"TRADE_STATUS_{status}"

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from functions.adapters.live import LiveExchange
+from functions.adapters.redeemer import records_of as login_records
 from functions.adapters.venue_records import LiveRecords
 from functions.core.claim import Claim
 from functions.core.strategy import Trade
@@ -20,7 +21,6 @@ from sandbox.simulator import Market, Venue, serve
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import CannedVenue, account, claim
 from venue.trading.login import log_in
-from venue.trading.login import records_of as login_records
 from venue.wire.order_answer import Accepted
 
 

@@ -3,12 +3,14 @@
 Internals used, all covered by tests against the pinned version: an environment with other URLs
 (to trade on a simulated venue), the exchange contracts' addresses (for the order id), a faster
 signer, a connection of our own for orders, a market's cached metadata (to refresh it: it lives
-ten minutes, a market fifteen; and to know which contract was signed for), and a raw request (it has
-no call for refreshing a balance). What is only read is read without it (`venue_reads`).
+ten minutes, a market fifteen; and to know which contract was signed for), and raw requests (it has
+no call for refreshing a balance, and reads the answer to an order too strictly). What is only read
+is read without it (`venue.rest`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable
 from typing import Final, TypeVar
@@ -16,16 +18,18 @@ from typing import Final, TypeVar
 import httpx
 from polymarket import AsyncSecureClient
 from polymarket._internal.actions.account import build_update_balance_allowance_request
+from polymarket._internal.actions.orders.post import build_post_order_request
 from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
 from polymarket._internal.protocol import is_v2_position_id
 from polymarket._internal.wallet import signature_type_for
 from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
-from polymarket.errors import PolymarketError
+from polymarket.errors import PolymarketError, RequestRejectedError
 from polymarket.models.clob import AssetType
 from polymarket.models.clob.orders import SignedOrder
 
-from venue.rest import answered
+from venue import rest
+from venue.errors import VenueError, VenueUnreachableError, one_line
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 from venue.trading.order_signer import OrderSigner
 
@@ -138,14 +142,36 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
     await ctx.secure_clob.get_bytes(path, params=params)
 
 
-async def client_answered(what: str, asked: Awaitable[_T], timeout_s: float | None = None) -> _T:
-    """`venue.rest.answered`, of a call of the official client's.
+async def post_order(client: AsyncSecureClient, order: SignedOrder) -> bytes:
+    """Send a signed order once; the body of a successful answer, as it is.
 
-    Raises RecordsError. Beside its own errors the client lets through what JSON and hex digits
-    raise.
+    As `AsyncSecureClient.post_order` sends it, with the client's own headers and on the connection
+    of `prepare_for_orders`; only the answer is not read here, because the client refuses answers
+    that lack a field. Raises polymarket.errors.PolymarketError.
     """
-    failures = (PolymarketError, ValueError, RecursionError)
-    return await answered(what, asked, timeout_s, failures)
+    ctx = client._ctx
+    path, payload = build_post_order_request(order, owner_api_key=ctx.credentials.key)
+    response = await ctx.secure_clob._request("POST", path, json=payload)
+    return response.content
+
+
+async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None = None) -> _T:
+    """What a call of the official client's returns, within `timeout_s` (`ANSWER_TIMEOUT_S`).
+
+    Raises VenueError with one line that begins with `what`; the client's error is its `__cause__`.
+    Beside its own errors the client lets through what JSON and hex digits raise.
+    """
+    timeout_s = rest.ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await call
+    except TimeoutError as error:
+        raise VenueUnreachableError(f"{what}: no answer within {timeout_s:g} s") from error
+    except RequestRejectedError as error:
+        text = one_line(f"{what}: HTTP {error.status}: {error}")
+        raise VenueError(text, error.status) from error
+    except (PolymarketError, ValueError, RecursionError) as error:
+        raise VenueError(one_line(f"{what}: {type(error).__name__}: {error}")) from error
 
 
 def asset_type_of(token_id: str) -> AssetType:

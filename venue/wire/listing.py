@@ -1,12 +1,16 @@
-"""The Gamma API's listing of one window's market, to `MarketInfo`.
+"""The Gamma API's listing (`GET /events?slug=`): of one window's market, and what it paid. Pure.
 
-Token ids are mapped to outcomes by name: the two lists run in parallel, but which outcome comes
-first means nothing. Numbers arrive as JSON numbers or as strings; both are taken, exactly.
+1. Each market of an event is judged alone, and each event: what is malformed beside the market that
+   is wanted spoils nothing.
+2. Token ids belong to outcomes by name: the two lists run in parallel, but which outcome comes
+   first means nothing.
+3. Prices are a payout only when they are final: closed, not called unresolved, and exactly 0 and 1
+   or one half each. Anything else is a price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,32 +21,51 @@ import msgspec
 from protocol.market import NO_FEE, FeeSchedule, MarketInfo, Outcome
 from protocol.series import Series
 from protocol.subjects import book_subject
-from protocol.units import PRICE_SCALE, to_price_e4, to_size_e6
+from protocol.units import PRICE_SCALE, SIZE_SCALE, to_price_e4, to_size_e6
+from venue.wire import numbers
+from venue.wire.errors import UNDECODABLE, WireError, undecodable
+from venue.wire.market_record import check_tokens
+from venue.wire.numbers import MISSING
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FEE_EXPONENT_MAX: Final = 10
 _MIN_ORDER_SIZE_MAX: Final = 1_000_000
+_HALF: Final = Decimal("0.5")
 
 
-class ListingError(ValueError):
+class ListingError(WireError):
     """A listing that cannot be used; the text names the field."""
 
 
+class _Event(msgspec.Struct, rename="camel"):
+    markets: list[msgspec.Raw]
+    neg_risk: bool | None = None
+
+
+class _Heading(msgspec.Struct, rename="camel"):
+    """Which market it is."""
+
+    slug: str | None = None
+    condition_id: str | None = None
+
+
 class _Fee(msgspec.Struct):
-    rate: Decimal
-    exponent: Decimal
+    rate: msgspec.Raw
+    exponent: msgspec.Raw
 
 
-class _Market(msgspec.Struct, rename="camel"):
+class _Window(msgspec.Struct, rename="camel"):
+    """A market's facts while it is traded."""
+
     condition_id: str
     slug: str
     outcomes: str
     clob_token_ids: str
     event_start_time: Instant
     end_date: Instant
-    order_price_min_tick_size: Decimal
-    order_min_size: Decimal
+    order_price_min_tick_size: msgspec.Raw
+    order_min_size: msgspec.Raw
     accepting_orders: bool
     active: bool
     closed: bool
@@ -52,13 +75,23 @@ class _Market(msgspec.Struct, rename="camel"):
     fee_schedule: _Fee | None = None
 
 
-class _Listing(msgspec.Struct, rename="camel"):
-    markets: list[_Market]
-    neg_risk: bool | None = None
+class _Result(msgspec.Struct, rename="camel"):
+    """A market's facts after its end."""
+
+    closed: object = None
+    clob_token_ids: msgspec.Raw = MISSING
+    outcome_prices: msgspec.Raw = MISSING
+    uma_resolution_status: object = None
 
 
-_decode: Final = msgspec.json.Decoder(list[_Listing]).decode
+_decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_event: Final = msgspec.json.Decoder(_Event).decode
+_decode_heading: Final = msgspec.json.Decoder(_Heading).decode
+_decode_window: Final = msgspec.json.Decoder(_Window).decode
+_decode_result: Final = msgspec.json.Decoder(_Result).decode
+_decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_names: Final = msgspec.json.Decoder(list[str]).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
 
 
 def parse_listing(payload: bytes, series: Series, start_s: int) -> MarketInfo | None:
@@ -68,21 +101,85 @@ def parse_listing(payload: bytes, series: Series, start_s: int) -> MarketInfo | 
     followed at once rests on that.
     """
     slug = series.slug(start_s)
+    found = _find(payload, slug, "no market of that slug", lambda each: each.slug == slug)
+    if found is None:
+        return None
+    raw, event_neg_risk = found
     try:
-        listings = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ListingError(f"{slug}: {error}") from error
-    for listing in listings:
-        for market in listing.markets:
-            if market.slug == slug:
-                return _market_info(market, listing.neg_risk, series, start_s)
-    if listings:
-        raise ListingError(f"{slug}: $[0].markets: no market of that slug")
+        window = _decode_window(raw)
+    except UNDECODABLE as error:
+        raise ListingError(str(undecodable(slug, error))) from error
+    return _market_info(window, event_neg_risk, series, start_s)
+
+
+def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, int] | None:
+    """The answer to `GET /events?slug=` to token id -> USD a share in 1e-6, None while that is not
+    final. `token_id` must be one of the market's tokens. Raises WireError."""
+    what, wanted = f"listing of {condition_id}", condition_id.lower()
+    found = _find(
+        payload, what, "no such market", lambda each: (each.condition_id or "").lower() == wanted
+    )
+    if found is None:
+        return None
+    try:
+        result = _decode_result(found[0])
+        # A market that is closed but not yet resolved may happen to stand at one half each.
+        if result.closed is not True or result.uma_resolution_status not in (None, "", "resolved"):
+            return None
+        prices = [numbers.decimal(raw) for raw in _decode_list(_inner(result.outcome_prices))]
+        if not prices:
+            return None
+        token_ids = _decode_names(_inner(result.clob_token_ids))
+    except UNDECODABLE as error:
+        raise ListingError(str(undecodable(what, error))) from error
+    except ValueError as error:
+        raise ListingError(f"{what}: {error}") from error
+    if len(prices) != len(token_ids):
+        raise ListingError(f"{what}: tokens and prices do not match")
+    check_tokens(token_ids, condition_id, token_id)
+    if sorted(prices) == [0] * (len(prices) - 1) + [1]:
+        return {each: SIZE_SCALE * int(p) for each, p in zip(token_ids, prices, strict=True)}
+    if prices == [_HALF, _HALF]:
+        return dict.fromkeys(token_ids, SIZE_SCALE // 2)
     return None
 
 
+def _find(
+    payload: bytes, what: str, missing: str, wanted: Callable[[_Heading], bool]
+) -> tuple[msgspec.Raw, bool | None] | None:
+    """The first market that is wanted, and its event's `negRisk`; None when there is no event."""
+    try:
+        events = _decode_events(payload)
+    except UNDECODABLE as error:
+        raise ListingError(str(undecodable(what, error))) from error
+    unreadable = ""
+    for raw_event in events:
+        try:
+            event = _decode_event(raw_event)
+        except UNDECODABLE as error:
+            unreadable = f", and an event that cannot be read: {error}"
+            continue
+        for raw in event.markets:
+            try:
+                if wanted(_decode_heading(raw)):
+                    return raw, event.neg_risk
+            except UNDECODABLE as error:
+                unreadable = f", and a market that cannot be read: {error}"
+    if events:
+        raise ListingError(f"{what}: {missing}{unreadable}")
+    return None
+
+
+def _inner(raw: msgspec.Raw) -> bytes:
+    """A list, or one written as JSON inside a string, as Gamma does; `""` and null have nothing."""
+    written = bytes(raw)
+    if written[:1] == b'"':
+        written = _decode_text(written).encode()
+    return b"[]" if written in (b"", b"null") else written
+
+
 def _market_info(
-    market: _Market, event_neg_risk: bool | None, series: Series, start_s: int
+    market: _Window, event_neg_risk: bool | None, series: Series, start_s: int
 ) -> MarketInfo:
     with _naming(market, "conditionId"):
         book_subject(series.name, market.condition_id)
@@ -98,14 +195,15 @@ def _market_info(
         if _epoch_ms(market.end_date) != end_ms:
             raise ValueError(f"{market.end_date} is not the window's end")
     with _naming(market, "orderPriceMinTickSize"):
-        tick_size_e4 = to_price_e4(market.order_price_min_tick_size)
+        tick_size = numbers.decimal(market.order_price_min_tick_size)
+        tick_size_e4 = to_price_e4(tick_size)
         if not 0 < tick_size_e4 < PRICE_SCALE:
-            raise ValueError(f"not a tick size: {market.order_price_min_tick_size}")
+            raise ValueError(f"not a tick size: {tick_size}")
     with _naming(market, "orderMinSize"):
-        # Before it is an integer: one of "1e500000" takes long to make, and cannot be written.
-        if not 0 <= market.order_min_size <= _MIN_ORDER_SIZE_MAX:
-            raise ValueError(f"not a size: {market.order_min_size}")
-        min_order_size_e6 = to_size_e6(market.order_min_size)
+        min_order_size = numbers.decimal(market.order_min_size)
+        if min_order_size > _MIN_ORDER_SIZE_MAX:
+            raise ValueError(f"not a size: {min_order_size}")
+        min_order_size_e6 = to_size_e6(min_order_size)
     with _naming(market, "feeSchedule"):
         fee = _fee(market)
     return MarketInfo(
@@ -128,7 +226,7 @@ def _market_info(
 
 
 @contextmanager
-def _naming(market: _Market, field: str) -> Iterator[None]:
+def _naming(market: _Window, field: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, ArithmeticError, msgspec.MsgspecError) as error:
@@ -142,18 +240,18 @@ def _pair(text: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _fee(market: _Market) -> FeeSchedule:
+def _fee(market: _Window) -> FeeSchedule:
     schedule = market.fee_schedule
     if market.fees_enabled is False or (market.fees_enabled is None and schedule is None):
         return NO_FEE
     if schedule is None:
         raise ValueError("missing although feesEnabled")
-    exponent = schedule.exponent
-    if not schedule.rate.is_finite() or not 0 <= schedule.rate <= 1:
-        raise ValueError(f"rate: {schedule.rate}")
-    if not exponent.is_finite() or exponent % 1 or not 0 <= exponent <= _FEE_EXPONENT_MAX:
+    rate, exponent = numbers.decimal(schedule.rate), numbers.whole(schedule.exponent)
+    if rate > 1:
+        raise ValueError(f"rate: {rate}")
+    if exponent > _FEE_EXPONENT_MAX:
         raise ValueError(f"exponent: {exponent}")
-    return FeeSchedule(rate=schedule.rate, exponent=int(exponent))
+    return FeeSchedule(rate=rate, exponent=exponent)
 
 
 def _epoch_ms(moment: datetime) -> int:

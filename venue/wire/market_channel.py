@@ -27,6 +27,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
+from venue.wire.errors import UNDECODABLE, undecodable
+
 PONG: Final = b"PONG"
 
 TimestampMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
@@ -158,7 +160,6 @@ _KNOWN_TYPES: Final = frozenset(
     str(kind.__struct_config__.tag)
     for kind in (BookEvent, PriceChangeEvent, LastTradeEvent, TickSizeChangeEvent)
 )
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Not strict: only that turns the venue's "1757908892351" into an integer on the way. It changes
 # nothing for fields declared as strings.
 _decode_any: Final = msgspec.json.Decoder(KnownEvent | list[KnownEvent], strict=False).decode
@@ -179,7 +180,7 @@ def decode_frame(payload: bytes) -> Sequence[Event]:
         return _PONG_FRAME
     try:
         events = _decode_any(payload)
-    except _UNREADABLE:
+    except UNDECODABLE:
         return _decode_each(payload)
     return events if isinstance(events, list) else (events,)
 
@@ -187,14 +188,12 @@ def decode_frame(payload: bytes) -> Sequence[Event]:
 def decode_book(payload: bytes) -> BookEvent:
     """The answer of `GET /book`, which is a `book` without `event_type`.
 
-    Raises ValueError naming the field that is malformed.
+    Raises WireError naming the field that is malformed.
     """
     try:
         return _decode_summary(payload)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"book: {error}") from error
-    except _UNREADABLE as error:
-        raise ValueError(f"not JSON: {error}: {payload[:80]!r}") from error
+    except UNDECODABLE as error:
+        raise undecodable("book", error) from error
 
 
 def _decode_each(payload: bytes) -> list[Event]:
@@ -203,7 +202,7 @@ def _decode_each(payload: bytes) -> list[Event]:
         return _decode_alone(payload, "")
     try:
         parts = _split(payload)
-    except _UNREADABLE as error:
+    except UNDECODABLE as error:
         return [_malformed(payload, "", error)]
     return [
         event
@@ -218,7 +217,7 @@ def _decode_alone(payload: bytes, where: str) -> list[Event]:
         if event_type not in _KNOWN_TYPES:
             return [UnknownEvent(event_type)]
         return [_decode_one(payload)]
-    except _UNREADABLE as error:
+    except UNDECODABLE as error:
         return _salvaged(payload, where) or [_malformed(payload, where, error)]
 
 
@@ -226,14 +225,14 @@ def _salvaged(payload: bytes, where: str) -> list[Event]:
     """The malformed entries of a `price_change`, then the others; nothing of any other event."""
     try:
         event = _decode_raw_changes(payload)
-    except _UNREADABLE:
+    except UNDECODABLE:
         return []
     malformed: list[Event] = []
     changes: list[PriceChange] = []
     for index, entry in enumerate(event.price_changes):
         try:
             changes.append(_decode_change(entry))
-        except _UNREADABLE as error:
+        except UNDECODABLE as error:
             reason = f"{where}price_changes[{index}]: {error}"
             whose = event.market, _token_of(entry)
             malformed.append(Malformed(_fault_of(error), reason, *whose, event.timestamp))
@@ -252,7 +251,7 @@ def _malformed(payload: bytes, where: str, error: Exception) -> Malformed:
             return Malformed(fault, reason, "")
     try:
         market = _decode_market(payload)
-    except _UNREADABLE:
+    except UNDECODABLE:
         return Malformed(fault, reason, None)
     # Of the events with a token only this one changes no more than the token's book.
     token_id = _token_of(payload) if market.event_type == "book" else None
@@ -262,7 +261,7 @@ def _malformed(payload: bytes, where: str, error: Exception) -> Malformed:
 def _token_of(payload: bytes | msgspec.Raw) -> str | None:
     try:
         return _decode_token(payload).asset_id
-    except _UNREADABLE:
+    except UNDECODABLE:
         return None
 
 

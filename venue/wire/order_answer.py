@@ -1,6 +1,9 @@
-"""What the venue's answer to one POST means: accepted, *proven* rejected, or unknown.
+"""What the answer to one `POST /order` means: accepted, *proven* rejected, or unknown. Pure.
 
-Only proof of non-acceptance is a rejection (invariant 4). Whatever is not recognised is unknown.
+1. Only proof of non-acceptance is a rejection (invariant 4). Whatever is not recognised is unknown.
+2. A success is read leniently: `errorMsg` may be missing, `transactionsHashes` and `tradeIDs` empty
+   or null, amounts `""` or null, which is 0. Amounts have at most six decimals.
+3. An accepted order counts only under our own id, within its money and its price.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from protocol.fill import Fill
+from venue.wire.errors import UNDECODABLE
+from venue.wire.numbers import MISSING, size_or_zero_e6
 
 
 class RejectReason(StrEnum):
@@ -97,15 +102,91 @@ _REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
 )
 
 
-def refusal(status: int, text: str, order_id: str) -> Rejected | Unknown:
-    """Classify an answer that is not a success: HTTP `status` and the venue's own `text`.
+_ACCEPTED: Final = frozenset({"live", "matched", "delayed"})
+# In an answer of status 200. The venue also remarks on orders that it took, so only the two texts
+# that mean "killed" count, and only word for word.
+_KILLED: Final = {
+    "no orders found to match with fak order. "
+    "fak orders are partially filled or killed if no match is found.": RejectReason.NO_MATCH,
+    "order couldn't be fully filled. "
+    "fok orders are fully filled or killed.": RejectReason.FOK_NOT_FILLED,
+}
+_FULL_FILL_E6: Final = 10_000
+"""The answer rounds: less than a cent unspent is a full fill."""
+_SIZE_ROUNDING_E6: Final = 10_000
+"""The venue rounds shares to hundredths of one."""
+_TEXT_LENGTH_MAX: Final = 300
+
+
+class _Success(msgspec.Struct):
+    status: str
+    order_id: str = msgspec.field(name="orderID")
+    success: bool
+    error: str | None = msgspec.field(name="errorMsg", default=None)
+    making: msgspec.Raw = msgspec.field(name="makingAmount", default=MISSING)
+    taking: msgspec.Raw = msgspec.field(name="takingAmount", default=MISSING)
+    trade_ids: list[str] | None = msgspec.field(name="tradeIDs", default=None)
+
+
+_decode_success: Final = msgspec.json.Decoder(_Success).decode
+
+
+def read_success(body: bytes, order_id: str, spend_e6: int, size_e6: int) -> Answer:
+    """Classify the body of an answer of status 200 to a BUY order of ours, which offers `spend_e6`
+    for `size_e6` shares. Raises nothing, whatever the bytes are."""
+    try:
+        answer = _decode_success(body)
+        spent_e6, bought_e6 = size_or_zero_e6(answer.making), size_or_zero_e6(answer.taking)
+    except (*UNDECODABLE, ValueError) as error:
+        return Unknown(text=f"HTTP 200, unreadable: {error}"[:_TEXT_LENGTH_MAX])
+    if answer.order_id and answer.order_id.lower() != order_id.lower():
+        text = f"HTTP 200, answered as {answer.order_id[:80]}, not as {order_id}"
+        return Unknown(text=text, alarm=True)
+    return _classified(answer, spent_e6, bought_e6, (spend_e6, size_e6))
+
+
+def _classified(
+    answer: _Success, spent_e6: int, bought_e6: int, offered_e6: tuple[int, int]
+) -> Answer:
+    spend_e6, size_e6 = offered_e6
+    said = f"HTTP 200, {answer.status}: {answer.error}"[:_TEXT_LENGTH_MAX]
+    if answer.error:
+        reason = _KILLED.get(answer.error.lower())
+        bought = spent_e6 or bought_e6 or answer.trade_ids
+        if reason is None or bought or answer.status == "unmatched":
+            return Unknown(text=said)
+        return Rejected(reason=reason, text=answer.error)
+    if not (answer.success and answer.order_id and answer.status in _ACCEPTED):
+        return Unknown(text=said)
+    if answer.status == "matched" and not bought_e6:
+        return _implausible(spent_e6, bought_e6)
+    # The price of an order is its spend over its size.
+    if spent_e6 > spend_e6 or (bought_e6 + _SIZE_ROUNDING_E6) * spend_e6 < spent_e6 * size_e6:
+        return _implausible(spent_e6, bought_e6)
+    partly = answer.status == "matched" and spend_e6 - spent_e6 >= _FULL_FILL_E6
+    return Accepted(
+        status="partly_matched" if partly else answer.status,
+        spend_e6=spent_e6,
+        size_e6=bought_e6,
+        trade_ids=tuple(answer.trade_ids or ()),
+    )
+
+
+def _implausible(spent_e6: int, bought_e6: int) -> Unknown:
+    text = f"implausible fill: {spent_e6}e-6 USD, {bought_e6}e-6 shares"
+    return Unknown(text=text, alarm=True)
+
+
+def refusal(status: int, text: str, order_id: str, code: str | None = None) -> Rejected | Unknown:
+    """Classify an answer that is not a success: HTTP `status`, the venue's own `text` and, where
+    it names one, its error `code`.
 
     `order_id` is ours: a text about another order proves nothing about this one.
     """
     named = _ORDER_ID.findall(text)
     if any(other.lower() != order_id.lower() for other in named):
         return Unknown(text=f"HTTP {status} about another order: {text}", alarm=True)
-    reason = _proven_reason(status, text.lower())
+    reason = _proven_reason(status, text.lower(), code)
     if reason is None:
         return Unknown(text=f"HTTP {status}: {text}")
     return Rejected(reason=reason, text=text)
@@ -118,9 +199,12 @@ _REFUSALS_BY_STATUS: Final = {
     425: RejectReason.ENGINE_RESTARTING,
     429: RejectReason.RATE_LIMITED,
 }
+_DISABLED_TEXTS: Final = ("trading is currently", "trading is disabled", "post-only mode")
+_DISABLED_CODES: Final = frozenset({"post_only_mode", "cancel_only", "restarting"})
+"""Of a 503: no order reaches the engine. The venue names them without a text, too."""
 
 
-def _proven_reason(status: int, text: str) -> RejectReason | None:
+def _proven_reason(status: int, text: str, code: str | None) -> RejectReason | None:
     if "context canceled" in text or "timeout" in text:
         return None  # something broke on the way, whatever else the text says
     if status in (400, 404) and _NO_ORDERBOOK.match(text):
@@ -129,6 +213,8 @@ def _proven_reason(status: int, text: str) -> RejectReason | None:
         return next((reason for words, reason in _REFUSALS_400 if words in text), None)
     if status == 401 and "invalid api key" in text:
         return RejectReason.UNAUTHORIZED
-    if status == 503 and ("trading is currently" in text or "post-only mode" in text):
+    if status == 503 and (
+        code in _DISABLED_CODES or any(words in text for words in _DISABLED_TEXTS)
+    ):
         return RejectReason.TRADING_DISABLED
     return _REFUSALS_BY_STATUS.get(status)

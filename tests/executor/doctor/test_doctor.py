@@ -329,7 +329,7 @@ async def test_how_far_a_clock_may_be_off(
     async def told(_: str) -> int:
         return offset_ms
 
-    monkeypatch.setattr("venue.trading.account_checks.clock_offset_ms", told)
+    monkeypatch.setattr("venue.checks.clock_offset_ms", told)
     assert (await examined())["CLOB and clock"].level is level
 
 

@@ -9,10 +9,9 @@ from py_clob_client_v2.signing.hmac import build_hmac_signature
 from feeder.fills import trade_history
 from feeder.fills.metrics import UserMetrics
 from feeder.fills.trade_history import FetchError, FetchRefusedError, TradeHistory
-from protocol.fill import Fill
 from tests.support.scripted_trades import WireTrades
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS, page, trade
-from venue.wire.user_channel import UserEvent
+from venue.wire.trades import Rejection, VenueTrade
 
 AFTER_S = 1_700_000_000
 
@@ -23,7 +22,7 @@ async def wire() -> AsyncIterator[WireTrades]:
         yield opened
 
 
-async def fetch(url: str, metrics: UserMetrics | None = None) -> list[UserEvent]:
+async def fetch(url: str, metrics: UserMetrics | None = None) -> list[VenueTrade | Rejection]:
     async with TradeHistory(url, CREDENTIALS, metrics or UserMetrics()) as history:
         return [event async for events in history.pages(AFTER_S) for event in events]
 
@@ -34,8 +33,9 @@ async def test_every_page_is_asked_for_with_headers_that_the_venue_accepts(
     wire.say(page(trade("a"), trade("b"), next_cursor="Mg=="))
     wire.say(page(next_cursor="Mw=="))
     wire.say(page(trade("c")))
-    fills = await fetch(wire.url)
-    assert [fill.trade_id for fill in fills if isinstance(fill, Fill)] == ["a", "b", "c"]
+    trades = await fetch(wire.url)
+    found = [each.fill.trade_id for each in trades if isinstance(each, VenueTrade)]
+    assert found == ["a", "b", "c"]
     asked = [wire.requests.get_nowait() for _ in range(3)]
     assert [request.query for request in asked] == [
         {"after": str(AFTER_S)},

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
+from polymarket.errors import PolymarketError
 from pydantic import SecretStr
 
 from functions.adapters import live
@@ -23,15 +24,15 @@ from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.simulator import CutConnection, Market, Venue, answer, position_ids_of, serve
-from venue.trading.login import Account, log_in
+from venue.trading.login import TraderLogin, log_in
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 KEY = EthAccount.create()
 Hook = Callable[[str], Awaitable[web.Response | None]]
 
 
-def account(url: str, *, order_usd: str = "1.1") -> Account:
-    return Account(
+def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
+    return TraderLogin(
         private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
         wallet=KEY.address,
         clob_url=url,
@@ -204,6 +205,11 @@ async def test_an_empty_wallet_is_a_proven_rejection(desk: Desk) -> None:
             {"error": "Trading is currently cancel-only. New orders are not accepted"},
             RejectReason.TRADING_DISABLED,
         ),
+        (
+            503,
+            {"code": "post_only_mode", "retry_after_seconds": 100},
+            RejectReason.TRADING_DISABLED,
+        ),
     ],
 )
 async def test_a_refusal_before_the_engine_is_proof(
@@ -285,6 +291,40 @@ async def test_amounts_that_cannot_be_of_this_order_are_unknown(
 
     desk.venue.before_matching = hook
     assert isinstance(await desk.buy(), Unknown)
+
+
+@pytest.mark.parametrize("lists", [{}, {"transactionsHashes": None, "tradeIDs": None}])
+async def test_an_answer_without_a_remark_or_lists_is_read_all_the_same(
+    desk: Desk, lists: dict[str, object]
+) -> None:
+    async def hook(order_id: str) -> web.Response:
+        body = {"success": True, "orderID": order_id, "status": "matched", **lists}
+        return answer({**body, "makingAmount": "1.1", "takingAmount": "2.2"})
+
+    desk.venue.before_matching = hook
+    bought = await desk.buy()
+    assert isinstance(bought, Accepted)
+    assert (bought.status, bought.size_e6) == ("matched", 2_200_000)
+
+
+async def test_an_order_is_sent_as_the_client_itself_would_send_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[object, object]] = []
+    transport = desk.exchange._client._ctx.secure_clob
+
+    async def request(method: str, path: str, **more: object) -> httpx.Response:
+        sent.append(((method, path), more))
+        return httpx.Response(200, text="{}")
+
+    monkeypatch.setattr(transport, "_request", request)
+    order = await desk.prepare()
+    assert isinstance(await desk.exchange.post(order), Unknown)
+    with pytest.raises(PolymarketError):  # its own reader
+        await desk.exchange._client.post_order(order.payload)
+    ours, theirs = sent
+    assert ours[0] == theirs[0] == ("POST", "/order")
+    assert ours[1]["json"] == theirs[1]["json"]  # type: ignore[index]
 
 
 async def test_a_market_signed_for_another_contract_than_listed_is_refused(desk: Desk) -> None:
@@ -388,43 +428,3 @@ async def test_warming_an_unknown_market_fails_quietly(desk: Desk) -> None:
     await desk.exchange.warm(desk.info())
     with pytest.raises(UnpreparableOrderError):
         await desk.prepare()
-
-
-@pytest.mark.parametrize(
-    ("balance_e6", "allowance_e6", "told"),
-    [(1_000_000, None, "deposit"), (10_000_000, 0, "approve")],
-)
-async def test_a_wallet_that_cannot_pay_is_refused_with_what_to_do(
-    capsys: pytest.CaptureFixture[str], balance_e6: int, allowance_e6: int | None, told: str
-) -> None:
-    venue = Venue(balance_e6=balance_e6)
-    wallet = venue.account(KEY.address)
-    if allowance_e6 is not None:
-        wallet.allowances = dict.fromkeys(wallet.allowances, allowance_e6)
-    async with serve(venue) as url:
-        with pytest.raises(SystemExit) as ended:
-            await log_in(account(url))
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("cannot start: WALLET")
-    assert told in said
-    assert said.count("\n") == 1
-
-
-async def test_a_key_that_is_none_is_refused_without_showing_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    async with serve(Venue()) as url:
-        given = account(url)
-        wrong = Account(
-            private_key=SecretStr("0xnot-a-key-but-secret"),
-            wallet=given.wallet,
-            clob_url=url,
-            gamma_url=url,
-            order_usd=Decimal(1),
-        )
-        with pytest.raises(SystemExit):
-            await log_in(wrong)
-    said = capsys.readouterr().err
-    assert "PRIVATE_KEY" in said
-    assert "secret" not in said

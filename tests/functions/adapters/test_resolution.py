@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import LiveRecords
 from functions.core.evidence import Resolution
 from functions.ports import RecordsError
@@ -21,7 +22,6 @@ from tests.support.venue_records import (
     market_path,
     one_line,
 )
-from venue.trading.login import records_of
 
 # ---- resolutions ------------------------------------------------------------------------------
 

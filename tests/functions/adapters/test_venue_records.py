@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import PublicRecords
-from functions.core.evidence import Look, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.ports import RecordsError
 from tests.support.canned_venue import KEY, account
 from tests.support.venue_records import (
     Desk,
 )
-from venue.trading.login import records_of
 
 # ---- the simulated venue ----------------------------------------------------------------------
 
 
 async def test_a_bought_order_is_found_with_its_trades(desk: Desk) -> None:
     bought = await desk.bought()
-    look = await desk.records.look(bought)
+    look = await desk.records.lookup(bought)
     assert look.order is not None
     assert (look.order.order_id, look.order.status) == (bought.order_id, "matched")
     assert look.order.size_matched_e6 == 2_200_000
@@ -36,7 +36,7 @@ async def test_a_bought_order_is_found_with_its_trades(desk: Desk) -> None:
 
 async def test_an_order_that_was_never_posted_is_not_found(desk: Desk) -> None:
     await desk.bought()  # another one, in the same market
-    assert await desk.records.look(desk.claim()) == Look(order=None, trades=())
+    assert await desk.records.lookup(desk.claim()) == OrderLookup(order=None, trades=())
 
 
 async def test_the_account_s_trades_since_a_moment(desk: Desk) -> None:
@@ -90,16 +90,16 @@ async def test_winnings_are_redeemed_and_then_no_longer_held(desk: Desk) -> None
 async def test_late_reads_are_not_found_yet(desk: Desk) -> None:
     bought = await desk.bought()
     desk.venue.faults.lag_ms = 60_000
-    assert await desk.records.look(bought) == Look(order=None, trades=())
+    assert await desk.records.lookup(bought) == OrderLookup(order=None, trades=())
     desk.venue.faults.lag_ms = 0
-    assert len((await desk.records.look(bought)).trades) == 1
+    assert len((await desk.records.lookup(bought)).trades) == 1
 
 
 async def test_a_look_up_that_fails_is_no_answer(desk: Desk) -> None:
     bought = await desk.bought()
     desk.venue.faults.read_error = 1.0
     with pytest.raises(RecordsError):
-        await desk.records.look(bought)
+        await desk.records.lookup(bought)
     with pytest.raises(RecordsError):
         await desk.records.trades_since(0)
     with pytest.raises(RecordsError):
@@ -109,7 +109,7 @@ async def test_a_look_up_that_fails_is_no_answer(desk: Desk) -> None:
 async def test_an_empty_wallet_can_be_reconciled(desk: Desk) -> None:
     desk.venue.account(KEY.address).balance_e6 = 0
     live = await records_of(account(desk.url), redeem=False)
-    assert await live.look(desk.claim()) == Look(order=None, trades=())
+    assert await live.lookup(desk.claim()) == OrderLookup(order=None, trades=())
     await live.close()
 
 
@@ -120,7 +120,7 @@ async def test_paper_knows_resolutions_and_nothing_else(desk: Desk) -> None:
         assert await paper.resolution(desk.claim()) == Resolution(
             payouts_e6={desk.up: 1_000_000, desk.down: 0}, source="clob"
         )
-        assert await paper.look(desk.claim()) == Look(order=None, trades=())
+        assert await paper.lookup(desk.claim()) == OrderLookup(order=None, trades=())
         assert await paper.trades_since(0) == ()
         assert await paper.positions([desk.up]) == {}
         await paper.redeem(desk.market.condition_id)

@@ -16,7 +16,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
-from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     FINAL_AFTER_MS,
@@ -36,6 +36,7 @@ from protocol.fill import Fill, TradeStatus
 from protocol.units import cost_e6
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
+from venue.wire.orders import OrderRecord
 
 SPEND_E6 = 1_100_000
 LIMIT_E4 = 5_500
@@ -67,9 +68,9 @@ class Truth(msgspec.Struct, frozen=True):
             sum(trade.size_e6 for trade in stays),
         )
 
-    def shows(self, status: str = "matched") -> Look:
+    def shows(self, status: str = "matched") -> OrderLookup:
         order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=self.size_e6)
-        return Look(order=order, trades=self.trades)
+        return OrderLookup(order=order, trades=self.trades)
 
 
 @st.composite
@@ -114,7 +115,7 @@ def said(draw: st.DrawFn, truth: Truth, *, lag: bool = True) -> list[Evidence]:
 
 
 @st.composite
-def _partial_look(draw: st.DrawFn, truth: Truth) -> Look:
+def _partial_look(draw: st.DrawFn, truth: Truth) -> OrderLookup:
     shown = [
         msgspec.structs.replace(t, status=draw(st.sampled_from((*WAY, t.status))))
         for t in truth.trades
@@ -126,7 +127,7 @@ def _partial_look(draw: st.DrawFn, truth: Truth) -> Look:
         status=draw(st.sampled_from(["live", "delayed", "matched", "unmatched", "canceled"])),
         size_matched_e6=matched_e6,
     )
-    return Look(order=draw(st.sampled_from([None, order])), trades=tuple(shown))
+    return OrderLookup(order=draw(st.sampled_from([None, order])), trades=tuple(shown))
 
 
 def _of_answer(answer: Answer) -> Evidence:
@@ -137,7 +138,7 @@ def _of_trades(trades: list[Fill]) -> Evidence:
     return lambda claim, now_ms: traded(claim, trades, now_ms)
 
 
-def _of_look(look: Look) -> Evidence:
+def _of_look(look: OrderLookup) -> Evidence:
     return lambda claim, now_ms: looked(claim, look, now_ms)
 
 
@@ -164,7 +165,7 @@ def converged(claim: Claim, truth: Truth, from_ms: int) -> list[Claim]:
         changed = traded(states[-1], truth.trades, now_ms)
         states += [changed] if changed is not None else []
         if needs_look(states[-1], now_ms):
-            shown = truth.shows() if truth.trades else Look(order=None, trades=())
+            shown = truth.shows() if truth.trades else OrderLookup(order=None, trades=())
             changed = looked(states[-1], shown, now_ms)
             states += [changed] if changed is not None else []
     return states
@@ -234,7 +235,9 @@ def test_nothing_found_is_released_only_after_enough_looks_over_enough_time(
         alive = data.draw(st.integers(0, 9)) == 0
         status = "live" if alive else "unmatched"
         order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=0)
-        look = Look(order=data.draw(st.sampled_from([order, order if alive else None])), trades=())
+        look = OrderLookup(
+            order=data.draw(st.sampled_from([order, order if alive else None])), trades=()
+        )
         changed = looked(claim, look, now_ms)
         if alive:
             counted = []
@@ -317,7 +320,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(Unknown, text=st.just("?")),
 )
 looks = st.builds(
-    Look,
+    OrderLookup,
     order=st.none()
     | st.builds(
         OrderRecord,

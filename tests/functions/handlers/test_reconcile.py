@@ -10,7 +10,7 @@ import pytest
 
 from functions.adapters.dynamodb.store import LATE_REQUEST_MS
 from functions.core.claim import Claim, ClaimState
-from functions.core.evidence import Look
+from functions.core.evidence import OrderLookup
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     LOOK_AFTER_MS,
@@ -63,7 +63,7 @@ class Desk:
         [claim] = self.store.claims.values()
         return claim
 
-    def shows(self, *looks: Look, order_id: str = "0xOrder1") -> None:
+    def shows(self, *looks: OrderLookup, order_id: str = "0xOrder1") -> None:
         self.records.looks[order_id] = deque(looks)
 
     async def run(self, after_ms: int = 0) -> ReconcileReport:
@@ -74,7 +74,7 @@ class Desk:
 async def test_a_young_claim_is_left_alone(clock: Clock) -> None:
     desk = Desk(clock, a_claim())
     report = await desk.run(LOOK_AFTER_MS - 1)
-    assert "look" not in desk.records.calls
+    assert "lookup" not in desk.records.calls
     assert report == ReconcileReport(slots_used=1, spent_today_e6=report.spent_today_e6)
 
 
@@ -105,7 +105,7 @@ async def test_what_never_arrived_is_released_after_several_looks(clock: Clock) 
 async def test_a_look_up_that_fails_is_no_evidence(clock: Clock) -> None:
     desk = Desk(clock, unknown(looks=LOOKS_MIN), a_claim(condition_id="0xc2", intent_id="i2"))
     before = desk.store.item
-    desk.records.failures = {"look": 99, "trades_since": 99, "positions": 99}
+    desk.records.failures = {"lookup": 99, "trades_since": 99, "positions": 99}
     for _ in range(5):
         report = await desk.run(after_ms=RELEASE_AFTER_MS)
         assert report.failures == 3
@@ -116,7 +116,7 @@ async def test_a_look_up_that_fails_is_no_evidence(clock: Clock) -> None:
 async def test_a_failure_with_one_claim_does_not_stop_the_others(clock: Clock) -> None:
     other = a_claim(condition_id="0xc2", intent_id="i2", order_id="0xother")
     desk = Desk(clock, a_claim(), other)
-    desk.records.failures = {"look": 1}
+    desk.records.failures = {"lookup": 1}
     desk.shows(a_look(a_fill()))
     desk.shows(a_look(a_fill(order_id="0xother")), order_id="0xother")
     report = await desk.run(LOOK_AFTER_MS)
@@ -143,7 +143,7 @@ async def test_two_runs_at_once_count_one_look(clock: Clock) -> None:
     desk = Desk(clock, unknown())
     clock.now_ms += RELEASE_AFTER_MS
     await asyncio.gather(*(reconcile(desk.store, desk.records) for _ in range(4)))
-    assert desk.records.calls.count("look") == 4
+    assert desk.records.calls.count("lookup") == 4
     assert desk.claim.looks == 1
 
 
@@ -157,7 +157,7 @@ async def test_two_runs_that_asked_at_once_have_looked_once_however_late_one_is_
         await reconcile(desk.store, desk.records)  # the other run, answered at once
         clock.now_ms += LOOK_SPACING_MS + 1_000
 
-    desk.records.before["look"] = slow_venue
+    desk.records.before["lookup"] = slow_venue
     await reconcile(desk.store, desk.records)
     assert desk.claim.looks == 1
 
@@ -180,7 +180,7 @@ async def test_an_answer_while_the_venue_is_asked_is_not_lost(clock: Clock) -> N
         changed = sure(traded(desk.claim, [a_fill()], clock.now_ms))
         assert await desk.store.move(changed, desk.claim)
 
-    desk.records.before["look"] = on_fill
+    desk.records.before["lookup"] = on_fill
     await reconcile(desk.store, desk.records)
     assert (desk.claim.state, desk.claim.filled_size_e6, desk.claim.looks) == (OPEN, 2_000_000, 0)
 
@@ -288,7 +288,7 @@ async def test_where_trades_are_on_their_way_nothing_is_compared(clock: Clock) -
 
 async def test_what_stays_unresolved_for_too_long_is_an_alarm(clock: Clock) -> None:
     desk = Desk(clock, a_claim())
-    desk.records.failures["look"] = 99
+    desk.records.failures["lookup"] = 99
     assert (await desk.run(OVERDUE_AFTER_MS - 1)).overdue == []
     assert (await desk.run(1)).overdue == ["0xOrder1"]
 
@@ -315,9 +315,9 @@ async def test_looks_are_bounded_in_number_at_once(clock: Clock) -> None:
     claims = [a_claim(condition_id=f"0x{n}", intent_id=f"i{n}") for n in range(12)]
     desk = Desk(clock, *claims)
     under_way, most = 0, 0
-    inner = desk.records.look
+    inner = desk.records.lookup
 
-    async def look(claim: Claim) -> Look:
+    async def lookup(claim: Claim) -> OrderLookup:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
@@ -325,7 +325,7 @@ async def test_looks_are_bounded_in_number_at_once(clock: Clock) -> None:
         under_way -= 1
         return await inner(claim)
 
-    desk.records.look = look  # type: ignore[method-assign]
+    desk.records.lookup = lookup  # type: ignore[method-assign]
     report = await desk.run(COUNT_AFTER_MS)
     assert report.looked == 12
     assert most == 4

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol.market import NO_FEE, FeeSchedule, MarketInfo, Outcome
 from protocol.series import parse_series
 from tests.support.market_channel_frames import DOWN, MARKET, UP
-from venue.wire.listing import ListingError, parse_listing
+from venue.wire.listing import ListingError, parse_listing, read_payouts
 
 SERIES = parse_series("btc-15m")
 START_S = 1_795_353_300
@@ -114,6 +114,15 @@ def test_neg_risk_may_stand_at_the_event() -> None:
 
 def test_a_window_that_is_not_listed_yet_is_no_error() -> None:
     assert parse_listing(b"[]", SERIES, START_S) is None
+
+
+@pytest.mark.parametrize("sibling", [None, 7, {"slug": 5}, {"slug": "other"}, {"conditionId": []}])
+def test_a_malformed_market_or_event_beside_the_wanted_one_spoils_nothing(sibling: object) -> None:
+    events = [sibling, {"markets": None}, {"markets": [sibling, listed()]}]
+    assert parse_listing(json.dumps(events).encode(), SERIES, START_S) == EXPECTED
+    ended = listed(closed=True, outcomePrices='["1", "0"]')
+    payload = json.dumps([{"markets": [sibling, ended]}]).encode()
+    assert read_payouts(payload, MARKET, UP) == {UP: 1_000_000, DOWN: 0}
 
 
 def test_a_listing_of_something_else_is_refused() -> None:

@@ -1,8 +1,21 @@
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
-from venue.wire.order_answer import Rejected, RejectReason, Unknown, refusal
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from venue.wire.order_answer import (
+    Accepted,
+    Answer,
+    Rejected,
+    RejectReason,
+    Unknown,
+    read_success,
+    refusal,
+)
 
 OURS = "0x" + "ab" * 32
 OTHER = "0x" + "cd" * 32
@@ -90,3 +103,138 @@ def test_our_order_id_is_recognised_in_any_case() -> None:
         f"order {OURS.upper().replace('0X', '0x')} is invalid. Size (1) lower than the minimum: 5"
     )
     assert isinstance(refusal(400, text, OURS), Rejected)
+
+
+@pytest.mark.parametrize("code", ["post_only_mode", "cancel_only", "restarting"])
+def test_a_503_that_names_a_code_alone_is_proof_and_another_status_is_not(code: str) -> None:
+    answer = refusal(503, "unreadable response body", OURS, code)
+    assert isinstance(answer, Rejected)
+    assert answer.reason is RejectReason.TRADING_DISABLED
+    assert isinstance(refusal(500, "unreadable response body", OURS, code), Unknown)
+    assert isinstance(refusal(503, "unreadable response body", OURS, "overloaded"), Unknown)
+    assert isinstance(refusal(503, "context canceled", OURS, code), Unknown)
+
+
+# ---- answers of status 200 ----------------------------------------------------------------------
+
+SPEND_E6, SIZE_E6 = 1_100_000, 2_115_384
+KILLED = (
+    "no orders found to match with FAK order. "
+    "FAK orders are partially filled or killed if no match is found."
+)
+
+
+def success(**bent: Any) -> dict[str, Any]:
+    """A match as the venue answers it; `...` as a value removes the field."""
+    body = {
+        "success": True,
+        "errorMsg": "",
+        "orderID": OURS,
+        "status": "matched",
+        "makingAmount": "1.1",
+        "takingAmount": "2.2",
+        "transactionsHashes": None,
+        "tradeIDs": ["t1"],
+    }
+    return {key: value for key, value in (body | bent).items() if value is not ...}
+
+
+def read(body: object) -> Answer:
+    return read_success(json.dumps(body).encode(), OURS, SPEND_E6, SIZE_E6)
+
+
+MATCHED = Accepted(status="matched", spend_e6=1_100_000, size_e6=2_200_000, trade_ids=("t1",))
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {},
+        {"errorMsg": ...},
+        {"errorMsg": None},
+        {"transactionsHashes": ...},
+        {"transactionsHashes": []},
+        {"orderID": OURS.upper().replace("X", "x")},
+        {"makingAmount": 1.1, "takingAmount": 2.2},
+        {"makingAmount": "1.100000", "takingAmount": "2.200000"},
+        {"news": {"a": [1]}},
+    ],
+)
+def test_a_match_is_read_whatever_the_venue_leaves_out(bent: dict[str, Any]) -> None:
+    assert read(success(**bent)) == MATCHED
+
+
+@pytest.mark.parametrize("trade_ids", [None, [], ...])
+def test_a_match_without_trade_ids_is_a_match(trade_ids: object) -> None:
+    answer = read(success(tradeIDs=trade_ids))
+    assert answer == Accepted(status="matched", spend_e6=1_100_000, size_e6=2_200_000)
+
+
+def test_a_unit_unspent_is_a_full_fill_and_a_cent_is_not() -> None:
+    for making, status in (("1.099999", "matched"), ("1.09", "partly_matched")):
+        answer = read(success(makingAmount=making))
+        assert isinstance(answer, Accepted)
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("status", ["live", "delayed"])
+@pytest.mark.parametrize("amount", ["", None, "0", 0, ...])
+def test_an_order_without_a_fill_yet_has_empty_amounts(status: str, amount: object) -> None:
+    body = success(status=status, makingAmount=amount, takingAmount=amount, tradeIDs=None)
+    assert read(body) == Accepted(status=status, spend_e6=0, size_e6=0)
+
+
+def test_a_kill_in_its_own_words_is_proof_and_with_a_fill_it_is_not() -> None:
+    nothing = {"makingAmount": "", "takingAmount": "", "tradeIDs": None}
+    killed = success(success=False, errorMsg=KILLED, status="", **nothing)
+    assert read(killed) == Rejected(reason=RejectReason.NO_MATCH, text=KILLED)
+    assert isinstance(read(killed | {"errorMsg": f"{KILLED} Or so."}), Unknown)
+    assert isinstance(read(killed | {"tradeIDs": ["t1"]}), Unknown)
+    assert isinstance(read(killed | {"takingAmount": "1"}), Unknown)
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"success": False},
+        {"success": ...},
+        {"success": "true"},
+        {"status": "unmatched"},
+        {"status": "MATCHED!"},
+        {"status": ...},
+        {"orderID": ""},
+        {"orderID": ...},
+        {"errorMsg": "not enough balance / allowance for the rest"},
+        {"makingAmount": "-1"},
+        {"makingAmount": "1E+40"},
+        {"makingAmount": "NaN"},
+        {"makingAmount": "1.0000001"},
+        {"makingAmount": True},
+        {"tradeIDs": [1]},
+    ],
+)
+def test_any_other_success_is_unknown(bent: dict[str, Any]) -> None:
+    answer = read(success(**bent))
+    assert isinstance(answer, Unknown)
+    assert not answer.alarm
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"orderID": OTHER},
+        {"takingAmount": "0"},
+        {"takingAmount": ""},
+        {"makingAmount": "1.2", "takingAmount": "2.4"},
+        {"takingAmount": "1.9"},
+    ],
+)
+def test_what_cannot_be_of_this_order_is_unknown_and_alarms(bent: dict[str, Any]) -> None:
+    answer = read(success(**bent))
+    assert isinstance(answer, Unknown)
+    assert answer.alarm
+
+
+@given(st.binary())
+def test_no_bytes_are_an_answer(body: bytes) -> None:
+    assert isinstance(read_success(body, OURS, SPEND_E6, SIZE_E6), Unknown)

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.adapters.venue_records import LiveRecords
-from functions.core.evidence import Look, OrderRecord, Resolution
+from functions.core.evidence import OrderLookup, Resolution
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import DOWN, UP, claim
-from venue.wire import account_records
+from venue.wire.listing import read_payouts
+from venue.wire.orders import OrderRecord, read_order
 
 json_values = st.recursive(
     st.none()
@@ -74,15 +75,15 @@ def _told(answers: dict[str, object], question: str) -> object:
     """What LiveRecords makes of these answers, None for RecordsError."""
 
     class Canned:
-        async def private(self, path: str, _: object) -> object:
-            return answers[path]
+        async def private(self, path: str, _: object) -> bytes:
+            return json.dumps(answers[path]).encode()
 
         public = listing = private
 
     async def ask() -> object:
         live = LiveRecords(Canned(), signature_type=0)  # type: ignore[arg-type]
-        if question == "look":
-            return await live.look(claim())
+        if question == "lookup":
+            return await live.lookup(claim())
         if question == "trades_since":
             return await live.trades_since(0)
         return await live.resolution(claim())
@@ -100,10 +101,10 @@ def _told(answers: dict[str, object], question: str) -> object:
 @settings(max_examples=100, deadline=None)
 @given(orders, pages)
 def test_any_order_and_trades(order: object, page: object) -> None:
-    told = _told({f"/data/order/{canned.ORDER_ID}": order, "/data/trades": page}, "look")
-    assert told is None or isinstance(told, Look)
-    if isinstance(told, Look):
-        assert msgspec.json.decode(msgspec.json.encode(told), type=Look) == told
+    told = _told({f"/data/order/{canned.ORDER_ID}": order, "/data/trades": page}, "lookup")
+    assert told is None or isinstance(told, OrderLookup)
+    if isinstance(told, OrderLookup):
+        assert msgspec.json.decode(msgspec.json.encode(told), type=OrderLookup) == told
         for fill in told.trades:
             assert fill.order_id == canned.ORDER_ID
             assert decode_fill(encode_fill(fill)) == fill
@@ -138,15 +139,15 @@ def test_a_size_reads_the_same_as_string_and_as_number(millionths: int) -> None:
     text = f"{millionths // 1_000_000}.{millionths % 1_000_000:06d}"
     body = canned.order(size_matched=text)
     expected = OrderRecord(order_id=canned.ORDER_ID, status="matched", size_matched_e6=millionths)
-    assert account_records.order_record(body, canned.ORDER_ID) == expected
+    assert read_order(json.dumps(body).encode(), canned.ORDER_ID) == expected
     number = json.loads(text)  # a float: exact up to 15 digits
     if millionths < 10**15:
-        again = account_records.order_record(canned.order(size_matched=number), canned.ORDER_ID)
-        assert again == expected
+        again = json.dumps(canned.order(size_matched=number)).encode()
+        assert read_order(again, canned.ORDER_ID) == expected
 
 
 @pytest.mark.parametrize("number", ["1", "1.0", "0.5", "100"])
 def test_prices_of_one_and_half_in_any_writing(number: str) -> None:
-    listing = canned.listing(f'["{number}", "0"]')
-    told = account_records.listed_payouts(listing, claim())
+    listing = json.dumps(canned.listing(f'["{number}", "0"]')).encode()
+    told = read_payouts(listing, canned.CONDITION_ID, UP)
     assert told == ({UP: 1_000_000, DOWN: 0} if float(number) == 1 else None)

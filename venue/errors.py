@@ -1,0 +1,38 @@
+"""Errors of the venue's network side: it gave no answer, or one that is no success."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEXT_LENGTH_MAX: Final = 300
+
+
+class VenueError(Exception):
+    """The venue gave no usable answer; the text is one line, without secrets.
+
+    `status` is the HTTP status, where the venue answered with one.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class VenueUnreachableError(VenueError):
+    """No answer: no connection, it broke, or nothing came in time."""
+
+
+class VenueRefusedError(VenueError):
+    """An answer that is no success, or too large.
+
+    `reason` is the venue's own text where it gave one, else what came instead.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"HTTP {status}: {reason}", status)
+        self.reason = reason
+
+
+def one_line(text: str) -> str:
+    """What every log can take: printable ASCII, bounded. JSON may hold halves of characters."""
+    return " ".join(text.split())[:TEXT_LENGTH_MAX].encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,143 @@
+"""Numbers and times as the venue writes them, to integers. Pure and exact.
+
+A number is a JSON string ("0.57") or a JSON number (0.57), and means the same either way: fields of
+numbers are taken as `msgspec.Raw`, so that no float is ever made of them. Rulings:
+
+1. `""`, null and a missing field are no number (`number_text` is None). What that means depends on
+   the field, so the reader of the field decides: 0, another field, or malformed.
+2. An exponent is read in a JSON number alone (1e-06 is how some encoders write a small float), and
+   only of at most two digits. In a string it is malformed: the venue's strings are plain.
+3. true, false, objects, arrays, signs, NaN and digits of other scripts are malformed.
+4. A time is epoch seconds, epoch milliseconds or ISO 8601 (UTC where it names no zone).
+
+All raise ValueError with a text that quotes at most 40 characters of the venue's.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
+from venue.wire.errors import UNDECODABLE
+
+MISSING: Final = msgspec.Raw(b"null")
+"""The default of a field that may be missing."""
+
+_LENGTH_MAX: Final = 40
+_JSON_NUMBER: Final = re.compile(r"([0-9]+)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
+_MILLISECONDS_FROM: Final = 10**11
+"""Epoch times from here on are milliseconds: as seconds this is the year 5138."""
+_EPOCH_MS_MAX: Final = 10**15
+_decode_text: Final = msgspec.json.Decoder(str).decode
+
+
+def number_text(raw: msgspec.Raw) -> str | None:
+    """The number as plain decimal text, None for `""` and null.
+
+    A string is handed on as it is: whoever converts it checks its characters.
+    """
+    written = bytes(raw).strip()
+    if written in (b"", b"null", b'""'):
+        return None
+    if written[:1] == b'"':
+        try:
+            return _decode_text(written) or None
+        except UNDECODABLE as error:
+            raise ValueError("not a number: unreadable text") from error
+    text = written[: _LENGTH_MAX + 1].decode("ascii", "replace")
+    if len(text) > _LENGTH_MAX or _JSON_NUMBER.fullmatch(text) is None:
+        raise ValueError(f"not a number: {text[:40]!r}")
+    return format(Decimal(text), "f") if "e" in text.lower() else text
+
+
+def size_e6(raw: msgspec.Raw) -> int:
+    """Shares in 1e-6, never negative. `""` and null are malformed here."""
+    return parse_size_e6(_present(raw))
+
+
+def size_or_zero_e6(raw: msgspec.Raw) -> int:
+    """Shares in 1e-6 where the venue writes an empty text for nothing."""
+    text = number_text(raw)
+    return 0 if text is None else parse_size_e6(text)
+
+
+def whole(raw: msgspec.Raw) -> int:
+    """A whole number, never negative. `""` and null are malformed here."""
+    text = _present(raw)
+    digits, _, fraction = text.partition(".")
+    if (
+        not (digits.isdigit() and digits.isascii())
+        or len(digits) > _LENGTH_MAX
+        or fraction.strip("0")
+    ):
+        raise ValueError(f"not a whole number: {text[:40]!r}")
+    return int(digits)
+
+
+def decimal(raw: msgspec.Raw) -> Decimal:
+    """A plain number, never negative. `""` and null are malformed here."""
+    text = _present(raw)
+    digits = text.replace(".", "", 1)
+    if len(text) > _LENGTH_MAX or not (digits.isdigit() and digits.isascii()):
+        raise ValueError(f"not a number: {text[:40]!r}")
+    return Decimal(text)
+
+
+def average_price_e4(raw: msgspec.Raw) -> int:
+    """The price of a trade in 1e-4 USD, in [1, 10000].
+
+    Rounded up when it is finer than a tick can be: a trade with several makers may carry their
+    average, and a buyer's cost must not be stated below what was paid.
+    """
+    text = _present(raw)
+    digits, point, fraction = text.partition(".")
+    finer = fraction[4:].rstrip("0")
+    price_e4 = parse_price_e4(f"{digits}{point}{fraction[:4]}")
+    if finer:
+        if not (finer.isdigit() and finer.isascii()):
+            raise ValueError(f"not a price: {text[:40]!r}")
+        price_e4 += 1
+    if not 0 < price_e4 <= PRICE_SCALE:
+        raise ValueError(f"impossible price: {text[:40]!r}")
+    return price_e4
+
+
+def first_time_ms(*raws: msgspec.Raw) -> int | None:
+    """The first of these times that is there, in epoch ms; None when none is."""
+    for raw in raws:
+        text = number_text(raw)
+        if text is not None:
+            return _epoch_ms(text)
+    return None
+
+
+def _epoch_ms(text: str) -> int:
+    digits, _, fraction = text.partition(".")
+    if digits.isdigit() and digits.isascii() and len(digits) <= len(str(_EPOCH_MS_MAX)):
+        if fraction.strip("0"):
+            raise ValueError(f"not a time: {text[:40]!r}")
+        number = int(digits)
+        epoch_ms = number if number >= _MILLISECONDS_FROM else number * 1000
+    else:
+        try:
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            epoch_ms = int(moment.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            raise ValueError(f"not a time: {text[:40]!r}") from None
+    if not 0 <= epoch_ms < _EPOCH_MS_MAX:
+        raise ValueError(f"not a time: {text[:40]!r}")
+    return epoch_ms
+
+
+def _present(raw: msgspec.Raw) -> str:
+    text = number_text(raw)
+    if text is None:
+        raise ValueError("not a number: empty")
+    return text

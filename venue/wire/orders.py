@@ -1,0 +1,68 @@
+"""`GET /data/order/{id}`: the venue's record of one order. Pure.
+
+Only what is needed is read: the status is an open set of words with or without a prefix, and never
+relied on; an empty `size_matched` is 0, as the venue writes it for an order that was killed.
+
+Sizes are decimal shares (the venue's API reference says so expressly; an older edition said 1e-6).
+Should that ever change, `functions.core.evidence.plausible` notices.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from venue.wire.errors import UNDECODABLE, WireError, undecodable
+from venue.wire.numbers import size_or_zero_e6
+
+_STATUS_PREFIX: Final = "order_status_"
+_WORD_LENGTH_MAX: Final = 200
+
+
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue's record of one of our orders."""
+
+    order_id: str
+    status: str
+    """An open set of the venue's words (`live`, `matched`, `unmatched`, `delayed`, `canceled`...),
+    in lower case: never relied on to mean that nothing was bought."""
+    size_matched_e6: int
+
+
+class _Order(msgspec.Struct):
+    id: str
+    size_matched: msgspec.Raw
+    status: object = None
+
+
+_decode: Final = msgspec.json.Decoder(_Order | None).decode
+
+
+def read_order(body: bytes, order_id: str) -> OrderRecord | None:
+    """The record of `order_id`; None for the `null` that the venue has answered for filled orders
+    (py-clob-client#217). Raises WireError, also when the answer is about another order."""
+    try:
+        order = _decode(body)
+    except UNDECODABLE as error:
+        raise undecodable("order", error) from error
+    if order is None:
+        return None
+    if order.id.lower() != order_id.lower():
+        raise WireError(f"order {order_id}: the answer is about {order.id[:80]!r}")
+    try:
+        matched_e6 = size_or_zero_e6(order.size_matched)
+    except ValueError as error:
+        raise WireError(f"order {order_id}: size_matched: {error}") from error
+    return OrderRecord(
+        order_id=order_id, status=_status_word(order.status), size_matched_e6=matched_e6
+    )
+
+
+def _status_word(status: object) -> str:
+    """In lower case and without its prefix; nothing that a log or a table could not take."""
+    if not isinstance(status, str) or len(status) > _WORD_LENGTH_MAX:
+        return ""
+    if not (status.isascii() and status.isprintable()):
+        return ""
+    return status.lower().removeprefix(_STATUS_PREFIX)
