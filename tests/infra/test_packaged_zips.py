@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.package import FUNCTIONS, ZIP_MAX_BYTES, Function
+from deploy.package import FUNCTIONS, ZIP_MAX_BYTES, FunctionZip
 from tests.infra.conftest import BUILD
 
 # Without site-packages and without this directory: what is imported comes from the zip or from the
@@ -35,7 +35,7 @@ print(*strangers)
 """
 
 
-def _zip(kind: str, function: Function) -> Path:
+def _zip(kind: str, function: FunctionZip) -> Path:
     path = BUILD / "functions" / kind / f"{function.name}.zip"
     if not path.exists():
         pytest.fail(f"{path} is missing: run `make package`")
@@ -57,7 +57,7 @@ def _distributions(names: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda each: each.name)
-def test_a_handler_is_importable_from_its_own_zip(function: Function, tmp_path: Path) -> None:
+def test_a_handler_is_importable_from_its_own_zip(function: FunctionZip, tmp_path: Path) -> None:
     path = _zip("local", function)
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path)
@@ -82,7 +82,7 @@ def test_a_handler_is_importable_from_its_own_zip(function: Function, tmp_path: 
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda each: each.name)
-def test_what_lambda_gets_is_small_and_is_what_was_tested(function: Function) -> None:
+def test_what_lambda_gets_is_small_and_is_what_was_tested(function: FunctionZip) -> None:
     cloud = _zip("cloud", function)
     assert cloud.stat().st_size <= ZIP_MAX_BYTES
     names, tested = _names(cloud), _names(_zip("local", function))
