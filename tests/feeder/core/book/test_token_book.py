@@ -133,6 +133,14 @@ def test_worst_first_as_the_venue_sends_it() -> None:
     assert (book.best_bid_e4, book.best_ask_e4) == (5_200, 5_300)
 
 
+@pytest.mark.parametrize("nothing", ["0", "", None])
+def test_an_empty_or_missing_size_removes_the_level(nothing: str | None) -> None:
+    book = live([("0.51", "5"), ("0.52", "5")], [("0.53", "5")])
+    change = msgspec.structs.replace(delta("BUY", "0.52", "0", "0.51", "0.53"), size=nothing)
+    assert book.change(change, book.timestamp_ms + 1)
+    assert book.best == (5_100, 5_300)
+
+
 def test_only_the_best_levels_are_published() -> None:
     bids = [(f"0.{n:03}", "1") for n in range(1, 100)]
     asks = [(f"0.{n:03}", "1") for n in range(900, 999)]
