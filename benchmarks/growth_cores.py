@@ -29,7 +29,8 @@ from functions.core.claim import Claim, ClaimFill, ClaimState
 from functions.core.claim import Standing as FillStanding
 from functions.core.strategy import STRATEGIES
 from functions.settings import WorkerSettings
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import decode_snapshot, encode_snapshot
 from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame

@@ -22,8 +22,8 @@ from typing import Final
 import msgspec
 
 from protocol.decision import Timeline
+from protocol.fee import FeeSchedule
 from protocol.fill import TradeStatus
-from protocol.market import FeeSchedule
 
 
 class ClaimState(StrEnum):

@@ -24,8 +24,8 @@ from functions.core.claim import (
 )
 from functions.core.evidence import Look, Resolution
 from protocol.decision import Timeline
+from protocol.fee import taker_fee_e6
 from protocol.fill import Fill, TradeStatus
-from protocol.market import taker_fee_e6
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
 from venue.wire.order_answer import Accepted, Answer, Rejected
 

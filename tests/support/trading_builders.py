@@ -12,8 +12,9 @@ import msgspec
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Look, OrderRecord
 from protocol.book import Book, Level, Proof
+from protocol.fee import FeeSchedule
 from protocol.fill import Fill, TradeStatus
-from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
+from protocol.market import DOWN, UP, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 
 Levels = list[tuple[str, int]]

@@ -27,8 +27,8 @@ from functions.core.lifecycle import (
     traded,
 )
 from protocol.decision import Timeline
+from protocol.fee import taker_fee_e6
 from protocol.fill import TradeStatus
-from protocol.market import taker_fee_e6
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
 from venue.wire.order_answer import Accepted, Rejected, RejectReason, Unknown
 

@@ -16,7 +16,7 @@ from functions.handlers.evaluate import Evaluator
 from functions.metrics import WorkerMetrics
 from functions.ports import UnpreparableOrderError
 from protocol.decision import Decision
-from protocol.market import taker_fee_e6
+from protocol.fee import taker_fee_e6
 from protocol.snapshot import BookSnapshot
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange, stale
