@@ -27,7 +27,8 @@ from functions.adapters.dynamodb.items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
 from functions.core.claim import Claim, ClaimFill, ClaimState
 from functions.core.claim import Standing as FillStanding
-from functions.core.strategy import STRATEGIES
+from functions.core.gate import refusal_of_book
+from functions.core.strategy_registry import STRATEGIES
 from functions.settings import WorkerSettings
 from protocol.fee import FeeSchedule
 from protocol.market import MarketInfo, Outcome
@@ -93,9 +94,10 @@ def worker(feed: _Feed) -> dict[str, float]:
     assert snapshot is not None
     encoded = encode_snapshot(snapshot)
     strategy = STRATEGIES[_STRATEGY]
-    config = WorkerSettings.model_construct(  # the defaults, whatever this shell has in it
+    settings = WorkerSettings.model_construct(  # the defaults, whatever this shell has in it
         **{name: field.default for name, field in WorkerSettings.model_fields.items()}
-    ).strategy_config()
+    )
+    gate, order = settings.gate_config(), settings.order_config()
     times, now_ms = 500, snapshot.published_at_ns // 1_000_000
 
     def decode() -> None:
@@ -104,7 +106,8 @@ def worker(feed: _Feed) -> dict[str, float]:
 
     def decide() -> None:
         for _ in range(times):
-            strategy(snapshot, config, now_ms)
+            if refusal_of_book(snapshot, gate, now_ms) is None:
+                strategy(snapshot, order, now_ms)
 
     return {
         "worker_decode_us": _us(decode) / times,

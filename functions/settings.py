@@ -9,7 +9,9 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
-from functions.core.strategy import STRATEGIES, StrategyConfig
+from functions.core.gate import GateConfig
+from functions.core.strategy import OrderConfig
+from functions.core.strategy_registry import STRATEGIES
 from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.nats_settings import NatsSettings
@@ -135,13 +137,18 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
     cloudwatch_stage: StageName | None = None
     """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
-    def strategy_config(self) -> StrategyConfig:
-        """What the strategy is told."""
-        return StrategyConfig(
-            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
-            spend_e6=to_usd_e6(self.size_usd),
+    def gate_config(self) -> GateConfig:
+        """What a book must show before a strategy is asked."""
+        return GateConfig(
             book_age_max_ms=self.max_book_age_ms,
             proof_min=Proof(self.book_proof),
+            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
+        )
+
+    def order_config(self) -> OrderConfig:
+        """How large an order is."""
+        return OrderConfig(
+            spend_e6=to_usd_e6(self.size_usd),
             enforce_min_order_size=self.enforce_min_order_size,
         )
 

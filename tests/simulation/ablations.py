@@ -21,8 +21,8 @@ from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
-from functions.handlers import apply_evidence, evaluate, on_fill, reconcile, settle
-from functions.handlers.evaluate import Evaluator
+from functions.handlers import apply_evidence, execute, on_fill, reconcile, settle
+from functions.handlers.execute import OrderExecutor
 from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.checks import violations
 from tests.simulation.faults import Faults, draw_faults
@@ -203,7 +203,7 @@ async def _claim_anyway(self: Any, claim: Claim, *arguments: Any) -> ClaimResult
 
 
 _real_claim = store.DynamoStore.claim
-_real_post = Evaluator._post
+_real_post = OrderExecutor._post
 _real_answered = lifecycle.answered
 _real_record = apply_evidence.record
 _real_with_fills = lifecycle._with_fills
@@ -315,10 +315,10 @@ ABLATIONS: Final = (
         "nobody posted it",
         _retrying_store,
     ),
-    Ablation("never re-post", _set(Evaluator, "_post", _post_again), "2 times", _silent_venue),
+    Ablation("never re-post", _set(OrderExecutor, "_post", _post_again), "2 times", _silent_venue),
     Ablation(
         "no POST of an old book",
-        _set(Evaluator, "_age_excess_ms", lambda *_: 0),
+        _set(OrderExecutor, "_age_excess_ms", lambda *_: 0),
         "on a book",
         _suspended,
     ),
@@ -328,7 +328,7 @@ ABLATIONS: Final = (
     # Only proof releases, and evidence outranks (invariants 4 and 5).
     Ablation(
         "unknown keeps exposure",
-        _set(evaluate, "answered", _release_unknown),
+        _set(execute, "answered", _release_unknown),
         "was released (no answer)",
         _silent_venue,
         2,
@@ -358,7 +358,7 @@ ABLATIONS: Final = (
         "late evidence reopens",
         _all(
             _set(apply_evidence, "record", _ignore_late_evidence),
-            _set(evaluate, "record", _ignore_late_evidence),
+            _set(execute, "record", _ignore_late_evidence),
         ),
         "(released): recorded 0e-6",
         _very_late_orders,

@@ -5,20 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from functions.adapters.paper import PaperExchange
+from functions.core.book_imbalance import book_imbalance_crypto
 from functions.core.claim import ClaimState
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import answered, final, settled
-from functions.core.strategy import StrategyConfig, Trade, book_imbalance_crypto
+from functions.core.strategy import OrderConfig, Trade
 from protocol.decision import Timeline
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import a_claim, snapshot
 from venue.wire.order_answer import Accepted, Rejected, RejectReason
 
-CONFIG = StrategyConfig(time_to_close_min_ms=0, spend_e6=1_100_000, book_age_max_ms=60_000)
+ORDER = OrderConfig(spend_e6=1_100_000)
 
 
 def traded_on(book: BookSnapshot) -> Trade:
-    trade = book_imbalance_crypto(book, CONFIG, book.received_at_ns // 1_000_000)
+    trade = book_imbalance_crypto(book, ORDER, book.received_at_ns // 1_000_000)
     assert isinstance(trade, Trade)
     return trade
 
