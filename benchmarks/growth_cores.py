@@ -25,8 +25,7 @@ from feeder.core.leases import Lease, LeaseTable, Member, Standing, encode_table
 from feeder.core.market.session_table import SessionTable
 from functions.adapters.dynamodb.items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
-from functions.core.claim import Claim, ClaimFill, ClaimState
-from functions.core.claim import Standing as FillStanding
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.core.gate import refusal_of_book
 from functions.core.strategy_registry import STRATEGIES
 from functions.settings import WorkerSettings
@@ -269,7 +268,7 @@ def _claim(number: int) -> Claim:
         resolved_at_ms=1_795_387_478_999,
         fills={
             f"{n:08x}-0000-4000-8000-{number:012x}": ClaimFill(
-                standing=FillStanding.CONFIRMED, price_e4=5_533, size_e6=993_827
+                standing=Finality.CONFIRMED, price_e4=5_533, size_e6=993_827
             )
             for n in range(2)
         },

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 
 
@@ -67,6 +68,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     spend_e6: int
     decided_at_ms: int
     timeline: Timeline
+    side: Side = Side.BUY
     intent_id: str = ""
     order_id: str = ""
     state: str = ""

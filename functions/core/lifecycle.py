@@ -13,13 +13,13 @@ from typing import Final
 import msgspec
 
 from functions.core.claim import (
-    STANDING_OF,
-    STANDING_RANK,
+    FINALITY_OF,
+    FINALITY_RANK,
     Claim,
     ClaimFill,
     ClaimState,
     Event,
-    Standing,
+    Finality,
     moved,
 )
 from functions.core.evidence import Look, Resolution
@@ -55,42 +55,42 @@ _PENDING: Final = frozenset({"live", "delayed"})
 """Order records that say that a match may still come."""
 
 
-def answered(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
+def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
     """The worker's own evidence: the answer to its POST (invariant 4: only proof releases)."""
     if isinstance(answer, Accepted):
-        told = msgspec.structs.replace(
+        updated = msgspec.structs.replace(
             claim,
             reported_spend_e6=max(claim.reported_spend_e6, answer.spend_e6),
             reported_size_e6=max(claim.reported_size_e6, answer.size_e6),
         )
-        told = _with_fills(told, answer.fills)
+        updated = _with_fills(updated, answer.fills)
         if claim.ended:  # it was given up, or even settled, before this worker had its answer
-            return _found(claim, told, now_ms)
-        return _counted(told, Event.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
+            return _found(claim, updated, now_ms)
+        return _counted(updated, Event.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
     if claim.state is not ClaimState.CLAIMED:
         return None  # the venue's records were faster, and they outrank a refusal or a silence
-    words = answer.text[:TEXT_LENGTH_MAX]
+    text = answer.text[:TEXT_LENGTH_MAX]
     if isinstance(answer, Rejected):
-        event, words = Event.REJECTED, f"{answer.reason.value}: {words}"
+        event, text = Event.REJECTED, f"{answer.reason.value}: {text}"
     else:
         event = Event.NO_PROOF
-    return moved(claim, event, resolved_at_ms=now_ms, text=words, timeline=timeline)
+    return moved(claim, event, resolved_at_ms=now_ms, text=text, timeline=timeline)
 
 
-def traded(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
+def apply_trades(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
     """Trades of the claim's order; trades of other orders are ignored."""
     return _found(claim, _with_fills(claim, fills), now_ms)
 
 
-def looked(claim: Claim, look: Look, now_ms: int) -> Claim | None:
+def apply_lookup(claim: Claim, look: Look, now_ms: int) -> Claim | None:
     """One complete look for the order at the venue."""
-    told = _with_fills(claim, look.trades)
+    updated = _with_fills(claim, look.trades)
     if look.order is not None:
-        told = msgspec.structs.replace(
-            told, recorded_size_e6=max(told.recorded_size_e6, look.order.size_matched_e6)
+        updated = msgspec.structs.replace(
+            updated, recorded_size_e6=max(updated.recorded_size_e6, look.order.size_matched_e6)
         )
-    if told != claim:
-        return _found(claim, told, now_ms)
+    if updated != claim:
+        return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
     if claim.fills:  # all that are known have failed; nobody has said how many there are
@@ -128,7 +128,7 @@ def _nothing_there(claim: Claim, event: Event, now_ms: int) -> Claim | None:
     return moved(claim, Event.LOOKED, looks=looks, looked_at_ms=now_ms)
 
 
-def settled(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
+def apply_resolution(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
     """The market is resolved: what the position paid, after fees.
 
     None for a position that is not ready (see `settleable`). Raises KeyError when the resolution
@@ -154,7 +154,7 @@ def final(claim: Claim) -> bool:
 
     Not final: an open claim whose known trades have all failed. There may be others; it is asked.
     """
-    provisional = any(f.standing is Standing.PROVISIONAL for f in claim.fills.values())
+    provisional = any(f.standing is Finality.PROVISIONAL for f in claim.fills.values())
     return claim.filled_size_e6 > 0 and not provisional and _complete(claim)
 
 
@@ -188,14 +188,14 @@ def settleable(claim: Claim, now_ms: int) -> bool:
 def filled(claim: Claim) -> tuple[int, int, int]:
     """(USD spent, shares held, fee), in 1e-6, that the report and the fills amount to.
 
-    The answer's amounts are exact and count until the trades tell more; a FAILED trade takes its
+    The answer's amounts are exact and count until the trades say more; a FAILED trade takes its
     part away. An order record names shares but no money: what they cost is then taken to be the
     most it can be, until the trades are known.
     """
     known = claim.fills.values()
-    failed = [fill for fill in known if fill.standing is Standing.FAILED]
+    failed = [fill for fill in known if fill.standing is Finality.FAILED]
     complete = _complete(claim)
-    size_e6 = _known_size_e6(claim) if complete else _told_size_e6(claim)
+    size_e6 = _known_size_e6(claim) if complete else _stated_size_e6(claim)
     if claim.reported_spend_e6 and size_e6 <= claim.reported_size_e6 + SIZE_ROUNDING_E6:
         spend_e6 = claim.reported_spend_e6
     elif complete:
@@ -210,7 +210,7 @@ def filled(claim: Claim) -> tuple[int, int, int]:
         fee_e6 = sum(
             taker_fee_e6(claim.fee_schedule, fill.price_e4, fill.size_e6)
             for fill in known
-            if fill.standing is not Standing.FAILED
+            if fill.standing is not Finality.FAILED
         )
     else:
         # Not every trade is known: the schedule at the average price, an upper bound.
@@ -223,60 +223,62 @@ def _known_size_e6(claim: Claim) -> int:
     return sum(fill.size_e6 for fill in claim.fills.values())
 
 
-def _told_size_e6(claim: Claim) -> int:
+def _stated_size_e6(claim: Claim) -> int:
     return max(claim.reported_size_e6, claim.recorded_size_e6)
 
 
 def _complete(claim: Claim) -> bool:
-    """Whether the known trades, failed ones included, are all that the venue has told of."""
-    told_e6 = _told_size_e6(claim)
+    """Whether the known trades, failed ones included, are all that the venue has named."""
+    stated_e6 = _stated_size_e6(claim)
     if not claim.fills:  # less than the rounding is bought, too
-        return told_e6 == 0
-    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= told_e6
+        return stated_e6 == 0
+    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= stated_e6
 
 
 def _with_fills(claim: Claim, fills: Iterable[Fill]) -> Claim:
+    # By the order id alone, which is a hash over the order with its side. A trade of our order on
+    # another side would be the venue contradicting itself; to ignore it would hide an exposure.
     joined = dict(claim.fills)
     for fill in fills:
         if fill.order_id.lower() != claim.order_id.lower():
             continue
-        standing = STANDING_OF[fill.status]
+        standing = FINALITY_OF[fill.status]
         known = joined.get(fill.trade_id)
-        if known is None or STANDING_RANK[standing] > STANDING_RANK[known.standing]:
+        if known is None or FINALITY_RANK[standing] > FINALITY_RANK[known.standing]:
             joined[fill.trade_id] = ClaimFill(
                 standing=standing, price_e4=fill.price_e4, size_e6=fill.size_e6
             )
     return msgspec.structs.replace(claim, fills=joined)
 
 
-def _found(claim: Claim, told: Claim, now_ms: int) -> Claim | None:
-    """`told` is the claim with what the venue has told about its order."""
-    if told == claim:
+def _found(claim: Claim, updated: Claim, now_ms: int) -> Claim | None:
+    """`updated` is the claim with what the venue now says about its order."""
+    if updated == claim:
         return None
-    spend_e6, size_e6, fee_e6 = filled(told)
+    spend_e6, size_e6, fee_e6 = filled(updated)
     if claim.ended:
         if (spend_e6, size_e6, fee_e6) == _filled_before(claim):
             return None  # a confirmation of what it ended with: nothing to correct
-        return _counted(told, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
-    if size_e6 <= 0 and _told_size_e6(told) > 0:
-        return _nothing_left(told, now_ms)
-    # Not told how much, nobody knows whether these trades are all of them: reconciliation asks.
-    return _counted(told, Event.FOUND, now_ms)
+        return _counted(updated, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
+    if size_e6 <= 0 and _stated_size_e6(updated) > 0:
+        return _nothing_left(updated, now_ms)
+    # Without a size, nobody knows whether these trades are all of them: reconciliation asks.
+    return _counted(updated, Event.FOUND, now_ms)
 
 
 def _filled_before(claim: Claim) -> tuple[int, int, int]:
     return claim.filled_spend_e6, claim.filled_size_e6, claim.fee_e6
 
 
-def _nothing_left(told: Claim, now_ms: int) -> Claim:
+def _nothing_left(updated: Claim, now_ms: int) -> Claim:
     """Every share has failed. Should it have been settled before, its P&L is taken back."""
-    return _counted(told, Event.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
+    return _counted(updated, Event.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
 
 
-def _counted(told: Claim, event: Event, now_ms: int, **changes: object) -> Claim:
-    spend_e6, size_e6, fee_e6 = filled(told)
+def _counted(updated: Claim, event: Event, now_ms: int, **changes: object) -> Claim:
+    spend_e6, size_e6, fee_e6 = filled(updated)
     return moved(
-        told,
+        updated,
         event,
         filled_spend_e6=spend_e6,
         filled_size_e6=size_e6,

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 
 
@@ -55,6 +56,8 @@ class OrderConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """Buy `outcome` for `spend_e6`, at most at `max_price_e4`."""
 
+    side: Side = Side.BUY
+    """Nothing sells yet: the executor refuses another side."""
     outcome: str
     token_id: str
     imbalance: float

@@ -26,10 +26,10 @@ from tenacity.wait import wait_exponential_jitter
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
-from functions.core.lifecycle import answered
+from functions.core.lifecycle import apply_answer
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy import HoldReason, Trade
-from functions.handlers.apply_evidence import record
+from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.metrics import WorkerMetrics
 from functions.ports import (
@@ -41,6 +41,7 @@ from functions.ports import (
     UnpreparableOrderError,
 )
 from protocol.decision import Timeline
+from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
@@ -87,6 +88,10 @@ class OrderExecutor:
         self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline
     ) -> Answer | None:
         """The venue's answer, None when there was no POST. Fills in the timeline as it goes."""
+        if trade.side is not Side.BUY:  # the limits and a claim's life are a buyer's
+            self._metrics.unpreparable.inc()
+            self._reporter.refused(snapshot, trade, "unpreparable", timeline, "only BUY is built")
+            return None
         try:
             order = await self._exchange.prepare(trade, snapshot)
         except UnpreparableOrderError as error:
@@ -164,14 +169,14 @@ class OrderExecutor:
         """Apply the answer to the claim; it is idempotent, so it is tried again."""
         now_ms = timeline.answered_at_ns // 1_000_000
 
-        def evidence(seen: Claim) -> Claim | None:
-            return answered(seen, answer, now_ms, timeline)
+        def step(seen: Claim) -> Claim | None:
+            return apply_answer(seen, answer, now_ms, timeline)
 
         stored = None
         try:
             async for attempt in _store_retries():
                 with attempt:
-                    stored = await record(self._store, claim, evidence)
+                    stored = await apply_evidence(self._store, claim, step)
             timeline.resolved_at_ns = time.time_ns()
         except StoreError as error:
             # The claim stays as it is, so its exposure stays reserved and its order id known:
@@ -180,7 +185,7 @@ class OrderExecutor:
             _log.error(
                 "not_recorded", intent=claim.intent_id, order=claim.order_id, error=str(error)
             )
-        return stored or evidence(claim) or claim
+        return stored or step(claim) or claim
 
     async def _pause(self, reason: RejectReason) -> None:
         """The venue refuses the account, not this order: no worker should ask again too soon."""
@@ -225,6 +230,7 @@ def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms
         slug=market.slug,
         token_id=trade.token_id,
         outcome=trade.outcome,
+        side=trade.side,
         state=ClaimState.CLAIMED,
         max_price_e4=trade.max_price_e4,
         spend_e6=order.spend_e6,

@@ -1,7 +1,7 @@
 """Reconciliation: moving our state to the venue's evidence. Safe to run twice at once, or to die.
 
 For each claim that is not resolved, the venue is asked: by order id, then for the order's trades.
-What that means is decided by `functions.core.lifecycle.looked`, pure; what is written is
+What that means is decided by `functions.core.lifecycle.apply_lookup`, pure; what is written is
 conditional on the claim being as it was seen, and looks are counted in the claim itself, so that
 two runs at once cannot count one look twice.
 
@@ -23,8 +23,8 @@ import structlog
 from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
 from functions.core.claim import Claim
-from functions.core.lifecycle import final, looked, needs_look, overdue
-from functions.handlers.apply_evidence import file, record, record_fills
+from functions.core.lifecycle import apply_lookup, final, needs_look, overdue
+from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
 from functions.ports import Records, RecordsError, Store, StoreError
 
 LOOKS_AT_ONCE: Final = 4
@@ -89,7 +89,7 @@ async def reconcile(store: Store, records: Records) -> ReconcileReport:
     report.slots_used = len(account.claims)
     report.pnl_today_e6 = account.pnl_e6.get(utc_day(now_ms), 0)
     report.spent_today_e6 = account.spent_e6.get(utc_day(now_ms), 0)
-    _tell(report)
+    _report(report)
     return report
 
 
@@ -97,7 +97,7 @@ async def _reconcile_claim(
     store: Store, records: Records, claim: Claim, report: ReconcileReport
 ) -> None:
     if claim.ended:  # a crash left it between its end and the ledger
-        await file(store, claim)
+        await move_to_ledger(store, claim)
         report.resolved += 1
         return
     if not needs_look(claim, _now_ms()):
@@ -107,7 +107,7 @@ async def _reconcile_claim(
     asked_at_ms = _now_ms()
     look = await records.look(claim)
     report.looked += 1
-    now = await record(store, claim, lambda seen: looked(seen, look, asked_at_ms))
+    now = await apply_evidence(store, claim, lambda seen: apply_lookup(seen, look, asked_at_ms))
     if now is not None and now.state is not claim.state:
         report.resolved += 1
         _log.info(
@@ -122,7 +122,7 @@ async def _reconcile_claim(
 async def _sweep(store: Store, records: Records, report: ReconcileReport) -> None:
     fills = await records.trades_since(_now_ms() - SWEEP_MS)
     if fills:
-        report.foreign = await record_fills(store, fills)
+        report.foreign = await apply_fills(store, fills)
 
 
 async def _compare_positions(records: Records, account: Account, report: ReconcileReport) -> None:
@@ -144,7 +144,7 @@ async def _compare_positions(records: Records, account: Account, report: Reconci
     ]
 
 
-def _tell(report: ReconcileReport) -> None:
+def _report(report: ReconcileReport) -> None:
     if report.overdue:
         _log.critical("claims_overdue", orders=report.overdue)
     if report.mismatches:

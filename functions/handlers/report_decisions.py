@@ -79,6 +79,7 @@ class DecisionReporter:
             condition_id=snapshot.market.condition_id,
             slug=snapshot.market.slug,
             outcome=trade.outcome,
+            side=trade.side,
             token_id=trade.token_id,
             result=result,
             reason=reason,

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from functions.adapters import durable_consumer
 from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle
 from functions.core.claim import Claim, ClaimState
@@ -204,8 +205,8 @@ async def _claim_anyway(self: Any, claim: Claim, *arguments: Any) -> ClaimResult
 
 _real_claim = store.DynamoStore.claim
 _real_post = OrderExecutor._post
-_real_answered = lifecycle.answered
-_real_record = apply_evidence.record
+_real_apply_answer = lifecycle.apply_answer
+_real_apply_evidence = apply_evidence.apply_evidence
 _real_with_fills = lifecycle._with_fills
 
 
@@ -217,16 +218,16 @@ async def _post_again(self: Any, order: Any, received_at_ns: int) -> Answer:
 
 
 def _release_unknown(claim: Claim, answer: Answer, now_ms: int, timeline: Any) -> Claim | None:
-    moved = _real_answered(claim, answer, now_ms, timeline)
+    moved = _real_apply_answer(claim, answer, now_ms, timeline)
     if moved is not None and moved.state is ClaimState.UNKNOWN:
         return msgspec.structs.replace(moved, state=ClaimState.RELEASED)
     return moved
 
 
-async def _ignore_late_evidence(store: Any, known: Claim, evidence: Any, **more: Any) -> Any:
+async def _ignore_late_evidence(store: Any, known: Claim, step: Any, **more: Any) -> Any:
     if more.get("filed"):
         return known
-    return await _real_record(store, known, evidence, **more)
+    return await _real_apply_evidence(store, known, step, **more)
 
 
 async def _forget_first(store: Any, claim: Claim) -> None:
@@ -242,13 +243,10 @@ async def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-async def _acknowledge_first(messages: Any, store: Any, metrics: Any) -> None:
+async def _acknowledge_first(messages: Any, handle: Any) -> None:
     for message in messages:
         await message.ack()
-    await _real_apply(messages, store, metrics)
-
-
-_real_apply = on_fill._apply
+    await handle([message.data for message in messages])
 
 
 def _first_word(claim: Claim, fills: Any) -> Claim:
@@ -260,7 +258,7 @@ def _newest_wins(claim: Claim, fills: Any) -> Claim:
     """The status that came last, not the one that is furthest."""
     ours = {
         fill.trade_id: lifecycle.ClaimFill(
-            standing=lifecycle.STANDING_OF[fill.status],
+            standing=lifecycle.FINALITY_OF[fill.status],
             price_e4=fill.price_e4,
             size_e6=fill.size_e6,
         )
@@ -328,7 +326,7 @@ ABLATIONS: Final = (
     # Only proof releases, and evidence outranks (invariants 4 and 5).
     Ablation(
         "unknown keeps exposure",
-        _set(execute, "answered", _release_unknown),
+        _set(execute, "apply_answer", _release_unknown),
         "was released (no answer)",
         _silent_venue,
         2,
@@ -357,8 +355,8 @@ ABLATIONS: Final = (
     Ablation(
         "late evidence reopens",
         _all(
-            _set(apply_evidence, "record", _ignore_late_evidence),
-            _set(execute, "record", _ignore_late_evidence),
+            _set(apply_evidence, "apply_evidence", _ignore_late_evidence),
+            _set(execute, "apply_evidence", _ignore_late_evidence),
         ),
         "(released): recorded 0e-6",
         _very_late_orders,
@@ -386,16 +384,18 @@ ABLATIONS: Final = (
     # Nothing is lost on the way to the ledger, and nothing counted twice.
     Ablation(
         "ledger before forgetting",
-        _set(apply_evidence, "file", _forget_first),
+        _set(apply_evidence, "move_to_ledger", _forget_first),
         "[lost]",
         _deadly,
         5,
     ),
-    Ablation("crashes completed", _set(reconcile, "file", _leave_it), "is still", _deadly, 8),
+    Ablation(
+        "crashes completed", _set(reconcile, "move_to_ledger", _leave_it), "is still", _deadly, 8
+    ),
     Ablation("fills applied", _set(on_fill, "_apply", _nothing), "[4]", _mute_records),
     Ablation(
         "fills acknowledged after",
-        _set(on_fill, "_apply", _acknowledge_first),
+        _set(durable_consumer, "_deliver", _acknowledge_first),
         "[leak]",
         _mute_records,
         2,

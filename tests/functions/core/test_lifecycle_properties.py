@@ -15,21 +15,21 @@ import msgspec
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Finality
 from functions.core.evidence import Look, OrderRecord, Resolution
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     FINAL_AFTER_MS,
     LOOK_SPACING_MS,
     LOOKS_MIN,
-    answered,
+    apply_answer,
+    apply_lookup,
+    apply_resolution,
+    apply_trades,
     filled,
     final,
-    looked,
     needs_look,
     overdue,
-    settled,
-    traded,
 )
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
@@ -130,20 +130,20 @@ def _partial_look(draw: st.DrawFn, truth: Truth) -> Look:
 
 
 def _of_answer(answer: Answer) -> Evidence:
-    return lambda claim, now_ms: answered(claim, answer, now_ms, Timeline())
+    return lambda claim, now_ms: apply_answer(claim, answer, now_ms, Timeline())
 
 
 def _of_trades(trades: list[Fill]) -> Evidence:
-    return lambda claim, now_ms: traded(claim, trades, now_ms)
+    return lambda claim, now_ms: apply_trades(claim, trades, now_ms)
 
 
 def _of_look(look: Look) -> Evidence:
-    return lambda claim, now_ms: looked(claim, look, now_ms)
+    return lambda claim, now_ms: apply_lookup(claim, look, now_ms)
 
 
 def _resolved(pays_e6: int) -> Evidence:
     resolution = Resolution(payouts_e6={"up": pays_e6}, source="x")
-    return lambda claim, now_ms: settled(claim, resolution, now_ms)
+    return lambda claim, now_ms: apply_resolution(claim, resolution, now_ms)
 
 
 def told(claim: Claim, evidence: list[Evidence], every_ms: int) -> list[Claim]:
@@ -161,11 +161,11 @@ def converged(claim: Claim, truth: Truth, from_ms: int) -> list[Claim]:
     states = [claim]
     for run in range(20):
         now_ms = from_ms + run * 10_000
-        changed = traded(states[-1], truth.trades, now_ms)
+        changed = apply_trades(states[-1], truth.trades, now_ms)
         states += [changed] if changed is not None else []
         if needs_look(states[-1], now_ms):
             shown = truth.shows() if truth.trades else Look(order=None, trades=())
-            changed = looked(states[-1], shown, now_ms)
+            changed = apply_lookup(states[-1], shown, now_ms)
             states += [changed] if changed is not None else []
     return states
 
@@ -235,7 +235,7 @@ def test_nothing_found_is_released_only_after_enough_looks_over_enough_time(
         status = "live" if alive else "unmatched"
         order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=0)
         look = Look(order=data.draw(st.sampled_from([order, order if alive else None])), trades=())
-        changed = looked(claim, look, now_ms)
+        changed = apply_lookup(claim, look, now_ms)
         if alive:
             counted = []
         elif now_ms - MADE_AT_MS >= COUNT_AFTER_MS and (
@@ -345,7 +345,7 @@ def absurd_claims(draw: st.DrawFn) -> Claim:
             st.sampled_from(["t1", "t2", "t3"]),
             st.builds(
                 ClaimFill,
-                standing=st.sampled_from(Standing),
+                standing=st.sampled_from(Finality),
                 price_e4=st.integers(0, 10_000),
                 size_e6=st.integers(0, 5_000_000),
             ),
@@ -391,6 +391,6 @@ def test_no_evidence_in_any_state_is_a_crash(
 def test_the_same_trades_twice_say_nothing_the_second_time(
     claim: Claim, fills: tuple[Fill, ...]
 ) -> None:
-    first = traded(claim, fills, MADE_AT_MS)
+    first = apply_trades(claim, fills, MADE_AT_MS)
     if first is not None and not first.ended:
-        assert traded(first, fills, MADE_AT_MS + 1) is None
+        assert apply_trades(first, fills, MADE_AT_MS + 1) is None

@@ -10,9 +10,10 @@ import pytest
 
 from functions.core.account import NO_PAUSE, Pause
 from functions.core.claim import ClaimState
-from functions.handlers.apply_evidence import record_fills
+from functions.handlers.apply_evidence import apply_fills
 from functions.ports import UnpreparableOrderError
 from protocol.fee import taker_fee_e6
+from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from tests.functions.handlers.conftest import Clock
 from tests.support.trading_builders import a_fill, market, snapshot
@@ -321,7 +322,7 @@ async def test_an_answer_after_the_fill_is_told_as_the_claim_then_is() -> None:
     desk.exchange.answer = Unknown(text="timeout")
 
     async def on_fill() -> None:
-        await record_fills(desk.store, [a_fill(order_id="order-1")])
+        await apply_fills(desk.store, [a_fill(order_id="order-1")])
 
     desk.exchange.during_post = on_fill
     await desk.handle(snapshot())
@@ -371,3 +372,14 @@ async def test_an_order_that_cannot_be_built_has_no_stage_to_observe() -> None:
     desk.exchange.before_prepare = refuse
     await desk.handle(snapshot())
     assert counted(desk, *LATENCIES) == [0, 0, 0, 0, 0]
+
+
+async def test_an_order_that_would_sell_is_refused_before_it_is_signed() -> None:
+    desk = Desk()
+    book = snapshot()
+    trade = desk.evaluator.consider(book, time.time_ns())
+    assert trade is not None
+    selling = msgspec.structs.replace(trade, side=Side.SELL)
+    await desk.executor.execute(book, selling, time.time_ns())
+    assert desk.calls == []
+    assert [(d.reason, d.side) for d in desk.told] == [("unpreparable", Side.SELL)]

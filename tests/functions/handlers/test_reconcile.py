@@ -17,8 +17,8 @@ from functions.core.lifecycle import (
     LOOK_SPACING_MS,
     LOOKS_MIN,
     OVERDUE_AFTER_MS,
-    answered,
-    traded,
+    apply_answer,
+    apply_trades,
 )
 from functions.handlers.reconcile import SWEEP_MS, ReconcileReport, reconcile
 from functions.ports import StoreError
@@ -41,7 +41,7 @@ def sure(claim: Claim | None) -> Claim:
 
 
 def unknown(**changes: object) -> Claim:
-    claim = answered(a_claim(**changes), Unknown(text="timeout"), MADE_AT_MS, Timeline())
+    claim = apply_answer(a_claim(**changes), Unknown(text="timeout"), MADE_AT_MS, Timeline())
     return sure(claim)
 
 
@@ -177,7 +177,7 @@ async def test_an_answer_while_the_venue_is_asked_is_not_lost(clock: Clock) -> N
     clock.now_ms += RELEASE_AFTER_MS
 
     async def on_fill() -> None:
-        changed = sure(traded(desk.claim, [a_fill()], clock.now_ms))
+        changed = sure(apply_trades(desk.claim, [a_fill()], clock.now_ms))
         assert await desk.store.move(changed, desk.claim)
 
     desk.records.before["look"] = on_fill
@@ -234,7 +234,7 @@ async def test_only_recent_trades_are_read(clock: Clock) -> None:
 
 async def test_a_reversal_after_settlement_comes_to_rest(clock: Clock) -> None:
     """A trade that failed after its position was settled: P&L back, slot free, in the ledger."""
-    settled = sure(traded(a_claim(), [a_fill()], MADE_AT_MS))
+    settled = sure(apply_trades(a_claim(), [a_fill()], MADE_AT_MS))
     settled = msgspec.structs.replace(settled, state=SETTLED, version=3, pnl_e6=900_000)
     desk = Desk(clock)
     await desk.store.put_ledger(settled)
@@ -252,7 +252,7 @@ async def test_a_reversal_after_settlement_comes_to_rest(clock: Clock) -> None:
 
 
 async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock) -> None:
-    bought = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    bought = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
     desk = Desk(clock, bought)
     desk.records.held = {"up": 1_999_999}
     report = await desk.run(10_000)
@@ -270,7 +270,7 @@ async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock)
 
 
 async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
-    one = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    one = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
     two = msgspec.structs.replace(one, intent_id="i2", order_id="0xo2", reopened=True)
     desk = Desk(clock, one, two)
     desk.records.held = {"up": 4_000_000}
@@ -278,7 +278,7 @@ async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
 
 
 async def test_where_trades_are_on_their_way_nothing_is_compared(clock: Clock) -> None:
-    bought = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    bought = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
     on_its_way = a_claim(condition_id="0xc2", intent_id="i2", order_id="0xo2")
     desk = Desk(clock, bought, on_its_way)
     report = await desk.run(LOOK_AFTER_MS)
