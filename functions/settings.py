@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
@@ -15,8 +14,15 @@ from functions.core.strategy_registry import STRATEGIES
 from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.nats_settings import NatsSettings
-from runtime.settings import StageName, url_of
-from venue.api_settings import Base64Secret, HeaderSecret, SignerAddress
+from runtime.settings import CloudWatchSettings, EnvironmentSettings, MetricsSettings, Port
+from venue.api_settings import (
+    Base64Secret,
+    ClobSettings,
+    GammaSettings,
+    HeaderSecret,
+    HttpUrl,
+    SignerAddress,
+)
 from venue.auth import Credentials
 from venue.wallet import is_address
 
@@ -27,16 +33,8 @@ def _cents(usd: Decimal) -> Decimal:
     return usd
 
 
-HttpUrl = Annotated[str, url_of("https", "http")]
-
-
-class AccountSettings(BaseSettings):
+class AccountSettings(ClobSettings, GammaSettings):
     """Whose account, in which tables, at which venue: what every function needs to know."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
-
-    clob_url: HttpUrl = "https://clob.polymarket.com"
-    gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
 
     state_table: str = "streaming-executor-state"
     decision_table: str = "streaming-executor-decisions"
@@ -121,7 +119,9 @@ class TradingSettings(AccountSettings):
         return self
 
 
-class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
+class WorkerSettings(
+    LimitSettings, NatsSettings, TradingSettings, MetricsSettings, CloudWatchSettings
+):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
     max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
@@ -132,10 +132,7 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
     paper_delay_ms: int = Field(default=250, ge=0)
     """The venue holds a taker order on selected up/down markets for 250 ms before matching."""
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(default=9102, ge=0, le=65_535)
-    cloudwatch_stage: StageName | None = None
-    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
+    metrics_port: Port = 9102
 
     def gate_config(self) -> GateConfig:
         """What a book must show before a strategy is asked."""
@@ -153,10 +150,8 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
         )
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(EnvironmentSettings):
     """API credentials, which read an account and cannot sign an order: all four, or none."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     api_key: HeaderSecret | None = None
     api_secret: Base64Secret | None = None
@@ -184,7 +179,7 @@ class ApiSettings(BaseSettings):
         )
 
 
-class ScheduleSettings(LimitSettings, ApiSettings):
+class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
     """Every variable that the scheduled functions read."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=3_600)
@@ -192,8 +187,7 @@ class ScheduleSettings(LimitSettings, ApiSettings):
     redeem: bool = False
     """Whether winnings are paid out to the wallet: sends transactions, which only the key can."""
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(default=9104, ge=0, le=65_535)
+    metrics_port: Port = 9104
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:
