@@ -398,7 +398,6 @@ ABLATIONS: Final = (
         _set(durable_consumer, "_deliver", _acknowledge_first),
         "[leak]",
         _mute_records,
-        2,
     ),
     Ablation("looks for orders", _set(reconcile, "_reconcile_claim", _nothing), "[4]", _deaf),
     Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), "[5]", _deaf, 26),
