@@ -21,7 +21,8 @@ from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_
 
 from feeder.core.market.session_table import SessionTable
 from protocol.book import Proof
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import decode_snapshot, encode_snapshot
 from venue.wire.market_channel import BookEvent, KnownEvent, PriceChangeEvent, decode_frame

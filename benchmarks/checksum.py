@@ -21,7 +21,8 @@ from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import TokenBook
 from protocol.book import Proof
-from protocol.market import NO_FEE, MarketInfo, Outcome
+from protocol.fee import NO_FEE
+from protocol.market import MarketInfo, Outcome
 from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
 
 CHANGES: Final = 1_000

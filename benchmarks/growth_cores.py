@@ -25,11 +25,12 @@ from feeder.core.leases import Lease, LeaseTable, Member, Standing, encode_table
 from feeder.core.market.session_table import SessionTable
 from functions.adapters.dynamodb.items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
-from functions.core.claim import Claim, ClaimFill, ClaimState
-from functions.core.claim import Standing as FillStanding
-from functions.core.strategy import STRATEGIES
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
+from functions.core.gate import refusal_of_book
+from functions.core.strategy_registry import STRATEGIES
 from functions.settings import WorkerSettings
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import decode_snapshot, encode_snapshot
 from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame
@@ -92,9 +93,10 @@ def worker(feed: _Feed) -> dict[str, float]:
     assert snapshot is not None
     encoded = encode_snapshot(snapshot)
     strategy = STRATEGIES[_STRATEGY]
-    config = WorkerSettings.model_construct(  # the defaults, whatever this shell has in it
+    settings = WorkerSettings.model_construct(  # the defaults, whatever this shell has in it
         **{name: field.default for name, field in WorkerSettings.model_fields.items()}
-    ).strategy_config()
+    )
+    gate, order = settings.gate_config(), settings.order_config()
     times, now_ms = 500, snapshot.published_at_ns // 1_000_000
 
     def decode() -> None:
@@ -103,7 +105,8 @@ def worker(feed: _Feed) -> dict[str, float]:
 
     def decide() -> None:
         for _ in range(times):
-            strategy(snapshot, config, now_ms)
+            if refusal_of_book(snapshot, gate, now_ms) is None:
+                strategy(snapshot, order, now_ms)
 
     return {
         "worker_decode_us": _us(decode) / times,
@@ -265,7 +268,7 @@ def _claim(number: int) -> Claim:
         resolved_at_ms=1_795_387_478_999,
         fills={
             f"{n:08x}-0000-4000-8000-{number:012x}": ClaimFill(
-                standing=FillStanding.CONFIRMED, price_e4=5_533, size_e6=993_827
+                standing=Finality.CONFIRMED, price_e4=5_533, size_e6=993_827
             )
             for n in range(2)
         },

@@ -31,7 +31,8 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from feeder.core.market.session_table import SessionTable
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from sandbox.simulator.text import PRICE_TEXT, book_hash, size_text
 from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame

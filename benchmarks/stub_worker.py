@@ -20,7 +20,8 @@ from nats.aio.client import Client
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
-from functions.core.strategy import STRATEGIES, Hold, HoldReason, StrategyConfig, Trade, hold
+from functions.core.strategy import Hold, HoldReason, OrderConfig, Trade, hold
+from functions.core.strategy_registry import STRATEGIES
 from functions.metrics import WorkerMetrics
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings
@@ -110,7 +111,7 @@ class CostlyStrategy:
         self._cost_s = cost_s
         self.ages_ms: list[float] = []
 
-    def __call__(self, snapshot: BookSnapshot, config: StrategyConfig, now_ms: int) -> Trade | Hold:
+    def __call__(self, snapshot: BookSnapshot, order: OrderConfig, now_ms: int) -> Trade | Hold:
         time.sleep(self._cost_s)
         self.ages_ms.append((time.time_ns() - snapshot.received_at_ns) / 1e6)
         return hold(HoldReason.NO_IMBALANCE)

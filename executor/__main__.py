@@ -233,7 +233,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="executor")
-    except OSError as error:  # what the commands meet is told by them: this is our own output
+    except OSError as error:  # the commands report what they meet: this is our own output
         sys.stderr.write(f"cannot write the answer: {error.strerror or error}\n")
         raise SystemExit(EXIT_FAILED) from None
 

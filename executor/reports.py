@@ -1,4 +1,4 @@
-"""What the commands tell, as structs: pure functions of what the store holds and of the time.
+"""What the commands print, as structs: pure functions of what the store holds and of the time.
 
 `--json` prints these structs as they are, so their fields are what scripts rely on: money in 1e-6
 USD (`_e6`), shares in 1e-6 (`_size_e6`), prices in 1e-4 USD (`_e4`), times in milliseconds.
@@ -6,24 +6,12 @@ USD (`_e6`), shares in 1e-6 (`_size_e6`), prices in 1e-4 USD (`_e4`), times in m
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from functions.core.account import Account
 from functions.core.claim import Claim
-from protocol.decision import Decision, Timeline
+from protocol.decision import Decision, Timeline, stages_ns
 from protocol.units import PRICE_SCALE
-
-_STAGES: Final = (
-    ("publish", "received_at_ns", "published_at_ns"),
-    ("deliver", "published_at_ns", "delivered_at_ns"),
-    ("decide", "delivered_at_ns", "decided_at_ns"),
-    ("sign", "decided_at_ns", "signed_at_ns"),
-    ("claim", "signed_at_ns", "claimed_at_ns"),
-    ("post", "claimed_at_ns", "answered_at_ns"),
-)
-"""Name, where it begins, where it ends."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,13 +153,10 @@ def decided_of(decision: Decision) -> Decided:
 
 
 def stages_us(timeline: Timeline) -> dict[str, int]:
-    """How long each stage took, of those whose begin and end are known."""
-    took: dict[str, int] = {}
-    for name, begin, end in _STAGES:
-        begin_ns, end_ns = getattr(timeline, begin), getattr(timeline, end)
-        if begin_ns and end_ns:
-            took[name] = (end_ns - begin_ns) // 1_000
-    return took
+    """How long each stage took until the venue's answer, of those that were reached."""
+    return {
+        name: took_ns // 1_000 for name, took_ns in stages_ns(timeline).items() if name != "resolve"
+    }
 
 
 def _average_e4(claim: Claim) -> int | None:

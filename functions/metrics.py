@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus. Labels come from closed sets, bound once; no market ids."""
+"""What a worker exports. Labels come from closed sets, bound once; no market ids."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
 from functions.core.strategy import HoldReason
+from protocol.decision import Timeline, stages_ns
 from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.order_answer import RejectReason
 
@@ -43,10 +44,13 @@ class WorkerMetrics:
         self.book_age = seconds("book_age", "Age of a book when it is decided on")
         self.decode = seconds("decode", "Decoding one snapshot")
         self.decide = seconds("decide", "Deciding on one snapshot")
-        self.sign = seconds("sign", "Decision to signed order")
-        self.claim = seconds("claim", "Signed order to durable claim")
-        self.post = seconds("post", "Claim to the venue's answer")
-        self.resolve = seconds("resolve", "Answer to resolved claim")
+        self.stages = {
+            "sign": seconds("sign", "Decision to signed order"),
+            "claim": seconds("claim", "Signed order to durable claim"),
+            "post": seconds("post", "Claim to the venue's answer"),
+            "resolve": seconds("resolve", "Answer to resolved claim"),
+        }
+        """By the stage's name in `protocol.decision.STAGES`; the stages before have their own."""
         self.tick_to_trade = seconds("tick_to_trade", "Frame at the feeder to order POST")
         self.price_deviation = Histogram(
             "worker_price_deviation_ratio",
@@ -56,10 +60,10 @@ class WorkerMetrics:
         )
         holds = Counter("worker_holds", "Books without a trade, by reason", ["reason"], registry=r)
         self.holds = {reason: holds.labels(reason.value) for reason in HoldReason}
-        hinted = Counter(
+        foreseen = Counter(
             "worker_signals_refused_by_hint", "Signals refused unasked", ["reason"], registry=r
         )
-        self.refused_by_hint = {reason: hinted.labels(reason.value) for reason in ClaimRefusal}
+        self.refused_from_cache = {reason: foreseen.labels(reason.value) for reason in ClaimRefusal}
         refused = Counter(
             "worker_claims_refused", "Claims refused by the store, by condition", ["reason"],
             registry=r,
@@ -97,7 +101,7 @@ class WorkerMetrics:
         )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
         # Every signal ends as one of these, but for those whose claim got no answer (StoreErrors).
-        refused_unasked = tuple(self.refused_by_hint.values())
+        refused_unasked = tuple(self.refused_from_cache.values())
         refused_by_store = tuple(self.claims_refused.values())
         posted = tuple(self.answers.values())
         failed = [counter for reason, counter in self.rejected.items() if reason not in _MISSED]
@@ -114,3 +118,17 @@ class WorkerMetrics:
             CloudWatchMetric("StoreErrors", (self.store_errors,)),
         )
         """What goes to CloudWatch (infra/alarms.yml)."""
+
+    def observe_order(self, timeline: Timeline) -> None:
+        """Once at the end of an order's way: each stage that it has reached.
+
+        From the frame to the POST only where the order has an answer: a claim that was refused has
+        its time, too.
+        """
+        took_ns = stages_ns(timeline)
+        for name, histogram in self.stages.items():
+            if name in took_ns:
+                histogram.observe(took_ns[name] / 1e9)
+        if timeline.answered_at_ns:
+            ready_ns = timeline.claimed_at_ns - timeline.received_at_ns
+            self.tick_to_trade.observe(ready_ns / 1e9)

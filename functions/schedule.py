@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 
 
 class ScheduleMetrics:
-    """What the scheduled functions tell Prometheus."""
+    """What the scheduled functions export."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

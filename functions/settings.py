@@ -6,15 +6,23 @@ from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from functions.core.account import Limits
-from functions.core.strategy import STRATEGIES, StrategyConfig
+from functions.core.gate import GateConfig
+from functions.core.strategy import OrderConfig
+from functions.core.strategy_registry import STRATEGIES
 from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.nats_settings import NatsSettings
-from runtime.settings import StageName, url_of
-from venue.api_settings import Base64Secret, HeaderSecret, SignerAddress
+from runtime.settings import CloudWatchSettings, EnvironmentSettings, MetricsSettings, Port
+from venue.api_settings import (
+    Base64Secret,
+    ClobSettings,
+    GammaSettings,
+    HeaderSecret,
+    HttpUrl,
+    SignerAddress,
+)
 from venue.auth import Credentials
 from venue.wallet import is_address
 
@@ -25,16 +33,8 @@ def _cents(usd: Decimal) -> Decimal:
     return usd
 
 
-HttpUrl = Annotated[str, url_of("https", "http")]
-
-
-class AccountSettings(BaseSettings):
+class AccountSettings(ClobSettings, GammaSettings):
     """Whose account, in which tables, at which venue: what every function needs to know."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
-
-    clob_url: HttpUrl = "https://clob.polymarket.com"
-    gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
 
     state_table: str = "streaming-executor-state"
     decision_table: str = "streaming-executor-decisions"
@@ -119,7 +119,9 @@ class TradingSettings(AccountSettings):
         return self
 
 
-class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
+class WorkerSettings(
+    LimitSettings, NatsSettings, TradingSettings, MetricsSettings, CloudWatchSettings
+):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
     max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
@@ -130,26 +132,26 @@ class WorkerSettings(LimitSettings, NatsSettings, TradingSettings):
     paper_delay_ms: int = Field(default=250, ge=0)
     """The venue holds a taker order on selected up/down markets for 250 ms before matching."""
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(default=9102, ge=0, le=65_535)
-    cloudwatch_stage: StageName | None = None
-    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
+    metrics_port: Port = 9102
 
-    def strategy_config(self) -> StrategyConfig:
-        """What the strategy is told."""
-        return StrategyConfig(
-            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
-            spend_e6=to_usd_e6(self.size_usd),
+    def gate_config(self) -> GateConfig:
+        """What a book must show before a strategy is asked."""
+        return GateConfig(
             book_age_max_ms=self.max_book_age_ms,
             proof_min=Proof(self.book_proof),
+            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
+        )
+
+    def order_config(self) -> OrderConfig:
+        """How large an order is."""
+        return OrderConfig(
+            spend_e6=to_usd_e6(self.size_usd),
             enforce_min_order_size=self.enforce_min_order_size,
         )
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(EnvironmentSettings):
     """API credentials, which read an account and cannot sign an order: all four, or none."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     api_key: HeaderSecret | None = None
     api_secret: Base64Secret | None = None
@@ -177,7 +179,7 @@ class ApiSettings(BaseSettings):
         )
 
 
-class ScheduleSettings(LimitSettings, ApiSettings):
+class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
     """Every variable that the scheduled functions read."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=3_600)
@@ -185,8 +187,7 @@ class ScheduleSettings(LimitSettings, ApiSettings):
     redeem: bool = False
     """Whether winnings are paid out to the wallet: sends transactions, which only the key can."""
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(default=9104, ge=0, le=65_535)
+    metrics_port: Port = 9104
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:

@@ -23,10 +23,14 @@ from nats.aio.client import Client
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.paper import PaperExchange
 from functions.bootstrap import opened_store, venue_account
-from functions.core.strategy import STRATEGIES
+from functions.core.fencing import Fence
+from functions.core.refusal_cache import RefusalCache
+from functions.core.strategy_registry import STRATEGIES
 from functions.handlers.evaluate import Evaluator
+from functions.handlers.execute import OrderExecutor
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.handlers.on_fill import on_fill
+from functions.handlers.report_decisions import DecisionReporter
 from functions.metrics import WorkerMetrics
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
@@ -54,10 +58,16 @@ class Worker:
     """The pull loop: each book is considered at once, each trade executes beside the loop."""
 
     def __init__(
-        self, pull: BookPull, evaluator: Evaluator, exchange: Exchange, metrics: WorkerMetrics
+        self,
+        pull: BookPull,
+        evaluator: Evaluator,
+        executor: OrderExecutor,
+        exchange: Exchange,
+        metrics: WorkerMetrics,
     ) -> None:
         self._pull = pull
         self._evaluator = evaluator
+        self._executor = executor
         self._exchange = exchange
         self._metrics = metrics
         self._executing: dict[str, asyncio.Task[None]] = {}
@@ -123,7 +133,7 @@ class Worker:
 
         async def execute() -> None:
             async with self._slots:
-                await self._evaluator.execute(snapshot, trade, delivered_at_ns)
+                await self._executor.execute(snapshot, trade, delivered_at_ns)
 
         self._start(self._executing, snapshot.market.condition_id, execute())
 
@@ -209,20 +219,36 @@ async def run_worker(
 ) -> None:
     """Run a worker on the given collaborators until cancelled, then finish what is under way."""
     publisher = DecisionPublisher(nc, settings.account, metrics)
-    evaluator = Evaluator(
+    limits, gate = settings.limits(), settings.gate_config()
+    fence, refusals = Fence(), RefusalCache()
+    reporter = DecisionReporter(
         strategy_name=settings.account,
+        worker=worker_name,
+        publish=publisher.offer,
+        refusal_window_ms=limits.cooldown_ms,
+    )
+    evaluator = Evaluator(
         strategy=STRATEGIES[settings.strategy],
-        config=settings.strategy_config(),
-        limits=settings.limits(),
+        gate=gate,
+        order=settings.order_config(),
+        fence=fence,
+        refusals=refusals,
+        reporter=reporter,
+        metrics=metrics,
+    )
+    executor = OrderExecutor(
+        limits=limits,
+        book_age_max_ms=gate.book_age_max_ms,
         store=store,
         exchange=exchange,
-        publish_decision=publisher.offer,
+        fence=fence,
+        refusals=refusals,
+        reporter=reporter,
         metrics=metrics,
-        worker=worker_name,
     )
     replicas = settings.stream_replicas
     pull = BookPull(nc, settings.account, replicas)
-    worker = Worker(pull, evaluator, exchange, metrics)
+    worker = Worker(pull, evaluator, executor, exchange, metrics)
     where = f"JetStream at {redact(settings.nats_url)}"
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 
 
@@ -20,6 +21,28 @@ class Timeline(msgspec.Struct, kw_only=True):
     claimed_at_ns: int = 0
     answered_at_ns: int = 0
     resolved_at_ns: int = 0
+
+
+STAGES: Final = (
+    ("publish", "received_at_ns", "published_at_ns"),
+    ("deliver", "published_at_ns", "delivered_at_ns"),
+    ("decide", "delivered_at_ns", "decided_at_ns"),
+    ("sign", "decided_at_ns", "signed_at_ns"),
+    ("claim", "signed_at_ns", "claimed_at_ns"),
+    ("post", "claimed_at_ns", "answered_at_ns"),
+    ("resolve", "answered_at_ns", "resolved_at_ns"),
+)
+"""Name, where it begins, where it ends; in the order in which they happen."""
+
+
+def stages_ns(timeline: Timeline) -> dict[str, int]:
+    """How long each stage took, of those whose begin and end are known."""
+    took: dict[str, int] = {}
+    for name, begin, end in STAGES:
+        begin_ns, end_ns = getattr(timeline, begin), getattr(timeline, end)
+        if begin_ns and end_ns:
+            took[name] = end_ns - begin_ns
+    return took
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +68,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     spend_e6: int
     decided_at_ms: int
     timeline: Timeline
+    side: Side = Side.BUY
     intent_id: str = ""
     order_id: str = ""
     state: str = ""

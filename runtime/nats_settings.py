@@ -7,9 +7,8 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from runtime.settings import url_of
+from runtime.settings import EnvironmentSettings, url_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +23,8 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-class NatsSettings(BaseSettings):
+class NatsSettings(EnvironmentSettings):
     """Which nats-server, as whom, and how many copies it keeps of a stream."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
     nats_user: Annotated[str, Field(min_length=1)] | None = None

@@ -6,14 +6,36 @@ import sys
 from typing import Annotated, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_BAD_CONFIGURATION = 2
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 """Of a deployment (`prod`): the dimension Stage of its metrics."""
+Port = Annotated[int, Field(ge=0, le=65_535)]
+"""0 takes any free port; the log says which."""
+
+
+class EnvironmentSettings(BaseSettings):
+    """The base of all settings: an empty variable is an unset one, and no error shows a value."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+
+class MetricsSettings(EnvironmentSettings):
+    """Where a process serves its metrics and health; each has a port of its own as default."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port
+
+
+class CloudWatchSettings(EnvironmentSettings):
+    """Whether a process writes its metrics for CloudWatch, too."""
+
+    cloudwatch_stage: StageName | None = None
+    """When set, metrics go to stdout in CloudWatch's embedded format, under this stage."""
 
 
 def url_of(*schemes: str) -> AfterValidator:

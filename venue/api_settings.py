@@ -1,4 +1,4 @@
-"""API credentials as configuration: of the user feeder, and of functions that only read."""
+"""The venue as configuration: its URLs, and API credentials of whoever only reads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from runtime.settings import EnvironmentSettings, url_of
 from venue.auth import Credentials, secret_bytes
 
 
@@ -31,6 +32,21 @@ HeaderSecret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_header_
 Base64Secret = Annotated[HeaderSecret, AfterValidator(_base64_text)]
 SignerAddress = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 """The signer's address, that the API key was made for."""
+
+
+HttpUrl = Annotated[str, url_of("https", "http")]
+
+
+class ClobSettings(EnvironmentSettings):
+    """Where the venue's order book API is."""
+
+    clob_url: HttpUrl = "https://clob.polymarket.com"
+
+
+class GammaSettings(EnvironmentSettings):
+    """Where the venue lists its markets."""
+
+    gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
 
 
 class ApiCredentials(BaseModel):

@@ -19,7 +19,7 @@ _LOG: Final = "decision table"
 
 
 async def check(settings: AccountSettings) -> list[Finding]:
-    """The account item first: what the workers need. The rest is told as far as it may be asked.
+    """The account item first: what the workers need. The rest is reported as far as it may be read.
 
     What is wrong with the decision table is a warning: trading does not need it.
     """
@@ -73,25 +73,28 @@ def _account(name: str, item: dict[str, Any] | None) -> Finding:
 async def _description(what: str, table: Table, settings: AccountSettings) -> list[Finding]:
     """Keys and deletion protection; one finding alone when the table cannot be described."""
     try:
-        told = (await table.describe("describe_table"))["Table"]
+        described = (await table.describe("describe_table"))["Table"]
     except StoreError as error:
         if "there is no table" in str(error):
             return [warn(what, str(error), "deploy infra/state.yml, or set DECISION_TABLE")]
-        return [_untold(what, error)]
-    return [_shape(what, told), _protection(what, told, live=settings.execution == "live")]
+        return [_not_known(what, error)]
+    return [
+        _shape(what, described),
+        _protection(what, described, live=settings.execution == "live"),
+    ]
 
 
-def _shape(what: str, told: dict[str, Any]) -> Finding:
-    keys = {each["KeyType"]: each["AttributeName"] for each in told["KeySchema"]}
+def _shape(what: str, described: dict[str, Any]) -> Finding:
+    keys = {each["KeyType"]: each["AttributeName"] for each in described["KeySchema"]}
     if keys != _KEYS:
         variable = "STATE_TABLE" if what == _STATE else "DECISION_TABLE"
         return fail(f"{what}'s keys", f"{keys} instead of {_KEYS}", f"set {variable} to the {what}")
     return ok(f"{what}'s keys", "pk, sk")
 
 
-def _protection(what: str, told: dict[str, Any], *, live: bool) -> Finding:
+def _protection(what: str, described: dict[str, Any], *, live: bool) -> Finding:
     what = f"{what}'s deletion protection"
-    if told.get("DeletionProtectionEnabled"):
+    if described.get("DeletionProtectionEnabled"):
         return ok(what, "on")
     if not live:
         return ok(what, "off, as is right where only paper is traded")
@@ -103,7 +106,7 @@ async def _log_time_to_live(log: Table) -> Finding:
     try:
         attribute = await _time_to_live(log)
     except StoreError as error:
-        return _untold(what, error)
+        return _not_known(what, error)
     if attribute is None:
         return warn(what, "off: decisions are kept, and paid, for ever", _DEPLOY)
     if attribute != _TTL_ATTRIBUTE:
@@ -117,7 +120,7 @@ async def _state_time_to_live(state: Table) -> Finding:
     try:
         attribute = await _time_to_live(state)
     except StoreError as error:
-        return _untold(what, error)
+        return _not_known(what, error)
     if attribute not in (None, _TTL_ATTRIBUTE):
         return warn(what, f"on {attribute}: claims and ledger must never expire", "turn it off")
     return ok(what, "no claim and no ledger row expires")
@@ -125,22 +128,23 @@ async def _state_time_to_live(state: Table) -> Finding:
 
 async def _time_to_live(table: Table) -> str | None:
     """The attribute it is on."""
-    told = (await table.describe("describe_time_to_live"))["TimeToLiveDescription"]
-    on = told.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
-    return str(told.get("AttributeName")) if on else None
+    described = (await table.describe("describe_time_to_live"))["TimeToLiveDescription"]
+    on = described.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    return str(described.get("AttributeName")) if on else None
 
 
 async def _recovery(what: str, table: Table) -> Finding:
     what = f"{what}'s point-in-time recovery"
     try:
-        told = (await table.describe("describe_continuous_backups"))["ContinuousBackupsDescription"]
+        described = await table.describe("describe_continuous_backups")
     except StoreError as error:
-        return _untold(what, error)
-    recovery = told.get("PointInTimeRecoveryDescription", {})
+        return _not_known(what, error)
+    backups = described["ContinuousBackupsDescription"]
+    recovery = backups.get("PointInTimeRecoveryDescription", {})
     if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
         return warn(what, "off: what is lost would stay lost", _DEPLOY)
     return ok(what, "enabled")
 
 
-def _untold(what: str, error: StoreError) -> Finding:
-    return warn(what, f"not told: {error}", "nothing, unless you expect to be allowed to ask")
+def _not_known(what: str, error: StoreError) -> Finding:
+    return warn(what, "not known: {error}", "nothing, unless you expect to be allowed to ask")

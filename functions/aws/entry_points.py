@@ -52,8 +52,8 @@ INVOKED_EVERY_S: Final = 60.0
 """No more is done in one invocation than until the next one begins."""
 RUN_S: Final = 5.0
 """No run begins with less time than one unanswered question takes."""
-TELL_S: Final = 0.5
-"""The last run must be over before the invocation is: what the others found is still to be told."""
+REPORT_S: Final = 0.5
+"""The last run must be over before the invocation is: its metrics are still to be written."""
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other, and a second to import the official client."""
 _log = structlog.get_logger()
@@ -83,7 +83,7 @@ def reconcile(event: Any, context: Context) -> dict[str, Any] | None:
 
 
 def settle(event: Any, context: Context) -> dict[str, Any] | None:
-    """EventBridge, `rate(1 minute)`: book what ended, and redeem when told to.
+    """EventBridge, `rate(1 minute)`: book what ended, and redeem when configured to.
 
     Answers `{"settled", "failures"}`.
     """
@@ -202,13 +202,13 @@ async def work_reconcile(opened: Scheduled, _: Any, until_s: float) -> Done:
     reports, errors = await repeated(
         lambda: reconcile_once(opened.store, opened.records),
         every_s=settings.reconcile_every_s,
-        until_s=min(until_s - TELL_S, now_s + INVOKED_EVERY_S),
+        until_s=min(until_s - REPORT_S, now_s + INVOKED_EVERY_S),
     )
     # A run in which the venue refused every question is none: its silence is the alarm.
     values: dict[str, float] = {"ReconcileRuns": sum(not each.incomplete for each in reports)}
     if reports:
-        values |= standing(reports[-1], to_usd_e6(settings.daily_loss_limit_usd))
-    _tell("reconcile", settings, values)
+        values |= account_metrics(reports[-1], to_usd_e6(settings.daily_loss_limit_usd))
+    _write_metrics("reconcile", settings, values)
     if errors and not reports:
         raise errors[-1]
     return Done(
@@ -242,7 +242,7 @@ async def repeated(
         await asyncio.sleep(next_s - loop.time())
 
 
-def standing(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[str, float]:
+def account_metrics(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[str, float]:
     """How the account stood when the run ended, as metrics."""
     return {
         "ClaimsUnresolved30s": report.unresolved,
@@ -259,7 +259,7 @@ async def work_settle(opened: Scheduled, _: Any, __: float) -> Done:
     redeem = isinstance(settings, SettleSettings) and settings.redeems
     report = await settle_once(opened.store, opened.records, redeem=redeem)
     values = {"SettleRuns": 1, "Settled": report.settled, "SettleFailures": report.failures}
-    _tell("settle", settings, values)
+    _write_metrics("settle", settings, values)
     return Done(
         result={"settled": report.settled, "failures": report.failures},
         healthy=not report.failures,
@@ -271,14 +271,14 @@ async def work_control(opened: Opened, event: Any, until_s: float) -> Done:
     settings = opened.settings
     asked = control_http.answer(opened.store, settings.account, settings.limits(), event)
     try:
-        async with asyncio.timeout_at(until_s - TELL_S):
+        async with asyncio.timeout_at(until_s - REPORT_S):
             answer = await asked
     except TimeoutError:
         answer = control_http.too_late(event)
     return Done(result=answer, healthy=answer["statusCode"] < 500)
 
 
-def _tell(service: str, settings: FunctionSettings, values: Mapping[str, float]) -> None:
+def _write_metrics(service: str, settings: FunctionSettings, values: Mapping[str, float]) -> None:
     """A line on stdout, which the cloud makes metrics of."""
     if settings.cloudwatch_stage is None:
         return

@@ -65,7 +65,7 @@ class Done:
     healthy: bool = True
 
 
-_TOLD: Final = (StoreError, RecordsError, SecretError, MisconfiguredError, TimeoutError)
+_REPORTED: Final = (StoreError, RecordsError, SecretError, MisconfiguredError, TimeoutError)
 
 
 class Function(Generic[_Opened]):
@@ -110,10 +110,10 @@ class Function(Generic[_Opened]):
                 return done.result
         except ValidationError as error:
             raise self._failed(mistakes_in(error)) from None
-        except _TOLD as error:
+        except _REPORTED as error:
             text = " ".join(str(error).split()) or f"not done within {within_s:.1f} s"
             raise self._failed(text) from None
-        except Exception as error:  # noqa: BLE001 - a defect, told as what it is
+        except Exception as error:  # noqa: BLE001 - a defect, logged as what it is
             _log.critical("defect", exc_info=error)
             raise FunctionError(f"{self.name}: {type(error).__name__}") from None
         finally:

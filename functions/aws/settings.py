@@ -9,17 +9,15 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from functions.settings import LimitSettings, check_wallet
-from runtime.settings import StageName
+from runtime.settings import CloudWatchSettings
 from venue.api_settings import no_signing_key
 
 
-class FunctionSettings(LimitSettings):
+class FunctionSettings(LimitSettings, CloudWatchSettings):
     """Every variable that `control` reads, and all the others, too."""
 
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
     """Refused: it has no business in a function's environment."""
-    cloudwatch_stage: StageName | None = None
-    """When set, metrics are told as CloudWatch's embedded format on stdout, under this stage."""
 
 
 class ReconcileSettings(FunctionSettings):

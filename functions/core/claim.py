@@ -22,8 +22,9 @@ from typing import Final
 import msgspec
 
 from protocol.decision import Timeline
+from protocol.fee import FeeSchedule
 from protocol.fill import TradeStatus
-from protocol.market import FeeSchedule
+from protocol.side import Side
 
 
 class ClaimState(StrEnum):
@@ -91,30 +92,31 @@ TRANSITIONS: Final[dict[tuple[ClaimState, Event], ClaimState]] = {
 }
 
 
-class Standing(StrEnum):
-    """What a trade is worth, of the venue's five statuses: may change, counts no more, is final."""
+class Finality(StrEnum):
+    """How final a trade is, of the venue's five statuses: may change, counts no more, is final."""
 
     PROVISIONAL = "provisional"
     FAILED = "failed"
     CONFIRMED = "confirmed"
 
 
-STANDING_OF: Final = {
-    TradeStatus.MATCHED: Standing.PROVISIONAL,
-    TradeStatus.MINED: Standing.PROVISIONAL,
-    TradeStatus.RETRYING: Standing.PROVISIONAL,
-    TradeStatus.FAILED: Standing.FAILED,
-    TradeStatus.CONFIRMED: Standing.CONFIRMED,
+FINALITY_OF: Final = {
+    TradeStatus.MATCHED: Finality.PROVISIONAL,
+    TradeStatus.MINED: Finality.PROVISIONAL,
+    TradeStatus.RETRYING: Finality.PROVISIONAL,
+    TradeStatus.FAILED: Finality.FAILED,
+    TradeStatus.CONFIRMED: Finality.CONFIRMED,
 }
-STANDING_RANK: Final = {each: rank for rank, each in enumerate(Standing)}
+FINALITY_RANK: Final = {each: rank for rank, each in enumerate(Finality)}
 """The higher one stays, in whatever order they arrive. Should the venue say both, the chain's word
 (CONFIRMED) outranks the relayer's (FAILED): the exposure stays reserved."""
 
 
 class ClaimFill(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade of the order, as far as the venue has told."""
+    """One trade of the order, as far as the venue has said."""
 
-    standing: Standing
+    standing: Finality
+    """The name that stored claims have for it."""
     price_e4: int
     size_e6: int
 
@@ -134,6 +136,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slug: str
     token_id: str
     outcome: str
+    side: Side = Side.BUY
+    """Claims that were stored before this field existed are BUY."""
     state: ClaimState
     version: int = 1
     max_price_e4: int
@@ -164,10 +168,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It was in the ledger already, and late evidence brought it back."""
     payout_e6: int = 0
     pnl_e6: int = 0
-    """What the account's P&L has been told about this claim."""
+    """What this claim has added to the account's P&L."""
     settled_at_ms: int = 0
     text: str = ""
-    """The venue's own words, when it said something."""
+    """The venue's own text, if there is one."""
     timeline: Timeline | None = None
 
     @property

@@ -1,8 +1,8 @@
 """Which snapshot of a market is the newest this worker has seen; the others are superseded.
 
 A feeder that lost its lease, was suspended and resumed may go on publishing for a moment, and
-JetStream may deliver twice or out of order. `epoch` and `sequence` tell: a later feeder has the
-higher epoch, and within an epoch the sequence grows.
+JetStream may deliver twice or out of order. `epoch` and `sequence` order them: a later feeder has
+the higher epoch, and within an epoch the sequence grows.
 
 1. What is admitted is newer than all that was admitted before it, so whatever a worker decides on
    or keeps for later is the newest it has seen.

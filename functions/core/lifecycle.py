@@ -13,26 +13,26 @@ from typing import Final
 import msgspec
 
 from functions.core.claim import (
-    STANDING_OF,
-    STANDING_RANK,
+    FINALITY_OF,
+    FINALITY_RANK,
     Claim,
     ClaimFill,
     ClaimState,
     Event,
-    Standing,
+    Finality,
     moved,
 )
 from functions.core.evidence import OrderLookup, Resolution
 from protocol.decision import Timeline
+from protocol.fee import taker_fee_e6
 from protocol.fill import Fill, TradeStatus
-from protocol.market import taker_fee_e6
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
 from venue.wire.order_answer import Accepted, Answer, Rejected
 
 TEXT_LENGTH_MAX: Final = 500
 """A proxy's error page must not fill the account item."""
 
-LOOK_AFTER_MS: Final = 2_000
+LOOKUP_AFTER_MS: Final = 2_000
 """A claim older than this without a resolution is asked about: the POST is usually answered in
 tens of milliseconds, and asking early harms nobody."""
 CONFIRM_AFTER_MS: Final = 30_000
@@ -41,9 +41,9 @@ COUNT_AFTER_MS: Final = 45_000
 """Looks at younger claims are not counted: a POST may take 5 s to give up, what it sent may reach
 the venue later than that, the venue holds some orders, and its reads lag by seconds. All of that
 must be over before "not found" means anything."""
-LOOK_SPACING_MS: Final = 5_000
+LOOKUP_SPACING_MS: Final = 5_000
 """Two reconcilers that look at the same moment have looked once."""
-LOOKS_MIN: Final = 3
+LOOKUPS_MIN: Final = 3
 """One look may meet a server that is behind; so many, apart from each other, are believed."""
 OVERDUE_AFTER_MS: Final = 120_000
 """A claim that is not resolved by then is an alarm."""
@@ -55,65 +55,65 @@ _PENDING: Final = frozenset({"live", "delayed"})
 """Order records that say that a match may still come."""
 
 
-def answered(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
+def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
     """The worker's own evidence: the answer to its POST (invariant 4: only proof releases)."""
     if isinstance(answer, Accepted):
-        told = msgspec.structs.replace(
+        updated = msgspec.structs.replace(
             claim,
             reported_spend_e6=max(claim.reported_spend_e6, answer.spend_e6),
             reported_size_e6=max(claim.reported_size_e6, answer.size_e6),
         )
-        told = _with_fills(told, answer.fills)
+        updated = _with_fills(updated, answer.fills)
         if claim.ended:  # it was given up, or even settled, before this worker had its answer
-            return _found(claim, told, now_ms)
-        return _counted(told, Event.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
+            return _found(claim, updated, now_ms)
+        return _counted(updated, Event.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
     if claim.state is not ClaimState.CLAIMED:
         return None  # the venue's records were faster, and they outrank a refusal or a silence
-    words = answer.text[:TEXT_LENGTH_MAX]
+    text = answer.text[:TEXT_LENGTH_MAX]
     if isinstance(answer, Rejected):
-        event, words = Event.REJECTED, f"{answer.reason.value}: {words}"
+        event, text = Event.REJECTED, f"{answer.reason.value}: {text}"
     else:
         event = Event.NO_PROOF
-    return moved(claim, event, resolved_at_ms=now_ms, text=words, timeline=timeline)
+    return moved(claim, event, resolved_at_ms=now_ms, text=text, timeline=timeline)
 
 
-def traded(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
+def apply_trades(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
     """Trades of the claim's order; trades of other orders are ignored."""
     return _found(claim, _with_fills(claim, fills), now_ms)
 
 
-def looked(claim: Claim, look: OrderLookup, now_ms: int) -> Claim | None:
-    """One complete look for the order at the venue."""
-    told = _with_fills(claim, look.trades)
-    if look.order is not None:
-        told = msgspec.structs.replace(
-            told, recorded_size_e6=max(told.recorded_size_e6, look.order.size_matched_e6)
+def apply_lookup(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None:
+    """One complete lookup of the order at the venue."""
+    updated = _with_fills(claim, lookup.trades)
+    if lookup.order is not None:
+        updated = msgspec.structs.replace(
+            updated, recorded_size_e6=max(updated.recorded_size_e6, lookup.order.size_matched_e6)
         )
-    if told != claim:
-        return _found(claim, told, now_ms)
+    if updated != claim:
+        return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
     if claim.fills:  # all that are known have failed; nobody has said how many there are
-        failed = {fill.trade_id for fill in look.trades if fill.status is TradeStatus.FAILED}
-        # Trades are made all at once: a look that shows these as failed would show any other.
+        failed = {fill.trade_id for fill in lookup.trades if fill.status is TradeStatus.FAILED}
+        # Trades are made all at once: a lookup that shows these as failed would show any other.
         if claim.fills.keys() <= failed:
             return _nothing_left(claim, now_ms)
         return _nothing_there(claim, Event.ALL_FAILED, now_ms)
     waits = now_ms < claim.market_end_ms + FINAL_AFTER_MS
-    if waits and look.order is not None and look.order.status in _PENDING:
-        # Accepted, and may still match: found, worth nothing yet, and no look to be counted.
+    if waits and lookup.order is not None and lookup.order.status in _PENDING:
+        # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
         return None if known else moved(claim, Event.FOUND, looks=0)
     return _nothing_there(claim, Event.NEVER_THERE, now_ms)
 
 
 def _nothing_there(claim: Claim, event: Event, now_ms: int) -> Claim | None:
-    """Count a look that showed nothing bought; after enough of them that is what `event` says."""
+    """Count a lookup that showed nothing bought; after enough of them that is what `event` says."""
     age_ms = now_ms - claim.claimed_at_ms
-    if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOK_SPACING_MS:
+    if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
         return None
     looks = claim.looks + 1
-    if looks >= LOOKS_MIN:
+    if looks >= LOOKUPS_MIN:
         text = f"not found in {looks} looks over {age_ms // 1000} s"
         return moved(
             claim,
@@ -128,7 +128,7 @@ def _nothing_there(claim: Claim, event: Event, now_ms: int) -> Claim | None:
     return moved(claim, Event.LOOKED, looks=looks, looked_at_ms=now_ms)
 
 
-def settled(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
+def apply_resolution(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
     """The market is resolved: what the position paid, after fees.
 
     None for a position that is not ready (see `settleable`). Raises KeyError when the resolution
@@ -154,18 +154,18 @@ def final(claim: Claim) -> bool:
 
     Not final: an open claim whose known trades have all failed. There may be others; it is asked.
     """
-    provisional = any(f.standing is Standing.PROVISIONAL for f in claim.fills.values())
+    provisional = any(f.standing is Finality.PROVISIONAL for f in claim.fills.values())
     return claim.filled_size_e6 > 0 and not provisional and _complete(claim)
 
 
-def needs_look(claim: Claim, now_ms: int) -> bool:
+def needs_lookup(claim: Claim, now_ms: int) -> bool:
     """Whether reconciliation should ask the venue about this claim now."""
-    if claim.ended or now_ms - claim.looked_at_ms < LOOK_SPACING_MS:
+    if claim.ended or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
         return False
     age_ms = now_ms - claim.claimed_at_ms
     if claim.state is ClaimState.OPEN:
         return age_ms >= CONFIRM_AFTER_MS and not final(claim)
-    return age_ms >= LOOK_AFTER_MS
+    return age_ms >= LOOKUP_AFTER_MS
 
 
 def overdue(claim: Claim, now_ms: int) -> bool:
@@ -188,14 +188,14 @@ def settleable(claim: Claim, now_ms: int) -> bool:
 def filled(claim: Claim) -> tuple[int, int, int]:
     """(USD spent, shares held, fee), in 1e-6, that the report and the fills amount to.
 
-    The answer's amounts are exact and count until the trades tell more; a FAILED trade takes its
+    The answer's amounts are exact and count until the trades say more; a FAILED trade takes its
     part away. An order record names shares but no money: what they cost is then taken to be the
     most it can be, until the trades are known.
     """
     known = claim.fills.values()
-    failed = [fill for fill in known if fill.standing is Standing.FAILED]
+    failed = [fill for fill in known if fill.standing is Finality.FAILED]
     complete = _complete(claim)
-    size_e6 = _known_size_e6(claim) if complete else _told_size_e6(claim)
+    size_e6 = _known_size_e6(claim) if complete else _stated_size_e6(claim)
     if claim.reported_spend_e6 and size_e6 <= claim.reported_size_e6 + SIZE_ROUNDING_E6:
         spend_e6 = claim.reported_spend_e6
     elif complete:
@@ -210,7 +210,7 @@ def filled(claim: Claim) -> tuple[int, int, int]:
         fee_e6 = sum(
             taker_fee_e6(claim.fee_schedule, fill.price_e4, fill.size_e6)
             for fill in known
-            if fill.standing is not Standing.FAILED
+            if fill.standing is not Finality.FAILED
         )
     else:
         # Not every trade is known: the schedule at the average price, an upper bound.
@@ -223,60 +223,62 @@ def _known_size_e6(claim: Claim) -> int:
     return sum(fill.size_e6 for fill in claim.fills.values())
 
 
-def _told_size_e6(claim: Claim) -> int:
+def _stated_size_e6(claim: Claim) -> int:
     return max(claim.reported_size_e6, claim.recorded_size_e6)
 
 
 def _complete(claim: Claim) -> bool:
-    """Whether the known trades, failed ones included, are all that the venue has told of."""
-    told_e6 = _told_size_e6(claim)
+    """Whether the known trades, failed ones included, are all that the venue has named."""
+    stated_e6 = _stated_size_e6(claim)
     if not claim.fills:  # less than the rounding is bought, too
-        return told_e6 == 0
-    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= told_e6
+        return stated_e6 == 0
+    return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= stated_e6
 
 
 def _with_fills(claim: Claim, fills: Iterable[Fill]) -> Claim:
+    # By the order id alone, which is a hash over the order with its side. A trade of our order on
+    # another side would be the venue contradicting itself; to ignore it would hide an exposure.
     joined = dict(claim.fills)
     for fill in fills:
         if fill.order_id.lower() != claim.order_id.lower():
             continue
-        standing = STANDING_OF[fill.status]
+        standing = FINALITY_OF[fill.status]
         known = joined.get(fill.trade_id)
-        if known is None or STANDING_RANK[standing] > STANDING_RANK[known.standing]:
+        if known is None or FINALITY_RANK[standing] > FINALITY_RANK[known.standing]:
             joined[fill.trade_id] = ClaimFill(
                 standing=standing, price_e4=fill.price_e4, size_e6=fill.size_e6
             )
     return msgspec.structs.replace(claim, fills=joined)
 
 
-def _found(claim: Claim, told: Claim, now_ms: int) -> Claim | None:
-    """`told` is the claim with what the venue has told about its order."""
-    if told == claim:
+def _found(claim: Claim, updated: Claim, now_ms: int) -> Claim | None:
+    """`updated` is the claim with what the venue now says about its order."""
+    if updated == claim:
         return None
-    spend_e6, size_e6, fee_e6 = filled(told)
+    spend_e6, size_e6, fee_e6 = filled(updated)
     if claim.ended:
         if (spend_e6, size_e6, fee_e6) == _filled_before(claim):
             return None  # a confirmation of what it ended with: nothing to correct
-        return _counted(told, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
-    if size_e6 <= 0 and _told_size_e6(told) > 0:
-        return _nothing_left(told, now_ms)
-    # Not told how much, nobody knows whether these trades are all of them: reconciliation asks.
-    return _counted(told, Event.FOUND, now_ms)
+        return _counted(updated, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
+    if size_e6 <= 0 and _stated_size_e6(updated) > 0:
+        return _nothing_left(updated, now_ms)
+    # Without a size, nobody knows whether these trades are all of them: reconciliation asks.
+    return _counted(updated, Event.FOUND, now_ms)
 
 
 def _filled_before(claim: Claim) -> tuple[int, int, int]:
     return claim.filled_spend_e6, claim.filled_size_e6, claim.fee_e6
 
 
-def _nothing_left(told: Claim, now_ms: int) -> Claim:
+def _nothing_left(updated: Claim, now_ms: int) -> Claim:
     """Every share has failed. Should it have been settled before, its P&L is taken back."""
-    return _counted(told, Event.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
+    return _counted(updated, Event.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
 
 
-def _counted(told: Claim, event: Event, now_ms: int, **changes: object) -> Claim:
-    spend_e6, size_e6, fee_e6 = filled(told)
+def _counted(updated: Claim, event: Event, now_ms: int, **changes: object) -> Claim:
+    spend_e6, size_e6, fee_e6 = filled(updated)
     return moved(
-        told,
+        updated,
         event,
         filled_spend_e6=spend_e6,
         filled_size_e6=size_e6,

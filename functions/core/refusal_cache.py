@@ -1,6 +1,6 @@
 """What this worker has seen of the account, to save writes that would be refused anyway.
 
-A hint may only cause a refusal, never an entry (invariant 2 lives in the store's condition).
+The cache may only cause a refusal, never an entry (invariant 2 lives in the store's condition).
 Cooldowns are exact and live as long as they last; everything else may be undone by somebody else
 at any time, so it is believed for `BELIEF_MS` and then asked again.
 """
@@ -26,7 +26,7 @@ _ACCOUNT_WIDE: Final = frozenset(
 )
 
 
-class Hints:
+class RefusalCache:
     """Refusals this worker can foresee. Times are epoch milliseconds."""
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
-"""Counting the repeats of one refusal instead of repeating it.
+"""Counting the repeats of one refusal instead of reporting each.
 
 A signal lasts for hundreds of books, so its refusal would be logged hundreds of times. The first
-one is told; the others within the window are counted, and the next one told carries their number.
+one is reported; the others within the window are suppressed and counted, and the next one that is
+reported carries their number.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ Key: TypeAlias = tuple[str, str, str]
 _KEYS_MAX: Final = 10_000  # bounds memory; ~100 markets x 2 outcomes x a dozen reasons is 2,400
 
 
-class RepeatCounter:
-    """Tells which refusals to report. Times in milliseconds."""
+class RefusalThrottle:
+    """Which refusals to report. Times in milliseconds."""
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms
-        self._seen: dict[Key, tuple[int, int]] = {}  # key -> (window end, repeats so far)
+        self._seen: dict[Key, tuple[int, int]] = {}  # key -> (window end, suppressed so far)
 
     def admit(self, key: Key, now_ms: int) -> int | None:
-        """None: a repeat, counted. Otherwise report it, with this many repeats before it."""
-        until_ms, repeats = self._seen.get(key, (0, 0))
+        """None: suppressed, and counted. Otherwise report it; so many were suppressed before it."""
+        until_ms, suppressed = self._seen.get(key, (0, 0))
         if now_ms < until_ms:
-            self._seen[key] = (until_ms, repeats + 1)
+            self._seen[key] = (until_ms, suppressed + 1)
             return None
         if len(self._seen) >= _KEYS_MAX:
             self._seen = {k: v for k, v in self._seen.items() if v[0] > now_ms}
         if len(self._seen) < _KEYS_MAX:
             self._seen[key] = (now_ms + self._window_ms, 0)
-        return repeats
+        return suppressed

@@ -5,9 +5,9 @@ others. None of them needs to: evidence is applied to what is stored (`functions
 pure), written on condition that it is still what was seen, and applied anew when it is not.
 
 A claim that ends is (1) moved to its ended state in the account, (2) written to the ledger,
-(3) taken out of the account. A crash in between leaves it ended in the account, and `file` can be
-done again. So a claim is always in the account, in the ledger, or in both; evidence that comes for
-one that is only in the ledger puts it back (invariant 5).
+(3) taken out of the account. A crash in between leaves it ended in the account, and
+`move_to_ledger` can be done again. So a claim is always in the account, in the ledger, or in both;
+evidence that comes for one that is only in the ledger puts it back (invariant 5).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from functions.core.claim import Claim
-from functions.core.lifecycle import traded
+from functions.core.lifecycle import apply_trades
 from functions.ports import Store, StoreError
 from protocol.fill import Fill
 
@@ -31,29 +31,29 @@ LEDGER_SEARCHED_MS: Final = 86_400_000
 CLOCKS_APART_MS: Final = 60_000
 _log = structlog.get_logger()
 
-Evidence: TypeAlias = Callable[[Claim], Claim | None]
+ClaimStep: TypeAlias = Callable[[Claim], Claim | None]
 """A pure step: the claim with the evidence applied, None when it says nothing new."""
 
 
-async def record(
+async def apply_evidence(
     store: Store,
     known: Claim,
-    evidence: Evidence,
+    step: ClaimStep,
     *,
     filed: bool = False,
     redeem: bool = False,
 ) -> Claim | None:
-    """Apply `evidence` to the claim that is `known`, or was when `filed` in the ledger.
+    """Apply `step` to the claim that is `known`; with `filed` it was in the ledger.
 
-    A claim that ends is filed. Returns the claim as it then is; None when it is not to be found,
-    which only an account that was edited by hand explains. Raises StoreError.
+    A claim that ends goes to the ledger. Returns the claim as it then is; None when it is not to be
+    found, which only an account that was edited by hand explains. Raises StoreError.
     """
     seen = known
     for _ in range(TRIES_MAX):
-        changed = evidence(seen)
+        changed = step(seen)
         if changed is None:
             if seen.ended and not filed:
-                await file(store, seen)
+                await move_to_ledger(store, seen)
             return seen
         if filed:
             changed = msgspec.structs.replace(changed, reopened=True)
@@ -64,7 +64,7 @@ async def record(
             done = await store.move(changed, seen, redeem=redeem and changed.payout_e6 > 0)
         if done:
             if changed.ended:
-                await file(store, changed)
+                await move_to_ledger(store, changed)
             return changed
         found = await _find(store, known)
         if found is None:
@@ -74,13 +74,13 @@ async def record(
     raise StoreError(f"claim {known.intent_id} changed {TRIES_MAX} times while it was recorded")
 
 
-async def file(store: Store, claim: Claim) -> None:
+async def move_to_ledger(store: Store, claim: Claim) -> None:
     """Write an ended claim to the ledger and take it out of the account. Idempotent."""
     await store.put_ledger(claim)
     await store.forget(claim)
 
 
-async def record_fills(store: Store, fills: Sequence[Fill]) -> int:
+async def apply_fills(store: Store, fills: Sequence[Fill]) -> int:
     """Apply trades to the claims of their orders; returns how many orders are not ours.
 
     In any order, any number of times. Raises StoreError.
@@ -105,11 +105,11 @@ async def record_fills(store: Store, fills: Sequence[Fill]) -> int:
             foreign += 1
             continue
 
-        def evidence(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:
-            return traded(seen, group, time.time_ns() // 1_000_000)
+        def step(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:
+            return apply_trades(seen, group, time.time_ns() // 1_000_000)
 
         try:
-            await record(store, claim, evidence, filed=order_id not in live)
+            await apply_evidence(store, claim, step, filed=order_id not in live)
         except StoreError as error:  # one claim that cannot be written must not hold up the others
             failure = error
     if failure is not None:

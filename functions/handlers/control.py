@@ -2,7 +2,7 @@
 
 1. Halting is a condition that every later claim meets, not a message to the workers.
 2. Resuming lifts the halt that was seen, never a newer one.
-3. Each reads what stands there afterwards: what is told is what is stored.
+3. Each reads what stands there afterwards: what is answered is what is stored.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def halt(store: Store, reason: str) -> Account:
     except StoreError as error:
         raise _not_known(TRADING_HALTED, error) from error
     if (account.trading, account.halt_reason) != (TRADING_HALTED, reason):
-        raise NotDoneError(f"written, but by now somebody else has set {_standing(account)}")
+        raise NotDoneError(f"written, but by now somebody else has set {_trading_text(account)}")
     return account
 
 
@@ -71,7 +71,7 @@ async def resume(store: Store) -> tuple[Account, Account]:
     except StoreError as error:
         raise _not_known(TRADING_ENABLED, error) from error
     if not lifted and account.trading != TRADING_ENABLED:
-        raise NotDoneError(f"not resumed: somebody else has set {_standing(account)}")
+        raise NotDoneError(f"not resumed: somebody else has set {_trading_text(account)}")
     return before, account
 
 
@@ -79,6 +79,6 @@ def _not_known(wanted: str, error: StoreError) -> NotKnownError:
     return NotKnownError(f"NOT KNOWN whether trading is {wanted} now, so run this again: {error}")
 
 
-def _standing(account: Account) -> str:
+def _trading_text(account: Account) -> str:
     why = f": {account.halt_reason}" if account.halt_reason else ""
     return f"trading to {account.trading}{why}"

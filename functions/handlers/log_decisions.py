@@ -7,20 +7,20 @@ Telemetry, not truth: what is lost here is counted and loses no order (invariant
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import Final
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, NoReturn
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from functions.adapters.durable_consumer import consume
 from functions.metrics import WorkerMetrics
-from functions.ports import Store, StoreError
+from functions.ports import Store
 from protocol.decision import Decision, decode_decision, encode_decision
 from protocol.snapshot import ProtocolError
 from protocol.subjects import DECISIONS, decision_subject
-from runtime.nats import StreamMismatchError, ensure_stream
 
 QUEUE_MAX: Final = 1_000
 BATCH_MAX: Final = 5
@@ -66,44 +66,29 @@ class DecisionPublisher:
             self._dropped.inc(self._queue.qsize())
 
 
-async def log_decisions(nc: Client, strategy: str, store: Store, replicas: int = 1) -> None:
+async def log_decisions(nc: Client, strategy: str, store: Store, replicas: int = 1) -> NoReturn:
     """Write published decisions to the table until cancelled; acked only once written."""
-    js = nc.jetstream(timeout=5)
-    config = ConsumerConfig(
-        durable_name=f"{strategy}-log",
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=30,
-        deliver_policy=DeliverPolicy.ALL,
-        filter_subject=decision_subject(strategy),
-        max_ack_pending=1_000,
+
+    def interrupted(why: str) -> None:
+        _log.warning("decision_log_interrupted", error=why)
+
+    await consume(
+        nc,
+        DECISIONS,
+        durable=f"{strategy}-log",
+        subject=decision_subject(strategy),
+        batch_max=BATCH_MAX,
+        replicas=replicas,
+        handle=partial(_write, store),
+        interrupted=interrupted,
     )
-    while True:
-        subscription = None
+
+
+async def _write(store: Store, payloads: Sequence[bytes]) -> None:
+    decisions: list[Decision] = []
+    for payload in payloads:
         try:
-            await ensure_stream(js, DECISIONS, replicas)
-            subscription = await js.pull_subscribe(
-                config.filter_subject or "",
-                durable=config.durable_name,
-                stream=DECISIONS.name,
-                config=config,
-            )
-            while True:
-                try:
-                    messages = await subscription.fetch(BATCH_MAX, timeout=5)
-                except TimeoutError:
-                    continue
-                decisions = []
-                for message in messages:
-                    try:
-                        decisions.append(decode_decision(message.data))
-                    except ProtocolError as error:
-                        _log.warning("decision_malformed", error=str(error))
-                await store.put_decisions(decisions)
-                for message in messages:
-                    await message.ack()
-        except (nats.errors.Error, StreamMismatchError, StoreError) as error:
-            _log.warning("decision_log_interrupted", error=f"{type(error).__name__}: {error}")
-            if subscription is not None:
-                with contextlib.suppress(nats.errors.Error):
-                    await subscription.unsubscribe()
-            await asyncio.sleep(2)  # the backlog waits in the stream
+            decisions.append(decode_decision(payload))
+        except ProtocolError as error:
+            _log.warning("decision_malformed", error=str(error))
+    await store.put_decisions(decisions)

@@ -1,7 +1,7 @@
 """Reconciliation: moving our state to the venue's evidence. Safe to run twice at once, or to die.
 
 For each claim that is not resolved, the venue is asked: by order id, then for the order's trades.
-What that means is decided by `functions.core.lifecycle.looked`, pure; what is written is
+What that means is decided by `functions.core.lifecycle.apply_lookup`, pure; what is written is
 conditional on the claim being as it was seen, and lookups are counted in the claim itself, so that
 two runs at once cannot count one lookup twice.
 
@@ -23,11 +23,11 @@ import structlog
 from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
 from functions.core.claim import Claim
-from functions.core.lifecycle import final, looked, needs_look, overdue
-from functions.handlers.apply_evidence import file, record, record_fills
+from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
+from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
 
-LOOKS_AT_ONCE: Final = 4
+LOOKUPS_AT_ONCE: Final = 4
 SWEEP_MS: Final = 3_600_000
 """How far back trades are read: longer than any user channel's or scheduler's pause that nobody
 has been alarmed about."""
@@ -61,7 +61,7 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     """One run over the account. Raises StoreError when the account cannot be read."""
     report = ReconcileReport()
     account = await store.account()
-    slots = asyncio.Semaphore(LOOKS_AT_ONCE)
+    slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     async def one(claim: Claim) -> None:
         async with slots:
@@ -89,7 +89,7 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     report.slots_used = len(account.claims)
     report.pnl_today_e6 = account.pnl_e6.get(utc_day(now_ms), 0)
     report.spent_today_e6 = account.spent_e6.get(utc_day(now_ms), 0)
-    _tell(report)
+    _report(report)
     return report
 
 
@@ -97,17 +97,17 @@ async def _reconcile_claim(
     store: Store, records: VenueRecords, claim: Claim, report: ReconcileReport
 ) -> None:
     if claim.ended:  # a crash left it between its end and the ledger
-        await file(store, claim)
+        await move_to_ledger(store, claim)
         report.resolved += 1
         return
-    if not needs_look(claim, _now_ms()):
+    if not needs_lookup(claim, _now_ms()):
         return
     # The time of the question, not of the answer: two runs that asked at the same moment have
     # looked once, however long the venue took to answer either.
     asked_at_ms = _now_ms()
     lookup = await records.lookup(claim)
     report.looked += 1
-    now = await record(store, claim, lambda seen: looked(seen, lookup, asked_at_ms))
+    now = await apply_evidence(store, claim, lambda seen: apply_lookup(seen, lookup, asked_at_ms))
     if now is not None and now.state is not claim.state:
         report.resolved += 1
         _log.info(
@@ -122,7 +122,7 @@ async def _reconcile_claim(
 async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -> None:
     fills = await records.trades_since(_now_ms() - SWEEP_MS)
     if fills:
-        report.foreign = await record_fills(store, fills)
+        report.foreign = await apply_fills(store, fills)
 
 
 async def _compare_positions(
@@ -146,7 +146,7 @@ async def _compare_positions(
     ]
 
 
-def _tell(report: ReconcileReport) -> None:
+def _report(report: ReconcileReport) -> None:
     if report.overdue:
         _log.critical("claims_overdue", orders=report.overdue)
     if report.mismatches:

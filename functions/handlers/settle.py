@@ -1,10 +1,10 @@
 """Settlement: the market is resolved, the position pays, the slot is free, the P&L is booked.
 
 For each open position whose market has ended: find the resolution (`VenueRecords.resolution` knows
-the order of evidence), compute (`functions.core.lifecycle.settled`, pure), and move the claim. The
-P&L is booked in the same conditional write that ends the claim, so it is booked once; the ledger
-row follows, idempotent. Winnings that are to be redeemed are noted in that same write, and asked
-for until the venue shows no shares any more.
+the order of evidence), compute (`functions.core.lifecycle.apply_resolution`, pure), and move the
+claim. The P&L is booked in the same conditional write that ends the claim, so it is booked once;
+the ledger row follows, idempotent. Winnings that are to be redeemed are noted in that same write,
+and asked for until the venue shows no shares any more.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import structlog
 
 from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
 from functions.core.claim import Claim, ClaimState
-from functions.core.lifecycle import settleable, settled
-from functions.handlers.apply_evidence import record
+from functions.core.lifecycle import apply_resolution, settleable
+from functions.handlers.apply_evidence import apply_evidence
 from functions.ports import RecordsError, Store, VenueRecords
 
 REDEEM_AGAIN_MS: Final = 60_000
@@ -75,10 +75,10 @@ async def _settle_claim(
         return
     if claim.token_id not in resolution.payouts_e6:
         raise RecordsError(f"the resolution of {claim.slug} does not name token {claim.token_id}")
-    ended = await record(
+    ended = await apply_evidence(
         store,
         claim,
-        lambda seen: settled(seen, resolution, _now_ms()),
+        lambda seen: apply_resolution(seen, resolution, _now_ms()),
         redeem=redeem,
     )
     if ended is not None and ended.state is ClaimState.SETTLED:
@@ -119,7 +119,7 @@ async def _redeem_one(
         report.redeeming += 1
         if now_ms - waiting.asked_at_ms < REDEEM_AGAIN_MS:
             return
-        # Noted first: once it has been paid out, nothing else tells that it was there at all. And
+        # Noted first: once it has been paid out, nothing else shows that it was there at all. And
         # who has not written the note does not ask: somebody else just has.
         asked = msgspec.structs.replace(waiting, asked_at_ms=now_ms)
         if await store.set_redemption(condition_id, asked, waiting):

@@ -8,7 +8,8 @@ from typing import Final
 
 from eth_utils.crypto import keccak
 
-from protocol.market import DOWN, UP, FeeSchedule
+from protocol.fee import FeeSchedule
+from protocol.market import DOWN, UP
 from sandbox.simulator.book import VenueBook
 
 # Crypto markets: 0.07 x p(1-p) a share, taker only (the venue's fee page and `feeSchedule`).

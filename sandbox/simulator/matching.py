@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from protocol.book import Level
-from protocol.market import FeeSchedule
+from protocol.fee import FeeSchedule
 from protocol.units import cost_e6
 from sandbox.simulator.rules import fee_e6
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from protocol.market import FeeSchedule
+from protocol.fee import FeeSchedule
 from sandbox.simulator.market import Market
 from sandbox.simulator.order import Order
 from sandbox.simulator.text import PRICE_TEXT, decimal_text, size_text
@@ -144,7 +144,7 @@ def phantom_lock(needed_e6: int, balance_e6: int) -> str:
 def fee_e6(fee: FeeSchedule, price_e4: int, size_e6: int) -> int:
     """Taker fee in 1e-6 USD, rounded up: rate x (p(1-p))^exponent a share.
 
-    In integers, unlike `protocol.market.taker_fee_e6`, so that a test can hold the two together.
+    In integers, unlike `protocol.fee.taker_fee_e6`, so that a test can hold the two together.
     """
     rate_numerator, rate_denominator = fee.rate.as_integer_ratio()
     curve_e8 = price_e4 * (10_000 - price_e4)

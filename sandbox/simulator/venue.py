@@ -24,7 +24,8 @@ from typing import Any, Final, TypeAlias
 from aiohttp import web
 
 from protocol.book import Level
-from protocol.market import DOWN, UP, FeeSchedule
+from protocol.fee import FeeSchedule
+from protocol.market import DOWN, UP
 from sandbox.simulator import frames
 from sandbox.simulator.auth import KeyRing
 from sandbox.simulator.book import Side, VenueBook

@@ -25,13 +25,13 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
     assert settings.limits().cooldown_ms == 300_000
     assert settings.limits().daily_loss_limit_e6 == 20_000_000
     assert settings.limits().daily_spend_cap_e6 == 200_000_000
-    assert settings.strategy_config().spend_e6 == 1_100_000
-    assert settings.strategy_config().proof_min is Proof.TOP
+    assert settings.order_config().spend_e6 == 1_100_000
+    assert settings.gate_config().proof_min is Proof.TOP
 
 
-def test_the_proof_that_is_demanded_reaches_the_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proof_that_is_demanded_reaches_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOK_PROOF", "checksum")
-    assert load_settings(WorkerSettings).strategy_config().proof_min is Proof.CHECKSUM
+    assert load_settings(WorkerSettings).gate_config().proof_min is Proof.CHECKSUM
 
 
 def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None:

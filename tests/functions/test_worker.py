@@ -9,14 +9,14 @@ import msgspec
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
-from functions.core.strategy import StrategyConfig, book_imbalance_crypto
-from functions.handlers.evaluate import Evaluator
+from functions.core.gate import GateConfig
 from functions.metrics import WorkerMetrics
 from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
 from tests.support.fake_ports import MemoryStore, ScriptedExchange
+from tests.support.hot_path import hot_path
 from tests.support.trading_builders import market, snapshot
 
 
@@ -63,10 +63,8 @@ class Desk:
         self.told: list[Decision] = []
         self.news = asyncio.Event()
         self.metrics = WorkerMetrics()
-        evaluator = Evaluator(
-            strategy_name="s",
-            strategy=book_imbalance_crypto,
-            config=StrategyConfig(book_age_max_ms=5_000),
+        evaluator, executor = hot_path(
+            gate=GateConfig(book_age_max_ms=5_000),
             limits=Limits(
                 max_positions=max_positions,
                 cooldown_ms=60_000,
@@ -75,11 +73,10 @@ class Desk:
             ),
             store=self.store,
             exchange=self.exchange,
-            publish_decision=self.tell,
+            publish=self.tell,
             metrics=self.metrics,
-            worker="w",
         )
-        self.worker = Worker(self.books, evaluator, self.exchange, self.metrics)
+        self.worker = Worker(self.books, evaluator, executor, self.exchange, self.metrics)
 
     def tell(self, decision: Decision) -> None:
         self.told.append(decision)

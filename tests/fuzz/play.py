@@ -23,7 +23,8 @@ from feeder.core.book.token_book import Trouble
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import BookRequest, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Level, Proof
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.damage import DAMAGES

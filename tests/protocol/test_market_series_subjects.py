@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.market import NO_FEE, FeeSchedule, floor_to_tick_e4, taker_fee_e6
+from protocol.fee import NO_FEE, FeeSchedule, taker_fee_e6
+from protocol.market import floor_to_tick_e4
 from protocol.series import parse_series
 from protocol.subjects import book_subject, decision_subject
 

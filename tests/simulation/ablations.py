@@ -17,12 +17,13 @@ from unittest.mock import patch
 
 import msgspec
 
+from functions.adapters import durable_consumer
 from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
-from functions.handlers import apply_evidence, evaluate, on_fill, reconcile, settle
-from functions.handlers.evaluate import Evaluator
+from functions.handlers import apply_evidence, execute, on_fill, reconcile, settle
+from functions.handlers.execute import OrderExecutor
 from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.checks import violations
 from tests.simulation.faults import Faults, draw_faults
@@ -203,9 +204,9 @@ async def _claim_anyway(self: Any, claim: Claim, *arguments: Any) -> ClaimResult
 
 
 _real_claim = store.DynamoStore.claim
-_real_post = Evaluator._post
-_real_answered = lifecycle.answered
-_real_record = apply_evidence.record
+_real_post = OrderExecutor._post
+_real_apply_answer = lifecycle.apply_answer
+_real_apply_evidence = apply_evidence.apply_evidence
 _real_with_fills = lifecycle._with_fills
 
 
@@ -217,16 +218,16 @@ async def _post_again(self: Any, order: Any, received_at_ns: int) -> Answer:
 
 
 def _release_unknown(claim: Claim, answer: Answer, now_ms: int, timeline: Any) -> Claim | None:
-    moved = _real_answered(claim, answer, now_ms, timeline)
+    moved = _real_apply_answer(claim, answer, now_ms, timeline)
     if moved is not None and moved.state is ClaimState.UNKNOWN:
         return msgspec.structs.replace(moved, state=ClaimState.RELEASED)
     return moved
 
 
-async def _ignore_late_evidence(store: Any, known: Claim, evidence: Any, **more: Any) -> Any:
+async def _ignore_late_evidence(store: Any, known: Claim, step: Any, **more: Any) -> Any:
     if more.get("filed"):
         return known
-    return await _real_record(store, known, evidence, **more)
+    return await _real_apply_evidence(store, known, step, **more)
 
 
 async def _forget_first(store: Any, claim: Claim) -> None:
@@ -242,13 +243,10 @@ async def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-async def _acknowledge_first(messages: Any, store: Any, metrics: Any) -> None:
+async def _acknowledge_first(messages: Any, handle: Any) -> None:
     for message in messages:
         await message.ack()
-    await _real_apply(messages, store, metrics)
-
-
-_real_apply = on_fill._apply
+    await handle([message.data for message in messages])
 
 
 def _first_word(claim: Claim, fills: Any) -> Claim:
@@ -260,7 +258,7 @@ def _newest_wins(claim: Claim, fills: Any) -> Claim:
     """The status that came last, not the one that is furthest."""
     ours = {
         fill.trade_id: lifecycle.ClaimFill(
-            standing=lifecycle.STANDING_OF[fill.status],
+            standing=lifecycle.FINALITY_OF[fill.status],
             price_e4=fill.price_e4,
             size_e6=fill.size_e6,
         )
@@ -315,10 +313,10 @@ ABLATIONS: Final = (
         "nobody posted it",
         _retrying_store,
     ),
-    Ablation("never re-post", _set(Evaluator, "_post", _post_again), "2 times", _silent_venue),
+    Ablation("never re-post", _set(OrderExecutor, "_post", _post_again), "2 times", _silent_venue),
     Ablation(
         "no POST of an old book",
-        _set(Evaluator, "_age_excess_ms", lambda *_: 0),
+        _set(OrderExecutor, "_age_excess_ms", lambda *_: 0),
         "on a book",
         _suspended,
     ),
@@ -328,14 +326,14 @@ ABLATIONS: Final = (
     # Only proof releases, and evidence outranks (invariants 4 and 5).
     Ablation(
         "unknown keeps exposure",
-        _set(evaluate, "answered", _release_unknown),
+        _set(execute, "apply_answer", _release_unknown),
         "was released (no answer)",
         _silent_venue,
         2,
     ),
     Ablation(
         "several looks before release",
-        _set(lifecycle, "LOOKS_MIN", 1),
+        _set(lifecycle, "LOOKUPS_MIN", 1),
         "in 1 looks",
         _blind_reads,
         25,
@@ -349,7 +347,7 @@ ABLATIONS: Final = (
     ),
     Ablation(
         "looks apart from each other",
-        _set(lifecycle, "LOOK_SPACING_MS", 0),
+        _set(lifecycle, "LOOKUP_SPACING_MS", 0),
         "in 3 looks",
         _eager_reconcilers,
         23,
@@ -357,8 +355,8 @@ ABLATIONS: Final = (
     Ablation(
         "late evidence reopens",
         _all(
-            _set(apply_evidence, "record", _ignore_late_evidence),
-            _set(evaluate, "record", _ignore_late_evidence),
+            _set(apply_evidence, "apply_evidence", _ignore_late_evidence),
+            _set(execute, "apply_evidence", _ignore_late_evidence),
         ),
         "(released): recorded 0e-6",
         _very_late_orders,
@@ -386,19 +384,20 @@ ABLATIONS: Final = (
     # Nothing is lost on the way to the ledger, and nothing counted twice.
     Ablation(
         "ledger before forgetting",
-        _set(apply_evidence, "file", _forget_first),
+        _set(apply_evidence, "move_to_ledger", _forget_first),
         "[lost]",
         _deadly,
         5,
     ),
-    Ablation("crashes completed", _set(reconcile, "file", _leave_it), "is still", _deadly, 8),
+    Ablation(
+        "crashes completed", _set(reconcile, "move_to_ledger", _leave_it), "is still", _deadly, 8
+    ),
     Ablation("fills applied", _set(on_fill, "_apply", _nothing), "[4]", _mute_records),
     Ablation(
         "fills acknowledged after",
-        _set(on_fill, "_apply", _acknowledge_first),
+        _set(durable_consumer, "_deliver", _acknowledge_first),
         "[leak]",
         _mute_records,
-        2,
     ),
     Ablation("looks for orders", _set(reconcile, "_reconcile_claim", _nothing), "[4]", _deaf),
     Ablation("sweep of trades", _set(reconcile, "_sweep", _nothing), "[5]", _deaf, 26),

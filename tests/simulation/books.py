@@ -14,7 +14,8 @@ from typing import Final
 from feeder.core.market.market_session import LINES, MarketSession
 from feeder.core.market.session_table import SessionTable
 from functions.core.fencing import BELIEF_MS
-from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import DOWN, UP, MarketInfo, Outcome
 from protocol.series import Series
 from protocol.snapshot import BookSnapshot, decode_snapshot
 from tests.simulation.loop import Simulation

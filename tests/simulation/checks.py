@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from functions.adapters.dynamodb.items import account_of, claim_of
 from functions.core.account import Account, utc_day
 from functions.core.claim import Claim, ClaimState
+from protocol.fee import taker_fee_e6
 from protocol.fill import TradeStatus
-from protocol.market import taker_fee_e6
 from protocol.units import SIZE_SCALE, cost_e6
 from tests.simulation.books import FEE
 from tests.simulation.venue import SimOrder

@@ -57,10 +57,10 @@ ACCOUNT: Final = "book_imbalance_crypto"
 FAULTS_S: Final = 90.0
 """How long things fail: several windows of each market."""
 BOOK_EVERY_S: Final = 2.5
-REST_S: Final = 160.0
+REST_S: Final = 200.0
 """How long it may take until all has come to rest: an order is given up after a minute of looks, a
-window ends within a minute, a resolution takes half a minute, and an order may land two minutes
-late."""
+window ends within a minute, a resolution takes half a minute, an order may land two minutes late,
+and a redemption whose process died between its note and its request is asked for after a minute."""
 COOLDOWN_S: Final = 20
 MAX_POSITIONS: Final = 3
 SETTINGS: Final = {

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from protocol.book import Book, Proof
 from protocol.decision import Decision, Timeline
-from protocol.market import FeeSchedule, MarketInfo, Outcome
+from protocol.fee import FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 
 UP_TOKEN, DOWN_TOKEN = "1" * 77, "2" * 77

@@ -21,7 +21,8 @@ from py_clob_client.utilities import (
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook
 from protocol.book import Level, Proof
-from protocol.market import NO_FEE, MarketInfo, Outcome
+from protocol.fee import NO_FEE
+from protocol.market import MarketInfo, Outcome
 from protocol.units import parse_price_e4, parse_size_e6
 from tests.support.market_channel_frames import DOWN, MARKET, UP
 from venue.wire.market_channel import BookEvent, PriceChange, WireLevel

@@ -11,7 +11,8 @@ from feeder.core.market.book_request_schedule import RequestOutcome
 from feeder.core.market.market_session import LINES, MarketSession
 from feeder.core.market.session_table import Applied, BookRequest, Due, SessionTable
 from protocol.book import PUBLISHED_LEVELS_MAX, Book, Proof
-from protocol.market import NO_FEE, MarketInfo, Outcome
+from protocol.fee import NO_FEE
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import START_MS, Market, Token

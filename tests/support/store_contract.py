@@ -13,7 +13,7 @@ import pytest
 
 from functions.adapters.dynamodb.store import LATE_REQUEST_MS
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Pause, Redemption
-from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim
@@ -35,7 +35,7 @@ BOUGHT = a_claim(
     filled_spend_e6=1_000_000,
     filled_size_e6=2_000_000,
     fee_e6=7,
-    fills={"t1": ClaimFill(standing=Standing.CONFIRMED, price_e4=5_000, size_e6=2_000_000)},
+    fills={"t1": ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=2_000_000)},
     resolved_at_ms=NOW_MS + 50,
     text="matched",
     timeline=Timeline(received_at_ns=1, answered_at_ns=2),

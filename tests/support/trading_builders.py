@@ -12,8 +12,9 @@ import msgspec
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import OrderLookup
 from protocol.book import Book, Level, Proof
+from protocol.fee import FeeSchedule
 from protocol.fill import Fill, TradeStatus
-from protocol.market import DOWN, UP, FeeSchedule, MarketInfo, Outcome
+from protocol.market import DOWN, UP, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from venue.wire.orders import OrderRecord
 

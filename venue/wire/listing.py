@@ -18,7 +18,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from protocol.market import NO_FEE, FeeSchedule, MarketInfo, Outcome
+from protocol.fee import NO_FEE, FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import Series
 from protocol.subjects import book_subject
 from protocol.units import PRICE_SCALE, SIZE_SCALE, to_price_e4, to_size_e6

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.core.claim import ClaimFill, ClaimState, Standing
+from functions.core.claim import ClaimFill, ClaimState, Finality
 from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS
 from functions.ports import Claimed
 from sandbox.simulator import Venue
@@ -53,7 +53,7 @@ async def test_a_position_that_the_venue_does_not_show_is_a_failure(
     await live_store.open_account()
     claim = make_claim()
     assert await live_store.claim(claim, LIMITS, now_ms()) == Claimed()
-    fills = {"t1": ClaimFill(standing=Standing.CONFIRMED, price_e4=5_000, size_e6=2_200_000)}
+    fills = {"t1": ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=2_200_000)}
     opened = make_open(
         claimed_at_ms=claim.claimed_at_ms,
         market_end_ms=claim.market_end_ms,

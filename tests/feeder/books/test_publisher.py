@@ -18,7 +18,8 @@ from feeder.books.publisher import Publisher
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
 from protocol.book import Book, Proof
-from protocol.market import NO_FEE, MarketInfo, Outcome
+from protocol.fee import NO_FEE
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot, decode_snapshot
 from protocol.subjects import BOOKS, book_subject

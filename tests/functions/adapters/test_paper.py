@@ -5,20 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from functions.adapters.paper import PaperExchange
+from functions.core.book_imbalance import book_imbalance_crypto
 from functions.core.claim import ClaimState
 from functions.core.evidence import Resolution
-from functions.core.lifecycle import answered, final, settled
-from functions.core.strategy import StrategyConfig, Trade, book_imbalance_crypto
+from functions.core.lifecycle import apply_answer, apply_resolution, final
+from functions.core.strategy import OrderConfig, Trade
 from protocol.decision import Timeline
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import a_claim, snapshot
 from venue.wire.order_answer import Accepted, Rejected, RejectReason
 
-CONFIG = StrategyConfig(time_to_close_min_ms=0, spend_e6=1_100_000, book_age_max_ms=60_000)
+ORDER = OrderConfig(spend_e6=1_100_000)
 
 
 def traded_on(book: BookSnapshot) -> Trade:
-    trade = book_imbalance_crypto(book, CONFIG, book.received_at_ns // 1_000_000)
+    trade = book_imbalance_crypto(book, ORDER, book.received_at_ns // 1_000_000)
     assert isinstance(trade, Trade)
     return trade
 
@@ -37,11 +38,11 @@ async def test_a_paper_order_is_bought_level_by_level_and_final() -> None:
     assert (answer.status, answer.spend_e6, answer.size_e6) == ("matched", 1_100_000, 2_176_470)
 
     claim = a_claim(order_id=order.order_id, token_id=trade.token_id)
-    opened = answered(claim, answer, claim.claimed_at_ms + 300, Timeline())
+    opened = apply_answer(claim, answer, claim.claimed_at_ms + 300, Timeline())
     assert opened is not None
     assert final(opened)
     won = Resolution(payouts_e6={trade.token_id: 1_000_000}, source="gamma")
-    ended = settled(opened, won, claim.market_end_ms)
+    ended = apply_resolution(opened, won, claim.market_end_ms)
     assert ended is not None
     assert ended.state is ClaimState.SETTLED
     assert ended.pnl_e6 == 2_176_470 - 1_100_000 - opened.fee_e6

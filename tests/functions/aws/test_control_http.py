@@ -185,7 +185,7 @@ async def test_a_store_that_hangs_until_the_time_is_up_leaves_it_not_known(
         Function("control", entry_points.open_control, entry_points.work_control)
     ) as env:
         request = event("POST", "/halt", {"reason": "x"})
-        told = await env.invoke(request, remaining_s=SPARE_S + entry_points.TELL_S + 0.05)
+        told = await env.invoke(request, remaining_s=SPARE_S + entry_points.REPORT_S + 0.05)
     assert told["statusCode"] == 503
     assert json.loads(told["body"])["error"].startswith("NOT KNOWN")
 

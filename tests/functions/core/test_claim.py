@@ -6,7 +6,7 @@ import pytest
 
 from functions.core.claim import (
     ENDED,
-    STANDING_OF,
+    FINALITY_OF,
     TRANSITIONS,
     Claim,
     ClaimState,
@@ -62,8 +62,8 @@ def test_every_state_can_be_left_and_every_event_happens() -> None:
     assert {event for _, event in TRANSITIONS} == set(Event)
 
 
-def test_every_word_of_the_venue_has_a_standing() -> None:
-    assert set(STANDING_OF) == set(TradeStatus)
+def test_every_status_of_the_venue_has_a_finality() -> None:
+    assert set(FINALITY_OF) == set(TradeStatus)
 
 
 @pytest.mark.parametrize(

@@ -6,29 +6,29 @@ from typing import Any
 
 import pytest
 
-from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import (
     CONFIRM_AFTER_MS,
     COUNT_AFTER_MS,
     FINAL_AFTER_MS,
-    LOOK_AFTER_MS,
-    LOOK_SPACING_MS,
-    LOOKS_MIN,
+    LOOKUP_AFTER_MS,
+    LOOKUP_SPACING_MS,
+    LOOKUPS_MIN,
     OVERDUE_AFTER_MS,
     TEXT_LENGTH_MAX,
-    answered,
+    apply_answer,
+    apply_lookup,
+    apply_resolution,
+    apply_trades,
     final,
-    looked,
-    needs_look,
+    needs_lookup,
     overdue,
     settleable,
-    settled,
-    traded,
 )
 from protocol.decision import Timeline
+from protocol.fee import taker_fee_e6
 from protocol.fill import TradeStatus
-from protocol.market import taker_fee_e6
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
 from venue.wire.order_answer import Accepted, Rejected, RejectReason, Unknown
 
@@ -46,7 +46,7 @@ def sure(claim: Claim | None) -> Claim:
 
 
 def told(claim: Claim, answer: Any, now_ms: int = SOON_MS) -> Claim | None:
-    return answered(claim, answer, now_ms, Timeline())
+    return apply_answer(claim, answer, now_ms, Timeline())
 
 
 def amounts(claim: Claim) -> tuple[int, int]:
@@ -54,12 +54,12 @@ def amounts(claim: Claim) -> tuple[int, int]:
 
 
 def opened(*fills: Any) -> Claim:
-    return sure(traded(a_claim(), fills or [a_fill()], SOON_MS))
+    return sure(apply_trades(a_claim(), fills or [a_fill()], SOON_MS))
 
 
 def settled_claim(status: TradeStatus = TradeStatus.CONFIRMED, **changes: Any) -> Claim:
     claim = opened(a_fill(status=status, **changes))
-    return sure(settled(claim, WON, MARKET_END_MS + FINAL_AFTER_MS))
+    return sure(apply_resolution(claim, WON, MARKET_END_MS + FINAL_AFTER_MS))
 
 
 # -- the worker's answer -------------------------------------------------------------------------
@@ -117,53 +117,57 @@ def test_paper_fills_come_with_the_answer_and_are_final() -> None:
 
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN, RELEASED])
 def test_a_trade_opens_whatever_was_thought_before(state: ClaimState) -> None:
-    claim = sure(traded(a_claim(state=state), [a_fill()], SOON_MS))
+    claim = sure(apply_trades(a_claim(state=state), [a_fill()], SOON_MS))
     assert (claim.state, claim.version, amounts(claim)) == (OPEN, 2, (1_100_000, 2_000_000))
 
 
 def test_another_orders_trade_says_nothing() -> None:
-    assert traded(a_claim(), [a_fill(order_id="0xother")], SOON_MS) is None
+    assert apply_trades(a_claim(), [a_fill(order_id="0xother")], SOON_MS) is None
 
 
 def test_the_same_trade_again_says_nothing() -> None:
-    assert traded(opened(), [a_fill(), a_fill(status=TradeStatus.MINED)], LATE_MS) is None
+    assert apply_trades(opened(), [a_fill(), a_fill(status=TradeStatus.MINED)], LATE_MS) is None
 
 
 def test_confirmed_is_final_and_what_comes_after_it_says_nothing() -> None:
-    claim = sure(traded(opened(), [a_fill(status=TradeStatus.CONFIRMED)], LATE_MS))
+    claim = sure(apply_trades(opened(), [a_fill(status=TradeStatus.CONFIRMED)], LATE_MS))
     assert final(claim)
     for status in TradeStatus:
-        assert traded(claim, [a_fill(status=status)], LATE_MS) is None
+        assert apply_trades(claim, [a_fill(status=status)], LATE_MS) is None
 
 
 def test_a_failed_trade_takes_its_part_away() -> None:
     both = [a_fill("t1", size_e6=500_000), a_fill("t2", size_e6=1_500_000)]
     claim = opened(*both)
     assert amounts(claim) == (1_100_000, 2_000_000)
-    claim = sure(traded(claim, [a_fill("t2", TradeStatus.FAILED, size_e6=1_500_000)], LATE_MS))
+    claim = sure(
+        apply_trades(claim, [a_fill("t2", TradeStatus.FAILED, size_e6=1_500_000)], LATE_MS)
+    )
     assert (claim.state, amounts(claim)) == (OPEN, (275_000, 500_000))
     assert claim.fee_e6 == taker_fee_e6(claim.fee_schedule, 5_500, 500_000)
 
 
 def test_all_that_was_reported_has_failed() -> None:
-    claim = sure(traded(sure(told(a_claim(), ALL)), [a_fill(status=TradeStatus.FAILED)], LATE_MS))
+    claim = sure(
+        apply_trades(sure(told(a_claim(), ALL)), [a_fill(status=TradeStatus.FAILED)], LATE_MS)
+    )
     assert (claim.state, amounts(claim), claim.reserved_e6) == (RELEASED, (0, 0), 0)
 
 
 def test_part_of_what_was_reported_has_failed_and_the_rest_is_still_held() -> None:
     part = a_fill(status=TradeStatus.FAILED, size_e6=500_000)
-    claim = sure(traded(sure(told(a_claim(), ALL)), [part], LATE_MS))
+    claim = sure(apply_trades(sure(told(a_claim(), ALL)), [part], LATE_MS))
     assert (claim.state, amounts(claim)) == (OPEN, (825_000, 1_500_000))
     assert not final(claim)
 
 
 def test_without_a_report_a_failed_trade_may_not_be_all_so_the_venue_is_asked() -> None:
-    claim = sure(traded(opened(), [a_fill(status=TradeStatus.FAILED)], SOON_MS))
+    claim = sure(apply_trades(opened(), [a_fill(status=TradeStatus.FAILED)], SOON_MS))
     assert (claim.state, amounts(claim)) == (OPEN, (0, 0))
     now_ms = MADE_AT_MS + CONFIRM_AFTER_MS
-    assert needs_look(claim, now_ms)
+    assert needs_lookup(claim, now_ms)
     assert overdue(claim, MADE_AT_MS + OVERDUE_AFTER_MS)
-    claim = sure(looked(claim, a_look(a_fill(status=TradeStatus.FAILED)), now_ms))
+    claim = sure(apply_lookup(claim, a_look(a_fill(status=TradeStatus.FAILED)), now_ms))
     assert claim.state is RELEASED
 
 
@@ -173,54 +177,58 @@ def test_without_a_report_a_failed_trade_may_not_be_all_so_the_venue_is_asked() 
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN])
 def test_not_found_releases_only_after_several_looks_over_a_minimum_age(state: ClaimState) -> None:
     claim = a_claim(state=state)
-    assert looked(claim, a_look(), MADE_AT_MS + COUNT_AFTER_MS - 1) is None
+    assert apply_lookup(claim, a_look(), MADE_AT_MS + COUNT_AFTER_MS - 1) is None
     now_ms = MADE_AT_MS + COUNT_AFTER_MS
-    for counted in range(1, LOOKS_MIN):
-        claim = sure(looked(claim, a_look(), now_ms))
+    for counted in range(1, LOOKUPS_MIN):
+        claim = sure(apply_lookup(claim, a_look(), now_ms))
         assert (claim.state, claim.looks) == (state, counted)
-        assert looked(claim, a_look(), now_ms + LOOK_SPACING_MS - 1) is None  # the same moment
-        now_ms += LOOK_SPACING_MS
-    claim = sure(looked(claim, a_look(), now_ms))
+        assert (
+            apply_lookup(claim, a_look(), now_ms + LOOKUP_SPACING_MS - 1) is None
+        )  # the same moment
+        now_ms += LOOKUP_SPACING_MS
+    claim = sure(apply_lookup(claim, a_look(), now_ms))
     assert (claim.state, claim.reserved_e6) == (RELEASED, 0)
     seconds = (now_ms - MADE_AT_MS) // 1000
-    assert claim.text == f"not found in {LOOKS_MIN} looks over {seconds} s"
+    assert claim.text == f"not found in {LOOKUPS_MIN} looks over {seconds} s"
 
 
 def test_however_old_it_is_a_few_looks_are_needed() -> None:
     claim, now_ms = a_claim(), MADE_AT_MS + 3_600_000
-    for _ in range(LOOKS_MIN - 1):
-        claim = sure(looked(claim, a_look(), now_ms))
+    for _ in range(LOOKUPS_MIN - 1):
+        claim = sure(apply_lookup(claim, a_look(), now_ms))
         assert claim.state is CLAIMED
-        now_ms += LOOK_SPACING_MS
-    assert sure(looked(claim, a_look(), now_ms)).state is RELEASED
+        now_ms += LOOKUP_SPACING_MS
+    assert sure(apply_lookup(claim, a_look(), now_ms)).state is RELEASED
 
 
 def test_an_order_record_that_names_no_match_is_like_none() -> None:
-    claim = sure(looked(a_claim(), a_look(status="unmatched"), LATE_MS))
+    claim = sure(apply_lookup(a_claim(), a_look(status="unmatched"), LATE_MS))
     assert (claim.state, claim.looks) == (CLAIMED, 1)
 
 
 @pytest.mark.parametrize("status", ["live", "delayed"])
 def test_an_order_that_may_still_match_is_found_and_never_released(status: str) -> None:
-    claim = sure(looked(a_claim(looks=2), a_look(status=status), LATE_MS))
+    claim = sure(apply_lookup(a_claim(looks=2), a_look(status=status), LATE_MS))
     assert (claim.state, claim.looks, amounts(claim)) == (OPEN, 0, (0, 0))
     for later_ms in range(10):
-        assert looked(claim, a_look(status=status), LATE_MS + later_ms * 60_000) is None
+        assert apply_lookup(claim, a_look(status=status), LATE_MS + later_ms * 60_000) is None
 
 
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN])
 def test_looks_before_an_order_was_seen_alive_are_not_looks_in_a_row(state: ClaimState) -> None:
-    claim = a_claim(state=state, looks=LOOKS_MIN - 1)
-    claim = sure(looked(claim, a_look(status="live"), LATE_MS))
-    claim = sure(looked(claim, a_look(), LATE_MS + LOOK_SPACING_MS))
+    claim = a_claim(state=state, looks=LOOKUPS_MIN - 1)
+    claim = sure(apply_lookup(claim, a_look(status="live"), LATE_MS))
+    claim = sure(apply_lookup(claim, a_look(), LATE_MS + LOOKUP_SPACING_MS))
     assert (claim.state, claim.looks) == (OPEN, 1)
 
 
 def test_a_matched_order_whose_trades_are_not_listed_yet_costs_the_most_it_can() -> None:
-    claim = sure(looked(a_claim(), a_look(status="matched", matched_e6=1_000_000), SOON_MS))
+    claim = sure(apply_lookup(a_claim(), a_look(status="matched", matched_e6=1_000_000), SOON_MS))
     assert (claim.state, amounts(claim)) == (OPEN, (550_000, 1_000_000))
     trade = a_fill(size_e6=1_000_000, price_e4=5_000, status=TradeStatus.CONFIRMED)
-    claim = sure(looked(claim, a_look(trade, status="matched", matched_e6=1_000_000), LATE_MS))
+    claim = sure(
+        apply_lookup(claim, a_look(trade, status="matched", matched_e6=1_000_000), LATE_MS)
+    )
     assert amounts(claim) == (500_000, 1_000_000)
     assert final(claim)
 
@@ -228,50 +236,50 @@ def test_a_matched_order_whose_trades_are_not_listed_yet_costs_the_most_it_can()
 def test_what_matched_after_the_answer_costs_more_than_the_answer_said() -> None:
     half = Accepted(status="partly_matched", spend_e6=550_000, size_e6=1_000_000)
     claim = sure(told(a_claim(), half))
-    claim = sure(looked(claim, a_look(status="matched", matched_e6=2_000_000), LATE_MS))
+    claim = sure(apply_lookup(claim, a_look(status="matched", matched_e6=2_000_000), LATE_MS))
     assert amounts(claim) == (1_100_000, 2_000_000)
     trades = [a_fill("t1", size_e6=1_000_000), a_fill("t2", size_e6=1_000_000, price_e4=5_000)]
-    assert amounts(sure(traded(claim, trades, LATE_MS))) == (1_050_000, 2_000_000)
+    assert amounts(sure(apply_trades(claim, trades, LATE_MS))) == (1_050_000, 2_000_000)
 
 
 @pytest.mark.parametrize("size_e6", [1, 9_000, 10_000])
 def test_a_crumb_is_bought_too(size_e6: int) -> None:
-    claim = sure(looked(a_claim(), a_look(status="matched", matched_e6=size_e6), SOON_MS))
+    claim = sure(apply_lookup(a_claim(), a_look(status="matched", matched_e6=size_e6), SOON_MS))
     assert claim.filled_size_e6 == size_e6
-    assert looked(claim, a_look(), LATE_MS) is None
+    assert apply_lookup(claim, a_look(), LATE_MS) is None
 
 
 def test_a_look_at_what_has_been_bought_counts_nothing() -> None:
-    assert looked(opened(), a_look(), LATE_MS) is None
+    assert apply_lookup(opened(), a_look(), LATE_MS) is None
 
 
 def test_evidence_ends_the_row_of_looks() -> None:
     claim = a_claim(looks=2, looked_at_ms=SOON_MS)
-    assert sure(traded(claim, [a_fill()], SOON_MS)).looks == 0
+    assert sure(apply_trades(claim, [a_fill()], SOON_MS)).looks == 0
 
 
 # -- late evidence -------------------------------------------------------------------------------
 
 
 def test_a_late_trade_reopens_a_released_claim() -> None:
-    claim = sure(traded(a_claim(state=RELEASED, version=5), [a_fill()], LATE_MS))
+    claim = sure(apply_trades(a_claim(state=RELEASED, version=5), [a_fill()], LATE_MS))
     assert (claim.state, claim.version, claim.reserved_e6) == (OPEN, 6, 1_100_000)
 
 
 @pytest.mark.parametrize("look", [a_look(a_fill()), a_look(status="matched", matched_e6=2_000_000)])
 def test_a_late_look_reopens_a_released_claim(look: Any) -> None:
-    assert sure(looked(a_claim(state=RELEASED), look, LATE_MS)).state is OPEN
+    assert sure(apply_lookup(a_claim(state=RELEASED), look, LATE_MS)).state is OPEN
 
 
 def test_a_look_that_shows_nothing_does_not_touch_what_has_ended() -> None:
-    assert looked(a_claim(state=RELEASED), a_look(), LATE_MS) is None
-    assert looked(a_claim(state=RELEASED), a_look(status="live"), LATE_MS) is None
-    assert looked(settled_claim(), a_look(), LATE_MS) is None
+    assert apply_lookup(a_claim(state=RELEASED), a_look(), LATE_MS) is None
+    assert apply_lookup(a_claim(state=RELEASED), a_look(status="live"), LATE_MS) is None
+    assert apply_lookup(settled_claim(), a_look(), LATE_MS) is None
 
 
 def test_a_confirmation_after_settlement_says_nothing() -> None:
     claim = settled_claim(TradeStatus.MATCHED)
-    assert traded(claim, [a_fill(status=TradeStatus.CONFIRMED)], LATE_MS) is None
+    assert apply_trades(claim, [a_fill(status=TradeStatus.CONFIRMED)], LATE_MS) is None
 
 
 def test_what_failed_after_settlement_takes_its_pnl_back() -> None:
@@ -279,19 +287,19 @@ def test_what_failed_after_settlement_takes_its_pnl_back() -> None:
     assert claim.pnl_e6 != 0
     failed = a_fill(status=TradeStatus.FAILED)
     now_ms = claim.settled_at_ms + 1
-    claim = sure(traded(claim, [failed], now_ms))
+    claim = sure(apply_trades(claim, [failed], now_ms))
     assert (claim.state, amounts(claim)) == (OPEN, (0, 0))
-    assert needs_look(claim, now_ms)
-    claim = sure(looked(claim, a_look(failed), now_ms))
+    assert needs_lookup(claim, now_ms)
+    claim = sure(apply_lookup(claim, a_look(failed), now_ms))
     assert (claim.state, claim.pnl_e6, claim.payout_e6) == (RELEASED, 0, 0)
 
 
 def test_what_was_bought_beyond_the_settlement_is_settled_anew() -> None:
     claim = settled_claim(size_e6=1_000_000)
     more = a_fill("t2", TradeStatus.CONFIRMED, size_e6=500_000)
-    claim = sure(traded(claim, [more], claim.settled_at_ms + 1))
+    claim = sure(apply_trades(claim, [more], claim.settled_at_ms + 1))
     assert (claim.state, amounts(claim)) == (OPEN, (825_000, 1_500_000))
-    again = sure(settled(claim, WON, claim.settled_at_ms + 2))
+    again = sure(apply_resolution(claim, WON, claim.settled_at_ms + 2))
     assert again.pnl_e6 == 1_500_000 - 825_000 - again.fee_e6
 
 
@@ -303,7 +311,9 @@ def test_what_was_bought_beyond_the_settlement_is_settled_anew() -> None:
 )
 def test_a_position_pays_after_fees(pays_e6: int, payout_e6: int) -> None:
     claim = opened(a_fill(status=TradeStatus.CONFIRMED, size_e6=1_500_001))
-    claim = sure(settled(claim, Resolution(payouts_e6={"up": pays_e6}, source="x"), MARKET_END_MS))
+    claim = sure(
+        apply_resolution(claim, Resolution(payouts_e6={"up": pays_e6}, source="x"), MARKET_END_MS)
+    )
     fee_e6 = taker_fee_e6(claim.fee_schedule, 5_500, 1_500_001)
     assert fee_e6 > 0
     assert (claim.state, claim.payout_e6) == (SETTLED, payout_e6)
@@ -314,7 +324,7 @@ def test_a_position_pays_after_fees(pays_e6: int, payout_e6: int) -> None:
 def test_a_resolution_that_does_not_know_the_token_is_an_error() -> None:
     claim = opened(a_fill(status=TradeStatus.CONFIRMED))
     with pytest.raises(KeyError):
-        settled(claim, Resolution(payouts_e6={"7": 0}, source="x"), MARKET_END_MS)
+        apply_resolution(claim, Resolution(payouts_e6={"7": 0}, source="x"), MARKET_END_MS)
 
 
 @pytest.mark.parametrize(
@@ -334,11 +344,11 @@ def test_only_a_bought_and_final_position_of_an_ended_market_is_settled(
     claim: Claim, from_ms: int | None
 ) -> None:
     if from_ms is None:
-        assert settled(claim, WON, MARKET_END_MS + 10 * FINAL_AFTER_MS) is None
+        assert apply_resolution(claim, WON, MARKET_END_MS + 10 * FINAL_AFTER_MS) is None
     else:
         assert not settleable(claim, from_ms - 1)
-        assert settled(claim, WON, from_ms - 1) is None
-        assert sure(settled(claim, WON, from_ms)).state is SETTLED
+        assert apply_resolution(claim, WON, from_ms - 1) is None
+        assert sure(apply_resolution(claim, WON, from_ms)).state is SETTLED
 
 
 # -- attention -----------------------------------------------------------------------------------
@@ -347,8 +357,8 @@ def test_only_a_bought_and_final_position_of_an_ended_market_is_settled(
 @pytest.mark.parametrize(
     ("claim", "after_ms"),
     [
-        (a_claim(), LOOK_AFTER_MS),
-        (a_claim(state=UNKNOWN), LOOK_AFTER_MS),
+        (a_claim(), LOOKUP_AFTER_MS),
+        (a_claim(state=UNKNOWN), LOOKUP_AFTER_MS),
         (sure(told(a_claim(), NOTHING_YET)), CONFIRM_AFTER_MS),
         (opened(), CONFIRM_AFTER_MS),
         (opened(a_fill(status=TradeStatus.CONFIRMED)), None),
@@ -358,31 +368,31 @@ def test_only_a_bought_and_final_position_of_an_ended_market_is_settled(
 )
 def test_who_is_looked_at_and_when(claim: Claim, after_ms: int | None) -> None:
     if after_ms is None:
-        assert not needs_look(claim, MADE_AT_MS + 10_000_000)
+        assert not needs_lookup(claim, MADE_AT_MS + 10_000_000)
         assert not overdue(claim, MADE_AT_MS + 10_000_000)
     else:
-        assert not needs_look(claim, MADE_AT_MS + after_ms - 1)
-        assert needs_look(claim, MADE_AT_MS + after_ms)
+        assert not needs_lookup(claim, MADE_AT_MS + after_ms - 1)
+        assert needs_lookup(claim, MADE_AT_MS + after_ms)
         assert not overdue(claim, MADE_AT_MS + OVERDUE_AFTER_MS - 1)
         assert overdue(claim, MADE_AT_MS + OVERDUE_AFTER_MS)
 
 
 def test_one_is_not_looked_at_again_at_once() -> None:
     claim = a_claim(looked_at_ms=LATE_MS)
-    assert not needs_look(claim, LATE_MS + LOOK_SPACING_MS - 1)
-    assert needs_look(claim, LATE_MS + LOOK_SPACING_MS)
+    assert not needs_lookup(claim, LATE_MS + LOOKUP_SPACING_MS - 1)
+    assert needs_lookup(claim, LATE_MS + LOOKUP_SPACING_MS)
 
 
-def test_a_trade_id_is_kept_with_its_highest_standing() -> None:
+def test_a_trade_id_is_kept_with_its_highest_finality() -> None:
     claim = opened(a_fill(), a_fill(status=TradeStatus.FAILED), a_fill(status=TradeStatus.MINED))
-    kept = ClaimFill(standing=Standing.FAILED, price_e4=5_500, size_e6=2_000_000)
+    kept = ClaimFill(standing=Finality.FAILED, price_e4=5_500, size_e6=2_000_000)
     assert claim.fills == {"t1": kept}
 
 
 def test_what_was_told_once_is_not_taken_back_by_a_record_that_is_behind() -> None:
-    claim = sure(looked(a_claim(), a_look(status="matched", matched_e6=2_000_000), SOON_MS))
+    claim = sure(apply_lookup(a_claim(), a_look(status="matched", matched_e6=2_000_000), SOON_MS))
     for behind in (a_look(status="matched", matched_e6=1_000_000), a_look(status="live"), a_look()):
-        assert looked(claim, behind, LATE_MS) is None
+        assert apply_lookup(claim, behind, LATE_MS) is None
     claim = sure(told(sure(told(a_claim(), ALL)), NOTHING_YET))
     assert (claim.reported_spend_e6, claim.reported_size_e6) == (1_100_000, 2_000_000)
 
@@ -390,15 +400,15 @@ def test_what_was_told_once_is_not_taken_back_by_a_record_that_is_behind() -> No
 def test_the_answers_money_is_exact_although_its_shares_are_rounded() -> None:
     answer = Accepted(status="matched", spend_e6=1_099_000, size_e6=1_990_001)
     claim = sure(told(a_claim(), answer))
-    assert amounts(sure(traded(claim, [a_fill()], LATE_MS))) == (1_099_000, 2_000_000)
+    assert amounts(sure(apply_trades(claim, [a_fill()], LATE_MS))) == (1_099_000, 2_000_000)
 
 
 def test_shares_whose_price_is_unknown_cost_no_more_than_the_claim_may_spend() -> None:
-    claim = sure(looked(a_claim(), a_look(status="matched", matched_e6=2_100_000), LATE_MS))
+    claim = sure(apply_lookup(a_claim(), a_look(status="matched", matched_e6=2_100_000), LATE_MS))
     assert amounts(claim) == (1_100_000, 2_100_000)
 
 
 def test_no_money_is_left_in_shares_that_have_all_failed() -> None:
     cheaper = a_fill(status=TradeStatus.FAILED, price_e4=5_000)
-    claim = sure(traded(sure(told(a_claim(), ALL)), [cheaper], LATE_MS))
+    claim = sure(apply_trades(sure(told(a_claim(), ALL)), [cheaper], LATE_MS))
     assert (claim.state, amounts(claim)) == (RELEASED, (0, 0))

@@ -15,21 +15,21 @@ import msgspec
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import TRANSITIONS, Claim, ClaimFill, ClaimState, Finality
 from functions.core.evidence import OrderLookup, Resolution
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     FINAL_AFTER_MS,
-    LOOK_SPACING_MS,
-    LOOKS_MIN,
-    answered,
+    LOOKUP_SPACING_MS,
+    LOOKUPS_MIN,
+    apply_answer,
+    apply_lookup,
+    apply_resolution,
+    apply_trades,
     filled,
     final,
-    looked,
-    needs_look,
+    needs_lookup,
     overdue,
-    settled,
-    traded,
 )
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
@@ -41,7 +41,7 @@ from venue.wire.orders import OrderRecord
 SPEND_E6 = 1_100_000
 LIMIT_E4 = 5_500
 ROUNDED_E6 = 10_000
-RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS
+RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKUPS_MIN - 1) * LOOKUP_SPACING_MS
 WAY = (TradeStatus.MATCHED, TradeStatus.MINED, TradeStatus.RETRYING)
 Evidence = Callable[[Claim, int], Claim | None]
 
@@ -131,20 +131,20 @@ def _partial_look(draw: st.DrawFn, truth: Truth) -> OrderLookup:
 
 
 def _of_answer(answer: Answer) -> Evidence:
-    return lambda claim, now_ms: answered(claim, answer, now_ms, Timeline())
+    return lambda claim, now_ms: apply_answer(claim, answer, now_ms, Timeline())
 
 
 def _of_trades(trades: list[Fill]) -> Evidence:
-    return lambda claim, now_ms: traded(claim, trades, now_ms)
+    return lambda claim, now_ms: apply_trades(claim, trades, now_ms)
 
 
 def _of_look(look: OrderLookup) -> Evidence:
-    return lambda claim, now_ms: looked(claim, look, now_ms)
+    return lambda claim, now_ms: apply_lookup(claim, look, now_ms)
 
 
 def _resolved(pays_e6: int) -> Evidence:
     resolution = Resolution(payouts_e6={"up": pays_e6}, source="x")
-    return lambda claim, now_ms: settled(claim, resolution, now_ms)
+    return lambda claim, now_ms: apply_resolution(claim, resolution, now_ms)
 
 
 def told(claim: Claim, evidence: list[Evidence], every_ms: int) -> list[Claim]:
@@ -162,11 +162,11 @@ def converged(claim: Claim, truth: Truth, from_ms: int) -> list[Claim]:
     states = [claim]
     for run in range(20):
         now_ms = from_ms + run * 10_000
-        changed = traded(states[-1], truth.trades, now_ms)
+        changed = apply_trades(states[-1], truth.trades, now_ms)
         states += [changed] if changed is not None else []
-        if needs_look(states[-1], now_ms):
+        if needs_lookup(states[-1], now_ms):
             shown = truth.shows() if truth.trades else OrderLookup(order=None, trades=())
-            changed = looked(states[-1], shown, now_ms)
+            changed = apply_lookup(states[-1], shown, now_ms)
             states += [changed] if changed is not None else []
     return states
 
@@ -181,7 +181,7 @@ def test_whatever_the_order_all_ends_in_the_truth(
     assert (claim.filled_spend_e6, claim.filled_size_e6) == truth.held
     assert claim.state is (ClaimState.OPEN if truth.held[1] else ClaimState.RELEASED)
     assert final(claim) == bool(truth.held[1])
-    assert not needs_look(claim, end_ms + 10_000_000)
+    assert not needs_lookup(claim, end_ms + 10_000_000)
     assert not overdue(claim, end_ms + 10_000_000)
 
 
@@ -238,7 +238,7 @@ def test_nothing_found_is_released_only_after_enough_looks_over_enough_time(
         look = OrderLookup(
             order=data.draw(st.sampled_from([order, order if alive else None])), trades=()
         )
-        changed = looked(claim, look, now_ms)
+        changed = apply_lookup(claim, look, now_ms)
         if alive:
             counted = []
         elif now_ms - MADE_AT_MS >= COUNT_AFTER_MS and (
@@ -251,8 +251,8 @@ def test_nothing_found_is_released_only_after_enough_looks_over_enough_time(
     else:
         return
     looks = [at for at in counted if at >= MADE_AT_MS + COUNT_AFTER_MS]
-    assert len(looks) >= LOOKS_MIN
-    assert all(b - a >= LOOK_SPACING_MS for a, b in itertools.pairwise(looks))
+    assert len(looks) >= LOOKUPS_MIN
+    assert all(b - a >= LOOKUP_SPACING_MS for a, b in itertools.pairwise(looks))
     assert now_ms - MADE_AT_MS >= RELEASE_AFTER_MS
 
 
@@ -348,7 +348,7 @@ def absurd_claims(draw: st.DrawFn) -> Claim:
             st.sampled_from(["t1", "t2", "t3"]),
             st.builds(
                 ClaimFill,
-                standing=st.sampled_from(Standing),
+                standing=st.sampled_from(Finality),
                 price_e4=st.integers(0, 10_000),
                 size_e6=st.integers(0, 5_000_000),
             ),
@@ -394,6 +394,6 @@ def test_no_evidence_in_any_state_is_a_crash(
 def test_the_same_trades_twice_say_nothing_the_second_time(
     claim: Claim, fills: tuple[Fill, ...]
 ) -> None:
-    first = traded(claim, fills, MADE_AT_MS)
+    first = apply_trades(claim, fills, MADE_AT_MS)
     if first is not None and not first.ended:
-        assert traded(first, fills, MADE_AT_MS + 1) is None
+        assert apply_trades(first, fills, MADE_AT_MS + 1) is None

@@ -1,4 +1,4 @@
-"""Evidence on the stored claim while others change it, and what a crash leaves."""
+"""ClaimStep on the stored claim while others change it, and what a crash leaves."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import pytest
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
-from functions.core.lifecycle import FINAL_AFTER_MS, answered, settled, traded
-from functions.handlers.apply_evidence import TRIES_MAX, Evidence, file, record, record_fills
+from functions.core.lifecycle import FINAL_AFTER_MS, apply_answer, apply_resolution, apply_trades
+from functions.handlers.apply_evidence import (
+    TRIES_MAX,
+    ClaimStep,
+    apply_evidence,
+    apply_fills,
+    move_to_ledger,
+)
 from functions.ports import StoreError
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
@@ -30,16 +36,16 @@ REFUSED = Rejected(reason=RejectReason.NO_MATCH, text="no")
 WON = Resolution(payouts_e6={"up": 1_000_000}, source="clob")
 
 
-def of_answer(answer: Accepted | Rejected) -> Evidence:
-    return lambda claim: answered(claim, answer, NOW_MS, Timeline())
+def of_answer(answer: Accepted | Rejected) -> ClaimStep:
+    return lambda claim: apply_answer(claim, answer, NOW_MS, Timeline())
 
 
-def of_trades(*fills: Fill) -> Evidence:
-    return lambda claim: traded(claim, fills, NOW_MS)
+def of_trades(*fills: Fill) -> ClaimStep:
+    return lambda claim: apply_trades(claim, fills, NOW_MS)
 
 
 def of_resolution(claim: Claim) -> Claim | None:
-    return settled(claim, WON, END_MS)
+    return apply_resolution(claim, WON, END_MS)
 
 
 async def stored(claim: Claim, *, others: Sequence[Claim] = ()) -> MemoryStore:
@@ -63,22 +69,22 @@ def sure(claim: Claim | None) -> Claim:
 
 async def test_evidence_is_one_write() -> None:
     store = await stored(a_claim())
-    claim = await record(store, a_claim(), of_answer(ALL))
+    claim = await apply_evidence(store, a_claim(), of_answer(ALL))
     assert store.calls == ["move"]
     assert store.claims == {"0xc1": claim}
     assert sure(claim).state is OPEN
 
 
 async def test_evidence_that_says_nothing_new_writes_nothing() -> None:
-    claim = sure(traded(a_claim(), [a_fill()], NOW_MS))
+    claim = sure(apply_trades(a_claim(), [a_fill()], NOW_MS))
     store = await stored(claim)
-    assert await record(store, claim, of_trades(a_fill())) == claim
+    assert await apply_evidence(store, claim, of_trades(a_fill())) == claim
     assert store.calls == []
 
 
 async def test_what_ends_is_moved_filed_and_forgotten_in_this_order() -> None:
     store = await stored(a_claim())
-    claim = await record(store, a_claim(), of_answer(REFUSED))
+    claim = await apply_evidence(store, a_claim(), of_answer(REFUSED))
     assert store.calls == ["move", "put_ledger", "forget"]
     assert store.claims == {}
     assert store.filed == [claim]
@@ -93,10 +99,10 @@ async def test_a_fill_that_was_faster_than_the_answer_is_kept() -> None:
     store = await stored(a_claim())
 
     async def on_fill() -> None:
-        await record(store, a_claim(), of_trades(a_fill(status=TradeStatus.CONFIRMED)))
+        await apply_evidence(store, a_claim(), of_trades(a_fill(status=TradeStatus.CONFIRMED)))
 
     store.before["move"] = on_fill
-    claim = sure(await record(store, a_claim(), of_answer(ALL)))
+    claim = sure(await apply_evidence(store, a_claim(), of_answer(ALL)))
     assert (claim.state, claim.version, claim.text) == (OPEN, 3, "matched")
     assert list(claim.fills) == ["t1"]
     assert store.claims == {"0xc1": claim}
@@ -106,10 +112,10 @@ async def test_a_refusal_does_not_undo_a_fill_that_was_faster() -> None:
     store = await stored(a_claim())
 
     async def on_fill() -> None:
-        await record(store, a_claim(), of_trades(a_fill()))
+        await apply_evidence(store, a_claim(), of_trades(a_fill()))
 
     store.before["move"] = on_fill
-    claim = sure(await record(store, a_claim(), of_answer(REFUSED)))
+    claim = sure(await apply_evidence(store, a_claim(), of_answer(REFUSED)))
     assert (claim.state, claim.filled_size_e6) == (OPEN, 2_000_000)
 
 
@@ -117,10 +123,10 @@ async def test_a_claim_that_was_released_and_filed_meanwhile_is_reopened(clock: 
     store = await stored(a_claim())
 
     async def given_up() -> None:
-        await record(store, a_claim(), of_answer(REFUSED))
+        await apply_evidence(store, a_claim(), of_answer(REFUSED))
 
     store.before["move"] = given_up
-    claim = sure(await record(store, a_claim(), of_trades(a_fill())))
+    claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
     assert (claim.state, claim.reopened, claim.version) == (OPEN, True, 3)
     assert store.claims == {"intent-1": claim}
     assert store.cooldowns == {"0xc1": MARKET_END_MS}  # nobody enters this market again
@@ -132,7 +138,7 @@ async def test_another_claim_on_the_same_market_keeps_its_place() -> None:
     mine = a_claim(state=RELEASED, version=2)
     another = a_claim(intent_id="intent-2", attempt_id="attempt-2", order_id="0xorder2")
     store = await stored(mine, others=[another])
-    claim = await record(store, a_claim(), of_trades(a_fill()))
+    claim = await apply_evidence(store, a_claim(), of_trades(a_fill()))
     assert store.claims == {"0xc1": another, "intent-1": claim}
 
 
@@ -142,19 +148,19 @@ async def test_two_that_reopen_at_once_are_one_claim_with_both_trades() -> None:
     halves = [a_fill("t1", size_e6=500_000), a_fill("t2", size_e6=600_000)]
 
     async def other() -> None:
-        await record(store, row, of_trades(halves[1]), filed=True)
+        await apply_evidence(store, row, of_trades(halves[1]), filed=True)
 
     store.before["reopen"] = other
-    claim = sure(await record(store, row, of_trades(halves[0]), filed=True))
+    claim = sure(await apply_evidence(store, row, of_trades(halves[0]), filed=True))
     assert store.claims == {"intent-1": claim}
     assert claim.filled_size_e6 == 1_100_000
 
 
 async def test_an_ended_claim_that_was_not_filed_yet_is_opened_in_its_place() -> None:
-    ended = sure(answered(a_claim(), REFUSED, NOW_MS, Timeline()))
+    ended = sure(apply_answer(a_claim(), REFUSED, NOW_MS, Timeline()))
     store = await stored(a_claim())
     await store.move(ended, a_claim())
-    claim = sure(await record(store, a_claim(), of_trades(a_fill())))
+    claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
     assert store.claims == {"0xc1": claim}
     assert (claim.state, claim.reopened, claim.version) == (OPEN, False, 3)
     assert store.filed == []
@@ -174,13 +180,13 @@ async def test_a_claim_that_never_stands_still_is_an_error_in_the_end() -> None:
 
     store.before["move"] = once_more
     with pytest.raises(StoreError, match=f"changed {TRIES_MAX} times"):
-        await record(store, a_claim(), of_answer(ALL))
+        await apply_evidence(store, a_claim(), of_answer(ALL))
     assert changed == TRIES_MAX
 
 
 async def test_a_claim_that_is_nowhere_is_reported_not_invented() -> None:
     store = MemoryStore()
-    assert await record(store, a_claim(), of_answer(ALL)) is None
+    assert await apply_evidence(store, a_claim(), of_answer(ALL)) is None
     assert store.claims == {}
 
 
@@ -188,7 +194,7 @@ async def test_many_at_once_lose_nothing() -> None:
     store = await stored(a_claim())
     fills = [a_fill(f"t{n}", size_e6=100_000) for n in range(6)]
     ways = [of_answer(ALL), *(of_trades(fill) for fill in fills)]
-    await asyncio.gather(*(record(store, a_claim(), way) for way in ways))
+    await asyncio.gather(*(apply_evidence(store, a_claim(), way) for way in ways))
     [claim] = store.claims.values()
     assert set(claim.fills) == {f"t{n}" for n in range(6)}
     assert claim.reported_size_e6 == 2_000_000
@@ -205,8 +211,8 @@ async def test_a_move_whose_reply_was_lost_is_found_done_when_tried_again(
     store = await stored(a_claim())
     store.lost["move"] = 1
     with pytest.raises(StoreError):
-        await record(store, a_claim(), of_answer(answer))
-    claim = sure(await record(store, a_claim(), of_answer(answer)))
+        await apply_evidence(store, a_claim(), of_answer(answer))
+    claim = sure(await apply_evidence(store, a_claim(), of_answer(answer)))
     assert store.claims == ({} if answer is REFUSED else {"0xc1": claim})
     assert store.filed == ([claim] if answer is REFUSED else [])
 
@@ -214,12 +220,12 @@ async def test_a_move_whose_reply_was_lost_is_found_done_when_tried_again(
 @pytest.mark.parametrize("way", ["failures", "lost"])
 @pytest.mark.parametrize("name", ["move", "put_ledger", "forget"])
 async def test_settling_again_after_any_crash_books_the_pnl_once(name: str, way: str) -> None:
-    claim = sure(traded(a_claim(), [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS))
+    claim = sure(apply_trades(a_claim(), [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS))
     store = await stored(claim)
     getattr(store, way)[name] = 1
     with pytest.raises(StoreError):
-        await record(store, claim, of_resolution, redeem=True)
-    ended = sure(await record(store, claim, of_resolution, redeem=True))
+        await apply_evidence(store, claim, of_resolution, redeem=True)
+    ended = sure(await apply_evidence(store, claim, of_resolution, redeem=True))
     assert store.claims == {}
     assert store.filed == [ended]
     assert store.item is not None
@@ -229,15 +235,15 @@ async def test_settling_again_after_any_crash_books_the_pnl_once(name: str, way:
 
 
 async def test_only_winnings_are_redeemed() -> None:
-    claim = sure(traded(a_claim(), [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS))
+    claim = sure(apply_trades(a_claim(), [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS))
     lost = Resolution(payouts_e6={"up": 0}, source="clob")
     for redeem, resolution in ((True, lost), (False, WON)):
         store = await stored(claim)
 
         def paid(seen: Claim, resolution: Resolution = resolution) -> Claim | None:
-            return settled(seen, resolution, END_MS)
+            return apply_resolution(seen, resolution, END_MS)
 
-        await record(store, claim, paid, redeem=redeem)
+        await apply_evidence(store, claim, paid, redeem=redeem)
         assert store.item is not None
         assert store.item.redeem == {}
 
@@ -246,15 +252,15 @@ async def test_filing_twice_is_filing_once() -> None:
     ended = a_claim(state=RELEASED, version=2)
     store = await stored(a_claim())
     await store.move(ended, a_claim())
-    await file(store, ended)
-    await file(store, ended)
+    await move_to_ledger(store, ended)
+    await move_to_ledger(store, ended)
     assert (store.claims, store.filed) == ({}, [ended])
 
 
 async def test_an_older_copy_that_is_filed_late_harms_nothing() -> None:
     older, newer = a_claim(state=RELEASED, version=2), a_claim(state=SETTLED, version=7)
     store = await stored(newer)
-    await file(store, older)
+    await move_to_ledger(store, older)
     assert store.filed == [newer]
 
 
@@ -274,27 +280,27 @@ async def test_trades_find_their_claims_alive_or_ended_and_count_the_others(cloc
         a_fill("t4", order_id="0xstranger"),
         a_fill("t5", order_id="0xSTRANGER"),
     ]
-    assert await record_fills(store, fills) == 1  # two trades of one order
+    assert await apply_fills(store, fills) == 1  # two trades of one order
     assert set(store.claims) == {"0xc1", "intent-2"}
     assert set(store.claims["0xc1"].fills) == {"t1", "t2"}
     assert store.claims["intent-2"].reopened
     assert store.calls.count("ledger") == 1
     before = dict(store.claims)
-    assert await record_fills(store, fills[::-1]) == 1
+    assert await apply_fills(store, fills[::-1]) == 1
     assert store.claims == before
 
 
 async def test_trades_of_live_claims_do_not_read_the_ledger(clock: Clock) -> None:
     store = await stored(a_claim())
-    await record_fills(store, [a_fill()])
+    await apply_fills(store, [a_fill()])
     assert store.calls == ["account", "move"]
 
 
 async def test_a_confirmation_of_what_was_settled_moves_nothing(clock: Clock) -> None:
-    claim = sure(traded(a_claim(), [a_fill()], NOW_MS))
-    row = sure(settled(claim, WON, END_MS))
+    claim = sure(apply_trades(a_claim(), [a_fill()], NOW_MS))
+    row = sure(apply_resolution(claim, WON, END_MS))
     store = await stored(row)
-    assert await record_fills(store, [a_fill(status=TradeStatus.CONFIRMED)]) == 0
+    assert await apply_fills(store, [a_fill(status=TradeStatus.CONFIRMED)]) == 0
     assert store.calls == ["account", "ledger"]
     assert store.filed == [row]
 
@@ -304,5 +310,5 @@ async def test_the_venues_clock_may_differ_and_the_trade_come_late(
     apart_ms: int, clock: Clock
 ) -> None:
     store = await stored(a_claim(state=RELEASED, version=3))
-    assert await record_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)]) == 0
+    assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)]) == 0
     assert set(store.claims) == {"intent-1"}

@@ -1,80 +1,19 @@
-"""The hot path's promises: what is called, in which order, and what is left after each failure."""
+"""What leads to an order, and what is refused before anything is called."""
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from functions.core.account import NO_PAUSE, Limits, Pause
-from functions.core.claim import ClaimState
-from functions.core.strategy import StrategyConfig, book_imbalance_crypto
-from functions.handlers.apply_evidence import record_fills
-from functions.handlers.evaluate import Evaluator
-from functions.metrics import WorkerMetrics
-from functions.ports import UnpreparableOrderError
-from protocol.decision import Decision
-from protocol.market import taker_fee_e6
+from functions.core.strategy import HoldReason, OrderConfig, Trade
+from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
-from tests.functions.handlers.conftest import Clock
-from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange, stale
-from tests.support.trading_builders import a_fill, market, snapshot
-from venue.wire.order_answer import Rejected, RejectReason, Unknown
-
-SUPERSEDED = {"reason": "superseded"}
-HOT_PATH = ["prepare", "claim", "post", "move"]
-
-
-class Desk:
-    def __init__(
-        self, *, max_positions: int = 3, cooldown_ms: int = 300_000, book_age_max_ms: int = 1_000
-    ) -> None:
-        self.calls: Calls = []
-        self.store = MemoryStore(self.calls)
-        self.exchange = ScriptedExchange(self.calls)
-        self.told: list[Decision] = []
-        self.metrics = WorkerMetrics()
-        self.evaluator = Evaluator(
-            strategy_name="book_imbalance_crypto",
-            strategy=book_imbalance_crypto,
-            config=StrategyConfig(book_age_max_ms=book_age_max_ms),
-            limits=Limits(
-                max_positions=max_positions,
-                cooldown_ms=cooldown_ms,
-                daily_loss_limit_e6=20_000_000,
-                daily_spend_cap_e6=200_000_000,
-            ),
-            store=self.store,
-            exchange=self.exchange,
-            publish_decision=self.told.append,
-            metrics=self.metrics,
-            worker="test",
-        )
-
-    async def handle(self, book: BookSnapshot) -> bool:
-        """As the worker does; True when there was something to execute."""
-        now_ns = time.time_ns()
-        trade = self.evaluator.consider(book, now_ns)
-        if trade is None:
-            return False
-        await self.evaluator.execute(book, trade, now_ns)
-        return True
-
-
-async def test_between_decision_and_post_there_is_exactly_one_store_call() -> None:
-    desk = Desk()
-    assert await desk.handle(snapshot())
-    assert desk.calls == HOT_PATH
-    [claim] = desk.store.claims.values()
-    assert claim.state is ClaimState.OPEN
-    assert claim.order_id == "order-1"
-    assert claim.filled_spend_e6 == 1_100_000
-    # No trade is known yet: the fee is the schedule's, at the average price.
-    size_e6 = claim.filled_size_e6
-    assert claim.fee_e6 == taker_fee_e6(market().fee, 1_100_000 * 10_000 // size_e6, size_e6)
-    assert desk.store.filed == []
+from tests.support.fake_ports import stale
+from tests.support.trading_builders import market, snapshot
+from tests.support.trading_desk import HOT_PATH, Desk
 
 
 async def test_a_book_without_a_signal_calls_nothing() -> None:
@@ -90,7 +29,7 @@ async def test_a_signal_that_lasts_for_hundreds_of_books_is_one_order() -> None:
     info = market()
     for _ in range(300):
         await desk.handle(snapshot(of=info))
-    assert desk.calls == HOT_PATH  # the 299 others met a hint
+    assert desk.calls == HOT_PATH  # the 299 others were foreseen to be refused
     assert [(d.result, d.reason) for d in desk.told] == [
         ("executed", "matched"),
         ("refused", "cooldown"),
@@ -113,304 +52,52 @@ async def test_a_full_account_is_asked_once_and_then_believed() -> None:
     assert [d.reason for d in desk.told] == ["matched", *["max_positions"] * 4]
 
 
-async def test_a_proven_rejection_releases_the_slot_but_not_the_cooldown() -> None:
-    desk = Desk()
-    desk.exchange.answer = Rejected(reason=RejectReason.NO_MATCH, text="no orders found")
-    info = market()
-    await desk.handle(snapshot(of=info))
-    assert desk.store.claims == {}
-    [row] = desk.store.filed
-    assert (row.state, row.text) == (ClaimState.RELEASED, "no_match: no orders found")
-    await desk.handle(snapshot(of=info))
-    assert [d.reason for d in desk.told] == ["no_match", "cooldown"]
-    assert desk.told[0].state == "released"
+# -- the gate stands before every strategy -------------------------------------------------------
 
 
-async def test_an_unknown_answer_keeps_the_exposure_reserved() -> None:
-    desk = Desk()
-    desk.exchange.answer = Unknown(text="timeout")
-    await desk.handle(snapshot())
-    [claim] = desk.store.claims.values()
-    assert (claim.state, claim.text) == (ClaimState.UNKNOWN, "timeout")
-    assert desk.told[0].state == "unknown"
+def always_buy(book: BookSnapshot, order: OrderConfig, _now_ms: int) -> Trade:
+    """A strategy that has forgotten everything."""
+    return Trade(
+        outcome="Up",
+        token_id=book.market.token_of("Up"),
+        imbalance=1.0,
+        signal_price_e4=5_000,
+        max_price_e4=5_200,
+        spend_e6=order.spend_e6,
+    )
 
 
-async def test_a_foreign_order_id_raises_the_alarm() -> None:
-    desk = Desk()
-    desk.exchange.answer = Unknown(text="accepted as another", alarm=True)
-    await desk.handle(snapshot())
-    assert desk.metrics.registry.get_sample_value("worker_order_id_mismatch_total") == 1
+def dark() -> BookSnapshot:
+    return msgspec.structs.replace(snapshot([], []), proof=Proof.NONE)
 
 
-async def test_without_a_claim_that_is_known_to_be_ours_nothing_is_posted() -> None:
-    desk = Desk()
-    desk.store.failures["claim"] = 1
-    await desk.handle(snapshot())
-    assert desk.calls == ["prepare", "claim"]
-    assert [d.reason for d in desk.told] == ["store_error"]
+def too_close() -> BookSnapshot:
+    return snapshot(of=market(end_ms=time.time_ns() // 1_000_000 + 299_000))
 
 
-def book_of(clock: Clock) -> BookSnapshot:
-    info = market(start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + 600_000)
-    return snapshot(of=info, received_at_ns=clock.time_ns())
-
-
-async def test_a_book_that_went_stale_while_signing_is_not_claimed(clock: Clock) -> None:
-    desk = Desk(book_age_max_ms=500)
-
-    async def slow() -> None:
-        clock.now_ms += 501
-
-    desk.exchange.before_prepare = slow
-    await desk.handle(book_of(clock))
-    assert desk.calls == ["prepare"]
-    assert [d.reason for d in desk.told] == ["stale_book"]
-
-
-async def test_a_book_of_a_feeder_that_was_replaced_while_signing_is_not_claimed() -> None:
-    desk = Desk()
-    info = market()
-    book = snapshot(of=info)
-
-    async def replaced() -> None:
-        assert desk.evaluator.admit(snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2))
-
-    desk.exchange.before_prepare = replaced
-    assert desk.evaluator.admit(book)
-    await desk.handle(book)
-    assert desk.calls == ["prepare"]
-    assert [(d.result, d.reason) for d in desk.told] == [("refused", "superseded")]
-    assert desk.metrics.registry.get_sample_value("worker_holds_total", SUPERSEDED) == 1
-
-
-async def test_another_book_of_the_same_feeder_while_signing_changes_nothing() -> None:
-    desk = Desk()
-    info = market()
-    book = snapshot(of=info)
-
-    async def changed() -> None:
-        assert desk.evaluator.admit(snapshot(of=info))
-
-    desk.exchange.before_prepare = changed
-    assert desk.evaluator.admit(book)
-    await desk.handle(book)
-    assert desk.calls == HOT_PATH
-
-
-async def test_a_book_that_went_stale_during_the_claim_is_released_unsent(clock: Clock) -> None:
-    desk = Desk(book_age_max_ms=500)
-
-    async def slow() -> None:
-        clock.now_ms += 501
-
-    desk.store.before["claim"] = slow
-    await desk.handle(book_of(clock))
-    assert desk.calls[:5] == ["prepare", "claim", "move", "put_ledger", "forget"]
-    assert desk.store.claims == {}
-    assert desk.told[0].reason == "too_late"
-
-
-async def test_an_order_that_cannot_be_built_claims_nothing() -> None:
-    desk = Desk()
-
-    async def refuse() -> None:
-        raise UnpreparableOrderError("off the grid")
-
-    desk.exchange.before_prepare = refuse
-    await desk.handle(snapshot())
-    assert desk.calls == ["prepare"]
-    assert [(d.reason, d.text) for d in desk.told] == [("unpreparable", "off the grid")]
-
-
-async def test_a_released_order_is_in_the_ledger_before_it_leaves_the_account() -> None:
-    desk = Desk()
-    desk.exchange.answer = Rejected(reason=RejectReason.NO_MATCH, text="x" * 500_000)
-    await desk.handle(snapshot())
-    assert desk.calls == ["prepare", "claim", "post", "move", "put_ledger", "forget"]
-    assert len(desk.store.filed[0].text) < 1_000  # a page of words must not fill the table
-
-
-async def test_an_adapter_that_fails_during_the_post_leaves_the_order_unknown() -> None:
-    desk = Desk()
-
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    desk.exchange.during_post = fail
-    await desk.handle(snapshot())
-    [claim] = desk.store.claims.values()
-    assert claim.state is ClaimState.UNKNOWN
-
-
-async def test_resolving_is_tried_again_posting_never() -> None:
-    desk = Desk()
-    desk.store.failures["move"] = 2
-    await desk.handle(snapshot())
-    assert desk.calls.count("post") == 1
-    assert desk.calls.count("move") == 3
-    assert next(iter(desk.store.claims.values())).state is ClaimState.OPEN
-
-
-async def test_a_store_that_stays_away_leaves_the_claim_reserved_with_its_order_id() -> None:
-    desk = Desk()
-    desk.store.failures["move"] = 99
-    await desk.handle(snapshot())
-    [claim] = desk.store.claims.values()
-    assert (claim.state, claim.order_id) == (ClaimState.CLAIMED, "order-1")
-    assert desk.store.filed == []
-    assert desk.told[0].result == "executed"
-
-
-async def test_cancelled_in_the_middle_of_a_post_the_claim_stays() -> None:
-    desk = Desk()
-    posting = asyncio.Event()
-
-    async def hang() -> None:
-        posting.set()
-        await asyncio.Event().wait()
-
-    desk.exchange.during_post = hang
-    task = asyncio.create_task(desk.handle(snapshot()))
-    await posting.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    [claim] = desk.store.claims.values()
-    assert claim.state is ClaimState.CLAIMED
-
-
-async def test_the_timeline_runs_forward_through_all_stages() -> None:
-    desk = Desk()
-    await desk.handle(snapshot())
-    line = desk.told[0].timeline
-    stages = [
-        line.received_at_ns,
-        line.delivered_at_ns,
-        line.decided_at_ns,
-        line.signed_at_ns,
-        line.claimed_at_ns,
-        line.answered_at_ns,
-        line.resolved_at_ns,
-    ]
-    assert stages == sorted(stages)
-    assert all(stages)
-
-
-# -- the venue asks for patience -----------------------------------------------------------------
-
-
-async def refused(desk: Desk, reason: RejectReason) -> Pause:
-    desk.exchange.answer = Rejected(reason=reason, text="no")
-    await desk.handle(snapshot(of=market(f"0x{len(desk.calls)}")))
-    assert desk.store.item is not None
-    return desk.store.item.pause
+def old_on_arrival() -> BookSnapshot:
+    now_ms = time.time_ns() // 1_000_000
+    return msgspec.structs.replace(snapshot(), venue_timestamp_ms=now_ms - 60_000)
 
 
 @pytest.mark.parametrize(
-    "reason",
+    ("reason", "book"),
     [
-        RejectReason.ENGINE_RESTARTING,
-        RejectReason.RATE_LIMITED,
-        RejectReason.TRADING_DISABLED,
-        RejectReason.NOT_ENOUGH_BALANCE,
+        (HoldReason.DARK, dark),
+        (HoldReason.UNPROVEN, lambda: msgspec.structs.replace(snapshot(), proof=Proof.TOP)),
+        (HoldReason.STALE_BOOK, lambda: stale(snapshot(), by_ms=2_000)),
+        (HoldReason.STALE_BOOK, old_on_arrival),
+        (HoldReason.NOT_ACCEPTING, lambda: snapshot(of=market(accepting=False))),
+        (HoldReason.NOT_STARTED, lambda: snapshot(of=market(start_ms=2**53, end_ms=2**54))),
+        (HoldReason.TOO_CLOSE_TO_END, too_close),
     ],
 )
-async def test_a_refusal_of_the_whole_account_pauses_all_its_workers(reason: RejectReason) -> None:
-    desk = Desk()
-    before_ms = time.time_ns() // 1_000_000
-    pause = await refused(desk, reason)
-    assert pause.reason == reason.value
-    assert before_ms <= pause.since_ms < pause.until_ms
-    assert desk.metrics.registry.get_sample_value(
-        "worker_account_pauses_total", {"reason": reason.value}
-    )
-    # Another worker, which knows nothing of it, meets the pause in the store and posts nothing.
-    other = Desk()
-    other.store.item = desk.store.item
-    await other.handle(snapshot())
-    assert other.calls == ["prepare", "claim"]
-    assert [d.reason for d in other.told] == ["paused"]
-
-
-async def test_an_account_that_is_refused_again_after_its_pause_waits_twice_as_long() -> None:
-    desk = Desk(cooldown_ms=0)
-    first = await refused(desk, RejectReason.RATE_LIMITED)
-    over = msgspec.structs.replace(
-        first, since_ms=first.since_ms - 1_000, until_ms=first.until_ms - 1_000
-    )
-    desk.store.item = msgspec.structs.replace(desk.store.item, pause=over)
-    second = await refused(desk, RejectReason.RATE_LIMITED)
-    assert second.until_ms - second.since_ms == 2 * (first.until_ms - first.since_ms)
-
-
-@pytest.mark.parametrize("reason", [RejectReason.NO_MATCH, RejectReason.MARKET_CLOSED])
-async def test_a_refusal_of_one_order_pauses_nothing(reason: RejectReason) -> None:
-    desk = Desk()
-    assert await refused(desk, reason) == NO_PAUSE
-    assert "set_pause" not in desk.calls
-
-
-async def test_a_phantom_balance_lock_is_answered_with_a_refresh() -> None:
-    desk = Desk()
-    await refused(desk, RejectReason.NOT_ENOUGH_BALANCE)
-    assert desk.calls[-2:] == ["set_pause", "refresh_balance"]
-    desk = Desk()
-    await refused(desk, RejectReason.RATE_LIMITED)
-    assert "refresh_balance" not in desk.calls
-
-
-async def test_a_pause_that_cannot_be_written_harms_nothing() -> None:
-    desk = Desk()
-    desk.store.failures["set_pause"] = 1
-    await refused(desk, RejectReason.NOT_ENOUGH_BALANCE)
-    assert desk.told[0].state == "released"
-    assert desk.calls[-1] == "refresh_balance"
-
-
-async def test_a_pause_of_another_worker_is_not_replaced() -> None:
-    desk = Desk()
-    theirs = Pause(reason="geoblocked", since_ms=1, until_ms=2)
-
-    async def faster() -> None:
-        desk.store.item = msgspec.structs.replace(desk.store.item, pause=theirs)
-
-    desk.store.before["set_pause"] = faster
-    assert await refused(desk, RejectReason.RATE_LIMITED) == theirs
-
-
-async def test_while_a_pause_lasts_nothing_is_written_again() -> None:
-    desk = Desk()
-    longer = Pause(reason="geoblocked", since_ms=1, until_ms=2**53)
-
-    async def paused_meanwhile() -> None:
-        desk.store.item = msgspec.structs.replace(desk.store.item, pause=longer)
-
-    desk.exchange.during_post = paused_meanwhile
-    assert await refused(desk, RejectReason.RATE_LIMITED) == longer
-    assert "set_pause" not in desk.calls
-
-
-# -- somebody else knows more --------------------------------------------------------------------
-
-
-async def test_an_answer_after_the_fill_is_told_as_the_claim_then_is() -> None:
-    desk = Desk()
-    desk.exchange.answer = Unknown(text="timeout")
-
-    async def on_fill() -> None:
-        await record_fills(desk.store, [a_fill(order_id="order-1")])
-
-    desk.exchange.during_post = on_fill
-    await desk.handle(snapshot())
-    [claim] = desk.store.claims.values()
-    assert (claim.state, claim.filled_size_e6) == (ClaimState.OPEN, 2_000_000)
-    assert (desk.told[0].state, desk.told[0].filled_size_e6) == ("open", 2_000_000)
-
-
-async def test_the_days_spend_cap_stops_entries() -> None:
-    desk = Desk()
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    desk.store.item = msgspec.structs.replace(desk.store.item, spent_e6={day: 198_900_001})
-    await desk.handle(snapshot())
-    assert [d.reason for d in desk.told] == ["daily_spend"]
-    assert desk.calls == ["prepare", "claim"]
+async def test_a_strategy_that_always_buys_cannot_trade_what_the_gate_refuses(
+    reason: HoldReason, book: Callable[[], BookSnapshot]
+) -> None:
+    desk = Desk(strategy=always_buy, proof_min=Proof.CHECKSUM)
+    assert await desk.handle(snapshot(of=market("0xgood")))
+    assert desk.calls == HOT_PATH
+    assert not await desk.handle(book())
+    assert desk.calls == HOT_PATH
+    assert desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": reason}) == 1

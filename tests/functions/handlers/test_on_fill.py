@@ -11,6 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
 from functions.handlers import on_fill as handler
 from functions.metrics import WorkerMetrics
@@ -27,9 +28,9 @@ ACCOUNT = "strategy"
 
 @pytest.fixture(autouse=True)
 def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "ACK_WAIT_S", 1)
-    monkeypatch.setattr(handler, "RETRY_EVERY_S", 0.05)
-    monkeypatch.setattr(handler, "FETCH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(durable_consumer, "ACK_WAIT_S", 1)
+    monkeypatch.setattr(durable_consumer, "RETRY_EVERY_S", 0.05)
+    monkeypatch.setattr(durable_consumer, "FETCH_TIMEOUT_S", 0.5)
 
 
 class Desk:

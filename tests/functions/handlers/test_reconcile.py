@@ -13,12 +13,12 @@ from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import OrderLookup
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
-    LOOK_AFTER_MS,
-    LOOK_SPACING_MS,
-    LOOKS_MIN,
+    LOOKUP_AFTER_MS,
+    LOOKUP_SPACING_MS,
+    LOOKUPS_MIN,
     OVERDUE_AFTER_MS,
-    answered,
-    traded,
+    apply_answer,
+    apply_trades,
 )
 from functions.handlers.reconcile import SWEEP_MS, ReconcileReport, reconcile
 from functions.ports import StoreError
@@ -30,7 +30,7 @@ from tests.support.trading_builders import MADE_AT_MS, a_claim, a_fill, a_look
 from venue.wire.order_answer import Unknown
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
-RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS
+RELEASE_AFTER_MS = COUNT_AFTER_MS + (LOOKUPS_MIN - 1) * LOOKUP_SPACING_MS
 """The earliest that nothing found may release."""
 CONFIRMED, FAILED = TradeStatus.CONFIRMED, TradeStatus.FAILED
 
@@ -41,7 +41,7 @@ def sure(claim: Claim | None) -> Claim:
 
 
 def unknown(**changes: object) -> Claim:
-    claim = answered(a_claim(**changes), Unknown(text="timeout"), MADE_AT_MS, Timeline())
+    claim = apply_answer(a_claim(**changes), Unknown(text="timeout"), MADE_AT_MS, Timeline())
     return sure(claim)
 
 
@@ -73,7 +73,7 @@ class Desk:
 
 async def test_a_young_claim_is_left_alone(clock: Clock) -> None:
     desk = Desk(clock, a_claim())
-    report = await desk.run(LOOK_AFTER_MS - 1)
+    report = await desk.run(LOOKUP_AFTER_MS - 1)
     assert "lookup" not in desk.records.calls
     assert report == ReconcileReport(slots_used=1, spent_today_e6=report.spent_today_e6)
 
@@ -84,7 +84,7 @@ async def test_what_was_bought_while_the_worker_was_gone_is_found_at_the_first_l
 ) -> None:
     desk = Desk(clock, claim)
     desk.shows(a_look(a_fill(status=CONFIRMED), status="matched", matched_e6=2_000_000))
-    report = await desk.run(LOOK_AFTER_MS)
+    report = await desk.run(LOOKUP_AFTER_MS)
     assert (report.looked, report.resolved, report.failures) == (1, 1, 0)
     assert (desk.claim.state, desk.claim.filled_size_e6) == (OPEN, 2_000_000)
 
@@ -96,14 +96,14 @@ async def test_what_never_arrived_is_released_after_several_looks(clock: Clock) 
         report = await desk.run(after_ms=10_000)
         looked += report.looked
     assert clock.now_ms - MADE_AT_MS >= RELEASE_AFTER_MS
-    assert looked > LOOKS_MIN  # the early ones did not count
+    assert looked > LOOKUPS_MIN  # the early ones did not count
     assert [row.state for row in desk.store.filed] == [RELEASED]
     assert desk.store.item is not None
     assert report.resolved == 1
 
 
 async def test_a_look_up_that_fails_is_no_evidence(clock: Clock) -> None:
-    desk = Desk(clock, unknown(looks=LOOKS_MIN), a_claim(condition_id="0xc2", intent_id="i2"))
+    desk = Desk(clock, unknown(looks=LOOKUPS_MIN), a_claim(condition_id="0xc2", intent_id="i2"))
     before = desk.store.item
     desk.records.failures = {"lookup": 99, "trades_since": 99, "positions": 99}
     for _ in range(5):
@@ -119,7 +119,7 @@ async def test_a_failure_with_one_claim_does_not_stop_the_others(clock: Clock) -
     desk.records.failures = {"lookup": 1}
     desk.shows(a_look(a_fill()))
     desk.shows(a_look(a_fill(order_id="0xother")), order_id="0xother")
-    report = await desk.run(LOOK_AFTER_MS)
+    report = await desk.run(LOOKUP_AFTER_MS)
     assert report.failures == 1
     assert sorted(claim.state for claim in desk.store.claims.values()) == [CLAIMED, OPEN]
 
@@ -128,7 +128,7 @@ async def test_a_store_that_is_away_is_said_and_tried_again(clock: Clock) -> Non
     desk = Desk(clock, a_claim())
     desk.store.failures["account"] = 1
     with pytest.raises(StoreError):
-        await desk.run(LOOK_AFTER_MS)
+        await desk.run(LOOKUP_AFTER_MS)
     desk.shows(a_look(a_fill()))
     desk.store.failures["move"] = 1
     assert (await desk.run()).failures == 1
@@ -155,7 +155,7 @@ async def test_two_runs_that_asked_at_once_have_looked_once_however_late_one_is_
 
     async def slow_venue() -> None:
         await reconcile(desk.store, desk.records)  # the other run, answered at once
-        clock.now_ms += LOOK_SPACING_MS + 1_000
+        clock.now_ms += LOOKUP_SPACING_MS + 1_000
 
     desk.records.before["lookup"] = slow_venue
     await reconcile(desk.store, desk.records)
@@ -163,7 +163,7 @@ async def test_two_runs_that_asked_at_once_have_looked_once_however_late_one_is_
 
 
 async def test_two_runs_at_once_release_once(clock: Clock) -> None:
-    desk = Desk(clock, unknown(looks=LOOKS_MIN - 1))
+    desk = Desk(clock, unknown(looks=LOOKUPS_MIN - 1))
     clock.now_ms += RELEASE_AFTER_MS
     await asyncio.gather(*(reconcile(desk.store, desk.records) for _ in range(4)))
     assert desk.store.claims == {}
@@ -173,11 +173,11 @@ async def test_two_runs_at_once_release_once(clock: Clock) -> None:
 
 
 async def test_an_answer_while_the_venue_is_asked_is_not_lost(clock: Clock) -> None:
-    desk = Desk(clock, unknown(looks=LOOKS_MIN - 1))
+    desk = Desk(clock, unknown(looks=LOOKUPS_MIN - 1))
     clock.now_ms += RELEASE_AFTER_MS
 
     async def on_fill() -> None:
-        changed = sure(traded(desk.claim, [a_fill()], clock.now_ms))
+        changed = sure(apply_trades(desk.claim, [a_fill()], clock.now_ms))
         assert await desk.store.move(changed, desk.claim)
 
     desk.records.before["lookup"] = on_fill
@@ -234,7 +234,7 @@ async def test_only_recent_trades_are_read(clock: Clock) -> None:
 
 async def test_a_reversal_after_settlement_comes_to_rest(clock: Clock) -> None:
     """A trade that failed after its position was settled: P&L back, slot free, in the ledger."""
-    settled = sure(traded(a_claim(), [a_fill()], MADE_AT_MS))
+    settled = sure(apply_trades(a_claim(), [a_fill()], MADE_AT_MS))
     settled = msgspec.structs.replace(settled, state=SETTLED, version=3, pnl_e6=900_000)
     desk = Desk(clock)
     await desk.store.put_ledger(settled)
@@ -252,7 +252,7 @@ async def test_a_reversal_after_settlement_comes_to_rest(clock: Clock) -> None:
 
 
 async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock) -> None:
-    bought = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    bought = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
     desk = Desk(clock, bought)
     desk.records.held = {"up": 1_999_999}
     report = await desk.run(10_000)
@@ -270,7 +270,7 @@ async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock)
 
 
 async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
-    one = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    one = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
     two = msgspec.structs.replace(one, intent_id="i2", order_id="0xo2", reopened=True)
     desk = Desk(clock, one, two)
     desk.records.held = {"up": 4_000_000}
@@ -278,10 +278,10 @@ async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
 
 
 async def test_where_trades_are_on_their_way_nothing_is_compared(clock: Clock) -> None:
-    bought = sure(traded(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    bought = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
     on_its_way = a_claim(condition_id="0xc2", intent_id="i2", order_id="0xo2")
     desk = Desk(clock, bought, on_its_way)
-    report = await desk.run(LOOK_AFTER_MS)
+    report = await desk.run(LOOKUP_AFTER_MS)
     assert report.mismatches == []
     assert "positions" not in desk.records.calls
 

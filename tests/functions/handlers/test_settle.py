@@ -10,7 +10,7 @@ import pytest
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
-from functions.core.lifecycle import FINAL_AFTER_MS, traded
+from functions.core.lifecycle import FINAL_AFTER_MS, apply_trades
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import GIVEN_UP_AFTER_MS, REDEEM_AGAIN_MS, SettleReport, settle
 from protocol.fill import TradeStatus
@@ -26,7 +26,7 @@ DAY = "2026-09-21"
 
 
 def bought(status: TradeStatus = TradeStatus.CONFIRMED, **changes: object) -> Claim:
-    claim = traded(a_claim(**changes), [a_fill(status=status)], MADE_AT_MS)
+    claim = apply_trades(a_claim(**changes), [a_fill(status=status)], MADE_AT_MS)
     assert claim is not None
     return claim
 

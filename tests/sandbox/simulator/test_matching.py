@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.market import FeeSchedule, taker_fee_e6
+from protocol.fee import FeeSchedule, taker_fee_e6
 from protocol.units import cost_e6
 from sandbox.simulator.market import CRYPTO_FEE
 from sandbox.simulator.matching import buy

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.market import NO_FEE, FeeSchedule, MarketInfo, Outcome
+from protocol.fee import NO_FEE, FeeSchedule
+from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from tests.support.market_channel_frames import DOWN, MARKET, UP
 from venue.wire.listing import ListingError, parse_listing, read_payouts

@@ -13,7 +13,8 @@ import pytest
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook
 from protocol.book import Proof
-from protocol.market import NO_FEE, MarketInfo, Outcome
+from protocol.fee import NO_FEE
+from protocol.market import MarketInfo, Outcome
 from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame
 
 CAPTURE = json.loads(

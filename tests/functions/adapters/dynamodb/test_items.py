@@ -20,17 +20,19 @@ from functions.adapters.dynamodb.items import (
     utc_day,
 )
 from functions.core.account import Account, Pause, Redemption
-from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.ports import StoreError
 from protocol.decision import Decision, Timeline
+from protocol.side import Side
 from tests.support.dynamodb_items import NOW_MS, TODAY, make_account, make_claim
 
 TEXT = st.text(max_size=20)
 INTEGER = st.integers(-(10**18), 10**18)
 TIMELINES = st.builds(Timeline, **dict.fromkeys(Timeline.__struct_fields__, INTEGER))
-FILLS = st.builds(ClaimFill, standing=st.sampled_from(Standing), price_e4=INTEGER, size_e6=INTEGER)
+FILLS = st.builds(ClaimFill, standing=st.sampled_from(Finality), price_e4=INTEGER, size_e6=INTEGER)
 KINDS = {
     "state": st.sampled_from(ClaimState),
+    "side": st.sampled_from(Side),
     "fills": st.dictionaries(TEXT, FILLS, max_size=3),
     "timeline": st.none() | TIMELINES,
     "reopened": st.booleans(),
@@ -199,3 +201,22 @@ def test_what_has_its_default_is_not_stored_but_what_conditions_look_at_is() -> 
     assert fields["version"] == {"N": "1"}
     assert "fills" not in fields
     assert "timeline" not in fields
+
+
+def test_a_claim_that_buys_is_stored_as_it_was_before_it_had_a_side() -> None:
+    fields = claim_attribute(make_claim())["M"]
+    assert "side" not in fields
+    assert claim_of(fields).side is Side.BUY
+    selling = msgspec.structs.replace(make_claim(), side=Side.SELL)
+    assert claim_attribute(selling)["M"]["side"] == {"S": "SELL"}
+
+
+def test_a_decision_of_before_it_had_a_side_is_read_as_a_buy() -> None:
+    decision = Decision(
+        decision_id="d", strategy="s", worker="w", condition_id="0xc1", slug="m", outcome="Up",
+        token_id="up", result="refused", reason="halted", imbalance=0.5, signal_price_e4=1,
+        max_price_e4=1, spend_e6=1, decided_at_ms=NOW_MS, timeline=Timeline(),
+    )  # fmt: skip
+    item = decision_item(decision)
+    del item["side"]
+    assert decision_of(item) == decision

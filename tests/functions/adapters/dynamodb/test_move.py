@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from functions.core.account import ClaimRefusal, Redemption
-from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
 from tests.support.dynamodb_items import (
@@ -29,7 +29,7 @@ def moved(state: ClaimState, **changes) -> Claim:
         "resolved_at_ms": NOW_MS + 40,
         "text": "matched",
         "fills": {
-            "t1": ClaimFill(standing=Standing.PROVISIONAL, price_e4=5_000, size_e6=2_000_000)
+            "t1": ClaimFill(standing=Finality.PROVISIONAL, price_e4=5_000, size_e6=2_000_000)
         },
         "timeline": Timeline(received_at_ns=3, answered_at_ns=9),
     }

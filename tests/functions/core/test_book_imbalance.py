@@ -4,31 +4,28 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.core.strategy import (
-    Hold,
-    HoldReason,
-    StrategyConfig,
-    Trade,
+from functions.core.book_imbalance import (
+    DEFAULT_CONFIG,
+    BookImbalanceConfig,
     book_imbalance_crypto,
 )
-from protocol.book import Proof
+from functions.core.strategy import Hold, HoldReason, OrderConfig, Trade
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import BULLISH_ASKS, BULLISH_BIDS, Levels, market, snapshot
 
-CONFIG = StrategyConfig()
+ORDER = OrderConfig()
 
 
-def decide(book: BookSnapshot, config: StrategyConfig = CONFIG) -> Trade | Hold:
-    return book_imbalance_crypto(book, config, time.time_ns() // 1_000_000)
-
-
-def proven(proof: Proof, book: BookSnapshot | None = None) -> BookSnapshot:
-    return msgspec.structs.replace(book or snapshot(), proof=proof)
+def decide(
+    book: BookSnapshot,
+    order: OrderConfig = ORDER,
+    config: BookImbalanceConfig = DEFAULT_CONFIG,
+) -> Trade | Hold:
+    return book_imbalance_crypto(book, order, time.time_ns() // 1_000_000, config)
 
 
 def test_a_positive_imbalance_buys_up_at_ups_best_ask() -> None:
@@ -63,12 +60,6 @@ def test_only_the_best_levels_count() -> None:
 @pytest.mark.parametrize(
     ("reason", "book"),
     [
-        (HoldReason.DARK, lambda: proven(Proof.NONE, snapshot([], []))),
-        # Whatever its age: it says that there is no book, which does not get better by being old.
-        (HoldReason.DARK, lambda: proven(Proof.NONE, snapshot([], [], received_at_ns=0))),
-        (HoldReason.STALE_BOOK, lambda: snapshot(received_at_ns=time.time_ns() - 10**12)),
-        (HoldReason.STALE_BOOK, lambda: snapshot(received_at_ns=time.time_ns() + 10**12)),
-        (HoldReason.NOT_ACCEPTING, lambda: snapshot(of=market(accepting=False))),
         (HoldReason.ONE_SIDED, lambda: snapshot([], BULLISH_ASKS)),
         (HoldReason.ONE_SIDED, lambda: snapshot(BULLISH_BIDS, [])),
         (HoldReason.CROSSED, lambda: snapshot([("0.50", 400)], [("0.50", 100)])),
@@ -96,56 +87,18 @@ def test_each_refusal_has_its_reason(reason: HoldReason, book: Callable[[], Book
     assert decide(book()) == Hold(reason)
 
 
-@pytest.mark.parametrize("demanded", list(Proof))
-@pytest.mark.parametrize("carried", list(Proof))
-def test_a_book_is_acted_on_with_the_proof_that_is_demanded_or_a_better_one(
-    carried: Proof, demanded: Proof
-) -> None:
-    decision = decide(proven(carried), StrategyConfig(proof_min=demanded))
-    if carried is Proof.NONE:  # nobody can demand that little: a dark market has no book
-        assert decision == Hold(HoldReason.DARK)
-    elif carried.rank < demanded.rank:
-        assert decision == Hold(HoldReason.UNPROVEN)
-    else:
-        assert isinstance(decision, Trade)
-
-
-def test_by_default_the_best_prices_must_be_proven() -> None:
-    assert CONFIG.proof_min is Proof.TOP
-
-
-def test_time_to_close_is_checked_to_the_millisecond() -> None:
-    info = market(start_ms=0, end_ms=900_000)
-    for now_ms, expected in ((600_000, Trade), (600_001, Hold)):
-        book = snapshot(of=info, received_at_ns=now_ms * 1_000_000)
-        assert isinstance(book_imbalance_crypto(book, CONFIG, now_ms), expected)
-
-
-def test_a_frame_that_was_old_when_the_feeder_read_it_is_stale() -> None:
-    now_ms = time.time_ns() // 1_000_000
-    for age_ms, expected in ((1_900, Trade), (2_100, Hold)):
-        book = msgspec.structs.replace(snapshot(), venue_timestamp_ms=now_ms - age_ms)
-        assert isinstance(book_imbalance_crypto(book, CONFIG, now_ms), expected)
-
-
-def test_a_window_that_has_not_begun_is_refused() -> None:
-    info = market(start_ms=1_000, end_ms=901_000)
-    book = snapshot(of=info, received_at_ns=999 * 1_000_000)
-    assert book_imbalance_crypto(book, CONFIG, 999) == Hold(HoldReason.NOT_STARTED)
-
-
 def test_an_order_below_a_dollar_is_refused_before_it_is_claimed() -> None:
-    config = StrategyConfig(spend_e6=990_000)
-    assert decide(snapshot(), config) == Hold(HoldReason.BELOW_MINIMUM)
+    order = OrderConfig(spend_e6=990_000)
+    assert decide(snapshot(), order) == Hold(HoldReason.BELOW_MINIMUM)
 
 
 def test_the_minimum_size_binds_only_when_enforced() -> None:
     # 1.10 USD at 0.52 is 2.1 shares, below the market's five.
     assert isinstance(decide(snapshot()), Trade)
-    enforced = StrategyConfig(enforce_min_order_size=True)
+    enforced = OrderConfig(enforce_min_order_size=True)
     assert decide(snapshot(), enforced) == Hold(HoldReason.BELOW_MINIMUM)
     # At the highest price it may pay, 2.60 USD buys exactly five shares.
-    enough = StrategyConfig(enforce_min_order_size=True, spend_e6=2_600_000)
+    enough = OrderConfig(enforce_min_order_size=True, spend_e6=2_600_000)
     assert isinstance(decide(snapshot(), enough), Trade)
 
 
@@ -164,8 +117,8 @@ def test_the_limit_is_on_the_grid_and_never_beyond_the_slippage(
         [(price(ask_e4), 1_000)],
         of=market(tick_size_e4=tick_e4),
     )
-    config = StrategyConfig(slippage_max_bps=slippage_bps, mid_min_e4=0, mid_max_e4=10_000)
-    trade = decide(book, config)
+    order = OrderConfig(slippage_max_bps=slippage_bps)
+    trade = decide(book, order, BookImbalanceConfig(mid_min_e4=0, mid_max_e4=10_000))
     assert isinstance(trade, Trade)
     assert trade.max_price_e4 % tick_e4 == 0
     assert trade.signal_price_e4 <= trade.max_price_e4 <= 10_000 - tick_e4

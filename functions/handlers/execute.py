@@ -1,0 +1,258 @@
+"""Execute an order: sign, claim, POST, resolve.
+
+    trade ─▶ sign ─▶ CLAIM ─▶ POST ─▶ resolve ─▶ ledger, decision
+            order id     │        │
+            known here   └────────┴─ nothing else is awaited in between
+
+Invariants: 1 (the claim, with the order id in it, is durable before the POST), 2 (every limit is in
+the claim's one condition), 3 (one POST an intent, ever), 4 (only a proven rejection releases), 6
+(the book's age is checked again right before the claim and before the POST, and before the claim
+also whether a later feeder has spoken about its market meanwhile).
+
+A crash after the claim and before the resolve leaves a claim in state `claimed`: its exposure
+stays reserved, and its order id is what reconciliation asks the venue about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
+
+from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
+from functions.core.claim import Claim, ClaimState
+from functions.core.fencing import Fence
+from functions.core.lifecycle import apply_answer
+from functions.core.refusal_cache import RefusalCache
+from functions.core.strategy import HoldReason, Trade
+from functions.handlers.apply_evidence import apply_evidence
+from functions.handlers.report_decisions import DecisionReporter, timeline_of
+from functions.metrics import WorkerMetrics
+from functions.ports import (
+    ClaimRefused,
+    Exchange,
+    PreparedOrder,
+    Store,
+    StoreError,
+    UnpreparableOrderError,
+)
+from protocol.decision import Timeline
+from protocol.side import Side
+from protocol.snapshot import BookSnapshot
+from protocol.units import PRICE_SCALE
+from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
+
+_log = structlog.get_logger()
+
+
+class OrderExecutor:
+    """The use case with its collaborators; `fence` and `refusals` are shared with the evaluator."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        book_age_max_ms: int,
+        store: Store,
+        exchange: Exchange,
+        fence: Fence,
+        refusals: RefusalCache,
+        reporter: DecisionReporter,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._limits = limits
+        self._book_age_max_ms = book_age_max_ms
+        self._store = store
+        self._exchange = exchange
+        self._fence = fence
+        self._refusals = refusals
+        self._reporter = reporter
+        self._metrics = metrics
+
+    async def execute(self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int) -> None:
+        """Sign, claim, POST, resolve. Raises nothing but cancellation; every end is reported."""
+        timeline = timeline_of(snapshot, delivered_at_ns, time.time_ns())
+        answer: Answer | None = None
+        try:
+            answer = await self._order(snapshot, trade, timeline)
+        finally:
+            self._metrics.observe_order(timeline)
+        if isinstance(answer, Rejected) and pauses(answer.reason):
+            await self._pause(answer.reason)
+
+    async def _order(
+        self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline
+    ) -> Answer | None:
+        """The venue's answer, None when there was no POST. Fills in the timeline as it goes."""
+        if trade.side is not Side.BUY:  # the limits and a claim's life are a buyer's
+            self._metrics.unpreparable.inc()
+            self._reporter.refused(snapshot, trade, "unpreparable", timeline, "only BUY is built")
+            return None
+        try:
+            order = await self._exchange.prepare(trade, snapshot)
+        except UnpreparableOrderError as error:
+            self._metrics.unpreparable.inc()
+            self._reporter.refused(snapshot, trade, "unpreparable", timeline, str(error))
+            return None
+        timeline.signed_at_ns = time.time_ns()
+        # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
+        doubt = self._doubt(snapshot)
+        if doubt is not None:
+            self._metrics.holds[doubt].inc()
+            self._reporter.refused(snapshot, trade, doubt.value, timeline)
+            return None
+
+        claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
+        if not await self._claim(snapshot, trade, claim, timeline):
+            return None
+        answer = await self._post(order, snapshot.received_at_ns)
+        timeline.answered_at_ns = time.time_ns()
+        self._count_answer(answer, trade)
+
+        resolved = await self._resolve(claim, answer, timeline)
+        self._reporter.executed(snapshot, trade, resolved, _outcome_of(answer), timeline)
+        return answer
+
+    async def _claim(
+        self, snapshot: BookSnapshot, trade: Trade, claim: Claim, timeline: Timeline
+    ) -> bool:
+        now_ms = claim.claimed_at_ms
+        try:
+            result = await self._store.claim(claim, self._limits, now_ms)
+        except StoreError as error:
+            # Perhaps written, perhaps not: then it is a reserved exposure without an order, which
+            # reconciliation releases. Posting without a claim that is known to be ours is not an
+            # option (invariant 1).
+            self._metrics.store_errors.inc()
+            self._reporter.refused(snapshot, trade, "store_error", timeline, str(error))
+            return False
+        timeline.claimed_at_ns = time.time_ns()
+        if isinstance(result, ClaimRefused):
+            self._metrics.claims_refused[result.reason].inc()
+            self._refusals.learn_refused(result.reason, result.account, claim.condition_id, now_ms)
+            self._reporter.refused(snapshot, trade, result.reason.value, timeline)
+            if result.reason is ClaimRefusal.NO_ACCOUNT:
+                _log.error("no_account", strategy=self._reporter.strategy_name)
+            return False
+        self._refusals.learn_claimed(claim.condition_id, now_ms + self._limits.cooldown_ms, now_ms)
+        return True
+
+    async def _post(self, order: PreparedOrder, received_at_ns: int) -> Answer:
+        """POST once, unless the claim took so long that the book is no longer fresh."""
+        excess_ms = self._age_excess_ms(received_at_ns)
+        if excess_ms > 0:
+            text = f"the claim took too long: the book was {excess_ms} ms over its age limit"
+            return Rejected(reason=RejectReason.TOO_LATE, text=text)
+        try:
+            return await self._exchange.post(order)
+        except asyncio.CancelledError:
+            _log.error("order_abandoned", order=order.order_id)
+            raise
+        except Exception as error:  # noqa: BLE001 - an adapter's bug proves nothing about the order
+            _log.critical("post_failed", order=order.order_id, exc_info=error)
+            return Unknown(text=f"{type(error).__name__}: {error}")
+
+    def _doubt(self, snapshot: BookSnapshot) -> HoldReason | None:
+        """What has happened to the book since it was decided on."""
+        if self._fence.fenced(snapshot):
+            return HoldReason.SUPERSEDED
+        return HoldReason.STALE_BOOK if self._age_excess_ms(snapshot.received_at_ns) > 0 else None
+
+    def _age_excess_ms(self, received_at_ns: int) -> int:
+        return (time.time_ns() - received_at_ns) // 1_000_000 - self._book_age_max_ms
+
+    async def _resolve(self, claim: Claim, answer: Answer, timeline: Timeline) -> Claim:
+        """Apply the answer to the claim; it is idempotent, so it is tried again."""
+        now_ms = timeline.answered_at_ns // 1_000_000
+
+        def step(seen: Claim) -> Claim | None:
+            return apply_answer(seen, answer, now_ms, timeline)
+
+        stored = None
+        try:
+            async for attempt in _store_retries():
+                with attempt:
+                    stored = await apply_evidence(self._store, claim, step)
+            timeline.resolved_at_ns = time.time_ns()
+        except StoreError as error:
+            # The claim stays as it is, so its exposure stays reserved and its order id known:
+            # reconciliation will find out what this worker knows.
+            self._metrics.store_errors.inc()
+            _log.error(
+                "not_recorded", intent=claim.intent_id, order=claim.order_id, error=str(error)
+            )
+        return stored or step(claim) or claim
+
+    async def _pause(self, reason: RejectReason) -> None:
+        """The venue refuses the account, not this order: no worker should ask again too soon."""
+        self._metrics.pauses[reason].inc()
+        try:
+            seen = (await self._store.account()).pause
+            pause = next_pause(seen, reason, time.time_ns() // 1_000_000)
+            if pause != seen and await self._store.set_pause(pause, seen):
+                _log.warning(
+                    "account_paused", reason=reason.value, for_ms=pause.until_ms - pause.since_ms
+                )
+        except StoreError as error:
+            self._metrics.store_errors.inc()
+            _log.warning("not_paused", reason=reason.value, error=str(error))
+        if reason is RejectReason.NOT_ENOUGH_BALANCE:
+            await self._exchange.refresh_balance()
+
+    def _count_answer(self, answer: Answer, trade: Trade) -> None:
+        metrics = self._metrics
+        if isinstance(answer, Accepted):
+            metrics.answers[answer.status].inc()
+            if answer.size_e6:
+                price_e4 = answer.spend_e6 * PRICE_SCALE / answer.size_e6
+                metrics.price_deviation.observe(price_e4 / trade.signal_price_e4 - 1)
+        elif isinstance(answer, Rejected):
+            metrics.answers["rejected"].inc()
+            metrics.rejected[answer.reason].inc()
+        else:
+            metrics.answers["unknown"].inc()
+            if answer.alarm:
+                metrics.order_id_mismatch.inc()
+                _log.critical("order_id_mismatch", text=answer.text)
+
+
+def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms: int) -> Claim:
+    market = snapshot.market
+    return Claim(
+        intent_id=uuid.uuid4().hex,
+        attempt_id=uuid.uuid4().hex,
+        order_id=order.order_id,
+        condition_id=market.condition_id,
+        slug=market.slug,
+        token_id=trade.token_id,
+        outcome=trade.outcome,
+        side=trade.side,
+        state=ClaimState.CLAIMED,
+        max_price_e4=trade.max_price_e4,
+        spend_e6=order.spend_e6,
+        fee_rate=str(market.fee.rate),
+        fee_exponent=market.fee.exponent,
+        salt=order.salt,
+        order_timestamp_ms=order.order_timestamp_ms,
+        claimed_at_ms=now_ms,
+        market_end_ms=market.end_ms,
+    )
+
+
+def _outcome_of(answer: Answer) -> str:
+    if isinstance(answer, Accepted):
+        return answer.status
+    return answer.reason.value if isinstance(answer, Rejected) else "unknown"
+
+
+def _store_retries() -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(StoreError),
+        stop=stop_after_attempt(3),
+        wait=wait_exponential_jitter(multiplier=0.05, max=0.5),
+        reraise=True,
+    )

@@ -1,0 +1,119 @@
+"""What becomes of each signal, reported: one decision to publish and one line in the log."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from functions.core.claim import Claim
+from functions.core.refusal_throttle import RefusalThrottle
+from functions.core.strategy import Trade
+from protocol.decision import Decision, Timeline
+from protocol.snapshot import BookSnapshot
+
+REFUSAL_WINDOW_MIN_MS: Final = 1_000
+"""With a cooldown of zero (benchmarks) a refusal is still reported at most once a second."""
+_log = structlog.get_logger()
+
+
+class DecisionReporter:
+    """Reports executed and refused signals. `publish` must not block or raise."""
+
+    def __init__(
+        self,
+        *,
+        strategy_name: str,
+        worker: str,
+        publish: Callable[[Decision], None],
+        refusal_window_ms: int,
+    ) -> None:
+        self.strategy_name = strategy_name
+        self._worker = worker
+        self._publish = publish
+        self._throttle = RefusalThrottle(max(refusal_window_ms, REFUSAL_WINDOW_MIN_MS))
+
+    def refused(
+        self, snapshot: BookSnapshot, trade: Trade, reason: str, timeline: Timeline, text: str = ""
+    ) -> None:
+        """A signal that led to no order; repeats within the window are counted only."""
+        key = (snapshot.market.condition_id, trade.outcome, reason)
+        suppressed = self._throttle.admit(key, timeline.decided_at_ns // 1_000_000)
+        if suppressed is not None:
+            decision = self._decision(snapshot, trade, "refused", reason, timeline)
+            self._report(msgspec.structs.replace(decision, text=text, repeats=suppressed))
+
+    def executed(
+        self, snapshot: BookSnapshot, trade: Trade, claim: Claim, answer: str, timeline: Timeline
+    ) -> None:
+        """An order with its answer; `claim` is what is known of it now."""
+        decision = self._decision(snapshot, trade, "executed", answer, timeline)
+        self._report(
+            msgspec.structs.replace(
+                decision,
+                intent_id=claim.intent_id,
+                order_id=claim.order_id,
+                state=claim.state.value,
+                filled_spend_e6=claim.filled_spend_e6,
+                filled_size_e6=claim.filled_size_e6,
+                fee_e6=claim.fee_e6,
+                text=claim.text,
+            )
+        )
+
+    def _decision(
+        self,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        result: Literal["executed", "refused"],
+        reason: str,
+        timeline: Timeline,
+    ) -> Decision:
+        return Decision(
+            decision_id=uuid.uuid4().hex,
+            strategy=self.strategy_name,
+            worker=self._worker,
+            condition_id=snapshot.market.condition_id,
+            slug=snapshot.market.slug,
+            outcome=trade.outcome,
+            side=trade.side,
+            token_id=trade.token_id,
+            result=result,
+            reason=reason,
+            imbalance=trade.imbalance,
+            signal_price_e4=trade.signal_price_e4,
+            max_price_e4=trade.max_price_e4,
+            spend_e6=trade.spend_e6,
+            decided_at_ms=timeline.decided_at_ns // 1_000_000,
+            timeline=timeline,
+        )
+
+    def _report(self, decision: Decision) -> None:
+        self._publish(decision)
+        _log.info(
+            decision.result,
+            market=decision.slug,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            imbalance=round(decision.imbalance, 3),
+            signal_price_e4=decision.signal_price_e4,
+            order=decision.order_id,
+            state=decision.state,
+            spend_e6=decision.filled_spend_e6,
+            size_e6=decision.filled_size_e6,
+            text=decision.text,
+            repeats=decision.repeats,
+        )
+
+
+def timeline_of(snapshot: BookSnapshot, delivered_at_ns: int, decided_at_ns: int) -> Timeline:
+    """The timeline of a decision on `snapshot`, as far as it has come by then."""
+    return Timeline(
+        received_at_ns=snapshot.received_at_ns,
+        published_at_ns=snapshot.published_at_ns,
+        delivered_at_ns=delivered_at_ns,
+        decided_at_ns=decided_at_ns,
+    )

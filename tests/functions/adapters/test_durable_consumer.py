@@ -1,0 +1,171 @@
+"""The contract of the loop around a durable consumer, on a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from functions.adapters import durable_consumer
+from functions.ports import StoreError
+from protocol.subjects import StreamSpec
+from runtime.nats import ensure_stream
+from runtime.process import stop_tasks
+from tests.support.servers import NatsServer
+
+STREAM = StreamSpec(
+    name="THINGS",
+    subjects=("thing.>",),
+    memory=True,
+    max_age_s=600,
+    max_msgs_per_subject=-1,
+    max_bytes=1_000_000,
+)
+BATCH_MAX = 4
+
+
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable_consumer, "RETRY_EVERY_S", 0.05)
+    monkeypatch.setattr(durable_consumer, "FETCH_TIMEOUT_S", 0.5)
+
+
+class Bench:
+    """Notes what is handed over; raises what is put into `failures`, one a batch."""
+
+    def __init__(self, nc: Client) -> None:
+        self.nc = nc
+        self.batches: list[list[bytes]] = []
+        self.failures: list[Exception] = []
+        self.interruptions: list[str] = []
+        self.task: asyncio.Task[None] | None = None
+
+    async def handle(self, payloads: Sequence[bytes]) -> None:
+        self.batches.append(list(payloads))
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def start(self) -> asyncio.Task[None]:
+        self.task = asyncio.create_task(
+            durable_consumer.consume(
+                self.nc,
+                STREAM,
+                durable="worker",
+                subject="thing.>",
+                batch_max=BATCH_MAX,
+                replicas=1,
+                handle=self.handle,
+                interrupted=self.interruptions.append,
+            )
+        )
+        return self.task
+
+    async def publish(self, *payloads: bytes) -> None:
+        for payload in payloads:
+            await self.nc.jetstream().publish("thing.one", payload)
+
+    async def until_handled(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while sum(map(len, self.batches)) < count:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.005)
+
+    async def until_acknowledged(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                info = await self.nc.jetstream().consumer_info(STREAM.name, "worker")
+                if not info.num_ack_pending and not info.num_pending:
+                    return
+
+
+@asynccontextmanager
+async def bench_on(server: NatsServer) -> AsyncIterator[Bench]:
+    nc = await nats.connect(server.url)
+    bench = Bench(nc)
+    await ensure_stream(nc.jetstream(), STREAM)
+    try:
+        yield bench
+    finally:
+        if bench.task is not None:
+            await stop_tasks(bench.task)
+        await nc.close()
+
+
+async def test_what_waits_comes_in_bounded_batches_and_is_acknowledged(
+    nats_server: NatsServer,
+) -> None:
+    async with bench_on(nats_server) as bench:
+        sent = [str(number).encode() for number in range(10)]
+        await bench.publish(*sent)
+        bench.start()
+        await bench.until_handled(10)
+        await bench.until_acknowledged()
+        assert [payload for batch in bench.batches for payload in batch] == sent
+        assert max(map(len, bench.batches)) <= BATCH_MAX
+        assert bench.interruptions == []
+
+
+async def test_a_batch_that_the_store_did_not_take_comes_again_soon(
+    nats_server: NatsServer,
+) -> None:
+    async with bench_on(nats_server) as bench:
+        bench.failures = [StoreError("away"), StoreError("still away")]
+        await bench.publish(b"a", b"b")
+        bench.start()
+        async with asyncio.timeout(10):  # far less than ACK_WAIT_S: it was handed back
+            while bench.failures:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.005)
+            await bench.until_acknowledged()
+        assert bench.interruptions == ["StoreError: away", "StoreError: still away"]
+        assert {payload for batch in bench.batches for payload in batch} == {b"a", b"b"}
+
+
+async def test_a_defect_of_the_handler_is_raised_and_nothing_is_acknowledged(
+    nats_server: NatsServer,
+) -> None:
+    async with bench_on(nats_server) as bench:
+        bench.failures = [ZeroDivisionError()]
+        await bench.publish(b"a")
+        with pytest.raises(ZeroDivisionError):
+            async with asyncio.timeout(10):
+                await bench.start()
+        info = await bench.nc.jetstream().consumer_info(STREAM.name, "worker")
+        assert info.num_ack_pending == 1
+
+
+async def test_a_stream_that_was_deleted_meanwhile_is_made_again(nats_server: NatsServer) -> None:
+    async with bench_on(nats_server) as bench:
+        bench.start()
+        await bench.publish(b"before")
+        await bench.until_handled(1)
+        await bench.until_acknowledged()
+        await bench.nc.jetstream().delete_stream(STREAM.name)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await bench.nc.jetstream().consumer_info(STREAM.name, "worker")
+                    break
+                except NotFoundError:
+                    await asyncio.sleep(0.005)
+        await bench.publish(b"after")
+        await bench.until_handled(2)
+        assert bench.batches == [[b"before"], [b"after"]]
+        assert bench.interruptions
+
+
+async def test_a_cancelled_loop_ends_soon_and_takes_nothing_more(nats_server: NatsServer) -> None:
+    async with bench_on(nats_server) as bench:
+        task = bench.start()
+        await bench.publish(b"a")
+        await bench.until_handled(1)
+        await bench.until_acknowledged()
+        async with asyncio.timeout(5):
+            await stop_tasks(task)
+        assert task.cancelled()
+        await bench.publish(b"b")
+        info = await bench.nc.jetstream().consumer_info(STREAM.name, "worker")
+        assert (info.num_pending, info.num_ack_pending) == (1, 0)

@@ -1,0 +1,58 @@
+"""One worker's evaluator and executor on an account in memory and a scripted exchange."""
+
+from __future__ import annotations
+
+import time
+
+from functions.core.account import Limits
+from functions.core.book_imbalance import book_imbalance_crypto
+from functions.core.gate import GateConfig
+from functions.core.strategy import Strategy
+from functions.metrics import WorkerMetrics
+from protocol.book import Proof
+from protocol.decision import Decision
+from protocol.snapshot import BookSnapshot
+from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange
+from tests.support.hot_path import hot_path
+
+HOT_PATH = ["prepare", "claim", "post", "move"]
+
+
+class Desk:
+    def __init__(
+        self,
+        *,
+        max_positions: int = 3,
+        cooldown_ms: int = 300_000,
+        book_age_max_ms: int = 1_000,
+        strategy: Strategy = book_imbalance_crypto,
+        proof_min: Proof = Proof.TOP,
+    ) -> None:
+        self.calls: Calls = []
+        self.store = MemoryStore(self.calls)
+        self.exchange = ScriptedExchange(self.calls)
+        self.told: list[Decision] = []
+        self.metrics = WorkerMetrics()
+        self.evaluator, self.executor = hot_path(
+            strategy=strategy,
+            gate=GateConfig(book_age_max_ms=book_age_max_ms, proof_min=proof_min),
+            limits=Limits(
+                max_positions=max_positions,
+                cooldown_ms=cooldown_ms,
+                daily_loss_limit_e6=20_000_000,
+                daily_spend_cap_e6=200_000_000,
+            ),
+            store=self.store,
+            exchange=self.exchange,
+            publish=self.told.append,
+            metrics=self.metrics,
+        )
+
+    async def handle(self, book: BookSnapshot) -> bool:
+        """As the worker does; True when there was something to execute."""
+        now_ns = time.time_ns()
+        trade = self.evaluator.consider(book, now_ns)
+        if trade is None:
+            return False
+        await self.executor.execute(book, trade, now_ns)
+        return True
