@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Account
-from functions.core.claim import Claim, ClaimFill, ClaimState, Standing
+from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
 from sandbox.audit_input import AuditInput, Resolved
 from sandbox.simulator.journal import Entry
@@ -175,7 +175,7 @@ def test_a_difference_of_one_micro_unit_is_found(field: str, what: str) -> None:
 def test_a_fee_is_exact_once_the_trades_are_known_and_close_before() -> None:
     near = msgspec.structs.replace(claim(1), fee_e6=FEE + 100)
     assert found(audit_input([entry(1)], [near], [])) == []
-    fill = ClaimFill(standing=Standing.CONFIRMED, price_e4=5_000, size_e6=SIZE)
+    fill = ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=SIZE)
     known = msgspec.structs.replace(near, fills={"x": fill})
     [sentence] = found(audit_input([entry(1)], [known], []))
     assert "fee in its record" in sentence
@@ -226,7 +226,7 @@ def test_an_open_claim_of_a_market_that_was_resolved_long_ago_is_found() -> None
 
 
 def test_a_claim_waits_for_its_last_trade() -> None:
-    fill = ClaimFill(standing=Standing.PROVISIONAL, price_e4=5_000, size_e6=SIZE)
+    fill = ClaimFill(standing=Finality.PROVISIONAL, price_e4=5_000, size_e6=SIZE)
     moving = msgspec.structs.replace(claim(1), fills={"x": fill})
     assert unfinished(audit_input([entry(1)], [moving, claim(2)], [])) == [moving]
 

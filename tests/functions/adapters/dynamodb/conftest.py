@@ -7,11 +7,26 @@ from botocore.retries.standard import ExponentialBackoff
 
 from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.dynamodb import decision_table_of
-from tests.support.dynamodb_engines import ministack, moto, one_sdk_session, state_table, store_on
+from tests.support.dynamodb_engines import (
+    credentials,
+    ministack,
+    moto,
+    one_sdk_session,
+    state_table,
+    store_on,
+)
 from tests.support.dynamodb_items import STRATEGY, Table, client_of
 from tests.support.dynamodb_proxy import Proxy, proxy_to
 
 __all__ = ["one_sdk_session", "state_table"]
+
+
+@pytest.fixture(autouse=True)
+def sdk_credentials() -> Iterator[None]:
+    """Some of these tests reach no engine, whose fixture would bring them."""
+    with credentials():
+        yield
+
 
 ENGINES = {"moto": moto, "ministack": ministack}
 
