@@ -95,11 +95,13 @@ _OF_SETTLE: Final = (
     "venue.trading.official_client",
     "venue.trading.login",
 )
+# Only a process waits for what is not reachable yet: `functions.bootstrap` imports this for it.
+_OF_PROCESSES: Final = ("runtime.retry",)
 FUNCTIONS: Final = (
-    FunctionZip("reconcile", EVERY_START, _OF_SETTLE),
-    FunctionZip("control", EVERY_START, _OF_SETTLE),
+    FunctionZip("reconcile", EVERY_START, (*_OF_SETTLE, *_OF_PROCESSES)),
+    FunctionZip("control", EVERY_START, (*_OF_SETTLE, *_OF_PROCESSES)),
     # What it has beyond the others it imports only when there is something to redeem.
-    FunctionZip("settle", "lambda-settle.txt"),
+    FunctionZip("settle", "lambda-settle.txt", _OF_PROCESSES),
 )
 
 

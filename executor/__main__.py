@@ -21,6 +21,7 @@ from executor.commands import record as record_commands
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording.errors import RecordingError, UnusableDirectoryError
+from functions.bootstrap import exiting_when_misconfigured
 from functions.core.account import TRADING_ENABLED
 from functions.handlers.control import NotDoneError, halt_reason
 from functions.ports import RecordsError, StoreError
@@ -183,9 +184,10 @@ def inspect(
 
 
 def _done(asked: Coroutine[Any, Any, _T]) -> _T:
-    """The result, or one line and exit code 1."""
+    """The result, or one line and exit code 1 (failed) or 2 (misconfigured)."""
     try:
-        return asyncio.run(asked)
+        with exiting_when_misconfigured():
+            return asyncio.run(asked)
     except (StoreError, RecordsError, NotDoneError) as error:
         _complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -1,25 +1,34 @@
-"""Opening what a function needs, from its settings: the store, and the account at the venue.
+"""The composition root: the store, the account at the venue and its records, from settings.
 
-Whatever needs the official client imports it only when it is needed: that costs as much time and
-memory as all the rest together, and on paper, or with API credentials alone, nobody needs it.
+Used by the processes (worker, schedule), the cloud's functions and the command line. What only a
+person can mend is a MisconfiguredError with one line that names the variable. A process ends with
+it (`exiting_when_misconfigured`); a function fails with it.
+
+1. Nothing here makes a call, but `open_account` and `records_with_key`.
+2. Credentials of another signer than the wallet's are refused before the first question: to a
+   stranger the venue answers for each order that it is not there.
+3. Whatever needs the official client imports it only when it is needed: that costs as much time and
+   memory as all the rest together, and on paper, or with API credentials alone, nobody needs it.
+   So does what waits, which the cloud's functions do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import SecretStr
 
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED
 from functions.ports import StoreError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
-from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
+from venue.auth import Credentials
 from venue.rest import VenueReads
 from venue.wallet import STRANGER, belongs, signature_type
 
@@ -29,9 +38,25 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
+class MisconfiguredError(Exception):
+    """What only a person can mend, and no settings class sees; one line naming the variable."""
+
+
+@contextmanager
+def exiting_when_misconfigured() -> Iterator[None]:
+    """For processes: MisconfiguredError becomes one line and exit code 2."""
+    try:
+        yield
+    except MisconfiguredError as error:
+        refuse_to_start(str(error))
+
+
+# -- the store -------------------------------------------------------------------------------------
+
+
 @asynccontextmanager
 async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
-    """A store that has not made a call yet. Exits 2 when no client can be built."""
+    """A store that has not made a call yet. Raises MisconfiguredError."""
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(
@@ -44,14 +69,19 @@ async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore
                 )
             )
         except StoreError as error:
-            refuse_to_start(f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}")
+            text = f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}"
+            raise MisconfiguredError(text) from None
         yield store
 
 
 @asynccontextmanager
 async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
-    """A store whose account exists; waits for the table."""
-    async with unopened_store(settings) as store:
+    """For processes: a store whose account exists; waits for the table."""
+    from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
+
+    async with AsyncExitStack() as stack:
+        with exiting_when_misconfigured():
+            store = await stack.enter_async_context(unopened_store(settings))
         where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
         account = await until_reachable(
             f"table {settings.state_table} at {where}", store.open_account
@@ -61,53 +91,89 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
         yield store
 
 
-def venue_account(settings: AccountSettings, order_usd: Decimal = Decimal(0)) -> TraderLogin | None:
+# -- the account at the venue, and its records -----------------------------------------------------
+
+
+def trader_login(settings: AccountSettings, order_usd: Decimal = Decimal(0)) -> TraderLogin | None:
     """Who trades, None on paper. `order_usd` is what it must be able to pay."""
     if settings.execution == "paper" or settings.private_key is None or settings.wallet is None:
         return None
-    from venue.trading.login import TraderLogin  # noqa: PLC0415 - see the module's docstring
-
-    return TraderLogin(
-        private_key=settings.private_key,
-        wallet=settings.wallet,
-        clob_url=settings.clob_url,
-        gamma_url=settings.gamma_url,
-        order_usd=order_usd,
-    )
+    return _login(settings, settings.private_key, order_usd)
 
 
 def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
     """The venue's records of the account; on paper only what anybody may read.
 
     None when the signing key is needed for it (`key_records`): to redeem, or because there are no
-    API credentials.
+    API credentials. Raises MisconfiguredError.
     """
     if settings.execution == "paper":
-        return PublicRecords(clob_url=settings.clob_url, gamma_url=settings.gamma_url)
+        return public_records(settings)
     credentials = settings.credentials()
-    if credentials is None or settings.wallet is None or settings.redeem:
+    if credentials is None or settings.redeem:
         return None
-    if not belongs(credentials.address, settings.wallet):
-        refuse_to_start(f"API_ADDRESS: {STRANGER}")
-    return LiveRecords(
-        VenueReads(settings.clob_url, settings.gamma_url, credentials),
-        signature_type=signature_type(credentials.address, settings.wallet),
-    )
+    return records_with_credentials(settings, credentials, "API_ADDRESS")
 
 
 async def key_records(settings: ScheduleSettings) -> VenueRecords:
-    """The same, logged in with the signing key.
+    """The same with the signing key, as `records_with_key`."""
+    if settings.private_key is None:
+        raise MisconfiguredError("EXECUTION=live needs PRIVATE_KEY and WALLET")
+    return await records_with_key(settings, settings.private_key, redeem=settings.redeem)
 
-    Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
-    refuses the account.
+
+def public_records(settings: AccountSettings) -> PublicRecords:
+    """What anybody may read of the venue: resolutions."""
+    return PublicRecords(settings.clob_url, settings.gamma_url)
+
+
+def records_with_credentials(
+    settings: AccountSettings, credentials: Credentials, variable: str
+) -> LiveRecords:
+    """The account's records, by API credentials, which `variable` has brought.
+
+    Raises MisconfiguredError when they are another account's.
     """
-    account = venue_account(settings)
-    if account is None:
-        refuse_to_start("EXECUTION=live needs PRIVATE_KEY and WALLET")
+    wallet = settings.wallet or ""
+    if not belongs(credentials.address, wallet):
+        raise MisconfiguredError(f"{variable}: {STRANGER}")
+    return LiveRecords(
+        VenueReads(settings.clob_url, settings.gamma_url, credentials),
+        signature_type=signature_type(credentials.address, wallet),
+    )
+
+
+async def records_with_key(
+    settings: AccountSettings,
+    private_key: SecretStr,
+    *,
+    redeem: bool,
+    variable: str = "PRIVATE_KEY",
+) -> LiveRecords:
+    """The account's records, by API credentials that the venue gives for the signing key, which
+    `variable` has brought. Not bounded in time.
+
+    Raises polymarket.errors.PolymarketError when the venue does not answer, MisconfiguredError when
+    it refuses the account.
+    """
     from functions.adapters.redeemer import records_of  # noqa: PLC0415 - see the module's docstring
     from venue.trading.login import AccountRefusedError  # noqa: PLC0415 - see the module's docstring
 
     try:
-        return await records_of(account, redeem=settings.redeem)
+        return await records_of(_login(settings, private_key), redeem=redeem)
     except AccountRefusedError as refused:
-        refuse_to_start(str(refused))
+        raise MisconfiguredError(str(refused).replace("PRIVATE_KEY", variable)) from None
+
+
+def _login(
+    settings: AccountSettings, private_key: SecretStr, order_usd: Decimal = Decimal(0)
+) -> TraderLogin:
+    from venue.trading.login import TraderLogin  # noqa: PLC0415 - see the module's docstring
+
+    return TraderLogin(
+        private_key=private_key,
+        wallet=settings.wallet or "",
+        clob_url=settings.clob_url,
+        gamma_url=settings.gamma_url,
+        order_usd=order_usd,
+    )

@@ -18,7 +18,12 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from functions.bootstrap import key_records, keyless_records, opened_store
+from functions.bootstrap import (
+    exiting_when_misconfigured,
+    key_records,
+    keyless_records,
+    opened_store,
+)
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
@@ -136,10 +141,16 @@ class Schedule:
 
 async def open_records(settings: ScheduleSettings) -> VenueRecords:
     """The venue's records of the account; waits for the venue where it must log in."""
-    records = keyless_records(settings)
+    with exiting_when_misconfigured():
+        records = keyless_records(settings)
     if records is not None:
         return records
-    return await until_reachable(f"the venue at {settings.clob_url}", lambda: key_records(settings))
+
+    async def logged_in() -> VenueRecords:
+        with exiting_when_misconfigured():  # here: what only a person can mend is not tried again
+            return await key_records(settings)
+
+    return await until_reachable(f"the venue at {settings.clob_url}", logged_in)
 
 
 async def reconciled(

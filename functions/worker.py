@@ -22,7 +22,7 @@ from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.paper import PaperExchange
-from functions.bootstrap import opened_store, venue_account
+from functions.bootstrap import opened_store, trader_login
 from functions.core.fencing import Fence
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_registry import STRATEGIES
@@ -274,7 +274,7 @@ async def _watch(task: asyncio.Task[None]) -> None:
 
 async def open_exchange(settings: WorkerSettings) -> Exchange:
     """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
-    account = venue_account(settings, order_usd=settings.size_usd)
+    account = trader_login(settings, order_usd=settings.size_usd)
     if account is None:
         return PaperExchange(settings.paper_delay_ms)
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.

@@ -9,7 +9,7 @@ from typing import Any, Final
 from executor.doctor import configuration, nats, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
-from functions.bootstrap import venue_account
+from functions.bootstrap import trader_login
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
@@ -44,7 +44,7 @@ async def _account(config: Configuration) -> list[Finding]:
     what = "account at the venue"
     if config.limits.execution == "paper":
         return [ok(what, "none is needed: EXECUTION is paper")]
-    account = venue_account(config.limits, config.limits.size_usd)
+    account = trader_login(config.limits, config.limits.size_usd)
     if account is None:
         return [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
     return await venue.check_account(account)

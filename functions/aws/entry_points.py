@@ -27,15 +27,12 @@ from typing import Any, Final
 import structlog
 from pydantic import SecretStr, ValidationError
 
-from functions.adapters.dynamodb.store import DynamoStore, open_store
+from functions import bootstrap
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.secrets import SecretError, secret_text
-from functions.adapters.venue_records import (
-    LiveRecords,
-    PublicRecords,
-    raising_records_error,
-)
+from functions.adapters.venue_records import raising_records_error
 from functions.aws import control_http
-from functions.aws.environment import Context, Done, Function, MisconfiguredError
+from functions.aws.environment import Context, Done, Function
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
@@ -45,8 +42,6 @@ from protocol.units import to_usd_e6
 from runtime.emf import document
 from runtime.settings import mistakes_in
 from venue.api_settings import ApiCredentials
-from venue.rest import VenueReads
-from venue.wallet import STRANGER, belongs, signature_type
 
 INVOKED_EVERY_S: Final = 60.0
 """No more is done in one invocation than until the next one begins."""
@@ -98,43 +93,39 @@ def control(event: Any, context: Context) -> dict[str, Any] | None:
 # -- opening ---------------------------------------------------------------------------------------
 
 
-async def _open_store(settings: FunctionSettings, stack: AsyncExitStack) -> DynamoStore:
-    try:
-        return await stack.enter_async_context(
-            open_store(
-                table=settings.state_table,
-                decision_table=settings.decision_table,
-                strategy=settings.account,
-                region=settings.aws_region,
-                endpoint_url=settings.aws_endpoint_url_dynamodb,
-            )
-        )
-    except StoreError as error:
-        text = f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}"
-        raise MisconfiguredError(text) from None
-
-
 async def open_control(stack: AsyncExitStack) -> Opened:
     """Of `control`: the table alone, and no call to it."""
     settings = FunctionSettings()
-    return Opened(settings=settings, store=await _open_store(settings, stack))
+    store = await stack.enter_async_context(bootstrap.unopened_store(settings))
+    return Opened(settings=settings, store=store)
 
 
 async def open_reconcile(stack: AsyncExitStack) -> Scheduled:
     """Of `reconcile`: the account, created where there is none, and its records."""
     settings = ReconcileSettings()
-    records: VenueRecords
-    if settings.execution == "paper":
-        records = PublicRecords(settings.clob_url, settings.gamma_url)
-    else:
-        records = await _live_records(settings)
+    live = settings.execution == "live"
+    records = await _live_records(settings) if live else bootstrap.public_records(settings)
+    return await _scheduled(settings, records, stack)
+
+
+async def open_settle(stack: AsyncExitStack) -> Scheduled:
+    """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
+    settings = SettleSettings()
+    redeems = settings.redeems
+    records = await _redeeming_records(settings) if redeems else bootstrap.public_records(settings)
+    return await _scheduled(settings, records, stack)
+
+
+async def _scheduled(
+    settings: FunctionSettings, records: VenueRecords, stack: AsyncExitStack
+) -> Scheduled:
     stack.push_async_callback(records.close)
-    store = await _open_store(settings, stack)
+    store = await stack.enter_async_context(bootstrap.unopened_store(settings))
     await store.open_account()
     return Scheduled(settings=settings, store=store, records=records)
 
 
-async def _live_records(settings: ReconcileSettings) -> LiveRecords:
+async def _live_records(settings: ReconcileSettings) -> VenueRecords:
     variable = "API_CREDENTIALS_SECRET"
     text = await secret_text(
         settings.api_credentials_secret or "", region=settings.aws_region, variable=variable
@@ -143,52 +134,24 @@ async def _live_records(settings: ReconcileSettings) -> LiveRecords:
         credentials = ApiCredentials.model_validate_json(text).credentials()
     except ValidationError as error:
         raise SecretError(f"{variable}: {mistakes_in(error)}") from None
-    if not belongs(credentials.address, settings.wallet or ""):
-        raise MisconfiguredError(f"{variable}: {STRANGER}")
-    return LiveRecords(
-        VenueReads(settings.clob_url, settings.gamma_url, credentials),
-        signature_type=signature_type(credentials.address, settings.wallet or ""),
-    )
+    return bootstrap.records_with_credentials(settings, credentials, variable)
 
 
-async def open_settle(stack: AsyncExitStack) -> Scheduled:
-    """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
-    settings = SettleSettings()
-    records: VenueRecords
-    if settings.redeems:
-        records = await _redeeming_records(settings)
-    else:
-        records = PublicRecords(settings.clob_url, settings.gamma_url)
-    stack.push_async_callback(records.close)
-    store = await _open_store(settings, stack)
-    await store.open_account()
-    return Scheduled(settings=settings, store=store, records=records)
-
-
-async def _redeeming_records(settings: SettleSettings) -> LiveRecords:
+async def _redeeming_records(settings: SettleSettings) -> VenueRecords:
     # Here, because it costs what all the rest costs together, and most accounts never redeem.
-    from functions.adapters import redeemer  # noqa: PLC0415 - see above
-    from venue.trading import login, official_client  # noqa: PLC0415 - see above
+    from venue.trading.official_client import bounded_call  # noqa: PLC0415 - see above
 
+    variable = "PRIVATE_KEY_SECRET"
     key = await secret_text(
-        settings.private_key_secret or "", region=settings.aws_region, variable="PRIVATE_KEY_SECRET"
+        settings.private_key_secret or "", region=settings.aws_region, variable=variable
     )
-    account = login.TraderLogin(
-        private_key=SecretStr(key),
-        wallet=settings.wallet or "",
-        clob_url=settings.clob_url,
-        gamma_url=settings.gamma_url,
+    logging_in = bootstrap.records_with_key(
+        settings, SecretStr(key), redeem=True, variable=variable
     )
-    try:
-        with raising_records_error():
-            return await official_client.bounded_call(
-                f"logging in at {settings.clob_url}",
-                redeemer.records_of(account, redeem=True),
-                LOG_IN_TIMEOUT_S,
-            )
-    except login.AccountRefusedError as refused:
-        text = str(refused).replace("PRIVATE_KEY", "PRIVATE_KEY_SECRET")
-        raise MisconfiguredError(text) from None
+    with raising_records_error():
+        return await bounded_call(
+            f"logging in at {settings.clob_url}", logging_in, LOG_IN_TIMEOUT_S
+        )
 
 
 # -- working ---------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ import structlog
 from pydantic import ValidationError
 
 from functions.adapters.secrets import SecretError
+from functions.bootstrap import MisconfiguredError
 from functions.ports import RecordsError, StoreError
 from runtime.log import configure_logging
 from runtime.settings import mistakes_in
@@ -51,10 +52,6 @@ class Context(Protocol):
 
 class FunctionError(Exception):
     """The invocation failed; the text is one line, that is also in the log."""
-
-
-class MisconfiguredError(Exception):
-    """What only a person can mend, and no settings class sees; one line naming the variable."""
 
 
 @dataclass(frozen=True, kw_only=True)

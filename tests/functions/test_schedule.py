@@ -17,12 +17,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions import schedule as module
-from functions.bootstrap import keyless_records
 from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from functions.ports import RecordsError, StoreError
-from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, reconciled
+from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, open_records, reconciled
 from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
@@ -302,6 +301,6 @@ def test_the_api_credentials_of_another_account_do_not_start(
         for name, value in given.items():
             patch.setenv(name, value)
         with pytest.raises(SystemExit) as refused:
-            keyless_records(ScheduleSettings())
+            asyncio.run(open_records(ScheduleSettings()))
     assert refused.value.code == 2
     assert capsys.readouterr().err.startswith("cannot start: API_ADDRESS: WALLET is not")
