@@ -29,6 +29,7 @@ from functions.ports import StoreError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
+from venue.errors import AccountRefusedError
 from venue.rest import VenueReads
 from venue.wallet import STRANGER, belongs, signature_type
 
@@ -157,7 +158,6 @@ async def records_with_key(
     it refuses the account.
     """
     from functions.adapters.redeemer import records_of  # noqa: PLC0415 - see the module's docstring
-    from venue.trading.login import AccountRefusedError  # noqa: PLC0415 - see the module's docstring
 
     try:
         return await records_of(_login(settings, private_key), redeem=redeem)

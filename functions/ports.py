@@ -18,6 +18,22 @@ from protocol.snapshot import BookSnapshot
 from venue.wire.order_answer import Answer
 
 
+class UnpreparableOrderError(Exception):
+    """The order cannot be built (off the tick grid, amounts that round to zero, no metadata)."""
+
+
+class StoreError(Exception):
+    """The store did not answer, or not intelligibly: whether the write happened is not known."""
+
+
+class StoreBusyError(StoreError):
+    """The store refused before it wrote anything (throttled, a conflict, no connection)."""
+
+
+class RecordsError(Exception):
+    """The venue did not answer a lookup, or not intelligibly: nothing is known."""
+
+
 class PreparedOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A signed order that nobody has seen yet, and the id the venue will know it by."""
 
@@ -28,10 +44,6 @@ class PreparedOrder(msgspec.Struct, frozen=True, kw_only=True):
     size_e6: int
     payload: Any
     """The adapter's own object; the handler only hands it back."""
-
-
-class UnpreparableOrderError(Exception):
-    """The order cannot be built (off the tick grid, amounts that round to zero, no metadata)."""
 
 
 class Exchange(Protocol):
@@ -55,14 +67,6 @@ class Exchange(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
-
-
-class StoreError(Exception):
-    """The store did not answer, or not intelligibly: whether the write happened is not known."""
-
-
-class StoreBusyError(StoreError):
-    """The store refused before it wrote anything (throttled, a conflict, no connection)."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,10 +159,6 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
-
-
-class RecordsError(Exception):
-    """The venue did not answer a lookup, or not intelligibly: nothing is known."""
 
 
 class VenueRecords(Protocol):

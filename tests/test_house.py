@@ -11,8 +11,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = sorted(
     path
-    for folder in ("protocol", "venue/wire", "feeder/core", "functions/core")
-    for path in (ROOT / folder).rglob("*.py")
+    for pattern in (
+        *("protocol/*.py", "venue/wire/*.py", "feeder/core/**/*.py", "functions/core/*.py"),
+        *(f"feeder/recording/{name}.py" for name in ("errors", "format", "inspection")),
+        "feeder/recording/inspected_market.py",
+    )
+    for path in ROOT.glob(pattern)
 )
 SOURCES = sorted(
     path
@@ -45,6 +49,18 @@ def test_pure_packages_neither_await_nor_touch_the_outside(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_stay_rooms_one_can_see_at_once(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+def test_no_two_classes_share_a_name() -> None:
+    rooms: dict[str, list[str]] = {}
+    for path in SOURCES:
+        room = str(path.relative_to(ROOT))
+        if room.startswith("tests/"):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                rooms.setdefault(node.name, []).append(room)
+    assert {name: where for name, where in rooms.items() if len(where) > 1} == {}
 
 
 def test_requirement_files_pin_hashes_and_name_no_index() -> None:

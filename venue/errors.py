@@ -22,6 +22,17 @@ class VenueUnreachableError(VenueError):
     """No answer: no connection, it broke, or nothing came in time."""
 
 
+class ChannelLostError(ConnectionError):
+    """A websocket came to its end, or we gave it up; the text says why."""
+
+
+class AccountRefusedError(Exception):
+    """The venue does not let the account in, which only a person can mend.
+
+    The text is one line that says what to do.
+    """
+
+
 class VenueRefusedError(VenueError):
     """An answer that is no success, or too large.
 

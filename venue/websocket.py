@@ -27,6 +27,7 @@ from websockets.exceptions import WebSocketException
 
 from runtime.process import first_failure
 from runtime.retry import until_reachable
+from venue.errors import ChannelLostError
 from venue.wire.market_channel import PONG
 from venue.wire.subscriptions import PING
 
@@ -45,10 +46,6 @@ _LOSSES: Final = (OSError, TimeoutError, WebSocketException)
 _frames_log: Final = logging.getLogger("venue.websocket")
 _frames_log.setLevel(logging.WARNING)
 _log = structlog.get_logger()
-
-
-class ChannelLostError(ConnectionError):
-    """A connection came to its end, or we gave it up; the text says why."""
 
 
 class ChannelTimes(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,9 +17,9 @@ from functions.settings import AccountSettings
 from protocol.units import to_usd_e6, usd_decimal
 from venue import checks
 from venue.checks import GEOBLOCK_URL
-from venue.errors import VenueError
+from venue.errors import AccountRefusedError, VenueError
 from venue.trading import account_checks
-from venue.trading.login import AccountRefusedError, TraderLogin, secure_client
+from venue.trading.login import TraderLogin, secure_client
 from venue.trading.official_client import STANDARD_EXCHANGE, bounded_call
 
 CLOCK_WARN_MS: Final = 500

@@ -24,7 +24,8 @@ from feeder.books.frame_intake import FrameIntake
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
-from venue.websocket import Channel, ChannelLostError, ChannelTimes
+from venue.errors import ChannelLostError
+from venue.websocket import Channel, ChannelTimes
 from venue.wire import subscriptions
 
 # How long a connection in doubt is kept for the sake of markets that only it has, although it

@@ -24,7 +24,8 @@ from feeder.fills.intake import Intake
 from feeder.fills.metrics import UserMetrics
 from protocol.fill import Fill
 from venue.auth import Credentials
-from venue.websocket import Channel, ChannelLostError, ChannelTimes
+from venue.errors import ChannelLostError
+from venue.websocket import Channel, ChannelTimes
 from venue.wire import subscriptions
 from venue.wire.user_channel import decode_user_frame
 

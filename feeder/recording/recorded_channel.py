@@ -20,7 +20,8 @@ from feeder.core.market.session_table import SessionTable
 from feeder.recording.format import Closed, Listed, Opened, Sent, Unfollowed, frame_of
 from feeder.recording.writer import RecordingWriter
 from protocol.market import MarketInfo
-from venue.websocket import Channel, ChannelLostError, ChannelTimes
+from venue.errors import ChannelLostError
+from venue.websocket import Channel, ChannelTimes
 from venue.wire import subscriptions
 
 # Current, next and the one that has just ended of each series, two tokens each.

@@ -55,7 +55,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class Resources:
     """What a function works with, for as long as its environment lives."""
 
     settings: FunctionSettings
@@ -63,7 +63,7 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheduled(Opened):
+class ScheduledResources(Resources):
     """And what the venue has on record."""
 
     records: VenueRecords
@@ -93,14 +93,14 @@ def control(event: Any, context: Context) -> dict[str, Any] | None:
 # -- opening ---------------------------------------------------------------------------------------
 
 
-async def open_control(stack: AsyncExitStack) -> Opened:
+async def open_control(stack: AsyncExitStack) -> Resources:
     """Of `control`: the table alone, and no call to it."""
     settings = FunctionSettings()
     store = await stack.enter_async_context(bootstrap.unopened_store(settings))
-    return Opened(settings=settings, store=store)
+    return Resources(settings=settings, store=store)
 
 
-async def open_reconcile(stack: AsyncExitStack) -> Scheduled:
+async def open_reconcile(stack: AsyncExitStack) -> ScheduledResources:
     """Of `reconcile`: the account, created where there is none, and its records."""
     settings = ReconcileSettings()
     live = settings.execution == "live"
@@ -108,7 +108,7 @@ async def open_reconcile(stack: AsyncExitStack) -> Scheduled:
     return await _scheduled(settings, records, stack)
 
 
-async def open_settle(stack: AsyncExitStack) -> Scheduled:
+async def open_settle(stack: AsyncExitStack) -> ScheduledResources:
     """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
     settings = SettleSettings()
     redeems = settings.redeems
@@ -118,11 +118,11 @@ async def open_settle(stack: AsyncExitStack) -> Scheduled:
 
 async def _scheduled(
     settings: FunctionSettings, records: VenueRecords, stack: AsyncExitStack
-) -> Scheduled:
+) -> ScheduledResources:
     stack.push_async_callback(records.close)
     store = await stack.enter_async_context(bootstrap.unopened_store(settings))
     await store.open_account()
-    return Scheduled(settings=settings, store=store, records=records)
+    return ScheduledResources(settings=settings, store=store, records=records)
 
 
 async def _live_records(settings: ReconcileSettings) -> VenueRecords:
@@ -157,7 +157,7 @@ async def _redeeming_records(settings: SettleSettings) -> VenueRecords:
 # -- working ---------------------------------------------------------------------------------------
 
 
-async def work_reconcile(opened: Scheduled, _: Any, until_s: float) -> Done:
+async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> Done:
     """Runs until the time is used. Raises the last run's error when none succeeded."""
     settings = opened.settings
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
@@ -216,7 +216,7 @@ def account_metrics(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[s
     }
 
 
-async def work_settle(opened: Scheduled, _: Any, __: float) -> Done:
+async def work_settle(opened: ScheduledResources, _: Any, __: float) -> Done:
     """One run."""
     settings = opened.settings
     redeem = isinstance(settings, SettleSettings) and settings.redeems
@@ -229,7 +229,7 @@ async def work_settle(opened: Scheduled, _: Any, __: float) -> Done:
     )
 
 
-async def work_control(opened: Opened, event: Any, until_s: float) -> Done:
+async def work_control(opened: Resources, event: Any, until_s: float) -> Done:
     """One request. Whether the store is well, the next one finds out anew."""
     settings = opened.settings
     asked = control_http.answer(opened.store, settings.account, settings.limits(), event)

@@ -20,7 +20,7 @@ from eth_utils.crypto import keccak
 from sandbox.simulator import rules
 from sandbox.simulator.auth import ApiKey
 from sandbox.simulator.contracts import exchange_for
-from sandbox.simulator.journal import Entry, VenueOrder, VenueTrade
+from sandbox.simulator.journal import Entry, JournalTrade, VenueOrder
 from sandbox.simulator.matching import VenueFill, buy
 from sandbox.simulator.order import Order
 from sandbox.simulator.settlement import settle
@@ -99,7 +99,7 @@ def _match(venue: Venue, order: Order, entry: Entry) -> None:
         account.matched_since_lock += 1
     transaction = transaction_of(order.order_id)
     trades = [
-        VenueTrade(
+        JournalTrade(
             trade_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{order.order_id}/{number}")),
             order_id=order.order_id,
             owner=order.owner,

@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, kw_only=True):
     balance_after_e6: int = 0
 
 
-class VenueTrade(msgspec.Struct, kw_only=True):
+class JournalTrade(msgspec.Struct, kw_only=True):
     """One fill on its way to the chain."""
 
     trade_id: str
@@ -78,7 +78,7 @@ class VenueTrade(msgspec.Struct, kw_only=True):
         self.status, self.updated_at_ms = status, now_ms
         self.steps.append((now_ms, status))
 
-    def as_of(self, at_ms: int) -> VenueTrade | None:
+    def as_of(self, at_ms: int) -> JournalTrade | None:
         """The trade as it was then, None before its match."""
         known = [step for step in self.steps if step[0] <= at_ms]
         if not known:
@@ -123,7 +123,7 @@ class Journal(msgspec.Struct, kw_only=True):
     entries: list[Entry] = []
     orders: dict[str, list[VenueOrder]] = {}
     """By order id: every state of the record, oldest first."""
-    trades: dict[str, VenueTrade] = {}
+    trades: dict[str, JournalTrade] = {}
     redemptions: list[VenueRedemption] = []
     seen: set[str] = set()
     """Ids that reached the matching engine: posting one again is a duplicate."""
@@ -136,7 +136,7 @@ class Journal(msgspec.Struct, kw_only=True):
         """Entries that may still trade."""
         return [entry for entry in self.entries if entry.verdict in ("received", "pending")]
 
-    def unsettled(self) -> list[VenueTrade]:
+    def unsettled(self) -> list[JournalTrade]:
         """Trades whose status is not final yet."""
         return [t for t in self.trades.values() if t.status not in ("CONFIRMED", "FAILED")]
 

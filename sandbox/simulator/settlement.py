@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from sandbox.simulator.journal import Entry, VenueTrade
+from sandbox.simulator.journal import Entry, JournalTrade
 from sandbox.simulator.user_broadcast import broadcast_to
 from sandbox.simulator.user_events import trade_event
 from sandbox.simulator.venue import Venue
@@ -23,7 +23,7 @@ from sandbox.simulator.venue import Venue
 STEPS: Final = ((0.1, "MINED", "RETRYING"), (0.2, "CONFIRMED", "FAILED"))
 
 
-def settle(venue: Venue, entry: Entry, trades: Sequence[VenueTrade]) -> None:
+def settle(venue: Venue, entry: Entry, trades: Sequence[JournalTrade]) -> None:
     """Let the trades of one match, which `entry` is about, take their course."""
     faults, chance = venue.faults, venue.chance
     failing = {t.trade_id for t in trades if chance.hit("failed_trade", faults.failed_trade)}
@@ -33,7 +33,7 @@ def settle(venue: Venue, entry: Entry, trades: Sequence[VenueTrade]) -> None:
 
 
 async def _settle(
-    venue: Venue, entry: Entry, trades: Sequence[VenueTrade], failing: set[str]
+    venue: Venue, entry: Entry, trades: Sequence[JournalTrade], failing: set[str]
 ) -> None:
     for after_s, well, failed in STEPS:
         await asyncio.sleep(after_s + venue.faults.settle_ms / 1000)
@@ -45,7 +45,7 @@ async def _settle(
     venue.notice.changed()
 
 
-def _give_back(venue: Venue, entry: Entry, trade: VenueTrade) -> None:
+def _give_back(venue: Venue, entry: Entry, trade: JournalTrade) -> None:
     fill = trade.fill
     venue.account(trade.maker_address).balance_e6 += fill.spend_e6 + fill.fee_e6
     entry.live_spend_e6 -= fill.spend_e6

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from sandbox.simulator.journal import VenueOrder, VenueTrade
+from sandbox.simulator.journal import JournalTrade, VenueOrder
 from sandbox.simulator.text import PRICE_TEXT, size_text
 
 _encoder = msgspec.json.Encoder()
@@ -31,7 +31,7 @@ def order_event(record: VenueOrder, kind: Literal["UPDATE", "CANCELLATION"] = "U
     ).decode()
 
 
-def trade_event(trade: VenueTrade) -> str:
+def trade_event(trade: JournalTrade) -> str:
     """`trade` event of the user channel."""
     return _encoder.encode(
         {
@@ -66,7 +66,7 @@ def order_json(record: VenueOrder) -> dict[str, Any]:
     }
 
 
-def trade_json(trade: VenueTrade) -> dict[str, Any]:
+def trade_json(trade: JournalTrade) -> dict[str, Any]:
     """A trade as `GET /data/trades` answers it, where the status has a prefix.
 
     Source: the official client, which takes both forms. Order statuses have been seen without.
@@ -74,7 +74,7 @@ def trade_json(trade: VenueTrade) -> dict[str, Any]:
     return {**_trade(trade), "status": f"TRADE_STATUS_{trade.status}"}
 
 
-def _trade(trade: VenueTrade) -> dict[str, Any]:
+def _trade(trade: JournalTrade) -> dict[str, Any]:
     return {
         "id": trade.trade_id,
         "taker_order_id": trade.order_id,

@@ -87,8 +87,8 @@ def scheduled_lines() -> list[dict[str, Any]]:
         )
         await entry_points.work_settle(opened(SettleSettings(cloudwatch_stage="dev")), {}, until_s)
 
-    def opened(settings: FunctionSettings) -> entry_points.Scheduled:
-        return entry_points.Scheduled(settings=settings, store=Mock(), records=Mock())
+    def opened(settings: FunctionSettings) -> entry_points.ScheduledResources:
+        return entry_points.ScheduledResources(settings=settings, store=Mock(), records=Mock())
 
     with (
         patch.object(entry_points, "reconcile_once", AsyncMock(return_value=ReconcileReport())),

@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from runtime.process import stop_tasks
 from tests.support.scripted_market_channel import WireVenue
 from venue import websocket
-from venue.websocket import Channel, ChannelLostError, ChannelTimes
+from venue.errors import ChannelLostError
+from venue.websocket import Channel, ChannelTimes
 
 QUICK = ChannelTimes(upkeep_every_s=0.01)
 HELLO = '{"hello":1}'

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from protocol.units import to_usd_e6, usd_decimal
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
+from venue.errors import AccountRefusedError
 from venue.trading.official_client import (
     STANDARD_EXCHANGE,
     environment,
@@ -32,10 +33,6 @@ class TraderLogin:
     clob_url: str
     gamma_url: str
     order_usd: Decimal = Decimal(0)
-
-
-class AccountRefusedError(Exception):
-    """What only a person can mend; the text is one line that says what to do."""
 
 
 async def secure_client(login: TraderLogin) -> AsyncSecureClient:

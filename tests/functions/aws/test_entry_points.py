@@ -72,11 +72,11 @@ async def live(deployed: pytest.MonkeyPatch, desk: Desk, secrets: Secrets) -> No
         deployed.setenv(name, value)
 
 
-def reconciling() -> Function[entry_points.Scheduled]:
+def reconciling() -> Function[entry_points.ScheduledResources]:
     return Function("reconcile", entry_points.open_reconcile, entry_points.work_reconcile)
 
 
-def settling() -> Function[entry_points.Scheduled]:
+def settling() -> Function[entry_points.ScheduledResources]:
     return Function("settle", entry_points.open_settle, entry_points.work_settle)
 
 
@@ -264,7 +264,9 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
     deployed.setattr(entry_points, "RUN_S", 0.0)
     deployed.setattr(entry_points, "reconcile_once", run)
     settings = ReconcileSettings().model_copy(update={"reconcile_every_s": 0.001})
-    opened = entry_points.Scheduled(settings=settings, store=store, records=ScriptedRecords())
+    opened = entry_points.ScheduledResources(
+        settings=settings, store=store, records=ScriptedRecords()
+    )
     until_s = asyncio.get_running_loop().time() + entry_points.REPORT_S + 0.05
     async with asyncio.timeout_at(until_s):  # as every invocation is bounded
         done = await entry_points.work_reconcile(opened, None, until_s)
