@@ -1,6 +1,6 @@
 """Reports as what stands on a terminal: pure functions from structs to rich renderables.
 
-What came from outside (reasons, market names, the venue's words) is shown as plain text: it is
+What came from outside (reasons, market names, the venue's texts) is shown as plain text: it is
 never read as rich's markup, and loses what is not printable, so that it cannot move the cursor.
 """
 

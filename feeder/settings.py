@@ -30,7 +30,7 @@ def _series_list(value: object) -> object:
 
 
 class MarketStream(GammaSettings):
-    """Which markets, and where the venue tells of them: the market feeder's and the recorder's."""
+    """Which markets, and where the venue sends them: the market feeder's and the recorder's."""
 
     model_config = SettingsConfigDict(arbitrary_types_allowed=True)
 

@@ -31,7 +31,7 @@ from runtime.settings import refuse_to_start
 from venue.auth import Credentials
 from venue.errors import AccountRefusedError
 from venue.rest import VenueReads
-from venue.wallet import STRANGER, belongs, signature_type
+from venue.wallet import STRANGER, is_wallet_of, signature_type
 
 if TYPE_CHECKING:
     from venue.trading.login import TraderLogin
@@ -136,7 +136,7 @@ def records_with_credentials(
     Raises MisconfiguredError when they are another account's.
     """
     wallet = settings.wallet or ""
-    if not belongs(credentials.address, wallet):
+    if not is_wallet_of(credentials.address, wallet):
         raise MisconfiguredError(f"{variable}: {STRANGER}")
     return LiveRecords(
         VenueReads(settings.clob_url, settings.gamma_url, credentials),

@@ -1,7 +1,7 @@
 """`Fill`: one trade of one of our orders, as the venue reports it, on `fill.<condition id>`.
 
-A trade goes MATCHED -> MINED -> CONFIRMED, or over RETRYING to FAILED. What it is worth depends on
-two questions only: does it still count (it did not fail), and can that still change.
+A trade goes MATCHED -> MINED -> CONFIRMED, or over RETRYING to FAILED. Two questions matter: does it
+still count (it did not fail), and can that still change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from protocol.snapshot import UNDECODABLE, ProtocolError
 
 
 class TradeStatus(StrEnum):
-    """The venue's words for where a trade stands."""
+    """Where a trade stands, as the venue calls it."""
 
     MATCHED = "MATCHED"
     MINED = "MINED"

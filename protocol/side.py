@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Side(StrEnum):
-    """The venue's words."""
+    """As the venue spells it."""
 
     BUY = "BUY"
     SELL = "SELL"

@@ -33,28 +33,28 @@ def document(
     says otherwise. Metrics without a (finite) value are left out: JSON has no word for NaN.
     Raises ValueError above the format's limits, or for a metric with the name of a dimension.
     """
-    told: dict[str, float | list[float]] = {}
+    written: dict[str, float | list[float]] = {}
     for name, value in values.items():
         if isinstance(value, Sequence):
             finite = [each for each in value if math.isfinite(each)]
             if finite:
-                told[name] = finite
+                written[name] = finite
             if len(finite) > VALUES_MAX:
-                raise ValueError(f"{name}: {len(finite)} values, {VALUES_MAX} can be told")
+                raise ValueError(f"{name}: {len(finite)} values, {VALUES_MAX} can be written")
         elif math.isfinite(value):
-            told[name] = +value  # a bool becomes 0 or 1
-    if len(told) > METRICS_MAX:
-        raise ValueError(f"{len(told)} metrics, a document takes {METRICS_MAX}")
-    if taken := told.keys() & {*DIMENSIONS, "_aws"}:
+            written[name] = +value  # a bool becomes 0 or 1
+    if len(written) > METRICS_MAX:
+        raise ValueError(f"{len(written)} metrics, a document takes {METRICS_MAX}")
+    if taken := written.keys() & {*DIMENSIONS, "_aws"}:
         raise ValueError(f"no metric may be called {', '.join(sorted(taken))}")
     of_unit = units or {}
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [DIMENSIONS],
-        "Metrics": [{"Name": name, "Unit": of_unit.get(name, "Count")} for name in told],
+        "Metrics": [{"Name": name, "Unit": of_unit.get(name, "Count")} for name in written],
     }
     aws = {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}
-    content = {"_aws": aws, "Stage": stage, "Service": service, **told}
+    content = {"_aws": aws, "Stage": stage, "Service": service, **written}
     return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
@@ -68,7 +68,7 @@ def representatives(counts: Mapping[float, int]) -> list[float]:
     of the values lies in the very bucket in which that of the observations lies: it is wrong by
     at most that bucket's width, and its comparison with a bucket's bound is exact. Inside a bucket
     observations are taken to be spread evenly; above the last finite bound, which has no width,
-    they are told as that bound: too low, but above every other.
+    they are written as that bound: too low, but above every other.
     """
     total = sum(counts.values())
     many = min(total, VALUES_MAX)

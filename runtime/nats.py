@@ -30,7 +30,7 @@ SERVER_VERSION_MIN: Final = (2, 12)
 RECONNECT_WAIT_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2
 CLOSE_TIMEOUT_S: Final = 1
-# nats-server's words for a wrong password, a user it does not know, and none where one is wanted
+# nats-server's texts for a wrong password, a user it does not know, and none where one is wanted
 # (server/errors.go: ErrAuthentication). nats-py passes them on as text when a connection begins.
 _LOGIN_REFUSED: Final = "authorization violation"
 _REPLICAS_NOT_SUPPORTED: Final = 10074  # JSStreamReplicasNotSupportedErr: not a cluster
@@ -80,18 +80,18 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
     """
     client = Client()
     reason: Exception | None = None
-    was_connected, told_refused = False, False
+    was_connected, reported_refusal = False, False
 
     async def on_error(error: Exception) -> None:
-        nonlocal reason, told_refused
+        nonlocal reason, reported_refusal
         if reason is None or not _is_refused_login(reason):
             reason = error
-        # While (re)connecting every try ends here: `until_reachable` or the two events below tell
-        # that story in one line each. But for a password that was changed at the server meanwhile.
+        # While (re)connecting every try ends here, and `until_reachable` or the two events below
+        # report it in one line each. But for a password that was changed at the server meanwhile.
         if client.is_connected:
             _log.warning("nats_error", error=f"{type(error).__name__}: {error}")
-        elif was_connected and _is_refused_login(error) and not told_refused:
-            told_refused = True
+        elif was_connected and _is_refused_login(error) and not reported_refusal:
+            reported_refusal = True
             _log.warning("nats_error", error=_login_refused(url, login))
 
     async def on_disconnected() -> None:
@@ -99,8 +99,8 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
             _log.warning("nats_disconnected", url=redact(url))
 
     async def on_reconnected() -> None:
-        nonlocal told_refused
-        told_refused = False
+        nonlocal reported_refusal
+        reported_refusal = False
         _log.info("nats_reconnected", url=redact(url))
 
     try:
@@ -148,7 +148,7 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec, replicas: int = 
     """Create the stream, or bring it to its declaration, with so many replicas.
 
     Whoever declares last wins: processes that disagree about STREAM_REPLICAS change a stream back
-    and forth with each of their starts and each loss of a stream, told as `stream_updated` each
+    and forth with each of their starts and each loss of a stream, logged as `stream_updated` each
     time. Nothing is lost by it but the copies, so nothing here referees; one deployment has one
     value. Going from 1 to 3 copies what is there while the stream goes on.
 

@@ -1,4 +1,4 @@
-"""The life of a service process: start with patience, run until told to stop, stop in order."""
+"""The life of a service process: start with patience, run until a signal, stop in order."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def run_service(serve: Coroutine[Any, Any, None]) -> int:
 async def _until_signalled(serve: Coroutine[Any, Any, None]) -> int:
     task = asyncio.ensure_future(serve)
     loop = asyncio.get_running_loop()
-    told = False
+    stopping = False
 
     def stop() -> None:
-        nonlocal told
-        if not told:  # a second signal would cancel the tidying up, and with it orders under way
-            told = True
+        nonlocal stopping
+        if (
+            not stopping
+        ):  # a second signal would cancel the tidying up, and with it orders under way
+            stopping = True
             task.cancel()
 
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,6 @@
 """Addresses: which are well-formed, and what kind of wallet one is to the key that signs for it.
 
-The venue wants to be told the kind (`signature_type`) with every question about a balance. No key
+The venue wants the kind (`signature_type`) with every question about a balance. No key
 is needed to know it: the venue's proxy and Safe wallets stand at addresses that follow from the
 signer's (CREATE2, EIP-1014). Written here although the official client has it: there it is
 internal, and comes with everything that signs, which a function that only reads does not load.
@@ -71,10 +71,10 @@ def signature_type(signer: str, wallet: str) -> int:
     return DEPOSIT
 
 
-def belongs(signer: str, wallet: str) -> bool:
+def is_wallet_of(signer: str, wallet: str) -> bool:
     """Whether `wallet` follows from the signer's address, as every wallet that the venue makes for
-    a signer does. One that was let in otherwise (a session key of a deposit wallet) is not told
-    from a stranger. Raises ValueError for what is no address.
+    a signer does. One that was let in otherwise (a session key of a deposit wallet) looks
+    like a stranger's. Raises ValueError for what is no address.
     """
     if signature_type(signer, wallet) != DEPOSIT:
         return True

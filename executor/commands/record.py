@@ -97,7 +97,7 @@ def inspect(path: Path) -> RecordingReport:
 
 
 def recorded_line(done: RecordingProgress, directory: Path) -> Text:
-    """The last words of `executor record`."""
+    """The last line of `executor record`."""
     lost = f"; {done.lost:,} RECORDS LOST, the disk was too slow" if done.lost else ""
     return plain(
         f"recorded {done.frames:,} frames ({_size(done.frame_bytes)}) of {done.markets} markets: "

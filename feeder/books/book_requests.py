@@ -123,7 +123,7 @@ class BookRequests:
         self._table.request_failed(request, now_ms)
         self._metrics.book_requests["failed"].inc()
         now_s = time.monotonic()
-        # A freshly listed market may have no book for minutes: that is counted, not told.
+        # A freshly listed market may have no book for minutes: that is counted, not logged.
         if (
             request.session.info.start_ms > now_ms
             or now_s - self._logged_at_s < FAILURE_LOG_EVERY_S

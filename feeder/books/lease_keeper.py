@@ -72,9 +72,9 @@ class LeaseTimes(msgspec.Struct, frozen=True):
 
 
 class LeaseKeeper:
-    """`run` keeps the leases, `epoch` tells what may be published now, `release` ends it all.
+    """`run` keeps the leases, `epoch` says what may be published now, `release` ends it all.
 
-    `feeder_id` is another one with every start of a process. `fit` tells whether this feeder has
+    `feeder_id` is another one with every start of a process. `fit` says whether this feeder has
     books to show: one that has none gives way to one that has.
     """
 

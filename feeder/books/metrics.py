@@ -1,4 +1,4 @@
-"""What the feeder tells Prometheus. Labels come from closed sets, bound once; no market ids."""
+"""The feeder's Prometheus metrics. Labels come from closed sets, bound once; no market ids."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ REPAIR_TIMEOUT_S: Final = 2.0
 UNACKNOWLEDGED_S: Final = 3.0
 FORGET_S: Final = 15.0
 """After so long without a send, it is no problem of ours that none was acknowledged. Leases, which
-end when NATS is silent, tell of it by then."""
+end when NATS is silent, report it by then."""
 _STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
 
 _log = structlog.get_logger()

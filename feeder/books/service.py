@@ -72,7 +72,7 @@ async def serve(settings: FeederSettings) -> None:
         await until_reachable(f"JetStream at {nats_url}", declare)
 
         def offer_all(series: str) -> None:
-            """A series is ours from now on: what is known of its markets is to be told."""
+            """A series is ours from now on: what is known of its markets is to be published."""
             for session in table:
                 if session.info.series == series:
                     publisher.offer(session)

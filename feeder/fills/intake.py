@@ -1,7 +1,7 @@
 """Where decoded events are counted, whichever way they came; what remains is fills.
 
 Order events are counted and go no further. Trades are the evidence for what was bought, an order's
-`size_matched` only repeats it, and its status is an open set of words; a trade that went missing is
+`size_matched` only repeats it, and its status is an open set; a trade that went missing is
 found by the next fetch or by reconciliation.
 
 Only trades in which we are the taker and buy go on: this system places nothing else.

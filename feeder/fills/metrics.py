@@ -1,4 +1,4 @@
-"""What the user feeder tells Prometheus. Labels come from closed sets; no ids."""
+"""The user feeder's Prometheus metrics. Labels come from closed sets; no ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recorded market: its books built again, and what the venue's own words say of them.
+"""One recorded market: its books built again, and compared with what the venue states of them.
 
 1. Counted are *versions* of a book, (timestamp, hash), as their last frame leaves it: a trade sends
    several frames for one, and only the last of them makes the book that the hash is of. A `book`
@@ -37,7 +37,7 @@ _SEARCHES_MAX: Final = 50
 
 
 class Checks(msgspec.Struct, kw_only=True):
-    """What the venue's words said of the books: counts of versions."""
+    """Comparisons with what the venue states: counts of versions."""
 
     matched: int = 0
     mismatched: int = 0

@@ -148,7 +148,7 @@ class LiveExchange:
         await self._client.close()
 
     async def _ping(self) -> None:
-        # The cheapest call on the connection that orders use; it also tells whether the account
+        # The cheapest call on the connection that orders use; it also shows whether the account
         # has been restricted.
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):

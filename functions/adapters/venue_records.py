@@ -106,7 +106,7 @@ class LiveRecords:
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """What the account bought as a taker, oldest first; to the second, which is how exactly
-        the venue tells the time of a match.
+        the venue gives the time of a match.
 
         A trade that cannot be read is logged and left out, so that it does not hide the others;
         `lookup` refuses it for the claim that it belongs to.
@@ -283,12 +283,12 @@ def _report_unknown_status(trade: VenueTrade) -> None:
 
 
 def _says_not_found(error: BaseException | None) -> bool:
-    """The venue's own words, that there is no such order: not a web server's or a proxy's, that
+    """The venue's own text, that there is no such order: not a web server's or a proxy's, that
     there is no such path or page ("Not Found", with or without the path)."""
     if not isinstance(error, VenueRefusedError) or error.status not in (400, 404):
         return False
-    words = error.reason.lower()
-    return "order" in words and "not found" in words and "/" not in words
+    text = error.reason.lower()
+    return "order" in text and "not found" in text and "/" not in text
 
 
 def _when(fill: Fill) -> int:

@@ -51,7 +51,7 @@ class Event(StrEnum):
     ACCEPTED = "accepted"
     """Worker: the venue's answer to the POST names our order id."""
     REJECTED = "rejected"
-    """Worker: the venue's own words prove that it did not take the order."""
+    """Worker: the venue's own text proves that it did not accept the order."""
     NO_PROOF = "no_proof"
     """Worker: timeout, cut connection, 5xx, an answer that proves nothing."""
     FOUND = "found"

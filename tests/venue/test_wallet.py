@@ -16,8 +16,8 @@ from venue.wallet import (
     PROXY,
     SAFE,
     asset_type,
-    belongs,
     is_address,
+    is_wallet_of,
     signature_type,
 )
 
@@ -37,8 +37,8 @@ def test_the_kind_of_a_wallet_is_the_official_clients(signer: str, other: str) -
     for wallet, kind in wallets.items():
         assert signature_type(signer, wallet) == kind
         assert signature_type(signer.lower(), wallet.lower()) == kind
-        assert belongs(signer, wallet)
-        assert belongs(other, wallet) == (other == signer)
+        assert is_wallet_of(signer, wallet)
+        assert is_wallet_of(other, wallet) == (other == signer)
     for wallet in (*wallets, other):
         word = official.classify_wallet_type(signer=signer, wallet=wallet, config=CONFIG)
         assert signature_type(signer, wallet) == official.signature_type_for(word)

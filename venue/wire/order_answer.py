@@ -56,7 +56,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue proved that it did not take the order; `text` keeps its own words."""
+    """The venue proved that it did not take the order; `text` keeps its own text."""
 
     reason: RejectReason
     text: str

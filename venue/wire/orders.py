@@ -1,6 +1,6 @@
 """`GET /data/order/{id}`: the venue's record of one order. Pure.
 
-Only what is needed is read: the status is an open set of words with or without a prefix, and never
+Only what is needed is read: the status is from an open set, with or without a prefix, and never
 relied on; an empty `size_matched` is 0, as the venue writes it for an order that was killed.
 
 Sizes are decimal shares (the venue's API reference says so expressly; an older edition said 1e-6).
@@ -25,7 +25,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: str
     status: str
-    """An open set of the venue's words (`live`, `matched`, `unmatched`, `delayed`, `canceled`...),
+    """From an open set (`live`, `matched`, `unmatched`, `delayed`, `canceled`...),
     in lower case: never relied on to mean that nothing was bought."""
     size_matched_e6: int
 

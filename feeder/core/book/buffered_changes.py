@@ -1,6 +1,6 @@
 """Which deltas buffered during a doubt a snapshot lacks, and the book that they make.
 
-1. What is proposed here proves nothing: the caller verifies the outcome by the venue's own words.
+1. What is proposed here proves nothing: the caller verifies the outcome by what the venue states.
 2. Frames may have come twice or out of order; the venue's timestamps and hashes say so.
 """
 

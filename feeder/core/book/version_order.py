@@ -1,7 +1,7 @@
 """Which version of a token's book is the newer one.
 
 1. The venue names a version by (timestamp, hash). A busy book has several in one millisecond, and
-   a hash has no order; a book may even come back to one. But every line tells the versions of a
+   a hash has no order; a book may even come back to one. But every line brings the versions of a
    millisecond in the same order: the *path*. Where on it a line is says which one is ahead.
 2. A version that a whole book has brought (`GET /book`, the first one of a connection) is taken to
    be ahead until a line comes through it: a book leaves out what was before it.

@@ -45,7 +45,7 @@ from venue.wire.market_channel import (
 LINES: Final = 2
 # The other line has usually caught up by then.
 ADOPTION_WAIT_MS: Final = 250
-# Five requests fit into this; a market that nothing is known of for so long is worth saying so.
+# Five requests fit into this; a market without a usable book for so long is published as dark.
 DARK_AFTER_MS: Final = 5_000
 # `GET /book` may be ahead of the channel: by 0.26 s usually, 1.08 s at most (34 of 456 requests of
 # Bitcoin's markets, source-behavior notes of polymarket-market-data-client, 2026-10-04).
@@ -212,7 +212,7 @@ class MarketSession:
         """A book request brought no book."""
         self._requests.ended(token_id, False, now_ms)
 
-    # ---- what time tells -----------------------------------------------------------------------
+    # ---- what time shows ----------------------------------------------------------------------
 
     def take_overdue(self, now_ms: int) -> None:
         """Doubt what stayed unproven for too long."""

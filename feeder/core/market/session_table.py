@@ -1,7 +1,7 @@
-"""The session table: which markets are followed, what their books are worth, what to do next.
+"""The session table: which markets are followed, whether their books can be used, what to do next.
 
 1. Of each series the current and the next window are wanted; a market is dropped a little after
-   its end. What one market's books are worth is `feeder.core.market.market_session`.
+   its end. Whether one market's books can be used is for `feeder.core.market.market_session`.
 2. A book belongs to the connection that brings it: `connected` and `lost` take it away.
 3. `sequence` of a market grows by one with each snapshot built; when it is followed anew, it goes
    on above every sequence that was ever reached, for the epoch may still be the same.
@@ -224,7 +224,7 @@ class SessionTable:
             doubted = (*frozen, *session.take_blame(now_ms))
             replace.extend((view.line, frozenset(view.books)) for view in doubted)
             adopted += session.take_adopted(now_ms)
-            # No frame tells of what a search or another line has just proven.
+            # No frame brings what a search or another line has just proven.
             if any(view.proven and session.take_offer(view.line, now_ms) for view in unproven):
                 offers.append(session)
             if session.take_dark(now_ms):

@@ -94,7 +94,7 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
 class Table:
     """The calls that are used, with the table's name in them.
 
-    `variable` is the setting that names it, for whoever is told that there is no such table.
+    `variable` is the setting that names it, for the message that there is no such table.
     """
 
     def __init__(self, client: Any, name: str, variable: str) -> None:
