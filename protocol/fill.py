@@ -1,7 +1,7 @@
 """`Fill`: one trade of one of our orders, as the venue reports it, on `fill.<condition id>`.
 
-A trade goes MATCHED -> MINED -> CONFIRMED, or over RETRYING to FAILED. Two questions matter: does it
-still count (it did not fail), and can that still change.
+A trade goes MATCHED -> MINED -> CONFIRMED, or over RETRYING to FAILED. Two questions matter: does
+it still count (it did not fail), and can that still change.
 """
 
 from __future__ import annotations

@@ -33,9 +33,8 @@ async def _until_signalled(serve: Coroutine[Any, Any, None]) -> int:
 
     def stop() -> None:
         nonlocal stopping
-        if (
-            not stopping
-        ):  # a second signal would cancel the tidying up, and with it orders under way
+        # A second signal would cancel the tidying up, and with it orders under way.
+        if not stopping:
             stopping = True
             task.cancel()
 
