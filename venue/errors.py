@@ -36,11 +36,12 @@ class AccountRefusedError(Exception):
 class VenueRefusedError(VenueError):
     """An answer that is no success, or too large.
 
-    `reason` is the venue's own text where it gave one, else what came instead.
+    `reason` is the venue's own text where it gave one, whole and as it was written (whoever draws
+    conclusions from it needs all of it), else what came instead.
     """
 
     def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"HTTP {status}: {reason}", status)
+        super().__init__(one_line(f"HTTP {status}: {reason}"), status)
         self.reason = reason
 
 

@@ -1,7 +1,7 @@
 """GETs to the venue, each bounded in time and size: with API credentials at most, never with a
 signing key.
 
-Redirects are not followed: the headers are for the venue alone. Not through the official client:
+Credentials follow no redirect: they are for the venue alone. Not through the official client:
 that takes the key and, with what signs orders, a second to import; and its models refuse records
 with a field missing.
 """
@@ -52,12 +52,17 @@ async def get_bytes(
     that was kept turns out to be dead.
     """
     timeout_s = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
-    headers = {} if credentials is None else l2_headers(credentials, "GET", path, int(time.time()))
     try:
+        headers = {}
+        if credentials is not None:
+            headers = l2_headers(credentials, "GET", path, int(time.time()))
         async with (
             asyncio.timeout(timeout_s),
             http.get(
-                f"{base_url}{path}", params=params, headers=headers, allow_redirects=False
+                f"{base_url}{path}",
+                params=params,
+                headers=headers,
+                allow_redirects=credentials is None,
             ) as response,
         ):
             body = bytearray()
@@ -70,10 +75,10 @@ async def get_bytes(
             text = _error_text(response.content_type, bytes(body))
             if credentials is not None:
                 text = credentials.without(text)
-            raise VenueRefusedError(response.status, one_line(text))
+            raise VenueRefusedError(response.status, text)
     except TimeoutError as error:
         raise VenueUnreachableError(f"no answer within {timeout_s:g} s") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL, no base64
         raise VenueUnreachableError(one_line(f"{type(error).__name__}: {error}")) from error
 
 

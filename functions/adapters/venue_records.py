@@ -36,6 +36,8 @@ MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
 SINCE_PAGES_MAX: Final = 10
 POSITIONS_AT_ONCE: Final = 4
+NOT_FOUND_LENGTH_MAX: Final = 200
+"""The venue says it in a few words and an order id; a page that happens to hold them is longer."""
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
@@ -288,7 +290,9 @@ def _says_not_found(error: BaseException | None) -> bool:
     if not isinstance(error, VenueRefusedError) or error.status not in (400, 404):
         return False
     text = error.reason.lower()
-    return "order" in text and "not found" in text and "/" not in text
+    if len(text) > NOT_FOUND_LENGTH_MAX or "/" in text:
+        return False
+    return "order" in text and "not found" in text
 
 
 def _when(fill: Fill) -> int:

@@ -51,8 +51,8 @@ FINAL_AFTER_MS: Final = 600_000
 """So long after a market's end a position is settled although its trades were never confirmed."""
 SIZE_ROUNDING_E6: Final = 10_000
 """The venue rounds shares in its answers, at most to the hundredth."""
-_PENDING: Final = frozenset({"live", "delayed"})
-"""Order records that say that a match may still come."""
+_PENDING: Final = frozenset({"live", "delayed", "matched"})
+"""Order records that say that there is a match, or that one may still come."""
 
 
 def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:

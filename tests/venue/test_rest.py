@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -41,19 +42,41 @@ async def test_any_other_status_is_a_refusal_in_the_venue_s_own_words(
     venue.says("/book", {"error": "order\nnot found"}, status)
     with pytest.raises(VenueRefusedError) as refused:
         await get_bytes(http, venue.url, "/book")
-    assert (refused.value.status, refused.value.reason) == (status, "order not found")
+    assert (refused.value.status, refused.value.reason) == (status, "order\nnot found")
     assert str(refused.value) == f"HTTP {status}: order not found"
     assert len(venue.requests) == 1
 
 
-async def test_a_redirect_is_not_followed(venue: CannedVenue, http: aiohttp.ClientSession) -> None:
+async def test_credentials_follow_no_redirect_and_public_questions_do(
+    venue: CannedVenue, http: aiohttp.ClientSession
+) -> None:
     async def elsewhere(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": "/other"})
 
     venue.answers["/book"] = elsewhere
+    venue.says_text("/other", "[2]")
     with pytest.raises(VenueRefusedError):
-        await get_bytes(http, venue.url, "/book")
+        await get_bytes(http, venue.url, "/book", credentials=CREDENTIALS)
     assert [path for path, _ in venue.requests] == ["/book"]
+    assert await get_bytes(http, venue.url, "/book") == b"[2]"
+
+
+async def test_a_secret_that_is_none_is_no_defect(
+    venue: CannedVenue, http: aiohttp.ClientSession
+) -> None:
+    bad = msgspec.structs.replace(CREDENTIALS, secret="!")
+    with pytest.raises(VenueUnreachableError, match="not base64"):
+        await get_bytes(http, venue.url, "/book", credentials=bad)
+
+
+async def test_a_refusal_keeps_the_whole_text_of_what_was_said(
+    venue: CannedVenue, http: aiohttp.ClientSession
+) -> None:
+    said = "order not found " + "x" * 400 + " /path"
+    venue.says("/book", {"error": said}, 404)
+    with pytest.raises(VenueRefusedError) as refused:
+        await get_bytes(http, venue.url, "/book")
+    assert refused.value.reason == said
 
 
 async def test_a_body_without_end_is_cut(venue: CannedVenue, http: aiohttp.ClientSession) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from venue.wire.errors import UNDECODABLE, WireError, undecodable
+from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import whole
 
 
@@ -21,7 +21,7 @@ def read_balance_e6(body: bytes) -> int:
     """Shares in 1e-6. Raises WireError: an empty balance, too, is not 0, or shares that are held
     would be reported as missing."""
     try:
-        return whole(_decode(body).balance)
+        return whole(decoded(_decode, body).balance)
     except UNDECODABLE as error:
         raise undecodable("balance", error) from error
     except ValueError as error:

@@ -24,7 +24,7 @@ from protocol.series import Series
 from protocol.subjects import book_subject
 from protocol.units import PRICE_SCALE, SIZE_SCALE, to_price_e4, to_size_e6
 from venue.wire import numbers
-from venue.wire.errors import UNDECODABLE, WireError, undecodable
+from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.market_record import check_tokens
 from venue.wire.numbers import MISSING
 
@@ -41,14 +41,14 @@ class ListingError(WireError):
 
 class _Event(msgspec.Struct, rename="camel"):
     markets: list[msgspec.Raw]
-    neg_risk: bool | None = None
+    neg_risk: object = None
 
 
 class _Heading(msgspec.Struct, rename="camel"):
     """Which market it is."""
 
-    slug: str | None = None
-    condition_id: str | None = None
+    slug: object = None
+    condition_id: object = None
 
 
 class _Fee(msgspec.Struct):
@@ -118,7 +118,7 @@ def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, 
     final. `token_id` must be one of the market's tokens. Raises WireError."""
     what, wanted = f"listing of {condition_id}", condition_id.lower()
     found = _find(
-        payload, what, "no such market", lambda each: (each.condition_id or "").lower() == wanted
+        payload, what, "no such market", lambda each: str(each.condition_id).lower() == wanted
     )
     if found is None:
         return None
@@ -147,10 +147,10 @@ def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, 
 
 def _find(
     payload: bytes, what: str, missing: str, wanted: Callable[[_Heading], bool]
-) -> tuple[msgspec.Raw, bool | None] | None:
+) -> tuple[msgspec.Raw, object] | None:
     """The first market that is wanted, and its event's `negRisk`; None when there is no event."""
     try:
-        events = _decode_events(payload)
+        events = decoded(_decode_events, payload)
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(what, error))) from error
     unreadable = ""
@@ -180,8 +180,12 @@ def _inner(raw: msgspec.Raw) -> bytes:
 
 
 def _market_info(
-    market: _Window, event_neg_risk: bool | None, series: Series, start_s: int
+    market: _Window, event_neg_risk: object, series: Series, start_s: int
 ) -> MarketInfo:
+    neg_risk = event_neg_risk if market.neg_risk is None else market.neg_risk
+    with _naming(market, "negRisk"):
+        if neg_risk is not None and not isinstance(neg_risk, bool):
+            raise ValueError(f"neither true nor false: {str(neg_risk)[:40]!r}")
     with _naming(market, "conditionId"):
         book_subject(series.name, market.condition_id)
     with _naming(market, "outcomes"):
@@ -221,7 +225,7 @@ def _market_info(
         min_order_size_e6=min_order_size_e6,
         fee=fee,
         # Decides which contract an order is signed for; the event says it when the market does not.
-        neg_risk=bool(event_neg_risk if market.neg_risk is None else market.neg_risk),
+        neg_risk=bool(neg_risk),
         accepting=market.active and not market.closed and market.accepting_orders,
     )
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from protocol.units import SIZE_SCALE
-from venue.wire.errors import UNDECODABLE, WireError, undecodable
+from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 
 
 class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Token(msgspec.Struct):
     token_id: str
-    winner: bool | str | None = None
+    winner: object = None
 
 
 class _Market(msgspec.Struct):
@@ -37,12 +37,12 @@ def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketR
     """The record of the market in which `token_id` is one of the tokens. Raises WireError."""
     what = f"market {condition_id}"
     try:
-        market = _decode(body)
+        market = decoded(_decode, body)
     except UNDECODABLE as error:
         raise undecodable(what, error) from error
     if market.condition_id.lower() != condition_id.lower():
         raise WireError(f"{what}: the answer is about {market.condition_id[:80]!r}")
-    if any(isinstance(token.winner, str) and token.winner for token in market.tokens):
+    if any(token.winner and token.winner is not True for token in market.tokens):
         raise WireError(f"{what}: unreadable winner")
     check_tokens([token.token_id for token in market.tokens], condition_id, token_id)
     winners = [token.token_id for token in market.tokens if token.winner is True]
@@ -58,5 +58,6 @@ def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketR
 
 def check_tokens(token_ids: Sequence[str], condition_id: str, token_id: str) -> None:
     """Raise WireError unless these are a market's different tokens with `token_id` among them."""
-    if len(token_ids) < 2 or len(set(token_ids)) != len(token_ids) or token_id not in token_ids:
+    different = len(set(token_ids)) == len(token_ids) >= 2 and all(token_ids)
+    if not different or token_id not in token_ids:
         raise WireError(f"market {condition_id}: its tokens are not those that we know")

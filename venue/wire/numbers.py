@@ -33,6 +33,8 @@ _JSON_NUMBER: Final = re.compile(r"([0-9]+)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _MILLISECONDS_FROM: Final = 10**11
 """Epoch times from here on are milliseconds: as seconds this is the year 5138."""
 _EPOCH_MS_MAX: Final = 10**15
+_PADDED: Final = re.compile(r"([0-9]+)\.0+|([0-9]+\.[0-9]*[1-9])0+")
+"""Zeros at the end of a fraction say nothing, however many they are."""
 _decode_text: Final = msgspec.json.Decoder(str).decode
 
 
@@ -46,9 +48,11 @@ def number_text(raw: msgspec.Raw) -> str | None:
         return None
     if written[:1] == b'"':
         try:
-            return _decode_text(written) or None
+            text = _decode_text(written).strip()
         except UNDECODABLE as error:
             raise ValueError("not a number: unreadable text") from error
+        padded = _PADDED.fullmatch(text)
+        return (padded[1] or padded[2]) if padded else text or None
     text = written[: _LENGTH_MAX + 1].decode("ascii", "replace")
     if len(text) > _LENGTH_MAX or _JSON_NUMBER.fullmatch(text) is None:
         raise ValueError(f"not a number: {text[:40]!r}")
@@ -58,6 +62,14 @@ def number_text(raw: msgspec.Raw) -> str | None:
 def size_e6(raw: msgspec.Raw) -> int:
     """Shares in 1e-6, never negative. `""` and null are malformed here."""
     return parse_size_e6(_present(raw))
+
+
+def bought_size_e6(raw: msgspec.Raw) -> int:
+    """Shares of a trade in 1e-6: a trade of none is malformed."""
+    shares_e6 = size_e6(raw)
+    if shares_e6 == 0:
+        raise ValueError("a trade of nothing")
+    return shares_e6
 
 
 def size_or_zero_e6(raw: msgspec.Raw) -> int:
@@ -108,27 +120,38 @@ def average_price_e4(raw: msgspec.Raw) -> int:
 
 
 def first_time_ms(*raws: msgspec.Raw) -> int | None:
-    """The first of these times that is there, in epoch ms; None when none is."""
+    """The first of these times that can be read, in epoch ms; None when none is there.
+
+    A zero time (0, or the year 1) is none. Raises ValueError when none of those there is readable.
+    """
+    unreadable: ValueError | None = None
     for raw in raws:
-        text = number_text(raw)
-        if text is not None:
-            return _epoch_ms(text)
+        try:
+            text = number_text(raw)
+            epoch_ms = 0 if text is None else _epoch_ms(text)
+        except ValueError as error:
+            unreadable = unreadable or error
+            continue
+        if epoch_ms:
+            return epoch_ms
+    if unreadable is not None:
+        raise unreadable
     return None
 
 
 def _epoch_ms(text: str) -> int:
     digits, _, fraction = text.partition(".")
     if digits.isdigit() and digits.isascii() and len(digits) <= len(str(_EPOCH_MS_MAX)):
-        if fraction.strip("0"):
+        if fraction and not (fraction.isdigit() and fraction.isascii()):
             raise ValueError(f"not a time: {text[:40]!r}")
         number = int(digits)
-        epoch_ms = number if number >= _MILLISECONDS_FROM else number * 1000
+        epoch_ms = number if number >= _MILLISECONDS_FROM else int(f"{digits}{fraction[:3]:0<3}")
     else:
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            epoch_ms = int(moment.timestamp() * 1000)
+            epoch_ms = 0 if moment.year == 1 else int(moment.timestamp() * 1000)
         except (ValueError, OverflowError):
             raise ValueError(f"not a time: {text[:40]!r}") from None
     if not 0 <= epoch_ms < _EPOCH_MS_MAX:

@@ -15,7 +15,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from protocol.fill import Fill
-from venue.wire.errors import UNDECODABLE
+from protocol.units import cost_e6
+from venue.wire.errors import UNDECODABLE, decoded
 from venue.wire.numbers import MISSING, size_or_zero_e6
 
 
@@ -104,12 +105,12 @@ _REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
 
 _ACCEPTED: Final = frozenset({"live", "matched", "delayed"})
 # In an answer of status 200. The venue also remarks on orders that it took, so only the two texts
-# that mean "killed" count, and only word for word.
+# that mean "killed" count, and only word for word, and not beside anything that speaks of success.
 _KILLED: Final = {
-    "no orders found to match with fak order. "
-    "fak orders are partially filled or killed if no match is found.": RejectReason.NO_MATCH,
+    "no orders found to match with FAK order. "
+    "FAK orders are partially filled or killed if no match is found.": RejectReason.NO_MATCH,
     "order couldn't be fully filled. "
-    "fok orders are fully filled or killed.": RejectReason.FOK_NOT_FILLED,
+    "FOK orders are fully filled or killed.": RejectReason.FOK_NOT_FILLED,
 }
 _FULL_FILL_E6: Final = 10_000
 """The answer rounds: less than a cent unspent is a full fill."""
@@ -119,13 +120,14 @@ _TEXT_LENGTH_MAX: Final = 300
 
 
 class _Success(msgspec.Struct):
-    status: str
-    order_id: str = msgspec.field(name="orderID")
-    success: bool
+    status: str | None = None
+    order_id: str | None = msgspec.field(name="orderID", default=None)
+    success: bool | None = None
     error: str | None = msgspec.field(name="errorMsg", default=None)
     making: msgspec.Raw = msgspec.field(name="makingAmount", default=MISSING)
     taking: msgspec.Raw = msgspec.field(name="takingAmount", default=MISSING)
-    trade_ids: list[str] | None = msgspec.field(name="tradeIDs", default=None)
+    trade_ids: list[object] | None = msgspec.field(name="tradeIDs", default=None)
+    hashes: list[object] | None = msgspec.field(name="transactionsHashes", default=None)
 
 
 _decode_success: Final = msgspec.json.Decoder(_Success).decode
@@ -135,7 +137,7 @@ def read_success(body: bytes, order_id: str, spend_e6: int, size_e6: int) -> Ans
     """Classify the body of an answer of status 200 to a BUY order of ours, which offers `spend_e6`
     for `size_e6` shares. Raises nothing, whatever the bytes are."""
     try:
-        answer = _decode_success(body)
+        answer = decoded(_decode_success, body)
         spent_e6, bought_e6 = size_or_zero_e6(answer.making), size_or_zero_e6(answer.taking)
     except (*UNDECODABLE, ValueError) as error:
         return Unknown(text=f"HTTP 200, unreadable: {error}"[:_TEXT_LENGTH_MAX])
@@ -151,24 +153,26 @@ def _classified(
     spend_e6, size_e6 = offered_e6
     said = f"HTTP 200, {answer.status}: {answer.error}"[:_TEXT_LENGTH_MAX]
     if answer.error:
-        reason = _KILLED.get(answer.error.lower())
-        bought = spent_e6 or bought_e6 or answer.trade_ids
-        if reason is None or bought or answer.status == "unmatched":
+        reason = _KILLED.get(answer.error)
+        taken = answer.success or answer.status in _ACCEPTED or answer.status == "unmatched"
+        bought = spent_e6 or bought_e6 or answer.trade_ids or answer.hashes
+        if reason is None or taken or bought:
             return Unknown(text=said)
         return Rejected(reason=reason, text=answer.error)
     if not (answer.success and answer.order_id and answer.status in _ACCEPTED):
         return Unknown(text=said)
     if answer.status == "matched" and not bought_e6:
         return _implausible(spent_e6, bought_e6)
-    # The price of an order is its spend over its size.
-    if spent_e6 > spend_e6 or (bought_e6 + _SIZE_ROUNDING_E6) * spend_e6 < spent_e6 * size_e6:
+    # The price of an order is its spend over its size; no share is cheaper than 1e-4 USD.
+    too_dear = (bought_e6 + _SIZE_ROUNDING_E6) * spend_e6 < spent_e6 * size_e6
+    if spent_e6 > spend_e6 or too_dear or cost_e6(1, bought_e6) > spend_e6:
         return _implausible(spent_e6, bought_e6)
     partly = answer.status == "matched" and spend_e6 - spent_e6 >= _FULL_FILL_E6
     return Accepted(
         status="partly_matched" if partly else answer.status,
         spend_e6=spent_e6,
         size_e6=bought_e6,
-        trade_ids=tuple(answer.trade_ids or ()),
+        trade_ids=tuple(each for each in answer.trade_ids or () if isinstance(each, str)),
     )
 
 

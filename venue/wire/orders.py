@@ -1,7 +1,8 @@
 """`GET /data/order/{id}`: the venue's record of one order. Pure.
 
 Only what is needed is read: the status is from an open set, with or without a prefix, and never
-relied on; an empty `size_matched` is 0, as the venue writes it for an order that was killed.
+relied on. An empty `size_matched` is 0, as the venue writes it for an order that was killed; beside
+a status that says `matched` it is not known, and the record cannot be read.
 
 Sizes are decimal shares (the venue's API reference says so expressly; an older edition said 1e-6).
 Should that ever change, `functions.core.evidence.plausible` notices.
@@ -13,11 +14,12 @@ from typing import Final
 
 import msgspec
 
-from venue.wire.errors import UNDECODABLE, WireError, undecodable
-from venue.wire.numbers import size_or_zero_e6
+from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
+from venue.wire.numbers import size_e6, size_or_zero_e6
 
 _STATUS_PREFIX: Final = "order_status_"
 _WORD_LENGTH_MAX: Final = 200
+MATCHED: Final = "matched"
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,20 +45,20 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     """The record of `order_id`; None for the `null` that the venue has answered for filled orders
     (py-clob-client#217). Raises WireError, also when the answer is about another order."""
     try:
-        order = _decode(body)
+        order = decoded(_decode, body)
     except UNDECODABLE as error:
         raise undecodable("order", error) from error
     if order is None:
         return None
     if order.id.lower() != order_id.lower():
         raise WireError(f"order {order_id}: the answer is about {order.id[:80]!r}")
+    status = _status_word(order.status)
+    read_size_e6 = size_e6 if status == MATCHED else size_or_zero_e6
     try:
-        matched_e6 = size_or_zero_e6(order.size_matched)
+        matched_e6 = read_size_e6(order.size_matched)
     except ValueError as error:
         raise WireError(f"order {order_id}: size_matched: {error}") from error
-    return OrderRecord(
-        order_id=order_id, status=_status_word(order.status), size_matched_e6=matched_e6
-    )
+    return OrderRecord(order_id=order_id, status=status, size_matched_e6=matched_e6)
 
 
 def _status_word(status: object) -> str:

@@ -6,12 +6,12 @@ The user channel's event has the fields of the listed trade, and `event_type` be
    final or void. As MATCHED it can never outrank FAILED or CONFIRMED. `unknown_status` keeps the
    venue's word, for whoever counts. An empty or missing status is malformed.
 2. The time of the match is the first of `match_time`, `matchtime`, `last_update` and `timestamp`
-   that is there; none of them is malformed.
-3. `trader_side` that is missing, empty or unknown is TAKER: the taker's order id decides anyway
-   whose trade it is. `side` that is missing or empty is BUY; another word is malformed.
+   that can be read; none of them is malformed.
+3. `trader_side` is MAKER or else TAKER, `side` is SELL or else BUY, whatever stands there: the
+   taker's order id alone decides whose trade it is, and its order was a BUY or a SELL before.
 4. The token is `asset_id`, else `token_id`. Ids are of characters that separate nothing in subjects
    and headers. Order ids are in lower case.
-5. An empty price or size is malformed: a trade of nothing is none.
+5. An empty price or size, or a size of 0, is malformed: a trade of nothing is none.
 6. A malformed trade of a page becomes a `Rejection` and takes no other with it. It keeps the order
    id where that is legible, so that the claim it may belong to knows.
 7. The text of a rejection never quotes what is not JSON: it might be the echo of our credentials.
@@ -31,8 +31,8 @@ import msgspec
 
 from protocol.fill import Fill, TradeStatus
 from protocol.side import Side
-from venue.wire.errors import UNDECODABLE, undecodable
-from venue.wire.numbers import MISSING, average_price_e4, first_time_ms, size_e6
+from venue.wire.errors import UNDECODABLE, decoded, undecodable
+from venue.wire.numbers import MISSING, average_price_e4, bought_size_e6, first_time_ms
 
 _ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}\Z"
 _ID: Final = re.compile(_ID_PATTERN)
@@ -80,7 +80,7 @@ class TradesPage(msgspec.Struct, frozen=True):
 
 
 class _Owner(msgspec.Struct):
-    taker_order_id: _Id
+    taker_order_id: str
 
 
 class _Trade(msgspec.Struct):
@@ -92,8 +92,8 @@ class _Trade(msgspec.Struct):
     size: msgspec.Raw
     asset_id: str | None = None
     token_id: str | None = None
-    side: str | None = None
-    trader_side: str | None = None
+    side: object = None
+    trader_side: object = None
     match_time: msgspec.Raw = MISSING
     matchtime: msgspec.Raw = MISSING
     last_update: msgspec.Raw = MISSING
@@ -120,15 +120,10 @@ def read_trade(raw: bytes | msgspec.Raw) -> VenueTrade | Rejection:
         return not_json(raw)
     order_id = trade.taker_order_id.lower()
     token_id = trade.asset_id or trade.token_id or ""
-    side = (trade.side or Side.BUY).upper()
     word = trade.status.upper().removeprefix(_STATUS_PREFIX)
     status = _known_status(word)
-    malformed = None
     if _ID.match(token_id) is None:
         malformed = "no asset_id" if not token_id else f"asset_id {token_id[:40]!r}"
-    elif side not in Side.__members__:
-        malformed = f"side {side[:40]!r}"
-    if malformed is not None:
         return Rejection(UserFault.MALFORMED, f"trade {trade.id}: {malformed}", order_id)
     try:
         matched_at_ms = first_time_ms(
@@ -143,15 +138,15 @@ def read_trade(raw: bytes | msgspec.Raw) -> VenueTrade | Rejection:
             token_id=token_id,
             status=status or TradeStatus.MATCHED,
             price_e4=average_price_e4(trade.price),
-            size_e6=size_e6(trade.size),
+            size_e6=bought_size_e6(trade.size),
             matched_at_ms=matched_at_ms,
-            side=Side(side),
+            side=Side.SELL if _word(trade.side) == Side.SELL else Side.BUY,
         )
     except ValueError as error:
         return Rejection(UserFault.INVALID_NUMBER, f"trade {trade.id}: {error}", order_id)
     return VenueTrade(
         fill=fill,
-        as_maker=(trade.trader_side or "").upper() == "MAKER",
+        as_maker=_word(trade.trader_side) == "MAKER",
         unknown_status=word[:40] if status is None else None,
     )
 
@@ -159,7 +154,7 @@ def read_trade(raw: bytes | msgspec.Raw) -> VenueTrade | Rejection:
 def read_trades_page(body: bytes) -> TradesPage:
     """An answer of `GET /data/trades`. Raises WireError when it is not a page at all."""
     try:
-        page = _decode_page(body)
+        page = decoded(_decode_page, body)
     except UNDECODABLE as error:
         raise undecodable("not a page of trades", error) from error
     cursor = page.next_cursor
@@ -176,9 +171,13 @@ def not_json(payload: bytes | msgspec.Raw) -> Rejection:
 
 def _owner(raw: bytes | msgspec.Raw) -> str | None:
     try:
-        return _decode_owner(raw).taker_order_id.lower()
+        return _decode_owner(raw).taker_order_id.lower() or None
     except UNDECODABLE:
         return None
+
+
+def _word(value: object) -> str:
+    return value.upper() if isinstance(value, str) else ""
 
 
 def _known_status(word: str) -> TradeStatus | None:

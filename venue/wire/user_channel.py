@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from venue.wire.errors import UNDECODABLE
+from venue.wire.errors import UNDECODABLE, without_half_characters
 from venue.wire.market_channel import PONG, Pong, UnknownEvent
 from venue.wire.trades import Rejection, UserFault, VenueTrade, not_json, read_trade
 
@@ -55,6 +55,7 @@ def decode_user_frame(payload: bytes) -> list[UserEvent]:
     """One frame to its events, in wire order. Raises nothing, whatever the bytes are."""
     if payload == PONG:
         return _PONG_FRAME
+    payload = without_half_characters(payload)
     if payload.lstrip()[:1] != b"[":
         return [_event(payload)]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 
@@ -109,8 +110,9 @@ async def test_an_order_that_cannot_be_read_is_not_known(
         (canned.order(id=canned.ORDER_ID.upper().replace("X", "x")), "matched", 2_200_000),
         (canned.order(size_matched=2.2), "matched", 2_200_000),
         (canned.order(size_matched=0), "matched", 0),
-        (canned.order(size_matched=""), "matched", 0),  # as the venue writes it for a killed order
-        (canned.order(size_matched=None), "matched", 0),
+        # As the venue writes it for a killed order.
+        (canned.order(size_matched="", status="CANCELED"), "canceled", 0),
+        (canned.order(size_matched=None, status="ORDER_STATUS_CANCELED"), "canceled", 0),
     ],
 )  # fmt: skip
 async def test_order_fields_that_are_not_needed_may_be_anything(
@@ -326,7 +328,7 @@ async def test_trades_since_are_purchases_as_a_taker_oldest_first(
 async def test_one_unreadable_trade_does_not_hide_the_others(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
-    odd = [canned.trade(size="?"), canned.trade(trader_side=7), "trade"]
+    odd = [canned.trade(size="?"), canned.trade(price=True), "trade"]
     venue.says("/data/trades", canned.page(*odd, canned.trade()))
     with capture_logs() as logs:
         assert [fill.trade_id for fill in await live.trades_since(0)] == ["t1"]
@@ -339,3 +341,49 @@ async def test_cut_pages_are_told(venue: CannedVenue, live: LiveRecords) -> None
         assert len(await live.trades_since(0)) == venue_records.SINCE_PAGES_MAX
     assert [log["event"] for log in logs] == ["trades_cut"]
     assert len(venue.requests) == venue_records.SINCE_PAGES_MAX
+
+
+@pytest.mark.parametrize("size", ["", None])
+async def test_a_matched_order_without_a_size_is_not_read_as_nothing(
+    venue: CannedVenue, live: LiveRecords, size: object
+) -> None:
+    venue.says(order_path(), canned.order(size_matched=size, status="ORDER_STATUS_MATCHED"))
+    venue.says("/data/trades", canned.page())
+    with pytest.raises(RecordsError, match="size_matched"):
+        await live.lookup(claim())
+
+
+@pytest.mark.parametrize(
+    "text", ["order-api: pod not found " + "x" * 300 + " /data", "order not\nfound"]
+)
+async def test_a_proxy_that_speaks_of_orders_does_not_say_that_there_is_none(
+    venue: CannedVenue, live: LiveRecords, text: str
+) -> None:
+    venue.says(order_path(), {"error": text}, 404)
+    venue.says("/data/trades", canned.page())
+    with pytest.raises(RecordsError, match="order"):
+        await live.lookup(claim())
+
+
+async def test_half_a_character_in_another_s_trade_spoils_nothing(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    foreign = canned.trade(id="t2", taker_order_id="0xother:1")
+    page = json.dumps(canned.page({**foreign, "owner_name": "cut \ud83d"}, canned.trade()))
+    assert "\\ud83d" in page
+    venue.says(order_path(), canned.order())
+    venue.says_text("/data/trades", page)
+    assert [fill.trade_id for fill in (await live.lookup(claim())).trades] == ["t1"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"match_time": "1700000000.5"}, {"side": "Buy Up"}, {"side": 0}, {"trader_side": 1}],
+    ids=str,
+)
+async def test_what_a_lookup_does_not_need_does_not_block_it(
+    venue: CannedVenue, live: LiveRecords, odd: dict[str, object]
+) -> None:
+    venue.says(order_path(), canned.order())
+    venue.says("/data/trades", canned.page(canned.trade(**odd)))
+    assert [fill.trade_id for fill in (await live.lookup(claim())).trades] == ["t1"]

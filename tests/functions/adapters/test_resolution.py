@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
@@ -87,10 +88,47 @@ async def test_a_disagreement_is_an_alarm_and_never_a_guess(
     assert [log["log_level"] for log in logs] == ["critical"]
 
 
+@pytest.mark.parametrize("odd", ["", "false", 0, 7])
+async def test_what_nobody_reads_in_a_listing_hides_no_disagreement(
+    venue: CannedVenue, live: LiveRecords, odd: object
+) -> None:
+    [event] = canned.listing('["0", "1"]', slug=5)
+    assert isinstance(event, dict)
+    venue.says(market_path(), canned.market(winner=UP))
+    venue.says("/events", [{**event, "negRisk": odd}])
+    with capture_logs() as logs, pytest.raises(RecordsError, match="disagree"):
+        await live.resolution(claim())
+    assert [log["log_level"] for log in logs] == ["critical"]
+
+
+async def test_half_a_character_hides_no_resolution(venue: CannedVenue, live: LiveRecords) -> None:
+    [event] = canned.listing('["0.5", "0.5"]')
+    assert isinstance(event, dict)
+    venue.says_text(
+        market_path(), json.dumps({**canned.market(winner=None), "description": "cut \ud83d"})
+    )
+    venue.says_text("/events", json.dumps([{**event, "title": "cut \ud83d"}]))
+    half = Resolution(payouts_e6={UP: 500_000, DOWN: 500_000}, source="gamma")
+    assert await live.resolution(claim()) == half
+
+
+@pytest.mark.parametrize("loser", [0, "", {}, None])
+async def test_a_token_that_is_called_nothing_is_not_the_winner(
+    venue: CannedVenue, live: LiveRecords, loser: object
+) -> None:
+    tokens = [{"token_id": UP, "winner": True}, {"token_id": DOWN, "winner": loser}]
+    venue.says(market_path(), {**canned.market(), "tokens": tokens})
+    venue.says("/events", [])
+    assert await live.resolution(claim()) == Resolution(
+        payouts_e6={UP: 1_000_000, DOWN: 0}, source="clob"
+    )
+
+
 @pytest.mark.parametrize(
     "market",
     [
         None,
+        {**canned.market(), "tokens": [{"token_id": t, "winner": t == UP} for t in (UP, DOWN, "")]},
         [],
         {},
         {**canned.market(), "condition_id": "0x" + "d2" * 32},

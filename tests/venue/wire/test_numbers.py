@@ -47,7 +47,7 @@ def test_a_short_exponent_of_a_json_number_is_exact(written: str, text: str) -> 
     "written",
     [
         "true", "false", "{}", "[1]", "NaN", "-1", "+1", "1e100", "1e-100", "9" * 41, '"1e3"',
-        '"-1"', '"NaN"', '" 1"', '"\\u0661"', '"1_0"', '"x"', '"\\ud800"',
+        '"-1"', '"NaN"', '"1 0"', '"\\u0661"', '"1_0"', '"x"', '"\\ud800"',
     ],
 )  # fmt: skip
 def test_what_is_no_plain_number_is_refused_by_every_reader(written: str) -> None:
@@ -62,7 +62,24 @@ def test_the_first_time_that_is_there_counts() -> None:
     assert first_time_ms(raw('"2027-01-15T08:00:01Z"')) == 1_800_000_001_000
     assert first_time_ms(MISSING, raw("null")) is None
     with pytest.raises(ValueError, match="not a time"):
-        first_time_ms(raw('"yesterday"'), raw("1800000001"))
+        first_time_ms(raw('"yesterday"'), MISSING)
+
+
+def test_a_time_that_cannot_be_read_leaves_it_to_the_next_one() -> None:
+    for unreadable in ('"yesterday"', "true", "0", '"0001-01-01T00:00:00Z"'):
+        assert first_time_ms(raw(unreadable), raw("1800000001")) == 1_800_000_001_000
+
+
+def test_a_time_may_have_a_fraction() -> None:
+    for written in ('"1800000001.25"', "1800000001.25", "1800000001250", '"1800000001250.9"'):
+        assert first_time_ms(raw(written)) == 1_800_000_001_250
+
+
+@pytest.mark.parametrize("written", ['" 2.2 "', '"2.200000000000000000"', '"2.20"', "2.20"])
+def test_blanks_around_a_text_and_zeros_at_its_end_say_nothing(written: str) -> None:
+    assert size_e6(raw(written)) == 2_200_000
+    assert size_e6(raw('"100"')) == 100_000_000
+    assert size_e6(raw('"100.000000000000000"')) == 100_000_000
 
 
 @given(st.text())

@@ -191,6 +191,24 @@ def test_a_kill_in_its_own_words_is_proof_and_with_a_fill_it_is_not() -> None:
     assert isinstance(read(killed | {"errorMsg": f"{KILLED} Or so."}), Unknown)
     assert isinstance(read(killed | {"tradeIDs": ["t1"]}), Unknown)
     assert isinstance(read(killed | {"takingAmount": "1"}), Unknown)
+    assert isinstance(read(killed | {"transactionsHashes": ["0xbb"]}), Unknown)
+    assert isinstance(read(killed | {"success": True}), Unknown)
+    for status in ("matched", "live", "delayed", "unmatched"):
+        assert isinstance(read(killed | {"status": status}), Unknown)
+    assert isinstance(read(killed | {"errorMsg": KILLED.upper()}), Unknown)
+    assert isinstance(read(killed | {"orderID": None, "status": None}), Rejected)
+
+
+def test_trade_ids_that_are_none_spoil_no_answer() -> None:
+    answer = read(success(tradeIDs=[None, "t1", 7]))
+    assert isinstance(answer, Accepted)
+    assert answer.trade_ids == ("t1",)
+
+
+def test_more_shares_than_the_money_buys_at_the_lowest_price_are_implausible() -> None:
+    answer = read(success(takingAmount="99999999"))
+    assert isinstance(answer, Unknown)
+    assert answer.alarm
 
 
 @pytest.mark.parametrize(
@@ -210,7 +228,6 @@ def test_a_kill_in_its_own_words_is_proof_and_with_a_fill_it_is_not() -> None:
         {"makingAmount": "NaN"},
         {"makingAmount": "1.0000001"},
         {"makingAmount": True},
-        {"tradeIDs": [1]},
     ],
 )
 def test_any_other_success_is_unknown(bent: dict[str, Any]) -> None:
