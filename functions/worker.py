@@ -21,7 +21,7 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull, Delivery
-from functions.adapters.paper import PaperExchange
+from functions.adapters.paper_exchange import PaperExchange
 from functions.bootstrap import opened_store, trader_login
 from functions.core.fencing import Fence
 from functions.core.refusal_cache import RefusalCache
@@ -31,9 +31,9 @@ from functions.handlers.execute import OrderExecutor
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.handlers.on_fill import on_fill
 from functions.handlers.report_decisions import DecisionReporter
-from functions.metrics import WorkerMetrics
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
+from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS
@@ -278,7 +278,7 @@ async def open_exchange(settings: WorkerSettings) -> Exchange:
     if account is None:
         return PaperExchange(settings.paper_delay_ms)
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.
-    from functions.adapters.live import LiveExchange  # noqa: PLC0415 - see above
+    from functions.adapters.live_exchange import LiveExchange  # noqa: PLC0415 - see above
     from venue.trading.login import log_in  # noqa: PLC0415 - see above
 
     client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))

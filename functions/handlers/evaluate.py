@@ -16,7 +16,7 @@ from functions.core.gate import GateConfig, refusal_of_book
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy import Hold, HoldReason, OrderConfig, Strategy, Trade, hold
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from protocol.snapshot import BookSnapshot
 
 

@@ -31,7 +31,6 @@ from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy import HoldReason, Trade
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
-from functions.metrics import WorkerMetrics
 from functions.ports import (
     ClaimRefused,
     Exchange,
@@ -40,6 +39,7 @@ from functions.ports import (
     StoreError,
     UnpreparableOrderError,
 )
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Timeline
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot

@@ -16,8 +16,8 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.durable_consumer import consume
-from functions.metrics import WorkerMetrics
 from functions.ports import Store
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision, decode_decision, encode_decision
 from protocol.snapshot import ProtocolError
 from protocol.subjects import DECISIONS, decision_subject

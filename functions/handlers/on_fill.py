@@ -16,8 +16,8 @@ from nats.aio.client import Client
 
 from functions.adapters.durable_consumer import consume
 from functions.handlers.apply_evidence import apply_fills
-from functions.metrics import WorkerMetrics
 from functions.ports import Store
+from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, decode_fill
 from protocol.snapshot import ProtocolError
 from protocol.subjects import FILLS

@@ -25,7 +25,7 @@ from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
 from functions.handlers.log_decisions import DecisionPublisher, log_decisions
 from functions.handlers.on_fill import on_fill
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import connect, ensure_stream

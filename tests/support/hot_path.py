@@ -13,8 +13,8 @@ from functions.core.strategy import OrderConfig, Strategy
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
-from functions.metrics import WorkerMetrics
 from functions.ports import Exchange, Store
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 
 

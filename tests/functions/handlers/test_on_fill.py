@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
 from functions.handlers import on_fill as handler
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import ensure_stream
