@@ -20,7 +20,8 @@ from nats.aio.client import Client
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
-from functions.core.strategy import Hold, HoldReason, OrderConfig, Trade, hold
+from functions.core.hold import Hold, HoldReason, hold
+from functions.core.strategy import OrderConfig, Trade
 from functions.core.strategy_registry import STRATEGIES
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings

@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
-from functions.core.strategy import HoldReason
+from functions.core.hold import HoldReason
 from protocol.decision import Timeline, stages_ns
 from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.order_answer import RejectReason

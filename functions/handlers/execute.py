@@ -26,9 +26,10 @@ from tenacity.wait import wait_exponential_jitter
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
+from functions.core.hold import HoldReason
 from functions.core.lifecycle import apply_answer
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy import HoldReason, Trade
+from functions.core.strategy import Trade
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.ports import (
