@@ -222,7 +222,7 @@ async def run_worker(
     limits, gate = settings.limits(), settings.gate_config()
     fence, refusals = Fence(), RefusalCache()
     reporter = DecisionReporter(
-        strategy_name=settings.account,
+        account_name=settings.account,
         worker=worker_name,
         publish=publisher.offer,
         refusal_window_ms=limits.cooldown_ms,
@@ -274,14 +274,14 @@ async def _watch(task: asyncio.Task[None]) -> None:
 
 async def open_exchange(settings: WorkerSettings) -> Exchange:
     """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
-    account = trader_login(settings, order_usd=settings.size_usd)
-    if account is None:
+    login = trader_login(settings, order_usd=settings.size_usd)
+    if login is None:
         return PaperExchange(settings.paper_delay_ms)
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.
     from functions.adapters.live_exchange import LiveExchange  # noqa: PLC0415 - see above
     from venue.trading.login import log_in  # noqa: PLC0415 - see above
 
-    client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))
+    client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(login))
     return LiveExchange(client)
 
 

@@ -137,7 +137,7 @@ class OrderExecutor:
             self._refusals.learn_refused(result.reason, result.account, claim.condition_id, now_ms)
             self._reporter.refused(snapshot, trade, result.reason.value, timeline)
             if result.reason is ClaimRefusal.NO_ACCOUNT:
-                _log.error("no_account", strategy=self._reporter.strategy_name)
+                _log.error("no_account", strategy=self._reporter.account_name)
             return False
         self._refusals.learn_claimed(claim.condition_id, now_ms + self._limits.cooldown_ms, now_ms)
         return True

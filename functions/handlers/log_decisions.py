@@ -32,9 +32,9 @@ _log = structlog.get_logger()
 class DecisionPublisher:
     """Takes decisions without ever blocking the hot path."""
 
-    def __init__(self, nc: Client, strategy: str, metrics: WorkerMetrics) -> None:
+    def __init__(self, nc: Client, account_name: str, metrics: WorkerMetrics) -> None:
         self._js = nc.jetstream(timeout=2)
-        self._subject = decision_subject(strategy)
+        self._subject = decision_subject(account_name)
         self._dropped = metrics.decisions_dropped
         self._queue: asyncio.Queue[Decision] = asyncio.Queue(QUEUE_MAX)
 
@@ -66,7 +66,7 @@ class DecisionPublisher:
             self._dropped.inc(self._queue.qsize())
 
 
-async def log_decisions(nc: Client, strategy: str, store: Store, replicas: int = 1) -> NoReturn:
+async def log_decisions(nc: Client, account_name: str, store: Store, replicas: int = 1) -> NoReturn:
     """Write published decisions to the table until cancelled; acked only once written."""
 
     def interrupted(why: str) -> None:
@@ -75,8 +75,8 @@ async def log_decisions(nc: Client, strategy: str, store: Store, replicas: int =
     await consume(
         nc,
         DECISIONS,
-        durable=f"{strategy}-log",
-        subject=decision_subject(strategy),
+        durable=f"{account_name}-log",
+        subject=decision_subject(account_name),
         batch_max=BATCH_MAX,
         replicas=replicas,
         handle=partial(_write, store),

@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 
 async def on_fill(
-    nc: Client, account: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
+    nc: Client, account_name: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
 ) -> NoReturn:
     """Apply fills until cancelled; all workers of an account share the work."""
 
@@ -38,7 +38,7 @@ async def on_fill(
     await consume(
         nc,
         FILLS,
-        durable=f"{account}-fills",
+        durable=f"{account_name}-fills",
         subject=FILLS.subjects[0],
         batch_max=BATCH_MAX,
         replicas=replicas,

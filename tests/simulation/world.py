@@ -101,7 +101,7 @@ class World:
     def store(self) -> DynamoStore:
         """A store of the process that uses it."""
         return DynamoStore(
-            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, strategy=ACCOUNT
+            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, account_name=ACCOUNT
         )
 
 

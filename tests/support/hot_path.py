@@ -31,7 +31,7 @@ def hot_path(
     """Both, with one fence and one refusal cache between them."""
     fence, refusals = Fence(), RefusalCache()
     reporter = DecisionReporter(
-        strategy_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
+        account_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
     )
     evaluator = Evaluator(
         strategy=strategy,
