@@ -112,7 +112,7 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                 await pull.ack(delivered.result())
                 decisions.offer(decision())
                 assert fills.offer(FILL)
-                await fills.settled()
+                await fills.drained()
                 await until(lambda: metrics.registry.get_sample_value("worker_fills_total") == 1)
                 await logged.wait()
                 await until(lambda: side.owns_all)
