@@ -60,6 +60,7 @@ class WorkerMetrics:
         )
         holds = Counter("worker_holds", "Books without a trade, by reason", ["reason"], registry=r)
         self.holds = {reason: holds.labels(reason.value) for reason in HoldReason}
+        # An exported name stays as it is: dashboards read it.
         foreseen = Counter(
             "worker_signals_refused_by_hint", "Signals refused unasked", ["reason"], registry=r
         )

@@ -75,7 +75,9 @@ class OrderExecutor:
         self._metrics = metrics
 
     async def execute(self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int) -> None:
-        """Sign, claim, POST, resolve. Raises nothing but cancellation; every end is reported."""
+        """Sign, claim, POST, resolve. Every end is reported, but for cancellation and a defect:
+        an exception of an adapter that `functions.ports` does not name is raised, except in the
+        POST, after which the claim is unknown."""
         timeline = timeline_of(snapshot, delivered_at_ns, time.time_ns())
         answer: Answer | None = None
         try:

@@ -5,7 +5,7 @@
    when no reply came), so every write is idempotent: a claim recognises itself, and a change that
    is refused makes its caller look again at what is stored.
 3. The tables are made by `infra/state.yml`, never here. The decision log has one of its own and
-   its own room (`dynamodb_decisions`): nothing that trades touches either.
+   its own file (`functions.adapters.dynamodb.decisions`): nothing that trades touches either.
 
 The claim as a lock, in time:
 
