@@ -21,6 +21,7 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull, Delivery
+from functions.adapters.decision_publisher import DecisionPublisher
 from functions.adapters.paper_exchange import PaperExchange
 from functions.bootstrap import opened_store, trader_login
 from functions.core.fencing import Fence
@@ -28,11 +29,10 @@ from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_registry import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
-from functions.handlers.log_decisions import DecisionPublisher, log_decisions
-from functions.handlers.on_fill import on_fill
 from functions.handlers.report_decisions import DecisionReporter
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
+from functions.worker_consumers import consume_decisions, consume_fills
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
@@ -253,9 +253,9 @@ async def run_worker(
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
     freeze_heap()
-    beside = [publisher.run(), log_decisions(nc, settings.account, store, replicas)]
+    beside = [publisher.run(), consume_decisions(nc, settings.account, store, replicas)]
     if settings.execution == "live":  # the venue reports no trades of paper orders
-        beside.append(on_fill(nc, settings.account, store, metrics, replicas))
+        beside.append(consume_fills(nc, settings.account, store, metrics, replicas))
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
