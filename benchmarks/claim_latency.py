@@ -59,7 +59,7 @@ async def _measure(url: str, table: str) -> dict[str, float]:
     async with open_store(
         table=table,
         decision_table=decision_table_of(table),
-        strategy="bench",
+        account_name="bench",
         region=REGION,
         endpoint_url=url,
     ) as store:

@@ -26,7 +26,7 @@ from feeder.core.market.session_table import SessionTable
 from functions.adapters.dynamodb.items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
 from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
-from functions.core.gate import refusal_of_book
+from functions.core.gate import hold_reason_of
 from functions.core.strategy_registry import STRATEGIES
 from functions.settings import WorkerSettings
 from protocol.fee import FeeSchedule
@@ -105,7 +105,7 @@ def worker(feed: _Feed) -> dict[str, float]:
 
     def decide() -> None:
         for _ in range(times):
-            if refusal_of_book(snapshot, gate, now_ms) is None:
+            if hold_reason_of(snapshot, gate, now_ms) is None:
                 strategy(snapshot, order, now_ms)
 
     return {

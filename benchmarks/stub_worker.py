@@ -20,12 +20,13 @@ from nats.aio.client import Client
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
-from functions.core.strategy import Hold, HoldReason, OrderConfig, Trade, hold
+from functions.core.hold import Hold, HoldReason, hold
+from functions.core.strategy import OrderConfig, Trade
 from functions.core.strategy_registry import STRATEGIES
-from functions.metrics import WorkerMetrics
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
 from runtime.log import configure_logging

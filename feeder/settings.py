@@ -29,7 +29,7 @@ def _series_list(value: object) -> object:
     return tuple(parse_series(name) for name in names)
 
 
-class MarketStream(GammaSettings):
+class MarketChannelSettings(GammaSettings):
     """Which markets, and where the venue sends them: the market feeder's and the recorder's."""
 
     model_config = SettingsConfigDict(arbitrary_types_allowed=True)
@@ -43,7 +43,9 @@ class MarketStream(GammaSettings):
     """Comma separated, e.g. `btc-15m,eth-15m`."""
 
 
-class FeederSettings(MarketStream, ClobSettings, NatsSettings, MetricsSettings, CloudWatchSettings):
+class FeederSettings(
+    MarketChannelSettings, ClobSettings, NatsSettings, MetricsSettings, CloudWatchSettings
+):
     """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
 
     max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=10_000)

@@ -64,7 +64,7 @@ async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore
                 open_store(
                     table=settings.state_table,
                     decision_table=settings.decision_table,
-                    strategy=settings.account,
+                    account_name=settings.account,
                     region=settings.aws_region,
                     endpoint_url=settings.aws_endpoint_url_dynamodb,
                 )

@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from functions.bootstrap import (
     exiting_when_misconfigured,
@@ -24,9 +23,10 @@ from functions.bootstrap import (
     keyless_records,
     opened_store,
 )
-from functions.handlers.reconcile import ReconcileReport, reconcile
-from functions.handlers.settle import SettleReport, settle
+from functions.handlers.reconcile import reconcile
+from functions.handlers.settle import settle
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
+from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings
 from runtime.health import health_server
 from runtime.log import configure_logging
@@ -39,68 +39,6 @@ RUN_TIMEOUT_S: Final = 120.0
 LATE_RUNS: Final = 3
 """/healthz complains when a function has not succeeded for this many intervals."""
 _log = structlog.get_logger()
-
-
-class ScheduleMetrics:
-    """What the scheduled functions export."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        r = self.registry
-        runs = Counter(
-            "schedule_runs", "Runs, by function and result", ["name", "result"], registry=r
-        )
-        self.runs = {
-            (name, result): runs.labels(name, result)
-            for name in ("reconcile", "settle")
-            for result in ("done", "failed")
-        }
-        self.looked = Counter("schedule_claims_looked", "Claims asked about", registry=r)
-        self.resolved = Counter("schedule_claims_resolved", "Claims resolved", registry=r)
-        self.settled = Counter("schedule_claims_settled", "Positions settled", registry=r)
-        self.failures = Counter(
-            "schedule_failures", "Claims or questions without an answer", registry=r
-        )
-        self.overdue = Gauge(
-            "schedule_claims_overdue", "ALARM: claims unresolved for too long", registry=r
-        )
-        self.mismatches = Gauge(
-            "schedule_position_mismatches", "ALARM: tokens whose position differs", registry=r
-        )
-        self.unresolved = Gauge(
-            "schedule_claims_unresolved_30s",
-            "ALARM: claims claimed or unknown for more than 30 s",
-            registry=r,
-        )
-        self.halted = Gauge("schedule_halted", "1 while trading is halted", registry=r)
-        self.daily_loss_reached = Gauge(
-            "schedule_daily_loss_reached", "ALARM: 1 once today's loss is at its limit", registry=r
-        )
-        self.slots_used = Gauge("schedule_slots_used", "Claims that the account holds", registry=r)
-        self.pnl_today = Gauge("schedule_pnl_today_usd", "P&L of the UTC day", registry=r)
-        self.spent_today = Gauge("schedule_spent_today_usd", "Spent on the UTC day", registry=r)
-        self.redeeming = Gauge("schedule_redeeming", "Markets with winnings to redeem", registry=r)
-
-    def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
-        """After a run of `reconcile`; the limit is the account's."""
-        self.looked.inc(report.looked)
-        self.resolved.inc(report.resolved)
-        self.failures.inc(report.failures)
-        self.overdue.set(len(report.overdue))
-        if not report.incomplete:
-            self.mismatches.set(len(report.mismatches))
-        self.unresolved.set(report.unresolved)
-        self.halted.set(report.halted)
-        self.slots_used.set(report.slots_used)
-        self.pnl_today.set(report.pnl_today_e6 / 1e6)
-        self.spent_today.set(report.spent_today_e6 / 1e6)
-        self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
-
-    def after_settling(self, report: SettleReport) -> None:
-        """After a run of `settle`."""
-        self.settled.inc(report.settled)
-        self.failures.inc(report.failures)
-        self.redeeming.set(report.redeeming)
 
 
 class Schedule:

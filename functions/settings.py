@@ -1,4 +1,7 @@
-"""The worker's configuration, from the environment. Defaults: the real venue, paper execution."""
+"""The configuration of worker, schedule, cloud functions and command line, from the environment.
+
+Defaults: the real venue, paper execution.
+"""
 
 from __future__ import annotations
 

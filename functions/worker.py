@@ -21,19 +21,19 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull, Delivery
-from functions.adapters.paper import PaperExchange
+from functions.adapters.decision_publisher import DecisionPublisher
+from functions.adapters.paper_exchange import PaperExchange
 from functions.bootstrap import opened_store, trader_login
 from functions.core.fencing import Fence
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_registry import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
-from functions.handlers.log_decisions import DecisionPublisher, log_decisions
-from functions.handlers.on_fill import on_fill
 from functions.handlers.report_decisions import DecisionReporter
-from functions.metrics import WorkerMetrics
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
+from functions.worker_consumers import consume_decisions, consume_fills
+from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS
@@ -222,7 +222,7 @@ async def run_worker(
     limits, gate = settings.limits(), settings.gate_config()
     fence, refusals = Fence(), RefusalCache()
     reporter = DecisionReporter(
-        strategy_name=settings.account,
+        account_name=settings.account,
         worker=worker_name,
         publish=publisher.offer,
         refusal_window_ms=limits.cooldown_ms,
@@ -253,9 +253,9 @@ async def run_worker(
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
     freeze_heap()
-    beside = [publisher.run(), log_decisions(nc, settings.account, store, replicas)]
+    beside = [publisher.run(), consume_decisions(nc, settings.account, store, replicas)]
     if settings.execution == "live":  # the venue reports no trades of paper orders
-        beside.append(on_fill(nc, settings.account, store, metrics, replicas))
+        beside.append(consume_fills(nc, settings.account, store, metrics, replicas))
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
@@ -274,14 +274,14 @@ async def _watch(task: asyncio.Task[None]) -> None:
 
 async def open_exchange(settings: WorkerSettings) -> Exchange:
     """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
-    account = trader_login(settings, order_usd=settings.size_usd)
-    if account is None:
+    login = trader_login(settings, order_usd=settings.size_usd)
+    if login is None:
         return PaperExchange(settings.paper_delay_ms)
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.
-    from functions.adapters.live import LiveExchange  # noqa: PLC0415 - see above
+    from functions.adapters.live_exchange import LiveExchange  # noqa: PLC0415 - see above
     from venue.trading.login import log_in  # noqa: PLC0415 - see above
 
-    client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(account))
+    client = await until_reachable(f"the venue at {settings.clob_url}", lambda: log_in(login))
     return LiveExchange(client)
 
 

@@ -58,7 +58,7 @@ async def reading_store(dynamodb_url: str, table: str, account: str) -> AsyncIte
     async with open_store(
         table=table,
         decision_table=decision_table_of(table),
-        strategy=account,
+        account_name=account,
         region=REGION,
         endpoint_url=dynamodb_url,
     ) as store:

@@ -30,7 +30,7 @@ from feeder.recording.inspection import Inspection, Inspector
 from feeder.recording.reader import Damage, RecordingReader
 from feeder.recording.recorded_channel import SERIES_MAX, RecordingProgress
 from feeder.recording.recorder import Recorder
-from feeder.settings import MarketStream
+from feeder.settings import MarketChannelSettings
 from runtime.process import run_service
 from runtime.settings import mistakes_in
 
@@ -57,11 +57,11 @@ class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
     inspection: Inspection
 
 
-def settings_with(series: str | None) -> MarketStream:
+def settings_with(series: str | None) -> MarketChannelSettings:
     """The environment's settings, with the option's series if it is given."""
     given: dict[str, Any] = {} if series is None else {"series": series}
     try:
-        settings = MarketStream(**given)
+        settings = MarketChannelSettings(**given)
     except ValidationError as error:
         raise BadSettingsError(mistakes_in(error)) from None
     if len(settings.series) > SERIES_MAX:
@@ -69,7 +69,9 @@ def settings_with(series: str | None) -> MarketStream:
     return settings
 
 
-def record(settings: MarketStream, directory: Path, duration_s: float | None) -> RecordingProgress:
+def record(
+    settings: MarketChannelSettings, directory: Path, duration_s: float | None
+) -> RecordingProgress:
     """Record until SIGTERM or SIGINT, or until the time is over."""
     recorder = Recorder(settings, directory)
     run_service(recorder.run(duration_s))

@@ -127,7 +127,7 @@ class LeaseKeeper:
             if self._nc.is_connected:  # otherwise the client would keep our writes for later
                 renewed = await self._renew()
             self._holder.expire(_now_s())
-            self._tell()
+            self._report_changes()
             # Those who met at the table count from when each got its turn, and meet no more.
             from_s = _now_s() if renewed else began_s
             await asyncio.sleep(max(RETRY_S, from_s + self._times.every_s - _now_s()))
@@ -135,7 +135,7 @@ class LeaseKeeper:
     async def release(self) -> None:
         """Give everything up, so that others take over at once. Ends in bounded time."""
         self._holder.leave()
-        self._tell()
+        self._report_changes()
         if self._nc.is_connected:
             await self._renew()
 
@@ -172,13 +172,13 @@ class LeaseKeeper:
             return await self._begin_table(bucket)
         table = self._decode(entry.value or b"")
         proposed = holder.propose(table, _now_s(), time.time_ns() // 1_000_000, self._fit())
-        self._tell()
+        self._report_changes()
         try:
             await bucket.update(KEY, encode_table(proposed), last=entry.revision)
         except KeyWrongLastSequenceError:
             return False
         holder.written(_now_s())
-        self._tell()
+        self._report_changes()
         return True
 
     def _decode(self, payload: bytes) -> LeaseTable:
@@ -221,7 +221,7 @@ class LeaseKeeper:
         self._bucket = await self._js.key_value(BUCKET)
         return self._bucket
 
-    def _tell(self) -> None:
+    def _report_changes(self) -> None:
         """Log, count and pass on what has changed."""
         for change, series, epoch in self._holder.take_changes():
             log = _log.warning if change is Change.LOST else _log.info

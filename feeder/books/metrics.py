@@ -96,6 +96,7 @@ class FeederMetrics:
         lost = by("reconnects", "Market channel connections lost, by line", "line", lines)
         self.reconnects = [lost[line] for line in lines]
         self.adopted = plain("books_adopted", "Books in trouble that took over the other line's")
+        # An exported name stays as it is: dashboards read it.
         self.book_requests = by(
             "book_looks", "Look-ups of a book, by result", "result", BOOK_REQUEST_RESULTS
         )

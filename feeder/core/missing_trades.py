@@ -18,9 +18,9 @@ from protocol.fill import Fill, TradeStatus
 # Trades come in the order of events, not of match times, and the venue's reads lag by seconds.
 OVERLAP_S: Final = 60
 # A trade is confirmed within minutes.
-UNSETTLED_S_MAX: Final = 24 * 3600
+NOT_FINAL_S_MAX: Final = 24 * 3600
 TRADES_MAX: Final = 10_000
-_FINAL: Final = (TradeStatus.CONFIRMED, TradeStatus.FAILED)
+_FINAL_STATUSES: Final = (TradeStatus.CONFIRMED, TradeStatus.FAILED)
 
 
 class MissingTrades:
@@ -28,9 +28,9 @@ class MissingTrades:
 
     def __init__(self, since_s: int) -> None:
         self._newest_s = since_s + OVERLAP_S
-        self._unsettled: dict[str, int] = {}
+        self._not_final: dict[str, int] = {}
         """Trade id -> match time in epoch seconds."""
-        self._settled: dict[str, None] = {}
+        self._final: dict[str, None] = {}
         """Final trades: a late or repeated earlier status does not reopen them."""
         self._owed_from_s: int | None = since_s
         self._complete = False
@@ -45,19 +45,19 @@ class MissingTrades:
         # A time in the future, by a mistake of the venue's, must not hide what really comes next.
         matched_s = min(fill.matched_at_ms // 1000, now_s)
         self._newest_s = max(self._newest_s, matched_s)
-        if fill.status in _FINAL:
-            self._unsettled.pop(fill.trade_id, None)
-            self._settled[fill.trade_id] = None
-        elif fill.trade_id not in self._settled:
-            self._unsettled[fill.trade_id] = matched_s
-        for trades in (self._unsettled, self._settled):
+        if fill.status in _FINAL_STATUSES:
+            self._not_final.pop(fill.trade_id, None)
+            self._final[fill.trade_id] = None
+        elif fill.trade_id not in self._final:
+            self._not_final[fill.trade_id] = matched_s
+        for trades in (self._not_final, self._final):
             if len(trades) > TRADES_MAX:
                 del trades[next(iter(trades))]
 
     def interrupted(self) -> None:
         """A new connection: whatever happened since the last known trade may have been missed."""
-        oldest_s = min(self._unsettled.values(), default=self._newest_s)
-        self._owe(max(min(oldest_s, self._newest_s), self._newest_s - UNSETTLED_S_MAX))
+        oldest_s = min(self._not_final.values(), default=self._newest_s)
+        self._owe(max(min(oldest_s, self._newest_s), self._newest_s - NOT_FINAL_S_MAX))
 
     def dropped(self, fill: Fill) -> None:
         """This fill was received and could not be kept."""

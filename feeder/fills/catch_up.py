@@ -32,7 +32,7 @@ _log = structlog.get_logger()
 
 
 class CatchUp:
-    """`live` takes what the channel brings, `run` fetches what it did not bring."""
+    """`from_channel` takes what the channel brings, `run` fetches what it did not bring."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class CatchUp:
         self._failure = ""
         self._refused = False
 
-    def live(self, fill: Fill) -> None:
+    def from_channel(self, fill: Fill) -> None:
         """A fill came over the channel."""
         if not self._publisher.offer(fill):
             self._metrics.dropped.inc()
@@ -89,7 +89,7 @@ class CatchUp:
             async with aclosing(self._history.pages(after_s)) as pages:
                 async for events in pages:
                     trades += len(events)
-                    for fill in self._intake.fetched(events):
+                    for fill in self._intake.from_history(events):
                         await self._publisher.put(fill)
         except FetchError as error:
             if self._failing_since_s is None:
@@ -98,7 +98,7 @@ class CatchUp:
             self._refused = isinstance(error, FetchRefusedError)
             raise
         self._failing_since_s = None
-        await self._publisher.settled()
+        await self._publisher.drained()
         self._missing.fetched()
         self._metrics.refetches.inc()
         _log.info("trades_fetched", after_s=after_s, trades=trades)

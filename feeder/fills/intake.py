@@ -38,7 +38,7 @@ class Intake:
         self._status_logged_at_s = float("-inf")
         self._unknown_types: set[str] = set()
 
-    def live(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
+    def from_channel(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
         """Events of the channel."""
         for event in events:
             self._metrics.events[_kind(event)].inc()
@@ -46,7 +46,7 @@ class Intake:
                 self._metrics.saw_event()
             yield from self._sound(event)
 
-    def fetched(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
+    def from_history(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
         """Trades of a lookup."""
         for event in events:
             self._metrics.fetched.inc()

@@ -75,7 +75,7 @@ class FillPublisher:
         """Take the fill as soon as there is room."""
         await self._backlog.put(fill)
 
-    async def settled(self) -> None:
+    async def drained(self) -> None:
         """Return when everything taken so far is acknowledged."""
         await self._backlog.join()
 

@@ -78,7 +78,12 @@ async def serve(settings: UserFeederSettings) -> None:
         publisher = FillPublisher(nc, metrics, acknowledged, replicas=replicas)
         catch_up = CatchUp(history, publisher, missing, intake, metrics)
         channel = UserChannel(
-            settings.user_ws_url, credentials, intake, metrics, catch_up.live, catch_up.subscribed
+            settings.user_ws_url,
+            credentials,
+            intake,
+            metrics,
+            catch_up.from_channel,
+            catch_up.subscribed,
         )
         parts = (channel, catch_up, publisher)
         freeze_heap()

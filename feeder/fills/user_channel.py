@@ -78,7 +78,7 @@ class UserChannel(Channel):
             self._subscribed, self._refusals = True, 0
             _log.info("user_channel_connected", url=self._url)
             self._on_subscribed()
-        for fill in self._intake.live(decode_user_frame(payload)):
+        for fill in self._intake.from_channel(decode_user_frame(payload)):
             self._on_fill(fill)
 
     def on_lost(self, error: Exception) -> Exception:

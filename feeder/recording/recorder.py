@@ -27,7 +27,7 @@ from feeder.recording.recorded_channel import (
     now,
 )
 from feeder.recording.writer import RecordingWriter, WriterLimits, open_recording
-from feeder.settings import MarketStream
+from feeder.settings import MarketChannelSettings
 from protocol.market import MarketInfo
 from runtime.process import first_failure
 
@@ -39,7 +39,7 @@ class Recorder:
 
     def __init__(
         self,
-        settings: MarketStream,
+        settings: MarketChannelSettings,
         directory: Path,
         *,
         limits: WriterLimits = WriterLimits(),  # noqa: B008 - frozen

@@ -46,7 +46,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class BookPull:
-    """Pulls books of a durable consumer that all workers of a strategy share."""
+    """Pulls books of a durable consumer that all workers of an account share."""
 
     def __init__(self, nc: Client, durable: str, replicas: int = 1) -> None:
         self._nc = nc

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from functions.core.strategy import Hold, HoldReason, OrderConfig, Trade, hold
+from functions.core.hold import Hold, HoldReason, hold
+from functions.core.strategy import OrderConfig, Trade
 from protocol.market import DOWN, UP, floor_to_tick_e4
 from protocol.snapshot import BookSnapshot
 

@@ -45,7 +45,7 @@ class ClaimState(StrEnum):
 ENDED: Final = frozenset({ClaimState.RELEASED, ClaimState.SETTLED})
 
 
-class Event(StrEnum):
+class ClaimEvent(StrEnum):
     """What can happen to a claim; each names the evidence it needs."""
 
     ACCEPTED = "accepted"
@@ -67,28 +67,28 @@ class Event(StrEnum):
 
 
 _C, _U, _O, _R, _S = ClaimState
-TRANSITIONS: Final[dict[tuple[ClaimState, Event], ClaimState]] = {
-    (_C, Event.ACCEPTED): _O,
-    (_C, Event.REJECTED): _R,
-    (_C, Event.NO_PROOF): _U,
-    (_C, Event.FOUND): _O,  # the worker died after its POST, or has not read the answer yet
-    (_C, Event.NEVER_THERE): _R,
-    (_C, Event.ALL_FAILED): _R,
-    (_C, Event.LOOKED): _C,
-    (_U, Event.ACCEPTED): _O,  # cannot happen: the one answer made it unknown
-    (_U, Event.FOUND): _O,
-    (_U, Event.NEVER_THERE): _R,
-    (_U, Event.ALL_FAILED): _R,
-    (_U, Event.LOOKED): _U,
-    (_O, Event.ACCEPTED): _O,  # the user channel was faster than the answer
-    (_O, Event.FOUND): _O,  # another trade, or one that is now final
-    (_O, Event.ALL_FAILED): _R,
-    (_O, Event.NEVER_THERE): _R,  # accepted, delayed, and never matched
-    (_O, Event.LOOKED): _O,
-    (_O, Event.RESOLVED): _S,
+TRANSITIONS: Final[dict[tuple[ClaimState, ClaimEvent], ClaimState]] = {
+    (_C, ClaimEvent.ACCEPTED): _O,
+    (_C, ClaimEvent.REJECTED): _R,
+    (_C, ClaimEvent.NO_PROOF): _U,
+    (_C, ClaimEvent.FOUND): _O,  # the worker died after its POST, or has not read the answer yet
+    (_C, ClaimEvent.NEVER_THERE): _R,
+    (_C, ClaimEvent.ALL_FAILED): _R,
+    (_C, ClaimEvent.LOOKED): _C,
+    (_U, ClaimEvent.ACCEPTED): _O,  # cannot happen: the one answer made it unknown
+    (_U, ClaimEvent.FOUND): _O,
+    (_U, ClaimEvent.NEVER_THERE): _R,
+    (_U, ClaimEvent.ALL_FAILED): _R,
+    (_U, ClaimEvent.LOOKED): _U,
+    (_O, ClaimEvent.ACCEPTED): _O,  # the user channel was faster than the answer
+    (_O, ClaimEvent.FOUND): _O,  # another trade, or one that is now final
+    (_O, ClaimEvent.ALL_FAILED): _R,
+    (_O, ClaimEvent.NEVER_THERE): _R,  # accepted, delayed, and never matched
+    (_O, ClaimEvent.LOOKED): _O,
+    (_O, ClaimEvent.RESOLVED): _S,
     # Invariant 5: the venue's evidence outranks even what has ended.
-    (_R, Event.FOUND): _O,
-    (_S, Event.FOUND): _O,
+    (_R, ClaimEvent.FOUND): _O,
+    (_S, ClaimEvent.FOUND): _O,
 }
 
 
@@ -199,7 +199,7 @@ class IllegalTransitionError(ValueError):
     """An event that the table does not know in this state: a defect of the caller."""
 
 
-def moved(claim: Claim, event: Event, **changes: object) -> Claim:
+def moved(claim: Claim, event: ClaimEvent, **changes: object) -> Claim:
     """The claim after `event`, one version on. Raises IllegalTransitionError."""
     state = TRANSITIONS.get((claim.state, event))
     if state is None:

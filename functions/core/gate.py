@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from functions.core.strategy import HoldReason
+from functions.core.hold import HoldReason
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 
@@ -32,7 +32,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True):
     time_to_close_min_ms: int = 300_000
 
 
-def refusal_of_book(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> HoldReason | None:
+def hold_reason_of(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> HoldReason | None:
     """Why nothing may be traded on this book at `now_ms` (epoch milliseconds), else None."""
     market, proof = snapshot.market, snapshot.proof
     if proof is Proof.NONE:

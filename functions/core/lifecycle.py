@@ -16,9 +16,9 @@ from functions.core.claim import (
     FINALITY_OF,
     FINALITY_RANK,
     Claim,
+    ClaimEvent,
     ClaimFill,
     ClaimState,
-    Event,
     Finality,
     moved,
 )
@@ -66,14 +66,14 @@ def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) 
         updated = _with_fills(updated, answer.fills)
         if claim.ended:  # it was given up, or even settled, before this worker had its answer
             return _found(claim, updated, now_ms)
-        return _counted(updated, Event.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
+        return _counted(updated, ClaimEvent.ACCEPTED, now_ms, text=answer.status, timeline=timeline)
     if claim.state is not ClaimState.CLAIMED:
         return None  # the venue's records were faster, and they outrank a refusal or a silence
     text = answer.text[:TEXT_LENGTH_MAX]
     if isinstance(answer, Rejected):
-        event, text = Event.REJECTED, f"{answer.reason.value}: {text}"
+        event, text = ClaimEvent.REJECTED, f"{answer.reason.value}: {text}"
     else:
-        event = Event.NO_PROOF
+        event = ClaimEvent.NO_PROOF
     return moved(claim, event, resolved_at_ms=now_ms, text=text, timeline=timeline)
 
 
@@ -98,16 +98,16 @@ def apply_lookup(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None
         # Trades are made all at once: a lookup that shows these as failed would show any other.
         if claim.fills.keys() <= failed:
             return _nothing_left(claim, now_ms)
-        return _nothing_there(claim, Event.ALL_FAILED, now_ms)
+        return _nothing_there(claim, ClaimEvent.ALL_FAILED, now_ms)
     waits = now_ms < claim.market_end_ms + FINAL_AFTER_MS
     if waits and lookup.order is not None and lookup.order.status in _PENDING:
         # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
-        return None if known else moved(claim, Event.FOUND, looks=0)
-    return _nothing_there(claim, Event.NEVER_THERE, now_ms)
+        return None if known else moved(claim, ClaimEvent.FOUND, looks=0)
+    return _nothing_there(claim, ClaimEvent.NEVER_THERE, now_ms)
 
 
-def _nothing_there(claim: Claim, event: Event, now_ms: int) -> Claim | None:
+def _nothing_there(claim: Claim, event: ClaimEvent, now_ms: int) -> Claim | None:
     """Count a lookup that showed nothing bought; after enough of them that is what `event` says."""
     age_ms = now_ms - claim.claimed_at_ms
     if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
@@ -125,7 +125,7 @@ def _nothing_there(claim: Claim, event: Event, now_ms: int) -> Claim | None:
             pnl_e6=0,
             text=text,
         )
-    return moved(claim, Event.LOOKED, looks=looks, looked_at_ms=now_ms)
+    return moved(claim, ClaimEvent.LOOKED, looks=looks, looked_at_ms=now_ms)
 
 
 def apply_resolution(claim: Claim, resolution: Resolution, now_ms: int) -> Claim | None:
@@ -139,7 +139,7 @@ def apply_resolution(claim: Claim, resolution: Resolution, now_ms: int) -> Claim
     payout_e6 = claim.filled_size_e6 * resolution.payouts_e6[claim.token_id] // SIZE_SCALE
     return moved(
         claim,
-        Event.RESOLVED,
+        ClaimEvent.RESOLVED,
         payout_e6=payout_e6,
         pnl_e6=payout_e6 - claim.filled_spend_e6 - claim.fee_e6,
         settled_at_ms=now_ms,
@@ -259,11 +259,12 @@ def _found(claim: Claim, updated: Claim, now_ms: int) -> Claim | None:
     if claim.ended:
         if (spend_e6, size_e6, fee_e6) == _filled_before(claim):
             return None  # a confirmation of what it ended with: nothing to correct
-        return _counted(updated, Event.FOUND, now_ms)  # open again; what is wrong is settled anew
+        # Open again; what is wrong is settled anew.
+        return _counted(updated, ClaimEvent.FOUND, now_ms)
     if size_e6 <= 0 and _stated_size_e6(updated) > 0:
         return _nothing_left(updated, now_ms)
     # Without a size, nobody knows whether these trades are all of them: reconciliation asks.
-    return _counted(updated, Event.FOUND, now_ms)
+    return _counted(updated, ClaimEvent.FOUND, now_ms)
 
 
 def _filled_before(claim: Claim) -> tuple[int, int, int]:
@@ -272,10 +273,10 @@ def _filled_before(claim: Claim) -> tuple[int, int, int]:
 
 def _nothing_left(updated: Claim, now_ms: int) -> Claim:
     """Every share has failed. Should it have been settled before, its P&L is taken back."""
-    return _counted(updated, Event.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
+    return _counted(updated, ClaimEvent.ALL_FAILED, now_ms, payout_e6=0, pnl_e6=0)
 
 
-def _counted(updated: Claim, event: Event, now_ms: int, **changes: object) -> Claim:
+def _counted(updated: Claim, event: ClaimEvent, now_ms: int, **changes: object) -> Claim:
     spend_e6, size_e6, fee_e6 = filled(updated)
     return moved(
         updated,

@@ -8,36 +8,13 @@ its own and is listed in `functions.core.strategy_registry`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from functions.core.hold import Hold
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
-
-
-class HoldReason(StrEnum):
-    """Why nothing is bought on this book; the closed set, in the order of the checks."""
-
-    # The fence (`functions.core.fencing`).
-    SUPERSEDED = "superseded"
-    # The gate (`functions.core.gate`).
-    DARK = "dark"
-    UNPROVEN = "unproven"
-    STALE_BOOK = "stale_book"
-    NOT_ACCEPTING = "not_accepting"
-    NOT_STARTED = "not_started"
-    TOO_CLOSE_TO_END = "too_close_to_end"
-    # The strategy.
-    UNKNOWN_OUTCOMES = "unknown_outcomes"
-    ONE_SIDED = "one_sided"
-    CROSSED = "crossed"
-    OUTSIDE_PRICE_ZONE = "outside_price_zone"
-    SPREAD_TOO_WIDE = "spread_too_wide"
-    NO_IMBALANCE = "no_imbalance"
-    THIN_ASKS = "thin_asks"
-    BELOW_MINIMUM = "below_minimum"
 
 
 class OrderConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,18 +44,5 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     spend_e6: int
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """Buy nothing on this book."""
-
-    reason: HoldReason
-
-
 Strategy: TypeAlias = Callable[[BookSnapshot, OrderConfig, int], Trade | Hold]
 """(snapshot, order, now in epoch milliseconds) -> decision."""
-
-_HOLDS: Final = {reason: Hold(reason) for reason in HoldReason}  # one object a reason: no garbage
-
-
-def hold(reason: HoldReason) -> Hold:
-    """The one `Hold` of a reason."""
-    return _HOLDS[reason]

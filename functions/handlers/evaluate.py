@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 
 from functions.core.fencing import Fence
-from functions.core.gate import GateConfig, refusal_of_book
+from functions.core.gate import GateConfig, hold_reason_of
+from functions.core.hold import Hold, HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy import Hold, HoldReason, OrderConfig, Strategy, Trade, hold
+from functions.core.strategy import OrderConfig, Strategy, Trade
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from protocol.snapshot import BookSnapshot
 
 
@@ -53,9 +54,9 @@ class Evaluator:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once."""
         started_ns = time.time_ns()
         now_ms = started_ns // 1_000_000
-        refused = refusal_of_book(snapshot, self._gate, now_ms)
-        if refused is not None:
-            decision: Trade | Hold = hold(refused)
+        reason = hold_reason_of(snapshot, self._gate, now_ms)
+        if reason is not None:
+            decision: Trade | Hold = hold(reason)
         else:
             decision = self._strategy(snapshot, self._order, now_ms)
         ended_ns = time.time_ns()

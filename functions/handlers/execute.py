@@ -26,12 +26,12 @@ from tenacity.wait import wait_exponential_jitter
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
+from functions.core.hold import HoldReason
 from functions.core.lifecycle import apply_answer
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy import HoldReason, Trade
+from functions.core.strategy import Trade
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
-from functions.metrics import WorkerMetrics
 from functions.ports import (
     ClaimRefused,
     Exchange,
@@ -40,6 +40,7 @@ from functions.ports import (
     StoreError,
     UnpreparableOrderError,
 )
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Timeline
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
@@ -74,7 +75,9 @@ class OrderExecutor:
         self._metrics = metrics
 
     async def execute(self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int) -> None:
-        """Sign, claim, POST, resolve. Raises nothing but cancellation; every end is reported."""
+        """Sign, claim, POST, resolve. Every end is reported, but for cancellation and a defect:
+        an exception of an adapter that `functions.ports` does not name is raised, except in the
+        POST, after which the claim is unknown."""
         timeline = timeline_of(snapshot, delivered_at_ns, time.time_ns())
         answer: Answer | None = None
         try:
@@ -136,7 +139,7 @@ class OrderExecutor:
             self._refusals.learn_refused(result.reason, result.account, claim.condition_id, now_ms)
             self._reporter.refused(snapshot, trade, result.reason.value, timeline)
             if result.reason is ClaimRefusal.NO_ACCOUNT:
-                _log.error("no_account", strategy=self._reporter.strategy_name)
+                _log.error("no_account", strategy=self._reporter.account_name)
             return False
         self._refusals.learn_claimed(claim.condition_id, now_ms + self._limits.cooldown_ms, now_ms)
         return True

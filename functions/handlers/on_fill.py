@@ -8,46 +8,20 @@ reconciliation (invariant 7).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Final, NoReturn
 
 import structlog
-from nats.aio.client import Client
 
-from functions.adapters.durable_consumer import consume
 from functions.handlers.apply_evidence import apply_fills
-from functions.metrics import WorkerMetrics
 from functions.ports import Store
+from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, decode_fill
 from protocol.snapshot import ProtocolError
-from protocol.subjects import FILLS
 
-BATCH_MAX: Final = 32
 _log = structlog.get_logger()
 
 
-async def on_fill(
-    nc: Client, account: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
-) -> NoReturn:
-    """Apply fills until cancelled; all workers of an account share the work."""
-
-    def interrupted(why: str) -> None:
-        metrics.fills_interrupted.inc()
-        _log.warning("fills_interrupted", error=why)
-
-    await consume(
-        nc,
-        FILLS,
-        durable=f"{account}-fills",
-        subject=FILLS.subjects[0],
-        batch_max=BATCH_MAX,
-        replicas=replicas,
-        handle=partial(_apply, store, metrics),
-        interrupted=interrupted,
-    )
-
-
-async def _apply(store: Store, metrics: WorkerMetrics, payloads: Sequence[bytes]) -> None:
+async def on_fill(store: Store, metrics: WorkerMetrics, payloads: Sequence[bytes]) -> None:
+    """Apply a batch of fills. Raises StoreError: then the batch is to come again."""
     fills: list[Fill] = []
     for payload in payloads:
         try:

@@ -26,12 +26,12 @@ class DecisionReporter:
     def __init__(
         self,
         *,
-        strategy_name: str,
+        account_name: str,
         worker: str,
         publish: Callable[[Decision], None],
         refusal_window_ms: int,
     ) -> None:
-        self.strategy_name = strategy_name
+        self.account_name = account_name
         self._worker = worker
         self._publish = publish
         self._throttle = RefusalThrottle(max(refusal_window_ms, REFUSAL_WINDOW_MIN_MS))
@@ -74,7 +74,7 @@ class DecisionReporter:
     ) -> Decision:
         return Decision(
             decision_id=uuid.uuid4().hex,
-            strategy=self.strategy_name,
+            strategy=self.account_name,
             worker=self._worker,
             condition_id=snapshot.market.condition_id,
             slug=snapshot.market.slug,

@@ -21,7 +21,8 @@ from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from functions.ports import RecordsError, StoreError
-from functions.schedule import LATE_RUNS, Schedule, ScheduleMetrics, open_records, reconciled
+from functions.schedule import LATE_RUNS, Schedule, open_records, reconciled
+from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on

@@ -10,8 +10,8 @@ import msgspec
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
-from functions.metrics import WorkerMetrics
 from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot

@@ -25,7 +25,7 @@ from functions.aws import entry_points
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from protocol.series import parse_series
 from runtime.cloudwatch import CloudWatchMetric, Interval
 from runtime.emf import NAMESPACE

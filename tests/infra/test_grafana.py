@@ -21,9 +21,9 @@ from prometheus_client import CollectorRegistry
 from feeder.books.metrics import FeederMetrics
 from feeder.fills.metrics import UserMetrics
 from feeder.settings import FeederSettings, UserFeederSettings
-from functions.metrics import WorkerMetrics
-from functions.schedule import ScheduleMetrics
+from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings, WorkerSettings
+from functions.worker_metrics import WorkerMetrics
 from protocol.series import parse_series
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from tests.support import deployed_settings as deployed
 
 ROOT = Path(__file__).parents[2]

@@ -23,9 +23,9 @@ from structlog.testing import capture_logs
 from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
-from functions.handlers.log_decisions import DecisionPublisher, log_decisions
-from functions.handlers.on_fill import on_fill
-from functions.metrics import WorkerMetrics
+from functions.adapters.decision_publisher import DecisionPublisher
+from functions.worker_consumers import consume_decisions, consume_fills
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import connect, ensure_stream
@@ -101,8 +101,8 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                     fills.run(),
                     pull.run(),
                     decisions.run(),
-                    log_decisions(worker, "account", store),
-                    on_fill(worker, "account", store, metrics),
+                    consume_decisions(worker, "account", store),
+                    consume_fills(worker, "account", store, metrics),
                 ),
             ):
                 market, delivered = books.follow(), asyncio.create_task(pull.next())
@@ -112,7 +112,7 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                 await pull.ack(delivered.result())
                 decisions.offer(decision())
                 assert fills.offer(FILL)
-                await fills.settled()
+                await fills.drained()
                 await until(lambda: metrics.registry.get_sample_value("worker_fills_total") == 1)
                 await logged.wait()
                 await until(lambda: side.owns_all)

@@ -13,8 +13,8 @@ from feeder.books import service as book_service
 from feeder.fills import service as fill_service
 from feeder.settings import FeederSettings, UserFeederSettings
 from functions import worker
-from functions.metrics import WorkerMetrics
 from functions.settings import WorkerSettings
+from functions.worker_metrics import WorkerMetrics
 from runtime.nats_settings import NatsSettings
 from runtime.settings import load_settings
 from tests.support.fake_ports import MemoryStore, ScriptedExchange

@@ -17,12 +17,13 @@ from unittest.mock import patch
 
 import msgspec
 
+from functions import worker_consumers
 from functions.adapters import durable_consumer
 from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
-from functions.handlers import apply_evidence, execute, on_fill, reconcile, settle
+from functions.handlers import apply_evidence, execute, reconcile, settle
 from functions.handlers.execute import OrderExecutor
 from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.checks import violations
@@ -392,7 +393,7 @@ ABLATIONS: Final = (
     Ablation(
         "crashes completed", _set(reconcile, "move_to_ledger", _leave_it), "is still", _deadly, 8
     ),
-    Ablation("fills applied", _set(on_fill, "_apply", _nothing), "[4]", _mute_records),
+    Ablation("fills applied", _set(worker_consumers, "on_fill", _nothing), "[4]", _mute_records),
     Ablation(
         "fills acknowledged after",
         _set(durable_consumer, "_deliver", _acknowledge_first),

@@ -22,7 +22,7 @@ from tests.support.dynamodb_items import LIMITS, make_claim
 
 
 def _store(server: SimDynamo) -> DynamoStore:
-    return DynamoStore(server.client(), table=STATE, decision_table=DECISIONS, strategy="s")
+    return DynamoStore(server.client(), table=STATE, decision_table=DECISIONS, account_name="s")
 
 
 def test_the_store_runs_on_it() -> None:

@@ -34,9 +34,10 @@ from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
-from functions.metrics import WorkerMetrics
-from functions.schedule import Schedule, ScheduleMetrics
+from functions.schedule import Schedule
+from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import WorkerSettings
+from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, encode_fill, message_id
 from protocol.market import MarketInfo
 from protocol.series import parse_series
@@ -100,7 +101,7 @@ class World:
     def store(self) -> DynamoStore:
         """A store of the process that uses it."""
         return DynamoStore(
-            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, strategy=ACCOUNT
+            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, account_name=ACCOUNT
         )
 
 

@@ -1,6 +1,6 @@
 """One process of the claim race: `python -m tests.support.claim_racer URL TABLE ME`.
 
-Two lines on stdin make a round: a strategy's name, answered by `warm` once the account is open, and
+Two lines on stdin make a round: an account's name, answered by `warm` once the account is open, and
 `go`. Then `RACERS` coroutines claim at once, each with an attempt of its own, over `MARKETS`
 markets, and the answer is one JSON line `[[market, attempt id, "claimed" | refusal], ...]`. The end
 of stdin ends the process.
@@ -22,11 +22,11 @@ MARKETS = 7
 TRIES_MAX = 5  # of the same attempt: on a busy machine an emulator may not answer in time
 
 
-async def race(url: str, table: str, me: str, strategy: str) -> list[tuple[str, str, str]]:
+async def race(url: str, table: str, me: str, account_name: str) -> list[tuple[str, str, str]]:
     async with open_store(
         table=table,
         decision_table=decision_table_of(table),
-        strategy=strategy,
+        account_name=account_name,
         region=REGION,
         endpoint_url=url,
     ) as store:

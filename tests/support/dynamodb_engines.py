@@ -158,12 +158,12 @@ def new_state_table(url: str) -> str:
 
 
 @asynccontextmanager
-async def store_on(url: str, table: str, strategy: str) -> AsyncIterator[DynamoStore]:
+async def store_on(url: str, table: str, account_name: str) -> AsyncIterator[DynamoStore]:
     """A store on the two tables that `new_state_table` makes."""
     async with open_store(
         table=table,
         decision_table=decision_table_of(table),
-        strategy=strategy,
+        account_name=account_name,
         region=REGION,
         endpoint_url=url,
     ) as store:

@@ -80,21 +80,21 @@ class Table:
     def put(self, item: Item) -> None:
         self._client.put_item(TableName=self.name, Item=item)
 
-    def put_account(self, account: Account, strategy: str = STRATEGY) -> None:
-        self.put(account_item(strategy, account))
+    def put_account(self, account: Account, account_name: str = STRATEGY) -> None:
+        self.put(account_item(account_name, account))
 
-    def account_item(self, strategy: str = STRATEGY) -> Item:
+    def account_item(self, account_name: str = STRATEGY) -> Item:
         reply = self._client.get_item(
-            TableName=self.name, Key=account_key(strategy), ConsistentRead=True
+            TableName=self.name, Key=account_key(account_name), ConsistentRead=True
         )
         item: Item = reply["Item"]
         return item
 
-    def account(self, strategy: str = STRATEGY) -> Account:
-        return account_of(self.account_item(strategy))
+    def account(self, account_name: str = STRATEGY) -> Account:
+        return account_of(self.account_item(account_name))
 
-    def delete_account(self, strategy: str = STRATEGY) -> None:
-        self._client.delete_item(TableName=self.name, Key=account_key(strategy))
+    def delete_account(self, account_name: str = STRATEGY) -> None:
+        self._client.delete_item(TableName=self.name, Key=account_key(account_name))
 
     def rows(self, pk: str) -> list[Item]:
         """Every item of a partition, in sort order."""

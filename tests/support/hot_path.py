@@ -13,8 +13,8 @@ from functions.core.strategy import OrderConfig, Strategy
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
-from functions.metrics import WorkerMetrics
 from functions.ports import Exchange, Store
+from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 
 
@@ -31,7 +31,7 @@ def hot_path(
     """Both, with one fence and one refusal cache between them."""
     fence, refusals = Fence(), RefusalCache()
     reporter = DecisionReporter(
-        strategy_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
+        account_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
     )
     evaluator = Evaluator(
         strategy=strategy,

@@ -18,7 +18,7 @@ from feeder.recording.format import Frame, Record, encode_record, frame_of, payl
 from feeder.recording.reader import RecordingReader
 from feeder.recording.recorded_channel import RecorderTimes
 from feeder.recording.recorder import Recorder
-from feeder.settings import MarketStream
+from feeder.settings import MarketChannelSettings
 from protocol.series import Series, parse_series
 from sandbox.simulator import Market, Venue, serve
 
@@ -93,7 +93,7 @@ async def recording(
     """A venue without markets yet, and a recorder that follows SERIES there."""
     venue = Venue()
     async with serve(venue) as url:
-        settings = MarketStream(
+        settings = MarketChannelSettings(
             gamma_url=url,
             market_ws_url=market_ws_url or f"{url}/ws/market".replace("http", "ws"),
             series=(SERIES,),

@@ -8,7 +8,7 @@ from functions.core.account import Limits
 from functions.core.book_imbalance import book_imbalance_crypto
 from functions.core.gate import GateConfig
 from functions.core.strategy import Strategy
-from functions.metrics import WorkerMetrics
+from functions.worker_metrics import WorkerMetrics
 from protocol.book import Proof
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot

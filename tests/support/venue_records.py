@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from functions.adapters.live import LiveExchange
+from functions.adapters.live_exchange import LiveExchange
 from functions.adapters.redeemer import records_of as login_records
 from functions.adapters.venue_records import LiveRecords
 from functions.core.claim import Claim

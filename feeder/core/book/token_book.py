@@ -300,7 +300,7 @@ class TokenBook:
 
         Once a frame and not once a delta, because only what a frame leaves behind is shown. Best
         prices first, then the hash; if a hash was compared less than a millisecond ago, that is
-        put off to a later check or to `settle`, and until then the proof is the top.
+        put off to a later check or to `verify_deferred`, and until then the proof is the top.
 
         Raises ValueError naming the field when the venue's word is not a price.
         """
@@ -312,14 +312,14 @@ class TokenBook:
             # A clock that was set back must not put it off for long.
             if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
                 self._verified_at_ns = received_at_ns
-                self.settle()
+                self.verify_deferred()
         elif difference is None and names_top(last):
             self.proof = Proof.TOP
             self._note_proven()
         else:
             self._fail(difference or Trouble.TOP_MISMATCH, received_at_ns)
 
-    def settle(self) -> None:
+    def verify_deferred(self) -> None:
         """Do the verification that `check` put off, if there is one. Call it before showing."""
         at_ns = self._pending_at_ns
         if at_ns is None:
@@ -356,20 +356,20 @@ class TokenBook:
         """Whether this version has the venue's hash; nothing is concluded from it."""
         return self._matches(self._sides, (self.timestamp_ms, self.hash), search=True)
 
-    def overdue(self, now_ns: int) -> bool:
-        """Whether it is in trouble from now on, because nothing has proven it for too long."""
+    def doubt_if_overdue(self, now_ns: int) -> bool:
+        """Doubt it when nothing has proven it for too long; whether it is in trouble by this."""
         if self.trouble is not None:
             return False
         if not self.proven and self._failure is Trouble.CHECKSUM and self.hash:
             self._pending_at_ns = now_ns  # the trade price may have come meanwhile
-        self.settle()
+        self.verify_deferred()
         if self.trouble is None and not self.proven:
             self._fail(self._failure, now_ns)
         return self.trouble is not None
 
     @property
     def proven(self) -> bool:
-        """Whether it may be shown; ask again after `settle`."""
+        """Whether it may be shown; ask again after `verify_deferred`."""
         return self.proof is not Proof.NONE
 
     def _note_proven(self) -> None:

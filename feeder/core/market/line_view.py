@@ -31,7 +31,7 @@ _Expected: TypeAlias = tuple[Version, int]
 """(version that was seen elsewhere, until when it may be missing here)."""
 
 
-class View:
+class LineView:
     """Of one followed market."""
 
     __slots__ = (
@@ -173,7 +173,7 @@ class View:
             and now_ms - self.unusable_since_ms >= _WAIT_MS.get(trouble, 0)
         )
 
-    def mend_from(self, other: View, now_ms: int) -> int:
+    def mend_from(self, other: LineView, now_ms: int) -> int:
         """Take over the other line's books where that ends a doubt; how many.
 
         Not after a freeze: its connection is being replaced, and brings nothing to go on with.
@@ -205,9 +205,9 @@ class View:
         here = self.versions[book is self.pair[1]]
         return book.trouble is None and self._order.older(book.token_id, here, version)
 
-    def overdue(self, now_ms: int) -> list[TokenBook]:
-        """Books whose version was not proven in time; they are in trouble from now on."""
-        return [book for book in self.pair if book.overdue(now_ms * 1_000_000)]
+    def doubt_overdue(self, now_ms: int) -> list[TokenBook]:
+        """Doubt the books whose version was not proven in time; returns them."""
+        return [book for book in self.pair if book.doubt_if_overdue(now_ms * 1_000_000)]
 
     def frozen(self, now_ms: int) -> list[TokenBook]:
         """Books that have not shown in time what was seen elsewhere; forgets what came."""

@@ -28,7 +28,7 @@ from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
 from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
-from feeder.core.market.line_view import Troubles, Versions, View
+from feeder.core.market.line_view import LineView, Troubles, Versions
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -80,7 +80,7 @@ class MarketSession:
         self.checksum = BookChecksum(info)
         self._order = VersionOrder(outcome.token_id for outcome in info.outcomes)
         self.views = tuple(
-            View(line, info, self.checksum, self._order, now_ms) for line in range(LINES)
+            LineView(line, info, self.checksum, self._order, now_ms) for line in range(LINES)
         )
         self.sequence = 0
         self.unusable_since_ms: int | None = now_ms
@@ -155,16 +155,16 @@ class MarketSession:
         self._offered = versions
         return True
 
-    def take_over(self) -> bool:
-        """After a view was lost: whether another one shows what was not shown yet."""
+    def has_unpublished_view(self) -> bool:
+        """Whether a view can show what was not published yet; asked when another one was lost."""
         return any(
             self._showable(view) and not _same(view.versions, self._shown) for view in self.views
         )
 
     # ---- book requests -------------------------------------------------------------------------
 
-    def request_due(self, token_id: str, now_ms: int) -> bool:
-        """Whether this token is to be looked up now; if so the request counts as begun."""
+    def begin_request_if_due(self, token_id: str, now_ms: int) -> bool:
+        """Begin a request for this token if it is to be looked up now; whether it has begun."""
         if not self._requests.may_begin(token_id, now_ms) or now_ms >= self.info.end_ms:
             return False
         needed, usable = self.in_need(token_id, now_ms), any(view.usable for view in self.views)
@@ -199,7 +199,7 @@ class MarketSession:
         offer = any(self.take_offer(view.line, now_ms) for view in self.views if taken)
         return RequestOutcome(taken=taken, refused=refused, behind=behind, offer=offer)
 
-    def _expect_of_rest(self, view: View, event: BookEvent, now_ms: int) -> bool:
+    def _expect_of_rest(self, view: LineView, event: BookEvent, now_ms: int) -> bool:
         """Whether a book without trouble lacks what `GET /book` shows; then it has to come here."""
         book = view.books[event.asset_id]
         unknown = event.timestamp == book.timestamp_ms and not (event.hash and book.hash)
@@ -214,19 +214,19 @@ class MarketSession:
 
     # ---- what time shows ----------------------------------------------------------------------
 
-    def take_overdue(self, now_ms: int) -> None:
+    def doubt_overdue(self, now_ms: int) -> None:
         """Doubt what stayed unproven for too long."""
         for view in self.views:
-            if view.overdue(now_ms):
+            if view.doubt_overdue(now_ms):
                 view.note(now_ms)
                 self.note(now_ms)
 
-    def take_adopted(self, now_ms: int) -> int:
-        """Books that took over the other line's, which costs no request; how many."""
+    def adopt_books(self, now_ms: int) -> int:
+        """Take over the other line's books where that helps, which costs no request; how many."""
         first, second = self.views
         return first.mend_from(second, now_ms) + second.mend_from(first, now_ms)
 
-    def take_frozen(self, now_ms: int) -> list[tuple[View, TokenBook]]:
+    def take_frozen(self, now_ms: int) -> list[tuple[LineView, TokenBook]]:
         """Books that are found frozen now, and are in doubt from now on."""
         found = []
         for view in self.views:
@@ -239,8 +239,8 @@ class MarketSession:
             self.note(now_ms)
         return found
 
-    def take_blame(self, now_ms: int) -> list[View]:
-        """Views that no book request has mended: their connections are in doubt, once an episode.
+    def mark_blamed(self, now_ms: int) -> list[LineView]:
+        """Blame the connections of views that no request has mended, once an episode; these views.
 
         Never before the market's start: a freshly listed one may have no book for minutes.
         """
@@ -292,8 +292,8 @@ class MarketSession:
             if not self._showable(view):
                 continue
             one, other = view.pair
-            one.settle()
-            other.settle()
+            one.verify_deferred()
+            other.verify_deferred()
             view.note(published_at_ns // 1_000_000)
             if not self._showable(view):
                 continue
@@ -329,7 +329,7 @@ class MarketSession:
             sequence=self.sequence,
         )
 
-    def _showable(self, view: View) -> bool:
+    def _showable(self, view: LineView) -> bool:
         return (
             view.proven
             and not self._older(view.versions, self._shown)
@@ -344,7 +344,7 @@ class MarketSession:
 
     # ---- events --------------------------------------------------------------------------------
 
-    def _apply_book(self, view: View, event: BookEvent, now_ms: int) -> int:
+    def _apply_book(self, view: LineView, event: BookEvent, now_ms: int) -> int:
         book = view.books.get(event.asset_id)
         if book is None:
             return 0
@@ -358,7 +358,7 @@ class MarketSession:
         self._moved(view, now_ms, whole)
         return 1
 
-    def _moved(self, view: View, now_ms: int, whole: Collection[TokenBook] = ()) -> None:
+    def _moved(self, view: LineView, now_ms: int, whole: Collection[TokenBook] = ()) -> None:
         """A line has gone on: the other line has to, too."""
         view.moved(whole)
         other = self.views[1 - view.line]
@@ -367,7 +367,7 @@ class MarketSession:
                 if book.proven:
                     other.expect(book.token_id, version, now_ms + self._late_max_ms)
 
-    def _apply_tick_size(self, view: View, event: TickSizeChangeEvent, now_ms: int) -> None:
+    def _apply_tick_size(self, view: LineView, event: TickSizeChangeEvent, now_ms: int) -> None:
         """The first news of a new grid stops every book of the market, those of the other line too;
         after that only books that are older than it."""
         tick_size_e4 = _tick_size_e4(event.new_tick_size, "tick_size_change: new_tick_size")

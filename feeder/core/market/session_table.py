@@ -154,7 +154,7 @@ class SessionTable:
         for session in touched:
             session.views[line].reset(False, now_ms)
             session.note(now_ms)
-        return [session for session in touched if session.take_over()]
+        return [session for session in touched if session.has_unpublished_view()]
 
     def spared(self, line: int, tokens: Collection[str]) -> bool:
         """Whether no market would be lost with this line's connection: what is usable on it is
@@ -217,13 +217,13 @@ class SessionTable:
                 session.clock_set_back(now_ms)
             before = _troubles(session)
             unproven = [view for view in session.views if not view.proven]
-            session.take_overdue(now_ms)
+            session.doubt_overdue(now_ms)
             troubles.extend(_new(before, _troubles(session)))
             frozen = [view for view, _ in session.take_frozen(now_ms)]
             troubles.extend([Trouble.FROZEN] * len(frozen))
-            doubted = (*frozen, *session.take_blame(now_ms))
+            doubted = (*frozen, *session.mark_blamed(now_ms))
             replace.extend((view.line, frozenset(view.books)) for view in doubted)
-            adopted += session.take_adopted(now_ms)
+            adopted += session.adopt_books(now_ms)
             # No frame brings what a search or another line has just proven.
             if any(view.proven and session.take_offer(view.line, now_ms) for view in unproven):
                 offers.append(session)
@@ -232,7 +232,7 @@ class SessionTable:
             requests.extend(
                 BookRequest(session, token_id, session.in_need(token_id, now_ms))
                 for token_id in session.views[0].books
-                if session.request_due(token_id, now_ms)
+                if session.begin_request_if_due(token_id, now_ms)
             )
         requests.sort(key=lambda request: not request.urgent)
         return Due(requests, replace, dark, tuple(troubles), adopted, offers)

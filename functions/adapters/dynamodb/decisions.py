@@ -24,11 +24,11 @@ PAGES_MAX: Final = 50  # of one megabyte
 
 
 class DecisionLog:
-    """What `strategy`'s workers decided, by day."""
+    """What the account's workers decided, by day."""
 
-    def __init__(self, table: Table, strategy: str) -> None:
+    def __init__(self, table: Table, account_name: str) -> None:
         self._table = table
-        self._strategy = strategy
+        self._account_name = account_name
 
     async def put(self, decisions: Sequence[Decision]) -> None:
         """See `Store.put_decisions`. A decision given twice is written once (the last one)."""
@@ -45,7 +45,7 @@ class DecisionLog:
             "decisions",
             pages_max=PAGES_MAX,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": decision_key(self._strategy, day)}},
+            ExpressionAttributeValues={":pk": {"S": decision_key(self._account_name, day)}},
             ScanIndexForward=False,
             Limit=limit,
         )

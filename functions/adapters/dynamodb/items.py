@@ -36,14 +36,14 @@ DECISION_KEPT_S: Final = 7 * 86_400
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
 
-def strategy_pk(strategy: str) -> str:
-    """Partition key of a strategy's account and ledger."""
-    return f"STRATEGY#{strategy}"
+def account_partition_key(account_name: str) -> str:
+    """Partition key of an account and its ledger."""
+    return f"STRATEGY#{account_name}"
 
 
-def account_key(strategy: str) -> Item:
+def account_key(account_name: str) -> Item:
     """Primary key of the account item."""
-    return {"pk": {"S": strategy_pk(strategy)}, "sk": {"S": ACCOUNT_SK}}
+    return {"pk": {"S": account_partition_key(account_name)}, "sk": {"S": ACCOUNT_SK}}
 
 
 def missing_account_attributes(changed: set[str]) -> Item:
@@ -62,9 +62,9 @@ def missing_account_attributes(changed: set[str]) -> Item:
     return {name: value for name, value in fields.items() if name not in assigned}
 
 
-def account_item(strategy: str, account: Account) -> Item:
+def account_item(account_name: str, account: Account) -> Item:
     """The whole account item, as tests and repairs write it; the worker only ever changes parts."""
-    return account_key(strategy) | _attributes(msgspec.structs.asdict(account))
+    return account_key(account_name) | _attributes(msgspec.structs.asdict(account))
 
 
 def account_of(item: Item) -> Account:
@@ -145,15 +145,15 @@ def trade_sort_key(claimed_at_ms: int, intent_id: str) -> str:
     return f"TRADE#{claimed_at_ms:015d}#{intent_id}"
 
 
-def trade_key(strategy: str, claim: Claim) -> Item:
+def trade_key(account_name: str, claim: Claim) -> Item:
     """Primary key of a claim's ledger row: the same claim, the same key, whatever became of it."""
     sort_key = trade_sort_key(claim.claimed_at_ms, claim.intent_id)
-    return {"pk": {"S": strategy_pk(strategy)}, "sk": {"S": sort_key}}
+    return {"pk": {"S": account_partition_key(account_name)}, "sk": {"S": sort_key}}
 
 
-def decision_key(strategy: str, day: str) -> str:
+def decision_key(account_name: str, day: str) -> str:
     """Partition key of a day's decisions."""
-    return f"DECISION#{strategy}#{day}"
+    return f"DECISION#{account_name}#{day}"
 
 
 def decision_item(decision: Decision) -> Item:

@@ -5,7 +5,7 @@
    when no reply came), so every write is idempotent: a claim recognises itself, and a change that
    is refused makes its caller look again at what is stored.
 3. The tables are made by `infra/state.yml`, never here. The decision log has one of its own and
-   its own room (`dynamodb_decisions`): nothing that trades touches either.
+   its own file (`functions.adapters.dynamodb.decisions`): nothing that trades touches either.
 
 The claim as a lock, in time:
 
@@ -52,13 +52,13 @@ from functions.adapters.dynamodb.items import (
     Item,
     account_key,
     account_of,
+    account_partition_key,
     claim_attribute,
     claim_of,
     missing_account_attributes,
     pause_attribute,
     redemption_attribute,
     stored_attempt,
-    strategy_pk,
     trade_key,
     trade_sort_key,
 )
@@ -98,28 +98,30 @@ async def open_store(
     *,
     table: str,
     decision_table: str,
-    strategy: str,
+    account_name: str,
     region: str,
     endpoint_url: str | None = None,
 ) -> AsyncIterator[DynamoStore]:
-    """A store on `table` for `strategy`'s account. Makes no call: `open_account` does.
+    """A store on `table` for the account `account_name`. Makes no call: `open_account` does.
 
     `decision_table` need not exist for anything but the decision log.
 
     Raises StoreError when no client can be built (no such region, not a URL).
     """
     async with open_client(region=region, endpoint_url=endpoint_url) as client:
-        yield DynamoStore(client, table=table, decision_table=decision_table, strategy=strategy)
+        yield DynamoStore(
+            client, table=table, decision_table=decision_table, account_name=account_name
+        )
 
 
 class DynamoStore:
     """`functions.ports.Store` on DynamoDB's low-level client."""
 
-    def __init__(self, client: Any, *, table: str, decision_table: str, strategy: str) -> None:
+    def __init__(self, client: Any, *, table: str, decision_table: str, account_name: str) -> None:
         self._table = Table(client, table, "STATE_TABLE")
-        self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), strategy)
-        self._strategy = strategy
-        self._account_key = account_key(strategy)
+        self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
+        self._account_name = account_name
+        self._account_key = account_key(account_name)
 
     async def open_account(self) -> Account:
         """See `Store.open_account`. Also warms the connection that the first claim will use."""
@@ -129,7 +131,7 @@ class DynamoStore:
         """See `Store.account`."""
         item = await self._table.get("account", Key=self._account_key, ConsistentRead=True)
         if item is None:
-            raise StoreError(f"account: there is no account {self._strategy}")
+            raise StoreError(f"account: there is no account {self._account_name}")
         return account_of(item)
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
@@ -223,7 +225,7 @@ class DynamoStore:
             "ExpressionAttributeValues": values,
         }
         row_as_seen = {
-            "Key": trade_key(self._strategy, seen),
+            "Key": trade_key(self._account_name, seen),
             "ConditionExpression": ROW_IS_AS_SEEN,
             "ExpressionAttributeValues": {":seen_version": {"N": str(seen.version)}},
         }
@@ -240,7 +242,7 @@ class DynamoStore:
         with suppress(ConditionFailedError):  # a newer version of the same claim stands there
             await self._table.put(
                 "put_ledger",
-                Item={**trade_key(self._strategy, claim), **claim_attribute(claim)["M"]},
+                Item={**trade_key(self._account_name, claim), **claim_attribute(claim)["M"]},
                 ConditionExpression=ROW_IS_NOT_NEWER,
                 ExpressionAttributeValues={":version": {"N": str(claim.version)}},
             )
@@ -269,7 +271,7 @@ class DynamoStore:
             pages_max=LEDGER_PAGES_MAX,
             KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
             ExpressionAttributeValues={
-                ":pk": {"S": strategy_pk(self._strategy)},
+                ":pk": {"S": account_partition_key(self._account_name)},
                 ":first": {"S": trade_sort_key(max(since_ms, 0), "")},
                 ":last": {"S": trade_sort_key(max(until_ms, 0), "")},
             },
@@ -279,7 +281,7 @@ class DynamoStore:
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """See `Store.ledger_row`."""
-        key = trade_key(self._strategy, claim)
+        key = trade_key(self._account_name, claim)
         row = await self._table.get("ledger_row", Key=key, ConsistentRead=True)
         return None if row is None else claim_of(row)
 

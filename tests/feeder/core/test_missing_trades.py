@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeder.core import missing_trades
-from feeder.core.missing_trades import OVERLAP_S, UNSETTLED_S_MAX, MissingTrades
+from feeder.core.missing_trades import NOT_FINAL_S_MAX, OVERLAP_S, MissingTrades
 from protocol.fill import Fill, TradeStatus
 from tests.venue.wire.test_user_channel import FILL
 
 START_S = 1_700_000_000
-NOW_S = START_S + 10 * UNSETTLED_S_MAX
+NOW_S = START_S + 10 * NOT_FINAL_S_MAX
 
 
 def fill(
@@ -63,11 +63,11 @@ def test_an_unsettled_trade_is_asked_for_until_its_last_status_is_known() -> Non
 
 def test_a_trade_that_never_settles_is_asked_for_for_a_day() -> None:
     missing = paid()
-    newest_s = START_S + 3 * UNSETTLED_S_MAX
+    newest_s = START_S + 3 * NOT_FINAL_S_MAX
     missing.acknowledged(fill(START_S, TradeStatus.RETRYING), NOW_S)
     missing.acknowledged(fill(newest_s), NOW_S)
     missing.interrupted()
-    assert missing.begin_fetch() == newest_s - UNSETTLED_S_MAX - OVERLAP_S
+    assert missing.begin_fetch() == newest_s - NOT_FINAL_S_MAX - OVERLAP_S
 
 
 def test_a_failed_fetch_forgets_nothing_though_newer_trades_arrive() -> None:
@@ -109,8 +109,8 @@ def test_memory_is_bounded() -> None:
         for status in (TradeStatus.MATCHED, TradeStatus.CONFIRMED):
             missing.acknowledged(fill(START_S, status, f"t{number}"), NOW_S)
             missing.acknowledged(fill(START_S, TradeStatus.MATCHED, f"u{number}"), NOW_S)
-    assert len(missing._unsettled) <= missing_trades.TRADES_MAX
-    assert len(missing._settled) <= missing_trades.TRADES_MAX
+    assert len(missing._not_final) <= missing_trades.TRADES_MAX
+    assert len(missing._final) <= missing_trades.TRADES_MAX
 
 
 _steps = st.lists(

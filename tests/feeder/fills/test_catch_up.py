@@ -110,7 +110,7 @@ async def test_the_first_connection_fetches_since_the_start_and_duplicates_vanis
     bench.wire.say(page(trade("a"), trade("b"), next_cursor="Mg=="))
     bench.wire.say(page(trade("c"), trade("d", status="ODD")))
     async with bench.run():
-        bench.catch_up.live(fill("b"))
+        bench.catch_up.from_channel(fill("b"))
         bench.catch_up.subscribed()
         assert await bench.after_s() == START_S
         await bench.until(lambda: bench.value("refetches_total") == 1)
@@ -126,8 +126,8 @@ async def test_the_next_one_fetches_since_the_newest_trade_and_a_minute(bench: B
         bench.catch_up.subscribed()
         await bench.after_s()
         await bench.until(lambda: bench.value("refetches_total") == 1)
-        bench.catch_up.live(fill("a"))
-        await bench.publisher.settled()
+        bench.catch_up.from_channel(fill("a"))
+        await bench.publisher.drained()
         bench.catch_up.subscribed()
         assert await bench.after_s() == MATCHED_AT_S - OVERLAP_S
 
@@ -148,8 +148,8 @@ async def test_a_failing_fetch_is_retried_from_its_start_while_live_fills_go_on(
             said = bench.catch_up.problem()
             assert said is not None
             assert "answered 500" in said
-            bench.catch_up.live(fill("live"))
-            await bench.publisher.settled()
+            bench.catch_up.from_channel(fill("live"))
+            await bench.publisher.drained()
             assert await bench.stream() == ["new", "live"]
             assert await bench.after_s() == START_S
             bench.wire.hold.set()
@@ -182,10 +182,10 @@ async def test_what_the_backlog_drops_is_fetched(nats_server: NatsServer) -> Non
         await bench.until(lambda: bench.value("refetches_total") == 1)
         nats_server.pause()
         bench.wire.say(page(*(trade(name) for name in "abcde")))
-        bench.catch_up.live(fill("a"))
+        bench.catch_up.from_channel(fill("a"))
         await bench.until(lambda: bench.value("fills_waiting") == 0)  # under way
         for name in "bcde":
-            bench.catch_up.live(fill(name))
+            bench.catch_up.from_channel(fill(name))
         assert bench.value("fills_dropped_total") == 2
         assert await bench.after_s() == MATCHED_AT_S - OVERLAP_S
         nats_server.resume()

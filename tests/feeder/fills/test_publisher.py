@@ -76,7 +76,7 @@ async def test_fills_go_out_in_order_and_once(nats_server: NatsServer) -> None:
         sent = [fill(1), fill(2), fill(1, TradeStatus.CONFIRMED), fill(1), fill(2)]
         for each in sent:
             assert b.publisher.offer(each)
-        await b.publisher.settled()
+        await b.publisher.drained()
         assert await b.stream() == sent[:3]
         assert b.acknowledged == sent
     assert (b.value("fills_published_total"), b.value("fills_duplicate_total")) == (5, 2)
@@ -95,7 +95,7 @@ async def test_a_full_backlog_refuses_and_whoever_can_wait_waits(
         patient = asyncio.create_task(b.publisher.put(fill(5)))
         nats_server.resume()
         await patient
-        await b.publisher.settled()
+        await b.publisher.drained()
         assert await b.stream() == [fill(1), fill(2), fill(3), fill(5)]
 
 
@@ -105,7 +105,7 @@ async def test_a_restart_of_nats_in_the_middle_loses_and_repeats_nothing(
     monkeypatch.setattr(publisher, "STUCK_S", 0)
     async with bench(nats_server) as b:
         b.publisher.offer(fill(1))
-        await b.publisher.settled()
+        await b.publisher.drained()
         assert b.publisher.problem() is None
         nats_server.stop()
         b.publisher.offer(fill(2))
@@ -116,7 +116,7 @@ async def test_a_restart_of_nats_in_the_middle_loses_and_repeats_nothing(
         assert said.startswith("fills have not been acknowledged for ")
         assert b.acknowledged == [fill(1)]
         nats_server.start()
-        await b.publisher.settled()
+        await b.publisher.drained()
         assert await b.stream() == [fill(1), fill(2)]
         assert b.publisher.problem() is None
 
@@ -126,7 +126,7 @@ async def test_a_lost_stream_is_made_again(nats_server: NatsServer) -> None:
         await b.js.delete_stream(FILLS.name)
         with capture_logs() as logs:
             b.publisher.offer(fill(1))
-            await b.publisher.settled()
+            await b.publisher.drained()
         assert await b.stream() == [fill(1)]
     assert b.value("publish_failures_total", cause="no_stream") == 1
     assert [line["event"] for line in logs] == ["fill_not_published", "stream_created"]
@@ -147,7 +147,7 @@ async def test_a_publish_whose_answer_was_lost_is_repeated_and_kept_once(
 
         monkeypatch.setattr(b.publisher._js, "publish", losing)
         b.publisher.offer(fill(1))
-        await b.publisher.settled()
+        await b.publisher.drained()
         assert await b.stream() == [fill(1)]
     assert b.acknowledged == [fill(1)]
     assert b.value("publish_failures_total", cause="timeout") == 2

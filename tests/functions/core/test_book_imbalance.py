@@ -13,7 +13,8 @@ from functions.core.book_imbalance import (
     BookImbalanceConfig,
     book_imbalance_crypto,
 )
-from functions.core.strategy import Hold, HoldReason, OrderConfig, Trade
+from functions.core.hold import Hold, HoldReason
+from functions.core.strategy import OrderConfig, Trade
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import BULLISH_ASKS, BULLISH_BIDS, Levels, market, snapshot
 

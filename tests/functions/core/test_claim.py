@@ -9,15 +9,15 @@ from functions.core.claim import (
     FINALITY_OF,
     TRANSITIONS,
     Claim,
+    ClaimEvent,
     ClaimState,
-    Event,
     IllegalTransitionError,
     moved,
 )
 from protocol.fill import TradeStatus
 from tests.support.trading_builders import a_claim
 
-PAIRS = [(state, event) for state in ClaimState for event in Event]
+PAIRS = [(state, event) for state in ClaimState for event in ClaimEvent]
 
 
 def test_the_values_are_what_is_stored_and_counted() -> None:
@@ -32,7 +32,7 @@ def test_the_values_are_what_is_stored_and_counted() -> None:
 
 @pytest.mark.parametrize(("state", "event"), PAIRS)
 def test_moved_does_what_the_table_says_and_refuses_the_rest(
-    state: ClaimState, event: Event
+    state: ClaimState, event: ClaimEvent
 ) -> None:
     claim = a_claim(state=state, version=7)
     if (state, event) in TRANSITIONS:
@@ -50,16 +50,16 @@ def test_nothing_moves_back_to_the_beginning() -> None:
 
 def test_only_evidence_of_nothing_bought_releases() -> None:
     releasing = {event for (_, event), after in TRANSITIONS.items() if after is ClaimState.RELEASED}
-    assert releasing == {Event.REJECTED, Event.NEVER_THERE, Event.ALL_FAILED}
+    assert releasing == {ClaimEvent.REJECTED, ClaimEvent.NEVER_THERE, ClaimEvent.ALL_FAILED}
     # A refusal releases only what nothing else is known about yet.
-    assert [state for state, event in TRANSITIONS if event is Event.REJECTED] == [
+    assert [state for state, event in TRANSITIONS if event is ClaimEvent.REJECTED] == [
         ClaimState.CLAIMED
     ]
 
 
 def test_every_state_can_be_left_and_every_event_happens() -> None:
     assert {state for state, _ in TRANSITIONS} == set(ClaimState)
-    assert {event for _, event in TRANSITIONS} == set(Event)
+    assert {event for _, event in TRANSITIONS} == set(ClaimEvent)
 
 
 def test_every_status_of_the_venue_has_a_finality() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from functions.core.gate import GateConfig, refusal_of_book
-from functions.core.strategy import HoldReason
+from functions.core.gate import GateConfig, hold_reason_of
+from functions.core.hold import HoldReason
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import market, snapshot
@@ -16,7 +16,7 @@ CONFIG = GateConfig()
 
 
 def refusal(book: BookSnapshot, config: GateConfig = CONFIG) -> HoldReason | None:
-    return refusal_of_book(book, config, time.time_ns() // 1_000_000)
+    return hold_reason_of(book, config, time.time_ns() // 1_000_000)
 
 
 def proven(proof: Proof, book: BookSnapshot | None = None) -> BookSnapshot:
@@ -64,17 +64,17 @@ def test_time_to_close_is_checked_to_the_millisecond() -> None:
     info = market(start_ms=0, end_ms=900_000)
     for now_ms, expected in ((600_000, None), (600_001, HoldReason.TOO_CLOSE_TO_END)):
         book = snapshot(of=info, received_at_ns=now_ms * 1_000_000)
-        assert refusal_of_book(book, CONFIG, now_ms) is expected
+        assert hold_reason_of(book, CONFIG, now_ms) is expected
 
 
 def test_a_frame_that_was_old_when_the_feeder_read_it_is_stale() -> None:
     now_ms = time.time_ns() // 1_000_000
     for age_ms, expected in ((1_900, None), (2_100, HoldReason.STALE_BOOK)):
         book = msgspec.structs.replace(snapshot(), venue_timestamp_ms=now_ms - age_ms)
-        assert refusal_of_book(book, CONFIG, now_ms) is expected
+        assert hold_reason_of(book, CONFIG, now_ms) is expected
 
 
 def test_a_window_that_has_not_begun_is_refused() -> None:
     info = market(start_ms=1_000, end_ms=901_000)
     book = snapshot(of=info, received_at_ns=999 * 1_000_000)
-    assert refusal_of_book(book, CONFIG, 999) is HoldReason.NOT_STARTED
+    assert hold_reason_of(book, CONFIG, 999) is HoldReason.NOT_STARTED

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from functions.core.strategy import HoldReason, OrderConfig, Trade
+from functions.core.hold import HoldReason
+from functions.core.strategy import OrderConfig, Trade
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.support.fake_ports import stale

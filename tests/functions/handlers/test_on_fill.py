@@ -13,8 +13,8 @@ from nats.js.errors import NotFoundError
 
 from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
-from functions.handlers import on_fill as handler
-from functions.metrics import WorkerMetrics
+from functions.worker_consumers import consume_fills
+from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import ensure_stream
@@ -84,7 +84,7 @@ async def applying(server: NatsServer, store: MemoryStore | None = None) -> Asyn
     nc = await nats.connect(server.url)
     await ensure_stream(nc.jetstream(), FILLS)
     desk = Desk(nc, store or MemoryStore())
-    running = asyncio.create_task(handler.on_fill(nc, ACCOUNT, desk.store, desk.metrics))
+    running = asyncio.create_task(consume_fills(nc, ACCOUNT, desk.store, desk.metrics))
     try:
         yield desk
     finally:

@@ -123,7 +123,7 @@ def test_a_trade_price_that_is_told_at_last_proves_what_was_unproven() -> None:
         tell(book, frame, at_ns=later_ns(venue, n))
     assert not book.proven
     checksum.traded(DOWN, "0.61")
-    assert not book.overdue(later_ns(venue) + SECOND_NS)
+    assert not book.doubt_if_overdue(later_ns(venue) + SECOND_NS)
     assert is_venues(book, venue)
 
 
@@ -179,10 +179,10 @@ def test_a_wrong_level_is_a_trouble_after_a_second() -> None:
         book = followed(venue)
         venue.change(("BUY", "0.40", "7"))
         tell(book, *venue.change(("SELL", "0.53", "5")), at_ns=100)
-        assert not book.overdue(99 + SECOND_NS)
+        assert not book.doubt_if_overdue(99 + SECOND_NS)
         if quiet:
-            assert book.overdue(100 + SECOND_NS)
-            assert not book.overdue(100 + SECOND_NS)  # told once
+            assert book.doubt_if_overdue(100 + SECOND_NS)
+            assert not book.doubt_if_overdue(100 + SECOND_NS)  # told once
         else:
             tell(book, *venue.change(("SELL", "0.53", "6")), at_ns=100 + SECOND_NS)
         assert book.trouble is Trouble.CHECKSUM
@@ -193,8 +193,8 @@ def test_a_clock_that_is_set_back_neither_doubts_nor_trusts_for_ever() -> None:
     book = followed(venue)
     venue.change(("BUY", "0.40", "7"))
     tell(book, *venue.change(("SELL", "0.53", "5")), at_ns=3_600 * SECOND_NS)
-    assert not book.overdue(5)
-    assert book.overdue(5 + SECOND_NS)
+    assert not book.doubt_if_overdue(5)
+    assert book.doubt_if_overdue(5 + SECOND_NS)
 
 
 def test_a_wrong_level_that_is_written_again_is_right_again() -> None:
@@ -212,7 +212,7 @@ def test_duplicates_and_late_ones_change_nothing() -> None:
     first = venue.change(("BUY", "0.51", "7"), ("BUY", "0.50", "1"))
     second = venue.change(("BUY", "0.51", "0"), later_ms=0)
     tell(book, *first, *second)
-    book.settle()
+    book.verify_deferred()
     assert is_venues(book, venue)
     for again in first + second:
         assert not book.change(again[1], again[0])
@@ -233,7 +233,7 @@ def test_a_book_may_return_to_a_state_of_the_same_millisecond() -> None:
     assert frames[0][1].hash == frames[2][1].hash
     for frame in frames:
         tell(book, frame)
-        book.settle()
+        book.verify_deferred()
         assert book.proof is Proof.CHECKSUM
     assert is_venues(book, venue)
 
@@ -248,7 +248,7 @@ def test_a_flood_is_verified_once_a_millisecond_and_before_it_is_shown() -> None
     for size in range(2, 50):
         tell(book, *venue.change(("BUY", "0.51", str(size))), at_ns=SECOND_NS + size)
         assert (book.proof, book.proven) == (Proof.TOP, True)
-    book.settle()
+    book.verify_deferred()
     assert is_venues(book, venue)
     tell(book, *venue.change(("BUY", "0.51", "51")), at_ns=SECOND_NS + VERIFY_EVERY_NS)
     assert is_venues(book, venue)
@@ -269,7 +269,7 @@ def test_a_difference_that_was_put_off_is_found_before_it_is_shown() -> None:
     venue.change(("BUY", "0.40", "7"))
     tell(book, *venue.change(("BUY", "0.51", "2")), at_ns=SECOND_NS + 1)
     assert book.proven
-    book.settle()
+    book.verify_deferred()
     assert (book.trouble, book.proven) == (None, False)
     assert book.unproven_since_ns == SECOND_NS + 1
 
@@ -279,5 +279,5 @@ def test_what_was_put_off_is_not_forgotten_when_it_is_never_shown() -> None:
     book = followed(venue)
     tell(book, *venue.change(("BUY", "0.51", "1")), at_ns=SECOND_NS)
     tell(book, *venue.change(("BUY", "0.51", "2")), at_ns=SECOND_NS + 1)
-    assert not book.overdue(2 * SECOND_NS)
+    assert not book.doubt_if_overdue(2 * SECOND_NS)
     assert is_venues(book, venue)

@@ -65,7 +65,7 @@ def _apply(book: TokenBook, event: PriceChangeEvent) -> None:
     change = _entry(event, book.token_id)
     assert book.change(change, event.timestamp)
     book.check(change, event.timestamp * 1_000_000)
-    book.settle()
+    book.verify_deferred()
 
 
 def _entry(event: PriceChangeEvent, token_id: str) -> Any:

@@ -85,7 +85,7 @@ def test_a_snapshot_may_be_ahead_of_the_stream() -> None:
     assert book.replace(venue.rest(), from_rest=True) is SnapshotResult.TAKEN
     assert is_venues(book, venue)
     tell(book, *coming)
-    book.settle()
+    book.verify_deferred()
     assert is_venues(book, venue)
 
 
@@ -273,8 +273,8 @@ def test_an_opening_book_that_never_verifies_is_a_trouble_in_the_end() -> None:
     book = TokenBook(UP, BookChecksum(INFO))
     assert book.replace(wrong(venue.rest()), from_rest=False) is SnapshotResult.TAKEN
     assert (book.trouble, book.proven) == (None, False)
-    assert not book.overdue(5)
-    assert book.overdue(5 + 10**9)
+    assert not book.doubt_if_overdue(5)
+    assert book.doubt_if_overdue(5 + 10**9)
     assert book.trouble is Trouble.CHECKSUM
 
 
@@ -316,8 +316,8 @@ def test_when_rest_does_not_match_either_the_formula_is_unknown() -> None:
     book = TokenBook(UP, checksum)
     book.replace(strange(venue), from_rest=False)
     assert not book.proven
-    assert book.overdue(1) is False
-    assert book.overdue(1 + 10**9)
+    assert book.doubt_if_overdue(1) is False
+    assert book.doubt_if_overdue(1 + 10**9)
     assert book.replace(strange(venue), from_rest=True) is SnapshotResult.TAKEN
     assert checksum.unknown
     assert book.proof is Proof.TOP
@@ -356,7 +356,7 @@ def test_what_was_put_off_needs_no_formula_that_turned_out_unknown() -> None:
     book._verified_at_ns = 1
     tell(book, *venue.change(("BUY", "0.51", "1")), at_ns=2)
     checksum.unknown = True
-    book.settle()
+    book.verify_deferred()
     assert book.proof is Proof.TOP
 
 

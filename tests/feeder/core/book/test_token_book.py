@@ -191,7 +191,7 @@ def test_the_venues_best_prices_are_compared_with_ours(
     assert book.proof is (Proof.TOP if agrees else Proof.NONE)
     assert book.unproven_since_ns == (None if agrees else 7)
     assert book.trouble is None
-    assert book.overdue(7 + UNPROVEN_MAX_NS) is not agrees
+    assert book.doubt_if_overdue(7 + UNPROVEN_MAX_NS) is not agrees
     assert book.trouble is (None if agrees else Trouble.TOP_MISMATCH)
 
 
@@ -227,7 +227,7 @@ def test_a_crossed_book_is_not_proven(ask: str) -> None:
         book.change(change, 1)
         book.check(change, 1)
         assert not book.proven
-        assert book.overdue(1 + UNPROVEN_MAX_NS)
+        assert book.doubt_if_overdue(1 + UNPROVEN_MAX_NS)
         assert book.trouble is Trouble.CROSSED
 
 

@@ -176,7 +176,7 @@ class Books(RuleBasedStateMachine):
         self.now_ns += ms * 1_000_000
         for book in self.books:
             was = book.trouble
-            assert book.overdue(self.now_ns) == (was is None and book.trouble is not None)
+            assert book.doubt_if_overdue(self.now_ns) == (was is None and book.trouble is not None)
 
     # ---- what must hold
 
@@ -184,7 +184,7 @@ class Books(RuleBasedStateMachine):
     def never_proven_wrongly(self) -> None:
         for book in self.books:
             before = book.proof
-            book.settle()
+            book.verify_deferred()
             assert before is not Proof.CHECKSUM or book.proof is Proof.CHECKSUM
             published = book.published()
             if book.proof is Proof.CHECKSUM:

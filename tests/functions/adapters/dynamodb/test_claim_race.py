@@ -58,9 +58,9 @@ def hear(process: subprocess.Popen[str]) -> str:
 @pytest.mark.timeout(120)
 def test_exactly_as_many_win_as_there_are_slots(racers, table: Table) -> None:
     for number in range(ROUNDS):
-        strategy = f"round-{number}"
+        account_name = f"round-{number}"
         for process in racers:
-            tell(process, strategy)
+            tell(process, account_name)
         for process in racers:
             assert hear(process) == "warm"
         for process in racers:
@@ -73,6 +73,6 @@ def test_exactly_as_many_win_as_there_are_slots(racers, table: Table) -> None:
         assert sum(outcome == "claimed" for _, _, outcome in results) == LIMITS.max_positions
         assert len(won) == LIMITS.max_positions, "a market was won twice"
         assert {outcome for _, _, outcome in results} - {"claimed"} <= REFUSALS
-        stored = table.account(strategy)
+        stored = table.account(account_name)
         assert {market: claim.attempt_id for market, claim in stored.claims.items()} == won
         assert set(stored.cooldowns) == set(won)

@@ -60,9 +60,9 @@ ACCOUNTS = st.builds(
 
 
 @given(TEXT, ACCOUNTS)
-def test_an_account_comes_back_as_it_went(strategy: str, account: Account) -> None:
-    item = account_item(strategy, account)
-    assert item["pk"] == {"S": f"STRATEGY#{strategy}"}
+def test_an_account_comes_back_as_it_went(account_name: str, account: Account) -> None:
+    item = account_item(account_name, account)
+    assert item["pk"] == {"S": f"STRATEGY#{account_name}"}
     assert item["sk"] == {"S": "ACCOUNT"}
     assert account_of(item) == account
 

@@ -107,7 +107,7 @@ async def test_without_a_decision_table_everything_else_goes_on(table) -> None:
     async with open_store(
         table=table.name,
         decision_table="missing",
-        strategy=STRATEGY,
+        account_name=STRATEGY,
         region=REGION,
         endpoint_url=table.url,
     ) as store:
@@ -378,7 +378,7 @@ async def test_a_client_that_cannot_be_built_is_one_line(region, endpoint_url, m
         async with open_store(
             table="t",
             decision_table="d",
-            strategy=STRATEGY,
+            account_name=STRATEGY,
             region=region,
             endpoint_url=endpoint_url,
         ):

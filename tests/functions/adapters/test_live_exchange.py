@@ -16,8 +16,8 @@ from hexbytes import HexBytes
 from polymarket.errors import PolymarketError
 from pydantic import SecretStr
 
-from functions.adapters import live
-from functions.adapters.live import LiveExchange
+from functions.adapters import live_exchange
+from functions.adapters.live_exchange import LiveExchange
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.book import Book, Proof
@@ -345,7 +345,7 @@ async def test_a_cut_connection_after_the_match_is_unknown(desk: Desk) -> None:
 async def test_silence_is_unknown_in_bounded_time(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "POST_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(live_exchange, "POST_TIMEOUT_S", 0.05)
     released = asyncio.Event()
 
     async def hang(_: str) -> web.Response | None:

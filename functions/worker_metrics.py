@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
-from functions.core.strategy import HoldReason
+from functions.core.hold import HoldReason
 from protocol.decision import Timeline, stages_ns
 from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.order_answer import RejectReason
@@ -60,6 +60,7 @@ class WorkerMetrics:
         )
         holds = Counter("worker_holds", "Books without a trade, by reason", ["reason"], registry=r)
         self.holds = {reason: holds.labels(reason.value) for reason in HoldReason}
+        # An exported name stays as it is: dashboards read it.
         foreseen = Counter(
             "worker_signals_refused_by_hint", "Signals refused unasked", ["reason"], registry=r
         )

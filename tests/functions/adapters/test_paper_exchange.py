@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from functions.adapters.paper import PaperExchange
+from functions.adapters.paper_exchange import PaperExchange
 from functions.core.book_imbalance import book_imbalance_crypto
 from functions.core.claim import ClaimState
 from functions.core.evidence import Resolution

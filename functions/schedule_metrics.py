@@ -1,0 +1,70 @@
+"""What the scheduled functions export to Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from functions.handlers.reconcile import ReconcileReport
+from functions.handlers.settle import SettleReport
+
+
+class ScheduleMetrics:
+    """What the scheduled functions export."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        runs = Counter(
+            "schedule_runs", "Runs, by function and result", ["name", "result"], registry=r
+        )
+        self.runs = {
+            (name, result): runs.labels(name, result)
+            for name in ("reconcile", "settle")
+            for result in ("done", "failed")
+        }
+        self.looked = Counter("schedule_claims_looked", "Claims asked about", registry=r)
+        self.resolved = Counter("schedule_claims_resolved", "Claims resolved", registry=r)
+        self.settled = Counter("schedule_claims_settled", "Positions settled", registry=r)
+        self.failures = Counter(
+            "schedule_failures", "Claims or questions without an answer", registry=r
+        )
+        self.overdue = Gauge(
+            "schedule_claims_overdue", "ALARM: claims unresolved for too long", registry=r
+        )
+        self.mismatches = Gauge(
+            "schedule_position_mismatches", "ALARM: tokens whose position differs", registry=r
+        )
+        self.unresolved = Gauge(
+            "schedule_claims_unresolved_30s",
+            "ALARM: claims claimed or unknown for more than 30 s",
+            registry=r,
+        )
+        self.halted = Gauge("schedule_halted", "1 while trading is halted", registry=r)
+        self.daily_loss_reached = Gauge(
+            "schedule_daily_loss_reached", "ALARM: 1 once today's loss is at its limit", registry=r
+        )
+        self.slots_used = Gauge("schedule_slots_used", "Claims that the account holds", registry=r)
+        self.pnl_today = Gauge("schedule_pnl_today_usd", "P&L of the UTC day", registry=r)
+        self.spent_today = Gauge("schedule_spent_today_usd", "Spent on the UTC day", registry=r)
+        self.redeeming = Gauge("schedule_redeeming", "Markets with winnings to redeem", registry=r)
+
+    def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
+        """After a run of `reconcile`; the limit is the account's."""
+        self.looked.inc(report.looked)
+        self.resolved.inc(report.resolved)
+        self.failures.inc(report.failures)
+        self.overdue.set(len(report.overdue))
+        if not report.incomplete:
+            self.mismatches.set(len(report.mismatches))
+        self.unresolved.set(report.unresolved)
+        self.halted.set(report.halted)
+        self.slots_used.set(report.slots_used)
+        self.pnl_today.set(report.pnl_today_e6 / 1e6)
+        self.spent_today.set(report.spent_today_e6 / 1e6)
+        self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
+
+    def after_settling(self, report: SettleReport) -> None:
+        """After a run of `settle`."""
+        self.settled.inc(report.settled)
+        self.failures.inc(report.failures)
+        self.redeeming.set(report.redeeming)
