@@ -12,9 +12,9 @@ notice, and the feeder counts them. Unknown fields are ignored.
    book is shown that one of them may have changed.
 3. A `book` has all of its levels or none: one malformed level makes all of it malformed.
 4. Prices and sizes stay the venue's own strings here, in wire order: the venue's checksum is over
-   those, and the books turn them into integers. An empty or null size is 0, an empty or null best
-   price an empty side. A price or size that is a JSON number is malformed: the text that the venue
-   has hashed cannot be known, so no book could be proven with it.
+   those, and the books turn them into integers. An empty or null size is 0. An empty best price is
+   an empty side, a null one is not given. A price or size that is a JSON number is malformed: the
+   text that the venue has hashed cannot be known, so no book could be proven with it.
 
 Shapes: the venue's market channel page, and its asyncapi description.
 """
@@ -30,6 +30,9 @@ import msgspec
 from venue.wire.errors import UNDECODABLE, undecodable
 
 PONG: Final = b"PONG"
+MALFORMED_MAX: Final = 16
+"""A frame with more malformed parts is not judged part by part: each costs time, and each that
+names no market puts all books in doubt again."""
 
 TimestampMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
 """Epoch milliseconds; the venue sends them as a string, the decoder accepts both."""
@@ -129,8 +132,6 @@ class Malformed(msgspec.Struct, frozen=True):
     """A condition id; None when it may be any market, "" when it is none."""
     token_id: str | None = None
     """None when it may be any token of the market."""
-    timestamp: TimestampMs = 0
-    """The venue's time of the change, 0 when that is not known."""
 
 
 KnownEvent: TypeAlias = BookEvent | PriceChangeEvent | LastTradeEvent | TickSizeChangeEvent
@@ -143,8 +144,8 @@ class _Header(msgspec.Struct):
 
 
 class _Market(msgspec.Struct):
-    event_type: str
     market: str
+    event_type: object = None
 
 
 class _Token(msgspec.Struct):
@@ -204,11 +205,16 @@ def _decode_each(payload: bytes) -> list[Event]:
         parts = _split(payload)
     except UNDECODABLE as error:
         return [_malformed(payload, "", error)]
-    return [
-        event
-        for index, part in enumerate(parts)
-        for event in _decode_alone(bytes(part), f"event {index}: ")
-    ]
+    events: list[Event] = []
+    malformed = 0
+    for index, part in enumerate(parts):
+        found = _decode_alone(bytes(part), f"event {index}: ")
+        malformed += sum(isinstance(event, Malformed) for event in found)
+        if malformed > MALFORMED_MAX:
+            reason = f"more than {MALFORMED_MAX} malformed parts"
+            return [Malformed(FrameFault.MALFORMED, reason, None)]
+        events += found
+    return events
 
 
 def _decode_alone(payload: bytes, where: str) -> list[Event]:
@@ -235,7 +241,9 @@ def _salvaged(payload: bytes, where: str) -> list[Event]:
         except UNDECODABLE as error:
             reason = f"{where}price_changes[{index}]: {error}"
             whose = event.market, _token_of(entry)
-            malformed.append(Malformed(_fault_of(error), reason, *whose, event.timestamp))
+            malformed.append(Malformed(_fault_of(error), reason, *whose))
+            if len(malformed) > MALFORMED_MAX:
+                return []  # no use in judging the rest
     rest = [PriceChangeEvent(event.market, event.timestamp, changes)] if changes else []
     return [*malformed, *rest]
 

@@ -14,7 +14,13 @@ from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
 from protocol.market import MarketInfo
-from venue.wire.market_channel import FrameFault, Malformed, PriceChange, PriceChangeEvent
+from venue.wire.market_channel import (
+    MALFORMED_MAX,
+    FrameFault,
+    Malformed,
+    PriceChange,
+    PriceChangeEvent,
+)
 
 Troubles: TypeAlias = tuple[Trouble, ...]
 
@@ -92,14 +98,14 @@ class LineView:
                     last[book] = change
                     updates += 1
             except ValueError as error:
-                malformed.append(_not_a_change(event, change, error))
+                malformed.append(_not_a_change(event, change, error, len(malformed)))
         for book, change in last.items():
             try:
                 book.check(change, received_at_ns)
             except ValueError as error:
-                malformed.append(_not_a_change(event, change, error))
-        for each in malformed:
-            self.distrust_malformed(each.token_id, timestamp_ms, received_at_ns // 1_000_000)
+                malformed.append(_not_a_change(event, change, error, len(malformed)))
+        for token_id in {each.token_id for each in malformed}:
+            self.distrust_malformed(token_id, received_at_ns // 1_000_000)
         return updates
 
     def moved(self, whole: Collection[TokenBook] = ()) -> None:
@@ -135,16 +141,15 @@ class LineView:
                 self.unusable_since_ms = now_ms
                 self.behind.clear()
 
-    def distrust_malformed(self, token_id: str | None, since_ms: int, now_ms: int) -> Troubles:
+    def distrust_malformed(self, token_id: str | None, now_ms: int) -> Troubles:
         """Doubt the token's book, both if it is none of this market; returns one trouble for each
-        that was usable. `since_ms` is the venue's time of the change that is missing here, if it is
-        known."""
+        that was usable."""
         named = self.books.get(token_id or "")
         doubted = self.pair if named is None else (named,)
         usable = [book for book in doubted if book.trouble is None]
         # What is malformed leaves a gap in what a book in trouble has buffered, too.
         for book in doubted:
-            book.distrust(Trouble.BAD_FRAME, since_ms)
+            book.distrust(Trouble.BAD_FRAME)
         self.note(now_ms)
         return (Trouble.BAD_FRAME,) * len(usable)
 
@@ -224,12 +229,11 @@ class LineView:
         return overdue
 
 
-def _not_a_change(event: PriceChangeEvent, change: PriceChange, error: ValueError) -> Malformed:
-    index = next(i for i, each in enumerate(event.price_changes) if each is change)
-    return Malformed(
-        FrameFault.INVALID_NUMBER,
-        f"price_change: price_changes[{index}]: {error}",
-        event.market,
-        change.asset_id,
-        event.timestamp,
-    )
+def _not_a_change(
+    event: PriceChangeEvent, change: PriceChange, error: ValueError, before: int
+) -> Malformed:
+    reason = f"price_change: {error}"
+    if before < MALFORMED_MAX:  # each search reads the whole event
+        index = next(i for i, each in enumerate(event.price_changes) if each is change)
+        reason = f"price_change: price_changes[{index}]: {error}"
+    return Malformed(FrameFault.INVALID_NUMBER, reason, event.market, change.asset_id)

@@ -268,9 +268,7 @@ class MarketSession:
 
     def distrust(self, line: int, malformed: Malformed, now_ms: int) -> Troubles:
         """Doubt a line's books that a malformed event may have changed."""
-        # A time that is wrong would refuse all snapshots until then.
-        since_ms = malformed.timestamp if malformed.timestamp <= now_ms + FUTURE_MAX_MS else 0
-        troubles = self.views[line].distrust_malformed(malformed.token_id, since_ms, now_ms)
+        troubles = self.views[line].distrust_malformed(malformed.token_id, now_ms)
         self.note(now_ms)
         return troubles
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -171,9 +172,9 @@ def test_a_malformed_entry_comes_before_its_siblings_which_keep_their_order() ->
     for wire in (price_change(*entries), [price_change(*entries)]):
         bad, rest = decode_frame(frame(wire))
         assert isinstance(bad, Malformed)
-        assert (bad.market, bad.token_id, bad.timestamp) == (MARKET, UP, 1_757_908_892_351)
+        assert (bad.market, bad.token_id) == (MARKET, UP)
         assert isinstance(rest, PriceChangeEvent)
-        assert (rest.market, rest.timestamp) == (MARKET, bad.timestamp)
+        assert (rest.market, rest.timestamp) == (MARKET, 1_757_908_892_351)
         assert [each.size for each in rest.price_changes] == ["1", "2", "3"]
 
 
@@ -278,3 +279,24 @@ def test_any_answer_is_a_book_or_refused_with_the_one_error(payload: bytes) -> N
         decode_book(payload)
     except ValueError as error:
         assert str(error)
+
+
+def test_a_bad_type_of_another_market_s_event_leaves_our_books_alone() -> None:
+    for odd in (None, 7, []):
+        payload = json.dumps([{"event_type": odd, "market": "0xother", "timestamp": "1"}])
+        (event,) = decode_frame(payload.encode())
+        assert isinstance(event, Malformed)
+        assert event.market == "0xother"
+
+
+def test_a_frame_of_nothing_but_malformed_parts_is_one_rejection() -> None:
+    for parts in ([{"event_type": "book"}] * 5_000, [7] * 5_000):
+        (event,) = decode_frame(json.dumps(parts).encode())
+        assert isinstance(event, Malformed)
+        assert event.market is None
+    entry = {"asset_id": "1", "price": None, "size": "1", "side": "BUY"}
+    change = {"event_type": "price_change", "market": "0xours", "timestamp": "1"}
+    payload = json.dumps({**change, "price_changes": [entry] * 5_000}).encode()
+    (event,) = decode_frame(payload)
+    assert isinstance(event, Malformed)
+    assert (event.market, event.token_id) == ("0xours", None)

@@ -57,8 +57,8 @@ def test_it_is_usable_while_both_books_are_and_remembers_since_when_not(view: Li
 
 def test_a_doubt_is_reported_of_each_book_that_was_usable(view: LineView) -> None:
     view.books[ONE].distrust(Trouble.FROZEN)
-    assert view.distrust_malformed(None, 0, 5) == (Trouble.BAD_FRAME,)
-    assert view.distrust_malformed(None, 0, 6) == ()
+    assert view.distrust_malformed(None, 5) == (Trouble.BAD_FRAME,)
+    assert view.distrust_malformed(None, 6) == ()
 
 
 def test_a_new_connection_forgets_everything(view: LineView) -> None:
