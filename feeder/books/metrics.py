@@ -83,7 +83,9 @@ class FeederMetrics:
         )
         events = by("events", "Events received, by type", "type", _EVENTS.values())
         self.events = {kind: events[name] for kind, name in _EVENTS.items()}
-        rejected = by("frames_rejected", "Frames, or parts of them, rejected, by cause", "cause", FrameFault)
+        rejected = by(
+            "frames_rejected", "Frames, or parts of them, rejected, by cause", "cause", FrameFault
+        )
         self.rejected = {fault: rejected[fault.value] for fault in FrameFault}
         self.ignored = plain(
             "changes_ignored", "Changes of a book without a snapshot, or of no followed token"
