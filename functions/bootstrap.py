@@ -4,7 +4,7 @@ Used by the processes (worker, schedule), the cloud's functions and the command 
 person can mend is a MisconfiguredError with one line that names the variable. A process ends with
 it (`exiting_when_misconfigured`); a function fails with it.
 
-1. Nothing here makes a call, but `open_account` and `records_with_key`.
+1. Nothing here makes a call, but `opened_store` and `records_with_key`.
 2. Credentials of another signer than the wallet's are refused before the first question: to a
    stranger the venue answers for each order that it is not there.
 3. Whatever needs the official client imports it only when it is needed: that costs as much time and

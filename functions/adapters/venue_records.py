@@ -201,8 +201,12 @@ class LiveRecords:
 
 
 class PublicRecords:
-    """`functions.ports.VenueRecords` of paper execution: resolutions are the real ones and need no
-    key; the venue knows nothing of paper orders, so there are no orders, trades or positions."""
+    """`functions.ports.VenueRecords` without an account: resolutions, which anybody may read.
+
+    For paper execution, of whose orders the venue knows nothing: so there are no orders, trades or
+    positions. And for settlement where nothing is redeemed, which asks for resolutions alone. Never
+    for reconciling a live account: that an order is not found here is no evidence.
+    """
 
     def __init__(self, clob_url: str, gamma_url: str) -> None:
         self._reads = VenueReads(clob_url, gamma_url)

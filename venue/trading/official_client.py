@@ -36,6 +36,8 @@ from venue.trading.order_signer import OrderSigner
 _T = TypeVar("_T")
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
 ORDER_TIMEOUT: Final = httpx.Timeout(connect=0.5, read=10.0, write=2.0, pool=0.5)
+"""Of the connection's parts. How long an answer to a POST is waited for is said in
+`functions.adapters.live_exchange`, which is less than this read timeout."""
 
 
 def environment(clob_url: str, gamma_url: str) -> Environment:

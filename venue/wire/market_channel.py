@@ -166,7 +166,7 @@ _KNOWN_TYPES: Final = frozenset(
 _decode_any: Final = msgspec.json.Decoder(KnownEvent | list[KnownEvent], strict=False).decode
 _decode_one: Final = msgspec.json.Decoder(KnownEvent, strict=False).decode
 # A tag that is missing is no error where only one kind of struct can come.
-_decode_summary: Final = msgspec.json.Decoder(BookEvent, strict=False).decode
+_decode_book: Final = msgspec.json.Decoder(BookEvent, strict=False).decode
 _decode_raw_changes: Final = msgspec.json.Decoder(_RawPriceChangeEvent, strict=False).decode
 _decode_change: Final = msgspec.json.Decoder(PriceChange).decode
 _decode_header: Final = msgspec.json.Decoder(_Header).decode
@@ -192,7 +192,7 @@ def decode_book(payload: bytes) -> BookEvent:
     Raises WireError naming the field that is malformed.
     """
     try:
-        return _decode_summary(payload)
+        return _decode_book(payload)
     except UNDECODABLE as error:
         raise undecodable("book", error) from error
 

@@ -73,7 +73,7 @@ def bought_size_e6(raw: msgspec.Raw) -> int:
 
 
 def size_or_zero_e6(raw: msgspec.Raw) -> int:
-    """Shares in 1e-6 where the venue writes an empty text for nothing."""
+    """Shares, or USD, in 1e-6 where the venue writes an empty text for nothing."""
     text = number_text(raw)
     return 0 if text is None else parse_size_e6(text)
 

@@ -57,7 +57,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue proved that it did not take the order; `text` keeps its own text."""
+    """It is proven that the order is not at the venue: the venue's own words, in `text`, or no byte
+    of the order has left this machine."""
 
     reason: RejectReason
     text: str
