@@ -23,6 +23,7 @@ from feeder.core.market.session_table import BookRequest, SessionTable
 from runtime.process import first_failure
 from venue.errors import VenueError, VenueUnreachableError
 from venue.rest import get_bytes, open_session
+from venue.wire import endpoints
 from venue.wire.market_channel import decode_book
 
 # The venue allows 150 a second to an address, which others may share with us.
@@ -108,7 +109,7 @@ class BookRequests:
             return await get_bytes(
                 client,
                 self._url,
-                "/book",
+                endpoints.BOOK,
                 {"token_id": token_id},
                 timeout_s=REQUEST_TIMEOUT_S,
                 bytes_max=ANSWER_BYTES_MAX,

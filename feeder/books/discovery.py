@@ -20,6 +20,7 @@ from protocol.series import Series
 from runtime.retry import until_reachable
 from venue.errors import VenueRefusedError, VenueUnreachableError
 from venue.rest import get_bytes, open_session
+from venue.wire import endpoints
 from venue.wire.listing import ListingError, parse_listing
 
 REQUEST_TIMEOUT_S: Final = 5
@@ -94,7 +95,7 @@ class Discovery:
             body = await get_bytes(
                 client,
                 self._url,
-                "/events",
+                endpoints.EVENTS,
                 {"slug": slug},
                 timeout_s=REQUEST_TIMEOUT_S,
                 bytes_max=ANSWER_BYTES_MAX,

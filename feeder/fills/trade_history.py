@@ -10,8 +10,9 @@ from typing import Final
 
 from feeder.fills.metrics import UserMetrics
 from venue.auth import Credentials
-from venue.errors import VenueRefusedError, VenueUnreachableError
+from venue.errors import VenueRefusedError, VenueUnreachableError, one_line
 from venue.rest import get_bytes, open_session
+from venue.wire import endpoints
 from venue.wire.errors import WireError
 from venue.wire.trades import Rejection, TradesPage, VenueTrade, read_trades_page
 
@@ -19,7 +20,6 @@ REQUEST_TIMEOUT_S: Final = 10
 ANSWER_BYTES_MAX: Final = 16 << 20
 # A page has a hundred trades or more: a day of this system is a handful.
 PAGES_MAX: Final = 500
-_PATH: Final = "/data/trades"
 
 
 class FetchError(ConnectionError):
@@ -34,7 +34,7 @@ class TradeHistory:
     """`async with TradeHistory(...) as history`, then `pages`."""
 
     def __init__(self, clob_url: str, credentials: Credentials, metrics: UserMetrics) -> None:
-        self.url = f"{clob_url}{_PATH}"
+        self.url = f"{clob_url}{endpoints.TRADES}"
         self._clob_url = clob_url
         self._credentials = credentials
         self._metrics = metrics
@@ -70,7 +70,7 @@ class TradeHistory:
             body = await get_bytes(
                 self._http,
                 self._clob_url,
-                _PATH,
+                endpoints.TRADES,
                 query,
                 credentials=self._credentials,
                 timeout_s=REQUEST_TIMEOUT_S,
@@ -88,7 +88,7 @@ class TradeHistory:
                     "API_ADDRESS and this machine's clock"
                 ) from error
             self._metrics.fetch_failures["bad_answer"].inc()
-            raise FetchError(f"answered {error.status} with {error.reason}") from error
+            raise FetchError(f"answered {error.status} with {one_line(error.reason)}") from error
         except WireError as error:
             self._metrics.fetch_failures["bad_answer"].inc()
             raise FetchError(str(error)) from error

@@ -25,19 +25,18 @@ from protocol.side import Side
 from venue.errors import VenueError, VenueRefusedError
 from venue.rest import VenueReads
 from venue.wallet import asset_type
+from venue.wire import endpoints
 from venue.wire.balances import read_balance_e6
 from venue.wire.errors import WireError
 from venue.wire.listing import read_payouts
 from venue.wire.market_record import read_market_record
-from venue.wire.orders import OrderRecord, read_order
+from venue.wire.orders import OrderRecord, read_order, says_not_found
 from venue.wire.trades import Rejection, VenueTrade, read_trades_page
 
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
 SINCE_PAGES_MAX: Final = 10
 POSITIONS_AT_ONCE: Final = 4
-NOT_FOUND_LENGTH_MAX: Final = 200
-"""The venue says it in a few words and an order id; a page that happens to hold them is longer."""
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
@@ -163,9 +162,12 @@ class LiveRecords:
         what = f"order {order_id}"
         try:
             with raising_records_error(what):
-                body = await self._reads.private(f"/data/order/{order_id}", {})
+                body = await self._reads.private(endpoints.order(order_id), {})
         except RecordsError as error:
-            if _says_not_found(error.__cause__):
+            refused = error.__cause__
+            if isinstance(refused, VenueRefusedError) and says_not_found(
+                refused.status, refused.reason
+            ):
                 return None
             raise
         with raising_records_error():
@@ -180,7 +182,7 @@ class LiveRecords:
         for _ in range(pages_max):
             params = wanted if cursor is None else {**wanted, "next_cursor": cursor}
             page = await _read(
-                "trades", self._reads.private("/data/trades", params), read_trades_page
+                "trades", self._reads.private(endpoints.TRADES, params), read_trades_page
             )
             found += page.trades
             cursor = page.next_cursor
@@ -196,8 +198,8 @@ class LiveRecords:
             "token_id": token_id,
         }
         # Cached otherwise: shares that were redeemed would be held for ever.
-        await _read(what, self._reads.private("/balance-allowance/update", params), len)
-        return await _read(what, self._reads.private("/balance-allowance", params), read_balance_e6)
+        await _read(what, self._reads.private(endpoints.BALANCE_REFRESH, params), len)
+        return await _read(what, self._reads.private(endpoints.BALANCE, params), read_balance_e6)
 
 
 class PublicRecords:
@@ -246,7 +248,7 @@ async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
     condition_id, token_id = claim.condition_id, claim.token_id
     market = await _read(
         f"market {claim.slug}",
-        reads.public(f"/markets/{condition_id}", {}),
+        reads.public(endpoints.market(condition_id), {}),
         lambda body: read_market_record(body, condition_id, token_id),
     )
     if market.payouts_e6 is None and not market.closed:
@@ -255,7 +257,7 @@ async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
     try:
         listed = await _read(
             f"listing {claim.slug}",
-            reads.listing("/events", {"slug": claim.slug}),
+            reads.listing(endpoints.EVENTS, {"slug": claim.slug}),
             lambda body: read_payouts(body, condition_id, token_id),
         )
     except RecordsError as error:
@@ -286,17 +288,6 @@ async def _read(what: str, asked: Awaitable[bytes], reader: Callable[[bytes], _T
 def _report_unknown_status(trade: VenueTrade) -> None:
     if trade.unknown_status is not None:
         _log.warning("unknown_trade_status", trade=trade.fill.trade_id, status=trade.unknown_status)
-
-
-def _says_not_found(error: BaseException | None) -> bool:
-    """The venue's own text, that there is no such order: not a web server's or a proxy's, that
-    there is no such path or page ("Not Found", with or without the path)."""
-    if not isinstance(error, VenueRefusedError) or error.status not in (400, 404):
-        return False
-    text = error.reason.lower()
-    if len(text) > NOT_FOUND_LENGTH_MAX or "/" in text:
-        return False
-    return "order" in text and "not found" in text
 
 
 def _when(fill: Fill) -> int:

@@ -20,6 +20,8 @@ from venue.wire.numbers import size_e6, size_or_zero_e6
 _STATUS_PREFIX: Final = "order_status_"
 _WORD_LENGTH_MAX: Final = 200
 MATCHED: Final = "matched"
+_NOT_FOUND_LENGTH_MAX: Final = 200
+"""The venue says it in a few words and an order id; a page that happens to hold them is longer."""
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,15 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     except ValueError as error:
         raise WireError(f"order {order_id}: size_matched: {error}") from error
     return OrderRecord(order_id=order_id, status=status, size_matched_e6=matched_e6)
+
+
+def says_not_found(status: int | None, text: str) -> bool:
+    """Whether an answer is the venue's own text that there is no such order: not a web server's or
+    a proxy's, that there is no such path or page ("Not Found", with or without the path)."""
+    said = text.lower()
+    if status not in (400, 404) or len(said) > _NOT_FOUND_LENGTH_MAX or "/" in said:
+        return False
+    return "order" in said and "not found" in said
 
 
 def _status_word(status: object) -> str:
