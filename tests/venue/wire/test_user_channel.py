@@ -207,6 +207,8 @@ def test_a_price_finer_than_a_tick_is_rounded_up(text: str, price_e4: int) -> No
         ({"id": "a\r\nNats-Msg-Id: b"}, UserFault.MALFORMED),
         ({"id": "a\n"}, UserFault.MALFORMED),
         ({"id": ""}, UserFault.MALFORMED),
+        ({"size": "0"}, UserFault.INVALID_NUMBER),
+        ({"size": "0.000000"}, UserFault.INVALID_NUMBER),
         ({"market": "fill.*"}, UserFault.MALFORMED),
         ({"market": "0x1 2"}, UserFault.MALFORMED),
         ({"taker_order_id": None}, UserFault.MALFORMED),
