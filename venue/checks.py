@@ -13,6 +13,7 @@ import msgspec
 
 from venue.errors import VenueError, one_line
 from venue.rest import get_bytes, open_session
+from venue.wire.errors import UNDECODABLE
 
 GEOBLOCK_URL: Final = "https://polymarket.com/api/geoblock"
 _T = TypeVar("_T")
@@ -65,5 +66,5 @@ async def _get(url: str) -> bytes:
 def _decoded(url: str, body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise VenueError(one_line(f"{url}: {error}")) from error

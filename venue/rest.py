@@ -18,6 +18,7 @@ import msgspec
 
 from venue.auth import Credentials, l2_headers
 from venue.errors import VenueRefusedError, VenueUnreachableError, one_line
+from venue.wire.errors import UNDECODABLE
 
 ANSWER_TIMEOUT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 16 << 20
@@ -122,7 +123,7 @@ def _error_text(content_type: str, body: bytes) -> str:
     if content_type == "application/json":
         try:
             error = _decode_error(body).error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             error = None
         if error:
             return str(error)

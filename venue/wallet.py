@@ -10,7 +10,7 @@ Tests hold this against the client.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from Crypto.Hash import keccak
 
@@ -84,7 +84,7 @@ def is_wallet_of(signer: str, wallet: str) -> bool:
     return bytes.fromhex(wallet[2:]) in made
 
 
-def asset_type(token_id: str) -> str:
+def asset_type(token_id: str) -> Literal["CONDITIONAL", "CONDITIONAL-V2"]:
     """What the venue calls the kind of an outcome token when it is asked for its balance."""
     number = int(token_id) if token_id.isdecimal() else _V2_POSITION_ZEROS
     return "CONDITIONAL" if number & _V2_POSITION_ZEROS else "CONDITIONAL-V2"

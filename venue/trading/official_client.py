@@ -25,13 +25,13 @@ from polymarket._internal.wallet import signature_type_for
 from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
 from polymarket.errors import PolymarketError, RequestRejectedError
-from polymarket.models.clob import AssetType
 from polymarket.models.clob.orders import SignedOrder
 
 from venue import rest
 from venue.errors import VenueError, VenueUnreachableError, one_line
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 from venue.trading.order_signer import OrderSigner
+from venue.wallet import asset_type
 
 _T = TypeVar("_T")
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
@@ -137,7 +137,7 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
     """
     ctx = client._ctx
     path, params = build_update_balance_allowance_request(
-        asset_type="COLLATERAL" if token_id is None else asset_type_of(token_id),
+        asset_type="COLLATERAL" if token_id is None else asset_type(token_id),
         asset_id=token_id,
         signature_type=signature_type_for(ctx.wallet_type),
     )
@@ -174,8 +174,3 @@ async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None =
         raise VenueError(text, error.status) from error
     except (PolymarketError, ValueError, RecursionError) as error:
         raise VenueError(one_line(f"{what}: {type(error).__name__}: {error}")) from error
-
-
-def asset_type_of(token_id: str) -> AssetType:
-    """What the venue calls the kind of an outcome token when asked for its balance."""
-    return "CONDITIONAL-V2" if is_v2_position_id(token_id) else "CONDITIONAL"
