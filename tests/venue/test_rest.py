@@ -1,4 +1,4 @@
-"""The one GET: bounded in time and size, no redirects, errors of its own, no secrets in them."""
+"""The one GET: bounded in time and size, errors of its own, no secrets in them."""
 
 from __future__ import annotations
 
