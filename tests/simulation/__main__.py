@@ -15,7 +15,8 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.ablations import ABLATIONS, caught_by
+from tests.simulation.ablations import ABLATIONS
+from tests.simulation.ablations.ablation import caught_by
 from tests.simulation.checks import violations
 from tests.simulation.faults import draw_faults
 from tests.simulation.world import run

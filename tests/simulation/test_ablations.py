@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation.ablations import ABLATIONS, Ablation, caught_by, pristine
+from tests.simulation.ablations import ABLATIONS
+from tests.simulation.ablations.ablation import Ablation, caught_by, pristine
 
 SEEDS_MAX = 40
 

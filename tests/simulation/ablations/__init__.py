@@ -1,0 +1,18 @@
+"""Each safeguard taken away, one at a time: the simulation must notice.
+
+An ablation patches production code so that one safeguard is gone, says under which failures that
+should show, and is run over seeds until a check fails. One that no seed catches is either useless
+or untested: both are to be mended.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.simulation.ablations.ablation import Ablation
+from tests.simulation.ablations.claim_condition import CLAIM_CONDITION
+from tests.simulation.ablations.evidence import EVIDENCE
+from tests.simulation.ablations.ledger import LEDGER
+from tests.simulation.ablations.order import ORDER
+
+ABLATIONS: Final[tuple[Ablation, ...]] = (*CLAIM_CONDITION, *ORDER, *EVIDENCE, *LEDGER)

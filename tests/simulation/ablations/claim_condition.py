@@ -1,0 +1,35 @@
+"""What stands in the claim's condition (invariant 2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from functions.adapters.dynamodb import conditions, store
+from tests.simulation.ablations.ablation import Ablation, Patch, replaced
+from tests.simulation.ablations.provocations import crowd, halting, halting_in_vain, refusing
+
+
+def _without(part: str) -> Patch:
+    """The claim's condition with one of its parts always true (all placeholders stay in use)."""
+    assert part in store.CLAIM_CONDITION
+    always = f"({part} OR attribute_exists(pk))"
+    return replaced(store, "CLAIM_CONDITION", store.CLAIM_CONDITION.replace(part, always))
+
+
+CLAIM_CONDITION: Final = (
+    # The claim's condition (invariant 2).
+    Ablation("one claim a market", _without(conditions.MARKET_IS_FREE), "took the place", crowd),
+    Ablation("max positions", _without(conditions.POSITION_IS_LEFT), "entered as number", crowd),
+    Ablation("cooldown", _without(conditions.COOLDOWN_IS_OVER), "inside a cooldown", crowd, 1),
+    Ablation("halt in the condition", _without(conditions.TRADING_IS_ENABLED), "halt", halting, 2),
+    Ablation(
+        "only the halt that was seen is lifted",
+        replaced(store, "HALT_IS_AS_SEEN", "attribute_exists(pk) OR halt_id = :seen"),
+        "halt",
+        halting_in_vain,
+        8,
+    ),
+    Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", refusing, 1),
+    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss"),
+    Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend", seed=1),
+)

@@ -1,0 +1,134 @@
+"""How the world behaves so that a missing safeguard shows."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tests.simulation.faults import Faults
+
+
+def calm(faults: Faults) -> None:
+    """Only what the provocation names goes wrong."""
+    faults.off()
+    faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
+    faults.kill_every_s = 1e9
+    faults.halts = False
+
+
+def silent_venue(faults: Faults) -> None:
+    faults.venue.lost_answer = 0.6
+
+
+def late_orders(faults: Faults) -> None:
+    faults.venue.late = 0.5
+    faults.venue.lag_s = (0.0, 8.0)
+
+
+def very_late_orders(faults: Faults) -> None:
+    faults.venue.very_late = 0.5
+    faults.kill_every_s = 20.0
+
+
+def blind_reads(faults: Faults) -> None:
+    """Orders land late, nobody hears of them, and reads show them much later."""
+    calm(faults)
+    faults.venue.late = 0.9
+    faults.venue.blind = 1.0
+    faults.venue.event_lost = 1.0
+    faults.reconcile_every_s = 2.0
+
+
+def eager_reconcilers(faults: Faults) -> None:
+    blind_reads(faults)
+    faults.reconcile_every_s = 1.0
+
+
+def suspended(faults: Faults) -> None:
+    faults.kill_every_s = 1.0
+    faults.pauses = 1.0
+    faults.dynamodb.slow = 0.5
+
+
+def deaf(faults: Faults) -> None:
+    """Nothing is told on the user channel, not even in the end."""
+    faults.venue.lost_answer = 0.5
+    faults.venue.very_late = 0.3
+    faults.venue.event_lost = 1.0
+    faults.deaf = True
+
+
+def mute_records(faults: Faults) -> None:
+    """The venue's records do not answer about orders and trades, not even in the end."""
+    faults.venue.lost_answer = 0.5
+    faults.venue.event_lost = 0.0
+    faults.mute = True
+    faults.kill_every_s = 2.0
+    faults.spared = ("user",)
+
+
+def deadly(faults: Faults) -> None:
+    faults.kill_every_s = 2.0
+
+
+def lossy_store(faults: Faults) -> None:
+    faults.dynamodb.lost_reply = 0.3
+    faults.dynamodb.late = 0.1
+
+
+def retrying_store(faults: Faults) -> None:
+    calm(faults)
+    faults.dynamodb.retried = 0.5
+
+
+def crowd(faults: Faults) -> None:
+    """Several workers see the same book, and the store is slow."""
+    faults.nats.duplicate = 0.3
+    faults.dynamodb.slow = 0.3
+
+
+def refusing(faults: Faults) -> None:
+    faults.venue.rate_limited = 0.5
+    faults.venue.locked = 0.3
+
+
+def failing_trades(faults: Faults) -> None:
+    faults.venue.failed = 0.6
+
+
+def busy(faults: Faults) -> None:
+    """Everything that makes several parties change one claim at once."""
+    faults.kill_every_s = 5.0
+    faults.venue.failed = 0.3
+    faults.venue.event_twice = 0.5
+    faults.venue.delayed = 0.5
+    faults.dynamodb.slow = 0.3
+    faults.dynamodb.straggler = 0.3
+    faults.dynamodb.late = 0.2
+
+
+def both_sweep(faults: Faults) -> None:
+    """Nobody hears of orders that land very late but two reconcilers, at the same moment."""
+    calm(faults)
+    faults.venue.very_late = 0.9
+    faults.venue.event_lost = 1.0
+    faults.dynamodb.latency_s = (0.05, 0.4)
+    faults.series = ("btc-240s", "eth-240s", "sol-240s", "xrp-240s")
+
+
+def halting_in_vain(faults: Faults) -> None:
+    """Halts follow each other, and what a person's command sends may arrive much later."""
+    calm(faults)
+    faults.halts = True
+    faults.dynamodb.straggler = 0.5
+    faults.dynamodb.late_s = (0.1, 5.0)
+
+
+def halting(faults: Faults) -> None:
+    faults.halts = True
+
+
+def rivals(faults: Faults) -> None:
+    """Two feeders, and orders that take a while to be signed."""
+    calm(faults)
+    faults.rivals = True
+    faults.venue.cold = 0.9
