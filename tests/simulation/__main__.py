@@ -1,6 +1,7 @@
 """Any number of seeds, side by side, or one of them again.
 
-python -m tests.simulation --seeds 10000            # from 0 on; prints each seed that fails
+python -m tests.simulation --seeds 10000            # from 0 on; prints each seed that fails, and
+                                                    # every ten seconds how far it is
 python -m tests.simulation --seed 4711              # one seed, with what was going on at the end
 python -m tests.simulation --ablations              # which seed notices each missing safeguard
 """
@@ -22,6 +23,7 @@ from tests.simulation.faults import draw_faults
 from tests.simulation.world import run
 
 REPLAY = "python -m tests.simulation --seed {}"
+PROGRESS_EVERY_S = 10.0
 
 
 def run_seed(seed: int) -> tuple[int, list[str], Counter[str]]:
@@ -54,6 +56,34 @@ def replay(seed: int) -> int:
     return bool(found)
 
 
+class Progress:
+    """A line every ten seconds on stderr: how many seeds are done, how many failed, time left."""
+
+    def __init__(self, seeds: int) -> None:
+        self.done = self.failed = 0
+        self._seeds = seeds
+        self._started_s = self._said_s = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def count(self, *, failed: bool) -> None:
+        """One more seed is done."""
+        self.done += 1
+        self.failed += failed
+        if time.monotonic() - self._said_s < PROGRESS_EVERY_S:
+            return
+        self._said_s = time.monotonic()
+        left_s = self.elapsed_s / self.done * (self._seeds - self.done)
+        print(
+            f"{self.done} of {self._seeds} seeds, {self.failed} with violations,"
+            f" {self.elapsed_s:.0f} s, about {left_s:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def main() -> int:
     """Exit code 1 when anything is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
@@ -65,7 +95,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed)
-    started_s, failed, happened = time.monotonic(), 0, Counter[str]()
+    progress, happened = Progress(options.seeds), Counter[str]()
     with multiprocessing.Pool(options.jobs, maxtasksperchild=200) as pool:
         if options.ablations:
             missed = 0
@@ -76,12 +106,14 @@ def main() -> int:
         seeds = range(options.first, options.first + options.seeds)
         for seed, found, counted in pool.imap_unordered(run_seed, seeds, chunksize=4):
             happened += counted
+            progress.count(failed=bool(found))
             if found:
-                failed += 1
                 print(f"seed {seed}: {found[0]}\n  {REPLAY.format(seed)}", flush=True)
-    print(f"{options.seeds} seeds, {failed} with violations, {time.monotonic() - started_s:.0f} s")
+    print(
+        f"{progress.done} seeds, {progress.failed} with violations, {progress.elapsed_s:.0f} s",
+    )
     print(", ".join(f"{name} {count}" for name, count in sorted(happened.items())))
-    return bool(failed)
+    return bool(progress.failed)
 
 
 if __name__ == "__main__":
