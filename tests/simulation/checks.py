@@ -76,7 +76,7 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
     limits = world.settings().limits()
     for slot in after.claims.keys() - before.claims.keys():
         claim = after.claims[slot]
-        if claim.reopened:
+        if claim.came_back:
             if any(c.intent_id == claim.intent_id for c in before.claims.values()):
                 yield f"[5] {claim.order_id} was reopened while it was there"
             continue
@@ -87,7 +87,7 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
         if any(since < at_ns < until for since, until in world.halted):
             yield f"{name} after halt had returned"
         rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
-        if any(not rival.reopened for rival in rivals):
+        if any(not rival.came_back for rival in rivals):
             yield f"{name} a market that was taken"
         if len(before.claims) >= limits.max_positions:
             yield f"{name} as number {len(before.claims) + 1}"
@@ -259,7 +259,7 @@ def _books(account: Account, rows: list[Claim], everything: list[Claim]) -> Iter
 
 def _days(account: Account, everything: list[Claim]) -> Iterator[str]:
     """P&L stands under the day on which it was settled (claims that came back are left out)."""
-    if any(claim.reopened for claim in everything):
+    if any(claim.came_back for claim in everything):
         return
     expected: dict[str, int] = {}
     for claim in everything:
@@ -279,7 +279,7 @@ def _rhythm(accounts: list[Account]) -> Iterator[str]:
     for account in accounts:
         for claim in account.claims.values():
             market = claim.condition_id
-            if claim.reopened:
+            if claim.came_back:
                 reopened.add(market)
             if claim.intent_id in seen:
                 continue
