@@ -104,8 +104,9 @@ class Store(Protocol):
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """Replace `seen` by `claim` in the account, if it is still exactly what was seen.
 
-        The difference in P&L and in reserved money goes to the account's day in the same write, and
-        with `redeem` the market joins those whose winnings wait. False: look again; it is another
+        The difference in P&L and in reserved money goes to the account's day in the same write, the
+        one in entries to the market's window, and with `redeem` the market joins those whose
+        winnings wait. What is resolved frees its market. False: look again; it is another
         version by now (perhaps this one, whose reply was lost), or gone.
         """
 
@@ -141,7 +142,7 @@ class Store(Protocol):
         """Replace the account's pause if it is still the one seen."""
 
     async def prune(self, account: Account, now_ms: int) -> None:
-        """Remove cooldowns that have long been over and days that are past."""
+        """Remove cooldowns that have long been over, ended windows, and days that are past."""
 
     async def set_redemption(
         self, condition_id: str, redemption: Redemption | None, seen: Redemption

@@ -81,6 +81,8 @@ class LimitSettings(AccountSettings):
 
     max_positions: int = Field(default=3, ge=1, le=100)
     """At most 100: the account is one item, written and paid as a whole with every claim."""
+    max_entries_per_market: int | None = Field(default=None, ge=1, le=1_000)
+    """Without it the cooldown and `max_positions` say how often a market is entered."""
     size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
         default=Decimal("1.1"), gt=0, le=10_000
     )
@@ -93,6 +95,7 @@ class LimitSettings(AccountSettings):
         return Limits(
             max_positions=self.max_positions,
             cooldown_ms=round(self.cooldown_s * 1000),
+            max_entries_per_market=self.max_entries_per_market,
             daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
             daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
         )

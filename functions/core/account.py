@@ -24,7 +24,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the account may do; every one of these stands in the claim's condition."""
 
     max_positions: int
+    """Live claims, of whichever markets."""
     cooldown_ms: int
+    """After a claim its market takes no other for so long."""
+    max_entries_per_market: int | None = None
+    """Claims that a market's window takes, less those that ended with nothing bought. None: any."""
     daily_loss_limit_e6: int
     """A positive amount; trading stops once today's P&L is at or below minus this."""
     daily_spend_cap_e6: int
@@ -63,7 +67,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     halt_id: str = ""
     """Names the last halt, so that only who has seen it can lift it."""
     claims: dict[str, Claim]
-    """By slot: the condition id, or the intent id of a claim that was reopened."""
+    """By slot: the condition id while nobody knows what became of the claim, else its intent id.
+    A claim that is open or has ended under its condition id is of an older version."""
     cooldowns: dict[str, int]
     """condition id -> epoch milliseconds until which no entry is made."""
     pnl_e6: dict[str, int]
@@ -73,6 +78,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     pause: Pause
     redeem: dict[str, Redemption]
     """condition id -> winnings that wait to be paid out."""
+    entries: dict[str, int] = {}
+    """`Claim.window` -> claims made in it, less those that have ended with nothing bought. Items of
+    older versions have none."""
 
 
 class ClaimRefusal(StrEnum):
@@ -83,6 +91,7 @@ class ClaimRefusal(StrEnum):
     PAUSED = "paused"
     MARKET_CLAIMED = "market_claimed"
     COOLDOWN = "cooldown"
+    MAX_ENTRIES = "max_entries"
     MAX_POSITIONS = "max_positions"
     DAILY_LOSS = "daily_loss"
     DAILY_SPEND = "daily_spend"
@@ -103,11 +112,13 @@ def refusal_of(
         return ClaimRefusal.NO_ACCOUNT
     market = claim.condition_id
     room_e6 = limits.daily_spend_cap_e6 - claim.spend_e6
+    entries, entries_max = account.entries.get(claim.window, 0), limits.max_entries_per_market
     refused = {
         ClaimRefusal.HALTED: account.trading != TRADING_ENABLED,
         ClaimRefusal.PAUSED: account.pause.until_ms > now_ms,
         ClaimRefusal.MARKET_CLAIMED: market in account.claims,
         ClaimRefusal.COOLDOWN: account.cooldowns.get(market, 0) > now_ms,
+        ClaimRefusal.MAX_ENTRIES: entries_max is not None and entries >= entries_max,
         ClaimRefusal.MAX_POSITIONS: len(account.claims) >= limits.max_positions,
         ClaimRefusal.DAILY_LOSS: account.pnl_e6.get(today, 0) <= -limits.daily_loss_limit_e6,
         ClaimRefusal.DAILY_SPEND: account.spent_e6.get(today, 0) > room_e6,

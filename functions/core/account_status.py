@@ -11,10 +11,9 @@ from typing import Final
 import msgspec
 
 from functions.core.account import TRADING_ENABLED, Account, Limits
-from functions.core.claim import ClaimState
+from functions.core.claim import UNRESOLVED, ClaimState
 from functions.core.lifecycle import overdue
 
-UNRESOLVED: Final = frozenset({ClaimState.CLAIMED, ClaimState.UNKNOWN})
 UNRESOLVED_ALARM_MS: Final = 30_000
 """A POST gives up after some seconds, and by then the first looks have been made: most claims that
 are older than this are waiting for the venue's reads, and one that stays is for a person."""

@@ -11,6 +11,9 @@ evidence to what it then finds. A claim that ended (released, settled) is moved 
 to the ledger, then taken out of the account; what a crash leaves in between is completed by
 reconciliation. An ended claim that gets late evidence is inserted again, on condition that it is
 not there.
+
+While nobody knows what became of a claim (claimed, unknown) it stands in the account under its
+market, so that the market takes no other. The change that resolves it puts it under its intent id.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ class ClaimState(StrEnum):
     """Ended: the market was resolved and the position paid out."""
 
 
+UNRESOLVED: Final = frozenset({ClaimState.CLAIMED, ClaimState.UNKNOWN})
+"""Nobody knows yet whether it bought something."""
 ENDED: Final = frozenset({ClaimState.RELEASED, ClaimState.SETTLED})
 
 
@@ -164,8 +169,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     looked_at_ms: int = 0
     resolved_at_ms: int = 0
     """When the last evidence about the order was applied."""
-    reopened: bool = False
+    by_intent: bool = msgspec.field(default=False, name="reopened")
+    """It stands in the account under its intent id, not under its market. Stored as `reopened`,
+    because older versions look at that: they put nothing but reopened claims there."""
+    came_back: bool = False
     """It was in the ledger already, and late evidence brought it back."""
+    counted: bool = False
+    """The entries of its market's window contain it. Older versions do not count: their claims are
+    counted with the first change that this one makes."""
     payout_e6: int = 0
     pnl_e6: int = 0
     """What this claim has added to the account's P&L."""
@@ -186,8 +197,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def slot(self) -> str:
-        """Its key in the account's claims. A reopened one must not take the place of another."""
-        return self.intent_id if self.reopened else self.condition_id
+        """Its key in the account's claims: its market's, which it so closes, or its own."""
+        return self.intent_id if self.by_intent else self.condition_id
+
+    @property
+    def window(self) -> str:
+        """The key of its market in the account's entries: text order is the order of the ends."""
+        return f"{self.market_end_ms:015d}#{self.condition_id}"
 
     @property
     def reserved_e6(self) -> int:
@@ -204,4 +220,29 @@ def moved(claim: Claim, event: ClaimEvent, **changes: object) -> Claim:
     state = TRANSITIONS.get((claim.state, event))
     if state is None:
         raise IllegalTransitionError(f"{event} cannot happen to a claim that is {claim.state}")
-    return msgspec.structs.replace(claim, state=state, version=claim.version + 1, **changes)
+    return msgspec.structs.replace(
+        claim,
+        state=state,
+        version=claim.version + 1,
+        by_intent=claim.by_intent or state not in UNRESOLVED,
+        counted=_COUNTED.get(state, claim.counted),
+        **changes,
+    )
+
+
+# A settled claim stays as it is: its market's window is over, and nothing counts in it any more.
+_COUNTED: Final = {
+    ClaimState.CLAIMED: True,
+    ClaimState.UNKNOWN: True,
+    ClaimState.OPEN: True,
+    ClaimState.RELEASED: False,
+}
+
+
+def entries_difference(claim: Claim, seen: Claim) -> int:
+    """What the change from `seen` to `claim` adds to the entries of its market's window.
+
+    Nothing once the window is over: nobody enters it any more, and its count is pruned.
+    """
+    changed_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms, claim.looked_at_ms)
+    return 0 if changed_at_ms >= claim.market_end_ms else claim.counted - seen.counted

@@ -24,6 +24,8 @@ _ACCOUNT_WIDE: Final = frozenset(
         ClaimRefusal.DAILY_SPEND,
     }
 )
+# An unresolved claim is resolved, and one that ends with nothing bought gives its entry back.
+_OF_A_MARKET: Final = frozenset({ClaimRefusal.MARKET_CLAIMED, ClaimRefusal.MAX_ENTRIES})
 
 
 class RefusalCache:
@@ -31,17 +33,17 @@ class RefusalCache:
 
     def __init__(self) -> None:
         self._cooldown_until_ms: dict[str, int] = {}
-        self._claimed_until_ms: dict[str, int] = {}
+        self._markets: dict[str, tuple[ClaimRefusal, int]] = {}
+        """What concerns one market and may be undone: the reason, and until when it is believed."""
         self._account: tuple[ClaimRefusal, int] | None = None
 
     def refusal(self, condition_id: str, now_ms: int) -> ClaimRefusal | None:
         """The refusal that a claim on this market would meet as far as we know, else None."""
         if self._cooldown_until_ms.get(condition_id, 0) > now_ms:
             return ClaimRefusal.COOLDOWN
-        if self._claimed_until_ms.get(condition_id, 0) > now_ms:
-            return ClaimRefusal.MARKET_CLAIMED
-        if self._account is not None and self._account[1] > now_ms:
-            return self._account[0]
+        for believed in (self._markets.get(condition_id), self._account):
+            if believed is not None and believed[1] > now_ms:
+                return believed[0]
         return None
 
     def learn_claimed(self, condition_id: str, cooldown_until_ms: int, now_ms: int) -> None:
@@ -59,11 +61,11 @@ class RefusalCache:
             self._cooldown_until_ms = {
                 market: until for market, until in account.cooldowns.items() if until > now_ms
             }
-        if reason is ClaimRefusal.MARKET_CLAIMED:
-            self._claimed_until_ms[condition_id] = now_ms + BELIEF_MS
+        if reason in _OF_A_MARKET:
+            self._markets[condition_id] = (reason, now_ms + BELIEF_MS)
         self._account = (reason, now_ms + BELIEF_MS) if reason in _ACCOUNT_WIDE else None
 
     def _forget_past(self, now_ms: int) -> None:
-        for known in (self._cooldown_until_ms, self._claimed_until_ms):
-            for market in [market for market, until in known.items() if until <= now_ms]:
-                del known[market]
+        cooldowns, markets = self._cooldown_until_ms, self._markets
+        self._cooldown_until_ms = {k: until for k, until in cooldowns.items() if until > now_ms}
+        self._markets = {k: believed for k, believed in markets.items() if believed[1] > now_ms}

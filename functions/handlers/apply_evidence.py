@@ -56,7 +56,7 @@ async def apply_evidence(
                 await move_to_ledger(store, seen)
             return seen
         if filed:
-            changed = msgspec.structs.replace(changed, reopened=True)
+            changed = msgspec.structs.replace(changed, by_intent=True, came_back=True)
             done = await store.reopen(changed, seen)
             if done:
                 _log.critical("claim_reopened", intent=changed.intent_id, order=changed.order_id)

@@ -243,6 +243,7 @@ def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms
         order_timestamp_ms=order.order_timestamp_ms,
         claimed_at_ms=now_ms,
         market_end_ms=market.end_ms,
+        counted=True,
     )
 
 

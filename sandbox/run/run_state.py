@@ -112,7 +112,7 @@ class RunState:
         """How many claims there are in each state, and how many came back."""
         counts = Counter(record.state for record in (*self.live, *self.ended))
         words = [f"{counts[state]} {state}" for state in ClaimState if counts[state]]
-        back = sum(record.reopened for record in (*self.live, *self.ended))
+        back = sum(record.came_back for record in (*self.live, *self.ended))
         return ", ".join([*words, f"{back} reopened"])
 
     def settled_pnl(self) -> float:

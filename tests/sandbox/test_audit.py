@@ -106,7 +106,7 @@ def found(given: AuditInput, execution: str = "live") -> list[str]:
 
 RELEASED = claim(2, state=ClaimState.RELEASED)
 SETTLED = claim(1, state=ClaimState.SETTLED)
-REOPENED = claim(1, reopened=True, version=4)
+REOPENED = claim(1, by_intent=True, came_back=True, version=4)
 
 
 def test_an_open_a_refused_and_a_settled_order_agree() -> None:
@@ -142,7 +142,7 @@ def test_an_order_posted_twice_is_found() -> None:
 
 
 def test_a_market_held_twice_is_found() -> None:
-    second = msgspec.structs.replace(claim(2), condition_id="m1", reopened=False)
+    second = msgspec.structs.replace(claim(2), condition_id="m1", came_back=False)
     given = audit_input([entry(1), entry(2, condition_id="m1")], [claim(1)], [])
     given.account.claims["i2"] = msgspec.structs.replace(second)
     assert "market m1 was bought 2 times" in found(given)

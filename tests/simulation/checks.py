@@ -51,11 +51,18 @@ def always(world: World) -> Iterator[str]:
     accounts = [account for _, account in states]
     yield from _wasted(world, accounts)
     yield from _rhythm(accounts)
+    yield from _counts(states)
     for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
         yield from _entries(world, before, after, at_ns)
+        yield from _places(after)
         yield from _changes(before, after)
         yield from _releases(world, before, after, at_ns)
         yield from _settlements(world, before, after, at_ns)
+
+
+def _by_intent(account: Account) -> dict[str, Claim]:
+    """A claim is itself wherever it stands: it moves when it is resolved."""
+    return {claim.intent_id: claim for claim in account.claims.values()}
 
 
 def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
@@ -74,11 +81,9 @@ def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
 def _entries(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
     """Invariant 2, for each claim that entered the account."""
     limits = world.settings().limits()
-    for slot in after.claims.keys() - before.claims.keys():
-        claim = after.claims[slot]
-        if claim.reopened:
-            if any(c.intent_id == claim.intent_id for c in before.claims.values()):
-                yield f"[5] {claim.order_id} was reopened while it was there"
+    known = _by_intent(before)
+    for claim in after.claims.values():
+        if claim.intent_id in known or claim.came_back:
             continue
         name = f"[2] {claim.order_id} entered"
         day = utc_day(claim.claimed_at_ms)
@@ -87,12 +92,14 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
         if any(since < at_ns < until for since, until in world.halted):
             yield f"{name} after halt had returned"
         rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
-        if any(not rival.reopened for rival in rivals):
+        if any(rival.state in (ClaimState.CLAIMED, ClaimState.UNKNOWN) for rival in rivals):
             yield f"{name} a market that was taken"
         if len(before.claims) >= limits.max_positions:
             yield f"{name} as number {len(before.claims) + 1}"
         if before.cooldowns.get(claim.condition_id, 0) > claim.claimed_at_ms:
             yield f"{name} inside a cooldown"
+        if before.entries.get(claim.window, 0) >= (limits.max_entries_per_market or 1_000):
+            yield f"{name} a window that has had its entries"
         if before.pause.until_ms > claim.claimed_at_ms:
             yield f"{name} a paused account"
         if before.pnl_e6.get(day, 0) <= -limits.daily_loss_limit_e6:
@@ -101,29 +108,44 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
             yield f"{name} above the daily spend cap"
 
 
+def _places(account: Account) -> Iterator[str]:
+    """Every claim stands once, where it is looked for; under its market only while unresolved."""
+    for intent_id, places in Counter(c.intent_id for c in account.claims.values()).items():
+        if places > 1:
+            yield f"[lost] intent {intent_id} stands in {places} places"
+    for slot, claim in account.claims.items():
+        resolved = claim.state not in (ClaimState.CLAIMED, ClaimState.UNKNOWN)
+        if slot != (claim.intent_id if resolved else claim.condition_id):
+            yield f"[2] {claim.order_id}, which is {claim.state}, stands under {slot}"
+
+
 def _changes(before: Account, after: Account) -> Iterator[str]:
     """Every change of a claim counts its version up by one, and takes no evidence away."""
-    for slot, claim in after.claims.items():
-        seen = before.claims.get(slot)
+    known, left = _by_intent(before), _by_intent(after)
+    for slot, now in after.claims.items():
+        gone = before.claims.get(slot)
+        if gone is not None and gone.intent_id not in left:
+            yield f"[lost] {now.order_id} took the place of {gone.order_id}"
+    for claim in after.claims.values():
+        seen = known.get(claim.intent_id)
         if seen is None or seen == claim:
             continue
-        if seen.intent_id != claim.intent_id:
-            yield f"[lost] {claim.order_id} took the place of {seen.order_id}"
-        elif claim.version != seen.version + 1:
+        if claim.version != seen.version + 1:
             yield f"[version] {claim.order_id} went from {seen.version} to {claim.version}"
         elif not seen.fills.keys() <= claim.fills.keys():
             yield f"[version] {claim.order_id} forgot trades"
         for trade_id, fill in claim.fills.items():
-            known = seen.fills.get(trade_id)
-            if known is not None and RANKS.index(fill.standing) < RANKS.index(known.standing):
-                yield f"[5] {trade_id} went from {known.standing} back to {fill.standing}"
+            told = seen.fills.get(trade_id)
+            if told is not None and RANKS.index(fill.standing) < RANKS.index(told.standing):
+                yield f"[5] {trade_id} went from {told.standing} back to {fill.standing}"
 
 
 def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
     """Invariant 4: nothing that the venue has, or will get in reasonable time, is given up."""
     at_ms = at_ns // 1_000_000
-    for slot, claim in after.claims.items():
-        seen = before.claims.get(slot)
+    known = _by_intent(before)
+    for claim in after.claims.values():
+        seen = known.get(claim.intent_id)
         if claim.state is not ClaimState.RELEASED or seen is None or seen.state is claim.state:
             continue
         order = world.venue.orders.get(claim.order_id)
@@ -143,8 +165,9 @@ def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iter
 
 def _settlements(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
     """Nothing is settled while the venue may still take it back."""
-    for slot, claim in after.claims.items():
-        seen = before.claims.get(slot)
+    known = _by_intent(before)
+    for claim in after.claims.values():
+        seen = known.get(claim.intent_id)
         if claim.state is not ClaimState.SETTLED or seen is None or seen.state is claim.state:
             continue
         for trade in world.venue.orders[claim.order_id].trades:
@@ -175,7 +198,11 @@ def at_rest(world: World) -> Iterator[str]:
     for row in rows:
         yield from _settled(world, row)
     yield from _books(account, rows, [*rows, *account.claims.values()])
-    yield from _markets(world)
+    yield from _limits_of_markets(world)
+    long_ago = f"{world.sim.now_ms - 90_000:015d}"  # kept for a minute, pruned every ten seconds
+    for window in account.entries:
+        if window < long_ago:
+            yield f"[leak] the entries of {window} are still counted"
     for condition_id in account.redeem:
         yield f"[redeem] the winnings of {condition_id} are still waiting"
     won = {row.condition_id for row in rows if row.payout_e6 > 0}
@@ -259,7 +286,7 @@ def _books(account: Account, rows: list[Claim], everything: list[Claim]) -> Iter
 
 def _days(account: Account, everything: list[Claim]) -> Iterator[str]:
     """P&L stands under the day on which it was settled (claims that came back are left out)."""
-    if any(claim.reopened for claim in everything):
+    if any(claim.came_back for claim in everything):
         return
     expected: dict[str, int] = {}
     for claim in everything:
@@ -274,30 +301,48 @@ def _days(account: Account, everything: list[Claim]) -> Iterator[str]:
 def _rhythm(accounts: list[Account]) -> Iterator[str]:
     """Between two entries in one market lies a cooldown; after a reopening there is no entry."""
     entered_ms: dict[str, int] = {}
-    reopened: set[str] = set()
+    back: set[str] = set()
     seen: set[str] = set()
     for account in accounts:
         for claim in account.claims.values():
             market = claim.condition_id
-            if claim.reopened:
-                reopened.add(market)
+            if claim.came_back:
+                back.add(market)
             if claim.intent_id in seen:
                 continue
             seen.add(claim.intent_id)
-            if market in reopened:
+            if market in back:
                 yield f"[2] {claim.order_id} entered a market whose claim had come back"
             if claim.claimed_at_ms - entered_ms.get(market, 0) < COOLDOWN_S * 1000:
                 yield f"[2] {claim.order_id} entered too soon after the last entry"
             entered_ms[market] = claim.claimed_at_ms
 
 
-def _markets(world: World) -> Iterator[str]:
-    """No market was bought twice, but for orders that landed when nobody could expect them."""
+def _counts(states: list[tuple[int, Account]]) -> Iterator[str]:
+    """While a window lasts, its entries are its claims less those that ended with nothing bought,
+    filed ones included."""
+    made: dict[str, Claim] = {}
+    for at_ns, account in states:
+        made |= _by_intent(account)
+        expected = Counter(
+            claim.window for claim in made.values() if claim.state is not ClaimState.RELEASED
+        )
+        for window in expected.keys() | account.entries.keys():
+            lasts = int(window.partition("#")[0]) > at_ns // 1_000_000
+            if lasts and account.entries.get(window, 0) != expected[window]:
+                kept = account.entries.get(window, 0)
+                yield f"[entries] {window} has {kept} entries, its claims are {expected[window]}"
+
+
+def _limits_of_markets(world: World) -> Iterator[str]:
+    """No market was bought more often than it may be entered, by the venue's own word, but for
+    orders that landed when nobody could expect them."""
+    entries_max = world.settings().max_entries_per_market
     bought = Counter(
         order.market.condition_id
         for order in world.venue.orders.values()
         if order.live_size_e6 and order.order_id not in world.venue.given_up_late
     )
     for condition_id, times in bought.items():
-        if times > 1:
+        if times > (entries_max or times):
             yield f"[2] market {condition_id} was bought {times} times"

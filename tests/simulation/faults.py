@@ -32,6 +32,8 @@ class Faults:
     reconcile_every_s: float = 10.0
     mute: bool = False
     """The venue's records of orders and trades never answer."""
+    max_entries: int | None = None
+    """Entries that a market's window takes."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
 
@@ -92,4 +94,5 @@ def draw_faults(rng: random.Random) -> Faults:
         loss_limit_usd=Decimal(rng.choice(["1.5", "100"])),
         spend_cap_usd=Decimal(rng.choice(["5", "100"])),
         rivals=rng.random() < 0.5,
+        max_entries=rng.choice([None, None, 1, 2]),
     )

@@ -96,7 +96,8 @@ class World:
 
     def settings(self) -> WorkerSettings:
         """What the workers are told."""
-        return _settings(self.faults.loss_limit_usd, self.faults.spend_cap_usd)
+        faults = self.faults
+        return _settings(faults.loss_limit_usd, faults.spend_cap_usd, faults.max_entries)
 
     def store(self) -> DynamoStore:
         """A store of the process that uses it."""
@@ -106,10 +107,15 @@ class World:
 
 
 @lru_cache(maxsize=8)
-def _settings(loss_limit_usd: Decimal, spend_cap_usd: Decimal) -> WorkerSettings:
+def _settings(
+    loss_limit_usd: Decimal, spend_cap_usd: Decimal, max_entries: int | None
+) -> WorkerSettings:
     """One for all processes of a world: reading the environment takes milliseconds."""
     return WorkerSettings(
-        **SETTINGS, daily_loss_limit_usd=loss_limit_usd, daily_spend_cap_usd=spend_cap_usd
+        **SETTINGS,
+        daily_loss_limit_usd=loss_limit_usd,
+        daily_spend_cap_usd=spend_cap_usd,
+        max_entries_per_market=max_entries,
     )
 
 

@@ -41,6 +41,7 @@ def make_claim(market: str = "m1", *, age_ms: int = 1_000, **changes: Any) -> Cl
         "order_timestamp_ms": claimed_at_ms,
         "claimed_at_ms": claimed_at_ms,
         "market_end_ms": claimed_at_ms + age_ms + 600_000,
+        "counted": True,
     }
     return Claim(**{**fields, **changes})
 

@@ -21,6 +21,7 @@ LIMITS = Limits(
     cooldown_ms=300_000,
     daily_loss_limit_e6=10_000_000,
     daily_spend_cap_e6=50_000_000,
+    max_entries_per_market=2,
 )
 
 
@@ -40,6 +41,7 @@ def make_claim(market: str = "0xm1", attempt: str = "a1", **changes: Any) -> Cla
         "order_timestamp_ms": NOW_MS - 5,
         "claimed_at_ms": NOW_MS,
         "market_end_ms": NOW_MS + 600_000,
+        "counted": True,
     }
     return Claim(**{**fields, **changes})
 
@@ -54,6 +56,7 @@ def make_account(**changes: Any) -> Account:
         "spent_e6": {},
         "pause": NO_PAUSE,
         "redeem": {},
+        "entries": {},
     }
     return Account(**{**fields, **changes})
 

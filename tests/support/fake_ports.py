@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from functions.adapters.dynamodb.store import LATE_REQUEST_MS
+from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS, WINDOW_KEPT_MS
 from functions.core.account import (
     NO_PAUSE,
     TRADING_ENABLED,
@@ -21,7 +21,7 @@ from functions.core.account import (
     Redemption,
     refusal_of,
 )
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.core.evidence import OrderLookup, Resolution
 from functions.core.strategy import Trade
 from functions.ports import (
@@ -104,8 +104,8 @@ class MemoryStore:
         return self._told("account", self._account())
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
-        if claim.state is not ClaimState.CLAIMED or claim.version != 1:
-            raise ValueError(f"a claim begins as claimed, not as {claim.state}")
+        if claim.state is not ClaimState.CLAIMED or claim.version != 1 or not claim.counted:
+            raise ValueError(f"a claim begins as claimed, and counted, not as {claim.state}")
         await self._called("claim")
         if claim.spend_e6 > limits.daily_spend_cap_e6:
             return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
@@ -113,8 +113,8 @@ class MemoryStore:
         if self.item is None:
             return ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
         if reason is not None:
-            stored = self.item.claims.get(claim.slot)
-            if stored is not None and stored.attempt_id == claim.attempt_id:
+            stored = map(self.item.claims.get, (claim.condition_id, claim.intent_id))
+            if any(each is not None and each.attempt_id == claim.attempt_id for each in stored):
                 return Claimed()
             return ClaimRefused(reason=reason, account=deepcopy(self.item))
         self._put_claim(claim)
@@ -124,6 +124,7 @@ class MemoryStore:
                 claim.condition_id: now_ms + max(limits.cooldown_ms, 1),
             },
             spent_e6=_plus(self._account().spent_e6, now_ms, claim.spend_e6),
+            entries=_added(self._account().entries, claim.window, 1),
         )
         return self._told("claim", Claimed())
 
@@ -131,7 +132,8 @@ class MemoryStore:
         await self._called("move")
         if not self._is_stored(seen):
             return False
-        self._put_claim(claim, seen.slot)
+        self._change(claims={k: v for k, v in self.claims.items() if k != seen.slot})
+        self._put_claim(claim)
         self._book(claim, seen)
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
@@ -205,6 +207,9 @@ class MemoryStore:
             cooldowns={k: v for k, v in now.cooldowns.items() if k not in over},
             pnl_e6={k: v for k, v in now.pnl_e6.items() if k >= oldest_day},
             spent_e6={k: v for k, v in now.spent_e6.items() if k >= oldest_day},
+            entries={
+                k: v for k, v in now.entries.items() if k >= f"{now_ms - WINDOW_KEPT_MS:015d}"
+            },
         )
 
     async def set_redemption(
@@ -244,9 +249,9 @@ class MemoryStore:
     def _change(self, **changes: object) -> None:
         self.item = msgspec.structs.replace(self._account(), **changes)
 
-    def _put_claim(self, claim: Claim, slot: str | None = None) -> None:
+    def _put_claim(self, claim: Claim) -> None:
         # A copy: what the caller changes later (its timeline) is not stored.
-        self._change(claims={**self.claims, slot or claim.slot: deepcopy(claim)})
+        self._change(claims={**self.claims, claim.slot: deepcopy(claim)})
 
     def _is_stored(self, seen: Claim) -> bool:
         stored = self.item.claims.get(seen.slot) if self.item is not None else None
@@ -262,6 +267,7 @@ class MemoryStore:
         self._change(
             pnl_e6=_plus(now.pnl_e6, booked_at_ms, claim.pnl_e6 - seen.pnl_e6),
             spent_e6=_plus(now.spent_e6, claim.claimed_at_ms, reserved_e6),
+            entries=_added(now.entries, claim.window, entries_difference(claim, seen)),
         )
 
     async def _called(self, name: str) -> None:
@@ -384,10 +390,11 @@ def stale(book: BookSnapshot, by_ms: int) -> BookSnapshot:
 
 
 def _plus(days: dict[str, int], at_ms: int, amount_e6: int) -> dict[str, int]:
-    if amount_e6 == 0:
-        return days
-    day = day_of(at_ms)
-    return {**days, day: days.get(day, 0) + amount_e6}
+    return _added(days, day_of(at_ms), amount_e6)
+
+
+def _added(numbers: dict[str, int], key: str, amount: int) -> dict[str, int]:
+    return {**numbers, key: numbers.get(key, 0) + amount} if amount else numbers
 
 
 def _count_down(left: dict[str, int], name: str, error: Exception) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.adapters.dynamodb.store import LATE_REQUEST_MS
+from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS, WINDOW_KEPT_MS
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Pause, Redemption
-from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
+from functions.core.claim import Claim, ClaimEvent, ClaimFill, ClaimState, Finality, moved
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim
@@ -32,6 +32,7 @@ SPEND_E6 = 1_100_000
 BOUGHT = a_claim(
     state=OPEN,
     version=2,
+    by_intent=True,
     filled_spend_e6=1_000_000,
     filled_size_e6=2_000_000,
     fee_e6=7,
@@ -48,7 +49,10 @@ WON = msgspec.structs.replace(
     pnl_e6=999_993,
     settled_at_ms=MARKET_END_MS,
 )
-RELEASED_ROW = a_claim(state=RELEASED, version=2, resolved_at_ms=NOW_MS + 50)
+RELEASED_ROW = a_claim(
+    state=RELEASED, version=2, by_intent=True, counted=False, resolved_at_ms=NOW_MS + 50
+)
+WINDOW = a_claim().window
 
 
 def other(number: int, **changes: Any) -> Claim:
@@ -81,6 +85,10 @@ def a_decision(number: int, at_ms: int) -> Decision:
     )
 
 
+def opened(claim: Claim) -> Claim:
+    return moved(claim, ClaimEvent.FOUND, resolved_at_ms=NOW_MS + 50)
+
+
 async def taken(store: Store, claim: Claim, now_ms: int = NOW_MS) -> bool:
     return isinstance(await store.claim(claim, LIMITS, now_ms), Claimed)
 
@@ -102,6 +110,7 @@ class StoreContract:
             spent_e6={},
             pause=NO_PAUSE,
             redeem={},
+            entries={},
         )
         assert await taken(store, a_claim())
         await store.halt("by hand")
@@ -120,6 +129,7 @@ class StoreContract:
         assert account.claims == {"0xc1": a_claim()}
         assert account.cooldowns == {"0xc1": NOW_MS + 300_000}
         assert account.spent_e6 == {DAY: SPEND_E6}
+        assert account.entries == {WINDOW: 1}
 
     async def test_the_same_attempt_again_is_ours_and_another_is_refused(
         self, store: Store
@@ -135,7 +145,7 @@ class StoreContract:
 
     async def test_a_claim_begins_as_claimed(self, store: Store) -> None:
         await store.open_account()
-        for claim in (BOUGHT, a_claim(version=2)):
+        for claim in (BOUGHT, a_claim(version=2), a_claim(counted=False)):
             with pytest.raises(ValueError, match="begins as claimed"):
                 await store.claim(claim, LIMITS, NOW_MS)
 
@@ -151,6 +161,8 @@ class StoreContract:
             return refused.reason
 
         assert await refusal(other(3), max_positions=2) is ClaimRefusal.MAX_POSITIONS
+        rival = msgspec.structs.replace(other(1), attempt_id="rival")
+        assert await refusal(rival, NOW_MS + 300_000) is ClaimRefusal.MARKET_CLAIMED
         assert await refusal(other(3), daily_spend_cap_e6=3_299_999) is ClaimRefusal.DAILY_SPEND
         assert await refusal(other(3), daily_spend_cap_e6=1) is ClaimRefusal.DAILY_SPEND
         pause = Pause(reason="rate_limited", since_ms=NOW_MS, until_ms=NOW_MS + 10)
@@ -163,12 +175,64 @@ class StoreContract:
         await store.forget(ended)
         late_ms = NOW_MS + 299_999
         assert await refusal(other(1), late_ms) is ClaimRefusal.COOLDOWN
+        assert await store.move(opened(other(2)), other(2))
+        again = msgspec.structs.replace(other(2), intent_id="again", attempt_id="again")
+        over_ms = NOW_MS + 300_000
+        entries = await refusal(again, over_ms, max_entries_per_market=1)
+        assert entries is ClaimRefusal.MAX_ENTRIES
         assert await refusal(other(3), late_ms) is ClaimRefusal.DAILY_LOSS
         await store.halt("enough")
         assert await refusal(other(3), late_ms) is ClaimRefusal.HALTED
         assert await store.resume(await store.account())
         # Tomorrow has a loss and a spending of its own.
         assert await taken(store, other(3), NOW_MS + DAY_MS)
+
+    async def test_a_market_is_entered_again_once_its_claim_is_resolved_and_its_cooldown_over(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        claims = [
+            a_claim(intent_id=f"i{number}", attempt_id=f"a{number}", order_id=f"o{number}")
+            for number in range(3)
+        ]
+        limits = msgspec.structs.replace(LIMITS, max_positions=9, max_entries_per_market=2)
+
+        async def refusal(number: int, now_ms: int) -> ClaimRefusal | None:
+            result = await store.claim(claims[number], limits, now_ms)
+            return result.reason if isinstance(result, ClaimRefused) else None
+
+        first, second, third = (NOW_MS + number * 300_000 for number in range(3))
+        assert await refusal(0, first) is None
+        unknown = moved(claims[0], ClaimEvent.NO_PROOF)
+        assert await store.move(unknown, claims[0])
+        assert await refusal(1, second) is ClaimRefusal.MARKET_CLAIMED
+        known = moved(unknown, ClaimEvent.FOUND)
+        assert await store.move(known, unknown)
+        assert await refusal(1, second - 1) is ClaimRefusal.COOLDOWN
+        assert await refusal(1, second) is None
+        account = await store.account()
+        assert account.claims == {"i0": known, "0xc1": claims[1]}
+        assert account.entries == {WINDOW: 2}
+        assert await refusal(2, third) is ClaimRefusal.MARKET_CLAIMED
+        opened_too = moved(claims[1], ClaimEvent.FOUND)
+        assert await store.move(opened_too, claims[1])
+        assert await refusal(2, third) is ClaimRefusal.MAX_ENTRIES
+        # What turns out to have bought nothing gives its entry back.
+        assert await store.move(moved(opened_too, ClaimEvent.ALL_FAILED), opened_too)
+        assert await refusal(2, third) is None
+        account = await store.account()
+        assert account.entries == {WINDOW: 2}
+        assert set(account.claims) == {"i0", "i1", "0xc1"}
+
+    async def test_our_own_claim_is_recognised_after_somebody_has_moved_it(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        assert await taken(store, a_claim())
+        account = await store.account()
+        assert (account.claims, account.entries) == ({"intent-1": BOUGHT}, {WINDOW: 1})
 
     async def test_of_many_at_once_as_many_win_as_there_are_places(self, store: Store) -> None:
         await store.open_account()
@@ -183,7 +247,7 @@ class StoreContract:
         assert await taken(store, a_claim())
         assert await store.move(BOUGHT, a_claim())
         account = await store.account()
-        assert account.claims == {"0xc1": BOUGHT}
+        assert account.claims == {"intent-1": BOUGHT}
         assert account.spent_e6 == {DAY: SPEND_E6}  # all of it is reserved until the end
         assert account.pnl_e6 == {}
 
@@ -205,7 +269,7 @@ class StoreContract:
             a_claim(version=2),
             a_claim(attempt_id="attempt-9"),
             a_claim(condition_id="0xc9"),
-            a_claim(reopened=True),
+            a_claim(by_intent=True, came_back=True),
         ],
     )
     async def test_what_is_not_as_seen_is_not_replaced(self, store: Store, seen: Claim) -> None:
@@ -221,7 +285,41 @@ class StoreContract:
         moves = [msgspec.structs.replace(BOUGHT, text=str(number)) for number in range(5)]
         won = await asyncio.gather(*(store.move(each, a_claim()) for each in moves))
         assert sum(won) == 1
-        assert (await store.account()).claims == {"0xc1": moves[won.index(True)]}
+        assert (await store.account()).claims == {"intent-1": moves[won.index(True)]}
+
+    async def test_an_open_claim_of_an_older_version_keeps_its_market_until_it_moves(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        # As an older version leaves it: under its market, and without what it does not know.
+        older = msgspec.structs.replace(BOUGHT, by_intent=False, counted=False)
+        assert await store.move(older, a_claim())
+        assert (await store.account()).claims == {"0xc1": older}
+        assert not await taken(store, a_claim(attempt_id="attempt-2"), NOW_MS + 300_000)
+        now = moved(older, ClaimEvent.FOUND, resolved_at_ms=NOW_MS + 60)
+        assert await store.move(now, older)
+        assert (await store.account()).claims == {"intent-1": now}
+        another = a_claim(intent_id="intent-2", attempt_id="attempt-2")
+        assert await taken(store, another, NOW_MS + 300_000)
+
+    async def test_two_winnings_of_one_market_are_one_note_the_later(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        second = a_claim(intent_id="intent-2", attempt_id="attempt-2")
+        assert await taken(store, second, NOW_MS + 300_000)
+        assert await store.move(opened(second), second)
+        assert await store.move(WON, BOUGHT, redeem=True)
+        later_ms = MARKET_END_MS + 1_000
+        won = msgspec.structs.replace(
+            opened(second), state=SETTLED, version=3, pnl_e6=7, settled_at_ms=later_ms
+        )
+        assert await store.move(won, opened(second), redeem=True)
+        account = await store.account()
+        assert account.redeem == {"0xc1": Redemption(token_id="up", since_ms=later_ms)}
+        assert account.pnl_e6 == {DAY: 1_000_000}
+        assert account.claims == {"intent-1": WON, "intent-2": won}
 
     async def test_what_was_not_spent_is_given_back_to_the_day_of_the_claim(
         self, store: Store
@@ -298,11 +396,12 @@ class StoreContract:
         await store.open_account()
         assert await taken(store, a_claim(intent_id="new", attempt_id="new"))
         await store.put_ledger(RELEASED_ROW)
-        back = msgspec.structs.replace(BOUGHT, version=3, reopened=True)
+        back = msgspec.structs.replace(BOUGHT, version=3, by_intent=True, came_back=True)
         assert await store.reopen(back, RELEASED_ROW)
         account = await store.account()
         assert set(account.claims) == {"0xc1", "intent-1"}
         assert account.claims["intent-1"] == back
+        assert account.entries == {WINDOW: 2}
         assert account.cooldowns == {"0xc1": MARKET_END_MS}
         assert account.spent_e6 == {DAY: 2 * SPEND_E6}
         assert await store.ledger_row(back) == RELEASED_ROW
@@ -310,7 +409,8 @@ class StoreContract:
         assert await store.move(ended, back)
         await store.put_ledger(ended)
         await store.forget(ended)
-        assert set((await store.account()).claims) == {"0xc1"}
+        account = await store.account()
+        assert (set(account.claims), account.entries) == ({"0xc1"}, {WINDOW: 2})
         assert await store.ledger_row(back) == ended
         assert (await store.account()).spent_e6 == {DAY: SPEND_E6}
 
@@ -318,7 +418,9 @@ class StoreContract:
         await store.open_account()
         await store.put_ledger(RELEASED_ROW)
         backs = [
-            msgspec.structs.replace(BOUGHT, version=3, reopened=True, text=str(number))
+            msgspec.structs.replace(
+                BOUGHT, version=3, by_intent=True, came_back=True, text=str(number)
+            )
             for number in range(4)
         ]
         won = await asyncio.gather(*(store.reopen(back, RELEASED_ROW) for back in backs))
@@ -331,7 +433,7 @@ class StoreContract:
 
     async def test_an_old_copy_is_not_put_back(self, store: Store) -> None:
         await store.open_account()
-        back = msgspec.structs.replace(BOUGHT, version=3, reopened=True)
+        back = msgspec.structs.replace(BOUGHT, version=3, by_intent=True, came_back=True)
         assert not await store.reopen(back, RELEASED_ROW)  # there is no row at all
         await store.put_ledger(msgspec.structs.replace(RELEASED_ROW, version=7))
         assert not await store.reopen(back, RELEASED_ROW)
@@ -374,18 +476,37 @@ class StoreContract:
         assert await taken(store, other(2), NOW_MS + 1)
         account = await store.account()
         await store.prune(account, NOW_MS + 300_000 + LATE_REQUEST_MS - 1)
-        assert await store.account() == account  # a late try of the claim may still arrive
+        kept = await store.account()
+        assert kept.cooldowns == account.cooldowns  # a late try of the claim may still arrive
         await store.prune(account, NOW_MS + 300_000 + LATE_REQUEST_MS)
         pruned = await store.account()
         assert pruned.cooldowns == {"0xc2": NOW_MS + 300_001}
         assert pruned.spent_e6 == {DAY: 2 * SPEND_E6}
         await store.prune(pruned, NOW_MS + 8 * DAY_MS)
         pruned = await store.account()
-        assert (pruned.cooldowns, pruned.spent_e6) == ({}, {DAY: 2 * SPEND_E6})
+        assert (pruned.cooldowns, pruned.entries) == ({}, {})
+        assert pruned.spent_e6 == {DAY: 2 * SPEND_E6}
         await store.prune(pruned, NOW_MS + 9 * DAY_MS)
         pruned = await store.account()
         assert pruned.spent_e6 == {}
         assert set(pruned.claims) == {"0xc1", "0xc2"}
+
+    async def test_entries_are_counted_until_their_window_has_ended(self, store: Store) -> None:
+        await store.open_account()
+        assert await taken(store, other(1))
+        later = other(2, market_end_ms=MARKET_END_MS + 1)
+        assert await taken(store, later)
+        account = await store.account()
+        # A claim that was made right before the end may still be on its way.
+        await store.prune(account, MARKET_END_MS + WINDOW_KEPT_MS)
+        assert (await store.account()).entries == {other(1).window: 1, later.window: 1}
+        await store.prune(account, MARKET_END_MS + WINDOW_KEPT_MS + 1)
+        assert (await store.account()).entries == {later.window: 1}
+        released = moved(other(1), ClaimEvent.REJECTED, resolved_at_ms=MARKET_END_MS)
+        assert await store.move(released, other(1))
+        assert (await store.account()).entries == {
+            later.window: 1
+        }  # nothing is left to be given back
 
     async def test_a_cooldown_that_began_anew_is_not_pruned(self, store: Store) -> None:
         await store.open_account()

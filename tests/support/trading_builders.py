@@ -126,6 +126,7 @@ def a_claim(**changes: Any) -> Claim:
         order_timestamp_ms=MADE_AT_MS,
         claimed_at_ms=MADE_AT_MS,
         market_end_ms=MARKET_END_MS,
+        counted=True,
     )
     return msgspec.structs.replace(begun, **changes)
 

@@ -14,13 +14,16 @@ from typing import Final
 TRADING_IS_ENABLED: Final = "trading = :enabled"
 # The venue has not asked for patience.
 NOT_PAUSED: Final = "pause.until_ms <= :now"
-# At most one live claim a market; a claim that is not resolved still counts.
+# At most one unresolved claim a market: it stands under the market until it is known what became of
+# it. (An open one that stands there is of an older version, which held a market until its end.)
 MARKET_IS_FREE: Final = "attribute_not_exists(claims.#market)"
-# At most so many markets at once, counted where it is decided and nowhere else.
+# At most so many live claims at once, counted where it is decided and nowhere else.
 POSITION_IS_LEFT: Final = "size(claims) < :max_positions"
 # Whatever became of the market's last claim, its cooldown is over. Also what refuses a try of a
 # claim that comes late, when the claim has long ended: `:now` is the time it was made at.
 COOLDOWN_IS_OVER: Final = "(attribute_not_exists(cooldowns.#market) OR cooldowns.#market <= :now)"
+# The market's window has not had all the entries that it may have.
+ENTRY_IS_LEFT: Final = "(attribute_not_exists(entries.#window) OR entries.#window < :max_entries)"
 # Today's loss has not reached the limit; whatever else but a number stands there: no entry.
 LOSS_IS_WITHIN_LIMIT: Final = "(attribute_not_exists(pnl_e6.#today) OR pnl_e6.#today > :loss_floor)"
 # This claim does not take today's spending above its cap.
@@ -33,12 +36,14 @@ CLAIM_CONDITION: Final = " AND ".join(
         MARKET_IS_FREE,
         POSITION_IS_LEFT,
         COOLDOWN_IS_OVER,
+        ENTRY_IS_LEFT,
         LOSS_IS_WITHIN_LIMIT,
         SPEND_IS_WITHIN_CAP,
     )
 )
 CLAIM_UPDATE: Final = (
     "SET claims.#market = :claim, cooldowns.#market = :cooldown_until,"
+    " entries.#window = if_not_exists(entries.#window, :zero) + :one,"
     " spent_e6.#today = if_not_exists(spent_e6.#today, :zero) + :spend"
 )
 

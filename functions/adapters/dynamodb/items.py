@@ -1,7 +1,8 @@
 """What the tables' items look like, and how they become structs. No I/O.
 
     table      pk                         sk                              item
-    state      STRATEGY#<name>            ACCOUNT                         `Account`, claims by slot
+    state      STRATEGY#<name>            ACCOUNT                         `Account`, claims by slot,
+                                                                          entries by window
     state      STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim`: a ledger row
     decisions  DECISION#<name>#<UTC day>  <decided_at_ms>#<decision id>   `Decision` + `expires_at`
 
@@ -9,7 +10,8 @@
    are integers in N. Only `imbalance`, a ratio, is a float.
 2. Milliseconds in a sort key are zero-padded to 15 digits, so that text order is time order.
 3. What is read is checked: a missing or malformed attribute is a StoreError that names it.
-   Unknown attributes are ignored; a newer version may have written them.
+   Unknown attributes are ignored; a newer version may have written them. What older versions did
+   not write has a default.
 4. A claim's fields that have their default value are not stored: the account item is written
    with every claim, and paid by the kilobyte.
 """
@@ -56,6 +58,7 @@ def missing_account_attributes(changed: set[str]) -> Item:
         spent_e6={},
         pause=NO_PAUSE,
         redeem={},
+        entries={},
     )
     assigned = {assignment.partition(" ")[0] for assignment in changed}
     fields = _attributes(msgspec.structs.asdict(account))
@@ -88,24 +91,25 @@ def redemption_attribute(redemption: Redemption) -> Attribute:
 def claim_attribute(claim: Claim) -> Attribute:
     """A claim as the map under `claims.<slot>`, and as a ledger row's attributes."""
     fields: Item = {}
-    for name, default in _CLAIM_FIELDS:
+    for name, stored_name, default in _CLAIM_FIELDS:
         value = getattr(claim, name)
         if value == default and name not in _ALWAYS_STORED:
             continue
         kind = type(value)
         if kind is int:
-            fields[name] = {"N": str(value)}
+            fields[stored_name] = {"N": str(value)}
         elif kind is str:
-            fields[name] = {"S": value}
+            fields[stored_name] = {"S": value}
         else:
-            fields[name] = _attribute(value)
+            fields[stored_name] = _attribute(value)
     return {"M": fields}
 
 
-def _defaults() -> tuple[tuple[str, Any], ...]:
+def _defaults() -> tuple[tuple[str, str, Any], ...]:
     return tuple(
         (
             field.name,
+            field.encode_name,
             field.default_factory()
             if field.default_factory is not msgspec.NODEFAULT
             else field.default,

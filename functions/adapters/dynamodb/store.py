@@ -15,10 +15,11 @@ The claim as a lock, in time:
     SDK sends the same again -----> condition fails, ALL_OLD shows a
     Claimed: it is ours                                      <------- claim(m, attempt b)
     POST, once                                                        ALL_OLD shows a: refused
-    move(open) -------------------> claims.m = {a, version 2}          (m stays taken)
-      or move(released) ----------> claims.m = {a, version 2, released}
-         put_ledger, forget ------> claims.m removed; cooldowns.m     (m is free again only when
-                                    stays as it is                     the cooldown is over)
+    move(unknown) ----------------> claims.m = {a, version 2}         (m stays taken)
+    move(open or released) -------> claims.m removed,                 (m is free again, once the
+                                    claims.a = {a, version 3};         cooldown is over)
+    put_ledger, forget             cooldowns.m stays as it is
+      when it has ended ----------> claims.a removed
 
 The lock has no lease: a worker that dies after the claim leaves its market taken, on purpose
 (invariant 4: a POST may have been made), until the venue's evidence moves it. The same happens to a
@@ -38,7 +39,6 @@ from typing import Any, Final
 import structlog
 
 from functions.adapters.dynamodb.conditions import (
-    ACCOUNT_EXISTS,
     CLAIM_CONDITION,
     CLAIM_UPDATE,
     HALT_IS_AS_SEEN,
@@ -62,7 +62,13 @@ from functions.adapters.dynamodb.items import (
     trade_key,
     trade_sort_key,
 )
-from functions.adapters.dynamodb.table import ConditionFailedError, Table, open_client
+from functions.adapters.dynamodb.pruning import prune_request
+from functions.adapters.dynamodb.table import (
+    ConditionFailedError,
+    MissingPathError,
+    Table,
+    open_client,
+)
 from functions.core.account import (
     TRADING_ENABLED,
     TRADING_HALTED,
@@ -74,7 +80,7 @@ from functions.core.account import (
     refusal_of,
     utc_day,
 )
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 
@@ -84,11 +90,8 @@ from protocol.decision import Decision
 # TCP and TLS handshake.
 KEEP_WARM_S: Final = 5
 BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
-PRUNED_AT_ONCE_MAX: Final = 50
-DAYS_KEPT_MS: Final = 8 * 86_400_000
 LEDGER_PAGES_MAX: Final = 50  # of one megabyte
-# AWS refuses requests that were signed longer ago than 15 minutes: none is executed after this.
-LATE_REQUEST_MS: Final = 20 * 60_000
+NO_LIMIT: Final = 10**9  # of entries
 
 _log = structlog.get_logger()
 
@@ -136,8 +139,8 @@ class DynamoStore:
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """See `Store.claim` and the module's text."""
-        if claim.state is not ClaimState.CLAIMED or claim.version != 1:
-            raise ValueError(f"a claim begins as claimed, not as {claim.state}")
+        if claim.state is not ClaimState.CLAIMED or claim.version != 1 or not claim.counted:
+            raise ValueError(f"a claim begins as claimed, and counted, not as {claim.state}")
         if claim.spend_e6 > limits.daily_spend_cap_e6:
             return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
         try:
@@ -152,22 +155,28 @@ class DynamoStore:
             return Claimed()
         if item is None:
             return ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
-        if stored_attempt(item, claim.slot) == claim.attempt_id:
+        slots = (claim.condition_id, claim.intent_id)  # the second if it has been moved since
+        if any(stored_attempt(item, slot) == claim.attempt_id for slot in slots):
             return Claimed()  # our own success, whose reply was lost
         account = account_of(item)
         reason = refusal_of(account, claim, limits, now_ms, utc_day(now_ms))
         return ClaimRefused(reason=reason or ClaimRefusal.UNEXPLAINED, account=account)
 
     async def _claim_once(self, claim: Claim, limits: Limits, now_ms: int) -> None:
-        await self._table.update(
+        entries_max = limits.max_entries_per_market
+        await self._update(
             "claim",
-            Key=self._account_key,
             UpdateExpression=CLAIM_UPDATE,
             ConditionExpression=CLAIM_CONDITION,
-            ExpressionAttributeNames={"#market": claim.condition_id, "#today": utc_day(now_ms)},
+            ExpressionAttributeNames={
+                "#market": claim.condition_id,
+                "#window": claim.window,
+                "#today": utc_day(now_ms),
+            },
             ExpressionAttributeValues={
                 ":enabled": {"S": TRADING_ENABLED},
                 ":max_positions": {"N": str(limits.max_positions)},
+                ":max_entries": {"N": str(NO_LIMIT if entries_max is None else entries_max)},
                 ":now": {"N": str(now_ms)},
                 ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
                 ":room": {"N": str(limits.daily_spend_cap_e6 - claim.spend_e6)},
@@ -175,6 +184,7 @@ class DynamoStore:
                 # At least a millisecond: without any, a late try of this very claim would pass.
                 ":cooldown_until": {"N": str(now_ms + max(limits.cooldown_ms, 1))},
                 ":zero": {"N": "0"},
+                ":one": {"N": "1"},
                 ":spend": {"N": str(claim.spend_e6)},
             },
         )
@@ -182,26 +192,29 @@ class DynamoStore:
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """See `Store.move`."""
         names = {"#slot": seen.slot}
-        values = {
+        values: Item = {
             ":attempt": {"S": seen.attempt_id},
             ":seen_version": {"N": str(seen.version)},
             ":claim": claim_attribute(claim),
         }
-        sets = ["claims.#slot = :claim"]
+        sets, removed = ["claims.#slot = :claim"], ""
+        if claim.slot != seen.slot:  # resolved: from here on the market may have another claim
+            names["#apart"] = claim.slot
+            sets, removed = ["claims.#apart = :claim"], " REMOVE claims.#slot"
         booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
         _add(sets, names, values, "pnl_e6", utc_day(booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
-        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
-        _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
+        _add_differences(sets, names, values, claim, seen)
         if redeem:
+            # In the place of an earlier claim's note: both tokens of a market are paid out at once,
+            # and what was asked for before may not have contained these shares.
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
             waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
             values[":redeem"] = redemption_attribute(waiting)
         try:
-            await self._table.update(
+            await self._update(
                 "move",
-                Key=self._account_key,
-                UpdateExpression="SET " + ", ".join(sets),
+                UpdateExpression="SET " + ", ".join(sets) + removed,
                 ConditionExpression=SEEN_CONDITION,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
@@ -215,8 +228,7 @@ class DynamoStore:
         names = {"#slot": claim.slot, "#market": claim.condition_id}
         values = {":claim": claim_attribute(claim), ":until": {"N": str(claim.market_end_ms)}}
         sets = ["claims.#slot = :claim", "cooldowns.#market = :until"]
-        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
-        _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
+        _add_differences(sets, names, values, claim, seen)
         into_account = {
             "Key": self._account_key,
             "UpdateExpression": "SET " + ", ".join(sets),
@@ -229,10 +241,13 @@ class DynamoStore:
             "ConditionExpression": ROW_IS_AS_SEEN,
             "ExpressionAttributeValues": {":seen_version": {"N": str(seen.version)}},
         }
+        writes = ({"Update": into_account}, {"ConditionCheck": row_as_seen})
         try:
-            await self._table.transact(
-                "reopen", {"Update": into_account}, {"ConditionCheck": row_as_seen}
-            )
+            try:
+                await self._table.transact("reopen", *writes)
+            except MissingPathError:
+                await self.open_account()
+                await self._table.transact("reopen", *writes)
         except ConditionFailedError:
             return False
         return True
@@ -334,31 +349,11 @@ class DynamoStore:
 
     async def prune(self, account: Account, now_ms: int) -> None:
         """See `Store.prune`. At most PRUNED_AT_ONCE_MAX entries; the next run takes the rest."""
-        oldest_day = utc_day(now_ms - DAYS_KEPT_MS)
-        # A claim's own cooldown is what keeps its delayed first try from being a second claim.
-        old_ms = now_ms - LATE_REQUEST_MS
-        over = [market for market, until in account.cooldowns.items() if until <= old_ms]
-        paths = [("cooldowns", market) for market in over]
-        paths += [("pnl_e6", day) for day in account.pnl_e6 if day < oldest_day]
-        paths += [("spent_e6", day) for day in account.spent_e6 if day < oldest_day]
-        del paths[PRUNED_AT_ONCE_MAX:]
-        if not paths:
+        request = prune_request(account, now_ms)
+        if request is None:
             return
-        removed = [f"{field}.#k{number}" for number, (field, _) in enumerate(paths)]
-        # A cooldown that began anew meanwhile makes all of it fail: the next run will see it.
-        request: dict[str, Any] = {}
-        conditions = [f"{path} <= :old" for path in removed if path.startswith("cooldowns")]
-        if conditions:
-            request["ExpressionAttributeValues"] = {":old": {"N": str(old_ms)}}
         with suppress(ConditionFailedError):
-            await self._table.update(
-                "prune",
-                Key=self._account_key,
-                UpdateExpression="REMOVE " + ", ".join(removed),
-                ConditionExpression=" AND ".join([ACCOUNT_EXISTS, *conditions]),
-                ExpressionAttributeNames={f"#k{n}": key for n, (_, key) in enumerate(paths)},
-                **request,
-            )
+            await self._table.update("prune", Key=self._account_key, **request)
 
     async def set_redemption(
         self, condition_id: str, redemption: Redemption | None, seen: Redemption
@@ -403,6 +398,14 @@ class DynamoStore:
         """Release connections."""
         await self._table.close()
 
+    async def _update(self, what: str, **request: Any) -> None:
+        """Change the account item, of which an older version may not have written all."""
+        try:
+            await self._table.update(what, Key=self._account_key, **request)
+        except MissingPathError:
+            await self.open_account()
+            await self._table.update(what, Key=self._account_key, **request)
+
     async def _with_missing_attributes(self, what: str, sets: list[str], values: Item) -> Account:
         """Change what is asked for and add what an account must have; returns all of it."""
         missing = missing_account_attributes(set(sets))
@@ -419,13 +422,22 @@ class DynamoStore:
         return account_of(reply["Attributes"])
 
 
-def _add(
-    sets: list[str], names: dict[str, str], values: Item, field: str, day: str, amount_e6: int
+def _add_differences(
+    sets: list[str], names: dict[str, str], values: Item, claim: Claim, seen: Claim
 ) -> None:
-    """Add an amount to a day of a per-day map, in the same update."""
-    if amount_e6 == 0:
+    """What the change takes from the day's cap and from the window's entries, or gives back."""
+    reserved_e6 = claim.reserved_e6 - seen.reserved_e6
+    _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
+    _add(sets, names, values, "entries", claim.window, entries_difference(claim, seen))
+
+
+def _add(
+    sets: list[str], names: dict[str, str], values: Item, field: str, key: str, amount: int
+) -> None:
+    """Add an amount to one number of a map (of days, of windows), in the same update."""
+    if amount == 0:
         return
-    names[f"#{field}_day"] = day
-    values |= {f":{field}": {"N": str(amount_e6)}, ":zero": {"N": "0"}}
-    path = f"{field}.#{field}_day"
+    names[f"#{field}_key"] = key
+    values |= {f":{field}": {"N": str(amount)}, ":zero": {"N": "0"}}
+    path = f"{field}.#{field}_key"
     sets.append(f"{path} = if_not_exists({path}, :zero) + :{field}")

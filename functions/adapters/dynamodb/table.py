@@ -64,6 +64,10 @@ _BUSY_CODES: Final = frozenset(
 )
 
 
+class MissingPathError(StoreError):
+    """A part of the item is not there in which something was to be written: nothing was."""
+
+
 class ConditionFailedError(Exception):
     """The write's condition did not hold; `item` is what refused it (None: there is no item)."""
 
@@ -170,12 +174,16 @@ class Table:
                 reasons = {reason.get("Code") for reason in response.get("CancellationReasons", [])}
                 if "ConditionalCheckFailed" in reasons:
                     raise ConditionFailedError(None) from None
+                if "ValidationError" in reasons:
+                    raise MissingPathError(self._failed(what, error)) from error
                 code = "TransactionConflictException"  # another reason is that somebody was faster
             if code == "ResourceNotFoundException":
                 raise StoreError(
                     f"{self._variable}: there is no table {self.name} at {self._where()}; it is"
                     " created by deploying infra/state.yml, never by this process"
                 ) from error
+            if code == "ValidationException" and "document path" in str(error):
+                raise MissingPathError(self._failed(what, error)) from error
             kind = StoreBusyError if code in _BUSY_CODES else StoreError
             raise kind(self._failed(what, error)) from error
         except (EndpointConnectionError, ConnectTimeoutError) as error:

@@ -30,6 +30,7 @@ LIMITS = Limits(
     cooldown_ms=300_000,
     daily_loss_limit_e6=10_000_000,
     daily_spend_cap_e6=5_000_000,
+    max_entries_per_market=2,
 )
 FREE = Account(
     trading="enabled",
@@ -47,12 +48,17 @@ def on(market: str, **changes: Any) -> Claim:
     return a_claim(condition_id=market, **changes)
 
 
+def on_window(market: str) -> str:
+    return on(market).window
+
+
 # What makes an account refuse a claim on m1, one reason each.
 REFUSING: dict[ClaimRefusal, dict[str, Any]] = {
     ClaimRefusal.HALTED: {"trading": "halted"},
     ClaimRefusal.PAUSED: {"pause": PAUSED},
     ClaimRefusal.MARKET_CLAIMED: {"claims": {"m1": on("m1")}},
     ClaimRefusal.COOLDOWN: {"cooldowns": {"m1": NOW_MS + 1}},
+    ClaimRefusal.MAX_ENTRIES: {"entries": {on_window("m1"): 2}},
     ClaimRefusal.MAX_POSITIONS: {"claims": {"m2": on("m2"), "m3": on("m3")}},
     ClaimRefusal.DAILY_LOSS: {"pnl_e6": {TODAY: -10_000_000}},
     ClaimRefusal.DAILY_SPEND: {"spent_e6": {TODAY: 3_900_001}},
@@ -98,8 +104,12 @@ def test_the_first_reason_in_order_is_reported(reasons: set[ClaimRefusal]) -> No
         ({"cooldowns": {"m1": NOW_MS}}, None),
         ({"cooldowns": {"m2": NOW_MS + 1}}, None),
         ({"claims": {"m2": on("m2")}}, None),
-        # A reopened claim sits in a slot of its own: it counts, and does not close the market.
-        ({"claims": {"intent-1": on("m1", reopened=True)}}, None),
+        # A resolved claim has a slot of its own: it counts, and does not close the market.
+        ({"claims": {"intent-1": on("m1", state=ClaimState.OPEN, by_intent=True)}}, None),
+        ({"entries": {on_window("m1"): 1}}, None),
+        ({"entries": {on_window("m1"): 3}}, ClaimRefusal.MAX_ENTRIES),
+        ({"entries": {on_window("m2"): 2}}, None),
+        ({"entries": {on("m1", market_end_ms=NOW_MS + 1).window: 2}}, None),
         ({"pause": msgspec.structs.replace(PAUSED, until_ms=NOW_MS)}, None),
         ({"pnl_e6": {TODAY: -9_999_999}}, None),
         ({"pnl_e6": {TODAY: -10_000_001}}, ClaimRefusal.DAILY_LOSS),
@@ -114,11 +124,19 @@ def test_the_edges(changes: dict[str, Any], reason: ClaimRefusal | None) -> None
 
 
 @pytest.mark.parametrize("state", ClaimState)
-def test_a_claim_in_any_state_takes_its_market_and_a_slot(state: ClaimState) -> None:
+def test_what_stands_under_a_market_takes_it_in_any_state_and_is_a_position(
+    state: ClaimState,
+) -> None:
     account = msgspec.structs.replace(FREE, claims={"m1": on("m1", state=state)})
     assert refusal(account) is ClaimRefusal.MARKET_CLAIMED
     one = msgspec.structs.replace(LIMITS, max_positions=1)
     assert refusal_of(account, on("m2"), one, NOW_MS, TODAY) is ClaimRefusal.MAX_POSITIONS
+
+
+def test_without_a_limit_a_window_takes_any_number_of_entries() -> None:
+    account = msgspec.structs.replace(FREE, entries={on_window("m1"): 10_000})
+    limits = msgspec.structs.replace(LIMITS, max_entries_per_market=None)
+    assert refusal_of(account, on("m1"), limits, NOW_MS, TODAY) is None
 
 
 # -- pauses --------------------------------------------------------------------------------------

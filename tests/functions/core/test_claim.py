@@ -8,10 +8,11 @@ from functions.core.claim import (
     ENDED,
     FINALITY_OF,
     TRANSITIONS,
-    Claim,
+    UNRESOLVED,
     ClaimEvent,
     ClaimState,
     IllegalTransitionError,
+    entries_difference,
     moved,
 )
 from protocol.fill import TradeStatus
@@ -36,7 +37,11 @@ def test_moved_does_what_the_table_says_and_refuses_the_rest(
 ) -> None:
     claim = a_claim(state=state, version=7)
     if (state, event) in TRANSITIONS:
-        assert moved(claim, event) == a_claim(state=TRANSITIONS[state, event], version=8)
+        after = moved(claim, event)
+        resolved = after.state not in UNRESOLVED
+        assert after == a_claim(
+            state=TRANSITIONS[state, event], version=8, by_intent=resolved, counted=after.counted
+        )
     else:
         with pytest.raises(IllegalTransitionError, match=f"{event} cannot happen .* {state}"):
             moved(claim, event)
@@ -66,12 +71,59 @@ def test_every_status_of_the_venue_has_a_finality() -> None:
     assert set(FINALITY_OF) == set(TradeStatus)
 
 
-@pytest.mark.parametrize(
-    ("claim", "slot"),
-    [(a_claim(), "0xc1"), (a_claim(reopened=True), "intent-1")],
-)
-def test_a_reopened_claim_has_a_slot_of_its_own(claim: Claim, slot: str) -> None:
-    assert claim.slot == slot
+def test_a_claim_closes_its_market_until_it_is_known_what_became_of_it() -> None:
+    claim = a_claim()
+    for event, slot in (
+        (ClaimEvent.LOOKED, "0xc1"),
+        (ClaimEvent.NO_PROOF, "0xc1"),
+        (ClaimEvent.FOUND, "intent-1"),
+        (ClaimEvent.RESOLVED, "intent-1"),
+        (ClaimEvent.FOUND, "intent-1"),
+    ):
+        claim = moved(claim, event)
+        assert claim.slot == slot, event
+
+
+def test_what_an_older_version_left_open_under_its_market_stands_there_until_its_next_move() -> (
+    None
+):
+    older = a_claim(state=ClaimState.OPEN, counted=False)
+    assert older.slot == "0xc1"
+    assert moved(older, ClaimEvent.LOOKED).slot == "intent-1"
+
+
+@pytest.mark.parametrize("state", ClaimState)
+def test_an_entry_is_given_back_by_what_bought_nothing_and_taken_again_by_what_comes_back(
+    state: ClaimState,
+) -> None:
+    for (before, event), after in TRANSITIONS.items():
+        if before is not state:
+            continue
+        seen = a_claim(state=before, counted=before is not ClaimState.RELEASED)
+        claim = moved(seen, event)
+        expected = (before is ClaimState.RELEASED) - (after is ClaimState.RELEASED)
+        assert entries_difference(claim, seen) == expected, event
+
+
+def test_a_claim_that_an_older_version_made_is_counted_once() -> None:
+    older = a_claim(counted=False)
+    opened = moved(older, ClaimEvent.FOUND)
+    assert entries_difference(opened, older) == 1
+    assert entries_difference(moved(opened, ClaimEvent.FOUND), opened) == 0
+    assert entries_difference(moved(older, ClaimEvent.REJECTED), older) == 0
+
+
+@pytest.mark.parametrize("field", ["resolved_at_ms", "looked_at_ms"])
+def test_after_the_windows_end_nothing_is_counted(field: str) -> None:
+    seen = a_claim()
+    for at_ms, expected in ((seen.market_end_ms - 1, -1), (seen.market_end_ms, 0)):
+        ended = moved(seen, ClaimEvent.NEVER_THERE, **{field: at_ms})
+        assert entries_difference(ended, seen) == expected
+
+
+def test_windows_are_ordered_by_their_ends() -> None:
+    keys = [a_claim(market_end_ms=at_ms).window for at_ms in (9, 10, 1_790_000_000_000)]
+    assert keys == sorted(keys)
 
 
 @pytest.mark.parametrize("state", ClaimState)

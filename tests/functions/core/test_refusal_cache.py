@@ -46,10 +46,14 @@ def test_what_concerns_the_account_is_believed_for_a_while_only(reason: ClaimRef
     assert cache.refusal("any", BELIEF_MS) is None
 
 
-def test_a_claimed_market_says_nothing_about_others() -> None:
+@pytest.mark.parametrize("reason", [ClaimRefusal.MARKET_CLAIMED, ClaimRefusal.MAX_ENTRIES])
+def test_what_concerns_a_market_says_nothing_about_others_and_is_believed_for_a_while_only(
+    reason: ClaimRefusal,
+) -> None:
     cache = RefusalCache()
-    cache.learn_refused(ClaimRefusal.MARKET_CLAIMED, EMPTY, "m", now_ms=0)
-    assert cache.refusal("m", 1) is ClaimRefusal.MARKET_CLAIMED
+    cache.learn_refused(reason, EMPTY, "m", now_ms=0)
+    assert cache.refusal("m", BELIEF_MS - 1) is reason
+    assert cache.refusal("m", BELIEF_MS) is None
     assert cache.refusal("other", 1) is None
 
 

@@ -71,7 +71,7 @@ async def test_evidence_is_one_write() -> None:
     store = await stored(a_claim())
     claim = await apply_evidence(store, a_claim(), of_answer(ALL))
     assert store.calls == ["move"]
-    assert store.claims == {"0xc1": claim}
+    assert store.claims == {"intent-1": claim}
     assert sure(claim).state is OPEN
 
 
@@ -105,7 +105,7 @@ async def test_a_fill_that_was_faster_than_the_answer_is_kept() -> None:
     claim = sure(await apply_evidence(store, a_claim(), of_answer(ALL)))
     assert (claim.state, claim.version, claim.text) == (OPEN, 3, "matched")
     assert list(claim.fills) == ["t1"]
-    assert store.claims == {"0xc1": claim}
+    assert store.claims == {"intent-1": claim}
 
 
 async def test_a_refusal_does_not_undo_a_fill_that_was_faster() -> None:
@@ -127,7 +127,7 @@ async def test_a_claim_that_was_released_and_filed_meanwhile_is_reopened(clock: 
 
     store.before["move"] = given_up
     claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
-    assert (claim.state, claim.reopened, claim.version) == (OPEN, True, 3)
+    assert (claim.state, claim.came_back, claim.version) == (OPEN, True, 3)
     assert store.claims == {"intent-1": claim}
     assert store.cooldowns == {"0xc1": MARKET_END_MS}  # nobody enters this market again
     assert store.item is not None
@@ -161,8 +161,8 @@ async def test_an_ended_claim_that_was_not_filed_yet_is_opened_in_its_place() ->
     store = await stored(a_claim())
     await store.move(ended, a_claim())
     claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
-    assert store.claims == {"0xc1": claim}
-    assert (claim.state, claim.reopened, claim.version) == (OPEN, False, 3)
+    assert store.claims == {"intent-1": claim}
+    assert (claim.state, claim.came_back, claim.version) == (OPEN, False, 3)
     assert store.filed == []
 
 
@@ -213,7 +213,7 @@ async def test_a_move_whose_reply_was_lost_is_found_done_when_tried_again(
     with pytest.raises(StoreError):
         await apply_evidence(store, a_claim(), of_answer(answer))
     claim = sure(await apply_evidence(store, a_claim(), of_answer(answer)))
-    assert store.claims == ({} if answer is REFUSED else {"0xc1": claim})
+    assert store.claims == ({} if answer is REFUSED else {"intent-1": claim})
     assert store.filed == ([claim] if answer is REFUSED else [])
 
 
@@ -281,9 +281,9 @@ async def test_trades_find_their_claims_alive_or_ended_and_count_the_others(cloc
         a_fill("t5", order_id="0xSTRANGER"),
     ]
     assert await apply_fills(store, fills) == 1  # two trades of one order
-    assert set(store.claims) == {"0xc1", "intent-2"}
-    assert set(store.claims["0xc1"].fills) == {"t1", "t2"}
-    assert store.claims["intent-2"].reopened
+    assert set(store.claims) == {"intent-1", "intent-2"}
+    assert set(store.claims["intent-1"].fills) == {"t1", "t2"}
+    assert store.claims["intent-2"].came_back
     assert store.calls.count("ledger") == 1
     before = dict(store.claims)
     assert await apply_fills(store, fills[::-1]) == 1

@@ -8,7 +8,7 @@ from collections import deque
 import msgspec
 import pytest
 
-from functions.adapters.dynamodb.store import LATE_REQUEST_MS
+from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import OrderLookup
 from functions.core.lifecycle import (
@@ -204,7 +204,7 @@ async def test_an_ended_claim_is_filed_and_forgotten(filed: bool, clock: Clock) 
 async def test_a_reopened_claim_that_ended_again_is_filed_even_if_its_row_is_written(
     clock: Clock,
 ) -> None:
-    ended = a_claim(state=RELEASED, version=8, reopened=True)
+    ended = a_claim(state=RELEASED, version=8, by_intent=True, came_back=True)
     desk = Desk(clock, ended)
     await desk.store.put_ledger(ended)
     await desk.run()
@@ -220,7 +220,7 @@ async def test_late_trades_are_found_without_the_user_channel(clock: Clock) -> N
     desk.records.trades = [a_fill(status=CONFIRMED), a_fill("t9", order_id="0xstranger")]
     report = await desk.run(RELEASE_AFTER_MS)
     assert report.foreign == 1
-    assert (desk.claim.state, desk.claim.reopened) == (OPEN, True)
+    assert (desk.claim.state, desk.claim.came_back) == (OPEN, True)
     assert desk.claim.filled_size_e6 == 2_000_000
 
 
@@ -271,7 +271,9 @@ async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock)
 
 async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:
     one = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
-    two = msgspec.structs.replace(one, intent_id="i2", order_id="0xo2", reopened=True)
+    two = msgspec.structs.replace(
+        one, intent_id="i2", order_id="0xo2", by_intent=True, came_back=True
+    )
     desk = Desk(clock, one, two)
     desk.records.held = {"up": 4_000_000}
     assert (await desk.run(10_000)).mismatches == []

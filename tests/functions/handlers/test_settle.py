@@ -112,7 +112,7 @@ async def test_a_resolution_of_other_tokens_is_a_failure_not_a_loss(clock: Clock
     desk.records.resolutions["0xc1"] = Resolution(payouts_e6={"7": 1_000_000}, source="clob")
     assert (await desk.run()).failures == 1
     assert desk.pnl_e6 == {}
-    assert "0xc1" in desk.store.claims
+    assert "intent-1" in desk.store.claims
 
 
 async def test_two_settlements_at_once_book_once(clock: Clock) -> None:
@@ -151,7 +151,7 @@ async def test_more_that_was_bought_corrects_the_pnl_by_the_difference(clock: Cl
     assert "intent-1" in desk.store.claims
     await desk.run()
     [row] = desk.store.filed
-    assert (row.filled_size_e6, row.reopened) == (2_100_000, True)
+    assert (row.filled_size_e6, row.came_back) == (2_100_000, True)
     assert desk.pnl_e6 == {DAY: row.pnl_e6}
     assert row.pnl_e6 == 2_100_000 - 1_150_000 - row.fee_e6
 

@@ -71,7 +71,9 @@ async def test_transactions_meet_conflicts_under_the_name_they_have_there() -> N
     async with stores() as (door, behind, around):
         row = claim(1, state=ClaimState.RELEASED)
         await around.put_ledger(row)
-        back = msgspec.structs.replace(row, state=ClaimState.OPEN, version=4, reopened=True)
+        back = msgspec.structs.replace(
+            row, state=ClaimState.OPEN, version=4, by_intent=True, came_back=True
+        )
         door.rates = {"conflict": 1.0}
         with pytest.raises(StoreBusyError):
             await behind.reopen(back, row)

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from functions.adapters.dynamodb import conditions, store
+from functions.core import claim
 from tests.simulation.ablations.ablation import Ablation, Patch, replaced
-from tests.simulation.ablations.provocations import crowd, halting, halting_in_vain, refusing
+from tests.simulation.ablations.provocations import (
+    crowd,
+    entries_that_buy_nothing,
+    few_entries,
+    halting,
+    halting_in_vain,
+    refusing,
+    silent_venue,
+)
 
 
 def _without(part: str) -> Patch:
@@ -18,9 +27,27 @@ def _without(part: str) -> Patch:
 
 CLAIM_CONDITION: Final = (
     # The claim's condition (invariant 2).
-    Ablation("one claim a market", _without(conditions.MARKET_IS_FREE), "took the place", crowd),
+    Ablation(
+        "one unresolved claim a market",
+        _without(conditions.MARKET_IS_FREE),
+        "a market that was taken",
+        silent_venue,
+        20,
+    ),
     Ablation("max positions", _without(conditions.POSITION_IS_LEFT), "entered as number", crowd),
     Ablation("cooldown", _without(conditions.COOLDOWN_IS_OVER), "inside a cooldown", crowd, 1),
+    Ablation("max entries", _without(conditions.ENTRY_IS_LEFT), "had its entries", few_entries),
+    Ablation(
+        "entries are given back",
+        replaced(store, "entries_difference", lambda *_: 0),
+        "[entries]",
+        entries_that_buy_nothing,
+    ),
+    Ablation(
+        "what is resolved leaves its market",
+        replaced(claim, "UNRESOLVED", frozenset(claim.ClaimState)),
+        "stands under",
+    ),
     Ablation("halt in the condition", _without(conditions.TRADING_IS_ENABLED), "halt", halting, 2),
     Ablation(
         "only the halt that was seen is lifted",

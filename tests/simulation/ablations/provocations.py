@@ -86,6 +86,19 @@ def crowd(faults: Faults) -> None:
     faults.dynamodb.slow = 0.3
 
 
+def few_entries(faults: Faults) -> None:
+    """Signals outlast cooldowns, and a window takes one entry."""
+    calm(faults)
+    faults.max_entries = 1
+    faults.series = ("btc-240s", "eth-60s")
+
+
+def entries_that_buy_nothing(faults: Faults) -> None:
+    calm(faults)
+    faults.venue.no_match = 0.5
+    faults.series = ("btc-240s", "eth-60s")
+
+
 def refusing(faults: Faults) -> None:
     faults.venue.rate_limited = 0.5
     faults.venue.locked = 0.3

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from functions.adapters.dynamodb import store as store_module
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import ClaimRefusal, Pause
-from functions.core.claim import ClaimState
+from functions.core.claim import ClaimEvent, ClaimState
+from functions.core.claim import moved as core_moved
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
 from tests.support.dynamodb_engines import store_on
 from tests.support.dynamodb_items import (
@@ -32,6 +34,7 @@ async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: T
         claims={"0xm1": make_claim()},
         cooldowns={"0xm1": NOW_MS + 300_000},
         spent_e6={TODAY: 1_100_000},
+        entries={make_claim().window: 1},
     )
 
 
@@ -41,6 +44,7 @@ async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: T
         ({"trading": "halted", "halt_reason": "by hand"}, ClaimRefusal.HALTED),
         ({"claims": {"0xm1": make_claim(attempt="a0")}}, ClaimRefusal.MARKET_CLAIMED),
         ({"cooldowns": {"0xm1": NOW_MS + 1}}, ClaimRefusal.COOLDOWN),
+        ({"entries": {make_claim().window: 2}}, ClaimRefusal.MAX_ENTRIES),
         ({"claims": OTHERS}, ClaimRefusal.MAX_POSITIONS),
         ({"pnl_e6": {TODAY: -10_000_000}}, ClaimRefusal.DAILY_LOSS),
         ({"spent_e6": {TODAY: 48_900_001}}, ClaimRefusal.DAILY_SPEND),
@@ -60,8 +64,11 @@ async def test_each_condition_refuses_alone(store, table, changes, reason) -> No
     "changes",
     [
         {"claims": {name: OTHERS[name] for name in list(OTHERS)[:2]}},
+        {"claims": {"a0": make_claim(attempt="a0", state=ClaimState.OPEN, by_intent=True)}},
         {"cooldowns": {"0xm1": NOW_MS}},
         {"cooldowns": {"0xm2": NOW_MS + 300_000}},
+        {"entries": {make_claim().window: 1}},
+        {"entries": {make_claim("0xm2").window: 2}},
         {"pnl_e6": {TODAY: -9_999_999}},
         {"pnl_e6": {"2026-09-20": -99_000_000}},
         {"spent_e6": {TODAY: 48_900_000}},
@@ -70,8 +77,11 @@ async def test_each_condition_refuses_alone(store, table, changes, reason) -> No
     ],
     ids=[
         "a slot left",
+        "resolved",
         "cooldown over",
         "other market",
+        "an entry left",
+        "other window",
         "above floor",
         "yesterday's loss",
         "just within the cap",
@@ -143,6 +153,31 @@ async def test_a_refusal_that_the_pure_twin_cannot_explain_is_still_a_refusal(
     refused = await store.claim(make_claim(), LIMITS, NOW_MS)
     assert isinstance(refused, ClaimRefused)
     assert refused.reason is ClaimRefusal.UNEXPLAINED
+
+
+async def test_a_claim_of_ours_that_was_moved_meanwhile_is_recognised(store, table) -> None:
+    moved = make_claim(state=ClaimState.OPEN, version=2, by_intent=True)
+    account = make_account(claims={moved.slot: moved}, cooldowns={"0xm1": NOW_MS + 300_000})
+    table.put_account(account)
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    assert table.account() == account
+
+
+async def test_entries_race_for_what_their_window_has_left(store, table) -> None:
+    """Five windows' worth of workers at once, after a cooldown of nothing."""
+    limits = msgspec.structs.replace(LIMITS, max_positions=9, cooldown_ms=0)
+    window = make_claim().window
+    table.put_account(make_account(entries={window: 1}))
+    rivals = [make_claim(attempt=f"r{number}") for number in range(6)]
+    results = await asyncio.gather(*(store.claim(each, limits, NOW_MS) for each in rivals))
+    assert results.count(Claimed()) == 1
+    assert table.account().entries == {window: 2}
+    [winner] = table.account().claims.values()
+    opened = core_moved(winner, ClaimEvent.FOUND)
+    assert await store.move(opened, winner)
+    late = await store.claim(make_claim(attempt="late"), limits, NOW_MS + 1)
+    assert isinstance(late, ClaimRefused)
+    assert late.reason is ClaimRefusal.MAX_ENTRIES
 
 
 async def test_a_claim_begins_as_claimed(store) -> None:

@@ -35,7 +35,7 @@ KINDS = {
     "side": st.sampled_from(Side),
     "fills": st.dictionaries(TEXT, FILLS, max_size=3),
     "timeline": st.none() | TIMELINES,
-    "reopened": st.booleans(),
+    **dict.fromkeys(("by_intent", "came_back", "counted"), st.booleans()),
 }
 CLAIMS = st.builds(
     Claim,
@@ -56,6 +56,7 @@ ACCOUNTS = st.builds(
     spent_e6=PER_KEY,
     pause=st.builds(Pause, reason=TEXT, since_ms=INTEGER, until_ms=INTEGER),
     redeem=st.dictionaries(TEXT, REDEMPTIONS, max_size=3),
+    entries=PER_KEY,
 )
 
 

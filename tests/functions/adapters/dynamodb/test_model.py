@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,7 +18,15 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import NO_PAUSE, Account, Limits, Pause, refusal_of
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import (
+    TRANSITIONS,
+    UNRESOLVED,
+    Claim,
+    ClaimEvent,
+    ClaimState,
+    entries_difference,
+    moved,
+)
 from functions.ports import Claimed, ClaimRefused
 from tests.support.dynamodb_engines import new_state_table, store_on
 from tests.support.dynamodb_items import (
@@ -91,15 +100,34 @@ def situations(draw: st.DrawFn) -> tuple[Account, Limits, int]:
     account = make_account(
         trading=draw(st.sampled_from(["enabled", "enabled", "enabled", "halted", "", "Enabled"])),
         claims={
-            market: make_claim(market, f"old-{market}", state=draw(st.sampled_from(ClaimState)))
-            for market in held
+            claim.slot: claim
+            for claim in (
+                make_claim(
+                    market,
+                    f"old-{market}",
+                    state=draw(st.sampled_from(ClaimState)),
+                    by_intent=draw(st.booleans()),
+                )
+                for market in held
+            )
         },
         cooldowns=draw(st.dictionaries(st.sampled_from(MARKETS), near(now_ms), max_size=3)),
         pnl_e6=draw(st.dictionaries(st.sampled_from(DAYS), near(-LOSS_E6), max_size=2)),
         spent_e6=draw(st.dictionaries(st.sampled_from(DAYS), near(ROOM_E6), max_size=2)),
         pause=draw(st.sampled_from([NO_PAUSE, NO_PAUSE, *PAUSES])),
+        entries=draw(
+            st.dictionaries(
+                st.sampled_from([make_claim(market).window for market in MARKETS]),
+                st.integers(0, 3),
+                max_size=3,
+            )
+        ),
     )
-    limits = msgspec.structs.replace(LIMITS, max_positions=draw(st.integers(0, 5)))
+    limits = msgspec.structs.replace(
+        LIMITS,
+        max_positions=draw(st.integers(0, 5)),
+        max_entries_per_market=draw(st.sampled_from([None, 1, 2])),
+    )
     return account, limits, now_ms
 
 
@@ -129,7 +157,11 @@ def test_the_condition_is_the_model(
             claims=account.claims | {market: claim},
             cooldowns=account.cooldowns | {market: now_ms + limits.cooldown_ms},
             spent_e6=account.spent_e6 | {day: account.spent_e6.get(day, 0) + claim.spend_e6},
+            entries=account.entries | {claim.window: account.entries.get(claim.window, 0) + 1},
         )
+
+
+EVENTS = [event for event in ClaimEvent if event is not ClaimEvent.LOOKED]
 
 
 class AccountHistory(RuleBasedStateMachine):
@@ -143,10 +175,14 @@ class AccountHistory(RuleBasedStateMachine):
         self.now_ms = NOW_MS
         self.attempts = itertools.count(1)
         self.limits = LIMITS
+        self.made: dict[str, Claim] = {}
+        """By intent id, as they are now, or were when they were forgotten."""
 
-    @initialize(max_positions=st.integers(1, 3))
-    def start(self, max_positions: int) -> None:
-        self.limits = msgspec.structs.replace(LIMITS, max_positions=max_positions)
+    @initialize(max_positions=st.integers(1, 4), max_entries=st.sampled_from([None, 1, 2, 3]))
+    def start(self, max_positions: int, max_entries: int | None) -> None:
+        self.limits = msgspec.structs.replace(
+            LIMITS, max_positions=max_positions, max_entries_per_market=max_entries
+        )
         self.opened.table.put_account(self.account)
 
     @rule(seconds=st.integers(0, 400))
@@ -162,31 +198,53 @@ class AccountHistory(RuleBasedStateMachine):
             assert (reason is None) == isinstance(result, Claimed)
             assert reason is None or result == ClaimRefused(reason=reason, account=self.account)
         if reason is None:
+            assert self.entries()[claim.window] < (self.limits.max_entries_per_market or 1 << 30)
             self.account.claims[market] = claim
             self.account.cooldowns[market] = self.now_ms + self.limits.cooldown_ms
             self.spend(claim, claim.spend_e6)
+            self.account.entries[claim.window] = self.account.entries.get(claim.window, 0) + 1
+            self.made[claim.intent_id] = claim
 
     @precondition(lambda self: self.account.claims)
     @rule(
         data=st.data(),
-        state=st.sampled_from(ClaimState),
+        event=st.sampled_from(EVENTS),
         sent_twice=st.booleans(),
         stale=st.booleans(),
     )
-    def move(self, data: st.DataObject, state: ClaimState, sent_twice: bool, stale: bool) -> None:
+    def move(self, data: st.DataObject, event: ClaimEvent, sent_twice: bool, stale: bool) -> None:
         held = self.account.claims[data.draw(st.sampled_from(sorted(self.account.claims)))]
+        if (held.state, event) not in TRANSITIONS:
+            return
         seen = msgspec.structs.replace(held, version=held.version + 1) if stale else held
-        changed = msgspec.structs.replace(
-            seen, state=state, version=seen.version + 1, filled_spend_e6=7, text="evidence"
-        )
+        changed = moved(seen, event, filled_spend_e6=7, text="evidence", resolved_at_ms=self.now_ms)
         sent_before = False
         for _ in range(1 + sent_twice):
             done = self.opened.move(changed, seen)
             assert done == (not stale and not sent_before)
             sent_before = True
         if not stale:
-            self.account.claims[held.condition_id] = changed
-            self.spend(held, changed.reserved_e6 - held.reserved_e6)
+            self.put(changed, held)
+            entries = entries_difference(changed, held)
+            if entries:
+                window = held.window
+                self.account.entries[window] = self.account.entries.get(window, 0) + entries
+
+    @precondition(lambda self: self.account.claims)
+    @rule(data=st.data(), event=st.sampled_from(EVENTS))
+    def an_older_version_moves(self, data: st.DataObject, event: ClaimEvent) -> None:
+        """It counts nothing, loses what it does not know, and leaves a claim where it stands."""
+        held = self.account.claims[data.draw(st.sampled_from(sorted(self.account.claims)))]
+        if (held.state, event) not in TRANSITIONS:
+            return
+        changed = moved(held, event, filled_spend_e6=7, resolved_at_ms=self.now_ms)
+        self.put(msgspec.structs.replace(changed, by_intent=held.by_intent, counted=False), held)
+        self.opened.table.put_account(self.account)
+
+    def put(self, changed: Claim, held: Claim) -> None:
+        del self.account.claims[held.slot]
+        self.account.claims[changed.slot] = self.made[changed.intent_id] = changed
+        self.spend(held, changed.reserved_e6 - held.reserved_e6)
 
     @precondition(lambda self: self.account.claims)
     @rule(data=st.data(), stale=st.booleans())
@@ -196,7 +254,7 @@ class AccountHistory(RuleBasedStateMachine):
             msgspec.structs.replace(held, version=held.version - 1) if stale else held
         )
         if not stale:
-            del self.account.claims[held.condition_id]
+            del self.account.claims[held.slot]
 
     def spend(self, claim: Claim, amount_e6: int) -> None:
         day = day_of(claim.claimed_at_ms)
@@ -210,7 +268,18 @@ class AccountHistory(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_allowed(self) -> None:
-        assert len(self.account.claims) <= self.limits.max_positions
+        claims = self.account.claims.values()
+        assert len(claims) <= self.limits.max_positions
+        unresolved = [each.condition_id for each in claims if each.state in UNRESOLVED]
+        assert len(unresolved) == len(set(unresolved))
+        for window, number in self.entries().items():
+            over = self.now_ms >= make_claim().market_end_ms  # of all of them
+            assert over or number <= self.account.entries[window]
+
+    def entries(self) -> Counter[str]:
+        """By window, counted here and not by the code: what has not ended with nothing bought."""
+        live = (each for each in self.made.values() if each.state is not ClaimState.RELEASED)
+        return Counter(each.window for each in live)
 
     def teardown(self) -> None:
         assert self.opened.table.account() == self.account

@@ -156,7 +156,7 @@ async def test_a_reopened_claim_takes_nobodys_place_and_closes_its_market(store,
     table.put_account(make_account(claims=anew))
     row = moved(ClaimState.RELEASED)
     await store.put_ledger(row)
-    back = bought(version=3, reopened=True)
+    back = bought(version=3, by_intent=True, came_back=True)
     assert await store.reopen(back, row)
     account = table.account()
     assert account.claims == {**anew, back.intent_id: back}
@@ -167,8 +167,8 @@ async def test_a_reopened_claim_takes_nobodys_place_and_closes_its_market(store,
 async def test_only_one_of_many_reopens(store, table) -> None:
     row = moved(ClaimState.RELEASED)
     await store.put_ledger(row)
-    assert await store.reopen(bought(version=3, reopened=True), row)
-    other = bought(version=3, reopened=True, text="other evidence")
+    assert await store.reopen(bought(version=3, by_intent=True, came_back=True), row)
+    other = bought(version=3, by_intent=True, came_back=True, text="other evidence")
     assert not await store.reopen(other, row)
     assert table.account().spent_e6 == {TODAY: 3_300_000}
 
@@ -176,7 +176,7 @@ async def test_only_one_of_many_reopens(store, table) -> None:
 async def test_reopening_twice_because_of_a_lost_reply_reopens_once(proxied, proxy, table) -> None:
     await proxied.put_ledger(moved(ClaimState.RELEASED))
     proxy.script.append(LOSE_REPLY)
-    back = bought(version=3, reopened=True)
+    back = bought(version=3, by_intent=True, came_back=True)
     await proxied.reopen(back, moved(ClaimState.RELEASED))
     assert proxy.operations()[-2:] == ["TransactWriteItems"] * 2
     assert table.account().claims[back.intent_id] == back
@@ -195,5 +195,7 @@ async def test_a_conflict_of_transactions_is_busy(proxied, proxy, table) -> None
 
     proxy.script.append(conflict)
     with pytest.raises(StoreBusyError):
-        await proxied.reopen(bought(version=3, reopened=True), moved(ClaimState.RELEASED))
+        await proxied.reopen(
+            bought(version=3, by_intent=True, came_back=True), moved(ClaimState.RELEASED)
+        )
     assert table.account().claims["0xm1"] == make_claim()

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from functions.adapters.dynamodb import decisions, store, table
+from functions.adapters.dynamodb import decisions, table
 from functions.adapters.dynamodb.decisions import BATCH_TRIES_MAX
 from functions.adapters.dynamodb.items import claim_of
+from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.adapters.dynamodb.store import open_store
 from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.claim import Claim, ClaimState
@@ -27,7 +28,7 @@ from tests.support.dynamodb_items import (
 )
 from tests.support.dynamodb_proxy import FORWARD, LOSE_REPLY, refuse_with
 
-OLD_MS = NOW_MS - store.LATE_REQUEST_MS
+OLD_MS = NOW_MS - LATE_REQUEST_MS
 DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"
 
 
