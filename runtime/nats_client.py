@@ -1,10 +1,10 @@
 """nats-py's client, with two promises that it does not make itself (nats-py 2.16).
 
-1. Whoever was promised encryption sends nothing without it. nats-py encrypts where the server says
-   that it requires it, and sends CONNECT, with the password, in the clear to any other, whatever
-   the URL says. Here `tls://` and `wss://`, and whatever was encrypted once, stay so, at each connection again:
-   to a server that was restarted, and to those that the cluster names. What counts is the socket,
-   not what a server says of itself.
+1. Whoever was promised encryption sends nothing without it. nats-py encrypts where a server says
+   that it requires it; to any other it sends CONNECT, with the password, in the clear, whatever the
+   URL says. Here `tls://` and `wss://`, and whatever was encrypted once, stay so at each
+   connection: to a server that was restarted, and to those that the cluster names. What counts is
+   the socket, not what a server says of itself.
 2. Each address of the server's host gets its turn (`runtime.dialer`).
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
