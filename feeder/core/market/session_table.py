@@ -107,10 +107,11 @@ class SessionTable:
 
     def wanted(self, now_s: float) -> list[tuple[Series, int]]:
         """(series, window start in epoch seconds) of every current and next window."""
+        current = [(series, series.window_start_s(now_s)) for series in self._series]
         return [
-            (series, series.window_start_s(now_s) + offset_s)
-            for series in self._series
-            for offset_s in (0, series.window_s)
+            (series, start_s)
+            for series, current_s in current
+            for start_s in (current_s, series.next_start_s(current_s))
         ]
 
     def tokens(self) -> set[str]:

@@ -144,6 +144,17 @@ def test_neg_risk_may_stand_at_the_event() -> None:
         assert found.neg_risk is expected
 
 
+@pytest.mark.parametrize("hours", [3, 4])
+def test_when_clocks_change_a_window_ends_with_them_or_keeps_its_length(hours: int) -> None:
+    series, start_s = parse_series("btc-4h"), 1_772_946_000  # 2026-03-08 00:00 in New York
+    market = listed(
+        slug=series.slug(start_s), eventStartTime=start_s, endDate=start_s + hours * 3600
+    )
+    found = parse_listing(json.dumps([{"markets": [market]}]).encode(), series, start_s)
+    assert found is not None
+    assert found.end_ms == (start_s + hours * 3600) * 1000
+
+
 def test_a_window_that_is_not_listed_yet_is_no_error() -> None:
     assert parse_listing(b"[]", SERIES, START_S) is None
 
