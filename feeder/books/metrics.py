@@ -106,6 +106,14 @@ class FeederMetrics:
         self.gamma_failures = by(
             "gamma_failures", "Look-ups that failed, by cause", "cause", GAMMA_FAULTS
         )
+        self.fees_assumed = plain(
+            "fees_assumed", "Markets whose listing has fees and does not say which"
+        )
+        self.without_market = Gauge(
+            "feeder_series_without_market",
+            "Series of which no running market has been followed for long",
+            registry=r,
+        )
         self.publish_failures = by(
             "publish_failures", "Snapshots not acknowledged, by cause", "cause", PUBLISH_FAULTS
         )

@@ -87,7 +87,8 @@ class SessionTable:
     """All followed markets of the configured series."""
 
     def __init__(self, series: Sequence[Series], book_age_max_ms: int = BOOK_AGE_MAX_MS) -> None:
-        self._series = tuple(series)
+        self.series = tuple(series)
+        """Which are followed."""
         self._late_max_ms = book_age_max_ms
         self._now_ms = 0
         self._sessions: dict[str, MarketSession] = {}
@@ -107,7 +108,7 @@ class SessionTable:
 
     def wanted(self, now_s: float) -> list[tuple[Series, int]]:
         """(series, window start in epoch seconds) of every current and next window."""
-        current = [(series, series.window_start_s(now_s)) for series in self._series]
+        current = [(series, series.window_start_s(now_s)) for series in self.series]
         return [
             (series, start_s)
             for series, current_s in current
