@@ -129,6 +129,11 @@ class FeederMetrics:
         self.followed = Gauge("feeder_markets_followed", "Markets followed", registry=r)
         self.ready = Gauge("feeder_markets_ready", "Markets with a book to show", registry=r)
         self.dark = Gauge("feeder_markets_dark", "Markets of which no book can be had", registry=r)
+        self.unseen = Gauge(
+            "feeder_markets_unseen",
+            "Running markets of which neither channel nor book requests tell anything",
+            registry=r,
+        )
         self.darkened = plain("markets_darkened", "Times that a market went dark")
         self.connected = Gauge(
             "feeder_connected", "Market channel connections that are open", registry=r
