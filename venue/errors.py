@@ -41,7 +41,7 @@ class VenueRefusedError(VenueError):
     Retry-After asks for, None without one.
     """
 
-    def __init__(self, status: int, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, status: int, reason: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(one_line(f"HTTP {status}: {reason}"), status)
         self.reason = reason
         self.retry_after_s = retry_after_s

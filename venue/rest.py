@@ -78,7 +78,7 @@ async def get_bytes(
             if credentials is not None:
                 text = credentials.without(text)
             retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
-            raise VenueRefusedError(response.status, text, retry_after_s)
+            raise VenueRefusedError(response.status, text, retry_after_s=retry_after_s)
     except TimeoutError as error:
         raise VenueUnreachableError(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL, no base64
