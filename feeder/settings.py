@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from feeder.core.market.session_table import BOOK_AGE_MAX_MS
 from protocol.series import Series, parse_series
 from runtime.nats_settings import NatsSettings
-from runtime.settings import CloudWatchSettings, MetricsSettings, Port, url_of
+from runtime.settings import CloudWatchSettings, EnvironmentSettings, MetricsSettings, Port, url_of
 from venue.api_settings import (
     Base64Secret,
     ClobSettings,
@@ -53,12 +53,19 @@ class FeederSettings(
     metrics_port: Port = 9101
 
 
-class UserFeederSettings(ClobSettings, NatsSettings, MetricsSettings, CloudWatchSettings):
-    """Every variable the user feeder reads: API credentials, which cannot sign an order."""
+class UserChannelSettings(EnvironmentSettings):
+    """Where the venue sends an account's fills."""
 
     user_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/user"
     )
+
+
+class UserFeederSettings(
+    UserChannelSettings, ClobSettings, NatsSettings, MetricsSettings, CloudWatchSettings
+):
+    """Every variable the user feeder reads: API credentials, which cannot sign an order."""
+
     api_key: HeaderSecret
     api_secret: Base64Secret
     api_passphrase: HeaderSecret

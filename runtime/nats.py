@@ -22,6 +22,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError
 
 from protocol.subjects import StreamSpec
+from runtime.nats_client import NatsClient, NotEncryptedError
 from runtime.nats_settings import Login
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
@@ -50,10 +51,18 @@ async def connect(url: str, name: str, login: Login | None = None) -> Client:
 
     After that the client reconnects by itself for ever (every 0.25 s). While it is disconnected
     nats-py buffers what is published, up to 2 MB: a publisher to whom that is worthless checks
-    `is_connected` first. Exits 2 on a server that is too old.
+    `is_connected` first. Exits 2 on a server that is too old, and on one that offers no TLS where
+    the URL wants it.
     """
     where = f"NATS at {redact(url)}"
-    client = await until_reachable(where, lambda: connect_once(url, name, login))
+
+    async def attempt() -> Client:
+        try:
+            return await connect_once(url, name, login)
+        except NotEncryptedError as error:
+            refuse_to_start(f"NATS_URL: {error}, or use nats://")
+
+    client = await until_reachable(where, attempt)
     if complaint := version_complaint(client):
         await client.close()
         refuse_to_start(f"NATS_URL: {redact(url)}: {complaint}")
@@ -76,23 +85,29 @@ def version_complaint(client: Client) -> str | None:
 async def connect_once(url: str, name: str, login: Login | None = None) -> Client:
     """One connection, of any version. Raises the reason, after two quick tries.
 
-    LoginRefusedError when it is who we are.
+    LoginRefusedError when it is who we are, NotEncryptedError when the server offers no TLS.
     """
-    client = Client()
+    client = NatsClient()
     reason: Exception | None = None
     was_connected, reported_refusal = False, False
+    scheme, separator, rest = url.partition("://")
+    url = f"{scheme.lower()}{separator}{rest}"  # nats-py takes TLS:// for a host
 
     async def on_error(error: Exception) -> None:
         nonlocal reason, reported_refusal
         if reason is None or not _is_refused_login(reason):
             reason = error
         # While (re)connecting every try ends here, and `until_reachable` or the two events below
-        # report it in one line each. But for a password that was changed at the server meanwhile.
+        # report it in one line each. But for a password that was changed at the server meanwhile,
+        # or encryption that was turned off there.
         if client.is_connected:
             _log.warning("nats_error", error=f"{type(error).__name__}: {error}")
         elif was_connected and _is_refused_login(error) and not reported_refusal:
             reported_refusal = True
             _log.warning("nats_error", error=_login_refused(url, login))
+        elif was_connected and isinstance(error, NotEncryptedError) and not reported_refusal:
+            reported_refusal = True
+            _log.error("nats_not_encrypted", error=str(error))
 
     async def on_disconnected() -> None:
         if not client.is_closed:  # also called when we close

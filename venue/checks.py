@@ -27,7 +27,7 @@ async def answer_time_ms(url: str) -> int:
     """How long `url` took to answer, connection included. Raises VenueError, also for an answer
     that is no success."""
     asked_s = time.perf_counter()
-    await _get(url)
+    await body_of(url)
     return round((time.perf_counter() - asked_s) * 1000)
 
 
@@ -41,7 +41,7 @@ async def clock_offset_ms(clob_url: str) -> int:
     # Both by the clock that is judged, and around all of it: a busy process may come to take the
     # second time long after the answer, which must not look like an offset.
     asked_ms = time.time_ns() // 1_000_000
-    body = await _get(url)
+    body = await body_of(url)
     answered_ms = time.time_ns() // 1_000_000
     venue_s = _decoded(url, body, int)
     ahead_at_least = venue_s * 1000 - answered_ms
@@ -52,10 +52,11 @@ async def clock_offset_ms(clob_url: str) -> int:
 async def geoblocked(url: str = GEOBLOCK_URL) -> bool:
     """Whether the venue's website refuses traders at this address. The exchange itself refuses
     orders with HTTP 403, by a list of its own."""
-    return _decoded(url, await _get(url), _Geoblock).blocked
+    return _decoded(url, await body_of(url), _Geoblock).blocked
 
 
-async def _get(url: str) -> bytes:
+async def body_of(url: str) -> bytes:
+    """What a GET answers. Raises VenueError, also for an answer that is no success."""
     try:
         async with open_session() as http:
             return await get_bytes(http, url)

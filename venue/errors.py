@@ -37,12 +37,14 @@ class VenueRefusedError(VenueError):
     """An answer that is no success, or too large.
 
     `reason` is the venue's own text where it gave one, whole and as it was written (whoever draws
-    conclusions from it needs all of it), else what came instead.
+    conclusions from it needs all of it), else what came instead. `retry_after_s`: what its header
+    Retry-After asks for, None without one.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(one_line(f"HTTP {status}: {reason}"), status)
         self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 def one_line(text: str) -> str:

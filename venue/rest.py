@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -76,7 +77,8 @@ async def get_bytes(
             text = _error_text(response.content_type, bytes(body))
             if credentials is not None:
                 text = credentials.without(text)
-            raise VenueRefusedError(response.status, text)
+            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+            raise VenueRefusedError(response.status, text, retry_after_s=retry_after_s)
     except TimeoutError as error:
         raise VenueUnreachableError(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL, no base64
@@ -116,6 +118,16 @@ class VenueReads:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
+
+
+def _retry_after_s(header: str) -> float | None:
+    """Seconds from now, never negative: the header has a number of them, or a date."""
+    try:
+        if header.strip().isdecimal():
+            return float(header)
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _error_text(content_type: str, body: bytes) -> str:

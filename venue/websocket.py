@@ -9,6 +9,8 @@
    cancellation and errors that are not the network's end the loop.
 4. Each `on_open` is followed by one `on_close`, whatever ends the connection.
 5. Between a frame's arrival and `on_frame` nothing is awaited and nothing is queued.
+6. Each address of the host gets its turn, whatever the others do (`runtime.dialer`). Redirects are
+   not followed: what is sent is for the venue alone.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
+from websockets.uri import parse_uri
 
+from runtime.dialer import Dialer
 from runtime.process import first_failure
 from runtime.retry import until_reachable
 from venue.errors import ChannelLostError
@@ -77,6 +82,7 @@ class Channel(ABC):
         self._pongs = 0
         self._nudged = asyncio.Event()
         self._websocket: ClientConnection | None = None
+        self._dialer = Dialer()
 
     # ---- what a subclass decides ---------------------------------------------------------------
 
@@ -126,7 +132,7 @@ class Channel(ABC):
         while not self.wanted():
             self._nudged.clear()
             await self._nudged.wait()
-        async with open_websocket(self._url) as websocket:
+        async with open_websocket(self._url, self._dialer) as websocket:
             opened_at_s = time.monotonic()
             self._websocket = websocket
             try:
@@ -174,17 +180,38 @@ class Channel(ABC):
                 continue
 
 
-def open_websocket(url: str) -> connect:
+class _Handshake(connect):
+    """Without redirects."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+@asynccontextmanager
+async def open_websocket(url: str, dialer: Dialer | None = None) -> AsyncIterator[ClientConnection]:
     """`async with open_websocket(url) as websocket`. Raises OSError, TimeoutError or
-    WebSocketException when it cannot be opened."""
-    return connect(
-        url,
-        compression=None,
-        proxy=None,
-        open_timeout=OPEN_TIMEOUT_S,
-        close_timeout=CLOSE_TIMEOUT_S,
-        ping_interval=None,  # the venue wants text PINGs
-        max_size=FRAME_BYTES_MAX,
-        max_queue=FRAMES_WAITING_MAX,
-        logger=_frames_log,
-    )
+    WebSocketException when it cannot be opened.
+
+    `dialer` remembers from one time to the next which addresses are of no use.
+    """
+    dialer = dialer or Dialer()
+    host = parse_uri(url)
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            websocket = await _Handshake(
+                url,
+                sock=await dialer.connect(host.host, host.port),
+                compression=None,
+                proxy=None,
+                open_timeout=None,  # ours is for finding the address, too
+                close_timeout=CLOSE_TIMEOUT_S,
+                ping_interval=None,  # the venue wants text PINGs
+                max_size=FRAME_BYTES_MAX,
+                max_queue=FRAMES_WAITING_MAX,
+                logger=_frames_log,
+            )
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"not open within {OPEN_TIMEOUT_S} s") from error
+    dialer.proven()
+    async with websocket:
+        yield websocket

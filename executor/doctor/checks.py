@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-from executor.doctor import configuration, nats, table, venue
+from executor.doctor import configuration, market_data, nats, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
@@ -33,9 +33,15 @@ async def examine(config: Configuration) -> list[Finding]:
     )
     findings += await _group(
         config,
+        "market data",
+        partial(market_data.check, config),
+        *("series", "market_ws_url", "gamma_url", "clob_url"),
+    )
+    findings += await _group(
+        config,
         "account at the venue",
         partial(_account, config),
-        *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd"),
+        *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd", "user_ws_url"),
     )
     return findings
 
@@ -47,7 +53,7 @@ async def _account(config: Configuration) -> list[Finding]:
     account = trader_login(config.limits, config.limits.size_usd)
     if account is None:
         return [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
-    return await venue.check_account(account)
+    return await venue.check_account(account, partial(market_data.user_channel, config))
 
 
 async def _group(

@@ -1,7 +1,7 @@
 """Whether each process would accept this environment, and as much of it as can be used now.
 
-The feeder's own variables are not looked at: the command line does not import the feeder, and the
-feeder says the same in one line when it starts.
+Of the feeders' variables those that say what they need of the venue; of the others they say the
+same in one line when they start.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from executor.doctor.finding import Finding, fail, ok
+from feeder.settings import MarketChannelSettings, UserChannelSettings
 from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
 from runtime.nats_settings import NatsSettings
 from runtime.settings import mistakes_in
 
-_PROCESSES: Final = (("worker", WorkerSettings), ("scheduled functions", ScheduleSettings))
+
+class ChannelSettings(MarketChannelSettings, UserChannelSettings):
+    """Which series, and the venue's websockets."""
+
+
+_PROCESSES: Final = (
+    ("worker", WorkerSettings),
+    ("scheduled functions", ScheduleSettings),
+    ("feeders, as far as the venue is concerned", ChannelSettings),
+)
 _Kind = TypeVar("_Kind", bound=BaseSettings)
 
 
@@ -28,6 +38,7 @@ class Configuration:
 
     limits: LimitSettings
     nats: NatsSettings
+    channels: ChannelSettings
     wrong: frozenset[str]
 
     def first_wrong(self, *names: str) -> str | None:
@@ -39,7 +50,9 @@ def read() -> Configuration:
     """From the environment; raises nothing."""
     limits, wrong = _usable(LimitSettings)
     nats, wrong_for_nats = _usable(NatsSettings)
-    return Configuration(limits=limits, nats=nats, wrong=wrong | wrong_for_nats)
+    channels, wrong_for_channels = _usable(ChannelSettings)
+    wrong |= wrong_for_nats | wrong_for_channels
+    return Configuration(limits=limits, nats=nats, channels=channels, wrong=wrong)
 
 
 def check() -> list[Finding]:

@@ -20,6 +20,7 @@ from runtime.nats import (
     redact,
     version_complaint,
 )
+from runtime.nats_client import NotEncryptedError
 from runtime.nats_settings import NatsSettings
 
 CONNECT_TIMEOUT_S: Final = 6
@@ -34,6 +35,8 @@ async def check(settings: NatsSettings) -> list[Finding]:
             client = await connect_once(settings.nats_url, "doctor", settings.nats_login())
     except LoginRefusedError as error:
         return [fail("NATS", f"{where}: {error}", "take user and password from the server's own")]
+    except NotEncryptedError as error:
+        return [fail("NATS", f"{where}: {error}", "set TLS up at the server, or use nats://")]
     except (NatsError, OSError, ValueError) as error:  # TimeoutError is an OSError
         why = f"{type(error).__name__}: {error}".rstrip(": ")
         return [fail("NATS", f"{where}: {why}", "start nats-server there, or set NATS_URL")]

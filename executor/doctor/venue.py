@@ -16,10 +16,11 @@ from executor.doctor.finding import Finding, fail, ok, warn
 from functions.settings import AccountSettings
 from protocol.units import to_usd_e6, usd_decimal
 from venue import checks
+from venue.auth import Credentials
 from venue.checks import GEOBLOCK_URL
 from venue.errors import AccountRefusedError, VenueError
 from venue.trading import account_checks
-from venue.trading.login import TraderLogin, secure_client
+from venue.trading.login import TraderLogin, api_credentials, secure_client
 from venue.trading.official_client import STANDARD_EXCHANGE, bounded_call
 
 CLOCK_WARN_MS: Final = 500
@@ -27,7 +28,7 @@ CLOCK_FAIL_MS: Final = 2_000
 """A book may be one second old when it is acted on: with a clock that wrong none, or any, is."""
 LOG_IN_TIMEOUT_S: Final = 20.0
 REAL_CLOB_URL: Final = AccountSettings.model_fields["clob_url"].default
-_REACH: Final = "see that this machine reaches it, and whether the venue has announced a pause"
+REACH: Final = "see that this machine reaches it, and whether the venue has announced a pause"
 
 
 async def check(settings: AccountSettings) -> list[Finding]:
@@ -37,19 +38,22 @@ async def check(settings: AccountSettings) -> list[Finding]:
     )
 
 
-async def check_account(account: TraderLogin) -> list[Finding]:
-    """Credentials, mode, balance and allowances of the account that trades."""
+async def check_account(
+    account: TraderLogin, user_channel: Callable[[Credentials], Awaitable[Finding]]
+) -> list[Finding]:
+    """Credentials, user channel, mode, balance and allowances of the account that trades."""
     what = "log-in"
     try:
         client = await bounded_call("logging in", secure_client(account), LOG_IN_TIMEOUT_S)
     except AccountRefusedError as refused:
         return [fail(what, str(refused), "set PRIVATE_KEY and WALLET of one and the same account")]
     except VenueError as error:
-        return [fail(what, str(error), _REACH)]
+        return [fail(what, str(error), REACH)]
     try:
         return [
             ok(what, f"wallet {account.wallet}"),
             await _asked("credentials", _credentials, client),
+            await user_channel(api_credentials(client)),
             await _asked("closed-only mode", _mode, client),
             *await _funds(client, account.order_usd),
         ]
@@ -62,7 +66,7 @@ async def _clock(settings: AccountSettings) -> Finding:
     try:
         offset_ms = await checks.clock_offset_ms(settings.clob_url)
     except VenueError as error:
-        return fail(what, str(error), _REACH)
+        return fail(what, str(error), REACH)
     if offset_ms == 0:
         return ok(what, f"{settings.clob_url} answers, and its clock agrees with ours")
     text = f"our clock is {abs(offset_ms)} ms {'behind' if offset_ms > 0 else 'ahead'}, or more"
@@ -77,7 +81,7 @@ async def _gamma(gamma_url: str) -> Finding:
     try:
         took_ms = await checks.answer_time_ms(f"{gamma_url}/events?limit=1")
     except VenueError as error:
-        return fail(what, str(error), _REACH)
+        return fail(what, str(error), REACH)
     return ok(what, f"{gamma_url} answers in {took_ms} ms")
 
 
@@ -88,7 +92,7 @@ async def _geoblock(settings: AccountSettings) -> Finding:
     try:
         blocked = await checks.geoblocked(GEOBLOCK_URL)
     except VenueError as error:
-        return warn(what, str(error), _REACH)
+        return warn(what, str(error), REACH)
     return geoblock_finding(blocked=blocked, live=settings.execution == "live")
 
 
@@ -109,7 +113,7 @@ async def _asked(
     try:
         return await ask(client)
     except VenueError as error:
-        return fail(what, str(error), _REACH)
+        return fail(what, str(error), REACH)
 
 
 async def _credentials(client: AsyncSecureClient) -> Finding:
@@ -132,7 +136,7 @@ async def _funds(client: AsyncSecureClient, order_usd: Decimal) -> list[Finding]
     try:
         funds = await account_checks.funds(client)
     except VenueError as error:
-        return [fail("balance", str(error), _REACH)]
+        return [fail("balance", str(error), REACH)]
     needed_e6 = to_usd_e6(order_usd)
     text = f"{usd_decimal(funds.balance_e6):f} USD, one order is {order_usd}"
     findings = [

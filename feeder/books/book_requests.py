@@ -21,7 +21,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import BookRequest, SessionTable
 from runtime.process import first_failure
-from venue.errors import VenueError, VenueUnreachableError
+from venue.errors import VenueError
 from venue.rest import get_bytes, open_session
 from venue.wire import endpoints
 from venue.wire.market_channel import decode_book
@@ -57,8 +57,8 @@ class BookRequests:
         self._queue: asyncio.PriorityQueue[tuple[bool, int, BookRequest]] = asyncio.PriorityQueue()
         self._order = itertools.count()
         self._next_at_s = 0.0
-        self.unanswered_s = float("-inf")
-        """When the latest request was asked that nobody answered, by the monotonic clock."""
+        self.failure: Exception | None = None
+        """Why the latest request brought no book, None when it brought one."""
         self._unlogged = 0
         self._logged_at_s = float("-inf")
 
@@ -80,17 +80,16 @@ class BookRequests:
             await self._request(client, request)
 
     async def _request(self, client: aiohttp.ClientSession, request: BookRequest) -> None:
-        asked_at_ns, asked_s = time.time_ns(), time.monotonic()
+        asked_at_ns = time.time_ns()
         try:
             event = decode_book(await self._body(client, request.token_id))
             outcome = self._table.take_answer(
                 request, event, asked_at_ns, time.time_ns() // 1_000_000
             )
         except (VenueError, ValueError) as error:
-            if isinstance(error, VenueUnreachableError):
-                self.unanswered_s = asked_s
             self._failed(request, error)
             return
+        self.failure = None
         results = self._metrics.book_requests
         for troubled, result in ((outcome.taken, "taken"), (outcome.refused, "refused")):
             if troubled:
@@ -121,6 +120,7 @@ class BookRequests:
 
     def _failed(self, request: BookRequest, error: Exception) -> None:
         now_ms = time.time_ns() // 1_000_000
+        self.failure = error
         self._table.request_failed(request, now_ms)
         self._metrics.book_requests["failed"].inc()
         now_s = time.monotonic()

@@ -40,8 +40,6 @@ class FrameIntake:
         self._metrics = metrics
         self._offer = offer
         self._nudge = nudge
-        self.events = 0
-        """Events of the venue so far; a PONG is none."""
         self._rejected_unlogged = 0
         self._rejection_logged_at_s = float("-inf")
         self._unknown_types: set[str] = set()
@@ -54,7 +52,6 @@ class FrameIntake:
                 self._take_other(line, event, received_at_ns // 1_000_000)
                 continue
             metrics.events[event.__class__].inc()
-            self.events += 1
             applied = table.apply(line, event, received_at_ns)
             session = applied.session
             if session is not None and applied.updates:
@@ -75,7 +72,6 @@ class FrameIntake:
             return
         self._metrics.events[event.__class__].inc()
         if isinstance(event, UnknownEvent):
-            self.events += 1
             self._report_unknown(event)
 
     def count_troubles(self, troubles: Collection[Trouble]) -> None:

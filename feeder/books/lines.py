@@ -21,9 +21,10 @@ from feeder.books.book_requests import BookRequests
 from feeder.books.connection import Connection, LineTimes
 from feeder.books.frame_intake import FrameIntake
 from feeder.books.metrics import FeederMetrics
-from feeder.core.market.market_session import LINES, MarketSession
+from feeder.core.market.market_session import DARK_AFTER_MS, LINES, MarketSession
 from feeder.core.market.session_table import Due, SessionTable
 from runtime.process import stop_tasks
+from venue.errors import VenueUnreachableError
 from venue.wire.subscriptions import TOKENS_MAX
 
 # All markets are looked at each time, which takes a millisecond or two for a hundred.
@@ -53,8 +54,6 @@ class MarketLines:
         self._nudged = asyncio.Event()
         self._intake = FrameIntake(table, metrics, offer, self.nudge)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
-        self._events = 0
-        self._heard_s = float("-inf")
 
     def nudge(self) -> None:
         """The session table changed: look at it now."""
@@ -64,12 +63,41 @@ class MarketLines:
         """One sentence on why no books can come, None when they can."""
         if len(self._table) and not any(each.connected for each in self._connections):
             return f"the market channel at {self._url} is not connected"
-        if self._heard_s < self._requests.unanswered_s:
-            return f"the market channel at {self._url} is silent, and no book request is answered"
-        running = self._running()
-        if running and all(session.dark for session in running):
-            return f"no book can be had of any of {len(running)} running markets"
-        return None
+        lost = self._lost_series()
+        if not lost:
+            return None
+        sessions = [session for each in lost.values() for session in each]
+        everything = len(sessions) == len(self._running())
+        if all(session.dark for session in sessions):
+            which = "" if everything else f" of {', '.join(lost)}"
+            return f"no book can be had of any of {len(sessions)} running markets{which}"
+        about = "" if everything else f" about {', '.join(lost)}"
+        return f"the market channel at {self._url} is silent{about}, and {self._requests_say()}"
+
+    def _requests_say(self) -> str:
+        failure = self._requests.failure
+        if failure is None:
+            return "book requests bring only what is older"
+        if isinstance(failure, VenueUnreachableError):
+            return "no book request is answered"
+        return f"book requests fail: {failure}"
+
+    def _lost_series(self) -> dict[str, list[MarketSession]]:
+        """The running markets of each series of which none can be seen. One that has just begun
+        says nothing yet: its first book may come with its first second."""
+        now_ms = _now_ms()
+        running: dict[str, list[MarketSession]] = {}
+        for session in self._running():
+            running.setdefault(session.info.series, []).append(session)
+        return {
+            series: sessions
+            for series, sessions in running.items()
+            if all(
+                (session.dark or session.unseen(now_ms))
+                and now_ms - session.info.start_ms >= DARK_AFTER_MS
+                for session in sessions
+            )
+        }
 
     @property
     def fit(self) -> bool:
@@ -159,12 +187,11 @@ class MarketLines:
         self._intake.count_troubles(due.troubles)
 
     def _observe(self) -> None:
-        if self._events != self._intake.events:
-            self._events, self._heard_s = self._intake.events, time.monotonic()
-        metrics = self._metrics
+        metrics, now_ms = self._metrics, _now_ms()
         metrics.followed.set(len(self._table))
         metrics.ready.set(sum(session.ready for session in self._table))
         metrics.dark.set(sum(session.dark for session in self._table))
+        metrics.unseen.set(sum(session.unseen(now_ms) for session in self._running()))
         metrics.connected.set(sum(each.connected for each in self._connections))
 
 

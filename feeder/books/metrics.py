@@ -106,6 +106,14 @@ class FeederMetrics:
         self.gamma_failures = by(
             "gamma_failures", "Look-ups that failed, by cause", "cause", GAMMA_FAULTS
         )
+        self.fees_assumed = plain(
+            "fees_assumed", "Markets whose listing has fees and does not say which"
+        )
+        self.without_market = Gauge(
+            "feeder_series_without_market",
+            "Series of which no running market has been followed for long",
+            registry=r,
+        )
         self.publish_failures = by(
             "publish_failures", "Snapshots not acknowledged, by cause", "cause", PUBLISH_FAULTS
         )
@@ -121,6 +129,11 @@ class FeederMetrics:
         self.followed = Gauge("feeder_markets_followed", "Markets followed", registry=r)
         self.ready = Gauge("feeder_markets_ready", "Markets with a book to show", registry=r)
         self.dark = Gauge("feeder_markets_dark", "Markets of which no book can be had", registry=r)
+        self.unseen = Gauge(
+            "feeder_markets_unseen",
+            "Running markets of which neither channel nor book requests tell anything",
+            registry=r,
+        )
         self.darkened = plain("markets_darkened", "Times that a market went dark")
         self.connected = Gauge(
             "feeder_connected", "Market channel connections that are open", registry=r

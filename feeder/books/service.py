@@ -41,7 +41,7 @@ async def serve(settings: FeederSettings) -> None:
     table = SessionTable(settings.series, settings.max_book_age_ms)
     nats_url = redact(settings.nats_url)
     nc: Client | None = None
-    parts: tuple[MarketLines, LeaseKeeper, Publisher] | None = None
+    parts: tuple[MarketLines, LeaseKeeper, Publisher, Discovery] | None = None
 
     def problem() -> str | None:
         if nc is None or not nc.is_connected:
@@ -88,7 +88,7 @@ async def serve(settings: FeederSettings) -> None:
         requests = BookRequests(settings.clob_url, table, metrics, publisher.offer)
         lines = MarketLines(settings.market_ws_url, table, requests, metrics, publisher.offer)
         discovery = Discovery(settings.gamma_url, table, metrics, lines.nudge)
-        parts = (lines, leases, publisher)
+        parts = (lines, leases, publisher, discovery)
         stack.push_async_callback(leases.release)
         freeze_heap()
         await first_failure(

@@ -42,13 +42,13 @@ class RecordedListing:
                 return info
         for name in self.series:
             series = parse_series(name)
-            for ahead in (0, 1):
-                start_s = series.window_start_s(now_s) + ahead * series.window_s
+            current_s = series.window_start_s(now_s)
+            for ahead, start_s in enumerate((current_s, series.next_start_s(current_s))):
                 if series.slug(start_s) == slug:
                     found = self._on_tape(name, ahead, tape_ms)
                     if found is None:
                         return None
-                    start_ms, end_ms = start_s * 1000, (start_s + series.window_s) * 1000
+                    start_ms, end_ms = start_s * 1000, series.next_start_s(start_s) * 1000
                     return msgspec.structs.replace(
                         found, slug=slug, start_ms=start_ms, end_ms=end_ms
                     )

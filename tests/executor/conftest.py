@@ -35,6 +35,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, one_sdk_session: None) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("CLOB_URL", "GAMMA_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("SERIES", "MARKET_WS_URL", "USER_WS_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
@@ -83,6 +85,9 @@ async def venue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Venue]:
     async with serve(simulated) as url:
         monkeypatch.setenv("CLOB_URL", url)
         monkeypatch.setenv("GAMMA_URL", url)
+        socket_url = url.replace("http", "ws", 1)
+        monkeypatch.setenv("MARKET_WS_URL", f"{socket_url}/ws/market")
+        monkeypatch.setenv("USER_WS_URL", f"{socket_url}/ws/user")
         yield simulated
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,54 @@ def test_a_moment_lies_in_exactly_one_window(now_s: float, window_s: int) -> Non
     series = parse_series(f"btc-{window_s}s")
     start_s = series.window_start_s(now_s)
     assert start_s <= now_s < start_s + window_s
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize("hours", [2, 3, 4, 6, 8, 12, 24])
+def test_windows_of_hours_follow_new_yorks_clocks_through_the_year(hours: int) -> None:
+    series = parse_series(f"btc-{hours}h")
+    for year in (2026, 2027, 2031):
+        start_s = series.window_start_s(datetime(year, 1, 1, 12, tzinfo=UTC).timestamp())
+        seen: dict[date, list[int]] = {}
+        while True:
+            local = datetime.fromtimestamp(start_s, NEW_YORK)
+            if local.year > year:
+                break
+            assert (local.minute, local.second) == (0, 0)
+            skipped = (
+                local.hour == 3 and local.utcoffset() != (local - timedelta(hours=2)).utcoffset()
+            )
+            seen.setdefault(local.date(), []).append(2 if skipped and hours == 2 else local.hour)
+            following_s = series.next_start_s(start_s)
+            for inside_s in (start_s, start_s + 1, (start_s + following_s) // 2, following_s - 0.5):
+                assert series.window_start_s(inside_s) == start_s
+            assert abs(following_s - start_s - series.window_s) <= 3600
+            start_s = following_s
+        days = list(seen.values())
+        assert all(hours_of_day == list(range(0, 24, hours)) for hours_of_day in days[1:])
+        assert len(days) >= 364
+
+
+def test_the_venues_own_four_hours() -> None:
+    series = parse_series("btc-4h")
+    assert series.slug(series.window_start_s(1_769_288_400 + 4 * 3600 - 1)) == (
+        "btc-updown-4h-1769288400"
+    )
+    # The clocks go forward at 2:00 on 2026-03-08, and back at 2:00 on 2026-11-01.
+    for day, length_s in ((datetime(2026, 3, 8), 3), (datetime(2026, 11, 1), 5)):
+        midnight_s = int(day.replace(tzinfo=NEW_YORK).timestamp())
+        assert series.window_start_s(midnight_s + 1800) == midnight_s
+        assert series.next_start_s(midnight_s) == midnight_s + length_s * 3600
+
+
+@pytest.mark.parametrize("name", ["btc-1h", "btc-9999h", "btc-5h", "btc-240m", "btc-86400s"])
+def test_other_windows_follow_the_epoch(name: str) -> None:
+    series = parse_series(name)
+    start_s = series.window_start_s(1_769_288_400)
+    assert start_s == 1_769_288_400 // series.window_s * series.window_s
+    assert series.next_start_s(start_s) == start_s + series.window_s
 
 
 def test_subjects() -> None:

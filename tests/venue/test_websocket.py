@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
+from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from runtime.process import stop_tasks
+from tests.support.certificates import contexts
 from tests.support.scripted_market_channel import WireVenue
+from tests.support.unreachable_addresses import (
+    DROPS,
+    GOOD,
+    HOST,
+    REFUSES,
+    SWALLOWS,
+    dropping,
+    resolving,
+    swallowing,
+)
 from venue import websocket
 from venue.errors import ChannelLostError
-from venue.websocket import Channel, ChannelTimes
+from venue.websocket import Channel, ChannelTimes, open_websocket
 
 QUICK = ChannelTimes(upkeep_every_s=0.01)
 HELLO = '{"hello":1}'
@@ -209,3 +224,76 @@ async def test_cancelling_closes_the_connection_whatever_it_does(venue: WireVenu
         assert probe.events == ["open", "close"]
         with pytest.raises(ChannelLostError, match="not connected"):
             await probe.send("hello")
+
+
+@pytest.mark.parametrize("bad", [DROPS, REFUSES])
+async def test_a_broken_address_before_the_good_one_holds_nothing_up(
+    venue: WireVenue, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, bad, GOOD)
+    probe = Probe(venue.url.replace(GOOD, HOST))
+    with dropping(urlsplit(venue.url).port or 0):
+        async with running(probe):
+            async with asyncio.timeout(3):
+                caller = await venue.caller()
+            assert await caller.next() == {"hello": 1}
+
+
+async def test_an_address_that_swallows_what_is_sent_costs_one_try(
+    venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "OPEN_TIMEOUT_S", 0.3)
+    resolving(monkeypatch, SWALLOWS, GOOD)
+    probe = Probe(venue.url.replace(GOOD, HOST))
+    async with swallowing(urlsplit(venue.url).port or 0) as taken:
+        with capture_logs() as logs:
+            async with running(probe):
+                for _ in range(3):
+                    caller = await venue.caller()
+                    assert await caller.next() == {"hello": 1}
+                    await caller.hang_up()
+    assert len(taken) == 1
+    assert logs[0]["error"] == "TimeoutError: not open within 0.3 s"
+
+
+async def test_the_name_of_the_host_stays_what_it_is_for_tls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resolving(monkeypatch, REFUSES, GOOD)
+    asked: list[str] = []
+    server, trusted = contexts(tmp_path, HOST)
+    server.sni_callback = lambda _, name, __: asked.append(name)
+    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: trusted)
+
+    async def answers(connection: ServerConnection) -> None:
+        await connection.send(f"for {connection.request.headers['Host']}")
+        await connection.wait_closed()
+
+    async with serve(answers, GOOD, 0, ssl=server) as listening:
+        (port,) = {each.getsockname()[1] for each in listening.sockets}
+        async with open_websocket(f"wss://{HOST}:{port}/ws/user") as opened:
+            assert await opened.recv() == f"for {HOST}:{port}"
+        resolving_other = f"wss://other.example:{port}/"
+        monkeypatch.setattr("tests.support.unreachable_addresses.HOST", "other.example")
+        with pytest.raises(ssl.SSLCertVerificationError, match=r"other\.example"):
+            async with open_websocket(resolving_other):
+                pass
+    assert asked == [HOST, "other.example"]
+
+
+async def test_a_redirect_is_not_followed_and_is_a_loss_like_any_other(venue: WireVenue) -> None:
+    async def moved(connection: ServerConnection, _: Request) -> Response:
+        response = connection.respond(301, "moved")
+        response.headers["Location"] = venue.url
+        return response
+
+    async def never(_: ServerConnection) -> None:
+        raise AssertionError
+
+    async with serve(never, GOOD, 0, process_request=moved) as listening:
+        (port,) = {each.getsockname()[1] for each in listening.sockets}
+        with capture_logs() as logs:
+            async with running(Probe(f"ws://{GOOD}:{port}/")):
+                await until(lambda: bool(logs))
+    assert "HTTP 301" in logs[0]["error"]
+    assert venue.callers_waiting == 0

@@ -1,7 +1,7 @@
 """The Gamma API's listing (`GET /events?slug=`): of one window's market, and what it paid. Pure.
 
 1. Each market of an event is judged alone, and each event: what is malformed beside the market that
-   is wanted spoils nothing.
+   is wanted spoils nothing, not even under the same name.
 2. Token ids belong to outcomes by name: the two lists run in parallel, but which outcome comes
    first means nothing.
 3. Prices are a payout only when they are final: closed, not called unresolved, and exactly 0 and 1
@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
@@ -28,8 +27,9 @@ from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.market_record import check_tokens
 from venue.wire.numbers import MISSING
 
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ASSUMED_FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
+"""Of a market with fees that names none (a live 5m market, 2026-03): what the venue's crypto
+markets cost. This very object, so that a reader can tell."""
 _FEE_EXPONENT_MAX: Final = 10
 _MIN_ORDER_SIZE_MAX: Final = 1_000_000
 _HALF: Final = Decimal("0.5")
@@ -41,7 +41,7 @@ class ListingError(WireError):
 
 class _Event(msgspec.Struct, rename="camel"):
     markets: list[msgspec.Raw]
-    neg_risk: object = None
+    neg_risk: msgspec.Raw = MISSING
 
 
 class _Heading(msgspec.Struct, rename="camel"):
@@ -52,8 +52,8 @@ class _Heading(msgspec.Struct, rename="camel"):
 
 
 class _Fee(msgspec.Struct):
-    rate: msgspec.Raw
-    exponent: msgspec.Raw
+    rate: msgspec.Raw = MISSING
+    exponent: msgspec.Raw = MISSING
 
 
 class _Window(msgspec.Struct, rename="camel"):
@@ -61,19 +61,19 @@ class _Window(msgspec.Struct, rename="camel"):
 
     condition_id: str
     slug: str
-    outcomes: str
-    clob_token_ids: str
-    event_start_time: Instant
-    end_date: Instant
-    order_price_min_tick_size: msgspec.Raw
-    order_min_size: msgspec.Raw
-    accepting_orders: bool
-    active: bool
-    closed: bool
+    outcomes: msgspec.Raw = MISSING
+    clob_token_ids: msgspec.Raw = MISSING
+    event_start_time: msgspec.Raw = MISSING
+    end_date: msgspec.Raw = MISSING
+    order_price_min_tick_size: msgspec.Raw = MISSING
+    order_min_size: msgspec.Raw = MISSING
+    accepting_orders: msgspec.Raw = MISSING
+    active: msgspec.Raw = MISSING
+    closed: msgspec.Raw = MISSING
     # Not every listing has these three; what their absence means is in `_fee` and `_market_info`.
-    neg_risk: bool | None = None
-    fees_enabled: bool | None = None
-    fee_schedule: _Fee | None = None
+    neg_risk: msgspec.Raw = MISSING
+    fees_enabled: msgspec.Raw = MISSING
+    fee_schedule: msgspec.Raw = MISSING
 
 
 class _Result(msgspec.Struct, rename="camel"):
@@ -93,6 +93,8 @@ _decode_result: Final = msgspec.json.Decoder(_Result).decode
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_names: Final = msgspec.json.Decoder(list[str]).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
+_decode_fee: Final = msgspec.json.Decoder(_Fee).decode
+_TRUTHS: Final = {"true": True, "false": False}
 
 
 def parse_listing(payload: bytes, series: Series, start_s: int) -> MarketInfo | None:
@@ -101,16 +103,26 @@ def parse_listing(payload: bytes, series: Series, start_s: int) -> MarketInfo | 
     Raises ListingError naming the field. Start and end must be the window's: how many markets are
     followed at once rests on that.
     """
-    slug = series.slug(start_s)
-    found = _find(payload, slug, "no market of that slug", lambda each: each.slug == slug)
-    if found is None:
-        return None
-    raw, event_neg_risk = found
+    slug, refusal = series.slug(start_s), None
+    for raw, event_neg_risk in _each(payload, slug, "no market of that slug", _called(slug)):
+        try:
+            return _market_info(_window(raw, slug), event_neg_risk, series, start_s)
+        except ListingError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+def _called(slug: str) -> Callable[[_Heading], bool]:
+    return lambda each: each.slug == slug
+
+
+def _window(raw: msgspec.Raw, slug: str) -> _Window:
     try:
-        window = _decode_window(raw)
+        return _decode_window(raw)
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(slug, error))) from error
-    return _market_info(window, event_neg_risk, series, start_s)
 
 
 def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, int] | None:
@@ -147,13 +159,21 @@ def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, 
 
 def _find(
     payload: bytes, what: str, missing: str, wanted: Callable[[_Heading], bool]
-) -> tuple[msgspec.Raw, object] | None:
+) -> tuple[msgspec.Raw, msgspec.Raw] | None:
     """The first market that is wanted, and its event's `negRisk`; None when there is no event."""
+    return next(_each(payload, what, missing, wanted), None)
+
+
+def _each(
+    payload: bytes, what: str, missing: str, wanted: Callable[[_Heading], bool]
+) -> Iterator[tuple[msgspec.Raw, msgspec.Raw]]:
+    """Each market that is wanted, and its event's `negRisk`. Raises ListingError where there are
+    events and none is."""
     try:
         events = decoded(_decode_events, payload)
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(what, error))) from error
-    unreadable = ""
+    unreadable, found = "", False
     for raw_event in events:
         try:
             event = _decode_event(raw_event)
@@ -162,13 +182,15 @@ def _find(
             continue
         for raw in event.markets:
             try:
-                if wanted(_decode_heading(raw)):
-                    return raw, event.neg_risk
+                is_wanted = wanted(_decode_heading(raw))
             except UNDECODABLE as error:
                 unreadable = f", and a market that cannot be read: {error}"
-    if events:
+                continue
+            if is_wanted:
+                found = True
+                yield raw, event.neg_risk
+    if events and not found:
         raise ListingError(f"{what}: {missing}{unreadable}")
-    return None
 
 
 def _inner(raw: msgspec.Raw) -> bytes:
@@ -180,25 +202,27 @@ def _inner(raw: msgspec.Raw) -> bytes:
 
 
 def _market_info(
-    market: _Window, event_neg_risk: object, series: Series, start_s: int
+    market: _Window, event_neg_risk: msgspec.Raw, series: Series, start_s: int
 ) -> MarketInfo:
-    neg_risk = event_neg_risk if market.neg_risk is None else market.neg_risk
     with _naming(market, "negRisk"):
-        if neg_risk is not None and not isinstance(neg_risk, bool):
-            raise ValueError(f"neither true nor false: {str(neg_risk)[:40]!r}")
+        neg_risk = _truth(market.neg_risk)
+        if neg_risk is None:
+            neg_risk = _truth(event_neg_risk)
     with _naming(market, "conditionId"):
         book_subject(series.name, market.condition_id)
     with _naming(market, "outcomes"):
-        names = _pair(market.outcomes)
+        names = _pair(market.outcomes, _name)
     with _naming(market, "clobTokenIds"):
-        tokens = _pair(market.clob_token_ids)
-    start_ms, end_ms = start_s * 1000, (start_s + series.window_s) * 1000
+        tokens = _pair(market.clob_token_ids, _token_id)
+    start_ms = start_s * 1000
     with _naming(market, "eventStartTime"):
-        if _epoch_ms(market.event_start_time) != start_ms:
-            raise ValueError(f"{market.event_start_time} is not the window's start")
+        if numbers.first_time_ms(market.event_start_time) != start_ms:
+            raise ValueError(f"{_shown(market.event_start_time)} is not the window's start")
     with _naming(market, "endDate"):
-        if _epoch_ms(market.end_date) != end_ms:
-            raise ValueError(f"{market.end_date} is not the window's end")
+        end_ms = numbers.first_time_ms(market.end_date)
+        # When clocks are changed, a window may end with the clocks or keep its length.
+        if end_ms not in (series.next_start_s(start_s) * 1000, start_ms + series.window_s * 1000):
+            raise ValueError(f"{_shown(market.end_date)} is not the window's end")
     with _naming(market, "orderPriceMinTickSize"):
         tick_size = numbers.decimal(market.order_price_min_tick_size)
         tick_size_e4 = to_price_e4(tick_size)
@@ -209,8 +233,15 @@ def _market_info(
         if min_order_size > _MIN_ORDER_SIZE_MAX:
             raise ValueError(f"not a size: {min_order_size}")
         min_order_size_e6 = to_size_e6(min_order_size)
+    with _naming(market, "feesEnabled"):
+        fees_enabled = _truth(market.fees_enabled)
     with _naming(market, "feeSchedule"):
-        fee = _fee(market)
+        fee = _fee(fees_enabled, market.fee_schedule)
+    accepting = [
+        _said(market, "active", market.active),
+        not _said(market, "closed", market.closed),
+        _said(market, "acceptingOrders", market.accepting_orders),
+    ]
     return MarketInfo(
         condition_id=market.condition_id,
         slug=market.slug,
@@ -226,7 +257,7 @@ def _market_info(
         fee=fee,
         # Decides which contract an order is signed for; the event says it when the market does not.
         neg_risk=bool(neg_risk),
-        accepting=market.active and not market.closed and market.accepting_orders,
+        accepting=all(accepting),
     )
 
 
@@ -238,19 +269,48 @@ def _naming(market: _Window, field: str) -> Iterator[None]:
         raise ListingError(f"{market.slug}: {field}: {error}") from error
 
 
-def _pair(text: str) -> tuple[str, str]:
-    names = _decode_names(text)
+def _said(market: _Window, field: str, raw: msgspec.Raw) -> bool:
+    with _naming(market, field):
+        truth = _truth(raw)
+        if truth is None:
+            raise ValueError("missing")
+        return truth
+
+
+def _truth(raw: msgspec.Raw) -> bool | None:
+    """true or false, as text too; None for `""` and null."""
+    written = bytes(raw)
+    text = (_decode_text(written) if written[:1] == b'"' else written.decode()).strip().lower()
+    if text in ("", "null"):
+        return None
+    if text not in _TRUTHS or (written[:1] != b'"' and text.encode() != written.strip()):
+        raise ValueError(f"neither true nor false: {_shown(raw)}")
+    return _TRUTHS[text]
+
+
+def _pair(raw: msgspec.Raw, read: Callable[[msgspec.Raw], str]) -> tuple[str, str]:
+    names = [read(each) for each in _decode_list(_inner(raw))]
     if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise ValueError(f"not two different names: {text[:200]}")
+        raise ValueError(f"not two different names: {bytes(raw).decode()[:200]}")
     return names[0], names[1]
 
 
-def _fee(market: _Window) -> FeeSchedule:
-    schedule = market.fee_schedule
-    if market.fees_enabled is False or (market.fees_enabled is None and schedule is None):
+def _name(raw: msgspec.Raw) -> str:
+    return _decode_text(raw)
+
+
+def _token_id(raw: msgspec.Raw) -> str:
+    """As text, or as the number that it is: longer than any float could hold."""
+    written = bytes(raw)
+    return written.decode() if written.isdigit() else _decode_text(written)
+
+
+def _fee(fees_enabled: bool | None, written: msgspec.Raw) -> FeeSchedule:
+    schedule = _schedule(written)
+    if fees_enabled is False or (fees_enabled is None and schedule is None):
         return NO_FEE
     if schedule is None:
-        raise ValueError("missing although feesEnabled")
+        return ASSUMED_FEE
     rate, exponent = numbers.decimal(schedule.rate), numbers.whole(schedule.exponent)
     if rate > 1:
         raise ValueError(f"rate: {rate}")
@@ -259,5 +319,17 @@ def _fee(market: _Window) -> FeeSchedule:
     return FeeSchedule(rate=rate, exponent=exponent)
 
 
-def _epoch_ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+def _schedule(written: msgspec.Raw) -> _Fee | None:
+    """None where it names neither rate nor exponent."""
+    text = bytes(written)
+    if text[:1] == b'"':
+        text = _decode_text(text).encode()
+    if text.strip() in (b"", b"null"):
+        return None
+    schedule = _decode_fee(text)
+    given = [numbers.number_text(each) for each in (schedule.rate, schedule.exponent)]
+    return None if given == [None, None] else schedule
+
+
+def _shown(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode()[:40]

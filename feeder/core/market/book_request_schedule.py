@@ -4,6 +4,8 @@
 2. A market that is silent for longer than its usual pauses explain is asked for, too; as long as
    nothing has changed, more and more rarely. The venue changes both tokens of a market at once, so
    a request for either is one for both; unless one goes on without the other, which is silent then.
+3. A silence about which a request tells nothing is asked about again soon. A market of which
+   neither events nor answers have come for UNSEEN_AFTER_MS after such a request is unseen.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ PAUSE_FACTOR: Final = 8
 SILENCE_MIN_MS: Final = 500
 SILENCE_SLACK_MS: Final = 200
 QUIET_WAIT_MAX_MS: Final = 30_000
+UNSEEN_AFTER_MS: Final = 2_000
+"""A request fails now and then; three or four in a row fit into this."""
+UNSEEN_AGAIN_MS: Final = 30_000
+"""A quiet market whose requests fail costs its connections no more than one replacement in this."""
 
 
 class RequestBackoff:
@@ -62,7 +68,14 @@ class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class SilenceTimer:
     """Of whatever changes."""
 
-    __slots__ = ("_late_max_ms", "_pause_ms", "_requested_ms", "changed_ms", "requests")
+    __slots__ = (
+        "_late_max_ms",
+        "_pause_ms",
+        "_requested_ms",
+        "_unchanged",
+        "changed_ms",
+        "requests",
+    )
 
     def __init__(self, late_max_ms: int, now_ms: int) -> None:
         self._late_max_ms = late_max_ms
@@ -71,33 +84,51 @@ class SilenceTimer:
         self._pause_ms = float(SILENCE_MIN_MS)
         self.requests = 0
         """Since the last change."""
+        self._unchanged = 0
+        """Of these, those that told something."""
 
     def changed(self, now_ms: int) -> None:
         """There is something new to show."""
         self._pause_ms += (now_ms - self.changed_ms - self._pause_ms) / PAUSE_FACTOR
-        self.changed_ms, self.requests = now_ms, 0
+        self.changed_ms, self.requests, self._unchanged = now_ms, 0, 0
 
     def request_due(self, now_ms: int) -> bool:
         """Whether the silence is to be looked into now."""
         longest_ms = self._late_max_ms + SILENCE_SLACK_MS
         pause_ms = min(max(PAUSE_FACTOR * self._pause_ms, SILENCE_MIN_MS), longest_ms)
-        wait_ms = min(pause_ms * (1 << min(self.requests, 10)), QUIET_WAIT_MAX_MS)
+        wait_ms = min(pause_ms * (1 << min(self._unchanged, 10)), QUIET_WAIT_MAX_MS)
         return now_ms - max(self.changed_ms, self._requested_ms) >= wait_ms
 
     def requested(self, now_ms: int) -> None:
         """A request has begun."""
         self._requested_ms = now_ms
         self.requests += 1
+        self._unchanged += 1
+
+    def failed(self) -> None:
+        """It told nothing: the silence is as it was."""
+        self._requested_ms = 0
+        self._unchanged = max(0, self._unchanged - 1)
 
 
 class BookRequestSchedule:
     """Of a market: when either of its tokens is asked for."""
 
-    __slots__ = ("_backoffs", "_late_max_ms", "_market", "_tokens")
+    __slots__ = (
+        "_backoffs",
+        "_late_max_ms",
+        "_market",
+        "_tokens",
+        "_unanswered_since_ms",
+        "_unseen_taken_ms",
+    )
 
     def __init__(self, tokens: Collection[str], late_max_ms: int, now_ms: int) -> None:
         self._late_max_ms = late_max_ms
         self._backoffs = {token_id: RequestBackoff() for token_id in tokens}
+        self._unanswered_since_ms: int | None = None
+        """When a request first told nothing since the market was last heard of."""
+        self._unseen_taken_ms = 0
         self._begin_silence(now_ms)
 
     def _begin_silence(self, now_ms: int) -> None:
@@ -121,14 +152,40 @@ class BookRequestSchedule:
         self._backoffs[token_id].under_way = begins
         return begins
 
+    def heard(self) -> None:
+        """An event came, or an answer that is not behind what is known."""
+        self._unanswered_since_ms = None
+
+    def unseen(self, now_ms: int, for_ms: int = UNSEEN_AFTER_MS) -> bool:
+        """Whether requests have told nothing for so long while no event came."""
+        since_ms = self._unanswered_since_ms
+        return since_ms is not None and now_ms - since_ms >= for_ms
+
+    def take_unseen(self, now_ms: int, for_ms: int) -> bool:
+        """Whether it is unseen for so long, and was not found so in the last UNSEEN_AGAIN_MS."""
+        if not self.unseen(now_ms, for_ms) or now_ms - self._unseen_taken_ms < UNSEEN_AGAIN_MS:
+            return False
+        self._unseen_taken_ms = now_ms
+        return True
+
     def ended(self, token_id: str, success: bool, now_ms: int) -> None:
         """A request has brought what it was for, or has not."""
         self._backoffs[token_id].ended(success, now_ms)
+
+    def told_nothing(self, token_id: str, now_ms: int) -> None:
+        """A request brought no book, or an old one."""
+        if self._unanswered_since_ms is None:
+            self._unanswered_since_ms = now_ms
+        self._market.failed()
+        self._tokens[token_id].failed()
 
     def clock_set_back(self, now_ms: int) -> None:
         """What was noted of the future would hold requests up until then."""
         for backoff in self._backoffs.values():
             backoff.next_ms = min(backoff.next_ms, now_ms)
+        self._unseen_taken_ms = min(self._unseen_taken_ms, now_ms)
+        if self._unanswered_since_ms is not None:
+            self._unanswered_since_ms = min(self._unanswered_since_ms, now_ms)
         self._begin_silence(now_ms)
 
     def _silence_due(self, token_id: str, now_ms: int) -> bool:

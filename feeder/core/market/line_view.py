@@ -162,6 +162,13 @@ class LineView:
         self.unusable_since_ms = now_ms
         self.behind.clear()
 
+    def take_blame(self, now_ms: int, after_ms: int) -> bool:
+        """Whether its connection is to blame from now on for books that cannot be used."""
+        if not self.subscribed or self.usable or self.blamed:
+            return False
+        self.blamed = now_ms - self.unusable_since_ms >= after_ms
+        return self.blamed
+
     def clock_set_back(self, now_ms: int) -> None:
         """How old its newest change is nobody knows any longer: not fresh."""
         self.unusable_since_ms = min(self.unusable_since_ms, now_ms)

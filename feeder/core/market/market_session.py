@@ -12,7 +12,9 @@
 4. A market that is silent for longer than its usual pauses explain is asked for as well; as long as
    nothing has changed, more and more rarely.
 5. A market without a usable view for `DARK_AFTER_MS` is dark.
-6. A tick-size change makes every book of the market unusable until a snapshot that came after it.
+6. A market of which neither line nor request tells anything is unseen: nobody knows whether its
+   books are still the venue's. Its connections are replaced, now and then.
+7. A tick-size change makes every book of the market unusable until a snapshot that came after it.
 
 Time is an argument everywhere; nothing is sent or counted here.
 """
@@ -105,6 +107,10 @@ class MarketSession:
         """Whether the market cannot be had at present."""
         return self.dark_since_ms is not None
 
+    def unseen(self, now_ms: int) -> bool:
+        """Whether nothing tells how the market stands."""
+        return self._requests.unseen(now_ms)
+
     @property
     def received_at_ns(self) -> int:
         """When the frame behind the newest usable book was received."""
@@ -122,6 +128,7 @@ class MarketSession:
         """
         view, now_ms = self.views[line], received_at_ns // 1_000_000
         _check_time(event, now_ms)
+        self._requests.heard()
         if isinstance(event, PriceChangeEvent):
             updates = view.apply_changes(event, received_at_ns, malformed)
             if updates:
@@ -181,9 +188,11 @@ class MarketSession:
             raise ValueError(f"a book of another token: {event.asset_id[:80]!r}")
         _check_time(event, now_ms)
         taken = refused = behind = 0
+        told = False
         for view in self.views:
             book = view.books[token_id]
             if book.trouble is None:
+                told |= event.timestamp >= book.timestamp_ms or book.same_levels(event)
                 behind += self._expect_of_rest(view, event, now_ms)
             elif view.subscribed:
                 if book.replace(event, from_rest=True) is SnapshotResult.TAKEN:
@@ -194,7 +203,11 @@ class MarketSession:
                 else:
                     refused += 1
                 view.note(now_ms)
-        self._requests.ended(token_id, not refused, now_ms)
+        if told or taken:
+            self._requests.heard()
+        else:
+            self._requests.told_nothing(token_id, now_ms)
+        self._requests.ended(token_id, not refused and (told or taken > 0), now_ms)
         self.note(now_ms)
         offer = any(self.take_offer(view.line, now_ms) for view in self.views if taken)
         return RequestOutcome(taken=taken, refused=refused, behind=behind, offer=offer)
@@ -210,6 +223,7 @@ class MarketSession:
 
     def request_failed(self, token_id: str, now_ms: int) -> None:
         """A book request brought no book."""
+        self._requests.told_nothing(token_id, now_ms)
         self._requests.ended(token_id, False, now_ms)
 
     # ---- what time shows ----------------------------------------------------------------------
@@ -240,22 +254,19 @@ class MarketSession:
         return found
 
     def mark_blamed(self, now_ms: int) -> list[LineView]:
-        """Blame the connections of views that no request has mended, once an episode; these views.
+        """Views whose connections are to be replaced: those that no request has mended, once an
+        episode, and those of an unseen market.
 
         Never before the market's start: a freshly listed one may have no book for minutes.
         """
-        blamed = [
+        if not self.info.start_ms <= now_ms < self.info.end_ms:
+            return []
+        unseen = self._requests.take_unseen(now_ms, DARK_AFTER_MS)
+        return [
             view
             for view in self.views
-            if view.subscribed
-            and not view.usable
-            and not view.blamed
-            and self.info.start_ms <= now_ms < self.info.end_ms
-            and now_ms - view.unusable_since_ms >= DARK_AFTER_MS
+            if view.take_blame(now_ms, DARK_AFTER_MS) or (unseen and view.usable)
         ]
-        for view in blamed:
-            view.blamed = True
-        return blamed
 
     def take_dark(self, now_ms: int) -> bool:
         """Whether the market is found dark now."""

@@ -87,7 +87,8 @@ class SessionTable:
     """All followed markets of the configured series."""
 
     def __init__(self, series: Sequence[Series], book_age_max_ms: int = BOOK_AGE_MAX_MS) -> None:
-        self._series = tuple(series)
+        self.series = tuple(series)
+        """Which are followed."""
         self._late_max_ms = book_age_max_ms
         self._now_ms = 0
         self._sessions: dict[str, MarketSession] = {}
@@ -107,10 +108,11 @@ class SessionTable:
 
     def wanted(self, now_s: float) -> list[tuple[Series, int]]:
         """(series, window start in epoch seconds) of every current and next window."""
+        current = [(series, series.window_start_s(now_s)) for series in self.series]
         return [
-            (series, series.window_start_s(now_s) + offset_s)
-            for series in self._series
-            for offset_s in (0, series.window_s)
+            (series, start_s)
+            for series, current_s in current
+            for start_s in (current_s, series.next_start_s(current_s))
         ]
 
     def tokens(self) -> set[str]:

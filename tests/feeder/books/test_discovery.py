@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
@@ -40,6 +42,7 @@ class Gamma:
     def __init__(self) -> None:
         self.answer: Callable[[str], tuple[int, str]] = lambda slug: (200, listing(slug))
         self.asked: list[str] = []
+        self.headers: dict[str, str] = {}
         self.hangs = ""
         """Slug that is never answered."""
         self.url = ""
@@ -50,7 +53,7 @@ class Gamma:
         if slug == self.hangs:
             await asyncio.Event().wait()
         status, text = self.answer(slug)
-        return web.Response(status=status, text=text)
+        return web.Response(status=status, text=text, headers=self.headers)
 
     @asynccontextmanager
     async def serve(self, port: int = 0) -> AsyncIterator[None]:
@@ -72,6 +75,7 @@ class Bench:
         self.metrics = FeederMetrics([SERIES])
         self.followed = asyncio.Event()
         self.gamma = Gamma()
+        self.discovery: Discovery
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
@@ -82,8 +86,8 @@ class Bench:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        discovery = Discovery(self.gamma.url, self.table, self.metrics, self.followed.set)
-        task = asyncio.create_task(discovery.run())
+        self.discovery = Discovery(self.gamma.url, self.table, self.metrics, self.followed.set)
+        task = asyncio.create_task(self.discovery.run())
         try:
             async with asyncio.timeout(10):
                 yield
@@ -232,3 +236,114 @@ async def test_the_facts_of_a_followed_market_are_refreshed(
         bench.gamma.answer = lambda slug: (200, listing(slug))
         await bench.until(lambda: all(session.info.accepting for session in bench.table))
     assert len(bench.table) == 2
+
+
+UNLISTED = '[{"slug": "another", "markets": [{"slug": "another"}]}]'
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ((200, "[]"), "is not listed"),
+        ((200, UNLISTED), "its listing is refused: .*no market of that slug"),
+        ((500, "oops"), "Gamma: HTTP 500: oops"),
+        ((429, "slow down"), "Gamma: HTTP 429: slow down"),
+        ((403, "<html>"), "Gamma: HTTP 403"),
+    ],
+)
+async def test_a_series_without_a_market_is_a_problem_until_there_is_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, str], why: str
+) -> None:
+    monkeypatch.setattr(discovery, "NO_MARKET_S", 0.2)
+    monkeypatch.setattr(discovery, "BACK_OFF_MAX_S", 0.05)
+    bench.gamma.answer = lambda _: answer
+    with capture_logs() as logs:
+        async with bench.gamma.serve(), bench.running():
+            await bench.until(lambda: len(bench.gamma.asked) >= 1)
+            assert bench.discovery.problem() is None  # it may be a moment late
+            await bench.until(lambda: bench.discovery.problem() is not None)
+            problem = bench.discovery.problem() or ""
+            assert re.fullmatch(f"no running market of btc-9999h is followed: .*{why}.*", problem)
+            await bench.until(lambda: bench.value("feeder_series_without_market") == 1)
+            await asyncio.sleep(0.3)  # this is about what it does NOT say again
+            bench.gamma.answer = lambda slug: (200, listing(slug))
+            await bench.until(lambda: bench.discovery.problem() is None)
+            await bench.until(lambda: bench.value("feeder_series_without_market") == 0)
+    said = [line for line in logs if line["event"] == "series_without_market"]
+    assert [line["series"] for line in said] == ["btc-9999h"]
+    assert re.search(why, said[0]["why"])
+    assert len(logs) <= 6
+
+
+async def test_one_series_that_cannot_exist_is_a_problem_beside_one_that_does(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "NO_MARKET_S", 0.2)
+    bench.table = SessionTable([SERIES, parse_series("bct-15m")])
+    bench.gamma.answer = lambda slug: (200, listing(slug) if slug.startswith("btc") else "[]")
+    async with bench.gamma.serve(), bench.running():
+        await bench.until(lambda: bench.discovery.problem() is not None)
+        assert "market of bct-15m is followed: bct-updown-15m-" in str(bench.discovery.problem())
+    assert len(bench.table) == 2
+
+
+async def test_gamma_that_is_not_there_is_a_problem_once_a_window_began_without_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "NO_MARKET_S", 0.2)
+    async with bench.gamma.serve():
+        pass  # now the port is known and free
+    async with bench.running():
+        await bench.until(lambda: bench.discovery.problem() is not None)
+        assert "Gamma: Client" in str(bench.discovery.problem())
+
+
+@pytest.mark.parametrize("status", [429, 403])
+@pytest.mark.parametrize(
+    ("header", "least_s"),
+    [("1", 1.0), ("", 0.5), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.5), ("never", 0.5), ("9e9", 0.5)],
+)
+async def test_a_venue_that_wants_fewer_requests_is_asked_nothing_for_as_long_as_it_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, status: int, header: str, least_s: float
+) -> None:
+    monkeypatch.setattr(discovery, "RETRY_S", 0.5)
+    times: list[float] = []
+
+    def refuse(_: str) -> tuple[int, str]:
+        times.append(time.monotonic())
+        return status, "slow down"
+
+    bench.gamma.answer = refuse
+    bench.gamma.headers = {"Retry-After": header} if header else {}
+    async with bench.gamma.serve(), bench.running():
+        await bench.until(lambda: len(times) == 2)
+    assert times[1] - times[0] >= least_s
+
+
+async def test_a_wait_of_hours_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "BACK_OFF_MAX_S", 0.1)
+    bench.gamma.headers = {"Retry-After": "36000"}
+    bench.gamma.answer = lambda _: (429, "slow down")
+    async with bench.gamma.serve(), bench.running():
+        await bench.until(lambda: len(bench.gamma.asked) >= 3)
+
+
+async def test_a_rejected_market_is_one_line_however_often_it_is_asked_for(bench: Bench) -> None:
+    bench.gamma.answer = lambda slug: (200, listing(slug).replace("orderMinSize", "renamed"))
+    with capture_logs() as logs:
+        async with bench.gamma.serve(), bench.running():
+            await bench.until(lambda: len(bench.gamma.asked) >= 8)
+    assert [line["event"] for line in logs] == ["market_rejected"] * 2
+
+
+async def test_a_fee_that_is_not_named_is_assumed_said_and_counted_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "REFRESH_S", 0.02)
+    bench.gamma.answer = lambda slug: (200, listing(slug).replace("feeSchedule", "renamed"))
+    with capture_logs() as logs:
+        async with bench.gamma.serve(), bench.running():
+            await bench.until(lambda: len(bench.gamma.asked) >= 8)
+    assert [line["event"] for line in logs].count("fee_assumed") == 2
+    assert bench.value("feeder_fees_assumed_total") == 2
+    assert {session.info.fee.rate for session in bench.table} == {Decimal("0.07")}

@@ -374,6 +374,45 @@ async def test_a_venue_that_neither_sends_nor_answers_is_a_problem_long_before_i
         await bench.until(lambda: bench.lines.fit)
 
 
+async def test_frozen_lines_and_requests_that_are_refused_are_a_problem_and_cost_the_leases(
+    bench: Bench,
+) -> None:
+    market = bench.add()
+    bench.follow(market)
+    async with bench.running():
+        await bench.until(lambda: bench.complete(market))
+        bench.venue.faults.book_error = 1.0
+        for connection in bench.connections():
+            connection.freeze()
+        await bench.until(lambda: bench.lines.problem() is not None)
+        assert f"{bench.lines._url} is silent, and book requests fail: HTTP 5" in str(
+            bench.lines.problem()
+        )
+        assert not bench.lines.fit
+        await bench.until(lambda: bench.value("markets_unseen") == 1)
+        # Other connections bring books again, whatever `GET /book` does.
+        await bench.until(lambda: bench.lines.fit)
+        await bench.until(lambda: bench.lost() == [1, 1])
+
+
+async def test_a_series_that_cannot_be_seen_is_a_problem_beside_one_that_can(bench: Bench) -> None:
+    market, dead = bench.add(0), bench.add(1)
+    bench.follow(market)
+    async with bench.running():
+        await bench.until(lambda: bench.complete(market))
+        del bench.venue.by_token[dead.token("Up")]  # the venue does not know it any more
+        bench.follow(dead)
+        session = bench.session(dead)
+        session.info = msgspec.structs.replace(session.info, series="eth-15m")
+        session.dark_since_ms = now_ms()
+        assert bench.lines.problem() == "no book can be had of any of 1 running markets of eth-15m"
+        assert not bench.lines.fit
+        # One that has just begun, or has not, says nothing.
+        for start_ms in (now_ms() - 1_000, now_ms() + 60_000):
+            session.info = msgspec.structs.replace(session.info, start_ms=start_ms)
+            assert bench.lines.problem() is None
+
+
 async def test_a_running_market_without_any_book_is_dark_and_costs_the_others_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,11 +12,15 @@ from protocol.fee import NO_FEE, FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from tests.support.market_channel_frames import DOWN, MARKET, UP
-from venue.wire.listing import ListingError, parse_listing, read_payouts
+from venue.wire.listing import ASSUMED_FEE, ListingError, parse_listing, read_payouts
 
 SERIES = parse_series("btc-15m")
 START_S = 1_795_353_300
 SLUG = "btc-updown-15m-1795353300"
+
+
+REQUIRED = ["conditionId", "slug", "outcomes", "clobTokenIds", "eventStartTime", "endDate"]
+REQUIRED += ["orderPriceMinTickSize", "orderMinSize", "acceptingOrders", "active", "closed"]
 
 
 def listed(**bent: Any) -> dict[str, Any]:
@@ -78,6 +82,33 @@ def test_numbers_as_strings_mean_the_same_and_exactly() -> None:
     assert (market.tick_size_e4, market.min_order_size_e6) == (1, 5_000_001)
 
 
+def test_lists_and_truths_mean_the_same_as_text_and_as_they_are() -> None:
+    for bent in (
+        {"outcomes": ["Up", "Down"], "clobTokenIds": [UP, DOWN]},
+        {"clobTokenIds": f"[{UP}, {DOWN}]"},
+        {"clobTokenIds": [int(UP), int(DOWN)]},
+        {"active": "true", "closed": "False", "acceptingOrders": "true", "negRisk": "false"},
+        {"negRisk": ""},
+        {"feesEnabled": "true", "feeSchedule": '{"rate": 0.07, "exponent": "1"}'},
+        {"eventStartTime": "2026-11-22 13:15:00+00", "endDate": 1_795_354_200},
+        {"eventStartTime": "1795353300000", "endDate": "2026-11-22T08:30:00-05:00"},
+    ):
+        assert parsed(listed(**bent)) == EXPECTED, bent
+    market = parsed(listed(negRisk="true", acceptingOrders="false"))
+    assert market is not None
+    assert (market.neg_risk, market.accepting) == (True, False)
+
+
+@pytest.mark.parametrize("schedule", [..., None, "", "null", {}, {"rate": None, "exponent": None}])
+def test_a_market_with_fees_that_names_none_costs_what_the_venues_crypto_markets_do(
+    schedule: object,
+) -> None:
+    market = parsed(listed(feeSchedule=schedule))
+    assert market is not None
+    assert market.fee is ASSUMED_FEE
+    assert (market.fee.rate, market.fee.exponent) == (Decimal("0.07"), 1)
+
+
 def test_tokens_belong_to_outcomes_by_name_in_whatever_order() -> None:
     market = parsed(listed(outcomes='["Down", "Up"]', clobTokenIds=json.dumps([DOWN, UP])))
     assert market is not None
@@ -113,6 +144,17 @@ def test_neg_risk_may_stand_at_the_event() -> None:
         assert found.neg_risk is expected
 
 
+@pytest.mark.parametrize("hours", [3, 4])
+def test_when_clocks_change_a_window_ends_with_them_or_keeps_its_length(hours: int) -> None:
+    series, start_s = parse_series("btc-4h"), 1_772_946_000  # 2026-03-08 00:00 in New York
+    market = listed(
+        slug=series.slug(start_s), eventStartTime=start_s, endDate=start_s + hours * 3600
+    )
+    found = parse_listing(json.dumps([{"markets": [market]}]).encode(), series, start_s)
+    assert found is not None
+    assert found.end_ms == (start_s + hours * 3600) * 1000
+
+
 def test_a_window_that_is_not_listed_yet_is_no_error() -> None:
     assert parse_listing(b"[]", SERIES, START_S) is None
 
@@ -126,13 +168,21 @@ def test_a_malformed_market_or_event_beside_the_wanted_one_spoils_nothing(siblin
     assert read_payouts(payload, MARKET, UP) == {UP: 1_000_000, DOWN: 0}
 
 
+@pytest.mark.parametrize("field", REQUIRED)
+def test_whatever_a_sibling_lacks_or_bends_spoils_nothing(field: str) -> None:
+    for value in (..., None, [], {}, "x", 7):
+        sibling = listed(**{"slug": "eth-updown-15m-1795353300", field: value})
+        # And one that goes by the same name.
+        for siblings in ([sibling], [sibling | {"slug": SLUG, "conditionId": None}]):
+            for event in ([*siblings, listed()], [listed(), *siblings]):
+                payload = json.dumps([{"markets": event}, {"markets": siblings}]).encode()
+                assert parse_listing(payload, SERIES, START_S) == EXPECTED
+                assert parse_listing(payload[:-1] + b",3]", SERIES, START_S) == EXPECTED
+
+
 def test_a_listing_of_something_else_is_refused() -> None:
     with pytest.raises(ListingError, match=f"{SLUG}: .*no market of that slug"):
         parsed(listed(slug="eth-updown-15m-1795353300"))
-
-
-REQUIRED = ["conditionId", "slug", "outcomes", "clobTokenIds", "eventStartTime", "endDate"]
-REQUIRED += ["orderPriceMinTickSize", "orderMinSize", "acceptingOrders", "active", "closed"]
 
 
 @pytest.mark.parametrize("field", REQUIRED)
@@ -149,13 +199,18 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("outcomes", '["Up"]'),
         ("outcomes", '["Up", "Up"]'),
         ("outcomes", "Up, Down"),
-        ("outcomes", ["Up", "Down"]),
-        ("clobTokenIds", "[1, 2]"),
+        ("outcomes", ["Up", 2]),
+        ("outcomes", {"Up": 1, "Down": 2}),
+        ("clobTokenIds", "[1, 1.5]"),
+        ("clobTokenIds", "[1, -2]"),
+        ("clobTokenIds", "[1, 1e3]"),
+        ("clobTokenIds", [True, False]),
         ("clobTokenIds", json.dumps([UP, UP])),
         ("clobTokenIds", json.dumps([UP, ""])),
         ("clobTokenIds", json.dumps([UP, DOWN, "3"])),
         ("eventStartTime", "tomorrow"),
-        ("eventStartTime", "2026-11-22T13:15:00"),
+        ("eventStartTime", "2026-11-22T08:15:00"),
+        ("eventStartTime", True),
         ("eventStartTime", "2026-11-22T13:15:01Z"),
         ("endDate", "2026-11-22T13:15:00Z"),
         ("endDate", "2026-11-23T13:30:00Z"),
@@ -172,8 +227,16 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("feeSchedule", {"rate": "NaN", "exponent": 1}),
         ("feeSchedule", {"rate": -0.07, "exponent": 1}),
         ("feeSchedule", {"rate": 0.07, "exponent": 1.5}),
-        ("feeSchedule", ...),
+        ("feeSchedule", {"rate": 2, "exponent": 1}),
+        ("feeSchedule", {"rate": 0.07, "exponent": None}),
+        ("feeSchedule", "0.07"),
+        ("feeSchedule", [0.07, 1]),
+        ("feesEnabled", "perhaps"),
+        ("feesEnabled", 1),
+        ("negRisk", []),
         ("acceptingOrders", "yes"),
+        ("acceptingOrders", ""),
+        ("closed", 0),
     ],
 )
 def test_a_malformed_field_is_named(field: str, value: object) -> None:
