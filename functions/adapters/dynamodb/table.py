@@ -24,6 +24,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from functions.adapters.aws_answers import AwsHttp
 from functions.adapters.dynamodb.items import Item
 from functions.ports import StoreBusyError, StoreError
 
@@ -36,6 +37,8 @@ CALL_TIMEOUT_S: Final = 8
 CONNECTIONS_MAX: Final = 16
 
 _CONFIG: Final = AioConfig(
+    http_session_cls=AwsHttp,
+    proxies={},  # none, whatever the environment names (README, "Going live")
     connect_timeout=CONNECT_TIMEOUT_S,
     read_timeout=READ_TIMEOUT_S,
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
@@ -52,6 +55,12 @@ _FAILURES: Final = (
     ResponseParserError,
     aiohttp.ClientError,
     OSError,  # TimeoutError is one
+    # What the SDK lets through, of credentials that cannot be read (the output of a process, a
+    # cached token) and of an answer in which a part has another form.
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
 )
 # A transaction of somebody else (a backup, a repair) holds the item, or the table has no capacity.
 _BUSY_CODES: Final = frozenset(
@@ -135,6 +144,10 @@ class Table:
         items: list[Item] = []
         for _ in range(pages_max):
             reply = await self._call(what, self._client.query(TableName=self.name, **request))
+            if not isinstance(reply.get("Items"), list):
+                raise StoreError(
+                    f"{what}: table {self.name} at {self._where()}: no rows in the answer"
+                )
             items.extend(reply["Items"])
             if "LastEvaluatedKey" not in reply or len(items) >= request.get("Limit", 1 << 30):
                 return items
