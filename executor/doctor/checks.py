@@ -30,6 +30,7 @@ async def examine(config: Configuration) -> list[Finding]:
         "table",
         partial(table.check, config.limits),
         *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
+        *("aws_ca_bundle", "requests_ca_bundle"),
     )
     findings += await _group(
         config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url", *_TRUST

@@ -8,6 +8,7 @@ still have been written, so callers repeat only what is idempotent.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -25,8 +26,9 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from functions.adapters.aws_answers import AwsHttp
+from functions.adapters.aws_mistakes import mistake, mistake_of_client
 from functions.adapters.dynamodb.items import Item
-from functions.ports import StoreBusyError, StoreError
+from functions.ports import StoreBusyError, StoreError, StoreMisconfiguredError
 
 CONNECT_TIMEOUT_S: Final = 1
 READ_TIMEOUT_S: Final = 2  # AWS answers in milliseconds; after this a book is too old anyway
@@ -35,6 +37,8 @@ ATTEMPTS_MAX: Final = 2  # one retry: enough for a connection that the server cl
 # cover: name resolution, waiting for a free connection, fetching credentials.
 CALL_TIMEOUT_S: Final = 8
 CONNECTIONS_MAX: Final = 16
+# Making a client may run the profile's credential_process, which may ask a person for a code.
+CLIENT_TIMEOUT_S: Final = 30
 
 _CONFIG: Final = AioConfig(
     http_session_cls=AwsHttp,
@@ -71,6 +75,9 @@ _BUSY_CODES: Final = frozenset(
         "TransactionConflictException",
     }
 )
+# What DynamoDB says where the table has other keys, or an index on attributes of another type, or
+# where no table can have this name.
+_ANOTHER_TABLE: Final = re.compile(r"\bkey\b|tableName", re.IGNORECASE)
 
 
 class ConditionFailedError(Exception):
@@ -85,8 +92,8 @@ class ConditionFailedError(Exception):
 async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator[Any]:
     """The SDK's client; connections are released with the context.
 
-    Credentials come from the environment, as the SDK finds them. Makes no call. Raises StoreError
-    when no client can be built (no such region, not a URL).
+    Credentials come from the environment, as the SDK finds them. Makes no call to DynamoDB. Raises
+    StoreMisconfiguredError, or StoreError when who gives the credentials does not.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -94,9 +101,14 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
             opening = aiobotocore.session.AioSession().create_client(
                 "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
             )
-            client = await stack.enter_async_context(opening)
-        except (BotoCoreError, ValueError) as error:
-            raise StoreError(f"no client for region {region!r}: {_one_line(error)}") from error
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                client = await stack.enter_async_context(opening)
+        except TimeoutError:
+            raise StoreError(f"AWS_PROFILE: no credentials within {CLIENT_TIMEOUT_S} s") from None
+        except _FAILURES as error:
+            if (line := mistake_of_client(error)) is not None:
+                raise StoreMisconfiguredError(line) from error
+            raise StoreError(f"AWS_PROFILE: no credentials: {_one_line(error)}") from error
         yield client
 
 
@@ -187,17 +199,28 @@ class Table:
             if code == "ResourceNotFoundException":
                 raise StoreError(
                     f"{self._variable}: there is no table {self.name} at {self._where()}; it is"
-                    " created by deploying infra/state.yml, never by this process"
+                    " created by deploying infra/state.yml, never by this process; or is it in"
+                    " another region (AWS_REGION) or account?"
+                ) from error
+            if code == "ValidationException" and _ANOTHER_TABLE.search(str(error)):
+                raise StoreMisconfiguredError(
+                    f"{self._variable}: {self.name} at {self._where()} is no table of ours, whose"
+                    f" keys are pk and sk (S): {_one_line(error)}; name the one of infra/state.yml"
                 ) from error
             kind = StoreBusyError if code in _BUSY_CODES else StoreError
             raise kind(self._failed(what, error)) from error
         except (EndpointConnectionError, ConnectTimeoutError) as error:
             raise StoreBusyError(self._failed(what, error)) from error
         except _FAILURES as error:
+            if (line := mistake(error)) is not None:
+                raise StoreMisconfiguredError(line) from error
             raise StoreError(self._failed(what, error)) from error
 
     def _failed(self, what: str, error: Exception) -> str:
-        return f"{what}: table {self.name} at {self._where()}: {_one_line(error)}"
+        where, hint = self._where(), ""
+        if isinstance(error, EndpointConnectionError) and where.endswith("amazonaws.com"):
+            hint = " (AWS_REGION is a part of this name)"
+        return f"{what}: table {self.name} at {where}{hint}: {_one_line(error)}"
 
     def _where(self) -> str:
         """Host and port only: a URL may carry a password."""
