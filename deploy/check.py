@@ -27,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.findings import SERVICE, Client, Findings, one_line
 from deploy.stack import check_stack
+from functions.adapters.aws_answers import refuse_foreign_answers
 
 REGION: Final = "eu-west-1"
 """serverless.yml's; another one is not the nearest that may trade, and tables live in one."""
@@ -169,7 +170,11 @@ def _here(findings: Findings, variable: str, match: re.Match[str], account: str 
 
 def aws(service: str) -> Any:
     """A client with the credentials that the environment has."""
-    return botocore.session.get_session().create_client(service, region_name=REGION, config=_CONFIG)
+    client = botocore.session.get_session().create_client(
+        service, region_name=REGION, config=_CONFIG
+    )
+    refuse_foreign_answers(client)
+    return client
 
 
 def main(arguments: list[str] | None = None) -> int:

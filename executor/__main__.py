@@ -27,6 +27,7 @@ from functions.handlers.control import NotDoneError, halt_reason
 from functions.ports import RecordsError, StoreError
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 from runtime.log import configure_logging
+from runtime.proxies import ignore_proxies
 from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 
 EXIT_FAILED: Final = 1
@@ -229,6 +230,7 @@ def _complain(line: str) -> None:
 def main() -> None:
     """Entry point of `executor` and of `python -m executor`."""
     configure_logging(service="executor")
+    ignore_proxies()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character of a reason gets its number, not a traceback.

@@ -9,6 +9,7 @@ from feeder.fills import service as fill_service
 from feeder.settings import FeederSettings, UserFeederSettings
 from runtime.log import configure_logging
 from runtime.process import run_service
+from runtime.proxies import ignore_proxies
 from runtime.settings import load_settings, refuse_to_start
 
 
@@ -20,9 +21,11 @@ def main(arguments: list[str]) -> int:
     if role == "user":
         user_settings = load_settings(UserFeederSettings)
         configure_logging(service="user-feeder")
+        ignore_proxies()
         return run_service(fill_service.serve(user_settings))
     settings = load_settings(FeederSettings)
     configure_logging(service="feeder")
+    ignore_proxies()
     return run_service(book_service.serve(settings))
 
 

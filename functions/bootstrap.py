@@ -24,8 +24,8 @@ from pydantic import SecretStr
 
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
-from functions.core.account import TRADING_ENABLED
-from functions.ports import StoreError, VenueRecords
+from functions.core.account import TRADING_ENABLED, Account
+from functions.ports import StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
@@ -45,10 +45,10 @@ class MisconfiguredError(Exception):
 
 @contextmanager
 def exiting_when_misconfigured() -> Iterator[None]:
-    """For processes: MisconfiguredError becomes one line and exit code 2."""
+    """For processes: MisconfiguredError, the store's too, becomes one line and exit code 2."""
     try:
         yield
-    except MisconfiguredError as error:
+    except (MisconfiguredError, StoreMisconfiguredError) as error:
         refuse_to_start(str(error))
 
 
@@ -57,21 +57,14 @@ def exiting_when_misconfigured() -> Iterator[None]:
 
 @asynccontextmanager
 async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
-    """A store that has not made a call yet. Raises MisconfiguredError."""
-    async with AsyncExitStack() as stack:
-        try:
-            store = await stack.enter_async_context(
-                open_store(
-                    table=settings.state_table,
-                    decision_table=settings.decision_table,
-                    account_name=settings.account,
-                    region=settings.aws_region,
-                    endpoint_url=settings.aws_endpoint_url_dynamodb,
-                )
-            )
-        except StoreError as error:
-            text = f"AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: {error}"
-            raise MisconfiguredError(text) from None
+    """A store that has not made a call yet. Raises StoreError, as `open_client` does."""
+    async with open_store(
+        table=settings.state_table,
+        decision_table=settings.decision_table,
+        account_name=settings.account,
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url_dynamodb,
+    ) as store:
         yield store
 
 
@@ -81,12 +74,18 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
     from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
 
     async with AsyncExitStack() as stack:
-        with exiting_when_misconfigured():
-            store = await stack.enter_async_context(unopened_store(settings))
+
+        async def opened() -> tuple[DynamoStore, Account]:
+            # Here: what only a person can mend is not tried again.
+            with exiting_when_misconfigured():
+                async with AsyncExitStack() as trying:
+                    store = await trying.enter_async_context(unopened_store(settings))
+                    account = await store.open_account()
+                    stack.push_async_exit(trying.pop_all())
+                    return store, account
+
         where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
-        account = await until_reachable(
-            f"table {settings.state_table} at {where}", store.open_account
-        )
+        store, account = await until_reachable(f"table {settings.state_table} at {where}", opened)
         if account.trading != TRADING_ENABLED:
             _log.warning("trading_halted", reason=account.halt_reason)
         yield store

@@ -26,6 +26,10 @@ class StoreError(Exception):
     """The store did not answer, or not intelligibly: whether the write happened is not known."""
 
 
+class StoreMisconfiguredError(StoreError):
+    """Only a person can mend it; the text is one line that begins with the variable."""
+
+
 class StoreBusyError(StoreError):
     """The store refused before it wrote anything (throttled, a conflict, no connection)."""
 

@@ -31,6 +31,7 @@ from functions.settings import ScheduleSettings
 from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.process import first_failure, run_service
+from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
 from runtime.settings import load_settings
 
@@ -136,6 +137,7 @@ def main() -> int:
     """Entry point of `python -m functions.schedule`."""
     settings = load_settings(ScheduleSettings)
     configure_logging(service="schedule")
+    ignore_proxies()
     return run_service(serve(settings))
 
 

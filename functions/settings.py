@@ -17,7 +17,13 @@ from functions.core.strategy_registry import STRATEGIES
 from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.nats_settings import NatsSettings
-from runtime.settings import CloudWatchSettings, EnvironmentSettings, MetricsSettings, Port
+from runtime.settings import (
+    CertificateFile,
+    CloudWatchSettings,
+    EnvironmentSettings,
+    MetricsSettings,
+    Port,
+)
 from venue.api_settings import (
     Base64Secret,
     ClobSettings,
@@ -43,6 +49,9 @@ class AccountSettings(ClobSettings, GammaSettings):
     decision_table: str = "streaming-executor-decisions"
     aws_region: str = "eu-west-1"
     aws_endpoint_url_dynamodb: HttpUrl | None = None
+    aws_ca_bundle: CertificateFile | None = None
+    requests_ca_bundle: CertificateFile | None = None
+    """These two are the SDK's, which reads them by itself; here they are only looked at."""
 
     strategy: str = "book_imbalance_crypto"
     execution: Literal["paper", "live"] = "paper"

@@ -42,6 +42,7 @@ from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
+from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
 from runtime.settings import load_settings
 
@@ -290,6 +291,7 @@ def main() -> int:
     settings = load_settings(WorkerSettings)
     worker_name = f"{socket.gethostname()}-{os.getpid()}"
     configure_logging(service="worker", worker=worker_name)
+    ignore_proxies()
     return run_service(serve(settings, worker_name))
 
 

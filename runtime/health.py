@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -12,6 +14,7 @@ from runtime.settings import refuse_to_start
 
 SHUTDOWN_TIMEOUT_S = 1
 """A reader of metrics that has stopped reading must not hold up a stop."""
+_PORTS_FAULT: Final = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
 
 
 @asynccontextmanager
@@ -40,8 +43,14 @@ async def health_server(
     try:
         try:
             await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            refuse_to_start(f"METRICS_PORT: cannot listen on {host}:{port}: {error.strerror}")
+        except (OSError, ValueError) as error:  # UnicodeError is a ValueError: no name of a host
+            number = error.errno if isinstance(error, OSError) else None
+            why = " ".join(str((isinstance(error, OSError) and error.strerror) or error).split())
+            if number in _PORTS_FAULT:
+                what = "METRICS_PORT"
+            else:
+                what, why = "METRICS_HOST", f"{why}; an address of this machine is wanted"
+            refuse_to_start(f"{what}: cannot listen on {host}:{port}: {why}")
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from protocol.subjects import StreamSpec
 from runtime.nats_client import NatsClient, NotEncryptedError
@@ -35,6 +35,8 @@ CLOSE_TIMEOUT_S: Final = 1
 # (server/errors.go: ErrAuthentication). nats-py passes them on as text when a connection begins.
 _LOGIN_REFUSED: Final = "authorization violation"
 _REPLICAS_NOT_SUPPORTED: Final = 10074  # JSStreamReplicasNotSupportedErr: not a cluster
+# JSNotEnabledForAccountErr, JSNotEnabledErr (nats-server, server/errors.json).
+_NO_JETSTREAM: Final = frozenset({10039, 10076})
 _log = structlog.get_logger()
 
 
@@ -257,6 +259,27 @@ async def declare_stream(client: Client, spec: StreamSpec, replicas: int = 1) ->
         await ensure_stream(client.jetstream(timeout=REQUEST_TIMEOUT_S), spec, replicas)
     except StreamMismatchError as error:
         refuse_to_start(str(error))
+    except APIError as error:
+        if complaint := jetstream_complaint(client, error):
+            refuse_to_start(complaint)
+        raise
+
+
+def jetstream_complaint(client: Client, error: APIError) -> str | None:
+    """That there is no JetStream for us, on a line that begins with the variable; None where
+    `error` is another one, or may pass: where a cluster has lost its JetStream servers, say."""
+    if error.err_code in _NO_JETSTREAM:
+        variable = "NATS_USER" if client.options.get("user") else "NATS_URL"
+        return (
+            f"{variable}: the user's account on this nats-server has no JetStream: enable it in the"
+            " server's configuration"
+        )
+    # Nobody has answered. A server that has JetStream says so when it is connected to.
+    info = client._server_info
+    nobody = isinstance(error, ServiceUnavailableError) and error.err_code is None
+    if nobody and not info.get("jetstream") and not info.get("cluster"):
+        return "NATS_URL: this nats-server runs without JetStream: start it with --jetstream"
+    return None
 
 
 def redact(url: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from typing import Annotated, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.addresses import check_host, checked_url
+from runtime.trust import check_certificates, check_directory, check_writable
 
 EXIT_BAD_CONFIGURATION = 2
 
@@ -18,16 +20,27 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 """0 takes any free port; the log says which."""
 
 
+CertificateFile = Annotated[str, AfterValidator(check_certificates)]
+
+
 class EnvironmentSettings(BaseSettings):
-    """The base of all settings: an empty variable is an unset one, and no error shows a value."""
+    """The base of all settings: an empty variable is an unset one, and no error shows a value.
+
+    Its own variables are OpenSSL's and Python's, which read them by themselves: here they are only
+    looked at, because what is wrong with them otherwise shows in each connection, or not at all.
+    """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    ssl_cert_file: CertificateFile | None = None
+    ssl_cert_dir: Annotated[str, AfterValidator(check_directory)] | None = None
+    sslkeylogfile: Annotated[str, AfterValidator(check_writable)] | None = None
 
 
 class MetricsSettings(EnvironmentSettings):
     """Where a process serves its metrics and health; each has a port of its own as default."""
 
-    metrics_host: str = "127.0.0.1"
+    metrics_host: Annotated[str, AfterValidator(check_host)] = "127.0.0.1"
     metrics_port: Port
 
 
@@ -42,16 +55,7 @@ def url_of(*schemes: str) -> AfterValidator:
     """A validator for URLs with one of these schemes and a host; takes a trailing slash away."""
 
     def check(url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"not a URL of the form {schemes[0]}://host")
-        if "," in parts.netloc.rpartition("@")[2]:  # no client here takes several
-            raise ValueError("one URL is wanted, not several")
-        try:
-            _ = parts.port
-        except ValueError:  # its own text would show what may be a password
-            raise ValueError("not a URL: the port is not a number") from None
-        return url.rstrip("/")
+        return checked_url(url, schemes)
 
     return AfterValidator(check)
 

@@ -189,7 +189,9 @@ async def dynamodb_server(host: str, port: int, table: str) -> AsyncIterator[str
         # No await from here to the end of the body: this is what serialises the requests.
         body = b"".join([*wsgi_app(environ, start_response), *written])
         code, _, reason = status.partition(" ")
-        return web.Response(status=int(code), reason=reason, body=body, headers=headers)
+        # moto's refusals are of another type, DynamoDB's are not.
+        typed = {**dict(headers), "Content-Type": "application/x-amz-json-1.0"}
+        return web.Response(status=int(code), reason=reason, body=body, headers=typed)
 
     app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", answer)

@@ -13,6 +13,9 @@ from functions.bootstrap import trader_login
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
+_TRUST: Final = ("ssl_cert_file", "ssl_cert_dir", "sslkeylogfile")
+"""What each connection with TLS needs."""
+
 
 async def examine(config: Configuration) -> list[Finding]:
     """Every finding, in a fixed order. Raises nothing; each look-up is bounded in time.
@@ -27,21 +30,24 @@ async def examine(config: Configuration) -> list[Finding]:
         "table",
         partial(table.check, config.limits),
         *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
+        *("aws_ca_bundle", "requests_ca_bundle"),
     )
     findings += await _group(
-        config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url"
+        config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url", *_TRUST
     )
     findings += await _group(
         config,
         "market data",
         partial(market_data.check, config),
         *("series", "market_ws_url", "gamma_url", "clob_url"),
+        *_TRUST,
     )
     findings += await _group(
         config,
         "account at the venue",
         partial(_account, config),
         *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd", "user_ws_url"),
+        *_TRUST,
     )
     return findings
 

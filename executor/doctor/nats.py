@@ -7,6 +7,7 @@ from typing import Final
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.errors import APIError
 
 from executor.doctor.finding import Finding, fail, ok, warn
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
@@ -17,6 +18,7 @@ from runtime.nats import (
     close,
     connect_once,
     inspect_stream,
+    jetstream_complaint,
     redact,
     version_complaint,
 )
@@ -64,6 +66,10 @@ async def _stream(client: Client, spec: StreamSpec, replicas: int) -> Finding:
         text, _, do = str(error).partition(": ")
         return fail(what, text, do)
     except (NatsError, OSError) as error:
+        complaint = jetstream_complaint(client, error) if isinstance(error, APIError) else None
+        if complaint is not None:
+            text, _, do = complaint.rpartition(": ")
+            return fail(what, text, do)
         why = f"{type(error).__name__}: {error}".rstrip(": ")
         return fail(what, why, "run nats-server with --jetstream, and see that it answers")
     if differing is None:

@@ -147,4 +147,4 @@ async def _recovery(what: str, table: Table) -> Finding:
 
 
 def _not_known(what: str, error: StoreError) -> Finding:
-    return warn(what, "not known: {error}", "nothing, unless you expect to be allowed to ask")
+    return warn(what, f"not known: {error}", "nothing, unless you expect to be allowed to ask")

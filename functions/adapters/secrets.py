@@ -11,10 +11,16 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from functions.adapters.aws_answers import AwsHttp, ForeignAnswerError
+
 TIMEOUT_S: Final = 8.0
 """Asked once a cold start; two tries, a handshake and the SDK's pause between them fit in."""
 _CONFIG: Final = AioConfig(
-    connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
+    http_session_cls=AwsHttp,
+    proxies={},  # none, whatever the environment names (README, "Going live")
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 2},
 )
 _FAILURES: Final = (
     BotoCoreError,
@@ -22,7 +28,11 @@ _FAILURES: Final = (
     ResponseParserError,
     aiohttp.ClientError,
     OSError,
+    # What the SDK lets through, as in `functions.adapters.dynamodb.table`.
     ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
 )
 
 
@@ -47,6 +57,8 @@ async def secret_text(secret_id: str, *, region: str, variable: str) -> str:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
         raise SecretError(f"{variable}: Secrets Manager refuses to tell it: {code}") from None
+    except ForeignAnswerError as error:
+        raise SecretError(f"{variable}: Secrets Manager in {region}: {error}") from None
     except _FAILURES as error:
         text = f"{variable}: Secrets Manager in {region} cannot be asked: {type(error).__name__}"
         raise SecretError(text) from None

@@ -29,6 +29,7 @@ from functions.adapters.secrets import SecretError
 from functions.bootstrap import MisconfiguredError
 from functions.ports import RecordsError, StoreError
 from runtime.log import configure_logging
+from runtime.proxies import ignore_proxies
 from runtime.settings import mistakes_in
 
 SPARE_S: Final = 2.0
@@ -85,6 +86,7 @@ class Function(Generic[_Opened]):
         """Handle one event. Raises FunctionError."""
         if self._runner is None:
             configure_logging(service=self.name)
+            ignore_proxies()
             self._runner = asyncio.Runner()
         within_s = context.get_remaining_time_in_millis() / 1000 - SPARE_S
         structlog.contextvars.bind_contextvars(request_id=context.aws_request_id)

@@ -14,6 +14,7 @@ Not modelled: partly written batches, half-sent replies.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +37,11 @@ _ANSWERS: Final = {
 }
 _TRANSACTION: Final = "TransactWriteItems"
 _WRITES: Final = frozenset({"UpdateItem", "PutItem", _TRANSACTION})
-_CONTENT_TYPE: Final = "application/x-amz-json-1.0"
+_MARKS: Final = {
+    "Content-Type": "application/x-amz-json-1.0",
+    "x-amzn-RequestId": "INJECTED",
+}
+"""What shows that an answer is DynamoDB's."""
 
 
 class FaultyDynamo:
@@ -79,7 +84,7 @@ async def faulty_dynamodb(upstream: str, seed: int) -> AsyncIterator[FaultyDynam
                 return web.Response(
                     status=reply.status,
                     body=await reply.read(),
-                    headers=kept | {"Content-Type": _CONTENT_TYPE},
+                    headers=kept | {"Content-Type": _MARKS["Content-Type"]},
                 )
 
         async def forward_late(body: bytes, headers: dict[str, str]) -> web.Response:
@@ -103,7 +108,7 @@ async def faulty_dynamodb(upstream: str, seed: int) -> AsyncIterator[FaultyDynam
                     name = "TransactionCanceledException"
                     content["CancellationReasons"] = [{"Code": "TransactionConflict"}]
                 content["__type"] = _NAMESPACE + name
-                return web.json_response(content, status=status, content_type=_CONTENT_TYPE)
+                return web.Response(status=status, body=json.dumps(content), headers=_MARKS)
             if kind == "cut_before":
                 return _cut(request)
             if kind in ("late", "slow"):

@@ -17,6 +17,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from functions.adapters import aws_answers
+
 if TYPE_CHECKING:
     from tests.simulation.dynamodb import SimDynamo
 
@@ -53,6 +55,8 @@ class DynamoFaults:
     stale: float = 0.0
     """A read that need not be consistent sees the table as it was."""
     stale_s: float = 2.0
+    foreign: float = 0.0
+    """Somebody else answers, with success: written in a third of the cases."""
     unprocessed: float = 0.0
     """Per row of a batch: handed back unwritten."""
     page_max: int = 1_000
@@ -75,7 +79,15 @@ STRIKES: Final = (
     "straggler",
     "late",
     "slow",
+    "foreign",
 )
+FOREIGN: Final[tuple[tuple[dict[str, str], bytes], ...]] = (
+    ({"content-type": "text/html"}, b"<html>Please log in</html>"),
+    ({}, b""),
+    ({"content-type": "application/json"}, b"{}"),
+    ({"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "R"}, b'{"Attrib'),
+)
+"""What a portal, a proxy or a broken line puts in the place of an answer."""
 
 
 class SimDynamoClient:
@@ -188,11 +200,8 @@ class _Call:
         way_s = latency_s / 2
         if fault is None or fault == "slow":
             self._later(way_s, self._evaluate, way_s)
-        elif fault in ("throttled", "conflict"):
+        elif fault in ("throttled", "conflict", "refused"):
             self._later(latency_s, self._tell, None, self._refusal(fault))
-        elif fault == "refused":
-            error = EndpointConnectionError(endpoint_url=ENDPOINT)
-            self._later(latency_s, self._tell, None, error)
         elif fault == "lost_request":
             self._later(timeout_s, self._tell, None, _timeout())
         elif fault == "lost_reply":
@@ -212,6 +221,10 @@ class _Call:
         elif fault == "late":
             self._later(timeout_s, self._tell, None, _timeout())
             self._later(timeout_s + rng.uniform(*faults.late_s), self._evaluate, None)
+        elif fault == "foreign":
+            if rng.random() < 1 / 3:
+                self._later(way_s, self._evaluate, None)
+            self._later(latency_s, self._tell_foreign, *rng.choice(FOREIGN))
 
     def _later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
         self._server.process.call_later(delay_s, callback, *args)
@@ -235,7 +248,18 @@ class _Call:
         else:
             self.answered.set_result(answer)
 
-    def _refusal(self, fault: str) -> ClientError:
+    def _tell_foreign(self, headers: dict[str, str], body: bytes) -> None:
+        """As the SDK does: what its HTTP lets through, it reads as an empty reply."""
+        try:
+            aws_answers.check_answer(200, headers, body)
+        except aws_answers.ForeignAnswerError as error:
+            self._tell(None, error)
+        else:
+            self._tell({}, None)
+
+    def _refusal(self, fault: str) -> Exception:
+        if fault == "refused":
+            return EndpointConnectionError(endpoint_url=ENDPOINT)
         code = {
             "throttled": "ProvisionedThroughputExceededException",
             "conflict": "TransactionConflictException",

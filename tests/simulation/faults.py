@@ -51,7 +51,7 @@ def draw_faults(rng: random.Random) -> Faults:
     def chance(most: float) -> float:
         return rng.choice([0.0, rng.uniform(0, most)])
 
-    return Faults(
+    faults = Faults(
         venue=VenueFaults(
             not_sent=chance(0.1),
             lost_request=chance(0.2),
@@ -96,3 +96,6 @@ def draw_faults(rng: random.Random) -> Faults:
         rivals=rng.random() < 0.5,
         max_entries=rng.choice([None, None, 1, 2]),
     )
+    # Drawn last, so that the seeds from before it are what they were.
+    faults.dynamodb.foreign = chance(0.05)
+    return faults

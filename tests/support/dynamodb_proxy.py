@@ -18,6 +18,9 @@ from aiohttp import web
 Request: TypeAlias = tuple[str, dict[str, Any]]
 """(operation, its parameters)."""
 
+MARKS = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "INJECTED"}
+"""What shows that an answer is DynamoDB's."""
+
 FORWARD = "forward"
 LOSE_REPLY = "lose the reply"  # the write happens, the connection ends without an answer
 
@@ -62,7 +65,7 @@ async def proxy_to(upstream: str) -> AsyncIterator[Proxy]:
             step = proxy.script.popleft() if proxy.script else FORWARD
             if callable(step):
                 status, content = step(parameters)
-                return web.json_response(content, status=status)
+                return web.Response(status=status, body=json.dumps(content), headers=MARKS)
             async with session.post(upstream, data=body, headers=request.headers) as reply:
                 content_bytes = await reply.read()
                 kept = {
@@ -76,7 +79,7 @@ async def proxy_to(upstream: str) -> AsyncIterator[Proxy]:
             return web.Response(
                 status=reply.status,
                 body=content_bytes,
-                headers=kept | {"Content-Type": "application/x-amz-json-1.0"},
+                headers=kept | {"Content-Type": MARKS["Content-Type"]},
             )
 
         app = web.Application()

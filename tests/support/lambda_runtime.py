@@ -34,12 +34,12 @@ class Secrets:
         assert request.headers["X-Amz-Target"] == "secretsmanager.GetSecretValue"
         name = json.loads(await request.text())["SecretId"]
         self.asked.append(name)
-        kind = "application/x-amz-json-1.1"
+        marks = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": "r"}
         if name not in self.texts:
             error = {"__type": "ResourceNotFoundException", "Message": "no such secret"}
-            return web.json_response(error, status=400, content_type=kind)
+            return web.Response(status=400, body=json.dumps(error), headers=marks)
         told = {"Name": name, "SecretString": self.texts[name]}
-        return web.json_response(told, content_type=kind)
+        return web.Response(body=json.dumps(told), headers=marks)
 
 
 @asynccontextmanager

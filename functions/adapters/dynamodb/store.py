@@ -419,7 +419,7 @@ class DynamoStore:
             ExpressionAttributeValues={**values, **{f":{n}": v for n, v in missing.items()}},
             ReturnValues="ALL_NEW",
         )
-        return account_of(reply["Attributes"])
+        return account_of(reply.get("Attributes", {}))
 
 
 def _add_differences(

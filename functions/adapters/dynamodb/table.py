@@ -8,6 +8,7 @@ still have been written, so callers repeat only what is idempotent.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -24,8 +25,10 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from functions.adapters.aws_answers import AwsHttp
+from functions.adapters.aws_mistakes import mistake, mistake_of_client
 from functions.adapters.dynamodb.items import Item
-from functions.ports import StoreBusyError, StoreError
+from functions.ports import StoreBusyError, StoreError, StoreMisconfiguredError
 
 CONNECT_TIMEOUT_S: Final = 1
 READ_TIMEOUT_S: Final = 2  # AWS answers in milliseconds; after this a book is too old anyway
@@ -34,8 +37,12 @@ ATTEMPTS_MAX: Final = 2  # one retry: enough for a connection that the server cl
 # cover: name resolution, waiting for a free connection, fetching credentials.
 CALL_TIMEOUT_S: Final = 8
 CONNECTIONS_MAX: Final = 16
+# Making a client may run the profile's credential_process, which may ask a person for a code.
+CLIENT_TIMEOUT_S: Final = 30
 
 _CONFIG: Final = AioConfig(
+    http_session_cls=AwsHttp,
+    proxies={},  # none, whatever the environment names (README, "Going live")
     connect_timeout=CONNECT_TIMEOUT_S,
     read_timeout=READ_TIMEOUT_S,
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
@@ -52,6 +59,12 @@ _FAILURES: Final = (
     ResponseParserError,
     aiohttp.ClientError,
     OSError,  # TimeoutError is one
+    # What the SDK lets through, of credentials that cannot be read (the output of a process, a
+    # cached token) and of an answer in which a part has another form.
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
 )
 # A transaction of somebody else (a backup, a repair) holds the item, or the table has no capacity.
 _BUSY_CODES: Final = frozenset(
@@ -62,6 +75,9 @@ _BUSY_CODES: Final = frozenset(
         "TransactionConflictException",
     }
 )
+# What DynamoDB says where the table has other keys, or an index on attributes of another type, or
+# where no table can have this name.
+_ANOTHER_TABLE: Final = re.compile(r"\bkey\b|tableName", re.IGNORECASE)
 
 
 class MissingPathError(StoreError):
@@ -80,8 +96,8 @@ class ConditionFailedError(Exception):
 async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator[Any]:
     """The SDK's client; connections are released with the context.
 
-    Credentials come from the environment, as the SDK finds them. Makes no call. Raises StoreError
-    when no client can be built (no such region, not a URL).
+    Credentials come from the environment, as the SDK finds them. Makes no call to DynamoDB. Raises
+    StoreMisconfiguredError, or StoreError when who gives the credentials does not.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -89,9 +105,14 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
             opening = aiobotocore.session.AioSession().create_client(
                 "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
             )
-            client = await stack.enter_async_context(opening)
-        except (BotoCoreError, ValueError) as error:
-            raise StoreError(f"no client for region {region!r}: {_one_line(error)}") from error
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                client = await stack.enter_async_context(opening)
+        except TimeoutError:
+            raise StoreError(f"AWS_PROFILE: no credentials within {CLIENT_TIMEOUT_S} s") from None
+        except _FAILURES as error:
+            if (line := mistake_of_client(error)) is not None:
+                raise StoreMisconfiguredError(line) from error
+            raise StoreError(f"AWS_PROFILE: no credentials: {_one_line(error)}") from error
         yield client
 
 
@@ -139,6 +160,10 @@ class Table:
         items: list[Item] = []
         for _ in range(pages_max):
             reply = await self._call(what, self._client.query(TableName=self.name, **request))
+            if not isinstance(reply.get("Items"), list):
+                raise StoreError(
+                    f"{what}: table {self.name} at {self._where()}: no rows in the answer"
+                )
             items.extend(reply["Items"])
             if "LastEvaluatedKey" not in reply or len(items) >= request.get("Limit", 1 << 30):
                 return items
@@ -180,7 +205,13 @@ class Table:
             if code == "ResourceNotFoundException":
                 raise StoreError(
                     f"{self._variable}: there is no table {self.name} at {self._where()}; it is"
-                    " created by deploying infra/state.yml, never by this process"
+                    " created by deploying infra/state.yml, never by this process; or is it in"
+                    " another region (AWS_REGION) or account?"
+                ) from error
+            if code == "ValidationException" and _ANOTHER_TABLE.search(str(error)):
+                raise StoreMisconfiguredError(
+                    f"{self._variable}: {self.name} at {self._where()} is no table of ours, whose"
+                    f" keys are pk and sk (S): {_one_line(error)}; name the one of infra/state.yml"
                 ) from error
             if code == "ValidationException" and "document path" in str(error):
                 raise MissingPathError(self._failed(what, error)) from error
@@ -189,10 +220,15 @@ class Table:
         except (EndpointConnectionError, ConnectTimeoutError) as error:
             raise StoreBusyError(self._failed(what, error)) from error
         except _FAILURES as error:
+            if (line := mistake(error)) is not None:
+                raise StoreMisconfiguredError(line) from error
             raise StoreError(self._failed(what, error)) from error
 
     def _failed(self, what: str, error: Exception) -> str:
-        return f"{what}: table {self.name} at {self._where()}: {_one_line(error)}"
+        where, hint = self._where(), ""
+        if isinstance(error, EndpointConnectionError) and where.endswith("amazonaws.com"):
+            hint = " (AWS_REGION is a part of this name)"
+        return f"{what}: table {self.name} at {where}{hint}: {_one_line(error)}"
 
     def _where(self) -> str:
         """Host and port only: a URL may carry a password."""

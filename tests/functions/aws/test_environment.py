@@ -153,7 +153,7 @@ REDEEM = {**LIVE, "REDEEM": "true", "PRIVATE_KEY_SECRET": KEY_SECRET}
         (CONTROL, {"AWS_ENDPOINT_URL_DYNAMODB": "nowhere"}, "AWS_ENDPOINT_URL_DYNAMODB: not a URL"),
         (CONTROL, {"CLOUDWATCH_STAGE": "Prod!"}, "CLOUDWATCH_STAGE: "),
         (RECONCILE, {"RECONCILE_EVERY_S": "0"}, "RECONCILE_EVERY_S: "),
-        (RECONCILE, {"AWS_REGION": "no region"}, "AWS_REGION or AWS_ENDPOINT_URL_DYNAMODB: "),
+        (RECONCILE, {"AWS_REGION": "no region"}, "AWS_REGION: a name as eu-west-1"),
         (RECONCILE, {"STATE_TABLE": "missing"}, "STATE_TABLE: there is no table missing"),
         (SETTLE, {"STATE_TABLE": "missing"}, "STATE_TABLE: there is no table missing"),
         (RECONCILE, {"EXECUTION": "live"}, "configuration: EXECUTION=live needs API_CREDENTIALS_"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from functions.adapters import aws_answers
 from functions.adapters.dynamodb import store
 from functions.core.claim import Claim
 from functions.core.fencing import Fence
@@ -11,6 +12,7 @@ from functions.handlers.execute import OrderExecutor
 from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.ablations.ablation import Ablation, replaced
 from tests.simulation.ablations.provocations import (
+    foreign_answers,
     lossy_store,
     retrying_store,
     rivals,
@@ -44,6 +46,12 @@ ORDER: Final = (
         replaced(store.DynamoStore, "claim", _claim_anyway),
         "without a durable claim",
         lossy_store,
+    ),
+    Ablation(
+        "only DynamoDB's own answer is a claim",
+        replaced(aws_answers, "check_answer", lambda *_, **__: None),
+        "without a durable claim",
+        foreign_answers,
     ),
     Ablation(
         "own claim recognised",

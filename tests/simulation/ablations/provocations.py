@@ -75,6 +75,12 @@ def lossy_store(faults: Faults) -> None:
     faults.dynamodb.late = 0.1
 
 
+def foreign_answers(faults: Faults) -> None:
+    """Somebody stands between us and the store, and answers in its place."""
+    calm(faults)
+    faults.dynamodb.foreign = 0.2
+
+
 def retrying_store(faults: Faults) -> None:
     calm(faults)
     faults.dynamodb.retried = 0.5

@@ -369,9 +369,16 @@ async def test_one_throttled_try_is_not_a_failure(proxied, proxy, table) -> None
 
 
 @pytest.mark.parametrize(
-    ("region", "endpoint_url"), [("", None), ("not a region", None), (REGION, "no-scheme")]
+    ("region", "endpoint_url", "blamed"),
+    [
+        ("", None, "AWS_REGION: "),
+        ("not a region", None, "AWS_REGION: "),
+        (REGION, "no-scheme", "AWS_ENDPOINT_URL_DYNAMODB: "),
+    ],
 )
-async def test_a_client_that_cannot_be_built_is_one_line(region, endpoint_url, monkeypatch) -> None:
+async def test_a_client_that_cannot_be_built_is_one_line(
+    region, endpoint_url, blamed, monkeypatch
+) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
 
@@ -385,7 +392,7 @@ async def test_a_client_that_cannot_be_built_is_one_line(region, endpoint_url, m
         ):
             pass
 
-    assert (await raised_by(opened())).startswith("no client for region")
+    assert (await raised_by(opened())).startswith(blamed)
 
 
 async def test_closing_twice_is_closing(store) -> None:

@@ -1,0 +1,104 @@
+"""Which failures of the SDK only a person can mend, as one line that begins with the variable.
+
+The SDK finds credentials and options in variables and files of its own, which no settings class of
+ours reads. No line shows a value, nor what a file holds: it may be a key. What is said of
+AWS_PROFILE is said of the profile `default` where none is named.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from botocore import exceptions
+
+_LINES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (
+        exceptions.ProfileNotFound,
+        "AWS_PROFILE: the SDK's files have no such profile: name one that they have, or unset it",
+    ),
+    (
+        exceptions.ConfigParseError,
+        "AWS_CONFIG_FILE: it, or AWS_SHARED_CREDENTIALS_FILE, cannot be parsed: put it right",
+    ),
+    (exceptions.InvalidRegionError, "AWS_REGION: a name as eu-west-1 is wanted"),
+    (exceptions.NoRegionError, "AWS_REGION: a name as eu-west-1 is wanted"),
+    (exceptions.InvalidDefaultsMode, "AWS_DEFAULTS_MODE: the SDK knows no such mode"),
+    (
+        exceptions.InvalidSTSRegionalEndpointsConfigError,
+        "AWS_STS_REGIONAL_ENDPOINTS: legacy or regional is wanted",
+    ),
+    (exceptions.InfiniteLoopConfigError, "AWS_PROFILE: its source_profile leads back to itself"),
+    (
+        exceptions.UnknownCredentialError,
+        "AWS_PROFILE: its credential_source is none that the SDK knows",
+    ),
+    # A token that is not there, or has expired.
+    (exceptions.SSOError, "AWS_PROFILE: its login has ended: log in (aws sso login)"),
+    (exceptions.TokenRetrievalError, "AWS_PROFILE: its login has ended: log in (aws sso login)"),
+    (
+        FileNotFoundError,  # the only file that a call itself opens
+        "AWS_WEB_IDENTITY_TOKEN_FILE: there is no such file",
+    ),
+)
+_CERTIFICATES: Final = (
+    "AWS_CA_BUNDLE: the file of certificates cannot be read; the SDK takes REQUESTS_CA_BUNDLE and"
+    " the profile's ca_bundle, too"
+)
+_PROCESS: Final = (
+    "AWS_PROFILE: its credential_process cannot be used: look at its line, and at what it prints"
+    " (JSON with Version, AccessKeyId, SecretAccessKey)"
+)
+_PROCESS_GIVES_NONE: Final = ("Missing required key", "Unsupported version")
+"""What the SDK says of a process' output. What a process says of itself may pass."""
+
+
+def mistake(error: Exception) -> str | None:
+    """The line, None where it may pass by itself (or is not about configuration).
+
+    Of the SDK's errors, as one of its calls raises them.
+    """
+    details = getattr(error, "kwargs", {})
+    line = next((text for kind, text in _LINES if isinstance(error, kind)), None)
+    if isinstance(error, exceptions.NoCredentialsError):
+        line = _no_credentials()
+    elif isinstance(error, exceptions.PartialCredentialsError):
+        missing = str(details.get("cred_var"))
+        line = f"AWS_PROFILE: its profile lacks {missing}"
+        if details.get("provider") == "env":
+            line = f"{missing}: missing beside the other AWS credentials"
+    elif isinstance(error, exceptions.CredentialRetrievalError):
+        if str(details.get("error_msg")).startswith(_PROCESS_GIVES_NONE):
+            line = _PROCESS
+    elif isinstance(error, exceptions.HTTPClientError):
+        unread = (FileNotFoundError, PermissionError, IsADirectoryError)
+        line = _CERTIFICATES if isinstance(details.get("error"), unread) else None
+    return line
+
+
+def mistake_of_client(error: Exception) -> str | None:
+    """The same where no client could be made: most of that is configuration."""
+    line = None if isinstance(error, FileNotFoundError) else mistake(error)
+    if line is not None or isinstance(error, exceptions.CredentialRetrievalError):
+        return line
+    if isinstance(error, exceptions.BotoCoreError):
+        text = " ".join(str(error).split())[:300]
+        line = f"AWS_PROFILE: it, or another variable AWS_..., cannot be used: {text}"
+    elif isinstance(error, OSError) and not isinstance(error, ConnectionError):
+        line = f"AWS_PROFILE: its credential_process cannot be run: {error.strerror}"
+    elif "Invalid endpoint" in str(error):
+        line = "AWS_ENDPOINT_URL_DYNAMODB: it, or AWS_ENDPOINT_URL, is not a URL"
+    elif "Unsupported host" in str(error):
+        line = "AWS_CONTAINER_CREDENTIALS_FULL_URI: the SDK asks no such host for credentials"
+    elif isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
+        line = _PROCESS
+    return line
+
+
+def _no_credentials() -> str:
+    if os.environ.get("AWS_SECRET_ACCESS_KEY") and not os.environ.get("AWS_ACCESS_KEY_ID"):
+        return "AWS_ACCESS_KEY_ID: missing beside AWS_SECRET_ACCESS_KEY"
+    return (
+        "AWS_PROFILE: there are no AWS credentials: name a profile, or set AWS_ACCESS_KEY_ID and"
+        " AWS_SECRET_ACCESS_KEY"
+    )
