@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.output import complain
 
 EXIT_BAD_CONFIGURATION = 2
 
@@ -78,5 +79,5 @@ def mistakes_in(error: ValidationError) -> str:
 
 def refuse_to_start(reason: str) -> NoReturn:
     """One line to the person who started us, exit code 2, no traceback."""
-    sys.stderr.write(f"cannot start: {reason}\n")
+    complain(f"cannot start: {reason}")
     raise SystemExit(EXIT_BAD_CONFIGURATION)
