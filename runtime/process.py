@@ -25,6 +25,7 @@ STOP_MAX_S: Final = 10.0
 END_MAX_S: Final = 3.0
 """From the end of the tidying up on, for the event loop and the interpreter."""
 EXIT_GIVEN_UP: Final = 1
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CANCEL_AGAIN_S: Final = 0.1
 CANCELS_MAX: Final = 10
 _log = structlog.get_logger()
@@ -53,7 +54,7 @@ class _Stop:
         self.cancel: Callable[[], object] = lambda: None
         self._told, self._tidied = threading.Event(), threading.Event()
         threading.Thread(target=self._watch, name="stop", daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
     @property
@@ -65,6 +66,10 @@ class _Stop:
         """The service has ended; what is left is nobody's work."""
         self.cancel = lambda: None
         self._tidied.set()
+        if self.told:
+            # At its very end Python takes its handlers away, but leaves what is ignored ignored.
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, *_: object) -> None:
         if not self.told:
