@@ -77,6 +77,7 @@ from functions.core.account import (
 from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
+from protocol.text import whole
 
 # -- how long and how often ----------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ class DynamoStore:
             ["trading = :trading", "halt_reason = :reason", "halt_id = :id"],
             {
                 ":trading": {"S": TRADING_HALTED},
-                ":reason": {"S": reason},
+                ":reason": {"S": whole(reason)},
                 ":id": {"S": uuid.uuid4().hex},
             },
         )
