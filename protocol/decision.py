@@ -8,6 +8,7 @@ import msgspec
 
 from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
+from protocol.text import encoded
 
 
 class Timeline(msgspec.Struct, kw_only=True):
@@ -86,7 +87,7 @@ _decoder = msgspec.json.Decoder(Decision)
 
 def encode_decision(decision: Decision) -> bytes:
     """One JSON object, UTF-8."""
-    return _encoder.encode(decision)
+    return encoded(_encoder.encode, decision)
 
 
 def decode_decision(payload: bytes) -> Decision:

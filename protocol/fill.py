@@ -13,6 +13,7 @@ import msgspec
 
 from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
+from protocol.text import encoded
 
 
 class TradeStatus(StrEnum):
@@ -52,7 +53,7 @@ _decoder: Final = msgspec.json.Decoder(Fill)
 
 def encode_fill(fill: Fill) -> bytes:
     """One JSON object, UTF-8."""
-    return _encoder.encode(fill)
+    return encoded(_encoder.encode, fill)
 
 
 def decode_fill(payload: bytes) -> Fill:

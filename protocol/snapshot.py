@@ -13,6 +13,7 @@ import msgspec
 
 from protocol.book import Book, Proof, check_levels
 from protocol.market import MarketInfo
+from protocol.text import encoded
 
 # What msgspec raises on hostile input is more than its own errors: a string that is not UTF-8 and
 # nesting without end surface as Python's.
@@ -59,7 +60,7 @@ _decoder = msgspec.json.Decoder(BookSnapshot)
 
 def encode_snapshot(snapshot: BookSnapshot) -> bytes:
     """One JSON object, UTF-8."""
-    return _encoder.encode(snapshot)
+    return encoded(_encoder.encode, snapshot)
 
 
 def decode_snapshot(payload: bytes) -> BookSnapshot:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,6 +26,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from runtime.emf import Unit, document, representatives
+from runtime.output import STDOUT
 from runtime.process import stop_tasks
 
 EVERY_S: Final = 60.0
@@ -97,23 +97,22 @@ async def reporting_to_cloudwatch(
     stage: str | None,
     service: str,
     metrics: Sequence[CloudWatchMetric],
-    write: Callable[[str], object] | None = None,
+    write: Callable[[str], str | None] = STDOUT.write,
 ) -> AsyncIterator[None]:
     """Write for CloudWatch while the context lasts: a line a minute, and what is left at its end.
 
-    Without a stage nothing is written. That stdout cannot be written is logged and costs the line.
+    Without a stage nothing is written. `write` returns why a line could not be written; that is
+    logged, and costs the line.
     """
     if stage is None:
         yield
         return
     interval = Interval(stage, service, metrics)
-    write = write or _write_line
 
     def report() -> None:
-        try:
-            write(interval.line(time.time_ns() // 1_000_000))
-        except (OSError, ValueError, AttributeError) as error:  # gone, closed, never there
-            _log.error("metrics_not_written", error=f"{type(error).__name__}: {error}")
+        reason = write(interval.line(time.time_ns() // 1_000_000))
+        if reason is not None:
+            _log.error("metrics_not_written", error=reason)
 
     task = asyncio.create_task(_every_minute(report))
     task.add_done_callback(_log_defect)
@@ -139,8 +138,3 @@ def _log_defect(task: asyncio.Task[None]) -> None:
     """A defect here must not stop a process that trades; that it has fallen silent is an alarm."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.critical("task_failed", exc_info=error)
-
-
-def _write_line(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

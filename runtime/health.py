@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
+from runtime.output import STDERR, STDOUT
 from runtime.settings import refuse_to_start
 
 SHUTDOWN_TIMEOUT_S = 1
 """A reader of metrics that has stopped reading must not hold up a stop."""
 _PORTS_FAULT: Final = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
+
+
+class LinesLost(Collector):
+    """`log_lines_lost_total`: what this process could not write, to stderr or to stdout."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """One counter."""
+        text = "Lines of log or metrics that could not be written"
+        yield CounterMetricFamily("log_lines_lost", text, value=STDERR.lost + STDOUT.lost)
+
+
+_OF_EVERY_PROCESS: Final = CollectorRegistry()
+_OF_EVERY_PROCESS.register(LinesLost())
 
 
 @asynccontextmanager
@@ -28,9 +44,8 @@ async def health_server(
     """
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        body = generate_latest(registry) + generate_latest(_OF_EVERY_PROCESS)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         sentence = problem()

@@ -15,6 +15,8 @@ import sys
 import time
 from typing import Final
 
+from runtime.output import STDOUT, one_line
+
 TIMEOUT_S: Final = 2.0
 """For all of it. A process that needs longer for one line of text is not well."""
 ANSWER_MAX: Final = 4096
@@ -29,7 +31,7 @@ def main(arguments: list[str]) -> int:
         status, line = ask(int(port), path) if port else (0, "no port given, and no METRICS_PORT")
     except (OSError, OverflowError, ValueError) as error:
         status, line = 0, f"no answer from port {port}: {error}"
-    sys.stdout.write(f"{line}\n")
+    STDOUT.write(one_line(line))
     return 0 if status == 200 else 1
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
+
+from runtime.process import stop_if_told
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -46,13 +47,5 @@ async def until_reachable(
             try:
                 return await attempt()
             finally:
-                _stop_if_told()
+                stop_if_told()
     raise AssertionError("tenacity stopped without a stop condition")
-
-
-def _stop_if_told() -> None:
-    """`asyncio.wait_for` of Python 3.11, under nats-py, may end with its own result or error when a
-    cancellation arrives at the same time: that one would be lost, and the service never stop."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, NoReturn, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.addresses import check_host, checked_url
+from runtime.output import complain
 from runtime.trust import check_certificates, check_directory, check_writable
 
 EXIT_BAD_CONFIGURATION = 2
@@ -82,5 +82,5 @@ def mistakes_in(error: ValidationError) -> str:
 
 def refuse_to_start(reason: str) -> NoReturn:
     """One line to the person who started us, exit code 2, no traceback."""
-    sys.stderr.write(f"cannot start: {reason}\n")
+    complain(f"cannot start: {reason}")
     raise SystemExit(EXIT_BAD_CONFIGURATION)

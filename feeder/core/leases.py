@@ -35,6 +35,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.snapshot import UNDECODABLE
+from protocol.text import encoded
 
 SETTLED_TRIES: Final = 20
 """Tries in a row (some five seconds) that a feeder is fit before others make room for it. One that
@@ -97,7 +98,7 @@ _decoder = msgspec.json.Decoder(LeaseTable)
 
 def encode_table(table: LeaseTable) -> bytes:
     """One JSON object, UTF-8."""
-    return msgspec.json.encode(table)
+    return encoded(msgspec.json.encode, table)
 
 
 def decode_table(payload: bytes) -> LeaseTable:

@@ -18,6 +18,7 @@ import msgspec
 
 from feeder.recording.errors import LineError
 from protocol.market import MarketInfo
+from protocol.text import encoded
 
 FORMAT: Final = 1
 
@@ -118,7 +119,7 @@ def payload(frame: Frame) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """One line, with its newline; a newline within a frame is escaped."""
-    return _encode(record) + b"\n"
+    return encoded(_encode, record) + b"\n"
 
 
 def decode_record(line: bytes) -> Record:

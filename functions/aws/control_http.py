@@ -25,6 +25,7 @@ from functions.core.account import TRADING_ENABLED, Limits
 from functions.handlers import control
 from functions.handlers.control import NotDoneError, NotKnownError
 from functions.ports import Store, StoreError
+from protocol.text import encoded
 
 _BODY_BYTES_MAX: Final = 10_000
 _WANTED: Final = 'the body must be JSON with one text: {"reason": "..."}'
@@ -74,7 +75,7 @@ def _answered(event: Any, status: int, body: Any) -> dict[str, Any]:
     return {
         "statusCode": status,
         "headers": {"content-type": "application/json", "cache-control": "no-store"},
-        "body": msgspec.json.encode(body).decode(),
+        "body": encoded(msgspec.json.encode, body).decode(),
     }
 
 

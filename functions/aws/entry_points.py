@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -40,6 +39,7 @@ from functions.handlers.settle import settle as settle_once
 from functions.ports import RecordsError, StoreError, VenueRecords
 from protocol.units import to_usd_e6
 from runtime.emf import document
+from runtime.output import STDOUT
 from runtime.settings import mistakes_in
 from venue.api_settings import ApiCredentials
 
@@ -246,8 +246,9 @@ def _write_metrics(service: str, settings: FunctionSettings, values: Mapping[str
     if settings.cloudwatch_stage is None:
         return
     now_ms = time.time_ns() // 1_000_000
-    sys.stdout.write(document(settings.cloudwatch_stage, service, values, now_ms) + "\n")
-    sys.stdout.flush()
+    reason = STDOUT.write(document(settings.cloudwatch_stage, service, values, now_ms))
+    if reason is not None:
+        _log.error("metrics_not_written", error=reason)
 
 
 _RECONCILE: Final = Function("reconcile", open_reconcile, work_reconcile)

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from functions.core.claim import Claim
+from functions.core.lifecycle import TEXT_LENGTH_MAX
 from functions.core.refusal_throttle import RefusalThrottle
 from functions.core.strategy import Trade
 from protocol.decision import Decision, Timeline
@@ -44,6 +45,7 @@ class DecisionReporter:
         suppressed = self._throttle.admit(key, timeline.decided_at_ns // 1_000_000)
         if suppressed is not None:
             decision = self._decision(snapshot, trade, "refused", reason, timeline)
+            text = text[:TEXT_LENGTH_MAX]
             self._report(msgspec.structs.replace(decision, text=text, repeats=suppressed))
 
     def executed(

@@ -13,7 +13,14 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
-from runtime.nats import StreamMismatchError, connect, declare_stream, ensure_stream, redact
+from runtime.nats import (
+    StreamMismatchError,
+    close,
+    connect,
+    declare_stream,
+    ensure_stream,
+    redact,
+)
 from runtime.nats_settings import Login
 from tests.support.servers import NatsServer
 
@@ -229,3 +236,24 @@ def test_a_url_is_shown_without_its_secrets() -> None:
     assert redact("nats://user:secret@host:4222") == "nats://host:4222"
     assert redact("nats://host:4222") == "nats://host:4222"
     assert redact("host:4222") == "host:4222"
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("gone", ["stopped", "paused", "there"])
+async def test_closing_ends_in_order_whatever_waits_to_be_sent(
+    nats_server: NatsServer, gone: str, waited_s: float
+) -> None:
+    client = await connect(nats_server.url, "test")
+    inbox = await client.subscribe("inbox")
+    reading = asyncio.create_task(inbox.next_msg(timeout=30))
+    if gone == "stopped":
+        await asyncio.to_thread(nats_server.stop)
+    elif gone == "paused":
+        nats_server.pause()
+    await asyncio.sleep(waited_s)  # which part of reconnecting it is, nobody can await
+    for _ in range(100):
+        await client.publish("subject", b"x" * 1_000)
+    async with asyncio.timeout(5):
+        await close(client)
+    reading.cancel()
+    await asyncio.wait({reading})

@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
+import json
 import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runtime.process import _until_signalled, first_failure, stop_tasks
+from runtime.process import first_failure, stop_tasks
+
+ROOT = Path(__file__).parents[2]
+PIPE = asyncio.subprocess.PIPE
 
 
 async def fails(text: str) -> None:
@@ -60,33 +67,116 @@ async def test_a_cancellation_that_gets_lost_is_repeated() -> None:
     assert task.cancelled()
 
 
-async def test_a_second_signal_does_not_cut_short_the_tidying_up() -> None:
-    started, tidying, tidy = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    done: list[str] = []
-
-    async def serve() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            tidying.set()
-            await tidy.wait()
-            done.append("tidied")
-
-    loop = asyncio.get_running_loop()
-    service = asyncio.create_task(_until_signalled(serve()))
+PROGRAM = """
+import asyncio, sys, threading, time
+from runtime import process
+from runtime.log import configure_logging
+configure_logging(service="test")
+process.END_MAX_S = 0.5
+async def serve():
+    print("started", flush=True)
     try:
-        await started.wait()  # the handlers stand before `serve` runs
-        os.kill(os.getpid(), signal.SIGTERM)
-        await tidying.wait()
-        second = asyncio.Event()
-        loop.add_signal_handler(signal.SIGUSR1, second.set)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGUSR1)
-        await second.wait()  # signals are delivered in order: the second one has been seen
-        tidy.set()
-        assert await service == 0
+        {running}
     finally:
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            loop.remove_signal_handler(signum)
-    assert done == ["tidied"]
+        print("tidying", flush=True)
+        {tidying}
+        print("tidied", flush=True)
+process.STOP_MAX_S = {most_s}
+print(process.run_service(serve()), flush=True)
+{after}
+"""
+
+
+@asynccontextmanager
+async def service(
+    running: str = "await asyncio.Event().wait()",
+    tidying: str = "pass",
+    after: str = "sys.exit(0)",
+    most_s: float = 10,
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    program = PROGRAM.format(running=running, tidying=tidying, after=after, most_s=most_s)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), cwd=ROOT, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def heard(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
+
+
+def events(stderr: bytes) -> list[str]:
+    return [json.loads(line)["event"] for line in stderr.splitlines()]
+
+
+async def test_a_second_signal_does_not_cut_short_the_tidying_up() -> None:
+    async with service(tidying="await asyncio.sleep(0.3)") as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        assert await heard(process) == "tidying"
+        process.terminate()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = await process.communicate()
+    assert (stdout, stderr, process.returncode) == (b"tidied\n0\n", b"", 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_after_the_event_loop_is_gone_kills_nobody(number: signal.Signals) -> None:
+    async with service(after="time.sleep(0.3); sys.exit(0)") as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        assert [await heard(process) for _ in range(3)] == ["tidying", "tidied", "0"]
+        process.send_signal(number)
+        assert (await process.communicate())[1] == b""
+        assert process.returncode == 0
+
+
+async def test_what_the_tidying_up_meets_is_one_line_and_still_a_stop_in_order() -> None:
+    async with service(tidying="raise ConnectionResetError('Connection lost')") as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        stdout, stderr = await process.communicate()
+    assert (stdout, process.returncode) == (b"tidying\n0\n", 0)
+    assert events(stderr) == ["stopped_with_error"]
+
+
+@pytest.mark.parametrize(
+    "hangs",
+    ["await asyncio.Event().wait()", "threading.Event().wait()", "time.sleep(30)"],
+)
+async def test_a_stop_that_hangs_is_given_up(hangs: str) -> None:
+    async with service(tidying=hangs, most_s=0.5) as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert events(stderr) == ["stop_given_up"]
+
+
+async def test_a_thread_that_nobody_can_stop_holds_up_nobody() -> None:
+    async with service(running="await asyncio.to_thread(time.sleep, 60)") as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (0, b"")
+
+
+async def test_a_failure_without_a_signal_is_one_line_and_exit_1() -> None:
+    async with service(running="raise RuntimeError('a defect')") as process:
+        _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert events(stderr) == ["crashed"]
+
+
+async def test_a_cancellation_without_a_signal_is_no_stop() -> None:
+    async with service(running="raise asyncio.CancelledError") as process:
+        stdout, stderr = await process.communicate()
+    assert stdout.endswith(b"1\n")
+    assert events(stderr) == ["ended_by_cancellation"]

@@ -52,7 +52,9 @@ async def test_metrics_and_health_are_served_on_a_free_port() -> None:
     ):
         async with client.get("/metrics") as response:
             assert response.status == 200
-            assert "things_total 3.0" in await response.text()
+            text = await response.text()
+            assert "things_total 3.0" in text
+            assert "log_lines_lost_total 0.0" in text
         async with client.get("/healthz") as response:
             assert (response.status, await response.text()) == (200, "ok")
         problem = "the market channel is not connected"

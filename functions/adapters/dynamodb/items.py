@@ -12,7 +12,9 @@
 3. What is read is checked: a missing or malformed attribute is a StoreError that names it.
    Unknown attributes are ignored; a newer version may have written them. What older versions did
    not write has a default.
-4. A claim's fields that have their default value are not stored: the account item is written
+4. A text is stored `whole`: DynamoDB refuses an item with half a character in it, and with it a
+   claim that would stay as it is for ever.
+5. A claim's fields that have their default value are not stored: the account item is written
    with every claim, and paid by the kilobyte.
 """
 
@@ -26,6 +28,7 @@ from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Re
 from functions.core.claim import Claim
 from functions.ports import StoreError
 from protocol.decision import Decision
+from protocol.text import whole
 
 Attribute: TypeAlias = dict[str, Any]
 """One value in DynamoDB's notation: `{"S": "text"}`, `{"N": "12"}`, `{"M": {...}}`."""
@@ -99,7 +102,7 @@ def claim_attribute(claim: Claim) -> Attribute:
         if kind is int:
             fields[stored_name] = {"N": str(value)}
         elif kind is str:
-            fields[stored_name] = {"S": value}
+            fields[stored_name] = {"S": whole(value)}
         else:
             fields[stored_name] = _attribute(value)
     return {"M": fields}
@@ -184,12 +187,12 @@ def decision_of(item: Item) -> Decision:
 
 
 def _attributes(fields: dict[str, Any]) -> Item:
-    return {name: _attribute(value) for name, value in fields.items()}
+    return {whole(name): _attribute(value) for name, value in fields.items()}
 
 
 def _attribute(value: Any) -> Attribute:
     if isinstance(value, str):
-        return {"S": str(value)}
+        return {"S": whole(str(value))}
     if isinstance(value, bool):
         return {"BOOL": value}
     if isinstance(value, (int, float)):

@@ -83,6 +83,7 @@ from functions.core.account import (
 from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
+from protocol.text import whole
 
 # -- how long and how often ----------------------------------------------------------------------
 
@@ -307,7 +308,7 @@ class DynamoStore:
             ["trading = :trading", "halt_reason = :reason", "halt_id = :id"],
             {
                 ":trading": {"S": TRADING_HALTED},
-                ":reason": {"S": reason},
+                ":reason": {"S": whole(reason)},
                 ":id": {"S": uuid.uuid4().hex},
             },
         )

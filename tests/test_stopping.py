@@ -1,0 +1,177 @@
+"""SIGTERM and SIGINT to every process, in every phase, with NATS or the table gone: in order, 0."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from protocol.market import UP
+from protocol.series import parse_series
+from sandbox.child import Child
+from sandbox.cluster import start_dynamodb
+from sandbox.services import Addresses, Options, Service, services
+from sandbox.simulator import Venue, serve
+from tests.support.servers import NatsServer
+
+pytestmark = pytest.mark.timeout(120)
+
+SERIES = "btc-4h"  # a window that does not end while a test runs
+STOPPED_WITHIN_S = 8.0
+"""On a busy machine; alone it takes half a second."""
+
+
+class System:
+    """Servers, and the processes that are told to stop."""
+
+    def __init__(self, nats: NatsServer, log_dir: Path) -> None:
+        self.nats = nats
+        self.log_dir = log_dir
+        self.venue = Venue()
+        self.dynamodb = Child("dynamodb", log_dir)
+        self.services: list[Service] = []
+        self.children: dict[str, Child] = {}
+
+    async def start(self) -> None:
+        """All of them at once; none is waited for."""
+        for service in self.services:
+            child = self.children[service.name] = Child(service.name, self.log_dir)
+            arguments = (sys.executable, "-m", service.module, *service.arguments)
+            await child.start(*arguments, env=service.env)
+
+    async def said(self, *events: str) -> None:
+        """Each process in turn has said one of these."""
+        async with asyncio.timeout(60):
+            for service in self.services:
+                log = self.log_dir / f"{service.name}.log"
+                wanted = (*events, service.started_event) if "started" in events else events
+                while not (log.exists() and any(f'"{e}"' in log.read_text() for e in wanted)):
+                    assert self.children[service.name].returncode is None, log.read_text()
+                    await asyncio.sleep(0.02)
+
+    async def all_stop(self, number: signal.Signals) -> None:
+        """Send the signal, twice, and look at how they end."""
+        began_s = time.monotonic()
+        for _ in range(2):
+            for child in self.children.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, number)
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(STOPPED_WITHIN_S + 12):
+            await asyncio.gather(*(child.ended() for child in self.children.values()))
+        took_s = time.monotonic() - began_s
+        await asyncio.gather(*(child.stop() for child in self.children.values()))
+        for name, child in self.children.items():
+            text = (self.log_dir / f"{name}.log").read_text()
+            assert child.returncode == 0, f"{name} ended with {child.returncode}:\n{text}"
+            for line in text.splitlines():
+                if name == "recorder" and line.startswith("recorded "):
+                    continue  # its answer
+                said = json.loads(line)
+                # What is said of an error is in its line; what stops in order meets no defect.
+                assert "exception" not in said, f"{name}: {line}"
+        assert took_s < STOPPED_WITHIN_S
+
+    async def flicker(self) -> None:
+        """Books that never rest, so that something is on its way whenever a server goes."""
+        size = 0
+        [market] = self.venue.markets.values()
+        while True:
+            size = size % 5_000 + 1
+            self.venue.change_level(market.token(UP), "BUY", 4_900, size * 1_000_000)
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def system(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[System]:
+    async with running(nats_server, tmp_path) as started:
+        yield started
+
+
+@asynccontextmanager
+async def running(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[System]:
+    system = System(nats_server, tmp_path)
+    series = parse_series(SERIES)
+    start_s = series.window_start_s(time.time())
+    market = system.venue.add_market(
+        series.slug(start_s), start_ms=start_s * 1000, end_ms=(start_s + 4 * 3600) * 1000
+    )
+    levels = [(4_900 - 100 * i, 100_000_000) for i in range(20)]
+    system.venue.set_book(market.token(UP), levels, [(10_000 - price, 1) for price, _ in levels])
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serve(system.venue))
+        stack.push_async_callback(system.dynamodb.stop)
+        at = Addresses(
+            nats_url=nats_server.url,
+            dynamodb_url=await start_dynamodb(system.dynamodb),
+            venue_url=url,
+            series=(SERIES,),
+        )
+        system.services = await services(Options(workers=1), at)
+        [feeder] = (each for each in system.services if each.name == "feeder")
+        recorder = Service(
+            name="recorder",
+            module="executor",
+            arguments=("record", "--out", str(tmp_path / "recording")),
+            started_event="recording_started",
+            env=feeder.env,
+        )
+        system.services.append(recorder)
+        flickering = asyncio.create_task(system.flicker())
+        stack.callback(flickering.cancel)
+
+        async def kill_all() -> None:
+            for child in system.children.values():
+                if child.returncode is None:
+                    os.kill(child.pid, signal.SIGKILL)
+                await child.stop()
+
+        stack.push_async_callback(kill_all)
+        yield system
+
+
+async def test_while_they_wait_for_nats_that_is_not_there(system: System) -> None:
+    system.nats.stop()
+    await system.start()
+    await system.said("not_reachable", "schedule_started", "recording_started")
+    await system.all_stop(signal.SIGINT)
+
+
+async def test_while_they_wait_for_nats_that_does_not_answer(system: System) -> None:
+    system.nats.pause()
+    await system.start()
+    await system.said("not_reachable", "schedule_started", "recording_started")
+    await system.all_stop(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("gone", "waited_s"), [("stopped", 0.0), ("paused", 0.3)])
+async def test_while_they_run_and_nats_goes(system: System, gone: str, waited_s: float) -> None:
+    await system.start()
+    await system.said("started")
+    if gone == "stopped":
+        await asyncio.to_thread(system.nats.stop)
+    else:
+        system.nats.pause()
+    await asyncio.sleep(waited_s)  # which part of reconnecting it is, nobody can await
+    await system.all_stop(signal.SIGTERM)
+
+
+async def test_while_they_run_and_everything_else_is_gone(system: System) -> None:
+    await system.start()
+    await system.said("started")
+    os.kill(system.dynamodb.pid, signal.SIGSTOP)
+    system.nats.pause()
+    try:
+        await asyncio.sleep(1)
+        await system.all_stop(signal.SIGTERM)
+    finally:
+        os.kill(system.dynamodb.pid, signal.SIGCONT)
