@@ -18,11 +18,12 @@ from functions.ports import PreparedOrder
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
-from sandbox.simulator import Market, Venue, answer, serve
+from sandbox.simulator import Market, Venue, answer, deposit_wallet_of, serve
 from venue.trading.login import TraderLogin, log_in
 from venue.wire.order_answer import Answer
 
 KEY = EthAccount.create()
+WALLET = deposit_wallet_of(KEY.address)
 Hook = Callable[[str], Awaitable[web.Response | None]]
 
 
@@ -30,7 +31,7 @@ def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
     """The account of KEY."""
     return TraderLogin(
         private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
-        wallet=KEY.address,
+        wallet=WALLET,
         clob_url=url,
         gamma_url=url,
         order_usd=Decimal(order_usd),

@@ -16,7 +16,7 @@ from functions.adapters import live_exchange
 from functions.adapters.live_exchange import LiveExchange
 from functions.ports import UnpreparableOrderError
 from sandbox.simulator import CutConnection, Venue, answer, position_ids_of, serve
-from tests.support.live_desk import KEY, Desk, account, answering, open_desk
+from tests.support.live_desk import WALLET, Desk, account, answering, open_desk
 from venue.trading.login import log_in
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
@@ -81,7 +81,7 @@ async def test_a_price_off_the_grid_is_refused_before_anything_is_claimed(desk: 
 
 
 async def test_an_empty_wallet_is_a_proven_rejection(desk: Desk) -> None:
-    desk.venue.account(KEY.address).balance_e6 = 0
+    desk.venue.account(WALLET).balance_e6 = 0
     answered = await desk.buy()
     assert isinstance(answered, Rejected)
     assert answered.reason is RejectReason.NOT_ENOUGH_BALANCE
