@@ -164,6 +164,8 @@ class Faults(msgspec.Struct, kw_only=True):
     """It does so this much after the resolution."""
 
 
+HABITS: Final = Faults(null_lists=0.5, unit_short=0.5)
+"""What the real venue does and may do at any time; how often is made up."""
 NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Faults))
 _SEED: Final = "seed"
 
