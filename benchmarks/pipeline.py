@@ -35,7 +35,7 @@ from sandbox.child import Child
 from sandbox.cluster import start_dynamodb, start_nats
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE
-from sandbox.simulator import Market, Venue, error, serve
+from sandbox.simulator import Market, Venue, deposit_wallet_of, error, serve
 
 FRAMES_PER_S: Final = 1_000
 MARKETS: Final = 50
@@ -263,7 +263,7 @@ async def _system(load: Load) -> AsyncIterator[_System]:
                     "DECISION_TABLE": decision_table_of(STATE_TABLE),
                     "EXECUTION": load.execution,
                     "PRIVATE_KEY": HexBytes(key.key).to_0x_hex(),
-                    "WALLET": key.address,
+                    "WALLET": deposit_wallet_of(key.address),
                     "MAX_POSITIONS": str(MARKETS),
                     "COOLDOWN_S": "0",
                     "MIN_TIME_TO_CLOSE_S": "0",

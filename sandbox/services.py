@@ -12,6 +12,7 @@ from hexbytes import HexBytes
 from polymarket import AsyncSecureClient
 
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
+from sandbox.simulator.wallets import deposit_wallet_of
 from venue.trading.official_client import environment
 
 STATE_TABLE = "sandbox-state"
@@ -65,11 +66,13 @@ class Addresses:
 async def services(options: Options, at: Addresses) -> list[Service]:
     """Market feeder, workers, scheduled functions and, live, the user feeder, in start order.
 
-    Makes a throw-away key, and its API key at the simulated venue, which funds whoever logs in.
+    Makes a throw-away key, and its API key at the simulated venue, which funds the deposit wallet
+    of whoever logs in.
     Raises polymarket.errors.PolymarketError.
     """
     websocket = at.venue_url.replace("http://", "ws://")
     key = Account.create()
+    wallet = deposit_wallet_of(key.address)
     private_key = HexBytes(key.key).to_0x_hex()
     listening = {"NATS_URL": at.nats_url, "METRICS_PORT": "0"}
     trading = {
@@ -82,7 +85,7 @@ async def services(options: Options, at: Addresses) -> list[Service]:
         "AWS_ENDPOINT_URL_DYNAMODB": at.dynamodb_url,
         "EXECUTION": options.execution,
         "PRIVATE_KEY": private_key,
-        "WALLET": key.address,
+        "WALLET": wallet,
     }
     limits = {
         "MAX_POSITIONS": str(options.max_positions),
@@ -123,7 +126,7 @@ async def services(options: Options, at: Addresses) -> list[Service]:
         return [market_feeder, *workers, schedule]
     client = await AsyncSecureClient.create(
         private_key=private_key,
-        wallet=key.address,
+        wallet=wallet,
         environment=environment(at.venue_url, at.venue_url),
     )
     credentials = client.credentials

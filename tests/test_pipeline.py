@@ -29,7 +29,7 @@ from sandbox.child import Child
 from sandbox.cluster import start_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE
-from sandbox.simulator import Market, Venue, serve
+from sandbox.simulator import Market, Venue, deposit_wallet_of, serve
 from tests.support.counting_proxy import StoreCalls, counting_proxy
 from tests.support.servers import NatsServer
 
@@ -139,7 +139,7 @@ async def pipeline(
                     "DECISION_TABLE": decision_table_of(STATE_TABLE),
                     "EXECUTION": "live",
                     "PRIVATE_KEY": HexBytes(key.key).to_0x_hex(),
-                    "WALLET": key.address,
+                    "WALLET": deposit_wallet_of(key.address),
                     "MIN_TIME_TO_CLOSE_S": "0",
                 },
             )

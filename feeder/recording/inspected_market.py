@@ -142,7 +142,8 @@ class InspectedMarket:
         elif isinstance(event, BookEvent):
             self._replace(event, at_ms)
         elif isinstance(event, LastTradeEvent):
-            self._checksum.traded(event.asset_id, event.price)
+            if event.price:
+                self._checksum.traded(event.asset_id, event.price)
         else:
             self._checksum.tick_size(event.new_tick_size, event.timestamp)
 

@@ -17,12 +17,7 @@ from typing import Final
 import httpx
 import structlog
 from polymarket import AsyncSecureClient
-from polymarket.errors import (
-    PolymarketError,
-    RateLimitError,
-    RequestRejectedError,
-    TransportError,
-)
+from polymarket.errors import PolymarketError
 from polymarket.models.clob.orders import SignedOrder
 
 from functions.core.strategy import Trade
@@ -36,8 +31,7 @@ from venue.wire.order_answer import (
     Rejected,
     RejectReason,
     Unknown,
-    read_success,
-    refusal,
+    read_answer,
 )
 
 POST_TIMEOUT_S: Final = 5.0
@@ -115,12 +109,12 @@ class LiveExchange:
         signed: SignedOrder = order.payload
         try:
             async with asyncio.timeout(POST_TIMEOUT_S):
-                body = await official_client.post_order(self._client, signed)
+                answer = await official_client.post_order(self._client, signed)
         except TimeoutError:
             return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
-            return _answer_of_failure(error, order.order_id)
-        return read_success(body, order.order_id, order.spend_e6, order.size_e6)
+            return _answer_of_failure(error)
+        return read_answer(answer, order.order_id, order.spend_e6, order.size_e6)
 
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""
@@ -158,15 +152,10 @@ class LiveExchange:
             _log.warning("keep_warm_failed", error=_describe(error))
 
 
-def _answer_of_failure(error: Exception, order_id: str) -> Answer:
-    if isinstance(error, RequestRejectedError):
-        return refusal(error.status, str(error), order_id, error.code)
-    if isinstance(error, RateLimitError):
-        return Rejected(reason=RejectReason.RATE_LIMITED, text=str(error))
-    cause = error.__cause__ if isinstance(error, TransportError) else None
-    if isinstance(cause, _NEVER_SENT):
-        return Rejected(reason=RejectReason.NOT_SENT, text=_describe(cause))
-    return Unknown(text=_describe(cause or error))
+def _answer_of_failure(error: Exception) -> Answer:
+    if isinstance(error, _NEVER_SENT):
+        return Rejected(reason=RejectReason.NOT_SENT, text=_describe(error))
+    return Unknown(text=_describe(error))
 
 
 def _describe(error: BaseException) -> str:

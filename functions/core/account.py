@@ -137,6 +137,8 @@ _PAUSES_MS: Final[dict[RejectReason, tuple[int, int]]] = {
     RejectReason.NOT_SENT: (1_000, 30_000),
     RejectReason.UNAUTHORIZED: (10_000, 300_000),
     RejectReason.GEOBLOCKED: (60_000, 600_000),
+    # No time mends this: only another wallet.
+    RejectReason.MAKER_NOT_ALLOWED: (300_000, 600_000),
 }
 
 
@@ -145,8 +147,9 @@ def pauses(reason: RejectReason) -> bool:
     return reason in _PAUSES_MS
 
 
-def next_pause(previous: Pause, reason: RejectReason, now_ms: int) -> Pause:
-    """The pause that `reason` calls for: twice the last one if that ended a short while ago.
+def next_pause(previous: Pause, reason: RejectReason, now_ms: int, *, asked_ms: int = 0) -> Pause:
+    """The pause that `reason` calls for: twice the last one if that ended a short while ago, and at
+    least as long as the venue has `asked_ms`; never longer than the longest for the reason.
 
     A short while is as long as the last pause was: whoever is refused again so soon after it has
     not waited long enough. Refusals of orders that were under way when a pause began neither
@@ -154,6 +157,7 @@ def next_pause(previous: Pause, reason: RejectReason, now_ms: int) -> Pause:
     KeyError for a reason that is not about the account.
     """
     first_ms, longest_ms = _PAUSES_MS[reason]
+    first_ms = min(longest_ms, max(first_ms, asked_ms))
     if now_ms + first_ms <= previous.until_ms:
         return previous
     lasted_ms = previous.until_ms - previous.since_ms

@@ -85,7 +85,9 @@ class OrderExecutor:
         finally:
             self._metrics.observe_order(timeline)
         if isinstance(answer, Rejected) and pauses(answer.reason):
-            await self._pause(answer.reason)
+            await self._pause(answer.reason, answer.retry_after_ms)
+        elif isinstance(answer, Unknown) and answer.concerns is not None:
+            await self._pause(answer.concerns)
 
     async def _order(
         self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline
@@ -190,12 +192,15 @@ class OrderExecutor:
             )
         return stored or step(claim) or claim
 
-    async def _pause(self, reason: RejectReason) -> None:
+    async def _pause(self, reason: RejectReason, asked_ms: int = 0) -> None:
         """The venue refuses the account, not this order: no worker should ask again too soon."""
         self._metrics.pauses[reason].inc()
+        if reason is RejectReason.MAKER_NOT_ALLOWED:
+            _log.critical("maker_not_allowed", hint="WALLET: the venue wants a deposit wallet")
         try:
             seen = (await self._store.account()).pause
-            pause = next_pause(seen, reason, time.time_ns() // 1_000_000)
+            now_ms = time.time_ns() // 1_000_000
+            pause = next_pause(seen, reason, now_ms, asked_ms=asked_ms)
             if pause != seen and await self._store.set_pause(pause, seen):
                 _log.warning(
                     "account_paused", reason=reason.value, for_ms=pause.until_ms - pause.since_ms

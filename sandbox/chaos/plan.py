@@ -54,11 +54,15 @@ _RANGES: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "events twice": {"user_duplicated": (0.3, 1.0)},
     "events out of order": {"user_reordered": (0.3, 1.0), "user_reordered_ms": (0, 2_000)},
     "split resolutions": {"split": (0.2, 0.6)},
+    "terse answers": {"null_lists": (0.5, 1.0), "unit_short": (0.3, 1.0)},
+    "winnings paid out by the venue": {"auto_redeem": (0.5, 1.0), "auto_redeem_ms": (0, 3_000)},
 }
 _WINDOWS: Final[dict[str, dict[str, tuple[float, float]]]] = {
     # These make the whole account pause, for longer each time: rarer, or nothing would be traded.
     "engine restart": {"restart": (0.2, 0.5), "restart_ms": (500, 4_000), "post_only_ms": (0, 800)},
     "trading disabled": {"disabled": (0.2, 0.4), "disabled_ms": (500, 2_000)},
+    "cancel only": {"cancel_only": (0.2, 0.4), "cancel_only_ms": (500, 2_000)},
+    "a firewall": {"blocked": (0.05, 0.2), "blocked_ms": (0, 500)},
     "rate limit": {"rate_limited": (0.3, 0.8), "rate_limited_ms": (200, 2_000)},
     "phantom lock": {"phantom_lock_after": (1, 6), "phantom_lock_ms": (500, 3_000)},
 }

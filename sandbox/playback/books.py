@@ -90,7 +90,7 @@ class RecordedBooks:
         elif isinstance(event, TickSizeChangeEvent):
             if book is not None and "tick_size" in book.said:
                 book.said["tick_size"] = event.new_tick_size
-        elif isinstance(event, LastTradeEvent) and book is not None:
+        elif isinstance(event, LastTradeEvent) and book is not None and event.price:
             book.said["last_trade_price"] = f"{price_decimal(parse_price_e4(event.price)):.3f}"
         return {event.asset_id}
 

@@ -51,7 +51,13 @@ ORDER_WAIT_S: Final = 8.0
 """How long a worker's end waits for an order of its to be under way."""
 FIRST_ORDER_WAIT_S: Final = 30.0
 """As long as none of them had one: a whole window at the usual speed, so that one comes."""
-HABITS: Final = {"delay_before": 1.0, "delay_before_ms": 500, "no_match": 0.3}
+HABITS: Final = {
+    "delay_before": 1.0,
+    "delay_before_ms": 500,
+    "no_match": 0.3,
+    "null_lists": 0.5,
+    "unit_short": 0.5,
+}
 """The venue holds taker orders of some markets for 250 ms; twice that, to be seen by a poller. And
 some orders find nothing, so that their markets are tried again before their end."""
 CONVERGE_S: Final = 30.0

@@ -11,6 +11,9 @@ As a library, with books that a test scripts:
         venue.change_level(up, "SELL", 5000, 20_000_000)
         await venue.notice.until(lambda: venue.journal.matched() != [])
 
+Who trades needs a deposit wallet, `deposit_wallet_of(signer)`, which is there and funded once the
+signer has logged in; a plain wallet has to be one of `venue.grandfathered`.
+
 Prices are in 1e-4 USD, sizes in 1e-6 shares, as in `protocol.units`. As a process that replays the
 bundled recordings: `python -m sandbox.simulator --help`.
 
@@ -32,6 +35,7 @@ from sandbox.simulator.clob import answer, error
 from sandbox.simulator.faults import Faults
 from sandbox.simulator.market import Market, position_ids_of
 from sandbox.simulator.venue import CutConnection, Venue
+from sandbox.simulator.wallets import deposit_wallet_of
 
 __all__ = [
     "CutConnection",
@@ -39,6 +43,7 @@ __all__ = [
     "Market",
     "Venue",
     "answer",
+    "deposit_wallet_of",
     "error",
     "position_ids_of",
     "serve",

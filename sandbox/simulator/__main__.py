@@ -1,7 +1,9 @@
 """The simulated venue as a process: `python -m sandbox.simulator --speed 10 --markets 6`.
 
 Prints one JSON line on stdout when it is ready, and ends on SIGTERM, SIGINT or SIGHUP.
-What goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.simulator.faults`).
+What goes wrong is set while it runs: POST /sandbox/faults (see `sandbox.simulator.faults`). Until
+then only the venue's habits are on, which are no failures: null instead of empty lists, and amounts
+that end a unit short, in half of the answers.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import uvloop
 from protocol.units import to_usd_e6
 from sandbox.recordings.loader import BundledRecordingError, bundled, load
 from sandbox.simulator.app import serve
+from sandbox.simulator.faults import HABITS
 from sandbox.simulator.flood import Flood
 from sandbox.simulator.recorded_markets import RecordedMarkets, SimulatorError, series_at
 from sandbox.simulator.venue import Venue
@@ -56,6 +59,7 @@ def main() -> None:
             seed=options.seed,
             keep_versions=options.keep_versions,
         )
+        venue.faults = HABITS
         markets: RecordedMarkets | Flood
         if options.flood:
             markets = Flood(

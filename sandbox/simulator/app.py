@@ -1,4 +1,4 @@
-"""One port with everything on it: Gamma, CLOB, both websockets, the chain, the sandbox's own.
+"""One port with everything: Gamma, CLOB, both websockets, relayer, chain, the sandbox's own.
 
 `/sandbox/*` does not exist at the real venue: it is how the sandbox and the tests see what the
 venue saw, and decide what goes wrong. `/rpc` stands for a node of the chain.
@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import msgspec
 from aiohttp import web
 
-from sandbox.simulator import clob, sockets
+from sandbox.simulator import clob, relayer, sockets
+from sandbox.simulator.auto_redeem import redeem_by_itself
 from sandbox.simulator.chain import post_rpc
 from sandbox.simulator.clob import VENUE, answer, error
 from sandbox.simulator.faults import InvalidFaultsError, parse_faults
@@ -181,6 +182,10 @@ def application(venue: Venue) -> web.Application:
             get("/data/orders", clob.get_open_orders),
             get("/data/trades", clob.get_trades),
             post("/order", post_order),
+            get("/deployed", relayer.get_deployed),
+            get("/v1/account/transactions/params", relayer.get_parameters),
+            get("/v1/account/transactions/{transaction_id}", relayer.get_transaction),
+            post("/submit", relayer.submit),
             get("/ws/market", sockets.market_channel),
             get("/ws/user", sockets.user_channel),
             post("/rpc", post_rpc),
@@ -201,6 +206,7 @@ def application(venue: Venue) -> web.Application:
 async def _begin(app: web.Application) -> None:
     venue = app[VENUE]
     venue.spawn(every_second(lambda: venue.market_feed.connections))
+    venue.spawn(redeem_by_itself(venue))
 
 
 async def _close_venue(app: web.Application) -> None:

@@ -7,9 +7,12 @@ does is reverted, as a node does with a call that no contract understands.
 
 Redeeming twice is harmless: the second time pays nothing. Shares count once their trade is mined.
 
-Not modelled: blocks, gas that costs something, the adapter's approval, replaced and lost
-transactions, contract reads (`eth_call`), and redemption of the newer position ids, which goes
-through another contract. All of these are answered with an error or a revert, never with a guess.
+A deposit wallet has its transactions sent by the relayer (`relayer`), to the same effect.
+
+Not modelled: blocks (but for the time of the latest), gas that costs something, the adapter's
+approval, replaced and lost transactions, contract reads (`eth_call`), and redemption of the newer
+position ids, which goes through another contract. All of these are answered with an error or a
+revert, never with a guess.
 """
 
 from __future__ import annotations
@@ -39,7 +42,6 @@ from sandbox.simulator.venue import Venue
 
 _REDEEM: Final = keccak(text="redeemPositions(address,bytes32,bytes32,uint256[])")[:4]
 _REDEEM_TYPES: Final = ("address", "bytes32", "bytes32", "uint256[]")
-_ON_CHAIN: Final = ("MINED", "CONFIRMED")
 _GAS: Final = 200_000
 _GAS_PRICE_WEI: Final = 30 * 10**9
 
@@ -81,14 +83,14 @@ async def post_rpc(request: web.Request) -> web.Response:
 
 def _result(venue: Venue, method: str, params: list[Any]) -> object:
     match method, params:
-        case "eth_chainId", []:
-            return hex(CHAIN_ID)
-        case "eth_gasPrice", []:
-            return hex(_GAS_PRICE_WEI)
+        case "eth_getBlockByNumber", ["latest", *_]:
+            return {"number": hex(len(venue.receipts)), "timestamp": hex(venue.now_ms() // 1000)}
+        case "eth_chainId" | "eth_gasPrice", []:
+            return hex(CHAIN_ID if method == "eth_chainId" else _GAS_PRICE_WEI)
         case "eth_getTransactionCount", [str(address), *_]:
             return hex(venue.account(address).nonce)
         case "eth_estimateGas", [{"to": str(to), "data": str(call)}, *_]:
-            if _redeemed(venue, to, bytes.fromhex(call.removeprefix("0x"))) is None:
+            if redeemed(venue, to, bytes.fromhex(call.removeprefix("0x"))) is None:
                 raise RpcError(3, "execution reverted")
             return hex(_GAS)
         case "eth_sendRawTransaction", [str(raw)]:
@@ -120,10 +122,10 @@ def _send(venue: Venue, raw: str) -> str:
 
 async def _mine(venue: Venue, hash_: str, sender: str, to: str, call: bytes) -> None:
     await asyncio.sleep(venue.faults.receipt_ms / 1000)
-    market = _redeemed(venue, to, call)
+    market = redeemed(venue, to, call)
     reverted = market is None or venue.chance.hit("revert", venue.faults.revert)
     if market is not None and not reverted:
-        _redeem(venue, hash_, sender, market)
+        redeem(venue, hash_, sender, market)
     venue.receipts[hash_] = {
         "transactionHash": hash_,
         "status": "0x0" if reverted else "0x1",
@@ -134,7 +136,7 @@ async def _mine(venue: Venue, hash_: str, sender: str, to: str, call: bytes) -> 
     venue.notice.changed()
 
 
-def _redeemed(venue: Venue, to: str, call: bytes) -> Market | None:
+def redeemed(venue: Venue, to: str, call: bytes) -> Market | None:
     """The resolved market that a call redeems, None for a call that would be reverted."""
     if call[:4] != _REDEEM:
         return None
@@ -150,14 +152,14 @@ def _redeemed(venue: Venue, to: str, call: bytes) -> Market | None:
     return market if right else None
 
 
-def _redeem(venue: Venue, hash_: str, address: str, market: Market) -> None:
+def redeem(venue: Venue, hash_: str, address: str, market: Market) -> None:
     """Burn the wallet's settled shares of both tokens, and pay for them."""
     now_ms, size_e6, payout_e6 = venue.now_ms(), 0, 0
     for book, paid in zip(market.books, market.payouts or (), strict=True):
         held_e6 = 0
         for trade in venue.journal.trades.values():
             mine = (trade.maker_address, trade.token_id) == (address, book.token_id)
-            if mine and trade.redeemed_at_ms is None and trade.status in _ON_CHAIN:
+            if mine and trade.on_chain():
                 trade.redeemed_at_ms = now_ms
                 held_e6 += trade.fill.size_e6
         size_e6 += held_e6

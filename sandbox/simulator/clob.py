@@ -23,6 +23,7 @@ from sandbox.simulator.market_faults import BY_REST, CORRUPTED, mangled
 from sandbox.simulator.text import PRICE_TEXT
 from sandbox.simulator.user_events import order_json, trade_json
 from sandbox.simulator.venue import Venue
+from sandbox.simulator.wallets import DEPOSIT, deposit_wallet_of
 
 VENUE: Final = web.AppKey("venue", Venue)
 FIRST_PAGE: Final = "MA=="
@@ -123,6 +124,8 @@ async def get_clob_market(request: web.Request) -> web.Response:
             "nr": market.neg_risk,
             "ao": market.accepting and market.open_at(venue.now_ms()),
             "fd": {"r": float(market.fee.rate), "e": market.fee.exponent, "to": True},
+            "itode": market.itode,
+            "sd": market.delay_s,
         }
     )
 
@@ -187,7 +190,7 @@ async def create_api_key(request: web.Request) -> web.Response:
     key = venue.keys.create(address, nonce)
     if key is None:
         return error("Could not create api key")
-    venue.account(address)
+    venue.account(venue.opened(address))
     return answer(key.as_json())
 
 
@@ -197,8 +200,12 @@ async def derive_api_key(request: web.Request) -> web.Response:
         address, nonce = check_l1(request.headers)
     except AuthError as refusal:
         return error(str(refusal), 401)
-    key = request.app[VENUE].keys.derive(address, nonce)
-    return error("Could not derive api key!") if key is None else answer(key.as_json())
+    venue = request.app[VENUE]
+    key = venue.keys.derive(address, nonce)
+    if key is None:
+        return error("Could not derive api key!")
+    venue.account(venue.opened(address))
+    return answer(key.as_json())
 
 
 async def authenticated(request: web.Request) -> ApiKey:
@@ -230,11 +237,12 @@ async def get_balance_allowance(request: web.Request) -> web.Response:
     venue = request.app[VENUE]
     if _broken(venue):
         return error(rules.INTERNAL, 500)
-    account = venue.account(key.address)
+    wallet = _wallet(request, key)
+    account = venue.account(wallet)
     balance_e6 = (
         account.balance_e6
         if request.query.get("asset_type") == "COLLATERAL"
-        else venue.journal.shares_e6(key.address, request.query.get("token_id", ""))
+        else venue.journal.shares_e6(wallet, request.query.get("token_id", ""))
     )
     allowances = {exchange: str(amount) for exchange, amount in account.allowances.items()}
     return answer({"balance": str(balance_e6), "allowances": allowances})
@@ -247,7 +255,7 @@ async def update_balance_allowance(request: web.Request) -> web.Response:
     """
     key = await authenticated(request)
     venue = request.app[VENUE]
-    account, now_ms = venue.account(key.address), venue.now_ms()
+    account, now_ms = venue.account(_wallet(request, key)), venue.now_ms()
     if (
         request.query.get("asset_type") == "COLLATERAL"
         and account.phantom_locked(venue.faults.phantom_lock_after, now_ms)
@@ -257,11 +265,17 @@ async def update_balance_allowance(request: web.Request) -> web.Response:
     return answer("")
 
 
+def _wallet(request: web.Request, key: ApiKey) -> str:
+    """Of which wallet of the caller's it is asked, by the kind of its signatures; lower case."""
+    deposit = request.query.get("signature_type") == str(DEPOSIT)
+    return deposit_wallet_of(key.address).lower() if deposit else key.address
+
+
 # ---- look-ups ---------------------------------------------------------------------------------
 
 
 async def get_order(request: web.Request) -> web.Response:
-    """GET /data/order/{id}.
+    """GET /data/order/{id}; null for an order that the venue does not know.
 
     The real one has also answered null for filled FAK orders (py-clob-client#217): not modelled.
     """
@@ -275,7 +289,7 @@ async def get_order(request: web.Request) -> web.Response:
     if record != venue.journal.order_as_of(order_id, venue.now_ms()):
         venue.chance.injected["lag"] += 1
     if record is None or record.order.owner != key.key:
-        return error("order not found", 404)
+        return answer(None)
     return answer(order_json(record))
 
 

@@ -1,4 +1,4 @@
-"""Addresses that orders and redemptions are for. Source: the official client's production
+"""Addresses that orders, redemptions and wallets are for. Source: the official client's production
 environment (`polymarket.environments`); a test holds the two against each other."""
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ EXCHANGE_V3: Final = "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"
 COLLATERAL: Final = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
 COLLATERAL_ADAPTER: Final = "0xAdA100Db00Ca00073811820692005400218FcE1f"
 NEG_RISK_COLLATERAL_ADAPTER: Final = "0xadA2005600Dec949baf300f4C6120000bDB6eAab"
+DEPOSIT_WALLET_FACTORY: Final = "0x00000000000Fb5C9ADea0298D729A0CB3823Cc07"
+DEPOSIT_WALLET_BEACON: Final = "0x7A18EDfe055488A3128f01F563e5B479D92ffc3a"
 EXCHANGES: Final = (STANDARD_EXCHANGE, NEG_RISK_EXCHANGE, EXCHANGE_V3)
 
 _POSITION_ID_ZERO_BITS: Final = ((1 << 64) - 1) << 40

@@ -1,7 +1,9 @@
 """What an order does once it has reached the matching engine: refused, matched, or held.
 
 A held order (`delayed`) is on record, and takes nothing until its time comes; then it meets the
-book, the balance and the market as they are by then. Nothing here awaits except a hold.
+book, the balance and the market as they are by then. Meanwhile its money is reserved, and nothing
+can cancel it. A market with `sd` answers `delayed` at once, one with `itode` after the match (which
+of the two the real venue does for which is not known). Nothing here awaits except a hold.
 
 Ids of trades and transactions follow from the order id, so that a run can be repeated.
 
@@ -15,12 +17,14 @@ import asyncio
 import uuid
 from typing import Literal
 
+import msgspec
 from eth_utils.crypto import keccak
 
 from sandbox.simulator import rules
 from sandbox.simulator.auth import ApiKey
 from sandbox.simulator.contracts import exchange_for
 from sandbox.simulator.journal import Entry, JournalTrade, VenueOrder
+from sandbox.simulator.market import HOLD_MS
 from sandbox.simulator.matching import VenueFill, buy
 from sandbox.simulator.order import Order
 from sandbox.simulator.settlement import settle
@@ -29,21 +33,35 @@ from sandbox.simulator.user_events import order_event, trade_event
 from sandbox.simulator.venue import Venue
 
 
-def place(venue: Venue, order: Order, key: ApiKey, entry: Entry) -> Literal["matched", "delayed"]:
-    """Check an order, then match it, or hold it when a fault says so; fills in `entry`.
+async def place(
+    venue: Venue, order: Order, key: ApiKey, entry: Entry
+) -> Literal["matched", "delayed"]:
+    """Check an order, then match it, or hold it when its market or a fault says so; fills in
+    `entry`.
 
     Raises rules.Refused with the venue's text.
     """
     _check(venue, order, key, entry)
     venue.journal.seen.add(order.order_id)
-    if not hit(venue, entry, "delayed", venue.faults.delayed):
-        _match(venue, order, entry)
+    market, account = venue.by_token[order.token_id], venue.account(order.maker)
+    delayed = hit(venue, entry, "delayed", venue.faults.delayed)
+    delay_ms = venue.faults.delayed_ms if delayed else int(market.delay_s * 1000)
+    if not (delayed or delay_ms or market.itode):
+        _match_or_kill(venue, order, entry)
         return "matched"
     entry.verdict = "pending"
     _put_on_record(venue, order, entry, "DELAYED", venue.now_ms())
-    never = hit(venue, entry, "unmatched", venue.faults.unmatched)
-    venue.spawn(_match_later(venue, order, entry, venue.faults.delayed_ms, never=never))
-    return "delayed"
+    reserved_e6 = _needed_e6(venue, order, entry)
+    account.reserved_e6 += reserved_e6
+    if delayed or delay_ms:
+        never = delayed and hit(venue, entry, "unmatched", venue.faults.unmatched)
+        venue.spawn(_match_later(venue, order, entry, (delay_ms, reserved_e6), never=never))
+        return "delayed"
+    venue.notice.changed()
+    await asyncio.sleep(HOLD_MS / 1000)
+    account.reserved_e6 -= reserved_e6
+    _match_or_kill(venue, order, entry)
+    return "matched"
 
 
 def hit(venue: Venue, entry: Entry, name: str, rate: float) -> bool:
@@ -61,7 +79,9 @@ def transaction_of(order_id: str) -> str:
 
 def _check(venue: Venue, order: Order, key: ApiKey, entry: Entry) -> None:
     market = venue.by_token.get(order.token_id)
-    rules.check_identity(order, key.key, key.address)
+    rules.check_identity(order, key.key, key.address, venue.grandfathered)
+    if order.maker in venue.undeployed:
+        raise rules.Refused(rules.INVALID_SIGNATURE)  # there is no contract that could say yes
     if market is None or not market.open_at(venue.now_ms()):
         raise rules.Refused(rules.no_orderbook(order.token_id))
     if order.order_id in venue.journal.seen:
@@ -74,16 +94,34 @@ def _check(venue: Venue, order: Order, key: ApiKey, entry: Entry) -> None:
     _check_funds(venue, order, entry)
 
 
+def _needed_e6(venue: Venue, order: Order, entry: Entry) -> int:
+    """USD that the order may take, its fee included."""
+    market = venue.by_token[order.token_id]
+    worst_fee_e6 = rules.fee_e6(market.fee, entry.limit_e4, order.taker_amount_e6)
+    return order.maker_amount_e6 + worst_fee_e6
+
+
 def _check_funds(venue: Venue, order: Order, entry: Entry) -> None:
     market, account = venue.by_token[order.token_id], venue.account(order.maker)
-    worst_fee_e6 = rules.fee_e6(market.fee, entry.limit_e4, order.taker_amount_e6)
-    needed_e6 = order.maker_amount_e6 + worst_fee_e6
+    needed_e6, free_e6 = _needed_e6(venue, order, entry), account.balance_e6 - account.reserved_e6
     exchange, _ = exchange_for(order.token_id, neg_risk=market.neg_risk)
-    rules.check_funds(needed_e6, account.balance_e6, account.allowances.get(exchange, 0), exchange)
+    rules.check_funds(needed_e6, free_e6, account.allowances.get(exchange, 0), exchange)
     if account.phantom_locked(venue.faults.phantom_lock_after, venue.now_ms()):
         venue.chance.injected["phantom_lock"] += 1
         entry.faults.append("phantom_lock")
         raise rules.Refused(rules.phantom_lock(needed_e6, account.balance_e6))
+
+
+def _match_or_kill(venue: Venue, order: Order, entry: Entry) -> None:
+    """Meet the book now; an order that finds nothing there is killed, and its owner hears of it.
+    Raises rules.Refused then."""
+    try:
+        _match(venue, order, entry)
+    except rules.Refused as refusal:
+        status = f"CANCELED_{refusal}"
+        record = _put_on_record(venue, order, entry, status, venue.now_ms(), killed=True)
+        broadcast_to(venue, order.owner, entry.condition_id, order_event(record, "CANCELLATION"))
+        raise
 
 
 def _match(venue: Venue, order: Order, entry: Entry) -> None:
@@ -143,15 +181,20 @@ def _fills(venue: Venue, order: Order, entry: Entry) -> list[VenueFill]:
     fills, complete = buy(book.buyable(), entry.limit_e4, spend_e6, market.fee)
     if not fak and not complete:
         raise rules.Refused(rules.NOT_FILLED)
-    if not fills:
+    if not fills or not market.open_at(venue.now_ms()):  # it may have been held until the end
         raise rules.Refused(rules.NO_MATCH)
+    if complete and hit(venue, entry, "unit_short", venue.faults.unit_short):
+        fills[-1] = msgspec.structs.replace(fills[-1], spend_e6=fills[-1].spend_e6 - 1)
     return fills
 
 
 async def _match_later(
-    venue: Venue, order: Order, entry: Entry, after_ms: int, *, never: bool
+    venue: Venue, order: Order, entry: Entry, held: tuple[int, int], *, never: bool
 ) -> None:
+    """`held` is for how many milliseconds, and how much USD (1e-6) is reserved meanwhile."""
+    after_ms, reserved_e6 = held
     await asyncio.sleep(after_ms / 1000)
+    venue.account(order.maker).reserved_e6 -= reserved_e6
     market = venue.by_token[order.token_id]
     if never or not market.open_at(venue.now_ms()):
         _end_unmatched(venue, order, entry, "")
@@ -171,7 +214,13 @@ def _end_unmatched(venue: Venue, order: Order, entry: Entry, text: str) -> None:
 
 
 def _put_on_record(
-    venue: Venue, order: Order, entry: Entry, status: str, now_ms: int
+    venue: Venue,
+    order: Order,
+    entry: Entry,
+    status: str,
+    now_ms: int,
+    *,
+    killed: bool = False,
 ) -> VenueOrder:
     """Add the order's newest state to its record."""
     states = venue.journal.orders.setdefault(order.order_id, [])
@@ -183,7 +232,7 @@ def _put_on_record(
             condition_id=entry.condition_id,
             outcome=entry.outcome,
             limit_e4=entry.limit_e4,
-            size_matched_e6=entry.size_e6,
+            size_matched_e6=None if killed else entry.size_e6,
             trade_ids=tuple(entry.trade_ids),
             created_at_ms=states[0].created_at_ms if states else now_ms,
         )

@@ -30,12 +30,18 @@ class Faults(msgspec.Struct, kw_only=True):
     # ---- POST /order, in the order in which they are tried
     restart: Rate = 0.0
     """The matching engine restarts: 425 to this order, and for `restart_ms` to every order and
-    every look-up of orders; for `post_only_ms` after that 503 post-only mode."""
+    every look-up of orders; for `post_only_ms` after that 503 with the code of post-only mode."""
     restart_ms: Milliseconds = 0
     post_only_ms: Milliseconds = 0
     disabled: Rate = 0.0
     """Trading is disabled: 503 to this order, and to all others for `disabled_ms`."""
     disabled_ms: Milliseconds = 0
+    cancel_only: Rate = 0.0
+    """503 with a code alone to this order, and to all others for `cancel_only_ms`."""
+    cancel_only_ms: Milliseconds = 0
+    blocked: Rate = 0.0
+    """Cloudflare's page with status 403 to this order, and to all others for `blocked_ms`."""
+    blocked_ms: Milliseconds = 0
     rate_limited: Rate = 0.0
     """429 to this order, and to all others for `rate_limited_ms`."""
     rate_limited_ms: Milliseconds = 0
@@ -56,6 +62,11 @@ class Faults(msgspec.Struct, kw_only=True):
     """Of the delayed orders: those that are never matched."""
     partial: Rate = 0.0
     """A part of the amount is matched, a tenth to nine tenths of it (FAK only)."""
+    unit_short: Rate = 0.0
+    """A match that spends the whole amount takes 1e-6 USD less, and says so."""
+    null_lists: Rate = 0.0
+    """The answer to a match has null for no hashes, and no `errorMsg`. (The official client 0.14.0
+    refuses such an answer. Without this fault the list is empty, which it takes.)"""
     delay_after: Rate = 0.0
     """The answer comes `delay_after_ms` after the match."""
     delay_after_ms: Milliseconds = 0
@@ -147,8 +158,14 @@ class Faults(msgspec.Struct, kw_only=True):
     """A transaction (a redemption) is reverted by the chain."""
     receipt_ms: Milliseconds = 0
     """A transaction is mined, and takes effect, this much later."""
+    auto_redeem: Rate = 0.0
+    """Of the wallets with shares in a resolved market: those that the venue pays out by itself."""
+    auto_redeem_ms: Milliseconds = 0
+    """It does so this much after the resolution."""
 
 
+HABITS: Final = Faults(null_lists=0.5, unit_short=0.5)
+"""What the real venue does and may do at any time; how often is made up."""
 NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Faults))
 _SEED: Final = "seed"
 

@@ -86,6 +86,10 @@ class JournalTrade(msgspec.Struct, kw_only=True):
         updated_at_ms, status = known[-1]
         return msgspec.structs.replace(self, status=status, updated_at_ms=updated_at_ms)
 
+    def on_chain(self) -> bool:
+        """Whether its shares are there to be redeemed."""
+        return self.status in ("MINED", "CONFIRMED") and self.redeemed_at_ms is None
+
     def held(self) -> bool:
         """Whether its shares are in the wallet."""
         return self.status != "FAILED" and self.redeemed_at_ms is None
@@ -96,12 +100,13 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     order: Order
     status: str
-    """MATCHED, DELAYED or UNMATCHED."""
+    """MATCHED, DELAYED, UNMATCHED, or `CANCELED_` and why the order was killed."""
     since_ms: int
     condition_id: str
     outcome: str
     limit_e4: int
-    size_matched_e6: int
+    size_matched_e6: int | None
+    """None for a killed order: the venue writes nothing."""
     trade_ids: tuple[str, ...]
     created_at_ms: int
 

@@ -14,6 +14,7 @@ from sandbox.simulator.book import VenueBook
 
 # Crypto markets: 0.07 x p(1-p) a share, taker only (the venue's fee page and `feeSchedule`).
 CRYPTO_FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
+HOLD_MS: Final = 250
 SPLIT: Final = (Decimal("0.5"), Decimal("0.5"))
 """Payouts when nobody won: half and half."""
 
@@ -34,6 +35,10 @@ class Market:
     neg_risk: bool
     accepting: bool
     """Set to False to refuse orders although the market is open."""
+    itode: bool = False
+    """Taker orders are held for HOLD_MS before they are matched; the answer waits for that."""
+    delay_s: float = 0.0
+    """`sd`: taker orders are answered `delayed` and matched this much later."""
     last_trade_e4: int | None = None
     """Of whichever token was traded last; it is in the hashes of both."""
     payouts: tuple[Decimal, Decimal] | None = None

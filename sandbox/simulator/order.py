@@ -14,6 +14,7 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
 from sandbox.simulator.contracts import CHAIN_ID, exchange_for
+from sandbox.simulator.wallets import DEPOSIT, recover_owner
 
 _ORDER_TYPES: Final = {
     "Order": [
@@ -75,7 +76,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     maker_amount_e6: int
     taker_amount_e6: int
     recovered: str
-    """The address that signed, "" when the signature is not one."""
+    """The address that signed, the owner's for a deposit wallet; "" when it is no signature."""
 
 
 _decoder = msgspec.json.Decoder(Posting)
@@ -97,29 +98,27 @@ def identify(posting: Posting, *, neg_risk: bool) -> Order:
     """Compute the order id and recover who signed. Raises InvalidPayloadError."""
     wire = posting.order
     exchange, version = exchange_for(wire.token_id, neg_risk=neg_risk)
+    domain = {
+        "name": "Polymarket CTF Exchange",
+        "version": version,
+        "chainId": CHAIN_ID,
+        "verifyingContract": exchange,
+    }
+    message = {
+        "salt": wire.salt,
+        "maker": wire.maker,
+        "signer": wire.signer,
+        "tokenId": int(wire.token_id),
+        "makerAmount": int(wire.maker_amount),
+        "takerAmount": int(wire.taker_amount),
+        "side": 0 if wire.side == "BUY" else 1,
+        "signatureType": wire.signature_type,
+        "timestamp": int(wire.timestamp),
+        "metadata": wire.metadata,
+        "builder": wire.builder,
+    }
     try:
-        signable = encode_typed_data(
-            {
-                "name": "Polymarket CTF Exchange",
-                "version": version,
-                "chainId": CHAIN_ID,
-                "verifyingContract": exchange,
-            },
-            _ORDER_TYPES,
-            {
-                "salt": wire.salt,
-                "maker": wire.maker,
-                "signer": wire.signer,
-                "tokenId": int(wire.token_id),
-                "makerAmount": int(wire.maker_amount),
-                "takerAmount": int(wire.taker_amount),
-                "side": 0 if wire.side == "BUY" else 1,
-                "signatureType": wire.signature_type,
-                "timestamp": int(wire.timestamp),
-                "metadata": wire.metadata,
-                "builder": wire.builder,
-            },
-        )
+        signable = encode_typed_data(domain, _ORDER_TYPES, message)
     except Exception as error:  # eth_abi and eth_utils raise many types on bad fields
         raise InvalidPayloadError from error
     return Order(
@@ -133,7 +132,11 @@ def identify(posting: Posting, *, neg_risk: bool) -> Order:
         signature_type=wire.signature_type,
         maker_amount_e6=int(wire.maker_amount),
         taker_amount_e6=int(wire.taker_amount),
-        recovered=_recover(signable, wire.signature),
+        recovered=(
+            recover_owner(signable, domain, _ORDER_TYPES, message, wire.signature)
+            if wire.signature_type == DEPOSIT
+            else _recover(signable, wire.signature)
+        ),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -18,7 +20,7 @@ from sandbox.simulator.engine import hit
 from sandbox.simulator.journal import Entry
 from sandbox.simulator.market import Market
 from sandbox.simulator.order import InvalidPayloadError, Order, identify, parse_posting
-from sandbox.simulator.text import size_text
+from sandbox.simulator.text import amount_text
 from sandbox.simulator.venue import CutConnection, Venue
 
 
@@ -64,9 +66,9 @@ async def _post_order(
     if instead is not None:
         entry.verdict = "intercepted"
         return instead
-    outcome = engine.place(venue, order, key, entry)
+    outcome = await engine.place(venue, order, key, entry)
     instead = await _on_the_way_back(venue, order, entry)
-    return _accepted(order, entry, outcome) if instead is None else instead
+    return _accepted(venue, order, entry, outcome) if instead is None else instead
 
 
 def _turned_away(venue: Venue, entry: Entry) -> web.Response | None:
@@ -78,14 +80,22 @@ def _turned_away(venue: Venue, entry: Entry) -> web.Response | None:
     if chance.closed_within("restart", faults.post_only_ms, now_ms):
         chance.injected["post_only"] += 1
         entry.faults.append("post_only")
-        return answer({"error": rules.POST_ONLY, "code": "post_only_mode"}, 503)
-    if chance.in_window("disabled", faults.disabled, faults.disabled_ms, now_ms):
-        entry.faults.append("disabled")
-        return error(rules.DISABLED, 503)
-    if chance.in_window("rate_limited", faults.rate_limited, faults.rate_limited_ms, now_ms):
-        entry.faults.append("rate_limited")
-        return error(rules.RATE_LIMITED, 429)
+        wait_s = -(-faults.post_only_ms // 1000)
+        return answer({"code": rules.POST_ONLY_CODE, "retry_after_seconds": wait_s}, 503)
+    for name, turned_away in _WINDOWS.items():
+        rate, duration_ms = getattr(faults, name), getattr(faults, f"{name}_ms")
+        if chance.in_window(name, rate, duration_ms, now_ms):
+            entry.faults.append(name)
+            return turned_away()
     return None
+
+
+_WINDOWS: Final[dict[str, Callable[[], web.Response]]] = {
+    "cancel_only": lambda: answer({"code": rules.CANCEL_ONLY_CODE}, 503),
+    "blocked": lambda: web.Response(text=rules.BLOCKED_PAGE, status=403, content_type="text/html"),
+    "disabled": lambda: error(rules.DISABLED, 503),
+    "rate_limited": lambda: error(rules.RATE_LIMITED, 429),
+}
 
 
 async def _on_the_way(venue: Venue, order: Order, key: ApiKey, entry: Entry) -> web.Response | None:
@@ -110,7 +120,7 @@ async def _land(venue: Venue, order: Order, key: ApiKey, entry: Entry, after_ms:
     """An order whose sender has long lost the connection."""
     await asyncio.sleep(after_ms / 1000)
     try:
-        engine.place(venue, order, key, entry)
+        await engine.place(venue, order, key, entry)
     except rules.Refused as refusal:
         entry.verdict, entry.text = "refused", str(refusal)
     finally:
@@ -133,20 +143,20 @@ async def _on_the_way_back(venue: Venue, order: Order, entry: Entry) -> web.Resp
     return await venue.after_matching(order.order_id)
 
 
-def _accepted(order: Order, entry: Entry, outcome: str) -> web.Response:
+def _accepted(venue: Venue, order: Order, entry: Entry, outcome: str) -> web.Response:
+    """Trades are named by their ids; the hash of their transaction is not known yet."""
     matched = outcome == "matched"
-    return answer(
-        {
-            "success": True,
-            "errorMsg": "",
-            "orderID": order.order_id,
-            "takingAmount": size_text(entry.size_e6) if matched else "",
-            "makingAmount": size_text(entry.spend_e6) if matched else "",
-            "status": outcome,
-            "transactionsHashes": [engine.transaction_of(order.order_id)] if matched else [],
-            "tradeIDs": entry.trade_ids if matched else [],
-        }
-    )
+    body: dict[str, object] = {
+        "success": True,
+        "orderID": order.order_id,
+        "takingAmount": amount_text(entry.size_e6) if matched else "",
+        "makingAmount": amount_text(entry.spend_e6) if matched else "",
+        "status": outcome,
+        "tradeIDs": entry.trade_ids if matched else [],
+    }
+    if matched and hit(venue, entry, "null_lists", venue.faults.null_lists):
+        return answer({**body, "transactionsHashes": None})
+    return answer({**body, "errorMsg": "", "transactionsHashes": []})
 
 
 def _describe(entry: Entry, order: Order, market: Market | None) -> None:

@@ -81,6 +81,7 @@ class RecordedMarkets:
             end_ms=(start_s + series.window_s) * 1000,
         )
         market.recording = recording.header.slug
+        market.itode = number % 2 == 1  # as at the real venue, of some markets
         market.payouts, market.resolves_at_ms = recording.payouts, market.end_ms
         return market, recording
 

@@ -7,6 +7,7 @@ simulation.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Final
 
@@ -14,6 +15,7 @@ from protocol.fee import FeeSchedule
 from sandbox.simulator.market import Market
 from sandbox.simulator.order import Order
 from sandbox.simulator.text import PRICE_TEXT, decimal_text, size_text
+from sandbox.simulator.wallets import DEPOSIT, PLAIN, deposit_wallet_of
 
 # Decimals of (USD, shares) in a market BUY, by tick size. Source: rounding tables of the venue's
 # clients; the 2 is the venue's rule for market BUYs at every tick.
@@ -35,12 +37,18 @@ NOT_FILLED: Final = (
 )
 RESTARTING: Final = "the matching engine is restarting"  # [ours], status 425 [docs]
 DISABLED: Final = "Trading is currently disabled. Check polymarket.com for updates"  # [docs]
-POST_ONLY: Final = "the exchange is in post-only mode"  # [ours], status and code [client]
+POST_ONLY_CODE: Final = "post_only_mode"  # [seen], without a text
+CANCEL_ONLY_CODE: Final = "cancel_only"  # [docs]
+BLOCKED_PAGE: Final = (  # [ours], that it is a page of Cloudflare's [seen]
+    "<html><head><title>Attention Required! | Cloudflare</title></head>"
+    "<body>Sorry, you have been blocked</body></html>"
+)
 RATE_LIMITED: Final = "Too Many Requests"  # [docs]
 INTERNAL: Final = "could not process the request"  # [ours]
-NOT_MODELLED: Final = (  # [ours]
-    "simulated venue: only FAK and FOK BUY orders of a plain wallet (signature type 0) are modelled"
+MAKER_NOT_ALLOWED: Final = (  # [seen]
+    "maker address not allowed, please use the deposit wallet flow"
 )
+NOT_MODELLED: Final = "simulated venue: only FAK and FOK BUY orders are modelled"  # [ours]
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer of the venue, not an error of ours
@@ -57,15 +65,26 @@ def duplicated(order_id: str) -> str:
     return f"order {order_id} is invalid. Duplicated."
 
 
-def check_identity(order: Order, api_key: str, address: str) -> None:
-    """Who owns, makes and signed the order. Raises Refused."""
+def check_identity(
+    order: Order, api_key: str, address: str, grandfathered: Collection[str]
+) -> None:
+    """Who owns, makes and signed the order; `address` is the API key's. Raises Refused.
+
+    Only deposit wallets may trade, and the plain ones that are `grandfathered` (lower case).
+    """
     if order.owner != api_key:
         raise Refused(WRONG_OWNER)
-    if order.signature_type != 0 or order.side != "BUY" or order.order_type not in ("FAK", "FOK"):
+    if order.side != "BUY" or order.order_type not in ("FAK", "FOK"):
         raise Refused(NOT_MODELLED)
-    if order.signer != address:
+    if order.signature_type == DEPOSIT:
+        wallet = deposit_wallet_of(address).lower()
+    elif order.signature_type == PLAIN and order.maker in grandfathered:
+        wallet = address
+    else:
+        raise Refused(MAKER_NOT_ALLOWED)
+    if order.signer != wallet:
         raise Refused(WRONG_SIGNER)
-    if order.recovered != order.signer or order.maker != order.signer:
+    if order.recovered != address or order.maker != wallet:
         raise Refused(INVALID_SIGNATURE)
 
 

@@ -28,6 +28,12 @@ def size_text(size_e6: int) -> str:
     return f"{whole}.{fraction:06d}".rstrip("0") if fraction else str(whole)
 
 
+def amount_text(amount_e6: int) -> str:
+    """USD or shares as they stand in the answer to an order: with all six decimals."""
+    whole, fraction = divmod(amount_e6, SIZE_SCALE)
+    return f"{whole}.{fraction:06d}"
+
+
 def last_trade_text(price_e4: int | None) -> str:
     """The last trade price as it stands in a book; "" when there was none."""
     if price_e4 is None:

@@ -3,8 +3,7 @@
 At most one fault happens to an event: its connections are cut instead (it is lost with them), it
 is lost alone, it comes later than those after it, or it comes twice.
 
-Not modelled: events of orders that were refused (the real venue's silence is not documented, but
-nobody has reported any).
+An order that is killed is told, one that is refused before it reaches the book is not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """What the user channel and the look-ups say about orders and trades, field by field as documented.
 
-`fee_rate_bps` is "0" as in the venue's own example. An order that matched at once is announced as
-one UPDATE with status MATCHED; whether the real venue sends a PLACEMENT before it is not known. An
-order whose trades failed still says what it had matched; what the real venue says is not known.
+`timestamp` is in milliseconds, every other time in seconds. A killed order has no `size_matched`,
+and the reason in its status. `fee_rate_bps` is "0" as in the venue's own example. An order that
+matched at once is announced as one UPDATE with status MATCHED; whether the real venue sends a
+PLACEMENT before it is not known. An order whose trades failed still says what it had matched; what
+the real venue says is not known.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ def order_event(record: VenueOrder, kind: Literal["UPDATE", "CANCELLATION"] = "U
             "type": kind,
             "order_owner": record.order.owner,
             "created_at": str(record.created_at_ms // 1000),
-            "timestamp": str(record.since_ms // 1000),
+            "timestamp": str(record.since_ms),
         }
     ).decode()
 
@@ -39,7 +41,7 @@ def trade_event(trade: JournalTrade) -> str:
             "type": "TRADE",
             **_trade(trade),
             "trade_owner": trade.owner,
-            "timestamp": str(trade.updated_at_ms // 1000),
+            "timestamp": str(trade.updated_at_ms),
         }
     ).decode()
 
@@ -56,7 +58,9 @@ def order_json(record: VenueOrder) -> dict[str, Any]:
         "asset_id": order.token_id,
         "side": order.side,
         "original_size": size_text(order.taker_amount_e6),
-        "size_matched": size_text(record.size_matched_e6),
+        "size_matched": (
+            "" if record.size_matched_e6 is None else size_text(record.size_matched_e6)
+        ),
         "price": PRICE_TEXT[record.limit_e4],
         "outcome": record.outcome,
         "expiration": "0",

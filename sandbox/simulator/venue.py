@@ -4,10 +4,12 @@ Everything runs in one thread, and an order is matched without awaiting, so atom
 do is in `engine`, `settlement` and `user_broadcast`, what goes wrong in `faults`, and what a wallet
 does on the chain (redemption) in `chain`.
 
+The live account is a deposit wallet (`wallets`, `relayer`); a plain one is refused unless it is
+grandfathered. What holds taker orders is a fact of a market (`itode`, `delay_s`).
+
 Not modelled, in no module: other traders reacting to our orders, resting orders (GTC, GTD) and
-SELLs, wallets other than a plain one (no relayer), and any rule for failures: the 250 ms hold of
-taker orders, rate limits, restarts, failing settlement and lagging reads happen when a fault asks
-for them, not by load or calendar.
+SELLs, Safe and proxy wallets, and any rule for failures: rate limits, restarts, failing settlement
+and lagging reads happen when a fault asks for them, not by load or calendar.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from sandbox.simulator.journal import Journal
 from sandbox.simulator.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
 from sandbox.simulator.market_faults import Injections, MarketConnection
 from sandbox.simulator.matching import VenueFill
+from sandbox.simulator.wallets import deposit_wallet_of
 
 VERSIONS_KEPT_MS: Final = 60_000
 """After the end of a market; its versions are of no use to anybody then."""
@@ -62,6 +65,8 @@ class VenueAccount:
     allowances: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EXCHANGES, UNLIMITED))
     nonce: int = 0
     """Transactions sent so far."""
+    reserved_e6: int = 0
+    """USD of orders that are held: it cannot be spent twice."""
     matched_since_lock: int = 0
     """FAK orders matched since the last phantom lock ended, counted while there are such locks."""
     unlocks_at_ms: int | None = None
@@ -97,6 +102,16 @@ class Venue:
         """What goes wrong from now on; set its fields, or replace it."""
         self.chance = Chance(seed)
         self.keys = KeyRing()
+        self.grandfathered: set[str] = set()
+        """Plain wallets (lower case) that may trade all the same."""
+        self.owners: dict[str, str] = {}
+        """Of the deposit wallets, both in lower case: of everybody who has logged in."""
+        self.undeployed: set[str] = set()
+        """Deposit wallets (lower case) that are not on the chain yet; all others are."""
+        self.relayer_keys: dict[str, str] = {}
+        """Whose each key for the relayer is, in lower case."""
+        self.relayed: dict[str, dict[str, str | None]] = {}
+        """The relayer's transactions, by its own id."""
         self.receipts: dict[str, dict[str, str]] = {}
         """Of the chain, by transaction hash."""
         self.notice = Notice()
@@ -121,6 +136,22 @@ class Venue:
     def account(self, address: str) -> VenueAccount:
         """The wallet's account, opened with the starting balance when first seen."""
         return self.accounts.setdefault(address.lower(), VenueAccount(self._balance_e6))
+
+    def opened(self, owner: str) -> str:
+        """The deposit wallet of somebody who logs in, which is there from now on."""
+        wallet = deposit_wallet_of(owner)
+        self.owners[wallet.lower()] = owner.lower()
+        return wallet
+
+    def is_deployed(self, wallet: str) -> bool:
+        """Whether a deposit wallet stands at this address."""
+        return wallet.lower() in self.owners and wallet.lower() not in self.undeployed
+
+    def issue_relayer_key(self, owner: str) -> str:
+        """A key for the relayer, as the venue's website makes one."""
+        key = f"relayer-key-{len(self.relayer_keys)}"
+        self.relayer_keys[key] = owner.lower()
+        return key
 
     # ---- markets and books -------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
@@ -32,6 +33,7 @@ from venue.errors import VenueError, VenueUnreachableError, one_line
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 from venue.trading.order_signer import OrderSigner
 from venue.wallet import asset_type
+from venue.wire.order_answer import HttpAnswer
 
 _T = TypeVar("_T")
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
@@ -144,17 +146,28 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
     await ctx.secure_clob.get_bytes(path, params=params)
 
 
-async def post_order(client: AsyncSecureClient, order: SignedOrder) -> bytes:
-    """Send a signed order once; the body of a successful answer, as it is.
+async def post_order(client: AsyncSecureClient, order: SignedOrder) -> HttpAnswer:
+    """Send a signed order once; the answer as it is, whatever its status.
 
     As `AsyncSecureClient.post_order` sends it, with the client's own headers and on the connection
-    of `prepare_for_orders`; only the answer is not read here, because the client refuses answers
-    that lack a field. Raises polymarket.errors.PolymarketError.
+    of `prepare_for_orders`. Only the answer is not read here: of a success the client refuses what
+    lacks a field, and of a refusal it keeps one text of many. Raises httpx.HTTPError.
     """
     ctx = client._ctx
     path, payload = build_post_order_request(order, owner_api_key=ctx.credentials.key)
-    response = await ctx.secure_clob._request("POST", path, json=payload)
-    return response.content
+    text = json.dumps(payload, separators=(",", ":"))
+    resolve = ctx.secure_clob._header_resolver
+    headers = dict(await resolve("POST", path, text)) if resolve is not None else {}
+    headers["Content-Type"] = "application/json"
+    response = await ctx.secure_clob._client.request(
+        "POST", path, content=text.encode(), headers=headers
+    )
+    return HttpAnswer(
+        status=response.status_code,
+        body=response.content,
+        content_type=response.headers.get("content-type", ""),
+        retry_after=response.headers.get("retry-after", ""),
+    )
 
 
 async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None = None) -> _T:

@@ -2,9 +2,9 @@
 
 The client signs with eth-account, which encodes the EIP-712 message anew in pure Python each time
 (0.5 ms of an order's 0.9 ms). What is signed is the order's id, which `venue.trading.order_id`
-computes anyway; so for plain orders that digest goes straight to coincurve. Everything else
-(logging in, deposit wallets' wrapped orders) stays with eth-account. Signatures are deterministic
-(RFC 6979), so tests hold the two against each other bit by bit.
+computes anyway, or, for a deposit wallet, a hash over the order's: that digest goes straight to
+coincurve. Everything else (logging in) stays with eth-account. Signatures are deterministic (RFC
+6979), so tests hold the two against each other bit by bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
+from venue.trading.order_id import ExchangeDomain, OrderFields, order_id, wrapped_digest
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -40,29 +40,38 @@ class OrderSigner:
 
     def sign_typed_data(self, *, full_message: dict[str, Any]) -> Any:
         """A signed message, as `LocalAccount.sign_typed_data` returns it."""
-        if full_message["primaryType"] != "Order":
+        kind = full_message["primaryType"]
+        if kind not in ("Order", "TypedDataSign"):
             return self._account.sign_typed_data(full_message=full_message)
-        domain, order = full_message["domain"], full_message["message"]
-        digest = order_id(
-            OrderFields(
-                salt=order["salt"],
-                maker=order["maker"],
-                signer=order["signer"],
-                token_id=order["tokenId"],
-                maker_amount=order["makerAmount"],
-                taker_amount=order["takerAmount"],
-                side=order["side"],
-                signature_type=order["signatureType"],
-                timestamp_ms=order["timestamp"],
-                metadata=order["metadata"],
-                builder=order["builder"],
-            ),
-            ExchangeDomain(
-                chain_id=domain["chainId"],
-                contract=domain["verifyingContract"],
-                version=domain["version"],
-            ),
-        )
-        signature = self._key.sign_recoverable(bytes.fromhex(digest[2:]), hasher=None)
+        domain, message = full_message["domain"], full_message["message"]
+        exchange = _domain(domain)
+        if kind == "Order":
+            digest = bytes.fromhex(order_id(_order(message), exchange)[2:])
+        else:
+            wallet, name, salt = _domain(message), message["name"], message["salt"]
+            digest = wrapped_digest(_order(message["contents"]), exchange, wallet, name, salt)
+        signature = self._key.sign_recoverable(digest, hasher=None)
         # coincurve counts the recovery id from 0, Ethereum from 27.
         return Signed(signature[:64] + bytes([signature[64] + 27]))
+
+
+def _domain(named: dict[str, Any]) -> ExchangeDomain:
+    return ExchangeDomain(
+        chain_id=named["chainId"], contract=named["verifyingContract"], version=named["version"]
+    )
+
+
+def _order(message: dict[str, Any]) -> OrderFields:
+    return OrderFields(
+        salt=message["salt"],
+        maker=message["maker"],
+        signer=message["signer"],
+        token_id=message["tokenId"],
+        maker_amount=message["makerAmount"],
+        taker_amount=message["takerAmount"],
+        side=message["side"],
+        signature_type=message["signatureType"],
+        timestamp_ms=message["timestamp"],
+        metadata=message["metadata"],
+        builder=message["builder"],
+    )

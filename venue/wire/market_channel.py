@@ -102,7 +102,8 @@ class LastTradeEvent(_Event, frozen=True, gc=False, tag="last_trade_price"):
     """A trade. It changes no book (its `price_change` does), but the venue hashes its price."""
 
     asset_id: str
-    price: str
+    price: str | None
+    """"" and None when the venue does not say."""
 
 
 class TickSizeChangeEvent(_Event, frozen=True, gc=False, tag="tick_size_change"):

@@ -3,8 +3,12 @@
 A number is a JSON string ("0.57") or a JSON number (0.57), and means the same either way: fields of
 numbers are taken as `msgspec.Raw`, so that no float is ever made of them. Rulings:
 
-1. `""`, null and a missing field are no number (`number_text` is None). What that means depends on
-   the field, so the reader of the field decides: 0, another field, or malformed.
+1. `""`, null, a missing field and spaces are no number (`number_text` is None). What that means
+   depends on the field, so the reader of the field decides. It is 0 where the venue writes nothing
+   for nothing: the amounts of an answer to an order, `size_matched` of an order that is not
+   matched, sizes of levels. Another field stands in for a time, nothing for a last trade's price.
+   It is malformed where 0 would hide what is held or was bought, or decide what is signed: price
+   and size of a trade, balances, `size_matched` of a matched order, tick sizes, minimums, fees.
 2. An exponent is read in a JSON number alone (1e-06 is how some encoders write a small float), and
    only of at most two digits. In a string it is malformed: the venue's strings are plain.
 3. true, false, objects, arrays, signs, NaN and digits of other scripts are malformed.

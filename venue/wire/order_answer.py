@@ -1,9 +1,17 @@
 """What the answer to one `POST /order` means: accepted, *proven* rejected, or unknown. Pure.
 
 1. Only proof of non-acceptance is a rejection (invariant 4). Whatever is not recognised is unknown.
-2. A success is read leniently: `errorMsg` may be missing, `transactionsHashes` and `tradeIDs` empty
-   or null, amounts `""` or null, which is 0. Amounts have at most six decimals.
+2. A success is read leniently: only the order's id, `success`, `status` and the amounts must be
+   there. Everything else may be missing, null, empty or of another type. An amount of `""` or null
+   is 0, and has at most six decimals.
 3. An accepted order counts only under our own id, within its money and its price.
+4. What speaks of success beside a refusal makes it unknown, with any HTTP status.
+5. The words of a refusal count in any case, with any spaces, and under any name that an error has
+   (`error`, `errorMsg`, `message`, nested or not); see `venue.wire.refusal_text`.
+6. A page of HTML is nobody's word. It proves nothing, also with status 403: Cloudflare refuses
+   before an order can reach the engine, but a filter between us and it refuses *answers* with such
+   a page, too. The order is unknown, and the account pauses. 425 and 429 count with any body: the
+   venue documents these statuses, and what limits requests stands before what it limits.
 """
 
 from __future__ import annotations
@@ -16,8 +24,9 @@ import msgspec
 
 from protocol.fill import Fill
 from protocol.units import cost_e6
-from venue.wire.errors import UNDECODABLE, decoded
+from venue.wire.errors import TEXT_LENGTH_MAX, UNDECODABLE, decoded
 from venue.wire.numbers import MISSING, size_or_zero_e6
+from venue.wire.refusal_text import Said, is_page, plain, read_refusal
 
 
 class RejectReason(StrEnum):
@@ -38,6 +47,9 @@ class RejectReason(StrEnum):
     RATE_LIMITED = "rate_limited"
     UNAUTHORIZED = "unauthorized"
     GEOBLOCKED = "geoblocked"
+    """Refused before the venue's own servers, or because of where we are."""
+    MAKER_NOT_ALLOWED = "maker_not_allowed"
+    """A wallet of this kind may not trade: the venue wants a deposit wallet."""
     NOT_SENT = "not_sent"
     """The connection was never made: no byte of the order left this machine."""
     TOO_LATE = "too_late"
@@ -62,6 +74,18 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: RejectReason
     text: str
+    retry_after_ms: int = 0
+    """How long the venue asks to wait; 0 when it does not say."""
+
+
+class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it came."""
+
+    status: int
+    body: bytes
+    content_type: str = ""
+    retry_after: str = ""
+    """The header of that name."""
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +94,8 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     alarm: bool = False
     """True when the venue answered with an order id that is not the one we computed."""
+    concerns: RejectReason | None = None
+    """What the answer says about the account, although it proves nothing about the order."""
 
 
 Answer: TypeAlias = Accepted | Rejected | Unknown
@@ -87,6 +113,10 @@ _REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
     ("no orders found to match with fak order", RejectReason.NO_MATCH),
     ("fok orders are fully filled or killed", RejectReason.FOK_NOT_FILLED),
     ("not enough balance / allowance", RejectReason.NOT_ENOUGH_BALANCE),
+    ("balance is not enough", RejectReason.NOT_ENOUGH_BALANCE),
+    ("allowance is not enough", RejectReason.NOT_ENOUGH_BALANCE),
+    ("maker address not allowed", RejectReason.MAKER_NOT_ALLOWED),
+    ("use the deposit wallet flow", RejectReason.MAKER_NOT_ALLOWED),
     ("breaks minimum tick size rule", RejectReason.BAD_TICK),
     ("lower than the minimum", RejectReason.BELOW_MINIMUM),
     ("invalid amount for a marketable buy order", RejectReason.BELOW_MINIMUM),
@@ -105,75 +135,125 @@ _REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
 
 
 _ACCEPTED: Final = frozenset({"live", "matched", "delayed"})
-# In an answer of status 200. The venue also remarks on orders that it took, so only the two texts
-# that mean "killed" count, and only word for word, and not beside anything that speaks of success.
+# In an answer of status 200. The venue also remarks on orders that it took, and a kill may follow
+# a part that was filled: so only the two texts that mean "killed" count, word for word (but for the
+# full stop at the end), and not beside anything that speaks of success.
 _KILLED: Final = {
     "no orders found to match with FAK order. "
-    "FAK orders are partially filled or killed if no match is found.": RejectReason.NO_MATCH,
+    "FAK orders are partially filled or killed if no match is found": RejectReason.NO_MATCH,
     "order couldn't be fully filled. "
-    "FOK orders are fully filled or killed.": RejectReason.FOK_NOT_FILLED,
+    "FOK orders are fully filled or killed": RejectReason.FOK_NOT_FILLED,
 }
 _FULL_FILL_E6: Final = 10_000
 """The answer rounds: less than a cent unspent is a full fill."""
 _SIZE_ROUNDING_E6: Final = 10_000
 """The venue rounds shares to hundredths of one."""
-_TEXT_LENGTH_MAX: Final = 300
+_STATUS_PREFIX: Final = "order_status_"
 
 
 class _Success(msgspec.Struct):
-    status: str | None = None
-    order_id: str | None = msgspec.field(name="orderID", default=None)
-    success: bool | None = None
-    error: str | None = msgspec.field(name="errorMsg", default=None)
+    status: object = None
+    order_id: object = msgspec.field(name="orderID", default=None)
+    success: object = None
+    error_msg: object = msgspec.field(name="errorMsg", default=None)
+    error: object = None
     making: msgspec.Raw = msgspec.field(name="makingAmount", default=MISSING)
     taking: msgspec.Raw = msgspec.field(name="takingAmount", default=MISSING)
-    trade_ids: list[object] | None = msgspec.field(name="tradeIDs", default=None)
-    hashes: list[object] | None = msgspec.field(name="transactionsHashes", default=None)
+    trade_ids: object = msgspec.field(name="tradeIDs", default=None)
+    hashes: object = msgspec.field(name="transactionsHashes", default=None)
+
+    def word(self) -> str:
+        """The status in lower case and without its prefix, "" when it is none."""
+        return plain(self.status).removeprefix(_STATUS_PREFIX)
+
+    def remarks(self) -> list[object]:
+        """What it says beside a status."""
+        said = (self.error_msg, self.error)
+        return [each for each in said if (each.strip() if isinstance(each, str) else each)]
+
+    def speaks_of_success(self) -> bool:
+        """Whether anything in it says that the order was taken, or bought something."""
+        try:
+            amounts = size_or_zero_e6(self.making) or size_or_zero_e6(self.taking)
+        except ValueError:
+            amounts = 1  # of something
+        taken = self.success or self.word() in _ACCEPTED or self.word() == "unmatched"
+        return bool(taken or amounts or self.trade_ids or self.hashes)
 
 
 _decode_success: Final = msgspec.json.Decoder(_Success).decode
 
 
+def read_answer(answer: HttpAnswer, order_id: str, spend_e6: int, size_e6: int) -> Answer:
+    """Classify an answer to the POST of a BUY order of ours, which offers `spend_e6` for `size_e6`
+    shares. Raises nothing, whatever the answer is."""
+    if 200 <= answer.status < 300:
+        return read_success(answer.body, order_id, spend_e6, size_e6)
+    try:
+        also = decoded(_decode_success, answer.body)
+    except UNDECODABLE:
+        also = None
+    said = read_refusal(answer.body, answer.content_type, answer.retry_after)
+    if also is not None and also.speaks_of_success():
+        return Unknown(text=f"HTTP {answer.status}, with signs of success: {said.text}")
+    if is_page(answer.body, answer.content_type) and answer.status not in _LIMITS:
+        blocked = RejectReason.GEOBLOCKED if answer.status == 403 else None
+        return Unknown(text=f"HTTP {answer.status}: {said.text}", concerns=blocked)
+    return _refused(answer.status, said, order_id)
+
+
 def read_success(body: bytes, order_id: str, spend_e6: int, size_e6: int) -> Answer:
-    """Classify the body of an answer of status 200 to a BUY order of ours, which offers `spend_e6`
-    for `size_e6` shares. Raises nothing, whatever the bytes are."""
+    """Classify the body of an answer of status 200, as `read_answer` does."""
     try:
         answer = decoded(_decode_success, body)
         spent_e6, bought_e6 = size_or_zero_e6(answer.making), size_or_zero_e6(answer.taking)
     except (*UNDECODABLE, ValueError) as error:
-        return Unknown(text=f"HTTP 200, unreadable: {error}"[:_TEXT_LENGTH_MAX])
-    if answer.order_id and answer.order_id.lower() != order_id.lower():
-        text = f"HTTP 200, answered as {answer.order_id[:80]}, not as {order_id}"
+        return Unknown(text=f"HTTP 200, unreadable: {error}"[:TEXT_LENGTH_MAX])
+    named = answer.order_id.strip() if isinstance(answer.order_id, str) else ""
+    if named and named.lower() != order_id.lower():
+        text = f"HTTP 200, answered as {named[:80]}, not as {order_id}"
         return Unknown(text=text, alarm=True)
-    return _classified(answer, spent_e6, bought_e6, (spend_e6, size_e6))
+    status = answer.word()
+    remarks = answer.remarks()
+    said = f"HTTP 200, {status[:80]}: {read_refusal(body, '', '').text if remarks else ''}"
+    if remarks:
+        return _killed(answer, remarks) or Unknown(text=said[:TEXT_LENGTH_MAX])
+    if not (answer.success is True and named and status in _ACCEPTED):
+        return Unknown(text=said[:TEXT_LENGTH_MAX])
+    return _accepted(answer, status, (spent_e6, bought_e6), (spend_e6, size_e6))
 
 
-def _classified(
-    answer: _Success, spent_e6: int, bought_e6: int, offered_e6: tuple[int, int]
+def _killed(answer: _Success, remarks: list[object]) -> Rejected | None:
+    """A kill, or a refusal beside `success: false`, in an answer of status 200."""
+    if answer.speaks_of_success() or len(remarks) > 1 or not isinstance(remarks[0], str):
+        return None
+    text = remarks[0]
+    reason = _KILLED.get(text.strip().rstrip(". "))
+    if reason is None and answer.success is False and not answer.word():
+        reason = _proven_reason(400, plain(text), ())
+        if reason in _KILLED.values():
+            return None
+    return None if reason is None else Rejected(reason=reason, text=text[:TEXT_LENGTH_MAX])
+
+
+def _accepted(
+    answer: _Success, status: str, got_e6: tuple[int, int], offered_e6: tuple[int, int]
 ) -> Answer:
-    spend_e6, size_e6 = offered_e6
-    said = f"HTTP 200, {answer.status}: {answer.error}"[:_TEXT_LENGTH_MAX]
-    if answer.error:
-        reason = _KILLED.get(answer.error)
-        taken = answer.success or answer.status in _ACCEPTED or answer.status == "unmatched"
-        bought = spent_e6 or bought_e6 or answer.trade_ids or answer.hashes
-        if reason is None or taken or bought:
-            return Unknown(text=said)
-        return Rejected(reason=reason, text=answer.error)
-    if not (answer.success and answer.order_id and answer.status in _ACCEPTED):
-        return Unknown(text=said)
-    if answer.status == "matched" and not bought_e6:
+    """A success under our own id; `got_e6` and `offered_e6` are (USD, shares)."""
+    (spent_e6, bought_e6), (spend_e6, size_e6) = got_e6, offered_e6
+    if status == "matched" and not (spent_e6 and bought_e6):
         return _implausible(spent_e6, bought_e6)
     # The price of an order is its spend over its size; no share is cheaper than 1e-4 USD.
     too_dear = (bought_e6 + _SIZE_ROUNDING_E6) * spend_e6 < spent_e6 * size_e6
     if spent_e6 > spend_e6 or too_dear or cost_e6(1, bought_e6) > spend_e6:
         return _implausible(spent_e6, bought_e6)
-    partly = answer.status == "matched" and spend_e6 - spent_e6 >= _FULL_FILL_E6
+    partly = status == "matched" and spend_e6 - spent_e6 >= _FULL_FILL_E6
+    ids = answer.trade_ids if isinstance(answer.trade_ids, list) else ()
     return Accepted(
-        status="partly_matched" if partly else answer.status,
+        status="partly_matched" if partly else status,
         spend_e6=spent_e6,
         size_e6=bought_e6,
-        trade_ids=tuple(each for each in answer.trade_ids or () if isinstance(each, str)),
+        trade_ids=tuple(each for each in ids if isinstance(each, str) and each),
     )
 
 
@@ -188,13 +268,18 @@ def refusal(status: int, text: str, order_id: str, code: str | None = None) -> R
 
     `order_id` is ours: a text about another order proves nothing about this one.
     """
+    return _refused(status, Said(text=text, codes=(code,) if code else ()), order_id)
+
+
+def _refused(status: int, said: Said, order_id: str) -> Rejected | Unknown:
+    text = said.text
     named = _ORDER_ID.findall(text)
     if any(other.lower() != order_id.lower() for other in named):
         return Unknown(text=f"HTTP {status} about another order: {text}", alarm=True)
-    reason = _proven_reason(status, text.lower(), code)
+    reason = _proven_reason(status, plain(text), said.codes)
     if reason is None:
         return Unknown(text=f"HTTP {status}: {text}")
-    return Rejected(reason=reason, text=text)
+    return Rejected(reason=reason, text=text, retry_after_ms=said.retry_after_ms)
 
 
 # Answers that the venue gives before an order can reach its engine, whatever their text says:
@@ -204,22 +289,36 @@ _REFUSALS_BY_STATUS: Final = {
     425: RejectReason.ENGINE_RESTARTING,
     429: RejectReason.RATE_LIMITED,
 }
-_DISABLED_TEXTS: Final = ("trading is currently", "trading is disabled", "post-only mode")
-_DISABLED_CODES: Final = frozenset({"post_only_mode", "cancel_only", "restarting"})
-"""Of a 503: no order reaches the engine. The venue names them without a text, too."""
+_LIMITS: Final = (425, 429)
+_DISABLED_TEXTS: Final = (
+    "trading is currently",
+    "trading is disabled",
+    "post-only mode",
+    "post only mode",
+    "cancel-only",
+    "cancel only",
+)
+_DISABLED_CODES: Final = frozenset({"post_only", "cancel_only", "restarting", "trading_disabled"})
+"""No order reaches the engine. The venue names them without a text, too. `_mode` is left out."""
 
 
-def _proven_reason(status: int, text: str, code: str | None) -> RejectReason | None:
+def _proven_reason(status: int, text: str, codes: tuple[str, ...]) -> RejectReason | None:
+    """`text` is in plain letters (`refusal_text.plain`)."""
     if "context canceled" in text or "timeout" in text:
         return None  # something broke on the way, whatever else the text says
     if status in (400, 404) and _NO_ORDERBOOK.match(text):
         return RejectReason.MARKET_CLOSED
+    if status in (400, 503) and (
+        any(_code_word(code) in _DISABLED_CODES for code in (text, *codes))
+        or any(words in text for words in _DISABLED_TEXTS)
+    ):
+        return RejectReason.TRADING_DISABLED
     if status == 400:
         return next((reason for words, reason in _REFUSALS_400 if words in text), None)
     if status == 401 and "invalid api key" in text:
         return RejectReason.UNAUTHORIZED
-    if status == 503 and (
-        code in _DISABLED_CODES or any(words in text for words in _DISABLED_TEXTS)
-    ):
-        return RejectReason.TRADING_DISABLED
     return _REFUSALS_BY_STATUS.get(status)
+
+
+def _code_word(code: str) -> str:
+    return plain(code).replace("-", "_").replace(" ", "_").removesuffix("_mode")

@@ -1,8 +1,9 @@
 """`GET /data/order/{id}`: the venue's record of one order. Pure.
 
 Only what is needed is read: the status is from an open set, with or without a prefix, and never
-relied on. An empty `size_matched` is 0, as the venue writes it for an order that was killed; beside
-a status that says `matched` it is not known, and the record cannot be read.
+relied on. An empty or missing `size_matched` is 0, as the venue writes it for an order that was
+killed (with the reason in the status); beside a status that says `matched` it is not known, and the
+record cannot be read: as 0 it would one day release what was bought.
 
 Sizes are decimal shares (the venue's API reference says so expressly; an older edition said 1e-6).
 Should that ever change, `functions.core.evidence.plausible` notices.
@@ -15,7 +16,7 @@ from typing import Final
 import msgspec
 
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
-from venue.wire.numbers import size_e6, size_or_zero_e6
+from venue.wire.numbers import MISSING, size_e6, size_or_zero_e6
 
 _STATUS_PREFIX: Final = "order_status_"
 _WORD_LENGTH_MAX: Final = 200
@@ -36,7 +37,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Order(msgspec.Struct):
     id: str
-    size_matched: msgspec.Raw
+    size_matched: msgspec.Raw = MISSING
     status: object = None
 
 
@@ -44,8 +45,12 @@ _decode: Final = msgspec.json.Decoder(_Order | None).decode
 
 
 def read_order(body: bytes, order_id: str) -> OrderRecord | None:
-    """The record of `order_id`; None for the `null` that the venue has answered for filled orders
-    (py-clob-client#217). Raises WireError, also when the answer is about another order."""
+    """The record of `order_id`; None for `null`, the venue's answer about an order that it does
+    not know. It was seen for filled orders, too (py-clob-client#217), so it means no more than a
+    404: one look of several that found nothing.
+
+    Raises WireError, also when the answer is about another order.
+    """
     try:
         order = decoded(_decode, body)
     except UNDECODABLE as error:

@@ -136,7 +136,7 @@ class MarketSession:
         elif isinstance(event, BookEvent):
             updates = self._apply_book(view, event, now_ms)
         elif isinstance(event, LastTradeEvent):
-            if event.asset_id in view.books:
+            if event.price and event.asset_id in view.books:
                 self.checksum.traded(event.asset_id, event.price)
             return 0
         else:

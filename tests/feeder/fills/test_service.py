@@ -20,7 +20,7 @@ from runtime.nats import connect, ensure_stream
 from sandbox.simulator import Market, Venue, serve
 from sandbox.simulator.auth import ApiKey
 from tests.feeder.books.test_service import NOWHERE, Process, feeder, get
-from tests.sandbox.simulator.conftest import ADDRESS, KEY, buy, environment
+from tests.sandbox.simulator.conftest import ADDRESS, KEY, SIGNER, buy, environment
 from tests.support.servers import NatsServer
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 
@@ -60,7 +60,7 @@ class System:
             "API_KEY": self.key.key,
             "API_SECRET": self.key.secret,
             "API_PASSPHRASE": self.key.passphrase,
-            "API_ADDRESS": ADDRESS,
+            "API_ADDRESS": SIGNER,
         }
 
     def secrets(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class System:
 @asynccontextmanager
 async def running_venue() -> AsyncIterator[System]:
     venue = Venue()
-    key = venue.keys.create(ADDRESS.lower(), 0)  # the client derives this one
+    key = venue.keys.create(SIGNER.lower(), 0)  # the client derives this one
     assert key is not None
     async with (
         serve(venue) as url,

@@ -4,133 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from decimal import Decimal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 from aiohttp import web
-from eth_account import Account as EthAccount
-from hexbytes import HexBytes
 from polymarket.errors import PolymarketError
-from pydantic import SecretStr
 
 from functions.adapters import live_exchange
 from functions.adapters.live_exchange import LiveExchange
-from functions.core.strategy import Trade
-from functions.ports import PreparedOrder, UnpreparableOrderError
-from protocol.book import Book, Proof
-from protocol.market import MarketInfo, Outcome
-from protocol.snapshot import BookSnapshot
-from sandbox.simulator import CutConnection, Market, Venue, answer, position_ids_of, serve
-from venue.trading.login import TraderLogin, log_in
+from functions.ports import UnpreparableOrderError
+from sandbox.simulator import CutConnection, Venue, answer, position_ids_of, serve
+from tests.support.live_desk import WALLET, Desk, account, answering, open_desk
+from venue.trading.login import log_in
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
-
-KEY = EthAccount.create()
-Hook = Callable[[str], Awaitable[web.Response | None]]
-
-
-def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
-    return TraderLogin(
-        private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
-        wallet=KEY.address,
-        clob_url=url,
-        gamma_url=url,
-        order_usd=Decimal(order_usd),
-    )
-
-
-class Desk:
-    """A venue with one market, and a live exchange logged in to it."""
-
-    def __init__(self, venue: Venue, url: str, exchange: LiveExchange, market: Market) -> None:
-        self.venue = venue
-        self.url = url
-        self.exchange = exchange
-        self.market = market
-
-    def info(self) -> MarketInfo:
-        market = self.market
-        return MarketInfo(
-            condition_id=market.condition_id,
-            slug=market.slug,
-            series="btc-15m",
-            outcomes=(
-                Outcome(name="Up", token_id=market.token("Up")),
-                Outcome(name="Down", token_id=market.token("Down")),
-            ),
-            start_ms=market.start_ms,
-            end_ms=market.end_ms,
-            tick_size_e4=100,
-            min_order_size_e6=5_000_000,
-            fee=market.fee,
-            neg_risk=False,
-            accepting=True,
-        )
-
-    async def prepare(
-        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000
-    ) -> PreparedOrder:
-        up = self.market.token("Up")
-        trade = Trade(
-            outcome="Up",
-            token_id=up,
-            imbalance=0.6,
-            signal_price_e4=5_000,
-            max_price_e4=max_price_e4,
-            spend_e6=spend_e6,
-        )
-        book = Book(token_id=up, bids=(), asks=())
-        down = Book(token_id=self.market.token("Down"), bids=(), asks=())
-        now_ns = time.time_ns()
-        snapshot = BookSnapshot(
-            market=self.info(),
-            books=(book, down),
-            proof=Proof.CHECKSUM,
-            venue_timestamp_ms=now_ns // 1_000_000,
-            received_at_ns=now_ns,
-            published_at_ns=now_ns,
-            epoch=1,
-            sequence=1,
-        )
-        return await self.exchange.prepare(trade, snapshot)
-
-    async def buy(self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000) -> Answer:
-        order = await self.prepare(max_price_e4=max_price_e4, spend_e6=spend_e6)
-        return await self.exchange.post(order)
-
-
-@asynccontextmanager
-async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[Desk]:
-    venue = Venue()
-    now_ms = venue.now_ms()
-    market = venue.add_market(
-        "btc-updown-15m-1800000000",
-        start_ms=now_ms - 60_000,
-        end_ms=now_ms + 840_000,
-        token_ids=token_ids,
-    )
-    venue.set_book(market.token("Up"), [(4_900, 100_000_000)], [(5_000, 100_000_000)])
-    async with serve(venue) as url:
-        exchange = LiveExchange(await log_in(account(url)))
-        try:
-            yield Desk(venue, url, exchange, market)
-        finally:
-            await exchange.close()
 
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     async with open_desk() as opened:
         yield opened
-
-
-def answering(status: int, body: object) -> Hook:
-    async def hook(_: str) -> web.Response:
-        return answer(body, status)
-
-    return hook
 
 
 async def test_a_match_is_accepted_under_the_id_we_computed(desk: Desk) -> None:
@@ -187,7 +81,7 @@ async def test_a_price_off_the_grid_is_refused_before_anything_is_claimed(desk: 
 
 
 async def test_an_empty_wallet_is_a_proven_rejection(desk: Desk) -> None:
-    desk.venue.account(KEY.address).balance_e6 = 0
+    desk.venue.account(WALLET).balance_e6 = 0
     answered = await desk.buy()
     assert isinstance(answered, Rejected)
     assert answered.reason is RejectReason.NOT_ENOUGH_BALANCE
@@ -310,27 +204,53 @@ async def test_an_answer_without_a_remark_or_lists_is_read_all_the_same(
 async def test_an_order_is_sent_as_the_client_itself_would_send_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[tuple[object, object]] = []
-    transport = desk.exchange._client._ctx.secure_clob
+    sent: list[httpx.Request] = []
+    http = desk.exchange._client._ctx.secure_clob._client
 
-    async def request(method: str, path: str, **more: object) -> httpx.Response:
-        sent.append(((method, path), more))
-        return httpx.Response(200, text="{}")
+    async def send(request: httpx.Request, **_: object) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, text="{}", request=request)
 
-    monkeypatch.setattr(transport, "_request", request)
+    monkeypatch.setattr(http, "send", send)
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)  # it is signed
     order = await desk.prepare()
     assert isinstance(await desk.exchange.post(order), Unknown)
     with pytest.raises(PolymarketError):  # its own reader
         await desk.exchange._client.post_order(order.payload)
     ours, theirs = sent
-    assert ours[0] == theirs[0] == ("POST", "/order")
-    assert ours[1]["json"] == theirs[1]["json"]  # type: ignore[index]
+    assert (ours.method, ours.url, ours.content) == (theirs.method, theirs.url, theirs.content)
+    assert ours.headers == theirs.headers
 
 
 async def test_a_market_signed_for_another_contract_than_listed_is_refused(desk: Desk) -> None:
     desk.market.neg_risk = True  # what the client fetches; the listing says otherwise
     with pytest.raises(UnpreparableOrderError, match="neg_risk"):
         await desk.prepare()
+
+
+async def test_the_venue_s_own_words_are_found_wherever_they_stand(desk: Desk) -> None:
+    refused = {"error": {"code": "x", "message": "Maker address not allowed, please use the flow"}}
+    desk.venue.before_matching = answering(400, refused)
+    answered = await desk.buy()
+    assert isinstance(answered, Rejected)
+    assert answered.reason is RejectReason.MAKER_NOT_ALLOWED
+    desk.venue.before_matching = answering(
+        503, {"code": "post_only_mode", "retry_after_seconds": 9}
+    )
+    answered = await desk.buy()
+    assert isinstance(answered, Rejected)
+    assert answered.retry_after_ms == 9_000
+
+
+async def test_a_page_with_status_403_proves_nothing_and_pauses(desk: Desk) -> None:
+    async def page(_: str) -> web.Response:
+        return web.Response(status=403, text="<html>blocked</html>", content_type="text/html")
+
+    desk.venue.after_matching = page  # as a filter of answers would
+    answered = await desk.buy()
+    assert isinstance(answered, Unknown)
+    assert answered.concerns is RejectReason.GEOBLOCKED
+    assert len(desk.venue.journal.matched()) == 1
 
 
 async def test_a_cut_connection_after_the_match_is_unknown(desk: Desk) -> None:

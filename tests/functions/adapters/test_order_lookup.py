@@ -24,6 +24,8 @@ from tests.support.venue_records import (
 from venue import rest
 from venue.wire.orders import OrderRecord
 
+KILLED = "CANCELED_order couldn't be fully filled. FOK orders are fully filled or killed."
+
 # ---- looking for an order ---------------------------------------------------------------------
 
 
@@ -113,6 +115,10 @@ async def test_an_order_that_cannot_be_read_is_not_known(
         # As the venue writes it for a killed order.
         (canned.order(size_matched="", status="CANCELED"), "canceled", 0),
         (canned.order(size_matched=None, status="ORDER_STATUS_CANCELED"), "canceled", 0),
+        (canned.order(size_matched=" ", status="unmatched"), "unmatched", 0),
+        ({"id": canned.ORDER_ID, "status": KILLED}, KILLED.lower(), 0),
+        ({"id": canned.ORDER_ID, "status": KILLED, "size_matched": ""}, KILLED.lower(), 0),
+        ({"id": canned.ORDER_ID}, "", 0),
     ],
 )  # fmt: skip
 async def test_order_fields_that_are_not_needed_may_be_anything(

@@ -178,6 +178,23 @@ def test_refused_again_right_after_a_pause_it_is_twice_as_long_up_to_a_bound(
     assert length_ms(next_pause(pause, reason, pause.until_ms + length_ms(pause))) == first_ms
 
 
+@pytest.mark.parametrize("reason", PAUSING)
+def test_a_pause_is_as_long_as_the_venue_asks_within_the_bound(reason: RejectReason) -> None:
+    usual_ms = length_ms(next_pause(NO_PAUSE, reason, NOW_MS))
+    for asked_ms in (0, 1, usual_ms - 1, usual_ms + 1, usual_ms * 3, 10**12):
+        pause = next_pause(NO_PAUSE, reason, NOW_MS, asked_ms=asked_ms)
+        assert usual_ms <= length_ms(pause) <= 600_000
+        assert length_ms(pause) >= min(asked_ms, 2 * usual_ms)
+        # An order that was under way when it began changes next to nothing.
+        after = next_pause(pause, reason, NOW_MS + 5, asked_ms=asked_ms)
+        assert after.until_ms <= pause.until_ms + 5
+
+
+def test_the_venue_s_hundred_seconds_are_waited_for() -> None:
+    pause = next_pause(NO_PAUSE, RejectReason.TRADING_DISABLED, NOW_MS, asked_ms=100_000)
+    assert length_ms(pause) == 100_000
+
+
 def test_another_reason_begins_with_its_own_length() -> None:
     first = next_pause(NO_PAUSE, RejectReason.ENGINE_RESTARTING, NOW_MS)
     other = next_pause(first, RejectReason.RATE_LIMITED, first.until_ms)

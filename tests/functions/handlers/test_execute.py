@@ -7,6 +7,7 @@ import time
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.core.account import NO_PAUSE, Pause
 from functions.core.claim import ClaimState
@@ -254,6 +255,36 @@ async def test_a_refusal_of_the_whole_account_pauses_all_its_workers(reason: Rej
     await other.handle(snapshot())
     assert other.calls == ["prepare", "claim"]
     assert [d.reason for d in other.told] == ["paused"]
+
+
+async def test_a_wallet_that_may_not_trade_is_an_alarm_and_a_long_pause() -> None:
+    desk = Desk()
+    with capture_logs() as logs:
+        pause = await refused(desk, RejectReason.MAKER_NOT_ALLOWED)
+    assert pause.until_ms - pause.since_ms == 300_000
+    [alarm] = [log for log in logs if log["event"] == "maker_not_allowed"]
+    assert alarm["log_level"] == "critical"
+    assert "WALLET" in alarm["hint"]
+
+
+async def test_the_pause_is_as_long_as_the_venue_asks() -> None:
+    desk = Desk()
+    desk.exchange.answer = Rejected(
+        reason=RejectReason.TRADING_DISABLED, text="", retry_after_ms=100_000
+    )
+    await desk.handle(snapshot())
+    assert desk.store.item is not None
+    assert desk.store.item.pause.until_ms - desk.store.item.pause.since_ms == 100_000
+
+
+async def test_an_answer_that_proves_nothing_may_still_pause_the_account() -> None:
+    desk = Desk()
+    desk.exchange.answer = Unknown(text="a page", concerns=RejectReason.GEOBLOCKED)
+    await desk.handle(snapshot())
+    assert desk.store.item is not None
+    assert desk.store.item.pause.reason == "geoblocked"
+    [claim] = desk.store.claims.values()
+    assert claim.state is ClaimState.UNKNOWN
 
 
 async def test_an_account_that_is_refused_again_after_its_pause_waits_twice_as_long() -> None:

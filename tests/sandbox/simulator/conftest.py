@@ -16,12 +16,14 @@ from polymarket.environments import Environment
 from polymarket.models.clob.order_response import AcceptedOrder
 from polymarket.models.clob.orders import SignedOrder
 
-from sandbox.simulator import Market, Venue, serve
+from sandbox.simulator import Market, Venue, deposit_wallet_of, serve
 
 KEY = "0x" + "11" * 32
 OTHER_KEY = "0x" + "22" * 32
-ADDRESS = Account.from_key(KEY).address
-OTHER_ADDRESS = Account.from_key(OTHER_KEY).address
+SIGNER = Account.from_key(KEY).address
+ADDRESS = deposit_wallet_of(SIGNER)
+OTHER_SIGNER = Account.from_key(OTHER_KEY).address
+OTHER_ADDRESS = deposit_wallet_of(OTHER_SIGNER)
 SHARES = 1_000_000
 
 
@@ -33,6 +35,7 @@ def environment(url: str) -> Environment:
         relayer_url=url,
         data_url=url,
         rpc_url=f"{url}/rpc",
+        relayer_poll_frequency_ms=10,
         clob_market_ws_url=f"{url}/ws/market".replace("http", "ws"),
         clob_user_ws_url=f"{url}/ws/user".replace("http", "ws"),
     )

@@ -70,7 +70,12 @@ async def test_metadata(get: Any, market: Market) -> None:
         "nr": False,
         "ao": True,
         "fd": {"r": 0.07, "e": 1, "to": True},
+        "itode": False,
+        "sd": 0.0,
     }
+    market.itode = True
+    _, facts = await get(f"/clob-markets/{market.condition_id}")
+    assert facts["itode"] is True
     assert await get("/tick-size", token_id=up) == (200, {"minimum_tick_size": 0.01})
     assert await get("/neg-risk", token_id=up) == (200, {"neg_risk": False})
     status, seconds = await get("/time")

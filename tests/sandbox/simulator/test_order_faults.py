@@ -98,10 +98,10 @@ async def test_a_restart_takes_its_time_and_ends_in_post_only_mode(
     assert look.value.status == 425, "order look-ups restart with the engine"
     now_ms += 1
     error = await refused(client, market)
-    understood = refusal(error.status, str(error), last(venue).order_id)
+    understood = refusal(error.status, str(error), last(venue).order_id, error.code)
     assert isinstance(understood, Rejected)
     assert understood.reason is RejectReason.TRADING_DISABLED
-    assert error.restriction == "post_only"
+    assert (error.restriction, error.retry_after) == ("post_only", 120)
     now_ms += 120_000
     assert (await buy(client, market.token("Up"), "1", "0.52")).status == "matched"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +12,22 @@ import pytest
 from eth_account import Account
 from polymarket import AsyncSecureClient
 from polymarket._internal.environment import PRODUCTION_CONFIG
+from polymarket.auth import RelayerApiKey
 from polymarket.errors import RequestRejectedError, TransactionFailedError, UserInputError
+from polymarket.transactions import GaslessTransactionHandle
 
 from sandbox.recordings.loader import bundled, load
 from sandbox.simulator import Market, Venue, contracts, position_ids_of
 from sandbox.simulator.recorded_markets import RecordedMarkets, series_at
-from tests.sandbox.simulator.conftest import ADDRESS, KEY, SHARES, buy, until
+from tests.sandbox.simulator.conftest import (
+    ADDRESS,
+    KEY,
+    SHARES,
+    SIGNER,
+    buy,
+    environment,
+    until,
+)
 
 BALANCE_E6 = 100_000_000
 
@@ -127,6 +138,23 @@ def test_redemption_goes_to_the_official_contracts() -> None:
     assert official.neg_risk_collateral_adapter == contracts.NEG_RISK_COLLATERAL_ADAPTER
 
 
+@pytest.fixture(params=["deposit", "plain"])
+async def client(
+    request: pytest.FixtureRequest, url: str, venue: Venue, market: Market
+) -> AsyncIterator[AsyncSecureClient]:
+    """Of a deposit wallet, which goes through the relayer, and of a plain one, which does not."""
+    plain = request.param == "plain"
+    if plain:
+        venue.grandfathered.add(SIGNER.lower())
+    async with await AsyncSecureClient.create(
+        private_key=KEY,
+        wallet=SIGNER if plain else ADDRESS,
+        environment=environment(url),
+        api_key=RelayerApiKey(key=venue.issue_relayer_key(SIGNER), address=SIGNER),
+    ) as secure:
+        yield secure
+
+
 async def confirmed(venue: Venue) -> None:
     await until(venue, lambda: all(t.status == "CONFIRMED" for t in venue.journal.trades.values()))
 
@@ -145,8 +173,8 @@ async def test_the_official_client_redeems(
     handle = await client.redeem_positions(condition_id=market.condition_id)
     outcome = await handle.wait()
 
-    assert outcome.transaction_hash == handle.transaction_hash
-    assert venue.account(ADDRESS).balance_e6 == BALANCE_E6 - 1_035_000 + payout_e6
+    assert outcome.transaction_hash == venue.journal.redemptions[0].transaction_hash
+    assert venue.account(client.wallet).balance_e6 == BALANCE_E6 - 1_035_000 + payout_e6
     held = await client.get_balance_allowance(asset_type="CONDITIONAL", token_id=up)
     assert held.balance == 0
     (redemption,) = venue.journal.redemptions
@@ -155,8 +183,8 @@ async def test_the_official_client_redeems(
 
     again = await client.redeem_positions(condition_id=market.condition_id)
     await again.wait()
-    assert venue.account(ADDRESS).balance_e6 == BALANCE_E6 - 1_035_000 + payout_e6
-    assert venue.account(ADDRESS).nonce == 2
+    assert venue.account(client.wallet).balance_e6 == BALANCE_E6 - 1_035_000 + payout_e6
+    assert venue.account(client.wallet).nonce == 2
 
 
 async def test_shares_that_are_not_settled_are_not_redeemed(
@@ -167,7 +195,7 @@ async def test_shares_that_are_not_settled_are_not_redeemed(
     venue.resolve(market, "Up")
     await (await client.redeem_positions(condition_id=market.condition_id)).wait()
     assert venue.journal.redemptions[0].size_e6 == 0
-    assert venue.journal.shares_e6(ADDRESS.lower(), market.token("Up")) == 2 * SHARES
+    assert venue.journal.shares_e6(client.wallet.lower(), market.token("Up")) == 2 * SHARES
 
 
 async def test_nothing_to_redeem_before_the_resolution(
@@ -193,7 +221,7 @@ async def test_a_reverted_redemption_pays_nothing(
     with pytest.raises(TransactionFailedError, match="reverted"):
         await handle.wait()
     assert venue.journal.redemptions == []
-    assert venue.journal.shares_e6(ADDRESS.lower(), market.token("Up")) == 2 * SHARES
+    assert venue.journal.shares_e6(client.wallet.lower(), market.token("Up")) == 2 * SHARES
 
 
 async def test_a_receipt_that_takes_its_time(
@@ -202,7 +230,11 @@ async def test_a_receipt_that_takes_its_time(
     venue.resolve(market, "Up")
     venue.faults.receipt_ms = 60_000
     handle = await client.redeem_positions(condition_id=market.condition_id)
-    assert await client._ctx.rpc.eth_get_transaction_receipt(handle.transaction_hash) is None
+    if isinstance(handle, GaslessTransactionHandle):
+        path = f"/v1/account/transactions/{handle.transaction_id}"
+        assert (await client._ctx.relayer.get_json(path))["state"] == "STATE_NEW"
+    else:
+        assert await client._ctx.rpc.eth_get_transaction_receipt(handle.transaction_hash) is None
 
 
 async def test_newer_position_ids_cannot_be_redeemed_here(
@@ -225,6 +257,7 @@ async def test_newer_position_ids_cannot_be_redeemed_here(
         ({"chainId": 1}, "invalid chain id"),
     ],
 )
+@pytest.mark.parametrize("client", ["plain"], indirect=True)
 async def test_a_transaction_that_is_not_for_this_chain_or_moment(
     client: AsyncSecureClient, venue: Venue, changed: dict[str, int], text: str
 ) -> None:
@@ -241,9 +274,10 @@ async def test_a_transaction_that_is_not_for_this_chain_or_moment(
     raw = Account.from_key(KEY).sign_transaction(transaction).raw_transaction
     with pytest.raises(RequestRejectedError, match=text):
         await client._ctx.rpc.eth_send_raw_transaction("0x" + raw.hex())
-    assert venue.account(ADDRESS).nonce == 0
+    assert venue.account(SIGNER).nonce == 0
 
 
+@pytest.mark.parametrize("client", ["plain"], indirect=True)
 async def test_a_call_that_no_contract_understands_is_reverted(
     client: AsyncSecureClient, venue: Venue
 ) -> None:

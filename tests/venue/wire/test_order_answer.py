@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from venue.wire.order_answer import (
     Accepted,
     Answer,
+    HttpAnswer,
     Rejected,
     RejectReason,
     Unknown,
+    read_answer,
     read_success,
     refusal,
 )
@@ -91,6 +93,145 @@ def test_everything_else_is_unknown(status: int, text: str) -> None:
     assert text in answer.text
 
 
+MAKER = "maker address not allowed, please use the deposit wallet flow"
+
+
+def answered(status: int, body: object, kind: str = "application/json", **more: str) -> Answer:
+    encoded = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    answer = HttpAnswer(status=status, body=encoded, content_type=kind, **more)
+    return read_answer(answer, OURS, SPEND_E6, SIZE_E6)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "reason"),
+    [
+        (400, MAKER, RejectReason.MAKER_NOT_ALLOWED),
+        (400, "trading is disabled", RejectReason.TRADING_DISABLED),
+        (503, "trading is disabled", RejectReason.TRADING_DISABLED),
+        (400, "balance is not enough -> balance: 0", RejectReason.NOT_ENOUGH_BALANCE),
+        (400, "the exchange is in post-only mode", RejectReason.TRADING_DISABLED),
+    ],
+)
+@pytest.mark.parametrize("said", ["{}", "{}.", " {} ", "error: {}!"])
+@pytest.mark.parametrize("case", [str, str.upper, str.title, lambda t: t.replace(" ", "  ")])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda t: {"error": t},
+        lambda t: {"errorMsg": t, "success": False},
+        lambda t: {"message": t},
+        lambda t: {"error": {"message": t, "code": "bad_request"}},
+        lambda t: {"data": {"errors": None, "error": [{"msg": t}]}},
+        lambda t: {"error": "", "errorMsg": t, "orderID": "", "status": None},
+    ],
+)
+def test_a_refusal_is_known_in_every_spelling(
+    status: int, text: str, reason: RejectReason, said: str, case: Any, form: Any
+) -> None:
+    answer = answered(status, form(said.format(case(text))))
+    assert isinstance(answer, Rejected)
+    assert answer.reason is reason
+
+
+@pytest.mark.parametrize("status", [400, 503])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "post_only_mode", "retry_after_seconds": 100},
+        {"code": "POST-ONLY"},
+        {"code": "cancel_only"},
+        {"code": "restarting", "error": None},
+        {"code": "trading_disabled"},
+        {"error": {"code": "cancel_only_mode"}},
+        {"error": "post_only_mode"},
+    ],
+)
+def test_a_code_alone_says_that_nothing_is_taken(status: int, body: dict[str, object]) -> None:
+    answer = answered(status, body)
+    assert isinstance(answer, Rejected)
+    assert answer.reason is RejectReason.TRADING_DISABLED
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "asked_ms"),
+    [
+        ({"code": "restarting"}, "", 0),
+        ({"code": "restarting", "retry_after_seconds": 100}, "", 100_000),
+        ({"code": "restarting", "retry_after_seconds": "1.5"}, "", 1_500),
+        ({"error": {"code": "restarting", "retry_after_seconds": 3}}, "", 3_000),
+        ({"code": "restarting", "retry_after_seconds": 100}, "7", 7_000),
+        ({"code": "restarting", "retry_after_seconds": -1}, "", 0),
+        ({"code": "restarting", "retry_after_seconds": True}, "nan", 0),
+        ({"code": "restarting", "retry_after_seconds": 1e300}, "inf", 0),
+        ({"code": "restarting", "retry_after_seconds": None}, "Sun, 06 Nov 1994 08:49:37 GMT", 0),
+    ],
+)
+def test_how_long_the_venue_asks_to_wait(body: object, header: str, asked_ms: int) -> None:
+    answer = answered(503, body, retry_after=header)
+    assert isinstance(answer, Rejected)
+    assert answer.retry_after_ms == asked_ms
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 502, 503, 520])
+@pytest.mark.parametrize("kind", ["text/html", "application/xhtml+xml", "text/plain", ""])
+def test_a_page_proves_nothing_whatever_stands_in_it(status: int, kind: str) -> None:
+    answer = answered(status, f"<html>{MAKER}; trading is disabled; invalid api key</html>", kind)
+    assert isinstance(answer, Unknown)
+    assert answer.concerns is (RejectReason.GEOBLOCKED if status == 403 else None)
+    assert MAKER not in answer.text
+
+
+@pytest.mark.parametrize("status", [425, 429])
+def test_statuses_that_the_venue_documents_count_with_any_body(status: int) -> None:
+    for body in ("<html>slow down</html>", "", "{}", "[", {"error": "wait"}):
+        assert isinstance(answered(status, body, "text/html"), Rejected)
+
+
+@pytest.mark.parametrize("status", [400, 403, 425, 429, 503])
+@pytest.mark.parametrize(
+    "success",
+    [
+        {"success": True},
+        {"success": "true"},
+        {"status": "matched"},
+        {"status": "DELAYED"},
+        {"status": "unmatched"},
+        {"tradeIDs": ["t1"]},
+        {"transactionsHashes": ["0xbb"]},
+        {"takingAmount": "0.1"},
+        {"makingAmount": "x"},
+    ],
+)
+def test_a_refusal_beside_anything_that_speaks_of_success_is_unknown(
+    status: int, success: dict[str, object]
+) -> None:
+    assert isinstance(answered(status, {"error": "trading is disabled", **success}), Unknown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"owner": "secret", "note": MAKER},  # an echo of the request
+        [MAKER],
+        MAKER,
+        {"error": f"{MAKER}: context canceled"},
+        {"error": MAKER, "detail": "upstream timeout"},
+        {"error": f"order {OTHER}: {MAKER}"},
+    ],
+)
+def test_what_may_be_somebody_else_s_words_proves_nothing(body: object) -> None:
+    answer = answered(400, body)
+    assert isinstance(answer, Unknown)
+    assert "secret" not in answer.text
+
+
+def test_a_text_of_the_venue_s_is_one_short_line() -> None:
+    answer = answered(500, {"error": "a\nb\u2028c\x00" + "x" * 1000})
+    assert isinstance(answer, Unknown)
+    assert answer.text.isprintable()
+    assert len(answer.text) < 400
+
+
 def test_words_about_another_order_prove_nothing_and_alarm() -> None:
     text = f"order {OTHER} is invalid. Price (0.3) breaks minimum tick size rule: 0.01"
     answer = refusal(400, text, OURS)
@@ -154,6 +295,16 @@ MATCHED = Accepted(status="matched", spend_e6=1_100_000, size_e6=2_200_000, trad
         {"errorMsg": None},
         {"transactionsHashes": ...},
         {"transactionsHashes": []},
+        {"transactionsHashes": {}},
+        {"transactionsHashes": "0xbb"},
+        {"transactionsHashes": [None, {"hash": 1}]},
+        {"errorMsg": False},
+        {"errorMsg": []},
+        {"errorMsg": " "},
+        {"error": None},
+        {"error": ""},
+        {"status": "MATCHED"},
+        {"status": "ORDER_STATUS_MATCHED"},
         {"orderID": OURS.upper().replace("X", "x")},
         {"makingAmount": 1.1, "takingAmount": 2.2},
         {"makingAmount": "1.100000", "takingAmount": "2.200000"},
@@ -164,7 +315,7 @@ def test_a_match_is_read_whatever_the_venue_leaves_out(bent: dict[str, Any]) -> 
     assert read(success(**bent)) == MATCHED
 
 
-@pytest.mark.parametrize("trade_ids", [None, [], ...])
+@pytest.mark.parametrize("trade_ids", [None, [], ..., "", "t1", {}, 0, {"id": "t1"}, [None, ""]])
 def test_a_match_without_trade_ids_is_a_match(trade_ids: object) -> None:
     answer = read(success(tradeIDs=trade_ids))
     assert answer == Accepted(status="matched", spend_e6=1_100_000, size_e6=2_200_000)
@@ -197,6 +348,29 @@ def test_a_kill_in_its_own_words_is_proof_and_with_a_fill_it_is_not() -> None:
         assert isinstance(read(killed | {"status": status}), Unknown)
     assert isinstance(read(killed | {"errorMsg": KILLED.upper()}), Unknown)
     assert isinstance(read(killed | {"orderID": None, "status": None}), Rejected)
+    assert isinstance(read(killed | {"errorMsg": KILLED.rstrip(".")}), Rejected)
+    assert isinstance(read(killed | {"errorMsg": None, "error": KILLED}), Rejected)
+
+
+def test_a_200_that_says_no_success_in_the_words_of_a_refusal_is_one() -> None:
+    nothing: dict[str, Any] = {"makingAmount": "", "takingAmount": None, "tradeIDs": None}
+    no: dict[str, Any] = {"success": False, "status": "", "orderID": "", "errorMsg": MAKER}
+    answer = read(success(**nothing, **no))
+    assert isinstance(answer, Rejected)
+    assert answer.reason is RejectReason.MAKER_NOT_ALLOWED
+    for bent in (
+        {"success": ...},
+        {"success": None},
+        {"success": "false"},
+        {"status": "live"},
+        {"status": "placed"},
+        {"tradeIDs": ["t1"]},
+        {"errorMsg": "could not run the execution"},
+        {"errorMsg": {"error": MAKER}},
+        {"error": "something else"},
+        {"orderID": OTHER},
+    ):
+        assert isinstance(read(success(**(nothing | no | bent))), Unknown)
 
 
 def test_trade_ids_that_are_none_spoil_no_answer() -> None:
@@ -217,6 +391,11 @@ def test_more_shares_than_the_money_buys_at_the_lowest_price_are_implausible() -
         {"success": False},
         {"success": ...},
         {"success": "true"},
+        {"success": 1},
+        {"orderID": 7},
+        {"status": ["matched"]},
+        {"errorMsg": {"code": 1}},
+        {"error": "delayed by the weather"},
         {"status": "unmatched"},
         {"status": "MATCHED!"},
         {"status": ...},
@@ -242,6 +421,8 @@ def test_any_other_success_is_unknown(bent: dict[str, Any]) -> None:
         {"orderID": OTHER},
         {"takingAmount": "0"},
         {"takingAmount": ""},
+        {"makingAmount": ""},
+        {"makingAmount": None},
         {"makingAmount": "1.2", "takingAmount": "2.4"},
         {"takingAmount": "1.9"},
     ],

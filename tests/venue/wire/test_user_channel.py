@@ -37,6 +37,7 @@ FILL = Fill(
     matched_at_ms=MATCHED_AT_S * 1000,
 )
 
+KILLED = "CANCELED_order couldn't be fully filled. FOK orders are fully filled or killed."
 NO_TIME: dict[str, Any] = dict.fromkeys(("match_time", "last_update", "timestamp"))
 
 
@@ -151,6 +152,22 @@ def test_a_rejected_trade_still_names_its_order_where_that_is_legible() -> None:
 )
 def test_order_events_keep_only_their_kind(change: str, known: OrderChange) -> None:
     assert decoded(order(change, status="A_NEW_WORD")) == OrderEvent(known)
+
+
+@pytest.mark.parametrize("size", ["", None, " ", 7, ...])
+def test_a_killed_order_s_event_has_no_size_and_its_reason_in_the_status(size: object) -> None:
+    event = order("CANCELLATION", size_matched=size, status=KILLED, timestamp="1757908892351")
+    sent = without(event, "size_matched") if size is ... else event
+    assert decoded(sent) == OrderEvent(OrderChange.CANCELLATION)
+
+
+def test_times_are_in_seconds_or_milliseconds() -> None:
+    event = trade(match_time="1757908892", timestamp="1757908892351", last_update="1757908893")
+    assert fill_of(event).matched_at_ms == 1_757_908_892_000
+    assert fill_of(event | {"match_time": ""}).matched_at_ms == 1_757_908_893_000
+    assert fill_of(event | {"match_time": "1757908892351"}).matched_at_ms == 1_757_908_892_351
+    stamp = event | {"match_time": None, "last_update": " "}
+    assert fill_of(stamp).matched_at_ms == 1_757_908_892_351
 
 
 def test_the_variants_that_the_official_client_takes() -> None:

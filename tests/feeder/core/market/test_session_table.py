@@ -59,6 +59,14 @@ def test_what_is_no_last_trade_price_is_rejected(bench: Bench) -> None:
     assert "not a price: 'much'" in bad.reason
 
 
+@pytest.mark.parametrize("price", [b"null", b'""'])
+def test_a_last_trade_without_a_price_doubts_no_book(bench: Bench, price: bytes) -> None:
+    first, _ = bench.market.tokens
+    trade = bench.market.last_trade_price(first, 5_000, bench.now_ms)
+    bent = re.sub(rb'"price":"[^"]*"', b'"price":' + price, trade)
+    assert bench.send(0, bent) == Applied(bench.session)
+
+
 # Windows.
 
 

@@ -1,0 +1,130 @@
+"""A live exchange that is logged in to a simulated venue with one open market."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+from aiohttp import web
+from eth_account import Account as EthAccount
+from hexbytes import HexBytes
+from pydantic import SecretStr
+
+from functions.adapters.live_exchange import LiveExchange
+from functions.core.strategy import Trade
+from functions.ports import PreparedOrder
+from protocol.book import Book, Proof
+from protocol.market import MarketInfo, Outcome
+from protocol.snapshot import BookSnapshot
+from sandbox.simulator import Market, Venue, answer, deposit_wallet_of, serve
+from venue.trading.login import TraderLogin, log_in
+from venue.wire.order_answer import Answer
+
+KEY = EthAccount.create()
+WALLET = deposit_wallet_of(KEY.address)
+Hook = Callable[[str], Awaitable[web.Response | None]]
+
+
+def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
+    """The account of KEY."""
+    return TraderLogin(
+        private_key=SecretStr(HexBytes(KEY.key).to_0x_hex()),
+        wallet=WALLET,
+        clob_url=url,
+        gamma_url=url,
+        order_usd=Decimal(order_usd),
+    )
+
+
+class Desk:
+    """A venue with one market, and a live exchange logged in to it."""
+
+    def __init__(self, venue: Venue, url: str, exchange: LiveExchange, market: Market) -> None:
+        self.venue = venue
+        self.url = url
+        self.exchange = exchange
+        self.market = market
+
+    def info(self) -> MarketInfo:
+        """The market as it is listed."""
+        market = self.market
+        return MarketInfo(
+            condition_id=market.condition_id,
+            slug=market.slug,
+            series="btc-15m",
+            outcomes=(
+                Outcome(name="Up", token_id=market.token("Up")),
+                Outcome(name="Down", token_id=market.token("Down")),
+            ),
+            start_ms=market.start_ms,
+            end_ms=market.end_ms,
+            tick_size_e4=100,
+            min_order_size_e6=5_000_000,
+            fee=market.fee,
+            neg_risk=False,
+            accepting=True,
+        )
+
+    async def prepare(
+        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000
+    ) -> PreparedOrder:
+        """A signed BUY of Up."""
+        up = self.market.token("Up")
+        trade = Trade(
+            outcome="Up",
+            token_id=up,
+            imbalance=0.6,
+            signal_price_e4=5_000,
+            max_price_e4=max_price_e4,
+            spend_e6=spend_e6,
+        )
+        book = Book(token_id=up, bids=(), asks=())
+        down = Book(token_id=self.market.token("Down"), bids=(), asks=())
+        now_ns = time.time_ns()
+        snapshot = BookSnapshot(
+            market=self.info(),
+            books=(book, down),
+            proof=Proof.CHECKSUM,
+            venue_timestamp_ms=now_ns // 1_000_000,
+            received_at_ns=now_ns,
+            published_at_ns=now_ns,
+            epoch=1,
+            sequence=1,
+        )
+        return await self.exchange.prepare(trade, snapshot)
+
+    async def buy(self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000) -> Answer:
+        """The answer to a BUY of Up."""
+        order = await self.prepare(max_price_e4=max_price_e4, spend_e6=spend_e6)
+        return await self.exchange.post(order)
+
+
+@asynccontextmanager
+async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[Desk]:
+    """A desk whose market asks 100 at 0.50 for Up."""
+    venue = Venue()
+    now_ms = venue.now_ms()
+    market = venue.add_market(
+        "btc-updown-15m-1800000000",
+        start_ms=now_ms - 60_000,
+        end_ms=now_ms + 840_000,
+        token_ids=token_ids,
+    )
+    venue.set_book(market.token("Up"), [(4_900, 100_000_000)], [(5_000, 100_000_000)])
+    async with serve(venue) as url:
+        exchange = LiveExchange(await log_in(account(url)))
+        try:
+            yield Desk(venue, url, exchange, market)
+        finally:
+            await exchange.close()
+
+
+def answering(status: int, body: object) -> Hook:
+    """A hook that answers this instead of the venue."""
+
+    async def hook(_: str) -> web.Response:
+        return answer(body, status)
+
+    return hook
