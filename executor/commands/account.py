@@ -74,7 +74,7 @@ async def reconcile_once(settings: ScheduleSettings) -> tuple[ReconcileReport, S
         try:
             async with asyncio.timeout(RUN_TIMEOUT_S):
                 report = await reconcile(store, records)
-                return report, await settle(store, records, redeem=settings.redeem)
+                return report, await settle(store, records, redeem=settings.redeems)
         except TimeoutError:
             raise RecordsError(f"the run was given up after {RUN_TIMEOUT_S:g} s") from None
 

@@ -81,8 +81,12 @@ def pause_attribute(pause: Pause) -> Attribute:
 
 
 def redemption_attribute(redemption: Redemption) -> Attribute:
-    """What is noted about a market's winnings."""
-    return {"M": _attributes(msgspec.structs.asdict(redemption))}
+    """What is noted about a market's winnings. Without what an older version does not know while it
+    says nothing: the whole map is compared, and theirs lacks it."""
+    fields = msgspec.structs.asdict(redemption)
+    if not redemption.tries:
+        del fields["tries"]
+    return {"M": _attributes(fields)}
 
 
 def claim_attribute(claim: Claim) -> Attribute:
