@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-from executor.doctor import configuration, nats, table, venue
+from executor.doctor import configuration, nats, settlement, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
@@ -27,6 +27,13 @@ async def examine(config: Configuration) -> list[Finding]:
         "table",
         partial(table.check, config.limits),
         *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
+    )
+    findings += await _group(
+        config,
+        "settlement",
+        partial(settlement.check, config.limits),
+        *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
+        *("clob_url", "gamma_url"),
     )
     findings += await _group(
         config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url"

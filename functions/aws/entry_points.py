@@ -227,9 +227,8 @@ async def work_settle(opened: ScheduledResources, _: Any, __: float) -> Done:
         "Settled": report.settled,
         "SettleFailures": report.failures,
         "ClaimsUnsettled": len(report.unsettled),
-        "RedemptionsStuck": len(report.stuck),
-        "WinningsNotNoted": report.not_noted,
-        "RedeemRequests": report.requests,
+        # Both are for a person to redeem.
+        "RedemptionsStuck": len(report.stuck) + report.not_noted,
         "RedeemGasPol": report.gas_wei / WEI,
     }
     _write_metrics("settle", settings, values)

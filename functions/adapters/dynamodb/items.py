@@ -194,8 +194,8 @@ def _attribute(value: Any) -> Attribute:
         return {"BOOL": value}
     if isinstance(value, (int, float)):
         return {"N": repr(value)}
-    if isinstance(value, Claim):
-        return claim_attribute(value)
+    if isinstance(value, Claim | Redemption):
+        return claim_attribute(value) if isinstance(value, Claim) else redemption_attribute(value)
     if isinstance(value, msgspec.Struct):
         return {"M": _attributes(msgspec.structs.asdict(value))}
     if isinstance(value, dict):

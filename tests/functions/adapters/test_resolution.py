@@ -348,6 +348,29 @@ async def test_a_redemption_is_sent_and_not_waited_for(
     assert len(sent) == 1
 
 
+async def test_what_a_transaction_has_cost_is_told_once_it_is_mined(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    sent: list[object] = []
+    venue.answers["/rpc"] = chain_of(sent)
+    venue.says("/markets/keyset", {"markets": listed_for_redemption()})
+    await live.redeem(canned.CONDITION_ID)
+    receipt: dict[str, object] | None = None
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": receipt})
+    assert await live.mined() == ()
+    for unreadable in ({}, {"status": "0x7"}, {"status": None}, [], "0x1"):
+        venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": unreadable})
+        with pytest.raises(RecordsError, match="receipt of"):
+            await live.mined()
+    receipt = {"status": "0x0", "gasUsed": "0x10", "effectiveGasPrice": "0x3"}
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": receipt})
+    [mined] = await live.mined()
+    assert (mined.condition_id, mined.reverted, mined.gas_wei) == (canned.CONDITION_ID, True, 48)
+    venue.requests.clear()
+    assert await live.mined() == ()
+    assert venue.requests == []
+
+
 async def test_without_the_signing_key_nothing_is_redeemed(venue: CannedVenue) -> None:
     reader = await records_of(account(venue.url), redeem=False)
     venue.requests.clear()
