@@ -117,13 +117,20 @@ def resume() -> None:
 
 
 @app.command()
-def reconcile() -> None:
+def reconcile(
+    redeem_again: Annotated[
+        bool, typer.Option(help="Ask for all winnings now, however often they were asked for.")
+    ] = False,
+) -> None:
     """Ask the venue about unresolved claims and settle what has ended, once, now."""
     settings = load_settings(ScheduleSettings)
+    if redeem_again and not settings.redeems:
+        _refuse("--redeem-again needs REDEEM=true and EXECUTION=live")
     _say(account_line(settings.account, settings.execution))
-    report, settled = _done(account_commands.reconcile_once(settings))
+    report, settled = _done(account_commands.reconcile_once(settings, redeem_again=redeem_again))
     _say(rendering.reconciled_view(report, settled))
-    if report.overdue or report.mismatches or report.failures or settled.failures:
+    alarms = report.overdue or report.mismatches or settled.unsettled or settled.stuck
+    if alarms or report.failures or settled.failures:
         raise typer.Exit(EXIT_FAILED)
 
 

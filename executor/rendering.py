@@ -45,9 +45,12 @@ def status_view(status: Status) -> RenderableType:
     rows.add_row("slots", _slots(status))
     rows.add_row("P&L today", _profit(status))
     rows.add_row("spent today", _spending(status))
-    rows.add_row("redemptions waiting", str(status.redemptions_waiting))
+    rows.add_row("redemptions waiting", _redemptions(status))
     rows.add_row("cooldowns", str(status.cooldowns))
     rows.add_row("oldest unresolved", _oldest(status))
+    for slug in status.unsettled:
+        text = f"{slug} has ended long ago; `executor reconcile` says why it still takes a slot"
+        rows.add_row("UNSETTLED", plain(text, BAD))
     return rows
 
 
@@ -81,7 +84,7 @@ def reconciled_view(report: ReconcileReport, settled: SettleReport) -> Renderabl
         "settled",
         f"{settled.settled} positions, P&L {usd(settled.pnl_e6)} USD; {settled.waiting} waiting",
     )
-    rows.add_row("redeeming", f"{settled.redeeming} markets")
+    rows.add_row("redeeming", f"{settled.redeeming} markets, {settled.requests} asked for now")
     rows.add_row("not ours", f"{report.foreign} orders that no claim knows")
     failures = report.failures + settled.failures
     rows.add_row("without an answer", plain(str(failures), BAD if failures else ""))
@@ -89,6 +92,10 @@ def reconciled_view(report: ReconcileReport, settled: SettleReport) -> Renderabl
         rows.add_row("OVERDUE", plain(f"order {order_id}", BAD))
     for mismatch in report.mismatches:
         rows.add_row("MISMATCH", plain(mismatch, BAD))
+    for sentence in settled.unsettled:
+        rows.add_row("UNSETTLED", plain(sentence, BAD))
+    for condition_id in settled.stuck:
+        rows.add_row("NOT REDEEMED", plain(f"market {condition_id}", BAD))
     return rows
 
 
@@ -172,6 +179,13 @@ def _spending(status: Status) -> Text:
     reached = status.spent_e6 >= status.daily_spend_cap_e6
     text = f"{usd(status.spent_e6)} USD, cap {usd(status.daily_spend_cap_e6)}"
     return plain(text + (": no more entries today" if reached else ""), BAD if reached else "")
+
+
+def _redemptions(status: Status) -> Text:
+    text = str(status.redemptions_waiting)
+    if status.redemptions_stuck:
+        text += f"; NOT REDEEMED: {status.redemptions_stuck}, asked for in vain"
+    return plain(text, BAD if status.redemptions_stuck else "")
 
 
 def _oldest(status: Status) -> Text:

@@ -9,7 +9,7 @@ import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.claim import Claim
-from functions.core.evidence import OrderLookup, Resolution
+from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
 from protocol.decision import Decision
 from protocol.fill import Fill
@@ -48,6 +48,17 @@ class PreparedOrder(msgspec.Struct, frozen=True, kw_only=True):
     size_e6: int
     payload: Any
     """The adapter's own object; the handler only hands it back."""
+
+
+class MinedTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction of ours that was mined: done or reverted, and paid for in any case."""
+
+    condition_id: str
+    """Whose winnings it was for."""
+    transaction: str
+    reverted: bool
+    gas_wei: int
+    """0 when the receipt does not say."""
 
 
 class Exchange(Protocol):
@@ -175,9 +186,9 @@ class VenueRecords(Protocol):
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """The account's trades as a taker matched at or after `since_ms` (epoch), oldest first."""
 
-    async def resolution(self, claim: Claim) -> Resolution | None:
-        """How the claim's market was resolved, None while it is not: the CLOB's market record
-        first, then Gamma's (closed, with final outcome prices)."""
+    async def resolution(self, claim: Claim) -> Resolution | Undecided:
+        """How the claim's market was resolved, or why that is not final yet: by the CLOB's market
+        record and Gamma's listing (`functions.core.resolution`)."""
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """Shares held of each of these tokens, in 1e-6."""
@@ -187,6 +198,10 @@ class VenueRecords(Protocol):
 
         Only sends the request: whether it was done shows in `positions`.
         """
+
+    async def mined(self) -> tuple[MinedTransaction, ...]:
+        """Transactions that `redeem` has sent from this process and that were mined since the last
+        call. None where a relayer sends, and pays, them."""
 
     async def close(self) -> None:
         """Release connections."""

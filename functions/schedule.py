@@ -125,7 +125,7 @@ async def serve(settings: ScheduleSettings) -> None:
             await reconciled(store, records, metrics, loss_limit_e6)
 
         async def settle_run() -> None:
-            metrics.after_settling(await settle(store, records, redeem=settings.redeem))
+            metrics.after_settling(await settle(store, records, redeem=settings.redeems))
 
         await first_failure(
             schedule.every("reconcile", settings.reconcile_every_s, reconcile_run),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from functions.handlers.reconcile import ReconcileReport
+from functions.handlers.redeem import WEI
 from functions.handlers.settle import SettleReport
 
 
@@ -47,6 +48,26 @@ class ScheduleMetrics:
         self.pnl_today = Gauge("schedule_pnl_today_usd", "P&L of the UTC day", registry=r)
         self.spent_today = Gauge("schedule_spent_today_usd", "Spent on the UTC day", registry=r)
         self.redeeming = Gauge("schedule_redeeming", "Markets with winnings to redeem", registry=r)
+        self.unsettled = Gauge(
+            "schedule_claims_unsettled",
+            "ALARM: claims that are live an hour after their market's end",
+            registry=r,
+        )
+        self.redemptions_stuck = Gauge(
+            "schedule_redemptions_stuck",
+            "ALARM: markets whose winnings were asked for in vain",
+            registry=r,
+        )
+        self.winnings_not_noted = Counter(
+            "schedule_winnings_not_noted", "Winnings that are never asked for", registry=r
+        )
+        self.redeem_requests = Counter("schedule_redeem_requests", "Requests to redeem", registry=r)
+        self.redeem_reverted = Counter(
+            "schedule_redeem_reverted", "Transactions that the chain has refused", registry=r
+        )
+        self.redeem_gas = Counter(
+            "schedule_redeem_gas_pol", "Gas that our own transactions have cost", registry=r
+        )
 
     def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
         """After a run of `reconcile`; the limit is the account's."""
@@ -68,3 +89,9 @@ class ScheduleMetrics:
         self.settled.inc(report.settled)
         self.failures.inc(report.failures)
         self.redeeming.set(report.redeeming)
+        self.unsettled.set(len(report.unsettled))
+        self.redemptions_stuck.set(len(report.stuck))
+        self.winnings_not_noted.inc(report.not_noted)
+        self.redeem_requests.inc(report.requests)
+        self.redeem_reverted.inc(report.reverted)
+        self.redeem_gas.inc(report.gas_wei / WEI)

@@ -204,6 +204,11 @@ class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
 
     metrics_port: Port = 9104
 
+    @property
+    def redeems(self) -> bool:
+        """On paper there is nothing to redeem."""
+        return self.redeem and self.execution == "live"
+
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:
         if self.execution == "live":

@@ -68,13 +68,21 @@ async def resume(settings: AccountSettings) -> tuple[Account, Account]:
         return await control.resume(store)
 
 
-async def reconcile_once(settings: ScheduleSettings) -> tuple[ReconcileReport, SettleReport]:
-    """One run of reconciliation and settlement; safe beside the scheduled ones."""
+async def reconcile_once(
+    settings: ScheduleSettings, *, redeem_again: bool = False
+) -> tuple[ReconcileReport, SettleReport]:
+    """One run of reconciliation and settlement; safe beside the scheduled ones.
+
+    With `redeem_again` winnings are asked for however often they have been.
+    """
     async with unopened_store(settings) as store, _records(settings) as records:
         try:
             async with asyncio.timeout(RUN_TIMEOUT_S):
                 report = await reconcile(store, records)
-                return report, await settle(store, records, redeem=settings.redeem)
+                settled = await settle(
+                    store, records, redeem=settings.redeems, ask_anew=redeem_again
+                )
+                return report, settled
         except TimeoutError:
             raise RecordsError(f"the run was given up after {RUN_TIMEOUT_S:g} s") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-from executor.doctor import configuration, market_data, nats, table, venue
+from executor.doctor import configuration, market_data, nats, settlement, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
@@ -31,6 +31,14 @@ async def examine(config: Configuration) -> list[Finding]:
         partial(table.check, config.limits),
         *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
         *("aws_ca_bundle", "requests_ca_bundle"),
+    )
+    findings += await _group(
+        config,
+        "settlement",
+        partial(settlement.check, config.limits),
+        *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
+        *("clob_url", "gamma_url", "aws_ca_bundle", "requests_ca_bundle"),
+        *_TRUST,
     )
     findings += await _group(
         config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url", *_TRUST

@@ -11,6 +11,7 @@ which a scheduled function does not listen to, and were reported never sent (rs-
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
@@ -18,8 +19,9 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from functions.core.claim import Claim
-from functions.core.evidence import OrderLookup, Resolution, plausible
-from functions.ports import RecordsError
+from functions.core.evidence import OrderLookup, Resolution, Undecided, plausible
+from functions.core.resolution import ContradictionError, needs_gamma, resolution_of
+from functions.ports import MinedTransaction, RecordsError
 from protocol.fill import Fill
 from protocol.side import Side
 from venue.errors import VenueError, VenueRefusedError
@@ -28,8 +30,8 @@ from venue.wallet import asset_type
 from venue.wire import endpoints
 from venue.wire.balances import read_balance_e6
 from venue.wire.errors import WireError
-from venue.wire.listing import read_payouts
-from venue.wire.market_record import read_market_record
+from venue.wire.listing import ListedResult, read_result
+from venue.wire.market_record import MarketRecord, read_market_record, says_no_market
 from venue.wire.orders import OrderRecord, read_order, says_not_found
 from venue.wire.trades import Rejection, VenueTrade, read_trades_page
 
@@ -55,6 +57,9 @@ class Redeemer(Protocol):
 
     async def redeem(self, condition_id: str) -> None:
         """See `functions.ports.VenueRecords.redeem`."""
+
+    async def mined(self) -> tuple[MinedTransaction, ...]:
+        """See `functions.ports.VenueRecords.mined`."""
 
     async def close(self) -> None:
         """Release connections."""
@@ -126,9 +131,9 @@ class LiveRecords:
                 fills.append(each.fill)
         return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))
 
-    async def resolution(self, claim: Claim) -> Resolution | None:
-        """How the claim's market was resolved (see `resolution_of`)."""
-        return await resolution_of(self._reads, claim)
+    async def resolution(self, claim: Claim) -> Resolution | Undecided:
+        """How the claim's market was resolved (see `read_resolution`)."""
+        return await read_resolution(self._reads, claim)
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """Shares held, in 1e-6; the venue is made to look at the chain first."""
@@ -149,6 +154,10 @@ class LiveRecords:
         if self._redeemer is None:
             raise RecordsError(f"redeeming {condition_id}: this process holds no signing key")
         await self._redeemer.redeem(condition_id)
+
+    async def mined(self) -> tuple[MinedTransaction, ...]:
+        """See `VenueRecords.mined`. Raises RecordsError."""
+        return () if self._redeemer is None else await self._redeemer.mined()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -221,9 +230,9 @@ class PublicRecords:
         """None."""
         return ()
 
-    async def resolution(self, claim: Claim) -> Resolution | None:
-        """How the claim's market was resolved (see `resolution_of`)."""
-        return await resolution_of(self._reads, claim)
+    async def resolution(self, claim: Claim) -> Resolution | Undecided:
+        """How the claim's market was resolved (see `read_resolution`)."""
+        return await read_resolution(self._reads, claim)
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         """None."""
@@ -232,51 +241,69 @@ class PublicRecords:
     async def redeem(self, condition_id: str) -> None:
         """Nothing to redeem."""
 
+    async def mined(self) -> tuple[MinedTransaction, ...]:
+        """None."""
+        return ()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._reads.close()
 
 
-async def resolution_of(reads: VenueReads, claim: Claim) -> Resolution | None:
-    """What the tokens of the claim's market pay, None while that is not final.
+async def read_resolution(reads: VenueReads, claim: Claim) -> Resolution | Undecided:
+    """What the tokens of the claim's market pay (`functions.core.resolution` has the rules).
 
-    A closed CLOB record with one winner is final; Gamma, which lags, is asked too, and may only
-    confirm it or not know yet. A closed record without a winner is perhaps a split: then only
-    Gamma's final prices decide. Raises RecordsError, and when the two contradict each other also
-    alarms: that is for a person, never for a guess.
+    Raises RecordsError, and when the CLOB and Gamma contradict each other also alarms: that is for
+    a person, never for a guess.
     """
-    condition_id, token_id = claim.condition_id, claim.token_id
-    market = await _read(
-        f"market {claim.slug}",
-        reads.public(endpoints.market(condition_id), {}),
-        lambda body: read_market_record(body, condition_id, token_id),
-    )
-    if market.payouts_e6 is None and not market.closed:
-        return None
-    decided = market.payouts_e6 if market.closed else None
+    over_ms = time.time_ns() // 1_000_000 - claim.market_end_ms
+    clob = await _market(reads, claim)
+    gamma: ListedResult | None = None
+    if needs_gamma(clob, over_ms):
+        try:
+            gamma = await _listed(reads, claim)
+        except RecordsError as error:
+            if clob is None or not clob.closed or clob.payouts_e6 is None:
+                raise
+            _log.warning("resolution_unconfirmed", slug=claim.slug, error=str(error))
     try:
-        listed = await _read(
-            f"listing {claim.slug}",
-            reads.listing(endpoints.EVENTS, {"slug": claim.slug}),
-            lambda body: read_payouts(body, condition_id, token_id),
-        )
-    except RecordsError as error:
-        if decided is None:
-            raise
-        _log.warning("resolution_unconfirmed", slug=claim.slug, error=str(error))
-        listed = None
-    if listed is not None and market.payouts_e6 not in (None, listed):
+        return resolution_of(clob, gamma, over_ms)
+    except ContradictionError as error:
         _log.critical(
             "resolutions_disagree",
             slug=claim.slug,
             condition_id=claim.condition_id,
-            clob=market.payouts_e6,
-            gamma=listed,
+            clob=None if clob is None else clob.payouts_e6,
+            gamma=None if gamma is None else gamma.payouts_e6,
         )
-        raise RecordsError(f"market {claim.slug}: CLOB and Gamma disagree about the resolution")
-    if decided is not None:
-        return Resolution(payouts_e6=decided, source="clob")
-    return None if listed is None else Resolution(payouts_e6=listed, source="gamma")
+        text = f"market {claim.slug}: CLOB and Gamma disagree about the resolution"
+        raise RecordsError(text) from error
+
+
+async def _market(reads: VenueReads, claim: Claim) -> MarketRecord | None:
+    """The CLOB's record of the claim's market, None when the CLOB says that it has none."""
+    condition_id, token_id = claim.condition_id, claim.token_id
+    try:
+        return await _read(
+            f"market {claim.slug}",
+            reads.public(endpoints.market(condition_id), {}),
+            lambda body: read_market_record(body, condition_id, token_id),
+        )
+    except RecordsError as error:
+        refused = error.__cause__
+        if isinstance(refused, VenueRefusedError) and says_no_market(
+            refused.status, refused.reason
+        ):
+            return None
+        raise
+
+
+async def _listed(reads: VenueReads, claim: Claim) -> ListedResult:
+    return await _read(
+        f"listing {claim.slug}",
+        reads.listing(endpoints.EVENTS, {"slug": claim.slug}),
+        lambda body: read_result(body, claim.condition_id, claim.token_id),
+    )
 
 
 async def _read(what: str, asked: Awaitable[bytes], reader: Callable[[bytes], _T]) -> _T:

@@ -35,6 +35,7 @@ from functions.aws.environment import Context, Done, Function
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
+from functions.handlers.redeem import WEI
 from functions.handlers.settle import settle as settle_once
 from functions.ports import RecordsError, StoreError, VenueRecords
 from protocol.units import to_usd_e6
@@ -221,7 +222,15 @@ async def work_settle(opened: ScheduledResources, _: Any, __: float) -> Done:
     settings = opened.settings
     redeem = isinstance(settings, SettleSettings) and settings.redeems
     report = await settle_once(opened.store, opened.records, redeem=redeem)
-    values = {"SettleRuns": 1, "Settled": report.settled, "SettleFailures": report.failures}
+    values = {
+        "SettleRuns": 1,
+        "Settled": report.settled,
+        "SettleFailures": report.failures,
+        "ClaimsUnsettled": len(report.unsettled),
+        # Both are for a person to redeem.
+        "RedemptionsStuck": len(report.stuck) + report.not_noted,
+        "RedeemGasPol": report.gas_wei / WEI,
+    }
     _write_metrics("settle", settings, values)
     return Done(
         result={"settled": report.settled, "failures": report.failures},

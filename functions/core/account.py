@@ -53,6 +53,8 @@ class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     asked_at_ms: int = 0
     """When they were last asked for; 0: never yet."""
+    tries: int = 0
+    """How often they were asked for; 0 in notes of before this field existed, asked for or not."""
 
 
 REDEMPTIONS_MAX: Final = 200

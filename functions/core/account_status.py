@@ -12,7 +12,8 @@ import msgspec
 
 from functions.core.account import TRADING_ENABLED, Account, Limits
 from functions.core.claim import UNRESOLVED, ClaimState
-from functions.core.lifecycle import overdue
+from functions.core.lifecycle import overdue, unsettled
+from functions.core.winnings import stuck
 
 UNRESOLVED_ALARM_MS: Final = 30_000
 """A POST gives up after some seconds, and by then the first looks have been made: most claims that
@@ -48,6 +49,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Age of the oldest claim of which nobody knows whether it bought something."""
     overdue: int
     """Claims that have been unresolved for so long that a person must look."""
+    unsettled: list[str] = []
+    """The markets' slugs, one for each claim that is live long after its market's end."""
+    redemptions_stuck: int = 0
+    """Markets whose winnings are not asked for any more, although they were not seen paid."""
 
 
 def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: str) -> Status:
@@ -77,6 +82,8 @@ def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: s
         cooldowns=sum(until_ms > now_ms for until_ms in account.cooldowns.values()),
         oldest_unresolved_ms=max(0, now_ms - min(unresolved)) if unresolved else None,
         overdue=sum(overdue(claim, now_ms) for claim in claims),
+        unsettled=[claim.slug for claim in claims if unsettled(claim, now_ms)],
+        redemptions_stuck=sum(stuck(note, now_ms) for note in account.redeem.values()),
     )
 
 

@@ -24,9 +24,17 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """What a market's tokens pay, final."""
 
     payouts_e6: dict[str, int]
-    """token id -> USD a share in 1e-6: 1,000,000 for the winner, 500,000 each for a split."""
+    """token id -> USD a share in 1e-6: 1,000,000 for the winner, 500,000 each for a split, for a
+    void whatever the venue's final prices say."""
     source: str
     """Whose word it is: `clob` or `gamma`."""
+
+
+class Undecided(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue answered, and what a market's tokens pay is not final, or not proven."""
+
+    reason: str
+    """What the CLOB and Gamma say, in a few words."""
 
 
 def plausible(claim: Claim, lookup: OrderLookup) -> bool:

@@ -49,6 +49,9 @@ OVERDUE_AFTER_MS: Final = 120_000
 """A claim that is not resolved by then is an alarm."""
 FINAL_AFTER_MS: Final = 600_000
 """So long after a market's end a position is settled although its trades were never confirmed."""
+UNSETTLED_AFTER_MS: Final = 3_600_000
+"""A claim that is live so long after its market's end is an alarm: windows follow each other by the
+quarter of an hour, resolutions take minutes, and Gamma lags by a quarter of an hour at most."""
 SIZE_ROUNDING_E6: Final = 10_000
 """The venue rounds shares in its answers, at most to the hundredth."""
 _PENDING: Final = frozenset({"live", "delayed", "matched"})
@@ -172,6 +175,11 @@ def overdue(claim: Claim, now_ms: int) -> bool:
     """Whether a person should know that this claim is still not resolved."""
     resolved = claim.ended or (claim.state is ClaimState.OPEN and final(claim))
     return not resolved and now_ms - claim.claimed_at_ms >= OVERDUE_AFTER_MS
+
+
+def unsettled(claim: Claim, now_ms: int) -> bool:
+    """Whether a person should know that this claim still takes a slot."""
+    return now_ms - claim.market_end_ms >= UNSETTLED_AFTER_MS
 
 
 def settleable(claim: Claim, now_ms: int) -> bool:

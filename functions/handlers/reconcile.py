@@ -9,6 +9,8 @@ two runs at once cannot count one lookup twice.
 2. What the venue says outranks what we hold, ended claims included (invariant 5): the recent trades
    are read as a whole, because the user channel may have been deaf.
 3. A difference between positions and claims is reported, never adopted: nobody knows its story.
+   Once a market has ended there is none: whoever redeems, the venue included, takes the shares.
+4. Winnings that the venue shows no shares of any more are not waited for any longer.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
 from functions.core.claim import Claim
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
+from functions.handlers.redeem import forget_what_is_gone, to_look_at
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
 
 LOOKUPS_AT_ONCE: Final = 4
@@ -77,7 +80,7 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
         await _sweep(store, records, report)
         account = await store.account()
         await store.prune(account, _now_ms())
-        await _compare_positions(records, account, report)
+        await _look_at_positions(store, records, account, report)
     except (StoreError, RecordsError) as error:
         report.failures += 1
         report.incomplete = True
@@ -125,25 +128,40 @@ async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -
         report.foreign = await apply_fills(store, fills)
 
 
-async def _compare_positions(
-    records: VenueRecords, account: Account, report: ReconcileReport
+async def _look_at_positions(
+    store: Store, records: VenueRecords, account: Account, report: ReconcileReport
 ) -> None:
-    """Shares of each token against its claims; only where no trade is still on its way."""
-    expected: dict[str, int] = {}
-    moving: set[str] = set()
-    for claim in account.claims.values():
-        if claim.ended or not final(claim):
-            moving.add(claim.token_id)
-        expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
-    tokens = sorted(expected.keys() - moving)
+    """Shares against claims, and against the notes of winnings: one question for both."""
+    expected = _expected_shares(account)
+    notes = to_look_at(account)
+    tokens = sorted(expected.keys() | {note.token_id for note in notes.values()})
     if not tokens:
         return
     held = await records.positions(tokens)
+    now_ms = _now_ms()
+    over = {c.token_id for c in account.claims.values() if c.market_end_ms <= now_ms}
     report.mismatches = [
-        f"token {token}: the venue holds {held[token]}e-6 shares, the claims {expected[token]}e-6"
-        for token in tokens
-        if token in held and held[token] != expected[token]
+        f"token {token}: the venue holds {held[token]}e-6 shares, the claims {shares_e6}e-6"
+        for token, shares_e6 in sorted(expected.items())
+        if held.get(token, shares_e6) != shares_e6 and token not in over
     ]
+    await forget_what_is_gone(store, notes, held)
+
+
+def _expected_shares(account: Account) -> dict[str, int]:
+    """Shares by token, as the claims say; only where they can be compared with the venue's.
+
+    Not while a trade is still on its way, and not once the market has ended: from then on claims
+    are settled one by one, and shares are redeemed, by the venue itself as well.
+    """
+    now_ms = _now_ms()
+    expected: dict[str, int] = {}
+    moving: set[str] = set()
+    for claim in account.claims.values():
+        if claim.ended or not final(claim) or claim.market_end_ms <= now_ms:
+            moving.add(claim.token_id)
+        expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
+    return {token: shares for token, shares in expected.items() if token not in moving}
 
 
 def _report(report: ReconcileReport) -> None:

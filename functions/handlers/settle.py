@@ -3,8 +3,11 @@
 For each open position whose market has ended: find the resolution (`VenueRecords.resolution` knows
 the order of evidence), compute (`functions.core.lifecycle.apply_resolution`, pure), and move the
 claim. The P&L is booked in the same conditional write that ends the claim, so it is booked once;
-the ledger row follows, idempotent. Winnings that are to be redeemed are noted in that same write,
-and asked for until the venue shows no shares any more.
+the ledger row follows, idempotent. Winnings that are to be redeemed are noted in that same write
+(`functions.handlers.redeem` asks for them).
+
+Whatever keeps a claim from being settled has a reason, and an hour after its market's end that is
+an alarm: a slot that nobody can free by waiting is for a person.
 """
 
 from __future__ import annotations
@@ -15,121 +18,125 @@ from typing import Final
 import msgspec
 import structlog
 
-from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
+from functions.core.account import REDEMPTIONS_MAX
 from functions.core.claim import Claim, ClaimState
-from functions.core.lifecycle import apply_resolution, settleable
+from functions.core.evidence import Undecided
+from functions.core.lifecycle import apply_resolution, settleable, unsettled
 from functions.handlers.apply_evidence import apply_evidence
+from functions.handlers.redeem import RedeemReport, ask_for_winnings
 from functions.ports import RecordsError, Store, VenueRecords
 
-REDEEM_AGAIN_MS: Final = 60_000
-"""The chain needs seconds to a minute, and a plain wallet pays gas for each request."""
-GIVEN_UP_AFTER_MS: Final = 86_400_000
-"""Winnings that nobody has asked for and the venue has not shown for a day are not there."""
+_WAITS: Final = {
+    ClaimState.CLAIMED: "it is not known what became of the order",
+    ClaimState.UNKNOWN: "it is not known what became of the order",
+    ClaimState.RELEASED: "it has ended and is not filed in the ledger",
+    ClaimState.SETTLED: "it has ended and is not filed in the ledger",
+}
 _log = structlog.get_logger()
 
 
-class SettleReport(msgspec.Struct, kw_only=True):
-    """What one run saw and did."""
+class SettleReport(RedeemReport, kw_only=True):
+    """What one run saw and did. `failures` counts positions, too, that got no answer from the venue
+    or the store."""
 
     settled: int = 0
     waiting: int = 0
     """Positions of ended markets that are not resolved yet, or whose trades are not final."""
-    failures: int = 0
-    """Positions that got no answer from the venue or the store; tried again next run."""
-    redeeming: int = 0
-    """Markets whose winnings have been asked for and are not seen paid yet."""
+    unsettled: list[str] = msgspec.field(default_factory=list)
+    """One sentence for each claim that is live long after its market's end, and why: an alarm."""
+    not_noted: int = 0
+    """Markets whose winnings are to be redeemed and could not be noted."""
     pnl_e6: int = 0
 
 
-async def settle(store: Store, records: VenueRecords, *, redeem: bool = False) -> SettleReport:
-    """One run over the account. Raises StoreError when the account cannot be read."""
+async def settle(
+    store: Store, records: VenueRecords, *, redeem: bool = False, ask_anew: bool = False
+) -> SettleReport:
+    """One run over the account. Raises StoreError when the account cannot be read.
+
+    With `redeem` winnings are noted and asked for; with `ask_anew` at once, however often they have
+    been.
+    """
     report = SettleReport()
     account = await store.account()
-    now_ms = _now_ms()
+    noted = set(account.redeem) if redeem else None
     for claim in account.claims.values():
-        if claim.state is not ClaimState.OPEN or claim.market_end_ms > now_ms:
+        if claim.market_end_ms > _now_ms():
             continue
         try:
-            note = redeem and len(account.redeem) + report.settled < REDEMPTIONS_MAX
-            await _settle_claim(store, records, claim, report, redeem=note)
+            why = await _settle_claim(store, records, claim, report, noted)
         except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
             report.failures += 1
-            _log.error("claim_not_settled", order=claim.order_id, error=_one_line(error))
+            why = _one_line(error)
+            _log.error("claim_not_settled", order=claim.order_id, error=why)
+        if why is not None and unsettled(claim, _now_ms()):
+            report.unsettled.append(f"{claim.slug}, order {claim.order_id}: {why}")
+    if report.unsettled:
+        _log.critical("claims_unsettled", claims=report.unsettled)
     if redeem:
-        if len(account.redeem) >= REDEMPTIONS_MAX:
-            _log.critical("redemptions_pile_up", waiting=len(account.redeem))
-        await _redeem(store, records, account, report)
+        await ask_for_winnings(store, records, account, report, anew=ask_anew)
     _log.info("settled", **msgspec.structs.asdict(report))
     return report
 
 
 async def _settle_claim(
-    store: Store, records: VenueRecords, claim: Claim, report: SettleReport, *, redeem: bool
-) -> None:
+    store: Store,
+    records: VenueRecords,
+    claim: Claim,
+    report: SettleReport,
+    noted: set[str] | None,
+) -> str | None:
+    """Why the claim is not settled, None when it is. `noted`: the markets whose winnings are, None
+    when none are to be."""
+    if claim.state is not ClaimState.OPEN:
+        return _WAITS[claim.state]
     if not settleable(claim, _now_ms()):
         report.waiting += 1
-        return
+        return (
+            "its trades are not final" if claim.filled_size_e6 else "it is not known to have bought"
+        )
     resolution = await records.resolution(claim)
-    if resolution is None:
+    if isinstance(resolution, Undecided):
         report.waiting += 1
-        return
+        return resolution.reason
     if claim.token_id not in resolution.payouts_e6:
         raise RecordsError(f"the resolution of {claim.slug} does not name token {claim.token_id}")
+    note = noted is not None and (claim.condition_id in noted or len(noted) < REDEMPTIONS_MAX)
     ended = await apply_evidence(
         store,
         claim,
         lambda seen: apply_resolution(seen, resolution, _now_ms()),
-        redeem=redeem,
+        redeem=note,
     )
-    if ended is not None and ended.state is ClaimState.SETTLED:
-        report.settled += 1
-        report.pnl_e6 += ended.pnl_e6 - claim.pnl_e6
-        _log.info(
-            "position_settled",
-            market=ended.slug,
-            outcome=ended.outcome,
-            source=resolution.source,
-            payout_e6=ended.payout_e6,
-            pnl_e6=ended.pnl_e6,
-        )
+    if ended is None or ended.state is not ClaimState.SETTLED:
+        return "it has changed meanwhile"
+    report.settled += 1
+    report.pnl_e6 += ended.pnl_e6 - claim.pnl_e6
+    _log.info(
+        "position_settled",
+        market=ended.slug,
+        outcome=ended.outcome,
+        source=resolution.source,
+        payout_e6=ended.payout_e6,
+        pnl_e6=ended.pnl_e6,
+    )
+    if noted is not None and ended.payout_e6 > 0:
+        _count_note(ended, noted, report, note=note)
+    return None
 
 
-async def _redeem(
-    store: Store, records: VenueRecords, account: Account, report: SettleReport
-) -> None:
-    """Ask for winnings until they have been asked for and are seen gone."""
-    for condition_id, waiting in account.redeem.items():
-        try:
-            await _redeem_one(store, records, condition_id, waiting, report)
-        except Exception as error:  # noqa: BLE001 - one market must not hold up the others
-            report.failures += 1
-            _log.warning("not_redeemed", market=condition_id, error=_one_line(error))
-
-
-async def _redeem_one(
-    store: Store,
-    records: VenueRecords,
-    condition_id: str,
-    waiting: Redemption,
-    report: SettleReport,
-) -> None:
-    held = await records.positions([waiting.token_id])
-    now_ms = _now_ms()
-    if held.get(waiting.token_id, 0) > 0:
-        report.redeeming += 1
-        if now_ms - waiting.asked_at_ms < REDEEM_AGAIN_MS:
-            return
-        # Noted first: once it has been paid out, nothing else shows that it was there at all. And
-        # who has not written the note does not ask: somebody else just has.
-        asked = msgspec.structs.replace(waiting, asked_at_ms=now_ms)
-        if await store.set_redemption(condition_id, asked, waiting):
-            await records.redeem(condition_id)
-    elif waiting.asked_at_ms or now_ms - waiting.since_ms > GIVEN_UP_AFTER_MS:
-        # Nothing there although nobody asked: not yet on the chain, or paid out by somebody else.
-        await store.set_redemption(condition_id, None, waiting)
-        _log.info("winnings_redeemed", market=condition_id, asked=waiting.asked_at_ms > 0)
-    else:
-        report.redeeming += 1
+def _count_note(claim: Claim, noted: set[str], report: SettleReport, *, note: bool) -> None:
+    if note:
+        noted.add(claim.condition_id)
+        return
+    report.not_noted += 1
+    _log.error(
+        "winnings_not_noted",
+        market=claim.condition_id,
+        slug=claim.slug,
+        token=claim.token_id,
+        payout_e6=claim.payout_e6,
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -129,6 +129,8 @@ async def _mine(venue: Venue, hash_: str, sender: str, to: str, call: bytes) -> 
     venue.receipts[hash_] = {
         "transactionHash": hash_,
         "status": "0x0" if reverted else "0x1",
+        "gasUsed": hex(_GAS),
+        "effectiveGasPrice": hex(_GAS_PRICE_WEI),
         "from": sender,
         "to": to,
         "blockNumber": hex(len(venue.receipts) + 1),

@@ -8,9 +8,10 @@ from rich.console import Console, RenderableType
 from executor import rendering
 from executor.doctor.finding import fail, ok
 from executor.reports import Decisions, decided_of, positions_of
-from functions.core.account import Pause
+from functions.core.account import Pause, Redemption
 from functions.core.account_status import status_of
 from functions.core.claim import ClaimState
+from functions.core.winnings import TRIES_MAX
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.decision import Timeline
@@ -134,6 +135,18 @@ def test_alarms_of_a_reconciliation_stand_on_lines_of_their_own() -> None:
     assert shown["OVERDUE"] == "order 0xo"
     assert shown["MISMATCH"] == "token 7: ..."
     assert shown["without an answer"] == "3"
+
+
+def test_what_should_have_ended_long_ago_stands_out() -> None:
+    stuck = Redemption(token_id="7", since_ms=1, asked_at_ms=1, tries=TRIES_MAX)
+    account = make_account(make_open(market_end_ms=NOW - 3_600_000), redeem={"0xw": stuck})
+    shown = lines_of(rendering.status_view(status_of("x", account, LIMITS, NOW, TODAY)))
+    assert shown["UNSETTLED"].startswith("btc-updown-15m-m1")
+    assert shown["redemptions waiting"] == "1; NOT REDEEMED: 1, asked for in vain"
+    report = SettleReport(unsettled=["btc, order 0xo: why"], stuck=["0xw"])
+    shown = lines_of(rendering.reconciled_view(ReconcileReport(), report))
+    assert shown["UNSETTLED"] == "btc, order 0xo: why"
+    assert shown["NOT REDEEMED"] == "market 0xw"
 
 
 def test_a_finding_is_one_line_and_says_what_to_do() -> None:

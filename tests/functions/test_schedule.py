@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from functions import schedule as module
 from functions.core.account import Limits
 from functions.handlers.reconcile import ReconcileReport
+from functions.handlers.redeem import WEI
 from functions.handlers.settle import SettleReport
 from functions.ports import RecordsError, StoreError
 from functions.schedule import LATE_RUNS, Schedule, open_records, reconciled
@@ -159,7 +160,19 @@ def test_reports_become_metrics() -> None:
         ),
         daily_loss_limit_e6=20,
     )
-    metrics.after_settling(SettleReport(settled=4, failures=1, redeeming=1))
+    metrics.after_settling(
+        SettleReport(
+            settled=4,
+            failures=1,
+            redeeming=1,
+            unsettled=["a", "b"],
+            stuck=["c"],
+            not_noted=1,
+            requests=3,
+            reverted=1,
+            gas_wei=WEI // 4,
+        )
+    )
     value = metrics.registry.get_sample_value
     assert value("schedule_claims_looked_total") == 3
     assert value("schedule_claims_resolved_total") == 2
@@ -168,6 +181,12 @@ def test_reports_become_metrics() -> None:
     assert value("schedule_claims_overdue") == 2
     assert value("schedule_position_mismatches") == 1
     assert value("schedule_redeeming") == 1
+    assert value("schedule_claims_unsettled") == 2
+    assert value("schedule_redemptions_stuck") == 1
+    assert value("schedule_winnings_not_noted_total") == 1
+    assert value("schedule_redeem_requests_total") == 3
+    assert value("schedule_redeem_reverted_total") == 1
+    assert value("schedule_redeem_gas_pol_total") == 0.25
     standing = ("schedule_claims_unresolved_30s", "schedule_halted", "schedule_daily_loss_reached")
     assert [value(name) for name in standing] == [3, 1, 1]
     money = ("schedule_slots_used", "schedule_pnl_today_usd", "schedule_spent_today_usd")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from functions.core.claim import Claim
-from functions.core.evidence import OrderLookup, Resolution
+from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
-from functions.ports import PreparedOrder, RecordsError
+from functions.ports import MinedTransaction, PreparedOrder, RecordsError
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -139,10 +139,12 @@ class SimRecords:
         )
         return tuple(fill for fill in seen if fill is not None and fill.matched_at_ms >= since_ms)
 
-    async def resolution(self, claim: Claim) -> Resolution | None:
+    async def resolution(self, claim: Claim) -> Resolution | Undecided:
         as_of_ms = await self._asked()
         public_ms, payouts = self._venue.payouts(self._markets[claim.condition_id])
-        return Resolution(payouts_e6=payouts, source="clob") if as_of_ms >= public_ms else None
+        if as_of_ms < public_ms:
+            return Undecided(reason="not closed")
+        return Resolution(payouts_e6=payouts, source="clob")
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         as_of_ms = await self._asked()
@@ -157,6 +159,9 @@ class SimRecords:
         await self._asked()
         self._venue.sim.record("venue-redeem", condition_id)
         self._venue.redeemed.add(condition_id)
+
+    async def mined(self) -> tuple[MinedTransaction, ...]:
+        return ()
 
     async def close(self) -> None:
         pass

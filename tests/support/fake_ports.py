@@ -22,12 +22,13 @@ from functions.core.account import (
     refusal_of,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
-from functions.core.evidence import OrderLookup, Resolution
+from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
 from functions.ports import (
     Claimed,
     ClaimRefused,
     ClaimResult,
+    MinedTransaction,
     PreparedOrder,
     RecordsError,
     StoreError,
@@ -42,6 +43,7 @@ Calls = list[str]
 Hook = Callable[[], Awaitable[None]]
 T = TypeVar("T")
 
+NOT_YET: Final = Undecided(reason="the CLOB has not closed it")
 DAYS_KEPT_MS: Final = 8 * 86_400_000
 NEW_ACCOUNT: Final = Account(
     trading=TRADING_ENABLED,
@@ -344,6 +346,8 @@ class ScriptedRecords:
         self.held: dict[str, int] = {}
         """By token id; none: no shares."""
         self.redeem_requests: list[str] = []
+        self.transactions: list[MinedTransaction] = []
+        """What the next question for them is told."""
         self.failures: dict[str, int] = {}
         """How many of the next calls of a name fail."""
         self.before: dict[str, Hook] = {}
@@ -360,9 +364,9 @@ class ScriptedRecords:
         await self._called("trades_since")
         return tuple(each for each in self.trades if each.matched_at_ms >= since_ms)
 
-    async def resolution(self, claim: Claim) -> Resolution | None:
+    async def resolution(self, claim: Claim) -> Resolution | Undecided:
         await self._called("resolution")
-        return self.resolutions.get(claim.condition_id)
+        return self.resolutions.get(claim.condition_id, NOT_YET)
 
     async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
         await self._called("positions")
@@ -371,6 +375,11 @@ class ScriptedRecords:
     async def redeem(self, condition_id: str) -> None:
         await self._called("redeem")
         self.redeem_requests.append(condition_id)
+
+    async def mined(self) -> tuple[MinedTransaction, ...]:
+        await self._called("mined")
+        mined, self.transactions = tuple(self.transactions), []
+        return mined
 
     async def close(self) -> None:
         pass

@@ -14,7 +14,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Awaitable
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import httpx
 from polymarket import AsyncSecureClient
@@ -168,6 +168,42 @@ async def post_order(client: AsyncSecureClient, order: SignedOrder) -> HttpAnswe
         content_type=response.headers.get("content-type", ""),
         retry_after=response.headers.get("retry-after", ""),
     )
+
+
+class Receipt(NamedTuple):
+    """What the chain says of a transaction that it has taken."""
+
+    reverted: bool
+    gas_wei: int
+    """What it cost; 0 when the receipt does not say."""
+
+
+async def receipt_of(client: AsyncSecureClient, transaction: str) -> Receipt | None:
+    """The receipt of a transaction that the wallet itself has sent, None while there is none.
+
+    The client's own `wait` asks until there is one, and does not tell the cost. Raises
+    polymarket.errors.PolymarketError, ValueError.
+    """
+    told = await client._ctx.rpc.eth_get_transaction_receipt(transaction)
+    if told is None:
+        return None
+    status, used = _whole(told.get("status")), _whole(told.get("gasUsed"))
+    price = _whole(told.get("effectiveGasPrice"))
+    if status not in (0, 1):
+        raise ValueError(f"transaction {transaction}: unreadable status")
+    return Receipt(reverted=status == 0, gas_wei=(used or 0) * (price or 0))
+
+
+def _whole(written: object) -> int | None:
+    """A quantity of JSON-RPC (`0x1a`), also as a number; None when it is none."""
+    if isinstance(written, bool):
+        return None
+    if isinstance(written, int):
+        return written
+    try:
+        return int(written, 16) if isinstance(written, str) else None
+    except ValueError:
+        return None
 
 
 async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None = None) -> _T:

@@ -5,7 +5,10 @@
 2. Token ids belong to outcomes by name: the two lists run in parallel, but which outcome comes
    first means nothing.
 3. Prices are a payout only when they are final: closed, not called unresolved, and exactly 0 and 1
-   or one half each. Anything else is a price.
+   or one half each; or near one half each, when the market is expressly called resolved: so void
+   markets were seen (0.505 and 0.495). Anything else is a price. Whatever two tokens pay, together
+   it is 1: that much is locked for each pair of them. So 0 and 0 is how nothing is written, and no
+   payout, whatever else is said.
 """
 
 from __future__ import annotations
@@ -32,7 +35,14 @@ ASSUMED_FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
 markets cost. This very object, so that a reader can tell."""
 _FEE_EXPONENT_MAX: Final = 10
 _MIN_ORDER_SIZE_MAX: Final = 1_000_000
+_ZERO: Final = Decimal(0)
 _HALF: Final = Decimal("0.5")
+_ONE: Final = Decimal(1)
+_NEAR_HALF: Final = Decimal("0.05")
+"""Of a void: as far from one half as any that was seen, tenfold."""
+_SUM_ROUNDING: Final = Decimal("0.01")
+"""Two prices, each rounded to the cent."""
+_RESOLVED: Final = "resolved"
 
 
 class ListingError(WireError):
@@ -85,6 +95,19 @@ class _Result(msgspec.Struct, rename="camel"):
     uma_resolution_status: object = None
 
 
+class ListedResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What Gamma says that a market's tokens pay."""
+
+    payouts_e6: dict[str, int] | None = None
+    """token id -> USD a share in 1e-6, None while that is not final."""
+    text: str
+    """What it says, in a few words."""
+    resolved: bool = False
+    """It calls the market resolved expressly."""
+    near_half: bool = False
+    """Near one half each, not exactly: a void, or a price that is behind the market's status."""
+
+
 _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_event: Final = msgspec.json.Decoder(_Event).decode
 _decode_heading: Final = msgspec.json.Decoder(_Heading).decode
@@ -125,23 +148,26 @@ def _window(raw: msgspec.Raw, slug: str) -> _Window:
         raise ListingError(str(undecodable(slug, error))) from error
 
 
-def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, int] | None:
-    """The answer to `GET /events?slug=` to token id -> USD a share in 1e-6, None while that is not
-    final. `token_id` must be one of the market's tokens. Raises WireError."""
+def read_result(payload: bytes, condition_id: str, token_id: str) -> ListedResult:
+    """The answer to `GET /events?slug=` to what the market's tokens pay. `token_id` must be one of
+    them. Raises WireError."""
     what, wanted = f"listing of {condition_id}", condition_id.lower()
     found = _find(
         payload, what, "no such market", lambda each: str(each.condition_id).lower() == wanted
     )
     if found is None:
-        return None
+        return ListedResult(text="Gamma does not list it")
     try:
         result = _decode_result(found[0])
+        if result.closed is not True:
+            return ListedResult(text="Gamma has not closed it")
+        status = result.uma_resolution_status
         # A market that is closed but not yet resolved may happen to stand at one half each.
-        if result.closed is not True or result.uma_resolution_status not in (None, "", "resolved"):
-            return None
+        if status not in (None, "", _RESOLVED):
+            return ListedResult(text=f"Gamma calls it {ascii(status)[:40]}")
         prices = [numbers.decimal(raw) for raw in _decode_list(_inner(result.outcome_prices))]
         if not prices:
-            return None
+            return ListedResult(text="Gamma names no prices")
         token_ids = _decode_names(_inner(result.clob_token_ids))
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(what, error))) from error
@@ -150,11 +176,27 @@ def read_payouts(payload: bytes, condition_id: str, token_id: str) -> dict[str, 
     if len(prices) != len(token_ids):
         raise ListingError(f"{what}: tokens and prices do not match")
     check_tokens(token_ids, condition_id, token_id)
-    if sorted(prices) == [0] * (len(prices) - 1) + [1]:
-        return {each: SIZE_SCALE * int(p) for each, p in zip(token_ids, prices, strict=True)}
-    if prices == [_HALF, _HALF]:
-        return dict.fromkeys(token_ids, SIZE_SCALE // 2)
-    return None
+    return _result(dict(zip(token_ids, prices, strict=True)), resolved=status == _RESOLVED)
+
+
+def _result(prices: dict[str, Decimal], *, resolved: bool) -> ListedResult:
+    """What the prices of a closed market's tokens are worth as payouts."""
+    told = sorted(prices.values())
+    text = f"Gamma's prices are {', '.join(f'{price:f}'[:12] for price in prices.values())}"
+    exact = told in ([_ZERO] * (len(told) - 1) + [_ONE], [_HALF, _HALF])
+    near_half = (
+        not exact
+        and resolved
+        and len(told) == 2
+        and all(abs(price - _HALF) <= _NEAR_HALF for price in told)
+        and abs(sum(told, _ZERO) - _ONE) <= _SUM_ROUNDING
+    )
+    payouts_e6 = None
+    if exact or near_half:
+        payouts_e6 = {token_id: int(price * SIZE_SCALE) for token_id, price in prices.items()}
+    return ListedResult(
+        payouts_e6=payouts_e6, text=text[:200], resolved=resolved, near_half=near_half
+    )
 
 
 def _find(

@@ -30,6 +30,8 @@ class _Market(msgspec.Struct):
     tokens: list[_Token]
 
 
+_NO_MARKET_LENGTH_MAX: Final = 200
+"""The venue says it in a few words; a page that happens to hold them is longer."""
 _decode: Final = msgspec.json.Decoder(_Market).decode
 
 
@@ -54,6 +56,15 @@ def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketR
         token.token_id: SIZE_SCALE if token.token_id in winners else 0 for token in market.tokens
     }
     return MarketRecord(closed=market.closed, payouts_e6=payouts_e6)
+
+
+def says_no_market(status: int | None, text: str) -> bool:
+    """Whether an answer is the venue's own text that it has no such market: not a web server's or a
+    proxy's, that there is no such path or page."""
+    said = text.lower()
+    if status != 404 or len(said) > _NO_MARKET_LENGTH_MAX or "/" in said:
+        return False
+    return "market" in said and "not found" in said
 
 
 def check_tokens(token_ids: Sequence[str], condition_id: str, token_id: str) -> None:

@@ -87,8 +87,12 @@ def pause_attribute(pause: Pause) -> Attribute:
 
 
 def redemption_attribute(redemption: Redemption) -> Attribute:
-    """What is noted about a market's winnings."""
-    return {"M": _attributes(msgspec.structs.asdict(redemption))}
+    """What is noted about a market's winnings. Without what an older version does not know while it
+    says nothing: the whole map is compared, and theirs lacks it."""
+    fields = msgspec.structs.asdict(redemption)
+    if not redemption.tries:
+        del fields["tries"]
+    return {"M": _attributes(fields)}
 
 
 def claim_attribute(claim: Claim) -> Attribute:
@@ -197,8 +201,8 @@ def _attribute(value: Any) -> Attribute:
         return {"BOOL": value}
     if isinstance(value, (int, float)):
         return {"N": repr(value)}
-    if isinstance(value, Claim):
-        return claim_attribute(value)
+    if isinstance(value, Claim | Redemption):
+        return claim_attribute(value) if isinstance(value, Claim) else redemption_attribute(value)
     if isinstance(value, msgspec.Struct):
         return {"M": _attributes(msgspec.structs.asdict(value))}
     if isinstance(value, dict):

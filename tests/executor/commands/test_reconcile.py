@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.claim import ClaimFill, ClaimState, Finality
-from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS
+from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS, UNSETTLED_AFTER_MS
 from functions.ports import Claimed
 from sandbox.simulator import Venue
 from tests.executor.conftest import SECRET, Command
@@ -101,3 +101,50 @@ async def test_a_key_that_is_none_is_one_line_and_exits_2(
     assert result.stderr == (
         "cannot start: PRIVATE_KEY or WALLET: not accepted by the venue's client\n"
     )
+
+
+@pytest.mark.parametrize("command", ["status", "reconcile", "doctor"])
+async def test_a_market_that_does_not_resolve_is_shown(
+    run: Command, store: DynamoStore, venue: Venue, command: str
+) -> None:
+    await store.open_account()
+    claim = make_claim(market_end_ms=now_ms() - UNSETTLED_AFTER_MS)
+    assert await store.claim(claim, LIMITS, now_ms()) == Claimed()
+    fills = {"t1": ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=2_200_000)}
+    opened = make_open(
+        claimed_at_ms=claim.claimed_at_ms,
+        market_end_ms=claim.market_end_ms,
+        version=2,
+        fills=fills,
+        reported_spend_e6=1_100_000,
+        reported_size_e6=2_200_000,
+    )
+    assert await store.move(opened, claim)
+    result = await run(command)
+    assert result.exit_code == (command != "status")
+    assert claim.slug in result.stdout
+    if command != "status":
+        assert "market" in result.stdout
+    if command != "doctor":
+        assert "UNSETTLED" in result.stdout
+
+
+async def test_asking_again_needs_redemption(run: Command, store: DynamoStore) -> None:
+    result = await run("reconcile", "--redeem-again")
+    assert result.exit_code == 2
+    assert "REDEEM=true" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+async def test_asked_again_winnings_are_asked_for_whatever_was_tried(
+    run: Command,
+    live_store: DynamoStore,
+    venue: Venue,
+    live: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDEEM", "true")
+    await live_store.open_account()
+    result = await run("reconcile", "--redeem-again")
+    assert result.exit_code == 0, result.output
+    assert "0 markets, 0 asked for now" in result.stdout

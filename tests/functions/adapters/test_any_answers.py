@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.adapters.venue_records import LiveRecords
-from functions.core.evidence import OrderLookup, Resolution
+from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import DOWN, UP, claim
-from venue.wire.listing import read_payouts
+from venue.wire.listing import read_result
 from venue.wire.orders import OrderRecord, read_order
 
 json_values = st.recursive(
@@ -127,7 +127,10 @@ def test_any_trades(page: object) -> None:
 @given(markets, listings)
 def test_any_market_and_listing(market: object, listing: object) -> None:
     told = _told({f"/markets/{canned.CONDITION_ID}": market, "/events": listing}, "resolution")
-    assert told is None or isinstance(told, Resolution)
+    assert told is None or isinstance(told, Resolution | Undecided)
+    if isinstance(told, Undecided):
+        assert len(told.reason) < 300
+        told.reason.encode()
     if isinstance(told, Resolution):
         assert sum(told.payouts_e6.values()) == 1_000_000
         assert UP in told.payouts_e6
@@ -149,5 +152,5 @@ def test_a_size_reads_the_same_as_string_and_as_number(millionths: int) -> None:
 @pytest.mark.parametrize("number", ["1", "1.0", "0.5", "100"])
 def test_prices_of_one_and_half_in_any_writing(number: str) -> None:
     listing = json.dumps(canned.listing(f'["{number}", "0"]')).encode()
-    told = read_payouts(listing, canned.CONDITION_ID, UP)
-    assert told == ({UP: 1_000_000, DOWN: 0} if float(number) == 1 else None)
+    told = read_result(listing, canned.CONDITION_ID, UP)
+    assert told.payouts_e6 == ({UP: 1_000_000, DOWN: 0} if float(number) == 1 else None)

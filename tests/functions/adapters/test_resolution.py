@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import LiveRecords
-from functions.core.evidence import Resolution
+from functions.core.evidence import Resolution, Undecided
 from functions.ports import RecordsError
 from sandbox.simulator import Venue
 from sandbox.simulator.gamma import event_json
@@ -72,8 +72,79 @@ async def test_how_a_market_was_resolved(
 ) -> None:
     venue.says(market_path(), market)
     venue.says("/events", listed)
-    expected = payouts and Resolution(payouts_e6={UP: payouts[0], DOWN: payouts[1]}, source=source)
-    assert await live.resolution(claim()) == expected
+    told = await live.resolution(claim())
+    if payouts is None:
+        assert isinstance(told, Undecided)
+    else:
+        payouts_e6 = {UP: payouts[0], DOWN: payouts[1]}
+        assert told == Resolution(payouts_e6=payouts_e6, source=source)
+
+
+LONG_OVER = claim(market_end_ms=1_790_000_000_000)
+NO_MARKET = {"error": "market not found"}
+
+
+@pytest.mark.parametrize(
+    ("market", "status", "listed", "payouts"),
+    [
+        # The CLOB never closes it, or has forgotten it: Gamma's word, once it is not early.
+        (canned.market(closed=False, winner=None), 200, canned.listing(), (1_000_000, 0)),
+        (NO_MARKET, 404, canned.listing(), (1_000_000, 0)),
+        (NO_MARKET, 404, canned.listing('["0.5", "0.5"]'), (500_000, 500_000)),
+        # Void: what the venue's own final prices say.
+        (canned.market(winner=None), 200, canned.listing('["0.505", "0.495"]'), (505_000, 495_000)),
+        (canned.market(winner=None), 200, canned.listing(["0.495", 0.505]), (495_000, 505_000)),
+        (NO_MARKET, 404, canned.listing('["0.505", "0.495"]'), (505_000, 495_000)),
+        (canned.market(closed=False, winner=None), 200, canned.listing([0.44, 0.56]), None),
+        # No payouts: two tokens pay 1 together; and what is far from one half is a price.
+        (canned.market(winner=None), 200, canned.listing('["0", "0"]'), None),
+        (canned.market(winner=None), 200, canned.listing('["0.55", "0.55"]'), None),
+        (canned.market(winner=None), 200, canned.listing('["0.48", "0.48"]'), None),
+        (canned.market(winner=None), 200, canned.listing('["0.7", "0.3"]'), None),
+        (canned.market(winner=None), 200, canned.listing('["0.9995", "0.0005"]'), None),
+        # Final prices of a market that is not called resolved expressly.
+        (
+            canned.market(winner=None),
+            200,
+            canned.listing('["0.505", "0.495"]', umaResolutionStatus=None),
+            None,
+        ),
+        (NO_MARKET, 404, canned.listing(umaResolutionStatus=None), None),
+        (NO_MARKET, 404, canned.listing(umaResolutionStatus="disputed"), None),
+        (NO_MARKET, 404, canned.listing(closed=False), None),
+        (NO_MARKET, 404, [], None),
+    ],
+)
+async def test_a_market_that_the_clob_does_not_resolve(
+    venue: CannedVenue,
+    live: LiveRecords,
+    market: object,
+    status: int,
+    listed: object,
+    payouts: tuple[int, int] | None,
+) -> None:
+    venue.says(market_path(), market, status)
+    venue.says("/events", listed)
+    told = await live.resolution(LONG_OVER)
+    if payouts is None:
+        assert isinstance(told, Undecided)
+        assert "Gamma" in told.reason
+    else:
+        payouts_e6 = {UP: payouts[0], DOWN: payouts[1]}
+        assert told == Resolution(payouts_e6=payouts_e6, source="gamma")
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("404: Not Found", 404), ("<html>not found</html>", 404), ("market not found", 500)],
+)
+async def test_what_is_not_the_venue_s_own_word_is_no_missing_record(
+    venue: CannedVenue, live: LiveRecords, text: str, status: int
+) -> None:
+    venue.says_text(market_path(), text, status)
+    venue.says("/events", canned.listing())
+    with pytest.raises(RecordsError, match="market"):
+        await live.resolution(LONG_OVER)
 
 
 @pytest.mark.parametrize("prices", ['["0", "1"]', '["0.5", "0.5"]'])
@@ -184,7 +255,7 @@ async def test_gamma_is_asked_by_slug_and_only_when_the_clob_has_closed(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
     venue.says(market_path(), canned.market(closed=False, winner=None))
-    assert await live.resolution(claim()) is None
+    assert isinstance(await live.resolution(claim()), Undecided)
     assert [path for path, _ in venue.requests] == [market_path()]
     venue.says(market_path(), canned.market(winner=None))
     venue.says("/events", [])
@@ -275,6 +346,29 @@ async def test_a_redemption_is_sent_and_not_waited_for(
     venue.says("/markets/keyset", {"markets": listed_for_redemption()})
     await live.redeem(canned.CONDITION_ID)
     assert len(sent) == 1
+
+
+async def test_what_a_transaction_has_cost_is_told_once_it_is_mined(
+    venue: CannedVenue, live: LiveRecords
+) -> None:
+    sent: list[object] = []
+    venue.answers["/rpc"] = chain_of(sent)
+    venue.says("/markets/keyset", {"markets": listed_for_redemption()})
+    await live.redeem(canned.CONDITION_ID)
+    receipt: dict[str, object] | None = None
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": receipt})
+    assert await live.mined() == ()
+    for unreadable in ({}, {"status": "0x7"}, {"status": None}, [], "0x1"):
+        venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": unreadable})
+        with pytest.raises(RecordsError, match="receipt of"):
+            await live.mined()
+    receipt = {"status": "0x0", "gasUsed": "0x10", "effectiveGasPrice": "0x3"}
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": receipt})
+    [mined] = await live.mined()
+    assert (mined.condition_id, mined.reverted, mined.gas_wei) == (canned.CONDITION_ID, True, 48)
+    venue.requests.clear()
+    assert await live.mined() == ()
+    assert venue.requests == []
 
 
 async def test_without_the_signing_key_nothing_is_redeemed(venue: CannedVenue) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import PublicRecords
-from functions.core.evidence import OrderLookup, Resolution
+from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.ports import RecordsError
 from tests.support.canned_venue import KEY, account
 from tests.support.venue_records import (
@@ -55,7 +55,7 @@ async def test_a_trade_of_the_very_second_asked_for_is_not_lost(desk: Desk) -> N
 
 
 async def test_a_market_is_resolved_by_the_clob_s_winner(desk: Desk) -> None:
-    assert await desk.records.resolution(desk.claim()) is None
+    assert isinstance(await desk.records.resolution(desk.claim()), Undecided)
     desk.venue.resolve(desk.market, "Down")
     assert await desk.records.resolution(desk.claim()) == Resolution(
         payouts_e6={desk.up: 0, desk.down: 1_000_000}, source="clob"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.handlers import apply_evidence, evaluate, execute, reconcile, settle
+from functions.handlers import apply_evidence, evaluate, execute, reconcile, redeem, settle
 from tests.support.trading_builders import MADE_AT_MS
 
 
@@ -20,6 +20,6 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of all handlers, beginning when `a_claim` was made."""
     still = Clock()
-    for handler in (evaluate, execute, reconcile, apply_evidence, settle):
+    for handler in (evaluate, execute, reconcile, apply_evidence, redeem, settle):
         monkeypatch.setattr(handler, "time", still)
     return still

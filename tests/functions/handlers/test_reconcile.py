@@ -26,7 +26,7 @@ from protocol.decision import Timeline
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
-from tests.support.trading_builders import MADE_AT_MS, a_claim, a_fill, a_look
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
 from venue.wire.order_answer import Unknown
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
@@ -267,6 +267,28 @@ async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock)
     desk.records.held = {"up": 2_000_000}
     report = await desk.run(10_000)
     assert (report.mismatches, report.incomplete) == ([], False)
+
+
+async def test_once_a_market_has_ended_shares_may_go_without_a_word(clock: Clock) -> None:
+    """The venue redeems by itself; of several claims some may be settled and filed already."""
+    bought = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    desk = Desk(clock, bought)
+    desk.records.held = {}
+    assert len((await desk.run(MARKET_END_MS - MADE_AT_MS - 1)).mismatches) == 1
+    report = await desk.run(1)
+    assert (report.mismatches, report.incomplete) == ([], False)
+    assert desk.records.calls.count("positions") == 1
+
+
+async def test_a_market_that_ends_during_the_question_is_not_compared(clock: Clock) -> None:
+    bought = sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS))
+    desk = Desk(clock, bought)
+
+    async def it_ends() -> None:
+        clock.now_ms = MARKET_END_MS
+
+    desk.records.before["positions"] = it_ends
+    assert (await desk.run(10_000)).mismatches == []
 
 
 async def test_claims_on_one_token_are_compared_together(clock: Clock) -> None:

@@ -6,13 +6,14 @@ import asyncio
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from functions.core.account import Redemption
+from functions.core.account import REDEMPTIONS_MAX, Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
-from functions.core.lifecycle import FINAL_AFTER_MS, apply_trades
+from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS, apply_trades
 from functions.handlers.reconcile import reconcile
-from functions.handlers.settle import GIVEN_UP_AFTER_MS, REDEEM_AGAIN_MS, SettleReport, settle
+from functions.handlers.settle import SettleReport, settle
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
@@ -159,29 +160,6 @@ async def test_more_that_was_bought_corrects_the_pnl_by_the_difference(clock: Cl
 # -- winnings ------------------------------------------------------------------------------------
 
 
-async def test_winnings_are_asked_for_until_they_are_seen_paid(clock: Clock) -> None:
-    desk = Desk(clock, bought())
-    desk.records.resolutions["0xc1"] = WON
-    desk.records.held = {"up": 2_000_000}
-    await desk.run(redeem=True)
-    assert desk.redeem == {"0xc1": WAITING}
-    desk.records.failures["redeem"] = 1
-    assert (await desk.run(redeem=True)).failures == 1
-    for _ in range(3):
-        assert (await desk.run(redeem=True)).redeeming == 1  # too soon: asked already
-        clock.now_ms += REDEEM_AGAIN_MS
-        assert (await desk.run(redeem=True)).redeeming == 1
-    assert desk.records.redeem_requests == ["0xc1"] * 3
-    desk.records.failures["positions"] = 1
-    assert (await desk.run(redeem=True)).failures == 1
-    assert list(desk.redeem) == ["0xc1"]
-    desk.records.held = {}
-    assert (await desk.run(redeem=True)).redeeming == 0
-    assert desk.redeem == {}
-    await desk.run(redeem=True)
-    assert desk.records.redeem_requests == ["0xc1"] * 3
-
-
 @pytest.mark.parametrize(("resolution", "redeem"), [(LOST, True), (WON, False)])
 async def test_losses_or_without_being_told_to_nothing_is_redeemed(
     resolution: Resolution, redeem: bool, clock: Clock
@@ -192,45 +170,112 @@ async def test_losses_or_without_being_told_to_nothing_is_redeemed(
     assert desk.redeem == {}
 
 
-async def test_winnings_that_the_venue_does_not_show_yet_wait_until_they_were_asked_for(
-    clock: Clock,
+@pytest.mark.parametrize("settled_by_redeemer", [True, False])
+async def test_winnings_that_find_no_room_are_counted_and_told(
+    settled_by_redeemer: bool, clock: Clock
 ) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = WON
-    for _ in range(3):  # the balance is read behind the trade, or the trade is not mined
-        await desk.run(redeem=True)
-    assert desk.redeem == {"0xc1": WAITING}
-    desk.records.held = {"up": 2_000_000}
-    await desk.run(redeem=True)
-    desk.records.held = {}
-    await desk.run(redeem=True)
-    assert (desk.redeem, desk.records.redeem_requests) == ({}, ["0xc1"])
+    full = {f"0xm{n}": WAITING for n in range(REDEMPTIONS_MAX)}
+    assert desk.store.item is not None
+    desk.store.item = msgspec.structs.replace(desk.store.item, redeem=full)
+    with capture_logs() as logs:
+        report = await desk.run(redeem=settled_by_redeemer)
+    assert report.settled == 1
+    assert desk.redeem.keys() == full.keys()
+    assert report.not_noted == settled_by_redeemer
+    told = [log for log in logs if log["event"] == "winnings_not_noted"]
+    assert [log["market"] for log in told] == ["0xc1"] * settled_by_redeemer
 
 
-async def test_that_winnings_are_asked_for_is_noted_before_they_are(clock: Clock) -> None:
-    """Found by the simulation (seeds 27, 41, 54): paid out, and the worker died before it noted
-    that it had asked; from then on nothing told that there ever was something to wait for."""
+async def test_a_market_that_is_noted_already_needs_no_more_room(clock: Clock) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = WON
-    desk.records.held = {"up": 2_000_000}
-    await desk.run(redeem=True)
-    desk.records.failures["redeem"] = 1  # it dies while it asks, and the venue pays
-    await desk.run(redeem=True)
-    desk.records.held = {}
-    await desk.run(redeem=True)
-    assert desk.redeem == {}
+    full = {f"0xc{n}": WAITING for n in range(REDEMPTIONS_MAX)}
+    assert desk.store.item is not None
+    desk.store.item = msgspec.structs.replace(desk.store.item, redeem=full)
+    assert (await desk.run(redeem=True)).not_noted == 0
 
 
-async def test_winnings_that_are_not_there_for_a_day_are_not_waited_for(clock: Clock) -> None:
+# -- what does not settle ------------------------------------------------------------------------
+
+LONG_OVER_MS = MARKET_END_MS + UNSETTLED_AFTER_MS
+
+
+async def unsettled_reason(desk: Desk) -> str:
+    """The one reason that a run tells an hour after the end, and none before."""
+    desk.clock.now_ms = LONG_OVER_MS - 1
+    with capture_logs() as logs:
+        assert (await desk.run()).unsettled == []
+    desk.clock.now_ms = LONG_OVER_MS
+    assert "claims_unsettled" not in [log["event"] for log in logs]
+    with capture_logs() as logs:
+        report = await desk.run()
+    [reason] = report.unsettled
+    [alarm] = [log for log in logs if log["event"] == "claims_unsettled"]
+    assert (alarm["log_level"], alarm["claims"]) == ("critical", [reason])
+    assert "0xOrder1" in reason
+    assert desk.store.claims
+    return reason
+
+
+async def test_a_market_that_is_never_resolved_is_an_alarm_with_the_venue_s_words(
+    clock: Clock,
+) -> None:
     desk = Desk(clock, bought())
+    assert "the CLOB has not closed it" in await unsettled_reason(desk)
     desk.records.resolutions["0xc1"] = WON
-    await desk.run(redeem=True)
-    clock.now_ms += GIVEN_UP_AFTER_MS
-    await desk.run(redeem=True)
-    assert list(desk.redeem) == ["0xc1"]
-    clock.now_ms += 1
-    await desk.run(redeem=True)
-    assert (desk.redeem, desk.records.redeem_requests) == ({}, [])
+    report = await desk.run()
+    assert (report.settled, report.unsettled) == (1, [])
+
+
+async def test_so_is_one_of_which_there_is_no_readable_record(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.failures["resolution"] = 99
+    assert "injected" in await unsettled_reason(desk)
+
+
+async def test_so_is_a_resolution_of_other_tokens(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = Resolution(payouts_e6={"7": 1_000_000}, source="clob")
+    assert "does not name token" in await unsettled_reason(desk)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        a_claim(),
+        a_claim(state=ClaimState.UNKNOWN),
+        a_claim(state=ClaimState.OPEN),
+        a_claim(state=ClaimState.SETTLED, version=4),
+    ],
+    ids=lambda claim: claim.state,
+)
+async def test_so_is_every_claim_that_still_takes_a_slot_whatever_its_state(
+    claim: Claim, clock: Clock
+) -> None:
+    desk = Desk(clock, claim)
+    desk.records.resolutions["0xc1"] = WON
+    await unsettled_reason(desk)
+
+
+async def test_each_of_several_claims_has_its_own_reason(clock: Clock) -> None:
+    other = bought(condition_id="0xc2", intent_id="i2", attempt_id="a2")
+    desk = Desk(clock, bought(), other)
+    desk.records.failures["resolution"] = 1
+    clock.now_ms = LONG_OVER_MS
+    first, second = (await desk.run()).unsettled
+    assert "injected" in first
+    assert "not closed" in second
+
+
+async def test_a_void_pays_what_the_venue_s_prices_say(clock: Clock) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = Resolution(
+        payouts_e6={"up": 505_000, "down": 495_000}, source="gamma"
+    )
+    await desk.run()
+    assert [row.payout_e6 for row in desk.store.filed] == [1_010_000]
 
 
 async def test_a_claim_that_breaks_the_code_does_not_hold_up_the_others(clock: Clock) -> None:

@@ -12,7 +12,7 @@ from protocol.fee import NO_FEE, FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from tests.support.market_channel_frames import DOWN, MARKET, UP
-from venue.wire.listing import ASSUMED_FEE, ListingError, parse_listing, read_payouts
+from venue.wire.listing import ASSUMED_FEE, ListingError, parse_listing, read_result
 
 SERIES = parse_series("btc-15m")
 START_S = 1_795_353_300
@@ -165,7 +165,7 @@ def test_a_malformed_market_or_event_beside_the_wanted_one_spoils_nothing(siblin
     assert parse_listing(json.dumps(events).encode(), SERIES, START_S) == EXPECTED
     ended = listed(closed=True, outcomePrices='["1", "0"]')
     payload = json.dumps([{"markets": [sibling, ended]}]).encode()
-    assert read_payouts(payload, MARKET, UP) == {UP: 1_000_000, DOWN: 0}
+    assert read_result(payload, MARKET, UP).payouts_e6 == {UP: 1_000_000, DOWN: 0}
 
 
 @pytest.mark.parametrize("field", REQUIRED)

@@ -9,7 +9,7 @@ import pytest
 
 from functions.adapters.dynamodb import decisions, table
 from functions.adapters.dynamodb.decisions import BATCH_TRIES_MAX
-from functions.adapters.dynamodb.items import claim_of
+from functions.adapters.dynamodb.items import account_item, claim_of
 from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.adapters.dynamodb.store import open_store
 from functions.core.account import NO_PAUSE, Pause, Redemption
@@ -224,6 +224,22 @@ async def test_redeemed_winnings_wait_no_longer(store, table) -> None:
     await store.set_redemption("0xm1", None, one)
     await store.set_redemption("0xm1", None, one)
     assert table.account().redeem == {"0xm2": two}
+
+
+async def test_a_note_of_an_older_version_is_read_and_changed(store, table) -> None:
+    await store.open_account()
+    item = account_item(STRATEGY, make_account())
+    item["redeem"]["M"]["0xm1"] = {
+        "M": {"token_id": {"S": "7"}, "since_ms": {"N": "1"}, "asked_at_ms": {"N": "2"}}
+    }
+    table.put(item)
+    old = (await store.account()).redeem["0xm1"]
+    assert old == Redemption(token_id="7", since_ms=1, asked_at_ms=2)
+    asked = Redemption(token_id="7", since_ms=1, asked_at_ms=3, tries=2)
+    assert await store.set_redemption("0xm1", asked, old)
+    assert not await store.set_redemption("0xm1", None, old)
+    assert await store.set_redemption("0xm1", None, asked)
+    assert table.account().redeem == {}
 
 
 # -- the decision log ----------------------------------------------------------------------------

@@ -1,0 +1,57 @@
+"""What should have ended long ago: claims of markets that are over, winnings that nobody gets."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from executor.doctor.finding import Finding, fail, ok
+from functions.bootstrap import public_records, unopened_store
+from functions.core import winnings
+from functions.core.claim import Claim
+from functions.core.evidence import Undecided
+from functions.core.lifecycle import unsettled
+from functions.ports import RecordsError, StoreError, VenueRecords
+from functions.settings import AccountSettings
+
+ASKED_MAX: Final = 5
+"""Claims whose market is asked about: of more, the first ones say enough."""
+_CLAIMS: Final = "claims of ended markets"
+_WINNINGS: Final = "winnings"
+_REDEEM: Final = 'see "Redeeming" in docs/runbook.md'
+_WAIT: Final = 'see "A market that does not resolve" in docs/runbook.md'
+
+
+async def check(settings: AccountSettings) -> list[Finding]:
+    """Nothing when the account cannot be read: the table's own checks say so."""
+    async with unopened_store(settings) as store:
+        try:
+            account = await store.account()
+        except StoreError:
+            return []
+    now_ms = time.time_ns() // 1_000_000
+    late = [claim for claim in account.claims.values() if unsettled(claim, now_ms)]
+    stuck = [k for k, note in account.redeem.items() if winnings.stuck(note, now_ms)]
+    found = [fail(_WINNINGS, f"market {k} was asked for in vain", _REDEEM) for k in stuck]
+    if not late:
+        return [ok(_CLAIMS, "none takes a slot for long"), *found]
+    records = public_records(settings)
+    try:
+        return [
+            *[await _unsettled(records, claim) for claim in late[:ASKED_MAX]],
+            *[fail(_CLAIMS, f"{claim.slug}: not asked about", _WAIT) for claim in late[ASKED_MAX:]],
+            *found,
+        ]
+    finally:
+        await records.close()
+
+
+async def _unsettled(records: VenueRecords, claim: Claim) -> Finding:
+    try:
+        resolution = await records.resolution(claim)
+    except RecordsError as error:
+        why = str(error)
+    else:
+        decided = "the venue has decided it: is `functions.schedule` running?"
+        why = resolution.reason if isinstance(resolution, Undecided) else decided
+    return fail(_CLAIMS, f"{claim.slug} still takes a slot: {why}", _WAIT)

@@ -1,0 +1,163 @@
+"""Winnings: asked for until the venue shows no shares any more, whoever redeemed them.
+
+Settlement notes them (`Account.redeem`). Each request is counted in the note before it is made: a
+restart does not begin anew, and who has not written the note does not ask. When to ask, and when
+the note goes, is decided by `functions.core.winnings`, pure.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from functions.core import winnings
+from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
+from functions.ports import RecordsError, Store, StoreError, VenueRecords
+
+ASKED_AT_ONCE_MAX: Final = 3
+"""A request takes up to 20 s; the run has to end. The others have their turn in the next one."""
+LOOKED_AT_ONCE_MAX: Final = 20
+"""Each look is two requests."""
+WEI: Final = 10**18
+"""Of one POL, which gas is paid in."""
+_log = structlog.get_logger()
+
+
+class RedeemReport(msgspec.Struct, kw_only=True):
+    """What one run saw and did about winnings."""
+
+    failures: int = 0
+    """Questions that got no answer; asked again in the next run."""
+    redeeming: int = 0
+    """Markets whose winnings are not seen paid yet."""
+    stuck: list[str] = []
+    """Condition ids of those that were asked for as often as we do: an alarm."""
+    requests: int = 0
+    """Requests made."""
+    reverted: int = 0
+    """Transactions that the chain has refused."""
+    gas_wei: int = 0
+    """What our own transactions have cost; a relayer's cost us nothing."""
+
+
+async def ask_for_winnings(
+    store: Store,
+    records: VenueRecords,
+    account: Account,
+    report: RedeemReport,
+    *,
+    anew: bool = False,
+) -> None:
+    """Ask where it is time; `anew`: a person asks, so it is time everywhere."""
+    if len(account.redeem) >= REDEMPTIONS_MAX:
+        _log.critical("redemptions_pile_up", waiting=len(account.redeem))
+    now_ms = _now_ms()
+    wanted = [
+        (condition_id, note)
+        for condition_id, note in account.redeem.items()
+        if anew or winnings.due(note, now_ms)
+    ]
+    wanted.sort(key=lambda each: each[1].asked_at_ms)
+    report.redeeming = len(account.redeem)
+    for condition_id, note in wanted if anew else wanted[:ASKED_AT_ONCE_MAX]:
+        try:
+            await _ask(store, records, condition_id, note, report, anew=anew)
+        except Exception as error:  # noqa: BLE001 - one market must not hold up the others
+            report.failures += 1
+            _log.warning(
+                "not_redeemed", market=condition_id, tries=note.tries + 1, error=_one_line(error)
+            )
+    await _count_transactions(records, report)
+    if not anew:
+        report.stuck = [k for k, note in account.redeem.items() if winnings.stuck(note, now_ms)]
+    if report.stuck:
+        _log.critical("redemptions_stuck", markets=report.stuck)
+
+
+async def _ask(
+    store: Store,
+    records: VenueRecords,
+    condition_id: str,
+    note: Redemption,
+    report: RedeemReport,
+    *,
+    anew: bool,
+) -> None:
+    held_e6 = (await records.positions([note.token_id])).get(note.token_id, 0)
+    now_ms = _now_ms()
+    if held_e6 > 0:
+        # Noted first: a request that nobody knows of would be made again and again.
+        if await store.set_redemption(condition_id, winnings.asked(note, now_ms, anew=anew), note):
+            report.requests += 1
+            await records.redeem(condition_id)
+    elif winnings.gone(note, held_e6, now_ms):
+        report.redeeming -= await _forget(store, condition_id, note)
+
+
+async def _count_transactions(records: VenueRecords, report: RedeemReport) -> None:
+    try:
+        for each in await records.mined():
+            report.gas_wei += each.gas_wei
+            report.reverted += each.reverted
+            if each.reverted:
+                _log.error(
+                    "redeem_reverted", market=each.condition_id, transaction=each.transaction
+                )
+    except RecordsError as error:
+        _log.warning("gas_not_counted", error=str(error))
+
+
+# -- by reconciliation, with or without a key ------------------------------------------------------
+
+
+def to_look_at(account: Account) -> dict[str, Redemption]:
+    """The notes whose shares are worth a look now; any of them, when there are many."""
+    now_ms = _now_ms()
+    old = [
+        (condition_id, note)
+        for condition_id, note in account.redeem.items()
+        if winnings.gone(note, 0, now_ms)
+    ]
+    if len(old) > LOOKED_AT_ONCE_MAX:
+        old = random.sample(old, LOOKED_AT_ONCE_MAX)
+    return dict(old)
+
+
+async def forget_what_is_gone(
+    store: Store, notes: Mapping[str, Redemption], held_e6: Mapping[str, int]
+) -> None:
+    """Remove the notes whose shares are not there any more. What was not looked at is not known.
+
+    Raises StoreError when one of them could not be removed.
+    """
+    failure: StoreError | None = None
+    for condition_id, note in notes.items():
+        shares_e6 = held_e6.get(note.token_id)
+        if shares_e6 is None or not winnings.gone(note, shares_e6, _now_ms()):
+            continue
+        try:
+            await _forget(store, condition_id, note)
+        except StoreError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+async def _forget(store: Store, condition_id: str, note: Redemption) -> bool:
+    done = await store.set_redemption(condition_id, None, note)
+    if done:
+        _log.info("winnings_redeemed", market=condition_id, asked=note.asked_at_ms > 0)
+    return done
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
