@@ -18,14 +18,17 @@ from collections.abc import Sequence
 import structlog
 from nats.aio.client import Client
 
+from functions.adapters.clob_markets import VenueClobMarkets
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
 from functions.core.hold import Hold, HoldReason, hold
 from functions.core.strategy import OrderConfig, Trade
 from functions.core.strategy_registry import STRATEGIES
+from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
+from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
@@ -121,11 +124,25 @@ class CostlyStrategy:
 async def _serve(settings: WorkerSettings) -> None:
     metrics = WorkerMetrics()
     nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
+    clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
-        exchange = await open_exchange(settings)
+        verifier = MarketVerifier(clob_markets, metrics)
+        clock = WorkerClock(settings.max_book_age_ms, metrics)
+        exchange = await open_exchange(settings, verifier)
         _log.info("worker_started")
-        await run_worker(settings, "stub", nc, GrantingStore(), exchange, metrics)
+        store = GrantingStore()
+        await run_worker(
+            settings,
+            "stub",
+            nc,
+            store,
+            exchange,
+            verifier=verifier,
+            clock=clock,
+            metrics=metrics,
+        )
     finally:
+        await clob_markets.close()
         await nc.close()
 
 

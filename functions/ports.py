@@ -15,6 +15,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Answer
 
 
@@ -73,12 +74,26 @@ class Exchange(Protocol):
     async def post(self, order: PreparedOrder) -> Answer:
         """Send once, never again. Network failures are answers (`Unknown`), not exceptions."""
 
+    def observe(self, snapshot: BookSnapshot) -> None:
+        """Each book that comes, the newest of its market (`functions.core.fencing`): what paper
+        orders are filled from. May cost no more than a note of it."""
+
     async def refresh_balance(self) -> None:
         """Ask the venue to count the balance anew: the cure for a phantom lock
         (py-clob-client#342). Raises nothing: it only helps."""
 
     async def upkeep(self) -> None:
         """What must be done beside the orders (keeping connections warm), until cancelled."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+class ClobMarkets(Protocol):
+    """The CLOB's own word on a market, which the listing is compared with."""
+
+    async def market(self, condition_id: str) -> ClobMarket:
+        """Ask now, bounded in time. Raises RecordsError."""
 
     async def close(self) -> None:
         """Release connections."""

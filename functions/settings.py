@@ -144,8 +144,8 @@ class WorkerSettings(
     """What must show that a book is the venue's: its best prices, or its hash over the whole."""
     min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
     enforce_min_order_size: bool = False
-    paper_delay_ms: int = Field(default=250, ge=0)
-    """The venue holds a taker order on selected up/down markets for 250 ms before matching."""
+    paper_delay_ms: int = Field(default=250, ge=0, le=30_000)
+    """How long paper orders are held where the market itself names no taker delay."""
 
     metrics_port: Port = 9102
 

@@ -21,6 +21,7 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull, Delivery
+from functions.adapters.clob_markets import VenueClobMarkets
 from functions.adapters.decision_publisher import DecisionPublisher
 from functions.adapters.paper_exchange import PaperExchange
 from functions.bootstrap import opened_store, trader_login
@@ -30,8 +31,10 @@ from functions.core.strategy_registry import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
+from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
+from functions.worker_clock import WorkerClock
 from functions.worker_consumers import consume_decisions, consume_fills
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
@@ -64,12 +67,16 @@ class Worker:
         evaluator: Evaluator,
         executor: OrderExecutor,
         exchange: Exchange,
+        verifier: MarketVerifier,
+        clock: WorkerClock,
         metrics: WorkerMetrics,
     ) -> None:
         self._pull = pull
         self._evaluator = evaluator
         self._executor = executor
         self._exchange = exchange
+        self._verifier = verifier
+        self._clock = clock
         self._metrics = metrics
         self._executing: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
@@ -112,9 +119,12 @@ class Worker:
             _log.warning("book_malformed", error=str(error))
             return
         self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
+        self._clock.note(snapshot, delivery)
         # Before all else: what is held, waits or is decided on from here is the newest there is.
         if not self._evaluator.admit(snapshot):
             return
+        self._exchange.observe(snapshot)
+        self._verifier.note(snapshot.market)
         condition_id = snapshot.market.condition_id
         if condition_id not in self._warmed:
             self._warm(snapshot.market)
@@ -128,6 +138,7 @@ class Worker:
             self._evaluate(snapshot, delivery.delivered_at_ns)
 
     def _evaluate(self, snapshot: BookSnapshot, delivered_at_ns: int) -> None:
+        snapshot = self._verifier.as_traded(snapshot)
         trade = self._evaluator.consider(snapshot, delivered_at_ns)
         if trade is None:
             return
@@ -139,7 +150,8 @@ class Worker:
         self._start(self._executing, snapshot.market.condition_id, execute())
 
     def _warm(self, market: MarketInfo) -> None:
-        """Make a new market's first order as fast as its tenth; its newest book waits for that.
+        """Make a new market's first order as fast as its tenth, and have the CLOB confirm it; its
+        newest book waits for both.
 
         Windows appear minutes before they may be traded, so only a worker that has just started
         ever waits, by milliseconds.
@@ -150,6 +162,7 @@ class Worker:
         self._warmed[market.condition_id] = market.end_ms
 
         async def warm() -> None:
+            await self._verifier.verify(market)
             try:
                 await self._exchange.warm(market)
             except Exception as error:  # noqa: BLE001 - warming only helps; the book still counts
@@ -183,6 +196,7 @@ class Worker:
 async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
     metrics = WorkerMetrics()
+    clock = WorkerClock(settings.max_book_age_ms, metrics)
     nats_url = redact(settings.nats_url)
     nc: Client | None = None
     ready = False
@@ -190,7 +204,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
     def problem() -> str | None:
         if nc is None or not nc.is_connected:
             return f"not connected to NATS at {nats_url}"
-        return None if ready else "waiting for the state table or the venue"
+        return clock.problem() if ready else "waiting for the state table or the venue"
 
     async with AsyncExitStack() as stack:
         # Metrics and health first: a worker that waits for a dependency can be asked for which.
@@ -203,11 +217,23 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         nc = await connect(settings.nats_url, worker_name, settings.nats_login())
         stack.push_async_callback(close, nc)
         store = await stack.enter_async_context(opened_store(settings))
-        exchange = await open_exchange(settings)
+        clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
+        stack.push_async_callback(clob_markets.close)
+        verifier = MarketVerifier(clob_markets, metrics)
+        exchange = await open_exchange(settings, verifier)
         stack.push_async_callback(exchange.close)
         ready = True
         _log.info("worker_started", execution=settings.execution, metrics_port=metrics_port)
-        await run_worker(settings, worker_name, nc, store, exchange, metrics)
+        await run_worker(
+            settings,
+            worker_name,
+            nc,
+            store,
+            exchange,
+            verifier=verifier,
+            clock=clock,
+            metrics=metrics,
+        )
 
 
 async def run_worker(
@@ -216,6 +242,9 @@ async def run_worker(
     nc: Client,
     store: Store,
     exchange: Exchange,
+    *,
+    verifier: MarketVerifier,
+    clock: WorkerClock,
     metrics: WorkerMetrics,
 ) -> None:
     """Run a worker on the given collaborators until cancelled, then finish what is under way."""
@@ -233,6 +262,7 @@ async def run_worker(
         gate=gate,
         order=settings.order_config(),
         fence=fence,
+        verifier=verifier,
         refusals=refusals,
         reporter=reporter,
         metrics=metrics,
@@ -243,13 +273,14 @@ async def run_worker(
         store=store,
         exchange=exchange,
         fence=fence,
+        verifier=verifier,
         refusals=refusals,
         reporter=reporter,
         metrics=metrics,
     )
     replicas = settings.stream_replicas
     pull = BookPull(nc, settings.account, replicas)
-    worker = Worker(pull, evaluator, executor, exchange, metrics)
+    worker = Worker(pull, evaluator, executor, exchange, verifier, clock, metrics)
     where = f"JetStream at {redact(settings.nats_url)}"
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
@@ -260,7 +291,8 @@ async def run_worker(
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
-            pull.run(), worker.run(), exchange.upkeep(), store.upkeep(), _watch(background)
+            *(pull.run(), worker.run(), exchange.upkeep(), store.upkeep()),
+            *(verifier.upkeep(), clock.run(), _watch(background)),
         )
     finally:
         await worker.finish()
@@ -273,11 +305,12 @@ async def _watch(task: asyncio.Task[None]) -> None:
     await asyncio.shield(task)
 
 
-async def open_exchange(settings: WorkerSettings) -> Exchange:
+async def open_exchange(settings: WorkerSettings, verifier: MarketVerifier) -> Exchange:
     """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
     login = trader_login(settings, order_usd=settings.size_usd)
     if login is None:
-        return PaperExchange(settings.paper_delay_ms)
+        gate = settings.gate_config()
+        return PaperExchange(settings.paper_delay_ms, gate, verifier.taker_delay_ms)
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.
     from functions.adapters.live_exchange import LiveExchange  # noqa: PLC0415 - see above
     from venue.trading.login import log_in  # noqa: PLC0415 - see above

@@ -42,6 +42,12 @@ class WorkerMetrics:
             "worker_books_busy", "Books of a market that is being warmed or bought", registry=r
         )
         self.book_age = seconds("book_age", "Age of a book when it is decided on")
+        self.book_way_min = Gauge(
+            "worker_book_way_min_seconds",
+            "What the quickest book of ten seconds seems to have taken from the feeder to here; "
+            "below zero: this clock is behind",
+            registry=r,
+        )
         self.decode = seconds("decode", "Decoding one snapshot")
         self.decide = seconds("decide", "Deciding on one snapshot")
         self.stages = {
@@ -60,6 +66,13 @@ class WorkerMetrics:
         )
         holds = Counter("worker_holds", "Books without a trade, by reason", ["reason"], registry=r)
         self.holds = {reason: holds.labels(reason.value) for reason in HoldReason}
+        self.markets_unverified = Gauge(
+            "worker_markets_unverified", "Markets that the CLOB has not confirmed yet", registry=r
+        )
+        self.markets_differing = Gauge(
+            "worker_markets_differing", "ALARM: markets that listing and CLOB contradict each other"
+            " about; they are not traded", registry=r
+        )  # fmt: skip
         # An exported name stays as it is: dashboards read it.
         foreseen = Counter(
             "worker_signals_refused_by_hint", "Signals refused unasked", ["reason"], registry=r

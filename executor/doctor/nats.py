@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import datetime
 from typing import Final
 
+import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from executor.doctor.finding import Finding, fail, ok, warn
+from functions.core.gate import CLOCK_SKEW_MAX_MS
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
 from runtime.nats import (
     REQUEST_TIMEOUT_S,
@@ -29,6 +33,13 @@ CONNECT_TIMEOUT_S: Final = 6
 STREAMS: Final = (BOOKS, DECISIONS, FILLS)
 
 
+class _Description(msgspec.Struct):
+    ts: datetime | None = None
+
+
+_decode_description: Final = msgspec.json.Decoder(_Description).decode
+
+
 async def check(settings: NatsSettings) -> list[Finding]:
     """Reachability and version, then a finding for each stream."""
     where, replicas = redact(settings.nats_url), settings.stream_replicas
@@ -45,6 +56,7 @@ async def check(settings: NatsSettings) -> list[Finding]:
     try:
         return [
             _version(client, where),
+            await _clock(client),
             *[await _stream(client, spec, replicas) for spec in STREAMS],
         ]
     finally:
@@ -55,6 +67,31 @@ def _version(client: Client, where: str) -> Finding:
     if complaint := version_complaint(client):
         return fail("NATS", f"{where}: {complaint}", "upgrade nats-server")
     return ok("NATS", f"{where}: {str(client.connected_server_version).strip('<>')}")
+
+
+async def _clock(client: Client) -> Finding:
+    """NATS' clock and ours, to the millisecond: a stream's description says when it was made."""
+    what = "clock against NATS'"
+    try:
+        asked_ns = time.time_ns()
+        subject = f"$JS.API.STREAM.INFO.{BOOKS.name}"
+        answer = await client.request(subject, b"", timeout=REQUEST_TIMEOUT_S)
+        answered_ns = time.time_ns()
+        described_at = _decode_description(answer.data).ts
+    except (NatsError, OSError, msgspec.MsgspecError) as error:
+        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        return warn(what, f"not compared: {why}", "see the findings about the streams")
+    if described_at is None:
+        return ok(what, f"not compared: there is no stream {BOOKS.name} yet to ask about")
+    their_ns = int(described_at.timestamp() * 1e9)
+    behind_ms = max(0, their_ns - answered_ns) // 1_000_000
+    ahead_ms = max(0, asked_ns - their_ns) // 1_000_000
+    text = f"ours is {behind_ms} ms behind" if behind_ms else f"ours is {ahead_ms} ms ahead"
+    if max(behind_ms, ahead_ms) <= CLOCK_SKEW_MAX_MS:
+        return ok(what, text if behind_ms or ahead_ms else "they agree")
+    return fail(
+        what, text, "synchronise both machines' clocks (NTP): a book's age is their difference"
+    )
 
 
 async def _stream(client: Client, spec: StreamSpec, replicas: int) -> Finding:

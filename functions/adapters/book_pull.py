@@ -44,6 +44,15 @@ class Delivery(msgspec.Struct, frozen=True):
     reply: str
     delivered_at_ns: int
 
+    def stored_at_ns(self) -> int | None:
+        """When NATS stored it, by its own clock (epoch ns); None where the subject does not say.
+
+        From the end of the ack subject: ...<timestamp>.<pending>, and with a domain one part more.
+        """
+        parts = self.reply.split(".")
+        at = {9: 7, 11: 9, 12: 9}.get(len(parts))
+        return int(parts[at]) if at is not None and parts[at].isdigit() else None
+
 
 class BookPull:
     """Pulls books of a durable consumer that all workers of an account share."""

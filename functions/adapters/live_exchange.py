@@ -66,8 +66,8 @@ class LiveExchange:
         self._warmed[market.condition_id] = (float("-inf"), market)  # `upkeep` tries again
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
-                for outcome in market.outcomes:
-                    await official_client.refresh_metadata(self._client, outcome.token_id)
+                # One request for both tokens: the client keeps metadata by market.
+                await official_client.refresh_metadata(self._client, market.outcomes[0].token_id)
                 await self._client.create_market_order(
                     asset_id=market.outcomes[0].token_id,
                     side="BUY",
@@ -115,6 +115,9 @@ class LiveExchange:
         except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
             return _answer_of_failure(error)
         return read_answer(answer, order.order_id, order.spend_e6, order.size_e6)
+
+    def observe(self, snapshot: BookSnapshot) -> None:
+        """The venue has its own books."""
 
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""

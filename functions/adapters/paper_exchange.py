@@ -1,8 +1,20 @@
-"""Paper execution: fills from the published book, no venue, no key.
+"""Paper execution: fills from the published books, no venue, no key.
 
-Models the venue's hold before matching (`delay_ms`), the limit price and partial fills (and with
-them the fee, which follows from the trades).
-Does not model: the book changing during the hold, other takers, rejections, our own impact.
+When an order is filled, and from which book:
+
+1. It is held as long as the venue holds a taker order of its market (`itode`, `sd` of the CLOB's
+   record), and for `PAPER_DELAY_MS` where the market names no delay.
+2. Then it meets the newest book of its market that this worker has, if that is another one than it
+   was decided on, proven, fresh and not crossed.
+3. The feeder publishes changes only. So where no other book has come by then, or none that can be
+   used, the first one that comes fills it: the venue's would have been at least as old. It waits
+   for that as long as a book may be old (`MAX_BOOK_AGE_MS`).
+4. It gets nothing, as a FAK order that finds no match (`no_match`), when no such book comes, when
+   the market was dark at any time since the decision, when it has ended, or takes no orders.
+
+Models also the limit price, partial fills, and that shares are taken once: what a paper order has
+taken is gone until the venue shows another size at that price.
+Does not model: other takers, rejections, our own impact, books that other workers got.
 """
 
 from __future__ import annotations
@@ -10,83 +22,179 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
-from functions.core.paper_fill import take_asks
+from functions.core.gate import GateConfig, hold_reason_of
+from functions.core.hold import HoldReason
+from functions.core.paper_fill import Taken, left_of, take_asks, taken_with
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder
-from protocol.book import Book
+from protocol.book import Book, Level, Proof
 from protocol.fill import Fill, TradeStatus
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason
 
+DELAY_MAX_MS: Final = 30_000
+"""A longer hold is cut to this: reconciliation gives an order up after 45 s."""
+FORGET_EVERY_S: Final = 60.0
+_FOR_GOOD: Final = (HoldReason.DARK, HoldReason.NOT_ACCEPTING, HoldReason.TOO_CLOSE_TO_END)
+"""What no book that comes later makes good."""
+
 
 class _PaperOrder(msgspec.Struct, frozen=True):
-    condition_id: str
-    book: Book
+    decided_on: BookSnapshot
+    token_id: str
     max_price_e4: int
 
 
 class PaperExchange:
-    """`functions.ports.Exchange` without a venue."""
+    """`functions.ports.Exchange` without a venue.
 
-    def __init__(self, delay_ms: int) -> None:
-        self._delay_s = delay_ms / 1000
+    `taker_delay_ms` says how long the venue holds a taker order of a market (by condition id), None
+    where that is not known. `gate` is the worker's own: what a book must show to be filled from.
+    """
+
+    def __init__(
+        self, delay_ms: int, gate: GateConfig, taker_delay_ms: Callable[[str], int | None]
+    ) -> None:
+        self._delay_ms = delay_ms
+        # To the last millisecond: an order that is there may be filled until the market's end.
+        self._gate = msgspec.structs.replace(gate, time_to_close_min_ms=1)
+        self._taker_delay_ms = taker_delay_ms
+        self._newest: dict[str, BookSnapshot] = {}
+        self._dark: dict[str, BookSnapshot] = {}
+        """The last time that a market was dark."""
+        self._taken: dict[str, Taken] = {}
+        """By token id."""
+        self._news = asyncio.Event()
 
     async def warm(self, market: MarketInfo) -> None:
         """Nothing to warm."""
 
+    def observe(self, snapshot: BookSnapshot) -> None:
+        """The market's newest book, from now on."""
+        self._newest[snapshot.market.condition_id] = snapshot
+        if snapshot.proof is Proof.NONE:
+            self._dark[snapshot.market.condition_id] = snapshot
+        self._news.set()
+
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
-        """An order id of our own, and the book it will fill from."""
-        book = next(book for book in snapshot.books if book.token_id == trade.token_id)
-        salt = secrets.randbits(53)
+        """An order id of our own, and the book that it must not be filled from."""
         return PreparedOrder(
             order_id=f"paper-{secrets.token_hex(16)}",
-            salt=str(salt),
+            salt=str(secrets.randbits(53)),
             order_timestamp_ms=time.time_ns() // 1_000_000,
             spend_e6=trade.spend_e6,
             size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,
-            payload=_PaperOrder(snapshot.market.condition_id, book, trade.max_price_e4),
+            payload=_PaperOrder(snapshot, trade.token_id, trade.max_price_e4),
         )
 
     async def post(self, order: PreparedOrder) -> Answer:
-        """Wait as long as the venue would hold the order, then fill it (FAK)."""
-        await asyncio.sleep(self._delay_s)
+        """Hold the order as the venue would, then fill it (FAK)."""
         paper: _PaperOrder = order.payload
-        taken = take_asks(paper.book, order.spend_e6, paper.max_price_e4)
-        if not taken:
+        await asyncio.sleep(self._hold_ms(paper.decided_on.market.condition_id) / 1000)
+        book = await self._book_after_hold(paper)
+        if isinstance(book, str):
+            return Rejected(reason=RejectReason.NO_MATCH, text=book)
+        taken = self._taken.get(book.token_id, {})
+        bought = take_asks(left_of(book.asks, taken), order.spend_e6, paper.max_price_e4)
+        if not bought:
             return Rejected(reason=RejectReason.NO_MATCH, text="no ask at or below the limit")
-        spend_e6 = sum(cost_e6(price_e4, size_e6) for price_e4, size_e6 in taken)
-        now_ms = time.time_ns() // 1_000_000
-        return Accepted(
-            # Whole cents are sent, but a share costs a fraction of one: a rest below that is full.
-            status="matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched",
-            spend_e6=spend_e6,
-            size_e6=sum(size_e6 for _, size_e6 in taken),
-            fills=tuple(
-                Fill(
-                    trade_id=f"{order.order_id}-{number}",
-                    order_id=order.order_id,
-                    condition_id=paper.condition_id,
-                    token_id=paper.book.token_id,
-                    status=TradeStatus.CONFIRMED,
-                    price_e4=price_e4,
-                    size_e6=size_e6,
-                    matched_at_ms=now_ms,
-                )
-                for number, (price_e4, size_e6) in enumerate(taken)
-            ),
-        )
+        self._taken[book.token_id] = taken_with(taken, book.asks, bought)
+        return _filled(order, paper, bought)
 
     async def refresh_balance(self) -> None:
         """Paper money is never locked."""
 
     async def upkeep(self) -> None:
-        """Nothing to keep up: waits until cancelled."""
-        await asyncio.Event().wait()
+        """Forget markets that have ended, until cancelled."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            now_ms = time.time_ns() // 1_000_000
+            ended = [s for s in self._newest.values() if s.market.end_ms <= now_ms]
+            for snapshot in ended:
+                del self._newest[snapshot.market.condition_id]
+                self._dark.pop(snapshot.market.condition_id, None)
+                for book in snapshot.books:
+                    self._taken.pop(book.token_id, None)
 
     async def close(self) -> None:
         """Nothing to release."""
+
+    def _hold_ms(self, condition_id: str) -> int:
+        named_ms = self._taker_delay_ms(condition_id)
+        return min(self._delay_ms if named_ms is None else named_ms, DELAY_MAX_MS)
+
+    async def _book_after_hold(self, paper: _PaperOrder) -> Book | str:
+        """The book that fills the order, or why there is none."""
+        refused = "no other book came"
+        try:
+            async with asyncio.timeout(self._gate.book_age_max_ms / 1000):
+                while True:
+                    self._news.clear()
+                    found = self._usable(paper)
+                    if isinstance(found, Book):
+                        return found
+                    refused = f"no book to be filled from: {found}"
+                    if found in _FOR_GOOD:
+                        return refused
+                    await self._news.wait()
+        except TimeoutError:
+            return refused
+
+    def _usable(self, paper: _PaperOrder) -> Book | HoldReason | str:
+        """The bought token's book in the newest snapshot, or what is wrong with that."""
+        decided_on = paper.decided_on
+        condition_id = decided_on.market.condition_id
+        dark = self._dark.get(condition_id)
+        if dark is not None and _version(dark) > _version(decided_on):
+            return HoldReason.DARK
+        now_ms = time.time_ns() // 1_000_000
+        newest = self._newest.get(condition_id, decided_on)
+        if now_ms >= min(decided_on.market.end_ms, newest.market.end_ms):
+            return HoldReason.TOO_CLOSE_TO_END
+        book, before = (_book_of(each, paper.token_id) for each in (newest, decided_on))
+        if book is None or book == before:
+            return "no other book than it was decided on"
+        reason = hold_reason_of(newest, self._gate, now_ms)
+        if reason is not None:
+            return reason
+        spread_e4 = book.spread_e4
+        return HoldReason.CROSSED if spread_e4 is not None and spread_e4 <= 0 else book
+
+
+def _version(snapshot: BookSnapshot) -> tuple[int, int]:
+    return snapshot.epoch, snapshot.sequence
+
+
+def _book_of(snapshot: BookSnapshot, token_id: str) -> Book | None:
+    return next((book for book in snapshot.books if book.token_id == token_id), None)
+
+
+def _filled(order: PreparedOrder, paper: _PaperOrder, bought: tuple[Level, ...]) -> Accepted:
+    spend_e6 = sum(cost_e6(price_e4, size_e6) for price_e4, size_e6 in bought)
+    now_ms = time.time_ns() // 1_000_000
+    return Accepted(
+        # Whole cents are sent, but a share costs a fraction of one: a rest below that is full.
+        status="matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched",
+        spend_e6=spend_e6,
+        size_e6=sum(size_e6 for _, size_e6 in bought),
+        fills=tuple(
+            Fill(
+                trade_id=f"{order.order_id}-{number}",
+                order_id=order.order_id,
+                condition_id=paper.decided_on.market.condition_id,
+                token_id=paper.token_id,
+                status=TradeStatus.CONFIRMED,
+                price_e4=price_e4,
+                size_e6=size_e6,
+                matched_at_ms=now_ms,
+            )
+            for number, (price_e4, size_e6) in enumerate(bought)
+        ),
+    )

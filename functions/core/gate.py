@@ -17,7 +17,7 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 
 CLOCK_SKEW_MAX_MS: Final = 100
-"""How far the feeder's clock may be ahead of ours."""
+"""How far the feeder's clock may be ahead of ours (`functions.core.clock_watch` says why)."""
 
 VENUE_CLOCK_SKEW_MAX_MS: Final = 1_000
 """How far the venue's clock may be behind ours, and a frame's way to us may be long."""
@@ -41,7 +41,9 @@ def hold_reason_of(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> H
         return HoldReason.UNPROVEN
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
     # A book from the future means that clocks disagree, so its age proves nothing.
-    if not -CLOCK_SKEW_MAX_MS <= age_ms <= config.book_age_max_ms:
+    if age_ms < -CLOCK_SKEW_MAX_MS:
+        return HoldReason.CLOCK_BEHIND
+    if age_ms > config.book_age_max_ms:
         return HoldReason.STALE_BOOK
     # The feeder stamps a frame when it reads it; one that waited before that (a stopped process, a
     # full socket) shows by the venue's own clock.

@@ -17,6 +17,7 @@ class HoldReason(StrEnum):
     DARK = "dark"
     UNPROVEN = "unproven"
     STALE_BOOK = "stale_book"
+    CLOCK_BEHIND = "clock_behind"
     NOT_ACCEPTING = "not_accepting"
     NOT_STARTED = "not_started"
     TOO_CLOSE_TO_END = "too_close_to_end"
@@ -29,6 +30,9 @@ class HoldReason(StrEnum):
     NO_IMBALANCE = "no_imbalance"
     THIN_ASKS = "thin_asks"
     BELOW_MINIMUM = "below_minimum"
+    # The market (`functions.handlers.verify_markets`).
+    MARKET_UNVERIFIED = "market_unverified"
+    MARKET_DIFFERS = "market_differs"
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Evaluate a book: fence, gate, strategy, refusal cache. No await, no I/O.
 
-    book ─▶ fence ─▶ gate ─▶ strategy ─▶ refusal cache ─▶ a Trade for `functions.handlers.execute`
+    book ─▶ fence ─▶ gate ─▶ strategy ─▶ market verified? ─▶ refusal cache ─▶ a Trade for
+    `functions.handlers.execute`
 
 Invariants: 2 (the cache may only refuse; every limit is in the claim's one condition), 6 (the fence
 and the gate stand before every strategy, so none can trade a superseded, dark, unproven or stale
@@ -17,12 +18,14 @@ from functions.core.hold import Hold, HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy import OrderConfig, Strategy, Trade
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
+from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
 from protocol.snapshot import BookSnapshot
 
 
 class Evaluator:
-    """The use case with its collaborators; `fence` and `refusals` are shared with the executor."""
+    """The use case with its collaborators; `fence`, `verifier` and `refusals` are shared with the
+    executor."""
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Evaluator:
         gate: GateConfig,
         order: OrderConfig,
         fence: Fence,
+        verifier: MarketVerifier,
         refusals: RefusalCache,
         reporter: DecisionReporter,
         metrics: WorkerMetrics,
@@ -39,6 +43,7 @@ class Evaluator:
         self._gate = gate
         self._order = order
         self._fence = fence
+        self._verifier = verifier
         self._refusals = refusals
         self._reporter = reporter
         self._metrics = metrics
@@ -67,9 +72,23 @@ class Evaluator:
         if isinstance(decision, Hold):
             metrics.holds[decision.reason].inc()
             return None
+        if self._doubted(snapshot, decision, delivered_at_ns, ended_ns):
+            return None
         if self._foreseen(snapshot, decision, delivered_at_ns, ended_ns):
             return None
         return decision
+
+    def _doubted(
+        self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int, decided_at_ns: int
+    ) -> bool:
+        """Whether the CLOB does not confirm this market; then the signal is reported as refused."""
+        doubt = self._verifier.doubt(snapshot.market)
+        if doubt is None:
+            return False
+        self._metrics.holds[doubt.reason].inc()
+        timeline = timeline_of(snapshot, delivered_at_ns, decided_at_ns)
+        self._reporter.refused(snapshot, trade, doubt.reason.value, timeline, doubt.text)
+        return True
 
     def _foreseen(
         self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int, decided_at_ns: int

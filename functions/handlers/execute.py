@@ -7,7 +7,8 @@
 Invariants: 1 (the claim, with the order id in it, is durable before the POST), 2 (every limit is in
 the claim's one condition), 3 (one POST an intent, ever), 4 (only a proven rejection releases), 6
 (the book's age is checked again right before the claim and before the POST, and before the claim
-also whether a later feeder has spoken about its market meanwhile).
+also whether a later feeder has spoken about its market meanwhile, and whether listing and CLOB
+still agree about it).
 
 A crash after the claim and before the resolve leaves a claim in state `claimed`: its exposure
 stays reserved, and its order id is what reconciliation asks the venue about.
@@ -32,6 +33,7 @@ from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy import Trade
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
+from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import (
     ClaimRefused,
     Exchange,
@@ -51,7 +53,8 @@ _log = structlog.get_logger()
 
 
 class OrderExecutor:
-    """The use case with its collaborators; `fence` and `refusals` are shared with the evaluator."""
+    """The use case with its collaborators; `fence`, `verifier` and `refusals` are shared with the
+    evaluator."""
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class OrderExecutor:
         store: Store,
         exchange: Exchange,
         fence: Fence,
+        verifier: MarketVerifier,
         refusals: RefusalCache,
         reporter: DecisionReporter,
         metrics: WorkerMetrics,
@@ -70,6 +74,7 @@ class OrderExecutor:
         self._store = store
         self._exchange = exchange
         self._fence = fence
+        self._verifier = verifier
         self._refusals = refusals
         self._reporter = reporter
         self._metrics = metrics
@@ -162,9 +167,12 @@ class OrderExecutor:
             return Unknown(text=f"{type(error).__name__}: {error}")
 
     def _doubt(self, snapshot: BookSnapshot) -> HoldReason | None:
-        """What has happened to the book since it was decided on."""
+        """What has happened to the book, or its market, since it was decided on."""
         if self._fence.fenced(snapshot):
             return HoldReason.SUPERSEDED
+        unconfirmed = self._verifier.doubt(snapshot.market)
+        if unconfirmed is not None:
+            return unconfirmed.reason
         return HoldReason.STALE_BOOK if self._age_excess_ms(snapshot.received_at_ns) > 0 else None
 
     def _age_excess_ms(self, received_at_ns: int) -> int:

@@ -135,6 +135,14 @@ class RunState:
             settled=settled,
         )
 
+    def deviations(self) -> list[float]:
+        """How far above the signal's price each order was filled, as a share of it."""
+        return [
+            order.filled_spend_e6 * 1e4 / order.filled_size_e6 / order.signal_price_e4 - 1
+            for order in self.executed.values()
+            if order.filled_size_e6
+        ]
+
     def stage_ms(self) -> dict[str, tuple[float, float, float]]:
         """(p50, p99, max) in milliseconds of each stage over the executed orders."""
         result = {}

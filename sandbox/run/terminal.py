@@ -34,7 +34,11 @@ def screen(state: RunState, title: str, seconds_left: float) -> RenderableType:
             title="positions",
             title_align="left",
         ),
-        Panel(stages(state), title="latency of executed orders, ms", title_align="left"),
+        Panel(
+            Group(stages(state), deviation_line(state)),
+            title="latency of executed orders, ms",
+            title_align="left",
+        ),
     )
 
 
@@ -92,6 +96,14 @@ def alarm_line(state: RunState) -> str:
     return "alarms: " + (", ".join(f"{n} {what}" for what, n in state.alarms.items()) or "?")
 
 
+def deviation_line(state: RunState) -> str:
+    """What was paid against the price that the signal saw."""
+    paid = state.deviations()
+    if not paid:
+        return "nothing filled yet"
+    return f"paid {sum(paid) / len(paid):+.2%} against the signal's price, {max(paid):+.2%} at most"
+
+
 def stages(state: RunState) -> Table:
     """p50, p99 and max of each stage."""
     table = Table(box=None, pad_edge=False)
@@ -131,7 +143,8 @@ def status_line(state: RunState, seconds_left: float) -> str:
     return (
         f"{seconds_left:.0f} s left: {state.books_per_s():.0f} books/s, "
         f"{len(state.executed)} orders, {len(positions)} positions ({state.states()}), "
-        f"P&L after fees {profit:+.4f} USD ({state.settled_pnl():+.4f} settled), {latency}; "
+        f"P&L after fees {profit:+.4f} USD ({state.settled_pnl():+.4f} settled), {latency}, "
+        f"{deviation_line(state)}; "
         f"{alarm_line(state)}"
     )
 

@@ -10,14 +10,18 @@ import msgspec
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
+from functions.core.strategy import Trade
+from functions.handlers.verify_markets import MarketVerifier
+from functions.ports import RecordsError
 from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
+from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
-from tests.support.fake_ports import MemoryStore, ScriptedExchange
+from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import hot_path
-from tests.support.trading_builders import market, snapshot
+from tests.support.trading_builders import clob_market, market, snapshot
 
 
 class Books(BookPull):
@@ -63,7 +67,9 @@ class Desk:
         self.told: list[Decision] = []
         self.news = asyncio.Event()
         self.metrics = WorkerMetrics()
-        evaluator, executor = hot_path(
+        self.clob = ScriptedClob()
+        self.verifier = MarketVerifier(self.clob, self.metrics)
+        self.evaluator, executor = hot_path(
             gate=GateConfig(book_age_max_ms=5_000),
             limits=Limits(
                 max_positions=max_positions,
@@ -75,8 +81,18 @@ class Desk:
             exchange=self.exchange,
             publish=self.tell,
             metrics=self.metrics,
+            verifier=self.verifier,
         )
-        self.worker = Worker(self.books, evaluator, executor, self.exchange, self.metrics)
+        self.clock = WorkerClock(5_000, self.metrics)
+        self.worker = Worker(
+            self.books,
+            self.evaluator,
+            executor,
+            self.exchange,
+            self.verifier,
+            self.clock,
+            self.metrics,
+        )
 
     def tell(self, decision: Decision) -> None:
         self.told.append(decision)
@@ -110,6 +126,114 @@ async def test_the_newest_book_waits_until_its_market_is_warm_and_is_then_decide
     desk.books.give(snapshot(of=info))
     await desk.handle_all()
     assert [each.reason for each in desk.told] == ["matched", "cooldown"]
+
+
+# -- what the CLOB confirms ----------------------------------------------------------------------
+
+
+def swapped(info: MarketInfo) -> MarketInfo:
+    down, up = info.outcomes
+    outcomes = (
+        msgspec.structs.replace(down, name=up.name),
+        msgspec.structs.replace(up, name=down.name),
+    )
+    return msgspec.structs.replace(info, outcomes=outcomes)
+
+
+async def test_a_market_is_bought_only_once_the_clob_has_confirmed_it() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    info = market()
+    desk.clob.answers["0xc1"] = RecordsError("no answer")
+    desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert [(each.reason, each.text) for each in desk.told] == [("market_unverified", "no answer")]
+    assert desk.exchange.calls == []
+    del desk.clob.answers["0xc1"]
+    await desk.verifier.verify(info)
+    desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert [each.reason for each in desk.told] == ["market_unverified", "matched"]
+
+
+async def test_nothing_is_bought_by_a_listing_that_swaps_the_outcomes() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    info = market()
+    for _ in range(3):
+        desk.books.give(snapshot(of=swapped(info)))
+        await desk.handle_all()
+    assert [each.reason for each in desk.told] == ["market_differs"]  # repeats are counted
+    assert desk.exchange.calls == []
+    sample = desk.metrics.registry.get_sample_value
+    assert sample("worker_holds_total", {"reason": "market_differs"}) == 3
+    assert sample("worker_markets_differing") == 1
+    desk.books.give(snapshot(of=info))  # mended
+    await desk.handle_all()
+    assert [each.reason for each in desk.told] == ["market_differs", "matched"]
+
+
+async def test_a_swap_that_shows_while_an_order_is_signed_stops_it_before_the_claim() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    signing, signed = asyncio.Event(), asyncio.Event()
+
+    async def sign() -> None:
+        signing.set()
+        await signed.wait()
+
+    desk.exchange.before_prepare = sign
+    info = market()
+    desk.books.give(snapshot(of=info))
+    await desk.handle_all()
+    assert signing.is_set()
+    desk.books.give(snapshot(of=swapped(info)))
+    await desk.handle_all()
+    signed.set()
+    await desk.worker.finish()
+    assert [each.reason for each in desk.told] == ["market_differs"]
+    assert desk.exchange.posted == []
+
+
+async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    seen: list[int] = []
+    consider = desk.evaluator.consider
+
+    def noted(book: BookSnapshot, delivered_at_ns: int) -> Trade | None:
+        seen.append(book.market.min_order_size_e6)
+        return consider(book, delivered_at_ns)
+
+    desk.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
+    desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)
+    info = market()
+    for _ in range(2):  # one that waited for the answer, and one after it
+        desk.books.give(snapshot([("0.49", 1)], [("0.50", 1)], of=info))
+        await desk.handle_all()
+    assert seen == [15_000_000, 15_000_000]
+
+
+async def test_the_exchange_sees_each_newest_book_also_of_markets_that_are_being_bought() -> None:
+    desk = Desk()
+    info = market()
+    books = [snapshot(of=info), snapshot(of=info, epoch=2)]
+    late = snapshot(of=info, epoch=1)
+    for book in (*books, late):
+        desk.books.give(book)
+    await desk.handle_all()  # still being warmed
+    assert desk.exchange.observed == books
+    answering = asyncio.Event()
+    desk.exchange.during_post = answering.wait  # type: ignore[assignment]
+    desk.exchange.warm_now.set()
+    await desk.settle()
+    assert len(desk.exchange.posted) == 1
+    books.append(snapshot(of=info, epoch=2))
+    desk.books.give(books[-1])
+    await desk.handle_all()
+    assert desk.exchange.observed == books
+    answering.set()
+    await desk.worker.finish()
 
 
 async def test_a_superseded_book_is_acknowledged_and_never_decided_on() -> None:
@@ -221,12 +345,12 @@ async def test_orders_under_way_are_bounded() -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_book_from_the_future_is_stale_not_a_crash() -> None:
+async def test_a_book_from_the_future_says_that_the_clock_is_behind_and_is_no_crash() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()
     strange = msgspec.structs.replace(snapshot(), received_at_ns=2**62)
     desk.books.give(strange)
     await desk.handle_all()
     assert desk.told == []
-    holds = desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "stale_book"})
+    holds = desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "clock_behind"})
     assert holds == 1

@@ -13,11 +13,13 @@ from feeder.books import service as book_service
 from feeder.fills import service as fill_service
 from feeder.settings import FeederSettings, UserFeederSettings
 from functions import worker
+from functions.handlers.verify_markets import MarketVerifier
 from functions.settings import WorkerSettings
+from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from runtime.nats_settings import NatsSettings
 from runtime.settings import load_settings
-from tests.support.fake_ports import MemoryStore, ScriptedExchange
+from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.user_channel_frames import CREDENTIALS
 
 WORD = "e5b4c3d2a1"
@@ -134,7 +136,15 @@ async def test_a_worker_connects_as_told_and_declares_as_told(
     with pytest.raises(Reached):
         await worker.serve(settings, "w")
     with pytest.raises(Reached):
+        metrics = WorkerMetrics()
         await worker.run_worker(
-            settings, "w", MagicMock(), MemoryStore(), ScriptedExchange([]), WorkerMetrics()
+            settings,
+            "w",
+            MagicMock(),
+            MemoryStore(),
+            ScriptedExchange([]),
+            verifier=MarketVerifier(ScriptedClob(), metrics),
+            clock=WorkerClock(1_000, metrics),
+            metrics=metrics,
         )
     assert seen == {"login": settings.nats_login(), "replicas": 3}

@@ -11,6 +11,8 @@ import random
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from feeder.core.market.market_session import LINES, MarketSession
 from feeder.core.market.session_table import SessionTable
 from functions.core.fencing import BELIEF_MS
@@ -44,6 +46,23 @@ def window(series: Series, start_s: int) -> MarketInfo:
         neg_risk=False,
         accepting=True,
     )
+
+
+def misnamed_between(info: MarketInfo, rng: random.Random) -> tuple[float, float]:
+    """When the listing of this market is wrong, in epoch ms: from its start on, or later."""
+    life_ms = info.end_ms - info.start_ms
+    begin_ms = info.start_ms + rng.choice([0.0, rng.uniform(0, life_ms)])
+    return begin_ms, begin_ms + rng.uniform(0, life_ms)
+
+
+def with_swapped_outcomes(info: MarketInfo) -> MarketInfo:
+    """The listing with each outcome at the other one's token."""
+    one, other = info.outcomes
+    outcomes = (
+        Outcome(name=one.name, token_id=other.token_id),
+        Outcome(name=other.name, token_id=one.token_id),
+    )
+    return msgspec.structs.replace(info, outcomes=outcomes)
 
 
 def follow(table: SessionTable, info: MarketInfo, now_ms: int) -> None:

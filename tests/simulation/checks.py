@@ -40,6 +40,8 @@ def always(world: World) -> Iterator[str]:
         yield f"[6] an order was posted on a book {world.venue.oldest_book_ms} ms old"
     for order_id in world.venue.on_superseded:
         yield f"[6] {order_id} was claimed on a book of a feeder that was known to be replaced"
+    for order_id in world.venue.on_misnamed:
+        yield f"[6] {order_id} was posted by a listing that the CLOB contradicts"
     for order_id, times in Counter(world.venue.arrivals).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"

@@ -36,12 +36,15 @@ class Faults:
     """Entries that a market's window takes."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
+    misnamed: float = 0.0
+    """Per market: for a while its listing gives each outcome the other one's token."""
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""
         self.venue.off()
         self.dynamodb.off()
         self.nats.off()
+        self.misnamed = 0.0
         self.venue.event_lost = float(self.deaf)
 
 
@@ -95,6 +98,7 @@ def draw_faults(rng: random.Random) -> Faults:
         spend_cap_usd=Decimal(rng.choice(["5", "100"])),
         rivals=rng.random() < 0.5,
         max_entries=rng.choice([None, None, 1, 2]),
+        misnamed=chance(0.3),
     )
     # Drawn last, so that the seeds from before it are what they were.
     faults.dynamodb.foreign = chance(0.05)

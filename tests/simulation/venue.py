@@ -166,6 +166,9 @@ class SimVenue:
         self.on_superseded: list[str] = []
         """Orders on books of a feeder that their workers knew to be replaced."""
         self.superseded: Callable[[BookSnapshot], bool] = lambda _: False
+        self.on_misnamed: list[str] = []
+        """Orders by a listing that contradicts the CLOB."""
+        self.misnamed: Callable[[MarketInfo], bool] = lambda _: False
         self.attempted: set[str] = set()
         """Orders that somebody tried to POST."""
         self.on_arrival: Callable[[str], None] = lambda _: None

@@ -1,4 +1,5 @@
-"""The ports `Exchange` and `VenueRecords` on the simulated venue, and faults on the way to it."""
+"""The ports `Exchange`, `ClobMarkets` and `VenueRecords` on the simulated venue, and faults on the
+way to it."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 from tests.simulation.venue import Payload, SimVenue
+from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Answer, Rejected, RejectReason, Unknown
 from venue.wire.orders import OrderRecord
 
@@ -54,6 +56,8 @@ class SimExchange:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         poster = venue.sim.current
         venue.attempted.add(order.order_id)
+        if venue.misnamed(order.payload.market):
+            venue.on_misnamed.append(order.order_id)
         if order.payload.superseded:
             venue.on_superseded.append(order.order_id)
         age_ms = (venue.sim.time_ns() - order.payload.received_at_ns) // 1_000_000
@@ -84,12 +88,41 @@ class SimExchange:
         except TimeoutError:
             return Unknown(text="no answer")
 
+    def observe(self, snapshot: BookSnapshot) -> None:
+        pass
+
     async def refresh_balance(self) -> None:
         await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))
         self._venue.locked = False
 
     async def upkeep(self) -> None:
         await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+class SimClobMarkets:
+    """`ClobMarkets` of the process that calls it: what the venue's markets really are."""
+
+    def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
+        self._venue = venue
+        self._markets = markets
+
+    async def market(self, condition_id: str) -> ClobMarket:
+        venue = self._venue
+        await asyncio.sleep(venue.between(venue.faults.latency_s))
+        if venue.strikes("read_fails"):
+            raise RecordsError("the venue did not answer")
+        info = self._markets[condition_id]
+        return ClobMarket(
+            outcomes=info.outcomes,
+            neg_risk=info.neg_risk,
+            tick_size_e4=info.tick_size_e4,
+            min_order_size_e6=info.min_order_size_e6,
+            fee=info.fee,
+            taker_delay_ms=None,
+        )
 
     async def close(self) -> None:
         pass

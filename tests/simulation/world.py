@@ -34,22 +34,32 @@ from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
+from functions.handlers.verify_markets import MarketVerifier
 from functions.schedule import Schedule
 from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import WorkerSettings
+from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, encode_fill, message_id
 from protocol.market import MarketInfo
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
-from tests.simulation.books import Lease, Witness, change_books, follow, window
+from tests.simulation.books import (
+    Lease,
+    Witness,
+    change_books,
+    follow,
+    misnamed_between,
+    window,
+    with_swapped_outcomes,
+)
 from tests.simulation.dynamodb import DECISIONS, STATE, SimDynamo
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.jetstream import SimNats
 from tests.simulation.loop import EPOCH_MS, Process, Simulation, simulated
 from tests.simulation.venue import SimVenue
-from tests.simulation.venue_ports import SimExchange, SimRecords
+from tests.simulation.venue_ports import SimClobMarkets, SimExchange, SimRecords
 
 T = TypeVar("T")
 
@@ -131,6 +141,7 @@ def new_world(sim: Simulation, faults: Faults) -> World:
         witness=Witness(sim),
     )
     venue.superseded = world.witness.superseded
+    venue.misnamed = lambda info: info.outcomes != world.markets[info.condition_id].outcomes
     venue.mute = faults.mute
     venue.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
     return world
@@ -144,6 +155,15 @@ def _note_unclaimed(world: World, order_id: str) -> None:
         if order_id in known or item.get("order_id", {}).get("S") == order_id:
             return
     world.unclaimed_posts.append(order_id)
+
+
+def _as_listed(world: World, info: MarketInfo) -> MarketInfo:
+    """What the listing says of a market now."""
+    rng = world.sim.random(f"listing-{info.condition_id}")
+    if not world.faults.misnamed or rng.random() >= world.faults.misnamed:
+        return info
+    begin_ms, end_ms = misnamed_between(info, rng)
+    return with_swapped_outcomes(info) if begin_ms <= world.sim.now_ms < end_ms else info
 
 
 # -- feeders -------------------------------------------------------------------------------------
@@ -172,7 +192,7 @@ async def feed(world: World, name: str) -> None:
         for each in series:
             info = window(each, each.window_start_s(now_ms / 1000))
             world.markets[info.condition_id] = info
-            follow(table, info, now_ms)
+            follow(table, _as_listed(world, info), now_ms)
             session = change_books(table, info, rng, world.sim.time_ns())
             if session is not None:
                 publisher.offer(session)
@@ -189,13 +209,16 @@ async def work(world: World, name: str) -> None:
     nc = await _connected(world, name)
     store = world.store()
     await _patiently(store.open_account)
+    metrics = _metrics(WorkerMetrics)
     await worker_module.run_worker(
         world.settings(),
         name,
         nc,
         store,
         SimExchange(world.venue),
-        _metrics(WorkerMetrics),
+        verifier=MarketVerifier(SimClobMarkets(world.venue, world.markets), metrics),
+        clock=WorkerClock(world.settings().max_book_age_ms, metrics),
+        metrics=metrics,
     )
 
 

@@ -37,6 +37,8 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from tests.support.trading_builders import clob_market
+from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Accepted, Answer
 
 Calls = list[str]
@@ -292,6 +294,7 @@ class ScriptedExchange:
         self.answer: Answer | None = None
         self.posted: list[PreparedOrder] = []
         self.prepared = 0
+        self.observed: list[BookSnapshot] = []
         self.before_prepare: Hook | None = None
         self.during_post: Hook | None = None
 
@@ -321,11 +324,32 @@ class ScriptedExchange:
             status="matched", spend_e6=order.spend_e6, size_e6=order.size_e6
         )
 
+    def observe(self, snapshot: BookSnapshot) -> None:
+        self.observed.append(snapshot)
+
     async def refresh_balance(self) -> None:
         self.calls.append("refresh_balance")
 
     async def upkeep(self) -> None:
         pass
+
+    async def close(self) -> None:
+        pass
+
+
+class ScriptedClob:
+    """`ClobMarkets` that agrees with `trading_builders.market`, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, ClobMarket | RecordsError] = {}
+        self.asked: list[str] = []
+
+    async def market(self, condition_id: str) -> ClobMarket:
+        self.asked.append(condition_id)
+        answer = self.answers.get(condition_id, clob_market(condition_id))
+        if isinstance(answer, RecordsError):
+            raise answer
+        return answer
 
     async def close(self) -> None:
         pass

@@ -13,9 +13,32 @@ from functions.core.strategy import OrderConfig, Strategy
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
-from functions.ports import Exchange, Store
+from functions.handlers.verify_markets import Doubt, MarketVerifier
+from functions.ports import Exchange, RecordsError, Store
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
+from protocol.market import MarketInfo
+from venue.wire.clob_market import ClobMarket
+
+
+class SilentClob:
+    """`ClobMarkets` that nobody should ask."""
+
+    async def market(self, condition_id: str) -> ClobMarket:
+        raise RecordsError(f"{condition_id}: nobody answers")
+
+    async def close(self) -> None:
+        pass
+
+
+class TrustingVerifier(MarketVerifier):
+    """Takes every listing for the truth, without asking."""
+
+    def doubt(self, market: MarketInfo) -> Doubt | None:
+        return None
+
+    async def verify(self, market: MarketInfo) -> None:
+        pass
 
 
 def hot_path(
@@ -27,9 +50,12 @@ def hot_path(
     publish: Callable[[Decision], None],
     metrics: WorkerMetrics,
     strategy: Strategy = book_imbalance_crypto,
+    verifier: MarketVerifier | None = None,
 ) -> tuple[Evaluator, OrderExecutor]:
-    """Both, with one fence and one refusal cache between them."""
+    """Both, with one fence and one refusal cache between them; any market is trusted unless a
+    verifier is given."""
     fence, refusals = Fence(), RefusalCache()
+    verifier = verifier or TrustingVerifier(SilentClob(), metrics)
     reporter = DecisionReporter(
         account_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
     )
@@ -38,6 +64,7 @@ def hot_path(
         gate=gate,
         order=OrderConfig(),
         fence=fence,
+        verifier=verifier,
         refusals=refusals,
         reporter=reporter,
         metrics=metrics,
@@ -48,6 +75,7 @@ def hot_path(
         store=store,
         exchange=exchange,
         fence=fence,
+        verifier=verifier,
         refusals=refusals,
         reporter=reporter,
         metrics=metrics,

@@ -68,13 +68,13 @@ class Desk:
         )
 
     async def prepare(
-        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000
+        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000, outcome: str = "Up"
     ) -> PreparedOrder:
-        """A signed BUY of Up."""
+        """A signed BUY."""
         up = self.market.token("Up")
         trade = Trade(
-            outcome="Up",
-            token_id=up,
+            outcome=outcome,
+            token_id=self.market.token(outcome),
             imbalance=0.6,
             signal_price_e4=5_000,
             max_price_e4=max_price_e4,

@@ -16,6 +16,7 @@ from protocol.fee import FeeSchedule
 from protocol.fill import Fill, TradeStatus
 from protocol.market import DOWN, UP, MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
+from venue.wire.clob_market import ClobMarket
 from venue.wire.orders import OrderRecord
 
 Levels = list[tuple[str, int]]
@@ -55,6 +56,22 @@ def market(
         neg_risk=False,
         accepting=accepting,
     )
+
+
+def clob_market(condition_id: str = "0xc1", **changes: Any) -> ClobMarket:
+    """What the CLOB says of `market(condition_id)`; the tokens come in another order."""
+    agreeing = ClobMarket(
+        outcomes=(
+            Outcome(name=UP, token_id=f"{condition_id}-up"),
+            Outcome(name=DOWN, token_id=f"{condition_id}-down"),
+        ),
+        neg_risk=False,
+        tick_size_e4=100,
+        min_order_size_e6=5_000_000,
+        fee=FeeSchedule(rate=Decimal("0.07"), exponent=1),
+        taker_delay_ms=None,
+    )
+    return msgspec.structs.replace(agreeing, **changes)
 
 
 def levels(given: Levels) -> tuple[Level, ...]:

@@ -31,3 +31,8 @@ def order(order_id: str) -> str:
 def market(condition_id: str) -> str:
     """Of the CLOB; the reader is `market_record.read_market_record`."""
     return f"/markets/{condition_id}"
+
+
+def clob_market(condition_id: str) -> str:
+    """Of the CLOB; the reader is `clob_market.read_clob_market`."""
+    return f"/clob-markets/{condition_id}"

@@ -10,7 +10,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from functions.adapters.book_pull import PREFETCH_MAX, BookPull
+from functions.adapters.book_pull import PREFETCH_MAX, BookPull, Delivery
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
@@ -67,6 +67,9 @@ async def test_a_newer_book_takes_the_place_of_the_one_that_waits(nats_server: N
         # "a" kept its turn although its book is the newest of all.
         assert (first.payload, second.payload) == (b"a2", b"b1")
         assert pull.conflated == 1
+        stored_at_ns = first.stored_at_ns()
+        assert stored_at_ns is not None
+        assert abs(first.delivered_at_ns - stored_at_ns) < 30e9  # one machine, one clock
         await until_unacknowledged(nc, 2)  # the displaced one has been acknowledged
         await pull.ack(first)
         await pull.ack(second)
@@ -125,3 +128,20 @@ async def test_a_book_published_before_the_worker_came_is_delivered(
     await nc.close()
     async with pulling(nats_server) as (pull, _):
         assert (await pull.next()).payload == b"new"
+
+
+@pytest.mark.parametrize(
+    ("reply", "stored_at_ns"),
+    [
+        ("$JS.ACK.BOOKS.w.1.22.33.1790000000000000444.5", 1_790_000_000_000_000_444),
+        ("$JS.ACK.hub.ACCHASH.BOOKS.w.1.22.33.1790000000000000444.5", 1_790_000_000_000_000_444),
+        ("$JS.ACK.hub.ACCHASH.BOOKS.w.1.22.33.1790000000000000444.5.x", 1_790_000_000_000_000_444),
+        ("", None),
+        ("ack-1", None),
+        ("$JS.ACK.BOOKS.w.1.22.33.soon.5", None),
+    ],
+)
+def test_when_nats_stored_a_book_stands_in_its_ack_subject(
+    reply: str, stored_at_ns: int | None
+) -> None:
+    assert Delivery(b"", reply, 0).stored_at_ns() == stored_at_ns

@@ -339,8 +339,8 @@ async def test_a_warm_market_is_signed_without_any_request(desk: Desk) -> None:
     await desk.exchange.warm(desk.info())
     desk.venue.markets.clear()  # from now on every metadata request would fail
     desk.venue.by_token.clear()
-    order = await desk.prepare()
-    assert order.spend_e6 == 1_100_000
+    for outcome in ("Up", "Down"):
+        assert (await desk.prepare(outcome=outcome)).spend_e6 == 1_100_000
 
 
 async def test_warming_an_unknown_market_fails_quietly(desk: Desk) -> None:

@@ -34,7 +34,8 @@ def test_a_fresh_proven_book_of_an_open_market_passes() -> None:
         # Whatever its age: it says that there is no book, which does not get better by being old.
         (HoldReason.DARK, lambda: proven(Proof.NONE, snapshot([], [], received_at_ns=0))),
         (HoldReason.STALE_BOOK, lambda: snapshot(received_at_ns=time.time_ns() - 10**12)),
-        (HoldReason.STALE_BOOK, lambda: snapshot(received_at_ns=time.time_ns() + 10**12)),
+        (HoldReason.CLOCK_BEHIND, lambda: snapshot(received_at_ns=time.time_ns() + 10**12)),
+        (HoldReason.CLOCK_BEHIND, lambda: snapshot(received_at_ns=time.time_ns() + 2 * 10**8)),
         (HoldReason.NOT_ACCEPTING, lambda: snapshot(of=market(accepting=False))),
     ],
 )

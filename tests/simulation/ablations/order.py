@@ -9,11 +9,13 @@ from functions.adapters.dynamodb import store
 from functions.core.claim import Claim
 from functions.core.fencing import Fence
 from functions.handlers.execute import OrderExecutor
+from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Claimed, ClaimResult, StoreError
 from tests.simulation.ablations.ablation import Ablation, replaced
 from tests.simulation.ablations.provocations import (
     foreign_answers,
     lossy_store,
+    misnaming,
     retrying_store,
     rivals,
     silent_venue,
@@ -67,6 +69,13 @@ ORDER: Final = (
         replaced(OrderExecutor, "_age_excess_ms", lambda *_: 0),
         "on a book",
         suspended,
+    ),
+    # No order by a listing that the CLOB contradicts, or has not confirmed.
+    Ablation(
+        "markets are confirmed",
+        replaced(MarketVerifier, "doubt", lambda *_: None),
+        "contradicts",
+        misnaming,
     ),
     # No order on what a later feeder has superseded (invariant 6).
     Ablation("books are fenced", replaced(Fence, "admits", lambda *_: True), "replaced", rivals, 2),

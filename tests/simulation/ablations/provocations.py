@@ -146,6 +146,14 @@ def halting(faults: Faults) -> None:
     faults.halts = True
 
 
+def misnaming(faults: Faults) -> None:
+    """Listings give outcomes the wrong tokens for a while; orders take a while to be signed."""
+    calm(faults)
+    faults.misnamed = 0.9
+    faults.venue.cold = 0.5
+    faults.venue.read_fails = 0.3
+
+
 def rivals(faults: Faults) -> None:
     """Two feeders, and orders that take a while to be signed."""
     calm(faults)

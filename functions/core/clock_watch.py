@@ -1,0 +1,121 @@
+"""Whether the clocks agree, as far as the books themselves show it. Pure.
+
+A book's age is the difference of two machines' clocks. It carries three times on its way here:
+
+    published (feeder's clock) ─▶ stored (NATS') ─▶ delivered (ours)
+
+1. No book arrives before it was published. The quickest of many took milliseconds, so what it seems
+   to have taken is how far the two clocks are apart.
+2. Which of them is wrong: NATS' clock stands between the two.
+3. A clock that is ahead looks like books that are late. So it is said as "or", and only when no
+   book at all is young enough.
+
+What is tolerated: a clock that is behind by at most `CLOCK_SKEW_MAX_MS` (`functions.core.gate`).
+Machines that keep time by NTP are within a few milliseconds; by as much as a clock is behind, books
+look younger than they are, and that must stay small against the age that they may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from functions.core.gate import CLOCK_SKEW_MAX_MS, VENUE_CLOCK_SKEW_MAX_MS
+from protocol.snapshot import BookSnapshot
+
+BOOKS_MIN: Final = 10
+"""The quickest of so many says something; unless it came from the future, then one is enough."""
+_MS: Final = 1_000_000
+_NEVER: Final = 1 << 62
+
+
+class ClockTrouble(msgspec.Struct, frozen=True, kw_only=True):
+    """Clocks that disagree, in one sentence."""
+
+    text: str
+    blocks: bool
+    """Whether it is this clock, or keeps this worker from trading at all."""
+
+
+class ClockWatch:
+    """Collects the times of books until `conclude` is asked."""
+
+    def __init__(self, book_age_max_ms: int) -> None:
+        self._age_max_ms = book_age_max_ms
+        self._begin()
+
+    def _begin(self) -> None:
+        self._books = self._timely = 0
+        self._way_ns = self._venue_way_ns = _NEVER
+        self._from_nats_ns: int | None = None
+
+    @property
+    def way_s(self) -> float | None:
+        """What the quickest book since the last conclusion seems to have taken from the feeder."""
+        return self._way_ns / 1e9 if self._books else None
+
+    def note(
+        self,
+        snapshot: BookSnapshot,
+        delivered_at_ns: int,
+        stored_at_ns: Callable[[], int | None],
+    ) -> None:
+        """One book; `stored_at_ns` is only asked for those that are quicker than all before."""
+        self._books += 1
+        age_ns = delivered_at_ns - snapshot.received_at_ns
+        venue_way_ns = delivered_at_ns - snapshot.venue_timestamp_ms * _MS
+        self._venue_way_ns = min(self._venue_way_ns, venue_way_ns)
+        self._timely += (
+            -CLOCK_SKEW_MAX_MS * _MS <= age_ns <= self._age_max_ms * _MS
+            and venue_way_ns <= (self._age_max_ms + VENUE_CLOCK_SKEW_MAX_MS) * _MS
+        )
+        way_ns = delivered_at_ns - snapshot.published_at_ns
+        if way_ns < self._way_ns:
+            self._way_ns = way_ns
+            stored_ns = stored_at_ns()
+            self._from_nats_ns = None if stored_ns is None else delivered_at_ns - stored_ns
+
+    def conclude(self) -> ClockTrouble | None:
+        """What the books since the last conclusion show. Too few of them go on being collected."""
+        trouble = self._behind() or (self._ahead() if self._books >= BOOKS_MIN else None)
+        if self._books >= BOOKS_MIN or trouble is not None:
+            self._begin()
+        return trouble
+
+    def _behind(self) -> ClockTrouble | None:
+        behind_ms = -self._way_ns // _MS
+        if behind_ms <= CLOCK_SKEW_MAX_MS:
+            return None
+        from_nats_ms = _ms(self._from_nats_ns)
+        if from_nats_ms is not None and -from_nats_ms < behind_ms // 2:
+            text = f"a feeder's clock is {behind_ms} ms ahead of this one and of NATS'"
+            return ClockTrouble(text=text, blocks=not self._timely)
+        text = f"this clock is {behind_ms} ms behind the feeder's"
+        if from_nats_ms is not None:
+            text += f", and {-from_nats_ms} ms behind NATS'"
+        return ClockTrouble(text=f"{text}, or more: its books are refused", blocks=True)
+
+    def _ahead(self) -> ClockTrouble | None:
+        way_ms, from_nats_ms = self._way_ns // _MS, _ms(self._from_nats_ns)
+        if self._timely:
+            return None
+        if way_ms <= self._age_max_ms:
+            late_ms = self._venue_way_ns // _MS - VENUE_CLOCK_SKEW_MAX_MS
+            if late_ms <= self._age_max_ms:
+                return None
+            text = "the feeder's clock is ahead of the venue's, or what it receives is old"
+            return ClockTrouble(text=f"{text}: by {self._venue_way_ns // _MS} ms", blocks=True)
+        if from_nats_ms is not None and from_nats_ms < way_ms // 2:
+            text = f"a feeder's clock is {way_ms} ms behind this one and NATS', or its books wait"
+        else:
+            text = f"this clock is {way_ms} ms ahead of the feeder's"
+            if from_nats_ms is not None:
+                text += f" ({from_nats_ms} ms ahead of NATS')"
+            text += ", or books wait that long for this worker"
+        return ClockTrouble(text=f"{text}: none is young enough", blocks=True)
+
+
+def _ms(span_ns: int | None) -> int | None:
+    return None if span_ns is None else span_ns // _MS
