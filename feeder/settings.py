@@ -12,6 +12,7 @@ from protocol.series import Series, parse_series
 from runtime.nats_settings import NatsSettings
 from runtime.settings import CloudWatchSettings, MetricsSettings, Port, url_of
 from venue.api_settings import (
+    ApiKey,
     Base64Secret,
     ClobSettings,
     GammaSettings,
@@ -59,7 +60,7 @@ class UserFeederSettings(ClobSettings, NatsSettings, MetricsSettings, CloudWatch
     user_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/user"
     )
-    api_key: HeaderSecret
+    api_key: ApiKey
     api_secret: Base64Secret
     api_passphrase: HeaderSecret
     api_address: SignerAddress

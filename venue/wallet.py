@@ -52,6 +52,20 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
+def checked_address(text: str) -> str:
+    """`text`, if it is an address and, where its letters are of both cases, not mistyped: their
+    case is a checksum (EIP-55). Raises ValueError, without the text."""
+    if not is_address(text):
+        raise ValueError("not an address (0x and 40 hex digits)")
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()):
+        marks = _keccak(digits.lower().encode()).hex()
+        pairs = zip(digits, marks, strict=False)
+        if any(each.isalpha() and each.isupper() != (mark >= "8") for each, mark in pairs):
+            raise ValueError("mistyped: the case of its letters is not its checksum; copy it again")
+    return text
+
+
 def signature_type(signer: str, wallet: str) -> int:
     """The kind of `wallet`, of which `signer` is the key's address.
 

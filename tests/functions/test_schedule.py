@@ -277,11 +277,12 @@ async def test_without_the_table_it_waits_says_so_and_stops_when_told(
 
 
 async def test_a_wrong_variable_is_named_on_one_line_and_exits_2() -> None:
-    async with scheduled({"RECONCILE_EVERY_S": "0", "PRIVATE_KEY": "0xsecret"}) as process:
+    async with scheduled({"RECONCILE_EVERY_S": "0", "WALLET": "0xsecret"}) as process:
         _, stderr = await process.communicate()
     text = stderr.decode()
     assert process.returncode == 2
-    assert text.startswith("cannot start: RECONCILE_EVERY_S: ")
+    assert text.startswith("cannot start: WALLET: not an address")
+    assert "; RECONCILE_EVERY_S: " in text
     assert text.count("\n") == 1
     assert "secret" not in text
 
