@@ -37,12 +37,16 @@ class VenueRefusedError(VenueError):
     """An answer that is no success, or too large.
 
     `reason` is the venue's own text where it gave one, whole and as it was written (whoever draws
-    conclusions from it needs all of it), else what came instead.
+    conclusions from it needs all of it), else what came instead. `own_word`: it was the `error` of
+    a JSON object, and no page or text of a firewall or proxy before the venue. `date` is the
+    answer's header of that name, empty without one.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, *, own_word: bool = False, date: str = "") -> None:
         super().__init__(one_line(f"HTTP {status}: {reason}"), status)
         self.reason = reason
+        self.own_word = own_word
+        self.date = date
 
 
 def one_line(text: str) -> str:

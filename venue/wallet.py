@@ -42,6 +42,8 @@ _DEPOSIT_CODES: Final = (
     "eaee59ff6cb3582b35133d50545afa5036515af43d6000803e604d573d6000fd5b3d6000f3",
 )
 
+_KINDS: Final = {EOA: "a plain wallet (the signer itself)", PROXY: "a Magic wallet", SAFE: "a Safe"}
+
 _ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{40}")
 # A token is one of the venue's newer positions when these bits of its id are zero.
 _V2_POSITION_ZEROS: Final = ((1 << 64) - 1) << 40
@@ -96,6 +98,18 @@ def is_wallet_of(signer: str, wallet: str) -> bool:
     codes = (_keccak(bytes.fromhex(code) + args).hex() for code in _DEPOSIT_CODES)
     made = (_create2(_DEPOSIT_FACTORY, _keccak(args), code) for code in codes)
     return bytes.fromhex(wallet[2:]) in made
+
+
+def maker_warning(kind: int) -> str | None:
+    """Why the venue may refuse every order of a wallet of this kind, and what to do; None for a
+    deposit wallet. Source: py-clob-client-v2#48, #50, #51, #54, #56, #74, #83."""
+    if kind == DEPOSIT:
+        return None
+    return (
+        f"WALLET is {_KINDS[kind]}: the venue refuses the orders of most of these (maker address "
+        "not allowed); if it does, move the funds to the deposit wallet that your profile on the "
+        "venue's website shows, and set WALLET to that"
+    )
 
 
 def asset_type(token_id: str) -> Literal["CONDITIONAL", "CONDITIONAL-V2"]:
