@@ -122,7 +122,8 @@ def reconcile() -> None:
     _say(account_line(settings.account, settings.execution))
     report, settled = _done(account_commands.reconcile_once(settings))
     _say(rendering.reconciled_view(report, settled))
-    if report.overdue or report.mismatches or report.failures or settled.failures:
+    failures = report.failures or settled.failures
+    if report.overdue or report.mismatches or report.strangers or failures:
         raise typer.Exit(EXIT_FAILED)
 
 

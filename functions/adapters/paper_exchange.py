@@ -13,6 +13,7 @@ import time
 
 import msgspec
 
+from functions.core.claim import PAPER_ORDER
 from functions.core.paper_fill import take_asks
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder
@@ -44,7 +45,7 @@ class PaperExchange:
         book = next(book for book in snapshot.books if book.token_id == trade.token_id)
         salt = secrets.randbits(53)
         return PreparedOrder(
-            order_id=f"paper-{secrets.token_hex(16)}",
+            order_id=f"{PAPER_ORDER}{secrets.token_hex(16)}",
             salt=str(salt),
             order_timestamp_ms=time.time_ns() // 1_000_000,
             spend_e6=trade.spend_e6,

@@ -9,6 +9,8 @@ two runs at once cannot count one lookup twice.
 2. What the venue says outranks what we hold, ended claims included (invariant 5): the recent trades
    are read as a whole, because the user channel may have been deaf.
 3. A difference between positions and claims is reported, never adopted: nobody knows its story.
+4. What the venue does not show of another trader's order is no evidence, and its position is not
+   compared: the credentials are another account's, which is an alarm.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ import structlog
 
 from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
-from functions.core.claim import Claim
+from functions.core.claim import Claim, Trader
+from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
@@ -48,7 +51,10 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     foreign: int = 0
     """Trades of the account's orders that no claim knows."""
     incomplete: bool = False
-    """Trades or positions got no answer: that there is no mismatch then says nothing."""
+    """Trades or positions got no answer, or they are another trader's: that there is no mismatch
+    then says nothing."""
+    strangers: list[str] = []
+    """Order ids of live claims of another trader than the one who asked: an alarm."""
     unresolved: int = 0
     """Claims that were claimed or unknown for more than 30 seconds when the run ended."""
     halted: bool = False
@@ -82,6 +88,9 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
         report.failures += 1
         report.incomplete = True
         _log.warning("reconcile_incomplete", error=str(error))
+    live = [claim for claim in account.claims.values() if not claim.ended]
+    report.strangers = [c.order_id for c in live if not sees(records.trader, c)]
+    report.incomplete = report.incomplete or bool(report.strangers)
     now_ms = _now_ms()
     report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]
     report.unresolved = unresolved_for(account, UNRESOLVED_ALARM_MS, now_ms)
@@ -89,7 +98,7 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     report.slots_used = len(account.claims)
     report.pnl_today_e6 = account.pnl_e6.get(utc_day(now_ms), 0)
     report.spent_today_e6 = account.spent_e6.get(utc_day(now_ms), 0)
-    _report(report)
+    _report(report, records.trader)
     return report
 
 
@@ -128,11 +137,12 @@ async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -
 async def _compare_positions(
     records: VenueRecords, account: Account, report: ReconcileReport
 ) -> None:
-    """Shares of each token against its claims; only where no trade is still on its way."""
+    """Shares of each token against its claims; only where no trade is still on its way, and where
+    the shares that are asked for are those of the claims."""
     expected: dict[str, int] = {}
     moving: set[str] = set()
     for claim in account.claims.values():
-        if claim.ended or not final(claim):
+        if claim.ended or not final(claim) or not sees(records.trader, claim):
             moving.add(claim.token_id)
         expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
     tokens = sorted(expected.keys() - moving)
@@ -146,7 +156,11 @@ async def _compare_positions(
     ]
 
 
-def _report(report: ReconcileReport) -> None:
+def _report(report: ReconcileReport, trader: Trader) -> None:
+    if report.strangers:
+        _log.critical(
+            "another_trader", orders=report.strangers, signer=trader.signer, wallet=trader.wallet
+        )
     if report.overdue:
         _log.critical("claims_overdue", orders=report.overdue)
     if report.mismatches:

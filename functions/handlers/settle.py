@@ -98,12 +98,22 @@ async def _redeem(
     store: Store, records: VenueRecords, account: Account, report: SettleReport
 ) -> None:
     """Ask for winnings until they have been asked for and are seen gone."""
+    another_s = []
     for condition_id, waiting in account.redeem.items():
+        if waiting.wallet not in ("", records.trader.wallet):
+            another_s.append(condition_id)  # whose shares we do not see: they would look paid
+            continue
         try:
             await _redeem_one(store, records, condition_id, waiting, report)
         except Exception as error:  # noqa: BLE001 - one market must not hold up the others
             report.failures += 1
             _log.warning("not_redeemed", market=condition_id, error=_one_line(error))
+    if another_s:
+        report.failures += len(another_s)
+        trader = records.trader
+        _log.critical(
+            "another_trader", markets=another_s, signer=trader.signer, wallet=trader.wallet
+        )
 
 
 async def _redeem_one(

@@ -36,6 +36,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from tests.support.trading_builders import TRADER
 from venue.wire.order_answer import Accepted, Answer
 
 Calls = list[str]
@@ -135,7 +136,9 @@ class MemoryStore:
         self._book(claim, seen)
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
-            waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
+            waiting = Redemption(
+                token_id=claim.token_id, wallet=claim.trader.wallet, since_ms=booked_at_ms
+            )
             self._change(redeem={**self._account().redeem, claim.condition_id: waiting})
         return self._told("move", True)
 
@@ -297,6 +300,7 @@ class ScriptedExchange:
         self.prepared += 1
         return PreparedOrder(
             order_id=f"order-{self.prepared}",
+            trader=TRADER,
             salt=str(self.prepared),
             order_timestamp_ms=1,
             spend_e6=trade.spend_e6,
@@ -330,6 +334,7 @@ class ScriptedRecords:
 
     def __init__(self, calls: Calls | None = None) -> None:
         self.calls: Calls = [] if calls is None else calls
+        self.trader = TRADER
         self.looks: dict[str, deque[OrderLookup]] = {}
         """By order id; the last one is told for ever, and without any the order is not found."""
         self.trades: list[Fill] = []
@@ -347,7 +352,7 @@ class ScriptedRecords:
         await self._called("lookup")
         looks = self.looks.get(claim.order_id)
         if not looks:
-            return OrderLookup(order=None, trades=())
+            return OrderLookup(seen_by=self.trader, order=None, trades=())
         return looks.popleft() if len(looks) > 1 else looks[0]
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:

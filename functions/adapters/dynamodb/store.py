@@ -195,7 +195,9 @@ class DynamoStore:
         if redeem:
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
-            waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
+            waiting = Redemption(
+                token_id=claim.token_id, wallet=claim.trader.wallet, since_ms=booked_at_ms
+            )
             values[":redeem"] = redemption_attribute(waiting)
         try:
             await self._table.update(
