@@ -129,8 +129,9 @@ def reconcile(
     _say(account_line(settings.account, settings.execution))
     report, settled = _done(account_commands.reconcile_once(settings, redeem_again=redeem_again))
     _say(rendering.reconciled_view(report, settled))
-    alarms = report.overdue or report.mismatches or settled.unsettled or settled.stuck
-    if alarms or report.failures or settled.failures:
+    alarms = report.overdue or report.mismatches or report.strangers
+    stuck = settled.unsettled or settled.stuck or settled.strangers
+    if alarms or stuck or report.failures or settled.failures:
         raise typer.Exit(EXIT_FAILED)
 
 

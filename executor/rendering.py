@@ -90,8 +90,12 @@ def reconciled_view(report: ReconcileReport, settled: SettleReport) -> Renderabl
     rows.add_row("without an answer", plain(str(failures), BAD if failures else ""))
     for order_id in report.overdue:
         rows.add_row("OVERDUE", plain(f"order {order_id}", BAD))
+    for order_id in report.strangers:
+        rows.add_row("ANOTHER TRADER'S", plain(f"order {order_id}", BAD))
     for mismatch in report.mismatches:
         rows.add_row("MISMATCH", plain(mismatch, BAD))
+    for condition_id in settled.strangers:
+        rows.add_row("ANOTHER TRADER'S", plain(f"winnings of market {condition_id}", BAD))
     for sentence in settled.unsettled:
         rows.add_row("UNSETTLED", plain(sentence, BAD))
     for condition_id in settled.stuck:

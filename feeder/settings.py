@@ -12,6 +12,7 @@ from protocol.series import Series, parse_series
 from runtime.nats_settings import NatsSettings
 from runtime.settings import CloudWatchSettings, EnvironmentSettings, MetricsSettings, Port, url_of
 from venue.api_settings import (
+    ApiKey,
     Base64Secret,
     ClobSettings,
     GammaSettings,
@@ -66,7 +67,7 @@ class UserFeederSettings(
 ):
     """Every variable the user feeder reads: API credentials, which cannot sign an order."""
 
-    api_key: HeaderSecret
+    api_key: ApiKey
     api_secret: Base64Secret
     api_passphrase: HeaderSecret
     api_address: SignerAddress

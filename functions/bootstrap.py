@@ -25,13 +25,14 @@ from pydantic import SecretStr
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
+from functions.core.claim import trader_of
 from functions.ports import StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
 from venue.errors import AccountRefusedError
 from venue.rest import VenueReads
-from venue.wallet import STRANGER, is_wallet_of, signature_type
+from venue.wallet import STRANGER, is_wallet_of
 
 if TYPE_CHECKING:
     from venue.trading.login import TraderLogin
@@ -139,7 +140,7 @@ def records_with_credentials(
         raise MisconfiguredError(f"{variable}: {STRANGER}")
     return LiveRecords(
         VenueReads(settings.clob_url, settings.gamma_url, credentials),
-        signature_type=signature_type(credentials.address, wallet),
+        trader_of(credentials.address, wallet),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
-from functions.core.claim import Claim
+from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
 from protocol.decision import Decision
@@ -43,6 +43,8 @@ class PreparedOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A signed order that nobody has seen yet, and the id the venue will know it by."""
 
     order_id: str
+    trader: Trader = NOBODY
+    """Whose it will be at the venue; NOBODY's on paper."""
     salt: str
     order_timestamp_ms: int
     spend_e6: int
@@ -194,6 +196,10 @@ class Store(Protocol):
 
 class VenueRecords(Protocol):
     """What the venue has on record. Every call is bounded in time and raises RecordsError."""
+
+    @property
+    def trader(self) -> Trader:
+        """In whose name all of it is asked, NOBODY without credentials."""
 
     async def lookup(self, claim: Claim) -> OrderLookup:
         """Ask for the order by its id, then for its trades (by taker order id)."""

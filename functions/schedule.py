@@ -99,6 +99,8 @@ async def reconciled(
     incomplete: with credentials that it refuses, say, no run would fail otherwise."""
     report = await reconcile(store, records)
     metrics.after_reconciling(report, daily_loss_limit_e6)
+    if report.strangers:
+        raise RecordsError("these credentials are not of the account whose claims these are")
     if report.incomplete:
         raise RecordsError("incomplete: trades or positions got no answer")
 

@@ -35,6 +35,11 @@ class ScheduleMetrics:
         self.mismatches = Gauge(
             "schedule_position_mismatches", "ALARM: tokens whose position differs", registry=r
         )
+        self.strangers = Gauge(
+            "schedule_claims_of_another_trader",
+            "ALARM: claims of another account than these credentials",
+            registry=r,
+        )
         self.unresolved = Gauge(
             "schedule_claims_unresolved_30s",
             "ALARM: claims claimed or unknown for more than 30 s",
@@ -75,6 +80,7 @@ class ScheduleMetrics:
         self.resolved.inc(report.resolved)
         self.failures.inc(report.failures)
         self.overdue.set(len(report.overdue))
+        self.strangers.set(len(report.strangers))
         if not report.incomplete:
             self.mismatches.set(len(report.mismatches))
         self.unresolved.set(report.unresolved)

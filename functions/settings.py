@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
@@ -25,15 +25,17 @@ from runtime.settings import (
     Port,
 )
 from venue.api_settings import (
+    ApiKey,
     Base64Secret,
     ClobSettings,
     GammaSettings,
     HeaderSecret,
     HttpUrl,
     SignerAddress,
+    SigningKey,
+    WalletAddress,
 )
 from venue.auth import Credentials
-from venue.wallet import is_address
 
 
 def _cents(usd: Decimal) -> Decimal:
@@ -55,15 +57,9 @@ class AccountSettings(ClobSettings, GammaSettings):
 
     strategy: str = "book_imbalance_crypto"
     execution: Literal["paper", "live"] = "paper"
-    private_key: SecretStr | None = None
-    wallet: str | None = None
+    private_key: SigningKey | None = None
+    wallet: WalletAddress | None = None
     """The address that holds the funds: the signer itself, or its Polymarket wallet."""
-
-    @field_validator("private_key", mode="before")
-    @classmethod
-    def _without_line_end(cls, key: object) -> object:
-        # Secret stores keep a file as it is, and a file ends with one.
-        return key.strip() if isinstance(key, str) else key
 
     @field_validator("strategy")
     @classmethod
@@ -71,13 +67,6 @@ class AccountSettings(ClobSettings, GammaSettings):
         if name not in STRATEGIES:
             raise ValueError(f"no such strategy; there is: {', '.join(sorted(STRATEGIES))}")
         return name
-
-    @field_validator("wallet")
-    @classmethod
-    def _address(cls, wallet: str | None) -> str | None:
-        if wallet is not None and not is_address(wallet):
-            raise ValueError("not an address (0x and 40 hex digits)")
-        return wallet
 
     @property
     def account(self) -> str:
@@ -168,7 +157,7 @@ class WorkerSettings(
 class ApiSettings(EnvironmentSettings):
     """API credentials, which read an account and cannot sign an order: all four, or none."""
 
-    api_key: HeaderSecret | None = None
+    api_key: ApiKey | None = None
     api_secret: Base64Secret | None = None
     api_passphrase: HeaderSecret | None = None
     api_address: SignerAddress | None = None

@@ -7,6 +7,7 @@ that begins with the URL; none changes anything.
 from __future__ import annotations
 
 import time
+from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ from venue.rest import get_bytes, open_session
 from venue.wire.errors import UNDECODABLE
 
 GEOBLOCK_URL: Final = "https://polymarket.com/api/geoblock"
+CLOCKS_APART_MS: Final = 2_000
+"""Below this a clock is not the reason why the venue refuses what we signed."""
 _T = TypeVar("_T")
 
 
@@ -47,6 +50,39 @@ async def clock_offset_ms(clob_url: str) -> int:
     ahead_at_least = venue_s * 1000 - answered_ms
     ahead_at_most = venue_s * 1000 + 999 - asked_ms
     return max(ahead_at_least, min(0, ahead_at_most))
+
+
+async def clock_complaint(clob_url: str, date: str) -> str | None:
+    """One sentence where our clock is too far from the venue's for what we sign to be taken: by
+    `date`, the header of an answer that has just come, and by `GET /time`. None: they agree.
+
+    Raises VenueError when neither can be read.
+    """
+    offset_ms = _offset_of_date_ms(date)
+    if offset_ms is None or abs(offset_ms) <= CLOCKS_APART_MS:
+        try:
+            offset_ms = await clock_offset_ms(clob_url)
+        except VenueError:
+            if offset_ms is None:
+                raise
+    if abs(offset_ms) <= CLOCKS_APART_MS:
+        return None
+    word = "behind" if offset_ms > 0 else "ahead of"
+    return (
+        f"our clock is {abs(offset_ms) / 1000:.0f} s {word} the venue's: synchronise this "
+        "machine's clock (NTP)"
+    )
+
+
+def _offset_of_date_ms(date: str) -> int | None:
+    """How far `date`, in whole seconds, is ahead of our clock, at least; None: it is no date."""
+    try:
+        at_least_ms = (
+            round(parsedate_to_datetime(date).timestamp() * 1000) - time.time_ns() // 10**6
+        )
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return max(at_least_ms, min(0, at_least_ms + 999))
 
 
 async def geoblocked(url: str = GEOBLOCK_URL) -> bool:

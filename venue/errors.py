@@ -37,13 +37,25 @@ class VenueRefusedError(VenueError):
     """An answer that is no success, or too large.
 
     `reason` is the venue's own text where it gave one, whole and as it was written (whoever draws
-    conclusions from it needs all of it), else what came instead. `retry_after_s`: what its header
-    Retry-After asks for, None without one.
+    conclusions from it needs all of it), else what came instead. `own_word`: it was the `error` of
+    a JSON object, and no page or text of a firewall or proxy before the venue. `date` is the
+    answer's header of that name, empty without one. `retry_after_s`: what its header Retry-After
+    asks for, None without one.
     """
 
-    def __init__(self, status: int, reason: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        *,
+        own_word: bool = False,
+        date: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(one_line(f"HTTP {status}: {reason}"), status)
         self.reason = reason
+        self.own_word = own_word
+        self.date = date
         self.retry_after_s = retry_after_s
 
 

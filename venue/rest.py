@@ -1,5 +1,5 @@
-"""GETs to the venue, each bounded in time and size: with API credentials at most, never with a
-signing key.
+"""Questions to the venue, each bounded in time and size: GETs, with API credentials at most, never
+with a signing key; and whatever `method` and `headers` a log-in has signed for itself.
 
 Credentials follow no redirect: they are for the venue alone. Not through the official client:
 that takes the key and, with what signs orders, a second to import; and its models refuse records
@@ -45,26 +45,30 @@ async def get_bytes(
     params: Mapping[str, str] | None = None,
     *,
     credentials: Credentials | None = None,
+    method: str = "GET",
+    signed: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     bytes_max: int = ANSWER_BYTES_MAX,
 ) -> bytes:
     """The body of a successful answer, within `timeout_s` (`ANSWER_TIMEOUT_S`).
 
+    `signed` are headers that prove who asks, in place of `credentials`'.
     Raises VenueUnreachableError, VenueRefusedError. aiohttp sends a GET again when a connection
     that was kept turns out to be dead.
     """
     timeout_s = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
     try:
-        headers = {}
+        headers = dict(signed or {})
         if credentials is not None:
             headers = l2_headers(credentials, "GET", path, int(time.time()))
         async with (
             asyncio.timeout(timeout_s),
-            http.get(
+            http.request(
+                method,
                 f"{base_url}{path}",
                 params=params,
                 headers=headers,
-                allow_redirects=credentials is None,
+                allow_redirects=not headers,
             ) as response,
         ):
             body = bytearray()
@@ -74,11 +78,18 @@ async def get_bytes(
                     raise VenueRefusedError(response.status, f"more than {bytes_max} bytes")
             if 200 <= response.status < 300:
                 return bytes(body)
-            text = _error_text(response.content_type, bytes(body))
+            text, is_error = _error_text(response.content_type, bytes(body))
+            if signature := (signed or {}).get("POLY_SIGNATURE", "").removeprefix("0x"):
+                text = text.replace(signature, "***")
             if credentials is not None:
                 text = credentials.without(text)
-            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
-            raise VenueRefusedError(response.status, text, retry_after_s=retry_after_s)
+            raise VenueRefusedError(
+                response.status,
+                text,
+                own_word=is_error and "cf-mitigated" not in response.headers,
+                date=response.headers.get("Date", ""),
+                retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")),
+            )
     except TimeoutError as error:
         raise VenueUnreachableError(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL, no base64
@@ -130,15 +141,15 @@ def _retry_after_s(header: str) -> float | None:
         return None
 
 
-def _error_text(content_type: str, body: bytes) -> str:
-    """The `error` of a JSON object, or plain text, as the venue wrote it; else what came."""
+def _error_text(content_type: str, body: bytes) -> tuple[str, bool]:
+    """The `error` of a JSON object (then True), or plain text, as it came; else its size."""
     if content_type == "application/json":
         try:
             error = _decode_error(body).error
         except UNDECODABLE:
             error = None
         if error:
-            return str(error)
+            return str(error), isinstance(error, str)
     if content_type == "text/plain" and body.strip():
-        return body.decode("utf-8", "replace").strip()
-    return f"{len(body)} bytes of {content_type}"
+        return body.decode("utf-8", "replace").strip(), False
+    return f"{len(body)} bytes of {content_type}", False

@@ -42,6 +42,8 @@ _DEPOSIT_CODES: Final = (
     "eaee59ff6cb3582b35133d50545afa5036515af43d6000803e604d573d6000fd5b3d6000f3",
 )
 
+_KINDS: Final = {EOA: "a plain wallet (the signer itself)", PROXY: "a Magic wallet", SAFE: "a Safe"}
+
 _ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{40}")
 # A token is one of the venue's newer positions when these bits of its id are zero.
 _V2_POSITION_ZEROS: Final = ((1 << 64) - 1) << 40
@@ -50,6 +52,20 @@ _V2_POSITION_ZEROS: Final = ((1 << 64) - 1) << 40
 def is_address(text: str) -> bool:
     """0x and 40 hex digits, in any case."""
     return _ADDRESS.fullmatch(text) is not None
+
+
+def checked_address(text: str) -> str:
+    """`text`, if it is an address and, where its letters are of both cases, not mistyped: their
+    case is a checksum (EIP-55). Raises ValueError, without the text."""
+    if not is_address(text):
+        raise ValueError("not an address (0x and 40 hex digits)")
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()):
+        marks = _keccak(digits.lower().encode()).hex()
+        pairs = zip(digits, marks, strict=False)
+        if any(each.isalpha() and each.isupper() != (mark >= "8") for each, mark in pairs):
+            raise ValueError("mistyped: the case of its letters is not its checksum; copy it again")
+    return text
 
 
 def signature_type(signer: str, wallet: str) -> int:
@@ -82,6 +98,18 @@ def is_wallet_of(signer: str, wallet: str) -> bool:
     codes = (_keccak(bytes.fromhex(code) + args).hex() for code in _DEPOSIT_CODES)
     made = (_create2(_DEPOSIT_FACTORY, _keccak(args), code) for code in codes)
     return bytes.fromhex(wallet[2:]) in made
+
+
+def maker_warning(kind: int) -> str | None:
+    """Why the venue may refuse every order of a wallet of this kind, and what to do; None for a
+    deposit wallet. Source: py-clob-client-v2#48, #50, #51, #54, #56, #74, #83."""
+    if kind == DEPOSIT:
+        return None
+    return (
+        f"WALLET is {_KINDS[kind]}: the venue refuses the orders of most of these (maker address "
+        "not allowed); if it does, move the funds to the deposit wallet that your profile on the "
+        "venue's website shows, and set WALLET to that"
+    )
 
 
 def asset_type(token_id: str) -> Literal["CONDITIONAL", "CONDITIONAL-V2"]:

@@ -20,6 +20,7 @@ from polymarket import AsyncSecureClient
 from polymarket.errors import PolymarketError
 from polymarket.models.clob.orders import SignedOrder
 
+from functions.core.claim import trader_of
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
@@ -55,6 +56,7 @@ class LiveExchange:
 
     def __init__(self, client: AsyncSecureClient) -> None:
         self._client = client
+        self._trader = trader_of(client.signer, client.wallet)
         self._warmed: dict[str, tuple[float, MarketInfo]] = {}
 
     async def warm(self, market: MarketInfo) -> None:
@@ -97,6 +99,7 @@ class LiveExchange:
             raise UnpreparableOrderError(f"listed with neg_risk={not neg_risk}, signed otherwise")
         return PreparedOrder(
             order_id=official_client.id_of(signed, neg_risk=neg_risk),
+            trader=self._trader,
             salt=str(signed.salt),
             order_timestamp_ms=signed.timestamp,
             spend_e6=signed.maker_amount,

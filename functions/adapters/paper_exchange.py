@@ -27,6 +27,7 @@ from typing import Final
 
 import msgspec
 
+from functions.core.claim import PAPER_ORDER
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason
 from functions.core.paper_fill import Taken, left_of, take_asks, taken_with
@@ -86,7 +87,7 @@ class PaperExchange:
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         """An order id of our own, and the book that it must not be filled from."""
         return PreparedOrder(
-            order_id=f"paper-{secrets.token_hex(16)}",
+            order_id=f"{PAPER_ORDER}{secrets.token_hex(16)}",
             salt=str(secrets.randbits(53)),
             order_timestamp_ms=time.time_ns() // 1_000_000,
             spend_e6=trade.spend_e6,

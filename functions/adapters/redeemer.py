@@ -12,11 +12,11 @@ import structlog
 from polymarket import AsyncSecureClient
 
 from functions.adapters.venue_records import LiveRecords, raising_records_error
+from functions.core.claim import trader_of
 from functions.ports import MinedTransaction, RecordsError
 from venue.rest import VenueReads
 from venue.trading.login import TraderLogin, api_credentials, secure_client
 from venue.trading.official_client import bounded_call, receipt_of
-from venue.wallet import signature_type
 
 REDEEM_TIMEOUT_S: Final = 20.0
 """Six requests one after the other, to three servers."""
@@ -113,6 +113,6 @@ async def records_of(login: TraderLogin, *, redeem: bool) -> LiveRecords:
         await client.close()
     return LiveRecords(
         VenueReads(login.clob_url, login.gamma_url, api_credentials(client)),
-        signature_type=signature_type(client.signer, login.wallet),
+        trader_of(client.signer, login.wallet),
         redeemer=ClientRedeemer(client) if redeem else None,
     )

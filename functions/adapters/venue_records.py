@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from functions.core.claim import Claim
+from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.evidence import OrderLookup, Resolution, Undecided, plausible
 from functions.core.resolution import ContradictionError, needs_gamma, resolution_of
 from functions.ports import MinedTransaction, RecordsError
@@ -26,7 +26,7 @@ from protocol.fill import Fill
 from protocol.side import Side
 from venue.errors import VenueError, VenueRefusedError
 from venue.rest import VenueReads
-from venue.wallet import asset_type
+from venue.wallet import asset_type, signature_type
 from venue.wire import endpoints
 from venue.wire.balances import read_balance_e6
 from venue.wire.errors import WireError
@@ -66,17 +66,17 @@ class Redeemer(Protocol):
 
 
 class LiveRecords:
-    """`functions.ports.VenueRecords` of the account whose API credentials `reads` has.
+    """`functions.ports.VenueRecords` of `trader`, whose signer's API credentials `reads` has.
 
-    `signature_type` is the kind of the wallet that holds the funds (`venue.wallet`).
     Without a `redeemer` nothing can be redeemed.
     """
 
     def __init__(
-        self, reads: VenueReads, *, signature_type: int, redeemer: Redeemer | None = None
+        self, reads: VenueReads, trader: Trader, *, redeemer: Redeemer | None = None
     ) -> None:
+        self.trader = trader
         self._reads = reads
-        self._signature_type = signature_type
+        self._signature_type = signature_type(trader.signer, trader.wallet)
         self._redeemer = redeemer
 
     async def lookup(self, claim: Claim) -> OrderLookup:
@@ -99,7 +99,8 @@ class LiveRecords:
             elif each.fill.order_id == ours:
                 _report_unknown_status(each)
                 fills.append(each.fill)
-        lookup = OrderLookup(order=order, trades=tuple(sorted(fills, key=_when)))
+        trades = tuple(sorted(fills, key=_when))
+        lookup = OrderLookup(seen_by=self.trader, order=order, trades=trades)
         if not plausible(claim, lookup):
             _log.error(
                 "implausible_records",
@@ -219,12 +220,14 @@ class PublicRecords:
     for reconciling a live account: that an order is not found here is no evidence.
     """
 
+    trader = NOBODY
+
     def __init__(self, clob_url: str, gamma_url: str) -> None:
         self._reads = VenueReads(clob_url, gamma_url)
 
     async def lookup(self, claim: Claim) -> OrderLookup:
         """Never found."""
-        return OrderLookup(order=None, trades=())
+        return OrderLookup(seen_by=NOBODY, order=None, trades=())
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """None."""

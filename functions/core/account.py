@@ -50,6 +50,8 @@ class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     """Winnings that wait to be paid out to the wallet."""
 
     token_id: str
+    wallet: str = ""
+    """Whose shares they are; empty in notes from before it was stored."""
     since_ms: int
     asked_at_ms: int = 0
     """When they were last asked for; 0: never yet."""

@@ -126,6 +126,30 @@ class ClaimFill(msgspec.Struct, frozen=True, kw_only=True):
     size_e6: int
 
 
+class Trader(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose an order is at the venue, and whose eyes see what the venue has on record.
+
+    To everybody else the venue says of each order that it is not there. Two wallets of one signer
+    are two traders. Made by `trader_of`.
+    """
+
+    signer: str = ""
+    """The address whose API key posts and asks."""
+    wallet: str = ""
+    """The address that holds the funds."""
+
+
+NOBODY: Final = Trader()
+"""Not known: a claim from before traders were stored, and whoever asks without credentials."""
+PAPER_ORDER: Final = "paper-"
+"""How the id of an order begins that no venue has ever seen."""
+
+
+def trader_of(signer: str, wallet: str) -> Trader:
+    """From two addresses in any case."""
+    return Trader(signer=signer.lower(), wallet=wallet.lower())
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One intent as the account item and the ledger keep it.
 
@@ -137,6 +161,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     intent_id: str
     attempt_id: str
     order_id: str
+    trader: Trader = NOBODY
+    """Whose order it is: only what this trader does not see is not there."""
     condition_id: str
     slug: str
     token_id: str

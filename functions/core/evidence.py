@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from functions.core.claim import Claim
+from functions.core.claim import NOBODY, PAPER_ORDER, Claim, Trader
 from protocol.fill import Fill
 from protocol.units import cost_e6
 from venue.wire.orders import OrderRecord
@@ -13,11 +13,26 @@ from venue.wire.orders import OrderRecord
 class OrderLookup(msgspec.Struct, frozen=True, kw_only=True):
     """One complete lookup of an order: both questions were answered, at nearly the same time.
 
-    `order is None` and no trades is "not found", which proves nothing by itself: reads lag.
+    `order is None` and no trades is "not found", which proves nothing by itself: reads lag, and to
+    another trader than the order's the venue shows nothing.
     """
 
+    seen_by: Trader
+    """In whose name was asked, NOBODY without credentials."""
     order: OrderRecord | None
     trades: tuple[Fill, ...]
+
+
+def sees(trader: Trader, claim: Claim) -> bool:
+    """Whether what `trader` does not see of the claim's order is evidence that it is not there.
+
+    A claim from before traders were stored is seen by whoever has credentials: that they are the
+    wallet's is proven when a process starts. Of a paper order, everybody knows that no venue has
+    it.
+    """
+    if claim.order_id.startswith(PAPER_ORDER):
+        return True
+    return trader != NOBODY and claim.trader in (trader, NOBODY)
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):

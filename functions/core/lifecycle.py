@@ -22,7 +22,7 @@ from functions.core.claim import (
     Finality,
     moved,
 )
-from functions.core.evidence import OrderLookup, Resolution
+from functions.core.evidence import OrderLookup, Resolution, sees
 from protocol.decision import Timeline
 from protocol.fee import taker_fee_e6
 from protocol.fill import Fill, TradeStatus
@@ -86,7 +86,12 @@ def apply_trades(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | No
 
 
 def apply_lookup(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None:
-    """One complete lookup of the order at the venue."""
+    """One complete lookup of the order at the venue.
+
+    What it shows counts, whoever has asked. What it does not show counts only where the order's own
+    trader has asked: to everybody else the venue shows nothing, or the part that it was the other
+    side of.
+    """
     updated = _with_fills(claim, lookup.trades)
     if lookup.order is not None:
         updated = msgspec.structs.replace(
@@ -96,17 +101,22 @@ def apply_lookup(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None
         return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
+    waits = now_ms < claim.market_end_ms + FINAL_AFTER_MS
+    if not claim.fills and waits and lookup.order is not None and lookup.order.status in _PENDING:
+        # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
+        known = claim.state is ClaimState.OPEN and claim.looks == 0
+        return None if known else moved(claim, ClaimEvent.FOUND, looks=0)
+    return _nothing_shown(claim, lookup, now_ms) if sees(lookup.seen_by, claim) else None
+
+
+def _nothing_shown(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None:
+    """What it means that the order's own trader sees nothing bought."""
     if claim.fills:  # all that are known have failed; nobody has said how many there are
         failed = {fill.trade_id for fill in lookup.trades if fill.status is TradeStatus.FAILED}
         # Trades are made all at once: a lookup that shows these as failed would show any other.
         if claim.fills.keys() <= failed:
             return _nothing_left(claim, now_ms)
         return _nothing_there(claim, ClaimEvent.ALL_FAILED, now_ms)
-    waits = now_ms < claim.market_end_ms + FINAL_AFTER_MS
-    if waits and lookup.order is not None and lookup.order.status in _PENDING:
-        # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
-        known = claim.state is ClaimState.OPEN and claim.looks == 0
-        return None if known else moved(claim, ClaimEvent.FOUND, looks=0)
     return _nothing_there(claim, ClaimEvent.NEVER_THERE, now_ms)
 
 

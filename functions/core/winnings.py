@@ -47,6 +47,11 @@ def gone(note: Redemption, held_e6: int, now_ms: int) -> bool:
     return held_e6 == 0 and now_ms - note.since_ms >= GONE_AFTER_MS
 
 
+def seen_by(note: Redemption, wallet: str) -> bool:
+    """Whether the shares of `wallet` are those of the note; an older note does not name whose."""
+    return note.wallet in ("", wallet)
+
+
 def _tries(note: Redemption) -> int:
     return max(note.tries, int(note.asked_at_ms > 0))
 

@@ -242,6 +242,7 @@ def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms
         intent_id=uuid.uuid4().hex,
         attempt_id=uuid.uuid4().hex,
         order_id=order.order_id,
+        trader=order.trader,
         condition_id=market.condition_id,
         slug=market.slug,
         token_id=trade.token_id,

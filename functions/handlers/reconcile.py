@@ -11,6 +11,8 @@ two runs at once cannot count one lookup twice.
 3. A difference between positions and claims is reported, never adopted: nobody knows its story.
    Once a market has ended there is none: whoever redeems, the venue included, takes the shares.
 4. Winnings that the venue shows no shares of any more are not waited for any longer.
+5. What the venue does not show of another trader's order is no evidence, and its position is not
+   compared: the credentials are another account's, which is an alarm.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ import structlog
 
 from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
-from functions.core.claim import Claim
+from functions.core.claim import Claim, Trader
+from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
 from functions.handlers.redeem import forget_what_is_gone, to_look_at
@@ -51,7 +54,10 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     foreign: int = 0
     """Trades of the account's orders that no claim knows."""
     incomplete: bool = False
-    """Trades or positions got no answer: that there is no mismatch then says nothing."""
+    """Trades or positions got no answer, or they are another trader's: that there is no mismatch
+    then says nothing."""
+    strangers: list[str] = []
+    """Order ids of live claims of another trader than the one who asked: an alarm."""
     unresolved: int = 0
     """Claims that were claimed or unknown for more than 30 seconds when the run ended."""
     halted: bool = False
@@ -85,6 +91,9 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
         report.failures += 1
         report.incomplete = True
         _log.warning("reconcile_incomplete", error=str(error))
+    live = [claim for claim in account.claims.values() if not claim.ended]
+    report.strangers = [c.order_id for c in live if not sees(records.trader, c)]
+    report.incomplete = report.incomplete or bool(report.strangers)
     now_ms = _now_ms()
     report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]
     report.unresolved = unresolved_for(account, UNRESOLVED_ALARM_MS, now_ms)
@@ -92,7 +101,7 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     report.slots_used = len(account.claims)
     report.pnl_today_e6 = account.pnl_e6.get(utc_day(now_ms), 0)
     report.spent_today_e6 = account.spent_e6.get(utc_day(now_ms), 0)
-    _report(report)
+    _report(report, records.trader)
     return report
 
 
@@ -132,8 +141,8 @@ async def _look_at_positions(
     store: Store, records: VenueRecords, account: Account, report: ReconcileReport
 ) -> None:
     """Shares against claims, and against the notes of winnings: one question for both."""
-    expected = _expected_shares(account)
-    notes = to_look_at(account)
+    expected = _expected_shares(account, records.trader)
+    notes = to_look_at(account, records.trader)
     tokens = sorted(expected.keys() | {note.token_id for note in notes.values()})
     if not tokens:
         return
@@ -148,23 +157,29 @@ async def _look_at_positions(
     await forget_what_is_gone(store, notes, held)
 
 
-def _expected_shares(account: Account) -> dict[str, int]:
+def _expected_shares(account: Account, trader: Trader) -> dict[str, int]:
     """Shares by token, as the claims say; only where they can be compared with the venue's.
 
-    Not while a trade is still on its way, and not once the market has ended: from then on claims
-    are settled one by one, and shares are redeemed, by the venue itself as well.
+    Not while a trade is still on its way, not where another trader's shares are asked for, and not
+    once the market has ended: from then on claims are settled one by one, and shares are redeemed,
+    by the venue itself as well.
     """
     now_ms = _now_ms()
     expected: dict[str, int] = {}
     moving: set[str] = set()
     for claim in account.claims.values():
-        if claim.ended or not final(claim) or claim.market_end_ms <= now_ms:
+        comparable = final(claim) and not claim.ended and claim.market_end_ms > now_ms
+        if not comparable or not sees(trader, claim):
             moving.add(claim.token_id)
         expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
     return {token: shares for token, shares in expected.items() if token not in moving}
 
 
-def _report(report: ReconcileReport) -> None:
+def _report(report: ReconcileReport, trader: Trader) -> None:
+    if report.strangers:
+        _log.critical(
+            "another_trader", orders=report.strangers, signer=trader.signer, wallet=trader.wallet
+        )
     if report.overdue:
         _log.critical("claims_overdue", orders=report.overdue)
     if report.mismatches:

@@ -17,6 +17,7 @@ import structlog
 
 from functions.core import winnings
 from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
+from functions.core.claim import Trader
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
 
 ASKED_AT_ONCE_MAX: Final = 3
@@ -43,6 +44,8 @@ class RedeemReport(msgspec.Struct, kw_only=True):
     """Transactions that the chain has refused."""
     gas_wei: int = 0
     """What our own transactions have cost; a relayer's cost us nothing."""
+    strangers: list[str] = []
+    """Condition ids of winnings of another wallet than the one that asks: an alarm."""
 
 
 async def ask_for_winnings(
@@ -56,11 +59,21 @@ async def ask_for_winnings(
     """Ask where it is time; `anew`: a person asks, so it is time everywhere."""
     if len(account.redeem) >= REDEMPTIONS_MAX:
         _log.critical("redemptions_pile_up", waiting=len(account.redeem))
-    now_ms = _now_ms()
+    now_ms, trader = _now_ms(), records.trader
+    # Whose shares we do not see: they would look paid out.
+    report.strangers = [
+        condition_id
+        for condition_id, note in account.redeem.items()
+        if not winnings.seen_by(note, trader.wallet)
+    ]
+    if report.strangers:
+        _log.critical(
+            "another_trader", markets=report.strangers, signer=trader.signer, wallet=trader.wallet
+        )
     wanted = [
         (condition_id, note)
         for condition_id, note in account.redeem.items()
-        if anew or winnings.due(note, now_ms)
+        if condition_id not in report.strangers and (anew or winnings.due(note, now_ms))
     ]
     wanted.sort(key=lambda each: each[1].asked_at_ms)
     report.redeeming = len(account.redeem)
@@ -115,13 +128,13 @@ async def _count_transactions(records: VenueRecords, report: RedeemReport) -> No
 # -- by reconciliation, with or without a key ------------------------------------------------------
 
 
-def to_look_at(account: Account) -> dict[str, Redemption]:
-    """The notes whose shares are worth a look now; any of them, when there are many."""
+def to_look_at(account: Account, trader: Trader) -> dict[str, Redemption]:
+    """The notes whose shares `trader` may see gone by now; any of them, when there are many."""
     now_ms = _now_ms()
     old = [
         (condition_id, note)
         for condition_id, note in account.redeem.items()
-        if winnings.gone(note, 0, now_ms)
+        if winnings.gone(note, 0, now_ms) and winnings.seen_by(note, trader.wallet)
     ]
     if len(old) > LOOKED_AT_ONCE_MAX:
         old = random.sample(old, LOOKED_AT_ONCE_MAX)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import aiohttp
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -28,7 +29,7 @@ from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
-from tests.support.trading_builders import a_claim
+from tests.support.trading_builders import STRANGER, a_claim
 
 __all__ = ["dynamodb_server", "state_table"]
 
@@ -209,6 +210,16 @@ async def test_a_run_that_the_venue_left_without_an_answer_has_failed() -> None:
     assert metrics.registry.get_sample_value("schedule_failures_total") == 1
 
 
+async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
+    records, store, metrics = ScriptedRecords(), MemoryStore(), ScheduleMetrics()
+    assert store.item is not None
+    store.item = msgspec.structs.replace(store.item, claims={"0xc1": a_claim()})
+    records.trader = STRANGER
+    with pytest.raises(RecordsError, match="not of the account"):
+        await reconciled(store, records, metrics, 20)
+    assert metrics.registry.get_sample_value("schedule_claims_of_another_trader") == 1
+
+
 # -- the process ---------------------------------------------------------------------------------
 
 
@@ -262,7 +273,7 @@ async def test_it_starts_without_any_key_reconciles_and_stops_at_once(
             daily_loss_limit_e6=10**9,
             daily_spend_cap_e6=10**9,
         )
-        await store.claim(a_claim(), limits, a_claim().claimed_at_ms)
+        await store.claim(a_claim(order_id="paper-1"), limits, a_claim().claimed_at_ms)
         async with scheduled(env) as process:
             line = await said(process, "schedule_started")
             assert line["execution"] == "paper"
@@ -296,11 +307,12 @@ async def test_without_the_table_it_waits_says_so_and_stops_when_told(
 
 
 async def test_a_wrong_variable_is_named_on_one_line_and_exits_2() -> None:
-    async with scheduled({"RECONCILE_EVERY_S": "0", "PRIVATE_KEY": "0xsecret"}) as process:
+    async with scheduled({"RECONCILE_EVERY_S": "0", "WALLET": "0xsecret"}) as process:
         _, stderr = await process.communicate()
     text = stderr.decode()
     assert process.returncode == 2
-    assert text.startswith("cannot start: RECONCILE_EVERY_S: ")
+    assert text.startswith("cannot start: WALLET: not an address")
+    assert "; RECONCILE_EVERY_S: " in text
     assert text.count("\n") == 1
     assert "secret" not in text
 

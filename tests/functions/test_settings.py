@@ -8,6 +8,7 @@ from functions.settings import WorkerSettings
 from protocol.book import Proof
 from runtime.settings import load_settings
 
+KEY = "0x" + "11" * 32
 WALLET = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 
 
@@ -52,7 +53,10 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
         ({"EXECUTION": "yes"}, "EXECUTION: "),
         ({"EXECUTION": "live"}, "EXECUTION=live needs PRIVATE_KEY"),
-        ({"EXECUTION": "live", "PRIVATE_KEY": "0xsecret"}, "EXECUTION=live needs WALLET"),
+        ({"EXECUTION": "live", "PRIVATE_KEY": KEY}, "EXECUTION=live needs WALLET"),
+        ({"PRIVATE_KEY": "0xsecret"}, "PRIVATE_KEY: not a signing key"),
+        ({"PRIVATE_KEY": KEY[:-1]}, "PRIVATE_KEY: not a signing key"),
+        ({"WALLET": WALLET.replace("0x19E7", "0x19e7")}, "WALLET: mistyped"),
         ({"WALLET": "0xsecret"}, "WALLET: not an address"),
         ({"CLOB_URL": "clob.example"}, "CLOB_URL: not a URL"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: not a URL"),
@@ -77,12 +81,13 @@ def test_a_wrong_variable_is_named_on_one_line(
     assert told in text
     assert text.count("\n") == 1
     assert "secret" not in text
+    assert KEY[2:-1] not in text
 
 
 def test_paper_and_live_have_accounts_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(WorkerSettings).account == "book_imbalance_crypto-paper"
     monkeypatch.setenv("EXECUTION", "live")
-    monkeypatch.setenv("PRIVATE_KEY", "0xsecret")
+    monkeypatch.setenv("PRIVATE_KEY", KEY)
     monkeypatch.setenv("WALLET", WALLET)
     assert load_settings(WorkerSettings).account == "book_imbalance_crypto"
 
@@ -94,15 +99,15 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_key_does_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXECUTION", "live")
-    monkeypatch.setenv("PRIVATE_KEY", "0xsecret")
+    monkeypatch.setenv("PRIVATE_KEY", KEY)
     monkeypatch.setenv("WALLET", WALLET)
     settings = load_settings(WorkerSettings)
-    assert "secret" not in f"{settings!r} {settings}"
+    assert KEY[2:] not in f"{settings!r} {settings}"
 
 
 def test_a_key_that_comes_with_a_files_line_end_is_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXECUTION", "live")
-    monkeypatch.setenv("PRIVATE_KEY", "0xsecret\n")
+    monkeypatch.setenv("PRIVATE_KEY", f"{KEY}\n")
     monkeypatch.setenv("WALLET", WALLET)
     key = load_settings(WorkerSettings).private_key
-    assert key is not None and key.get_secret_value() == "0xsecret"
+    assert key is not None and key.get_secret_value() == KEY

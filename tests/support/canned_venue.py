@@ -17,7 +17,8 @@ from eth_account import Account as EthAccount
 from hexbytes import HexBytes
 from pydantic import SecretStr
 
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState, trader_of
+from functions.core.evidence import OrderLookup
 from venue.trading.login import TraderLogin
 
 KEY = EthAccount.create()
@@ -36,6 +37,11 @@ def account(url: str) -> TraderLogin:
         gamma_url=url,
         order_usd=Decimal("1.1"),
     )
+
+
+def nothing_seen(address: str = "") -> OrderLookup:
+    """What a lookup shows to the trader whose signer and wallet is `address`, or to nobody."""
+    return OrderLookup(seen_by=trader_of(address, address), order=None, trades=())
 
 
 def claim(**changes: object) -> Claim:

@@ -37,7 +37,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
-from tests.support.trading_builders import clob_market
+from tests.support.trading_builders import TRADER, clob_market
 from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Accepted, Answer
 
@@ -141,7 +141,9 @@ class MemoryStore:
         self._book(claim, seen)
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
-            waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
+            waiting = Redemption(
+                token_id=claim.token_id, wallet=claim.trader.wallet, since_ms=booked_at_ms
+            )
             self._change(redeem={**self._account().redeem, claim.condition_id: waiting})
         return self._told("move", True)
 
@@ -308,6 +310,7 @@ class ScriptedExchange:
         self.prepared += 1
         return PreparedOrder(
             order_id=f"order-{self.prepared}",
+            trader=TRADER,
             salt=str(self.prepared),
             order_timestamp_ms=1,
             spend_e6=trade.spend_e6,
@@ -362,6 +365,7 @@ class ScriptedRecords:
 
     def __init__(self, calls: Calls | None = None) -> None:
         self.calls: Calls = [] if calls is None else calls
+        self.trader = TRADER
         self.looks: dict[str, deque[OrderLookup]] = {}
         """By order id; the last one is told for ever, and without any the order is not found."""
         self.trades: list[Fill] = []
@@ -381,7 +385,7 @@ class ScriptedRecords:
         await self._called("lookup")
         looks = self.looks.get(claim.order_id)
         if not looks:
-            return OrderLookup(order=None, trades=())
+            return OrderLookup(seen_by=self.trader, order=None, trades=())
         return looks.popleft() if len(looks) > 1 else looks[0]
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:

@@ -16,7 +16,7 @@ from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Limits, Paus
 from functions.core.claim import Claim, ClaimEvent, ClaimFill, ClaimState, Finality, moved
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 NOW_MS = MADE_AT_MS
@@ -260,7 +260,7 @@ class StoreContract:
         account = await store.account()
         assert account.pnl_e6 == {DAY: 999_993}
         assert account.spent_e6 == {DAY: 1_000_000}
-        waiting = Redemption(token_id="up", since_ms=MARKET_END_MS)
+        waiting = Redemption(token_id="up", wallet=TRADER.wallet, since_ms=MARKET_END_MS)
         assert account.redeem == {"0xc1": waiting}
 
     @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import Claim, ClaimState, Trader, trader_of
 from functions.core.evidence import OrderLookup
 from protocol.book import Book, Level, Proof
 from protocol.fee import FeeSchedule
@@ -131,6 +131,7 @@ def a_claim(**changes: Any) -> Claim:
         intent_id="intent-1",
         attempt_id="attempt-1",
         order_id="0xOrder1",
+        trader=TRADER,
         condition_id="0xc1",
         slug="btc-updown-15m-1",
         token_id="up",
@@ -170,7 +171,14 @@ def a_fill(
     )
 
 
-def a_look(*trades: Fill, status: str = "", matched_e6: int = 0) -> OrderLookup:
+TRADER = trader_of("0x" + "51" * 20, "0x" + "3A" * 20)
+"""Whose `a_claim` is, and who looks."""
+STRANGER = trader_of("0x" + "52" * 20, "0x" + "3B" * 20)
+
+
+def a_look(
+    *trades: Fill, status: str = "", matched_e6: int = 0, seen_by: Trader = TRADER
+) -> OrderLookup:
     """What one look shows; without a status there is no order record."""
     order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=matched_e6)
-    return OrderLookup(order=order if status else None, trades=trades)
+    return OrderLookup(seen_by=seen_by, order=order if status else None, trades=trades)

@@ -1,7 +1,8 @@
 """Logging in to the venue, and the checks without which a live start is refused.
 
 What a person must mend (key, wallet, balance, allowance) ends the process with exit code 2 and one
-line that says what to do; what may pass (the venue is not reachable) is raised, to be retried.
+line that says what to do; what may pass (the venue is not reachable, a firewall is in the way, our
+clock is off) is raised, to be retried.
 """
 
 from __future__ import annotations
@@ -9,19 +10,27 @@ from __future__ import annotations
 import dataclasses
 from decimal import Decimal
 
+import structlog
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
 from polymarket import AsyncSecureClient
-from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
+from polymarket.errors import PolymarketError, UserInputError
 from pydantic import SecretStr
 
 from protocol.units import to_usd_e6, usd_decimal
 from runtime.settings import refuse_to_start
+from venue.api_settings import signing_key
 from venue.auth import Credentials
 from venue.errors import AccountRefusedError
+from venue.trading.api_key import api_key_of
 from venue.trading.official_client import (
     STANDARD_EXCHANGE,
-    environment,
+    client_of,
     prepare_for_orders,
 )
+from venue.wallet import STRANGER, is_wallet_of, maker_warning, signature_type
+
+_log = structlog.get_logger()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,28 +47,39 @@ class TraderLogin:
 async def secure_client(login: TraderLogin) -> AsyncSecureClient:
     """An authenticated client of any account, an empty one too.
 
-    Raises polymarket.errors.PolymarketError when the venue does not answer, AccountRefusedError
-    when it refuses the account.
+    Nobody is asked before it is proven that the wallet is the key's. Raises AccountRefusedError
+    when it is not, and when the venue is proven to refuse the account; VenueError or
+    polymarket.errors.PolymarketError when nothing is proven: to be tried again.
     """
+    signer = _signer(login)
+    credentials = await api_key_of(signer, login.clob_url)
     try:
-        return await AsyncSecureClient.create(
-            private_key=login.private_key.get_secret_value(),
-            # Always named: without it the client would derive one. (The signer's own deposit
-            # wallet, if it does not exist yet, is created on chain by the client even so.)
+        return await client_of(
+            login.private_key.get_secret_value(),
             wallet=login.wallet,
-            environment=environment(login.clob_url, login.gamma_url),
+            credentials=credentials,
+            clob_url=login.clob_url,
+            gamma_url=login.gamma_url,
         )
     except UserInputError:
         # The client's own text is not repeated: it may quote what it was given.
-        raise AccountRefusedError(
-            "PRIVATE_KEY or WALLET: not accepted by the venue's client"
-        ) from None
-    except RequestRejectedError as error:
-        if error.status in (400, 401, 403):
-            raise AccountRefusedError(
-                f"PRIVATE_KEY: the venue refuses to log in: {error}"
-            ) from error
-        raise
+        raise AccountRefusedError("WALLET: not accepted by the venue's client") from None
+
+
+def _signer(login: TraderLogin) -> LocalAccount:
+    """The key's account. Raises AccountRefusedError when the wallet is another's."""
+    try:
+        key = signing_key(login.private_key)
+    except ValueError as error:
+        raise AccountRefusedError(f"PRIVATE_KEY: {error}") from None
+    signer: LocalAccount = Account.from_key(key.get_secret_value())
+    try:
+        ours = is_wallet_of(signer.address, login.wallet)
+    except ValueError as error:
+        raise AccountRefusedError(f"WALLET: {error}") from None
+    if not ours:
+        raise AccountRefusedError(f"PRIVATE_KEY: {STRANGER}")
+    return signer
 
 
 def api_credentials(client: AsyncSecureClient) -> Credentials:
@@ -73,8 +93,7 @@ def api_credentials(client: AsyncSecureClient) -> Credentials:
 async def log_in(login: TraderLogin) -> AsyncSecureClient:
     """An authenticated client of an account that can pay for one order.
 
-    Raises polymarket.errors.PolymarketError when the venue does not answer; exits 2 when it
-    refuses the account or the account cannot pay.
+    Raises as `secure_client`, but exits 2 when the account is refused or cannot pay.
     """
     try:
         client = await secure_client(login)
@@ -86,6 +105,9 @@ async def log_in(login: TraderLogin) -> AsyncSecureClient:
         await client.close()
         raise
     await prepare_for_orders(client)
+    warning = maker_warning(signature_type(client.signer, login.wallet))
+    if warning is not None:
+        _log.warning("wallet_may_be_refused", wallet=login.wallet, hint=warning)
     return client
 
 

@@ -1,11 +1,12 @@
 """The official client, and the only place that touches what is internal to it.
 
 Internals used, all covered by tests against the pinned version: an environment with other URLs
-(to trade on a simulated venue), the exchange contracts' addresses (for the order id), a faster
-signer, a connection of our own for orders, a market's cached metadata (to refresh it: it lives
-ten minutes, a market fifteen; and to know which contract was signed for), and raw requests (it has
-no call for refreshing a balance, and reads the answer to an order too strictly). What is only read
-is read without it (`venue.rest`).
+(to trade on a simulated venue), a client made with API credentials that are proven already, the
+signature that asks for them, the exchange contracts' addresses (for the order id), a faster signer,
+a connection of our own for orders, a market's cached metadata (to refresh it: it lives ten minutes,
+a market fifteen; and to know which contract was signed for), and raw requests (it has no call for
+refreshing a balance, and reads the answer to an order too strictly). What is only read is read
+without it (`venue.rest`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from collections.abc import Awaitable
 from typing import Final, NamedTuple, TypeVar
 
 import httpx
+from eth_account.signers.local import LocalAccount
 from polymarket import AsyncSecureClient
 from polymarket._internal.actions.account import build_update_balance_allowance_request
+from polymarket._internal.actions.auth import build_l1_auth_headers
 from polymarket._internal.actions.orders.post import build_post_order_request
 from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
+from polymarket._internal.l1_auth import sign_api_key_auth
 from polymarket._internal.protocol import is_v2_position_id
 from polymarket._internal.wallet import signature_type_for
 from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
 from polymarket.errors import PolymarketError, RequestRejectedError
+from polymarket.models.clob import ApiKeyCreds
 from polymarket.models.clob.orders import SignedOrder
 
 from venue import rest
@@ -56,6 +61,36 @@ def environment(clob_url: str, gamma_url: str) -> Environment:
         rpc_url=f"{clob_url}/rpc",  # where a simulated venue plays the chain
     )
     return create_environment(name="custom", config=elsewhere)
+
+
+def login_headers(signer: LocalAccount, now_s: int) -> dict[str, str]:
+    """The L1 headers, which prove to the venue who asks for API credentials."""
+    chain_id = PRODUCTION_CONFIG.chain_id
+    return build_l1_auth_headers(sign_api_key_auth(signer, chain_id=chain_id, timestamp=now_s))
+
+
+async def client_of(
+    private_key: str, *, wallet: str, credentials: ApiKeyCreds, clob_url: str, gamma_url: str
+) -> AsyncSecureClient:
+    """As `AsyncSecureClient.create`, with credentials that the venue has just given: `create` would
+    ask for them again, and blame whatever is in the way on them.
+
+    Raises polymarket.errors.PolymarketError.
+    """
+    client = await AsyncSecureClient._create(
+        private_key=private_key,
+        # Always named: without it the client would derive one. (The signer's own deposit wallet,
+        # if it does not exist yet, is created on chain by the client even so.)
+        wallet=wallet,
+        environment=environment(clob_url, gamma_url),
+        credentials=credentials,
+        validate_credentials=False,
+    )
+    try:
+        return await client._ensure_wallet_ready()
+    except BaseException:
+        await client.close()
+        raise
 
 
 def domain_of(token_id: str, *, neg_risk: bool) -> ExchangeDomain:
@@ -218,6 +253,8 @@ async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None =
             return await call
     except TimeoutError as error:
         raise VenueUnreachableError(f"{what}: no answer within {timeout_s:g} s") from error
+    except VenueError as error:
+        raise VenueError(one_line(f"{what}: {error}"), error.status) from error
     except RequestRejectedError as error:
         text = one_line(f"{what}: HTTP {error.status}: {error}")
         raise VenueError(text, error.status) from error

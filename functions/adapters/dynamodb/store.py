@@ -210,7 +210,9 @@ class DynamoStore:
             # and what was asked for before may not have contained these shares.
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
-            waiting = Redemption(token_id=claim.token_id, since_ms=booked_at_ms)
+            waiting = Redemption(
+                token_id=claim.token_id, wallet=claim.trader.wallet, since_ms=booked_at_ms
+            )
             values[":redeem"] = redemption_attribute(waiting)
         try:
             await self._update(

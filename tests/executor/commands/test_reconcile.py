@@ -99,7 +99,8 @@ async def test_a_key_that_is_none_is_one_line_and_exits_2(
     result = await run("reconcile")
     assert result.exit_code == 2
     assert result.stderr == (
-        "cannot start: PRIVATE_KEY or WALLET: not accepted by the venue's client\n"
+        "cannot start: PRIVATE_KEY: "
+        "not a signing key (32 bytes: 64 hex digits, with or without 0x)\n"
     )
 
 

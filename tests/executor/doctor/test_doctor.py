@@ -13,6 +13,7 @@ import nats
 import pytest
 from aiohttp import web
 from eth_account import Account as EthAccount
+from hexbytes import HexBytes
 from nats.js.api import StorageType, StreamConfig
 
 from executor.doctor import checks
@@ -361,10 +362,20 @@ def test_a_blocked_address_matters_when_orders_are_sent(
 async def test_another_key_than_the_wallets_fails(
     venue: Venue, live: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PRIVATE_KEY", "0x" + "zz" * 32)
+    monkeypatch.setenv("PRIVATE_KEY", HexBytes(EthAccount.create().key).to_0x_hex())
     found = await examined()
     assert found["log-in"].level is Level.FAIL
-    assert "PRIVATE_KEY" in found["log-in"].text
+    assert found["log-in"].text.startswith("PRIVATE_KEY: WALLET is not a wallet of this signer")
+    assert not venue.accounts  # nobody has asked
+
+
+async def test_a_key_that_is_none_is_said_and_not_shown(
+    venue: Venue, live: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRIVATE_KEY", "0x" + "zz" * 32)
+    found = await examined()
+    assert found["configuration of the worker"].level is Level.FAIL
+    assert found["account at the venue"].text == "not checked: PRIVATE_KEY is wrong"
     assert "zz" not in str(found)
 
 

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.adapters.venue_records import LiveRecords
+from functions.core.claim import trader_of
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.ports import RecordsError
 from protocol.fill import decode_fill, encode_fill
 from tests.support import canned_venue as canned
-from tests.support.canned_venue import DOWN, UP, claim
+from tests.support.canned_venue import DOWN, KEY, UP, claim
 from venue.wire.listing import read_result
 from venue.wire.orders import OrderRecord, read_order
 
@@ -81,7 +82,7 @@ def _told(answers: dict[str, object], question: str) -> object:
         public = listing = private
 
     async def ask() -> object:
-        live = LiveRecords(Canned(), signature_type=0)  # type: ignore[arg-type]
+        live = LiveRecords(Canned(), trader_of(KEY.address, KEY.address))  # type: ignore[arg-type]
         if question == "lookup":
             return await live.lookup(claim())
         if question == "trades_since":

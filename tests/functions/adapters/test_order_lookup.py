@@ -12,11 +12,10 @@ from structlog.testing import capture_logs
 
 from functions.adapters import venue_records
 from functions.adapters.venue_records import LiveRecords, PublicRecords
-from functions.core.evidence import OrderLookup
 from functions.ports import RecordsError
 from protocol.fill import TradeStatus
 from tests.support import canned_venue as canned
-from tests.support.canned_venue import CannedVenue, claim
+from tests.support.canned_venue import KEY, CannedVenue, claim, nothing_seen
 from tests.support.venue_records import (
     one_line,
     order_path,
@@ -46,7 +45,7 @@ async def test_not_found_in_the_venue_s_own_words(
 ) -> None:
     venue.says(order_path(), body, status)
     venue.says("/data/trades", canned.page())
-    assert await live.lookup(claim()) == OrderLookup(order=None, trades=())
+    assert await live.lookup(claim()) == nothing_seen(KEY.address)
 
 
 @pytest.mark.parametrize(

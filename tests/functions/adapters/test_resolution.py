@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 
 from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import LiveRecords
+from functions.core.claim import trader_of
 from functions.core.evidence import Resolution, Undecided
 from functions.ports import RecordsError
 from sandbox.simulator import Venue
 from sandbox.simulator.gamma import event_json
 from tests.support import canned_venue as canned
-from tests.support.canned_venue import DOWN, UP, CannedVenue, account, claim
+from tests.support.canned_venue import DOWN, KEY, UP, CannedVenue, account, claim
 from tests.support.venue_records import (
     market_path,
     one_line,
@@ -304,7 +305,7 @@ async def test_four_balances_at_a_time() -> None:
             self.running -= 1
             return int(token_id)
 
-    counting = Counting(None, signature_type=0)  # type: ignore[arg-type]
+    counting = Counting(None, trader_of(KEY.address, KEY.address))  # type: ignore[arg-type]
     assert await counting.positions([str(n) for n in range(10)]) == {str(n): n for n in range(10)}
     assert counting.most == 4
 

@@ -177,7 +177,11 @@ REDEEM = {**LIVE, "REDEEM": "true", "PRIVATE_KEY_SECRET": KEY_SECRET}
             {**REDEEM, "PRIVATE_KEY_SECRET": "nobody"},
             "PRIVATE_KEY_SECRET: Secrets Manager refuses to tell it: ResourceNotFoundException",
         ),
-        (SETTLE, REDEEM, "PRIVATE_KEY_SECRET or WALLET: not accepted by the venue's client"),
+        (
+            SETTLE,
+            REDEEM,
+            "PRIVATE_KEY_SECRET: not a signing key (32 bytes: 64 hex digits, with or without 0x)",
+        ),
         (
             RECONCILE,
             {**LIVE, "API_CREDENTIALS_SECRET": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"},

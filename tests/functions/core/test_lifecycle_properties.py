@@ -34,7 +34,7 @@ from functions.core.lifecycle import (
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from protocol.units import cost_e6
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim, a_fill
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 from venue.wire.orders import OrderRecord
 
@@ -70,7 +70,7 @@ class Truth(msgspec.Struct, frozen=True):
 
     def shows(self, status: str = "matched") -> OrderLookup:
         order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=self.size_e6)
-        return OrderLookup(order=order, trades=self.trades)
+        return OrderLookup(seen_by=TRADER, order=order, trades=self.trades)
 
 
 @st.composite
@@ -127,7 +127,9 @@ def _partial_look(draw: st.DrawFn, truth: Truth) -> OrderLookup:
         status=draw(st.sampled_from(["live", "delayed", "matched", "unmatched", "canceled"])),
         size_matched_e6=matched_e6,
     )
-    return OrderLookup(order=draw(st.sampled_from([None, order])), trades=tuple(shown))
+    return OrderLookup(
+        seen_by=TRADER, order=draw(st.sampled_from([None, order])), trades=tuple(shown)
+    )
 
 
 def _of_answer(answer: Answer) -> Evidence:
@@ -165,7 +167,11 @@ def converged(claim: Claim, truth: Truth, from_ms: int) -> list[Claim]:
         changed = apply_trades(states[-1], truth.trades, now_ms)
         states += [changed] if changed is not None else []
         if needs_lookup(states[-1], now_ms):
-            shown = truth.shows() if truth.trades else OrderLookup(order=None, trades=())
+            shown = (
+                truth.shows()
+                if truth.trades
+                else OrderLookup(seen_by=TRADER, order=None, trades=())
+            )
             changed = apply_lookup(states[-1], shown, now_ms)
             states += [changed] if changed is not None else []
     return states
@@ -236,7 +242,9 @@ def test_nothing_found_is_released_only_after_enough_looks_over_enough_time(
         status = "live" if alive else "unmatched"
         order = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=0)
         look = OrderLookup(
-            order=data.draw(st.sampled_from([order, order if alive else None])), trades=()
+            seen_by=TRADER,
+            order=data.draw(st.sampled_from([order, order if alive else None])),
+            trades=(),
         )
         changed = apply_lookup(claim, look, now_ms)
         if alive:

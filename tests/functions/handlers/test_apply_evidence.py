@@ -24,7 +24,7 @@ from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim, a_fill
 from venue.wire.order_answer import Accepted, Rejected, RejectReason
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
@@ -231,7 +231,9 @@ async def test_settling_again_after_any_crash_books_the_pnl_once(name: str, way:
     assert store.item is not None
     assert store.item.pnl_e6 == {DAY: ended.pnl_e6}
     assert store.item.spent_e6 == {DAY: 1_100_000}
-    assert store.item.redeem == {"0xc1": Redemption(token_id="up", since_ms=END_MS)}
+    assert store.item.redeem == {
+        "0xc1": Redemption(token_id="up", wallet=TRADER.wallet, since_ms=END_MS)
+    }
 
 
 async def test_only_winnings_are_redeemed() -> None:

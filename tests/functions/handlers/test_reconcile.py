@@ -7,6 +7,7 @@ from collections import deque
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.core.claim import Claim, ClaimState
@@ -26,7 +27,15 @@ from protocol.decision import Timeline
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
+from tests.support.trading_builders import (
+    MADE_AT_MS,
+    MARKET_END_MS,
+    STRANGER,
+    TRADER,
+    a_claim,
+    a_fill,
+    a_look,
+)
 from venue.wire.order_answer import Unknown
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
@@ -353,3 +362,51 @@ async def test_looks_are_bounded_in_number_at_once(clock: Clock) -> None:
     report = await desk.run(COUNT_AFTER_MS)
     assert report.looked == 12
     assert most == 4
+
+
+# -- another account's credentials ---------------------------------------------------------------
+
+
+def alarms(logs: list[dict[str, object]]) -> list[str]:
+    return [str(line["event"]) for line in logs if line["log_level"] == "critical"]
+
+
+async def test_another_trader_s_credentials_release_nothing_and_are_an_alarm(clock: Clock) -> None:
+    """Found on a schedule whose key had a digit less: the venue knew none of our orders."""
+    desk = Desk(clock, unknown())
+    desk.records.trader = STRANGER
+    await desk.run(COUNT_AFTER_MS)
+    for _ in range(2 * LOOKUPS_MIN):
+        with capture_logs() as logs:
+            report = await desk.run(LOOKUP_SPACING_MS)
+    assert (desk.claim.state, desk.claim.looks) == (UNKNOWN, 0)
+    assert (report.strangers, report.incomplete) == (["0xOrder1"], True)
+    [said] = [line for line in logs if line["event"] == "another_trader"]
+    assert said["log_level"] == "critical"
+    assert (said["signer"], said["wallet"]) == (STRANGER.signer, STRANGER.wallet)
+    desk.records.trader = TRADER
+    for _ in range(LOOKUPS_MIN):
+        report = await desk.run(LOOKUP_SPACING_MS)
+    assert desk.store.claims == {}
+    assert (report.strangers, report.incomplete) == ([], False)
+
+
+async def test_another_trader_s_position_is_not_taken_for_ours(clock: Clock) -> None:
+    bought = sure(apply_trades(a_claim(), [a_fill("t1", CONFIRMED)], MADE_AT_MS + 100))
+    desk = Desk(clock, bought)
+    desk.records.trader = STRANGER
+    with capture_logs() as logs:
+        report = await desk.run(1_000)
+    assert report.mismatches == []
+    assert "positions" not in desk.records.calls
+    assert alarms(logs) == ["another_trader"]
+    desk.records.trader = TRADER
+    assert len((await desk.run(1_000)).mismatches) == 1
+
+
+async def test_what_another_trader_sees_of_our_order_counts(clock: Clock) -> None:
+    desk = Desk(clock, unknown())
+    desk.records.trader = STRANGER
+    desk.shows(a_look(a_fill("t1", CONFIRMED), seen_by=STRANGER))
+    await desk.run(LOOKUP_AFTER_MS)
+    assert (desk.claim.state, desk.claim.filled_size_e6) == (OPEN, 2_000_000)

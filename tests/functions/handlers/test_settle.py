@@ -12,12 +12,20 @@ from functions.core.account import REDEMPTIONS_MAX, Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS, apply_trades
+from functions.core.winnings import GONE_AFTER_MS
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import SettleReport, settle
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill
+from tests.support.trading_builders import (
+    MADE_AT_MS,
+    MARKET_END_MS,
+    STRANGER,
+    TRADER,
+    a_claim,
+    a_fill,
+)
 
 WON = Resolution(payouts_e6={"up": 1_000_000, "down": 0}, source="clob")
 LOST = Resolution(payouts_e6={"up": 0, "down": 1_000_000}, source="clob")
@@ -32,7 +40,7 @@ def bought(status: TradeStatus = TradeStatus.CONFIRMED, **changes: object) -> Cl
     return claim
 
 
-WAITING = Redemption(token_id="up", since_ms=MARKET_END_MS)
+WAITING = Redemption(token_id="up", wallet=TRADER.wallet, since_ms=MARKET_END_MS)
 
 
 class Desk:
@@ -276,6 +284,23 @@ async def test_a_void_pays_what_the_venue_s_prices_say(clock: Clock) -> None:
     )
     await desk.run()
     assert [row.payout_e6 for row in desk.store.filed] == [1_010_000]
+
+
+async def test_winnings_of_another_wallet_are_neither_asked_for_nor_taken_for_paid(
+    clock: Clock,
+) -> None:
+    desk = Desk(clock, bought())
+    desk.records.resolutions["0xc1"] = WON
+    await desk.run(redeem=True)
+    desk.records.trader = STRANGER
+    for held in ({"up": 2_000_000}, {}):
+        desk.records.held = held
+        clock.now_ms += GONE_AFTER_MS
+        with capture_logs() as logs:
+            assert (await desk.run(redeem=True)).strangers == ["0xc1"]
+        assert [line["markets"] for line in logs if line["event"] == "another_trader"] == [["0xc1"]]
+    assert desk.redeem == {"0xc1": WAITING}
+    assert desk.records.redeem_requests == []
 
 
 async def test_a_claim_that_breaks_the_code_does_not_hold_up_the_others(clock: Clock) -> None:
