@@ -108,6 +108,20 @@ class EntriesContract:
         assert account.entries == {WINDOW: 2}
         assert set(account.claims) == {"i0", "i1", "0xc1"}
 
+    async def test_a_claim_from_right_before_the_windows_end_meets_its_count_after_it(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        one = msgspec.structs.replace(LIMITS, max_entries_per_market=1)
+        for pruned_at_ms in (MARKET_END_MS - 1, MARKET_END_MS + WINDOW_KEPT_MS):
+            await store.prune(await store.account(), pruned_at_ms)
+            rival = a_claim(intent_id="i2", attempt_id="a2")
+            refused = await store.claim(rival, one, MARKET_END_MS - 1)
+            assert isinstance(refused, ClaimRefused)
+            assert refused.reason is ClaimRefusal.MAX_ENTRIES
+
     async def test_our_own_claim_is_recognised_after_somebody_has_moved_it(
         self, store: Store
     ) -> None:
