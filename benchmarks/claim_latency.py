@@ -101,6 +101,7 @@ def _claim(number: int, now_ms: int) -> Claim:
         order_timestamp_ms=now_ms,
         claimed_at_ms=now_ms,
         market_end_ms=now_ms + 600_000,
+        counted=True,
     )
 
 

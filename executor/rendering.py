@@ -43,6 +43,7 @@ def status_view(status: Status) -> RenderableType:
         "claims", plain(f"{status.open} open, {status.unknown} unknown, {status.claimed} claimed")
     )
     rows.add_row("slots", _slots(status))
+    rows.add_row("entries", _entries(status))
     rows.add_row("P&L today", _profit(status))
     rows.add_row("spent today", _spending(status))
     rows.add_row("redemptions waiting", _redemptions(status))
@@ -173,6 +174,14 @@ def _slots(status: Status) -> Text:
     return plain(text, CARE if status.slots_used >= status.slots else "")
 
 
+def _entries(status: Status) -> Text:
+    most, limit = status.entries_max_in_a_market, status.max_entries_per_market
+    text = f"{status.entries} in running windows, at most {most} in one"
+    if limit is None:
+        return plain(text)
+    return plain(f"{text}, limit {limit}", CARE if most >= limit else "")
+
+
 def _profit(status: Status) -> Text:
     reached = status.pnl_e6 <= -status.daily_loss_limit_e6
     text = f"{usd(status.pnl_e6)} USD, limit -{usd(status.daily_loss_limit_e6)} ({status.day}, UTC)"
@@ -204,7 +213,7 @@ def _oldest(status: Status) -> Text:
 
 def _live_table(positions: tuple[Position, ...]) -> Table:
     table = columns_table(
-        *("market", "outcome", "state", "reserved", "spent", "shares", "price"),
+        *("market", "outcome", "state", "entry", "reserved", "spent", "shares", "price"),
         *("age", "closes in", "order"),
     )
     for each in positions:
@@ -213,6 +222,7 @@ def _live_table(positions: tuple[Position, ...]) -> Table:
             plain(each.market),
             plain(each.outcome),
             plain(each.state, "" if each.state == "open" else CARE),
+            f"{each.entry} of {each.entries}",
             usd(each.reserved_e6),
             usd(each.spent_e6),
             f"{size_decimal(each.size_e6).normalize():f}",

@@ -21,6 +21,10 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     condition_id: str
     outcome: str
     state: str
+    entry: int
+    """Which one of its market's live claims it is, by age, from 1."""
+    entries: int
+    """How many live claims its market has."""
     reserved_e6: int
     spent_e6: int
     size_e6: int
@@ -86,13 +90,15 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decided, ...]
 
 
-def position_of(claim: Claim, now_ms: int) -> Position:
-    """A claim of the account."""
+def position_of(claim: Claim, of_market: list[Claim], now_ms: int) -> Position:
+    """A claim of the account; `of_market`: all of its market, oldest first."""
     return Position(
         market=claim.slug,
         condition_id=claim.condition_id,
         outcome=claim.outcome,
         state=claim.state.value,
+        entry=of_market.index(claim) + 1,
+        entries=len(of_market),
         reserved_e6=claim.reserved_e6,
         spent_e6=claim.filled_spend_e6,
         size_e6=claim.filled_size_e6,
@@ -125,9 +131,12 @@ def ended_of(claim: Claim) -> Ended:
 def positions_of(name: str, account: Account, ended: list[Claim], now_ms: int) -> Positions:
     """Live claims and ledger rows, each oldest first."""
     live = sorted(account.claims.values(), key=lambda claim: claim.claimed_at_ms)
+    markets: dict[str, list[Claim]] = {}
+    for claim in live:
+        markets.setdefault(claim.condition_id, []).append(claim)
     return Positions(
         account=name,
-        positions=tuple(position_of(claim, now_ms) for claim in live),
+        positions=tuple(position_of(claim, markets[claim.condition_id], now_ms) for claim in live),
         ended=tuple(ended_of(claim) for claim in ended),
     )
 

@@ -10,33 +10,37 @@ once it has ended. Live at the venue means: matched, less the trades that failed
     no record is claimed, unknown, or ended and not filed; none is open long after its market ended
     P&L of a settled row  =  its shares x the venue's payout, less what it cost
     the account's P&L and spending of each day  =  what the records of that day add up to
-    no market is held twice, unless late evidence reopened a claim (which is named)
+    between two claims of one market lies its cooldown; what is live and resolved closes no market
+    a window's entries  =  its records, less those that ended with nothing bought
 
 On paper there is no venue: its journal must be empty, and the records are held against themselves.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from functions.core.account import utc_day
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import UNRESOLVED, Claim, ClaimState
 from sandbox.audit_input import AuditInput, Resolved
 from sandbox.simulator.journal import Entry
 
 SETTLED_WITHIN_MS: Final = 30_000
 """After a market's end: two runs of settlement and one of reconciliation."""
 _SHARE_E6: Final = 1_000_000
-_UNRESOLVED: Final = (ClaimState.CLAIMED, ClaimState.UNKNOWN)
 
 
-def disagreements(audit_input: AuditInput, *, execution: str) -> list[str]:
-    """One sentence for each thing that does not agree; empty when all is well."""
+def disagreements(audit_input: AuditInput, *, execution: str, cooldown_ms: int) -> list[str]:
+    """One sentence for each thing that does not agree; empty when all is well.
+
+    `cooldown_ms` is what the workers were told.
+    """
     records = records_of(audit_input)
     found = _claims(audit_input) + _settlements(records.values(), audit_input.resolved)
     found += _days(audit_input, records.values()) + _doubles(audit_input)
+    found += _rhythm(records.values(), cooldown_ms) + _windows(audit_input, records.values())
     if execution == "paper":
         return found + [f"paper order {e.order_id} reached the venue" for e in audit_input.entries]
     posted = {entry.order_id: entry for entry in audit_input.entries if entry.order_id}
@@ -46,12 +50,12 @@ def disagreements(audit_input: AuditInput, *, execution: str) -> list[str]:
     for order_id, record in records.items():
         entry = posted.get(order_id)
         found += _never_posted(record) if entry is None else _order(entry, record)
-    return found + _markets(audit_input, records)
+    return found
 
 
 def reopened(audit_input: AuditInput) -> list[Claim]:
     """Records that late evidence brought back, whatever became of them then."""
-    return [record for record in records_of(audit_input).values() if record.reopened]
+    return [record for record in records_of(audit_input).values() if record.came_back]
 
 
 def records_of(audit_input: AuditInput) -> dict[str, Claim]:
@@ -101,10 +105,12 @@ def _claims(audit_input: AuditInput) -> list[str]:
         what = f"claim of order {claim.order_id}"
         if slot != claim.slot:
             found.append(f"{what} is in slot {slot}")
-        if claim.state in _UNRESOLVED:
+        if claim.state in UNRESOLVED:
             found.append(f"{what} is unresolved: {claim.state}")
         elif claim.ended:
             found.append(f"{what} has ended ({claim.state}) and is still in the account")
+        if claim.state not in UNRESOLVED and slot == claim.condition_id:
+            found.append(f"{what} is resolved and closes its market")
         resolved = audit_input.resolved.get(claim.condition_id)
         if resolved is not None and audit_input.at_ms - resolved.end_ms > SETTLED_WITHIN_MS:
             found.append(f"{what} is live, its market has been resolved for long")
@@ -125,7 +131,7 @@ def _doubles(audit_input: AuditInput) -> list[str]:
     found += [f"order {o} has {n} claims" for o, n in live.items() if n > 1]
     for claim in audit_input.account.claims.values():
         row = by_order.get(claim.order_id)
-        if row is not None and not (claim.reopened and row.version < claim.version):
+        if row is not None and not (claim.came_back and row.version < claim.version):
             found.append(f"order {claim.order_id} is live and in the ledger")
     return found
 
@@ -168,17 +174,28 @@ def _fee_is_estimated(record: Claim, fee_e6: int) -> bool:
     return not record.fills and abs(record.fee_e6 - fee_e6) <= fee_e6 // 50 + 10
 
 
-def _markets(audit_input: AuditInput, records: dict[str, Claim]) -> list[str]:
-    """A market is bought again only when nothing of the order before it is left."""
-    held: dict[str, set[str]] = defaultdict(set)
-    for entry in audit_input.entries:
-        if entry.live_size_e6:
-            held[entry.condition_id].add(entry.order_id)
-    late = {order_id for order_id, record in records.items() if record.reopened}
+def _rhythm(records: Iterable[Claim], cooldown_ms: int) -> list[str]:
+    """A market is entered again only when its cooldown is over."""
+    found, entered_ms = [], dict[str, int]()
+    for record in sorted(records, key=lambda record: record.claimed_at_ms):
+        before_ms = entered_ms.get(record.condition_id)
+        if before_ms is not None and record.claimed_at_ms - before_ms < cooldown_ms:
+            after_ms = record.claimed_at_ms - before_ms
+            what = f"order {record.order_id} was claimed"
+            found.append(f"{what} {after_ms} ms after the last one of its market")
+        entered_ms[record.condition_id] = record.claimed_at_ms
+    return found
+
+
+def _windows(audit_input: AuditInput, records: Iterable[Claim]) -> list[str]:
+    """After its end a window's count may stand still for a while, until it is pruned."""
+    made = Counter(record.window for record in records if record.state is not ClaimState.RELEASED)
+    kept = audit_input.account.entries
+    lasting = f"{audit_input.at_ms:015d}"
     return [
-        f"market {market} was bought {len(orders)} times"
-        for market, orders in held.items()
-        if len(orders - late) > 1
+        f"window {window} has {kept.get(window, 0)} entries, {made[window]} by its records"
+        for window in sorted(made.keys() | kept.keys())
+        if window.partition("#")[0] > lasting and kept.get(window, 0) != made[window]
     ]
 
 

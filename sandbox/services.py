@@ -36,6 +36,11 @@ class Options:
         return 300 / self.speed
 
     @property
+    def cooldown_ms(self) -> int:
+        """As the workers round it."""
+        return round(self.cooldown_s * 1000)
+
+    @property
     def min_time_to_close_s(self) -> float:
         """The strategy's 300 s, at this speed."""
         return 300 / self.speed

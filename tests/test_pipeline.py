@@ -39,6 +39,7 @@ SHARES = 1_000_000
 BALANCED = [(4_900 - 100 * i, 100 * SHARES) for i in range(20)]
 ASKS = [(5_000 + 100 * i, 100 * SHARES) for i in range(20)]
 STRONG = 5_000 * SHARES
+COOLDOWN_MS = 300_000  # the default
 
 
 class Pipeline:
@@ -181,7 +182,7 @@ async def test_a_signal_that_lasts_over_hundreds_of_books_and_two_workers_is_one
     assert refusals <= {"cooldown", "market_claimed"}
 
     audit_input = await gather(pipeline.venue_url, pipeline.dynamodb_url, STATE_TABLE)
-    assert disagreements(audit_input, execution="live") == []
+    assert disagreements(audit_input, execution="live", cooldown_ms=COOLDOWN_MS) == []
     [claim] = audit_input.account.claims.values()
     assert (claim.order_id, claim.state) == (entry.order_id, ClaimState.OPEN)
 
@@ -223,5 +224,5 @@ async def test_a_worker_told_to_stop_finishes_its_order(pipeline: Pipeline) -> N
 
     assert [worker.returncode for worker in pipeline.workers] == [0, 0]
     audit_input = await gather(pipeline.venue_url, pipeline.dynamodb_url, STATE_TABLE)
-    assert disagreements(audit_input, execution="live") == []
+    assert disagreements(audit_input, execution="live", cooldown_ms=COOLDOWN_MS) == []
     assert len(audit_input.account.claims) == 1

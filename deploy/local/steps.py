@@ -37,6 +37,7 @@ SETTLED_WITHIN_S: Final = 90
 CONTROLLED_WITHIN_S: Final = 60
 """A second each once the function is warm; a cold start waits for a core on a busy machine."""
 TRADES_SHOWN: Final = 5
+COOLDOWN_MS: Final = 300_000  # the workers have no other than the default
 _SETUP: Final = ("MemorySize", "Timeout", "Environment")
 _WHO: Final = "arn:aws:iam::000000000000:user/local-deployment"
 _REASON: Final = "local deployment: to compare the tables"
@@ -215,7 +216,7 @@ class Run:
         """Venue = state = ledger."""
         async with self._progress.step("comparing venue, state and ledger", CONTROLLED_WITHIN_S):
             audit_input = await self._audit_input()
-            found = disagreements(audit_input, execution="live")
+            found = disagreements(audit_input, execution="live", cooldown_ms=COOLDOWN_MS)
         if found:
             raise StepError(f"{len(found)} disagreements: {'; '.join(found[:3])}")
         self._progress.say(f"all accounts agree: {summary(audit_input)}")
@@ -296,8 +297,8 @@ def trade_line(row: Claim) -> str:
 
 
 def comparable(item: dict[str, Any]) -> dict[str, Any]:
-    """An item without what time alone takes from it: reconciliation prunes old cooldowns."""
-    return {name: value for name, value in item.items() if name != "cooldowns"}
+    """An item without what time alone takes from it: cooldowns and entries are pruned."""
+    return {name: value for name, value in item.items() if name not in ("cooldowns", "entries")}
 
 
 def lost(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

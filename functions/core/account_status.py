@@ -37,6 +37,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Claims that have ended and are not filed in the ledger yet; they still take a slot."""
     slots_used: int
     slots: int
+    entries: int
+    """Claims that were made in windows that last, less those that ended with nothing bought."""
+    entries_max_in_a_market: int
+    """The most of these that one window has."""
+    max_entries_per_market: int | None
+    """None: the cooldown and the slots alone limit them."""
     day: str
     """UTC."""
     pnl_e6: int
@@ -61,6 +67,8 @@ def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: s
     count = {state: sum(claim.state is state for claim in claims) for state in ClaimState}
     unresolved = [claim.claimed_at_ms for claim in claims if claim.state in UNRESOLVED]
     paused = account.pause.until_ms > now_ms
+    lasting = f"{now_ms:015d}"
+    entries = [made for window, made in account.entries.items() if window >= lasting]
     return Status(
         account=name,
         trading=account.trading == TRADING_ENABLED,
@@ -73,6 +81,9 @@ def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: s
         ended=sum(claim.ended for claim in claims),
         slots_used=len(claims),
         slots=limits.max_positions,
+        entries=sum(entries),
+        entries_max_in_a_market=max(entries, default=0),
+        max_entries_per_market=limits.max_entries_per_market,
         day=today,
         pnl_e6=account.pnl_e6.get(today, 0),
         daily_loss_limit_e6=limits.daily_loss_limit_e6,

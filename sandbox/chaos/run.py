@@ -104,7 +104,9 @@ class Chaos:
         audit_input = await gather(
             self._cluster.venue_url, self._cluster.dynamodb_url, STATE_TABLE, self._account
         )
-        found = disagreements(audit_input, execution=LIVE) + processes.unexpected
+        cooldown_ms = self._cluster.options.cooldown_ms
+        found = disagreements(audit_input, execution=LIVE, cooldown_ms=cooldown_ms)
+        found += processes.unexpected
         found += untested(audit_input, processes.kills)
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S} s after everything was healed")

@@ -246,7 +246,9 @@ class Rolling:
         audit_input: AuditInput,
         converged_s: float | None,
     ) -> RollingOutcome:
-        found = disagreements(audit_input, execution=LIVE) + processes.unexpected
+        cooldown_ms = self._cluster.options.cooldown_ms
+        found = disagreements(audit_input, execution=LIVE, cooldown_ms=cooldown_ms)
+        found += processes.unexpected
         found += self._found + self._pauses.malformed
         found += [f"{it.name} was never replaced" for it in planned if not self._replaced[it.name]]
         if not self._pauses.books:

@@ -202,7 +202,7 @@ async def _audit(
 ) -> list[str]:
     account = account_name(options.execution)
     audit_input = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, account)
-    found = disagreements(audit_input, execution=options.execution)
+    found = disagreements(audit_input, execution=options.execution, cooldown_ms=options.cooldown_ms)
     state.on_state(audit_input.account.claims.values(), audit_input.ledger)
     console.print(positions_table(state.positions()))
     console.print(status_line(state, 0), **PLAIN)

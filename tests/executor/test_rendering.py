@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
@@ -52,9 +53,17 @@ def test_a_status_in_words() -> None:
     assert shown["paused"] == "no"
     assert shown["claims"] == "1 open, 1 unknown, 0 claimed"
     assert shown["slots"] == "2 of 3 used"
+    assert shown["entries"] == "0 in running windows, at most 0 in one"
     assert shown["P&L today"] == "-0.66 USD, limit -20.00 (2026-09-21, UTC)"
     assert shown["spent today"] == "2.20 USD, cap 200.00"
     assert shown["oldest unresolved"] == "1 min 35 s"
+
+
+def test_entries_are_shown_beside_their_limit() -> None:
+    account = make_account(entries={make_claim(market_end_ms=NOW + 1).window: 2})
+    limits = msgspec.structs.replace(LIMITS, max_entries_per_market=2)
+    shown = lines_of(rendering.status_view(status_of("x", account, limits, NOW, TODAY)))
+    assert shown["entries"] == "2 in running windows, at most 2 in one, limit 2"
 
 
 def test_what_stops_trading_is_said() -> None:
@@ -90,6 +99,7 @@ def test_a_position_shows_what_it_cost_and_when_it_closes() -> None:
     for shown in ("btc-updown-15m-m1", "open", "1.10", "2.2", "0.5000", "1 min 1 s", "2 min 5 s"):
         assert shown in text
     assert "closed 3 s ago" in text
+    assert "1 of 1" in text
     assert "0xorder-m1" in text
 
 

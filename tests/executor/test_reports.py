@@ -26,6 +26,35 @@ def test_a_status_counts_claims_by_state_and_every_one_takes_a_slot() -> None:
     assert status.oldest_unresolved_ms == 30_000  # neither the open nor the ended one
 
 
+def test_entries_are_those_of_running_windows() -> None:
+    windows = [
+        make_claim(market, market_end_ms=NOW + end_ms).window
+        for market, end_ms in (("a", 1), ("b", 900_000), ("c", -1))
+    ]
+    account = make_account(entries=dict(zip(windows, (3, 1, 9), strict=True)))
+    status = status_of("x", account, LIMITS, NOW, TODAY)
+    assert (status.entries, status.entries_max_in_a_market) == (4, 3)
+    assert status.max_entries_per_market is None
+    assert status_of("x", make_account(), LIMITS, NOW, TODAY).entries_max_in_a_market == 0
+
+
+def test_positions_of_one_market_are_told_apart() -> None:
+    market = {"condition_id": "0xm"}
+    claims = [
+        make_open("second", claimed_at_ms=NOW - 1, by_intent=True, **market),
+        make_open("first", claimed_at_ms=NOW - 300_000, by_intent=True, **market),
+        make_claim("other", claimed_at_ms=NOW - 2),
+        make_claim("third", claimed_at_ms=NOW, **market),
+    ]
+    told = positions_of("x", make_account(*claims), [], NOW).positions
+    assert [(each.market[-6:], each.entry, each.entries) for each in told] == [
+        ("-first", 1, 3),
+        ("-other", 1, 1),
+        ("second", 2, 3),
+        ("-third", 3, 3),
+    ]
+
+
 def test_only_todays_money_counts() -> None:
     account = make_account(
         pnl_e6={TODAY: -660_000, "2026-09-20": -9_000_000},
@@ -60,8 +89,8 @@ def test_a_claim_that_nobody_resolves_is_overdue() -> None:
 
 
 def test_an_average_price_needs_shares() -> None:
-    assert position_of(make_open(), NOW).price_e4 == 5_000
-    assert position_of(make_claim(), NOW).price_e4 is None
+    assert position_of(make_open(), [make_open()], NOW).price_e4 == 5_000
+    assert position_of(make_claim(), [make_claim()], NOW).price_e4 is None
 
 
 def test_positions_are_told_oldest_first() -> None:

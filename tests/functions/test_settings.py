@@ -30,6 +30,14 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
     assert settings.gate_config().proof_min is Proof.TOP
 
 
+@pytest.mark.parametrize(("told", "limit"), [("2", 2), ("", None)])
+def test_entries_are_limited_where_that_is_asked_for(
+    told: str, limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_ENTRIES_PER_MARKET", told)
+    assert load_settings(WorkerSettings).limits().max_entries_per_market == limit
+
+
 def test_the_proof_that_is_demanded_reaches_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOK_PROOF", "checksum")
     assert load_settings(WorkerSettings).gate_config().proof_min is Proof.CHECKSUM
@@ -47,6 +55,8 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"STRATEGY": "martingale"}, "STRATEGY: no such strategy; there is: book_imbalance_crypto"),
         ({"MAX_POSITIONS": "many"}, "MAX_POSITIONS: "),
         ({"MAX_POSITIONS": "0"}, "MAX_POSITIONS: "),
+        ({"MAX_ENTRIES_PER_MARKET": "0"}, "MAX_ENTRIES_PER_MARKET: "),
+        ({"MAX_ENTRIES_PER_MARKET": "none"}, "MAX_ENTRIES_PER_MARKET: "),
         ({"SIZE_USD": "1.005"}, "SIZE_USD: the venue takes amounts in whole cents"),
         ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
         ({"DAILY_SPEND_CAP_USD": "0"}, "DAILY_SPEND_CAP_USD: "),

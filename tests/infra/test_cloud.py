@@ -163,6 +163,7 @@ def test_the_limits_of_the_account_are_those_of_the_code_unless_a_stage_says_oth
     clear = environment(containers(LIVE)["WorkerTask"])
     for name in ("size_usd", "max_positions", "daily_loss_limit_usd", "daily_spend_cap_usd"):
         assert clear[name.upper()] == str(WorkerSettings.model_fields[name].default), name
+    assert clear["MAX_ENTRIES_PER_MARKET"] == ""  # as if it were not there
 
 
 def test_the_address_of_nats_is_the_one_that_is_registered() -> None:

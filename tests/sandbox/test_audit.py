@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
 from functions.core.account import NO_PAUSE, Account
-from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
+from functions.core.claim import UNRESOLVED, Claim, ClaimFill, ClaimState, Finality
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
 from sandbox.audit_input import AuditInput, Resolved
 from sandbox.simulator.journal import Entry
@@ -17,6 +18,7 @@ from sandbox.simulator.matching import VenueFill
 DAY = "2026-11-22"
 NOON_MS = 1_795_348_800_000
 MARKET_END_MS = NOON_MS + 30_000
+COOLDOWN_MS = 10_000
 SPEND, SIZE, FEE = 1_100_000, 2_200_000, 38_500
 
 
@@ -41,6 +43,8 @@ def claim(number: int, *, state: ClaimState = ClaimState.OPEN, **changes: Any) -
         "claimed_at_ms": NOON_MS,
         "market_end_ms": MARKET_END_MS,
         "resolved_at_ms": NOON_MS + 100,
+        "by_intent": state not in UNRESOLVED,
+        "counted": state is not ClaimState.RELEASED,
         "filled_spend_e6": SPEND if bought else 0,
         "filled_size_e6": SIZE if bought else 0,
         "fee_e6": FEE if bought else 0,
@@ -81,6 +85,7 @@ def audit_input(
     fields: dict[str, Any] = {
         "trading": "enabled",
         "claims": {c.slot: c for c in claims},
+        "entries": Counter(c.window for c in newest if c.state is not ClaimState.RELEASED),
         "cooldowns": {},
         "pnl_e6": {DAY: sum(c.pnl_e6 for c in newest)},
         "spent_e6": {DAY: sum(c.reserved_e6 for c in newest)},
@@ -101,7 +106,7 @@ def won(number: int) -> dict[str, Resolved]:
 
 
 def found(given: AuditInput, execution: str = "live") -> list[str]:
-    return disagreements(given, execution=execution)
+    return disagreements(given, execution=execution, cooldown_ms=COOLDOWN_MS)
 
 
 RELEASED = claim(2, state=ClaimState.RELEASED)
@@ -141,25 +146,40 @@ def test_an_order_posted_twice_is_found() -> None:
     )
 
 
-def test_a_market_held_twice_is_found() -> None:
-    second = msgspec.structs.replace(claim(2), condition_id="m1", came_back=False)
-    given = audit_input([entry(1), entry(2, condition_id="m1")], [claim(1)], [])
-    given.account.claims["i2"] = msgspec.structs.replace(second)
-    assert "market m1 was bought 2 times" in found(given)
+@pytest.mark.parametrize(
+    "first", [claim(1), claim(1, state=ClaimState.RELEASED)], ids=["bought", "released"]
+)
+def test_a_market_entered_inside_its_cooldown_is_found_and_after_it_is_fine(first: Claim) -> None:
+    posted = entry(1) if first.filled_size_e6 else entry(1, verdict="refused")
+    for after_ms, sentences in (
+        (COOLDOWN_MS, []),
+        (COOLDOWN_MS - 1, ["order o2 was claimed 9999 ms after the last one of its market"]),
+    ):
+        at_ms = NOON_MS + after_ms
+        second = claim(2, condition_id="m1", claimed_at_ms=at_ms, resolved_at_ms=at_ms)
+        again = entry(2, condition_id="m1", received_at_ns=at_ms * 1_000_000)
+        live = [each for each in (first, second) if not each.ended]
+        rows = [first] if first.ended else []
+        assert found(audit_input([posted, again], live, rows)) == sentences
 
 
-def test_a_market_bought_again_while_a_claim_was_given_up_is_named_not_blamed() -> None:
-    second = msgspec.structs.replace(claim(2), condition_id="m1")
-    given = audit_input([entry(1), entry(2, condition_id="m1")], [REOPENED, second], [])
-    assert found(given) == []
-    assert reopened(given) == [REOPENED]
+def test_a_window_whose_entries_are_miscounted_is_found_while_it_lasts() -> None:
+    window = claim(1).window
+    for kept in (0, 2):
+        wrong = f"window {window} has {kept} entries, 1 by its records"
+        for at_ms, sentences in ((MARKET_END_MS - 1, [wrong]), (MARKET_END_MS, [])):
+            entries = {window: kept} if kept else {}
+            given = audit_input([entry(1)], [claim(1)], [], at_ms=at_ms, entries=entries)
+            assert found(given) == sentences
 
 
-def test_a_market_bought_again_after_all_trades_failed_is_fine() -> None:
-    failed = entry(1, live_spend_e6=0, live_size_e6=0, live_fee_e6=0)
-    row = claim(1, state=ClaimState.RELEASED)
-    second = msgspec.structs.replace(claim(2), condition_id="m1")
-    assert found(audit_input([failed, entry(2, condition_id="m1")], [second], [row])) == []
+def test_an_open_claim_that_closes_its_market_is_found() -> None:
+    given = audit_input([entry(1)], [claim(1, by_intent=False)], [])
+    assert found(given) == ["claim of order o1 is resolved and closes its market"]
+
+
+def test_what_late_evidence_brought_back_is_named() -> None:
+    assert reopened(audit_input([entry(1)], [REOPENED], [])) == [REOPENED]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +267,7 @@ def test_two_rows_and_two_claims_of_one_order_are_found() -> None:
     assert "order o1 has 2 rows in the ledger" in found(
         audit_input([entry(1)], [], [SETTLED, SETTLED], resolved=won(1))
     )
-    twice = audit_input([entry(1)], [claim(1), REOPENED], [])
+    twice = audit_input([entry(1)], [claim(1, by_intent=False), REOPENED], [])
     assert "order o1 has 2 claims" in found(twice)
 
 

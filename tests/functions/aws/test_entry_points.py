@@ -90,6 +90,7 @@ async def bought(desk: Desk, store: DynamoStore, **changes: object) -> Claim:
             "state": ClaimState.CLAIMED,
             "claimed_at_ms": now_ms - 60_000,
             "market_end_ms": desk.market.end_ms,
+            "counted": True,
             **changes,
         },
     )
