@@ -204,18 +204,6 @@ async def test_an_old_nats_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["stream BOOKS"].level is Level.FAIL  # it has no JetStream either
 
 
-async def test_nats_without_the_encryption_that_is_wanted_is_told_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with server_that_says("2.15.1") as url:
-        monkeypatch.setenv("NATS_URL", url.replace("nats://", "tls://worker:hunter2@"))
-        found = (await examined())["NATS"]
-    assert found.level is Level.FAIL
-    assert "offers no TLS" in found.text
-    assert "TLS" in found.do
-    assert "hunter2" not in str(found)
-
-
 async def test_a_stream_of_another_kind_fails_and_is_left_alone(broker: NatsServer) -> None:
     await declare(broker)
     client = await nats.connect(broker.url)

@@ -1,4 +1,4 @@
-"""What the feeders need of the venue, provoked for real."""
+"""What the feeders need of the venue and of the network, provoked for real."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from executor.doctor.configuration import read
 from executor.doctor.finding import Finding, Level
 from protocol.series import parse_series
 from sandbox.simulator import Venue
+from tests.runtime.test_nats import server_that_says
 from tests.support.scripted_market_channel import WireVenue
 
 
@@ -123,3 +124,15 @@ async def test_a_simulated_venue_is_no_reason_to_speak_to_the_real_one(
     for what in ("market channel", "user channel"):
         assert found[what].level is Level.OK
         assert "not opened" in found[what].text
+
+
+async def test_nats_without_the_encryption_that_is_wanted_is_told_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with server_that_says("2.15.1") as url:
+        monkeypatch.setenv("NATS_URL", url.replace("nats://", "tls://worker:hunter2@"))
+        found = (await examined())["NATS"]
+    assert found.level is Level.FAIL
+    assert "offers no TLS" in found.text
+    assert "TLS" in found.do
+    assert "hunter2" not in str(found)
