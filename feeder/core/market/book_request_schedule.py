@@ -5,7 +5,8 @@
    nothing has changed, more and more rarely. The venue changes both tokens of a market at once, so
    a request for either is one for both; unless one goes on without the other, which is silent then.
 3. A silence about which a request tells nothing is asked about again soon. A market of which
-   neither events nor answers have come for UNSEEN_AFTER_MS after such a request is unseen.
+   neither events nor answers have come for UNSEEN_AFTER_MS after such a request is unseen, once its
+   silence is longer than its usual pauses explain: one that moves once a minute may well be silent.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SILENCE_SLACK_MS: Final = 200
 QUIET_WAIT_MAX_MS: Final = 30_000
 UNSEEN_AFTER_MS: Final = 2_000
 """A request fails now and then; three or four in a row fit into this."""
+UNSEEN_PAUSE_FACTOR: Final = 6
+UNSEEN_SILENCE_MAX_MS: Final = 60_000
 UNSEEN_AGAIN_MS: Final = 30_000
 """A quiet market whose requests fail costs its connections no more than one replacement in this."""
 
@@ -99,6 +102,11 @@ class SilenceTimer:
         wait_ms = min(pause_ms * (1 << min(self._unchanged, 10)), QUIET_WAIT_MAX_MS)
         return now_ms - max(self.changed_ms, self._requested_ms) >= wait_ms
 
+    def unusual(self, now_ms: int) -> bool:
+        """Whether usual pauses do not explain the silence."""
+        explained_ms = min(UNSEEN_PAUSE_FACTOR * self._pause_ms, UNSEEN_SILENCE_MAX_MS)
+        return now_ms - self.changed_ms >= explained_ms
+
     def requested(self, now_ms: int) -> None:
         """A request has begun."""
         self._requested_ms = now_ms
@@ -159,7 +167,7 @@ class BookRequestSchedule:
     def unseen(self, now_ms: int, for_ms: int = UNSEEN_AFTER_MS) -> bool:
         """Whether requests have told nothing for so long while no event came."""
         since_ms = self._unanswered_since_ms
-        return since_ms is not None and now_ms - since_ms >= for_ms
+        return since_ms is not None and now_ms - since_ms >= for_ms and self._market.unusual(now_ms)
 
     def take_unseen(self, now_ms: int, for_ms: int) -> bool:
         """Whether it is unseen for so long, and was not found so in the last UNSEEN_AGAIN_MS."""

@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from feeder.recording import recorded_channel
 from feeder.recording.errors import RecordingError
@@ -25,6 +26,7 @@ from feeder.recording.format import (
     Unfollowed,
 )
 from feeder.recording.reader import RecordingReader
+from runtime.dialer import Dialer
 from tests.support.message_builders import market_info
 from tests.support.recordings import change_books, frames_in, list_market, recorded_run, recording
 from tests.support.scripted_market_channel import WireVenue
@@ -78,9 +80,9 @@ async def test_a_market_that_shows_while_connecting_is_recorded_before_its_frame
 ) -> None:
     late = msgspec.structs.replace(market_info(), end_ms=(time.time_ns() // 1_000_000) + 60_000)
 
-    def opening(url: str) -> connect:
+    def opening(url: str, dialer: Dialer) -> AbstractAsyncContextManager[ClientConnection]:
         running.recorder._table.follow(late, late.start_ms)
-        return open_websocket(url)
+        return open_websocket(url, dialer)
 
     async with recording(tmp_path, monkeypatch) as running:
         monkeypatch.setattr(websocket, "open_websocket", opening)

@@ -77,6 +77,26 @@ def test_a_market_that_moves_on_one_line_needs_no_request(bench: Bench) -> None:
     assert not bench.session.unseen(bench.now_ms)
 
 
+def test_a_market_that_moves_rarely_is_not_called_unseen_in_each_of_its_pauses(
+    bench: Bench,
+) -> None:
+    """Neither feeder would be fit by turns, and the lease would go to and fro."""
+    for _ in range(20):
+        live(bench, 10_000, lambda request: void(bench.answer(request)))
+        frame = bench.change(1 + bench.now_ms % 1_000)
+        bench.send(0, frame)
+        bench.send(1, frame)
+    for _ in range(10):
+        for _ in range(20):
+            live(bench, 500, fails(bench))
+            assert not bench.session.unseen(bench.now_ms)
+        frame = bench.change(1 + bench.now_ms % 1_000)
+        bench.send(0, frame)
+        bench.send(1, frame)
+    live(bench, 61_000, fails(bench))
+    assert bench.session.unseen(bench.now_ms)
+
+
 def test_one_token_that_can_be_asked_for_is_enough(bench: Bench) -> None:
     first, _ = sorted(bench.tokens)
 
