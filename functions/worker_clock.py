@@ -42,10 +42,10 @@ class WorkerClock:
             self.look()
 
     def look(self) -> None:
-        """Draw the conclusion from the books since the last look."""
-        way_s = self._watch.way_s
-        if way_s is not None:
-            self._metrics.book_way_min.set(way_s)
+        """Draw the conclusion from the books since the last one; without any the last one holds."""
+        if not self._watch.conclusive:
+            return
+        self._metrics.book_way_min.set(self._watch.way_s)
         self._trouble = self._watch.conclude()
         if self._trouble is None:
             self._said_at_s = float("-inf")

@@ -26,7 +26,7 @@ from functions.core.gate import CLOCK_SKEW_MAX_MS, VENUE_CLOCK_SKEW_MAX_MS
 from protocol.snapshot import BookSnapshot
 
 BOOKS_MIN: Final = 10
-"""The quickest of so many says something; unless it came from the future, then one is enough."""
+"""So many must be late before that means something. Of books from the future one is enough."""
 _MS: Final = 1_000_000
 _NEVER: Final = 1 << 62
 
@@ -47,14 +47,16 @@ class ClockWatch:
         self._begin()
 
     def _begin(self) -> None:
-        self._books = self._timely = 0
+        self._books = 0
+        self._timely = False
+        """Whether any book was young enough to be traded on."""
         self._way_ns = self._venue_way_ns = _NEVER
         self._from_nats_ns: int | None = None
 
     @property
-    def way_s(self) -> float | None:
+    def way_s(self) -> float:
         """What the quickest book since the last conclusion seems to have taken from the feeder."""
-        return self._way_ns / 1e9 if self._books else None
+        return self._way_ns / 1e9
 
     def note(
         self,
@@ -64,24 +66,33 @@ class ClockWatch:
     ) -> None:
         """One book; `stored_at_ns` is only asked for those that are quicker than all before."""
         self._books += 1
-        age_ns = delivered_at_ns - snapshot.received_at_ns
-        venue_way_ns = delivered_at_ns - snapshot.venue_timestamp_ms * _MS
-        self._venue_way_ns = min(self._venue_way_ns, venue_way_ns)
-        self._timely += (
-            -CLOCK_SKEW_MAX_MS * _MS <= age_ns <= self._age_max_ms * _MS
-            and venue_way_ns <= (self._age_max_ms + VENUE_CLOCK_SKEW_MAX_MS) * _MS
-        )
         way_ns = delivered_at_ns - snapshot.published_at_ns
         if way_ns < self._way_ns:
             self._way_ns = way_ns
             stored_ns = stored_at_ns()
             self._from_nats_ns = None if stored_ns is None else delivered_at_ns - stored_ns
+        if not self._timely:
+            self._look_closer(snapshot, delivered_at_ns)
+
+    def _look_closer(self, snapshot: BookSnapshot, delivered_at_ns: int) -> None:
+        """While no book was young enough: is this one, and how late does the venue seem?"""
+        age_ns = delivered_at_ns - snapshot.received_at_ns
+        venue_way_ns = delivered_at_ns - snapshot.venue_timestamp_ms * _MS
+        self._venue_way_ns = min(self._venue_way_ns, venue_way_ns)
+        self._timely = (
+            -CLOCK_SKEW_MAX_MS * _MS <= age_ns <= self._age_max_ms * _MS
+            and venue_way_ns <= (self._age_max_ms + VENUE_CLOCK_SKEW_MAX_MS) * _MS
+        )
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the books since the last conclusion show anything."""
+        return self._books >= BOOKS_MIN or self._timely or self._behind() is not None
 
     def conclude(self) -> ClockTrouble | None:
-        """What the books since the last conclusion show. Too few of them go on being collected."""
-        trouble = self._behind() or (self._ahead() if self._books >= BOOKS_MIN else None)
-        if self._books >= BOOKS_MIN or trouble is not None:
-            self._begin()
+        """What they show; ask when it is `conclusive`. The next one begins anew."""
+        trouble = self._behind() or self._ahead()
+        self._begin()
         return trouble
 
     def _behind(self) -> ClockTrouble | None:

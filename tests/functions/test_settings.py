@@ -61,6 +61,7 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
         ({"DAILY_SPEND_CAP_USD": "0"}, "DAILY_SPEND_CAP_USD: "),
         ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
+        ({"PAPER_DELAY_MS": "30001"}, "PAPER_DELAY_MS: "),
         ({"EXECUTION": "yes"}, "EXECUTION: "),
         ({"EXECUTION": "live"}, "EXECUTION=live needs PRIVATE_KEY"),
         ({"EXECUTION": "live", "PRIVATE_KEY": KEY}, "EXECUTION=live needs WALLET"),

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 import time
 
+import aiohttp
 import msgspec
+import nats
 import pytest
 from structlog.testing import capture_logs
 
-from functions import worker_clock
+from functions import worker, worker_clock
 from functions.adapters.book_pull import Delivery
+from functions.settings import WorkerSettings
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
-from tests.support.trading_builders import snapshot
+from protocol.snapshot import encode_snapshot
+from protocol.subjects import BOOKS, book_subject
+from runtime.nats import ensure_stream
+from runtime.process import stop_tasks
+from sandbox.dynamodb import CREDENTIALS_ENV
+from tests.support.dynamodb_engines import dynamodb_server, state_table
+from tests.support.servers import NatsServer
+from tests.support.trading_builders import market, snapshot
+
+__all__ = ["dynamodb_server", "state_table"]
 
 
 def note(clock: WorkerClock, offset_ms: int) -> None:
@@ -33,6 +48,7 @@ def test_a_wrong_clock_shows_in_health_metric_and_log_and_goes_away_again(
         for _ in range(3):  # thirty seconds
             note(clock, -150)
             clock.look()
+    clock.look()  # no book since: nothing says that it is any better
     problem = clock.problem()
     assert problem is not None
     assert "ms behind the feeder's" in problem
@@ -71,3 +87,45 @@ def test_a_trouble_of_one_feeder_is_logged_and_no_reason_to_restart() -> None:
         clock.look()
     assert "a feeder's clock is 400 ms ahead" in logs[0]["problem"]
     assert clock.problem() is None
+
+
+async def test_the_workers_health_says_that_its_clock_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+    nats_server: NatsServer,
+    dynamodb_server: str,
+    state_table: str,
+) -> None:
+    monkeypatch.setattr(worker_clock, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(worker, "freeze_heap", lambda: None)
+    for name, value in CREDENTIALS_ENV.items():
+        monkeypatch.setenv(name, value)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    settings = WorkerSettings(
+        nats_url=nats_server.url,
+        aws_endpoint_url_dynamodb=dynamodb_server,
+        state_table=state_table,
+        clob_url="http://127.0.0.1:1",
+        metrics_port=port,
+    )
+    serving = asyncio.create_task(worker.serve(settings, "w"))
+    client = await nats.connect(nats_server.url)
+    await ensure_stream(client.jetstream(), BOOKS)
+    info = market("0x" + "ab" * 32)
+    subject = book_subject("btc-15m", info.condition_id)
+    early = snapshot(of=info, received_at_ns=time.time_ns() + 60 * 10**9)
+    early = msgspec.structs.replace(early, published_at_ns=early.received_at_ns)
+    await client.jetstream().publish(subject, encode_snapshot(early))
+    try:
+        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+            told = ""
+            while "clock" not in told:
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    async with session.get(f"http://127.0.0.1:{port}/healthz") as response:
+                        told = await response.text()
+        assert response.status == 503
+        assert "ahead of this one" in told  # NATS' clock is this one: the book's is wrong
+    finally:
+        await client.close()
+        await stop_tasks(serving)

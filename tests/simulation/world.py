@@ -163,7 +163,11 @@ def _as_listed(world: World, info: MarketInfo) -> MarketInfo:
     if not world.faults.misnamed or rng.random() >= world.faults.misnamed:
         return info
     begin_ms, end_ms = misnamed_between(info, rng)
-    return with_swapped_outcomes(info) if begin_ms <= world.sim.now_ms < end_ms else info
+    if not begin_ms <= world.sim.now_ms < end_ms:
+        return info
+    injected = world.venue.injected
+    injected["misnamed"] = injected.get("misnamed", 0) + 1
+    return with_swapped_outcomes(info)
 
 
 # -- feeders -------------------------------------------------------------------------------------

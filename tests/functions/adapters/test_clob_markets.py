@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from functions.adapters.clob_markets import VenueClobMarkets
+from functions.core.hold import HoldReason
+from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
+from functions.worker_metrics import WorkerMetrics
+from protocol.series import parse_series
 from sandbox.simulator import Market, Venue, serve
+from sandbox.simulator.gamma import event_json
 from venue import rest
+from venue.wire.listing import parse_listing
 
 
 class Desk:
@@ -22,9 +29,9 @@ class Desk:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     venue = Venue()
-    now_ms = venue.now_ms()
+    start_s = parse_series("btc-15m").window_start_s(venue.now_ms() / 1000)
     market = venue.add_market(
-        "btc-updown-15m-1800000000", start_ms=now_ms - 60_000, end_ms=now_ms + 840_000
+        f"btc-updown-15m-{start_s}", start_ms=start_s * 1000, end_ms=(start_s + 900) * 1000
     )
     async with serve(venue) as url:
         markets = VenueClobMarkets(url, url)
@@ -43,6 +50,20 @@ async def test_a_market_is_told_as_the_clob_has_it(desk: Desk) -> None:
     assert told.min_order_size_e6 == desk.market.min_order_size_e6
     assert told.fee == desk.market.fee
     assert not told.neg_risk
+
+
+async def test_outcomes_that_the_clob_swaps_stop_the_market(desk: Desk) -> None:
+    listing = msgspec.json.encode([event_json(desk.market, desk.venue.now_ms())])
+    info = parse_listing(listing, parse_series("btc-15m"), desk.market.start_ms // 1000)
+    assert info is not None
+    verifier = MarketVerifier(desk.markets, WorkerMetrics())
+    await verifier.verify(info)
+    assert verifier.doubt(info) is None
+    desk.market.outcomes = ("Down", "Up")
+    await verifier.verify(info)
+    doubt = verifier.doubt(info)
+    assert doubt is not None
+    assert doubt.reason is HoldReason.MARKET_DIFFERS
 
 
 async def test_a_market_that_is_not_there_is_no_answer(desk: Desk) -> None:

@@ -61,6 +61,13 @@ def test_by_default_the_best_prices_must_be_proven() -> None:
     assert CONFIG.proof_min is Proof.TOP
 
 
+def test_a_clock_may_be_behind_by_a_tenth_of_a_second() -> None:
+    now_ms = time.time_ns() // 1_000_000
+    for early_ms, expected in ((100, None), (101, HoldReason.CLOCK_BEHIND)):
+        book = snapshot(received_at_ns=(now_ms + early_ms) * 1_000_000)
+        assert hold_reason_of(book, CONFIG, now_ms) is expected
+
+
 def test_time_to_close_is_checked_to_the_millisecond() -> None:
     info = market(start_ms=0, end_ms=900_000)
     for now_ms, expected in ((600_000, None), (600_001, HoldReason.TOO_CLOSE_TO_END)):
