@@ -88,6 +88,8 @@ def mistake_of_client(error: Exception) -> str | None:
         line = f"AWS_PROFILE: its credential_process cannot be run: {error.strerror}"
     elif "Invalid endpoint" in str(error):
         line = "AWS_ENDPOINT_URL_DYNAMODB: it, or AWS_ENDPOINT_URL, is not a URL"
+        if "amazonaws.com" in str(error):  # made of the region
+            line = "AWS_REGION: a name as eu-west-1 is wanted"
     elif "Unsupported host" in str(error):
         line = "AWS_CONTAINER_CREDENTIALS_FULL_URI: the SDK asks no such host for credentials"
     elif isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):

@@ -12,7 +12,7 @@ from typing import Final
 
 from functions.core.account import TRADING_ENABLED, TRADING_HALTED, Account, Limits, utc_day
 from functions.core.account_status import Status, status_of
-from functions.ports import Store, StoreError
+from functions.ports import Store, StoreError, StoreMisconfiguredError
 
 REASON_LENGTH_MAX: Final = 300
 """The account item is written and paid as a whole with every claim."""
@@ -46,11 +46,14 @@ async def halt(store: Store, reason: str) -> Account:
     """Halt the account, creating it when there is none, and see that it is halted.
 
     Once this has returned, the condition of every later claim fails, whichever worker makes it.
-    Raises NotDoneError when somebody else has resumed trading meanwhile, NotKnownError.
+    Raises NotDoneError when somebody else has resumed trading meanwhile, NotKnownError;
+    StoreMisconfiguredError when no request could do it.
     """
     try:
         await store.halt(reason)
         account = await store.account()
+    except StoreMisconfiguredError:
+        raise
     except StoreError as error:
         raise _not_known(TRADING_HALTED, error) from error
     if (account.trading, account.halt_reason) != (TRADING_HALTED, reason):

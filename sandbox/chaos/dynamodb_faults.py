@@ -3,6 +3,7 @@
 Every request is one draw; `rates` may be changed at any time, and what was done is counted.
 
     throttle, conflict, error   answered here, nothing is forwarded; conflicts only meet writes
+    foreign                     a portal's page with status 200, nothing is forwarded
     cut_before                  the connection is cut, nothing is forwarded
     cut_after                   forwarded, then the connection is cut: the reply is lost
     late                        forwarded after the caller has given up: a write that lands late
@@ -28,7 +29,10 @@ from runtime.process import stop_tasks
 
 TOO_LONG_S: Final = 3.0
 """More than the services wait for an answer (`functions.adapters.dynamodb.table`: 2 s)."""
-KINDS: Final = ("throttle", "conflict", "error", "cut_before", "cut_after", "late", "slow")
+KINDS: Final = (
+    *("throttle", "conflict", "error", "cut_before", "cut_after", "late", "slow"),
+    "foreign",
+)
 _NAMESPACE: Final = "com.amazonaws.dynamodb.v20120810#"
 _ANSWERS: Final = {
     "throttle": (400, "ProvisionedThroughputExceededException"),
@@ -109,6 +113,8 @@ async def faulty_dynamodb(upstream: str, seed: int) -> AsyncIterator[FaultyDynam
                     content["CancellationReasons"] = [{"Code": "TransactionConflict"}]
                 content["__type"] = _NAMESPACE + name
                 return web.Response(status=status, body=json.dumps(content), headers=_MARKS)
+            if kind == "foreign":
+                return web.Response(text="<html>Please log in</html>", content_type="text/html")
             if kind == "cut_before":
                 return _cut(request)
             if kind in ("late", "slow"):

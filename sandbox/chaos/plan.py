@@ -99,6 +99,7 @@ _STORE: Final = {
     "cut_after": 0.15,
     "late": 0.06,
     "slow": 0.06,
+    "foreign": 0.1,
 }
 
 FaultRates: TypeAlias = dict[str, float | int]

@@ -56,6 +56,7 @@ async def test_without_rates_everything_passes() -> None:
         ("conflict", StoreBusyError),
         ("error", StoreError),
         ("cut_before", StoreError),
+        ("foreign", StoreError),
     ],
 )
 async def test_what_is_refused_is_not_written(kind: str, error: type[StoreError]) -> None:

@@ -1,0 +1,148 @@
+"""What is wrong with the SDK's own variables and files: the line names it, and nothing of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiobotocore.session
+import pytest
+
+from functions.adapters.dynamodb.table import Table, open_client
+from functions.ports import StoreError, StoreMisconfiguredError
+from tests.support.dynamodb_engines import _Session
+
+SECRET = "hunter2"
+KEYS = {"AWS_ACCESS_KEY_ID": SECRET, "AWS_SECRET_ACCESS_KEY": SECRET}
+SSO = "sso_account_id = 1\nsso_role_name = r\n"
+ROLE = "role_arn = arn:aws:iam::1:role/x\n"
+
+
+@pytest.fixture(autouse=True)
+def alone(shared_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another session for each test: it keeps what it has read."""
+    monkeypatch.setattr(aiobotocore.session, "AioSession", _Session)
+    for name in (*KEYS, "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def process(tmp_path: Path, text: str) -> str:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return f"[default]\ncredential_process = {program}\n"
+
+
+async def asked(region: str = "eu-west-1") -> None:
+    async with open_client(region=region, endpoint_url="http://127.0.0.1:1") as client:
+        await Table(client, "t", "STATE_TABLE").get("account", Key={})
+
+
+async def line_of(region: str = "eu-west-1") -> str:
+    with pytest.raises(StoreMisconfiguredError) as wrong:
+        await asked(region)
+    line = str(wrong.value)
+    assert "\n" not in line
+    assert SECRET not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("env", "variable"),
+    [
+        ({}, "AWS_PROFILE: there are no AWS credentials"),
+        ({"AWS_PROFILE": SECRET}, "AWS_PROFILE: "),
+        ({"AWS_DEFAULT_PROFILE": SECRET}, "AWS_PROFILE: "),
+        ({"AWS_ACCESS_KEY_ID": SECRET}, "AWS_SECRET_ACCESS_KEY: missing"),
+        ({"AWS_SECRET_ACCESS_KEY": SECRET}, "AWS_ACCESS_KEY_ID: missing"),
+        ({**KEYS, "AWS_DEFAULTS_MODE": SECRET}, "AWS_DEFAULTS_MODE: "),
+        (
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{SECRET}/"},
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI: ",
+        ),
+        (
+            {
+                "AWS_WEB_IDENTITY_TOKEN_FILE": f"/no/{SECRET}",
+                "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/x",
+            },
+            "AWS_WEB_IDENTITY_TOKEN_FILE: ",
+        ),
+    ],
+)
+async def test_a_variable_of_the_sdk_is_named(
+    env: dict[str, str], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert (await line_of()).startswith(variable)
+
+
+@pytest.mark.parametrize(
+    ("config", "variable"),
+    [
+        (f"{SECRET}\n", "AWS_CONFIG_FILE: "),
+        (f"[default]\naws_access_key_id = {SECRET}\n", "AWS_PROFILE: its profile lacks"),
+        (f"[default]\n{ROLE}source_profile = default\n", "AWS_PROFILE: "),
+        (f"[default]\n{ROLE}source_profile = nobody\n", "AWS_PROFILE: "),
+        (f"[default]\n{ROLE}credential_source = Nobody\n", "AWS_PROFILE: "),
+        (f"[default]\nsso_session = s\n{SSO}", "AWS_PROFILE: "),
+        (
+            f"[default]\nsso_session = s\n{SSO}[sso-session s]\nsso_region = eu-west-1\n"
+            "sso_start_url = https://x.awsapps.com/start\n",
+            "AWS_PROFILE: its login has ended",
+        ),
+        ("[default]\ncredential_process = /no/such/program\n", "AWS_PROFILE: its credential_pro"),
+        ("[default]\ncredential_process = 'one quote\n", "AWS_PROFILE: its credential_process"),
+        ("[default]\ncredential_process = /tmp\n", "AWS_PROFILE: its credential_process"),
+    ],
+)
+async def test_a_profile_that_cannot_be_used_is_named(
+    config: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert (await line_of()).startswith(variable)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        *(SECRET, "", "[]", "null", "{}", '{"Version": 1}', '{"Version": 2}'),
+        '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "Expiration": "soon"}',
+    ],
+)
+async def test_a_process_that_gives_no_credentials_is_named(
+    printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(process(tmp_path, f"echo '{printed}'"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert (await line_of()).startswith("AWS_PROFILE: its credential_process")
+
+
+async def test_what_may_pass_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = process(tmp_path, "echo the network is down >&2; exit 3")
+    (tmp_path / "config").write_text(failing)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for told in ("AWS_PROFILE: .*the network is down", "AWS_PROFILE: .*container-role"):
+        with pytest.raises(StoreError, match=told) as failed:
+            await asked()
+        assert not isinstance(failed.value, StoreMisconfiguredError)
+        (tmp_path / "config").write_text("")
+        dead = "http://127.0.0.1:1/credentials"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", dead)
+
+
+@pytest.mark.parametrize("region", ["eu west", "a..b", "x" * 64, SECRET + "!"])
+async def test_a_region_that_is_none_is_named(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    assert (await line_of(region)).startswith("AWS_REGION: ")
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+async def test_certificates_that_are_not_there_are_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in {**KEYS, name: f"/no/{SECRET}"}.items():
+        monkeypatch.setenv(variable, value)
+    assert (await line_of()).startswith("AWS_CA_BUNDLE: ")
