@@ -17,6 +17,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
+import msgspec
 import uvloop
 
 from protocol.units import to_usd_e6
@@ -59,7 +60,7 @@ def main() -> None:
             seed=options.seed,
             keep_versions=options.keep_versions,
         )
-        venue.faults = HABITS
+        venue.faults = msgspec.structs.replace(HABITS)
         markets: RecordedMarkets | Flood
         if options.flood:
             markets = Flood(

@@ -182,6 +182,7 @@ def application(venue: Venue) -> web.Application:
             get("/data/orders", clob.get_open_orders),
             get("/data/trades", clob.get_trades),
             post("/order", post_order),
+            web.delete("/order", clob.cancel_order),
             get("/deployed", relayer.get_deployed),
             get("/v1/account/transactions/params", relayer.get_parameters),
             get("/v1/account/transactions/{transaction_id}", relayer.get_transaction),

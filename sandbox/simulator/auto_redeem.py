@@ -15,7 +15,7 @@ from sandbox.simulator.chain import redeem
 from sandbox.simulator.market import Market
 from sandbox.simulator.venue import Venue
 
-EVERY_S: Final = 0.1
+EVERY_S: Final = 0.2
 KEPT_MS: Final = 60_000
 
 

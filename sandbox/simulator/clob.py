@@ -293,6 +293,20 @@ async def get_order(request: web.Request) -> web.Response:
     return answer(order_json(record))
 
 
+async def cancel_order(request: web.Request) -> web.Response:
+    """DELETE /order: never done, since an order here is matched, killed, or held, and a held one
+    cannot be cancelled."""
+    key = await authenticated(request)
+    try:
+        order_id = msgspec.json.decode(await request.read(), type=dict[str, str])["orderID"]
+    except (msgspec.MsgspecError, KeyError):
+        return error("Invalid order payload")
+    record = request.app[VENUE].journal.order_as_of(order_id, request.app[VENUE].now_ms())
+    mine = record is not None and record.order.owner == key.key
+    held = mine and record is not None and record.status == "DELAYED"
+    return answer({"canceled": [], "not_canceled": {order_id: rules.not_cancelled(held=held)}})
+
+
 async def get_open_orders(request: web.Request) -> web.Response:
     """GET /data/orders: always empty, since nothing rests."""
     await authenticated(request)

@@ -65,6 +65,13 @@ def duplicated(order_id: str) -> str:
     return f"order {order_id} is invalid. Duplicated."
 
 
+def not_cancelled(*, held: bool) -> str:
+    """[ours] for an order that is held, [seen] for one that is gone."""
+    if held:
+        return "order can't be canceled while its matching is delayed"
+    return "order can't be found - already canceled or matched"
+
+
 def check_identity(
     order: Order, api_key: str, address: str, grandfathered: Collection[str]
 ) -> None:

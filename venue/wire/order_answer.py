@@ -10,8 +10,9 @@
    (`error`, `errorMsg`, `message`, nested or not); see `venue.wire.refusal_text`.
 6. A page of HTML is nobody's word. It proves nothing, also with status 403: Cloudflare refuses
    before an order can reach the engine, but a filter between us and it refuses *answers* with such
-   a page, too. The order is unknown, and the account pauses. 425 and 429 count with any body: the
-   venue documents these statuses, and what limits requests stands before what it limits.
+   a page, too. So 403 counts only with a text in the venue's own form; without, the order is
+   unknown, and the account pauses. 425 and 429 count with any body: the venue documents these
+   statuses, and what limits requests stands before what it limits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from protocol.fill import Fill
 from protocol.units import cost_e6
 from venue.wire.errors import TEXT_LENGTH_MAX, UNDECODABLE, decoded
 from venue.wire.numbers import MISSING, size_or_zero_e6
-from venue.wire.refusal_text import Said, is_page, plain, read_refusal
+from venue.wire.refusal_text import Said, plain, read_refusal
 
 
 class RejectReason(StrEnum):
@@ -112,7 +113,7 @@ _ORDER_ID: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _REFUSALS_400: Final[tuple[tuple[str, RejectReason], ...]] = (
     ("no orders found to match with fak order", RejectReason.NO_MATCH),
     ("fok orders are fully filled or killed", RejectReason.FOK_NOT_FILLED),
-    ("not enough balance / allowance", RejectReason.NOT_ENOUGH_BALANCE),
+    ("not enough balance", RejectReason.NOT_ENOUGH_BALANCE),
     ("balance is not enough", RejectReason.NOT_ENOUGH_BALANCE),
     ("allowance is not enough", RejectReason.NOT_ENOUGH_BALANCE),
     ("maker address not allowed", RejectReason.MAKER_NOT_ALLOWED),
@@ -196,9 +197,8 @@ def read_answer(answer: HttpAnswer, order_id: str, spend_e6: int, size_e6: int) 
     said = read_refusal(answer.body, answer.content_type, answer.retry_after)
     if also is not None and also.speaks_of_success():
         return Unknown(text=f"HTTP {answer.status}, with signs of success: {said.text}")
-    if is_page(answer.body, answer.content_type) and answer.status not in _LIMITS:
-        blocked = RejectReason.GEOBLOCKED if answer.status == 403 else None
-        return Unknown(text=f"HTTP {answer.status}: {said.text}", concerns=blocked)
+    if answer.status == 403 and not said.in_own_form:
+        return Unknown(text=f"HTTP 403: {said.text}", concerns=RejectReason.GEOBLOCKED)
     return _refused(answer.status, said, order_id)
 
 
@@ -290,6 +290,7 @@ _REFUSALS_BY_STATUS: Final = {
     429: RejectReason.RATE_LIMITED,
 }
 _LIMITS: Final = (425, 429)
+_BROKEN: Final = ("context cancel", "timeout", "timed out", "deadline exceeded")
 _DISABLED_TEXTS: Final = (
     "trading is currently",
     "trading is disabled",
@@ -304,9 +305,9 @@ _DISABLED_CODES: Final = frozenset({"post_only", "cancel_only", "restarting", "t
 
 def _proven_reason(status: int, text: str, codes: tuple[str, ...]) -> RejectReason | None:
     """`text` is in plain letters (`refusal_text.plain`)."""
-    if "context canceled" in text or "timeout" in text:
+    if any(words in text for words in _BROKEN):
         return None  # something broke on the way, whatever else the text says
-    if status in (400, 404) and _NO_ORDERBOOK.match(text):
+    if status in (400, 404) and _NO_ORDERBOOK.search(text):
         return RejectReason.MARKET_CLOSED
     if status in (400, 503) and (
         any(_code_word(code) in _DISABLED_CODES for code in (text, *codes))

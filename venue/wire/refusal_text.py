@@ -29,6 +29,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """One line of at most TEXT_LENGTH_MAX characters, in the venue's words where it has any."""
     codes: tuple[str, ...] = ()
+    in_own_form: bool = False
+    """Whether the text stood in JSON, under a name that the venue has for it."""
     retry_after_ms: int = 0
     """0 when it does not say."""
 
@@ -51,6 +53,7 @@ def read_refusal(body: bytes, content_type: str, retry_after: str) -> Said:
     return Said(
         text=one_line("; ".join(each for each in said if each)) or "no text",
         codes=tuple(codes[:_PARTS_MAX]),
+        in_own_form=any(said),
         retry_after_ms=asked_ms or max(waits, default=0),
     )
 

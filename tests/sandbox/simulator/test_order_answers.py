@@ -131,6 +131,8 @@ async def test_a_market_may_hold_an_order_and_its_money_before_it_is_matched(
     assert (record["status"], record["size_matched"]) == ("DELAYED", "0")
     with pytest.raises(RequestRejectedError, match="balance: 966401"):
         await buy(client, market.token("Up"), "1", "0.50")
+    cancelled = await client.cancel_order(order_id=entry.order_id)
+    assert "matching is delayed" in cancelled.not_canceled[entry.order_id]
     # It meets the book as it is then.
     venue.set_book(market.token("Up"), [], [(4_000, 10_000_000)])
     assert (await first)["takingAmount"] == "2.500000"

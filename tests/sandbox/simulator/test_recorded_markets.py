@@ -290,3 +290,10 @@ def test_the_process_refuses_what_is_not_possible(
         command.main()
     assert ended.value.code not in (0, None)
     assert capsys.readouterr() == ("", f"cannot start: {text}\n")
+
+
+def test_every_second_series_holds_taker_orders() -> None:
+    series = series_at(10, 4)
+    recorded = RecordedMarkets(Venue(), [load(bundled()[0])], series)
+    held = [recorded._list(n, each, 1_800_000_000)[0].itode for n, each in enumerate(series)]
+    assert held == [False, True, False, True]

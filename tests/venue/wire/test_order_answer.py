@@ -109,6 +109,8 @@ def answered(status: int, body: object, kind: str = "application/json", **more: 
         (400, "trading is disabled", RejectReason.TRADING_DISABLED),
         (503, "trading is disabled", RejectReason.TRADING_DISABLED),
         (400, "balance is not enough -> balance: 0", RejectReason.NOT_ENOUGH_BALANCE),
+        (400, "not enough balance/allowance", RejectReason.NOT_ENOUGH_BALANCE),
+        (400, "the orderbook 123 does not exist", RejectReason.MARKET_CLOSED),
         (400, "the exchange is in post-only mode", RejectReason.TRADING_DISABLED),
     ],
 )
@@ -179,6 +181,25 @@ def test_a_page_proves_nothing_whatever_stands_in_it(status: int, kind: str) -> 
     assert isinstance(answer, Unknown)
     assert answer.concerns is (RejectReason.GEOBLOCKED if status == 403 else None)
     assert MAKER not in answer.text
+
+
+@pytest.mark.parametrize("body", ["", "Forbidden", "{}", "[]", {"owner": "x"}])
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", ""])
+def test_status_403_counts_only_with_a_text_in_the_venue_s_own_form(
+    body: object, kind: str
+) -> None:
+    answer = answered(403, body, kind)
+    assert isinstance(answer, Unknown)
+    assert answer.concerns is RejectReason.GEOBLOCKED
+    assert isinstance(answered(403, {"error": "Trading restricted in your region"}), Rejected)
+
+
+@pytest.mark.parametrize(
+    "broken", ["context cancelled", "deadline exceeded", "request timed out", "Timeout"]
+)
+def test_what_broke_on_the_way_is_no_refusal(broken: str) -> None:
+    for status in (400, 403, 503):
+        assert isinstance(answered(status, {"error": f"{MAKER}: {broken}"}), Unknown)
 
 
 @pytest.mark.parametrize("status", [425, 429])
