@@ -34,12 +34,15 @@ class Faults:
     """The venue's records of orders and trades never answer."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
+    log_unwritable: float = 0.0
+    """Of the log's lines: no process can write them."""
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""
         self.venue.off()
         self.dynamodb.off()
         self.nats.off()
+        self.log_unwritable = 0.0
         self.venue.event_lost = float(self.deaf)
 
 
@@ -92,4 +95,5 @@ def draw_faults(rng: random.Random) -> Faults:
         loss_limit_usd=Decimal(rng.choice(["1.5", "100"])),
         spend_cap_usd=Decimal(rng.choice(["5", "100"])),
         rivals=rng.random() < 0.5,
+        log_unwritable=chance(0.5),
     )
