@@ -25,7 +25,6 @@ asked for its own.
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import heapq
 import os
@@ -44,8 +43,8 @@ from unittest.mock import patch
 
 import structlog
 
-from runtime.log import line_of
 from runtime.output import STDERR
+from tests.simulation.log_disk import LogDisk
 from tests.simulation.processes import Process, SimError, current
 
 T = TypeVar("T")
@@ -332,9 +331,7 @@ class Simulation:
         self.loop = SimLoop(seed, steps_max)
         self.logs: list[tuple[int, str, str, dict[str, Any]]] = []
         """(virtual epoch ms, process, level, fields with `event`) of every log line."""
-        self.log_unwritable = 0.0
-        """Of the lines, how many production's log cannot write."""
-        self._log_chance = self.random("log")
+        self.log_disk = LogDisk(self.random("log"))
         self._epoch_ns = epoch_ms * 1_000_000 - MONOTONIC_START_NS
         self._errors: list[SimError] | None = None
 
@@ -401,14 +398,8 @@ class Simulation:
             fields["exc_info"] = f"{type(error).__name__}: {error}"
         if not self.over:
             self.logs.append((self.now_ms, self.current.name, level, fields))
-            if self.log_unwritable:
-                STDERR.write(line_of(level, fields))
+            self.log_disk.take(level, fields)
         raise structlog.DropEvent
-
-    def write_log(self, *_: object) -> None:
-        """What stands under the log of production code: a disk that is full now and then."""
-        if self._log_chance.random() < self.log_unwritable:
-            raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @contextmanager
@@ -433,7 +424,7 @@ def simulated(
             (os, "urandom", entropy),
             (random, "_urandom", entropy),  # SystemRandom, and with it `secrets`
             # Collecting would make destructors run at times that no seed decides; it is slow, too.
-            (STDERR, "_write", sim.write_log),
+            (STDERR, "_write", sim.log_disk.write),
             (gc, "collect", lambda *_: 0),
             (gc, "freeze", lambda: None),
         ):

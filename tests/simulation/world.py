@@ -124,7 +124,7 @@ def new_world(sim: Simulation, faults: Faults) -> World:
         venue=venue,
         witness=Witness(sim),
     )
-    sim.log_unwritable = faults.log_unwritable
+    sim.log_disk.full = faults.log_unwritable
     venue.superseded = world.witness.superseded
     venue.mute = faults.mute
     venue.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
@@ -361,7 +361,7 @@ async def scenario(world: World) -> None:
     await asyncio.sleep(FAULTS_S)
     trouble.cancel()
     world.faults.off()
-    world.sim.log_unwritable = world.faults.log_unwritable
+    world.sim.log_disk.full = world.faults.log_unwritable
     world.entries_stopped = True
     for name, process in list(world.running.items()):
         process.resume()
