@@ -73,6 +73,12 @@ from runtime import process
 from runtime.log import configure_logging
 configure_logging(service="test")
 process.END_MAX_S = 0.5
+async def deaf():
+    for _ in range(2):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
 async def serve():
     print("started", flush=True)
     try:
@@ -166,6 +172,16 @@ async def test_a_thread_that_nobody_can_stop_holds_up_nobody() -> None:
         process.terminate()
         _, stderr = await process.communicate()
     assert (process.returncode, stderr) == (0, b"")
+
+
+async def test_a_librarys_task_that_takes_its_cancellation_for_another_holds_up_nobody() -> None:
+    running = """asyncio.create_task(deaf())
+        await asyncio.Event().wait()"""
+    async with service(running=running) as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        stdout, stderr = await process.communicate()
+    assert (stdout, stderr, process.returncode) == (b"tidying\ntidied\n0\n", b"", 0)
 
 
 async def test_a_failure_without_a_signal_is_one_line_and_exit_1() -> None:
