@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import structlog
 
-from runtime.output import STDERR
+from runtime.output import STDERR, hold_descriptors
 
 LINE_MAX: Final = 16_000
 """Container engines and log drivers cut a line after 16 KB."""
@@ -45,6 +45,8 @@ def configure_logging(*, libraries_from: int = logging.WARNING, **bound: str) ->
 
     Of libraries, records of level `libraries_from` and above are said.
     """
+
+    hold_descriptors()
 
     def render(_: Any, level: str, fields: Mapping[str, Any]) -> str:
         return line_of(level, {**bound, **structlog.contextvars.get_contextvars(), **fields})

@@ -28,6 +28,7 @@ WAIT_MS: Final = 50
 
 COMPLAINT_MAX: Final = 2_000
 """Characters. A line on a terminal, not a page of a stranger's HTML."""
+_STDERR_NUMBER: Final = 2
 
 
 class Output:
@@ -92,6 +93,14 @@ class Output:
 
 STDERR: Final = Output("stderr")
 STDOUT: Final = Output("stdout")
+
+
+def hold_descriptors() -> None:
+    """Where stdin, stdout or stderr was closed at start the next socket would have its number: a
+    library's complaint would go into it, and libuv aborts when it closes such a one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR_NUMBER:
+        pass
+    os.close(descriptor)
 
 
 def write_answer(answer: str | bytes) -> OSError | None:

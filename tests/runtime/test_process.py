@@ -196,3 +196,26 @@ async def test_a_cancellation_without_a_signal_is_no_stop() -> None:
         stdout, stderr = await process.communicate()
     assert stdout.endswith(b"1\n")
     assert events(stderr) == ["ended_by_cancellation"]
+
+
+async def test_a_process_whose_descriptors_are_closed_runs_and_stops() -> None:
+    program = PROGRAM.format(
+        running="await asyncio.open_connection(*sys.argv[1:])",
+        tidying="pass",
+        after="sys.exit(0)",
+        most_s=10,
+    )
+    heard_from = asyncio.Event()
+
+    async def hear(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard_from.set()
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server, asyncio.timeout(30):
+        address = [str(part) for part in server.sockets[0].getsockname()]
+        closed = await asyncio.create_subprocess_exec(
+            *("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program, *address),
+            cwd=ROOT,
+        )
+        await heard_from.wait()
+        assert await closed.wait() == 0
