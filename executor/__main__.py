@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import logging
+import os
 import sys
 from collections.abc import Coroutine
 from datetime import date
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
+import structlog
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -26,14 +30,19 @@ from functions.core.account import TRADING_ENABLED
 from functions.handlers.control import NotDoneError, halt_reason
 from functions.ports import RecordsError, StoreError
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
+from protocol.text import encoded
 from runtime.log import configure_logging
+from runtime.output import complain, write_answer
 from runtime.proxies import ignore_proxies
 from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 
 EXIT_FAILED: Final = 1
 WIDTH_PIPED: Final = 240
 """Where there is no terminal: a row stays on one line."""
+_log = structlog.get_logger()
 _T = TypeVar("_T")
+_unwritten: Final[list[OSError | None]] = []
+"""What became of each part of the answer."""
 
 app = typer.Typer(
     add_completion=False,
@@ -169,7 +178,7 @@ def record(
     except (record_commands.BadSettingsError, UnusableDirectoryError) as error:
         _refuse(str(error))
     except RecordingError as error:
-        _complain(f"failed: {error}")
+        complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
     _say(record_commands.recorded_line(done, out))
     if done.lost or not done.frames:
@@ -187,7 +196,7 @@ def inspect(
     except RecordingError as error:
         _refuse(str(error))
     if json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        _answer_json(report)
     else:
         _say(record_commands.recording_view(report))
 
@@ -198,7 +207,7 @@ def _done(asked: Coroutine[Any, Any, _T]) -> _T:
         with exiting_when_misconfigured():
             return asyncio.run(asked)
     except (StoreError, RecordsError, NotDoneError) as error:
-        _complain(f"failed: {error}")
+        complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
 
 
@@ -206,17 +215,31 @@ def _show(
     settings: AccountSettings, report: msgspec.Struct, view: RenderableType, *, json: bool
 ) -> None:
     if json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        _answer_json(report)
         return
     _say(account_line(settings.account, settings.execution))
     _say(view)
 
 
 def _say(what: RenderableType) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_PIPED)
+    here, written = Console(), io.StringIO()
+    console = Console(
+        file=written,
+        highlight=False,
+        force_terminal=here.is_terminal,
+        width=here.width if here.is_terminal else WIDTH_PIPED,
+    )
     console.print(what, soft_wrap=isinstance(what, Text))
+    _answer(written.getvalue())
+
+
+def _answer_json(report: msgspec.Struct) -> None:
+    _answer(encoded(msgspec.json.encode, report) + b"\n")
+
+
+def _answer(answer: str | bytes) -> None:
+    """Whether anybody reads the answer changes nothing of what the command does."""
+    _unwritten.append(write_answer(answer))
 
 
 def _checked_day(day: str | None) -> str | None:
@@ -227,17 +250,14 @@ def _checked_day(day: str | None) -> str | None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    _complain(reason)
+    complain(reason)
     raise typer.Exit(EXIT_BAD_CONFIGURATION)
-
-
-def _complain(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def main() -> None:
     """Entry point of `executor` and of `python -m executor`."""
-    configure_logging(service="executor")
+    # A library that warns of what then fails: the command says so itself, in one line.
+    configure_logging(service="executor", libraries_from=logging.ERROR)
     ignore_proxies()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -245,8 +265,18 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="executor")
-    except OSError as error:  # the commands report what they meet: this is our own output
-        sys.stderr.write(f"cannot write the answer: {error.strerror or error}\n")
+    except SystemExit as end:
+        # A reader that has gone (`| head -1`) has read what it wanted.
+        failed = [e for e in _unwritten if e and e.errno != errno.EPIPE]
+        if not failed:
+            raise
+        complain(f"cannot write the answer: {failed[0].strerror}")
+        raise SystemExit(end.code or EXIT_FAILED) from None
+    except OSError as error:  # the commands report what they meet: this is `--help`
+        complain(f"cannot write the answer: {error.strerror or error}")
+        os._exit(EXIT_FAILED)  # the rest of the answer is still in Python's buffer
+    except Exception as error:  # noqa: BLE001 - typer takes `sys.excepthook` for itself
+        _log.critical("defect", exc_info=error)
         raise SystemExit(EXIT_FAILED) from None
 
 

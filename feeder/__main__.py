@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import runtime.starting  # noqa: F401 - first: it takes signals while the rest is imported
+
 import sys
 
 from feeder.books import service as book_service
@@ -19,13 +22,13 @@ def main(arguments: list[str]) -> int:
     if role not in ("market", "user"):
         refuse_to_start(f"{role!r} is not a role of the feeder: market (the default) or user")
     if role == "user":
-        user_settings = load_settings(UserFeederSettings)
         configure_logging(service="user-feeder")
         ignore_proxies()
+        user_settings = load_settings(UserFeederSettings)
         return run_service(fill_service.serve(user_settings))
-    settings = load_settings(FeederSettings)
     configure_logging(service="feeder")
     ignore_proxies()
+    settings = load_settings(FeederSettings)
     return run_service(book_service.serve(settings))
 
 

@@ -8,6 +8,9 @@ once elsewhere is safe). SIGTERM or SIGINT: stop; whatever was under way is done
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import runtime.starting  # noqa: F401 - first: it takes signals while the rest is imported
+
 import asyncio
 import sys
 import time
@@ -137,9 +140,9 @@ async def serve(settings: ScheduleSettings) -> None:
 
 def main() -> int:
     """Entry point of `python -m functions.schedule`."""
-    settings = load_settings(ScheduleSettings)
     configure_logging(service="schedule")
     ignore_proxies()
+    settings = load_settings(ScheduleSettings)
     return run_service(serve(settings))
 
 

@@ -7,6 +7,9 @@ SIGTERM or SIGINT: stop pulling, finish the orders under way, exit 0 within ten 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import runtime.starting  # noqa: F401 - first: it takes signals while the rest is imported
+
 import asyncio
 import os
 import socket
@@ -321,10 +324,10 @@ async def open_exchange(settings: WorkerSettings, verifier: MarketVerifier) -> E
 
 def main() -> int:
     """Entry point of `python -m functions.worker`."""
-    settings = load_settings(WorkerSettings)
     worker_name = f"{socket.gethostname()}-{os.getpid()}"
     configure_logging(service="worker", worker=worker_name)
     ignore_proxies()
+    settings = load_settings(WorkerSettings)
     return run_service(serve(settings, worker_name))
 
 

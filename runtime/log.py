@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import structlog
 
-from runtime.output import STDERR
+from runtime.output import STDERR, hold_descriptors
 
 LINE_MAX: Final = 16_000
 """Container engines and log drivers cut a line after 16 KB."""
@@ -40,8 +40,13 @@ _encode: Final = json.JSONEncoder(allow_nan=False).encode
 _said_lost = 0
 
 
-def configure_logging(**bound: str) -> None:
-    """Configure the process once; `bound` (service, worker, ...) stands on every line."""
+def configure_logging(*, libraries_from: int = logging.WARNING, **bound: str) -> None:
+    """Configure the process once; `bound` (service, worker, ...) stands on every line.
+
+    Of libraries, records of level `libraries_from` and above are said.
+    """
+
+    hold_descriptors()
 
     def render(_: Any, level: str, fields: Mapping[str, Any]) -> str:
         return line_of(level, {**bound, **structlog.contextvars.get_contextvars(), **fields})
@@ -55,7 +60,7 @@ def configure_logging(**bound: str) -> None:
     handler = _LibraryHandler(bound)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(libraries_from)
     logging.raiseExceptions = False
     logging.captureWarnings(True)
     _take_hooks(bound)

@@ -1,7 +1,8 @@
 """Whole lines to stderr and stdout, which may be full, closed, or read by nobody.
 
-Logs and metrics are said beside the work, so a line that cannot be written is counted and given up:
-writing never raises, and never waits for long.
+Logs and metrics are said beside the work, so a line that cannot be written is counted and given
+up: writing never raises, and never waits for long. Only an answer (`write_answer`) waits for its
+reader.
 
 1. A pipe that nobody reads is full after 64 KB and would block whoever writes. A line waits
    WAIT_MS for room, the next ones not at all until there is some again.
@@ -15,6 +16,7 @@ writing never raises, and never waits for long.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
@@ -26,6 +28,7 @@ WAIT_MS: Final = 50
 
 COMPLAINT_MAX: Final = 2_000
 """Characters. A line on a terminal, not a page of a stranger's HTML."""
+_STDERR_NUMBER: Final = 2
 
 
 class Output:
@@ -90,6 +93,43 @@ class Output:
 
 STDERR: Final = Output("stderr")
 STDOUT: Final = Output("stdout")
+
+
+def hold_descriptors() -> None:
+    """Where stdin, stdout or stderr was closed at start the next socket would have its number: a
+    library's complaint would go into it, and libuv aborts when it closes such a one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR_NUMBER:
+        pass
+    os.close(descriptor)
+
+
+def write_answer(answer: str | bytes) -> OSError | None:
+    """All of what a person or a script has asked for to stdout, which is waited for as long as it
+    takes: a pager reads slowly. Returns why that was not possible; bytes are written as they are.
+
+    Around Python's buffer, which would fail once more when the process ends.
+    """
+    stream = sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    data = answer.encode(encoding, "backslashreplace") if isinstance(answer, str) else answer
+    try:
+        try:
+            descriptor = stream.fileno()
+        except (OSError, AttributeError):  # no file: a test's, or None where it was never open
+            if stream is not None:
+                stream.write(data.decode(encoding))
+            return None if stream is not None else OSError(errno.EBADF, os.strerror(errno.EBADF))
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:  # whoever gave it has made it so
+                room = select.poll()
+                room.register(descriptor, select.POLLOUT)
+                room.poll()
+    except OSError as error:
+        return error
+    return None
 
 
 def one_line(text: str) -> str:

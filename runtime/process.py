@@ -102,6 +102,8 @@ async def _until_told(serve: Coroutine[Any, Any, None], stop: _Stop) -> int:
         _log.error("stopped_with_error", exc_info=error)
     finally:
         stop.tidied()
+        # Libraries' tasks; the loop's own end would cancel them once, and wait for ever.
+        await stop_tasks(*(asyncio.all_tasks() - {asyncio.current_task(), task}))
     return 0 if stop.told else 1
 
 

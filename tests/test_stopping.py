@@ -17,7 +17,7 @@ import pytest
 
 from protocol.market import UP
 from protocol.series import parse_series
-from sandbox.child import Child
+from sandbox.child import ROOT, Child
 from sandbox.cluster import start_dynamodb
 from sandbox.services import Addresses, Options, Service, services
 from sandbox.simulator import Venue, serve
@@ -175,3 +175,22 @@ async def test_while_they_run_and_everything_else_is_gone(system: System) -> Non
         await system.all_stop(signal.SIGTERM)
     finally:
         os.kill(system.dynamodb.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", ["feeder", "functions.worker", "functions.schedule"])
+async def test_while_they_import(module: str, number: signal.Signals) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "importtime", "-m", module),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while b"runtime.starting" not in await process.stderr.readline():
+            assert process.returncode is None
+        process.send_signal(number)
+        rest = await process.stderr.read()
+        assert await process.wait() == 0
+    assert b"Traceback" not in rest
+    assert b"cannot start" not in rest

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
 from pathlib import Path
+
+import pytest
 
 from functions.adapters.dynamodb.store import DynamoStore
 
@@ -84,3 +87,81 @@ async def test_misuse_exits_2() -> None:
     code, _, stderr = await finished(sys.executable, "-m", "executor", "no-such", cwd=ROOT)
     assert code == 2
     assert "Traceback" not in stderr
+
+
+async def test_a_reader_that_is_gone_changes_nothing(store: DynamoStore, tmp_path: Path) -> None:
+    await store.halt("a test")
+    for command, env in (("resume", {}), ("status", {}), ("status", {"PYTHONUNBUFFERED": "1"})):
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(str(INSTALLED), command),
+                cwd=tmp_path,
+                env={**os.environ, **env},
+                stdout=writer,
+                stderr=PIPE,
+            )
+        finally:
+            os.close(writer)
+        _, stderr = await process.communicate()
+        assert (process.returncode, stderr) == (0, b"")
+    assert (await store.account()).trading == "enabled"
+
+
+async def test_an_answer_waits_for_a_slow_reader(store: DynamoStore, tmp_path: Path) -> None:
+    await store.open_account()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)  # as some shells and supervisors leave it
+    while True:
+        try:
+            os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            break
+    process = await asyncio.create_subprocess_exec(
+        *(str(INSTALLED), "status", "--json"), cwd=tmp_path, stdout=writer, stderr=PIPE
+    )
+    os.close(writer)
+    await asyncio.sleep(0.5)
+    with os.fdopen(reader, "rb") as pipe:
+        text = await asyncio.to_thread(pipe.read)
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (0, b"")
+    assert json.loads(text.lstrip(b"x"))["trading"] is True
+
+
+SSO = """
+[profile trader]
+sso_session = corp
+sso_account_id = 111122223333
+sso_role_name = Trader
+region = eu-west-1
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+"""
+
+
+async def test_an_expired_login_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    (tmp_path / ".aws" / "config").write_text(SSO)
+    token = {
+        "startUrl": "https://corp.awsapps.com/start",
+        "region": "eu-west-1",
+        "accessToken": "expired",
+        "expiresAt": "2020-01-01T00:00:00Z",
+    }
+    name = hashlib.sha1(b"corp", usedforsecurity=False).hexdigest()
+    (cache / f"{name}.json").write_text(json.dumps(token))
+    code, stdout, stderr = await finished(
+        *(str(INSTALLED), "status"), cwd=tmp_path, HOME=str(tmp_path), AWS_PROFILE="trader"
+    )
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith("failed: ")
+    assert stderr.count("\n") == 1
+    assert "Token has expired" in stderr

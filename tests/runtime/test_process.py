@@ -73,6 +73,12 @@ from runtime import process
 from runtime.log import configure_logging
 configure_logging(service="test")
 process.END_MAX_S = 0.5
+async def deaf():
+    for _ in range(2):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
 async def serve():
     print("started", flush=True)
     try:
@@ -168,6 +174,16 @@ async def test_a_thread_that_nobody_can_stop_holds_up_nobody() -> None:
     assert (process.returncode, stderr) == (0, b"")
 
 
+async def test_a_librarys_task_that_takes_its_cancellation_for_another_holds_up_nobody() -> None:
+    running = """asyncio.create_task(deaf())
+        await asyncio.Event().wait()"""
+    async with service(running=running) as process:
+        assert await heard(process) == "started"
+        process.terminate()
+        stdout, stderr = await process.communicate()
+    assert (stdout, stderr, process.returncode) == (b"tidying\ntidied\n0\n", b"", 0)
+
+
 async def test_a_failure_without_a_signal_is_one_line_and_exit_1() -> None:
     async with service(running="raise RuntimeError('a defect')") as process:
         _, stderr = await process.communicate()
@@ -180,3 +196,26 @@ async def test_a_cancellation_without_a_signal_is_no_stop() -> None:
         stdout, stderr = await process.communicate()
     assert stdout.endswith(b"1\n")
     assert events(stderr) == ["ended_by_cancellation"]
+
+
+async def test_a_process_whose_descriptors_are_closed_runs_and_stops() -> None:
+    program = PROGRAM.format(
+        running="await asyncio.open_connection(*sys.argv[1:])",
+        tidying="pass",
+        after="sys.exit(0)",
+        most_s=10,
+    )
+    heard_from = asyncio.Event()
+
+    async def hear(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard_from.set()
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server, asyncio.timeout(30):
+        address = [str(part) for part in server.sockets[0].getsockname()]
+        closed = await asyncio.create_subprocess_exec(
+            *("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program, *address),
+            cwd=ROOT,
+        )
+        await heard_from.wait()
+        assert await closed.wait() == 0

@@ -38,6 +38,8 @@ class Faults:
     """There are two feeders, which take the lease from each other."""
     misnamed: float = 0.0
     """Per market: for a while its listing gives each outcome the other one's token."""
+    log_unwritable: float = 0.0
+    """Of the log's lines: no process can write them."""
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""
@@ -45,6 +47,7 @@ class Faults:
         self.dynamodb.off()
         self.nats.off()
         self.misnamed = 0.0
+        self.log_unwritable = 0.0
         self.venue.event_lost = float(self.deaf)
 
 
@@ -99,6 +102,7 @@ def draw_faults(rng: random.Random) -> Faults:
         rivals=rng.random() < 0.5,
         max_entries=rng.choice([None, None, 1, 2]),
         misnamed=chance(0.3),
+        log_unwritable=chance(0.5),
     )
     # Drawn last, so that the seeds from before it are what they were.
     faults.dynamodb.foreign = chance(0.05)

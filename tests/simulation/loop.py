@@ -43,6 +43,8 @@ from unittest.mock import patch
 
 import structlog
 
+from runtime.output import STDERR
+from tests.simulation.log_disk import LogDisk
 from tests.simulation.processes import Process, SimError, current
 
 T = TypeVar("T")
@@ -329,6 +331,7 @@ class Simulation:
         self.loop = SimLoop(seed, steps_max)
         self.logs: list[tuple[int, str, str, dict[str, Any]]] = []
         """(virtual epoch ms, process, level, fields with `event`) of every log line."""
+        self.log_disk = LogDisk(self.random("log"))
         self._epoch_ns = epoch_ms * 1_000_000 - MONOTONIC_START_NS
         self._errors: list[SimError] | None = None
 
@@ -395,6 +398,7 @@ class Simulation:
             fields["exc_info"] = f"{type(error).__name__}: {error}"
         if not self.over:
             self.logs.append((self.now_ms, self.current.name, level, fields))
+            self.log_disk.take(level, fields)
         raise structlog.DropEvent
 
 
@@ -420,6 +424,7 @@ def simulated(
             (os, "urandom", entropy),
             (random, "_urandom", entropy),  # SystemRandom, and with it `secrets`
             # Collecting would make destructors run at times that no seed decides; it is slow, too.
+            (STDERR, "_write", sim.log_disk.write),
             (gc, "collect", lambda *_: 0),
             (gc, "freeze", lambda: None),
         ):

@@ -140,6 +140,7 @@ def new_world(sim: Simulation, faults: Faults) -> World:
         venue=venue,
         witness=Witness(sim),
     )
+    sim.log_disk.full = faults.log_unwritable
     venue.superseded = world.witness.superseded
     venue.misnamed = lambda info: info.outcomes != world.markets[info.condition_id].outcomes
     venue.mute = faults.mute
@@ -393,6 +394,7 @@ async def scenario(world: World) -> None:
     await asyncio.sleep(FAULTS_S)
     trouble.cancel()
     world.faults.off()
+    world.sim.log_disk.full = world.faults.log_unwritable
     world.entries_stopped = True
     for name, process in list(world.running.items()):
         process.resume()

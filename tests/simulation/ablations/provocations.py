@@ -154,6 +154,13 @@ def misnaming(faults: Faults) -> None:
     faults.venue.read_fails = 0.3
 
 
+def full_disk(faults: Faults) -> None:
+    """Every other line of the log cannot be written, and the venue refuses the account."""
+    calm(faults)
+    faults.venue.rate_limited = 0.5
+    faults.log_unwritable = 0.5
+
+
 def rivals(faults: Faults) -> None:
     """Two feeders, and orders that take a while to be signed."""
     calm(faults)
