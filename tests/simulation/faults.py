@@ -49,7 +49,7 @@ def draw_faults(rng: random.Random) -> Faults:
     def chance(most: float) -> float:
         return rng.choice([0.0, rng.uniform(0, most)])
 
-    return Faults(
+    faults = Faults(
         venue=VenueFaults(
             not_sent=chance(0.1),
             lost_request=chance(0.2),
@@ -93,3 +93,8 @@ def draw_faults(rng: random.Random) -> Faults:
         spend_cap_usd=Decimal(rng.choice(["5", "100"])),
         rivals=rng.random() < 0.5,
     )
+    # Drawn last: so the seeds keep what they had before these were there.
+    faults.venue.unresolved = chance(0.15)
+    faults.venue.self_redeems = rng.choice([0.0, rng.uniform(0, 0.5), 1.0])
+    faults.venue.reverts = chance(0.3)
+    return faults

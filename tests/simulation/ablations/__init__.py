@@ -11,8 +11,9 @@ from typing import Final
 
 from tests.simulation.ablations.ablation import Ablation
 from tests.simulation.ablations.claim_condition import CLAIM_CONDITION
+from tests.simulation.ablations.endings import ENDINGS
 from tests.simulation.ablations.evidence import EVIDENCE
 from tests.simulation.ablations.ledger import LEDGER
 from tests.simulation.ablations.order import ORDER
 
-ABLATIONS: Final[tuple[Ablation, ...]] = (*CLAIM_CONDITION, *ORDER, *EVIDENCE, *LEDGER)
+ABLATIONS: Final[tuple[Ablation, ...]] = (*CLAIM_CONDITION, *ORDER, *EVIDENCE, *LEDGER, *ENDINGS)
