@@ -30,7 +30,7 @@ from functions.core.claim import Claim, Trader
 from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
-from functions.handlers.redeem import forget_what_is_gone, to_look_at
+from functions.handlers.redeem import forget_what_is_gone
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
 
 LOOKUPS_AT_ONCE: Final = 4
@@ -86,7 +86,8 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
         await _sweep(store, records, report)
         account = await store.account()
         await store.prune(account, _now_ms())
-        await _look_at_positions(store, records, account, report)
+        await _compare_positions(records, account, report)
+        report.failures += await forget_what_is_gone(store, records, account)
     except (StoreError, RecordsError) as error:
         report.failures += 1
         report.incomplete = True
@@ -137,16 +138,14 @@ async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -
         report.foreign = await apply_fills(store, fills)
 
 
-async def _look_at_positions(
-    store: Store, records: VenueRecords, account: Account, report: ReconcileReport
+async def _compare_positions(
+    records: VenueRecords, account: Account, report: ReconcileReport
 ) -> None:
-    """Shares against claims, and against the notes of winnings: one question for both."""
+    """Shares of each token against its claims."""
     expected = _expected_shares(account, records.trader)
-    notes = to_look_at(account, records.trader)
-    tokens = sorted(expected.keys() | {note.token_id for note in notes.values()})
-    if not tokens:
+    if not expected:
         return
-    held = await records.positions(tokens)
+    held = await records.positions(sorted(expected))
     now_ms = _now_ms()
     over = {c.token_id for c in account.claims.values() if c.market_end_ms <= now_ms}
     report.mismatches = [
@@ -154,7 +153,6 @@ async def _look_at_positions(
         for token, shares_e6 in sorted(expected.items())
         if held.get(token, shares_e6) != shares_e6 and token not in over
     ]
-    await forget_what_is_gone(store, notes, held)
 
 
 def _expected_shares(account: Account, trader: Trader) -> dict[str, int]:

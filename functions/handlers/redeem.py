@@ -7,9 +7,9 @@ the note goes, is decided by `functions.core.winnings`, pure.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -17,8 +17,7 @@ import structlog
 
 from functions.core import winnings
 from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
-from functions.core.claim import Trader
-from functions.ports import RecordsError, Store, StoreError, VenueRecords
+from functions.ports import RecordsError, Store, VenueRecords
 
 ASKED_AT_ONCE_MAX: Final = 3
 """A request takes up to 20 s; the run has to end. The others have their turn in the next one."""
@@ -75,7 +74,7 @@ async def ask_for_winnings(
         for condition_id, note in account.redeem.items()
         if condition_id not in report.strangers and (anew or winnings.due(note, now_ms))
     ]
-    wanted.sort(key=lambda each: each[1].asked_at_ms)
+    random.shuffle(wanted)  # those that always fail must not keep the others from their turn
     report.redeeming = len(account.redeem)
     for condition_id, note in wanted if anew else wanted[:ASKED_AT_ONCE_MAX]:
         try:
@@ -101,7 +100,9 @@ async def _ask(
     *,
     anew: bool,
 ) -> None:
-    held_e6 = (await records.positions([note.token_id])).get(note.token_id, 0)
+    held_e6 = (await records.positions([note.token_id])).get(note.token_id)
+    if held_e6 is None:
+        raise RecordsError(f"shares of token {note.token_id}: not told")
     now_ms = _now_ms()
     if held_e6 > 0:
         # Noted first: a request that nobody knows of would be made again and again.
@@ -128,37 +129,33 @@ async def _count_transactions(records: VenueRecords, report: RedeemReport) -> No
 # -- by reconciliation, with or without a key ------------------------------------------------------
 
 
-def to_look_at(account: Account, trader: Trader) -> dict[str, Redemption]:
-    """The notes whose shares `trader` may see gone by now; any of them, when there are many."""
+async def forget_what_is_gone(store: Store, records: VenueRecords, account: Account) -> int:
+    """Remove the notes whose shares are not there any more; of many, look at some each time.
+
+    Returns how many could not be looked at: each is asked about alone, so that one which the venue
+    cannot answer for does not keep the others. Raises StoreError when one could not be removed.
+    """
     now_ms = _now_ms()
-    old = [
+    notes = [
         (condition_id, note)
         for condition_id, note in account.redeem.items()
-        if winnings.gone(note, 0, now_ms) and winnings.seen_by(note, trader.wallet)
+        if winnings.gone(note, 0, now_ms) and winnings.seen_by(note, records.trader.wallet)
     ]
-    if len(old) > LOOKED_AT_ONCE_MAX:
-        old = random.sample(old, LOOKED_AT_ONCE_MAX)
-    return dict(old)
-
-
-async def forget_what_is_gone(
-    store: Store, notes: Mapping[str, Redemption], held_e6: Mapping[str, int]
-) -> None:
-    """Remove the notes whose shares are not there any more. What was not looked at is not known.
-
-    Raises StoreError when one of them could not be removed.
-    """
-    failure: StoreError | None = None
-    for condition_id, note in notes.items():
-        shares_e6 = held_e6.get(note.token_id)
-        if shares_e6 is None or not winnings.gone(note, shares_e6, _now_ms()):
-            continue
-        try:
+    if len(notes) > LOOKED_AT_ONCE_MAX:
+        notes = random.sample(notes, LOOKED_AT_ONCE_MAX)
+    looks = await asyncio.gather(
+        *(records.positions([note.token_id]) for _, note in notes), return_exceptions=True
+    )
+    failures = 0
+    for (condition_id, note), held in zip(notes, looks, strict=True):
+        if isinstance(held, RecordsError):
+            failures += 1
+            _log.warning("winnings_not_seen", market=condition_id, error=str(held))
+        elif isinstance(held, BaseException):
+            raise held
+        elif winnings.gone(note, held.get(note.token_id, 1), now_ms):  # not told is not gone
             await _forget(store, condition_id, note)
-        except StoreError as error:
-            failure = error
-    if failure is not None:
-        raise failure
+    return failures
 
 
 async def _forget(store: Store, condition_id: str, note: Redemption) -> bool:

@@ -37,6 +37,8 @@ CONVERGE_S: Final = 20
 ALARMS: Final = {
     "schedule_claims_overdue": "overdue",
     "schedule_position_mismatches": "positions that differ",
+    "schedule_claims_unsettled": "unsettled long after the end",
+    "schedule_redemptions_stuck": "redeemed in vain",
 }
 WINDOW_S: Final = 900
 PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}

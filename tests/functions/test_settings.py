@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from functions.core.fencing import BELIEF_MS
-from functions.settings import WorkerSettings
+from functions.settings import ScheduleSettings, WorkerSettings
 from protocol.book import Proof
 from runtime.settings import load_settings
 
@@ -122,3 +122,10 @@ def test_a_key_that_comes_with_a_files_line_end_is_the_key(monkeypatch: pytest.M
     monkeypatch.setenv("WALLET", WALLET)
     key = load_settings(WorkerSettings).private_key
     assert key is not None and key.get_secret_value() == KEY
+
+
+def test_on_paper_nothing_is_redeemed() -> None:
+    assert not ScheduleSettings(redeem=True).redeems
+    live = {"execution": "live", "private_key": KEY, "wallet": WALLET}
+    assert ScheduleSettings(redeem=True, **live).redeems  # type: ignore[arg-type]
+    assert not ScheduleSettings(**live).redeems  # type: ignore[arg-type]

@@ -11,12 +11,20 @@ from collections import Counter
 from collections.abc import Iterator
 
 from functions.adapters.dynamodb.items import account_of, claim_of
+from functions.core import lifecycle
 from functions.core.account import Account, utc_day
 from functions.core.claim import Claim, ClaimState
 from protocol.fee import taker_fee_e6
 from protocol.fill import TradeStatus
 from protocol.units import SIZE_SCALE, cost_e6
 from tests.simulation.books import FEE
+from tests.simulation.endings import (
+    SOON_MS,
+    alarms,
+    false_mismatches,
+    redemptions,
+    repeated_requests,
+)
 from tests.simulation.venue import SimOrder
 from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
 
@@ -52,6 +60,8 @@ def always(world: World) -> Iterator[str]:
     ]
     accounts = [account for _, account in states]
     yield from _wasted(world, accounts)
+    yield from repeated_requests(world, accounts)
+    yield from false_mismatches(world)
     yield from _rhythm(accounts)
     yield from _counts(states)
     for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
@@ -189,7 +199,7 @@ def at_rest(world: World) -> Iterator[str]:
         if claim.state is not ClaimState.OPEN:
             yield f"[4] {claim.order_id} is still {claim.state}"
         elif claim.market_end_ms < world.sim.now_ms - 60_000:
-            yield f"[leak] {claim.order_id} is still open long after its market's end"
+            yield from _leak(world, claim)
     yield from _everybody_is_somewhere(world, account, rows)
     held = {claim.order_id: claim for claim in (*rows, *account.claims.values())}
     for order in world.venue.orders.values():
@@ -205,12 +215,19 @@ def at_rest(world: World) -> Iterator[str]:
     for window in account.entries:
         if window < long_ago and not world.venue.mute:  # a run that fails prunes nothing
             yield f"[leak] the entries of {window} are still counted"
-    for condition_id in account.redeem:
-        yield f"[redeem] the winnings of {condition_id} are still waiting"
-    won = {row.condition_id for row in rows if row.payout_e6 > 0}
-    for condition_id in sorted(won - world.venue.redeemed):
-        yield f"[redeem] the winnings of {condition_id} were never redeemed"
+    yield from redemptions(world, account, rows)
     yield from _days(account, [*rows, *account.claims.values()])
+
+
+def _leak(world: World, claim: Claim) -> Iterator[str]:
+    """A market that the venue never resolves keeps its slot, and a person is told why."""
+    if claim.condition_id not in world.venue.unresolved:
+        yield f"[leak] {claim.order_id} is still open long after its market's end"
+        return
+    over_ms = world.sim.now_ms - claim.market_end_ms
+    told = any(claim.order_id in each for each in alarms(world, "claims_unsettled", "claims"))
+    if over_ms > lifecycle.UNSETTLED_AFTER_MS + SOON_MS and not told:
+        yield f"[leak] {claim.order_id} is never settled, and nobody is told"
 
 
 def _traded(world: World, claim: Claim) -> bool:

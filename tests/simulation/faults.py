@@ -104,6 +104,9 @@ def draw_faults(rng: random.Random) -> Faults:
         misnamed=chance(0.3),
         log_unwritable=chance(0.5),
     )
-    # Drawn last, so that the seeds from before it are what they were.
+    # Drawn last: so the seeds keep what they had before these were there.
     faults.dynamodb.foreign = chance(0.05)
+    faults.venue.unresolved = chance(0.15)
+    faults.venue.self_redeems = rng.choice([0.0, rng.uniform(0, 0.5), 1.0])
+    faults.venue.reverts = chance(0.3)
     return faults

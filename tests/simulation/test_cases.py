@@ -12,14 +12,16 @@ import pytest
 
 from functions.adapters.dynamodb import conditions, store
 from functions.adapters.dynamodb.items import account_of, decision_key
-from functions.core.account import Account, utc_day
+from functions.core import winnings
+from functions.core.account import Account, Redemption, utc_day
 from tests.simulation.checks import ACCOUNT_KEY, violations
 from tests.simulation.dynamodb import DECISIONS, DynamoFaults
 from tests.simulation.faults import Faults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.loop import simulated
 from tests.simulation.venue import VenueFaults
-from tests.simulation.world import World, new_world, start_all
+from tests.simulation.venue_ports import SimRecords
+from tests.simulation.world import World, new_world, start, start_all
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +130,84 @@ def test_trading_needs_no_decision_table_and_the_log_waits_for_it() -> None:
     assert len(ordered_ms) == len(with_it_ms) > 3  # other latencies, the same opportunities
     assert logged >= len(ordered_ms)
     assert logged_with_it >= len(with_it_ms)
+
+
+# -- winnings ------------------------------------------------------------------------------------
+
+
+def asked_for_means_paid(note: Redemption, held_e6: int, now_ms: int) -> bool:
+    """The rule that these stories have refuted: a look without shares counts as soon as a request
+    was noted, and without one it never does."""
+    return held_e6 == 0 and note.asked_at_ms > 0
+
+
+async def buy_and_win(world: World, schedule: str) -> None:
+    """One market is bought, and what was won is noted."""
+    start_all(world, ("feeder", "worker-1", "user"))
+    await until(world, lambda account: bool(account.claims))
+    world.entries_stopped = True
+    start(world, schedule)
+    await until(world, lambda account: bool(account.redeem))
+
+
+def died_between_its_note_and_its_request() -> list[str]:
+    """schedule-1 notes that it asks for winnings, and dies before it asks. schedule-2 is then shown
+    the shares as they were before they were bought, for a minute: balances lag."""
+    died: list[str] = []
+    with simulated(3) as sim:
+        world = new_world(sim, calm(VenueFaults(), "btc-30s"))
+        redeem = SimRecords.redeem
+
+        async def dies_first(self: SimRecords, condition_id: str) -> None:
+            if not died:
+                died.append(condition_id)
+                sim.current.kill()
+                world.venue.faults.lag_s = (90.0, 90.0)
+                await asyncio.sleep(0)
+            await redeem(self, condition_id)
+
+        async def story() -> None:
+            await buy_and_win(world, "schedule-1")
+            await asyncio.sleep(60)
+            assert died
+            start(world, "schedule-2")
+            await asyncio.sleep(60)
+            world.venue.faults.lag_s = (0.0, 0.0)
+            await asyncio.sleep(300)
+
+        with patch.object(SimRecords, "redeem", dies_first):
+            sim.run(story())
+        return violations(world)
+
+
+def test_winnings_are_redeemed_though_who_noted_its_request_died_before_it() -> None:
+    assert died_between_its_note_and_its_request() == []
+
+
+def test_if_a_noted_request_meant_that_they_are_paid_they_never_would_be() -> None:
+    with patch.object(winnings, "gone", asked_for_means_paid):
+        assert any("never redeemed" in each for each in died_between_its_note_and_its_request())
+
+
+def paid_before_anybody_asked() -> list[str]:
+    """The venue redeems by itself before the settlement is noted: no request is ever made."""
+    with simulated(3) as sim:
+        faults = VenueFaults(self_redeems=1.0, self_redeems_s=(0.0, 0.0))
+        world = new_world(sim, calm(faults, "btc-30s"))
+
+        async def story() -> None:
+            await buy_and_win(world, "schedule-1")
+            await asyncio.sleep(300)
+
+        sim.run(story())
+        assert world.venue.redeem_requests == []
+        return violations(world)
+
+
+def test_nothing_waits_for_winnings_that_were_paid_before_anybody_asked() -> None:
+    assert paid_before_anybody_asked() == []
+
+
+def test_if_only_what_was_asked_for_could_be_paid_they_would_wait_for_ever() -> None:
+    with patch.object(winnings, "gone", asked_for_means_paid):
+        assert any("still waiting" in each for each in paid_before_anybody_asked())

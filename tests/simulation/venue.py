@@ -7,7 +7,8 @@ Modelled: requests and answers that get lost, slow ones, orders that land after 
 given up (within `late_s`, and rarely after everybody has, `very_late_s`), delayed matches that come
 or never come, partial fills, no match, several trades an order, trades that fail after a while,
 reads that lag or fail, the engine's restart, rate limits, the phantom balance lock, resolutions
-that take time, splits, redemption, a user channel that loses, repeats and reorders.
+that take time or never come, splits, redemption, also by the venue itself or in vain, a user
+channel that loses, repeats and reorders.
 
 Not modelled: signatures, HTTP, prices that move against an order, other traders, resting orders.
 """
@@ -15,6 +16,7 @@ Not modelled: signatures, HTTP, prices that move against an order, other traders
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Final
@@ -70,6 +72,13 @@ class VenueFaults:
     event_lost: float = 0.0
     event_twice: float = 0.0
     event_late_s: tuple[float, float] = (0.01, 0.2)
+    unresolved: float = 0.0
+    """Per market: it is never resolved."""
+    self_redeems: float = 0.0
+    """Per market: the venue redeems by itself, so long after the resolution became public."""
+    self_redeems_s: tuple[float, float] = (0.0, 20.0)
+    reverts: float = 0.0
+    """Per market: every request to redeem is taken, and the shares stay."""
 
     def off(self) -> None:
         """Only latency stays."""
@@ -157,7 +166,14 @@ class SimVenue:
         self.injected: dict[str, int] = {}
         self.refused_until_ms = 0
         self.locked = False
-        self.redeemed: set[str] = set()
+        self.redeemed: dict[str, int] = {}
+        """condition id -> since when its shares are gone, epoch ms."""
+        self.redeem_requests: list[str] = []
+        """Condition ids of the requests that arrived, whatever came of them."""
+        self.unresolved: dict[str, str] = {}
+        """condition id -> in which way nobody can tell what it pays, for ever."""
+        self.reverting: set[str] = set()
+        """Markets whose winnings cannot be redeemed."""
         self.shown_from_ms: dict[str, int] = {}
         self.mute = False
         """Records of orders and trades never answer."""
@@ -297,7 +313,32 @@ class SimVenue:
             paid = rng.choice([(1_000_000, 0), (0, 1_000_000), (1_000_000, 0), (500_000, 500_000)])
             public_ms = market.end_ms + rng.randint(500, 30_000)
             self._payouts[market.condition_id] = public_ms, {first: paid[0], second: paid[1]}
+            self._draw_end(market.condition_id, public_ms, rng)
         return self._payouts[market.condition_id]
+
+    def _draw_end(self, condition_id: str, public_ms: int, rng: random.Random) -> None:
+        """What goes wrong with a market after its end: the truth that the checks trust."""
+        faults = self.faults
+        unresolved, self_redeems, reverts = (
+            rng.random() < chance
+            for chance in (faults.unresolved, faults.self_redeems, faults.reverts)
+        )
+        if unresolved:
+            self.unresolved[condition_id] = rng.choice(("undecided", "unreadable"))
+        elif self_redeems:
+            self.redeemed[condition_id] = public_ms + int(
+                rng.uniform(*faults.self_redeems_s) * 1000
+            )
+        elif reverts:
+            self.reverting.add(condition_id)
+        else:
+            return
+        name = "unresolved" if unresolved else "self_redeems" if self_redeems else "reverts"
+        self.injected[name] = self.injected.get(name, 0) + 1
+
+    def has_redeemed(self, condition_id: str, as_of_ms: int) -> bool:
+        """Whether the market's shares were gone by then."""
+        return self.redeemed.get(condition_id, 1 << 62) <= as_of_ms
 
     def blind_to(self, order_id: str) -> bool:
         """Whether reads do not show an order yet that has arrived."""

@@ -174,6 +174,12 @@ class SimRecords:
 
     async def resolution(self, claim: Claim) -> Resolution | Undecided:
         as_of_ms = await self._asked()
+        self._venue.payouts(self._markets[claim.condition_id])
+        way = self._venue.unresolved.get(claim.condition_id)
+        if way == "unreadable":
+            raise RecordsError("the record cannot be read")
+        if way is not None:
+            return Undecided(reason="the venue names no winner")
         public_ms, payouts = self._venue.payouts(self._markets[claim.condition_id])
         if as_of_ms < public_ms:
             return Undecided(reason="not closed")
@@ -183,15 +189,18 @@ class SimRecords:
         as_of_ms = await self._asked()
         held = dict.fromkeys(token_ids, 0)
         for order in self._venue.orders.values():
-            paid = order.market.condition_id in self._venue.redeemed
+            paid = self._venue.has_redeemed(order.market.condition_id, as_of_ms)
             if order.token_id in held and not paid and order.arrived_at_ms <= as_of_ms:
                 held[order.token_id] += order.live_size_e6
         return held
 
     async def redeem(self, condition_id: str) -> None:
         await self._asked()
-        self._venue.sim.record("venue-redeem", condition_id)
-        self._venue.redeemed.add(condition_id)
+        venue = self._venue
+        venue.sim.record("venue-redeem", condition_id)
+        venue.redeem_requests.append(condition_id)
+        if condition_id not in venue.reverting:
+            venue.redeemed.setdefault(condition_id, venue.sim.now_ms)
 
     async def mined(self) -> tuple[MinedTransaction, ...]:
         return ()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -32,6 +32,7 @@ from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
+from functions.core import lifecycle, winnings
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
 from functions.handlers.verify_markets import MarketVerifier
@@ -72,6 +73,13 @@ REST_S: Final = 200.0
 """How long it may take until all has come to rest: an order is given up after a minute of looks, a
 window ends within a minute, a resolution takes half a minute, an order may land two minutes late,
 and a redemption whose process died between its note and its request is asked for after a minute."""
+SHORTENED: Final = (
+    (lifecycle, "UNSETTLED_AFTER_MS", 60_000),
+    (winnings, "GONE_AFTER_MS", 30_000),  # reads lag by eight seconds at most here
+    (winnings, "ASK_AGAIN_MS", 20_000),
+    (winnings, "TRIES_MAX", 3),
+)
+"""What takes hours at the venue, and no other thing in a run; so it is over when the run is."""
 COOLDOWN_S: Final = 20
 MAX_POSITIONS: Final = 3
 SETTINGS: Final = {
@@ -411,6 +419,9 @@ def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
     epoch_ms = MIDNIGHT_MS - 60_000 if seed % 3 == 0 else EPOCH_MS
     with simulated(seed, epoch_ms=epoch_ms) as sim:
         world = new_world(sim, faults or draw_faults(sim.random("faults")))
-        with patch.object(worker_module, "decode_snapshot", world.witness.decode):
-            sim.run(scenario(world))
-        yield world
+        with ExitStack() as stack:
+            for module, name, value in SHORTENED:
+                stack.enter_context(patch.object(module, name, value))
+            with patch.object(worker_module, "decode_snapshot", world.witness.decode):
+                sim.run(scenario(world))
+            yield world

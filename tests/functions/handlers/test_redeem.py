@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +13,7 @@ from functions.core.winnings import ASK_AGAIN_MS, GONE_AFTER_MS, TRIES_MAX
 from functions.handlers.reconcile import reconcile
 from functions.handlers.redeem import ASKED_AT_ONCE_MAX, LOOKED_AT_ONCE_MAX, WEI
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import MinedTransaction
+from functions.ports import MinedTransaction, RecordsError
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
 from tests.support.trading_builders import MARKET_END_MS
@@ -139,7 +141,7 @@ async def test_notes_do_not_pile_up_at_a_venue_that_redeems_by_itself(clock: Clo
     for run in range(1, 11):
         before = desk.records.calls.count("positions")
         await reconcile(desk.store, desk.records)
-        assert desk.records.calls.count("positions") == before + 1
+        assert desk.records.calls.count("positions") == before + LOOKED_AT_ONCE_MAX
         assert len(desk.notes) == REDEMPTIONS_MAX - run * LOOKED_AT_ONCE_MAX
 
 
@@ -147,7 +149,8 @@ async def test_shares_that_nobody_could_count_are_not_gone(clock: Clock) -> None
     desk = Desk(clock)
     clock.now_ms += GONE_AFTER_MS
     desk.records.failures["positions"] = 1
-    assert (await reconcile(desk.store, desk.records)).incomplete
+    report = await reconcile(desk.store, desk.records)
+    assert (report.failures, report.incomplete) == (1, False)
 
     async def none_known(_: object) -> dict[str, int]:
         return {}
@@ -155,6 +158,29 @@ async def test_shares_that_nobody_could_count_are_not_gone(clock: Clock) -> None
     desk.records.positions = none_known  # type: ignore[assignment,method-assign]
     await reconcile(desk.store, desk.records)
     assert list(desk.notes) == ["0xc1"]
+
+
+async def test_one_that_the_venue_cannot_answer_for_does_not_keep_the_others(
+    clock: Clock,
+) -> None:
+    notes = {f"0xm{n}": Redemption(token_id=f"t{n}", since_ms=MARKET_END_MS) for n in range(9)}
+    desk = Desk(clock, **notes)
+    inner = desk.records.positions
+
+    async def positions(token_ids: Sequence[str]) -> dict[str, int]:
+        if token_ids[0] in {f"t{n}" for n in range(5)}:
+            raise RecordsError("no such token")
+        return await inner(token_ids)
+
+    desk.records.positions = positions  # type: ignore[method-assign]
+    desk.records.held = {"t8": 1}
+    clock.now_ms += GONE_AFTER_MS
+    for _ in range(60):
+        await desk.run(10_000)
+    assert set(desk.records.redeem_requests) == {"0xm8"}
+    report = await reconcile(desk.store, desk.records)
+    assert report.failures == 5
+    assert desk.notes.keys() == {"0xm0", "0xm1", "0xm2", "0xm3", "0xm4", "0xm8"}
 
 
 async def test_a_run_asks_for_a_few_and_the_next_one_for_others(clock: Clock) -> None:

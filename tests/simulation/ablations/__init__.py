@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.simulation.ablations.ablation import Ablation
 from tests.simulation.ablations.claim_condition import CLAIM_CONDITION
+from tests.simulation.ablations.endings import ENDINGS
 from tests.simulation.ablations.evidence import EVIDENCE
 from tests.simulation.ablations.ledger import LEDGER
 from tests.simulation.ablations.log import LOG
@@ -21,5 +22,6 @@ ABLATIONS: Final[tuple[Ablation, ...]] = (
     *ORDER,
     *EVIDENCE,
     *LEDGER,
+    *ENDINGS,
     *LOG,
 )
