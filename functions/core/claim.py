@@ -241,6 +241,15 @@ class IllegalTransitionError(ValueError):
     """An event that the table does not know in this state: a defect of the caller."""
 
 
+# A settled claim stays as it is: its market's window is over, and nothing counts in it any more.
+_COUNTED: Final = {
+    ClaimState.CLAIMED: True,
+    ClaimState.UNKNOWN: True,
+    ClaimState.OPEN: True,
+    ClaimState.RELEASED: False,
+}
+
+
 def moved(claim: Claim, event: ClaimEvent, **changes: object) -> Claim:
     """The claim after `event`, one version on. Raises IllegalTransitionError."""
     state = TRANSITIONS.get((claim.state, event))
@@ -254,15 +263,6 @@ def moved(claim: Claim, event: ClaimEvent, **changes: object) -> Claim:
         counted=_COUNTED.get(state, claim.counted),
         **changes,
     )
-
-
-# A settled claim stays as it is: its market's window is over, and nothing counts in it any more.
-_COUNTED: Final = {
-    ClaimState.CLAIMED: True,
-    ClaimState.UNKNOWN: True,
-    ClaimState.OPEN: True,
-    ClaimState.RELEASED: False,
-}
 
 
 def entries_difference(claim: Claim, seen: Claim) -> int:
