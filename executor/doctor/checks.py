@@ -63,11 +63,19 @@ async def examine(config: Configuration) -> list[Finding]:
 async def _account(config: Configuration) -> list[Finding]:
     what = "account at the venue"
     if config.limits.execution == "paper":
-        return [ok(what, "none is needed: EXECUTION is paper")]
+        found = [ok(what, "none is needed: EXECUTION is paper")]
+        return found + await _user_channel(config)
     account = trader_login(config.limits, config.limits.size_usd)
     if account is None:
-        return [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
+        found = [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
+        return found + await _user_channel(config)
     return await venue.check_account(account, partial(market_data.user_channel, config))
+
+
+async def _user_channel(config: Configuration) -> list[Finding]:
+    """With the user feeder's own credentials, where they are all that is there."""
+    credentials = config.api.credentials()
+    return [] if credentials is None else [await market_data.user_channel(config, credentials)]
 
 
 async def _group(

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 
 from executor.doctor.finding import Finding, fail, ok
 from feeder.settings import MarketChannelSettings, UserChannelSettings
-from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
+from functions.settings import ApiSettings, LimitSettings, ScheduleSettings, WorkerSettings
 from runtime.nats_settings import NatsSettings
 from runtime.settings import mistakes_in
 
@@ -39,6 +39,7 @@ class Configuration:
     limits: LimitSettings
     nats: NatsSettings
     channels: ChannelSettings
+    api: ApiSettings
     wrong: frozenset[str]
 
     def first_wrong(self, *names: str) -> str | None:
@@ -51,8 +52,9 @@ def read() -> Configuration:
     limits, wrong = _usable(LimitSettings)
     nats, wrong_for_nats = _usable(NatsSettings)
     channels, wrong_for_channels = _usable(ChannelSettings)
-    wrong |= wrong_for_nats | wrong_for_channels
-    return Configuration(limits=limits, nats=nats, channels=channels, wrong=wrong)
+    api, wrong_for_api = _usable(ApiSettings)
+    wrong |= wrong_for_nats | wrong_for_channels | wrong_for_api
+    return Configuration(limits=limits, nats=nats, channels=channels, api=api, wrong=wrong)
 
 
 def check() -> list[Finding]:

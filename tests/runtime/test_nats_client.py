@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -192,6 +193,37 @@ def test_encryption_that_a_server_leaves_to_us_is_taken(
                 assert (writer.get_extra_info("ssl_object") is not None) is encrypted
                 await client.flush()
                 await close(client)
+
+    run(connects())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_websockets_are_encrypted_where_it_is_wanted_and_the_clusters_others_are_websockets_too(
+    run: Run, scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = certificate(tmp_path, HOST)
+    tls = f'tls {{ cert_file: "{cert}", key_file: "{key}" }}' if scheme == "wss" else "no_tls: true"
+    config = tmp_path / "nats.conf"
+    config.write_text(f'websocket {{ host: "127.0.0.1", port: -1, {tls} }}')
+    _, trusted = contexts(tmp_path, HOST)
+    monkeypatch.setattr(NatsClient, "ssl_context", property(lambda _: trusted))
+
+    async def connects() -> None:
+        with NatsServer(tmp_path / "jetstream", config) as server:
+            found = re.search(
+                r"websocket clients on wss?://127\.0\.0\.1:(\d+)", "".join(server.log)
+            )
+            assert found
+            client = await connect_once(f"{scheme}://127.0.0.1:{found[1]}", "test", LOGIN)
+            await client.flush()
+            assert client._was_encrypted is (scheme == "wss")
+            await client._process_info({"connect_urls": ["127.0.0.2:1", f"127.0.0.1:{found[1]}"]})
+            assert {each.uri.scheme for each in client._server_pool} == {scheme}
+            await client.force_reconnect()
+            await until(lambda: client.is_connected)
+            await client.flush()
+            await close(client)
 
     run(connects())
 

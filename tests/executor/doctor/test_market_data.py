@@ -115,6 +115,31 @@ async def test_a_user_channel_that_closes_at_the_credentials_fails_and_shows_non
     assert told["auth"]["secret"] not in str(found)
 
 
+async def test_the_user_feeders_own_credentials_are_tried_where_there_is_no_key(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "user channel" not in await examined()
+    async with WireVenue().open() as channel:
+        monkeypatch.setenv("USER_WS_URL", channel.url)
+        for name, value in (
+            ("API_KEY", "a-key"),
+            ("API_SECRET", "c2VjcmV0"),
+            ("API_PASSPHRASE", "a-phrase"),
+            ("API_ADDRESS", "0x" + "ab" * 20),
+        ):
+            monkeypatch.setenv(name, value)
+
+        async def answer() -> dict[str, Any]:
+            caller = await channel.caller()
+            told = await caller.next_operation()
+            await caller.send("PONG")
+            return told
+
+        answering = asyncio.create_task(answer())
+        assert (await examined())["user channel"].level is Level.OK
+        assert (await answering)["auth"]["apiKey"] == "a-key"
+
+
 async def test_a_simulated_venue_is_no_reason_to_speak_to_the_real_one(
     venue: Venue, live: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
 from feeder.core.market.book_request_schedule import UNSEEN_AFTER_MS, UNSEEN_AGAIN_MS
 from feeder.core.market.session_table import BookRequest, Due
-from tests.support.session_bench import Bench
+from tests.fuzz.venue import Market
+from tests.support.session_bench import CENTS, Bench
 
 STEP_MS = 50
 
@@ -148,6 +150,31 @@ def test_its_connections_are_replaced_and_not_again_for_long(bench: Bench) -> No
     ]
     assert [line for _, line in replaced] == [0, 1, 0, 1]
     assert (replaced[2][0] - replaced[0][0]) * STEP_MS >= UNSEEN_AGAIN_MS
+
+
+def test_one_frozen_line_is_enough_where_the_other_was_never_there() -> None:
+    bench = Bench()
+    bench.open(0)
+    dues = live(bench, 12_000, fails(bench))
+    assert bench.session.unseen(bench.now_ms)
+    assert [line for due in dues for line, _ in due.replace] == [0]
+
+
+def test_a_placeholder_that_stays_one_is_seen() -> None:
+    market = Market(CENTS, Random(1), hidden_inputs=False)
+    first, _ = market.tokens
+    for side, levels in (("BUY", first.bids), ("SELL", first.asks)):
+        for price in tuple(levels):
+            market.put(side, price, 0)
+    market.put("BUY", 100, 5_000_000)
+    market.put("SELL", 9_900, 5_000_000)
+    market.commit(1_757_908_860_000)
+    bench = Bench(market)
+    bench.open()
+    live(bench, 60_000, lambda request: void(bench.answer(request)))
+    assert bench.show() is None
+    assert not bench.session.unseen(bench.now_ms)
+    assert not bench.session.dark
 
 
 def test_a_clock_that_is_set_back_makes_nothing_seen_or_unseen_for_ever(bench: Bench) -> None:
