@@ -85,9 +85,10 @@ class PaperExchange:
 
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         """An order id of our own, and the book that it must not be filled from."""
+        salt = secrets.randbits(53)
         return PreparedOrder(
             order_id=f"paper-{secrets.token_hex(16)}",
-            salt=str(secrets.randbits(53)),
+            salt=str(salt),
             order_timestamp_ms=time.time_ns() // 1_000_000,
             spend_e6=trade.spend_e6,
             size_e6=trade.spend_e6 * PRICE_SCALE // trade.max_price_e4,

@@ -70,12 +70,12 @@ class Desk:
         )
 
     async def prepare(
-        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000, outcome: str = "Up"
+        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000
     ) -> PreparedOrder:
         up = self.market.token("Up")
         trade = Trade(
-            outcome=outcome,
-            token_id=self.market.token(outcome),
+            outcome="Up",
+            token_id=up,
             imbalance=0.6,
             signal_price_e4=5_000,
             max_price_e4=max_price_e4,
@@ -419,8 +419,8 @@ async def test_a_warm_market_is_signed_without_any_request(desk: Desk) -> None:
     await desk.exchange.warm(desk.info())
     desk.venue.markets.clear()  # from now on every metadata request would fail
     desk.venue.by_token.clear()
-    for outcome in ("Up", "Down"):
-        assert (await desk.prepare(outcome=outcome)).spend_e6 == 1_100_000
+    order = await desk.prepare()
+    assert order.spend_e6 == 1_100_000
 
 
 async def test_warming_an_unknown_market_fails_quietly(desk: Desk) -> None:
