@@ -24,6 +24,8 @@ class Faults:
     spend_cap_usd: Decimal
     deaf: bool = False
     """The user channel never says a word, not even when everything else is well again."""
+    misnamed: float = 0.0
+    """Per market: for a while its listing gives each outcome the other one's token."""
     series: tuple[str, ...] = ("btc-30s", "eth-30s", "sol-60s", "xrp-240s")
     pauses: float = 0.3
     """Of what happens to processes: they are suspended rather than killed."""
@@ -34,8 +36,6 @@ class Faults:
     """The venue's records of orders and trades never answer."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
-    misnamed: float = 0.0
-    """Per market: for a while its listing gives each outcome the other one's token."""
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""

@@ -66,6 +66,14 @@ def mute_records(faults: Faults) -> None:
     faults.spared = ("user",)
 
 
+def misnaming(faults: Faults) -> None:
+    """Listings give outcomes the wrong tokens for a while; orders take a while to be signed."""
+    calm(faults)
+    faults.misnamed = 0.9
+    faults.venue.cold = 0.5
+    faults.venue.read_fails = 0.3
+
+
 def deadly(faults: Faults) -> None:
     faults.kill_every_s = 2.0
 
@@ -125,14 +133,6 @@ def halting_in_vain(faults: Faults) -> None:
 
 def halting(faults: Faults) -> None:
     faults.halts = True
-
-
-def misnaming(faults: Faults) -> None:
-    """Listings give outcomes the wrong tokens for a while; orders take a while to be signed."""
-    calm(faults)
-    faults.misnamed = 0.9
-    faults.venue.cold = 0.5
-    faults.venue.read_fails = 0.3
 
 
 def rivals(faults: Faults) -> None:
