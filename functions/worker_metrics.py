@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.core.account import ClaimRefusal, pauses
-from functions.core.hold import HoldReason
+from functions.core.hold import MARKET_DOUBTS, HoldReason
 from protocol.decision import Timeline, stages_ns
 from runtime.cloudwatch import CloudWatchMetric
 from venue.wire.order_answer import RejectReason
@@ -115,7 +115,10 @@ class WorkerMetrics:
         )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
         # Every signal ends as one of these, but for those whose claim got no answer (StoreErrors).
-        refused_unasked = tuple(self.refused_from_cache.values())
+        refused_unasked = (
+            *self.refused_from_cache.values(),
+            *(self.holds[reason] for reason in MARKET_DOUBTS),
+        )
         refused_by_store = tuple(self.claims_refused.values())
         posted = tuple(self.answers.values())
         failed = [counter for reason, counter in self.rejected.items() if reason not in _MISSED]

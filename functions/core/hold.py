@@ -35,6 +35,10 @@ class HoldReason(StrEnum):
     MARKET_DIFFERS = "market_differs"
 
 
+MARKET_DOUBTS: Final = (HoldReason.MARKET_UNVERIFIED, HoldReason.MARKET_DIFFERS)
+"""Only asked of a signal: it is refused, and reported, for them."""
+
+
 class Hold(msgspec.Struct, frozen=True):
     """Buy nothing on this book."""
 
