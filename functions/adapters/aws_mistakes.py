@@ -37,10 +37,6 @@ _LINES: Final[tuple[tuple[type[Exception], str], ...]] = (
     # A token that is not there, or has expired.
     (exceptions.SSOError, "AWS_PROFILE: its login has ended: log in (aws sso login)"),
     (exceptions.TokenRetrievalError, "AWS_PROFILE: its login has ended: log in (aws sso login)"),
-    (
-        FileNotFoundError,  # the only file that a call itself opens
-        "AWS_WEB_IDENTITY_TOKEN_FILE: there is no such file",
-    ),
 )
 _CERTIFICATES: Final = (
     "AWS_CA_BUNDLE: the file of certificates cannot be read; the SDK takes REQUESTS_CA_BUNDLE and"
@@ -81,6 +77,10 @@ def mistake(error: Exception) -> str | None:
     elif isinstance(error, exceptions.HTTPClientError):
         unread = (FileNotFoundError, PermissionError, IsADirectoryError)
         line = _CERTIFICATES if isinstance(details.get("error"), unread) else None
+    elif isinstance(error, FileNotFoundError):  # with each renewal
+        token = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 - no password
+        named = token if token in os.environ else "AWS_PROFILE"
+        line = f"{named}: a file or program that it names is not there"
     return line
 
 
