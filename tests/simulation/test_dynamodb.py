@@ -337,7 +337,7 @@ def test_a_batch_hands_back_what_it_did_not_take() -> None:
 def test_off_leaves_no_fault_on() -> None:
     faults = DynamoFaults()
     rates = [each.name for each in fields(faults) if each.type == "float" and each.default == 0]
-    assert len(rates) == 11
+    assert len(rates) == 12
     for name in rates:
         setattr(faults, name, 0.05)
     faults.off()
