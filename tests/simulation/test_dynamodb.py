@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from functions.adapters.aws_answers import ForeignAnswerError
 from tests.simulation.dynamodb import DynamoFaults, SimDynamo
 from tests.simulation.loop import Simulation, simulated
 
@@ -225,6 +226,20 @@ def test_a_lost_reply_has_written() -> None:
 
     run(scenario, lost_reply=1.0)
     assert kinds == {ReadTimeoutError, ConnectionClosedError}
+
+
+def test_a_foreign_answer_says_nothing_of_what_was_written() -> None:
+    amounts = set()
+
+    async def scenario(it: Setting) -> None:
+        for _ in range(20):
+            it.server.put(ITEM)
+            with pytest.raises(ForeignAnswerError):
+                await it.count()
+            amounts.add(it.amount)
+
+    run(scenario, foreign=1.0)
+    assert amounts == {"1", "2"}
 
 
 def test_a_retry_after_a_lost_reply_meets_its_own_success() -> None:
