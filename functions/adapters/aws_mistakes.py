@@ -1,13 +1,14 @@
 """Which failures of the SDK only a person can mend, as one line that begins with the variable.
 
 The SDK finds credentials and options in variables and files of its own, which no settings class of
-ours reads. No line shows a value, nor what a file holds: it may be a key. What is said of
+ours reads. No line shows the value of a variable, nor what credentials are made of. What is said of
 AWS_PROFILE is said of the profile `default` where none is named.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from botocore import exceptions
@@ -36,10 +37,6 @@ _LINES: Final[tuple[tuple[type[Exception], str], ...]] = (
     # A token that is not there, or has expired.
     (exceptions.SSOError, "AWS_PROFILE: its login has ended: log in (aws sso login)"),
     (exceptions.TokenRetrievalError, "AWS_PROFILE: its login has ended: log in (aws sso login)"),
-    (
-        FileNotFoundError,  # the only file that a call itself opens
-        "AWS_WEB_IDENTITY_TOKEN_FILE: there is no such file",
-    ),
 )
 _CERTIFICATES: Final = (
     "AWS_CA_BUNDLE: the file of certificates cannot be read; the SDK takes REQUESTS_CA_BUNDLE and"
@@ -49,6 +46,13 @@ _PROCESS: Final = (
     "AWS_PROFILE: its credential_process cannot be used: look at its line, and at what it prints"
     " (JSON with Version, AccessKeyId, SecretAccessKey)"
 )
+_NOT_OPTIONS: Final = frozenset(
+    {
+        *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    }
+)
+"""Their values stand in texts about something else, too."""
 _PROCESS_GIVES_NONE: Final = ("Missing required key", "Unsupported version")
 """What the SDK says of a process' output. What a process says of itself may pass."""
 
@@ -73,6 +77,10 @@ def mistake(error: Exception) -> str | None:
     elif isinstance(error, exceptions.HTTPClientError):
         unread = (FileNotFoundError, PermissionError, IsADirectoryError)
         line = _CERTIFICATES if isinstance(details.get("error"), unread) else None
+    elif isinstance(error, FileNotFoundError):  # with each renewal
+        token = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 - no password
+        named = token if token in os.environ else "AWS_PROFILE"
+        line = f"{named}: a file or program that it names is not there"
     return line
 
 
@@ -81,7 +89,9 @@ def mistake_of_client(error: Exception) -> str | None:
     line = None if isinstance(error, FileNotFoundError) else mistake(error)
     if line is not None or isinstance(error, exceptions.CredentialRetrievalError):
         return line
-    if isinstance(error, exceptions.BotoCoreError):
+    if (variable := _option_in(str(error))) is not None:
+        line = f"{variable}: the SDK cannot use its value"
+    elif isinstance(error, exceptions.BotoCoreError):
         text = " ".join(str(error).split())[:300]
         line = f"AWS_PROFILE: it, or another variable AWS_..., cannot be used: {text}"
     elif isinstance(error, OSError) and not isinstance(error, ConnectionError):
@@ -91,10 +101,21 @@ def mistake_of_client(error: Exception) -> str | None:
         if "amazonaws.com" in str(error):  # made of the region
             line = "AWS_REGION: a name as eu-west-1 is wanted"
     elif "Unsupported host" in str(error):
-        line = "AWS_CONTAINER_CREDENTIALS_FULL_URI: the SDK asks no such host for credentials"
+        relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"  # which outranks the other one
+        variable = relative if relative in os.environ else "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+        line = f"{variable}: the SDK asks no such host for credentials"
     elif isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
         line = _PROCESS
     return line
+
+
+def _option_in(text: str) -> str | None:
+    """The SDK's variable whose value stands in a text of the SDK's."""
+    for name, value in sorted(os.environ.items()):
+        is_option = name.startswith("AWS_") and name not in _NOT_OPTIONS
+        if is_option and value and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text):
+            return name
+    return None
 
 
 def _no_credentials() -> str:

@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from functions.adapters.aws_answers import ForeignAnswerError
 from tests.simulation.dynamodb import DynamoFaults, SimDynamo
 from tests.simulation.loop import Simulation, simulated
 
@@ -227,6 +228,20 @@ def test_a_lost_reply_has_written() -> None:
     assert kinds == {ReadTimeoutError, ConnectionClosedError}
 
 
+def test_a_foreign_answer_says_nothing_of_what_was_written() -> None:
+    amounts = set()
+
+    async def scenario(it: Setting) -> None:
+        for _ in range(20):
+            it.server.put(ITEM)
+            with pytest.raises(ForeignAnswerError):
+                await it.count()
+            amounts.add(it.amount)
+
+    run(scenario, foreign=1.0)
+    assert amounts == {"1", "2"}
+
+
 def test_a_retry_after_a_lost_reply_meets_its_own_success() -> None:
     async def scenario(it: Setting) -> None:
         with pytest.raises(ClientError) as refused:
@@ -337,7 +352,7 @@ def test_a_batch_hands_back_what_it_did_not_take() -> None:
 def test_off_leaves_no_fault_on() -> None:
     faults = DynamoFaults()
     rates = [each.name for each in fields(faults) if each.type == "float" and each.default == 0]
-    assert len(rates) == 11
+    assert len(rates) == 12
     for name in rates:
         setattr(faults, name, 0.05)
     faults.off()

@@ -61,6 +61,7 @@ FAULTS = {
     "straggler": 0.1,
     "late": 0.1,
     "slow": 0.1,
+    "foreign": 0.1,
 }
 
 

@@ -55,7 +55,20 @@ async def line_of(region: str = "eu-west-1") -> str:
         ({"AWS_DEFAULT_PROFILE": SECRET}, "AWS_PROFILE: "),
         ({"AWS_ACCESS_KEY_ID": SECRET}, "AWS_SECRET_ACCESS_KEY: missing"),
         ({"AWS_SECRET_ACCESS_KEY": SECRET}, "AWS_ACCESS_KEY_ID: missing"),
-        ({**KEYS, "AWS_DEFAULTS_MODE": SECRET}, "AWS_DEFAULTS_MODE: "),
+        *(
+            ({**KEYS, name: f"{SECRET}!"}, f"{name}: ")
+            for name in (
+                *("AWS_DEFAULTS_MODE", "AWS_STS_REGIONAL_ENDPOINTS", "AWS_CREDENTIAL_EXPIRATION"),
+                *("AWS_ACCOUNT_ID_ENDPOINT_MODE", "AWS_METADATA_SERVICE_NUM_ATTEMPTS"),
+                *("AWS_METADATA_SERVICE_TIMEOUT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+                *("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "AWS_REQUEST_CHECKSUM_CALCULATION"),
+                *("AWS_RESPONSE_CHECKSUM_VALIDATION", "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES"),
+            )
+        ),
+        (
+            {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": f"{SECRET}!"},
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: ",
+        ),
         (
             {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{SECRET}/"},
             "AWS_CONTAINER_CREDENTIALS_FULL_URI: ",
