@@ -32,6 +32,7 @@ def run_seed(seed: int) -> tuple[int, list[str], Counter[str]]:
     with run(seed) as world:
         happened = Counter(world.venue.injected)
         happened.update({f"dynamodb {name}": n for name, n in world.dynamodb.struck.items()})
+        happened["log lines lost"] += world.sim.log_disk.lost
         happened.update(kills=world.kills, orders=len(world.venue.arrivals))
         return seed, violations(world), happened
 

@@ -15,6 +15,8 @@ class LogDisk:
 
     def __init__(self, rng: random.Random) -> None:
         self.full = 0.0
+        self.lost = 0
+        """Lines so far."""
         self._rng = rng
 
     def take(self, level: str, fields: dict[str, Any]) -> None:
@@ -25,4 +27,5 @@ class LogDisk:
     def write(self, *_: object) -> None:
         """In the place of `Output._write`."""
         if self._rng.random() < self.full:
+            self.lost += 1
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -40,8 +40,9 @@ def test_no_seed_breaks_an_invariant(first: int) -> None:
 def test_the_failures_really_happen() -> None:
     """Otherwise the silence of the checks would mean nothing."""
     often = {"lost_answer", "lost_request", "late", "failed", "delayed", "partial", "no_match"}
-    often |= {"event_lost", "event_twice", "read_fails", "blind", "misnamed"}
-    often |= {f"dynamodb {name}" for name in ("throttled", "lost_reply", "retried", "foreign")}
+    often |= {"event_lost", "event_twice", "read_fails", "blind", "misnamed", "log lines lost"}
+    dynamodb = ("throttled", "conflict", "lost_reply", "retried", "foreign")
+    often |= {f"dynamodb {name}" for name in dynamodb}
     happened: Counter[str] = Counter()
     for seed in range(SEEDS, SEEDS + 24):
         happened += run_seed(seed)[2]
