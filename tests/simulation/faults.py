@@ -32,6 +32,9 @@ class Faults:
     reconcile_every_s: float = 10.0
     mute: bool = False
     """The venue's records of orders and trades never answer."""
+    stranger: bool = False
+    """One schedule has the credentials of another account, which the venue takes for good ones: it
+    shows it nothing of ours, and never fails to."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
 
@@ -92,4 +95,5 @@ def draw_faults(rng: random.Random) -> Faults:
         loss_limit_usd=Decimal(rng.choice(["1.5", "100"])),
         spend_cap_usd=Decimal(rng.choice(["5", "100"])),
         rivals=rng.random() < 0.5,
+        stranger=rng.random() < 0.25,
     )
