@@ -10,6 +10,7 @@ from executor.doctor import configuration, nats, table, venue
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
+from functions.settings import ApiSettings
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
@@ -37,6 +38,12 @@ async def examine(config: Configuration) -> list[Finding]:
         partial(_account, config),
         *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd"),
     )
+    findings += await _group(
+        config,
+        "API credentials",
+        partial(_api_credentials, config),
+        *("execution", "wallet", "clob_url", *ApiSettings.model_fields),
+    )
     return findings
 
 
@@ -48,6 +55,14 @@ async def _account(config: Configuration) -> list[Finding]:
     if account is None:
         return [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
     return await venue.check_account(account)
+
+
+async def _api_credentials(config: Configuration) -> list[Finding]:
+    """Of the processes that only read; None where the signing key brings its own."""
+    credentials = config.api.credentials()
+    if config.limits.execution == "paper" or credentials is None:
+        return []
+    return [await venue.check_credentials(config.limits, credentials)]
 
 
 async def _group(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from executor.doctor.finding import Finding, fail, ok
-from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
+from functions.settings import ApiSettings, LimitSettings, ScheduleSettings, WorkerSettings
 from runtime.nats_settings import NatsSettings
 from runtime.settings import mistakes_in
 
@@ -27,6 +27,7 @@ class Configuration:
     """The settings, with defaults in place of the variables that are `wrong`."""
 
     limits: LimitSettings
+    api: ApiSettings
     nats: NatsSettings
     wrong: frozenset[str]
 
@@ -39,7 +40,9 @@ def read() -> Configuration:
     """From the environment; raises nothing."""
     limits, wrong = _usable(LimitSettings)
     nats, wrong_for_nats = _usable(NatsSettings)
-    return Configuration(limits=limits, nats=nats, wrong=wrong | wrong_for_nats)
+    api, wrong_for_api = _usable(ApiSettings)
+    wrong |= wrong_for_nats | wrong_for_api
+    return Configuration(limits=limits, api=api, nats=nats, wrong=wrong)
 
 
 def check() -> list[Finding]:
