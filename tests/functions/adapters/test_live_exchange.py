@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from functions.adapters import live_exchange
 from functions.adapters.live_exchange import LiveExchange
+from functions.core.claim import trader_of
 from functions.core.strategy import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.book import Book, Proof
@@ -135,6 +136,7 @@ def answering(status: int, body: object) -> Hook:
 
 async def test_a_match_is_accepted_under_the_id_we_computed(desk: Desk) -> None:
     order = await desk.prepare()
+    assert order.trader == trader_of(KEY.address, KEY.address)
     bought = await desk.exchange.post(order)
     assert isinstance(bought, Accepted)
     assert bought.status == "matched"
