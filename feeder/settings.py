@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from feeder.core.market.session_table import BOOK_AGE_MAX_MS
@@ -18,9 +18,11 @@ from venue.api_settings import (
     GammaSettings,
     HeaderSecret,
     SignerAddress,
+    WalletAddress,
     no_signing_key,
 )
 from venue.auth import Credentials
+from venue.wallet import STRANGER, is_wallet_of
 
 
 def _series_list(value: object) -> object:
@@ -71,9 +73,17 @@ class UserFeederSettings(
     api_secret: Base64Secret
     api_passphrase: HeaderSecret
     api_address: SignerAddress
+    wallet: WalletAddress | None = None
+    """The address that holds the funds; where it is given, it must be one of the signer's."""
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
     """Refused: it has no business in this process."""
     metrics_port: Port = 9103
+
+    @model_validator(mode="after")
+    def _wallet_is_the_signers(self) -> Self:
+        if self.wallet is not None and not is_wallet_of(self.api_address, self.wallet):
+            raise ValueError(f"API_ADDRESS: {STRANGER}")
+        return self
 
     def credentials(self) -> Credentials:
         """What the venue wants to see."""

@@ -4,9 +4,11 @@ Used by the processes (worker, schedule), the cloud's functions and the command 
 person can mend is a MisconfiguredError with one line that names the variable. A process ends with
 it (`exiting_when_misconfigured`); a function fails with it.
 
-1. Nothing here makes a call, but `opened_store` and `records_with_key`.
+1. Nothing here makes a call, but `opened_store` and what brings records with credentials.
 2. Credentials of another signer than the wallet's are refused before the first question: to a
-   stranger the venue answers for each order that it is not there.
+   stranger the venue answers for each order that it is not there. That they are the signer's, the
+   venue itself is asked. What a wallet of the signer's is follows from the signer's address; a
+   session key, which was let in otherwise, cannot be told from a stranger's key and is refused.
 3. Whatever needs the official client imports it only when it is needed: that costs as much time and
    memory as all the rest together, and on paper, or with API credentials alone, nobody needs it.
    So does what waits, which the cloud's functions do not.
@@ -30,6 +32,7 @@ from functions.ports import StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
+from venue.credentials import prove_credentials
 from venue.errors import AccountRefusedError
 from venue.rest import VenueReads
 from venue.wallet import STRANGER, is_wallet_of
@@ -102,18 +105,18 @@ def trader_login(settings: AccountSettings, order_usd: Decimal = Decimal(0)) -> 
     return _login(settings, settings.private_key, order_usd)
 
 
-def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
+async def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
     """The venue's records of the account; on paper only what anybody may read.
 
     None when the signing key is needed for it (`key_records`): to redeem, or because there are no
-    API credentials. Raises MisconfiguredError.
+    API credentials. Raises as `records_with_credentials`.
     """
     if settings.execution == "paper":
         return public_records(settings)
     credentials = settings.credentials()
     if credentials is None or settings.redeem:
         return None
-    return records_with_credentials(settings, credentials, "API_ADDRESS")
+    return await records_with_credentials(settings, credentials, "API_ADDRESS")
 
 
 async def key_records(settings: ScheduleSettings) -> VenueRecords:
@@ -128,16 +131,21 @@ def public_records(settings: AccountSettings) -> PublicRecords:
     return PublicRecords(settings.clob_url, settings.gamma_url)
 
 
-def records_with_credentials(
+async def records_with_credentials(
     settings: AccountSettings, credentials: Credentials, variable: str
 ) -> LiveRecords:
     """The account's records, by API credentials, which `variable` has brought.
 
-    Raises MisconfiguredError when they are another account's.
+    Raises MisconfiguredError when they are another account's, venue.errors.VenueError when the
+    venue does not say whose they are.
     """
     wallet = settings.wallet or ""
     if not is_wallet_of(credentials.address, wallet):
         raise MisconfiguredError(f"{variable}: {STRANGER}")
+    try:
+        await prove_credentials(settings.clob_url, credentials, variable)
+    except AccountRefusedError as refused:
+        raise MisconfiguredError(str(refused)) from None
     return LiveRecords(
         VenueReads(settings.clob_url, settings.gamma_url, credentials),
         trader_of(credentials.address, wallet),
@@ -154,8 +162,8 @@ async def records_with_key(
     """The account's records, by API credentials that the venue gives for the signing key, which
     `variable` has brought. Not bounded in time.
 
-    Raises polymarket.errors.PolymarketError when the venue does not answer, MisconfiguredError when
-    it refuses the account.
+    Raises polymarket.errors.PolymarketError or venue.errors.VenueError when the venue gives no
+    usable answer, MisconfiguredError when it refuses the account.
     """
     from functions.adapters.redeemer import records_of  # noqa: PLC0415 - see the module's docstring
 

@@ -82,17 +82,13 @@ class Schedule:
 
 
 async def open_records(settings: ScheduleSettings) -> VenueRecords:
-    """The venue's records of the account; waits for the venue where it must log in."""
-    with exiting_when_misconfigured():
-        records = keyless_records(settings)
-    if records is not None:
-        return records
+    """The venue's records of the account; waits for the venue where it must say whose they are."""
 
-    async def logged_in() -> VenueRecords:
+    async def opened() -> VenueRecords:
         with exiting_when_misconfigured():  # here: what only a person can mend is not tried again
-            return await key_records(settings)
+            return await keyless_records(settings) or await key_records(settings)
 
-    return await until_reachable(f"the venue at {settings.clob_url}", logged_in)
+    return await until_reachable(f"the venue at {settings.clob_url}", opened)
 
 
 async def reconciled(

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from venue.errors import VenueError, one_line
+from venue.errors import VenueError, VenueRefusedError, one_line
 from venue.rest import get_bytes, open_session
 from venue.wire.errors import UNDECODABLE
 
@@ -52,26 +52,27 @@ async def clock_offset_ms(clob_url: str) -> int:
     return max(ahead_at_least, min(0, ahead_at_most))
 
 
-async def clock_complaint(clob_url: str, date: str) -> str | None:
-    """One sentence where our clock is too far from the venue's for what we sign to be taken: by
-    `date`, the header of an answer that has just come, and by `GET /time`. None: they agree.
+async def blame_the_clock(clob_url: str, refused: VenueRefusedError) -> None:
+    """Whether what we signed was `refused` because our clock is off: by the answer's own date, and
+    by `GET /time`.
 
-    Raises VenueError when neither can be read.
+    Raises VenueError when it is, or when neither can be read; returns when the clocks agree.
     """
-    offset_ms = _offset_of_date_ms(date)
+    offset_ms = _offset_of_date_ms(refused.date)
     if offset_ms is None or abs(offset_ms) <= CLOCKS_APART_MS:
         try:
             offset_ms = await clock_offset_ms(clob_url)
-        except VenueError:
+        except VenueError as unknown:
             if offset_ms is None:
-                raise
-    if abs(offset_ms) <= CLOCKS_APART_MS:
-        return None
-    word = "behind" if offset_ms > 0 else "ahead of"
-    return (
-        f"our clock is {abs(offset_ms) / 1000:.0f} s {word} the venue's: synchronise this "
-        "machine's clock (NTP)"
-    )
+                text = f"{clob_url}: {refused}; whether our clock is off is not known: {unknown}"
+                raise VenueError(one_line(text), refused.status) from unknown
+    if abs(offset_ms) > CLOCKS_APART_MS:
+        word = "behind" if offset_ms > 0 else "ahead of"
+        text = (
+            f"{clob_url}: our clock is {abs(offset_ms) / 1000:.0f} s {word} the venue's: "
+            f"synchronise this machine's clock (NTP); {refused}"
+        )
+        raise VenueError(one_line(text), refused.status)
 
 
 def _offset_of_date_ms(date: str) -> int | None:

@@ -100,13 +100,13 @@ async def _last_rows(store: Store, wanted: int) -> list[Claim]:
 @asynccontextmanager
 async def _records(settings: ScheduleSettings) -> AsyncIterator[VenueRecords]:
     """As `functions.schedule.open_records`, but a person waits: one try, then one line."""
-    records = keyless_records(settings)
-    if records is None:
-        # Here, because it takes a second, and most commands log in nowhere.
-        from venue.trading.official_client import bounded_call  # noqa: PLC0415 - see above
+    with raising_records_error():
+        records = await keyless_records(settings)
+        if records is None:
+            # Here, because it takes a second, and most commands log in nowhere.
+            from venue.trading.official_client import bounded_call  # noqa: PLC0415 - see above
 
-        what = f"logging in at {settings.clob_url}"
-        with raising_records_error():
+            what = f"logging in at {settings.clob_url}"
             records = await bounded_call(what, key_records(settings), LOG_IN_TIMEOUT_S)
     try:
         yield records

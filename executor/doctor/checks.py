@@ -10,6 +10,7 @@ from executor.doctor import configuration, market_data, nats, settlement, table,
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
+from functions.settings import ApiSettings
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
@@ -57,6 +58,12 @@ async def examine(config: Configuration) -> list[Finding]:
         *("execution", "private_key", "wallet", "clob_url", "gamma_url", "size_usd", "user_ws_url"),
         *_TRUST,
     )
+    findings += await _group(
+        config,
+        "API credentials",
+        partial(_api_credentials, config),
+        *("execution", "wallet", "clob_url", *ApiSettings.model_fields),
+    )
     return findings
 
 
@@ -76,6 +83,14 @@ async def _user_channel(config: Configuration) -> list[Finding]:
     """With the user feeder's own credentials, where they are all that is there."""
     credentials = config.api.credentials()
     return [] if credentials is None else [await market_data.user_channel(config, credentials)]
+
+
+async def _api_credentials(config: Configuration) -> list[Finding]:
+    """Of the processes that only read; None where the signing key brings its own."""
+    credentials = config.api.credentials()
+    if config.limits.execution == "paper" or credentials is None:
+        return []
+    return [await venue.check_credentials(config.limits, credentials)]
 
 
 async def _group(

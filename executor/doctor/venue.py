@@ -18,10 +18,12 @@ from protocol.units import to_usd_e6, usd_decimal
 from venue import checks
 from venue.auth import Credentials
 from venue.checks import GEOBLOCK_URL
+from venue.credentials import prove_credentials
 from venue.errors import AccountRefusedError, VenueError
 from venue.trading import account_checks
 from venue.trading.login import TraderLogin, api_credentials, secure_client
 from venue.trading.official_client import STANDARD_EXCHANGE, bounded_call
+from venue.wallet import STRANGER, is_wallet_of, maker_warning, signature_type
 
 CLOCK_WARN_MS: Final = 500
 CLOCK_FAIL_MS: Final = 2_000
@@ -52,6 +54,7 @@ async def check_account(
     try:
         return [
             ok(what, f"wallet {account.wallet}"),
+            _kind_of_wallet(signature_type(client.signer, account.wallet)),
             await _asked("credentials", _credentials, client),
             await user_channel(api_credentials(client)),
             await _asked("closed-only mode", _mode, client),
@@ -59,6 +62,29 @@ async def check_account(
         ]
     finally:
         await client.close()
+
+
+async def check_credentials(settings: AccountSettings, credentials: Credentials) -> Finding:
+    """Whether they are the signer's, and the wallet is."""
+    what = "API credentials"
+    do = "set API_KEY and its companions as the venue gave them to the wallet's signer"
+    try:
+        if settings.wallet is None or not is_wallet_of(credentials.address, settings.wallet):
+            return fail(what, f"API_ADDRESS: {STRANGER}", do)
+        await prove_credentials(settings.clob_url, credentials)
+    except AccountRefusedError as refused:
+        return fail(what, str(refused), do)
+    except VenueError as error:
+        return fail(what, str(error), REACH)
+    return ok(what, f"of signer {credentials.address}, whose wallet this is")
+
+
+def _kind_of_wallet(kind: int) -> Finding:
+    warning = maker_warning(kind)
+    if warning is None:
+        return ok("wallet", "a deposit wallet")
+    text, _, do = warning.partition("; ")
+    return warn("wallet", text, do)
 
 
 async def _clock(settings: AccountSettings) -> Finding:

@@ -30,11 +30,22 @@ from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream, redact
 from runtime.process import first_failure, freeze_heap
 from runtime.retry import until_reachable
+from runtime.settings import refuse_to_start
+from venue.credentials import prove_credentials
+from venue.errors import AccountRefusedError
 
 LOOK_BACK_S: Final = 3600
 """What a start fetches: longer than a restart takes. Beyond that is reconciliation's."""
 
 _log = structlog.get_logger()
+
+
+async def _prove(settings: UserFeederSettings) -> None:
+    """Exits 2 when the credentials are not the signer's: the trades of nobody would be followed."""
+    try:
+        await prove_credentials(settings.clob_url, settings.credentials())
+    except AccountRefusedError as refused:
+        refuse_to_start(str(refused))
 
 
 async def serve(settings: UserFeederSettings) -> None:
@@ -44,10 +55,13 @@ async def serve(settings: UserFeederSettings) -> None:
     nats_url = redact(settings.nats_url)
     nc: Client | None = None
     parts: tuple[UserChannel, CatchUp, FillPublisher] | None = None
+    proven = False
 
     def problem() -> str | None:
         if nc is None or not nc.is_connected:
             return f"not connected to NATS at {nats_url}"
+        if not proven:
+            return f"waiting for the venue at {settings.clob_url}"
         if parts is None:
             return f"no stream {FILLS.name} on NATS at {nats_url}"
         return next(filter(None, (part.problem() for part in parts)), None)
@@ -66,11 +80,13 @@ async def serve(settings: UserFeederSettings) -> None:
         stack.callback(_log.info, "user_feeder_stopped")
         nc = await connect(settings.nats_url, "user-feeder", settings.nats_login())
         stack.push_async_callback(close, nc)
+        credentials = settings.credentials()
+        await until_reachable(f"the venue at {settings.clob_url}", partial(_prove, settings))
+        proven = True
         replicas = settings.stream_replicas
         declare = partial(declare_stream, nc, FILLS, replicas)
         await until_reachable(f"JetStream at {nats_url}", declare)
 
-        credentials = settings.credentials()
         history = await stack.enter_async_context(
             TradeHistory(settings.clob_url, credentials, metrics)
         )

@@ -135,7 +135,8 @@ async def _live_records(settings: ReconcileSettings) -> VenueRecords:
         credentials = ApiCredentials.model_validate_json(text).credentials()
     except ValidationError as error:
         raise SecretError(f"{variable}: {mistakes_in(error)}") from None
-    return bootstrap.records_with_credentials(settings, credentials, variable)
+    with raising_records_error():
+        return await bootstrap.records_with_credentials(settings, credentials, variable)
 
 
 async def _redeeming_records(settings: SettleSettings) -> VenueRecords:

@@ -133,6 +133,9 @@ def test_on_paper_no_secret_of_the_account_is_touched(nodes: int) -> None:
     assert not any("UserFeeder" in logical_id for logical_id in paper)
 
 
+VALID = {"API_ADDRESS": f"0x{'1' * 40}", "PRIVATE_KEY": f"0x{'1' * 64}"}
+
+
 @in_every_cloud
 def test_every_variable_is_known_and_every_required_one_set(
     resources: dict[str, Json], monkeypatch: pytest.MonkeyPatch
@@ -151,7 +154,7 @@ def test_every_variable_is_known_and_every_required_one_set(
             for name, value in clear.items():
                 patch.setenv(name, value if isinstance(value, str) else value["Ref"])
             for name in secret:
-                patch.setenv(name, f"0x{'1' * 40}" if name == "API_ADDRESS" else "c2VjcmV0")
+                patch.setenv(name, VALID.get(name, "c2VjcmV0"))
             settings()  # raises when a required one is missing or a value is wrong
         assert clear["METRICS_HOST"] == "0.0.0.0"  # noqa: S104 - a container of its own
         assert clear["METRICS_PORT"] == str(settings.model_fields["metrics_port"].default)

@@ -34,6 +34,9 @@ class Faults:
     """The venue's records of orders and trades never answer."""
     max_entries: int | None = None
     """Entries that a market's window takes."""
+    stranger: bool = False
+    """One schedule has the credentials of another account, which the venue takes for good ones: it
+    shows it nothing of ours, and never fails to."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
     misnamed: float = 0.0
@@ -109,4 +112,5 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.venue.unresolved = chance(0.15)
     faults.venue.self_redeems = rng.choice([0.0, rng.uniform(0, 0.5), 1.0])
     faults.venue.reverts = chance(0.3)
+    faults.stranger = rng.random() < 0.25
     return faults

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from functions.core.claim import Claim
+from functions.core.claim import Claim, trader_of
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
 from functions.ports import MinedTransaction, PreparedOrder, RecordsError
@@ -21,6 +21,8 @@ from venue.wire.order_answer import Answer, Rejected, RejectReason, Unknown
 from venue.wire.orders import OrderRecord
 
 POST_TIMEOUT_S: Final = 5.0
+TRADER: Final = trader_of("0x" + "11" * 20, "0x" + "22" * 20)
+STRANGER: Final = trader_of("0x" + "33" * 20, "0x" + "44" * 20)
 
 
 class SimExchange:
@@ -38,6 +40,7 @@ class SimExchange:
         number = venue.next_number()
         return PreparedOrder(
             order_id=f"0xorder{number}",
+            trader=TRADER,
             salt=str(number),
             order_timestamp_ms=venue.sim.now_ms,
             spend_e6=trade.spend_e6,
@@ -131,6 +134,8 @@ class SimClobMarkets:
 class SimRecords:
     """`VenueRecords` of the process that calls it."""
 
+    trader = TRADER
+
     def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
         self._venue = venue
         self._markets = markets
@@ -149,7 +154,7 @@ class SimRecords:
     async def lookup(self, claim: Claim) -> OrderLookup:
         order_as_of_ms = await self._asked(private=True)
         if self._venue.blind_to(claim.order_id):
-            return OrderLookup(order=None, trades=())
+            return OrderLookup(seen_by=self.trader, order=None, trades=())
         order = self._venue.orders.get(claim.order_id)
         record = None
         if order is not None and order.arrived_at_ms <= order_as_of_ms:
@@ -160,7 +165,8 @@ class SimRecords:
         as_of_ms = await self._asked()
         order = self._venue.orders.get(claim.order_id)
         trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
-        return OrderLookup(order=record, trades=tuple(fill for fill in trades if fill is not None))
+        shown = tuple(fill for fill in trades if fill is not None)
+        return OrderLookup(seen_by=self.trader, order=record, trades=shown)
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         as_of_ms = await self._asked(private=True)
@@ -207,6 +213,30 @@ class SimRecords:
 
     async def close(self) -> None:
         pass
+
+
+class StrangersRecords(SimRecords):
+    """Of another account, which has traded nothing; what anybody may read is the same."""
+
+    trader = STRANGER
+
+    async def _nothing(self) -> None:
+        await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))
+
+    async def lookup(self, claim: Claim) -> OrderLookup:
+        await self._nothing()
+        return OrderLookup(seen_by=self.trader, order=None, trades=())
+
+    async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
+        await self._nothing()
+        return ()
+
+    async def positions(self, token_ids: Sequence[str]) -> dict[str, int]:
+        await self._nothing()
+        return dict.fromkeys(token_ids, 0)
+
+    async def redeem(self, condition_id: str) -> None:
+        await self._nothing()  # it has no shares to be paid for
 
 
 def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:

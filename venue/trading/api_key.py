@@ -10,7 +10,7 @@ firewall's (Cloudflare), which may let the other endpoint through, or us a minut
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, TypeGuard
 
 import aiohttp
 import msgspec
@@ -18,7 +18,7 @@ from eth_account.signers.local import LocalAccount
 from polymarket.models.clob import ApiKeyCreds
 
 from venue.auth import secret_bytes
-from venue.checks import clock_complaint
+from venue.checks import blame_the_clock
 from venue.errors import AccountRefusedError, VenueError, VenueRefusedError, one_line
 from venue.rest import get_bytes, open_session
 from venue.trading.official_client import login_headers
@@ -61,19 +61,13 @@ async def api_key_of(signer: LocalAccount, clob_url: str) -> ApiKeyCreds:
                 return await _asked(http, clob_url, method, path, headers)
             except VenueError as failure:
                 failures.append(failure)
-    final = next((each for each in failures if _refuses_the_key(each)), None)
+    final = next(filter(_refuses_the_key, failures), None)
     if final is None:
         told = (
             f"{path}: {failure}" for (_, path), failure in zip(_QUESTIONS, failures, strict=True)
         )
         raise VenueError(one_line(f"{clob_url}: {'; '.join(told)}"), failures[-1].status)
-    try:
-        off = await clock_complaint(clob_url, getattr(final, "date", ""))
-    except VenueError as unknown:
-        text = f"{clob_url}: {final}; whether our clock is off cannot be asked: {unknown}"
-        raise VenueError(one_line(text), final.status) from unknown
-    if off is not None:
-        raise VenueError(one_line(f"{clob_url}: {off} ({final})"), final.status)
+    await blame_the_clock(clob_url, final)
     raise AccountRefusedError(one_line(f"PRIVATE_KEY: the venue refuses to log in: {final}"))
 
 
@@ -97,7 +91,7 @@ def _fits_a_header(part: str) -> bool:
     return bool(part) and part.isascii() and part.isprintable() and " " not in part
 
 
-def _refuses_the_key(failure: VenueError) -> bool:
+def _refuses_the_key(failure: VenueError) -> TypeGuard[VenueRefusedError]:
     if not (isinstance(failure, VenueRefusedError) and failure.own_word):
         return False
     text = failure.reason.lower()

@@ -1,7 +1,8 @@
 """Where the venue is asked for what: paths of its HTTP APIs. Pure.
 
-The CLOB's `/data/*` and `/balance-allowance*` want API credentials (`venue.auth`). Orders are
-posted by the official client (`venue.trading`), which knows its own paths.
+The CLOB's `/auth/api-keys`, `/data/*` and `/balance-allowance*` want API credentials
+(`venue.auth`). Orders are posted by the official client (`venue.trading`), which knows its own
+paths.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Final
 # The CLOB.
 BOOK: Final = "/book"
 """`token_id`; the reader is `market_channel.decode_book`."""
+API_KEYS: Final = "/auth/api-keys"
+"""The signer's; the reader is `venue.credentials`."""
 TRADES: Final = "/data/trades"
 """The account's, by `market` or `after` (epoch s), page by page: `trades.read_trades_page`."""
 BALANCE: Final = "/balance-allowance"

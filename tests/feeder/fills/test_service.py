@@ -190,37 +190,48 @@ async def test_a_restart_of_nats_in_the_middle_loses_no_fill(nats_server: NatsSe
         assert await process.stop() == 0
 
 
-async def test_refused_credentials_are_said_and_not_shown(nats_server: NatsServer) -> None:
-    async with running_venue() as system:
-        wrong = system.variables(nats_server.url) | {
-            "API_SECRET": CREDENTIALS.secret,
-            "API_PASSPHRASE": CREDENTIALS.passphrase,
-        }
-        async with feeder("user", **wrong) as process:
-            port = int((await process.line("user_feeder_started"))["metrics_port"])
-            said = await process.line("credentials_refused")
-            assert "check API_KEY, API_SECRET and API_PASSPHRASE" in said["error"]
-            status, sentence = await get(port, "/healthz")
-            assert (status, "check API_KEY" in sentence) == (503, True)
-            _, metrics = await get(port, "/metrics")
-            assert "feeder_user_refused_total 3.0" in metrics
-            assert await process.stop() == 0
-            words = await process.last_words()
-    assert "Traceback" not in words
-    assert not any(secret in str(said) + words for secret in (*SECRETS, system.key.key))
-
-
-async def test_a_wrong_address_shows_in_health_though_the_channel_is_fine(
-    nats_server: NatsServer,
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"API_KEY": CREDENTIALS.key},
+        {"API_SECRET": CREDENTIALS.secret},
+        {"API_PASSPHRASE": CREDENTIALS.passphrase},
+        {"API_ADDRESS": CREDENTIALS.address},
+    ],
+    ids=lambda bent: next(iter(bent)),
+)
+async def test_credentials_that_are_not_the_signer_s_are_one_line_and_not_shown(
+    nats_server: NatsServer, bent: dict[str, str]
 ) -> None:
     async with running_venue() as system:
-        wrong = system.variables(nats_server.url) | {"API_ADDRESS": CREDENTIALS.address}
-        async with feeder("user", **wrong) as process:
-            port = int((await process.line("user_feeder_started"))["metrics_port"])
-            assert "API_ADDRESS" in (await process.line("not_reachable"))["error"]
-            status, sentence = await get(port, "/healthz")
-            assert (status, "API_ADDRESS" in sentence) == (503, True)
-            assert await process.stop() == 0
+        async with feeder("user", **system.variables(nats_server.url) | bent) as process:
+            await process.line("user_feeder_started")
+            assert await process.exit_code() == 2
+            words = await process.last_words()
+        assert "cannot start: API_KEY: the venue does not take these API credentials" in words
+        assert "Traceback" not in words
+        assert not any(secret in words for secret in (*SECRETS, *system.secrets()))
+
+
+async def test_another_signer_s_wallet_is_refused_before_anybody_is_asked() -> None:
+    async with feeder("user", **given_variables(WALLET="0x" + "11" * 20)) as process:
+        assert "API_ADDRESS: WALLET is not a wallet of this signer" in await refusal(process)
+    async with feeder(
+        "user", **given_variables(WALLET=CREDENTIALS.address, NATS_URL=f"nats://{NOWHERE}")
+    ) as process:
+        await process.line("user_feeder_started")
+
+
+async def test_a_venue_that_does_not_say_whose_they_are_is_waited_for(
+    nats_server: NatsServer,
+) -> None:
+    variables = given_variables(NATS_URL=nats_server.url, CLOB_URL="http://127.0.0.1:1")
+    async with feeder("user", **variables) as process:
+        port = int((await process.line("user_feeder_started"))["metrics_port"])
+        waits = await process.line("not_reachable")
+        assert waits["what"] == "the venue at http://127.0.0.1:1"
+        assert await get(port, "/healthz") == (503, "waiting for the venue at http://127.0.0.1:1")
+        assert await process.stop() == 0
 
 
 def given_variables(**bent: str) -> dict[str, str]:

@@ -14,9 +14,10 @@ from polymarket.errors import PolymarketError
 
 from functions.adapters import live_exchange
 from functions.adapters.live_exchange import LiveExchange
+from functions.core.claim import trader_of
 from functions.ports import UnpreparableOrderError
 from sandbox.simulator import CutConnection, Venue, answer, position_ids_of, serve
-from tests.support.live_desk import WALLET, Desk, account, answering, open_desk
+from tests.support.live_desk import KEY, WALLET, Desk, account, answering, open_desk
 from venue.trading.login import log_in
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
@@ -29,6 +30,7 @@ async def desk() -> AsyncIterator[Desk]:
 
 async def test_a_match_is_accepted_under_the_id_we_computed(desk: Desk) -> None:
     order = await desk.prepare()
+    assert order.trader == trader_of(KEY.address, WALLET)
     bought = await desk.exchange.post(order)
     assert isinstance(bought, Accepted)
     assert bought.status == "matched"

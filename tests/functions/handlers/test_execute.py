@@ -17,7 +17,7 @@ from protocol.fee import taker_fee_e6
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from tests.functions.handlers.conftest import Clock
-from tests.support.trading_builders import a_fill, market, snapshot
+from tests.support.trading_builders import TRADER, a_fill, market, snapshot
 from tests.support.trading_desk import HOT_PATH, Desk
 from venue.wire.order_answer import Rejected, RejectReason, Unknown
 
@@ -31,6 +31,7 @@ async def test_between_decision_and_post_there_is_exactly_one_store_call() -> No
     [claim] = desk.store.claims.values()
     assert claim.state is ClaimState.OPEN
     assert claim.order_id == "order-1"
+    assert claim.trader == TRADER
     assert claim.filled_spend_e6 == 1_100_000
     # No trade is known yet: the fee is the schedule's, at the average price.
     size_e6 = claim.filled_size_e6

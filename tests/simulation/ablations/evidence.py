@@ -8,6 +8,7 @@ import msgspec
 
 from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle
+from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.handlers import apply_evidence, execute
 from tests.simulation.ablations.ablation import Ablation, Patch, replaced, together
@@ -19,6 +20,8 @@ from tests.simulation.ablations.provocations import (
     failing_trades,
     late_orders,
     silent_venue,
+    strange_redeemers,
+    strangers,
     very_late_orders,
 )
 from venue.wire.order_answer import Answer
@@ -60,6 +63,10 @@ def _newest_wins(claim: Claim, fills: Any) -> Claim:
     return msgspec.structs.replace(claim, fills={**claim.fills, **ours})
 
 
+def _nobodys_redemption(**fields: Any) -> Redemption:
+    return Redemption(**{**fields, "wallet": ""})
+
+
 def _unless(part: str) -> Patch:
     """The condition of later changes with one of its parts always true."""
     always = f"({part} OR attribute_exists(pk))"
@@ -95,6 +102,18 @@ EVIDENCE: Final = (
         "in 3 looks",
         eager_reconcilers,
         23,
+    ),
+    Ablation(
+        "only the order's own trader may miss it",
+        replaced(lifecycle, "sees", lambda *_: True),
+        "although it had bought",
+        strangers,
+    ),
+    Ablation(
+        "only the winner's own wallet shows the winnings",
+        replaced(store, "Redemption", _nobodys_redemption),
+        "were never redeemed",
+        strange_redeemers,
     ),
     Ablation(
         "late evidence reopens",

@@ -43,6 +43,23 @@ def eager_reconcilers(faults: Faults) -> None:
     faults.reconcile_every_s = 1.0
 
 
+def strangers(faults: Faults) -> None:
+    """Our own reconciler gets no answer for a while, another account's gets its own."""
+    calm(faults)
+    faults.stranger = True
+    faults.venue.lost_answer = 0.7
+    faults.venue.event_lost = 1.0
+    faults.venue.read_fails = 1.0
+    faults.reconcile_every_s = 5.0
+
+
+def strange_redeemers(faults: Faults) -> None:
+    """Winnings were asked for in vain, and another account's settlement looks for them."""
+    calm(faults)
+    faults.stranger = True
+    faults.venue.read_fails = 0.5
+
+
 def suspended(faults: Faults) -> None:
     faults.kill_every_s = 1.0
     faults.pauses = 1.0

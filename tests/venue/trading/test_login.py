@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hexbytes import HexBytes
+from polymarket._internal import wallet as official
+from polymarket._internal.environment import PRODUCTION_CONFIG
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from sandbox.simulator import Venue, serve
-from tests.support.canned_venue import KEY, account
-from venue.trading.login import TraderLogin, log_in
+from tests.support.canned_venue import KEY, account, canned_venue
+from venue.errors import AccountRefusedError, VenueError
+from venue.trading.login import TraderLogin, log_in, secure_client
 
 
 @pytest.mark.parametrize(
@@ -50,3 +58,58 @@ async def test_a_key_that_is_none_is_refused_without_showing_it(
     said = capsys.readouterr().err
     assert "PRIVATE_KEY" in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize("wallet", ["0x" + "ab" * 20, "0x12", ""])
+async def test_a_wallet_that_is_not_the_key_s_is_refused_before_anybody_is_asked(
+    wallet: str,
+) -> None:
+    async with canned_venue() as venue:
+        login = dataclasses.replace(account(venue.url), wallet=wallet)
+        with pytest.raises(AccountRefusedError, match="WALLET"):
+            await secure_client(login)
+        assert venue.requests == []
+
+
+async def test_a_key_with_a_digit_less_is_another_signer_and_refused() -> None:
+    async with canned_venue() as venue:
+        digits = HexBytes(KEY.key).hex().removeprefix("0x")
+        login = dataclasses.replace(account(venue.url), private_key=SecretStr(digits[1:]))
+        with pytest.raises(AccountRefusedError, match="PRIVATE_KEY: not a signing key"):
+            await secure_client(login)
+        assert venue.requests == []
+
+
+async def test_a_firewall_at_log_in_is_no_refusal_of_the_key() -> None:
+    async with canned_venue() as venue:
+        for path in ("/auth/api-key", "/auth/derive-api-key"):
+            venue.says_text(path, "<html>", 403, "text/html")
+        with pytest.raises(VenueError, match="HTTP 403"):
+            await log_in(account(venue.url))
+
+
+@pytest.mark.parametrize(
+    ("derived", "warned"),
+    [
+        (None, "a plain wallet"),
+        (official.derive_safe_wallet_address, "a Safe"),
+        (official.derive_proxy_wallet_address, "a Magic wallet"),
+        (official.derive_beacon_deposit_wallet_address, None),
+        (official.derive_uups_deposit_wallet_address, None),
+    ],
+)
+async def test_a_wallet_whose_orders_may_be_refused_is_warned_of(
+    derived: Callable[[str, Any], str] | None, warned: str | None
+) -> None:
+    config = PRODUCTION_CONFIG.wallet_derivation
+    wallet = KEY.address if derived is None else derived(KEY.address, config)
+    async with canned_venue() as venue:
+        venue.says("/deployed", {"deployed": True})
+        allowed = {PRODUCTION_CONFIG.standard_exchange: str(10**12)}
+        venue.says("/balance-allowance", {"balance": "10000000", "allowances": allowed})
+        with capture_logs() as logs:
+            client = await log_in(dataclasses.replace(account(venue.url), wallet=wallet))
+        await client.close()
+    hints = [line["hint"] for line in logs if line["event"] == "wallet_may_be_refused"]
+    assert len(hints) == (warned is not None)
+    assert warned is None or f"WALLET is {warned}" in hints[0]

@@ -20,7 +20,7 @@ from functions.adapters.dynamodb.items import (
     utc_day,
 )
 from functions.core.account import Account, Pause, Redemption
-from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
+from functions.core.claim import NOBODY, Claim, ClaimFill, ClaimState, Finality, Trader
 from functions.ports import StoreError
 from protocol.decision import Decision, Timeline
 from protocol.side import Side
@@ -34,6 +34,7 @@ KINDS = {
     "state": st.sampled_from(ClaimState),
     "side": st.sampled_from(Side),
     "fills": st.dictionaries(TEXT, FILLS, max_size=3),
+    "trader": st.builds(Trader, signer=TEXT, wallet=TEXT),
     "timeline": st.none() | TIMELINES,
     **dict.fromkeys(("by_intent", "came_back", "counted"), st.booleans()),
 }
@@ -45,7 +46,9 @@ CLAIMS = st.builds(
     },
 )
 PER_KEY = st.dictionaries(TEXT, INTEGER, max_size=3)
-REDEMPTIONS = st.builds(Redemption, token_id=TEXT, since_ms=INTEGER, asked_at_ms=INTEGER)
+REDEMPTIONS = st.builds(
+    Redemption, token_id=TEXT, wallet=TEXT, since_ms=INTEGER, asked_at_ms=INTEGER
+)
 ACCOUNTS = st.builds(
     Account,
     trading=TEXT,
@@ -72,6 +75,14 @@ def test_an_account_comes_back_as_it_went(account_name: str, account: Account) -
 def test_a_claim_comes_back_as_it_went(claim: Claim) -> None:
     fields = claim_attribute(claim)
     assert claim_of(fields["M"]) == claim
+
+
+def test_a_claim_from_before_traders_were_stored_is_nobody_s() -> None:
+    fields = claim_attribute(make_claim(trader=Trader(signer="0x1", wallet="0x2")))["M"]
+    assert claim_of(fields).trader == Trader(signer="0x1", wallet="0x2")
+    del fields["trader"]
+    assert claim_of(fields).trader == NOBODY
+    assert "trader" not in claim_attribute(claim_of(fields))["M"]
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))
