@@ -97,6 +97,10 @@ class Process:
         assert step > self.steps, f"{self.name} has already made {self.steps} steps"
         self._kill_at = step
 
+    def spare(self) -> None:
+        """Call off a death that is still to come."""
+        self._kill_at = None
+
     def pause(self) -> None:
         """SIGSTOP: what becomes due is held, in order."""
         if not self.paused and not self.dead:

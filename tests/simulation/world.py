@@ -407,6 +407,7 @@ async def scenario(world: World) -> None:
     world.sim.log_disk.full = world.faults.log_unwritable
     world.entries_stopped = True
     for name, process in list(world.running.items()):
+        process.spare()  # steps are rarer now: it would die in the middle of the rest
         process.resume()
         if name in TOLD_TO_STOP and not (world.faults.stranger and name == "schedule-2"):
             keepers[name].cancel()
