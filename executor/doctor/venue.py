@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from polymarket import AsyncSecureClient
@@ -21,7 +22,7 @@ from venue.checks import GEOBLOCK_URL
 from venue.credentials import prove_credentials
 from venue.errors import AccountRefusedError, VenueError
 from venue.trading import account_checks
-from venue.trading.login import TraderLogin, secure_client
+from venue.trading.login import TraderLogin, api_credentials, secure_client
 from venue.trading.official_client import STANDARD_EXCHANGE, bounded_call
 from venue.wallet import STRANGER, is_wallet_of, maker_warning, signature_type
 
@@ -53,7 +54,7 @@ async def check_account(account: TraderLogin) -> list[Finding]:
         return [
             ok(what, f"wallet {account.wallet}"),
             _kind_of_wallet(signature_type(client.signer, account.wallet)),
-            await _asked("credentials", _credentials, client),
+            await _asked("credentials", partial(_credentials, account.clob_url), client),
             await _asked("closed-only mode", _mode, client),
             *await _funds(client, account.order_usd),
         ]
@@ -139,10 +140,12 @@ async def _asked(
         return fail(what, str(error), _REACH)
 
 
-async def _credentials(client: AsyncSecureClient) -> Finding:
-    if await account_checks.credentials_valid(client):
-        return ok("credentials", "the venue knows them")
-    return fail("credentials", "the venue does not know them any more", "start the processes again")
+async def _credentials(clob_url: str, client: AsyncSecureClient) -> Finding:
+    try:
+        await prove_credentials(clob_url, api_credentials(client), "PRIVATE_KEY")
+    except AccountRefusedError as refused:
+        return fail("credentials", str(refused), "start the processes again")
+    return ok("credentials", "the venue knows them")
 
 
 async def _mode(client: AsyncSecureClient) -> Finding:
