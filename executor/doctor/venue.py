@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from polymarket import AsyncSecureClient
@@ -55,7 +56,7 @@ async def check_account(
         return [
             ok(what, f"wallet {account.wallet}"),
             _kind_of_wallet(signature_type(client.signer, account.wallet)),
-            await _asked("credentials", _credentials, client),
+            await _asked("credentials", partial(_credentials, account.clob_url), client),
             await user_channel(api_credentials(client)),
             await _asked("closed-only mode", _mode, client),
             *await _funds(client, account.order_usd),
@@ -142,10 +143,12 @@ async def _asked(
         return fail(what, str(error), REACH)
 
 
-async def _credentials(client: AsyncSecureClient) -> Finding:
-    if await account_checks.credentials_valid(client):
-        return ok("credentials", "the venue knows them")
-    return fail("credentials", "the venue does not know them any more", "start the processes again")
+async def _credentials(clob_url: str, client: AsyncSecureClient) -> Finding:
+    try:
+        await prove_credentials(clob_url, api_credentials(client), "PRIVATE_KEY")
+    except AccountRefusedError as refused:
+        return fail("credentials", str(refused), "start the processes again")
+    return ok("credentials", "the venue knows them")
 
 
 async def _mode(client: AsyncSecureClient) -> Finding:

@@ -81,7 +81,7 @@ class TradeHistory:
             self._metrics.fetch_failures["unreachable"].inc()
             raise FetchError(str(error)) from error
         except VenueRefusedError as error:
-            if error.status in (401, 403):
+            if error.own_word and error.status in (401, 403):  # not a firewall's page
                 self._metrics.fetch_failures["refused"].inc()
                 raise FetchRefusedError(
                     f"answered {error.status}: check API_KEY, API_SECRET, API_PASSPHRASE, "

@@ -34,8 +34,10 @@ class WireTrades:
         """While this is set and not yet done, nobody is answered."""
 
     def say(self, body: bytes, status: int = 200, **headers: str) -> None:
-        """Queue an answer."""
-        self.answers.append(web.Response(body=body, status=status, headers=headers))
+        """Queue an answer: JSON where it looks like that, as the venue's, else somebody's page."""
+        kind = "application/json" if body.startswith((b"{", b"[")) else "text/html"
+        answer = web.Response(body=body, status=status, headers=headers, content_type=kind)
+        self.answers.append(answer)
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.put_nowait(Request(dict(request.query), request.headers))

@@ -6,11 +6,9 @@ none changes anything.
 
 from __future__ import annotations
 
-import httpx
 import msgspec
 from polymarket import AsyncSecureClient
 
-from venue.errors import VenueError
 from venue.trading.official_client import EXCHANGES, bounded_call
 
 
@@ -20,17 +18,6 @@ class Funds(msgspec.Struct, frozen=True, kw_only=True):
     balance_e6: int
     allowances_e6: dict[str, int]
     """By the address of each exchange contract that our orders may be for; 0 is "not approved"."""
-
-
-async def credentials_valid(client: AsyncSecureClient) -> bool:
-    """Whether the venue still knows the API credentials that the client uses."""
-    try:
-        keys = await bounded_call("API keys", client.fetch_api_keys())
-    except VenueError as error:
-        if error.status == httpx.codes.UNAUTHORIZED:
-            return False
-        raise
-    return client.credentials.key in keys
 
 
 async def closed_only(client: AsyncSecureClient) -> bool:

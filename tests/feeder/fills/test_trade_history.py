@@ -58,6 +58,9 @@ async def test_every_page_is_asked_for_with_headers_that_the_venue_accepts(
         (302, b"", "bad_answer", "answered 302"),
         (200, b"<html>", "bad_answer", "not a page of trades"),
         (401, b'{"error":"Unauthorized"}', "refused", "check API_KEY, API_SECRET"),
+        (403, b"<html>", "bad_answer", "answered 403"),
+        (403, b'{"message":"Forbidden"}', "bad_answer", "answered 403"),
+        (401, b"", "bad_answer", "answered 401"),
     ],
 )
 async def test_other_answers_are_named_and_counted(
@@ -67,7 +70,7 @@ async def test_other_answers_are_named_and_counted(
     metrics = UserMetrics()
     with pytest.raises(FetchError, match=said) as failed:
         await fetch(wire.url, metrics)
-    assert isinstance(failed.value, FetchRefusedError) == (status == 401)
+    assert isinstance(failed.value, FetchRefusedError) == (fault == "refused")
     assert not any(secret in str(failed.value) for secret in SECRETS)
     assert wire.requests.qsize() == 1  # no redirect was followed
     value = metrics.registry.get_sample_value("feeder_user_fetch_failures_total", {"cause": fault})

@@ -12,7 +12,7 @@ def calm(faults: Faults) -> None:
     faults.off()
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
-    faults.halts = False
+    faults.halts = faults.stranger = False
 
 
 def silent_venue(faults: Faults) -> None:

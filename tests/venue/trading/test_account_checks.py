@@ -10,10 +10,11 @@ from polymarket import AsyncSecureClient
 from sandbox.simulator import Venue, contracts, serve
 from tests.support.canned_venue import KEY, CannedVenue, account, canned_venue
 from venue import checks
+from venue.credentials import prove_credentials
 from venue.errors import VenueError
 from venue.trading import account_checks
 from venue.trading.account_checks import Funds
-from venue.trading.login import secure_client
+from venue.trading.login import api_credentials, secure_client
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ async def test_the_simulated_venue_passes_every_check() -> None:
         assert await checks.answer_time_ms(f"{url}/time") >= 0
         client = await secure_client(account(url))
         try:
-            assert await account_checks.credentials_valid(client)
+            await prove_credentials(url, api_credentials(client))
             assert not await account_checks.closed_only(client)
             assert await account_checks.funds(client) == Funds(
                 balance_e6=5_000_000,
@@ -49,17 +50,6 @@ async def test_the_simulated_venue_passes_every_check() -> None:
             )
         finally:
             await client.close()
-
-
-async def test_credentials_that_were_revoked(venue: CannedVenue, client: AsyncSecureClient) -> None:
-    assert await account_checks.credentials_valid(client)
-    venue.says("/auth/api-keys", {"apiKeys": ["another"]})
-    assert not await account_checks.credentials_valid(client)
-    venue.says("/auth/api-keys", {"error": "Unauthorized/Invalid api key"}, 401)
-    assert not await account_checks.credentials_valid(client)
-    venue.says("/auth/api-keys", {"error": "?"}, 500)
-    with pytest.raises(VenueError):
-        await account_checks.credentials_valid(client)
 
 
 async def test_closed_only_mode(venue: CannedVenue, client: AsyncSecureClient) -> None:
