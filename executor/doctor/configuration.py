@@ -17,7 +17,7 @@ from executor.doctor.finding import Finding, fail, ok
 from feeder.settings import MarketChannelSettings, UserChannelSettings
 from functions.settings import ApiSettings, LimitSettings, ScheduleSettings, WorkerSettings
 from runtime.nats_settings import NatsSettings
-from runtime.settings import mistakes_in
+from runtime.settings import EnvironmentSettings, mistakes_in
 
 
 class ChannelSettings(MarketChannelSettings, UserChannelSettings):
@@ -81,4 +81,5 @@ def _usable(kind: type[_Kind]) -> tuple[_Kind, frozenset[str]]:
             with contextlib.suppress(ValidationError):
                 return kind(**defaults), wrong
     # Variables that are valid one by one and do not go together: none of them can be used.
-    return cast(_Kind, kind.model_construct()), frozenset(kind.model_fields)
+    own = kind.model_fields.keys() - EnvironmentSettings.model_fields.keys()
+    return cast(_Kind, kind.model_construct()), frozenset(own)

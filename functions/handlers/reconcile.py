@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -82,16 +84,14 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
                 _log.error("claim_not_reconciled", order=claim.order_id, error=text)
 
     await asyncio.gather(*(one(claim) for claim in account.claims.values()))
-    try:
+    with _part_of(report):  # positions say nothing while trades are missing
         await _sweep(store, records, report)
         account = await store.account()
-        await store.prune(account, _now_ms())
         await _compare_positions(records, account, report)
+    with _part_of(report):
         report.failures += await forget_what_is_gone(store, records, account)
-    except (StoreError, RecordsError) as error:
-        report.failures += 1
-        report.incomplete = True
-        _log.warning("reconcile_incomplete", error=str(error))
+    with _part_of(report):
+        await store.prune(account, _now_ms())
     live = [claim for claim in account.claims.values() if not claim.ended]
     report.strangers = [c.order_id for c in live if not sees(records.trader, c)]
     report.incomplete = report.incomplete or bool(report.strangers)
@@ -104,6 +104,17 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     report.spent_today_e6 = account.spent_e6.get(utc_day(now_ms), 0)
     _report(report, records.trader)
     return report
+
+
+@contextmanager
+def _part_of(report: ReconcileReport) -> Iterator[None]:
+    """What one part of a run gets no answer to must not hold up the others."""
+    try:
+        yield
+    except (StoreError, RecordsError) as error:
+        report.failures += 1
+        report.incomplete = True
+        _log.warning("reconcile_incomplete", error=str(error))
 
 
 async def _reconcile_claim(

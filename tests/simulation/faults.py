@@ -112,5 +112,6 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.venue.unresolved = chance(0.15)
     faults.venue.self_redeems = rng.choice([0.0, rng.uniform(0, 0.5), 1.0])
     faults.venue.reverts = chance(0.3)
+    faults.venue.market_unread = chance(0.3)
     faults.stranger = rng.random() < 0.25
     return faults

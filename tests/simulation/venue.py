@@ -64,6 +64,8 @@ class VenueFaults:
     locked: float = 0.0
     """Per order: the balance is locked until it is refreshed."""
     read_fails: float = 0.0
+    market_unread: float = 0.0
+    """Per question of what a market is."""
     blind: float = 0.0
     """Per order: no read shows it until so long after its arrival."""
     blind_s: tuple[float, float] = (0.0, 18.0)

@@ -115,7 +115,7 @@ class SimClobMarkets:
     async def market(self, condition_id: str) -> ClobMarket:
         venue = self._venue
         await asyncio.sleep(venue.between(venue.faults.latency_s))
-        if venue.strikes("read_fails"):
+        if venue.strikes("market_unread"):
             raise RecordsError("the venue did not answer")
         info = self._markets[condition_id]
         return ClobMarket(

@@ -14,7 +14,7 @@ from functions.core.account import ClaimRefusal, Limits, Redemption
 from functions.core.claim import Claim, ClaimEvent, ClaimFill, ClaimState, Finality, moved
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Timeline
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 NOW_MS = MADE_AT_MS
@@ -162,7 +162,9 @@ class EntriesContract:
         )
         assert await store.move(won, opened(second), redeem=True)
         account = await store.account()
-        assert account.redeem == {"0xc1": Redemption(token_id="up", since_ms=later_ms)}
+        assert account.redeem == {
+            "0xc1": Redemption(token_id="up", wallet=TRADER.wallet, since_ms=later_ms)
+        }
         assert account.pnl_e6 == {DAY: 1_000_000}
         assert account.claims == {"intent-1": WON, "intent-2": won}
 

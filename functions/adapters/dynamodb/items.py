@@ -38,6 +38,7 @@ ACCOUNT_SK: Final = "ACCOUNT"
 DECISION_KEPT_S: Final = 7 * 86_400
 """Long enough to look into last week's behaviour; the ledger keeps what matters for ever."""
 
+_NEWER: Final = frozenset({"tries", "wallet"})  # of a note of winnings
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
 
@@ -90,9 +91,7 @@ def redemption_attribute(redemption: Redemption) -> Attribute:
     """What is noted about a market's winnings. Without what an older version does not know while it
     says nothing: the whole map is compared, and theirs lacks it."""
     fields = msgspec.structs.asdict(redemption)
-    if not redemption.tries:
-        del fields["tries"]
-    return {"M": _attributes(fields)}
+    return {"M": _attributes({name: v for name, v in fields.items() if v or name not in _NEWER})}
 
 
 def claim_attribute(claim: Claim) -> Attribute:

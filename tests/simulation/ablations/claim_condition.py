@@ -14,7 +14,7 @@ from tests.simulation.ablations.provocations import (
     halting,
     halting_in_vain,
     refusing,
-    silent_venue,
+    unanswered,
 )
 
 
@@ -31,8 +31,7 @@ CLAIM_CONDITION: Final = (
         "one unresolved claim a market",
         _without(conditions.MARKET_IS_FREE),
         "a market that was taken",
-        silent_venue,
-        20,
+        unanswered,
     ),
     Ablation("max positions", _without(conditions.POSITION_IS_LEFT), "entered as number", crowd),
     Ablation("cooldown", _without(conditions.COOLDOWN_IS_OVER), "inside a cooldown", crowd, 1),

@@ -19,6 +19,16 @@ def silent_venue(faults: Faults) -> None:
     faults.venue.lost_answer = 0.6
 
 
+def unanswered(faults: Faults) -> None:
+    """Nobody hears what became of an order for longer than a cooldown."""
+    calm(faults)
+    faults.venue.lost_answer = 0.9
+    faults.venue.event_lost = 1.0
+    faults.venue.blind = 1.0
+    faults.venue.blind_s = (40.0, 44.0)
+    faults.series = ("btc-240s", "eth-240s")
+
+
 def late_orders(faults: Faults) -> None:
     faults.venue.late = 0.5
     faults.venue.lag_s = (0.0, 8.0)
@@ -168,7 +178,7 @@ def misnaming(faults: Faults) -> None:
     calm(faults)
     faults.misnamed = 0.9
     faults.venue.cold = 0.5
-    faults.venue.read_fails = 0.3
+    faults.venue.market_unread = 0.3
 
 
 def full_disk(faults: Faults) -> None:
