@@ -163,4 +163,4 @@ async def test_an_expired_login_is_one_line(
     )
     assert (code, stdout) == (2, "")
     assert stderr.count("\n") == 1, stderr
-    assert "Token has expired" in stderr
+    assert "AWS_PROFILE: its login has ended" in stderr
