@@ -55,15 +55,15 @@ async def serve(settings: UserFeederSettings) -> None:
     nats_url = redact(settings.nats_url)
     nc: Client | None = None
     parts: tuple[UserChannel, CatchUp, FillPublisher] | None = None
-    proven = False
+    declared = False
 
     def problem() -> str | None:
         if nc is None or not nc.is_connected:
             return f"not connected to NATS at {nats_url}"
-        if not proven:
-            return f"waiting for the venue at {settings.clob_url}"
-        if parts is None:
+        if not declared:
             return f"no stream {FILLS.name} on NATS at {nats_url}"
+        if parts is None:
+            return f"waiting for the venue at {settings.clob_url}"
         return next(filter(None, (part.problem() for part in parts)), None)
 
     def acknowledged(fill: Fill) -> None:
@@ -80,12 +80,12 @@ async def serve(settings: UserFeederSettings) -> None:
         stack.callback(_log.info, "user_feeder_stopped")
         nc = await connect(settings.nats_url, "user-feeder", settings.nats_login())
         stack.push_async_callback(close, nc)
-        credentials = settings.credentials()
-        await until_reachable(f"the venue at {settings.clob_url}", partial(_prove, settings))
-        proven = True
         replicas = settings.stream_replicas
         declare = partial(declare_stream, nc, FILLS, replicas)
         await until_reachable(f"JetStream at {nats_url}", declare)
+        declared = True
+        credentials = settings.credentials()
+        await until_reachable(f"the venue at {settings.clob_url}", partial(_prove, settings))
 
         history = await stack.enter_async_context(
             TradeHistory(settings.clob_url, credentials, metrics)

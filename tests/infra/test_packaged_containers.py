@@ -38,6 +38,8 @@ def _told(container: dict[str, Any]) -> dict[str, str]:
             told[name] = SECRETS.get(name) or str(
                 value["Ref"] if isinstance(value, dict) else value
             )
+    if "WALLET" in told:
+        told["WALLET"] = SECRETS["API_ADDRESS"]  # a plain wallet is its own signer
     return told
 
 

@@ -194,8 +194,8 @@ def at_rest(world: World) -> Iterator[str]:
     account = next(account_of(item) for item in items if item["sk"]["S"] == "ACCOUNT")
     rows = [claim_of(item) for item in items if item["sk"]["S"] != "ACCOUNT"]
     for claim in account.claims.values():
-        if world.venue.mute and not _traded(world, claim):
-            continue  # nobody can tell
+        if world.venue.mute and not _holds(world, claim):
+            continue  # nobody can tell: whether that is all, only the records say
         if claim.state is not ClaimState.OPEN:
             yield f"[4] {claim.order_id} is still {claim.state}"
         elif claim.market_end_ms < world.sim.now_ms - 60_000:
@@ -230,9 +230,9 @@ def _leak(world: World, claim: Claim) -> Iterator[str]:
         yield f"[leak] {claim.order_id} is never settled, and nobody is told"
 
 
-def _traded(world: World, claim: Claim) -> bool:
+def _holds(world: World, claim: Claim) -> bool:
     order = world.venue.orders.get(claim.order_id)
-    return order is not None and bool(order.trades)
+    return order is not None and bool(order.live)
 
 
 def _everybody_is_somewhere(world: World, account: Account, rows: list[Claim]) -> Iterator[str]:
