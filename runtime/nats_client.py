@@ -8,8 +8,8 @@
 2. Each address of the server's host gets its turn (`runtime.dialer`).
 3. Reconnecting goes on whatever answers: nats-py's ends, in silence, at what it does not expect,
    and the client is then neither connected nor closed for good.
-4. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says nothing:
-   a server may be told not to name any.
+4. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
+   nothing: a server may be told not to name any.
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
 """

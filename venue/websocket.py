@@ -10,7 +10,7 @@
 4. Each `on_open` is followed by one `on_close`, whatever ends the connection.
 5. Between a frame's arrival and `on_frame` nothing is awaited and nothing is queued.
 6. Each address of the host gets its turn, whatever the others do (`runtime.dialer`). One is of use
-   when a frame came from it: what opens a connection are small packets, and larger ones may be lost.
+   when a frame came from it: what opens a connection is small, and larger packets may be lost.
 7. Redirects are not followed: what is sent is for the venue alone.
 """
 
@@ -200,8 +200,8 @@ async def open_websocket(url: str, dialer: Dialer | None = None) -> AsyncIterato
     """`async with open_websocket(url) as websocket`. Raises OSError, TimeoutError or
     WebSocketException when it cannot be opened.
 
-    `dialer` remembers from one time to the next which addresses are of no use. Tell it that this one
-    is `proven` when something comes from it.
+    `dialer` remembers from one time to the next which addresses are of no use. Tell it that this
+    one is `proven` when something comes from it.
     """
     dialer = dialer or Dialer()
     host = parse_uri(url)

@@ -275,11 +275,10 @@ async def test_an_address_that_swallows_what_follows_the_handshake_is_left(
 
     times = ChannelTimes(ping_every_s=0.1, silence_max_s=0.3, upkeep_every_s=0.01)
     probe = Probe(venue.url.replace(GOOD, HOST), times)
-    async with serve(swallows, SWALLOWS, urlsplit(venue.url).port or 0):
-        async with running(probe):
-            caller = await venue.caller()
-            assert await caller.next() == {"hello": 1}
-            assert "nothing received for" in str(probe.error)
+    async with serve(swallows, SWALLOWS, urlsplit(venue.url).port or 0), running(probe):
+        caller = await venue.caller()
+        assert await caller.next() == {"hello": 1}
+        assert "nothing received for" in str(probe.error)
     assert opened == 1
 
 
