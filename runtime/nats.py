@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 from nats.aio.client import Client
@@ -120,12 +121,23 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
         reported_refusal = False
         _log.info("nats_reconnected", url=redact(url))
 
+    user = login.user if login else None
+    password = login.password.get_secret_value() if login else None
+    token = None
+    told = urlsplit(url)
+    if login is None and told.username is not None:
+        # As options: what stands in the URL nats-py does not tell servers that the cluster names.
+        if told.password is None:
+            token = told.username
+        else:
+            user, password = told.username, told.password
     try:
         await client.connect(
             url,
             name=name,
-            user=login.user if login else None,
-            password=login.password.get_secret_value() if login else None,
+            user=user,
+            password=password,
+            token=token,
             connect_timeout=2,
             reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # takes any number
             # With -1 `connect` itself would try for ever, in silence (nats-py 2.16).
@@ -277,7 +289,8 @@ def jetstream_complaint(client: Client, error: APIError) -> str | None:
     """That there is no JetStream for us, on a line that begins with the variable; None where
     `error` is another one, or may pass: where a cluster has lost its JetStream servers, say."""
     if error.err_code in _NO_JETSTREAM:
-        variable = "NATS_USER" if client.options.get("user") else "NATS_URL"
+        in_url = any(server.username is not None for server in client.servers)
+        variable = "NATS_USER" if client.options.get("user") and not in_url else "NATS_URL"
         return (
             f"{variable}: the user's account on this nats-server has no JetStream: enable it in the"
             " server's configuration"

@@ -1,4 +1,4 @@
-"""nats-py's client, with two promises that it does not make itself (nats-py 2.16).
+"""nats-py's client, with promises that it does not make itself (nats-py 2.16).
 
 1. Whoever was promised encryption sends nothing without it. nats-py encrypts where a server says
    that it requires it; to any other it sends CONNECT, with the password, in the clear, whatever the
@@ -6,6 +6,10 @@
    connection: to a server that was restarted, and to those that the cluster names. What counts is
    the socket, not what a server says of itself.
 2. Each address of the server's host gets its turn (`runtime.dialer`).
+3. Reconnecting goes on whatever answers: nats-py's ends, in silence, at what it does not expect,
+   and the client is then neither connected nor closed for good.
+4. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
+   nothing: a server may be told not to name any.
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
 """
@@ -15,11 +19,12 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any, Final, cast
-from urllib.parse import ParseResult
+from urllib.parse import ParseResult, urlsplit
 
-from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
+from nats.aio.client import DEFAULT_BUFFER_SIZE, DEFAULT_FLUSH_TIMEOUT, Client, Srv
 from nats.aio.transport import TcpTransport, WebSocketTransport
 from nats.errors import Error as NatsError
+from nats.errors import FlushTimeoutError, StaleConnectionError, UnexpectedEOF
 
 from runtime.dialer import Dialer
 
@@ -36,8 +41,8 @@ class NatsClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self._dialers: dict[str, Dialer] = {}
-        """By host: the cluster's servers are few."""
+        self._dialers: dict[tuple[str, int], Dialer] = {}
+        """By host and port, of the servers in the pool."""
         self._was_encrypted = False
 
     async def _connect_to_server(self, s: Srv) -> None:
@@ -48,7 +53,7 @@ class NatsClient(Client):
             return
         s.last_attempt = time.monotonic()
         self._hang_up()  # on a try that failed: nats-py would leave it open
-        transport = _DialledTransport(self._dialers.setdefault(uri.hostname or "", Dialer()))
+        transport = _DialledTransport(self._dialers.setdefault(_place(uri), Dialer()))
         await transport.connect(uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
         self._transport = transport
 
@@ -56,7 +61,18 @@ class NatsClient(Client):
         scheme = self._server_uri.scheme
         if initial_connection and info.get("tls_available") and scheme == "tls":
             info["tls_required"] = True  # the server leaves it to us
-        await super()._process_info(info, initial_connection)
+        named = [each for each in info.get("connect_urls") or () if _is_address(each)]
+        await super()._process_info({**info, "connect_urls": named}, initial_connection)
+        if named:
+            self._server_pool = [
+                server
+                for server in self._server_pool
+                if not server.discovered
+                or server is self._current_server
+                or server.uri.netloc in named
+            ]
+            kept = {_place(server.uri) for server in self._server_pool}
+            self._dialers = {at: each for at, each in self._dialers.items() if at in kept}
         if scheme in _WEBSOCKET:
             for server in self._server_pool:
                 if server.discovered:  # nats-py takes them for nats://
@@ -81,9 +97,31 @@ class NatsClient(Client):
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py's
 
     async def _process_connect_init(self) -> None:
-        await super()._process_connect_init()
+        try:
+            await super()._process_connect_init()
+        except (OSError, NatsError, TimeoutError):
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise NatsError(f"not the answer of a nats-server: {what}") from error
         if isinstance(self._transport, _DialledTransport):
             self._transport.proven()
+
+    async def _process_op_err(self, e: Exception) -> None:
+        # An address may let small packets through and swallow large ones.
+        silent = isinstance(e, StaleConnectionError) and not isinstance(e, UnexpectedEOF)
+        if silent and isinstance(self._transport, _DialledTransport):
+            self._transport.doubt()
+        await super()._process_op_err(e)
+
+    async def flush(self, timeout: int = DEFAULT_FLUSH_TIMEOUT) -> None:
+        """As nats-py's, which does so at the end of each reconnect."""
+        try:
+            await super().flush(timeout)
+        except FlushTimeoutError:
+            if isinstance(self._transport, _DialledTransport):
+                self._transport.doubt()
+            raise
 
 
 class _DialledTransport(TcpTransport):
@@ -109,6 +147,25 @@ class _DialledTransport(TcpTransport):
     def proven(self) -> None:
         """The server has let us in."""
         self._dialer.proven()
+
+    def doubt(self) -> None:
+        """The server does not answer any more."""
+        self._dialer.doubt()
+
+
+def _place(uri: ParseResult) -> tuple[str, int]:
+    return uri.hostname or "", uri.port or 4222
+
+
+def _is_address(text: object) -> bool:
+    """Whether this is a host and a port, of a server that another one names."""
+    if not isinstance(text, str):
+        return False
+    try:
+        parts = urlsplit(f"nats://{text}")
+        return bool(parts.hostname and parts.port) and parts.netloc == text
+    except ValueError:
+        return False
 
 
 def _is_encrypted(transport: object) -> bool:

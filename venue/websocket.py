@@ -9,8 +9,9 @@
    cancellation and errors that are not the network's end the loop.
 4. Each `on_open` is followed by one `on_close`, whatever ends the connection.
 5. Between a frame's arrival and `on_frame` nothing is awaited and nothing is queued.
-6. Each address of the host gets its turn, whatever the others do (`runtime.dialer`). Redirects are
-   not followed: what is sent is for the venue alone.
+6. Each address of the host gets its turn, whatever the others do (`runtime.dialer`). One is of use
+   when a frame came from it: what opens a connection is small, and larger packets may be lost.
+7. Redirects are not followed: what is sent is for the venue alone.
 """
 
 from __future__ import annotations
@@ -117,8 +118,12 @@ class Channel(ABC):
         when the venue does not read."""
         if self._websocket is None:
             raise ChannelLostError("not connected")
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self._websocket.send(text)
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._websocket.send(text)
+        except TimeoutError:
+            self._dialer.doubt()
+            raise
 
     # ---- the loop ------------------------------------------------------------------------------
 
@@ -150,13 +155,15 @@ class Channel(ABC):
 
     async def _receive(self, websocket: ClientConnection) -> None:
         on_frame = self._on_frame
+        payload = await websocket.recv(decode=False)
+        self._dialer.proven()
         while True:
-            payload = await websocket.recv(decode=False)
             if payload == PONG:
                 self._pongs += 1
             else:
                 self.data_frames += 1
             on_frame(payload, time.time_ns())
+            payload = await websocket.recv(decode=False)
 
     async def _keep_up(self, opened_at_s: float) -> None:
         times = self._times
@@ -172,6 +179,7 @@ class Channel(ABC):
             if self.data_frames + self._pongs != received:
                 received, received_at_s = self.data_frames + self._pongs, now_s
             if now_s - received_at_s > times.silence_max_s:
+                self._dialer.doubt()
                 raise ChannelLostError(f"nothing received for {now_s - received_at_s:.0f} s")
             try:
                 async with asyncio.timeout(times.upkeep_every_s):
@@ -192,7 +200,8 @@ async def open_websocket(url: str, dialer: Dialer | None = None) -> AsyncIterato
     """`async with open_websocket(url) as websocket`. Raises OSError, TimeoutError or
     WebSocketException when it cannot be opened.
 
-    `dialer` remembers from one time to the next which addresses are of no use.
+    `dialer` remembers from one time to the next which addresses are of no use. Tell it that this
+    one is `proven` when something comes from it.
     """
     dialer = dialer or Dialer()
     host = parse_uri(url)
@@ -212,6 +221,5 @@ async def open_websocket(url: str, dialer: Dialer | None = None) -> AsyncIterato
             )
     except TimeoutError as error:
         raise TimeoutError(str(error) or f"not open within {OPEN_TIMEOUT_S} s") from error
-    dialer.proven()
     async with websocket:
         yield websocket

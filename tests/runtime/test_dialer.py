@@ -6,8 +6,10 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any
 
+import aiohappyeyeballs.impl
 import pytest
 import uvloop
 
@@ -16,6 +18,7 @@ from tests.support.unreachable_addresses import (
     DROPS,
     GOOD,
     HOST,
+    LOOPBACK_6,
     REFUSES,
     SWALLOWS,
     dropping,
@@ -72,6 +75,110 @@ def test_an_address_that_takes_connections_and_is_of_no_use_is_tried_last(
                 assert [await reached(), await reached()] == [GOOD, SWALLOWS]
 
     run(connects())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("families", [(LOOPBACK_6, DROPS, GOOD), (DROPS, LOOPBACK_6, GOOD)])
+def test_the_families_turns_bring_nobody_forward_who_is_in_doubt(
+    run: Run, families: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, *families)
+
+    async def connects() -> None:
+        with socket.create_server((GOOD, 0)) as good:
+            port = good.getsockname()[1]
+            dialer = Dialer()
+            async with swallowing(port, LOOPBACK_6):
+                with dropping(port):
+                    reached = []
+                    for _ in range(3):
+                        with await dialer.connect(HOST, port) as sock:
+                            reached.append(sock.getpeername()[0])
+        assert reached == [LOOPBACK_6, GOOD, LOOPBACK_6]
+
+    run(connects())
+
+
+async def test_each_family_gets_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((GOOD, 0)) as good:
+        port = good.getsockname()[1]
+        resolving(monkeypatch, *(f"2001:db8::{number}" for number in range(1, 9)), GOOD)
+        tried = trying(monkeypatch)
+        (await Dialer().connect(HOST, port)).close()
+    assert tried[:2] == ["2001:db8::1", GOOD]
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_many_addresses_that_drop_everything_are_passed_within_natss_two_seconds(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holes = [f"127.0.1.{number}" for number in range(1, 13)]
+    resolving(monkeypatch, *holes, GOOD)
+
+    async def connects() -> None:
+        with ExitStack() as stack:
+            port = stack.enter_context(socket.create_server((GOOD, 0))).getsockname()[1]
+            for hole in holes:
+                stack.enter_context(dropping(port, hole))
+            dialer = Dialer()
+            async with asyncio.timeout(2):
+                (await dialer.connect(HOST, port)).close()
+            dialer.proven()
+            # And they are remembered: it is the first one from now on.
+            tried = trying(monkeypatch)
+            (await dialer.connect(HOST, port)).close()
+            assert tried == [GOOD]
+
+    run(connects())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_whoever_was_tried_in_vain_is_remembered_when_the_caller_gives_up(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, DROPS, GOOD)
+
+    async def connects() -> None:
+        with socket.create_server((GOOD, 0)) as good:
+            port = good.getsockname()[1]
+            with dropping(port):
+                dialer = Dialer()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await dialer.connect(HOST, port)
+                tried = trying(monkeypatch)
+                (await dialer.connect(HOST, port)).close()
+        assert tried == [GOOD]
+
+    run(connects())
+
+
+async def test_an_address_that_was_of_use_and_falls_silent_is_in_doubt_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolving(monkeypatch, SWALLOWS, GOOD)
+    with socket.create_server((GOOD, 0)) as good:
+        port = good.getsockname()[1]
+        dialer = Dialer()
+        async with swallowing(port):
+            (await dialer.connect(HOST, port)).close()
+            dialer.proven()
+            dialer.doubt()
+            with await dialer.connect(HOST, port) as sock:
+                assert sock.getpeername()[0] == GOOD
+
+
+def trying(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that sockets are made for from now on, in order."""
+    tried: list[str] = []
+    made = aiohappyeyeballs.impl._connect_sock
+
+    async def connects(loop: object, exceptions: object, info: Any, *rest: Any) -> Any:
+        tried.append(info[4][0])
+        return await made(loop, exceptions, info, *rest)  # type: ignore[arg-type]  # as it was
+
+    monkeypatch.setattr(aiohappyeyeballs.impl, "_connect_sock", connects)
+    return tried
 
 
 @pytest.mark.parametrize("run", LOOPS)

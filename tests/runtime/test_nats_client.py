@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from nats.errors import FlushTimeoutError, StaleConnectionError
+from nats.js.errors import ServiceUnavailableError
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from runtime.nats import close, connect, connect_once
+from runtime.nats import close, connect, connect_once, jetstream_complaint
 from runtime.nats_client import NatsClient, NotEncryptedError
 from runtime.nats_settings import Login
 from tests.support.certificates import certificate, contexts
@@ -48,17 +50,32 @@ class Listener:
         self.info = {"server_id": "X", "version": "2.15.1", "max_payload": 1 << 20, **info}
         self.told = b""
         self.connections = 0
+        self.garbage: list[bytes] = []
+        """What the next connections are answered, one each, in place of INFO and PONG."""
         self._writers: list[asyncio.StreamWriter] = []
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.append(writer)
+        if self.garbage:
+            writer.write(self.garbage.pop(0))
+            await writer.drain()
+            writer.write_eof()
+            await reader.read()
+            writer.close()
+            return
         writer.write(f"INFO {json.dumps(self.info)}\r\n".encode())
         while line := await reader.readline():
             self.told += line
             if line == b"PING\r\n":
                 writer.write(b"PONG\r\n")
         writer.close()
+
+    def names(self, *addresses: str) -> None:
+        """Tell whoever is connected which servers there are."""
+        self.info["connect_urls"] = addresses
+        for writer in self._writers:
+            writer.write(f"INFO {json.dumps(self.info)}\r\n".encode())
 
     def hang_up(self) -> None:
         for writer in self._writers:
@@ -249,3 +266,114 @@ def test_an_address_that_does_not_work_keeps_nobody_from_the_server(
         assert len(taken) == (first == SWALLOWS)
 
     run(connects())
+
+
+INFO = b'INFO {"server_id":"X","version":"2.15.1","max_payload":1048576}\r\n'
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_whatever_answers_a_reconnect_another_one_follows(run: Run) -> None:
+    answers = [
+        *(b"", b"HTTP/1.1 503 x\r\n", b"INFO\r\n", b"INFO []\r\n", b"INFO null\r\n", b"INFO {\r\n"),
+        *(b"INFO \xff\r\n", b"<html>" + b"x" * 200_000, b'INFO {"connect_urls":7}\r\n'),
+        *(b'INFO {"connect_urls":["[::1:4222",7,"","h:99999"]}\r\n', b"\x00" * 300 + b"\r\n"),
+        *(INFO + b"-ERR\r\n", INFO + b"-ERR '\xff'\r\n", INFO + b"x" * 300_000, INFO + b"PO"),
+    ]
+
+    async def reconnects() -> None:
+        listener = Listener()
+        async with listener.open() as port:
+            client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+            client.options["reconnect_time_wait"] = 0.01
+            listener.garbage = list(answers)
+            listener.hang_up()
+            await until(lambda: not listener.garbage and client.is_connected)
+            assert listener.connections == len(answers) + 2
+            await client.flush()
+            await close(client)
+
+    run(reconnects())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_server_that_names_others_wrongly_is_connected_to_all_the_same(run: Run) -> None:
+    async def connects() -> None:
+        listener = Listener(connect_urls=["[::1:4222", 7, "", "h:99999", "h:x", "a/b:1", "h:4222"])
+        async with listener.open() as port:
+            client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+            assert [each.netloc for each in client.discovered_servers] == ["h:4222"]
+            await close(client)
+
+    run(connects())
+
+
+async def test_servers_that_the_cluster_names_no_longer_are_forgotten() -> None:
+    listener = Listener()
+    other = Listener()
+    async with listener.open() as port, other.open() as other_port:
+
+        def pool() -> set[int | None]:
+            return {each.port for each in client.servers}
+
+        client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+        listener.names("127.0.0.2:1", "127.0.0.2:2")
+        await until(lambda: pool() == {port, 1, 2})
+        listener.names("127.0.0.2:2", f"127.0.0.1:{other_port}")
+        await until(lambda: pool() == {port, 2, other_port})
+        await client._process_info({})  # names none: says nothing of them
+        await client._process_info({"connect_urls": []})
+        assert pool() == {port, 2, other_port}
+        # The one of NATS_URL stays, and so does the one that it is connected to.
+        for server in client._server_pool:
+            if server.uri.port == other_port:
+                client._current_server = server
+        await client._process_info({"connect_urls": ["127.0.0.2:3"]})
+        assert pool() == {port, other_port, 3}
+        await close(client)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("feeder:hunter2", {"user": "feeder", "pass": "hunter2"}),
+        ("hunter2", {"auth_token": "hunter2"}),
+    ],
+)
+async def test_whoever_the_url_says_that_we_are_we_are_to_the_clusters_others_too(
+    given: str, told: dict[str, str]
+) -> None:
+    first, second = Listener(auth_required=True), Listener(auth_required=True)
+    async with second.open() as port:
+        async with first.open() as first_port:
+            first.info["connect_urls"] = [f"127.0.0.1:{port}"]
+            client = await connect_once(f"nats://{given}@127.0.0.1:{first_port}", "test")
+        await until(lambda: client.is_connected and second.connections == 1)
+        for listener in (first, second):
+            command = listener.told.split(b"\r\n")[0].removeprefix(b"CONNECT ")
+            assert told.items() <= json.loads(command).items()
+        no_jetstream = ServiceUnavailableError(code=503, err_code=10039)
+        assert str(jetstream_complaint(client, no_jetstream)).startswith("NATS_URL: ")
+        await close(client)
+
+
+@pytest.mark.parametrize("how", ["stale", "flush"])
+async def test_an_address_over_which_nothing_comes_any_more_is_left(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, SWALLOWS, GOOD)
+    swallows, good = Listener(), Listener()
+    async with good.open() as port, swallows.open(SWALLOWS, port):
+        client = await connect_once(f"nats://{HOST}:{port}", "test")
+        assert (swallows.connections, good.connections) == (1, 0)
+        if how == "stale":
+            await client._process_op_err(StaleConnectionError())  # pings without an answer
+        else:
+            monkeypatch.setattr(client, "_send_ping", lambda _: asyncio.sleep(0))
+            with pytest.raises(FlushTimeoutError):
+                await client.flush(timeout=0.01)  # type: ignore[arg-type]  # takes any number
+            monkeypatch.undo()
+            resolving(monkeypatch, SWALLOWS, GOOD)
+            await client.force_reconnect()
+        await until(lambda: client.is_connected and good.connections == 1)
+        assert swallows.connections == 1
+        await close(client)

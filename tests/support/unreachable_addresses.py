@@ -1,7 +1,8 @@
 """A host name with several addresses, of which some drop or swallow what is sent to them.
 
-All on this machine: 127.0.0.0/8 is one interface. Does not model IPv6 itself, nor answers that come
-late. `resolving` patches the resolver of asyncio and uvloop alike, for this process.
+All on this machine: 127.0.0.0/8 is one interface, and of IPv6 there is LOOPBACK_6. Does not model
+answers that come late. `resolving` patches the resolver of asyncio and uvloop alike, for this
+process.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ DROPS = "127.0.0.2"
 SWALLOWS = "127.0.0.3"
 REFUSES = "127.0.0.4"
 GOOD = "127.0.0.1"
+LOOPBACK_6 = "::1"
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -25,25 +27,31 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
     async def resolve(host: str, port: int) -> list[tuple[object, ...]]:
         assert host == HOST
-        tcp = socket.IPPROTO_TCP
-        return [(socket.AF_INET, socket.SOCK_STREAM, tcp, "", (each, port)) for each in addresses]
+        return [_info(each, port) for each in addresses]
 
     monkeypatch.setattr("runtime.dialer._resolved", resolve)
 
 
+def _info(address: str, port: int) -> tuple[object, ...]:
+    kind = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+    if ":" in address:
+        return (socket.AF_INET6, *kind, (address, port, 0, 0))
+    return (socket.AF_INET, *kind, (address, port))
+
+
 @contextmanager
-def dropping(port: int) -> Iterator[None]:
-    """DROPS answers nothing on this port, not even a SYN: its queue of connections is full."""
+def dropping(port: int, address: str = DROPS) -> Iterator[None]:
+    """It answers nothing on this port, not even a SYN: its queue of connections is full."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((DROPS, port))
+        listening.bind((address, port))
         listening.listen(0)
         fillers = []
         try:
             for _ in range(8):
                 filler = socket.socket()
                 filler.setblocking(False)
-                filler.connect_ex((DROPS, port))
+                filler.connect_ex((address, port))
                 fillers.append(filler)
             yield
         finally:
@@ -52,8 +60,8 @@ def dropping(port: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def swallowing(port: int) -> AsyncIterator[list[int]]:
-    """SWALLOWS takes connections on this port and says nothing; yields one item for each."""
+async def swallowing(port: int, address: str = SWALLOWS) -> AsyncIterator[list[int]]:
+    """It takes connections on this port and says nothing; yields one item for each."""
     taken: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,6 +70,6 @@ async def swallowing(port: int) -> AsyncIterator[list[int]]:
             pass
         writer.close()
 
-    server = await asyncio.start_server(serve, SWALLOWS, port)
+    server = await asyncio.start_server(serve, address, port)
     async with server:
         yield taken

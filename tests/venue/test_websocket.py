@@ -251,9 +251,35 @@ async def test_an_address_that_swallows_what_is_sent_costs_one_try(
                 for _ in range(3):
                     caller = await venue.caller()
                     assert await caller.next() == {"hello": 1}
+                    await caller.send("[]")
+                    await probe.frames.get()
                     await caller.hang_up()
     assert len(taken) == 1
     assert logs[0]["error"] == "TimeoutError: not open within 0.3 s"
+
+
+@pytest.mark.parametrize("words", [[], ["[]"]])
+async def test_an_address_that_swallows_what_follows_the_handshake_is_left(
+    venue: WireVenue, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, or after it has said something."""
+    resolving(monkeypatch, SWALLOWS, GOOD)
+    opened = 0
+
+    async def swallows(connection: ServerConnection) -> None:
+        nonlocal opened
+        opened += 1
+        for word in words:
+            await connection.send(word)
+        await connection.wait_closed()
+
+    times = ChannelTimes(ping_every_s=0.1, silence_max_s=0.3, upkeep_every_s=0.01)
+    probe = Probe(venue.url.replace(GOOD, HOST), times)
+    async with serve(swallows, SWALLOWS, urlsplit(venue.url).port or 0), running(probe):
+        caller = await venue.caller()
+        assert await caller.next() == {"hello": 1}
+        assert "nothing received for" in str(probe.error)
+    assert opened == 1
 
 
 async def test_the_name_of_the_host_stays_what_it_is_for_tls(
