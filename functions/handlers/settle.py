@@ -21,7 +21,7 @@ import structlog
 from functions.core.account import REDEMPTIONS_MAX
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Undecided
-from functions.core.lifecycle import apply_resolution, settleable, unsettled
+from functions.core.lifecycle import apply_resolution, final, settleable, unsettled
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.redeem import RedeemReport, ask_for_winnings
 from functions.ports import RecordsError, Store, VenueRecords
@@ -60,11 +60,12 @@ async def settle(
     report = SettleReport()
     account = await store.account()
     noted = set(account.redeem) if redeem else None
+    unseen = {condition_id for condition_id, note in account.redeem.items() if note.unseen}
     for claim in account.claims.values():
         if claim.market_end_ms > _now_ms():
             continue
         try:
-            why = await _settle_claim(store, records, claim, report, noted)
+            why = await _settle_claim(store, records, claim, report, noted, unseen)
         except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
             report.failures += 1
             why = _one_line(error)
@@ -85,9 +86,10 @@ async def _settle_claim(
     claim: Claim,
     report: SettleReport,
     noted: set[str] | None,
+    unseen: set[str],
 ) -> str | None:
     """Why the claim is not settled, None when it is. `noted`: the markets whose winnings are, None
-    when none are to be."""
+    when none are to be; `unseen`: those for shares that were not seen yet."""
     if claim.state is not ClaimState.OPEN:
         return _WAITS[claim.state]
     if not settleable(claim, _now_ms()):
@@ -107,9 +109,12 @@ async def _settle_claim(
         claim,
         lambda seen: apply_resolution(seen, resolution, _now_ms()),
         redeem=note,
+        unseen=claim.condition_id in unseen,
     )
     if ended is None or ended.state is not ClaimState.SETTLED:
         return "it has changed meanwhile"
+    if not final(ended):
+        unseen.add(ended.condition_id)
     report.settled += 1
     report.pnl_e6 += ended.pnl_e6 - claim.pnl_e6
     _log.info(
