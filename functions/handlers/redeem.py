@@ -53,9 +53,14 @@ async def ask_for_winnings(
     account: Account,
     report: RedeemReport,
     *,
+    until_s: float,
     anew: bool = False,
 ) -> None:
-    """Ask where it is time; `anew`: a person asks, so it is time everywhere."""
+    """Ask where it is time; `anew`: a person asks, so it is time everywhere, and he waits.
+
+    Otherwise no request begins after `until_s`, the loop's time.
+    """
+    loop = asyncio.get_running_loop()
     if len(account.redeem) >= REDEMPTIONS_MAX:
         _log.critical("redemptions_pile_up", waiting=len(account.redeem))
     now_ms, trader = _now_ms(), records.trader
@@ -77,6 +82,8 @@ async def ask_for_winnings(
     random.shuffle(wanted)  # those that always fail must not keep the others from their turn
     report.redeeming = len(account.redeem)
     for condition_id, note in wanted if anew else wanted[:ASKED_AT_ONCE_MAX]:
+        if not anew and loop.time() > until_s:
+            break  # the others in the next run
         try:
             await _ask(store, records, condition_id, note, report, anew=anew)
         except Exception as error:  # noqa: BLE001 - one market must not hold up the others
