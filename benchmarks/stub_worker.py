@@ -60,7 +60,9 @@ class GrantingStore:
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()
 
-    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+    async def move(
+        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
+    ) -> bool:
         return True
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:

@@ -133,12 +133,15 @@ class Store(Protocol):
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """ONE conditional write: every limit holds, or nothing is written."""
 
-    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+    async def move(
+        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
+    ) -> bool:
         """Replace `seen` by `claim` in the account, if it is still exactly what was seen.
 
         The difference in P&L and in reserved money goes to the account's day in the same write, the
         one in entries to the market's window, and with `redeem` the market joins those whose
-        winnings wait. What is resolved frees its market. False: look again; it is another
+        winnings wait; `unseen`: also for shares of an earlier claim that were not seen yet. What is
+        resolved frees its market. False: look again; it is another
         version by now (perhaps this one, whose reply was lost), or gone.
         """
 

@@ -57,6 +57,12 @@ class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     """When they were last asked for; 0: never yet."""
     tries: int = 0
     """How often they were asked for; 0 in notes of before this field existed, asked for or not."""
+    unseen: bool = False
+    """Settled while trades were on their way, and no shares have been seen since."""
+    looks: int = 0
+    """Looks, apart from each other, that showed no shares."""
+    looked_at_ms: int = 0
+    """When the last of them was."""
 
 
 REDEMPTIONS_MAX: Final = 200

@@ -36,13 +36,14 @@ def resolution_of(
     A CLOB record that is closed and has one winner decides, and Gamma may only confirm it or not
     know yet. Otherwise Gamma's final prices decide: at once beside a closed record, or beside a
     winner that they confirm; beside a record that is still open, or gone, only when Gamma calls the
-    market resolved expressly, and not early. Prices near one half are not believed early either:
-    they may be older than the market's status.
+    market resolved expressly, and not early. Prices at or near one half are not believed early
+    either: they may be older than the market's status, and one half is where prices begin. Only
+    when they are exactly that, and a closed record calls the outcome 50-50, are they believed.
     """
     named = None if clob is None else clob.payouts_e6
     told = None if gamma is None else gamma.payouts_e6
     early = over_ms < GAMMA_ALONE_AFTER_MS
-    if gamma is not None and gamma.near_half and early:
+    if gamma is not None and gamma.near_half and early and not _confirms_halves(clob, gamma):
         told = None
     if named is not None and told is not None and named != told:
         raise ContradictionError(f"the CLOB says {named}, Gamma says {told}")
@@ -55,6 +56,11 @@ def resolution_of(
     if beside_the_clob or (gamma is not None and gamma.resolved and not early):
         return Resolution(payouts_e6=told, source="gamma")
     return Undecided(reason=f"{said}, but it does not call the market resolved")
+
+
+def _confirms_halves(clob: MarketRecord | None, gamma: ListedResult) -> bool:
+    halved = gamma.payouts_e6 is not None and len(set(gamma.payouts_e6.values())) == 1
+    return clob is not None and clob.closed and clob.halves and halved
 
 
 def _said(clob: MarketRecord | None) -> str:

@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from functions.core.account import Redemption
+from functions.core.claim import Claim
+from functions.core.lifecycle import final
 
 GONE_AFTER_MS: Final = 120_000
 """The venue's balances lag by seconds, sometimes by more than a minute: only so long after the
@@ -22,6 +24,23 @@ ASK_AGAIN_MS: Final = 60_000
 ASK_AGAIN_MAX_MS: Final = 3_600_000
 TRIES_MAX: Final = 8
 """Two hours: whatever mends itself has done so by then."""
+LOOKS_MIN: Final = 3
+LOOK_SPACING_MS: Final = 60_000
+"""One look may meet a server that is behind; so many, apart from each other, are believed."""
+STUCK_AFTER_MS: Final = 10_800_000
+"""A note with which nothing has happened for so long: nobody could ask, or no shares ever came."""
+NEVER_SEEN_AFTER_MS: Final = 86_400_000
+"""Shares that were not there at the settlement and did not come until then do not come."""
+
+
+def note_of(claim: Claim, since_ms: int, *, unseen: bool) -> Redemption:
+    """The note of a settled claim; `unseen`: an earlier claim's shares were not seen yet either."""
+    return Redemption(
+        token_id=claim.token_id,
+        wallet=claim.trader.wallet,
+        since_ms=since_ms,
+        unseen=unseen or not final(claim),
+    )
 
 
 def due(note: Redemption, now_ms: int) -> bool:
@@ -33,18 +52,40 @@ def due(note: Redemption, now_ms: int) -> bool:
 
 def stuck(note: Redemption, now_ms: int) -> bool:
     """Whether nobody asks any more, and a person must look."""
-    return _tries(note) >= TRIES_MAX and _waited(note, now_ms)
+    in_vain = _tries(note) >= TRIES_MAX and _waited(note, now_ms)
+    return in_vain or now_ms - max(note.since_ms, note.asked_at_ms) >= STUCK_AFTER_MS
 
 
 def asked(note: Redemption, now_ms: int, *, anew: bool = False) -> Redemption:
     """The note of a request at `now_ms`; `anew`: a person wants the tries counted from there."""
     tries = 1 if anew else _tries(note) + 1
-    return msgspec.structs.replace(note, asked_at_ms=now_ms, tries=tries)
+    return msgspec.structs.replace(looked(note, 1, now_ms), asked_at_ms=now_ms, tries=tries)
+
+
+def telling(note: Redemption, now_ms: int) -> bool:
+    """Whether it means anything now that no shares are shown."""
+    spaced = now_ms - note.looked_at_ms >= LOOK_SPACING_MS
+    return spaced and now_ms - note.since_ms >= GONE_AFTER_MS
+
+
+def looked(note: Redemption, held_e6: int, now_ms: int) -> Redemption:
+    """The note after a look that showed these shares; the last look before it goes is not kept."""
+    if held_e6 > 0:
+        return msgspec.structs.replace(note, unseen=False, looks=0, looked_at_ms=0)
+    if not telling(note, now_ms) or note.looks >= LOOKS_MIN - 1:
+        return note
+    return msgspec.structs.replace(note, looks=note.looks + 1, looked_at_ms=now_ms)
 
 
 def gone(note: Redemption, held_e6: int, now_ms: int) -> bool:
-    """Whether the winnings were paid out, `held_e6` being the shares that the venue shows."""
-    return held_e6 == 0 and now_ms - note.since_ms >= GONE_AFTER_MS
+    """Whether nothing is to be waited for any more, `held_e6` being the shares that are shown.
+
+    Shares that were on their way at the settlement must have been seen: before, that there are none
+    does not mean that they were paid out.
+    """
+    enough = telling(note, now_ms) and note.looks >= LOOKS_MIN - 1
+    waits = note.unseen and now_ms - note.since_ms < NEVER_SEEN_AFTER_MS
+    return held_e6 == 0 and enough and not waits
 
 
 def seen_by(note: Redemption, wallet: str) -> bool:

@@ -42,6 +42,7 @@ async def apply_evidence(
     *,
     filed: bool = False,
     redeem: bool = False,
+    unseen: bool = False,
 ) -> Claim | None:
     """Apply `step` to the claim that is `known`; with `filed` it was in the ledger.
 
@@ -61,7 +62,8 @@ async def apply_evidence(
             if done:
                 _log.critical("claim_reopened", intent=changed.intent_id, order=changed.order_id)
         else:
-            done = await store.move(changed, seen, redeem=redeem and changed.payout_e6 > 0)
+            noted = redeem and changed.payout_e6 > 0
+            done = await store.move(changed, seen, redeem=noted, unseen=unseen)
         if done:
             if changed.ended:
                 await move_to_ledger(store, changed)

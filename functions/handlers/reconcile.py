@@ -87,7 +87,7 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     with _part_of(report):  # positions say nothing while trades are missing
         await _sweep(store, records, report)
         account = await store.account()
-        await _compare_positions(records, account, report)
+        await _compare_positions(store, records, account, report)
     with _part_of(report):
         report.failures += await forget_what_is_gone(store, records, account)
     with _part_of(report):
@@ -150,19 +150,23 @@ async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -
 
 
 async def _compare_positions(
-    records: VenueRecords, account: Account, report: ReconcileReport
+    store: Store, records: VenueRecords, account: Account, report: ReconcileReport
 ) -> None:
-    """Shares of each token against its claims."""
+    """Shares of each token against its claims.
+
+    Only where the claims say the same before and after the venue was asked: a market may be entered
+    again, or end, meanwhile. An order is posted only once its claim is stored, so the second look
+    knows of each that the venue's answer may contain.
+    """
     expected = _expected_shares(account, records.trader)
     if not expected:
         return
     held = await records.positions(sorted(expected))
-    now_ms = _now_ms()
-    over = {c.token_id for c in account.claims.values() if c.market_end_ms <= now_ms}
+    after = _expected_shares(await store.account(), records.trader)
     report.mismatches = [
         f"token {token}: the venue holds {held[token]}e-6 shares, the claims {shares_e6}e-6"
         for token, shares_e6 in sorted(expected.items())
-        if held.get(token, shares_e6) != shares_e6 and token not in over
+        if held.get(token, shares_e6) != shares_e6 and after.get(token) == shares_e6
     ]
 
 

@@ -53,9 +53,14 @@ async def ask_for_winnings(
     account: Account,
     report: RedeemReport,
     *,
+    until_s: float,
     anew: bool = False,
 ) -> None:
-    """Ask where it is time; `anew`: a person asks, so it is time everywhere."""
+    """Ask where it is time; `anew`: a person asks, so it is time everywhere, and he waits.
+
+    Otherwise no request begins after `until_s`, the loop's time.
+    """
+    loop = asyncio.get_running_loop()
     if len(account.redeem) >= REDEMPTIONS_MAX:
         _log.critical("redemptions_pile_up", waiting=len(account.redeem))
     now_ms, trader = _now_ms(), records.trader
@@ -77,6 +82,8 @@ async def ask_for_winnings(
     random.shuffle(wanted)  # those that always fail must not keep the others from their turn
     report.redeeming = len(account.redeem)
     for condition_id, note in wanted if anew else wanted[:ASKED_AT_ONCE_MAX]:
+        if not anew and loop.time() > until_s:
+            break  # the others in the next run
         try:
             await _ask(store, records, condition_id, note, report, anew=anew)
         except Exception as error:  # noqa: BLE001 - one market must not hold up the others
@@ -109,8 +116,8 @@ async def _ask(
         if await store.set_redemption(condition_id, winnings.asked(note, now_ms, anew=anew), note):
             report.requests += 1
             await records.redeem(condition_id)
-    elif winnings.gone(note, held_e6, now_ms):
-        report.redeeming -= await _forget(store, condition_id, note)
+    else:
+        report.redeeming -= await _look(store, condition_id, note, 0, now_ms)
 
 
 async def _count_transactions(records: VenueRecords, report: RedeemReport) -> None:
@@ -139,7 +146,7 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
     notes = [
         (condition_id, note)
         for condition_id, note in account.redeem.items()
-        if winnings.gone(note, 0, now_ms) and winnings.seen_by(note, records.trader.wallet)
+        if winnings.telling(note, now_ms) and winnings.seen_by(note, records.trader.wallet)
     ]
     if len(notes) > LOOKED_AT_ONCE_MAX:
         notes = random.sample(notes, LOOKED_AT_ONCE_MAX)
@@ -153,14 +160,24 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
             _log.warning("winnings_not_seen", market=condition_id, error=str(held))
         elif isinstance(held, BaseException):
             raise held
-        elif winnings.gone(note, held.get(note.token_id, 1), now_ms):  # not told is not gone
-            await _forget(store, condition_id, note)
+        elif note.token_id in held:  # not told is not gone
+            await _look(store, condition_id, note, held[note.token_id], now_ms)
     return failures
 
 
-async def _forget(store: Store, condition_id: str, note: Redemption) -> bool:
+async def _look(
+    store: Store, condition_id: str, note: Redemption, held_e6: int, now_ms: int
+) -> bool:
+    """Note what a look has shown; whether the note is gone."""
+    if not winnings.gone(note, held_e6, now_ms):
+        looked = winnings.looked(note, held_e6, now_ms)
+        if looked != note:
+            await store.set_redemption(condition_id, looked, note)
+        return False
     done = await store.set_redemption(condition_id, None, note)
-    if done:
+    if done and note.unseen:
+        _log.error("winnings_never_seen", market=condition_id, token=note.token_id)
+    elif done:
         _log.info("winnings_redeemed", market=condition_id, asked=note.asked_at_ms > 0)
     return done
 

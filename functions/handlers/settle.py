@@ -12,6 +12,8 @@ an alarm: a slot that nobody can free by waiting is for a person.
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
 from typing import Final
 
@@ -21,7 +23,7 @@ import structlog
 from functions.core.account import REDEMPTIONS_MAX
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Undecided
-from functions.core.lifecycle import apply_resolution, settleable, unsettled
+from functions.core.lifecycle import apply_resolution, final, settleable, unsettled
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.redeem import RedeemReport, ask_for_winnings
 from functions.ports import RecordsError, Store, VenueRecords
@@ -32,6 +34,12 @@ _WAITS: Final = {
     ClaimState.RELEASED: "it has ended and is not filed in the ledger",
     ClaimState.SETTLED: "it has ended and is not filed in the ledger",
 }
+SETTLED_AT_ONCE: Final = 8
+CLAIMS_S: Final = 15.0
+"""A run ends within the 55 s of its function, whatever does not answer: what it says of claims, and
+the winnings, must not wait for the last of them."""
+ASK_UNTIL_S: Final = 18.0
+"""No request for winnings begins later in a run: each takes up to half a minute."""
 _log = structlog.get_logger()
 
 
@@ -58,23 +66,33 @@ async def settle(
     been.
     """
     report = SettleReport()
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
     account = await store.account()
     noted = set(account.redeem) if redeem else None
-    for claim in account.claims.values():
-        if claim.market_end_ms > _now_ms():
-            continue
-        try:
-            why = await _settle_claim(store, records, claim, report, noted)
-        except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
-            report.failures += 1
-            why = _one_line(error)
-            _log.error("claim_not_settled", order=claim.order_id, error=why)
-        if why is not None and unsettled(claim, _now_ms()):
-            report.unsettled.append(f"{claim.slug}, order {claim.order_id}: {why}")
+    unseen = {condition_id for condition_id, note in account.redeem.items() if note.unseen}
+    slots = asyncio.Semaphore(SETTLED_AT_ONCE)
+
+    async def one(claim: Claim) -> None:
+        async with slots:
+            try:
+                async with asyncio.timeout_at(began_s + CLAIMS_S):
+                    why = await _settle_claim(store, records, claim, report, noted, unseen)
+            except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
+                report.failures += 1
+                why = _one_line(error)
+                _log.error("claim_not_settled", order=claim.order_id, error=why)
+            if why is not None and unsettled(claim, _now_ms()):
+                report.unsettled.append(f"{claim.slug}, order {claim.order_id}: {why}")
+
+    over = [claim for claim in account.claims.values() if claim.market_end_ms <= _now_ms()]
+    random.shuffle(over)  # those that time is left for differ from run to run
+    await asyncio.gather(*(one(claim) for claim in over))
     if report.unsettled:
         _log.critical("claims_unsettled", claims=report.unsettled)
     if redeem:
-        await ask_for_winnings(store, records, account, report, anew=ask_anew)
+        until_s = began_s + ASK_UNTIL_S
+        await ask_for_winnings(store, records, account, report, until_s=until_s, anew=ask_anew)
     _log.info("settled", **msgspec.structs.asdict(report))
     return report
 
@@ -85,9 +103,10 @@ async def _settle_claim(
     claim: Claim,
     report: SettleReport,
     noted: set[str] | None,
+    unseen: set[str],
 ) -> str | None:
     """Why the claim is not settled, None when it is. `noted`: the markets whose winnings are, None
-    when none are to be."""
+    when none are to be; `unseen`: those for shares that were not seen yet."""
     if claim.state is not ClaimState.OPEN:
         return _WAITS[claim.state]
     if not settleable(claim, _now_ms()):
@@ -102,14 +121,19 @@ async def _settle_claim(
     if claim.token_id not in resolution.payouts_e6:
         raise RecordsError(f"the resolution of {claim.slug} does not name token {claim.token_id}")
     note = noted is not None and (claim.condition_id in noted or len(noted) < REDEMPTIONS_MAX)
+    if noted is not None and note and resolution.payouts_e6[claim.token_id] > 0:
+        noted.add(claim.condition_id)  # before the write: others are settled meanwhile
     ended = await apply_evidence(
         store,
         claim,
         lambda seen: apply_resolution(seen, resolution, _now_ms()),
         redeem=note,
+        unseen=claim.condition_id in unseen,
     )
     if ended is None or ended.state is not ClaimState.SETTLED:
         return "it has changed meanwhile"
+    if not final(ended):
+        unseen.add(ended.condition_id)
     report.settled += 1
     report.pnl_e6 += ended.pnl_e6 - claim.pnl_e6
     _log.info(

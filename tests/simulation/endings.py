@@ -27,6 +27,7 @@ def redemptions(world: World, account: Account, rows: list[Claim]) -> Iterator[s
     now_ms, venue = world.sim.now_ms, world.venue
     for condition_id, note in account.redeem.items():
         gone_ms = max(note.since_ms + winnings.GONE_AFTER_MS, venue.redeemed.get(condition_id, 0))
+        gone_ms += winnings.LOOKS_MIN * winnings.LOOK_SPACING_MS
         if venue.has_redeemed(condition_id, now_ms) and gone_ms < now_ms - SOON_MS:
             yield f"[redeem] the winnings of {condition_id} are still waiting"
     told = set(alarms(world, "redemptions_stuck", "markets"))

@@ -76,6 +76,7 @@ and a redemption whose process died between its note and its request is asked fo
 SHORTENED: Final = (
     (lifecycle, "UNSETTLED_AFTER_MS", 60_000),
     (winnings, "GONE_AFTER_MS", 30_000),  # reads lag by eight seconds at most here
+    (winnings, "LOOK_SPACING_MS", 5_000),
     (winnings, "ASK_AGAIN_MS", 20_000),
     (winnings, "TRIES_MAX", 3),
 )

@@ -24,6 +24,7 @@ from functions.core.account import (
 from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
+from functions.core.winnings import note_of
 from functions.ports import (
     Claimed,
     ClaimRefused,
@@ -132,7 +133,9 @@ class MemoryStore:
         )
         return self._told("claim", Claimed())
 
-    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+    async def move(
+        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
+    ) -> bool:
         await self._called("move")
         if not self._is_stored(seen):
             return False
@@ -141,9 +144,7 @@ class MemoryStore:
         self._book(claim, seen)
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
-            waiting = Redemption(
-                token_id=claim.token_id, wallet=claim.trader.wallet, since_ms=booked_at_ms
-            )
+            waiting = note_of(claim, booked_at_ms, unseen=unseen)
             self._change(redeem={**self._account().redeem, claim.condition_id: waiting})
         return self._told("move", True)
 

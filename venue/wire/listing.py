@@ -89,7 +89,7 @@ class _Window(msgspec.Struct, rename="camel"):
 class _Result(msgspec.Struct, rename="camel"):
     """A market's facts after its end."""
 
-    closed: object = None
+    closed: msgspec.Raw = MISSING
     clob_token_ids: msgspec.Raw = MISSING
     outcome_prices: msgspec.Raw = MISSING
     uma_resolution_status: object = None
@@ -104,8 +104,10 @@ class ListedResult(msgspec.Struct, frozen=True, kw_only=True):
     """What it says, in a few words."""
     resolved: bool = False
     """It calls the market resolved expressly."""
+    closed: bool = False
     near_half: bool = False
-    """Near one half each, not exactly: a void, or a price that is behind the market's status."""
+    """At or near one half each: a split or a void, or a price that is behind the market's status.
+    """
 
 
 _decode_events: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -114,7 +116,6 @@ _decode_heading: Final = msgspec.json.Decoder(_Heading).decode
 _decode_window: Final = msgspec.json.Decoder(_Window).decode
 _decode_result: Final = msgspec.json.Decoder(_Result).decode
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_names: Final = msgspec.json.Decoder(list[str]).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_fee: Final = msgspec.json.Decoder(_Fee).decode
 _TRUTHS: Final = {"true": True, "false": False}
@@ -152,23 +153,41 @@ def read_result(payload: bytes, condition_id: str, token_id: str) -> ListedResul
     """The answer to `GET /events?slug=` to what the market's tokens pay. `token_id` must be one of
     them. Raises WireError."""
     what, wanted = f"listing of {condition_id}", condition_id.lower()
-    found = _find(
+    results: list[ListedResult] = []
+    refusal: WireError | None = None
+    for raw, _ in _each(
         payload, what, "no such market", lambda each: str(each.condition_id).lower() == wanted
-    )
-    if found is None:
-        return ListedResult(text="Gamma does not list it")
+    ):
+        try:
+            results.append(_read_result(raw, what, condition_id, token_id))
+        except WireError as error:
+            refusal = refusal or error
+    final = [each for each in results if each.payouts_e6 is not None]
+    if any(each.payouts_e6 != final[0].payouts_e6 for each in final):
+        raise ListingError(f"{what}: listed twice with different results")
+    if results:  # under one name, what is closed is newer than what is not
+        return next(iter(final), max(results, key=lambda each: each.closed))
+    if refusal is not None:
+        raise refusal
+    return ListedResult(text="Gamma does not list it")
+
+
+def _read_result(raw: msgspec.Raw, what: str, condition_id: str, token_id: str) -> ListedResult:
+    """What one of the markets of that name says."""
     try:
-        result = _decode_result(found[0])
-        if result.closed is not True:
+        result = _decode_result(raw)
+        if not _truth(result.closed):
             return ListedResult(text="Gamma has not closed it")
         status = result.uma_resolution_status
+        if isinstance(status, str):
+            status = status.strip().lower()
         # A market that is closed but not yet resolved may happen to stand at one half each.
         if status not in (None, "", _RESOLVED):
-            return ListedResult(text=f"Gamma calls it {ascii(status)[:40]}")
+            return ListedResult(text=f"Gamma calls it {ascii(status)[:40]}", closed=True)
         prices = [numbers.decimal(raw) for raw in _decode_list(_inner(result.outcome_prices))]
         if not prices:
-            return ListedResult(text="Gamma names no prices")
-        token_ids = _decode_names(_inner(result.clob_token_ids))
+            return ListedResult(text="Gamma names no prices", closed=True)
+        token_ids = [_token_id(raw) for raw in _decode_list(_inner(result.clob_token_ids))]
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(what, error))) from error
     except ValueError as error:
@@ -183,27 +202,23 @@ def _result(prices: dict[str, Decimal], *, resolved: bool) -> ListedResult:
     """What the prices of a closed market's tokens are worth as payouts."""
     told = sorted(prices.values())
     text = f"Gamma's prices are {', '.join(f'{price:f}'[:12] for price in prices.values())}"
-    exact = told in ([_ZERO] * (len(told) - 1) + [_ONE], [_HALF, _HALF])
-    near_half = (
-        not exact
-        and resolved
+    halves = told == [_HALF, _HALF]
+    near_half = halves or (
+        resolved
         and len(told) == 2
         and all(abs(price - _HALF) <= _NEAR_HALF for price in told)
         and abs(sum(told, _ZERO) - _ONE) <= _SUM_ROUNDING
     )
     payouts_e6 = None
-    if exact or near_half:
+    if near_half or told == [_ZERO] * (len(told) - 1) + [_ONE]:
         payouts_e6 = {token_id: int(price * SIZE_SCALE) for token_id, price in prices.items()}
     return ListedResult(
-        payouts_e6=payouts_e6, text=text[:200], resolved=resolved, near_half=near_half
+        payouts_e6=payouts_e6,
+        text=text[:200],
+        resolved=resolved,
+        closed=True,
+        near_half=near_half,
     )
-
-
-def _find(
-    payload: bytes, what: str, missing: str, wanted: Callable[[_Heading], bool]
-) -> tuple[msgspec.Raw, msgspec.Raw] | None:
-    """The first market that is wanted, and its event's `negRisk`; None when there is no event."""
-    return next(_each(payload, what, missing, wanted), None)
 
 
 def _each(

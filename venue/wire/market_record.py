@@ -17,6 +17,8 @@ class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
     payouts_e6: dict[str, int] | None
     """token id -> USD a share in 1e-6; None while no token is called the winner."""
+    halves: bool = False
+    """It names no winner, and calls the outcome 50-50 expressly."""
 
 
 class _Token(msgspec.Struct):
@@ -28,6 +30,7 @@ class _Market(msgspec.Struct):
     condition_id: str
     closed: bool
     tokens: list[_Token]
+    is_50_50_outcome: object = None
 
 
 _NO_MARKET_LENGTH_MAX: Final = 200
@@ -51,7 +54,8 @@ def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketR
     if len(winners) > 1:
         raise WireError(f"{what}: more than one winner")
     if not winners:
-        return MarketRecord(closed=market.closed, payouts_e6=None)
+        halves = market.is_50_50_outcome is True
+        return MarketRecord(closed=market.closed, payouts_e6=None, halves=halves)
     payouts_e6 = {
         token.token_id: SIZE_SCALE if token.token_id in winners else 0 for token in market.tokens
     }

@@ -38,7 +38,9 @@ ACCOUNT_SK: Final = "ACCOUNT"
 DECISION_KEPT_S: Final = 7 * 86_400
 """Long enough to look into last week's behaviour; the ledger keeps what matters for ever."""
 
-_NEWER: Final = frozenset({"tries", "wallet"})  # of a note of winnings
+_NEWER: Final = frozenset(
+    {"tries", "wallet", "unseen", "looks", "looked_at_ms"}
+)  # of a note of winnings
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
 

@@ -81,6 +81,7 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
+from functions.core.winnings import note_of
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
@@ -190,7 +191,9 @@ class DynamoStore:
             },
         )
 
-    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+    async def move(
+        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
+    ) -> bool:
         """See `Store.move`."""
         names = {"#slot": seen.slot}
         values: Item = {
@@ -210,9 +213,7 @@ class DynamoStore:
             # and what was asked for before may not have contained these shares.
             sets.append("redeem.#market = :redeem")
             names["#market"] = claim.condition_id
-            waiting = Redemption(
-                token_id=claim.token_id, wallet=claim.trader.wallet, since_ms=booked_at_ms
-            )
+            waiting = note_of(claim, booked_at_ms, unseen=unseen)
             values[":redeem"] = redemption_attribute(waiting)
         try:
             await self._update(

@@ -37,7 +37,12 @@ from tests.support.venue_records import (
         (canned.market(), [], (1_000_000, 0), "clob"),
         (canned.market(), {"error": "?"}, (1_000_000, 0), "clob"),
         # Closed without a winner: Gamma's final prices.
-        (canned.market(winner=None), canned.listing('["0.5", "0.5"]'), (500_000, 500_000), "gamma"),
+        (
+            {**canned.market(winner=None), "is_50_50_outcome": True},
+            canned.listing('["0.5", "0.5"]'),
+            (500_000, 500_000),
+            "gamma",
+        ),
         (canned.market(winner=None), canned.listing('["0", "1"]'), (0, 1_000_000), "gamma"),
         (canned.market(winner=None), canned.listing([0, 1.0]), (0, 1_000_000), "gamma"),
         # By token, not by position.
@@ -49,7 +54,13 @@ from tests.support.venue_records import (
         (canned.market(closed=False), canned.listing(closed=False), None, ""),
         (canned.market(winner=None), [], None, ""),
         (canned.market(winner=None), canned.listing(closed=False), None, ""),
-        (canned.market(winner=None), canned.listing(closed="true"), None, ""),
+        (canned.market(winner=None), canned.listing('["0.5", "0.5"]'), None, ""),
+        (
+            {**canned.market(winner=None), "is_50_50_outcome": "yes"},
+            canned.listing('["0.5", "0.5"]'),
+            None,
+            "",
+        ),
         (canned.market(winner=None), canned.listing(None), None, ""),
         (canned.market(winner=None), canned.listing('["0.9995", "0.0005"]'), None, ""),
         (canned.market(winner=None), canned.listing('["1", "1"]'), None, ""),
@@ -92,7 +103,8 @@ NO_MARKET = {"error": "market not found"}
         (canned.market(closed=False, winner=None), 200, canned.listing(), (1_000_000, 0)),
         (NO_MARKET, 404, canned.listing(), (1_000_000, 0)),
         (NO_MARKET, 404, canned.listing('["0.5", "0.5"]'), (500_000, 500_000)),
-        # Void: what the venue's own final prices say.
+        # A split or a void: what the venue's own final prices say.
+        (canned.market(winner=None), 200, canned.listing('["0.5", "0.5"]'), (500_000, 500_000)),
         (canned.market(winner=None), 200, canned.listing('["0.505", "0.495"]'), (505_000, 495_000)),
         (canned.market(winner=None), 200, canned.listing(["0.495", 0.505]), (495_000, 505_000)),
         (NO_MARKET, 404, canned.listing('["0.505", "0.495"]'), (505_000, 495_000)),
@@ -156,7 +168,7 @@ async def test_a_disagreement_is_an_alarm_and_never_a_guess(
     venue.says(market_path(), canned.market(winner=UP, closed=closed))
     venue.says("/events", canned.listing(prices))
     with capture_logs() as logs, pytest.raises(RecordsError, match="disagree"):
-        await live.resolution(claim())
+        await live.resolution(LONG_OVER)
     assert [log["log_level"] for log in logs] == ["critical"]
 
 
@@ -181,7 +193,7 @@ async def test_half_a_character_hides_no_resolution(venue: CannedVenue, live: Li
     )
     venue.says_text("/events", json.dumps([{**event, "title": "cut \ud83d"}]))
     half = Resolution(payouts_e6={UP: 500_000, DOWN: 500_000}, source="gamma")
-    assert await live.resolution(claim()) == half
+    assert await live.resolution(LONG_OVER) == half
 
 
 @pytest.mark.parametrize("loser", [0, "", {}, None])

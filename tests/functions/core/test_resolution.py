@@ -21,6 +21,8 @@ VOID = {"up": 505_000, "down": 495_000}
 
 CLOSED_WON = MarketRecord(closed=True, payouts_e6=WON)
 CLOSED = MarketRecord(closed=True, payouts_e6=None)
+HALVED = MarketRecord(closed=True, payouts_e6=None, halves=True)
+OPEN_HALVED = MarketRecord(closed=False, payouts_e6=None, halves=True)
 OPEN_WON = MarketRecord(closed=False, payouts_e6=WON)
 OPEN = MarketRecord(closed=False, payouts_e6=None)
 GONE = None
@@ -31,7 +33,7 @@ NEVER = 10**12
 
 
 def final(payouts_e6: dict[str, int], *, resolved: bool = True) -> ListedResult:
-    near_half = payouts_e6 == VOID
+    near_half = payouts_e6 in (HALF, VOID)
     return ListedResult(
         payouts_e6=payouts_e6, text="prices", resolved=resolved, near_half=near_half
     )
@@ -44,7 +46,10 @@ def final(payouts_e6: dict[str, int], *, resolved: bool = True) -> ListedResult:
         (CLOSED_WON, SILENT, NEVER, WON, "clob"),
         (CLOSED_WON, final(WON), 0, WON, "clob"),
         (CLOSED, final(WON, resolved=False), 0, WON, "gamma"),
-        (CLOSED, final(HALF, resolved=False), 0, HALF, "gamma"),
+        (CLOSED, final(HALF, resolved=False), LATE, HALF, "gamma"),
+        (HALVED, final(HALF, resolved=False), 0, HALF, "gamma"),
+        (HALVED, final(WON, resolved=False), 0, WON, "gamma"),
+        (HALVED, final(VOID), LATE, VOID, "gamma"),
         (CLOSED, final(VOID), LATE, VOID, "gamma"),
         (OPEN_WON, final(WON, resolved=False), 0, WON, "gamma"),
         (OPEN, final(WON), LATE, WON, "gamma"),
@@ -70,6 +75,12 @@ def test_what_decides(
         (CLOSED, None, NEVER),
         (CLOSED, SILENT, NEVER),
         (CLOSED, final(VOID), EARLY),
+        (CLOSED, final(HALF), EARLY),
+        (CLOSED, final(HALF, resolved=False), EARLY),
+        (HALVED, None, NEVER),
+        (HALVED, SILENT, NEVER),
+        (HALVED, final(VOID), EARLY),
+        (OPEN_HALVED, final(HALF), EARLY),
         (OPEN_WON, None, NEVER),
         (OPEN_WON, SILENT, NEVER),
         (OPEN, None, NEVER),
@@ -98,10 +109,9 @@ def test_a_contradiction_is_none_of_both(clob: MarketRecord, gamma: ListedResult
         resolution_of(clob, gamma, LATE)
 
 
-def test_prices_near_one_half_contradict_nobody_while_they_may_be_old() -> None:
-    assert resolution_of(CLOSED_WON, final(VOID), EARLY) == Resolution(
-        payouts_e6=WON, source="clob"
-    )
+@pytest.mark.parametrize("old", [final(VOID), final(HALF), final(HALF, resolved=False)])
+def test_prices_near_one_half_contradict_nobody_while_they_may_be_old(old: ListedResult) -> None:
+    assert resolution_of(CLOSED_WON, old, EARLY) == Resolution(payouts_e6=WON, source="clob")
 
 
 def test_gamma_is_asked_when_it_may_decide() -> None:

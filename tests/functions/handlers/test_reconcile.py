@@ -391,6 +391,30 @@ async def test_another_trader_s_credentials_release_nothing_and_are_an_alarm(clo
     assert (report.strangers, report.incomplete) == ([], False)
 
 
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_an_entry_made_while_balances_are_asked_for_is_no_difference(
+    confirmed: bool, clock: Clock
+) -> None:
+    first = apply_trades(a_claim(), [a_fill(status=TradeStatus.CONFIRMED)], MADE_AT_MS)
+    second = a_claim(intent_id="intent-2", attempt_id="attempt-2", order_id="0xOrder2")
+    assert first is not None
+    if confirmed:
+        fill = a_fill("t2", TradeStatus.CONFIRMED, order_id="0xOrder2")
+        second = sure(apply_trades(second, [fill], MADE_AT_MS))
+    desk = Desk(clock, first)
+    desk.records.held = {"up": 2_000_000}
+
+    async def bought() -> None:
+        desk.put(first, second)
+        desk.records.held = {"up": 4_000_000}
+
+    desk.records.before["positions"] = bought
+    assert (await desk.run(1_000)).mismatches == []
+    desk.records.held = {"up": 1_000_000}
+    desk.records.before.pop("positions", None)
+    assert len((await desk.run(1_000)).mismatches) == confirmed
+
+
 async def test_another_trader_s_position_is_not_taken_for_ours(clock: Clock) -> None:
     bought = sure(apply_trades(a_claim(), [a_fill("t1", CONFIRMED)], MADE_AT_MS + 100))
     desk = Desk(clock, bought)

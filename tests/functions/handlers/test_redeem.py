@@ -9,7 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.core.account import REDEMPTIONS_MAX, Redemption
-from functions.core.winnings import ASK_AGAIN_MS, GONE_AFTER_MS, TRIES_MAX
+from functions.core.winnings import (
+    ASK_AGAIN_MS,
+    GONE_AFTER_MS,
+    LOOK_SPACING_MS,
+    LOOKS_MIN,
+    TRIES_MAX,
+)
 from functions.handlers.reconcile import reconcile
 from functions.handlers.redeem import ASKED_AT_ONCE_MAX, LOOKED_AT_ONCE_MAX, WEI
 from functions.handlers.settle import SettleReport, settle
@@ -58,7 +64,9 @@ async def test_the_last_of_a_few_requests_is_an_alarm_until_the_shares_are_gone(
         await desk.run(10_000)
     assert ("redemptions_stuck", "critical") in [(log["event"], log["log_level"]) for log in logs]
     desk.records.held = {}
-    await reconcile(desk.store, desk.records)
+    for _ in range(LOOKS_MIN):
+        clock.now_ms += LOOK_SPACING_MS
+        await reconcile(desk.store, desk.records)
     assert desk.notes == {}
     assert (await desk.run()).stuck == []
 
@@ -126,15 +134,20 @@ async def test_whoever_redeemed_the_note_goes_without_a_key_and_without_a_reques
     desk.records.held = {"t2": 5}
     clock.now_ms += GONE_AFTER_MS - 1
     await reconcile(desk.store, desk.records)
-    assert desk.notes.keys() == {"0xc1", "0xc2"}
+    assert desk.notes["0xc1"] == note
     clock.now_ms += 1
+    for _ in range(LOOKS_MIN - 1):
+        await reconcile(desk.store, desk.records)
+        assert desk.notes.keys() == {"0xc1", "0xc2"}
+        clock.now_ms += LOOK_SPACING_MS
     await reconcile(desk.store, desk.records)
     assert desk.notes.keys() == {"0xc2"}
     assert desk.records.redeem_requests == []
 
 
 async def test_notes_do_not_pile_up_at_a_venue_that_redeems_by_itself(clock: Clock) -> None:
-    notes = {f"0xm{n}": WAITING for n in range(REDEMPTIONS_MAX)}
+    last = msgspec.structs.replace(WAITING, looks=LOOKS_MIN - 1)
+    notes = {f"0xm{n}": last for n in range(REDEMPTIONS_MAX)}
     desk = Desk(clock, **notes)
     desk.records.held = {}
     clock.now_ms += GONE_AFTER_MS
@@ -143,6 +156,36 @@ async def test_notes_do_not_pile_up_at_a_venue_that_redeems_by_itself(clock: Clo
         await reconcile(desk.store, desk.records)
         assert desk.records.calls.count("positions") == before + LOOKED_AT_ONCE_MAX
         assert len(desk.notes) == REDEMPTIONS_MAX - run * LOOKED_AT_ONCE_MAX
+
+
+@pytest.mark.parametrize("come", [True, False])
+async def test_shares_that_were_on_their_way_are_waited_for_and_a_person_is_told(
+    come: bool, clock: Clock
+) -> None:
+    desk = Desk(clock, **{"0xc1": msgspec.structs.replace(WAITING, unseen=True)})
+    desk.records.held = {}
+    told = []
+    for minute in range(25 * 60):
+        if come and minute == 60:
+            desk.records.held = {"up": 2_000_000}
+        if come and minute == 62:  # paid out by whomever
+            desk.records.held = {}
+        report = await desk.run(60_000)
+        told += report.stuck
+        with capture_logs() as logs:
+            await reconcile(desk.store, desk.records)
+        told += [log["event"] for log in logs if log["event"] == "winnings_never_seen"]
+    assert desk.notes == {}
+    assert bool(desk.records.redeem_requests) is come
+    assert bool(told) is not come
+
+
+async def test_a_balance_that_can_never_be_told_is_an_alarm(clock: Clock) -> None:
+    desk = Desk(clock)
+    desk.records.failures["positions"] = 10**6
+    reports = [await desk.run(60_000) for _ in range(4 * 60)]
+    assert reports[0].stuck == []
+    assert reports[-1].stuck == ["0xc1"]
 
 
 async def test_shares_that_nobody_could_count_are_not_gone(clock: Clock) -> None:

@@ -13,6 +13,7 @@ from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS, apply_trades
 from functions.core.winnings import GONE_AFTER_MS
+from functions.handlers import settle as settle_module
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import SettleReport, settle
 from protocol.fill import TradeStatus
@@ -122,6 +123,40 @@ async def test_a_resolution_of_other_tokens_is_a_failure_not_a_loss(clock: Clock
     assert (await desk.run()).failures == 1
     assert desk.pnl_e6 == {}
     assert "intent-1" in desk.store.claims
+
+
+async def test_a_venue_that_does_not_answer_delays_neither_the_alarm_nor_the_winnings(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle_module, "CLAIMS_S", 0.05)
+    claims = [bought(condition_id=f"0xc{n}", intent_id=f"i{n}") for n in range(30)]
+    desk = Desk(clock, *claims)
+    assert desk.store.item is not None
+    desk.store.item = msgspec.structs.replace(desk.store.item, redeem={"0xw": WAITING})
+    desk.records.held = {"up": 1}
+
+    async def silent(_: Claim) -> Resolution:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.records.resolution = silent  # type: ignore[method-assign]
+    clock.now_ms += UNSETTLED_AFTER_MS
+    report = await desk.run(redeem=True)
+    assert (len(report.unsettled), report.failures) == (30, 30)
+    assert desk.records.redeem_requests == ["0xw"]
+
+
+async def test_no_request_for_winnings_begins_when_the_run_is_nearly_over(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle_module, "ASK_UNTIL_S", -1.0)
+    desk = Desk(clock)
+    assert desk.store.item is not None
+    desk.store.item = msgspec.structs.replace(desk.store.item, redeem={"0xw": WAITING})
+    desk.records.held = {"up": 1}
+    assert (await desk.run(redeem=True)).requests == 0
+    report = await settle(desk.store, desk.records, redeem=True, ask_anew=True)
+    assert report.requests == 1
 
 
 async def test_two_settlements_at_once_book_once(clock: Clock) -> None:

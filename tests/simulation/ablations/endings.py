@@ -30,7 +30,7 @@ def self_redeeming(faults: Faults) -> None:
     faults.venue.self_redeems_s = (0.0, 5.0)
 
 
-async def _compare_until_settled(records: Any, account: Any, report: Any) -> None:
+async def _compare_until_settled(_: Any, records: Any, account: Any, report: Any) -> None:
     """Positions of all live claims that are final, as long as there are any."""
     expected: dict[str, int] = {}
     for claim in account.claims.values():

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from functions.adapters.dynamodb import conditions, store
-from functions.core import lifecycle
+from functions.core import lifecycle, winnings
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.handlers import apply_evidence, execute
@@ -63,8 +63,8 @@ def _newest_wins(claim: Claim, fills: Any) -> Claim:
     return msgspec.structs.replace(claim, fills={**claim.fills, **ours})
 
 
-def _nobodys_redemption(**fields: Any) -> Redemption:
-    return Redemption(**{**fields, "wallet": ""})
+def _nobodys_note(*claim: Any, **more: Any) -> Redemption:
+    return msgspec.structs.replace(winnings.note_of(*claim, **more), wallet="")
 
 
 def _unless(part: str) -> Patch:
@@ -111,7 +111,7 @@ EVIDENCE: Final = (
     ),
     Ablation(
         "only the winner's own wallet shows the winnings",
-        replaced(store, "Redemption", _nobodys_redemption),
+        replaced(store, "note_of", _nobodys_note),
         "were never redeemed",
         strange_redeemers,
     ),

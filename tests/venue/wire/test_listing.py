@@ -12,7 +12,14 @@ from protocol.fee import NO_FEE, FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from tests.support.market_channel_frames import DOWN, MARKET, UP
-from venue.wire.listing import ASSUMED_FEE, ListingError, parse_listing, read_result
+from venue.wire.errors import WireError
+from venue.wire.listing import (
+    ASSUMED_FEE,
+    ListedResult,
+    ListingError,
+    parse_listing,
+    read_result,
+)
 
 SERIES = parse_series("btc-15m")
 START_S = 1_795_353_300
@@ -166,6 +173,81 @@ def test_a_malformed_market_or_event_beside_the_wanted_one_spoils_nothing(siblin
     ended = listed(closed=True, outcomePrices='["1", "0"]')
     payload = json.dumps([{"markets": [sibling, ended]}]).encode()
     assert read_result(payload, MARKET, UP).payouts_e6 == {UP: 1_000_000, DOWN: 0}
+
+
+NUMBERS = f"[{UP}, {DOWN}]"
+WON = {UP: 1_000_000, DOWN: 0}
+
+
+def result_of(*markets: object) -> ListedResult:
+    payload = json.dumps([{"markets": [market]} for market in markets]).encode()
+    # Numbers longer than any float, as a list of numbers and not of texts.
+    return read_result(payload.replace(b'"@', b"").replace(b'@"', b""), MARKET, UP)
+
+
+def ended(**bent: Any) -> dict[str, Any]:
+    return listed(**{"closed": True, "outcomePrices": '["1", "0"]', **bent})
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"clobTokenIds": NUMBERS},
+        {"clobTokenIds": [f"@{UP}@", f"@{DOWN}@"]},
+        {"clobTokenIds": [UP, DOWN]},
+        {"closed": "true"},
+        {"closed": " True "},
+        {"umaResolutionStatus": "Resolved"},
+        {"outcomePrices": [1, "0.0"]},
+    ],
+    ids=str,
+)
+def test_a_result_is_read_in_each_way_in_which_a_window_is(bent: dict[str, Any]) -> None:
+    assert result_of(ended(**bent)).payouts_e6 == WON
+
+
+def test_a_closed_that_is_neither_true_nor_false_is_named() -> None:
+    for closed in ("yes", 1, {}, []):
+        with pytest.raises(ListingError, match="neither true nor false"):
+            result_of(ended(closed=closed))
+    for closed in (None, "", ..., False, "false"):
+        assert result_of(ended(closed=closed)).text == "Gamma has not closed it"
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        ended(outcomePrices=7),
+        ended(clobTokenIds='["1", "2"]'),
+        ended(closed="?"),
+        ended(closed=False),
+        ended(umaResolutionStatus="proposed"),
+        ended(outcomePrices=None),
+        ended(outcomePrices='["0.9", "0.1"]'),
+        ended(),
+    ],
+    ids=range(8),
+)
+def test_of_two_listed_under_one_condition_the_one_that_is_final_counts(twin: Any) -> None:
+    assert result_of(twin, ended()).payouts_e6 == WON
+    assert result_of(ended(), twin).payouts_e6 == WON
+
+
+def test_without_a_final_one_a_closed_one_speaks_and_two_final_ones_must_agree() -> None:
+    proposed = ended(umaResolutionStatus="proposed")
+    for pair in ((proposed, ended(closed=False)), (ended(closed=False), proposed)):
+        assert result_of(*pair).text == "Gamma calls it 'proposed'"
+    with pytest.raises(ListingError, match="different results"):
+        result_of(ended(), ended(outcomePrices='["0", "1"]'))
+    with pytest.raises(WireError, match="tokens"):
+        result_of(ended(clobTokenIds='["1", "2"]'))
+    assert result_of().text == "Gamma does not list it"
+
+
+@pytest.mark.parametrize("status", [None, "", "resolved"])
+def test_exactly_one_half_each_is_as_near_one_half_as_can_be(status: str | None) -> None:
+    halves = result_of(ended(outcomePrices='["0.5", "0.5"]', umaResolutionStatus=status))
+    assert (halves.payouts_e6, halves.near_half) == ({UP: 500_000, DOWN: 500_000}, True)
 
 
 @pytest.mark.parametrize("field", REQUIRED)

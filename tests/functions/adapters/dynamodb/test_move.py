@@ -111,7 +111,7 @@ async def test_settling_books_the_pnl_of_the_day_and_gives_back_the_rest(store, 
     account = table.account()
     assert account.pnl_e6 == {"2026-09-22": 965_000}
     assert account.spent_e6 == {TODAY: 2_100_000}
-    waiting = Redemption(token_id="7" * 77, since_ms=NOW_MS + 86_400_000)
+    waiting = Redemption(token_id="7" * 77, since_ms=NOW_MS + 86_400_000, unseen=True)
     assert account.redeem == {"0xm1": waiting}
 
 
