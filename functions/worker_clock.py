@@ -24,16 +24,25 @@ class WorkerClock:
     def __init__(self, book_age_max_ms: int, metrics: WorkerMetrics) -> None:
         self._watch = ClockWatch(book_age_max_ms)
         self._metrics = metrics
-        self._trouble: ClockTrouble | None = None
-        self._said_at_s = float("-inf")
+        self._concluded: dict[str, ClockTrouble | None] = {}
+        """Series -> its trouble, of those whose latest books show anything."""
+        self._said_at_s: dict[str, float] = {}
+        """Series -> when its trouble was logged, within the last SAID_EVERY_S."""
 
     def note(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
         """One book, as it was delivered."""
         self._watch.note(snapshot, delivery.delivered_at_ns, delivery.stored_at_ns)
 
     def problem(self) -> str | None:
-        """What keeps this worker from trading, for a person."""
-        return self._trouble.text if self._trouble is not None and self._trouble.blocks else None
+        """What keeps this worker from trading, for a person: its own clock, or that there is no
+        series whose books it can trade on."""
+        troubles = {name: each for name, each in self._concluded.items() if each is not None}
+        for trouble in troubles.values():
+            if trouble.here:
+                return trouble.text
+        if len(troubles) < len(self._concluded) or not all(t.blocks for t in troubles.values()):
+            return None
+        return "; ".join(f"{name}: {each.text}" for name, each in troubles.items()) or None
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -42,13 +51,20 @@ class WorkerClock:
             self.look()
 
     def look(self) -> None:
-        """Draw the conclusion from the books since the last one; without any the last one holds."""
+        """Draw the conclusion from the books since the last one; without any the last one holds.
+
+        One line a minute for each series in trouble, although others may be traded.
+        """
         if not self._watch.conclusive:
             return
         self._metrics.book_way_min.set(self._watch.way_s)
-        self._trouble = self._watch.conclude()
-        if self._trouble is None:
-            self._said_at_s = float("-inf")
-        elif time.monotonic() - self._said_at_s >= SAID_EVERY_S:
-            self._said_at_s = time.monotonic()
-            _log.error("clocks_differ", problem=self._trouble.text)
+        self._concluded = self._watch.conclude()
+        now_s = time.monotonic()
+        recently = {n: at_s for n, at_s in self._said_at_s.items() if now_s - at_s < SAID_EVERY_S}
+        for name, trouble in self._concluded.items():
+            if trouble is None:
+                recently.pop(name, None)
+            elif name not in recently:
+                recently[name] = now_s
+                _log.error("clocks_differ", series=name, problem=trouble.text)
+        self._said_at_s = recently

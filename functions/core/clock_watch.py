@@ -8,7 +8,9 @@ A book's age is the difference of two machines' clocks. It carries three times o
    to have taken is how far the two clocks are apart.
 2. Which of them is wrong: NATS' clock stands between the two.
 3. A clock that is ahead looks like books that are late. So it is said as "or", and only when no
-   book at all is young enough.
+   book of the series is young enough.
+4. A series has one feeder at a time, another one another clock. So each series is looked at by
+   itself: one whose every book is refused would not show among others.
 
 What is tolerated: a clock that is behind by at most `CLOCK_SKEW_MAX_MS` (`functions.core.gate`).
 Machines that keep time by NTP are within a few milliseconds; by as much as a clock is behind, books
@@ -27,6 +29,8 @@ from protocol.snapshot import BookSnapshot
 
 BOOKS_MIN: Final = 10
 """So many must be late before that means something. Of books from the future one is enough."""
+SERIES_MAX: Final = 1_000
+"""Names come with the books: the series that shows nothing for longest is forgotten first."""
 _MS: Final = 1_000_000
 _NEVER: Final = 1 << 62
 
@@ -36,27 +40,26 @@ class ClockTrouble(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     blocks: bool
-    """Whether it is this clock, or keeps this worker from trading at all."""
+    """Whether no book of the series can be traded on."""
+    here: bool = False
+    """Whether it is this clock that is behind, whatever other series show."""
 
 
 class ClockWatch:
-    """Collects the times of books until `conclude` is asked."""
+    """Collects the times of books, of each series by itself, until `conclude` is asked."""
 
     def __init__(self, book_age_max_ms: int) -> None:
         self._age_max_ms = book_age_max_ms
-        self._begin()
+        self._of: dict[str, _SeriesTimes] = {}
+        """Series -> its books since the last conclusion about it, the oldest first."""
 
-    def _begin(self) -> None:
-        self._books = 0
-        self._timely = False
-        """Whether any book was young enough to be traded on."""
-        self._way_ns = self._venue_way_ns = _NEVER
-        self._from_nats_ns: int | None = None
+    def __len__(self) -> int:
+        return len(self._of)
 
     @property
     def way_s(self) -> float:
-        """What the quickest book since the last conclusion seems to have taken from the feeder."""
-        return self._way_ns / 1e9
+        """What the quickest book seems to have taken from its feeder; ask when `conclusive`."""
+        return min(each.way_ns for each in self._of.values()) / 1e9
 
     def note(
         self,
@@ -65,10 +68,48 @@ class ClockWatch:
         stored_at_ns: Callable[[], int | None],
     ) -> None:
         """One book; `stored_at_ns` is only asked for those that are quicker than all before."""
+        times = self._of.get(snapshot.market.series)
+        if times is None:
+            if len(self._of) >= SERIES_MAX:
+                del self._of[next(iter(self._of))]
+            times = self._of[snapshot.market.series] = _SeriesTimes(self._age_max_ms)
+        times.note(snapshot, delivered_at_ns, stored_at_ns)
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the books of any series show anything."""
+        return any(each.conclusive for each in self._of.values())
+
+    def conclude(self) -> dict[str, ClockTrouble | None]:
+        """What they show, of each series whose books show anything; those begin anew."""
+        concluded = {name: each for name, each in self._of.items() if each.conclusive}
+        for name in concluded:
+            del self._of[name]
+        return {name: each.trouble() for name, each in concluded.items()}
+
+
+class _SeriesTimes:
+    """The times of one series' books."""
+
+    def __init__(self, age_max_ms: int) -> None:
+        self._age_max_ms = age_max_ms
+        self._books = 0
+        self._timely = False
+        """Whether any book was young enough to be traded on."""
+        self.way_ns = self._venue_way_ns = _NEVER
+        self._from_nats_ns: int | None = None
+
+    def note(
+        self,
+        snapshot: BookSnapshot,
+        delivered_at_ns: int,
+        stored_at_ns: Callable[[], int | None],
+    ) -> None:
+        """See `ClockWatch.note`."""
         self._books += 1
         way_ns = delivered_at_ns - snapshot.published_at_ns
-        if way_ns < self._way_ns:
-            self._way_ns = way_ns
+        if way_ns < self.way_ns:
+            self.way_ns = way_ns
             stored_ns = stored_at_ns()
             self._from_nats_ns = None if stored_ns is None else delivered_at_ns - stored_ns
         if not self._timely:
@@ -86,17 +127,15 @@ class ClockWatch:
 
     @property
     def conclusive(self) -> bool:
-        """Whether the books since the last conclusion show anything."""
+        """Whether they show anything."""
         return self._books >= BOOKS_MIN or self._timely or self._behind() is not None
 
-    def conclude(self) -> ClockTrouble | None:
-        """What they show; ask when it is `conclusive`. The next one begins anew."""
-        trouble = self._behind() or self._ahead()
-        self._begin()
-        return trouble
+    def trouble(self) -> ClockTrouble | None:
+        """What they show; ask when it is `conclusive`."""
+        return self._behind() or self._ahead()
 
     def _behind(self) -> ClockTrouble | None:
-        behind_ms = -self._way_ns // _MS
+        behind_ms = -self.way_ns // _MS
         if behind_ms <= CLOCK_SKEW_MAX_MS:
             return None
         from_nats_ms = _ms(self._from_nats_ns)
@@ -106,10 +145,11 @@ class ClockWatch:
         text = f"this clock is {behind_ms} ms behind the feeder's"
         if from_nats_ms is not None:
             text += f", and {-from_nats_ms} ms behind NATS'"
-        return ClockTrouble(text=f"{text}, or more: its books are refused", blocks=True)
+        text += ", or more: its books are refused"
+        return ClockTrouble(text=text, blocks=True, here=True)
 
     def _ahead(self) -> ClockTrouble | None:
-        way_ms, from_nats_ms = self._way_ns // _MS, _ms(self._from_nats_ns)
+        way_ms, from_nats_ms = self.way_ns // _MS, _ms(self._from_nats_ns)
         if self._timely:
             return None
         if way_ms <= self._age_max_ms:

@@ -89,6 +89,53 @@ def test_a_trouble_of_one_feeder_is_logged_and_no_reason_to_restart() -> None:
     assert clock.problem() is None
 
 
+def late(clock: WorkerClock, series: str, late_ms: int) -> None:
+    """Ten books of a series whose feeder's clock is so much behind."""
+    for _ in range(10):
+        at_ns = time.time_ns()  # NATS' clock and this one
+        sent_ns = at_ns - late_ms * 1_000_000
+        book = msgspec.structs.replace(
+            snapshot(of=msgspec.structs.replace(market(), series=series), received_at_ns=sent_ns),
+            published_at_ns=sent_ns,
+        )
+        clock.note(book, Delivery(b"", f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0", at_ns))
+
+
+def test_each_series_that_is_refused_is_logged_beside_those_that_are_traded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = WorkerClock(1_000, WorkerMetrics())
+    with capture_logs() as logs:
+        for _ in range(3):  # thirty seconds
+            late(clock, "btc-15m", 2)
+            late(clock, "eth-15m", 5_000)
+            late(clock, "sol-15m", 7_000)
+            clock.look()
+            assert clock.problem() is None
+    assert [(line["series"], line["problem"][:30]) for line in logs] == [
+        ("eth-15m", "a feeder's clock is 5000 ms be"),
+        ("sol-15m", "a feeder's clock is 7000 ms be"),
+    ]
+    monkeypatch.setattr(worker_clock, "SAID_EVERY_S", 0)
+    with capture_logs() as logs:
+        late(clock, "eth-15m", 5_000)
+        clock.look()
+    assert len(logs) == 1  # the minute is over
+    problem = clock.problem()
+    assert problem is not None  # of what comes now, nothing can be traded
+    assert problem.startswith("eth-15m: a feeder's clock is 5000 ms behind")
+
+
+def test_this_clock_that_is_behind_is_a_problem_although_one_series_can_be_traded() -> None:
+    clock = WorkerClock(1_000, WorkerMetrics())
+    note(clock, -150)
+    late(clock, "eth-15m", 20)
+    clock.look()
+    problem = clock.problem()
+    assert problem is not None
+    assert problem.startswith("this clock is ")
+
+
 async def test_the_workers_health_says_that_its_clock_is_behind(
     monkeypatch: pytest.MonkeyPatch,
     nats_server: NatsServer,

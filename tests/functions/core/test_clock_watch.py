@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from functions.core.clock_watch import BOOKS_MIN, ClockTrouble, ClockWatch
+from functions.core.clock_watch import BOOKS_MIN, SERIES_MAX, ClockTrouble, ClockWatch
 from protocol.snapshot import BookSnapshot
 from tests.support.trading_builders import snapshot
 
 BOOK = snapshot()
+SERIES = BOOK.market.series
 NOW_MS = 1_790_000_000_000
 
 
@@ -27,16 +28,23 @@ def concluded(
     for number in range(books):
         note(watch, feeder_ms, here_ms, venue_ms, to_nats_ms + number, from_nats_ms)
     assert watch.conclusive
-    return watch.conclude()
+    return watch.conclude()[SERIES]
 
 
 def note(
-    watch: ClockWatch, feeder: int, here: int, venue: int, to_nats: int, from_nats: int
+    watch: ClockWatch,
+    feeder: int,
+    here: int,
+    venue: int,
+    to_nats: int,
+    from_nats: int,
+    series: str = SERIES,
 ) -> None:
     sent = NOW_MS + feeder
     stored = NOW_MS + to_nats
     book: BookSnapshot = msgspec.structs.replace(
         BOOK,
+        market=msgspec.structs.replace(BOOK.market, series=series),
         venue_timestamp_ms=NOW_MS - 5 + venue,
         received_at_ns=(sent - 1) * 1_000_000,
         published_at_ns=sent * 1_000_000,
@@ -58,6 +66,7 @@ def test_a_clock_that_is_behind_is_said_with_its_offset(behind_ms: int) -> None:
     assert f"this clock is {behind_ms - 5} ms behind the feeder's" in trouble.text
     assert f"{behind_ms - 3} ms behind NATS'" in trouble.text
     assert trouble.blocks
+    assert trouble.here
 
 
 def test_one_book_from_the_future_is_enough() -> None:
@@ -72,13 +81,56 @@ def test_a_feeder_that_is_ahead_is_told_from_a_worker_that_is_behind() -> None:
     assert trouble.blocks  # no book at all is usable
 
 
-def test_one_feeder_among_others_keeps_nobody_from_trading() -> None:
+def test_a_feeder_that_is_ahead_blocks_nothing_once_another_has_the_series() -> None:
     watch = ClockWatch(1_000)
     for ahead_ms in (0, 0, 400, 0):
         note(watch, ahead_ms, 0, 0, 2, 3)
-    trouble = watch.conclude()
+    trouble = watch.conclude()[SERIES]
     assert trouble is not None
     assert not trouble.blocks
+
+
+@pytest.mark.parametrize(
+    ("feeder_ms", "venue_ms", "text"),
+    [
+        (-5_000, 0, "a feeder's clock is 5005 ms behind this one and NATS'"),
+        (400, 0, "a feeder's clock is 395 ms ahead of this one and of NATS'"),
+        (0, -5_000, "the feeder's clock is ahead of the venue's, or what it receives is old"),
+    ],
+)
+def test_a_series_that_is_refused_is_told_although_the_others_are_young_enough(
+    feeder_ms: int, venue_ms: int, text: str
+) -> None:
+    watch = ClockWatch(1_000)
+    for _ in range(BOOKS_MIN):
+        note(watch, 0, 0, 0, 2, 3)
+        note(watch, feeder_ms, 0, venue_ms, 2, 3, "eth-15m")
+    concluded = watch.conclude()
+    assert concluded[SERIES] is None
+    trouble = concluded["eth-15m"]
+    assert trouble is not None
+    assert trouble.text.startswith(text)
+    assert trouble.blocks
+    assert not trouble.here
+
+
+def test_a_series_that_shows_nothing_yet_is_concluded_on_later() -> None:
+    watch = ClockWatch(1_000)
+    for half in range(2):
+        note(watch, 0, 0, 0, 2, 3)
+        for _ in range(BOOKS_MIN // 2):
+            note(watch, -5_000, 0, 0, 2, 3, "eth-15m")
+        assert ("eth-15m" in watch.conclude()) == bool(half)
+
+
+def test_names_of_series_without_end_take_no_memory_without_end() -> None:
+    watch = ClockWatch(1_000)
+    for number in range(SERIES_MAX + 1):
+        note(watch, -5_000, 0, 0, 2, 3, f"eth-{number}m")
+    for _ in range(BOOKS_MIN):
+        note(watch, -5_000, 0, 0, 2, 3)
+    assert watch.conclude()[SERIES] is not None
+    assert len(watch) <= SERIES_MAX
 
 
 def test_a_clock_that_is_ahead_is_said_when_no_book_is_young_enough() -> None:
@@ -111,7 +163,7 @@ def test_without_nats_clock_the_difference_is_said_all_the_same() -> None:
     sent_ns = NOW_MS * 1_000_000
     book = msgspec.structs.replace(BOOK, published_at_ns=sent_ns, received_at_ns=sent_ns)
     watch.note(book, sent_ns - 200_000_000, lambda: None)
-    trouble = watch.conclude()
+    trouble = watch.conclude()[SERIES]
     assert trouble is not None
     assert (
         trouble.text == "this clock is 200 ms behind the feeder's, or more: its books are refused"
@@ -122,11 +174,11 @@ def test_each_conclusion_is_about_the_books_since_the_last_one() -> None:
     watch = ClockWatch(1_000)
     note(watch, 0, -500, 0, 2, 3)
     assert watch.way_s == -0.495
-    assert watch.conclude() is not None
+    assert watch.conclude()[SERIES] is not None
     assert not watch.conclusive
     note(watch, 0, 0, 0, 2, 3)
     assert watch.conclusive
-    assert watch.conclude() is None
+    assert watch.conclude()[SERIES] is None
 
 
 def test_a_few_late_books_show_nothing_yet() -> None:
@@ -134,4 +186,4 @@ def test_a_few_late_books_show_nothing_yet() -> None:
     for _ in range(BOOKS_MIN):
         assert not watch.conclusive
         note(watch, 0, 3_000, 0, 2, 3)
-    assert watch.conclude() is not None
+    assert watch.conclude()[SERIES] is not None
