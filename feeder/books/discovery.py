@@ -5,7 +5,8 @@
    time.
 2. Whatever keeps a window from being followed is logged once, however often it is asked for.
 3. A series of which no running market is followed for NO_MARKET_S is a problem: its name may be
-   wrong, which nobody but the venue's listing can tell.
+   wrong, which nobody but the venue's listing can tell. That is found out beside the look-ups, so
+   that it does not wait for answers.
 4. A venue that wants fewer requests gets fewer: after a 429 or a 403 none at all for as long as it
    says, within bounds; after another refusal of one window it is asked for more and more rarely.
 """
@@ -25,6 +26,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.market.session_table import SessionTable
 from protocol.market import MarketInfo
 from protocol.series import Series
+from runtime.process import first_failure
 from runtime.retry import until_reachable
 from venue.errors import VenueRefusedError, VenueUnreachableError
 from venue.rest import get_bytes, open_session
@@ -35,6 +37,8 @@ REQUEST_TIMEOUT_S: Final = 5
 ANSWER_BYTES_MAX: Final = 1 << 20
 ROUND_EVERY_S: Final = 1
 """How late a window that has just become wanted may be looked up."""
+REPORT_EVERY_S: Final = 1
+"""How late a series without a market may be said."""
 RETRY_S: Final = 3
 """Not listed, or not usable: the venue lists a day ahead, so this is for exceptions."""
 REFRESH_S: Final = 30
@@ -88,7 +92,10 @@ class Discovery:
         return f"no running market of {names} is followed: {why}"
 
     async def run(self) -> None:
-        """Look up what is wanted, until cancelled."""
+        """Look up what is wanted, and say what is missing, until cancelled."""
+        await first_failure(self._keep_looking_up(), self._keep_reporting())
+
+    async def _keep_looking_up(self) -> None:
         async with open_session() as client:
             while True:
                 await until_reachable(
@@ -97,6 +104,12 @@ class Discovery:
                     retry_on=(VenueUnreachableError,),
                 )
                 await asyncio.sleep(ROUND_EVERY_S)
+
+    async def _keep_reporting(self) -> None:
+        """Beside the look-ups: a round of them lasts as long as Gamma takes to answer."""
+        while True:
+            self._report_series()
+            await asyncio.sleep(REPORT_EVERY_S)
 
     async def _round(self, client: aiohttp.ClientSession) -> None:
         """Look up every window whose turn it is. Raises when the API answers none of them."""
@@ -110,7 +123,8 @@ class Discovery:
         self._refusals = {slug: n for slug, n in self._refusals.items() if slug in wanted}
         self._assumed &= wanted.keys()
         answered, failure = False, None
-        for slug, (series, start_s) in wanted.items():
+        # What runs before what is to come.
+        for slug, (series, start_s) in sorted(wanted.items(), key=lambda each: each[1][1]):
             now_s = time.monotonic()
             if self._next_at_s[slug] > now_s or self._paused_until_s > now_s:
                 continue
@@ -121,7 +135,6 @@ class Discovery:
                 failure = error  # the other windows have their turn all the same
                 self._why[slug], wait_s = f"Gamma: {error}", RETRY_S
             self._next_at_s[slug] = time.monotonic() + wait_s
-        self._report_series()
         if failure is not None and not answered:
             raise failure
 
@@ -220,7 +233,7 @@ class Discovery:
         now_s = time.monotonic()
         return {
             series.name: self._why.get(
-                series.slug(series.window_start_s(time.time())), "its window has just begun"
+                series.slug(series.window_start_s(time.time())), "Gamma has not answered about it"
             )
             for series in self._table.series
             if now_s - self._followed_s.get(series.name, now_s) > NO_MARKET_S

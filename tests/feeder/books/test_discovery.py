@@ -44,13 +44,13 @@ class Gamma:
         self.asked: list[str] = []
         self.headers: dict[str, str] = {}
         self.hangs = ""
-        """Slug that is never answered."""
+        """Slug that is never answered; "all": none is."""
         self.url = ""
 
     async def events(self, request: web.Request) -> web.Response:
         slug = request.query["slug"]
         self.asked.append(slug)
-        if slug == self.hangs:
+        if self.hangs in (slug, "all"):
             await asyncio.Event().wait()
         status, text = self.answer(slug)
         return web.Response(status=status, text=text, headers=self.headers)
@@ -104,6 +104,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(discovery, "ROUND_EVERY_S", 0.01)
+    monkeypatch.setattr(discovery, "REPORT_EVERY_S", 0.01)
     monkeypatch.setattr(discovery, "RETRY_S", 0.02)
     return Bench()
 
@@ -296,6 +297,43 @@ async def test_gamma_that_is_not_there_is_a_problem_once_a_window_began_without_
     async with bench.running():
         await bench.until(lambda: bench.discovery.problem() is not None)
         assert "Gamma: Client" in str(bench.discovery.problem())
+
+
+async def test_gamma_that_never_answers_is_a_problem_while_the_first_look_up_waits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "NO_MARKET_S", 0.2)
+    bench.gamma.hangs = "all"
+    with capture_logs() as logs:
+        async with bench.gamma.serve(), bench.running():
+            await bench.until(lambda: bench.discovery.problem() is not None)
+            await bench.until(lambda: bench.value("feeder_series_without_market") == 1)
+            assert len(bench.gamma.asked) == 1
+            problem = str(bench.discovery.problem())
+    assert "Gamma has not answered about it" in problem
+    assert [line["event"] for line in logs] == ["series_without_market"]
+
+
+async def test_a_market_that_is_followed_is_no_problem_while_gamma_never_answers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "NO_MARKET_S", 0.2)
+    monkeypatch.setattr(discovery, "REFRESH_S", 0.02)
+    async with bench.gamma.serve(), bench.running():
+        await bench.until(lambda: len(bench.table) == 2)
+        bench.gamma.hangs = "all"
+        asked = len(bench.gamma.asked)
+        await bench.until(lambda: len(bench.gamma.asked) > asked)
+        for _ in range(40):
+            await asyncio.sleep(0.01)  # longer than NO_MARKET_S: about what it does NOT say
+            assert bench.discovery.problem() is None
+
+
+async def test_running_windows_are_looked_up_before_those_to_come(bench: Bench) -> None:
+    bench.table = SessionTable([SERIES, parse_series("eth-9999h")])
+    async with bench.gamma.serve(), bench.running():
+        await bench.until(lambda: len(bench.gamma.asked) == 4)
+    assert [slug.partition("-")[0] for slug in bench.gamma.asked] == ["btc", "eth"] * 2
 
 
 @pytest.mark.parametrize("status", [429, 403])
