@@ -128,7 +128,7 @@ async def test_a_wallet_that_is_not_deployed_is_refused_with_what_to_do() -> Non
         wallet = derive(KEY.address, config)
         async with canned_venue() as venue:
             venue.says("/deployed", {"deployed": False})
-            with pytest.raises(AccountRefusedError, match="WALLET: .*not deployed yet; make"):
+            with pytest.raises(AccountRefusedError, match=r"WALLET: .*not deployed yet; make"):
                 await secure_client(dataclasses.replace(account(venue.url), wallet=wallet))
 
 
