@@ -16,10 +16,11 @@ it (`exiting_when_misconfigured`); a function fails with it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic import SecretStr
@@ -33,13 +34,14 @@ from functions.settings import AccountSettings, ScheduleSettings
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
 from venue.credentials import prove_credentials
-from venue.errors import AccountRefusedError
+from venue.errors import AccountRefusedError, VenueUnreachableError
 from venue.rest import VenueReads
 from venue.wallet import STRANGER, is_wallet_of
 
 if TYPE_CHECKING:
     from venue.trading.login import TraderLogin
 
+LOG_IN_TIMEOUT_S: Final = 20.0
 _log = structlog.get_logger()
 
 
@@ -120,10 +122,15 @@ async def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
 
 
 async def key_records(settings: ScheduleSettings) -> VenueRecords:
-    """The same with the signing key, as `records_with_key`."""
+    """The same with the signing key, as `records_with_key`, within `LOG_IN_TIMEOUT_S`."""
     if settings.private_key is None:
         raise MisconfiguredError("EXECUTION=live needs PRIVATE_KEY and WALLET")
-    return await records_with_key(settings, settings.private_key, redeem=settings.redeem)
+    try:
+        async with asyncio.timeout(LOG_IN_TIMEOUT_S):
+            return await records_with_key(settings, settings.private_key, redeem=settings.redeem)
+    except TimeoutError:
+        text = f"logging in at {settings.clob_url}: no answer within {LOG_IN_TIMEOUT_S:g} s"
+        raise VenueUnreachableError(text) from None
 
 
 def public_records(settings: AccountSettings) -> PublicRecords:

@@ -108,7 +108,7 @@ class WorkerMetrics:
         self.unpreparable = Counter("worker_orders_unpreparable", "Not buildable", registry=r)
         self.store_errors = Counter("worker_store_errors", "Store calls without result", registry=r)
         self.order_id_mismatch = Counter(
-            "worker_order_id_mismatch", "ALARM: the venue names another order id", registry=r
+            "worker_order_id_mismatch", "ALARM: an answer not of our order", registry=r
         )
         self.decisions_dropped = Counter(
             "worker_decisions_dropped", "Decision records not published", registry=r

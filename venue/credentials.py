@@ -12,12 +12,16 @@ import msgspec
 
 from venue.auth import Credentials
 from venue.checks import blame_the_clock
-from venue.errors import AccountRefusedError, VenueError, VenueRefusedError, one_line
+from venue.errors import (
+    AccountRefusedError,
+    VenueError,
+    VenueRefusedError,
+    one_line,
+    refuses_who_asks,
+)
 from venue.rest import get_bytes, open_session
 from venue.wire import endpoints
 from venue.wire.errors import UNDECODABLE
-
-_REFUSALS: Final = (401, 403)
 
 
 class _Keys(msgspec.Struct):
@@ -44,7 +48,7 @@ async def prove_credentials(
     except UNDECODABLE:
         raise VenueError(f"{what}: a success without API keys ({len(body)} bytes)") from None
     except VenueRefusedError as refused:
-        if not refused.own_word or refused.status not in _REFUSALS:
+        if not refuses_who_asks(refused):
             raise VenueError(one_line(f"{what}: {refused}"), refused.status) from refused
         await blame_the_clock(clob_url, refused)
         text = f"{variable}: the venue does not take these API credentials for those of the signer"

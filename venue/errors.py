@@ -59,6 +59,24 @@ class VenueRefusedError(VenueError):
         self.retry_after_s = retry_after_s
 
 
+_OF_THE_REGION: Final = ("region", "country", "jurisdiction", "restricted", "geo")
+_BROKEN: Final = (
+    *("context cancel", "timeout", "timed out", "deadline exceeded", "unavailable"),
+    *("trading is", "maintenance"),
+)
+
+
+def refuses_who_asks(refused: VenueRefusedError) -> bool:
+    """Whether this is the venue's own word about who asks: not about the region, nor about what
+    broke on the way, nor about the venue itself."""
+    text = refused.reason.lower()
+    if not refused.own_word or any(word in text for word in _BROKEN):
+        return False
+    if refused.status == 403:
+        return not any(word in text for word in _OF_THE_REGION)
+    return refused.status == 401
+
+
 def one_line(text: str) -> str:
     """What every log can take: printable ASCII, bounded. JSON may hold halves of characters."""
     return " ".join(text.split())[:TEXT_LENGTH_MAX].encode("ascii", "backslashreplace").decode()

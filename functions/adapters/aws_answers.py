@@ -23,12 +23,16 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
+import aiohttp
 import msgspec
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import HTTPClientError
 
 _JSON_TYPES: Final = frozenset({"application/x-amz-json-1.0", "application/x-amz-json-1.1"})
 _OTHER_TYPES: Final = frozenset({"text/xml", "application/xml", "application/json"})
+ANSWER_BYTES_MAX: Final = 16 << 20
+"""DynamoDB's largest answer holds 1 MB of items, which its JSON makes a few times larger (a batch:
+16 MB, which is not asked for)."""
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -47,7 +51,9 @@ def check_answer(
     """
     known = {name.lower(): headers[name] for name in headers}
     kind = known.get("content-type", "").partition(";")[0].strip().lower()
-    if status != 200 and status < 400:
+    if len(body) > ANSWER_BYTES_MAX:
+        why = "it is larger than any of AWS's"
+    elif status != 200 and status < 400:
         why = "it is neither a success nor a refusal"
     elif not known.get("x-amzn-requestid"):
         why = "it names no request"
@@ -88,7 +94,24 @@ class AwsHttp(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
 
     async def _get_session(self, proxy_url: str | None) -> Any:
         session = await super()._get_session(proxy_url)
-        return SimpleNamespace(request=partial(session.request, allow_redirects=False))
+        return SimpleNamespace(request=partial(_request, session))
+
+
+async def _request(session: aiohttp.ClientSession, *args: Any, **named: Any) -> Any:
+    response: Any = await session.request(*args, allow_redirects=False, **named)
+    response.read = partial(_read, response)
+    return response
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or a little more of it than `check_answer` takes: a stream may have no end."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            response.close()
+            break
+    return bytes(body)
 
 
 def refuse_foreign_answers(client: Any) -> None:

@@ -33,6 +33,8 @@ _FAILURES: Final = (
     LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,  # a time of expiry that no clock shows
+    RuntimeError,  # credentials that are renewed, and have expired (RecursionError is one)
 )
 
 

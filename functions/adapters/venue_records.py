@@ -175,8 +175,10 @@ class LiveRecords:
                 body = await self._reads.private(endpoints.order(order_id), {})
         except RecordsError as error:
             refused = error.__cause__
-            if isinstance(refused, VenueRefusedError) and says_not_found(
-                refused.status, refused.reason
+            if (
+                isinstance(refused, VenueRefusedError)
+                and refused.own_word
+                and says_not_found(refused.status, refused.reason, order_id)
             ):
                 return None
             raise

@@ -15,9 +15,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from protocol.fee import FeeSchedule, taker_fee_e6
+from protocol.fee import FeeSchedule
 from protocol.market import MarketInfo, Outcome
-from protocol.units import PRICE_SCALE, SIZE_SCALE
 from venue.wire.clob_market import ClobMarket
 
 
@@ -50,7 +49,7 @@ def stricter(listed: MarketInfo, clob: ClobMarket) -> MarketInfo:
         listed,
         tick_size_e4=max(listed.tick_size_e4, clob.tick_size_e4 or 0),
         min_order_size_e6=max(listed.min_order_size_e6, clob.min_order_size_e6 or 0),
-        fee=max(listed.fee, clob.fee or listed.fee, key=_at_the_money_e6),
+        fee=_higher(listed.fee, clob.fee or listed.fee),
     )
 
 
@@ -58,6 +57,9 @@ def _name_by_token(outcomes: Iterable[Outcome]) -> dict[str, str]:
     return {each.token_id: " ".join(each.name.split()).casefold() for each in outcomes}
 
 
-def _at_the_money_e6(fee: FeeSchedule) -> int:
-    """What a thousand shares cost at one half, where it is most."""
-    return taker_fee_e6(fee, PRICE_SCALE // 2, 1_000 * SIZE_SCALE)
+def _higher(one: FeeSchedule, other: FeeSchedule) -> FeeSchedule:
+    """What is no lower than either at any price: p(1-p) is less than 1, so the smaller exponent
+    costs more. Of two that differ in both neither is the higher one everywhere."""
+    if not (one.rate and other.rate):
+        return one if one.rate else other
+    return FeeSchedule(rate=max(one.rate, other.rate), exponent=min(one.exponent, other.exponent))

@@ -234,6 +234,9 @@ class OrderExecutor:
             if answer.alarm:
                 metrics.order_id_mismatch.inc()
                 _log.critical("order_id_mismatch", text=answer.text)
+            if answer.implausible:
+                metrics.order_id_mismatch.inc()
+                _log.critical("implausible_answer", text=answer.text)
 
 
 def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms: int) -> Claim:

@@ -19,7 +19,13 @@ from polymarket.models.clob import ApiKeyCreds
 
 from venue.auth import secret_bytes
 from venue.checks import blame_the_clock
-from venue.errors import AccountRefusedError, VenueError, VenueRefusedError, one_line
+from venue.errors import (
+    AccountRefusedError,
+    VenueError,
+    VenueRefusedError,
+    one_line,
+    refuses_who_asks,
+)
 from venue.rest import get_bytes, open_session
 from venue.trading.official_client import login_headers
 from venue.wire.errors import UNDECODABLE
@@ -35,7 +41,6 @@ _OF_THE_KEY: Final = (
     "address banned",
 )
 """A 400 proves nothing by itself: the venue makes one of internal errors, too."""
-_OF_THE_REGION: Final = ("region", "country", "jurisdiction", "restricted", "geo")
 
 
 class _Given(msgspec.Struct):
@@ -95,8 +100,6 @@ def _refuses_the_key(failure: VenueError) -> TypeGuard[VenueRefusedError]:
     if not (isinstance(failure, VenueRefusedError) and failure.own_word):
         return False
     text = failure.reason.lower()
-    if any(word in text for word in _OF_THE_KEY):
-        return failure.status in (400, 401, 403)
-    if failure.status == 403:
-        return not any(word in text for word in _OF_THE_REGION)
-    return failure.status == 401
+    if failure.status == 400:
+        return any(word in text for word in _OF_THE_KEY)
+    return refuses_who_asks(failure)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from decimal import Decimal
+from typing import Final
 
 import structlog
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from polymarket import AsyncSecureClient
-from polymarket.errors import PolymarketError, UserInputError
+from polymarket.errors import UserInputError
 from pydantic import SecretStr
 
 from protocol.units import to_usd_e6, usd_decimal
@@ -25,11 +26,13 @@ from venue.errors import AccountRefusedError
 from venue.trading.api_key import api_key_of
 from venue.trading.official_client import (
     STANDARD_EXCHANGE,
+    bounded_call,
     client_of,
     prepare_for_orders,
 )
 from venue.wallet import STRANGER, is_wallet_of, maker_warning, signature_type
 
+LOG_IN_TIMEOUT_S: Final = 20.0
 _log = structlog.get_logger()
 
 
@@ -49,7 +52,8 @@ async def secure_client(login: TraderLogin) -> AsyncSecureClient:
 
     Nobody is asked before it is proven that the wallet is the key's. Raises AccountRefusedError
     when it is not, and when the venue is proven to refuse the account; VenueError or
-    polymarket.errors.PolymarketError when nothing is proven: to be tried again.
+    polymarket.errors.PolymarketError when nothing is proven: to be tried again. Not bounded in
+    time.
     """
     signer = _signer(login)
     credentials = await api_key_of(signer, login.clob_url)
@@ -93,15 +97,17 @@ def api_credentials(client: AsyncSecureClient) -> Credentials:
 async def log_in(login: TraderLogin) -> AsyncSecureClient:
     """An authenticated client of an account that can pay for one order.
 
-    Raises as `secure_client`, but exits 2 when the account is refused or cannot pay.
+    Bounded in time. Raises VenueError, and exits 2 when the account is refused or cannot pay.
     """
     try:
-        client = await secure_client(login)
+        # An answer that trickles in keeps alive what the client bounds by the pauses in it.
+        what = f"logging in at {login.clob_url}"
+        client = await bounded_call(what, secure_client(login), LOG_IN_TIMEOUT_S)
     except AccountRefusedError as refused:
         refuse_to_start(str(refused))
     try:
         await _check_funds(client, login)
-    except (PolymarketError, SystemExit):
+    except BaseException:
         await client.close()
         raise
     await prepare_for_orders(client)
@@ -112,7 +118,8 @@ async def log_in(login: TraderLogin) -> AsyncSecureClient:
 
 
 async def _check_funds(client: AsyncSecureClient, login: TraderLogin) -> None:
-    collateral = await client.get_balance_allowance(asset_type="COLLATERAL")
+    asked = client.get_balance_allowance(asset_type="COLLATERAL")
+    collateral = await bounded_call(f"balance at {login.clob_url}", asked)
     needed_e6 = to_usd_e6(login.order_usd)
     if collateral.balance < needed_e6:
         refuse_to_start(

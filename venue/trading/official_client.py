@@ -29,18 +29,21 @@ from polymarket._internal.protocol import is_v2_position_id
 from polymarket._internal.wallet import signature_type_for
 from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.environments import PRODUCTION, Environment
-from polymarket.errors import PolymarketError, RequestRejectedError
+from polymarket.errors import PolymarketError, RequestRejectedError, UserInputError
 from polymarket.models.clob import ApiKeyCreds
 from polymarket.models.clob.orders import SignedOrder
 
 from venue import rest
-from venue.errors import VenueError, VenueUnreachableError, one_line
+from venue.errors import AccountRefusedError, VenueError, VenueUnreachableError, one_line
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 from venue.trading.order_signer import OrderSigner
 from venue.wallet import asset_type
 from venue.wire.order_answer import HttpAnswer
 
 _T = TypeVar("_T")
+NOT_DEPLOYED: Final = (
+    "WALLET: this wallet is not deployed yet; make the first deposit on the venue's website"
+)
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
 ORDER_TIMEOUT: Final = httpx.Timeout(connect=0.5, read=10.0, write=2.0, pool=0.5)
 """Of the connection's parts. How long an answer to a POST is waited for is said in
@@ -75,7 +78,8 @@ async def client_of(
     """As `AsyncSecureClient.create`, with credentials that the venue has just given: `create` would
     ask for them again, and blame whatever is in the way on them.
 
-    Raises polymarket.errors.PolymarketError.
+    Raises polymarket.errors.PolymarketError, and AccountRefusedError for a wallet that is not on
+    chain.
     """
     client = await AsyncSecureClient._create(
         private_key=private_key,
@@ -88,6 +92,10 @@ async def client_of(
     )
     try:
         return await client._ensure_wallet_ready()
+    except UserInputError:
+        # Whatever it says (it names keys for deploying one without gas): there is no such wallet.
+        await client.close()
+        raise AccountRefusedError(NOT_DEPLOYED) from None
     except BaseException:
         await client.close()
         raise

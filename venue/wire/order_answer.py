@@ -95,6 +95,8 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     alarm: bool = False
     """True when the venue answered with an order id that is not the one we computed."""
+    implausible: bool = False
+    """True when the venue took the order, with amounts that cannot be its own."""
     concerns: RejectReason | None = None
     """What the answer says about the account, although it proves nothing about the order."""
 
@@ -216,6 +218,8 @@ def read_success(body: bytes, order_id: str, spend_e6: int, size_e6: int) -> Ans
     status = answer.word()
     remarks = answer.remarks()
     said = f"HTTP 200, {status[:80]}: {read_refusal(body, '', '').text if remarks else ''}"
+    if any(_names_another(str(each), order_id) for each in remarks):
+        return Unknown(text=f"HTTP 200 about another order: {said}"[:TEXT_LENGTH_MAX], alarm=True)
     if remarks:
         return _killed(answer, remarks) or Unknown(text=said[:TEXT_LENGTH_MAX])
     if not (answer.success is True and named and status in _ACCEPTED):
@@ -259,7 +263,7 @@ def _accepted(
 
 def _implausible(spent_e6: int, bought_e6: int) -> Unknown:
     text = f"implausible fill: {spent_e6}e-6 USD, {bought_e6}e-6 shares"
-    return Unknown(text=text, alarm=True)
+    return Unknown(text=text, implausible=True)
 
 
 def refusal(status: int, text: str, order_id: str, code: str | None = None) -> Rejected | Unknown:
@@ -273,13 +277,16 @@ def refusal(status: int, text: str, order_id: str, code: str | None = None) -> R
 
 def _refused(status: int, said: Said, order_id: str) -> Rejected | Unknown:
     text = said.text
-    named = _ORDER_ID.findall(text)
-    if any(other.lower() != order_id.lower() for other in named):
+    if _names_another(said.whole or text, order_id):
         return Unknown(text=f"HTTP {status} about another order: {text}", alarm=True)
-    reason = _proven_reason(status, plain(text), said.codes)
+    reason = _proven_reason(status, plain(said.whole or text), said.codes)
     if reason is None:
         return Unknown(text=f"HTTP {status}: {text}")
     return Rejected(reason=reason, text=text, retry_after_ms=said.retry_after_ms)
+
+
+def _names_another(text: str, order_id: str) -> bool:
+    return any(other.lower() != order_id.lower() for other in _ORDER_ID.findall(text))
 
 
 # Answers that the venue gives before an order can reach its engine, whatever their text says:
@@ -309,13 +316,15 @@ def _proven_reason(status: int, text: str, codes: tuple[str, ...]) -> RejectReas
         return None  # something broke on the way, whatever else the text says
     if status in (400, 404) and _NO_ORDERBOOK.search(text):
         return RejectReason.MARKET_CLOSED
-    if status in (400, 503) and (
+    if status in (400, 403, 503) and (
         any(_code_word(code) in _DISABLED_CODES for code in (text, *codes))
         or any(words in text for words in _DISABLED_TEXTS)
     ):
         return RejectReason.TRADING_DISABLED
-    if status == 400:
-        return next((reason for words, reason in _REFUSALS_400 if words in text), None)
+    if status in (400, 403):
+        known = next((reason for words, reason in _REFUSALS_400 if words in text), None)
+        if known is not None or status == 400:
+            return known
     if status == 401 and "invalid api key" in text:
         return RejectReason.UNAUTHORIZED
     return _REFUSALS_BY_STATUS.get(status)

@@ -11,6 +11,7 @@ Should that ever change, `functions.core.evidence.plausible` notices.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from venue.wire.numbers import MISSING, size_e6, size_or_zero_e6
 _STATUS_PREFIX: Final = "order_status_"
 _WORD_LENGTH_MAX: Final = 200
 MATCHED: Final = "matched"
+_ORDER_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 _NOT_FOUND_LENGTH_MAX: Final = 200
 """The venue says it in a few words and an order id; a page that happens to hold them is longer."""
 
@@ -39,6 +41,7 @@ class _Order(msgspec.Struct):
     id: str
     size_matched: msgspec.Raw = MISSING
     status: object = None
+    associate_trades: object = None
 
 
 _decode: Final = msgspec.json.Decoder(_Order | None).decode
@@ -60,7 +63,7 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     if order.id.lower() != order_id.lower():
         raise WireError(f"order {order_id}: the answer is about {order.id[:80]!r}")
     status = _status_word(order.status)
-    read_size_e6 = size_e6 if status == MATCHED else size_or_zero_e6
+    read_size_e6 = size_e6 if _speaks_of_trades(order, status) else size_or_zero_e6
     try:
         matched_e6 = read_size_e6(order.size_matched)
     except ValueError as error:
@@ -68,13 +71,26 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     return OrderRecord(order_id=order_id, status=status, size_matched_e6=matched_e6)
 
 
-def says_not_found(status: int | None, text: str) -> bool:
+def _speaks_of_trades(order: _Order, status: str) -> bool:
+    """Whether an empty size hides what was bought. A killed order's status says why it was not
+    filled, so only what it begins with counts."""
+    if order.associate_trades:
+        return True
+    if status.startswith(("cancel", "unmatched")):
+        return False
+    return any(word in status for word in ("match", "fill", "mined", "confirm"))
+
+
+def says_not_found(status: int | None, text: str, order_id: str = "") -> bool:
     """Whether an answer is the venue's own text that there is no such order: not a web server's or
     a proxy's, that there is no such path or page ("Not Found", with or without the path)."""
     said = text.lower()
     if status not in (400, 404) or len(said) > _NOT_FOUND_LENGTH_MAX or "/" in said:
         return False
-    return "order" in said and "not found" in said
+    about = _ORDER_ID.findall(said)
+    if order_id and any(each != order_id.lower() for each in about):
+        return False
+    return re.search(r"\border\b(?!-)", said) is not None and "not found" in said
 
 
 def _status_word(status: object) -> str:
@@ -83,4 +99,4 @@ def _status_word(status: object) -> str:
         return ""
     if not (status.isascii() and status.isprintable()):
         return ""
-    return status.lower().removeprefix(_STATUS_PREFIX)
+    return status.strip().lower().removeprefix(_STATUS_PREFIX)

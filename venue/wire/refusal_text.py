@@ -7,6 +7,7 @@ answer may echo the request, and with it the API key. A page of HTML says nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,9 +29,12 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     """One line of at most TEXT_LENGTH_MAX characters, in the venue's words where it has any."""
+    whole: str = ""
+    """All of it, for whoever draws conclusions: the end may take back the beginning."""
     codes: tuple[str, ...] = ()
     in_own_form: bool = False
-    """Whether the text stood in JSON, under a name that the venue has for it."""
+    """Whether it is JSON with a text under `error`, as the venue writes it: filters and gateways
+    write JSON, too, with `message` or `detail`."""
     retry_after_ms: int = 0
     """0 when it does not say."""
 
@@ -52,10 +56,16 @@ def read_refusal(body: bytes, content_type: str, retry_after: str) -> Said:
     said = texts[:_PARTS_MAX] or codes[:_PARTS_MAX]
     return Said(
         text=one_line("; ".join(each for each in said if each)) or "no text",
+        whole="; ".join(texts or codes),
         codes=tuple(codes[:_PARTS_MAX]),
-        in_own_form=any(said),
+        in_own_form=_is_own_form(body),
         retry_after_ms=asked_ms or max(waits, default=0),
     )
+
+
+def _is_own_form(body: bytes) -> bool:
+    error = decoded(_decode, body).get("error")
+    return isinstance(error, str) and bool(error.strip())
 
 
 def is_page(body: bytes, content_type: str) -> bool:
@@ -100,4 +110,5 @@ def _milliseconds(seconds: object) -> int:
         asked_ms = float(seconds) * 1000
     except (ValueError, OverflowError):
         return 0
-    return int(asked_ms) if 0 < asked_ms <= RETRY_AFTER_MS_MAX else 0
+    known = asked_ms > 0 and math.isfinite(asked_ms)
+    return int(min(asked_ms, RETRY_AFTER_MS_MAX)) if known else 0

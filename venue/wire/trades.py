@@ -31,7 +31,7 @@ import msgspec
 
 from protocol.fill import Fill, TradeStatus
 from protocol.side import Side
-from venue.wire.errors import UNDECODABLE, decoded, undecodable
+from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING, average_price_e4, bought_size_e6, first_time_ms
 
 _ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}\Z"
@@ -103,6 +103,7 @@ class _Trade(msgspec.Struct):
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw] | None
     next_cursor: str | None = None
+    error: object = None
 
 
 _decode_owner: Final = msgspec.json.Decoder(_Owner).decode
@@ -157,6 +158,8 @@ def read_trades_page(body: bytes) -> TradesPage:
         page = decoded(_decode_page, body)
     except UNDECODABLE as error:
         raise undecodable("not a page of trades", error) from error
+    if page.error:
+        raise WireError("a page of trades with an error in it")
     cursor = page.next_cursor
     return TradesPage(
         [read_trade(raw) for raw in page.data or ()],

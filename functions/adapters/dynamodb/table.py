@@ -65,6 +65,8 @@ _FAILURES: Final = (
     LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,  # a time of expiry that no clock shows
+    RuntimeError,  # credentials that are renewed, and have expired (RecursionError is one)
 )
 # A transaction of somebody else (a backup, a repair) holds the item, or the table has no capacity.
 _BUSY_CODES: Final = frozenset(
@@ -196,7 +198,7 @@ class Table:
             if code == "ConditionalCheckFailedException":
                 raise ConditionFailedError(response.get("Item")) from None
             if code == "TransactionCanceledException":
-                reasons = {reason.get("Code") for reason in response.get("CancellationReasons", [])}
+                reasons = _codes(response.get("CancellationReasons"))
                 if "ConditionalCheckFailed" in reasons:
                     raise ConditionFailedError(None) from None
                 if "ValidationError" in reasons:
@@ -234,6 +236,13 @@ class Table:
         """Host and port only: a URL may carry a password."""
         endpoint_url: str = self._client.meta.endpoint_url
         return urlsplit(endpoint_url).netloc.rpartition("@")[2]
+
+
+def _codes(reasons: Any) -> set[str]:
+    """Those that can be read: what only looks like a reason tells nothing."""
+    listed = reasons if isinstance(reasons, list) else []
+    codes = (each.get("Code") for each in listed if isinstance(each, dict))
+    return {code for code in codes if isinstance(code, str)}
 
 
 def _one_line(error: Exception) -> str:

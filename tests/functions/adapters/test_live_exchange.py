@@ -17,8 +17,10 @@ from functions.adapters.live_exchange import LiveExchange
 from functions.core.claim import trader_of
 from functions.ports import UnpreparableOrderError
 from sandbox.simulator import CutConnection, Venue, answer, position_ids_of, serve
+from tests.support.canned_venue import account as canned_account
+from tests.support.canned_venue import canned_venue
 from tests.support.live_desk import KEY, WALLET, Desk, account, answering, open_desk
-from venue.trading.login import log_in
+from venue.trading.login import log_in, secure_client
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 
@@ -350,3 +352,16 @@ async def test_warming_an_unknown_market_fails_quietly(desk: Desk) -> None:
     await desk.exchange.warm(desk.info())
     with pytest.raises(UnpreparableOrderError):
         await desk.prepare()
+
+
+async def test_deeply_nested_json_does_not_end_what_keeps_the_connection_warm() -> None:
+    async with canned_venue() as venue:
+        client = await secure_client(canned_account(venue.url))
+        exchange = LiveExchange(client)
+        for path in ("/auth/ban-status/closed-only", "/balance-allowance/update"):
+            venue.says_text(path, "[" * 100_000)
+        await exchange.refresh_balance()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await exchange.upkeep()
+        await exchange.close()

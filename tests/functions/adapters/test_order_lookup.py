@@ -57,6 +57,11 @@ async def test_not_found_in_the_venue_s_own_words(
         (404, '{"statusCode":404,"error":"Not Found"}', "application/json"),
         (404, '{"error":"route GET:/data/order/0x1 not found"}', "application/json"),
         (404, "{}", "application/json"),
+        (404, "border gateway: route not found", "text/plain"),
+        (404, "order not found", "text/plain"),
+        (404, '{"message":"order not found"}', "application/json"),
+        (404, '{"error":"order-service not found in mesh"}', "application/json"),
+        (404, json.dumps({"error": f"order 0x{'cd' * 32} not found"}), "application/json"),
         (429, '{"error":"Too Many Requests"}', "application/json"),
         (425, '{"error":"order not found"}', "application/json"),
         (500, '{"error":"order not found"}', "application/json"),
@@ -88,6 +93,11 @@ async def test_any_other_answer_is_not_not_found(
     [
         canned.order(id="0x" + "cd" * 32),
         {"id": canned.ORDER_ID, "status": "MATCHED"},
+        *(
+            canned.order(size_matched="", status=status)
+            for status in ("FILLED", "PARTIALLY_MATCHED", "MATCHED ", "ORDER_STATUS_MINED")
+        ),
+        canned.order(size_matched="", status="CANCELED", associate_trades=["t1"]),
         canned.order(size_matched="-1"),
         canned.order(size_matched="1e3"),
         canned.order(size_matched=True),
@@ -298,6 +308,8 @@ async def test_a_look_that_is_not_complete_proves_nothing(
         {},
         {"data": {}},
         {"data": [], "next_cursor": 1},
+        {"data": None, "error": "context deadline exceeded"},
+        {"data": [], "next_cursor": "", "error": "trades unavailable"},
     ],
 )
 async def test_a_page_that_cannot_be_read_is_not_an_empty_one(

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from functions.core.market_facts import difference, stricter
-from protocol.fee import NO_FEE, FeeSchedule
+from protocol.fee import NO_FEE, FeeSchedule, taker_fee_e6
 from protocol.market import DOWN, UP, Outcome
 from tests.support.trading_builders import clob_market, market
 
@@ -96,3 +96,13 @@ def test_the_higher_fee_counts() -> None:
 def test_facts_that_agree_are_the_listing_itself() -> None:
     assert stricter(LISTED, clob_market()) == LISTED
     assert {each.name for each in LISTED.outcomes} == {UP, DOWN}
+
+
+@pytest.mark.parametrize("price_e4", [500, 2_000, 5_000, 8_000, 9_500])
+def test_the_fee_that_counts_is_no_lower_than_either_at_any_price(price_e4: int) -> None:
+    steep = FeeSchedule(rate=Decimal("0.25"), exponent=2)
+    flat = FeeSchedule(rate=Decimal("0.06"), exponent=1)
+    for one, other in ((steep, flat), (flat, steep)):
+        info = stricter(msgspec.structs.replace(LISTED, fee=one), clob_market(fee=other))
+        fees = [taker_fee_e6(each, price_e4, 10**9) for each in (info.fee, steep, flat)]
+        assert fees[0] == max(fees)

@@ -74,6 +74,8 @@ async def test_whatever_creating_meets_the_other_endpoint_is_asked(
         (403, json.dumps({"error": {"code": 1020}}), "application/json"),
         (403, '{"error": "trunca', "application/json"),
         (403, json.dumps({"error": "Trading restricted in your region"}), "application/json"),
+        (403, json.dumps({"error": "trading is disabled"}), "application/json"),
+        (401, json.dumps({"error": "Invalid L1 Request headers: timeout"}), "application/json"),
         (400, json.dumps({"error": "Could not create api key"}), "application/json"),
         (400, json.dumps({"error": "context canceled"}), "application/json"),
         (407, "proxy", "text/plain"),

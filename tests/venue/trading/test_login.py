@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hexbytes import HexBytes
 from polymarket._internal import wallet as official
 from polymarket._internal.environment import PRODUCTION_CONFIG
@@ -16,7 +19,7 @@ from structlog.testing import capture_logs
 
 from sandbox.simulator import Venue, serve
 from tests.support.canned_venue import KEY, account, canned_venue
-from venue.errors import AccountRefusedError, VenueError
+from venue.errors import AccountRefusedError, VenueError, VenueUnreachableError
 from venue.trading.login import TraderLogin, log_in, secure_client
 
 
@@ -113,3 +116,43 @@ async def test_a_wallet_whose_orders_may_be_refused_is_warned_of(
     hints = [line["hint"] for line in logs if line["event"] == "wallet_may_be_refused"]
     assert len(hints) == (warned is not None)
     assert warned is None or f"WALLET is {warned}" in hints[0]
+
+
+async def test_a_wallet_that_is_not_deployed_is_refused_with_what_to_do() -> None:
+    config = PRODUCTION_CONFIG.wallet_derivation
+    for derive in (
+        official.derive_beacon_deposit_wallet_address,
+        official.derive_uups_deposit_wallet_address,
+        official.derive_safe_wallet_address,
+    ):
+        wallet = derive(KEY.address, config)
+        async with canned_venue() as venue:
+            venue.says("/deployed", {"deployed": False})
+            with pytest.raises(AccountRefusedError, match=r"WALLET: .*not deployed yet; make"):
+                await secure_client(dataclasses.replace(account(venue.url), wallet=wallet))
+
+
+@pytest.mark.parametrize("path", ["/deployed", "/balance-allowance"])
+async def test_an_answer_that_trickles_in_does_not_hold_up_a_start_for_ever(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await answer.write(b" ")
+                await asyncio.sleep(0.05)
+        return answer
+
+    monkeypatch.setattr("venue.trading.login.LOG_IN_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("venue.rest.ANSWER_TIMEOUT_S", 0.5)
+    wallet = official.derive_beacon_deposit_wallet_address(
+        KEY.address, PRODUCTION_CONFIG.wallet_derivation
+    )
+    async with canned_venue() as venue:
+        venue.says("/deployed", {"deployed": True})
+        venue.answers[path] = trickle  # type: ignore[assignment]  # a stream is an answer, too
+        async with asyncio.timeout(5):
+            with pytest.raises(VenueUnreachableError, match=r"no answer within 0\.5 s"):
+                await log_in(dataclasses.replace(account(venue.url), wallet=wallet))

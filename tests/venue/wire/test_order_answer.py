@@ -242,7 +242,7 @@ def test_trade_ids_that_are_none_spoil_no_answer() -> None:
 def test_more_shares_than_the_money_buys_at_the_lowest_price_are_implausible() -> None:
     answer = read(success(takingAmount="99999999"))
     assert isinstance(answer, Unknown)
-    assert answer.alarm
+    assert answer.implausible
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,6 @@ def test_any_other_success_is_unknown(bent: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "bent",
     [
-        {"orderID": OTHER},
         {"takingAmount": "0"},
         {"takingAmount": ""},
         {"makingAmount": ""},
@@ -287,7 +286,20 @@ def test_any_other_success_is_unknown(bent: dict[str, Any]) -> None:
         {"takingAmount": "1.9"},
     ],
 )
-def test_what_cannot_be_of_this_order_is_unknown_and_alarms(bent: dict[str, Any]) -> None:
+def test_amounts_that_cannot_be_of_this_order_are_unknown_and_implausible(
+    bent: dict[str, Any],
+) -> None:
+    answer = read(success(**bent))
+    assert isinstance(answer, Unknown)
+    assert answer.implausible
+    assert not answer.alarm
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [{"orderID": OTHER}, {"success": False, "orderID": "", "errorMsg": f"{OTHER}: {MAKER}"}],
+)
+def test_an_answer_about_another_order_is_unknown_and_alarms(bent: dict[str, Any]) -> None:
     answer = read(success(**bent))
     assert isinstance(answer, Unknown)
     assert answer.alarm

@@ -90,7 +90,8 @@ def test_a_code_alone_says_that_nothing_is_taken(status: int, body: dict[str, ob
         ({"code": "restarting", "retry_after_seconds": 100}, "7", 7_000),
         ({"code": "restarting", "retry_after_seconds": -1}, "", 0),
         ({"code": "restarting", "retry_after_seconds": True}, "nan", 0),
-        ({"code": "restarting", "retry_after_seconds": 1e300}, "inf", 0),
+        ({"code": "restarting", "retry_after_seconds": 1e300}, "inf", 86_400_000),
+        ({"code": "restarting"}, "172800", 86_400_000),
         ({"code": "restarting", "retry_after_seconds": None}, "Sun, 06 Nov 1994 08:49:37 GMT", 0),
     ],
 )
@@ -170,6 +171,46 @@ def test_what_may_be_somebody_else_s_words_proves_nothing(body: object) -> None:
     answer = answered(400, body)
     assert isinstance(answer, Unknown)
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Forbidden"},
+        {"detail": "Blocked by policy"},
+        {"code": "policy_violation"},
+        {"error": {"message": "blocked"}},
+        {"error": " "},
+        {"data": {"error": "blocked"}},
+    ],
+)
+def test_a_filter_s_json_with_status_403_proves_nothing(body: object) -> None:
+    answer = answered(403, body)
+    assert isinstance(answer, Unknown)
+    assert answer.concerns is RejectReason.GEOBLOCKED
+
+
+@pytest.mark.parametrize("end", ["context canceled", f"about {OTHER}"])
+def test_the_end_of_a_long_text_counts_although_it_is_not_shown(end: str) -> None:
+    text = f"not enough balance: {'x ' * 200}{end}"
+    assert isinstance(answered(400, {"error": text}), Unknown)
+    assert isinstance(answered(200, {"success": False, "errorMsg": text}), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (MAKER, RejectReason.MAKER_NOT_ALLOWED),
+        ("trading is disabled", RejectReason.TRADING_DISABLED),
+        ("Trading restricted in your region", RejectReason.GEOBLOCKED),
+    ],
+)
+def test_status_403_means_the_region_only_where_the_words_say_nothing_else(
+    text: str, reason: RejectReason
+) -> None:
+    answer = answered(403, {"error": text})
+    assert isinstance(answer, Rejected)
+    assert answer.reason is reason
 
 
 def test_a_text_of_the_venue_s_is_one_short_line() -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from deploy import check as deploy_check
 from executor.doctor import table as doctor_table
 from executor.doctor.finding import Level
+from functions.adapters import aws_answers
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.secrets import SecretError, secret_text
 from functions.core.account import NO_PAUSE, Redemption
@@ -195,6 +196,30 @@ async def test_an_answer_that_lacks_its_part_is_an_error_too() -> None:
             for call in ("open_account", "account", "ledger", "decisions"):
                 with pytest.raises(StoreError):
                     await CALLS[call](store)
+
+
+async def test_a_cancelled_transaction_may_name_any_reasons() -> None:
+    for reasons in (None, 5, [None, {"Code": 5}], [{"Code": ["x"]}], {"Code": "x"}):
+        body = refusal("TransactionCanceledException", CancellationReasons=reasons)
+        async with (
+            answering(400, with_checksum(body), body) as (url, _),
+            store_on(url, "state", STRATEGY) as store,
+        ):
+            with pytest.raises(StoreError):
+                await store.move(RELEASED, MINE)
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aws_answers, "ANSWER_BYTES_MAX", 1 << 16)
+    body = b" " * (1 << 17) + b"{}"
+    async with (
+        answering(200, with_checksum(body), body) as (url, _),
+        store_on(url, "state", STRATEGY) as store,
+    ):
+        with pytest.raises(StoreError, match="is not AWS's answer: it is larger"):
+            await store.account()
 
 
 async def test_the_doctor_takes_no_portals_page_for_a_table() -> None:

@@ -8,6 +8,7 @@ import aiobotocore.session
 import pytest
 
 from functions.adapters.dynamodb.table import Table, open_client
+from functions.adapters.secrets import SecretError, secret_text
 from functions.ports import StoreError, StoreMisconfiguredError
 from tests.support.dynamodb_engines import _Session
 
@@ -159,3 +160,16 @@ async def test_certificates_that_are_not_there_are_named(
     for variable, value in {**KEYS, name: f"/no/{SECRET}"}.items():
         monkeypatch.setenv(variable, value)
     assert (await line_of()).startswith("AWS_CA_BUNDLE: ")
+
+
+@pytest.mark.parametrize("expires", ["2001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"])
+async def test_credentials_that_come_expired_are_a_failure_of_the_store(
+    expires: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "Expiration": "%s"}'
+    (tmp_path / "config").write_text(process(tmp_path, f"echo '{printed % expires}'"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(StoreError):
+        await asked()
+    with pytest.raises(SecretError):
+        await secret_text("s", region="eu-west-1", variable="KEY_SECRET")
