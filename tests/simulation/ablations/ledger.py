@@ -61,7 +61,7 @@ LEDGER: Final = (
         mute_records,
     ),
     Ablation("looks for orders", replaced(reconcile, "_reconcile_claim", _nothing), "[4]", deaf),
-    Ablation("sweep of trades", replaced(reconcile, "_sweep", _nothing), "[5]", deaf, 26),
+    Ablation("sweep of trades", replaced(reconcile, "_sweep", _nothing), "[5]", deaf, 46),
     Ablation("P&L booked with the move", replaced(store, "_add", lambda *_: None), "[pnl]"),
     Ablation(
         "settled on final trades",
