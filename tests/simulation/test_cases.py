@@ -214,7 +214,7 @@ def paid_before_anybody_asked() -> list[str]:
 
         async def story() -> None:
             await buy_and_win(world, "schedule-1")
-            await asyncio.sleep(300)
+            await asyncio.sleep(500)
 
         sim.run(story())
         assert world.venue.redeem_requests == []

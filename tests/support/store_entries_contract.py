@@ -163,7 +163,7 @@ class EntriesContract:
         assert await store.move(won, opened(second), redeem=True)
         account = await store.account()
         assert account.redeem == {
-            "0xc1": Redemption(token_id="up", wallet=TRADER.wallet, since_ms=later_ms)
+            "0xc1": Redemption(token_id="up", wallet=TRADER.wallet, since_ms=later_ms, unseen=True)
         }
         assert account.pnl_e6 == {DAY: 1_000_000}
         assert account.claims == {"intent-1": WON, "intent-2": won}
