@@ -9,8 +9,9 @@ with a field missing.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -38,7 +39,7 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def get_bytes(
+async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
     http: aiohttp.ClientSession,
     base_url: str,
     path: str = "",
@@ -49,9 +50,11 @@ async def get_bytes(
     signed: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     bytes_max: int = ANSWER_BYTES_MAX,
+    tell_date: Callable[[str], None] | None = None,
 ) -> bytes:
     """The body of a successful answer, within `timeout_s` (`ANSWER_TIMEOUT_S`).
 
+    `tell_date` is told the answer's header Date, empty without one, whatever its status.
     `signed` are headers that prove who asks, in place of `credentials`'.
     Raises VenueUnreachableError, VenueRefusedError. aiohttp sends a GET again when a connection
     that was kept turns out to be dead.
@@ -71,6 +74,8 @@ async def get_bytes(
                 allow_redirects=not headers,
             ) as response,
         ):
+            if tell_date is not None:
+                tell_date(response.headers.get("Date", ""))
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -110,12 +115,22 @@ class VenueReads:
         self._credentials = credentials
         self._http = open_session()
 
-    async def private(self, path: str, params: Mapping[str, str]) -> bytes:
+    async def private(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        tell_date: Callable[[str], None] | None = None,
+    ) -> bytes:
         """From the CLOB, in the account's name. Raises ValueError without credentials."""
         if self._credentials is None:
             raise ValueError("no API credentials")
         return await get_bytes(
-            self._http, self._clob_url, path, params, credentials=self._credentials
+            self._http,
+            self._clob_url,
+            path,
+            params,
+            credentials=self._credentials,
+            tell_date=tell_date,
         )
 
     async def public(self, path: str, params: Mapping[str, str]) -> bytes:
@@ -129,6 +144,16 @@ class VenueReads:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
+
+
+def asked_at_ms(date: str, took_s: float) -> int | None:
+    """When was asked, at the latest, by the clock of who answered: its Date, in whole seconds, less
+    what the answer took. None: that is no date."""
+    try:
+        answered_ms = round(parsedate_to_datetime(date).timestamp() * 1000)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return answered_ms - math.ceil(took_s * 1000)
 
 
 def _retry_after_s(header: str) -> float | None:

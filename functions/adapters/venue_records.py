@@ -25,7 +25,7 @@ from functions.ports import MinedTransaction, RecordsError
 from protocol.fill import Fill
 from protocol.side import Side
 from venue.errors import VenueError, VenueRefusedError
-from venue.rest import VenueReads
+from venue.rest import VenueReads, asked_at_ms
 from venue.wallet import asset_type, signature_type
 from venue.wire import endpoints
 from venue.wire.balances import read_balance_e6
@@ -86,7 +86,10 @@ class LiveRecords:
         by market, we by order id, which its documented parameters do not offer. Complete, or
         RecordsError: also when there are more pages than `MARKET_PAGES_MAX`.
         """
-        order = await self._order(claim.order_id)
+        dates: list[str] = []
+        begun_s = time.monotonic()
+        order = await self._order(claim.order_id, dates.append)
+        took_s = time.monotonic() - begun_s
         found, complete = await self._trades(MARKET_PAGES_MAX, market=claim.condition_id)
         if not complete:
             raise RecordsError(f"trades of {claim.slug}: more than {MARKET_PAGES_MAX} pages")
@@ -100,7 +103,12 @@ class LiveRecords:
                 _report_unknown_status(each)
                 fills.append(each.fill)
         trades = tuple(sorted(fills, key=_when))
-        lookup = OrderLookup(seen_by=self.trader, order=order, trades=trades)
+        lookup = OrderLookup(
+            seen_by=self.trader,
+            order=order,
+            trades=trades,
+            asked_at_ms=asked_at_ms(dates[0], took_s) if dates else None,
+        )
         if not plausible(claim, lookup):
             _log.error(
                 "implausible_records",
@@ -168,11 +176,11 @@ class LiveRecords:
             if self._redeemer is not None:
                 await self._redeemer.close()
 
-    async def _order(self, order_id: str) -> OrderRecord | None:
+    async def _order(self, order_id: str, tell_date: Callable[[str], None]) -> OrderRecord | None:
         what = f"order {order_id}"
         try:
             with raising_records_error(what):
-                body = await self._reads.private(endpoints.order(order_id), {})
+                body = await self._reads.private(endpoints.order(order_id), {}, tell_date)
         except RecordsError as error:
             refused = error.__cause__
             if (
@@ -228,8 +236,9 @@ class PublicRecords:
         self._reads = VenueReads(clob_url, gamma_url)
 
     async def lookup(self, claim: Claim) -> OrderLookup:
-        """Never found."""
-        return OrderLookup(seen_by=NOBODY, order=None, trades=())
+        """Never found; the time is ours, since nobody is asked."""
+        now_ms = time.time_ns() // 1_000_000
+        return OrderLookup(seen_by=NOBODY, order=None, trades=(), asked_at_ms=now_ms)
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """None."""

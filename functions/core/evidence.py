@@ -21,6 +21,9 @@ class OrderLookup(msgspec.Struct, frozen=True, kw_only=True):
     """In whose name was asked, NOBODY without credentials."""
     order: OrderRecord | None
     trades: tuple[Fill, ...]
+    asked_at_ms: int | None = None
+    """When was asked, at the latest, by the venue's own clock. None where the venue has not said
+    it: what such a lookup does not show is not counted."""
 
 
 def sees(trader: Trader, claim: Claim) -> bool:

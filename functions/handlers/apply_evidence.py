@@ -51,12 +51,16 @@ async def apply_evidence(
     """
     seen = known
     for _ in range(TRIES_MAX):
+        done = False
         changed = step(seen)
         if changed is None:
             if seen.ended and not filed:
                 await move_to_ledger(store, seen)
             return seen
-        if filed:
+        if seen.ended and not filed:
+            # It has ended for everybody: filed first, it comes back as what was filed does.
+            await move_to_ledger(store, seen)
+        elif filed:
             changed = msgspec.structs.replace(changed, by_intent=True, came_back=True)
             done = await store.reopen(changed, seen)
             if done:

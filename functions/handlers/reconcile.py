@@ -126,12 +126,17 @@ async def _reconcile_claim(
         return
     if not needs_lookup(claim, _now_ms()):
         return
-    # The time of the question, not of the answer: two runs that asked at the same moment have
-    # looked once, however long the venue took to answer either.
-    asked_at_ms = _now_ms()
     lookup = await records.lookup(claim)
     report.looked += 1
-    now = await apply_evidence(store, claim, lambda seen: apply_lookup(seen, lookup, asked_at_ms))
+    # The venue's time of the question, not ours: by a clock that is ahead every claim is old. And
+    # not of the answer: two runs that asked at the same moment have looked once.
+    dated = lookup.asked_at_ms is not None
+    at_ms = _now_ms() if lookup.asked_at_ms is None else lookup.asked_at_ms
+    if not dated:
+        _log.warning("lookup_without_date", order=claim.order_id)
+    now = await apply_evidence(
+        store, claim, lambda seen: apply_lookup(seen, lookup, at_ms, dated=dated)
+    )
     if now is not None and now.state is not claim.state:
         report.resolved += 1
         _log.info(

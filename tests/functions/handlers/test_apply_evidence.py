@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
@@ -156,14 +157,20 @@ async def test_two_that_reopen_at_once_are_one_claim_with_both_trades() -> None:
     assert claim.filled_size_e6 == 1_100_000
 
 
-async def test_an_ended_claim_that_was_not_filed_yet_is_opened_in_its_place() -> None:
+@pytest.mark.parametrize("row", [False, True])
+async def test_an_ended_claim_that_was_not_filed_yet_comes_back_as_one_that_was(row: bool) -> None:
     ended = sure(apply_answer(a_claim(), REFUSED, NOW_MS, Timeline()))
     store = await stored(a_claim())
     await store.move(ended, a_claim())
-    claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
+    if row:  # a crash before it was taken out of the account
+        await store.put_ledger(ended)
+    with capture_logs() as logs:
+        claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
     assert store.claims == {"intent-1": claim}
-    assert (claim.state, claim.came_back, claim.version) == (OPEN, False, 3)
-    assert store.filed == []
+    assert (claim.state, claim.came_back, claim.version) == (OPEN, True, 3)
+    assert store.filed == [ended]
+    assert store.cooldowns == {"0xc1": MARKET_END_MS}
+    assert [log["event"] for log in logs] == ["claim_reopened"]
 
 
 async def test_a_claim_that_never_stands_still_is_an_error_in_the_end() -> None:

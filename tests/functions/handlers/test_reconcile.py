@@ -59,6 +59,7 @@ class Desk:
         self.clock = clock
         self.store = MemoryStore()
         self.records = ScriptedRecords()
+        self.records.clock = lambda: clock.now_ms
         self.put(*claims)
 
     def put(self, *claims: Claim) -> None:
@@ -143,6 +144,21 @@ async def test_a_store_that_is_away_is_said_and_tried_again(clock: Clock) -> Non
     assert (await desk.run()).failures == 1
     assert desk.claim.state is CLAIMED
     assert (await desk.run()).resolved == 1
+
+
+@pytest.mark.parametrize("venue_says_when", [True, False])
+async def test_a_schedule_whose_clock_is_ahead_counts_no_look_earlier(
+    venue_says_when: bool, clock: Clock
+) -> None:
+    desk = Desk(clock, unknown())
+    desk.records.clock = (lambda: clock.now_ms - 60_000) if venue_says_when else None
+    clock.now_ms += 60_000
+    while clock.now_ms - 60_000 < MADE_AT_MS + COUNT_AFTER_MS - 5_000:
+        await desk.run(after_ms=5_000)
+    assert desk.claim.looks == 0
+    for _ in range(5):
+        await desk.run(after_ms=10_000)
+    assert (desk.store.claims == {}) is venue_says_when
 
 
 # -- two at once ---------------------------------------------------------------------------------
