@@ -28,7 +28,7 @@ import structlog
 
 from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
-from functions.core.claim import Claim, Trader
+from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
@@ -93,7 +93,11 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     with _part_of(report):
         await store.prune(account, _now_ms())
     live = [claim for claim in account.claims.values() if not claim.ended]
-    report.strangers = [c.order_id for c in live if not sees(records.trader, c)]
+    # Without its trader a claim may well be ours: should it not resolve, it is overdue.
+    ours = (records.trader, NOBODY) if records.trader != NOBODY else ()
+    report.strangers = [
+        c.order_id for c in live if c.trader not in ours and not sees(records.trader, c)
+    ]
     report.incomplete = report.incomplete or bool(report.strangers)
     now_ms = _now_ms()
     report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]

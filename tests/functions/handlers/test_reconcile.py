@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import NOBODY, Claim, ClaimState
 from functions.core.evidence import OrderLookup
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
@@ -159,6 +159,16 @@ async def test_a_schedule_whose_clock_is_ahead_counts_no_look_earlier(
     for _ in range(5):
         await desk.run(after_ms=10_000)
     assert (desk.store.claims == {}) is venue_says_when
+
+
+async def test_a_claim_without_its_trader_is_kept_and_is_overdue_not_a_stranger_s(
+    clock: Clock,
+) -> None:
+    desk = Desk(clock, unknown(trader=NOBODY))
+    for _ in range(4):
+        report = await desk.run(after_ms=OVERDUE_AFTER_MS)
+    assert (desk.claim.state, desk.claim.looks) == (UNKNOWN, 0)
+    assert (report.overdue, report.strangers) == (["0xOrder1"], [])
 
 
 # -- two at once ---------------------------------------------------------------------------------
