@@ -9,9 +9,9 @@ with a field missing.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -54,7 +54,7 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
 ) -> bytes:
     """The body of a successful answer, within `timeout_s` (`ANSWER_TIMEOUT_S`).
 
-    `tell_date` is told the answer's header Date, empty without one, whatever its status.
+    `tell_date` is told the header Date, empty without one, of an answer that is the venue's own.
     `signed` are headers that prove who asks, in place of `credentials`'.
     Raises VenueUnreachableError, VenueRefusedError. aiohttp sends a GET again when a connection
     that was kept turns out to be dead.
@@ -74,16 +74,18 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
                 allow_redirects=not headers,
             ) as response,
         ):
-            if tell_date is not None:
-                tell_date(response.headers.get("Date", ""))
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > bytes_max:
                     raise VenueRefusedError(response.status, f"more than {bytes_max} bytes")
-            if 200 <= response.status < 300:
-                return bytes(body)
+            success, date = 200 <= response.status < 300, response.headers.get("Date", "")
             text, is_error = _error_text(response.content_type, bytes(body))
+            own_word = is_error and "cf-mitigated" not in response.headers
+            if tell_date is not None and (success or own_word):
+                tell_date(date)
+            if success:
+                return bytes(body)
             if signature := (signed or {}).get("POLY_SIGNATURE", "").removeprefix("0x"):
                 text = text.replace(signature, "***")
             if credentials is not None:
@@ -91,8 +93,8 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
             raise VenueRefusedError(
                 response.status,
                 text,
-                own_word=is_error and "cf-mitigated" not in response.headers,
-                date=response.headers.get("Date", ""),
+                own_word=own_word,
+                date=date,
                 retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")),
             )
     except TimeoutError as error:
@@ -114,13 +116,19 @@ class VenueReads:
         self._gamma_url = gamma_url
         self._credentials = credentials
         self._http = open_session()
+        self._told: tuple[int, float] | None = None
+        """The newest Date, in epoch ms, and when it came by our monotonic clock."""
 
-    async def private(
-        self,
-        path: str,
-        params: Mapping[str, str],
-        tell_date: Callable[[str], None] | None = None,
-    ) -> bytes:
+    def now_ms(self) -> int | None:
+        """At least so late it is by the clock of the CLOB, whose answers bear a Date; a second
+        behind it, or as long as an answer travels. None: no answer has had one that can be read.
+        """
+        if self._told is None:
+            return None
+        date_ms, came_at_s = self._told
+        return date_ms + int((time.monotonic() - came_at_s) * 1000)
+
+    async def private(self, path: str, params: Mapping[str, str]) -> bytes:
         """From the CLOB, in the account's name. Raises ValueError without credentials."""
         if self._credentials is None:
             raise ValueError("no API credentials")
@@ -130,12 +138,12 @@ class VenueReads:
             path,
             params,
             credentials=self._credentials,
-            tell_date=tell_date,
+            tell_date=self._hear,
         )
 
     async def public(self, path: str, params: Mapping[str, str]) -> bytes:
         """From the CLOB, what needs no credentials."""
-        return await get_bytes(self._http, self._clob_url, path, params)
+        return await get_bytes(self._http, self._clob_url, path, params, tell_date=self._hear)
 
     async def listing(self, path: str, params: Mapping[str, str]) -> bytes:
         """From Gamma."""
@@ -145,15 +153,11 @@ class VenueReads:
         """Close the connections."""
         await self._http.close()
 
-
-def asked_at_ms(date: str, took_s: float) -> int | None:
-    """When was asked, at the latest, by the clock of who answered: its Date, in whole seconds, less
-    what the answer took. None: that is no date."""
-    try:
-        answered_ms = round(parsedate_to_datetime(date).timestamp() * 1000)
-    except (ValueError, OverflowError, TypeError):
-        return None
-    return answered_ms - math.ceil(took_s * 1000)
+    def _hear(self, date: str) -> None:
+        with suppress(ValueError, OverflowError, TypeError):  # then the last one that was read
+            told_at = parsedate_to_datetime(date)
+            if told_at.tzinfo is not None:
+                self._told = round(told_at.timestamp() * 1000), time.monotonic()
 
 
 def _retry_after_s(header: str) -> float | None:

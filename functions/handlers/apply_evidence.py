@@ -12,7 +12,6 @@ evidence that comes for one that is only in the ledger puts it back (invariant 5
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -86,7 +85,7 @@ async def move_to_ledger(store: Store, claim: Claim) -> None:
     await store.forget(claim)
 
 
-async def apply_fills(store: Store, fills: Sequence[Fill]) -> int:
+async def apply_fills(store: Store, fills: Sequence[Fill], now_ms: int) -> int:
     """Apply trades to the claims of their orders; returns how many orders are not ours.
 
     In any order, any number of times. Raises StoreError.
@@ -112,7 +111,7 @@ async def apply_fills(store: Store, fills: Sequence[Fill]) -> int:
             continue
 
         def step(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:
-            return apply_trades(seen, group, time.time_ns() // 1_000_000)
+            return apply_trades(seen, group, now_ms)
 
         try:
             await apply_evidence(store, claim, step, filed=order_id not in live)

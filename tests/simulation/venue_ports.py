@@ -140,6 +140,9 @@ class SimRecords:
         self._venue = venue
         self._markets = markets
 
+    def now_ms(self) -> int:
+        return self._venue.sim.now_ms
+
     async def _asked(self, *, private: bool = False) -> int:
         """Travel; returns the time that the answer shows, in epoch ms."""
         venue = self._venue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
@@ -383,6 +384,9 @@ class ScriptedRecords:
         """Awaited once, while the next call of that name is under way."""
         self.clock: Callable[[], int] | None = None
         """The venue's, epoch ms; none: it does not say when it was asked."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 if self.clock is None else self.clock()
 
     async def lookup(self, claim: Claim) -> OrderLookup:
         asked_at_ms = None if self.clock is None else self.clock()
