@@ -211,8 +211,7 @@ def at_rest(world: World) -> Iterator[str]:
         yield from _settled(world, row)
     yield from _books(account, rows, [*rows, *account.claims.values()])
     yield from _limits_of_markets(world)
-    # Kept for 20 minutes, pruned every ten seconds.
-    long_ago = f"{world.sim.now_ms - 1_230_000:015d}"
+    long_ago = f"{world.sim.now_ms - 90_000:015d}"  # kept for a minute, pruned every ten seconds
     for window in account.entries:
         if window < long_ago and not world.venue.mute:  # a run that fails prunes nothing
             yield f"[leak] the entries of {window} are still counted"
