@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.core.claim import Claim, ClaimState
@@ -16,15 +17,18 @@ from functions.core.lifecycle import (
     LOOKUP_SPACING_MS,
     LOOKUPS_MIN,
     OVERDUE_AFTER_MS,
+    UNSETTLED_AFTER_MS,
     apply_trades,
 )
 from functions.handlers.reconcile import SWEEP_MS, ReconcileReport, reconcile
+from functions.handlers.settle import settle
 from functions.ports import StoreError
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.functions.handlers.reconcile_desk import RELEASE_AFTER_MS, Desk, sure, unknown
 from tests.support.trading_builders import (
     MADE_AT_MS,
+    MARKET_END_MS,
     a_claim,
     a_fill,
     a_look,
@@ -112,6 +116,21 @@ async def test_a_schedule_whose_clock_is_ahead_counts_no_look_earlier(
     for _ in range(5):
         await desk.run(after_ms=10_000)
     assert (desk.store.claims == {}) is venue_says_when
+
+
+async def test_a_venue_that_does_not_say_when_gives_nothing_up_and_a_person_is_told(
+    clock: Clock,
+) -> None:
+    desk = Desk(clock, unknown())
+    desk.records.clock = None
+    with capture_logs() as logs:
+        report = await desk.run(OVERDUE_AFTER_MS)
+    assert report.overdue == ["0xOrder1"]
+    assert "lookup_without_date" in [line["event"] for line in logs]
+    clock.now_ms = MARKET_END_MS + UNSETTLED_AFTER_MS
+    await desk.run()
+    assert (desk.claim.state, desk.claim.looks) == (UNKNOWN, 0)
+    assert len((await settle(desk.store, desk.records)).unsettled) == 1
 
 
 # -- two at once ---------------------------------------------------------------------------------
