@@ -204,6 +204,13 @@ class VenueRecords(Protocol):
     def trader(self) -> Trader:
         """In whose name all of it is asked, NOBODY without credentials."""
 
+    def now_ms(self) -> int:
+        """Epoch ms by the venue's clock, as far as its answers have told; before any has, by ours.
+
+        Whether a time is over is asked of this, never of the clock of a schedule: by one that is
+        ahead, all is over.
+        """
+
     async def lookup(self, claim: Claim) -> OrderLookup:
         """Ask for the order by its id, then for its trades (by taker order id)."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -38,7 +39,7 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def get_bytes(
+async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
     http: aiohttp.ClientSession,
     base_url: str,
     path: str = "",
@@ -49,9 +50,11 @@ async def get_bytes(
     signed: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     bytes_max: int = ANSWER_BYTES_MAX,
+    tell_date: Callable[[str], None] | None = None,
 ) -> bytes:
     """The body of a successful answer, within `timeout_s` (`ANSWER_TIMEOUT_S`).
 
+    `tell_date` is told the header Date, empty without one, of an answer that is the venue's own.
     `signed` are headers that prove who asks, in place of `credentials`'.
     Raises VenueUnreachableError, VenueRefusedError. aiohttp sends a GET again when a connection
     that was kept turns out to be dead.
@@ -76,9 +79,13 @@ async def get_bytes(
                 body += chunk
                 if len(body) > bytes_max:
                     raise VenueRefusedError(response.status, f"more than {bytes_max} bytes")
-            if 200 <= response.status < 300:
-                return bytes(body)
+            success, date = 200 <= response.status < 300, response.headers.get("Date", "")
             text, is_error = _error_text(response.content_type, bytes(body))
+            own_word = is_error and "cf-mitigated" not in response.headers
+            if tell_date is not None and (success or own_word):
+                tell_date(date)
+            if success:
+                return bytes(body)
             if signature := (signed or {}).get("POLY_SIGNATURE", "").removeprefix("0x"):
                 text = text.replace(signature, "***")
             if credentials is not None:
@@ -86,8 +93,8 @@ async def get_bytes(
             raise VenueRefusedError(
                 response.status,
                 text,
-                own_word=is_error and "cf-mitigated" not in response.headers,
-                date=response.headers.get("Date", ""),
+                own_word=own_word,
+                date=date,
                 retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")),
             )
     except TimeoutError as error:
@@ -109,18 +116,34 @@ class VenueReads:
         self._gamma_url = gamma_url
         self._credentials = credentials
         self._http = open_session()
+        self._told: tuple[int, float] | None = None
+        """The newest Date, in epoch ms, and when it came by our monotonic clock."""
+
+    def now_ms(self) -> int | None:
+        """At least so late it is by the clock of the CLOB, whose answers bear a Date; a second
+        behind it, or as long as an answer travels. None: no answer has had one that can be read.
+        """
+        if self._told is None:
+            return None
+        date_ms, came_at_s = self._told
+        return date_ms + int((time.monotonic() - came_at_s) * 1000)
 
     async def private(self, path: str, params: Mapping[str, str]) -> bytes:
         """From the CLOB, in the account's name. Raises ValueError without credentials."""
         if self._credentials is None:
             raise ValueError("no API credentials")
         return await get_bytes(
-            self._http, self._clob_url, path, params, credentials=self._credentials
+            self._http,
+            self._clob_url,
+            path,
+            params,
+            credentials=self._credentials,
+            tell_date=self._hear,
         )
 
     async def public(self, path: str, params: Mapping[str, str]) -> bytes:
         """From the CLOB, what needs no credentials."""
-        return await get_bytes(self._http, self._clob_url, path, params)
+        return await get_bytes(self._http, self._clob_url, path, params, tell_date=self._hear)
 
     async def listing(self, path: str, params: Mapping[str, str]) -> bytes:
         """From Gamma."""
@@ -129,6 +152,12 @@ class VenueReads:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
+
+    def _hear(self, date: str) -> None:
+        with suppress(ValueError, OverflowError, TypeError):  # then the last one that was read
+            told_at = parsedate_to_datetime(date)
+            if told_at.tzinfo is not None:
+                self._told = round(told_at.timestamp() * 1000), time.monotonic()
 
 
 def _retry_after_s(header: str) -> float | None:

@@ -11,6 +11,7 @@ which a scheduled function does not listen to, and were reported never sent (rs-
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,7 +87,9 @@ class LiveRecords:
         by market, we by order id, which its documented parameters do not offer. Complete, or
         RecordsError: also when there are more pages than `MARKET_PAGES_MAX`.
         """
+        begun_s = time.monotonic()
         order = await self._order(claim.order_id)
+        told_ms, took_ms = self._reads.now_ms(), math.ceil((time.monotonic() - begun_s) * 1000)
         found, complete = await self._trades(MARKET_PAGES_MAX, market=claim.condition_id)
         if not complete:
             raise RecordsError(f"trades of {claim.slug}: more than {MARKET_PAGES_MAX} pages")
@@ -100,7 +103,12 @@ class LiveRecords:
                 _report_unknown_status(each)
                 fills.append(each.fill)
         trades = tuple(sorted(fills, key=_when))
-        lookup = OrderLookup(seen_by=self.trader, order=order, trades=trades)
+        lookup = OrderLookup(
+            seen_by=self.trader,
+            order=order,
+            trades=trades,
+            asked_at_ms=None if told_ms is None else told_ms - took_ms,
+        )
         if not plausible(claim, lookup):
             _log.error(
                 "implausible_records",
@@ -131,6 +139,10 @@ class LiveRecords:
                 _report_unknown_status(each)
                 fills.append(each.fill)
         return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))
+
+    def now_ms(self) -> int:
+        """See `VenueRecords.now_ms`."""
+        return _now_ms(self._reads)
 
     async def resolution(self, claim: Claim) -> Resolution | Undecided:
         """How the claim's market was resolved (see `read_resolution`)."""
@@ -228,12 +240,16 @@ class PublicRecords:
         self._reads = VenueReads(clob_url, gamma_url)
 
     async def lookup(self, claim: Claim) -> OrderLookup:
-        """Never found."""
-        return OrderLookup(seen_by=NOBODY, order=None, trades=())
+        """Never found; the time is ours, since nobody is asked."""
+        return OrderLookup(seen_by=NOBODY, order=None, trades=(), asked_at_ms=_our_now_ms())
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         """None."""
         return ()
+
+    def now_ms(self) -> int:
+        """See `VenueRecords.now_ms`."""
+        return _now_ms(self._reads)
 
     async def resolution(self, claim: Claim) -> Resolution | Undecided:
         """How the claim's market was resolved (see `read_resolution`)."""
@@ -261,8 +277,10 @@ async def read_resolution(reads: VenueReads, claim: Claim) -> Resolution | Undec
     Raises RecordsError, and when the CLOB and Gamma contradict each other also alarms: that is for
     a person, never for a guess.
     """
-    over_ms = time.time_ns() // 1_000_000 - claim.market_end_ms
     clob = await _market(reads, claim)
+    now_ms = reads.now_ms()
+    # By a clock that is ahead what Gamma alone says is not early any more. Not told: it is early.
+    over_ms = 0 if now_ms is None else now_ms - claim.market_end_ms
     gamma: ListedResult | None = None
     if needs_gamma(clob, over_ms):
         try:
@@ -320,6 +338,15 @@ async def _read(what: str, asked: Awaitable[bytes], reader: Callable[[bytes], _T
 def _report_unknown_status(trade: VenueTrade) -> None:
     if trade.unknown_status is not None:
         _log.warning("unknown_trade_status", trade=trade.fill.trade_id, status=trade.unknown_status)
+
+
+def _now_ms(reads: VenueReads) -> int:
+    now_ms = reads.now_ms()
+    return _our_now_ms() if now_ms is None else now_ms
+
+
+def _our_now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _when(fill: Fill) -> int:

@@ -21,18 +21,21 @@ class OrderLookup(msgspec.Struct, frozen=True, kw_only=True):
     """In whose name was asked, NOBODY without credentials."""
     order: OrderRecord | None
     trades: tuple[Fill, ...]
+    asked_at_ms: int | None = None
+    """When was asked, at the latest, by the venue's own clock. None where the venue has not said
+    it: what such a lookup does not show is not counted."""
 
 
 def sees(trader: Trader, claim: Claim) -> bool:
     """Whether what `trader` does not see of the claim's order is evidence that it is not there.
 
-    A claim from before traders were stored is seen by whoever has credentials: that they are the
-    wallet's is proven when a process starts. Of a paper order, everybody knows that no venue has
-    it.
+    Of a claim that does not say whose it is (it is from before traders were stored, or an older
+    version has rewritten it) nobody knows who would see it. Of a paper order, everybody knows that
+    no venue has it.
     """
     if claim.order_id.startswith(PAPER_ORDER):
         return True
-    return trader != NOBODY and claim.trader in (trader, NOBODY)
+    return trader != NOBODY and claim.trader == trader
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):

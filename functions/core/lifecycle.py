@@ -85,12 +85,14 @@ def apply_trades(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | No
     return _found(claim, _with_fills(claim, fills), now_ms)
 
 
-def apply_lookup(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None:
-    """One complete lookup of the order at the venue.
+def apply_lookup(
+    claim: Claim, lookup: OrderLookup, now_ms: int, *, dated: bool = True
+) -> Claim | None:
+    """One complete lookup of the order at the venue, made at `now_ms` by the venue's clock.
 
     What it shows counts, whoever has asked. What it does not show counts only where the order's own
     trader has asked: to everybody else the venue shows nothing, or the part that it was the other
-    side of.
+    side of. Nor does it count when it is not `dated`, `now_ms` being another clock's time.
     """
     updated = _with_fills(claim, lookup.trades)
     if lookup.order is not None:
@@ -101,12 +103,13 @@ def apply_lookup(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None
         return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
-    waits = now_ms < claim.market_end_ms + FINAL_AFTER_MS
+    waits = not dated or now_ms < claim.market_end_ms + FINAL_AFTER_MS
     if not claim.fills and waits and lookup.order is not None and lookup.order.status in _PENDING:
         # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
         return None if known else moved(claim, ClaimEvent.FOUND, looks=0)
-    return _nothing_shown(claim, lookup, now_ms) if sees(lookup.seen_by, claim) else None
+    counts = dated and sees(lookup.seen_by, claim)
+    return _nothing_shown(claim, lookup, now_ms) if counts else None
 
 
 def _nothing_shown(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | None:

@@ -12,7 +12,6 @@ evidence that comes for one that is only in the ledger puts it back (invariant 5
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -51,12 +50,16 @@ async def apply_evidence(
     """
     seen = known
     for _ in range(TRIES_MAX):
+        done = False
         changed = step(seen)
         if changed is None:
             if seen.ended and not filed:
                 await move_to_ledger(store, seen)
             return seen
-        if filed:
+        if seen.ended and not filed:
+            # It has ended for everybody: filed first, it comes back as what was filed does.
+            await move_to_ledger(store, seen)
+        elif filed:
             changed = msgspec.structs.replace(changed, by_intent=True, came_back=True)
             done = await store.reopen(changed, seen)
             if done:
@@ -82,7 +85,7 @@ async def move_to_ledger(store: Store, claim: Claim) -> None:
     await store.forget(claim)
 
 
-async def apply_fills(store: Store, fills: Sequence[Fill]) -> int:
+async def apply_fills(store: Store, fills: Sequence[Fill], now_ms: int) -> int:
     """Apply trades to the claims of their orders; returns how many orders are not ours.
 
     In any order, any number of times. Raises StoreError.
@@ -108,7 +111,7 @@ async def apply_fills(store: Store, fills: Sequence[Fill]) -> int:
             continue
 
         def step(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:
-            return apply_trades(seen, group, time.time_ns() // 1_000_000)
+            return apply_trades(seen, group, now_ms)
 
         try:
             await apply_evidence(store, claim, step, filed=order_id not in live)

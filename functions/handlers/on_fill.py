@@ -7,6 +7,7 @@ reconciliation (invariant 7).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -29,6 +30,6 @@ async def on_fill(store: Store, metrics: WorkerMetrics, payloads: Sequence[bytes
         except ProtocolError as error:
             metrics.fills_malformed.inc()
             _log.warning("fill_malformed", error=str(error))
-    foreign = await apply_fills(store, fills) if fills else 0
+    foreign = await apply_fills(store, fills, time.time_ns() // 1_000_000) if fills else 0
     metrics.fills.inc(len(fills))
     metrics.fills_foreign.inc(foreign)

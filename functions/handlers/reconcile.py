@@ -18,7 +18,6 @@ two runs at once cannot count one lookup twice.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,7 +27,7 @@ import structlog
 
 from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
-from functions.core.claim import Claim, Trader
+from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
@@ -91,11 +90,15 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     with _part_of(report):
         report.failures += await forget_what_is_gone(store, records, account)
     with _part_of(report):
-        await store.prune(account, _now_ms())
+        await store.prune(account, records.now_ms())
     live = [claim for claim in account.claims.values() if not claim.ended]
-    report.strangers = [c.order_id for c in live if not sees(records.trader, c)]
+    # Without its trader a claim may well be ours: should it not resolve, it is overdue.
+    ours = (records.trader, NOBODY) if records.trader != NOBODY else ()
+    report.strangers = [
+        c.order_id for c in live if c.trader not in ours and not sees(records.trader, c)
+    ]
     report.incomplete = report.incomplete or bool(report.strangers)
-    now_ms = _now_ms()
+    now_ms = records.now_ms()
     report.overdue = [c.order_id for c in account.claims.values() if overdue(c, now_ms)]
     report.unresolved = unresolved_for(account, UNRESOLVED_ALARM_MS, now_ms)
     report.halted = account.trading != TRADING_ENABLED
@@ -124,14 +127,19 @@ async def _reconcile_claim(
         await move_to_ledger(store, claim)
         report.resolved += 1
         return
-    if not needs_lookup(claim, _now_ms()):
+    if not needs_lookup(claim, records.now_ms()):
         return
-    # The time of the question, not of the answer: two runs that asked at the same moment have
-    # looked once, however long the venue took to answer either.
-    asked_at_ms = _now_ms()
     lookup = await records.lookup(claim)
     report.looked += 1
-    now = await apply_evidence(store, claim, lambda seen: apply_lookup(seen, lookup, asked_at_ms))
+    # The venue's time of the question, not ours: by a clock that is ahead every claim is old. And
+    # not of the answer: two runs that asked at the same moment have looked once.
+    dated = lookup.asked_at_ms is not None
+    at_ms = records.now_ms() if lookup.asked_at_ms is None else lookup.asked_at_ms
+    if not dated:
+        _log.warning("lookup_without_date", order=claim.order_id)
+    now = await apply_evidence(
+        store, claim, lambda seen: apply_lookup(seen, lookup, at_ms, dated=dated)
+    )
     if now is not None and now.state is not claim.state:
         report.resolved += 1
         _log.info(
@@ -144,9 +152,9 @@ async def _reconcile_claim(
 
 
 async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -> None:
-    fills = await records.trades_since(_now_ms() - SWEEP_MS)
+    fills = await records.trades_since(records.now_ms() - SWEEP_MS)
     if fills:
-        report.foreign = await apply_fills(store, fills)
+        report.foreign = await apply_fills(store, fills, records.now_ms())
 
 
 async def _compare_positions(
@@ -158,11 +166,11 @@ async def _compare_positions(
     again, or end, meanwhile. An order is posted only once its claim is stored, so the second look
     knows of each that the venue's answer may contain.
     """
-    expected = _expected_shares(account, records.trader)
+    expected = _expected_shares(account, records)
     if not expected:
         return
     held = await records.positions(sorted(expected))
-    after = _expected_shares(await store.account(), records.trader)
+    after = _expected_shares(await store.account(), records)
     report.mismatches = [
         f"token {token}: the venue holds {held[token]}e-6 shares, the claims {shares_e6}e-6"
         for token, shares_e6 in sorted(expected.items())
@@ -170,19 +178,19 @@ async def _compare_positions(
     ]
 
 
-def _expected_shares(account: Account, trader: Trader) -> dict[str, int]:
+def _expected_shares(account: Account, records: VenueRecords) -> dict[str, int]:
     """Shares by token, as the claims say; only where they can be compared with the venue's.
 
     Not while a trade is still on its way, not where another trader's shares are asked for, and not
     once the market has ended: from then on claims are settled one by one, and shares are redeemed,
     by the venue itself as well.
     """
-    now_ms = _now_ms()
+    now_ms = records.now_ms()
     expected: dict[str, int] = {}
     moving: set[str] = set()
     for claim in account.claims.values():
         comparable = final(claim) and not claim.ended and claim.market_end_ms > now_ms
-        if not comparable or not sees(trader, claim):
+        if not comparable or not sees(records.trader, claim):
             moving.add(claim.token_id)
         expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
     return {token: shares for token, shares in expected.items() if token not in moving}
@@ -198,7 +206,3 @@ def _report(report: ReconcileReport, trader: Trader) -> None:
     if report.mismatches:
         _log.critical("positions_differ", mismatches=report.mismatches)
     _log.info("reconciled", **msgspec.structs.asdict(report))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import Final
 
 import msgspec
@@ -63,7 +62,7 @@ async def ask_for_winnings(
     loop = asyncio.get_running_loop()
     if len(account.redeem) >= REDEMPTIONS_MAX:
         _log.critical("redemptions_pile_up", waiting=len(account.redeem))
-    now_ms, trader = _now_ms(), records.trader
+    now_ms, trader = records.now_ms(), records.trader
     # Whose shares we do not see: they would look paid out.
     report.strangers = [
         condition_id
@@ -110,7 +109,7 @@ async def _ask(
     held_e6 = (await records.positions([note.token_id])).get(note.token_id)
     if held_e6 is None:
         raise RecordsError(f"shares of token {note.token_id}: not told")
-    now_ms = _now_ms()
+    now_ms = records.now_ms()
     if held_e6 > 0:
         # Noted first: a request that nobody knows of would be made again and again.
         if await store.set_redemption(condition_id, winnings.asked(note, now_ms, anew=anew), note):
@@ -142,7 +141,7 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
     Returns how many could not be looked at: each is asked about alone, so that one which the venue
     cannot answer for does not keep the others. Raises StoreError when one could not be removed.
     """
-    now_ms = _now_ms()
+    now_ms = records.now_ms()
     notes = [
         (condition_id, note)
         for condition_id, note in account.redeem.items()
@@ -184,7 +183,3 @@ async def _look(
 
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

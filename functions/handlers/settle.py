@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import Final
 
 import msgspec
@@ -82,10 +81,10 @@ async def settle(
                 report.failures += 1
                 why = _one_line(error)
                 _log.error("claim_not_settled", order=claim.order_id, error=why)
-            if why is not None and unsettled(claim, _now_ms()):
+            if why is not None and unsettled(claim, records.now_ms()):
                 report.unsettled.append(f"{claim.slug}, order {claim.order_id}: {why}")
 
-    over = [claim for claim in account.claims.values() if claim.market_end_ms <= _now_ms()]
+    over = [claim for claim in account.claims.values() if claim.market_end_ms <= records.now_ms()]
     random.shuffle(over)  # those that time is left for differ from run to run
     await asyncio.gather(*(one(claim) for claim in over))
     if report.unsettled:
@@ -109,7 +108,7 @@ async def _settle_claim(
     when none are to be; `unseen`: those for shares that were not seen yet."""
     if claim.state is not ClaimState.OPEN:
         return _WAITS[claim.state]
-    if not settleable(claim, _now_ms()):
+    if not settleable(claim, records.now_ms()):
         report.waiting += 1
         return (
             "its trades are not final" if claim.filled_size_e6 else "it is not known to have bought"
@@ -126,7 +125,7 @@ async def _settle_claim(
     ended = await apply_evidence(
         store,
         claim,
-        lambda seen: apply_resolution(seen, resolution, _now_ms()),
+        lambda seen: apply_resolution(seen, resolution, records.now_ms()),
         redeem=note,
         unseen=claim.condition_id in unseen,
     )
@@ -165,7 +164,3 @@ def _count_note(claim: Claim, noted: set[str], report: SettleReport, *, note: bo
 
 def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from functions.adapters.dynamodb import pruning
 from functions.adapters.dynamodb.items import account_of, claim_of
 from functions.core import lifecycle
 from functions.core.account import Account, utc_day
@@ -211,7 +212,8 @@ def at_rest(world: World) -> Iterator[str]:
         yield from _settled(world, row)
     yield from _books(account, rows, [*rows, *account.claims.values()])
     yield from _limits_of_markets(world)
-    long_ago = f"{world.sim.now_ms - 90_000:015d}"  # kept for a minute, pruned every ten seconds
+    # A minute in a seed's run, twenty of them in stories; pruned every ten seconds.
+    long_ago = f"{world.sim.now_ms - pruning.WINDOW_KEPT_MS - 30_000:015d}"
     for window in account.entries:
         if window < long_ago and not world.venue.mute:  # a run that fails prunes nothing
             yield f"[leak] the entries of {window} are still counted"

@@ -43,6 +43,8 @@ class Faults:
     """Per market: for a while its listing gives each outcome the other one's token."""
     log_unwritable: float = 0.0
     """Of the log's lines: no process can write them."""
+    ahead_ms: int = 0
+    """The clock of one schedule is ahead of everybody else's."""
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""
@@ -114,4 +116,5 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.venue.reverts = chance(0.3)
     faults.venue.market_unread = chance(0.3)
     faults.stranger = rng.random() < 0.25
+    faults.ahead_ms = rng.choice([0, 0, 60_000, 1_500_000, 90_000_000])
     return faults

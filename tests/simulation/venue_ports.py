@@ -140,6 +140,9 @@ class SimRecords:
         self._venue = venue
         self._markets = markets
 
+    def now_ms(self) -> int:
+        return self._venue.sim.now_ms
+
     async def _asked(self, *, private: bool = False) -> int:
         """Travel; returns the time that the answer shows, in epoch ms."""
         venue = self._venue
@@ -152,9 +155,10 @@ class SimRecords:
         return venue.sim.now_ms - int(venue.between(venue.faults.lag_s) * 1000)
 
     async def lookup(self, claim: Claim) -> OrderLookup:
+        asked_at_ms = self._venue.sim.now_ms
         order_as_of_ms = await self._asked(private=True)
         if self._venue.blind_to(claim.order_id):
-            return OrderLookup(seen_by=self.trader, order=None, trades=())
+            return OrderLookup(seen_by=self.trader, order=None, trades=(), asked_at_ms=asked_at_ms)
         order = self._venue.orders.get(claim.order_id)
         record = None
         if order is not None and order.arrived_at_ms <= order_as_of_ms:
@@ -166,7 +170,7 @@ class SimRecords:
         order = self._venue.orders.get(claim.order_id)
         trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
         shown = tuple(fill for fill in trades if fill is not None)
-        return OrderLookup(seen_by=self.trader, order=record, trades=shown)
+        return OrderLookup(seen_by=self.trader, order=record, trades=shown, asked_at_ms=asked_at_ms)
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         as_of_ms = await self._asked(private=True)
@@ -224,8 +228,9 @@ class StrangersRecords(SimRecords):
         await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))
 
     async def lookup(self, claim: Claim) -> OrderLookup:
+        asked_at_ms = self._venue.sim.now_ms
         await self._nothing()
-        return OrderLookup(seen_by=self.trader, order=None, trades=())
+        return OrderLookup(seen_by=self.trader, order=None, trades=(), asked_at_ms=asked_at_ms)
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         await self._nothing()

@@ -17,6 +17,7 @@ what the venue knows with what the state says, and looks at every state the tabl
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
+from functions.adapters.dynamodb import pruning
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core import lifecycle, winnings
 from functions.handlers.reconcile import reconcile
@@ -79,8 +81,11 @@ SHORTENED: Final = (
     (winnings, "LOOK_SPACING_MS", 5_000),
     (winnings, "ASK_AGAIN_MS", 20_000),
     (winnings, "TRIES_MAX", 3),
+    (pruning, "WINDOW_KEPT_MS", 60_000),
 )
-"""What takes hours at the venue, and no other thing in a run; so it is over when the run is."""
+"""What takes long, and no other thing in a run; so it is over when the run is."""
+AHEAD: Final = "schedule-2"
+"""Whose clock it is that may be ahead; the other one is right when all must come to rest."""
 COOLDOWN_S: Final = 20
 MAX_POSITIONS: Final = 3
 SETTINGS: Final = {
@@ -155,6 +160,12 @@ def new_world(sim: Simulation, faults: Faults) -> World:
     venue.mute = faults.mute
     venue.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
     return world
+
+
+def _clock_ns(world: World) -> int:
+    """The time by the clock of the process that asks."""
+    ahead_ms = world.faults.ahead_ms if world.sim.current.name == AHEAD else 0
+    return world.sim.time_ns() + ahead_ms * 1_000_000
 
 
 def _note_unclaimed(world: World, order_id: str) -> None:
@@ -426,6 +437,7 @@ def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
         with ExitStack() as stack:
             for module, name, value in SHORTENED:
                 stack.enter_context(patch.object(module, name, value))
+            stack.enter_context(patch.object(time, "time_ns", lambda: _clock_ns(world)))
             with patch.object(worker_module, "decode_snapshot", world.witness.decode):
                 sim.run(scenario(world))
             yield world

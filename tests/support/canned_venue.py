@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TypeAlias
 
+import msgspec
 from aiohttp import web
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
@@ -42,6 +43,12 @@ def account(url: str) -> TraderLogin:
 def nothing_seen(address: str = "") -> OrderLookup:
     """What a lookup shows to the trader whose signer and wallet is `address`, or to nobody."""
     return OrderLookup(seen_by=trader_of(address, address), order=None, trades=())
+
+
+def undated(look: OrderLookup) -> OrderLookup:
+    """The lookup without its time, which it must have."""
+    assert look.asked_at_ms is not None
+    return msgspec.structs.replace(look, asked_at_ms=None)
 
 
 def claim(**changes: object) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
@@ -381,13 +382,20 @@ class ScriptedRecords:
         """How many of the next calls of a name fail."""
         self.before: dict[str, Hook] = {}
         """Awaited once, while the next call of that name is under way."""
+        self.clock: Callable[[], int] | None = None
+        """The venue's, epoch ms; none: it does not say when it was asked."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 if self.clock is None else self.clock()
 
     async def lookup(self, claim: Claim) -> OrderLookup:
+        asked_at_ms = None if self.clock is None else self.clock()
         await self._called("lookup")
         looks = self.looks.get(claim.order_id)
-        if not looks:
-            return OrderLookup(seen_by=self.trader, order=None, trades=())
-        return looks.popleft() if len(looks) > 1 else looks[0]
+        look = OrderLookup(seen_by=self.trader, order=None, trades=())
+        if looks:
+            look = looks.popleft() if len(looks) > 1 else looks[0]
+        return msgspec.structs.replace(look, asked_at_ms=asked_at_ms)
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         await self._called("trades_since")

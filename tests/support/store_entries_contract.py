@@ -173,11 +173,10 @@ class EntriesContract:
         assert await taken(store, other(1))
         later = other(2, market_end_ms=MARKET_END_MS + 1)
         assert await taken(store, later)
-        account = await store.account()
         # A claim that was made right before the end may still be on its way.
-        await store.prune(account, MARKET_END_MS + WINDOW_KEPT_MS)
+        await store.prune(await store.account(), MARKET_END_MS + WINDOW_KEPT_MS)
         assert (await store.account()).entries == {other(1).window: 1, later.window: 1}
-        await store.prune(account, MARKET_END_MS + WINDOW_KEPT_MS + 1)
+        await store.prune(await store.account(), MARKET_END_MS + WINDOW_KEPT_MS + 1)
         assert (await store.account()).entries == {later.window: 1}
         released = moved(other(1), ClaimEvent.REJECTED, resolved_at_ms=MARKET_END_MS)
         assert await store.move(released, other(1))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 
-from tests.support.canned_venue import CannedVenue, canned_venue
+from tests.support.canned_venue import Answer, CannedVenue, canned_venue
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 from venue import rest
 from venue.errors import VenueError, VenueRefusedError, VenueUnreachableError
@@ -116,3 +118,56 @@ async def test_without_credentials_nothing_is_asked_in_an_account_s_name(
         await reads.private("/data/trades", {})
     await reads.close()
     assert venue.requests == []
+
+
+DATE, DATE_MS = "Fri, 15 Jan 2027 08:00:00 GMT", 1_800_000_000_000
+
+
+def dated(date: str, status: int = 200, text: str = '{"error": "order not found"}') -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        json_type = "application/json" if text.startswith("{") else "text/html"
+        return web.Response(
+            text=text, status=status, content_type=json_type, headers={"Date": date}
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_the_clob_s_answers_tell_its_time_which_goes_on(
+    venue: CannedVenue, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    reads = VenueReads(venue.url, venue.url)
+    assert reads.now_ms() is None
+    venue.answers["/time"] = dated(DATE, status)
+    with suppress(VenueRefusedError):
+        await reads.public("/time", {})
+    told_ms, at_s = reads.now_ms(), time.monotonic()
+    assert told_ms is not None
+    assert 0 <= told_ms - DATE_MS < 5_000
+    monkeypatch.setattr("venue.rest.time.monotonic", lambda: at_s + 60)
+    assert 60_000 <= (reads.now_ms() or 0) - told_ms < 65_000
+    await reads.close()
+
+
+@pytest.mark.parametrize(
+    ("date", "status", "text"),
+    [
+        ("", 200, "{}"),
+        ("yesterday", 200, "{}"),
+        ("Fri, 15 Jan 2027 08:00:00", 200, "{}"),  # of which zone
+        ("Fri, 99 Jan 2027 08:00:00 GMT", 200, "{}"),
+        ("1800000000", 200, "{}"),
+        (DATE, 502, "<html>"),  # not the venue's own word: so neither is its time
+        (DATE, 404, "<html>"),
+    ],
+)
+async def test_what_is_no_date_of_the_venue_s_tells_no_time(
+    venue: CannedVenue, date: str, status: int, text: str
+) -> None:
+    reads = VenueReads(venue.url, venue.url)
+    venue.answers["/time"] = dated(date, status, text)
+    with suppress(VenueRefusedError):
+        await reads.public("/time", {})
+    assert reads.now_ms() is None
+    await reads.close()

@@ -11,9 +11,8 @@ PRUNED_AT_ONCE_MAX: Final = 50
 DAYS_KEPT_MS: Final = 8 * 86_400_000
 # AWS refuses requests that were signed longer ago than 15 minutes: none is executed after this.
 LATE_REQUEST_MS: Final = 20 * 60_000
-# After a market's end its entries are kept for as long as clocks may be apart, and a claim may take
-# until its POST. What comes later than that has nobody who would post it.
-WINDOW_KEPT_MS: Final = 60_000
+# By a clock that is ahead a window that runs is over; it is kept for as long as a cooldown.
+WINDOW_KEPT_MS: Final = LATE_REQUEST_MS
 
 
 def prune_request(account: Account, now_ms: int) -> dict[str, Any] | None:

@@ -6,12 +6,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.core.claim import ClaimFill, ClaimState, Finality
+from functions.core.claim import ClaimFill, ClaimState, Finality, trader_of
 from functions.core.lifecycle import COUNT_AFTER_MS, OVERDUE_AFTER_MS, UNSETTLED_AFTER_MS
 from functions.ports import Claimed
 from sandbox.simulator import Venue
-from tests.executor.conftest import SECRET, Command
+from tests.executor.conftest import KEY, SECRET, Command
 from tests.support.account_builders import LIMITS, make_claim, make_open, now_ms
+
+OURS = trader_of(KEY.address, KEY.address)
 
 
 async def test_nothing_to_do_is_a_success(run: Command, store: DynamoStore, venue: Venue) -> None:
@@ -25,7 +27,7 @@ async def test_an_order_that_the_venue_does_not_know_is_looked_for(
     run: Command, live_store: DynamoStore, venue: Venue, live: None
 ) -> None:
     await live_store.open_account()
-    claim = make_claim(age_ms=COUNT_AFTER_MS + 1_000)
+    claim = make_claim(age_ms=COUNT_AFTER_MS + 5_000, trader=OURS)
     assert await live_store.claim(claim, LIMITS, now_ms()) == Claimed()
     result = await run("reconcile")
     assert result.exit_code == 0, result.output
@@ -51,7 +53,7 @@ async def test_a_position_that_the_venue_does_not_show_is_a_failure(
     run: Command, live_store: DynamoStore, venue: Venue, live: None
 ) -> None:
     await live_store.open_account()
-    claim = make_claim()
+    claim = make_claim(trader=OURS)
     assert await live_store.claim(claim, LIMITS, now_ms()) == Claimed()
     fills = {"t1": ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=2_200_000)}
     opened = make_open(
@@ -61,6 +63,7 @@ async def test_a_position_that_the_venue_does_not_show_is_a_failure(
         fills=fills,
         reported_spend_e6=1_100_000,
         reported_size_e6=2_200_000,
+        trader=OURS,
     )
     assert opened.state is ClaimState.OPEN
     assert await live_store.move(opened, claim)
@@ -109,7 +112,7 @@ async def test_a_market_that_does_not_resolve_is_shown(
     run: Command, store: DynamoStore, venue: Venue, command: str
 ) -> None:
     await store.open_account()
-    claim = make_claim(market_end_ms=now_ms() - UNSETTLED_AFTER_MS)
+    claim = make_claim(market_end_ms=now_ms() - UNSETTLED_AFTER_MS - 5_000)
     assert await store.claim(claim, LIMITS, now_ms()) == Claimed()
     fills = {"t1": ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=2_200_000)}
     opened = make_open(

@@ -81,6 +81,8 @@ def _told(answers: dict[str, object], question: str) -> object:
 
         public = listing = private
 
+        def now_ms(self) -> None: ...
+
     async def ask() -> object:
         live = LiveRecords(Canned(), trader_of(KEY.address, KEY.address))  # type: ignore[arg-type]
         if question == "lookup":

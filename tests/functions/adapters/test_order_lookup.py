@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.ports import RecordsError
 from protocol.fill import TradeStatus
 from tests.support import canned_venue as canned
-from tests.support.canned_venue import KEY, CannedVenue, claim, nothing_seen
+from tests.support.canned_venue import KEY, CannedVenue, claim, nothing_seen, undated
 from tests.support.venue_records import (
     one_line,
     order_path,
@@ -45,7 +46,28 @@ async def test_not_found_in_the_venue_s_own_words(
 ) -> None:
     venue.says(order_path(), body, status)
     venue.says("/data/trades", canned.page())
-    assert await live.lookup(claim()) == nothing_seen(KEY.address)
+    look = await live.lookup(claim())
+    assert undated(look) == nothing_seen(KEY.address)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize(
+    ("date", "dated"), [("Fri, 15 Jan 2027 08:00:00 GMT", True), ("yesterday", False)]
+)
+async def test_a_look_has_the_venue_s_time_of_the_question_never_ours(
+    venue: CannedVenue, live: LiveRecords, status: int, date: str, dated: bool
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.05)
+        body = None if status == 200 else {"error": "order not found"}
+        return web.json_response(body, status=status, headers={"Date": date})
+
+    venue.answers[order_path()] = answer
+    venue.says("/data/trades", canned.page())
+    asked_at_ms = (await live.lookup(claim())).asked_at_ms
+    assert (asked_at_ms is not None) is dated
+    if asked_at_ms is not None:
+        assert 1_800_000_000_000 - 5_000 < asked_at_ms <= 1_800_000_000_000 - 50
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,27 @@ async def test_what_is_not_the_venue_s_own_word_is_no_missing_record(
         await live.resolution(LONG_OVER)
 
 
+@pytest.mark.parametrize("date", ["Fri, 15 Jan 2027 08:16:00 GMT", ""])
+@pytest.mark.parametrize(
+    ("status", "market"), [(404, NO_MARKET), (200, canned.market(closed=False, winner=None))]
+)
+async def test_gamma_alone_is_early_by_the_clob_s_clock_not_by_ours(
+    venue: CannedVenue, live: LiveRecords, date: str, status: int, market: object
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(market, status=status, headers={"Date": date})
+
+    venue.answers[market_path()] = answer
+    venue.says("/events", canned.listing())
+    ended_ms = 1_800_000_000_000  # sixteen minutes before that date
+    if date:
+        told = await live.resolution(claim(market_end_ms=ended_ms))
+        assert isinstance(told, Resolution)
+    else:  # the venue does not say what time it is
+        assert isinstance(await live.resolution(LONG_OVER), Undecided)
+    assert isinstance(await live.resolution(claim(market_end_ms=ended_ms + 120_000)), Undecided)
+
+
 @pytest.mark.parametrize("prices", ['["0", "1"]', '["0.5", "0.5"]'])
 @pytest.mark.parametrize("closed", [True, False])
 async def test_a_disagreement_is_an_alarm_and_never_a_guess(

@@ -8,7 +8,7 @@ from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import PublicRecords
 from functions.core.evidence import Resolution, Undecided
 from functions.ports import RecordsError
-from tests.support.canned_venue import KEY, account, nothing_seen
+from tests.support.canned_venue import KEY, account, nothing_seen, undated
 from tests.support.venue_records import (
     Desk,
 )
@@ -36,7 +36,7 @@ async def test_a_bought_order_is_found_with_its_trades(desk: Desk) -> None:
 
 async def test_an_order_that_was_never_posted_is_not_found(desk: Desk) -> None:
     await desk.bought()  # another one, in the same market
-    assert await desk.records.lookup(desk.claim()) == nothing_seen(KEY.address)
+    assert undated(await desk.records.lookup(desk.claim())) == nothing_seen(KEY.address)
 
 
 async def test_the_account_s_trades_since_a_moment(desk: Desk) -> None:
@@ -90,7 +90,7 @@ async def test_winnings_are_redeemed_and_then_no_longer_held(desk: Desk) -> None
 async def test_late_reads_are_not_found_yet(desk: Desk) -> None:
     bought = await desk.bought()
     desk.venue.faults.lag_ms = 60_000
-    assert await desk.records.lookup(bought) == nothing_seen(KEY.address)
+    assert undated(await desk.records.lookup(bought)) == nothing_seen(KEY.address)
     desk.venue.faults.lag_ms = 0
     assert len((await desk.records.lookup(bought)).trades) == 1
 
@@ -109,7 +109,7 @@ async def test_a_look_up_that_fails_is_no_answer(desk: Desk) -> None:
 async def test_an_empty_wallet_can_be_reconciled(desk: Desk) -> None:
     desk.venue.account(KEY.address).balance_e6 = 0
     live = await records_of(account(desk.url), redeem=False)
-    assert await live.lookup(desk.claim()) == nothing_seen(KEY.address)
+    assert undated(await live.lookup(desk.claim())) == nothing_seen(KEY.address)
     await live.close()
 
 
@@ -120,7 +120,7 @@ async def test_paper_knows_resolutions_and_nothing_else(desk: Desk) -> None:
         assert await paper.resolution(desk.claim()) == Resolution(
             payouts_e6={desk.up: 1_000_000, desk.down: 0}, source="clob"
         )
-        assert await paper.lookup(desk.claim()) == nothing_seen()
+        assert undated(await paper.lookup(desk.claim())) == nothing_seen()
         assert await paper.trades_since(0) == ()
         assert await paper.positions([desk.up]) == {}
         await paper.redeem(desk.market.condition_id)

@@ -157,7 +157,7 @@ async def test_settle_books_without_any_secret(
     secrets: Secrets,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    await bought(desk, store, market_end_ms=desk.venue.now_ms() - 1)
+    await bought(desk, store, market_end_ms=desk.venue.now_ms() - 2_000)
     async with environment(reconciling()) as env:
         await env.invoke()
     secrets.asked.clear()
@@ -182,7 +182,7 @@ async def test_settle_redeems_once_whichever_environment_it_is(
 ) -> None:
     deployed.setenv("REDEEM", "true")
     deployed.setenv("PRIVATE_KEY_SECRET", KEY_SECRET)
-    await bought(desk, store, market_end_ms=desk.venue.now_ms() - 1)
+    await bought(desk, store, market_end_ms=desk.venue.now_ms() - 2_000)
     async with environment(reconciling()) as env:
         await env.invoke()
     desk.venue.resolve(desk.market, "Up")

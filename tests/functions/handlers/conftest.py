@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from functions.handlers import apply_evidence, evaluate, execute, reconcile, redeem, settle
+from functions.handlers import evaluate, execute
+from tests.support import fake_ports
 from tests.support.trading_builders import MADE_AT_MS
 
 
@@ -18,8 +19,8 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of all handlers, beginning when `a_claim` was made."""
+    """The time of all handlers and of the fakes, beginning when `a_claim` was made."""
     still = Clock()
-    for handler in (evaluate, execute, reconcile, apply_evidence, redeem, settle):
-        monkeypatch.setattr(handler, "time", still)
+    for module in (evaluate, execute, fake_ports):
+        monkeypatch.setattr(module, "time", still)
     return still

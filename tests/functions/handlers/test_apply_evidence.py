@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
@@ -156,14 +157,20 @@ async def test_two_that_reopen_at_once_are_one_claim_with_both_trades() -> None:
     assert claim.filled_size_e6 == 1_100_000
 
 
-async def test_an_ended_claim_that_was_not_filed_yet_is_opened_in_its_place() -> None:
+@pytest.mark.parametrize("row", [False, True])
+async def test_an_ended_claim_that_was_not_filed_yet_comes_back_as_one_that_was(row: bool) -> None:
     ended = sure(apply_answer(a_claim(), REFUSED, NOW_MS, Timeline()))
     store = await stored(a_claim())
     await store.move(ended, a_claim())
-    claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
+    if row:  # a crash before it was taken out of the account
+        await store.put_ledger(ended)
+    with capture_logs() as logs:
+        claim = sure(await apply_evidence(store, a_claim(), of_trades(a_fill())))
     assert store.claims == {"intent-1": claim}
-    assert (claim.state, claim.came_back, claim.version) == (OPEN, False, 3)
-    assert store.filed == []
+    assert (claim.state, claim.came_back, claim.version) == (OPEN, True, 3)
+    assert store.filed == [ended]
+    assert store.cooldowns == {"0xc1": MARKET_END_MS}
+    assert [log["event"] for log in logs] == ["claim_reopened"]
 
 
 async def test_a_claim_that_never_stands_still_is_an_error_in_the_end() -> None:
@@ -282,19 +289,19 @@ async def test_trades_find_their_claims_alive_or_ended_and_count_the_others(cloc
         a_fill("t4", order_id="0xstranger"),
         a_fill("t5", order_id="0xSTRANGER"),
     ]
-    assert await apply_fills(store, fills) == 1  # two trades of one order
+    assert await apply_fills(store, fills, NOW_MS) == 1  # two trades of one order
     assert set(store.claims) == {"intent-1", "intent-2"}
     assert set(store.claims["intent-1"].fills) == {"t1", "t2"}
     assert store.claims["intent-2"].came_back
     assert store.calls.count("ledger") == 1
     before = dict(store.claims)
-    assert await apply_fills(store, fills[::-1]) == 1
+    assert await apply_fills(store, fills[::-1], NOW_MS) == 1
     assert store.claims == before
 
 
 async def test_trades_of_live_claims_do_not_read_the_ledger(clock: Clock) -> None:
     store = await stored(a_claim())
-    await apply_fills(store, [a_fill()])
+    await apply_fills(store, [a_fill()], NOW_MS)
     assert store.calls == ["account", "move"]
 
 
@@ -302,7 +309,7 @@ async def test_a_confirmation_of_what_was_settled_moves_nothing(clock: Clock) ->
     claim = sure(apply_trades(a_claim(), [a_fill()], NOW_MS))
     row = sure(apply_resolution(claim, WON, END_MS))
     store = await stored(row)
-    assert await apply_fills(store, [a_fill(status=TradeStatus.CONFIRMED)]) == 0
+    assert await apply_fills(store, [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS) == 0
     assert store.calls == ["account", "ledger"]
     assert store.filed == [row]
 
@@ -312,5 +319,5 @@ async def test_the_venues_clock_may_differ_and_the_trade_come_late(
     apart_ms: int, clock: Clock
 ) -> None:
     store = await stored(a_claim(state=RELEASED, version=3))
-    assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)]) == 0
+    assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)], NOW_MS) == 0
     assert set(store.claims) == {"intent-1"}

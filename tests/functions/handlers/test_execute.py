@@ -17,7 +17,7 @@ from protocol.fee import taker_fee_e6
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from tests.functions.handlers.conftest import Clock
-from tests.support.trading_builders import TRADER, a_fill, market, snapshot
+from tests.support.trading_builders import MADE_AT_MS, TRADER, a_fill, market, snapshot
 from tests.support.trading_desk import HOT_PATH, Desk
 from venue.wire.order_answer import Rejected, RejectReason, Unknown
 
@@ -354,7 +354,7 @@ async def test_an_answer_after_the_fill_is_told_as_the_claim_then_is() -> None:
     desk.exchange.answer = Unknown(text="timeout")
 
     async def on_fill() -> None:
-        await apply_fills(desk.store, [a_fill(order_id="order-1")])
+        await apply_fills(desk.store, [a_fill(order_id="order-1")], MADE_AT_MS)
 
     desk.exchange.during_post = on_fill
     await desk.handle(snapshot())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS, apply_trades
 from functions.core.winnings import GONE_AFTER_MS
+from functions.handlers import apply_evidence, redeem
+from functions.handlers import reconcile as reconcile_module
 from functions.handlers import settle as settle_module
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import SettleReport, settle
@@ -96,6 +99,23 @@ async def test_before_the_end_or_without_a_resolution_nothing_is_settled(clock: 
     clock.now_ms = MARKET_END_MS
     assert await desk.run() == SettleReport(waiting=1)
     assert desk.store.calls == ["account"] * 2
+
+
+async def test_by_a_clock_that_is_ahead_nothing_is_over_and_no_day_has_ended(clock: Clock) -> None:
+    desk = Desk(clock, bought(TradeStatus.MATCHED))
+    desk.records.resolutions["0xc1"] = WON
+    now_ms = MARKET_END_MS
+    desk.records.clock = lambda: now_ms
+    clock.now_ms += 86_400_000
+    assert await desk.run() == SettleReport(waiting=1)
+    now_ms += FINAL_AFTER_MS
+    assert (await desk.run()).settled == 1
+    assert set(desk.pnl_e6) == {DAY}
+
+
+@pytest.mark.parametrize("handler", [apply_evidence, reconcile_module, redeem, settle_module])
+def test_what_a_schedule_does_has_no_clock_but_the_venue_s(handler: ModuleType) -> None:
+    assert {"time", "datetime"}.isdisjoint(vars(handler))
 
 
 async def test_what_is_not_final_waits(clock: Clock) -> None:

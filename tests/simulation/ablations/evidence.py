@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import msgspec
@@ -10,9 +11,11 @@ from functions.adapters.dynamodb import conditions, store
 from functions.core import lifecycle, winnings
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
-from functions.handlers import apply_evidence, execute
+from functions.handlers import apply_evidence, execute, reconcile
 from tests.simulation.ablations.ablation import Ablation, Patch, replaced, together
 from tests.simulation.ablations.provocations import (
+    ahead,
+    ahead_of_late_orders,
     blind_reads,
     both_sweep,
     busy,
@@ -24,6 +27,7 @@ from tests.simulation.ablations.provocations import (
     strangers,
     very_late_orders,
 )
+from tests.simulation.venue_ports import SimRecords
 from venue.wire.order_answer import Answer
 
 _real_apply_answer = lifecycle.apply_answer
@@ -61,6 +65,14 @@ def _newest_wins(claim: Claim, fills: Any) -> Claim:
         if fill.order_id.lower() == claim.order_id.lower()
     }
     return msgspec.structs.replace(claim, fills={**claim.fills, **ours})
+
+
+def _looked_by_our_clock(claim: Claim, lookup: Any, _: int, **more: Any) -> Claim | None:
+    return lifecycle.apply_lookup(claim, lookup, _our_now_ms(), **more)
+
+
+def _our_now_ms(_: Any = None) -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _nobodys_note(*claim: Any, **more: Any) -> Redemption:
@@ -102,6 +114,21 @@ EVIDENCE: Final = (
         "in 3 looks",
         eager_reconcilers,
         95,
+    ),
+    Ablation(
+        "looks are as old as the venue says",
+        together(
+            replaced(reconcile, "apply_lookup", _looked_by_our_clock),
+            replaced(SimRecords, "now_ms", _our_now_ms),
+        ),
+        "was released (not found",
+        ahead_of_late_orders,
+    ),
+    Ablation(
+        "a time is over when the venue says so",
+        replaced(SimRecords, "now_ms", _our_now_ms),
+        "[entries]",
+        ahead,
     ),
     Ablation(
         "only the order's own trader may miss it",

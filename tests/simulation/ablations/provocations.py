@@ -13,6 +13,7 @@ def calm(faults: Faults) -> None:
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
     faults.halts = faults.stranger = False
+    faults.ahead_ms = 0
 
 
 def silent_venue(faults: Faults) -> None:
@@ -51,6 +52,20 @@ def blind_reads(faults: Faults) -> None:
 def eager_reconcilers(faults: Faults) -> None:
     blind_reads(faults)
     faults.reconcile_every_s = 1.0
+
+
+def ahead(faults: Faults) -> None:
+    """One schedule takes what has just begun for over, in windows that outlast a minute."""
+    calm(faults)
+    faults.ahead_ms = 1_500_000
+    faults.series = ("btc-240s", "eth-60s")
+    faults.spared = ("schedule-2",)
+
+
+def ahead_of_late_orders(faults: Faults) -> None:
+    """One schedule takes an order that is on its way for one that never arrived."""
+    blind_reads(faults)
+    faults.ahead_ms = 60_000
 
 
 def strangers(faults: Faults) -> None:

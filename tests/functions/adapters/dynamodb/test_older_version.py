@@ -35,7 +35,7 @@ from tests.support.dynamodb_items import (
 )
 
 OLD_CONDITION = CLAIM_CONDITION.replace(f" AND {ENTRY_IS_LEFT}", "")
-NEW_FIELDS = {"counted", "came_back"}
+NEW_FIELDS = {"counted", "came_back", "trader"}
 OVER_MS = NOW_MS + LIMITS.cooldown_ms
 END_MS = make_claim().market_end_ms
 BOUGHT = make_claim(
