@@ -31,8 +31,8 @@ async def check(settings: AccountSettings) -> list[Finding]:
             return []
     now_ms = time.time_ns() // 1_000_000
     late = [claim for claim in account.claims.values() if unsettled(claim, now_ms)]
-    stuck = [k for k, note in account.redeem.items() if winnings.stuck(note, now_ms)]
-    found = [fail(_WINNINGS, f"market {k} was asked for in vain", _REDEEM) for k in stuck]
+    stuck = winnings.markets_of(k for k, n in account.redeem.items() if winnings.stuck(n, now_ms))
+    found = [fail(_WINNINGS, f"market {m} was asked for in vain", _REDEEM) for m in stuck]
     if not late:
         return [ok(_CLAIMS, "none takes a slot for long"), *found]
     records = public_records(settings)

@@ -32,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -43,12 +43,15 @@ from functions.adapters.dynamodb.conditions import (
     CLAIM_UPDATE,
     HALT_IS_AS_SEEN,
     NOT_BACK_YET,
+    NOTE_IS_AS_SEEN,
+    NOTHING_IS_NOTED,
     ROW_IS_AS_SEEN,
     ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
 )
 from functions.adapters.dynamodb.decisions import DecisionLog
 from functions.adapters.dynamodb.items import (
+    Attribute,
     Item,
     account_key,
     account_of,
@@ -58,6 +61,7 @@ from functions.adapters.dynamodb.items import (
     missing_account_attributes,
     pause_attribute,
     redemption_attribute,
+    redemption_of,
     stored_attempt,
     trade_key,
     trade_sort_key,
@@ -81,7 +85,7 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
-from functions.core.winnings import note_of
+from functions.core.winnings import key_of, note_of
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
@@ -94,6 +98,7 @@ KEEP_WARM_S: Final = 5
 BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
 LEDGER_PAGES_MAX: Final = 50  # of one megabyte
 NO_LIMIT: Final = 10**9  # of entries
+NOTE_TRIES: Final = 5  # of a settlement whose winnings are joined to a note that others change
 
 _log = structlog.get_logger()
 
@@ -191,10 +196,26 @@ class DynamoStore:
             },
         )
 
-    async def move(
-        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
-    ) -> bool:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """See `Store.move`."""
+        noted: Attribute | None = None
+        for _ in range(NOTE_TRIES):
+            try:
+                await self._move_once(claim, seen, redeem, noted)
+            except ConditionFailedError as refused:
+                there = _note_in(refused.item, key_of(claim)) if redeem else None
+                if there == noted:
+                    return False  # perhaps our own success, whose reply was lost: look again
+                noted = there
+            else:
+                return True
+        return False
+
+    async def _move_once(
+        self, claim: Claim, seen: Claim, redeem: bool, noted: Attribute | None
+    ) -> None:
+        """`noted`: what stands where the winnings are to be noted."""
+        condition = SEEN_CONDITION
         names = {"#slot": seen.slot}
         values: Item = {
             ":attempt": {"S": seen.attempt_id},
@@ -209,23 +230,19 @@ class DynamoStore:
         _add(sets, names, values, "pnl_e6", utc_day(booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
         _add_differences(sets, names, values, claim, seen)
         if redeem:
-            # In the place of an earlier claim's note: both tokens of a market are paid out at once,
-            # and what was asked for before may not have contained these shares.
-            sets.append("redeem.#market = :redeem")
-            names["#market"] = claim.condition_id
-            waiting = note_of(claim, booked_at_ms, unseen=unseen)
-            values[":redeem"] = redemption_attribute(waiting)
-        try:
-            await self._update(
-                "move",
-                UpdateExpression="SET " + ", ".join(sets) + removed,
-                ConditionExpression=SEEN_CONDITION,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
-        except ConditionFailedError:
-            return False  # perhaps our own success, whose reply was lost: the caller looks again
-        return True
+            earlier = None if noted is None else redemption_of(noted)
+            sets.append("redeem.#note = :note")
+            names["#note"] = key_of(claim)
+            values[":note"] = redemption_attribute(note_of(claim, booked_at_ms, earlier))
+            condition += f" AND {NOTHING_IS_NOTED if noted is None else NOTE_IS_AS_SEEN}"
+            values |= {} if noted is None else {":noted": noted}
+        await self._update(
+            "move",
+            UpdateExpression="SET " + ", ".join(sets) + removed,
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         """See `Store.reopen`."""
@@ -359,22 +376,30 @@ class DynamoStore:
         with suppress(ConditionFailedError):
             await self._table.update("prune", Key=self._account_key, **request)
 
-    async def set_redemption(
-        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    async def set_redemptions(
+        self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
-        """See `Store.set_redemption`."""
-        values = {":seen": redemption_attribute(seen)}
-        update = "REMOVE redeem.#market"
-        if redemption is not None:
-            values[":new"] = redemption_attribute(redemption)
-            update = "SET redeem.#market = :new"
+        """See `Store.set_redemptions`."""
+        names, values, sets, removes = {}, {}, [], []
+        for number, (key, note) in enumerate(seen.items()):
+            path, names[f"#k{number}"] = f"redeem.#k{number}", key
+            values[f":seen{number}"] = redemption_attribute(note)
+            change = changes.get(key, note)
+            if change is None:
+                removes.append(path)
+            elif change != note:
+                values[f":new{number}"] = redemption_attribute(change)
+                sets.append(f"{path} = :new{number}")
+        clauses = [("SET ", sets), ("REMOVE ", removes)]
         try:
             await self._table.update(
-                "set_redemption",
+                "set_redemptions",
                 Key=self._account_key,
-                UpdateExpression=update,
-                ConditionExpression="redeem.#market = :seen",
-                ExpressionAttributeNames={"#market": condition_id},
+                UpdateExpression=" ".join(verb + ", ".join(p) for verb, p in clauses if p),
+                ConditionExpression=" AND ".join(
+                    f"redeem.#k{number} = :seen{number}" for number in range(len(seen))
+                ),
+                ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
             )
         except ConditionFailedError:
@@ -424,6 +449,15 @@ class DynamoStore:
             ReturnValues="ALL_NEW",
         )
         return account_of(reply.get("Attributes", {}))
+
+
+def _note_in(item: Item | None, key: str) -> Attribute | None:
+    """What stands under `key` in an account's notes of winnings, as it stands there."""
+    try:
+        note: Attribute | None = (item or {}).get("redeem", {"M": {}})["M"].get(key)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError("account item: $.redeem: malformed") from error
+    return note
 
 
 def _add_differences(

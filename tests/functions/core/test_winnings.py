@@ -33,7 +33,7 @@ def asked_at(note: Redemption) -> list[int]:
     times = []
     for now_ms in range(SINCE_MS, SINCE_MS + DAY_MS, 1_000):
         if due(note, now_ms):
-            note = asked(note, now_ms)
+            note = asked(note, 1, now_ms)
             times.append(now_ms - SINCE_MS)
     assert stuck(note, SINCE_MS + DAY_MS)
     return times
@@ -58,13 +58,13 @@ def test_a_note_of_an_older_version_counts_as_asked_for_once() -> None:
     old = Redemption(token_id="up", since_ms=SINCE_MS, asked_at_ms=SINCE_MS)
     assert not due(old, SINCE_MS + ASK_AGAIN_MS - 1)
     assert due(old, SINCE_MS + ASK_AGAIN_MS)
-    assert asked(old, SINCE_MS + ASK_AGAIN_MS).tries == 2
+    assert asked(old, 1, SINCE_MS + ASK_AGAIN_MS).tries == 2
     assert not stuck(old, SINCE_MS + STUCK_AFTER_MS - 1)
 
 
 def test_a_person_begins_the_count_anew() -> None:
     last = Redemption(token_id="up", since_ms=SINCE_MS, asked_at_ms=SINCE_MS, tries=TRIES_MAX)
-    assert asked(last, SINCE_MS + DAY_MS, anew=True).tries == 1
+    assert asked(last, 1, SINCE_MS + DAY_MS, anew=True).tries == 1
 
 
 def looks_until_gone(note: Redemption, every_ms: int = 1_000) -> int:
@@ -78,7 +78,7 @@ def looks_until_gone(note: Redemption, every_ms: int = 1_000) -> int:
 
 def test_no_shares_mean_something_only_after_a_while_and_several_looks_apart() -> None:
     believed_ms = GONE_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS
-    for note in (NOTE, asked(NOTE, SINCE_MS)):
+    for note in (NOTE, asked(NOTE, 1, SINCE_MS)):
         assert looks_until_gone(note) == believed_ms
         assert not gone(note, 0, SINCE_MS + DAY_MS)  # one look alone, however late
 
@@ -87,7 +87,7 @@ def test_shares_that_are_seen_begin_the_looks_anew() -> None:
     once = looked(NOTE, 0, SINCE_MS + GONE_AFTER_MS)
     assert once.looks == 1
     assert looked(once, 1, SINCE_MS + DAY_MS) == NOTE
-    assert asked(once, SINCE_MS + DAY_MS).looks == 0
+    assert asked(once, 1, SINCE_MS + DAY_MS).looks == 0
     ready = msgspec.structs.replace(NOTE, looks=LOOKS_MIN - 1)
     assert not gone(ready, 1, SINCE_MS + DAY_MS)
 
@@ -96,11 +96,11 @@ def test_shares_on_their_way_must_have_been_seen_before_they_can_be_gone() -> No
     on_its_way = msgspec.structs.replace(NOTE, unseen=True)
     assert looks_until_gone(on_its_way) == NEVER_SEEN_AFTER_MS
     assert stuck(on_its_way, SINCE_MS + STUCK_AFTER_MS)
-    for seen in (looked(on_its_way, 1, SINCE_MS), asked(on_its_way, SINCE_MS)):
+    for seen in (looked(on_its_way, 1, SINCE_MS), asked(on_its_way, 1, SINCE_MS)):
         assert looks_until_gone(seen) < STUCK_AFTER_MS
 
 
 def test_a_note_with_which_nothing_can_be_done_is_stuck_asked_for_or_not() -> None:
-    for note in (NOTE, asked(NOTE, SINCE_MS)):
+    for note in (NOTE, asked(NOTE, 1, SINCE_MS)):
         assert not stuck(note, SINCE_MS + STUCK_AFTER_MS - 1)
         assert stuck(note, SINCE_MS + STUCK_AFTER_MS)
