@@ -43,8 +43,6 @@ from functions.adapters.dynamodb.conditions import (
     CLAIM_UPDATE,
     HALT_IS_AS_SEEN,
     NOT_BACK_YET,
-    NOTE_IS_AS_SEEN,
-    NOTHING_IS_NOTED,
     ROW_IS_AS_SEEN,
     ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
@@ -60,13 +58,12 @@ from functions.adapters.dynamodb.items import (
     claim_of,
     missing_account_attributes,
     pause_attribute,
-    redemption_attribute,
-    redemption_of,
     stored_attempt,
     trade_key,
     trade_sort_key,
 )
 from functions.adapters.dynamodb.pruning import prune_request
+from functions.adapters.dynamodb.redemptions import add_note, note_in, redemptions_request
 from functions.adapters.dynamodb.table import (
     ConditionFailedError,
     MissingPathError,
@@ -85,7 +82,6 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
-from functions.core.winnings import key_of, note_of
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
@@ -203,7 +199,7 @@ class DynamoStore:
             try:
                 await self._move_once(claim, seen, redeem, noted)
             except ConditionFailedError as refused:
-                there = _note_in(refused.item, key_of(claim)) if redeem else None
+                there = note_in(refused.item, claim) if redeem else None
                 if there == noted:
                     return False  # perhaps our own success, whose reply was lost: look again
                 noted = there
@@ -230,12 +226,8 @@ class DynamoStore:
         _add(sets, names, values, "pnl_e6", utc_day(booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
         _add_differences(sets, names, values, claim, seen)
         if redeem:
-            earlier = None if noted is None else redemption_of(noted)
-            sets.append("redeem.#note = :note")
-            names["#note"] = key_of(claim)
-            values[":note"] = redemption_attribute(note_of(claim, booked_at_ms, earlier))
-            condition += f" AND {NOTHING_IS_NOTED if noted is None else NOTE_IS_AS_SEEN}"
-            values |= {} if noted is None else {":noted": noted}
+            unchanged = add_note(sets, names, values, claim, booked_at_ms, noted)
+            condition = f"{condition} AND {unchanged}"
         await self._update(
             "move",
             UpdateExpression="SET " + ", ".join(sets) + removed,
@@ -380,28 +372,9 @@ class DynamoStore:
         self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
         """See `Store.set_redemptions`."""
-        names, values, sets, removes = {}, {}, [], []
-        for number, (key, note) in enumerate(seen.items()):
-            path, names[f"#k{number}"] = f"redeem.#k{number}", key
-            values[f":seen{number}"] = redemption_attribute(note)
-            change = changes.get(key, note)
-            if change is None:
-                removes.append(path)
-            elif change != note:
-                values[f":new{number}"] = redemption_attribute(change)
-                sets.append(f"{path} = :new{number}")
-        clauses = [("SET ", sets), ("REMOVE ", removes)]
+        request = redemptions_request(changes, seen)
         try:
-            await self._table.update(
-                "set_redemptions",
-                Key=self._account_key,
-                UpdateExpression=" ".join(verb + ", ".join(p) for verb, p in clauses if p),
-                ConditionExpression=" AND ".join(
-                    f"redeem.#k{number} = :seen{number}" for number in range(len(seen))
-                ),
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
+            await self._table.update("set_redemptions", Key=self._account_key, **request)
         except ConditionFailedError:
             return False
         return True
@@ -449,15 +422,6 @@ class DynamoStore:
             ReturnValues="ALL_NEW",
         )
         return account_of(reply.get("Attributes", {}))
-
-
-def _note_in(item: Item | None, key: str) -> Attribute | None:
-    """What stands under `key` in an account's notes of winnings, as it stands there."""
-    try:
-        note: Attribute | None = (item or {}).get("redeem", {"M": {}})["M"].get(key)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError("account item: $.redeem: malformed") from error
-    return note
 
 
 def _add_differences(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from functions.adapters.dynamodb import store
+from functions.adapters.dynamodb import redemptions
 from functions.core import winnings
 from functions.core.account import Redemption
 from functions.core.claim import Claim
@@ -81,14 +81,14 @@ ENDINGS: Final = (
     Ablation(
         "a note for each token and wallet",
         together(
-            replaced(store, "key_of", lambda claim: claim.condition_id),
-            replaced(store, "note_of", _alone),
+            replaced(redemptions, "key_of", lambda claim: claim.condition_id),
+            replaced(redemptions, "note_of", _alone),
         ),
         "were never redeemed",
         two_wallets,
     ),
     Ablation(
-        "a note of all its shares", replaced(store, "note_of", _alone), "do not name", in_vain
+        "a note of all its shares", replaced(redemptions, "note_of", _alone), "do not name", in_vain
     ),
     Ablation("requests become rarer", replaced(winnings, "due", _at_once), "again after", in_vain),
     Ablation("requests come to an end", replaced(winnings, "due", _for_ever), "times", in_vain),
