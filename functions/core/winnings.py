@@ -17,7 +17,7 @@ import msgspec
 
 from functions.core.account import Redemption
 from functions.core.claim import Claim
-from functions.core.lifecycle import final
+from functions.core.lifecycle import SIZE_ROUNDING_E6, final
 
 GONE_AFTER_MS: Final = 120_000
 """The venue's balances lag by seconds, sometimes by more than a minute: only so long after the
@@ -98,7 +98,7 @@ def looked(note: Redemption, held_e6: int, now_ms: int) -> Redemption:
     Fewer than all may be those that were there all along: the others are then still waited for.
     """
     if held_e6 > 0:
-        unseen = note.unseen and held_e6 < note.size_e6
+        unseen = note.unseen and held_e6 + SIZE_ROUNDING_E6 < note.size_e6
         return msgspec.structs.replace(note, unseen=unseen, looks=0, looked_at_ms=0)
     if not telling(note, now_ms) or note.looks >= LOOKS_MIN - 1:
         return note

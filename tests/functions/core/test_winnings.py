@@ -7,6 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from functions.core.account import Redemption
+from functions.core.claim import ClaimFill, ClaimState, Finality
 from functions.core.winnings import (
     ASK_AGAIN_MAX_MS,
     ASK_AGAIN_MS,
@@ -19,9 +20,13 @@ from functions.core.winnings import (
     asked,
     due,
     gone,
+    key_of,
     looked,
+    markets_of,
+    note_of,
     stuck,
 )
+from tests.support.trading_builders import STRANGER, TRADER, a_claim
 
 SINCE_MS = 1_790_000_000_000
 NOTE = Redemption(token_id="up", since_ms=SINCE_MS)
@@ -98,6 +103,38 @@ def test_shares_on_their_way_must_have_been_seen_before_they_can_be_gone() -> No
     assert stuck(on_its_way, SINCE_MS + STUCK_AFTER_MS)
     for seen in (looked(on_its_way, 1, SINCE_MS), asked(on_its_way, 1, SINCE_MS)):
         assert looks_until_gone(seen) < STUCK_AFTER_MS
+
+
+def test_fewer_shares_than_all_of_the_note_do_not_end_the_waiting() -> None:
+    note = msgspec.structs.replace(NOTE, unseen=True, size_e6=5_000_000)
+    for held_e6 in (1, 2_000_000, 4_980_000):
+        assert looked(note, held_e6, SINCE_MS).unseen
+        assert asked(note, held_e6, SINCE_MS).unseen
+    for held_e6 in (4_990_000, 5_000_000, 9_000_000):  # the venue rounds shares in its answers
+        assert not looked(note, held_e6, SINCE_MS).unseen
+
+
+def test_a_joined_note_has_all_shares_and_is_asked_for_anew() -> None:
+    bought = a_claim(state=ClaimState.SETTLED, reported_size_e6=2, filled_size_e6=2)
+    provisional = note_of(bought, SINCE_MS, None)
+    assert (provisional.size_e6, provisional.unseen) == (2, True)
+    confirmed = ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=3)
+    final = msgspec.structs.replace(bought, fills={"t1": confirmed}, filled_size_e6=3)
+    alone = note_of(final, SINCE_MS, None)
+    assert not alone.unseen
+    for earlier, claim in ((provisional, final), (alone, bought)):
+        joined = note_of(claim, SINCE_MS + 1, asked(earlier, 0, SINCE_MS))
+        assert (joined.size_e6, joined.unseen, joined.since_ms) == (5, True, SINCE_MS + 1)
+        assert (joined.tries, joined.asked_at_ms, joined.looks) == (0, 0, 0)
+
+
+def test_a_market_is_read_from_newer_and_older_keys() -> None:
+    claim = a_claim(trader=TRADER)
+    others = (a_claim(token_id="down"), a_claim(trader=STRANGER), a_claim(condition_id="0xc2"))
+    keys = [key_of(each) for each in (claim, *others)]
+    assert len(set(keys)) == 4
+    assert key_of(a_claim(intent_id="i2", order_id="0xo2")) == keys[0]
+    assert markets_of([*keys, "0xc1", "0xc3"]) == ["0xc1", "0xc2", "0xc3"]
 
 
 def test_a_note_with_which_nothing_can_be_done_is_stuck_asked_for_or_not() -> None:

@@ -158,6 +158,9 @@ async def test_no_request_for_winnings_begins_when_the_run_is_nearly_over(
     assert (await desk.run(redeem=True)).requests == 0
     report = await settle(desk.store, desk.records, redeem=True, ask_anew=True)
     assert report.requests == 1
+    monkeypatch.setattr(settle_module, "ASK_ANEW_UNTIL_S", -1.0)
+    report = await settle(desk.store, desk.records, redeem=True, ask_anew=True)
+    assert (report.requests, report.redeeming) == (0, 1)
 
 
 async def test_two_settlements_at_once_book_once(clock: Clock) -> None:
