@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from nats.aio.client import Client
@@ -60,9 +60,7 @@ class GrantingStore:
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()
 
-    async def move(
-        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
-    ) -> bool:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         return True
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
@@ -92,8 +90,8 @@ class GrantingStore:
     async def prune(self, account: Account, now_ms: int) -> None:
         return None
 
-    async def set_redemption(
-        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    async def set_redemptions(
+        self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
         return True
 

@@ -139,7 +139,7 @@ def reconcile(
     report, settled = _done(account_commands.reconcile_once(settings, redeem_again=redeem_again))
     _say(rendering.reconciled_view(report, settled))
     alarms = report.overdue or report.mismatches or report.strangers
-    stuck = settled.unsettled or settled.stuck or settled.strangers
+    stuck = settled.unsettled or settled.stuck or settled.strangers or settled.not_noted
     if alarms or stuck or report.failures or settled.failures:
         raise typer.Exit(EXIT_FAILED)
 

@@ -101,6 +101,9 @@ def reconciled_view(report: ReconcileReport, settled: SettleReport) -> Renderabl
         rows.add_row("UNSETTLED", plain(sentence, BAD))
     for condition_id in settled.stuck:
         rows.add_row("NOT REDEEMED", plain(f"market {condition_id}", BAD))
+    if settled.not_noted:
+        text = f"{settled.not_noted} claims won, and nobody asks for it: no room for the note"
+        rows.add_row("NOT NOTED", plain(text, BAD))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -133,16 +133,14 @@ class Store(Protocol):
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """ONE conditional write: every limit holds, or nothing is written."""
 
-    async def move(
-        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
-    ) -> bool:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """Replace `seen` by `claim` in the account, if it is still exactly what was seen.
 
         The difference in P&L and in reserved money goes to the account's day in the same write, the
-        one in entries to the market's window, and with `redeem` the market joins those whose
-        winnings wait; `unseen`: also for shares of an earlier claim that were not seen yet. What is
-        resolved frees its market. False: look again; it is another
-        version by now (perhaps this one, whose reply was lost), or gone.
+        one in entries to the market's window, and with `redeem` its winnings join those that wait,
+        and the note of the same market, token and wallet, if there is one. What is resolved frees
+        its market. False: look again; it is another version by now (perhaps this one, whose reply
+        was lost), or gone.
         """
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
@@ -179,10 +177,11 @@ class Store(Protocol):
     async def prune(self, account: Account, now_ms: int) -> None:
         """Remove cooldowns that have long been over, ended windows, and days that are past."""
 
-    async def set_redemption(
-        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    async def set_redemptions(
+        self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
-        """Replace what is noted about a market's winnings, if it is still `seen`; None: paid."""
+        """Replace notes of winnings, if all of `seen` are still so; None: paid. By their keys; all
+        of `changes` are in `seen`, and differ from it."""
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decision rows with a TTL, keyed by decision id."""

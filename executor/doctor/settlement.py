@@ -15,7 +15,7 @@ from functions.ports import RecordsError, StoreError, VenueRecords
 from functions.settings import AccountSettings
 
 ASKED_MAX: Final = 5
-"""Claims whose market is asked about: of more, the first ones say enough."""
+"""Markets that are asked about: of more, the first ones say enough."""
 _CLAIMS: Final = "claims of ended markets"
 _WINNINGS: Final = "winnings"
 _REDEEM: Final = 'see "Redeeming" in docs/runbook.md'
@@ -31,27 +31,31 @@ async def check(settings: AccountSettings) -> list[Finding]:
             return []
     now_ms = time.time_ns() // 1_000_000
     late = [claim for claim in account.claims.values() if unsettled(claim, now_ms)]
-    stuck = [k for k, note in account.redeem.items() if winnings.stuck(note, now_ms)]
-    found = [fail(_WINNINGS, f"market {k} was asked for in vain", _REDEEM) for k in stuck]
+    stuck = winnings.markets_of(k for k, n in account.redeem.items() if winnings.stuck(n, now_ms))
+    found = [fail(_WINNINGS, f"market {m} was asked for in vain", _REDEEM) for m in stuck]
     if not late:
         return [ok(_CLAIMS, "none takes a slot for long"), *found]
     records = public_records(settings)
     try:
-        return [
-            *[await _unsettled(records, claim) for claim in late[:ASKED_MAX]],
-            *[fail(_CLAIMS, f"{claim.slug}: not asked about", _WAIT) for claim in late[ASKED_MAX:]],
-            *found,
-        ]
+        why: dict[str, str] = {}
+        for claim in late:
+            market = claim.condition_id
+            if market not in why and len(why) < ASKED_MAX:
+                why[market] = await _why(records, claim)
+        return [*(_unsettled(claim, why.get(claim.condition_id)) for claim in late), *found]
     finally:
         await records.close()
 
 
-async def _unsettled(records: VenueRecords, claim: Claim) -> Finding:
+async def _why(records: VenueRecords, claim: Claim) -> str:
     try:
         resolution = await records.resolution(claim)
     except RecordsError as error:
-        why = str(error)
-    else:
-        decided = "the venue has decided it: is `functions.schedule` running?"
-        why = resolution.reason if isinstance(resolution, Undecided) else decided
-    return fail(_CLAIMS, f"{claim.slug} still takes a slot: {why}", _WAIT)
+        return str(error)
+    decided = "the venue has decided it: is `functions.schedule` running?"
+    return resolution.reason if isinstance(resolution, Undecided) else decided
+
+
+def _unsettled(claim: Claim, why: str | None) -> Finding:
+    told = ": not asked about" if why is None else f" still takes a slot: {why}"
+    return fail(_CLAIMS, f"{claim.slug}{told}", _WAIT)

@@ -24,6 +24,8 @@ MINED_WITHIN_S: Final = 3_600.0
 """A transaction that has no receipt by then was replaced or lost."""
 SENT_MAX: Final = 64
 ASKED_AT_ONCE: Final = 4
+MINED_TIMEOUT_S: Final = 5.0
+"""For all that are asked about at once: gas is counted when there is time for it."""
 _log = structlog.get_logger()
 
 
@@ -65,13 +67,16 @@ class ClientRedeemer:
         """See `functions.ports.VenueRecords.mined`. Raises RecordsError when nothing could be
         told."""
         mined: list[MinedTransaction] = []
+        until_s = time.monotonic() + MINED_TIMEOUT_S
         for transaction in list(self._sent)[:ASKED_AT_ONCE]:
             condition_id, sent_at_s = self._sent.pop(transaction)
             receipt = None
             try:
                 with raising_records_error():
                     receipt = await bounded_call(
-                        f"receipt of {transaction}", receipt_of(self._client, transaction)
+                        f"receipt of {transaction}",
+                        receipt_of(self._client, transaction),
+                        max(0.0, until_s - time.monotonic()),
                     )
             except RecordsError:
                 if not mined:

@@ -47,18 +47,22 @@ NO_PAUSE: Final = Pause(reason="", since_ms=0, until_ms=0)
 
 
 class Redemption(msgspec.Struct, frozen=True, kw_only=True):
-    """Winnings that wait to be paid out to the wallet."""
+    """Winnings of one market that wait to be paid out to a wallet, in shares of one token."""
 
     token_id: str
     wallet: str = ""
     """Whose shares they are; empty in notes from before it was stored."""
+    size_e6: int = 0
+    """Shares of all claims that were settled into this note; 0 in notes from before it was
+    stored. An older version, which does not know it, finds that the note is not what it has seen,
+    and leaves it alone."""
     since_ms: int
     asked_at_ms: int = 0
     """When they were last asked for; 0: never yet."""
     tries: int = 0
     """How often they were asked for; 0 in notes of before this field existed, asked for or not."""
     unseen: bool = False
-    """Settled while trades were on their way, and no shares have been seen since."""
+    """Settled while trades were on their way, and not all shares have been seen since."""
     looks: int = 0
     """Looks, apart from each other, that showed no shares."""
     looked_at_ms: int = 0
@@ -87,7 +91,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """UTC date -> USD claimed that day and not given back."""
     pause: Pause
     redeem: dict[str, Redemption]
-    """condition id -> winnings that wait to be paid out."""
+    """`functions.core.winnings.key_of` -> winnings that wait to be paid out. Older versions have
+    the condition id as the key."""
     entries: dict[str, int] = {}
     """`Claim.window` -> claims made in it, less those that have ended with nothing bought. Items of
     older versions have none."""

@@ -13,7 +13,7 @@ import msgspec
 from functions.core.account import TRADING_ENABLED, Account, Limits
 from functions.core.claim import UNRESOLVED, ClaimState
 from functions.core.lifecycle import overdue, unsettled
-from functions.core.winnings import stuck
+from functions.core.winnings import markets_of, stuck
 
 UNRESOLVED_ALARM_MS: Final = 30_000
 """A POST gives up after some seconds, and by then the first looks have been made: most claims that
@@ -50,6 +50,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     spent_e6: int
     daily_spend_cap_e6: int
     redemptions_waiting: int
+    """Markets whose winnings were not seen paid yet."""
     cooldowns: int
     oldest_unresolved_ms: int | None
     """Age of the oldest claim of which nobody knows whether it bought something."""
@@ -89,12 +90,12 @@ def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: s
         daily_loss_limit_e6=limits.daily_loss_limit_e6,
         spent_e6=account.spent_e6.get(today, 0),
         daily_spend_cap_e6=limits.daily_spend_cap_e6,
-        redemptions_waiting=len(account.redeem),
+        redemptions_waiting=len(markets_of(account.redeem)),
         cooldowns=sum(until_ms > now_ms for until_ms in account.cooldowns.values()),
         oldest_unresolved_ms=max(0, now_ms - min(unresolved)) if unresolved else None,
         overdue=sum(overdue(claim, now_ms) for claim in claims),
         unsettled=[claim.slug for claim in claims if unsettled(claim, now_ms)],
-        redemptions_stuck=sum(stuck(note, now_ms) for note in account.redeem.values()),
+        redemptions_stuck=len(markets_of(k for k, n in account.redeem.items() if stuck(n, now_ms))),
     )
 
 

@@ -3,17 +3,21 @@
 A note (`Redemption`) is written with the settlement. Whoever redeems, we or the venue by itself,
 shows in one thing alone: the shares are gone. Each request may cost gas, so they become rarer and
 come to an end; what is then still there is for a person.
+
+A request pays out all that one wallet holds in one market; shares are shown by token. So there is
+one note a (market, token, wallet), and notes of one market and wallet are asked for together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from functions.core.account import Redemption
 from functions.core.claim import Claim
-from functions.core.lifecycle import final
+from functions.core.lifecycle import SIZE_ROUNDING_E6, final
 
 GONE_AFTER_MS: Final = 120_000
 """The venue's balances lag by seconds, sometimes by more than a minute: only so long after the
@@ -33,13 +37,33 @@ NEVER_SEEN_AFTER_MS: Final = 86_400_000
 """Shares that were not there at the settlement and did not come until then do not come."""
 
 
-def note_of(claim: Claim, since_ms: int, *, unseen: bool) -> Redemption:
-    """The note of a settled claim; `unseen`: an earlier claim's shares were not seen yet either."""
+def key_of(claim: Claim) -> str:
+    """Where the account keeps the note of the claim's winnings; claims of one market, token and
+    wallet share it."""
+    return f"{claim.condition_id}#{claim.token_id}#{claim.trader.wallet}"
+
+
+def market_of(key: str) -> str:
+    """The condition id of a note's market. Older versions keep notes under nothing else."""
+    return key.partition("#")[0]
+
+
+def markets_of(keys: Iterable[str]) -> list[str]:
+    """The condition ids of some notes' markets, each once."""
+    return list(dict.fromkeys(map(market_of, keys)))
+
+
+def note_of(claim: Claim, since_ms: int, earlier: Redemption | None) -> Redemption:
+    """The note of a settled claim, joined with that of `earlier` claims.
+
+    It is asked for anew: what was asked for before may not have contained these shares.
+    """
     return Redemption(
         token_id=claim.token_id,
         wallet=claim.trader.wallet,
-        since_ms=since_ms,
-        unseen=unseen or not final(claim),
+        since_ms=since_ms if earlier is None else max(since_ms, earlier.since_ms),
+        size_e6=claim.filled_size_e6 + (0 if earlier is None else earlier.size_e6),
+        unseen=not final(claim) or (earlier is not None and earlier.unseen),
     )
 
 
@@ -56,10 +80,10 @@ def stuck(note: Redemption, now_ms: int) -> bool:
     return in_vain or now_ms - max(note.since_ms, note.asked_at_ms) >= STUCK_AFTER_MS
 
 
-def asked(note: Redemption, now_ms: int, *, anew: bool = False) -> Redemption:
-    """The note of a request at `now_ms`; `anew`: a person wants the tries counted from there."""
+def asked(note: Redemption, held_e6: int, now_ms: int, *, anew: bool = False) -> Redemption:
+    """The note of a request for these shares; `anew`: a person wants the tries counted from it."""
     tries = 1 if anew else _tries(note) + 1
-    return msgspec.structs.replace(looked(note, 1, now_ms), asked_at_ms=now_ms, tries=tries)
+    return msgspec.structs.replace(looked(note, held_e6, now_ms), asked_at_ms=now_ms, tries=tries)
 
 
 def telling(note: Redemption, now_ms: int) -> bool:
@@ -69,9 +93,13 @@ def telling(note: Redemption, now_ms: int) -> bool:
 
 
 def looked(note: Redemption, held_e6: int, now_ms: int) -> Redemption:
-    """The note after a look that showed these shares; the last look before it goes is not kept."""
+    """The note after a look that showed these shares; the last look before it goes is not kept.
+
+    Fewer than all may be those that were there all along: the others are then still waited for.
+    """
     if held_e6 > 0:
-        return msgspec.structs.replace(note, unseen=False, looks=0, looked_at_ms=0)
+        unseen = note.unseen and held_e6 + SIZE_ROUNDING_E6 < note.size_e6
+        return msgspec.structs.replace(note, unseen=unseen, looks=0, looked_at_ms=0)
     if not telling(note, now_ms) or note.looks >= LOOKS_MIN - 1:
         return note
     return msgspec.structs.replace(note, looks=note.looks + 1, looked_at_ms=now_ms)

@@ -41,7 +41,6 @@ async def apply_evidence(
     *,
     filed: bool = False,
     redeem: bool = False,
-    unseen: bool = False,
 ) -> Claim | None:
     """Apply `step` to the claim that is `known`; with `filed` it was in the ledger.
 
@@ -66,7 +65,7 @@ async def apply_evidence(
                 _log.critical("claim_reopened", intent=changed.intent_id, order=changed.order_id)
         else:
             noted = redeem and changed.payout_e6 > 0
-            done = await store.move(changed, seen, redeem=noted, unseen=unseen)
+            done = await store.move(changed, seen, redeem=noted)
         if done:
             if changed.ended:
                 await move_to_ledger(store, changed)

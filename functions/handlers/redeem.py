@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import structlog
@@ -25,6 +25,9 @@ LOOKED_AT_ONCE_MAX: Final = 20
 WEI: Final = 10**18
 """Of one POL, which gas is paid in."""
 _log = structlog.get_logger()
+
+Notes: TypeAlias = dict[str, Redemption]
+"""By their keys in the account."""
 
 
 class RedeemReport(msgspec.Struct, kw_only=True):
@@ -55,44 +58,49 @@ async def ask_for_winnings(
     until_s: float,
     anew: bool = False,
 ) -> None:
-    """Ask where it is time; `anew`: a person asks, so it is time everywhere, and he waits.
+    """Ask where it is time; `anew`: a person asks, so it is time everywhere.
 
-    Otherwise no request begins after `until_s`, the loop's time.
+    One request pays out all that the wallet has in a market, whatever notes there are about it. No
+    request begins after `until_s`, the loop's time.
     """
     loop = asyncio.get_running_loop()
     if len(account.redeem) >= REDEMPTIONS_MAX:
         _log.critical("redemptions_pile_up", waiting=len(account.redeem))
     now_ms, trader = records.now_ms(), records.trader
+    left = dict(account.redeem)
+    ours: dict[str, Notes] = {}
+    for key, note in left.items():
+        if winnings.seen_by(note, trader.wallet):
+            ours.setdefault(winnings.market_of(key), {})[key] = note
     # Whose shares we do not see: they would look paid out.
-    report.strangers = [
-        condition_id
-        for condition_id, note in account.redeem.items()
-        if not winnings.seen_by(note, trader.wallet)
-    ]
+    report.strangers = winnings.markets_of(
+        key for key, note in left.items() if not winnings.seen_by(note, trader.wallet)
+    )
     if report.strangers:
         _log.critical(
             "another_trader", markets=report.strangers, signer=trader.signer, wallet=trader.wallet
         )
     wanted = [
-        (condition_id, note)
-        for condition_id, note in account.redeem.items()
-        if condition_id not in report.strangers and (anew or winnings.due(note, now_ms))
+        (condition_id, notes)
+        for condition_id, notes in ours.items()
+        if anew or any(winnings.due(note, now_ms) for note in notes.values())
     ]
     random.shuffle(wanted)  # those that always fail must not keep the others from their turn
-    report.redeeming = len(account.redeem)
-    for condition_id, note in wanted if anew else wanted[:ASKED_AT_ONCE_MAX]:
-        if not anew and loop.time() > until_s:
+    for condition_id, notes in wanted if anew else wanted[:ASKED_AT_ONCE_MAX]:
+        if loop.time() > until_s:
             break  # the others in the next run
         try:
-            await _ask(store, records, condition_id, note, report, anew=anew)
+            await _ask(store, records, condition_id, notes, left, report, anew=anew)
         except Exception as error:  # noqa: BLE001 - one market must not hold up the others
             report.failures += 1
-            _log.warning(
-                "not_redeemed", market=condition_id, tries=note.tries + 1, error=_one_line(error)
-            )
+            tries = max(note.tries for note in notes.values()) + 1
+            _log.warning("not_redeemed", market=condition_id, tries=tries, error=_one_line(error))
     await _count_transactions(records, report)
+    report.redeeming = len(winnings.markets_of(left))
     if not anew:
-        report.stuck = [k for k, note in account.redeem.items() if winnings.stuck(note, now_ms)]
+        report.stuck = winnings.markets_of(
+            key for key, note in left.items() if winnings.stuck(note, now_ms)
+        )
     if report.stuck:
         _log.critical("redemptions_stuck", markets=report.stuck)
 
@@ -101,22 +109,62 @@ async def _ask(
     store: Store,
     records: VenueRecords,
     condition_id: str,
-    note: Redemption,
+    notes: Notes,
+    left: Notes,
     report: RedeemReport,
     *,
     anew: bool,
 ) -> None:
-    held_e6 = (await records.positions([note.token_id])).get(note.token_id)
-    if held_e6 is None:
-        raise RecordsError(f"shares of token {note.token_id}: not told")
+    """Look at the shares of one market's notes, and ask for them if it is time for some that are
+    there. What is gone is taken out of `left`."""
+    held = await _shares(records, {note.token_id for note in notes.values()})
     now_ms = records.now_ms()
-    if held_e6 > 0:
-        # Noted first: a request that nobody knows of would be made again and again.
-        if await store.set_redemption(condition_id, winnings.asked(note, now_ms, anew=anew), note):
-            report.requests += 1
-            await records.redeem(condition_id)
-    else:
-        report.redeeming -= await _look(store, condition_id, note, 0, now_ms)
+    shown = {
+        key: shares_e6
+        for key, note in notes.items()
+        if isinstance(shares_e6 := held[note.token_id], int)
+    }
+    asking = any(
+        shares_e6 > 0 and (anew or winnings.due(notes[key], now_ms))
+        for key, shares_e6 in shown.items()
+    )
+    changes = {
+        key: winnings.asked(notes[key], shares_e6, now_ms, anew=anew)
+        if asking and shares_e6 > 0
+        else _looked(notes[key], shares_e6, now_ms)
+        for key, shares_e6 in shown.items()
+    }
+    # Noted first, in one write and only if no other process has noted anything about the market
+    # meanwhile: a request that nobody knows of would be made again and again.
+    done = await _note(store, notes, changes)
+    if done:
+        for key in [key for key, change in changes.items() if change is None]:
+            del left[key]
+    if done and asking:
+        report.requests += 1
+        await records.redeem(condition_id)
+    for failure in held.values():
+        if isinstance(failure, RecordsError):
+            raise failure
+
+
+async def _shares(records: VenueRecords, tokens: set[str]) -> dict[str, int | RecordsError]:
+    """Shares held, by token. Each is asked about alone, so that one which the venue cannot answer
+    for does not keep the others."""
+    wanted = sorted(tokens)
+    looks = await asyncio.gather(
+        *(records.positions([token_id]) for token_id in wanted), return_exceptions=True
+    )
+    held: dict[str, int | RecordsError] = {}
+    for token_id, look in zip(wanted, looks, strict=True):
+        if isinstance(look, RecordsError):
+            held[token_id] = look
+        elif isinstance(look, BaseException):
+            raise look
+        else:  # not told is not gone
+            unknown = RecordsError(f"shares of token {token_id}: not told")
+            held[token_id] = look.get(token_id, unknown)
+    return held
 
 
 async def _count_transactions(records: VenueRecords, report: RedeemReport) -> None:
@@ -138,47 +186,50 @@ async def _count_transactions(records: VenueRecords, report: RedeemReport) -> No
 async def forget_what_is_gone(store: Store, records: VenueRecords, account: Account) -> int:
     """Remove the notes whose shares are not there any more; of many, look at some each time.
 
-    Returns how many could not be looked at: each is asked about alone, so that one which the venue
-    cannot answer for does not keep the others. Raises StoreError when one could not be removed.
+    Returns how many could not be looked at. Raises StoreError when one could not be removed.
     """
     now_ms = records.now_ms()
     notes = [
-        (condition_id, note)
-        for condition_id, note in account.redeem.items()
+        (key, note)
+        for key, note in account.redeem.items()
         if winnings.telling(note, now_ms) and winnings.seen_by(note, records.trader.wallet)
     ]
     if len(notes) > LOOKED_AT_ONCE_MAX:
         notes = random.sample(notes, LOOKED_AT_ONCE_MAX)
-    looks = await asyncio.gather(
-        *(records.positions([note.token_id]) for _, note in notes), return_exceptions=True
-    )
+    held = await _shares(records, {note.token_id for _, note in notes})
     failures = 0
-    for (condition_id, note), held in zip(notes, looks, strict=True):
-        if isinstance(held, RecordsError):
+    for key, note in notes:
+        shares_e6 = held[note.token_id]
+        if isinstance(shares_e6, RecordsError):
             failures += 1
-            _log.warning("winnings_not_seen", market=condition_id, error=str(held))
-        elif isinstance(held, BaseException):
-            raise held
-        elif note.token_id in held:  # not told is not gone
-            await _look(store, condition_id, note, held[note.token_id], now_ms)
+            _log.warning("winnings_not_seen", market=winnings.market_of(key), error=str(shares_e6))
+        else:
+            await _note(store, {key: note}, {key: _looked(note, shares_e6, now_ms)})
     return failures
 
 
-async def _look(
-    store: Store, condition_id: str, note: Redemption, held_e6: int, now_ms: int
-) -> bool:
-    """Note what a look has shown; whether the note is gone."""
-    if not winnings.gone(note, held_e6, now_ms):
-        looked = winnings.looked(note, held_e6, now_ms)
-        if looked != note:
-            await store.set_redemption(condition_id, looked, note)
+def _looked(note: Redemption, held_e6: int, now_ms: int) -> Redemption | None:
+    """The note after a look; None when nothing is to be waited for any more."""
+    gone = winnings.gone(note, held_e6, now_ms)
+    return None if gone else winnings.looked(note, held_e6, now_ms)
+
+
+async def _note(store: Store, seen: Notes, changes: dict[str, Redemption | None]) -> bool:
+    """Write what has changed, if all is still as seen; whether it is."""
+    changed = {key: change for key, change in changes.items() if change != seen[key]}
+    if not changed:
+        return True
+    if not await store.set_redemptions(changed, seen):
         return False
-    done = await store.set_redemption(condition_id, None, note)
-    if done and note.unseen:
-        _log.error("winnings_never_seen", market=condition_id, token=note.token_id)
-    elif done:
-        _log.info("winnings_redeemed", market=condition_id, asked=note.asked_at_ms > 0)
-    return done
+    for key in [key for key, change in changed.items() if change is None]:
+        note, market = seen[key], winnings.market_of(key)
+        if note.unseen:
+            _log.error(
+                "winnings_never_seen", market=market, token=note.token_id, wallet=note.wallet
+            )
+        else:
+            _log.info("winnings_redeemed", market=market, asked=note.asked_at_ms > 0)
+    return True
 
 
 def _one_line(error: Exception) -> str:

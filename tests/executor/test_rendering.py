@@ -153,10 +153,11 @@ def test_what_should_have_ended_long_ago_stands_out() -> None:
     shown = lines_of(rendering.status_view(status_of("x", account, LIMITS, NOW, TODAY)))
     assert shown["UNSETTLED"].startswith("btc-updown-15m-m1")
     assert shown["redemptions waiting"] == "1; NOT REDEEMED: 1, asked for in vain"
-    report = SettleReport(unsettled=["btc, order 0xo: why"], stuck=["0xw"])
+    report = SettleReport(unsettled=["btc, order 0xo: why"], stuck=["0xw"], not_noted=2)
     shown = lines_of(rendering.reconciled_view(ReconcileReport(), report))
     assert shown["UNSETTLED"] == "btc, order 0xo: why"
     assert shown["NOT REDEEMED"] == "market 0xw"
+    assert shown["NOT NOTED"].startswith("2 claims won")
 
 
 def test_a_finding_is_one_line_and_says_what_to_do() -> None:

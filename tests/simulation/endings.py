@@ -3,7 +3,7 @@ asked for and not too often, and shares that were redeemed alarm nobody. Used by
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from functions.core import winnings
@@ -25,24 +25,38 @@ def alarms(world: World, event: str, field: str) -> Iterator[str]:
 def redemptions(world: World, account: Account, rows: list[Claim]) -> Iterator[str]:
     """What was won is redeemed, or a person is told; and then nothing waits for it any more."""
     now_ms, venue = world.sim.now_ms, world.venue
-    for condition_id, note in account.redeem.items():
-        gone_ms = max(note.since_ms + winnings.GONE_AFTER_MS, venue.redeemed.get(condition_id, 0))
+    for key, note in account.redeem.items():
+        market = _market(key)
+        redeemed_ms = venue.redeemed_ms(market, note.wallet)
+        gone_ms = max(note.since_ms + winnings.GONE_AFTER_MS, redeemed_ms)
         gone_ms += winnings.LOOKS_MIN * winnings.LOOK_SPACING_MS
-        if venue.has_redeemed(condition_id, now_ms) and gone_ms < now_ms - SOON_MS:
-            yield f"[redeem] the winnings of {condition_id} are still waiting"
+        if gone_ms < now_ms - SOON_MS:
+            yield f"[redeem] the winnings of {market} are still waiting"
     told = set(alarms(world, "redemptions_stuck", "markets"))
+    won: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
-        market = row.condition_id
-        if row.payout_e6 <= 0 or venue.has_redeemed(market, now_ms):
-            continue
-        waiting = account.redeem.get(market)
-        if waiting is None:
+        market, wallet = row.condition_id, row.trader.wallet
+        if row.payout_e6 > 0 and venue.redeemed_ms(market, wallet) > now_ms:
+            won[market, row.token_id, wallet] += row.filled_size_e6
+    for (market, token_id, wallet), size_e6 in won.items():
+        waiting = [
+            note
+            for key, note in account.redeem.items()
+            if (_market(key), note.token_id, note.wallet) == (market, token_id, wallet)
+        ]
+        if not waiting:
             yield f"[redeem] the winnings of {market} were never redeemed"
-        elif _next_ms(waiting) < now_ms - SOON_MS:
-            if waiting.tries < winnings.TRIES_MAX:
+        elif len(waiting) > 1 or waiting[0].size_e6 < size_e6:
+            yield f"[redeem] the notes of {market} do not name {size_e6}e-6 shares of {token_id}"
+        elif _next_ms(waiting[0]) < now_ms - SOON_MS:
+            if waiting[0].tries < winnings.TRIES_MAX:
                 yield f"[redeem] nobody asks for the winnings of {market}"
             elif market not in told:
                 yield f"[redeem] the winnings of {market} are asked for in vain, and nobody is told"
+
+
+def _market(key: str) -> str:
+    return key.partition("#")[0]
 
 
 def _next_ms(note: Redemption) -> int:
@@ -57,20 +71,30 @@ def _wait_ms(note: Redemption) -> int:
 
 
 def repeated_requests(world: World, accounts: list[Account]) -> Iterator[str]:
-    """Each request is noted first and waits twice as long as the last one; a few are all."""
-    notes: dict[tuple[str, int], Redemption] = {}
+    """Each request is noted first, in all notes that it is for, and waits twice as long as the last
+    one; a few are all."""
+    before: dict[str, Redemption] = {}
+    settled: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    noted: Counter[tuple[str, str]] = Counter()
     for account in accounts:
-        for condition_id, note in account.redeem.items():
-            seen = notes.get((condition_id, note.since_ms))
-            if seen is not None and seen.asked_at_ms and note.asked_at_ms != seen.asked_at_ms:
-                waited_ms = note.asked_at_ms - seen.asked_at_ms
-                if waited_ms < _wait_ms(seen):
-                    yield f"[redeem] {condition_id} was asked for again after {waited_ms} ms"
-            notes[condition_id, note.since_ms] = note
-    settled = Counter(condition_id for condition_id, _ in notes)
-    for condition_id, times in Counter(world.venue.redeem_requests).items():
-        if times > winnings.TRIES_MAX * settled[condition_id]:
-            yield f"[redeem] {condition_id} was asked for {times} times"
+        waited: dict[tuple[str, str], list[bool]] = defaultdict(list)
+        for key, note in account.redeem.items():
+            settled[_market(key), note.wallet].add((key, note.since_ms))
+            seen = before.get(key)
+            if seen is None or seen.since_ms != note.since_ms:
+                continue
+            if note.asked_at_ms != seen.asked_at_ms:
+                waits_ms = _wait_ms(seen) if seen.asked_at_ms else 0
+                enough = note.asked_at_ms - seen.asked_at_ms >= waits_ms
+                waited[_market(key), note.wallet].append(enough)
+        before = account.redeem
+        for asked, enough in waited.items():
+            noted[asked] += 1
+            if not any(enough):
+                yield f"[redeem] {asked} was asked for again after too short a time"
+    for asked, times in Counter(world.venue.redeem_requests).items():
+        if times > min(noted[asked], winnings.TRIES_MAX * len(settled[asked])):
+            yield f"[redeem] {asked} was asked for {times} times, and noted {noted[asked]} times"
 
 
 def false_mismatches(world: World) -> Iterator[str]:

@@ -37,6 +37,9 @@ class Faults:
     stranger: bool = False
     """One schedule has the credentials of another account, which the venue takes for good ones: it
     shows it nothing of ours, and never fails to."""
+    wallets: bool = False
+    """One worker and one schedule have another wallet of the same signer: as while it changes, but
+    for ever."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
     misnamed: float = 0.0
@@ -117,4 +120,5 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.venue.market_unread = chance(0.3)
     faults.stranger = rng.random() < 0.25
     faults.ahead_ms = rng.choice([0, 0, 60_000, 1_500_000, 90_000_000])
+    faults.wallets = not faults.stranger and rng.random() < 0.3
     return faults

@@ -126,6 +126,7 @@ class SimOrder:
     order_id: str
     market: MarketInfo
     token_id: str
+    wallet: str
     arrived_at_ms: int
     trades: list[SimTrade] = field(default_factory=list)
     pending: bool = False
@@ -168,10 +169,12 @@ class SimVenue:
         self.injected: dict[str, int] = {}
         self.refused_until_ms = 0
         self.locked = False
-        self.redeemed: dict[str, int] = {}
-        """condition id -> since when its shares are gone, epoch ms."""
-        self.redeem_requests: list[str] = []
-        """Condition ids of the requests that arrived, whatever came of them."""
+        self.redeemed: dict[tuple[str, str], int] = {}
+        """(condition id, wallet) -> since when its shares are gone, epoch ms."""
+        self.self_redeemed: dict[str, int] = {}
+        """condition id -> the same of all wallets' shares, which the venue redeems by itself."""
+        self.redeem_requests: list[tuple[str, str]] = []
+        """(condition id, wallet) of the requests that arrived, whatever came of them."""
         self.unresolved: dict[str, str] = {}
         """condition id -> in which way nobody can tell what it pays, for ever."""
         self.reverting: set[str] = set()
@@ -240,7 +243,8 @@ class SimVenue:
         refused = self._refusal(payload)
         if refused is not None:
             return _rejected(refused)
-        accepted = SimOrder(order.order_id, payload.market, payload.token_id, now_ms)
+        wallet = order.trader.wallet
+        accepted = SimOrder(order.order_id, payload.market, payload.token_id, wallet, now_ms)
         self.orders[order.order_id] = accepted
         if self.strikes("delayed"):
             accepted.pending = True
@@ -328,7 +332,7 @@ class SimVenue:
         if unresolved:
             self.unresolved[condition_id] = rng.choice(("undecided", "unreadable"))
         elif self_redeems:
-            self.redeemed[condition_id] = public_ms + int(
+            self.self_redeemed[condition_id] = public_ms + int(
                 rng.uniform(*faults.self_redeems_s) * 1000
             )
         elif reverts:
@@ -338,9 +342,11 @@ class SimVenue:
         name = "unresolved" if unresolved else "self_redeems" if self_redeems else "reverts"
         self.injected[name] = self.injected.get(name, 0) + 1
 
-    def has_redeemed(self, condition_id: str, as_of_ms: int) -> bool:
-        """Whether the market's shares were gone by then."""
-        return self.redeemed.get(condition_id, 1 << 62) <= as_of_ms
+    def redeemed_ms(self, condition_id: str, wallet: str) -> int:
+        """Since when the wallet's shares in the market are gone."""
+        never = 1 << 62
+        asked_ms = self.redeemed.get((condition_id, wallet), never)
+        return min(asked_ms, self.self_redeemed.get(condition_id, never))
 
     def blind_to(self, order_id: str) -> bool:
         """Whether reads do not show an order yet that has arrived."""

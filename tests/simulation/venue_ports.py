@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from functions.core.claim import Claim, trader_of
+from functions.core.claim import Claim, Trader, trader_of
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
 from functions.ports import MinedTransaction, PreparedOrder, RecordsError
@@ -15,21 +15,24 @@ from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
-from tests.simulation.venue import Payload, SimVenue
+from tests.simulation.venue import Payload, SimOrder, SimVenue
 from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Answer, Rejected, RejectReason, Unknown
 from venue.wire.orders import OrderRecord
 
 POST_TIMEOUT_S: Final = 5.0
 TRADER: Final = trader_of("0x" + "11" * 20, "0x" + "22" * 20)
+SECOND: Final = trader_of("0x" + "11" * 20, "0x" + "55" * 20)
+"""The same signer's other wallet."""
 STRANGER: Final = trader_of("0x" + "33" * 20, "0x" + "44" * 20)
 
 
 class SimExchange:
     """`Exchange` of the process that calls it."""
 
-    def __init__(self, venue: SimVenue) -> None:
+    def __init__(self, venue: SimVenue, trader: Trader = TRADER) -> None:
         self._venue = venue
+        self._trader = trader
 
     async def warm(self, market: MarketInfo) -> None:
         await asyncio.sleep(self._venue.between((0.001, 0.02)))
@@ -40,7 +43,7 @@ class SimExchange:
         number = venue.next_number()
         return PreparedOrder(
             order_id=f"0xorder{number}",
-            trader=TRADER,
+            trader=self._trader,
             salt=str(number),
             order_timestamp_ms=venue.sim.now_ms,
             spend_e6=trade.spend_e6,
@@ -134,9 +137,10 @@ class SimClobMarkets:
 class SimRecords:
     """`VenueRecords` of the process that calls it."""
 
-    trader = TRADER
-
-    def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
+    def __init__(
+        self, venue: SimVenue, markets: dict[str, MarketInfo], trader: Trader = TRADER
+    ) -> None:
+        self.trader = trader
         self._venue = venue
         self._markets = markets
 
@@ -159,7 +163,7 @@ class SimRecords:
         order_as_of_ms = await self._asked(private=True)
         if self._venue.blind_to(claim.order_id):
             return OrderLookup(seen_by=self.trader, order=None, trades=(), asked_at_ms=asked_at_ms)
-        order = self._venue.orders.get(claim.order_id)
+        order = self._order(claim.order_id)
         record = None
         if order is not None and order.arrived_at_ms <= order_as_of_ms:
             seen = [trade.at(order_as_of_ms) for trade in order.trades]
@@ -167,17 +171,21 @@ class SimRecords:
             status = "matched" if matched_e6 else ("delayed" if order.pending else "unmatched")
             record = OrderRecord(order_id=claim.order_id, status=status, size_matched_e6=matched_e6)
         as_of_ms = await self._asked()
-        order = self._venue.orders.get(claim.order_id)
+        order = self._order(claim.order_id)
         trades = [trade.at(as_of_ms) for trade in order.trades] if order else []
         shown = tuple(fill for fill in trades if fill is not None)
         return OrderLookup(seen_by=self.trader, order=record, trades=shown, asked_at_ms=asked_at_ms)
+
+    def _order(self, order_id: str) -> SimOrder | None:
+        order = self._venue.orders.get(order_id)
+        return None if order is None or order.wallet != self.trader.wallet else order
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
         as_of_ms = await self._asked(private=True)
         seen = (
             trade.at(as_of_ms)
             for order in self._venue.orders.values()
-            if not self._venue.blind_to(order.order_id)
+            if order.wallet == self.trader.wallet and not self._venue.blind_to(order.order_id)
             for trade in order.trades
         )
         return tuple(fill for fill in seen if fill is not None and fill.matched_at_ms >= since_ms)
@@ -199,8 +207,10 @@ class SimRecords:
         as_of_ms = await self._asked()
         held = dict.fromkeys(token_ids, 0)
         for order in self._venue.orders.values():
-            paid = self._venue.has_redeemed(order.market.condition_id, as_of_ms)
-            if order.token_id in held and not paid and order.arrived_at_ms <= as_of_ms:
+            if order.wallet != self.trader.wallet or order.token_id not in held:
+                continue
+            gone_ms = self._venue.redeemed_ms(order.market.condition_id, order.wallet)
+            if order.arrived_at_ms <= as_of_ms < gone_ms:
                 held[order.token_id] += order.live_size_e6
         return held
 
@@ -208,9 +218,10 @@ class SimRecords:
         await self._asked()
         venue = self._venue
         venue.sim.record("venue-redeem", condition_id)
-        venue.redeem_requests.append(condition_id)
+        asked = condition_id, self.trader.wallet
+        venue.redeem_requests.append(asked)
         if condition_id not in venue.reverting:
-            venue.redeemed.setdefault(condition_id, venue.sim.now_ms)
+            venue.redeemed.setdefault(asked, venue.sim.now_ms)
 
     async def mined(self) -> tuple[MinedTransaction, ...]:
         return ()
@@ -222,7 +233,8 @@ class SimRecords:
 class StrangersRecords(SimRecords):
     """Of another account, which has traded nothing; what anybody may read is the same."""
 
-    trader = STRANGER
+    def __init__(self, venue: SimVenue, markets: dict[str, MarketInfo]) -> None:
+        super().__init__(venue, markets, STRANGER)
 
     async def _nothing(self) -> None:
         await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))

@@ -35,6 +35,7 @@ from functions import worker as worker_module
 from functions.adapters.dynamodb import pruning
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core import lifecycle, winnings
+from functions.core.claim import Trader
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
 from functions.handlers.verify_markets import MarketVerifier
@@ -62,7 +63,14 @@ from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.jetstream import SimNats
 from tests.simulation.loop import EPOCH_MS, Process, Simulation, simulated
 from tests.simulation.venue import SimVenue
-from tests.simulation.venue_ports import SimClobMarkets, SimExchange, SimRecords, StrangersRecords
+from tests.simulation.venue_ports import (
+    SECOND,
+    TRADER,
+    SimClobMarkets,
+    SimExchange,
+    SimRecords,
+    StrangersRecords,
+)
 
 T = TypeVar("T")
 
@@ -240,7 +248,7 @@ async def work(world: World, name: str) -> None:
         name,
         nc,
         store,
-        SimExchange(world.venue),
+        SimExchange(world.venue, _trader(world, name)),
         verifier=MarketVerifier(SimClobMarkets(world.venue, world.markets), metrics),
         clock=WorkerClock(world.settings().max_book_age_ms, metrics),
         metrics=metrics,
@@ -250,8 +258,12 @@ async def work(world: World, name: str) -> None:
 async def run_schedule(world: World, name: str) -> None:
     """The scheduled functions, as `functions.schedule.serve` runs them."""
     strange = world.faults.stranger and name == "schedule-2"
-    kind = StrangersRecords if strange else SimRecords
-    store, records = world.store(), kind(world.venue, world.markets)
+    records = (
+        StrangersRecords(world.venue, world.markets)
+        if strange
+        else SimRecords(world.venue, world.markets, _trader(world, name))
+    )
+    store = world.store()
     await _patiently(store.open_account)
     metrics = _metrics(ScheduleMetrics)
     schedule = Schedule(metrics)
@@ -266,6 +278,10 @@ async def run_schedule(world: World, name: str) -> None:
         schedule.every("reconcile", world.faults.reconcile_every_s, reconcile_run),
         schedule.every("settle", 10, settle_run),
     )
+
+
+def _trader(world: World, name: str) -> Trader:
+    return SECOND if world.faults.wallets and name in ("worker-3", "schedule-2") else TRADER
 
 
 async def user_channel(world: World, name: str) -> None:
@@ -350,7 +366,8 @@ ROLES: Final[dict[str, Callable[[World, str], Coroutine[Any, Any, None]]]] = {
     "user": user_channel,
 }
 TOLD_TO_STOP: Final = ("feeder", "feeder-2", "worker-2", "worker-3", "schedule-2")
-"""When the faults end: what remains must be enough. A stranger stays: it must do no harm."""
+"""When the faults end: what remains must be enough. A stranger stays, which must do no harm, and so
+does who alone sees the other wallet."""
 
 
 def start(world: World, name: str) -> Process:
@@ -421,7 +438,8 @@ async def scenario(world: World) -> None:
     for name, process in list(world.running.items()):
         process.spare()  # steps are rarer now: it would die in the middle of the rest
         process.resume()
-        if name in TOLD_TO_STOP and not (world.faults.stranger and name == "schedule-2"):
+        stays = name == "schedule-2" and (world.faults.stranger or world.faults.wallets)
+        if name in TOLD_TO_STOP and not stays:
             keepers[name].cancel()
             process.terminate()
     await asyncio.sleep(REST_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -25,7 +25,7 @@ from functions.core.account import (
 from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.strategy import Trade
-from functions.core.winnings import note_of
+from functions.core.winnings import key_of, note_of
 from functions.ports import (
     Claimed,
     ClaimRefused,
@@ -134,9 +134,7 @@ class MemoryStore:
         )
         return self._told("claim", Claimed())
 
-    async def move(
-        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
-    ) -> bool:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         await self._called("move")
         if not self._is_stored(seen):
             return False
@@ -145,8 +143,8 @@ class MemoryStore:
         self._book(claim, seen)
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
-            waiting = note_of(claim, booked_at_ms, unseen=unseen)
-            self._change(redeem={**self._account().redeem, claim.condition_id: waiting})
+            notes, key = self._account().redeem, key_of(claim)
+            self._change(redeem={**notes, key: note_of(claim, booked_at_ms, notes.get(key))})
         return self._told("move", True)
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
@@ -220,17 +218,15 @@ class MemoryStore:
             },
         )
 
-    async def set_redemption(
-        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    async def set_redemptions(
+        self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
-        await self._called("set_redemption")
-        waiting = dict(self._account().redeem)
-        if waiting.get(condition_id) != seen:
+        await self._called("set_redemptions")
+        waiting = self._account().redeem
+        if any(waiting.get(key) != note for key, note in seen.items()):
             return False
-        del waiting[condition_id]
-        if redemption is not None:
-            waiting[condition_id] = redemption
-        self._change(redeem=waiting)
+        left = {key: changes.get(key, note) for key, note in waiting.items()}
+        self._change(redeem={key: note for key, note in left.items() if note is not None})
         return True
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:

@@ -20,6 +20,7 @@ from tests.support.store_entries_contract import (
     DAY,
     DAY_MS,
     LIMITS,
+    NOTE_KEY,
     NOW_MS,
     OPEN,
     RELEASED,
@@ -179,8 +180,13 @@ class StoreContract(EntriesContract):
         account = await store.account()
         assert account.pnl_e6 == {DAY: 999_993}
         assert account.spent_e6 == {DAY: 1_000_000}
-        waiting = Redemption(token_id="up", wallet=TRADER.wallet, since_ms=MARKET_END_MS)
-        assert account.redeem == {"0xc1": waiting}
+        waiting = Redemption(
+            token_id="up",
+            wallet=TRADER.wallet,
+            since_ms=MARKET_END_MS,
+            size_e6=WON.filled_size_e6,
+        )
+        assert account.redeem == {NOTE_KEY: waiting}
 
     @pytest.mark.parametrize(
         "seen",
@@ -390,15 +396,24 @@ class StoreContract(EntriesContract):
         await store.open_account()
         assert await taken(store, a_claim())
         assert await store.move(WON, a_claim(), redeem=True)
-        noted = (await store.account()).redeem["0xc1"]
+        other = a_claim(intent_id="i2", attempt_id="a2", token_id="down")
+        assert await taken(store, other, NOW_MS + 300_000)
+        won = msgspec.structs.replace(WON, intent_id="i2", attempt_id="a2", token_id="down")
+        assert await store.move(won, other, redeem=True)
+        seen = (await store.account()).redeem
+        (one, noted), (two, untouched) = seen.items()
         asked = msgspec.structs.replace(noted, asked_at_ms=NOW_MS)
-        await store.set_redemption("0xc1", None, asked)
-        assert (await store.account()).redeem == {"0xc1": noted}
-        await store.set_redemption("0xc1", asked, noted)
-        await store.set_redemption("0xc1", None, noted)
-        assert (await store.account()).redeem == {"0xc1": asked}
-        for _ in range(2):
-            await store.set_redemption("0xc1", None, asked)
+        assert not await store.set_redemptions({one: None}, {one: asked})
+        assert not await store.set_redemptions({one: None}, {one: noted, two: asked})
+        assert (await store.account()).redeem == seen
+        assert await store.set_redemptions({one: asked}, seen)
+        assert not await store.set_redemptions({one: None}, seen)
+        assert (await store.account()).redeem == {one: asked, two: untouched}
+        now = {one: asked, two: untouched}
+        assert await store.set_redemptions({one: None, two: asked}, now)
+        assert not await store.set_redemptions({one: None}, {one: asked})
+        assert (await store.account()).redeem == {two: asked}
+        assert await store.set_redemptions({two: None}, {two: asked})
         assert (await store.account()).redeem == {}
 
     async def test_a_late_try_of_a_claim_that_ended_is_refused(self, store: Store) -> None:

@@ -5,6 +5,7 @@ Part of `store_contract`.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ import msgspec
 from functions.adapters.dynamodb.pruning import WINDOW_KEPT_MS
 from functions.core.account import ClaimRefusal, Limits, Redemption
 from functions.core.claim import Claim, ClaimEvent, ClaimFill, ClaimState, Finality, moved
+from functions.core.winnings import key_of, markets_of
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Timeline
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim
+from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, STRANGER, TRADER, a_claim
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
 NOW_MS = MADE_AT_MS
@@ -58,6 +60,9 @@ def other(number: int, **changes: Any) -> Claim:
         condition_id=f"0xc{number}",
         **changes,
     )
+
+
+NOTE_KEY = key_of(WON)
 
 
 def opened(claim: Claim) -> Claim:
@@ -148,7 +153,9 @@ class EntriesContract:
         another = a_claim(intent_id="intent-2", attempt_id="attempt-2")
         assert await taken(store, another, NOW_MS + 300_000)
 
-    async def test_two_winnings_of_one_market_are_one_note_the_later(self, store: Store) -> None:
+    async def test_winnings_of_one_token_and_wallet_are_one_note_of_all_their_shares(
+        self, store: Store
+    ) -> None:
         await store.open_account()
         assert await taken(store, a_claim())
         assert await store.move(BOUGHT, a_claim())
@@ -156,6 +163,9 @@ class EntriesContract:
         assert await taken(store, second, NOW_MS + 300_000)
         assert await store.move(opened(second), second)
         assert await store.move(WON, BOUGHT, redeem=True)
+        [(key, first)] = (await store.account()).redeem.items()
+        looked = msgspec.structs.replace(first, asked_at_ms=MARKET_END_MS, tries=3, looks=1)
+        assert await store.set_redemptions({key: looked}, {key: first})
         later_ms = MARKET_END_MS + 1_000
         won = msgspec.structs.replace(
             opened(second), state=SETTLED, version=3, pnl_e6=7, settled_at_ms=later_ms
@@ -163,10 +173,56 @@ class EntriesContract:
         assert await store.move(won, opened(second), redeem=True)
         account = await store.account()
         assert account.redeem == {
-            "0xc1": Redemption(token_id="up", wallet=TRADER.wallet, since_ms=later_ms, unseen=True)
+            NOTE_KEY: Redemption(
+                token_id="up",
+                wallet=TRADER.wallet,
+                since_ms=later_ms,
+                size_e6=WON.filled_size_e6 + won.filled_size_e6,
+                unseen=True,
+            )
         }
+        assert not await store.move(won, opened(second), redeem=True)
+        assert (await store.account()).redeem == account.redeem
         assert account.pnl_e6 == {DAY: 1_000_000}
         assert account.claims == {"intent-1": WON, "intent-2": won}
+
+    async def test_winnings_of_another_token_or_wallet_have_a_note_of_their_own(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        changes: list[dict[str, Any]] = [{}, {"token_id": "down"}, {"trader": STRANGER}]
+        for number, change in enumerate(changes):
+            names = {"intent_id": f"intent-{number}", "attempt_id": f"attempt-{number}"}
+            claim = a_claim(**names, **change)
+            assert await taken(store, claim, NOW_MS + number * 300_000)
+            assert await store.move(opened(claim), claim)
+            won = msgspec.structs.replace(opened(claim), state=SETTLED, version=3, settled_at_ms=7)
+            assert await store.move(won, opened(claim), redeem=True)
+            await store.forget(won)
+        notes = (await store.account()).redeem
+        assert sorted((note.token_id, note.wallet) for note in notes.values()) == sorted(
+            [("up", TRADER.wallet), ("down", TRADER.wallet), ("up", STRANGER.wallet)]
+        )
+        assert markets_of(notes) == ["0xc1"]
+
+    async def test_settlements_of_one_token_at_the_same_moment_lose_no_shares(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        moves = []
+        for number in range(4):
+            claim = a_claim(intent_id=f"intent-{number}", attempt_id=f"attempt-{number}")
+            many = msgspec.structs.replace(LIMITS, max_positions=4)
+            at_ms = NOW_MS + number * 300_000
+            assert isinstance(await store.claim(claim, many, at_ms), Claimed)
+            assert await store.move(opened(claim), claim)
+            won = msgspec.structs.replace(
+                opened(claim), state=SETTLED, version=3, settled_at_ms=7, filled_size_e6=5
+            )
+            moves.append(store.move(won, opened(claim), redeem=True))
+        assert await asyncio.gather(*moves) == [True] * 4
+        [note] = (await store.account()).redeem.values()
+        assert note.size_e6 == 20
 
     async def test_entries_are_counted_until_their_window_has_ended(self, store: Store) -> None:
         await store.open_account()

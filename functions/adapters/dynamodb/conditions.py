@@ -55,6 +55,10 @@ CLAIM_IS_MINE: Final = "claims.#slot.attempt_id = :attempt"
 VERSION_IS_AS_SEEN: Final = "claims.#slot.version = :seen_version"
 
 SEEN_CONDITION: Final = f"{CLAIM_IS_MINE} AND {VERSION_IS_AS_SEEN}"
+# Winnings are joined to what is noted about their market, token and wallet: nobody has noted or
+# changed anything there since that was looked at.
+NOTHING_IS_NOTED: Final = "attribute_not_exists(redeem.#note)"
+NOTE_IS_AS_SEEN: Final = "redeem.#note = :noted"
 # Nobody has halted again since the halt that is being lifted was seen.
 HALT_IS_AS_SEEN: Final = "halt_id = :seen"
 # Removing something from an account that is not there must not create one.

@@ -39,7 +39,7 @@ DECISION_KEPT_S: Final = 7 * 86_400
 """Long enough to look into last week's behaviour; the ledger keeps what matters for ever."""
 
 _NEWER: Final = frozenset(
-    {"tries", "wallet", "unseen", "looks", "looked_at_ms"}
+    {"tries", "wallet", "size_e6", "unseen", "looks", "looked_at_ms"}
 )  # of a note of winnings
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
@@ -94,6 +94,14 @@ def redemption_attribute(redemption: Redemption) -> Attribute:
     says nothing: the whole map is compared, and theirs lacks it."""
     fields = msgspec.structs.asdict(redemption)
     return {"M": _attributes({name: v for name, v in fields.items() if v or name not in _NEWER})}
+
+
+def redemption_of(attribute: Attribute) -> Redemption:
+    """Inverse of `redemption_attribute`. Raises StoreError naming what is malformed."""
+    try:
+        return msgspec.convert(_plain(attribute), Redemption)
+    except ValueError as error:  # msgspec.ValidationError is one
+        raise StoreError(f"account item: note of winnings: {error}") from error
 
 
 def claim_attribute(claim: Claim) -> Attribute:

@@ -32,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -49,6 +49,7 @@ from functions.adapters.dynamodb.conditions import (
 )
 from functions.adapters.dynamodb.decisions import DecisionLog
 from functions.adapters.dynamodb.items import (
+    Attribute,
     Item,
     account_key,
     account_of,
@@ -57,12 +58,12 @@ from functions.adapters.dynamodb.items import (
     claim_of,
     missing_account_attributes,
     pause_attribute,
-    redemption_attribute,
     stored_attempt,
     trade_key,
     trade_sort_key,
 )
 from functions.adapters.dynamodb.pruning import prune_request
+from functions.adapters.dynamodb.redemptions import add_note, note_in, redemptions_request
 from functions.adapters.dynamodb.table import (
     ConditionFailedError,
     MissingPathError,
@@ -81,7 +82,6 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
-from functions.core.winnings import note_of
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
@@ -94,6 +94,7 @@ KEEP_WARM_S: Final = 5
 BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
 LEDGER_PAGES_MAX: Final = 50  # of one megabyte
 NO_LIMIT: Final = 10**9  # of entries
+NOTE_TRIES: Final = 5  # of a settlement whose winnings are joined to a note that others change
 
 _log = structlog.get_logger()
 
@@ -191,10 +192,26 @@ class DynamoStore:
             },
         )
 
-    async def move(
-        self, claim: Claim, seen: Claim, *, redeem: bool = False, unseen: bool = False
-    ) -> bool:
+    async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """See `Store.move`."""
+        noted: Attribute | None = None
+        for _ in range(NOTE_TRIES):
+            try:
+                await self._move_once(claim, seen, redeem, noted)
+            except ConditionFailedError as refused:
+                there = note_in(refused.item, claim) if redeem else None
+                if there == noted:
+                    return False  # perhaps our own success, whose reply was lost: look again
+                noted = there
+            else:
+                return True
+        return False
+
+    async def _move_once(
+        self, claim: Claim, seen: Claim, redeem: bool, noted: Attribute | None
+    ) -> None:
+        """`noted`: what stands where the winnings are to be noted."""
+        condition = SEEN_CONDITION
         names = {"#slot": seen.slot}
         values: Item = {
             ":attempt": {"S": seen.attempt_id},
@@ -209,23 +226,15 @@ class DynamoStore:
         _add(sets, names, values, "pnl_e6", utc_day(booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
         _add_differences(sets, names, values, claim, seen)
         if redeem:
-            # In the place of an earlier claim's note: both tokens of a market are paid out at once,
-            # and what was asked for before may not have contained these shares.
-            sets.append("redeem.#market = :redeem")
-            names["#market"] = claim.condition_id
-            waiting = note_of(claim, booked_at_ms, unseen=unseen)
-            values[":redeem"] = redemption_attribute(waiting)
-        try:
-            await self._update(
-                "move",
-                UpdateExpression="SET " + ", ".join(sets) + removed,
-                ConditionExpression=SEEN_CONDITION,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
-        except ConditionFailedError:
-            return False  # perhaps our own success, whose reply was lost: the caller looks again
-        return True
+            unchanged = add_note(sets, names, values, claim, booked_at_ms, noted)
+            condition = f"{condition} AND {unchanged}"
+        await self._update(
+            "move",
+            UpdateExpression="SET " + ", ".join(sets) + removed,
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         """See `Store.reopen`."""
@@ -359,24 +368,13 @@ class DynamoStore:
         with suppress(ConditionFailedError):
             await self._table.update("prune", Key=self._account_key, **request)
 
-    async def set_redemption(
-        self, condition_id: str, redemption: Redemption | None, seen: Redemption
+    async def set_redemptions(
+        self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
-        """See `Store.set_redemption`."""
-        values = {":seen": redemption_attribute(seen)}
-        update = "REMOVE redeem.#market"
-        if redemption is not None:
-            values[":new"] = redemption_attribute(redemption)
-            update = "SET redeem.#market = :new"
+        """See `Store.set_redemptions`."""
+        request = redemptions_request(changes, seen)
         try:
-            await self._table.update(
-                "set_redemption",
-                Key=self._account_key,
-                UpdateExpression=update,
-                ConditionExpression="redeem.#market = :seen",
-                ExpressionAttributeNames={"#market": condition_id},
-                ExpressionAttributeValues=values,
-            )
+            await self._table.update("set_redemptions", Key=self._account_key, **request)
         except ConditionFailedError:
             return False
         return True

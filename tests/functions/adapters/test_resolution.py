@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from functions.adapters import redeemer
 from functions.adapters.redeemer import records_of
 from functions.adapters.venue_records import LiveRecords
 from functions.core.claim import trader_of
@@ -403,6 +404,25 @@ async def test_what_a_transaction_has_cost_is_told_once_it_is_mined(
     venue.requests.clear()
     assert await live.mined() == ()
     assert venue.requests == []
+
+
+async def test_a_chain_that_does_not_answer_is_not_waited_for_and_asked_again(
+    venue: CannedVenue, live: LiveRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+    venue.answers["/rpc"] = chain_of(sent)
+    venue.says("/markets/keyset", {"markets": listed_for_redemption()})
+    await live.redeem(canned.CONDITION_ID)
+    monkeypatch.setattr(redeemer, "MINED_TIMEOUT_S", 0.05)
+    gone = venue.falls_silent("/rpc")
+    async with asyncio.timeout(2):
+        with pytest.raises(RecordsError, match=r"receipt of .* no answer"):
+            await live.mined()
+        await gone.wait()
+    monkeypatch.undo()
+    receipt = {"status": "0x1", "gasUsed": "0x10", "effectiveGasPrice": "0x3"}
+    venue.says("/rpc", {"jsonrpc": "2.0", "id": 1, "result": receipt})
+    assert len(await live.mined()) == 1
 
 
 async def test_without_the_signing_key_nothing_is_redeemed(venue: CannedVenue) -> None:

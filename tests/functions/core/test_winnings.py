@@ -7,6 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from functions.core.account import Redemption
+from functions.core.claim import ClaimFill, ClaimState, Finality
 from functions.core.winnings import (
     ASK_AGAIN_MAX_MS,
     ASK_AGAIN_MS,
@@ -19,9 +20,13 @@ from functions.core.winnings import (
     asked,
     due,
     gone,
+    key_of,
     looked,
+    markets_of,
+    note_of,
     stuck,
 )
+from tests.support.trading_builders import STRANGER, TRADER, a_claim
 
 SINCE_MS = 1_790_000_000_000
 NOTE = Redemption(token_id="up", since_ms=SINCE_MS)
@@ -33,7 +38,7 @@ def asked_at(note: Redemption) -> list[int]:
     times = []
     for now_ms in range(SINCE_MS, SINCE_MS + DAY_MS, 1_000):
         if due(note, now_ms):
-            note = asked(note, now_ms)
+            note = asked(note, 1, now_ms)
             times.append(now_ms - SINCE_MS)
     assert stuck(note, SINCE_MS + DAY_MS)
     return times
@@ -58,13 +63,13 @@ def test_a_note_of_an_older_version_counts_as_asked_for_once() -> None:
     old = Redemption(token_id="up", since_ms=SINCE_MS, asked_at_ms=SINCE_MS)
     assert not due(old, SINCE_MS + ASK_AGAIN_MS - 1)
     assert due(old, SINCE_MS + ASK_AGAIN_MS)
-    assert asked(old, SINCE_MS + ASK_AGAIN_MS).tries == 2
+    assert asked(old, 1, SINCE_MS + ASK_AGAIN_MS).tries == 2
     assert not stuck(old, SINCE_MS + STUCK_AFTER_MS - 1)
 
 
 def test_a_person_begins_the_count_anew() -> None:
     last = Redemption(token_id="up", since_ms=SINCE_MS, asked_at_ms=SINCE_MS, tries=TRIES_MAX)
-    assert asked(last, SINCE_MS + DAY_MS, anew=True).tries == 1
+    assert asked(last, 1, SINCE_MS + DAY_MS, anew=True).tries == 1
 
 
 def looks_until_gone(note: Redemption, every_ms: int = 1_000) -> int:
@@ -78,7 +83,7 @@ def looks_until_gone(note: Redemption, every_ms: int = 1_000) -> int:
 
 def test_no_shares_mean_something_only_after_a_while_and_several_looks_apart() -> None:
     believed_ms = GONE_AFTER_MS + (LOOKS_MIN - 1) * LOOK_SPACING_MS
-    for note in (NOTE, asked(NOTE, SINCE_MS)):
+    for note in (NOTE, asked(NOTE, 1, SINCE_MS)):
         assert looks_until_gone(note) == believed_ms
         assert not gone(note, 0, SINCE_MS + DAY_MS)  # one look alone, however late
 
@@ -87,7 +92,7 @@ def test_shares_that_are_seen_begin_the_looks_anew() -> None:
     once = looked(NOTE, 0, SINCE_MS + GONE_AFTER_MS)
     assert once.looks == 1
     assert looked(once, 1, SINCE_MS + DAY_MS) == NOTE
-    assert asked(once, SINCE_MS + DAY_MS).looks == 0
+    assert asked(once, 1, SINCE_MS + DAY_MS).looks == 0
     ready = msgspec.structs.replace(NOTE, looks=LOOKS_MIN - 1)
     assert not gone(ready, 1, SINCE_MS + DAY_MS)
 
@@ -96,11 +101,43 @@ def test_shares_on_their_way_must_have_been_seen_before_they_can_be_gone() -> No
     on_its_way = msgspec.structs.replace(NOTE, unseen=True)
     assert looks_until_gone(on_its_way) == NEVER_SEEN_AFTER_MS
     assert stuck(on_its_way, SINCE_MS + STUCK_AFTER_MS)
-    for seen in (looked(on_its_way, 1, SINCE_MS), asked(on_its_way, SINCE_MS)):
+    for seen in (looked(on_its_way, 1, SINCE_MS), asked(on_its_way, 1, SINCE_MS)):
         assert looks_until_gone(seen) < STUCK_AFTER_MS
 
 
+def test_fewer_shares_than_all_of_the_note_do_not_end_the_waiting() -> None:
+    note = msgspec.structs.replace(NOTE, unseen=True, size_e6=5_000_000)
+    for held_e6 in (1, 2_000_000, 4_980_000):
+        assert looked(note, held_e6, SINCE_MS).unseen
+        assert asked(note, held_e6, SINCE_MS).unseen
+    for held_e6 in (4_990_000, 5_000_000, 9_000_000):  # the venue rounds shares in its answers
+        assert not looked(note, held_e6, SINCE_MS).unseen
+
+
+def test_a_joined_note_has_all_shares_and_is_asked_for_anew() -> None:
+    bought = a_claim(state=ClaimState.SETTLED, reported_size_e6=2, filled_size_e6=2)
+    provisional = note_of(bought, SINCE_MS, None)
+    assert (provisional.size_e6, provisional.unseen) == (2, True)
+    confirmed = ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=3)
+    final = msgspec.structs.replace(bought, fills={"t1": confirmed}, filled_size_e6=3)
+    alone = note_of(final, SINCE_MS, None)
+    assert not alone.unseen
+    for earlier, claim in ((provisional, final), (alone, bought)):
+        joined = note_of(claim, SINCE_MS + 1, asked(earlier, 0, SINCE_MS))
+        assert (joined.size_e6, joined.unseen, joined.since_ms) == (5, True, SINCE_MS + 1)
+        assert (joined.tries, joined.asked_at_ms, joined.looks) == (0, 0, 0)
+
+
+def test_a_market_is_read_from_newer_and_older_keys() -> None:
+    claim = a_claim(trader=TRADER)
+    others = (a_claim(token_id="down"), a_claim(trader=STRANGER), a_claim(condition_id="0xc2"))
+    keys = [key_of(each) for each in (claim, *others)]
+    assert len(set(keys)) == 4
+    assert key_of(a_claim(intent_id="i2", order_id="0xo2")) == keys[0]
+    assert markets_of([*keys, "0xc1", "0xc3"]) == ["0xc1", "0xc2", "0xc3"]
+
+
 def test_a_note_with_which_nothing_can_be_done_is_stuck_asked_for_or_not() -> None:
-    for note in (NOTE, asked(NOTE, SINCE_MS)):
+    for note in (NOTE, asked(NOTE, 1, SINCE_MS)):
         assert not stuck(note, SINCE_MS + STUCK_AFTER_MS - 1)
         assert stuck(note, SINCE_MS + STUCK_AFTER_MS)

@@ -13,6 +13,7 @@ from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import FINAL_AFTER_MS, apply_answer, apply_resolution, apply_trades
+from functions.core.winnings import key_of
 from functions.handlers.apply_evidence import (
     TRIES_MAX,
     ClaimStep,
@@ -239,7 +240,9 @@ async def test_settling_again_after_any_crash_books_the_pnl_once(name: str, way:
     assert store.item.pnl_e6 == {DAY: ended.pnl_e6}
     assert store.item.spent_e6 == {DAY: 1_100_000}
     assert store.item.redeem == {
-        "0xc1": Redemption(token_id="up", wallet=TRADER.wallet, since_ms=END_MS)
+        key_of(ended): Redemption(
+            token_id="up", wallet=TRADER.wallet, since_ms=END_MS, size_e6=ended.filled_size_e6
+        )
     }
 
 

@@ -147,7 +147,9 @@ async def test_whoever_redeemed_the_note_goes_without_a_key_and_without_a_reques
 
 async def test_notes_do_not_pile_up_at_a_venue_that_redeems_by_itself(clock: Clock) -> None:
     last = msgspec.structs.replace(WAITING, looks=LOOKS_MIN - 1)
-    notes = {f"0xm{n}": last for n in range(REDEMPTIONS_MAX)}
+    notes = {
+        f"0xm{n}": msgspec.structs.replace(last, token_id=f"t{n}") for n in range(REDEMPTIONS_MAX)
+    }
     desk = Desk(clock, **notes)
     desk.records.held = {}
     clock.now_ms += GONE_AFTER_MS

@@ -11,14 +11,15 @@ from structlog.testing import capture_logs
 
 from functions.core.account import REDEMPTIONS_MAX, Redemption
 from functions.core.claim import Claim, ClaimState
-from functions.core.evidence import Resolution
+from functions.core.evidence import Resolution, Undecided
 from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS, apply_trades
-from functions.core.winnings import GONE_AFTER_MS
+from functions.core.winnings import GONE_AFTER_MS, key_of
 from functions.handlers import apply_evidence, redeem
 from functions.handlers import reconcile as reconcile_module
 from functions.handlers import settle as settle_module
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import SettleReport, settle
+from functions.ports import RecordsError
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
@@ -177,6 +178,9 @@ async def test_no_request_for_winnings_begins_when_the_run_is_nearly_over(
     assert (await desk.run(redeem=True)).requests == 0
     report = await settle(desk.store, desk.records, redeem=True, ask_anew=True)
     assert report.requests == 1
+    monkeypatch.setattr(settle_module, "ASK_ANEW_UNTIL_S", -1.0)
+    report = await settle(desk.store, desk.records, redeem=True, ask_anew=True)
+    assert (report.requests, report.redeeming) == (0, 1)
 
 
 async def test_two_settlements_at_once_book_once(clock: Clock) -> None:
@@ -254,7 +258,7 @@ async def test_winnings_that_find_no_room_are_counted_and_told(
 async def test_a_market_that_is_noted_already_needs_no_more_room(clock: Clock) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = WON
-    full = {f"0xc{n}": WAITING for n in range(REDEMPTIONS_MAX)}
+    full = {key_of(bought()): WAITING, **{f"0xm{n}": WAITING for n in range(REDEMPTIONS_MAX)}}
     assert desk.store.item is not None
     desk.store.item = msgspec.structs.replace(desk.store.item, redeem=full)
     assert (await desk.run(redeem=True)).not_noted == 0
@@ -354,8 +358,88 @@ async def test_winnings_of_another_wallet_are_neither_asked_for_nor_taken_for_pa
         with capture_logs() as logs:
             assert (await desk.run(redeem=True)).strangers == ["0xc1"]
         assert [line["markets"] for line in logs if line["event"] == "another_trader"] == [["0xc1"]]
-    assert desk.redeem == {"0xc1": WAITING}
+    noted = msgspec.structs.replace(WAITING, size_e6=2_000_000)
+    assert desk.redeem == {key_of(bought()): noted}
     assert desk.records.redeem_requests == []
+
+
+async def test_the_venue_is_asked_once_a_market_and_each_of_its_claims_is_settled(
+    clock: Clock,
+) -> None:
+    claims = [
+        bought(intent_id=f"i{n}", token_id=token, outcome=token)
+        for n, token in enumerate(["up", "down", "up"])
+    ]
+    waiting = bought(TradeStatus.MATCHED, intent_id="i9", order_id="0xOrder1")
+    desk = Desk(clock, *claims, waiting, bought(intent_id="j1", condition_id="0xc2"))
+    desk.records.resolutions = {"0xc1": SPLIT, "0xc2": WON}
+    report = await desk.run(redeem=True)
+    assert desk.records.calls.count("resolution") == 2
+    assert (report.settled, report.waiting) == (4, 1)
+    assert set(desk.store.claims) == {"i9"}
+    assert sorted((n.token_id, n.size_e6) for n in desk.redeem.values()) == [
+        ("down", 2_000_000),
+        ("up", 2_000_000),
+        ("up", 4_000_000),
+    ]
+
+
+async def test_of_a_market_that_gets_no_answer_each_claim_is_a_failure_and_the_others_settle(
+    clock: Clock,
+) -> None:
+    claims = [bought(intent_id=f"i{n}") for n in range(3)]
+    desk = Desk(clock, *claims, bought(intent_id="j1", condition_id="0xc2"))
+    desk.records.resolutions = {"0xc2": WON}
+    answers = desk.records.resolution
+
+    async def resolution(claim: Claim) -> Resolution | Undecided:
+        if claim.condition_id == "0xc1":
+            raise RecordsError("no record")
+        return await answers(claim)
+
+    desk.records.resolution = resolution  # type: ignore[method-assign]
+    clock.now_ms = LONG_OVER_MS
+    report = await desk.run()
+    assert (report.failures, report.settled, len(report.unsettled)) == (3, 1, 3)
+
+
+async def test_what_was_learned_before_the_time_was_up_is_written(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer comes at the last moment, and the store is slow."""
+    monkeypatch.setattr(settle_module, "CLAIMS_S", 0.05)
+    desk = Desk(clock, *(bought(intent_id=f"i{n}") for n in range(3)))
+    desk.records.resolutions["0xc1"] = WON
+    move = desk.store.move
+
+    async def slowly(claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
+        await asyncio.sleep(0.06)
+        return await move(claim, seen, redeem=redeem)
+
+    desk.store.move = slowly  # type: ignore[method-assign]
+    report = await desk.run(redeem=True)
+    assert (report.settled, report.failures) == (3, 0)
+    assert len(desk.store.filed) == 3
+
+
+async def test_a_store_that_is_too_slow_does_not_make_a_run_endless(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle_module, "WRITES_S", 0.05)
+    desk = Desk(clock, *(bought(intent_id=f"i{n}") for n in range(3)))
+    desk.records.resolutions["0xc1"] = WON
+    put = desk.store.put_ledger
+
+    async def slowly(claim: Claim) -> None:
+        await asyncio.sleep(0.06)
+        await put(claim)
+
+    desk.store.put_ledger = slowly  # type: ignore[method-assign]
+    report = await desk.run(redeem=True)
+    assert (report.settled, report.failures) == (1, 2)
+    assert len(desk.store.filed) == 1
+    desk.store.put_ledger = put  # type: ignore[method-assign]
+    assert (await desk.run(redeem=True)).settled == 2
 
 
 async def test_a_claim_that_breaks_the_code_does_not_hold_up_the_others(clock: Clock) -> None:

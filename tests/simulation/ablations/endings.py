@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from functions.adapters.dynamodb import redemptions
 from functions.core import winnings
 from functions.core.account import Redemption
+from functions.core.claim import Claim
 from functions.core.lifecycle import final
 from functions.handlers import reconcile, settle
-from tests.simulation.ablations.ablation import Ablation, replaced
-from tests.simulation.ablations.provocations import calm
+from tests.simulation.ablations.ablation import Ablation, replaced, together
+from tests.simulation.ablations.provocations import calm, two_wallets
 from tests.simulation.faults import Faults
 
 
@@ -52,6 +54,11 @@ def _for_ever(note: Redemption, now_ms: int) -> bool:
     return not note.asked_at_ms or winnings._waited(note, now_ms)
 
 
+def _alone(claim: Claim, since_ms: int, _: Redemption | None) -> Redemption:
+    """The note that is there is replaced."""
+    return winnings.note_of(claim, since_ms, None)
+
+
 ENDINGS: Final = (
     Ablation(
         "what is not resolved is told",
@@ -71,11 +78,23 @@ ENDINGS: Final = (
         "are still waiting",
         self_redeeming,
     ),
+    Ablation(
+        "a note for each token and wallet",
+        together(
+            replaced(redemptions, "key_of", lambda claim: claim.condition_id),
+            replaced(redemptions, "note_of", _alone),
+        ),
+        "were never redeemed",
+        two_wallets,
+    ),
+    Ablation(
+        "a note of all its shares", replaced(redemptions, "note_of", _alone), "do not name", in_vain
+    ),
     Ablation("requests become rarer", replaced(winnings, "due", _at_once), "again after", in_vain),
     Ablation("requests come to an end", replaced(winnings, "due", _for_ever), "times", in_vain),
     Ablation(
         "requests are counted first",
-        replaced(winnings, "asked", lambda note, _, anew=False: note),
+        replaced(winnings, "asked", lambda note, *_, anew=False: note),
         "times",
         in_vain,
     ),

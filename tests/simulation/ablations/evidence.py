@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from functions.adapters.dynamodb import conditions, store
+from functions.adapters.dynamodb import conditions, redemptions, store
 from functions.core import lifecycle, winnings
 from functions.core.account import Redemption
 from functions.core.claim import Claim, ClaimState
@@ -138,7 +138,7 @@ EVIDENCE: Final = (
     ),
     Ablation(
         "only the winner's own wallet shows the winnings",
-        replaced(store, "note_of", _nobodys_note),
+        replaced(redemptions, "note_of", _nobodys_note),
         "were never redeemed",
         strange_redeemers,
     ),

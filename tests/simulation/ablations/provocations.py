@@ -12,7 +12,7 @@ def calm(faults: Faults) -> None:
     faults.off()
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
-    faults.halts = faults.stranger = False
+    faults.halts = faults.stranger = faults.wallets = False
     faults.ahead_ms = 0
 
 
@@ -83,6 +83,14 @@ def strange_redeemers(faults: Faults) -> None:
     calm(faults)
     faults.stranger = True
     faults.venue.read_fails = 0.5
+
+
+def two_wallets(faults: Faults) -> None:
+    """Two wallets of one signer enter the same markets."""
+    calm(faults)
+    faults.wallets = True
+    faults.venue.reverts = 0.3
+    faults.series = ("btc-240s", "eth-60s")
 
 
 def suspended(faults: Faults) -> None:

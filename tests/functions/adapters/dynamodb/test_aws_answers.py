@@ -125,7 +125,7 @@ CALLS: dict[str, Callable[[DynamoStore], Awaitable[Any]]] = {
     "resume": lambda store: store.resume(make_account()),
     "set_pause": lambda store: store.set_pause(NO_PAUSE, NO_PAUSE),
     "prune": lambda store: store.prune(make_account(cooldowns={"0xm1": 0}), NOW_MS),
-    "set_redemption": lambda store: store.set_redemption("0xm1", None, WAITING),
+    "set_redemptions": lambda store: store.set_redemptions({"0xm1": None}, {"0xm1": WAITING}),
     "put_decisions": lambda store: store.put_decisions([make_decision(1)]),
     "decisions": lambda store: store.decisions(TODAY, 1),
 }

@@ -47,7 +47,13 @@ CLAIMS = st.builds(
 )
 PER_KEY = st.dictionaries(TEXT, INTEGER, max_size=3)
 REDEMPTIONS = st.builds(
-    Redemption, token_id=TEXT, wallet=TEXT, since_ms=INTEGER, asked_at_ms=INTEGER
+    Redemption,
+    token_id=TEXT,
+    wallet=TEXT,
+    size_e6=INTEGER,
+    since_ms=INTEGER,
+    asked_at_ms=INTEGER,
+    unseen=st.booleans(),
 )
 ACCOUNTS = st.builds(
     Account,

@@ -7,6 +7,7 @@ import pytest
 
 from functions.core.account import ClaimRefusal, Redemption
 from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
+from functions.core.winnings import key_of
 from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
 from tests.support.dynamodb_items import (
@@ -111,8 +112,13 @@ async def test_settling_books_the_pnl_of_the_day_and_gives_back_the_rest(store, 
     account = table.account()
     assert account.pnl_e6 == {"2026-09-22": 965_000}
     assert account.spent_e6 == {TODAY: 2_100_000}
-    waiting = Redemption(token_id="7" * 77, since_ms=NOW_MS + 86_400_000, unseen=True)
-    assert account.redeem == {"0xm1": waiting}
+    waiting = Redemption(
+        token_id="7" * 77,
+        since_ms=NOW_MS + 86_400_000,
+        size_e6=settled.filled_size_e6,
+        unseen=True,
+    )
+    assert account.redeem == {key_of(settled): waiting}
 
 
 async def test_only_the_difference_to_what_was_booked_is_booked(store, table) -> None:

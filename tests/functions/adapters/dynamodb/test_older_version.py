@@ -2,7 +2,8 @@
 
 An older version keeps an open claim under its market until it ends, counts no entries, and drops
 the fields that it does not know when it writes a claim. It knows `reopened`, and looks under the
-intent id for what has it.
+intent id for what has it. It keeps one note of winnings a market, under the condition id, takes
+every key for one, and writes a note on condition that it knows all of it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.adapters.dynamodb.conditions import CLAIM_CONDITION, ENTRY_IS_LEFT, SEEN_CONDITION
-from functions.adapters.dynamodb.items import Item, account_key, claim_attribute
+from functions.adapters.dynamodb.items import (
+    Item,
+    account_key,
+    claim_attribute,
+    redemption_attribute,
+)
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.core.account import ClaimRefusal
+from functions.core.account import ClaimRefusal, Redemption
 from functions.core.claim import UNRESOLVED, Claim, ClaimEvent, ClaimState, moved
 from functions.core.evidence import Resolution
 from functions.core.lifecycle import apply_resolution
+from functions.core.winnings import market_of, markets_of, note_of
 from functions.handlers.apply_evidence import apply_evidence
 from functions.ports import Claimed, ClaimRefused
 from tests.support.dynamodb_items import (
@@ -54,8 +61,13 @@ def older_attribute(claim: Claim) -> dict[str, Any]:
     return {"M": {name: value for name, value in fields.items() if name not in NEW_FIELDS}}
 
 
+def older_note(note: Redemption) -> Item:
+    fields: Item = redemption_attribute(note)["M"]
+    return {name: value for name, value in fields.items() if name != "size_e6"}
+
+
 class OlderVersion:
-    """Its two writes."""
+    """Its writes."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -87,6 +99,32 @@ class OlderVersion:
                 ":claim": older_attribute(as_it_stands),
                 ":attempt": {"S": seen.attempt_id},
                 ":seen_version": {"N": str(seen.version)},
+            },
+        )
+
+    def redeem(self, key: str, note: Redemption, now_ms: int) -> bool:
+        """Count a request in the note that it has read; only then it makes the request."""
+        read = older_note(note)
+        asked = {**read, "asked_at_ms": {"N": str(now_ms)}, "tries": {"N": "1"}}
+        return self._write(
+            "SET redeem.#market = :new",
+            "redeem.#market = :seen",
+            {"#market": key},
+            {":new": {"M": asked}, ":seen": {"M": read}},
+        )
+
+    def settle(self, claim: Claim, seen: Claim) -> bool:
+        """Its note takes the place of the one that is there."""
+        note = note_of(claim, claim.settled_at_ms, None)
+        return self._write(
+            "SET claims.#slot = :claim, redeem.#market = :redeem",
+            SEEN_CONDITION,
+            {"#slot": seen.intent_id, "#market": claim.condition_id},
+            {
+                ":claim": older_attribute(claim),
+                ":attempt": {"S": seen.attempt_id},
+                ":seen_version": {"N": str(seen.version)},
+                ":redeem": {"M": older_note(note)},
             },
         )
 
@@ -144,7 +182,7 @@ async def test_an_older_item_is_read_and_its_claims_move_settle_and_are_filed(
     assert await store.ledger_row(BOUGHT) == ended
     assert account.pnl_e6 == {TODAY: 1_000_000}
     assert account.spent_e6 == {TODAY: 1_000_000 + another.spend_e6}
-    assert set(account.redeem) == {"0xm1"}
+    assert markets_of(account.redeem) == ["0xm1"]
 
 
 async def test_an_older_item_takes_claims_and_counts_from_then_on(
@@ -217,6 +255,54 @@ async def test_of_an_older_and_a_newer_version_one_claims_and_both_can_move_it(
     assert isinstance(refused, ClaimRefused)
     assert refused.reason is ClaimRefusal.MARKET_CLAIMED
     assert set(table.account().claims) == {"0xm1", opened.intent_id}
+
+
+async def test_an_older_version_asks_for_no_winnings_under_a_key_that_it_takes_for_a_market(
+    store: DynamoStore, table: Table, older: OlderVersion
+) -> None:
+    """It would spend the tries on requests that cannot succeed."""
+    won = await settled(store)
+    [(key, note)] = (await store.account()).redeem.items()
+    assert not older.redeem(key, note, OVER_MS)
+    assert (await store.account()).redeem == {key: note}
+    asked = msgspec.structs.replace(note, asked_at_ms=1, tries=1)
+    assert await store.set_redemptions({key: asked}, {key: note})
+    assert not older.redeem(key, asked, OVER_MS)
+    assert market_of(key) == won.condition_id
+
+
+async def test_notes_of_both_versions_stand_beside_each_other_and_both_can_go(
+    store: DynamoStore, table: Table, older: OlderVersion
+) -> None:
+    second = make_claim(attempt="a2")
+    await settled(store)
+    assert await store.claim(second, LIMITS, OVER_MS) == Claimed()
+    opened = moved(second, ClaimEvent.FOUND)
+    assert await store.move(opened, second)
+    won = msgspec.structs.replace(
+        opened, state=ClaimState.SETTLED, version=3, settled_at_ms=END_MS, filled_size_e6=7
+    )
+    assert older.settle(won, opened)
+    notes = (await store.account()).redeem
+    assert len(notes) == 2
+    assert markets_of(notes) == ["0xm1"]
+    assert older.redeem("0xm1", notes["0xm1"], OVER_MS)
+    notes = (await store.account()).redeem
+    assert await store.set_redemptions(dict.fromkeys(notes), notes)
+    assert (await store.account()).redeem == {}
+
+
+async def settled(store: DynamoStore) -> Claim:
+    await store.open_account()
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
+    opened = moved(make_claim(), ClaimEvent.FOUND)
+    assert await store.move(opened, make_claim())
+    won = msgspec.structs.replace(
+        opened, state=ClaimState.SETTLED, version=3, settled_at_ms=END_MS, filled_size_e6=5
+    )
+    assert await store.move(won, opened, redeem=True)
+    await store.forget(won)
+    return won
 
 
 async def test_older_and_newer_versions_race_and_no_limit_breaks(

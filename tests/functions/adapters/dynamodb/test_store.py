@@ -213,7 +213,7 @@ async def test_many_cooldowns_are_pruned_over_several_runs(store, table) -> None
 
 
 async def test_nothing_is_removed_from_an_account_that_is_not_there(store, table) -> None:
-    await store.set_redemption("0xm1", None, Redemption(token_id="7", since_ms=1))
+    await store.set_redemptions({"0xm1": None}, {"0xm1": Redemption(token_id="7", since_ms=1)})
     await store.prune(make_account(pnl_e6={"2026-01-01": 1}), NOW_MS)
     assert table.rows(f"STRATEGY#{STRATEGY}") == []
 
@@ -221,8 +221,8 @@ async def test_nothing_is_removed_from_an_account_that_is_not_there(store, table
 async def test_redeemed_winnings_wait_no_longer(store, table) -> None:
     one, two = (Redemption(token_id="7", since_ms=number) for number in (1, 2))
     table.put_account(make_account(redeem={"0xm1": one, "0xm2": two}))
-    await store.set_redemption("0xm1", None, one)
-    await store.set_redemption("0xm1", None, one)
+    await store.set_redemptions({"0xm1": None}, {"0xm1": one})
+    await store.set_redemptions({"0xm1": None}, {"0xm1": one})
     assert table.account().redeem == {"0xm2": two}
 
 
@@ -236,9 +236,9 @@ async def test_a_note_of_an_older_version_is_read_and_changed(store, table) -> N
     old = (await store.account()).redeem["0xm1"]
     assert old == Redemption(token_id="7", since_ms=1, asked_at_ms=2)
     asked = Redemption(token_id="7", since_ms=1, asked_at_ms=3, tries=2)
-    assert await store.set_redemption("0xm1", asked, old)
-    assert not await store.set_redemption("0xm1", None, old)
-    assert await store.set_redemption("0xm1", None, asked)
+    assert await store.set_redemptions({"0xm1": asked}, {"0xm1": old})
+    assert not await store.set_redemptions({"0xm1": None}, {"0xm1": old})
+    assert await store.set_redemptions({"0xm1": None}, {"0xm1": asked})
     assert table.account().redeem == {}
 
 
