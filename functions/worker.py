@@ -288,7 +288,7 @@ async def run_worker(
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
     freeze_heap()
-    beside = [publisher.run(), consume_decisions(nc, settings.account, store, replicas)]
+    beside = [publisher.run(), consume_decisions(nc, settings.account, store, metrics, replicas)]
     if settings.execution == "live":  # the venue reports no trades of paper orders
         beside.append(consume_fills(nc, settings.account, store, metrics, replicas))
     background = asyncio.create_task(first_failure(*beside))

@@ -7,13 +7,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from protocol.bounds import AmountE6, EpochMs, Name, PriceE4
 from protocol.units import cost_e6
 
 # A limit 5% above the highest price the strategy buys at (0.70) reaches 35 levels on the 0.001
 # grid. Levels beyond that can neither be bought nor influence a decision, so they do not travel.
 PUBLISHED_LEVELS_MAX: Final = 40
 
-Level: TypeAlias = tuple[int, int]
+Level: TypeAlias = tuple[PriceE4, AmountE6]
 """(price in 1e-4 USD, size in 1e-6 shares)."""
 
 
@@ -43,11 +44,11 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     `hash` are the venue's own of this version of the book; 0 and "" where it named none.
     """
 
-    token_id: str
+    token_id: Name
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
-    timestamp_ms: int = 0
-    hash: str = ""
+    timestamp_ms: EpochMs = 0
+    hash: Name = ""
 
     @property
     def best_bid_e4(self) -> int | None:

@@ -51,7 +51,7 @@ class Delivery(msgspec.Struct, frozen=True):
         """
         parts = self.reply.split(".")
         at = {9: 7, 11: 9, 12: 9}.get(len(parts))
-        return int(parts[at]) if at is not None and parts[at].isdigit() else None
+        return None if at is None else _whole(parts[at])
 
 
 class BookPull:
@@ -131,8 +131,9 @@ class BookPull:
     def _on_status(self, status: str, message: Msg) -> None:
         headers = message.headers or {}
         if status in ("404", "408"):  # the request expired; this many were not delivered
-            self._outstanding -= int(headers.get("Nats-Pending-Messages", self._outstanding))
-            self._outstanding = max(0, self._outstanding)
+            undelivered = _whole(headers.get("Nats-Pending-Messages", ""))
+            left = 0 if undelivered is None else self._outstanding - undelivered
+            self._outstanding = max(0, left)
         elif status in ("409", "503"):  # consumer deleted, leader changed, or no such consumer
             self._outstanding = 0
             self._consumer_lost.set()
@@ -186,4 +187,9 @@ def _stream_sequence(delivery: Delivery) -> int:
     """From the ack subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>. ..."""
     parts = delivery.reply.split(".")
     # With a domain the subject has two more parts in front: the count from the end is the same.
-    return int(parts[5]) if len(parts) == 9 else int(parts[7])
+    return (_whole(parts[5] if len(parts) == 9 else parts[7]) or 0) if len(parts) > 8 else 0
+
+
+def _whole(text: str) -> int | None:
+    """A number of the server's, None where it is none: anybody may write to an inbox."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
