@@ -28,14 +28,12 @@ STOP_MAX_S: Final = 10.0
 END_MAX_S: Final = 3.0
 """From the end of the tidying up on, for the event loop and the interpreter."""
 EXIT_GIVEN_UP: Final = 1
+DESCRIPTORS_MIN: Final = 64
+"""For connections, pipes and the event loop itself."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CANCEL_AGAIN_S: Final = 0.1
 CANCELS_MAX: Final = 10
 _log = structlog.get_logger()
-
-
-DESCRIPTORS_MIN: Final = 64
-"""For connections, pipes and the event loop itself."""
 
 
 def run_service(serve: Coroutine[Any, Any, None]) -> int:
