@@ -23,6 +23,8 @@ EpochNs: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 PriceE4: TypeAlias = Annotated[int, Meta(ge=0, le=PRICE_SCALE)]
 AmountE6: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_E6_MAX)]
 """Shares or USD."""
+LevelPriceE4: TypeAlias = Annotated[int, Meta(gt=0, lt=PRICE_SCALE)]
+LevelSizeE6: TypeAlias = Annotated[int, Meta(gt=0, le=AMOUNT_E6_MAX)]
 COUNT_MAX: Final = 2**53
 """As far as every reader of JSON can count."""
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=COUNT_MAX)]

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.book import Book, Proof, check_levels
+from protocol.book import Book, Proof, check_order
 from protocol.bounds import Count, EpochMs, EpochNs
 from protocol.fee import is_rate
 from protocol.market import MarketInfo
@@ -75,7 +75,7 @@ def decode_snapshot(payload: bytes) -> BookSnapshot:
     market, books = snapshot.market, snapshot.books
     try:
         for book in books:
-            check_levels(book)
+            check_order(book)
     except ValueError as error:
         raise ProtocolError(f"book snapshot: $.books: {error}") from error
     if {book.token_id for book in books} != {outcome.token_id for outcome in market.outcomes}:
