@@ -31,6 +31,10 @@ class StoreMisconfiguredError(StoreError):
     """Only a person can mend it; the text is one line that begins with the variable."""
 
 
+class StoreRefusedError(StoreError):
+    """The store does not take what was given: nothing was written, nor would be the next time."""
+
+
 class StoreBusyError(StoreError):
     """The store refused before it wrote anything (throttled, a conflict, no connection)."""
 
@@ -184,7 +188,10 @@ class Store(Protocol):
         of `changes` are in `seen`, and differ from it."""
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
-        """Write decision rows with a TTL, keyed by decision id."""
+        """Write decision rows with a TTL, keyed by decision id.
+
+        Raises StoreRefusedError when one of them can never be written.
+        """
 
     async def decisions(self, day: str, limit: int) -> list[Decision]:
         """The newest decisions of a UTC day, newest first."""

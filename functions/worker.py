@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
@@ -202,12 +202,19 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
     clock = WorkerClock(settings.max_book_age_ms, metrics)
     nats_url = redact(settings.nats_url)
     nc: Client | None = None
-    ready = False
+    pull: BookPull | None = None
 
     def problem() -> str | None:
         if nc is None or not nc.is_connected:
             return f"not connected to NATS at {nats_url}"
-        return clock.problem() if ready else "waiting for the state table or the venue"
+        if pull is None:
+            return "waiting for the state table, the venue or JetStream"
+        return pull.problem() or clock.problem()
+
+    def started(started_pull: BookPull) -> None:
+        nonlocal pull
+        pull = started_pull
+        _log.info("worker_started", execution=settings.execution, metrics_port=metrics_port)
 
     async with AsyncExitStack() as stack:
         # Metrics and health first: a worker that waits for a dependency can be asked for which.
@@ -225,8 +232,6 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         verifier = MarketVerifier(clob_markets, metrics)
         exchange = await open_exchange(settings, verifier)
         stack.push_async_callback(exchange.close)
-        ready = True
-        _log.info("worker_started", execution=settings.execution, metrics_port=metrics_port)
         await run_worker(
             settings,
             worker_name,
@@ -236,6 +241,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
             verifier=verifier,
             clock=clock,
             metrics=metrics,
+            started=started,
         )
 
 
@@ -249,8 +255,12 @@ async def run_worker(
     verifier: MarketVerifier,
     clock: WorkerClock,
     metrics: WorkerMetrics,
+    started: Callable[[BookPull], None] = lambda _: None,
 ) -> None:
-    """Run a worker on the given collaborators until cancelled, then finish what is under way."""
+    """Run a worker on the given collaborators until cancelled, then finish what is under way.
+
+    `started` is called once books can be taken.
+    """
     publisher = DecisionPublisher(nc, settings.account, metrics)
     limits, gate = settings.limits(), settings.gate_config()
     fence, refusals = Fence(), RefusalCache()
@@ -287,8 +297,9 @@ async def run_worker(
     where = f"JetStream at {redact(settings.nats_url)}"
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
+    started(pull)
     freeze_heap()
-    beside = [publisher.run(), consume_decisions(nc, settings.account, store, replicas)]
+    beside = [publisher.run(), consume_decisions(nc, settings.account, store, metrics, replicas)]
     if settings.execution == "live":  # the venue reports no trades of paper orders
         beside.append(consume_fills(nc, settings.account, store, metrics, replicas))
     background = asyncio.create_task(first_failure(*beside))

@@ -16,6 +16,9 @@ from functions.handlers.log_decisions import log_decisions
 from functions.handlers.on_fill import on_fill
 from functions.ports import Store
 from functions.worker_metrics import WorkerMetrics
+from protocol.decision import Decision, decode_decision
+from protocol.fill import Fill, decode_fill
+from protocol.snapshot import ProtocolError
 from protocol.subjects import DECISIONS, FILLS, decision_subject
 
 FILLS_BATCH_MAX: Final = 32
@@ -30,6 +33,14 @@ async def consume_fills(
 ) -> NoReturn:
     """Apply fills to claims until cancelled; acked only once applied."""
 
+    def decode(payload: bytes) -> Fill | None:
+        try:
+            return decode_fill(payload)
+        except ProtocolError as error:
+            metrics.fills_malformed.inc()
+            _log.warning("fill_malformed", error=str(error))
+            return None
+
     def interrupted(why: str) -> None:
         metrics.fills_interrupted.inc()
         _log.warning("fills_interrupted", error=why)
@@ -41,15 +52,24 @@ async def consume_fills(
         subject=FILLS.subjects[0],
         batch_max=FILLS_BATCH_MAX,
         replicas=replicas,
+        decode=decode,
         handle=partial(on_fill, store, metrics),
         interrupted=interrupted,
     )
 
 
 async def consume_decisions(
-    nc: Client, account_name: str, store: Store, replicas: int = 1
+    nc: Client, account_name: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
 ) -> NoReturn:
     """Write published decisions to the table until cancelled; acked only once written."""
+
+    def decode(payload: bytes) -> Decision | None:
+        try:
+            return decode_decision(payload)
+        except ProtocolError as error:
+            metrics.decisions_not_logged.inc()
+            _log.warning("decision_malformed", error=str(error))
+            return None
 
     def interrupted(why: str) -> None:
         _log.warning("decision_log_interrupted", error=why)
@@ -61,6 +81,7 @@ async def consume_decisions(
         subject=decision_subject(account_name),
         batch_max=DECISIONS_BATCH_MAX,
         replicas=replicas,
-        handle=partial(log_decisions, store),
+        decode=decode,
+        handle=partial(log_decisions, store, metrics),
         interrupted=interrupted,
     )

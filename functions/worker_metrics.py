@@ -113,6 +113,11 @@ class WorkerMetrics:
         self.decisions_dropped = Counter(
             "worker_decisions_dropped", "Decision records not published", registry=r
         )
+        self.decisions_not_logged = Counter(
+            "worker_decisions_not_logged",
+            "Published decisions that do not decode, or that the table will never take",
+            registry=r,
+        )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
         # Every signal ends as one of these, but for those whose claim got no answer (StoreErrors).
         refused_unasked = (

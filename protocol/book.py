@@ -7,13 +7,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from protocol.units import cost_e6
+from protocol.bounds import EpochMs, LevelPriceE4, LevelSizeE6, Name
+from protocol.units import PRICE_SCALE, cost_e6
 
 # A limit 5% above the highest price the strategy buys at (0.70) reaches 35 levels on the 0.001
 # grid. Levels beyond that can neither be bought nor influence a decision, so they do not travel.
 PUBLISHED_LEVELS_MAX: Final = 40
 
-Level: TypeAlias = tuple[int, int]
+Level: TypeAlias = tuple[LevelPriceE4, LevelSizeE6]
 """(price in 1e-4 USD, size in 1e-6 shares)."""
 
 
@@ -43,11 +44,11 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     `hash` are the venue's own of this version of the book; 0 and "" where it named none.
     """
 
-    token_id: str
+    token_id: Name
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
-    timestamp_ms: int = 0
-    hash: str = ""
+    timestamp_ms: EpochMs = 0
+    hash: Name = ""
 
     @property
     def best_bid_e4(self) -> int | None:
@@ -93,18 +94,18 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         return total
 
 
-def check_levels(book: Book) -> None:
-    """Raise ValueError unless levels are strictly best first, with prices in (0, 1) and sizes > 0.
+def check_order(book: Book) -> None:
+    """Raise ValueError unless levels are strictly best first.
 
     A book may be crossed here: that is a fact for the strategy to refuse, not a malformed message.
     """
-    for side, levels, sign in (("bids", book.bids, -1), ("asks", book.asks, 1)):
-        previous = -10_001 if sign < 0 else 0
-        for price_e4, size_e6 in levels:
-            if not 0 < price_e4 < 10_000:
-                raise ValueError(f"{side}: price {price_e4}e-4 outside (0, 1)")
-            if size_e6 <= 0:
-                raise ValueError(f"{side}: size {size_e6}e-6 is not positive")
-            if price_e4 * sign <= previous:
-                raise ValueError(f"{side}: price {price_e4}e-4 is out of order")
-            previous = price_e4 * sign
+    previous_e4 = PRICE_SCALE
+    for price_e4, _ in book.bids:
+        if price_e4 >= previous_e4:
+            raise ValueError(f"bids: price {price_e4}e-4 is out of order")
+        previous_e4 = price_e4
+    previous_e4 = 0
+    for price_e4, _ in book.asks:
+        if price_e4 <= previous_e4:
+            raise ValueError(f"asks: price {price_e4}e-4 is out of order")
+        previous_e4 = price_e4

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from protocol.bounds import AmountE6, Count, EpochMs, EpochNs, Id, Name, PriceE4, Ratio, Text
 from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 from protocol.text import encoded
@@ -14,14 +15,14 @@ from protocol.text import encoded
 class Timeline(msgspec.Struct, kw_only=True):
     """Wall-clock nanoseconds at which each stage of the hot path ended; 0 = never reached."""
 
-    received_at_ns: int = 0
-    published_at_ns: int = 0
-    delivered_at_ns: int = 0
-    decided_at_ns: int = 0
-    signed_at_ns: int = 0
-    claimed_at_ns: int = 0
-    answered_at_ns: int = 0
-    resolved_at_ns: int = 0
+    received_at_ns: EpochNs = 0
+    published_at_ns: EpochNs = 0
+    delivered_at_ns: EpochNs = 0
+    decided_at_ns: EpochNs = 0
+    signed_at_ns: EpochNs = 0
+    claimed_at_ns: EpochNs = 0
+    answered_at_ns: EpochNs = 0
+    resolved_at_ns: EpochNs = 0
 
 
 STAGES: Final = (
@@ -53,32 +54,32 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     market and reason carries the number in `repeats`.
     """
 
-    decision_id: str
-    strategy: str
-    worker: str
-    condition_id: str
-    slug: str
-    outcome: str
-    token_id: str
+    decision_id: Id
+    strategy: Id
+    worker: Name
+    condition_id: Name
+    slug: Name
+    outcome: Name
+    token_id: Name
     result: Literal["executed", "refused"]
-    reason: str
+    reason: Name
     """`matched`, `delayed`, ... for an executed one; a refusal's reason from its closed set."""
-    imbalance: float
-    signal_price_e4: int
-    max_price_e4: int
-    spend_e6: int
-    decided_at_ms: int
+    imbalance: Ratio
+    signal_price_e4: PriceE4
+    max_price_e4: PriceE4
+    spend_e6: AmountE6
+    decided_at_ms: EpochMs
     timeline: Timeline
     side: Side = Side.BUY
-    intent_id: str = ""
-    order_id: str = ""
-    state: str = ""
+    intent_id: Name = ""
+    order_id: Name = ""
+    state: Name = ""
     """The claim's state afterwards: open, released, unknown; empty when nothing was claimed."""
-    filled_spend_e6: int = 0
-    filled_size_e6: int = 0
-    fee_e6: int = 0
-    text: str = ""
-    repeats: int = 0
+    filled_spend_e6: AmountE6 = 0
+    filled_size_e6: AmountE6 = 0
+    fee_e6: AmountE6 = 0
+    text: Text = ""
+    repeats: Count = 0
 
 
 _encoder = msgspec.json.Encoder()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 import msgspec
 
+from protocol.bounds import RATE_PATTERN, FeeExponent
 from protocol.units import PRICE_SCALE
 
 
@@ -14,7 +16,15 @@ class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """Taker fee: shares x rate x (p(1-p))^exponent, in USD, on top of the amount spent."""
 
     rate: Decimal
-    exponent: int
+    exponent: FeeExponent
+
+
+_is_written_as_a_rate: Final = re.compile(RATE_PATTERN).fullmatch
+
+
+def is_rate(rate: Decimal) -> bool:
+    """Whether it is a share, in [0, 1], that a claim can store."""
+    return _is_written_as_a_rate(str(rate)) is not None and rate <= 1
 
 
 NO_FEE: Final = FeeSchedule(rate=Decimal(0), exponent=1)

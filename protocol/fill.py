@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.bounds import AmountE6, EpochMs, Name, PriceE4
 from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 from protocol.text import encoded
@@ -29,15 +30,15 @@ class TradeStatus(StrEnum):
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
     """One trade at one status. The same trade comes several times, in any order."""
 
-    trade_id: str
-    order_id: str
+    trade_id: Name
+    order_id: Name
     """The taker order's id: ours, when we are the taker."""
-    condition_id: str
-    token_id: str
+    condition_id: Name
+    token_id: Name
     status: TradeStatus
-    price_e4: int
-    size_e6: int
-    matched_at_ms: int
+    price_e4: PriceE4
+    size_e6: AmountE6
+    matched_at_ms: EpochMs
     side: Side = Side.BUY
     """Of the order. Feeders that were older than this field published purchases only."""
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.bounds import AmountE6, EpochMs, Name, PriceE4
 from protocol.fee import FeeSchedule
 from protocol.units import PRICE_SCALE
 
@@ -16,21 +17,21 @@ DOWN: Final = "Down"
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One outcome and the token that pays 1 USD if it wins."""
 
-    name: str
-    token_id: str
+    name: Name
+    token_id: Name
 
 
 class MarketInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One window of one series, as the venue lists it."""
 
-    condition_id: str
-    slug: str
-    series: str
+    condition_id: Name
+    slug: Name
+    series: Name
     outcomes: tuple[Outcome, Outcome]
-    start_ms: int
-    end_ms: int
-    tick_size_e4: int
-    min_order_size_e6: int
+    start_ms: EpochMs
+    end_ms: EpochMs
+    tick_size_e4: PriceE4
+    min_order_size_e6: AmountE6
     fee: FeeSchedule
     neg_risk: bool
     accepting: bool

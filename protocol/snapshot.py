@@ -11,9 +11,12 @@ from typing import Final
 
 import msgspec
 
-from protocol.book import Book, Proof, check_levels
+from protocol.book import Book, Proof, check_order
+from protocol.bounds import Count, EpochMs, EpochNs
+from protocol.fee import is_rate
 from protocol.market import MarketInfo
 from protocol.text import encoded
+from protocol.units import PRICE_SCALE
 
 # What msgspec raises on hostile input is more than its own errors: a string that is not UTF-8 and
 # nesting without end surface as Python's.
@@ -36,14 +39,14 @@ class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     books: tuple[Book, Book]
     proof: Proof
     """Of both books: the weaker one's. With `NONE` the market is dark and both books are empty."""
-    venue_timestamp_ms: int
+    venue_timestamp_ms: EpochMs
     """Of the newer of both books."""
-    received_at_ns: int
+    received_at_ns: EpochNs
     """When the frame behind the newest change reached the feeder."""
-    published_at_ns: int
+    published_at_ns: EpochNs
     """When the feeder encoded this snapshot."""
-    epoch: int
-    sequence: int
+    epoch: Count
+    sequence: Count
 
     def book_of(self, outcome_name: str) -> Book:
         """The book of an outcome by name. Raises KeyError naming what is missing."""
@@ -72,15 +75,13 @@ def decode_snapshot(payload: bytes) -> BookSnapshot:
     market, books = snapshot.market, snapshot.books
     try:
         for book in books:
-            check_levels(book)
+            check_order(book)
     except ValueError as error:
         raise ProtocolError(f"book snapshot: $.books: {error}") from error
     if {book.token_id for book in books} != {outcome.token_id for outcome in market.outcomes}:
         raise ProtocolError("book snapshot: $.books: token ids differ from $.market.outcomes")
-    if not (
-        market.fee.rate.is_finite() and market.fee.rate >= 0 and 0 <= market.fee.exponent <= 10
-    ):
-        raise ProtocolError("book snapshot: $.market.fee: not a schedule")
-    if market.tick_size_e4 <= 0:
-        raise ProtocolError("book snapshot: $.market.tick_size_e4: not positive")
+    if not is_rate(market.fee.rate):
+        raise ProtocolError("book snapshot: $.market.fee.rate: not a share")
+    if not 0 < market.tick_size_e4 < PRICE_SCALE:
+        raise ProtocolError("book snapshot: $.market.tick_size_e4: not in (0, 1)")
     return snapshot

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -17,6 +19,7 @@ from runtime.settings import refuse_to_start
 
 SHUTDOWN_TIMEOUT_S = 1
 """A reader of metrics that has stopped reading must not hold up a stop."""
+COMPLAIN_EVERY_S = 60.0
 _PORTS_FAULT: Final = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
 
 
@@ -29,8 +32,39 @@ class LinesLost(Collector):
         yield CounterMetricFamily("log_lines_lost", text, value=STDERR.lost + STDOUT.lost)
 
 
+class ServerComplaints(logging.Filter, Collector):
+    """What the server of metrics says of requests that failed, mostly of bytes that are no HTTP.
+
+    Anybody who reaches the port can make it say so, with a traceback each: all are counted
+    (`metrics_requests_failed_total`), one a minute is said.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self._said_at_s = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Count it; whether it is to be said."""
+        self.count += 1
+        now_s = time.monotonic()
+        if now_s - self._said_at_s < COMPLAIN_EVERY_S:
+            return False
+        self._said_at_s = now_s
+        return True
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """One counter."""
+        text = "Requests for metrics or health that failed"
+        yield CounterMetricFamily("metrics_requests_failed", text, value=self.count)
+
+
+SERVER_COMPLAINTS: Final = ServerComplaints()
+_SERVER_LOG: Final = logging.getLogger("metrics_server")
+_SERVER_LOG.addFilter(SERVER_COMPLAINTS)
 _OF_EVERY_PROCESS: Final = CollectorRegistry()
 _OF_EVERY_PROCESS.register(LinesLost())
+_OF_EVERY_PROCESS.register(SERVER_COMPLAINTS)
 
 
 @asynccontextmanager
@@ -53,7 +87,9 @@ async def health_server(
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    runner = web.AppRunner(
+        app, access_log=None, logger=_SERVER_LOG, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+    )
     await runner.setup()
     try:
         try:

@@ -12,6 +12,8 @@ reader.
    process fills the pipe in between.
 3. A line of at most PIPE_BUF bytes is never mixed with those of other processes (pipe(7)). One that
    broke off in the middle is ended before the next one begins.
+4. Threads write one after the other, each a whole line. What a signal's handler or a destructor
+   writes in the middle of a line of its own thread comes after that line.
 """
 
 from __future__ import annotations
@@ -21,10 +23,15 @@ import os
 import select
 import stat
 import sys
+import threading
 from typing import Any, Final, Literal
 
 WAIT_MS: Final = 50
 """For a reader that is slow. It stops the event loop, so it is spent once, not with every line."""
+
+LOCK_MAX_S: Final = 0.5
+"""For another thread's line, which may wait for its reader with each of its parts."""
+INTERRUPTIONS_MAX: Final = 16
 
 COMPLAINT_MAX: Final = 2_000
 """Characters. A line on a terminal, not a page of a stranger's HTML."""
@@ -38,6 +45,10 @@ class Output:
         self._name = name
         self.lost = 0
         """Lines that could not be written so far."""
+        self._lock, self._pid = threading.RLock(), os.getpid()
+        self._writing = False
+        self._interruptions: list[str] = []
+        """Lines that came in the middle of one."""
         self._stalled = False
         self._torn = False
         self._own: tuple[tuple[int, int, int], int] | None = None
@@ -45,6 +56,33 @@ class Output:
 
     def write(self, line: str) -> str | None:
         """Write a line; its end is added. Returns why that was not possible."""
+        if self._pid != os.getpid():  # forked, perhaps while another thread was writing
+            self._lock, self._pid, self._writing = threading.RLock(), os.getpid(), False
+        if not self._lock.acquire(timeout=LOCK_MAX_S):
+            self.lost += 1
+            return "another line does not come to its end"
+        try:
+            if self._writing:  # by whoever has the lock: this very thread
+                return self._interrupting(line)
+            self._writing = True
+            try:
+                reason = self._tried(line)
+                while self._interruptions:
+                    self._tried(self._interruptions.pop(0))
+                return reason
+            finally:
+                self._writing = False
+        finally:
+            self._lock.release()
+
+    def _interrupting(self, line: str) -> str | None:
+        if len(self._interruptions) < INTERRUPTIONS_MAX:
+            self._interruptions.append(line)
+            return None
+        self.lost += 1
+        return "too many lines in the middle of one"
+
+    def _tried(self, line: str) -> str | None:
         try:
             self._write(getattr(sys, self._name), line)
         except Exception as error:  # noqa: BLE001 - whatever stands in a stream's place may raise it

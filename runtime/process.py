@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import threading
 import time
@@ -20,11 +21,15 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from runtime.settings import refuse_to_start
+
 STOP_MAX_S: Final = 10.0
 """From the first signal on. A worker's orders under way take six seconds of it at most."""
 END_MAX_S: Final = 3.0
 """From the end of the tidying up on, for the event loop and the interpreter."""
 EXIT_GIVEN_UP: Final = 1
+DESCRIPTORS_MIN: Final = 64
+"""For connections, pipes and the event loop itself."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CANCEL_AGAIN_S: Final = 0.1
 CANCELS_MAX: Final = 10
@@ -36,8 +41,13 @@ def run_service(serve: Coroutine[Any, Any, None]) -> int:
 
     `serve` tidies up in `finally` and lets the cancellation out. Returns the exit code: 0 after a
     signal, 1 when `serve` ended otherwise. What `serve` raises without a signal is raised;
-    SystemExit (a refused configuration) always is. The signals stay taken when this returns.
+    SystemExit (a refused configuration, or too few files that may be open) always is. The signals
+    stay taken when this returns.
     """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= allowed < DESCRIPTORS_MIN:  # below zero: no limit
+        serve.close()
+        refuse_to_start(f"ulimit -n: {allowed} open files are too few: allow {DESCRIPTORS_MIN}")
     return uvloop.run(_until_told(serve, _Stop()))
 
 

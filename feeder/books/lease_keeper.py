@@ -103,6 +103,7 @@ class LeaseKeeper:
         self._times = times
         self._one_try = asyncio.Lock()
         self._reached_s = _now_s()
+        self._ever_reached = False
         self._refusal = ""
         """What NATS has refused us with since then; empty when it was only silent."""
 
@@ -113,7 +114,7 @@ class LeaseKeeper:
     def problem(self) -> str | None:
         """What is wrong, for a person. Holding no lease is nothing wrong: others do."""
         silent_s = _now_s() - self._reached_s
-        if silent_s <= PROBLEM_S:
+        if self._ever_reached and silent_s <= PROBLEM_S:
             return None
         why = f": {self._refusal}" if self._refusal else ""
         return f"no answer about leases (NATS bucket {BUCKET}) for {silent_s:.0f} s{why}"
@@ -145,6 +146,7 @@ class LeaseKeeper:
                 for _ in range(TRIES_MAX):
                     if await self._try():
                         self._reached_s, self._refusal = _now_s(), ""
+                        self._ever_reached = True
                         return True
                     self._metrics.lease_failures["conflict"].inc()
         except TimeoutError:  # nats-py's own among them: a lost request, reply, or leader

@@ -32,7 +32,7 @@ from nats.errors import Error as NatsError
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
-from protocol.snapshot import encode_snapshot
+from protocol.snapshot import UNDECODABLE, encode_snapshot
 from protocol.subjects import BOOKS, book_subject
 from runtime.nats import StreamMismatchError, ensure_stream
 from runtime.process import first_failure
@@ -240,7 +240,7 @@ def _fault_of(message: Msg) -> str | None:
         return "no_stream"  # nobody listens on the subject
     try:
         error = _decode_ack(message.data).error
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return "refused"
     if error is None:
         return None

@@ -30,10 +30,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import IntEnum, StrEnum
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
+from protocol.bounds import COUNT_MAX, Count, Name
 from protocol.snapshot import UNDECODABLE
 from protocol.text import encoded
 
@@ -41,8 +42,6 @@ SETTLED_TRIES: Final = 20
 """Tries in a row (some five seconds) that a feeder is fit before others make room for it. One that
 dies in its first seconds, or whose books come and go, takes nothing from anybody."""
 _FREE: Final = ""
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class LeaseTableError(ValueError):
@@ -61,9 +60,9 @@ class Standing(IntEnum):
 class Member(msgspec.Struct, frozen=True):
     """A feeder that takes part."""
 
-    counter: _Count
+    counter: Count
     """Grows with every try to write the table."""
-    series: tuple[str, ...]
+    series: tuple[Name, ...]
     """The series it follows: it can own no other."""
     standing: Standing
 
@@ -73,7 +72,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     owner: str
     """A member, or empty: free for anybody at once."""
-    epoch: _Count
+    epoch: Count
     """Of the owner; of the last one when it is free."""
 
 
@@ -85,7 +84,7 @@ class LeaseTable(msgspec.Struct, frozen=True):
     members: dict[str, Member] = {}
     """By feeder id, which a process has for itself."""
     series: dict[str, Lease] = {}
-    epoch_max: _Count = 0
+    epoch_max: Count = 0
     """The highest epoch ever given, also to series that are no longer in the table."""
 
     def owned(self, feeder_id: str) -> dict[str, int]:
@@ -177,7 +176,8 @@ def next_table(
         for name, its_epoch in held.items():
             series.setdefault(name, Lease(feeder_id, its_epoch))
     epoch_max = max(epoch_max, table.epoch_max, *(each.epoch for each in series.values()))
-    epoch = max(wall_ms, epoch_max + 1)
+    # Only a stranger's word is so high that there is none above it; the table stays readable.
+    epoch = min(max(wall_ms, epoch_max + 1), COUNT_MAX)
     for name, owner in balance(members, series).items():
         now = series[name]
         if owner == _FREE and members:

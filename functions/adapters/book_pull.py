@@ -33,6 +33,8 @@ PULL_EXPIRES_S: Final = 5.0
 ACK_WAIT_S: Final = 30.0
 """A book is worthless after this long (the stream drops it at the same age)."""
 RECOVER_EVERY_S: Final = 1.0
+SILENT_MAX_S: Final = 15.0
+"""Three requests: each is answered by books, or by their absence when it expires."""
 _ACK: Final = b"+ACK"
 _log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class Delivery(msgspec.Struct, frozen=True):
         """
         parts = self.reply.split(".")
         at = {9: 7, 11: 9, 12: 9}.get(len(parts))
-        return int(parts[at]) if at is not None and parts[at].isdigit() else None
+        return None if at is None else _whole(parts[at])
 
 
 class BookPull:
@@ -67,6 +69,7 @@ class BookPull:
         self._waiting: dict[str, Delivery] = {}
         self._outstanding = 0
         self._heard_at_s = 0.0
+        self._answered_at_s = time.monotonic()
         self._arrived = asyncio.Event()
         self._consumer_lost = asyncio.Event()
         self.conflated = 0
@@ -76,6 +79,14 @@ class BookPull:
         """Create stream and consumer where missing, and subscribe. Raises nats errors."""
         await self._ensure_consumer()
         await self._nc.subscribe(self._inbox, cb=self._on_message)
+        self._answered_at_s = time.monotonic()
+
+    def problem(self) -> str | None:
+        """What is wrong, for a person: no request for books is answered."""
+        silent_s = time.monotonic() - self._answered_at_s
+        if silent_s <= SILENT_MAX_S:
+            return None
+        return f"no answer to requests for books (JetStream, {BOOKS.name}) for {silent_s:.0f} s"
 
     async def run(self) -> None:
         """Keep the pull alive until cancelled: expiries, a restarted server, a lost consumer."""
@@ -116,6 +127,7 @@ class BookPull:
         if status is not None:
             self._on_status(status, message)
             return
+        self._answered_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
         delivery = Delivery(message.data, message.reply, time.time_ns())
         older = self._waiting.get(message.subject)
@@ -131,8 +143,10 @@ class BookPull:
     def _on_status(self, status: str, message: Msg) -> None:
         headers = message.headers or {}
         if status in ("404", "408"):  # the request expired; this many were not delivered
-            self._outstanding -= int(headers.get("Nats-Pending-Messages", self._outstanding))
-            self._outstanding = max(0, self._outstanding)
+            self._answered_at_s = self._heard_at_s
+            undelivered = _whole(headers.get("Nats-Pending-Messages", ""))
+            left = 0 if undelivered is None else self._outstanding - undelivered
+            self._outstanding = max(0, left)
         elif status in ("409", "503"):  # consumer deleted, leader changed, or no such consumer
             self._outstanding = 0
             self._consumer_lost.set()
@@ -186,4 +200,9 @@ def _stream_sequence(delivery: Delivery) -> int:
     """From the ack subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>. ..."""
     parts = delivery.reply.split(".")
     # With a domain the subject has two more parts in front: the count from the end is the same.
-    return int(parts[5]) if len(parts) == 9 else int(parts[7])
+    return (_whole(parts[5] if len(parts) == 9 else parts[7]) or 0) if len(parts) > 8 else 0
+
+
+def _whole(text: str) -> int | None:
+    """A number of the server's, None where it is none: anybody may write to an inbox."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,7 +1,7 @@
 """The loop around a durable JetStream consumer: fetch, handle, acknowledge.
 
 1. A message is acknowledged once its effect is stored; until then it comes again, so a handler must
-   bear a second delivery.
+   bear a second delivery. What does not decode is terminated: it would not the next time, either.
 2. What the store does not take is handed back and comes again after `RETRY_EVERY_S`.
 3. A stream or consumer that is lost (memory storage, a deletion) is made again; an unreachable
    server is asked again every `RETRY_EVERY_S`, for ever. The backlog waits in the stream.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 import nats.errors
 from nats.aio.client import Client
@@ -32,6 +32,7 @@ ACK_WAIT_S: Final = 30
 another worker meanwhile, which is harmless but useless."""
 ACKS_PENDING_MAX: Final = 1_000
 RETRY_EVERY_S: Final = 1
+Message = TypeVar("Message")
 
 
 async def consume(
@@ -42,15 +43,29 @@ async def consume(
     subject: str,
     batch_max: int,
     replicas: int,
-    handle: Callable[[Sequence[bytes]], Awaitable[None]],
+    decode: Callable[[bytes], Message | None],
+    handle: Callable[[Sequence[Message]], Awaitable[None]],
     interrupted: Callable[[str], None],
 ) -> NoReturn:
-    """Hand batches of payloads to `handle` until cancelled.
+    """Hand batches of decoded messages to `handle` until cancelled.
 
-    `handle` leaves out what it cannot decode (it would be malformed the next time, too) and raises
+    `decode` answers None for what is malformed, once it has counted it and said so. `handle` raises
     StoreError for what is to come again; any other exception of it is a defect and is raised.
     `interrupted` gets one line for each time that the loop begins anew.
     """
+
+    async def deliver(messages: list[Msg]) -> None:
+        good, decoded = [], []
+        for message in messages:
+            content = decode(message.data)
+            if content is None:
+                await message.term()
+            else:
+                good.append(message)
+                decoded.append(content)
+        if good:
+            await _deliver(good, handle(decoded))
+
     js = nc.jetstream(timeout=REQUEST_TIMEOUT_S)
     config = ConsumerConfig(
         durable_name=durable,
@@ -63,7 +78,7 @@ async def consume(
     while True:
         try:
             await ensure_stream(js, stream, replicas)
-            await _consume_subscribed(js, stream, config, batch_max, handle)
+            await _consume_subscribed(js, stream, config, batch_max, deliver)
         except (nats.errors.Error, TimeoutError, StreamMismatchError, StoreError) as error:
             interrupted(f"{type(error).__name__}: {error}")
         await asyncio.sleep(RETRY_EVERY_S)
@@ -74,7 +89,7 @@ async def _consume_subscribed(
     stream: StreamSpec,
     config: ConsumerConfig,
     batch_max: int,
-    handle: Callable[[Sequence[bytes]], Awaitable[None]],
+    deliver: Callable[[list[Msg]], Awaitable[None]],
 ) -> None:
     subscription = await js.pull_subscribe(
         config.filter_subject or "", durable=config.durable_name, stream=stream.name, config=config
@@ -86,17 +101,15 @@ async def _consume_subscribed(
             except TimeoutError:  # nothing has come
                 continue
             if messages:  # none when the consumer has just been deleted
-                await _deliver(messages, handle)
+                await deliver(messages)
     finally:
         with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()
 
 
-async def _deliver(
-    messages: list[Msg], handle: Callable[[Sequence[bytes]], Awaitable[None]]
-) -> None:
+async def _deliver(messages: list[Msg], handled: Awaitable[None]) -> None:
     try:
-        await handle([message.data for message in messages])
+        await handled
     except StoreError:
         for message in messages:
             await message.nak(delay=RETRY_EVERY_S)

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from functions.core.claim import Claim
+from protocol.bounds import Count, EpochMs
 from venue.wire.order_answer import RejectReason
 
 TRADING_ENABLED: Final = "enabled"
@@ -39,8 +40,8 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     """The venue asked for patience; no entry before `until_ms`."""
 
     reason: str
-    since_ms: int
-    until_ms: int
+    since_ms: EpochMs
+    until_ms: EpochMs
 
 
 NO_PAUSE: Final = Pause(reason="", since_ms=0, until_ms=0)
@@ -56,16 +57,16 @@ class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of all claims that were settled into this note; 0 in notes from before it was
     stored. An older version, which does not know it, finds that the note is not what it has seen,
     and leaves it alone."""
-    since_ms: int
-    asked_at_ms: int = 0
+    since_ms: EpochMs
+    asked_at_ms: EpochMs = 0
     """When they were last asked for; 0: never yet."""
-    tries: int = 0
+    tries: Count = 0
     """How often they were asked for; 0 in notes of before this field existed, asked for or not."""
     unseen: bool = False
     """Settled while trades were on their way, and not all shares have been seen since."""
-    looks: int = 0
+    looks: Count = 0
     """Looks, apart from each other, that showed no shares."""
-    looked_at_ms: int = 0
+    looked_at_ms: EpochMs = 0
     """When the last of them was."""
 
 
@@ -83,7 +84,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     claims: dict[str, Claim]
     """By slot: the condition id while nobody knows what became of the claim, else its intent id.
     A claim that is open or has ended under its condition id is of an older version."""
-    cooldowns: dict[str, int]
+    cooldowns: dict[str, EpochMs]
     """condition id -> epoch milliseconds until which no entry is made."""
     pnl_e6: dict[str, int]
     """UTC date `YYYY-MM-DD` -> P&L of what settled that day."""

@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.bounds import Count, EpochMs, FeeExponent, FeeRate
 from protocol.decision import Timeline
 from protocol.fee import FeeSchedule
 from protocol.fill import TradeStatus
@@ -170,15 +171,15 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     side: Side = Side.BUY
     """Claims that were stored before this field existed are BUY."""
     state: ClaimState
-    version: int = 1
+    version: Count = 1
     max_price_e4: int
     spend_e6: int
-    fee_rate: str = "0"
-    fee_exponent: int = 1
+    fee_rate: FeeRate = "0"
+    fee_exponent: FeeExponent = 1
     salt: str
-    order_timestamp_ms: int
-    claimed_at_ms: int
-    market_end_ms: int
+    order_timestamp_ms: EpochMs
+    claimed_at_ms: EpochMs
+    market_end_ms: EpochMs
     reported_spend_e6: int = 0
     """What the answer to the POST said was spent, for `reported_size_e6`."""
     reported_size_e6: int = 0
@@ -190,10 +191,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     filled_size_e6: int = 0
     fee_e6: int = 0
     """These three follow from report, record and fills (`functions.core.lifecycle.filled`)."""
-    looks: int = 0
+    looks: Count = 0
     """Complete looks in a row that showed nothing bought."""
-    looked_at_ms: int = 0
-    resolved_at_ms: int = 0
+    looked_at_ms: EpochMs = 0
+    resolved_at_ms: EpochMs = 0
     """When the last evidence about the order was applied."""
     by_intent: bool = msgspec.field(default=False, name="reopened")
     """It stands in the account under its intent id, not under its market. Stored as `reopened`,
@@ -206,7 +207,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payout_e6: int = 0
     pnl_e6: int = 0
     """What this claim has added to the account's P&L."""
-    settled_at_ms: int = 0
+    settled_at_ms: EpochMs = 0
     text: str = ""
     """The venue's own text, if there is one."""
     timeline: Timeline | None = None

@@ -14,7 +14,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from functions import worker as worker_module
+from functions.adapters import book_pull
+from functions.adapters.book_pull import BookPull
+from functions.settings import WorkerSettings
+from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table
 from tests.support.servers import NatsServer
@@ -172,3 +178,47 @@ async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0
+
+
+async def test_it_is_not_well_before_it_can_take_books(
+    monkeypatch: pytest.MonkeyPatch,
+    nats_server: NatsServer,
+    dynamodb_server: str,
+    state_table: str,
+) -> None:
+    for name, value in CREDENTIALS_ENV.items():
+        monkeypatch.setenv(name, value)
+    waiting, go_on = asyncio.Event(), asyncio.Event()
+    start = BookPull.start
+
+    async def slow(pull: BookPull) -> None:
+        waiting.set()
+        await go_on.wait()
+        await start(pull)
+
+    monkeypatch.setattr(BookPull, "start", slow)
+    monkeypatch.setattr(worker_module, "freeze_heap", lambda: None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = WorkerSettings(
+        nats_url=nats_server.url,
+        aws_endpoint_url_dynamodb=dynamodb_server,
+        state_table=state_table,
+        metrics_port=port,
+    )
+    serving = asyncio.create_task(worker_module.serve(settings, "w"))
+    try:
+        async with asyncio.timeout(20):
+            await waiting.wait()
+            status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
+            assert (status, "JetStream" in sentence) == (503, True)
+            go_on.set()
+            while status != 200:
+                status, _ = await fetched(f"http://127.0.0.1:{port}/healthz")
+            monkeypatch.setattr(book_pull, "SILENT_MAX_S", -1.0)
+            status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
+        assert status == 503
+        assert sentence.startswith("no answer to requests for books (JetStream, BOOKS) for ")
+    finally:
+        await stop_tasks(serving)

@@ -101,7 +101,7 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                     fills.run(),
                     pull.run(),
                     decisions.run(),
-                    consume_decisions(worker, "account", store),
+                    consume_decisions(worker, "account", store, metrics),
                     consume_fills(worker, "account", store, metrics),
                 ),
             ):

@@ -104,9 +104,9 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("books.0.token_id", "3" * 77), r"\$\.books: token ids"),
         (_set("books.0.bids", [[5100, 1], [5200, 1]]), r"bids: price 5200e-4 is out of order"),
         (_set("books.0.asks", [[5300, 1], [5300, 1]]), r"asks: price 5300e-4 is out of order"),
-        (_set("books.0.asks", [[10_000, 1]]), r"asks: price 10000e-4 outside"),
-        (_set("books.0.bids", [[0, 1]]), r"bids: price 0e-4 outside"),
-        (_set("books.0.bids", [[5200, 0]]), r"bids: size 0e-6 is not positive"),
+        (_set("books.0.asks", [[10_000, 1]]), r"<= 9999 - at `\$\.books\[0\]\.asks\[0\]\[0\]"),
+        (_set("books.0.bids", [[0, 1]]), r">= 1 - at `\$\.books\[0\]\.bids\[0\]\[0\]"),
+        (_set("books.0.bids", [[5200, 0]]), r">= 1 - at `\$\.books\[0\]\.bids\[0\]\[1\]"),
     ],
 )
 def test_a_malformed_field_is_named(bend: Callable[[dict[str, Any]], None], named: str) -> None:

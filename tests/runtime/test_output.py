@@ -6,7 +6,9 @@ import contextlib
 import io
 import os
 import pty
+import select
 import socket
+import threading
 import time
 import tty
 from collections.abc import Iterator
@@ -135,3 +137,96 @@ def test_a_line_that_broke_off_is_ended_before_the_next_one(
     assert set(torn) == {ord("y")}
     assert output.write("whole") is None
     assert os.read(reader, 1 << 20) == b"\nwhole\n"
+
+
+def read_all(reader: int, data: bytearray) -> None:
+    while chunk := os.read(reader, 1 << 12):
+        data += chunk
+
+
+def test_long_lines_of_several_threads_are_not_mixed(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = pipe
+    output = output_to(writer, monkeypatch)
+    data = bytearray()
+    reading = threading.Thread(target=read_all, args=(reader, data))
+    reading.start()
+    lines = [letter * (5 * select.PIPE_BUF) for letter in "abcd"]
+    writing = [
+        threading.Thread(target=lambda line=line: [output.write(line) for _ in range(50)])
+        for line in lines
+    ]
+    for thread in writing:
+        thread.start()
+    for thread in writing:
+        thread.join()
+    os.close(writer)
+    if output._own is not None and output._own[1] != writer:
+        os.close(output._own[1])
+    reading.join()
+    written = data.decode().splitlines()
+    assert set(written) == set(lines)
+    assert len(written) == 200 - output.lost
+
+
+def test_a_line_in_the_middle_of_another_one_of_its_own_thread_comes_after_it(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a signal's handler or a destructor may write one."""
+    reader, writer = pipe
+    output = output_to(writer, monkeypatch)
+    write, inner = os.write, ["inner"]
+
+    def interrupted(descriptor: int, data: memoryview) -> int:
+        if inner:
+            assert output.write(inner.pop()) is None
+        return write(descriptor, data)
+
+    monkeypatch.setattr("runtime.output.os.write", interrupted)
+    assert output.write("x" * 5_000) is None
+    assert os.read(reader, 1 << 16) == b"x" * 5_000 + b"\ninner\n"
+
+
+def test_a_process_that_was_forked_in_the_middle_of_a_line_can_write(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = pipe
+    output = output_to(writer, monkeypatch)
+    with held_by_another_thread(output):
+        child = os.fork()
+        if not child:
+            os._exit(0 if output.write("child") is None else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reader, 100) == b"child\n"
+
+
+def test_a_line_that_does_not_come_to_its_end_is_not_waited_for_for_long(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = output_to(pipe[1], monkeypatch)
+    with held_by_another_thread(output):
+        began_s = time.monotonic()
+        assert output.write(LINE) == "another line does not come to its end"
+        assert time.monotonic() - began_s < 2
+    assert output.lost == 1
+    assert output.write(LINE) is None
+
+
+@contextlib.contextmanager
+def held_by_another_thread(output: Output) -> Iterator[None]:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with output._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

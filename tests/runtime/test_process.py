@@ -198,6 +198,22 @@ async def test_a_cancellation_without_a_signal_is_no_stop() -> None:
     assert events(stderr) == ["ended_by_cancellation"]
 
 
+@pytest.mark.parametrize("limit", [10, 12, 16, 40])
+async def test_too_few_descriptors_are_one_line_and_exit_2(limit: int) -> None:
+    program = PROGRAM.format(running="pass", tidying="pass", after="", most_s=10)
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", sys.executable, "-c", program),
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    async with asyncio.timeout(30):
+        _, stderr = await process.communicate()
+    assert process.returncode == 2
+    [line] = stderr.decode().splitlines()
+    assert line.startswith(f"cannot start: ulimit -n: {limit} ")
+
+
 async def test_a_process_whose_descriptors_are_closed_runs_and_stops() -> None:
     program = PROGRAM.format(
         running="await asyncio.open_connection(*sys.argv[1:])",

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.bounds import Name
 from protocol.fee import NO_FEE, FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.series import Series
@@ -69,7 +70,7 @@ class _Fee(msgspec.Struct):
 class _Window(msgspec.Struct, rename="camel"):
     """A market's facts while it is traded."""
 
-    condition_id: str
+    condition_id: Name
     slug: str
     outcomes: msgspec.Raw = MISSING
     clob_token_ids: msgspec.Raw = MISSING
@@ -117,6 +118,7 @@ _decode_window: Final = msgspec.json.Decoder(_Window).decode
 _decode_result: Final = msgspec.json.Decoder(_Result).decode
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
+_decode_name: Final = msgspec.json.Decoder(Name).decode
 _decode_fee: Final = msgspec.json.Decoder(_Fee).decode
 _TRUTHS: Final = {"true": True, "false": False}
 
@@ -353,7 +355,7 @@ def _pair(raw: msgspec.Raw, read: Callable[[msgspec.Raw], str]) -> tuple[str, st
 
 
 def _name(raw: msgspec.Raw) -> str:
-    return _decode_text(raw)
+    return _decode_name(raw)
 
 
 def _token_id(raw: msgspec.Raw) -> str:

@@ -27,15 +27,13 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
+from protocol.bounds import EpochMs
 from venue.wire.errors import UNDECODABLE, undecodable
 
 PONG: Final = b"PONG"
 MALFORMED_MAX: Final = 16
 """A frame with more malformed parts is not judged part by part: each costs time, and each that
 names no market puts all books in doubt again."""
-
-TimestampMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
-"""Epoch milliseconds; the venue sends them as a string, the decoder accepts both."""
 
 Hash: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)]
 """A SHA-1 in hex has 40 characters. Hundreds a market are remembered, so none may be a megabyte."""
@@ -58,7 +56,8 @@ class WireLevel(msgspec.Struct, frozen=True, gc=False):
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="event_type"):
     market: str
-    timestamp: TimestampMs
+    timestamp: EpochMs
+    """The venue sends it as a string, the decoder accepts both."""
 
 
 class BookEvent(_Event, frozen=True, gc=False, tag="book"):

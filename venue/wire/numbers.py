@@ -26,6 +26,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.bounds import EPOCH_MS_MAX
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
 from venue.wire.errors import UNDECODABLE
 
@@ -36,7 +37,6 @@ _LENGTH_MAX: Final = 40
 _JSON_NUMBER: Final = re.compile(r"([0-9]+)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _MILLISECONDS_FROM: Final = 10**11
 """Epoch times from here on are milliseconds: as seconds this is the year 5138."""
-_EPOCH_MS_MAX: Final = 10**15
 _PADDED: Final = re.compile(r"([0-9]+)\.0+|([0-9]+\.[0-9]*[1-9])0+")
 """Zeros at the end of a fraction say nothing, however many they are."""
 _decode_text: Final = msgspec.json.Decoder(str).decode
@@ -145,7 +145,7 @@ def first_time_ms(*raws: msgspec.Raw) -> int | None:
 
 def _epoch_ms(text: str) -> int:
     digits, _, fraction = text.partition(".")
-    if digits.isdigit() and digits.isascii() and len(digits) <= len(str(_EPOCH_MS_MAX)):
+    if digits.isdigit() and digits.isascii() and len(digits) <= len(str(EPOCH_MS_MAX)):
         if fraction and not (fraction.isdigit() and fraction.isascii()):
             raise ValueError(f"not a time: {text[:40]!r}")
         number = int(digits)
@@ -158,7 +158,7 @@ def _epoch_ms(text: str) -> int:
             epoch_ms = 0 if moment.year == 1 else int(moment.timestamp() * 1000)
         except (ValueError, OverflowError):
             raise ValueError(f"not a time: {text[:40]!r}") from None
-    if not 0 <= epoch_ms < _EPOCH_MS_MAX:
+    if not 0 <= epoch_ms <= EPOCH_MS_MAX:
         raise ValueError(f"not a time: {text[:40]!r}")
     return epoch_ms
 

@@ -28,7 +28,12 @@ from botocore.parsers import ResponseParserError
 from functions.adapters.aws_answers import AwsHttp
 from functions.adapters.aws_mistakes import mistake, mistake_of_client
 from functions.adapters.dynamodb.items import Item
-from functions.ports import StoreBusyError, StoreError, StoreMisconfiguredError
+from functions.ports import (
+    StoreBusyError,
+    StoreError,
+    StoreMisconfiguredError,
+    StoreRefusedError,
+)
 
 CONNECT_TIMEOUT_S: Final = 1
 READ_TIMEOUT_S: Final = 2  # AWS answers in milliseconds; after this a book is too old anyway
@@ -77,6 +82,8 @@ _BUSY_CODES: Final = frozenset(
         "TransactionConflictException",
     }
 )
+# What is written is too long, too large, or no number that it can hold.
+_REFUSED_CODES: Final = frozenset({"ValidationException", "SerializationException"})
 # What DynamoDB says where the table has other keys, or an index on attributes of another type, or
 # where no table can have this name.
 _ANOTHER_TABLE: Final = re.compile(r"\bkey\b|tableName", re.IGNORECASE)
@@ -217,7 +224,8 @@ class Table:
                 ) from error
             if code == "ValidationException" and "document path" in str(error):
                 raise MissingPathError(self._failed(what, error)) from error
-            kind = StoreBusyError if code in _BUSY_CODES else StoreError
+            kinds = {StoreBusyError: _BUSY_CODES, StoreRefusedError: _REFUSED_CODES}
+            kind = next((each for each, codes in kinds.items() if code in codes), StoreError)
             raise kind(self._failed(what, error)) from error
         except (EndpointConnectionError, ConnectTimeoutError) as error:
             raise StoreBusyError(self._failed(what, error)) from error

@@ -292,6 +292,8 @@ async def test_a_silent_server_is_a_problem_and_so_is_a_closed_client(
         one = await watch.side("a")
         await watch.until(lambda: one.owns_all)
         nats_server.pause()
+        late = LeaseKeeper(one.nc, "late", NAMES, one.metrics, on_acquired=lambda _: None)
+        assert "no answer about leases" in (late.problem() or "")  # not even a first one
         await watch.until(lambda: one.keeper.problem() is not None)
         assert not one.epochs
         assert one.value("lease_failures_total", cause="timeout") > 0

@@ -10,6 +10,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from functions.adapters import book_pull
 from functions.adapters.book_pull import PREFETCH_MAX, BookPull, Delivery
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
@@ -106,6 +107,23 @@ async def test_a_restarted_server_is_noticed_and_books_flow_again(
                 except (nats.errors.Error, TimeoutError):
                     await asyncio.sleep(0.05)  # the client reconnects in its own time
             assert (await pull.next()).payload == b"after"
+
+
+async def test_a_server_that_answers_no_request_shows_and_no_books_are_an_answer(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_pull, "PULL_EXPIRES_S", 0.2)
+    monkeypatch.setattr(book_pull, "SILENT_MAX_S", 1.0)
+    async with pulling(nats_server) as (pull, _), asyncio.timeout(30):
+        for _ in range(8):
+            await asyncio.sleep(0.2)  # longer than it may be silent, and no book comes
+            assert pull.problem() is None
+        nats_server.pause()
+        while pull.problem() is None:  # noqa: ASYNC110 - time alone changes it
+            await asyncio.sleep(0.05)
+        nats_server.resume()
+        while pull.problem() is not None:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.05)
 
 
 async def test_a_deleted_consumer_is_created_again(nats_server: NatsServer) -> None:

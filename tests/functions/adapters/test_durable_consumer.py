@@ -40,10 +40,15 @@ class Bench:
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
+        self.decoded: list[bytes] = []
         self.batches: list[list[bytes]] = []
         self.failures: list[Exception] = []
         self.interruptions: list[str] = []
         self.task: asyncio.Task[None] | None = None
+
+    def decode(self, payload: bytes) -> bytes | None:
+        self.decoded.append(payload)
+        return payload or None
 
     async def handle(self, payloads: Sequence[bytes]) -> None:
         self.batches.append(list(payloads))
@@ -59,6 +64,7 @@ class Bench:
                 subject="thing.>",
                 batch_max=BATCH_MAX,
                 replicas=1,
+                decode=self.decode,
                 handle=self.handle,
                 interrupted=self.interruptions.append,
             )
@@ -122,6 +128,19 @@ async def test_a_batch_that_the_store_did_not_take_comes_again_soon(
             await bench.until_acknowledged()
         assert bench.interruptions == ["StoreError: away", "StoreError: still away"]
         assert {payload for batch in bench.batches for payload in batch} == {b"a", b"b"}
+
+
+async def test_what_is_malformed_is_terminated_once_though_its_batch_comes_again(
+    nats_server: NatsServer,
+) -> None:
+    async with bench_on(nats_server) as bench:
+        bench.failures = [StoreError("away")]
+        await bench.publish(b"", b"a", b"")
+        bench.start()
+        await bench.until_handled(2)
+        await bench.until_acknowledged()
+        assert bench.decoded == [b"", b"a", b"", b"a"]
+        assert bench.batches == [[b"a"], [b"a"]]
 
 
 async def test_a_defect_of_the_handler_is_raised_and_nothing_is_acknowledged(

@@ -27,10 +27,10 @@ async def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-async def _acknowledge_first(messages: Any, handle: Any) -> None:
+async def _acknowledge_first(messages: Any, handled: Any) -> None:
     for message in messages:
         await message.ack()
-    await handle([message.data for message in messages])
+    await handled
 
 
 def _as_soon_as_it_ends(claim: Claim, now_ms: int) -> bool:

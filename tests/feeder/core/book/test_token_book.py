@@ -14,7 +14,7 @@ from feeder.core.book.token_book import (
     TokenBook,
     Trouble,
 )
-from protocol.book import PUBLISHED_LEVELS_MAX, Proof, check_levels
+from protocol.book import PUBLISHED_LEVELS_MAX, Proof, check_order
 from tests.support.market_channel_frames import DOWN, MARKET, UP
 from tests.support.naive_book import INFO, TOP, Venue, followed, is_venues, tell
 from venue.wire.market_channel import BookEvent, PriceChange, WireLevel
@@ -111,7 +111,7 @@ def test_any_split_into_snapshots_and_deltas_gives_the_naive_models_book(
         published = book.published()
         assert list(published.bids) == naive.best("BUY")
         assert list(published.asks) == naive.best("SELL")
-        check_levels(published)
+        check_order(published)
         bids_now, asks_now = naive.best("BUY"), naive.best("SELL")
         best_bid = f"{bids_now[0][0] / 10_000:.4f}" if bids_now else "0"
         best_ask = f"{asks_now[0][0] / 10_000:.4f}" if asks_now else "1"

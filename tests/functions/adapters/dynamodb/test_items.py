@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -22,13 +24,18 @@ from functions.adapters.dynamodb.items import (
 from functions.core.account import Account, Pause, Redemption
 from functions.core.claim import NOBODY, Claim, ClaimFill, ClaimState, Finality, Trader
 from functions.ports import StoreError
+from protocol.bounds import COUNT_MAX, EPOCH_MS_MAX
 from protocol.decision import Decision, Timeline
+from protocol.fee import is_rate
 from protocol.side import Side
 from tests.support.dynamodb_items import NOW_MS, TODAY, make_account, make_claim
 
 TEXT = st.text(max_size=20)
 INTEGER = st.integers(-(10**18), 10**18)
-TIMELINES = st.builds(Timeline, **dict.fromkeys(Timeline.__struct_fields__, INTEGER))
+TIMES = st.integers(0, EPOCH_MS_MAX)
+TIMELINES = st.builds(
+    Timeline, **dict.fromkeys(Timeline.__struct_fields__, st.integers(0, 2**63 - 1))
+)
 FILLS = st.builds(ClaimFill, standing=st.sampled_from(Finality), price_e4=INTEGER, size_e6=INTEGER)
 KINDS = {
     "state": st.sampled_from(ClaimState),
@@ -36,12 +43,18 @@ KINDS = {
     "fills": st.dictionaries(TEXT, FILLS, max_size=3),
     "trader": st.builds(Trader, signer=TEXT, wallet=TEXT),
     "timeline": st.none() | TIMELINES,
+    "fee_rate": st.decimals(0, 1).map(str).filter(lambda text: is_rate(Decimal(text))),
+    "fee_exponent": st.integers(0, 10),
+    **dict.fromkeys(("version", "looks"), st.integers(0, COUNT_MAX)),
     **dict.fromkeys(("by_intent", "came_back", "counted"), st.booleans()),
 }
 CLAIMS = st.builds(
     Claim,
     **{
-        field.name: KINDS.get(field.name, {str: TEXT, int: INTEGER}.get(field.type))
+        field.name: KINDS.get(
+            field.name,
+            TIMES if field.name.endswith("_ms") else {str: TEXT, int: INTEGER}.get(field.type),
+        )
         for field in msgspec.structs.fields(Claim)
     },
 )
@@ -51,8 +64,8 @@ REDEMPTIONS = st.builds(
     token_id=TEXT,
     wallet=TEXT,
     size_e6=INTEGER,
-    since_ms=INTEGER,
-    asked_at_ms=INTEGER,
+    since_ms=TIMES,
+    asked_at_ms=TIMES,
     unseen=st.booleans(),
 )
 ACCOUNTS = st.builds(
@@ -60,10 +73,10 @@ ACCOUNTS = st.builds(
     trading=TEXT,
     halt_reason=TEXT,
     claims=st.dictionaries(TEXT, CLAIMS, max_size=3),
-    cooldowns=PER_KEY,
+    cooldowns=st.dictionaries(TEXT, TIMES, max_size=3),
     pnl_e6=PER_KEY,
     spent_e6=PER_KEY,
-    pause=st.builds(Pause, reason=TEXT, since_ms=INTEGER, until_ms=INTEGER),
+    pause=st.builds(Pause, reason=TEXT, since_ms=TIMES, until_ms=TIMES),
     redeem=st.dictionaries(TEXT, REDEMPTIONS, max_size=3),
     entries=PER_KEY,
 )
