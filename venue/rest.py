@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -83,6 +84,8 @@ async def get_bytes(
                 text = text.replace(signature, "***")
             if credentials is not None:
                 text = credentials.without(text)
+            if len(secret := urlsplit(base_url).path) > 1:  # pages of errors repeat what was asked
+                text = text.replace(secret, "")
             raise VenueRefusedError(
                 response.status,
                 text,
