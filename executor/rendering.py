@@ -20,6 +20,7 @@ from functions.core.account_status import Status
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
 from protocol.units import price_decimal, size_decimal, usd_decimal
+from runtime.addresses import origins
 
 GOOD: Final = "green"
 BAD: Final = "bold red"
@@ -120,8 +121,8 @@ def findings_view(findings: Sequence[Finding]) -> Text:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Text as it is, without what is not printable."""
-    return Text("".join(each if each.isprintable() else " " for each in text), style)
+    """Text as it is, without what is not printable, and of a URL only scheme, host and port."""
+    return Text("".join(each if each.isprintable() else " " for each in origins(text)), style)
 
 
 def usd(amount_e6: int) -> str:

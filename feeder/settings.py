@@ -29,7 +29,10 @@ def _series_list(value: object) -> object:
     if not isinstance(value, str):
         return value
     names = dict.fromkeys(name.strip() for name in value.split(","))
-    return tuple(parse_series(name) for name in names)
+    try:
+        return tuple(parse_series(name) for name in names)
+    except ValueError:  # whose text shows the name, which may be a key in the wrong variable
+        raise ValueError("names as btc-15m, eth-15m or btc-5m are wanted, commas between") from None
 
 
 class MarketChannelSettings(GammaSettings):

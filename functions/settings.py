@@ -5,6 +5,7 @@ Defaults: the real venue, paper execution.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
@@ -24,6 +25,7 @@ from runtime.settings import (
     MetricsSettings,
     Port,
 )
+from runtime.trust import check_small_file
 from venue.api_settings import (
     ApiKey,
     Base64Secret,
@@ -31,6 +33,7 @@ from venue.api_settings import (
     GammaSettings,
     HeaderSecret,
     HttpUrl,
+    PlainSecret,
     SignerAddress,
     SigningKey,
     WalletAddress,
@@ -44,16 +47,67 @@ def _cents(usd: Decimal) -> Decimal:
     return usd
 
 
-class AccountSettings(ClobSettings, GammaSettings):
-    """Whose account, in which tables, at which venue: what every function needs to know."""
+def _like(pattern: str, wanted: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(wanted)
+        return text
 
-    state_table: str = "streaming-executor-state"
-    decision_table: str = "streaming-executor-decisions"
-    aws_region: str = "eu-west-1"
+    return AfterValidator(check)
+
+
+_NAME = "[a-zA-Z0-9_.-]{3,255}"
+TableName = Annotated[
+    str,
+    _like(
+        f"{_NAME}|arn:[a-z-]{{3,20}}:dynamodb:[a-z0-9-]{{1,63}}:[0-9]{{12}}:table/{_NAME}",
+        "not the name of a table: 3 to 255 letters, digits, dots, hyphens, underscores; or its ARN",
+    ),
+]
+"""As the Amazon DynamoDB Developer Guide has it ("Naming rules")."""
+RegionName = Annotated[
+    str,
+    _like("[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", "a name as eu-west-1 is wanted"),
+]
+"""A part of a host's name; an emulator may have any."""
+SecretName = Annotated[
+    str,
+    _like("[a-zA-Z0-9/_+=.@:!-]{1,2048}", "not the name of a secret, nor its ARN"),
+]
+SdkFile = Annotated[str, AfterValidator(check_small_file)]
+
+
+class AwsSettings(EnvironmentSettings):
+    """Where the tables are, and how the SDK gets there.
+
+    All but the region and DynamoDB's endpoint the SDK reads by itself. Here they are only looked
+    at, because what is wrong with them it notices with each call, as an error of the table, or it
+    waits for ever.
+    """
+
+    aws_region: RegionName = "eu-west-1"
+    aws_default_region: RegionName | None = None
     aws_endpoint_url_dynamodb: HttpUrl | None = None
+    aws_endpoint_url: HttpUrl | None = None
     aws_ca_bundle: CertificateFile | None = None
     requests_ca_bundle: CertificateFile | None = None
-    """These two are the SDK's, which reads them by itself; here they are only looked at."""
+    aws_access_key_id: PlainSecret | None = None
+    aws_secret_access_key: PlainSecret | None = None
+    aws_session_token: PlainSecret | None = None
+    aws_security_token: PlainSecret | None = None
+    aws_config_file: SdkFile = Field(default="~/.aws/config", validate_default=True)
+    aws_shared_credentials_file: SdkFile = Field(
+        default="~/.aws/credentials", validate_default=True
+    )
+    aws_web_identity_token_file: SdkFile | None = None
+    aws_container_authorization_token_file: SdkFile | None = None
+
+
+class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
+    """Whose account, in which tables, at which venue: what every function needs to know."""
+
+    state_table: TableName = "streaming-executor-state"
+    decision_table: TableName = "streaming-executor-decisions"
 
     strategy: str = "book_imbalance_crypto"
     execution: Literal["paper", "live"] = "paper"

@@ -43,10 +43,11 @@ from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS
+from runtime.addresses import origins
 from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
 from runtime.log import configure_logging
-from runtime.nats import close, connect, declare_stream, redact
+from runtime.nats import close, connect, declare_stream
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
@@ -200,7 +201,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
     metrics = WorkerMetrics()
     clock = WorkerClock(settings.max_book_age_ms, metrics)
-    nats_url = redact(settings.nats_url)
+    nats_url = origins(settings.nats_url)
     nc: Client | None = None
     pull: BookPull | None = None
 
@@ -294,7 +295,7 @@ async def run_worker(
     replicas = settings.stream_replicas
     pull = BookPull(nc, settings.account, replicas)
     worker = Worker(pull, evaluator, executor, exchange, verifier, clock, metrics)
-    where = f"JetStream at {redact(settings.nats_url)}"
+    where = f"JetStream at {origins(settings.nats_url)}"
     await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
     await until_reachable(where, pull.start)
     started(pull)

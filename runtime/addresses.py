@@ -1,7 +1,9 @@
-"""Which texts can be the address of a host, or a URL. Pure: nothing is resolved.
+"""Which texts can be the address of a host, or a URL; what of a URL may be shown. Pure: nothing is
+resolved.
 
-What libraries make of the others is a traceback in the best case (`http://a..b` is a UnicodeError),
-and in the worst one another host. No error here shows any of the text: it may be a key.
+What libraries make of other texts is a traceback in the best case (`http://a..b` is a
+UnicodeError), and in the worst one another host. No error here shows any of the text: it may be a
+key.
 """
 
 from __future__ import annotations
@@ -18,11 +20,22 @@ PORT_MAX: Final = 65_535
 # Underscores are in no host's name, but in those of containers.
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 _NUMERIC: Final = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE | re.ASCII)
+_URL: Final = re.compile(
+    r"""\b([a-z][a-z0-9+.-]{0,15}://)(?:[^\s/?#]*@)?([^\s/?#"'<>@]*)"""  # user, host, port
+    r"""(?:[/?#](?:[^\s"'<>]*[^\s"'<>:,.;)\]}])?)?""",  # the rest, but for what ends a sentence
+    re.IGNORECASE | re.ASCII,
+)
 
 
-def checked_url(url: str, schemes: tuple[str, ...]) -> str:
+def origins(text: str) -> str:
+    """`text` with each URL in it cut to scheme, host and port: a user, a path or a query may be a
+    key (`https://host/v2/<key>`), and may stand in any error of any library."""
+    return _URL.sub(r"\1\2", text) if "://" in text else text
+
+
+def checked_url(url: str, schemes: tuple[str, ...], *, user_allowed: bool = False) -> str:
     """`url` without its trailing slash. Raises ValueError unless it is a base for paths, with one
-    of these schemes and a host that can be one."""
+    of these schemes and a host that can be one, and names no user."""
     if not url.isprintable() or " " in url:
         raise ValueError("not a URL: it has a space or a control character in it")
     try:
@@ -35,7 +48,9 @@ def checked_url(url: str, schemes: tuple[str, ...]) -> str:
         raise ValueError(
             "nothing may follow the path of this URL (in a password, # is %23 and ? is %3F)"
         )
-    address = parts.netloc.rpartition("@")[2]
+    _, at, address = parts.netloc.rpartition("@")
+    if at and not user_allowed:
+        raise ValueError("no user and no password may stand in this URL: take them out, with the @")
     if "," in address:  # no client here takes several
         raise ValueError("one URL is wanted, not several")
     _check_address(address, schemes[0])

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from runtime.addresses import origins
 from runtime.output import STDERR, STDOUT
 from runtime.settings import refuse_to_start
 
@@ -82,7 +83,7 @@ async def health_server(
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        sentence = problem()
+        sentence = origins(problem() or "")
         return web.Response(text=sentence or "ok", status=503 if sentence else 200)
 
     app = web.Application()

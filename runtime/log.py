@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import structlog
 
+from runtime.addresses import origins
 from runtime.output import STDERR, hold_descriptors
 
 LINE_MAX: Final = 16_000
@@ -187,6 +188,7 @@ def _text_of(value: Any) -> str:
 
 def _cut(text: str, most: int) -> str:
     """Both ends of what is too long: the beginning says what it is, the end of a traceback why."""
+    text = origins(text)
     if len(text) > most:
         begin, end = most // 4, most - most // 4
         text = f"{text[:begin]} ... {len(text) - most} left out ... {text[-end:]}"

@@ -22,6 +22,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from protocol.subjects import StreamSpec
+from runtime.addresses import origins
 from runtime.nats_client import NatsClient, NotEncryptedError
 from runtime.nats_settings import Login
 from runtime.process import stop_tasks
@@ -57,7 +58,7 @@ async def connect(url: str, name: str, login: Login | None = None) -> Client:
     `is_connected` first. Exits 2 on a server that is too old, and on one that offers no TLS where
     the URL wants it.
     """
-    where = f"NATS at {redact(url)}"
+    where = f"NATS at {origins(url)}"
 
     async def attempt() -> Client:
         try:
@@ -68,7 +69,7 @@ async def connect(url: str, name: str, login: Login | None = None) -> Client:
     client = await until_reachable(where, attempt)
     if complaint := version_complaint(client):
         await client.close()
-        refuse_to_start(f"NATS_URL: {redact(url)}: {complaint}")
+        refuse_to_start(f"NATS_URL: {origins(url)}: {complaint}")
     return client
 
 
@@ -114,12 +115,12 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
 
     async def on_disconnected() -> None:
         if not client.is_closed:  # also called when we close
-            _log.warning("nats_disconnected", url=redact(url))
+            _log.warning("nats_disconnected", url=origins(url))
 
     async def on_reconnected() -> None:
         nonlocal reported_refusal
         reported_refusal = False
-        _log.info("nats_reconnected", url=redact(url))
+        _log.info("nats_reconnected", url=origins(url))
 
     user = login.user if login else None
     password = login.password.get_secret_value() if login else None
@@ -168,7 +169,7 @@ def _is_refused_login(error: Exception) -> bool:
 def _login_refused(url: str, login: Login | None) -> str:
     if login is not None:
         return f"NATS_USER {login.user} or its NATS_PASSWORD is not the server's"
-    if redact(url) != url:
+    if "@" in urlsplit(url).netloc:
         return "the user or the password in NATS_URL is not the server's"
     return "the server wants to know who we are: set NATS_USER and NATS_PASSWORD"
 
@@ -301,9 +302,3 @@ def jetstream_complaint(client: Client, error: APIError) -> str | None:
     if nobody and not info.get("jetstream") and not info.get("cluster"):
         return "NATS_URL: this nats-server runs without JetStream: start it with --jetstream"
     return None
-
-
-def redact(url: str) -> str:
-    """The URL without user and password."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

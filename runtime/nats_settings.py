@@ -26,7 +26,9 @@ def _number(value: object) -> object:
 class NatsSettings(EnvironmentSettings):
     """Which nats-server, as whom, and how many copies it keeps of a stream."""
 
-    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss")] = "nats://127.0.0.1:4222"
+    nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss", user_allowed=True)] = (
+        "nats://127.0.0.1:4222"
+    )
     nats_user: Annotated[str, Field(min_length=1)] | None = None
     nats_password: SecretStr | None = None
     """Apart from the URL, which is shown: in logs, in a deployment's template."""

@@ -26,6 +26,8 @@ import sys
 import threading
 from typing import Any, Final, Literal
 
+from runtime.addresses import origins
+
 WAIT_MS: Final = 50
 """For a reader that is slow. It stops the event loop, so it is spent once, not with every line."""
 
@@ -178,6 +180,7 @@ def one_line(text: str) -> str:
 
 
 def complain(text: str) -> None:
-    """One line on stderr for the person who started this process, cut to COMPLAINT_MAX."""
-    line = one_line(text)
+    """One line on stderr for the person who started this process, cut to COMPLAINT_MAX; of a URL
+    only scheme, host and port."""
+    line = origins(one_line(text))
     STDERR.write(line if len(line) <= COMPLAINT_MAX else f"{line[:COMPLAINT_MAX]} ...")

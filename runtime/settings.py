@@ -51,11 +51,11 @@ class CloudWatchSettings(EnvironmentSettings):
     """When set, metrics go to stdout in CloudWatch's embedded format, under this stage."""
 
 
-def url_of(*schemes: str) -> AfterValidator:
+def url_of(*schemes: str, user_allowed: bool = False) -> AfterValidator:
     """A validator for URLs with one of these schemes and a host; takes a trailing slash away."""
 
     def check(url: str) -> str:
-        return checked_url(url, schemes)
+        return checked_url(url, schemes, user_allowed=user_allowed)
 
     return AfterValidator(check)
 
@@ -74,10 +74,14 @@ def load_settings(kind: type[Settings]) -> Settings:
 def mistakes_in(error: ValidationError) -> str:
     """One line that names each bad variable, without its value."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']).upper() or 'configuration'}: "
-        f"{item['msg'].removeprefix('Value error, ')}"
+        # What is said of several variables at once names them itself.
+        ": ".join([*(str(part).upper() for part in item["loc"][:1]), _said(item["msg"])])
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def refuse_to_start(reason: str) -> NoReturn:

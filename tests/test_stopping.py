@@ -194,3 +194,46 @@ async def test_while_they_import(module: str, number: signal.Signals) -> None:
         assert await process.wait() == 0
     assert b"Traceback" not in rest
     assert b"cannot start" not in rest
+
+
+@pytest.mark.parametrize("command", ["status", "halt --reason x", "record --out x", "--help"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("imported", [b"executor.__main__", b"msgspec", b"runtime.settings"])
+async def test_while_a_command_imports(
+    command: str, number: signal.Signals, imported: bytes, tmp_path: Path
+) -> None:
+    # As the installed command does it; `-m` imports it as another module.
+    start = "from executor.__main__ import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "importtime", "-c", start, *command.split()),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while imported not in await process.stderr.readline():
+            assert process.returncode is None
+        if imported == b"executor.__main__":  # the line is written before its `main` is called
+            await process.stderr.readline()
+        process.send_signal(number)
+        stdout, rest = await process.communicate()
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in rest
+    assert stdout == b""
+
+
+async def test_a_command_of_a_scripts_background_is_not_interrupted(tmp_path: Path) -> None:
+    start = (
+        "import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "from executor.__main__ import main; os.kill(os.getpid(), signal.SIGINT); main()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", start, "--help"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    await process.communicate()
+    assert process.returncode == 0

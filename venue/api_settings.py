@@ -13,6 +13,8 @@ from venue.wallet import checked_address
 
 CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of secp256k1: a signing key is a number from 1 to one less than this (SEC 2, 2.4.1)."""
+SECRET_LENGTH_MAX: Final = 10_000
+"""The longest are AWS' session tokens, with a few thousand characters."""
 _KEY: Final = re.compile(r"(0[xX])?([0-9a-fA-F]{64})")
 
 
@@ -26,7 +28,7 @@ def _without_space_around(value: object) -> object:
 def _header_text(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("not plain text without spaces")
+        raise ValueError("not plain text without spaces (a line end is none either)")
     return value
 
 
@@ -71,12 +73,11 @@ def no_signing_key(value: object) -> None:
 
 
 SigningKey = Annotated[SecretStr, AfterValidator(signing_key)]
+PlainSecret = Annotated[
+    SecretStr, Field(min_length=1, max_length=SECRET_LENGTH_MAX), AfterValidator(_header_text)
+]
 HeaderSecret = Annotated[
-    SecretStr,
-    BeforeValidator(_without_space_around),
-    Field(min_length=1),
-    AfterValidator(_header_text),
-    AfterValidator(_no_hex_key),
+    PlainSecret, BeforeValidator(_without_space_around), AfterValidator(_no_hex_key)
 ]
 """An API passphrase. The venue's are 64 hex digits, as a signing key is."""
 ApiKey = Annotated[HeaderSecret, AfterValidator(_no_bare_key)]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -90,6 +91,8 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
                 text = text.replace(signature, "***")
             if credentials is not None:
                 text = credentials.without(text)
+            if len(secret := urlsplit(base_url).path) > 1:  # pages of errors repeat what was asked
+                text = text.replace(secret, "")
             raise VenueRefusedError(
                 response.status,
                 text,

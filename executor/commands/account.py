@@ -1,6 +1,7 @@
 """One command each: a few bounded calls to the store or the venue, then a report.
 
-Raises StoreError, RecordsError, `control.NotDoneError`: `executor.__main__` makes one line of them.
+Raises StoreError, RecordsError, `control.NotDoneError`, of which `executor.command_line` makes one
+line.
 """
 
 from __future__ import annotations

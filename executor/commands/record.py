@@ -1,6 +1,6 @@
 """`executor record` and `executor inspect`: the recorder run for a person, and its files summed up.
 
-Raises RecordingError; `executor.__main__` makes one line of it.
+Raises RecordingError; `executor.command_line` makes one line of it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from nats.js.errors import APIError
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.core.gate import CLOCK_SKEW_MAX_MS
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
+from runtime.addresses import origins
 from runtime.nats import (
     REQUEST_TIMEOUT_S,
     LoginRefusedError,
@@ -23,7 +24,6 @@ from runtime.nats import (
     connect_once,
     inspect_stream,
     jetstream_complaint,
-    redact,
     version_complaint,
 )
 from runtime.nats_client import NotEncryptedError
@@ -42,7 +42,7 @@ _decode_description: Final = msgspec.json.Decoder(_Description).decode
 
 async def check(settings: NatsSettings) -> list[Finding]:
     """Reachability and version, then a finding for each stream."""
-    where, replicas = redact(settings.nats_url), settings.stream_replicas
+    where, replicas = origins(settings.nats_url), settings.stream_replicas
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             client = await connect_once(settings.nats_url, "doctor", settings.nats_login())

@@ -26,9 +26,10 @@ from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from feeder.settings import FeederSettings
 from protocol.subjects import BOOKS
+from runtime.addresses import origins
 from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
-from runtime.nats import close, connect, declare_stream, redact
+from runtime.nats import close, connect, declare_stream
 from runtime.process import first_failure, freeze_heap
 from runtime.retry import until_reachable
 
@@ -39,7 +40,7 @@ async def serve(settings: FeederSettings) -> None:
     """Run until cancelled. Exits 2 on what only a person can mend."""
     metrics = FeederMetrics(settings.series)
     table = SessionTable(settings.series, settings.max_book_age_ms)
-    nats_url = redact(settings.nats_url)
+    nats_url = origins(settings.nats_url)
     nc: Client | None = None
     parts: tuple[MarketLines, LeaseKeeper, Publisher, Discovery] | None = None
 

@@ -25,9 +25,10 @@ from feeder.fills.user_channel import UserChannel
 from feeder.settings import UserFeederSettings
 from protocol.fill import Fill
 from protocol.subjects import FILLS
+from runtime.addresses import origins
 from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
-from runtime.nats import close, connect, declare_stream, redact
+from runtime.nats import close, connect, declare_stream
 from runtime.process import first_failure, freeze_heap
 from runtime.retry import until_reachable
 from runtime.settings import refuse_to_start
@@ -52,7 +53,7 @@ async def serve(settings: UserFeederSettings) -> None:
     """Run until cancelled. Exits 2 on what only a person can mend."""
     metrics = UserMetrics()
     missing = MissingTrades(since_s=int(time.time()) - LOOK_BACK_S)
-    nats_url = redact(settings.nats_url)
+    nats_url = origins(settings.nats_url)
     nc: Client | None = None
     parts: tuple[UserChannel, CatchUp, FillPublisher] | None = None
     declared = False

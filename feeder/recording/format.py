@@ -37,6 +37,7 @@ class Started(_Record, frozen=True, kw_only=True, tag="start"):
     """The file's number within the directory."""
     market_ws_url: str
     gamma_url: str
+    """Scheme, host and port: recordings are given away, and the rest may be a key."""
     series: tuple[str, ...]
 
 

@@ -29,6 +29,7 @@ from feeder.recording.recorded_channel import (
 from feeder.recording.writer import RecordingWriter, WriterLimits, open_recording
 from feeder.settings import MarketChannelSettings
 from protocol.market import MarketInfo
+from runtime.addresses import origins
 from runtime.process import first_failure
 
 _log = structlog.get_logger()
@@ -104,8 +105,8 @@ class Recorder:
             format=FORMAT,
             run=self._run,
             part=part,
-            market_ws_url=self._settings.market_ws_url,
-            gamma_url=self._settings.gamma_url,
+            market_ws_url=origins(self._settings.market_ws_url),
+            gamma_url=origins(self._settings.gamma_url),
             series=tuple(series.name for series in self._settings.series),
         )
         for market in self._listed.values():

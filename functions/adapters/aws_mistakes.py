@@ -7,11 +7,13 @@ AWS_PROFILE is said of the profile `default` where none is named.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from typing import Final
+from typing import Any, Final
 
 from botocore import exceptions
+from botocore.credentials import CredentialProvider
 
 _LINES: Final[tuple[tuple[type[Exception], str], ...]] = (
     (
@@ -53,6 +55,21 @@ _NOT_OPTIONS: Final = frozenset(
     }
 )
 """Their values stand in texts about something else, too."""
+_OF_A_NAME: Final = frozenset(
+    {
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR),
+        *(errno.ELOOP, errno.ENAMETOOLONG),
+    }
+)
+"""What a file or program that is named can be wrong with. Of the others the machine is: it has no
+memory or descriptor left."""
+_CONTAINER: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+_TOKEN: Final = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - no password
+_PARTS: Final = (
+    ("access_key", "AWS_ACCESS_KEY_ID"),
+    ("secret_key", "AWS_SECRET_ACCESS_KEY"),
+    ("token", "AWS_SESSION_TOKEN"),
+)
 _PROCESS_GIVES_NONE: Final = ("Missing required key", "Unsupported version")
 """What the SDK says of a process' output. What a process says of itself may pass."""
 
@@ -89,24 +106,92 @@ def mistake_of_client(error: Exception) -> str | None:
     line = None if isinstance(error, FileNotFoundError) else mistake(error)
     if line is not None or isinstance(error, exceptions.CredentialRetrievalError):
         return line
-    if (variable := _option_in(str(error))) is not None:
+    provider = _provider_of(error)
+    if provider == "container-role":
+        line = _of_a_container(error)
+    elif (variable := _option_in(str(error))) is not None:
         line = f"{variable}: the SDK cannot use its value"
     elif isinstance(error, exceptions.BotoCoreError):
         text = " ".join(str(error).split())[:300]
         line = f"AWS_PROFILE: it, or another variable AWS_..., cannot be used: {text}"
-    elif isinstance(error, OSError) and not isinstance(error, ConnectionError):
-        line = f"AWS_PROFILE: its credential_process cannot be run: {error.strerror}"
+    elif isinstance(error, OSError):
+        if error.errno in _OF_A_NAME:
+            line = f"AWS_PROFILE: its credential_process cannot be run: {error.strerror}"
     elif "Invalid endpoint" in str(error):
         line = "AWS_ENDPOINT_URL_DYNAMODB: it, or AWS_ENDPOINT_URL, is not a URL"
         if "amazonaws.com" in str(error):  # made of the region
             line = "AWS_REGION: a name as eu-west-1 is wanted"
-    elif "Unsupported host" in str(error):
-        relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"  # which outranks the other one
-        variable = relative if relative in os.environ else "AWS_CONTAINER_CREDENTIALS_FULL_URI"
-        line = f"{variable}: the SDK asks no such host for credentials"
-    elif isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
+    elif provider == "custom-process":
         line = _PROCESS
+    elif isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
+        kind = type(error).__name__
+        line = f"AWS_PROFILE: it, or another variable AWS_..., cannot be used: {kind}"
     return line
+
+
+def mistake_in(credentials: Any) -> str | None:
+    """The same of credentials that are there, which the SDK sends as they are: what they hold then
+    looks like an error of each call. Of those that it has not fetched yet (from AWS itself) nothing
+    is known."""
+    have = {} if credentials is None else vars(credentials)
+    parts = {name: have.get(name, have.get(f"_{name}")) for name, _ in _PARTS}
+    if parts["access_key"] is None and parts["secret_key"] is None:
+        return None
+    parts["token"] = parts["token"] or "none"
+    for name, variable in _PARTS:
+        if not _is_plain(parts[name]):
+            named = variable if credentials.method == "env" else _variable(credentials.method)
+            return f"{named}: its credentials hold what is no plain text (a line end, a space)"
+    return None
+
+
+def without_credentials(error: Exception) -> str:
+    """That there are none for now, and whose fault that is, where somebody was asked for them."""
+    provider = getattr(error, "kwargs", {}).get("provider") or _provider_of(error)
+    if not provider or (isinstance(error, OSError) and error.errno not in _OF_A_NAME):
+        return "no AWS credentials"
+    return f"{_variable(provider)}: no credentials"
+
+
+def _variable(provider: str) -> str:
+    if provider != "container-role":
+        return "AWS_PROFILE"
+    relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"  # which outranks the other one
+    return relative if relative in os.environ else _CONTAINER
+
+
+def _of_a_container(error: Exception) -> str | None:
+    """Where it asks, and what with; None for what may pass."""
+    variable, text = _variable("container-role"), str(error)
+    line = None
+    if isinstance(error, OSError):
+        if error.errno in _OF_A_NAME:
+            line = f"{_TOKEN}_FILE: the file cannot be read: {error.strerror}"
+    elif isinstance(error, UnicodeDecodeError):
+        line = f"{_TOKEN}_FILE: the file holds no text"
+    elif "Auth token" in text:
+        of_file = "_FILE" if f"{_TOKEN}_FILE" in os.environ else ""
+        line = f"{_TOKEN}{of_file}: no header can carry this token"
+    elif "Unsupported host" in text:
+        line = f"{variable}: the SDK asks no such host for credentials"
+    elif isinstance(getattr(error, "kwargs", {}).get("error", error), ValueError):
+        line = f"{variable}: not a URL"
+    return line
+
+
+def _provider_of(error: Exception) -> str:
+    """What the SDK was asking for credentials when this was raised; empty where it was not."""
+    provider, trace = "", error.__traceback__
+    while trace is not None:
+        asked = trace.tb_frame.f_locals.get("self")
+        if isinstance(asked, CredentialProvider):
+            provider = str(asked.METHOD)
+        trace = trace.tb_next
+    return provider
+
+
+def _is_plain(part: object) -> bool:
+    return isinstance(part, str) and re.fullmatch("[!-~]+", part) is not None
 
 
 def _option_in(text: str) -> str | None:

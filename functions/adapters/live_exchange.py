@@ -26,6 +26,7 @@ from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import price_decimal, usd_decimal
+from runtime.addresses import origins
 from venue.trading import official_client
 from venue.wire.order_answer import (
     Answer,
@@ -167,4 +168,4 @@ def _answer_of_failure(error: Exception) -> Answer:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return origins(f"{type(error).__name__}: {error}")  # it is published, too

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.settings import LimitSettings, check_wallet
+from functions.settings import LimitSettings, SecretName, check_wallet
 from runtime.settings import CloudWatchSettings
 from venue.api_settings import no_signing_key
 
@@ -24,7 +24,7 @@ class ReconcileSettings(FunctionSettings):
     """Every variable that `reconcile` reads."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=60)
-    api_credentials_secret: str | None = None
+    api_credentials_secret: SecretName | None = None
     """Name or ARN of a secret: a JSON object with key, secret, passphrase and address."""
 
     @model_validator(mode="after")
@@ -41,7 +41,7 @@ class SettleSettings(FunctionSettings):
 
     redeem: bool = False
     """Whether winnings are paid out to the wallet: sends transactions, which only the key can."""
-    private_key_secret: str | None = None
+    private_key_secret: SecretName | None = None
     """Name or ARN of a secret whose text is the signing key; read only when it is needed."""
 
     @model_validator(mode="after")

@@ -13,10 +13,10 @@ from eth_account import Account as EthAccount
 from hexbytes import HexBytes
 from typer.testing import CliRunner
 
-from executor.__main__ import app
+from executor.command_line import app
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.settings import ScheduleSettings, WorkerSettings
-from sandbox.dynamodb import REGION, decision_table_of
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 from sandbox.simulator import Venue, serve
 from tests.support.account_builders import ACCOUNT, LIVE_ACCOUNT
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
@@ -33,6 +33,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, one_sdk_session: None) -> None:
     """No variable of the developer's; nothing that could reach the real venue."""
     for name in WorkerSettings.model_fields.keys() | ScheduleSettings.model_fields.keys():
         monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in CREDENTIALS_ENV.items():
+        monkeypatch.setenv(name, value)
     for name in ("CLOB_URL", "GAMMA_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("SERIES", "MARKET_WS_URL", "USER_WS_URL"):

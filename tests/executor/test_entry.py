@@ -6,12 +6,15 @@ import asyncio
 import hashlib
 import json
 import os
+import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from functions.adapters.dynamodb.store import DynamoStore
+from sandbox.dynamodb import CREDENTIALS_ENV
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = Path(sys.executable).with_name("executor")
@@ -164,3 +167,41 @@ async def test_an_expired_login_is_one_line(
     assert (code, stdout) == (2, "")
     assert stderr.count("\n") == 1, stderr
     assert "AWS_PROFILE: its login has ended" in stderr
+
+
+def limited(files: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+async def test_what_this_machine_lacks_is_not_the_answers_fault(tmp_path: Path) -> None:
+    for files in range(4, 12):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "executor", "status"),
+            cwd=ROOT,
+            env={
+                **os.environ,
+                **CREDENTIALS_ENV,
+                "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1",
+            },
+            stdout=PIPE,
+            stderr=PIPE,
+            preexec_fn=limited(files),
+        )
+        _, stderr = await process.communicate()
+        text = stderr.decode()
+        assert process.returncode == 1, text
+        assert "cannot write the answer" not in text
+        assert "AWS_" not in text or "EndpointConnectionError" in text, text
+
+
+async def test_help_that_cannot_be_written_is_said() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "executor", "--help"), cwd=ROOT, stdout=full, stderr=PIPE
+        )
+    finally:
+        os.close(full)
+    _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert stderr == b"cannot write the answer: No space left on device\n"

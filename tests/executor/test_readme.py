@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.__main__ import app
+from executor.command_line import app
 from executor.commands import record
 from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.simulator import Venue

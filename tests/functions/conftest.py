@@ -8,7 +8,7 @@ import pytest
 
 from functions.aws import environment
 from functions.aws.settings import ReconcileSettings, SettleSettings
-from sandbox.dynamodb import REGION, decision_table_of
+from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 from tests.support.lambda_runtime import Secrets, secrets_manager
 
 
@@ -32,6 +32,7 @@ def deployed(
     # Logging is the process's, not a test's.
     monkeypatch.setattr(environment, "configure_logging", lambda **_: None)
     for name, value in {
+        **CREDENTIALS_ENV,
         "AWS_REGION": REGION,
         "AWS_ENDPOINT_URL": secrets.url,
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,

@@ -152,7 +152,9 @@ def test_every_variable_is_known_and_every_required_one_set(
             for name in known:
                 patch.delenv(name, raising=False)
             for name, value in clear.items():
-                patch.setenv(name, value if isinstance(value, str) else value["Ref"])
+                patch.setenv(
+                    name, value if isinstance(value, str) else value["Ref"].replace("::", "-")
+                )
             for name in secret:
                 patch.setenv(name, VALID.get(name, "c2VjcmV0"))
             settings()  # raises when a required one is missing or a value is wrong

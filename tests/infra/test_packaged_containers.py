@@ -36,7 +36,7 @@ def _told(container: dict[str, Any]) -> dict[str, str]:
             name, value = meant["Name"], meant.get("Value", "secret")
             assert name not in told, "twice"
             told[name] = SECRETS.get(name) or str(
-                value["Ref"] if isinstance(value, dict) else value
+                value["Ref"].replace("::", "-") if isinstance(value, dict) else value
             )
     if "WALLET" in told:
         told["WALLET"] = SECRETS["API_ADDRESS"]  # a plain wallet is its own signer

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +14,11 @@ import certifi
 import pytest
 from prometheus_client import CollectorRegistry
 
+from functions.settings import WorkerSettings
+from runtime.addresses import origins
 from runtime.health import health_server
 from runtime.settings import EnvironmentSettings, MetricsSettings, load_settings, url_of
+from runtime.trust import check_certificates, check_directory, check_writable
 
 SECRET = "hunter2"
 
@@ -84,12 +90,49 @@ def test_what_is_no_base_of_paths_is_refused(
     "host",
     [
         *("localhost", "a.b.c.", "a_b", "a-b.example:443", "127.0.0.1", "[::1]", "[::1]:65535"),
-        *("xn--bcher-kva.example", "bücher.example", "user:word@h:1", "2a.example", "x" * 63),
+        *("xn--bcher-kva.example", "bücher.example", "2a.example", "x" * 63),
     ],
 )
 def test_a_host_that_can_be_one_is_taken(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_URL", f"http://{host}/path/")
     assert load_settings(Addresses).some_url == f"http://{host}/path"
+
+
+@pytest.mark.parametrize(
+    "user", [SECRET, f"u:{SECRET}", f":{SECRET}", f"{SECRET}:", "", f"a@{SECRET}"]
+)
+def test_a_user_or_a_password_is_refused(
+    user: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOME_URL", f"http://{user}@h:1/path")
+    assert "user" in refused(Addresses, capsys, "SOME_URL")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"https://h/v2/{SECRET}", "https://h"),
+        (f"at wss://h:1/{SECRET}/ws?key={SECRET}, again", "at wss://h:1, again"),
+        (f"https://h/{SECRET}: HTTP 404", "https://h: HTTP 404"),
+        (f"(https://[::1]:8/{SECRET}) and 'http://h?{SECRET}'", "(https://[::1]:8) and 'http://h'"),
+        (f"nats://u:{SECRET}@h:4222", "nats://h:4222"),
+        (f"nats://u:{SECRET}'\"<@{SECRET}@h:4222", "nats://h:4222"),
+        (f"tls://{SECRET}@h", "tls://h"),
+        (f'{{"url": "HTTPS://h/{SECRET}"}}', '{"url": "HTTPS://h"}'),
+        ("http://h", "http://h"),
+        ("h:4222, a/b?c", "h:4222, a/b?c"),
+        ("see /metrics: 1 != 2", "see /metrics: 1 != 2"),
+    ],
+)
+def test_of_a_url_only_its_host_is_shown(text: str, said: str) -> None:
+    assert origins(text) == said
+
+
+def test_what_is_shown_is_found_in_time() -> None:
+    for part in ("a.", "a://", ":", "/", "a://b@", "a://b/", "http://h/x'"):
+        began_s = time.perf_counter()
+        origins(f"{part * 200_000}://")
+        assert time.perf_counter() - began_s < 5, part
 
 
 @pytest.mark.parametrize(
@@ -156,6 +199,92 @@ def test_a_file_without_certificates_is_refused(
     assert "PEM" in refused(Addresses, capsys, "SSL_CERT_FILE")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path))
     refused(Addresses, capsys, "SSL_CERT_FILE")
+
+
+def fifo(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def unreadable(path: Path) -> Path:
+    (path / "in").mkdir(parents=True)
+    path.chmod(0)
+    return path / "in"
+
+
+def loop(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
+
+
+def huge(path: Path) -> Path:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    return path
+
+
+def linked(path: Path) -> Path:
+    path.symlink_to(fifo(path.with_name("there")))
+    return path
+
+
+class Everything(WorkerSettings):
+    metrics_port: int = 0
+
+
+NAMED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+OF_THE_SDK = (
+    *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", [*NAMED, *OF_THE_SDK])
+@pytest.mark.parametrize("made", [fifo, huge, linked])
+def test_what_is_no_file_is_not_waited_for(
+    name: str,
+    made: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, str(made(tmp_path / SECRET)))
+    refused(Everything, capsys, name)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("made", [loop, unreadable])
+def test_what_cannot_be_reached_is_refused(
+    name: str,
+    made: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = made(tmp_path / SECRET)
+    if os.geteuid() == 0 and made is unreadable:
+        pytest.skip("root enters everything")
+    monkeypatch.setenv(name, str(path))
+    refused(Everything, capsys, name)
+
+
+@pytest.mark.parametrize("check", [check_certificates, check_directory, check_writable])
+@pytest.mark.parametrize("path", [SECRET * 1_000, f"{SECRET}\0", "\ud800", f"/{SECRET}" * 2_000])
+def test_what_can_be_no_path_is_a_value_error(check: Callable[[str], str], path: str) -> None:
+    with pytest.raises(ValueError, match=" ") as wrong:
+        check(path)
+    assert SECRET not in str(wrong.value)
+    assert not isinstance(wrong.value, UnicodeError)
+
+
+def test_a_pipe_in_the_home_directory_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    fifo(tmp_path / ".aws" / "credentials")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    refused(Everything, capsys, "AWS_SHARED_CREDENTIALS_FILE")
 
 
 def test_trust_that_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

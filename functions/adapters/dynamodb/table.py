@@ -26,7 +26,12 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from functions.adapters.aws_answers import AwsHttp
-from functions.adapters.aws_mistakes import mistake, mistake_of_client
+from functions.adapters.aws_mistakes import (
+    mistake,
+    mistake_in,
+    mistake_of_client,
+    without_credentials,
+)
 from functions.adapters.dynamodb.items import Item
 from functions.ports import (
     StoreBusyError,
@@ -111,17 +116,21 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             # Not through aioboto3, which loads boto3, too, for nothing but its resources.
-            opening = aiobotocore.session.AioSession().create_client(
+            session = aiobotocore.session.AioSession()
+            opening = session.create_client(
                 "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
             )
             async with asyncio.timeout(CLIENT_TIMEOUT_S):
                 client = await stack.enter_async_context(opening)
+                line = mistake_in(await session.get_credentials())
         except TimeoutError:
-            raise StoreError(f"AWS_PROFILE: no credentials within {CLIENT_TIMEOUT_S} s") from None
+            raise StoreError(f"no AWS credentials within {CLIENT_TIMEOUT_S} s") from None
         except _FAILURES as error:
             if (line := mistake_of_client(error)) is not None:
                 raise StoreMisconfiguredError(line) from error
-            raise StoreError(f"AWS_PROFILE: no credentials: {_one_line(error)}") from error
+            raise StoreError(f"{without_credentials(error)}: {_one_line(error)}") from error
+        if line is not None:
+            raise StoreMisconfiguredError(line)
         yield client
 
 

@@ -185,7 +185,7 @@ async def test_a_directory_that_will_not_do_is_one_sentence_and_exit_2(
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--series", "btc"], "SERIES: not a series: 'btc'"),
+        (["--series", "btc"], "SERIES: names as btc-15m"),
         (["--series", ",".join(f"btc-{n}m" for n in range(1, 40))], "SERIES: one connection has"),
         (["--duration", "0"], "--duration"),
     ],

@@ -156,11 +156,11 @@ REDEEM = {**LIVE, "REDEEM": "true", "PRIVATE_KEY_SECRET": KEY_SECRET}
         (RECONCILE, {"AWS_REGION": "no region"}, "AWS_REGION: a name as eu-west-1"),
         (RECONCILE, {"STATE_TABLE": "missing"}, "STATE_TABLE: there is no table missing"),
         (SETTLE, {"STATE_TABLE": "missing"}, "STATE_TABLE: there is no table missing"),
-        (RECONCILE, {"EXECUTION": "live"}, "configuration: EXECUTION=live needs API_CREDENTIALS_"),
+        (RECONCILE, {"EXECUTION": "live"}, "EXECUTION=live needs API_CREDENTIALS_"),
         (
             RECONCILE,
             {"EXECUTION": "live", "API_CREDENTIALS_SECRET": "x"},
-            "configuration: EXECUTION=live needs WALLET",
+            "EXECUTION=live needs WALLET",
         ),
         (
             RECONCILE,
@@ -170,7 +170,7 @@ REDEEM = {**LIVE, "REDEEM": "true", "PRIVATE_KEY_SECRET": KEY_SECRET}
         (
             SETTLE,
             {**LIVE, "REDEEM": "true"},
-            "configuration: REDEEM=true needs PRIVATE_KEY_SECRET (it sends transactions)",
+            "REDEEM=true needs PRIVATE_KEY_SECRET (it sends transactions)",
         ),
         (
             SETTLE,

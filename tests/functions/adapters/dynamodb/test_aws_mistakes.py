@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import aiobotocore.session
 import pytest
+from aiobotocore.credentials import AioProcessProvider
 
 from functions.adapters.dynamodb.table import Table, open_client
 from functions.adapters.secrets import SecretError, secret_text
@@ -133,11 +136,101 @@ async def test_a_process_that_gives_no_credentials_is_named(
     assert (await line_of()).startswith("AWS_PROFILE: its credential_process")
 
 
+@pytest.mark.parametrize(
+    "key", [f"{SECRET}\\n", f"{SECRET}\\u017e", f"{SECRET}\\ud800", f"\\r\\n{SECRET}", "\\u0000"]
+)
+@pytest.mark.parametrize("part", ["AccessKeyId", "SecretAccessKey", "SessionToken"])
+async def test_credentials_that_no_request_can_carry_are_named(
+    part: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", part: key}
+    told = ", ".join(f'"{name}": "{value}"' for name, value in parts.items())
+    (tmp_path / "printed").write_text(f'{{"Version": 1, {told}}}')
+    (tmp_path / "config").write_text(process(tmp_path, f"cat {tmp_path / 'printed'}"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert (await line_of()).startswith("AWS_PROFILE: its credentials")
+
+
+@pytest.mark.parametrize("part", ["AccessKeyId", "SecretAccessKey", "SessionToken"])
+@pytest.mark.parametrize("value", ["5", "[1]", "null", "{}", "true", '""'])
+async def test_credentials_that_are_no_text_are_named(
+    part: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if part == "SessionToken" and value in ("null", '""', "{}"):
+        return  # none is needed
+    parts = {"AccessKeyId": '"a"', "SecretAccessKey": '"b"', "SessionToken": '"c"', part: value}
+    told = ", ".join(f'"{name}": {text}' for name, text in parts.items())
+    (tmp_path / "printed").write_text(f'{{"Version": 1, {told}}}')
+    (tmp_path / "config").write_text(process(tmp_path, f"cat {tmp_path / 'printed'}"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert (await line_of()).startswith("AWS_PROFILE: its credential")
+
+
+@pytest.mark.parametrize("line", ["aws_access_key_id = \u017e", "aws_session_token = \u017e\u017e"])
+async def test_credentials_of_a_file_that_no_request_can_carry_are_named(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"[default]\naws_secret_access_key = b\n{line}\n"
+    if "key_id" not in line:
+        text += "aws_access_key_id = a\n"
+    (tmp_path / "credentials").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    assert (await line_of()).startswith("AWS_PROFILE: its credentials")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://[::1", "http://127.0.0.1:x/", "http://127.0.0.1:99999/", f"{SECRET}", "http:///x"],
+)
+async def test_a_uri_of_a_container_that_is_none_is_named(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri)
+    assert (await line_of()).startswith("AWS_CONTAINER_CREDENTIALS_FULL_URI: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", f"{SECRET}\n{SECRET}"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", f"/no/{SECRET}"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "two lines"),
+    ],
+)
+async def test_a_token_of_a_container_that_is_none_is_named(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value == "two lines":
+        (tmp_path / "token").write_text(f"{SECRET}\r\n{SECRET}")
+        value = str(tmp_path / "token")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/")
+    monkeypatch.setenv(name, value)
+    assert (await line_of()).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN])
+async def test_a_machine_without_room_is_no_variables_fault(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: object, _: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(AioProcessProvider, "_retrieve_credentials_using", full)
+    (tmp_path / "config").write_text(process(tmp_path, "true"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(StoreError, match=os.strerror(number)) as failed:
+        await asked()
+    assert not isinstance(failed.value, StoreMisconfiguredError)
+    assert "AWS_" not in str(failed.value)
+
+
 async def test_what_may_pass_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = process(tmp_path, "echo the network is down >&2; exit 3")
     (tmp_path / "config").write_text(failing)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    for told in ("AWS_PROFILE: .*the network is down", "AWS_PROFILE: .*container-role"):
+    for told in ("custom-process.*the network is down", "container-role"):
         with pytest.raises(StoreError, match=told) as failed:
             await asked()
         assert not isinstance(failed.value, StoreMisconfiguredError)
