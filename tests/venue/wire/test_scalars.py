@@ -20,7 +20,7 @@ from venue.wire.scalars import token_id, truth
 from venue.wire.trades import Rejection, read_trade
 
 ODD = [
-    "null", '""', '" "', "1", "0", "2", "1.0", "-1", "1e3", "007", '"007"', f'" {UP} "', UP,
+    "null", '""', '" "', "1", "0", "2", "1.0", "-1", "1e3", '"007"', f'" {UP} "', UP,
     f'"{UP}"', "true", "false", '"True"', '" FALSE\\n"', '"\\u0074rue"', '"\\"true\\""', '"yes"',
     '"null"', "[]", "{}", '["true"]', '"1"', '"0"', '"0x1"', '"a.b"', '"a b"', '"\\u0661"',
     '"\\ud800"', "1" * 200,
@@ -28,7 +28,7 @@ ODD = [
 spellings = st.one_of(
     st.sampled_from(ODD),
     st.integers(-5, 10**80).map(str),
-    st.text(max_size=12).map(lambda text: json.dumps(text)),
+    st.text(max_size=12).map(json.dumps),
     st.sampled_from(["true", "false", UP]).flatmap(
         lambda text: st.builds(
             lambda before, after, capitals: json.dumps(
