@@ -20,6 +20,7 @@ from protocol.fee import FeeSchedule
 from protocol.market import Outcome
 from protocol.units import PRICE_SCALE, to_price_e4, to_size_e6
 from venue.wire import numbers
+from venue.wire.doubt import refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING
 from venue.wire.scalars import token_id, truth
@@ -71,6 +72,7 @@ def read_clob_market(body: bytes, condition_id: str) -> ClobMarket:
     what = f"clob-market {condition_id}"
     try:
         market = decoded(_decode, body)
+        refuse_doubled(body)
     except UNDECODABLE as error:
         raise undecodable(what, error) from error
     if isinstance(market.c, str) and market.c and market.c.lower() != condition_id.lower():

@@ -14,7 +14,7 @@ UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON, or JSON of another shape."""
 
 _T = TypeVar("_T")
-_MARK: Final = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Each match begins at a backslash that escapes something, so that an escaped backslash before a `u`
 # is no escape of a character.
 _ESCAPES: Final = re.compile(
@@ -39,7 +39,7 @@ def decoded(decode: Callable[[bytes], _T], payload: bytes) -> _T:
     except msgspec.ValidationError:
         raise
     except UNDECODABLE:
-        mended = without_half_characters(payload.removeprefix(_MARK))
+        mended = without_half_characters(payload.removeprefix(BYTE_ORDER_MARK))
         if mended == payload:
             raise
         return decode(mended)

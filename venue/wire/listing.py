@@ -26,6 +26,7 @@ from protocol.series import Series
 from protocol.subjects import book_subject
 from protocol.units import PRICE_SCALE, SIZE_SCALE, to_price_e4, to_size_e6
 from venue.wire import numbers, scalars
+from venue.wire.doubt import refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.market_record import check_tokens
 from venue.wire.numbers import MISSING
@@ -144,6 +145,7 @@ def _called(slug: str) -> Callable[[_Heading], bool]:
 
 def _window(raw: msgspec.Raw, slug: str) -> _Window:
     try:
+        refuse_doubled(raw)
         return _decode_window(raw)
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(slug, error))) from error
@@ -176,6 +178,7 @@ def _read_result(raw: msgspec.Raw, what: str, condition_id: str, token_id: str) 
     """What one of the markets of that name says."""
     try:
         result = _decode_result(raw)
+        refuse_doubled(raw)
         if not truth(result.closed):
             return ListedResult(text="Gamma has not closed it")
         status = result.uma_resolution_status

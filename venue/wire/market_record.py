@@ -14,6 +14,7 @@ import msgspec
 
 from protocol.units import SIZE_SCALE
 from venue.wire import scalars
+from venue.wire.doubt import refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING
 from venue.wire.scalars import truth
@@ -52,6 +53,7 @@ def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketR
     what = f"market {condition_id}"
     try:
         market = decoded(_decode, body)
+        refuse_doubled(body)
     except UNDECODABLE as error:
         raise undecodable(what, error) from error
     if market.condition_id.strip().lower() != condition_id.lower():

@@ -21,7 +21,8 @@ from typing import Final
 
 import msgspec
 
-from venue.wire.errors import TEXT_LENGTH_MAX, UNDECODABLE
+from venue.wire.doubt import once, plain_name
+from venue.wire.errors import BYTE_ORDER_MARK, TEXT_LENGTH_MAX, UNDECODABLE
 
 RETRY_AFTER_MS_MAX: Final = 24 * 3_600_000
 _BYTES_MAX: Final = 64 << 10
@@ -36,7 +37,6 @@ _BOUGHT: Final = re.compile(r"match|fill|^making|^taking|trades?(id|$)|transacti
 """Names under which the venue says what an order has bought (not those of an echoed order)."""
 _NO_SUCCESS: Final = frozenset({"", "error", "fail", "failed", "failure", "rejected", "invalid"})
 """What a status may be that does not speak of success; so are the modes of the exchange."""
-_MARK: Final = b"\xef\xbb\xbf"
 _UNREADABLE: Final = (*UNDECODABLE, ValueError)
 
 
@@ -135,15 +135,10 @@ def _json(body: bytes) -> object:
     if len(body) > _BYTES_MAX:
         raise ValueError("too long")
     return json.loads(
-        body.removeprefix(_MARK).decode(), object_pairs_hook=_once, parse_constant=_refused
+        body.removeprefix(BYTE_ORDER_MARK).decode(),
+        object_pairs_hook=once,
+        parse_constant=_refused,
     )
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    named = dict(pairs)
-    if len(named) != len(pairs):
-        raise ValueError("a name twice")
-    return named
 
 
 def _refused(constant: str) -> object:
@@ -168,8 +163,7 @@ def _walk(value: object, path: tuple[str, ...], depth: int = _DEPTH_MAX) -> Iter
         yield None
     elif isinstance(value, dict):
         for key, inner in value.items():
-            name = key.lower().replace("_", "").replace("-", "")
-            yield from _walk(inner, (*path, name), depth - 1)
+            yield from _walk(inner, (*path, plain_name(key)), depth - 1)
     else:
         for inner in value:
             yield from _walk(inner, path, depth - 1)

@@ -31,7 +31,8 @@ import msgspec
 from protocol.fill import Fill, TradeStatus
 from protocol.side import Side
 from venue.wire import scalars
-from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
+from venue.wire.doubt import refuse_doubled, refuse_doubtful
+from venue.wire.errors import UNDECODABLE, decoded, undecodable
 from venue.wire.numbers import MISSING, average_price_e4, bought_size_e6, first_time_ms
 
 _Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
@@ -101,7 +102,6 @@ class _Trade(msgspec.Struct):
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw] | None
     next_cursor: str | None = None
-    error: object = None
 
 
 _decode_owner: Final = msgspec.json.Decoder(_Owner).decode
@@ -113,6 +113,7 @@ def read_trade(raw: bytes | msgspec.Raw) -> VenueTrade | Rejection:
     """One trade. Raises nothing, whatever the bytes are."""
     try:
         trade = _decode_trade(raw)
+        refuse_doubled(raw)
     except msgspec.ValidationError as error:
         return Rejection(UserFault.MALFORMED, f"trade: {error}", _owner(raw))
     except UNDECODABLE:
@@ -154,10 +155,9 @@ def read_trades_page(body: bytes) -> TradesPage:
     """An answer of `GET /data/trades`. Raises WireError when it is not a page at all."""
     try:
         page = decoded(_decode_page, body)
+        refuse_doubtful(body, inside=False)
     except UNDECODABLE as error:
         raise undecodable("not a page of trades", error) from error
-    if page.error:
-        raise WireError("a page of trades with an error in it")
     cursor = page.next_cursor
     return TradesPage(
         [read_trade(raw) for raw in page.data or ()],
@@ -172,6 +172,7 @@ def not_json(payload: bytes | msgspec.Raw) -> Rejection:
 
 def _owner(raw: bytes | msgspec.Raw) -> str | None:
     try:
+        refuse_doubled(raw)  # whose it is may be what stands there twice
         return _decode_owner(raw).taker_order_id.lower() or None
     except UNDECODABLE:
         return None
