@@ -28,6 +28,7 @@ from protocol.fee import taker_fee_e6
 from protocol.fill import Fill, TradeStatus
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
 from venue.wire.order_answer import Accepted, Answer, Rejected
+from venue.wire.orders import is_killed
 
 TEXT_LENGTH_MAX: Final = 500
 """A proxy's error page must not fill the account item."""
@@ -54,8 +55,6 @@ UNSETTLED_AFTER_MS: Final = 3_600_000
 quarter of an hour, resolutions take minutes, and Gamma lags by a quarter of an hour at most."""
 SIZE_ROUNDING_E6: Final = 10_000
 """The venue rounds shares in its answers, at most to the hundredth."""
-_PENDING: Final = frozenset({"live", "delayed", "matched"})
-"""Order records that say that there is a match, or that one may still come."""
 
 
 def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
@@ -104,7 +103,8 @@ def apply_lookup(
     if claim.ended or claim.filled_size_e6 > 0:
         return None
     waits = not dated or now_ms < claim.market_end_ms + FINAL_AFTER_MS
-    if not claim.fills and waits and lookup.order is not None and lookup.order.status in _PENDING:
+    found = lookup.order is not None and not is_killed(lookup.order.status)
+    if not claim.fills and waits and found:
         # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
         return None if known else moved(claim, ClaimEvent.FOUND, looks=0)

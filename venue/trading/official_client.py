@@ -5,8 +5,8 @@ Internals used, all covered by tests against the pinned version: an environment 
 signature that asks for them, the exchange contracts' addresses (for the order id), a faster signer,
 a connection of our own for orders, a market's cached metadata (to refresh it: it lives ten minutes,
 a market fifteen; and to know which contract was signed for), and raw requests (it has no call for
-refreshing a balance, and reads the answer to an order too strictly). What is only read is read
-without it (`venue.rest`).
+refreshing a balance, and reads the answer to an order too strictly). Those of its connections are
+in `venue.trading.connections`. What is only read is read without it (`venue.rest`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ from polymarket.models.clob.orders import SignedOrder
 
 from venue import rest
 from venue.errors import AccountRefusedError, VenueError, VenueUnreachableError, one_line
+from venue.trading.connections import (
+    ORDER_ANSWER_BYTES_MAX,
+    bound,
+    bound_answers,
+    close_what_has_more,
+)
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 from venue.trading.order_signer import OrderSigner
 from venue.wallet import asset_type
@@ -90,6 +96,7 @@ async def client_of(
         credentials=credentials,
         validate_credentials=False,
     )
+    bound_answers(client)
     try:
         return await client._ensure_wallet_ready()
     except UserInputError:
@@ -148,6 +155,7 @@ async def prepare_for_orders(client: AsyncSecureClient) -> None:
         options=TransportOptions(http2=False, timeout=ORDER_TIMEOUT),
         header_resolver=ctx.secure_clob._header_resolver,
     )
+    bound(orders, ORDER_ANSWER_BYTES_MAX)
     await ctx.secure_clob.close()
     client._ctx = dataclasses.replace(
         ctx,
@@ -194,7 +202,8 @@ async def post_order(client: AsyncSecureClient, order: SignedOrder) -> HttpAnswe
 
     As `AsyncSecureClient.post_order` sends it, with the client's own headers and on the connection
     of `prepare_for_orders`. Only the answer is not read here: of a success the client refuses what
-    lacks a field, and of a refusal it keeps one text of many. Raises httpx.HTTPError.
+    lacks a field, and of a refusal it keeps one text of many. Raises httpx.HTTPError, also for an
+    answer of more than ORDER_ANSWER_BYTES_MAX bytes. Not bounded in time.
     """
     ctx = client._ctx
     path, payload = build_post_order_request(order, owner_api_key=ctx.credentials.key)
@@ -202,6 +211,7 @@ async def post_order(client: AsyncSecureClient, order: SignedOrder) -> HttpAnswe
     resolve = ctx.secure_clob._header_resolver
     headers = dict(await resolve("POST", path, text)) if resolve is not None else {}
     headers["Content-Type"] = "application/json"
+    await close_what_has_more(ctx.secure_clob)
     response = await ctx.secure_clob._client.request(
         "POST", path, content=text.encode(), headers=headers
     )

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from venue.wire.doubt import refuse_doubtful
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import whole
 
@@ -21,7 +22,9 @@ def read_balance_e6(body: bytes) -> int:
     """Shares in 1e-6. Raises WireError: an empty balance, too, is not 0, or shares that are held
     would be reported as missing."""
     try:
-        return whole(decoded(_decode, body).balance)
+        balance = decoded(_decode, body).balance
+        refuse_doubtful(body)
+        return whole(balance)
     except UNDECODABLE as error:
         raise undecodable("balance", error) from error
     except ValueError as error:

@@ -20,8 +20,10 @@ from protocol.fee import FeeSchedule
 from protocol.market import Outcome
 from protocol.units import PRICE_SCALE, to_price_e4, to_size_e6
 from venue.wire import numbers
+from venue.wire.doubt import refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING
+from venue.wire.scalars import token_id, truth
 
 TAKER_DELAY_MS: Final = 250
 """How long taker orders are held where `itode` is true (the venue's API reference)."""
@@ -62,7 +64,6 @@ class _Market(msgspec.Struct):
 
 
 _decode: Final = msgspec.json.Decoder(_Market).decode
-_decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_fee: Final = msgspec.json.Decoder(_Fee).decode
 
 
@@ -71,16 +72,15 @@ def read_clob_market(body: bytes, condition_id: str) -> ClobMarket:
     what = f"clob-market {condition_id}"
     try:
         market = decoded(_decode, body)
+        refuse_doubled(body)
     except UNDECODABLE as error:
         raise undecodable(what, error) from error
     if isinstance(market.c, str) and market.c and market.c.lower() != condition_id.lower():
         raise WireError(f"{what}: the answer is about {market.c[:80]!r}")
     try:
         return ClobMarket(
-            outcomes=tuple(
-                Outcome(name=token.o, token_id=_token_id(token.t)) for token in market.t
-            ),
-            neg_risk=_flag(market.nr),
+            outcomes=tuple(Outcome(name=token.o, token_id=token_id(token.t)) for token in market.t),
+            neg_risk=bool(truth(market.nr)),
             tick_size_e4=_tick_size_e4(market.mts),
             min_order_size_e6=_min_order_size_e6(market.mos),
             fee=_fee(market.fd),
@@ -88,24 +88,6 @@ def read_clob_market(body: bytes, condition_id: str) -> ClobMarket:
         )
     except (ValueError, ArithmeticError, *UNDECODABLE) as error:
         raise WireError(f"{what}: {error}") from error
-
-
-def _token_id(raw: msgspec.Raw) -> str:
-    """Digits, as text or as a number; a whole one has more of them than other numbers here."""
-    written = bytes(raw).strip()
-    text = _decode_text(written).strip() if written[:1] == b'"' else written.decode("ascii")
-    if not text or text == "null":
-        raise ValueError("t: a token without an id")
-    return text
-
-
-def _flag(raw: msgspec.Raw) -> bool:
-    written = bytes(raw).strip().strip(b'"').strip().lower()
-    if written in (b"true", b"1"):
-        return True
-    if written in (b"", b"null", b"false", b"0"):
-        return False
-    raise ValueError(f"neither true nor false: {written[:40]!r}")
 
 
 def _tick_size_e4(raw: msgspec.Raw) -> int | None:
@@ -135,7 +117,7 @@ def _taker_delay_ms(itode: msgspec.Raw, sd: msgspec.Raw) -> int | None:
     """The longer of the two; one that cannot be read is not named: no order depends on it."""
     named_ms = [0]
     with suppress(ValueError):
-        named_ms.append(TAKER_DELAY_MS if _flag(itode) else 0)
+        named_ms.append(TAKER_DELAY_MS if truth(itode) else 0)
     with suppress(ValueError):
         named_ms.append(0 if numbers.number_text(sd) is None else int(numbers.decimal(sd) * 1000))
     return max(named_ms) or None

@@ -13,8 +13,8 @@ TEXT_LENGTH_MAX: Final = 300
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON, or JSON of another shape."""
 
-
 _T = TypeVar("_T")
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Each match begins at a backslash that escapes something, so that an escaped backslash before a `u`
 # is no escape of a character.
 _ESCAPES: Final = re.compile(
@@ -28,7 +28,8 @@ class WireError(ValueError):
 
 
 def decoded(decode: Callable[[bytes], _T], payload: bytes) -> _T:
-    """`decode(payload)`; where that is no JSON, once more without halves of characters.
+    """`decode(payload)`; where that is no JSON, once more without a byte order mark and halves of
+    characters.
 
     A text that was cut in the middle of a character ends with half of one (`\\ud83d`), and msgspec
     refuses the whole answer for it, also in a field that nobody reads. Raises UNDECODABLE.
@@ -38,7 +39,7 @@ def decoded(decode: Callable[[bytes], _T], payload: bytes) -> _T:
     except msgspec.ValidationError:
         raise
     except UNDECODABLE:
-        mended = without_half_characters(payload)
+        mended = without_half_characters(payload.removeprefix(BYTE_ORDER_MARK))
         if mended == payload:
             raise
         return decode(mended)

@@ -26,10 +26,12 @@ from protocol.market import MarketInfo, Outcome
 from protocol.series import Series
 from protocol.subjects import book_subject
 from protocol.units import PRICE_SCALE, SIZE_SCALE, to_price_e4, to_size_e6
-from venue.wire import numbers
+from venue.wire import numbers, scalars
+from venue.wire.doubt import refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.market_record import check_tokens
 from venue.wire.numbers import MISSING
+from venue.wire.scalars import truth
 
 ASSUMED_FEE: Final = FeeSchedule(rate=Decimal("0.07"), exponent=1)
 """Of a market with fees that names none (a live 5m market, 2026-03): what the venue's crypto
@@ -120,7 +122,6 @@ _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_name: Final = msgspec.json.Decoder(Name).decode
 _decode_fee: Final = msgspec.json.Decoder(_Fee).decode
-_TRUTHS: Final = {"true": True, "false": False}
 
 
 def parse_listing(payload: bytes, series: Series, start_s: int) -> MarketInfo | None:
@@ -146,6 +147,7 @@ def _called(slug: str) -> Callable[[_Heading], bool]:
 
 def _window(raw: msgspec.Raw, slug: str) -> _Window:
     try:
+        refuse_doubled(raw)
         return _decode_window(raw)
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(slug, error))) from error
@@ -178,7 +180,8 @@ def _read_result(raw: msgspec.Raw, what: str, condition_id: str, token_id: str) 
     """What one of the markets of that name says."""
     try:
         result = _decode_result(raw)
-        if not _truth(result.closed):
+        refuse_doubled(raw)
+        if not truth(result.closed):
             return ListedResult(text="Gamma has not closed it")
         status = result.uma_resolution_status
         if isinstance(status, str):
@@ -189,7 +192,7 @@ def _read_result(raw: msgspec.Raw, what: str, condition_id: str, token_id: str) 
         prices = [numbers.decimal(raw) for raw in _decode_list(_inner(result.outcome_prices))]
         if not prices:
             return ListedResult(text="Gamma names no prices", closed=True)
-        token_ids = [_token_id(raw) for raw in _decode_list(_inner(result.clob_token_ids))]
+        token_ids = [scalars.token_id(raw) for raw in _decode_list(_inner(result.clob_token_ids))]
     except UNDECODABLE as error:
         raise ListingError(str(undecodable(what, error))) from error
     except ValueError as error:
@@ -264,15 +267,15 @@ def _market_info(
     market: _Window, event_neg_risk: msgspec.Raw, series: Series, start_s: int
 ) -> MarketInfo:
     with _naming(market, "negRisk"):
-        neg_risk = _truth(market.neg_risk)
+        neg_risk = truth(market.neg_risk)
         if neg_risk is None:
-            neg_risk = _truth(event_neg_risk)
+            neg_risk = truth(event_neg_risk)
     with _naming(market, "conditionId"):
         book_subject(series.name, market.condition_id)
     with _naming(market, "outcomes"):
         names = _pair(market.outcomes, _name)
     with _naming(market, "clobTokenIds"):
-        tokens = _pair(market.clob_token_ids, _token_id)
+        tokens = _pair(market.clob_token_ids, scalars.token_id)
     start_ms = start_s * 1000
     with _naming(market, "eventStartTime"):
         if numbers.first_time_ms(market.event_start_time) != start_ms:
@@ -293,7 +296,7 @@ def _market_info(
             raise ValueError(f"not a size: {min_order_size}")
         min_order_size_e6 = to_size_e6(min_order_size)
     with _naming(market, "feesEnabled"):
-        fees_enabled = _truth(market.fees_enabled)
+        fees_enabled = truth(market.fees_enabled)
     with _naming(market, "feeSchedule"):
         fee = _fee(fees_enabled, market.fee_schedule)
     accepting = [
@@ -330,21 +333,10 @@ def _naming(market: _Window, field: str) -> Iterator[None]:
 
 def _said(market: _Window, field: str, raw: msgspec.Raw) -> bool:
     with _naming(market, field):
-        truth = _truth(raw)
-        if truth is None:
+        said = truth(raw)
+        if said is None:
             raise ValueError("missing")
-        return truth
-
-
-def _truth(raw: msgspec.Raw) -> bool | None:
-    """true or false, as text too; None for `""` and null."""
-    written = bytes(raw)
-    text = (_decode_text(written) if written[:1] == b'"' else written.decode()).strip().lower()
-    if text in ("", "null"):
-        return None
-    if text not in _TRUTHS or (written[:1] != b'"' and text.encode() != written.strip()):
-        raise ValueError(f"neither true nor false: {_shown(raw)}")
-    return _TRUTHS[text]
+        return said
 
 
 def _pair(raw: msgspec.Raw, read: Callable[[msgspec.Raw], str]) -> tuple[str, str]:
@@ -356,12 +348,6 @@ def _pair(raw: msgspec.Raw, read: Callable[[msgspec.Raw], str]) -> tuple[str, st
 
 def _name(raw: msgspec.Raw) -> str:
     return _decode_name(raw)
-
-
-def _token_id(raw: msgspec.Raw) -> str:
-    """As text, or as the number that it is: longer than any float could hold."""
-    written = bytes(raw)
-    return written.decode() if written.isdigit() else _decode_text(written)
 
 
 def _fee(fees_enabled: bool | None, written: msgspec.Raw) -> FeeSchedule:

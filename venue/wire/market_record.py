@@ -1,14 +1,23 @@
-"""CLOB `GET /markets/{condition_id}`: whether the market is closed, and which token won. Pure."""
+"""CLOB `GET /markets/{condition_id}`: whether the market is closed, and which token won. Pure.
+
+Only what decides must be readable: the tokens where one of them is called the winner, and nothing
+of what stands beside them. A market that does not say that it is closed is not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from protocol.units import SIZE_SCALE
+from venue.wire import scalars
+from venue.wire.doubt import refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
+from venue.wire.numbers import MISSING
+from venue.wire.scalars import truth
 
 
 class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,20 +31,21 @@ class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Token(msgspec.Struct):
-    token_id: str
-    winner: object = None
+    token_id: msgspec.Raw = MISSING
+    winner: msgspec.Raw = MISSING
 
 
 class _Market(msgspec.Struct):
     condition_id: str
-    closed: bool
-    tokens: list[_Token]
-    is_50_50_outcome: object = None
+    closed: msgspec.Raw = MISSING
+    tokens: list[msgspec.Raw] | None = None
+    is_50_50_outcome: msgspec.Raw = MISSING
 
 
 _NO_MARKET_LENGTH_MAX: Final = 200
 """The venue says it in a few words; a page that happens to hold them is longer."""
 _decode: Final = msgspec.json.Decoder(_Market).decode
+_decode_token: Final = msgspec.json.Decoder(_Token).decode
 
 
 def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketRecord:
@@ -43,23 +53,42 @@ def read_market_record(body: bytes, condition_id: str, token_id: str) -> MarketR
     what = f"market {condition_id}"
     try:
         market = decoded(_decode, body)
+        refuse_doubled(body)
     except UNDECODABLE as error:
         raise undecodable(what, error) from error
-    if market.condition_id.lower() != condition_id.lower():
+    if market.condition_id.strip().lower() != condition_id.lower():
         raise WireError(f"{what}: the answer is about {market.condition_id[:80]!r}")
-    if any(token.winner and token.winner is not True for token in market.tokens):
-        raise WireError(f"{what}: unreadable winner")
-    check_tokens([token.token_id for token in market.tokens], condition_id, token_id)
-    winners = [token.token_id for token in market.tokens if token.winner is True]
+    try:
+        closed = bool(truth(market.closed))
+        tokens = [each for raw in market.tokens or () for each in _token(raw)]
+    except ValueError as error:
+        raise WireError(f"{what}: {error}") from error
+    winners = [each for each, won in tokens if won]
+    if not winners:
+        halves = False
+        with suppress(ValueError):
+            halves = bool(truth(market.is_50_50_outcome))
+        return MarketRecord(closed=closed, payouts_e6=None, halves=halves)
+    check_tokens([each for each, _ in tokens], condition_id, token_id)
     if len(winners) > 1:
         raise WireError(f"{what}: more than one winner")
-    if not winners:
-        halves = market.is_50_50_outcome is True
-        return MarketRecord(closed=market.closed, payouts_e6=None, halves=halves)
-    payouts_e6 = {
-        token.token_id: SIZE_SCALE if token.token_id in winners else 0 for token in market.tokens
-    }
-    return MarketRecord(closed=market.closed, payouts_e6=payouts_e6)
+    payouts_e6 = {each: SIZE_SCALE if won else 0 for each, won in tokens}
+    return MarketRecord(closed=closed, payouts_e6=payouts_e6)
+
+
+def _token(raw: msgspec.Raw) -> Iterator[tuple[str, bool]]:
+    """Its id, and whether it has won; nothing where it is no token. Raises ValueError when a winner
+    cannot be told."""
+    try:
+        token = _decode_token(raw)
+    except UNDECODABLE:
+        return
+    won = bool(truth(token.winner))
+    try:
+        yield scalars.token_id(token.token_id), won
+    except ValueError:
+        if won:
+            raise
 
 
 def says_no_market(status: int | None, text: str) -> bool:

@@ -5,7 +5,8 @@
    there. Everything else may be missing, null, empty or of another type. An amount of `""` or null
    is 0, and has at most six decimals.
 3. An accepted order counts only under our own id, within its money and its price.
-4. What speaks of success beside a refusal makes it unknown, with any HTTP status.
+4. What speaks of success anywhere beside a refusal makes it unknown, with any HTTP status; so does
+   what is not read in full.
 5. The words of a refusal count in any case, with any spaces, and under any name that an error has
    (`error`, `errorMsg`, `message`, nested or not); see `venue.wire.refusal_text`.
 6. A page of HTML is nobody's word. It proves nothing, also with status 403: Cloudflare refuses
@@ -27,7 +28,7 @@ from protocol.fill import Fill
 from protocol.units import cost_e6
 from venue.wire.errors import TEXT_LENGTH_MAX, UNDECODABLE, decoded
 from venue.wire.numbers import MISSING, size_or_zero_e6
-from venue.wire.refusal_text import Said, plain, read_refusal
+from venue.wire.refusal_text import MODES, Said, mode_word, plain, read_refusal
 
 
 class RejectReason(StrEnum):
@@ -174,15 +175,6 @@ class _Success(msgspec.Struct):
         said = (self.error_msg, self.error)
         return [each for each in said if (each.strip() if isinstance(each, str) else each)]
 
-    def speaks_of_success(self) -> bool:
-        """Whether anything in it says that the order was taken, or bought something."""
-        try:
-            amounts = size_or_zero_e6(self.making) or size_or_zero_e6(self.taking)
-        except ValueError:
-            amounts = 1  # of something
-        taken = self.success or self.word() in _ACCEPTED or self.word() == "unmatched"
-        return bool(taken or amounts or self.trade_ids or self.hashes)
-
 
 _decode_success: Final = msgspec.json.Decoder(_Success).decode
 
@@ -192,13 +184,11 @@ def read_answer(answer: HttpAnswer, order_id: str, spend_e6: int, size_e6: int) 
     shares. Raises nothing, whatever the answer is."""
     if 200 <= answer.status < 300:
         return read_success(answer.body, order_id, spend_e6, size_e6)
-    try:
-        also = decoded(_decode_success, answer.body)
-    except UNDECODABLE:
-        also = None
     said = read_refusal(answer.body, answer.content_type, answer.retry_after)
-    if also is not None and also.speaks_of_success():
-        return Unknown(text=f"HTTP {answer.status}, with signs of success: {said.text}")
+    if said.success or not said.in_full:
+        doubt = "with signs of success" if said.success else "not readable in full"
+        concerns = _REFUSALS_BY_STATUS.get(answer.status)
+        return Unknown(text=f"HTTP {answer.status}, {doubt}: {said.text}", concerns=concerns)
     if answer.status == 403 and not said.in_own_form:
         return Unknown(text=f"HTTP 403: {said.text}", concerns=RejectReason.GEOBLOCKED)
     return _refused(answer.status, said, order_id)
@@ -217,19 +207,22 @@ def read_success(body: bytes, order_id: str, spend_e6: int, size_e6: int) -> Ans
         return Unknown(text=text, alarm=True)
     status = answer.word()
     remarks = answer.remarks()
-    said = f"HTTP 200, {status[:80]}: {read_refusal(body, '', '').text if remarks else ''}"
+    told = read_refusal(body, "", "")
+    doubt = "" if told.in_full else "not readable in full, "
+    said = f"HTTP 200, {doubt}{status[:80]}: {told.text if remarks else ''}"
     if any(_names_another(str(each), order_id) for each in remarks):
         return Unknown(text=f"HTTP 200 about another order: {said}"[:TEXT_LENGTH_MAX], alarm=True)
-    if remarks:
-        return _killed(answer, remarks) or Unknown(text=said[:TEXT_LENGTH_MAX])
-    if not (answer.success is True and named and status in _ACCEPTED):
+    if remarks and told.in_full:
+        return _killed(answer, remarks, told) or Unknown(text=said[:TEXT_LENGTH_MAX])
+    taken = answer.success is True and named and status in _ACCEPTED
+    if not (taken and told.in_full):
         return Unknown(text=said[:TEXT_LENGTH_MAX])
     return _accepted(answer, status, (spent_e6, bought_e6), (spend_e6, size_e6))
 
 
-def _killed(answer: _Success, remarks: list[object]) -> Rejected | None:
+def _killed(answer: _Success, remarks: list[object], told: Said) -> Rejected | None:
     """A kill, or a refusal beside `success: false`, in an answer of status 200."""
-    if answer.speaks_of_success() or len(remarks) > 1 or not isinstance(remarks[0], str):
+    if told.success or _is_taken_back(told) or len(remarks) > 1 or not isinstance(remarks[0], str):
         return None
     text = remarks[0]
     reason = _KILLED.get(text.strip().rstrip(". "))
@@ -277,12 +270,20 @@ def refusal(status: int, text: str, order_id: str, code: str | None = None) -> R
 
 def _refused(status: int, said: Said, order_id: str) -> Rejected | Unknown:
     text = said.text
-    if _names_another(said.whole or text, order_id):
+    if any(_names_another(each, order_id) for each in (said.whole or text, *said.order_ids)):
         return Unknown(text=f"HTTP {status} about another order: {text}", alarm=True)
-    reason = _proven_reason(status, plain(said.whole or text), said.codes)
+    reason = None
+    if not _is_taken_back(said):
+        reason = _proven_reason(status, plain(said.whole or text), said.codes)
     if reason is None:
-        return Unknown(text=f"HTTP {status}: {text}")
+        return Unknown(text=f"HTTP {status}: {text}", concerns=_REFUSALS_BY_STATUS.get(status))
     return Rejected(reason=reason, text=text, retry_after_ms=said.retry_after_ms)
+
+
+def _is_taken_back(said: Said) -> bool:
+    """Something broke on the way, or the venue has the order, whatever else it says."""
+    text = plain(f"{said.text} {said.whole} {said.beside}")
+    return any(words in text for words in _NO_REFUSALS)
 
 
 def _names_another(text: str, order_id: str) -> bool:
@@ -296,8 +297,9 @@ _REFUSALS_BY_STATUS: Final = {
     425: RejectReason.ENGINE_RESTARTING,
     429: RejectReason.RATE_LIMITED,
 }
-_LIMITS: Final = (425, 429)
-_BROKEN: Final = ("context cancel", "timeout", "timed out", "deadline exceeded")
+_NO_REFUSALS: Final = (
+    "context cancel", "timeout", "timed out", "deadline exceeded", "duplicate", "delayed",
+)  # fmt: skip
 _DISABLED_TEXTS: Final = (
     "trading is currently",
     "trading is disabled",
@@ -306,18 +308,14 @@ _DISABLED_TEXTS: Final = (
     "cancel-only",
     "cancel only",
 )
-_DISABLED_CODES: Final = frozenset({"post_only", "cancel_only", "restarting", "trading_disabled"})
-"""No order reaches the engine. The venue names them without a text, too. `_mode` is left out."""
 
 
 def _proven_reason(status: int, text: str, codes: tuple[str, ...]) -> RejectReason | None:
     """`text` is in plain letters (`refusal_text.plain`)."""
-    if any(words in text for words in _BROKEN):
-        return None  # something broke on the way, whatever else the text says
     if status in (400, 404) and _NO_ORDERBOOK.search(text):
         return RejectReason.MARKET_CLOSED
     if status in (400, 403, 503) and (
-        any(_code_word(code) in _DISABLED_CODES for code in (text, *codes))
+        any(mode_word(code) in MODES for code in (text, *codes))
         or any(words in text for words in _DISABLED_TEXTS)
     ):
         return RejectReason.TRADING_DISABLED
@@ -328,7 +326,3 @@ def _proven_reason(status: int, text: str, codes: tuple[str, ...]) -> RejectReas
     if status == 401 and "invalid api key" in text:
         return RejectReason.UNAUTHORIZED
     return _REFUSALS_BY_STATUS.get(status)
-
-
-def _code_word(code: str) -> str:
-    return plain(code).replace("-", "_").replace(" ", "_").removesuffix("_mode")

@@ -1,9 +1,9 @@
 """`GET /data/order/{id}`: the venue's record of one order. Pure.
 
 Only what is needed is read: the status is from an open set, with or without a prefix, and never
-relied on. An empty or missing `size_matched` is 0, as the venue writes it for an order that was
-killed (with the reason in the status); beside a status that says `matched` it is not known, and the
-record cannot be read: as 0 it would one day release what was bought.
+relied on to release anything. An empty or missing `size_matched` is 0 beside a status of an order
+that was killed (so the venue writes it, with the reason in the status) or that waits. Beside any
+other it is not known, and the record cannot be read: as 0 it would one day release what was bought.
 
 Sizes are decimal shares (the venue's API reference says so expressly; an older edition said 1e-6).
 Should that ever change, `functions.core.evidence.plausible` notices.
@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from venue.wire.doubt import refuse_doubtful
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING, size_e6, size_or_zero_e6
 
@@ -56,6 +57,7 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     """
     try:
         order = decoded(_decode, body)
+        refuse_doubtful(body)
     except UNDECODABLE as error:
         raise undecodable("order", error) from error
     if order is None:
@@ -63,7 +65,8 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     if order.id.lower() != order_id.lower():
         raise WireError(f"order {order_id}: the answer is about {order.id[:80]!r}")
     status = _status_word(order.status)
-    read_size_e6 = size_e6 if _speaks_of_trades(order, status) else size_or_zero_e6
+    nothing = (is_killed(status) or status in ("live", "delayed")) and not order.associate_trades
+    read_size_e6 = size_or_zero_e6 if nothing else size_e6
     try:
         matched_e6 = read_size_e6(order.size_matched)
     except ValueError as error:
@@ -71,14 +74,10 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     return OrderRecord(order_id=order_id, status=status, size_matched_e6=matched_e6)
 
 
-def _speaks_of_trades(order: _Order, status: str) -> bool:
-    """Whether an empty size hides what was bought. A killed order's status says why it was not
-    filled, so only what it begins with counts."""
-    if order.associate_trades:
-        return True
-    if status.startswith(("cancel", "unmatched")):
-        return False
-    return any(word in status for word in ("match", "fill", "mined", "confirm"))
+def is_killed(status: str) -> bool:
+    """Whether an order of this status will not be filled any more. The status of a killed one goes
+    on with the reason, so only what it begins with counts."""
+    return status.startswith(("cancel", "kill", "unmatched"))
 
 
 def says_not_found(status: int | None, text: str, order_id: str = "") -> bool:
@@ -95,8 +94,7 @@ def says_not_found(status: int | None, text: str, order_id: str = "") -> bool:
 
 def _status_word(status: object) -> str:
     """In lower case and without its prefix; nothing that a log or a table could not take."""
-    if not isinstance(status, str) or len(status) > _WORD_LENGTH_MAX:
+    if not isinstance(status, str):
         return ""
-    if not (status.isascii() and status.isprintable()):
-        return ""
-    return status.strip().lower().removeprefix(_STATUS_PREFIX)
+    word = status.strip()[:_WORD_LENGTH_MAX].lower().removeprefix(_STATUS_PREFIX)
+    return "".join(each if each.isascii() and each.isprintable() else "?" for each in word)

@@ -9,8 +9,8 @@ The user channel's event has the fields of the listed trade, and `event_type` be
    that can be read; none of them is malformed.
 3. `trader_side` is MAKER or else TAKER, `side` is SELL or else BUY, whatever stands there: the
    taker's order id alone decides whose trade it is, and its order was a BUY or a SELL before.
-4. The token is `asset_id`, else `token_id`. Ids are of characters that separate nothing in subjects
-   and headers. Order ids are in lower case.
+4. The token is `asset_id`, else `token_id` (`venue.wire.scalars`). Ids are of characters that
+   separate nothing in subjects and headers. Order ids are in lower case.
 5. An empty price or size, or a size of 0, is malformed: a trade of nothing is none.
 6. A malformed trade of a page becomes a `Rejection` and takes no other with it. It keeps the order
    id where that is legible, so that the claim it may belong to knows.
@@ -23,7 +23,6 @@ takes (polymarket-client 0.14.0, models/clob).
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
@@ -31,12 +30,12 @@ import msgspec
 
 from protocol.fill import Fill, TradeStatus
 from protocol.side import Side
-from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
+from venue.wire import scalars
+from venue.wire.doubt import refuse_doubled, refuse_doubtful
+from venue.wire.errors import UNDECODABLE, decoded, undecodable
 from venue.wire.numbers import MISSING, average_price_e4, bought_size_e6, first_time_ms
 
-_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}\Z"
-_ID: Final = re.compile(_ID_PATTERN)
-_Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=_ID_PATTERN)]
+_Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
 _STATUS_PREFIX: Final = "TRADE_STATUS_"
 _NOT_BROADCAST: Final = "MATCHED_NOT_BROADCASTED"
 """Matched, and not yet sent to the chain: a stage before the others, seen in lookups only."""
@@ -90,8 +89,8 @@ class _Trade(msgspec.Struct):
     status: Annotated[str, msgspec.Meta(min_length=1)]
     price: msgspec.Raw
     size: msgspec.Raw
-    asset_id: str | None = None
-    token_id: str | None = None
+    asset_id: msgspec.Raw = MISSING
+    token_id: msgspec.Raw = MISSING
     side: object = None
     trader_side: object = None
     match_time: msgspec.Raw = MISSING
@@ -103,7 +102,6 @@ class _Trade(msgspec.Struct):
 class _Page(msgspec.Struct):
     data: list[msgspec.Raw] | None
     next_cursor: str | None = None
-    error: object = None
 
 
 _decode_owner: Final = msgspec.json.Decoder(_Owner).decode
@@ -115,17 +113,18 @@ def read_trade(raw: bytes | msgspec.Raw) -> VenueTrade | Rejection:
     """One trade. Raises nothing, whatever the bytes are."""
     try:
         trade = _decode_trade(raw)
+        refuse_doubled(raw)
     except msgspec.ValidationError as error:
         return Rejection(UserFault.MALFORMED, f"trade: {error}", _owner(raw))
     except UNDECODABLE:
         return not_json(raw)
     order_id = trade.taker_order_id.lower()
-    token_id = trade.asset_id or trade.token_id or ""
     word = trade.status.upper().removeprefix(_STATUS_PREFIX)
     status = _known_status(word)
-    if _ID.match(token_id) is None:
-        malformed = "no asset_id" if not token_id else f"asset_id {token_id[:40]!r}"
-        return Rejection(UserFault.MALFORMED, f"trade {trade.id}: {malformed}", order_id)
+    try:
+        token_id = scalars.token_id(trade.asset_id if _says(trade.asset_id) else trade.token_id)
+    except ValueError as error:
+        return Rejection(UserFault.MALFORMED, f"trade {trade.id}: asset_id: {error}", order_id)
     try:
         matched_at_ms = first_time_ms(
             trade.match_time, trade.matchtime, trade.last_update, trade.timestamp
@@ -156,10 +155,9 @@ def read_trades_page(body: bytes) -> TradesPage:
     """An answer of `GET /data/trades`. Raises WireError when it is not a page at all."""
     try:
         page = decoded(_decode_page, body)
+        refuse_doubtful(body, inside=False)
     except UNDECODABLE as error:
         raise undecodable("not a page of trades", error) from error
-    if page.error:
-        raise WireError("a page of trades with an error in it")
     cursor = page.next_cursor
     return TradesPage(
         [read_trade(raw) for raw in page.data or ()],
@@ -174,6 +172,7 @@ def not_json(payload: bytes | msgspec.Raw) -> Rejection:
 
 def _owner(raw: bytes | msgspec.Raw) -> str | None:
     try:
+        refuse_doubled(raw)  # whose it is may be what stands there twice
         return _decode_owner(raw).taker_order_id.lower() or None
     except UNDECODABLE:
         return None
@@ -181,6 +180,10 @@ def _owner(raw: bytes | msgspec.Raw) -> str | None:
 
 def _word(value: object) -> str:
     return value.upper() if isinstance(value, str) else ""
+
+
+def _says(raw: msgspec.Raw) -> bool:
+    return bytes(raw).strip(b'" \t\r\n') not in (b"", b"null")
 
 
 def _known_status(word: str) -> TradeStatus | None:

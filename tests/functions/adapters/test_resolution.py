@@ -218,7 +218,7 @@ async def test_half_a_character_hides_no_resolution(venue: CannedVenue, live: Li
     assert await live.resolution(LONG_OVER) == half
 
 
-@pytest.mark.parametrize("loser", [0, "", {}, None])
+@pytest.mark.parametrize("loser", [0, "", "false", None])
 async def test_a_token_that_is_called_nothing_is_not_the_winner(
     venue: CannedVenue, live: LiveRecords, loser: object
 ) -> None:
@@ -234,13 +234,9 @@ async def test_a_token_that_is_called_nothing_is_not_the_winner(
     "market",
     [
         None,
-        {**canned.market(), "tokens": [{"token_id": t, "winner": t == UP} for t in (UP, DOWN, "")]},
         [],
         {},
         {**canned.market(), "condition_id": "0x" + "d2" * 32},
-        {**canned.market(), "closed": None},
-        {**canned.market(), "tokens": None},
-        {**canned.market(), "tokens": []},
         {**canned.market(), "tokens": [{"token_id": UP, "winner": True}]},
         {**canned.market(), "tokens": [{"token_id": UP, "winner": True}] * 2},
         {**canned.market(), "tokens": [{"token_id": t, "winner": True} for t in (UP, DOWN)]},

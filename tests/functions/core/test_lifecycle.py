@@ -206,7 +206,7 @@ def test_an_order_record_that_names_no_match_is_like_none() -> None:
     assert (claim.state, claim.looks) == (CLAIMED, 1)
 
 
-@pytest.mark.parametrize("status", ["live", "delayed", "matched"])
+@pytest.mark.parametrize("status", ["live", "delayed", "matched", "filled", "executed"])
 def test_an_order_that_may_still_match_is_found_and_never_released(status: str) -> None:
     claim = sure(apply_lookup(a_claim(looks=2), a_look(status=status), LATE_MS))
     assert (claim.state, claim.looks, amounts(claim)) == (OPEN, 0, (0, 0))

@@ -68,6 +68,19 @@ async def test_a_foreign_order_id_raises_the_alarm() -> None:
     assert desk.metrics.registry.get_sample_value("worker_order_id_mismatch_total") == 1
 
 
+async def test_a_match_that_cannot_be_raises_the_alarm_and_keeps_the_claim() -> None:
+    desk = Desk()
+    desk.exchange.answer = Unknown(text="implausible fill", implausible=True)
+    with capture_logs() as logs:
+        await desk.handle(snapshot())
+    told = [line for line in logs if line["event"] == "implausible_answer"]
+    assert [(line["log_level"], line["text"]) for line in told] == [
+        ("critical", "implausible fill")
+    ]
+    assert desk.metrics.registry.get_sample_value("worker_order_id_mismatch_total") == 1
+    assert [claim.state for claim in desk.store.claims.values()] == [ClaimState.UNKNOWN]
+
+
 async def test_without_a_claim_that_is_known_to_be_ours_nothing_is_posted() -> None:
     desk = Desk()
     desk.store.failures["claim"] = 1

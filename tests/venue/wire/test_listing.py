@@ -207,10 +207,10 @@ def test_a_result_is_read_in_each_way_in_which_a_window_is(bent: dict[str, Any])
 
 
 def test_a_closed_that_is_neither_true_nor_false_is_named() -> None:
-    for closed in ("yes", 1, {}, []):
+    for closed in ("yes", 2, {}, []):
         with pytest.raises(ListingError, match="neither true nor false"):
             result_of(ended(closed=closed))
-    for closed in (None, "", ..., False, "false"):
+    for closed in (None, "", ..., False, "false", 0):
         assert result_of(ended(closed=closed)).text == "Gamma has not closed it"
 
 
@@ -314,11 +314,11 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("feeSchedule", "0.07"),
         ("feeSchedule", [0.07, 1]),
         ("feesEnabled", "perhaps"),
-        ("feesEnabled", 1),
+        ("feesEnabled", 2),
         ("negRisk", []),
         ("acceptingOrders", "yes"),
         ("acceptingOrders", ""),
-        ("closed", 0),
+        ("closed", -1),
     ],
 )
 def test_a_malformed_field_is_named(field: str, value: object) -> None:

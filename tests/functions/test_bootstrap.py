@@ -1,0 +1,98 @@
+"""Records with the signing key: bounded in time and size, whatever comes after the key is given."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterable
+
+import pytest
+from aiohttp import web
+from hexbytes import HexBytes
+
+from functions import bootstrap
+from functions.bootstrap import MisconfiguredError, key_records
+from functions.settings import ScheduleSettings
+from sandbox.simulator import deposit_wallet_of
+from tests.support.canned_venue import KEY, CannedVenue, canned_venue
+from venue.errors import VenueError, VenueUnreachableError
+from venue.rest import ANSWER_BYTES_MAX
+from venue.trading.official_client import bounded_call
+
+
+def settings(venue: CannedVenue) -> ScheduleSettings:
+    return ScheduleSettings(
+        execution="live",
+        private_key=HexBytes(KEY.key).to_0x_hex(),
+        wallet=deposit_wallet_of(KEY.address),
+        clob_url=venue.url,
+        gamma_url=venue.url,
+        redeem=True,
+    )
+
+
+def streams(venue: CannedVenue, path: str, chunk: bytes, every_s: float) -> None:
+    """Answer without an end."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await answer.write(chunk)
+                await asyncio.sleep(every_s)
+        return answer
+
+    venue.answers[path] = stream  # type: ignore[assignment]  # a stream is an answer, too
+
+
+async def test_the_records_are_those_of_the_key() -> None:
+    async with canned_venue() as venue:
+        venue.says("/deployed", {"deployed": True})
+        records = await key_records(settings(venue))
+        assert records.trader.signer == KEY.address.lower()
+        await records.close()
+
+
+@pytest.mark.parametrize("path", ["/auth/api-key", "/deployed"])
+async def test_an_answer_that_trickles_in_is_not_waited_for_for_ever(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "LOG_IN_TIMEOUT_S", 0.5)
+    async with canned_venue() as venue:
+        streams(venue, path, b" ", 0.05)
+        async with asyncio.timeout(4):
+            with pytest.raises(VenueUnreachableError, match=r"no answer within 0\.5 s"):
+                await key_records(settings(venue))
+
+
+async def test_an_answer_without_end_is_given_up() -> None:
+    async with canned_venue() as venue:
+        streams(venue, "/deployed", b" " * (1 << 16), 0)
+        with pytest.raises(VenueError, match=f"more than {ANSWER_BYTES_MAX} bytes"):
+            await bounded_call("logging in", key_records(settings(venue)))
+
+
+ODD: Iterable[str] = [
+    "", "null", "[]", "{}", "7", '"yes"', '{"deployed":null}', '{"deployed":{}}', "<html>",
+    '{"deployed":' + "9" * 5_000 + "}", "[" * 100_000, '{"deployed":"\\ud83d"}', '{"deployed":NaN}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [200, 204, 307, 401, 403, 429, 451, 503])
+async def test_whatever_answers_after_the_key_is_given_is_one_line_to_try_again(
+    status: int,
+) -> None:
+    async with canned_venue() as venue:
+        for body in (*ODD, json.dumps({"error": "Unauthorized/Invalid api key"})):
+            venue.says_text("/deployed", body, status, "application/json")
+            with pytest.raises(VenueError) as raised:
+                await bounded_call("logging in", key_records(settings(venue)))
+            assert "\n" not in str(raised.value)
+            assert len(str(raised.value)) < 500
+
+
+async def test_without_a_key_there_are_no_records_with_one() -> None:
+    with pytest.raises(MisconfiguredError, match="PRIVATE_KEY"):
+        await key_records(ScheduleSettings(execution="paper"))
