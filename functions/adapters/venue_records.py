@@ -102,7 +102,7 @@ class LiveRecords:
         trades = tuple(sorted(fills, key=_when))
         lookup = OrderLookup(seen_by=self.trader, order=order, trades=trades)
         if not plausible(claim, lookup):
-            _log.error(
+            _log.critical(
                 "implausible_records",
                 order_id=claim.order_id,
                 order=lookup.order,
