@@ -167,6 +167,7 @@ def test_the_limits_of_the_account_are_those_of_the_code_unless_a_stage_says_oth
     paper = containers(EVERYTHING["paper", 1])
     worker, feeder = environment(paper["WorkerTask"]), environment(paper["FeederTask"])
     source = (INFRA / "services.yml").read_text(encoding="utf-8")
+    runbook = (INFRA.parent / "docs/runbook.md").read_text(encoding="utf-8")
     settings = WorkerSettings.model_validate(
         {name.lower(): text for name, text in worker.items() if text and isinstance(text, str)}
     )
@@ -177,6 +178,7 @@ def test_the_limits_of_the_account_are_those_of_the_code_unless_a_stage_says_oth
         head, *rest = name.lower().split("_")
         param = "".join((head, *(part.capitalize() for part in rest)))
         assert f"${{param:{param}, '" in source, param
+        assert f"`{param}`" in runbook, param
     assert feeder["MAX_BOOK_AGE_MS"] == worker["MAX_BOOK_AGE_MS"]
 
 
