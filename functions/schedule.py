@@ -68,7 +68,7 @@ class Schedule:
             except (StoreError, RecordsError, TimeoutError) as error:
                 _log.error("run_failed", name=name, error=f"{type(error).__name__}: {error}")
             except Exception as error:  # noqa: BLE001 - a defect here must not stop the others
-                _log.critical("run_failed", name=name, exc_info=error)
+                _log.critical("defect", run=name, exc_info=error)
             self._metrics.runs[name, result].inc()
             await asyncio.sleep(max(0.0, started_s + every_s - time.monotonic()))
 

@@ -59,6 +59,8 @@ class WorkerClock:
             return
         self._metrics.book_way_min.set(self._watch.way_s)
         self._concluded = self._watch.conclude()
+        troubled = sum(trouble is not None for trouble in self._concluded.values())
+        self._metrics.clocks_differing.set(troubled)
         now_s = time.monotonic()
         recently = {n: at_s for n, at_s in self._said_at_s.items() if now_s - at_s < SAID_EVERY_S}
         for name, trouble in self._concluded.items():

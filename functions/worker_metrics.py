@@ -48,6 +48,11 @@ class WorkerMetrics:
             "below zero: this clock is behind",
             registry=r,
         )
+        self.clocks_differing = Gauge(
+            "worker_clocks_differing",
+            "ALARM: series whose books show clocks that are apart, or are all late",
+            registry=r,
+        )
         self.decode = seconds("decode", "Decoding one snapshot")
         self.decide = seconds("decide", "Deciding on one snapshot")
         self.stages = {
@@ -138,6 +143,8 @@ class WorkerMetrics:
             CloudWatchMetric("OrderErrors", (self.answers["unknown"], *failed)),
             CloudWatchMetric("TickToTrade", (self.tick_to_trade,), "Milliseconds"),
             CloudWatchMetric("StoreErrors", (self.store_errors,)),
+            CloudWatchMetric("MarketsDiffering", (self.markets_differing,)),
+            CloudWatchMetric("ClocksDiffering", (self.clocks_differing,)),
         )
         """What goes to CloudWatch (infra/alarms.yml)."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from nats.aio.client import Client
@@ -94,8 +94,6 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
     client = NatsClient()
     reason: Exception | None = None
     was_connected, reported_refusal = False, False
-    scheme, separator, rest = url.partition("://")
-    url = f"{scheme.lower()}{separator}{rest}"  # nats-py takes TLS:// for a host
 
     async def on_error(error: Exception) -> None:
         nonlocal reason, reported_refusal
@@ -127,14 +125,17 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
     token = None
     told = urlsplit(url)
     if login is None and told.username is not None:
-        # As options: what stands in the URL nats-py does not tell servers that the cluster names.
+        # As options: what stands in the URL nats-py does not decode, does not tell servers that the
+        # cluster names, and shows with the URL.
+        client.login_in_url = True
         if told.password is None:
-            token = told.username
+            token = unquote(told.username)
         else:
-            user, password = told.username, told.password
+            user, password = unquote(told.username), unquote(told.password)
     try:
         await client.connect(
-            url,
+            # With its scheme in small letters: nats-py takes TLS:// for a host.
+            told._replace(netloc=told.netloc.rpartition("@")[2]).geturl(),
             name=name,
             user=user,
             password=password,
@@ -290,7 +291,7 @@ def jetstream_complaint(client: Client, error: APIError) -> str | None:
     """That there is no JetStream for us, on a line that begins with the variable; None where
     `error` is another one, or may pass: where a cluster has lost its JetStream servers, say."""
     if error.err_code in _NO_JETSTREAM:
-        in_url = any(server.username is not None for server in client.servers)
+        in_url = isinstance(client, NatsClient) and client.login_in_url
         variable = "NATS_USER" if client.options.get("user") and not in_url else "NATS_URL"
         return (
             f"{variable}: the user's account on this nats-server has no JetStream: enable it in the"

@@ -44,6 +44,8 @@ class NatsClient(Client):
         self._dialers: dict[tuple[str, int], Dialer] = {}
         """By host and port, of the servers in the pool."""
         self._was_encrypted = False
+        self.login_in_url = False
+        """Whether it is NATS_URL that says who we are."""
 
     async def _connect_to_server(self, s: Srv) -> None:
         uri = s.uri

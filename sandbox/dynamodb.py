@@ -19,6 +19,9 @@ restart.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import runtime.starting  # noqa: F401 - first: it takes signals while the rest is imported
+
 import argparse
 import asyncio
 import io
@@ -37,8 +40,11 @@ import yaml
 from aiohttp import web
 from botocore.config import Config
 
+from runtime.log import configure_logging
 from runtime.process import freeze_heap
 
+SHUTDOWN_TIMEOUT_S: Final = 1.0
+"""A client that never sends the rest of its request must not hold up a stop."""
 STATE_DEFINITION: Final = Path(__file__).parent.parent / "infra" / "state.yml"
 REGION: Final = "eu-west-1"
 CREDENTIALS_ENV: Final = {
@@ -195,7 +201,7 @@ async def dynamodb_server(host: str, port: int, table: str) -> AsyncIterator[str
 
     app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -226,6 +232,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--table", required=True)
     arguments = parser.parse_args()
+    configure_logging(service="dynamodb")
     try:
         uvloop.run(_serve(arguments.host, arguments.port, arguments.table))
     except OSError as error:

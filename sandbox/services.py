@@ -149,6 +149,7 @@ async def services(options: Options, at: Addresses) -> list[Service]:
             "API_SECRET": credentials.secret,
             "API_PASSPHRASE": credentials.passphrase,
             "API_ADDRESS": key.address,
+            "WALLET": wallet,
         },
     )
     return [market_feeder, user_feeder, *workers, schedule]

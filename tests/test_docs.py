@@ -89,22 +89,36 @@ def test_the_claims_life_is_told_as_it_is_executed() -> None:
 
 def test_the_runbook_knows_every_event_that_is_not_routine() -> None:
     runbook = text_of("docs/runbook.md")
-    events = {event for folder in SERVICES for event in warnings_in(ROOT / folder)}
+    events = logged("warning", "error", "critical")
     assert "claims_overdue" in events
     assert {event for event in events if f"`{event}`" not in runbook} == set()
 
 
-def warnings_in(folder: Path) -> set[str]:
-    """Events that are logged as warnings or worse."""
+def test_what_wants_a_person_is_logged_as_critical_and_nothing_else_is() -> None:
+    """Whatever is logged so is an alarm in the cloud (infra/alarms-lines.yml)."""
+    alarms = text_of("docs/runbook.md").partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (`.*?) \| ", alarms)
+    told = {event for row in rows for event in re.findall(r"`(\w+)`", row)}
+    assert told == logged("critical")
+
+
+def logged(*levels: str) -> set[str]:
+    """Events that are logged at one of these levels."""
     events = set()
-    for path in folder.rglob("*.py"):
+    for path in (path for folder in SERVICES for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(
-                        value=ast.Name(id="_log"), attr="warning" | "error" | "critical"
-                    ),
+                    func=ast.Attribute(value=ast.Name(id="_log"), attr=level),
                     args=[ast.Constant(value=str(event))],
-                ):
+                ) if level in levels:
                     events.add(event)
+                case ast.Call(
+                    func=ast.Name(id="_say"), args=[ast.Constant(value=level), ast.Dict() as said]
+                ) if level in levels:
+                    events |= {
+                        each.value
+                        for each in said.values
+                        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                    }
     return events

@@ -54,6 +54,7 @@ class MarketLines:
         self._nudged = asyncio.Event()
         self._intake = FrameIntake(table, metrics, offer, self.nudge)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def nudge(self) -> None:
         """The session table changed: look at it now."""
@@ -116,7 +117,7 @@ class MarketLines:
                 self._nudged.clear()
                 self._table.drop_ended(_now_ms())
                 for line in range(LINES):
-                    await self._assign(line)
+                    self._assign(line)
                 self._do(self._table.take_due(_now_ms()))
                 self._observe()
                 for task in self._connections.values():
@@ -127,10 +128,10 @@ class MarketLines:
                         await self._nudged.wait()
                         await asyncio.sleep(NUDGES_APART_S)
         finally:
-            await stop_tasks(*self._connections.values())
+            await stop_tasks(*self._connections.values(), *self._closing)
             self._connections.clear()
 
-    async def _assign(self, line: int) -> None:
+    def _assign(self, line: int) -> None:
         """Give every followed market to a connection of the line, and close empty ones."""
         mine = [each for each in self._connections if each.line == line]
         wanted = self._table.tokens()
@@ -151,7 +152,10 @@ class MarketLines:
             connection.nudge()
         for connection in mine[1:]:
             if not connection.tokens:
-                await stop_tasks(self._connections.pop(connection))
+                # Beside all else: a venue that does not hang up, too, takes a second.
+                closing = asyncio.create_task(stop_tasks(self._connections.pop(connection)))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _open(self, line: int, mine: list[Connection]) -> Connection:
         every_s = self._times.replace_every_s

@@ -9,6 +9,8 @@
    series is not ours at that instant: its lease is asked for right before each snapshot is built.
 5. NATS that does not answer is handed one book a second, as a question, until it does. What was
    handed to the client would wait in its buffers, and leave, old, before anything fresh.
+6. A lost stream is restored beside all that: the answer may take seconds, and other books need not
+   wait for it.
 
 One task sends, woken by an event: it runs when the receive loop has nothing more to read, so a
 burst of frames costs one snapshot a market. Acknowledgements come to one inbox; the client's own
@@ -98,7 +100,8 @@ class Publisher:
         self._flights: dict[str, _Flight] = {}
         """Publishes under way, by the last part of their reply subject."""
         self._wake = asyncio.Event()
-        self._repair = False
+        self._damaged = asyncio.Event()
+        """The stream may be lost."""
         self._answered_s = self._sent_s = float("-inf")
         self._silent = False
         """Whether something went unanswered, and nothing has been answered since it was sent."""
@@ -117,7 +120,7 @@ class Publisher:
     async def run(self) -> None:
         """Send what is offered, until cancelled."""
         await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_ack)
-        await first_failure(self._send_marked(), self._sweep())
+        await first_failure(self._send_marked(), self._sweep(), self._keep_stream())
 
     def problem(self) -> str | None:
         """What is wrong, for a person. Nothing is while nothing needs to be sent."""
@@ -185,7 +188,7 @@ class Publisher:
             return  # given up before, and counted then
         fault = _fault_of(message)
         if fault is not None:
-            self._repair = True
+            self._damaged.set()
             self._failed(flight.session, fault)
             return
         self._unacknowledged_since_s = None
@@ -205,8 +208,7 @@ class Publisher:
         self._marked.setdefault(session.info.condition_id, session)
 
     async def _sweep(self) -> None:
-        """Give up on lost publishes, retry what failed, and restore a lost stream."""
-        repaired_at_s = float("-inf")
+        """Give up on lost publishes, and retry what failed."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             if self._nc.is_closed:  # the client gives up for good on some server errors
@@ -216,13 +218,19 @@ class Publisher:
                 if not connected or now_s - flight.sent_at_s > ACK_TIMEOUT_S:
                     self._landed(attempt)
                     self._failed(flight.session, "timeout" if connected else "disconnected")
-                    self._repair = True
+                    self._damaged.set()
                     self._silent |= self._answered_s < flight.sent_at_s
-            if connected and self._repair and now_s - repaired_at_s > REPAIR_EVERY_S:
-                repaired_at_s, self._repair = now_s, False
-                await self._restore_stream()
             if connected and self._marked:
                 self._wake.set()
+
+    async def _keep_stream(self) -> None:
+        """Restore the stream when it may be lost, once a second at most."""
+        while True:
+            await self._damaged.wait()
+            if self._nc.is_connected:
+                self._damaged.clear()
+                await self._restore_stream()
+            await asyncio.sleep(REPAIR_EVERY_S if self._nc.is_connected else SWEEP_EVERY_S)
 
     async def _restore_stream(self) -> None:
         """A restarted nats-server has lost the stream, which is in its memory."""
@@ -230,7 +238,7 @@ class Publisher:
             async with asyncio.timeout(2 * REPAIR_TIMEOUT_S):
                 await ensure_stream(self._js, BOOKS, self._replicas)
         except (NatsError, TimeoutError, StreamMismatchError) as error:
-            self._repair = True
+            self._damaged.set()
             _log.warning("stream_not_restored", error=f"{type(error).__name__}: {error}")
 
 

@@ -88,7 +88,7 @@ class UserChannel(Channel):
             self._refusals += 1
             self._metrics.refused.inc()
             if self._refusals == REFUSALS_BEFORE_SAYING:
-                _log.error("credentials_refused", error=_REFUSED, times=self._refusals)
+                _log.critical("credentials_refused", error=_REFUSED, times=self._refusals)
         # A close carries a text of the venue's, which may repeat what it was sent.
         text = self._credentials.without(f"{type(error).__name__}: {error}")
         return ChannelLostError(

@@ -156,7 +156,7 @@ class LiveExchange:
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
                 if await self._client.get_closed_only_mode():
-                    _log.error("account_closed_only", hint="the venue refuses new positions")
+                    _log.critical("account_closed_only", hint="the venue refuses new positions")
         except _FAILURES as error:
             _log.warning("keep_warm_failed", error=_describe(error))
 

@@ -110,7 +110,7 @@ class LiveRecords:
             asked_at_ms=None if told_ms is None else told_ms - took_ms,
         )
         if not plausible(claim, lookup):
-            _log.error(
+            _log.critical(
                 "implausible_records",
                 order_id=claim.order_id,
                 order=lookup.order,

@@ -68,12 +68,17 @@ class ClockWatch:
         stored_at_ns: Callable[[], int | None],
     ) -> None:
         """One book; `stored_at_ns` is only asked for those that are quicker than all before."""
-        times = self._of.get(snapshot.market.series)
-        if times is None:
-            if len(self._of) >= SERIES_MAX:
-                del self._of[next(iter(self._of))]
-            times = self._of[snapshot.market.series] = _SeriesTimes(self._age_max_ms)
-        times.note(snapshot, delivered_at_ns, stored_at_ns)
+        times = self._of.get(snapshot.market.series) or self._begin(snapshot.market.series)
+        times.books += 1
+        # All that most books cost, and there are hundreds a second.
+        if delivered_at_ns - snapshot.published_at_ns < times.way_ns or not times.timely:
+            times.look_closer(snapshot, delivered_at_ns, stored_at_ns)
+
+    def _begin(self, series: str) -> _SeriesTimes:
+        if len(self._of) >= SERIES_MAX:
+            del self._of[next(iter(self._of))]
+        times = self._of[series] = _SeriesTimes(self._age_max_ms)
+        return times
 
     @property
     def conclusive(self) -> bool:
@@ -93,34 +98,31 @@ class _SeriesTimes:
 
     def __init__(self, age_max_ms: int) -> None:
         self._age_max_ms = age_max_ms
-        self._books = 0
-        self._timely = False
+        self.books = 0
+        self.timely = False
         """Whether any book was young enough to be traded on."""
         self.way_ns = self._venue_way_ns = _NEVER
         self._from_nats_ns: int | None = None
 
-    def note(
+    def look_closer(
         self,
         snapshot: BookSnapshot,
         delivered_at_ns: int,
         stored_at_ns: Callable[[], int | None],
     ) -> None:
-        """See `ClockWatch.note`."""
-        self._books += 1
+        """At a book that is quicker than all before, and while none was young enough: is this one,
+        and how late does the venue seem?"""
         way_ns = delivered_at_ns - snapshot.published_at_ns
         if way_ns < self.way_ns:
             self.way_ns = way_ns
             stored_ns = stored_at_ns()
             self._from_nats_ns = None if stored_ns is None else delivered_at_ns - stored_ns
-        if not self._timely:
-            self._look_closer(snapshot, delivered_at_ns)
-
-    def _look_closer(self, snapshot: BookSnapshot, delivered_at_ns: int) -> None:
-        """While no book was young enough: is this one, and how late does the venue seem?"""
+        if self.timely:
+            return
         age_ns = delivered_at_ns - snapshot.received_at_ns
         venue_way_ns = delivered_at_ns - snapshot.venue_timestamp_ms * _MS
         self._venue_way_ns = min(self._venue_way_ns, venue_way_ns)
-        self._timely = (
+        self.timely = (
             -CLOCK_SKEW_MAX_MS * _MS <= age_ns <= self._age_max_ms * _MS
             and venue_way_ns <= (self._age_max_ms + VENUE_CLOCK_SKEW_MAX_MS) * _MS
         )
@@ -128,7 +130,7 @@ class _SeriesTimes:
     @property
     def conclusive(self) -> bool:
         """Whether they show anything."""
-        return self._books >= BOOKS_MIN or self._timely or self._behind() is not None
+        return self.books >= BOOKS_MIN or self.timely or self._behind() is not None
 
     def trouble(self) -> ClockTrouble | None:
         """What they show; ask when it is `conclusive`."""
@@ -141,7 +143,7 @@ class _SeriesTimes:
         from_nats_ms = _ms(self._from_nats_ns)
         if from_nats_ms is not None and -from_nats_ms < behind_ms // 2:
             text = f"a feeder's clock is {behind_ms} ms ahead of this one and of NATS'"
-            return ClockTrouble(text=text, blocks=not self._timely)
+            return ClockTrouble(text=text, blocks=not self.timely)
         text = f"this clock is {behind_ms} ms behind the feeder's"
         if from_nats_ms is not None:
             text += f", and {-from_nats_ms} ms behind NATS'"
@@ -150,7 +152,7 @@ class _SeriesTimes:
 
     def _ahead(self) -> ClockTrouble | None:
         way_ms, from_nats_ms = self.way_ns // _MS, _ms(self._from_nats_ns)
-        if self._timely:
+        if self.timely:
             return None
         if way_ms <= self._age_max_ms:
             late_ms = self._venue_way_ns // _MS - VENUE_CLOCK_SKEW_MAX_MS

@@ -30,6 +30,7 @@ from functions.ports import ClobMarkets, RecordsError
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from runtime.process import first_failure
 from venue.wire.clob_market import ClobMarket
 
 REFRESH_S: Final = 300.0
@@ -126,14 +127,26 @@ class MarketVerifier:
         known.due_s = time.monotonic() + (REFRESH_S if known.doubt is None else wait_s)
 
     async def upkeep(self) -> None:
-        """Ask again what is due, until cancelled."""
+        """Ask again what is due, and forget what has ended, until cancelled."""
+        await first_failure(self._keep_asking(), self._keep_forgetting())
+
+    async def _keep_asking(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            self._forget_ended()
             now_s = time.monotonic()
             due = [known.listed for known in self._known.values() if known.due_s <= now_s]
             for start in range(0, len(due), ASKED_AT_ONCE_MAX):
-                await asyncio.gather(*map(self.verify, due[start : start + ASKED_AT_ONCE_MAX]))
+                few = [each for each in due[start:][:ASKED_AT_ONCE_MAX] if self._is_known(each)]
+                await asyncio.gather(*map(self.verify, few))
+
+    async def _keep_forgetting(self) -> None:
+        """Beside the questions, which may wait long for their answers: the gauges do not."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._forget_ended()
+
+    def _is_known(self, market: MarketInfo) -> bool:
+        return market.condition_id in self._known
 
     def _judge(self, known: _Known) -> None:
         """Compare the newest listing with the CLOB's last word."""

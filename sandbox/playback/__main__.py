@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import runtime.starting  # noqa: F401 - first: it takes signals while the rest is imported
+
 import argparse
 import asyncio
 import json

@@ -108,7 +108,7 @@ async def test_a_defect_is_an_alarm_and_does_not_stop_the_others(clock: Clock) -
     with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
         await Schedule(metrics).every("reconcile", 10, run)
     assert runs(metrics, "failed") == 5
-    assert {line["log_level"] for line in logs if line["event"] == "run_failed"} == {"critical"}
+    assert {line["log_level"] for line in logs if line["event"] == "defect"} == {"critical"}
 
 
 async def test_a_run_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

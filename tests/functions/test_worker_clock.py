@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from functools import partial
 
 import aiohttp
 import msgspec
@@ -49,6 +50,8 @@ def test_a_wrong_clock_shows_in_health_metric_and_log_and_goes_away_again(
             note(clock, -150)
             clock.look()
     clock.look()  # no book since: nothing says that it is any better
+    gauge = partial(metrics.registry.get_sample_value, "worker_clocks_differing")
+    assert gauge() == 1
     problem = clock.problem()
     assert problem is not None
     assert "ms behind the feeder's" in problem
@@ -73,6 +76,7 @@ def test_a_wrong_clock_shows_in_health_metric_and_log_and_goes_away_again(
     with capture_logs() as logs:
         clock.look()
     assert clock.problem() is None
+    assert gauge() == 0
     assert logs == []
 
 

@@ -29,10 +29,14 @@ from functions.worker_metrics import WorkerMetrics
 from protocol.series import parse_series
 from runtime.cloudwatch import CloudWatchMetric, Interval
 from runtime.emf import NAMESPACE
+from runtime.log import line_of as line_said
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "${self:service}-${sls:stage}-"
-FILES = ("alarms", "alarms-scheduled", "alarms-math", "scaling", "dashboard", "cost")
+FILES = (
+    *("alarms", "alarms-scheduled", "alarms-math", "alarms-lines"),
+    *("scaling", "dashboard", "cost"),
+)
 TELLS_NOBODY = {"BooksLateAlarm", "BooksEarlyAlarm"}
 """They only move the number of workers."""
 
@@ -188,12 +192,30 @@ def test_every_alarm_says_what_it_means_and_what_to_do_and_reaches_a_person() ->
             assert f"## {section}\n" in runbook, logical_id
 
 
+def test_a_line_that_wants_a_person_is_found_by_the_alarm_on_lines() -> None:
+    """In the syntax of CloudWatch: the property `level` of a line that is one JSON object."""
+    filters = [each for each in RESOURCES.values() if each["Type"] == "AWS::Logs::MetricFilter"]
+    patterns = {each["Properties"]["FilterPattern"] for each in filters}
+    assert patterns == {'{ $.level = "critical" }'}
+    assert json.loads(line_said("critical", {"event": "positions_differ"}))["level"] == "critical"
+    assert json.loads(line_said("error", {"event": "run_failed"}))["level"] == "error"
+    alarm = ALARMS["CriticalLinesAlarm"]
+    for each in filters:
+        (counted,) = each["Properties"]["MetricTransformations"]
+        assert counted["MetricNamespace"] == alarm["Namespace"] == NAMESPACE + "/${sls:stage}"
+        assert counted["MetricName"] == alarm["MetricName"]
+        assert (counted["MetricValue"], counted["DefaultValue"]) == ("1", 0)
+
+
 def test_the_alarms_that_were_asked_for_are_there() -> None:
     names = {alarm["AlarmName"].removeprefix(PREFIX) for alarm in ALARMS.values()}
     assert names >= {
         "book-age",
         "claims-unresolved",
         "position-mismatch",
+        "markets-differ",
+        "clocks-differ",
+        "critical-lines",
         "dead-letters",
         "daily-loss",
         "feeder-silent",

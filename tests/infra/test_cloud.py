@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 
 from feeder.settings import FeederSettings, UserFeederSettings
 from functions.settings import WorkerSettings
+from tests.support import deployed_settings as deployed
 from tests.support.declared_cloud import (
     API_CREDENTIALS,
     IMAGE,
@@ -165,10 +166,22 @@ def test_every_variable_is_known_and_every_required_one_set(
 
 
 def test_the_limits_of_the_account_are_those_of_the_code_unless_a_stage_says_otherwise() -> None:
-    clear = environment(containers(LIVE)["WorkerTask"])
-    for name in ("size_usd", "max_positions", "daily_loss_limit_usd", "daily_spend_cap_usd"):
-        assert clear[name.upper()] == str(WorkerSettings.model_fields[name].default), name
-    assert clear["MAX_ENTRIES_PER_MARKET"] == ""  # as if it were not there
+    paper = containers(EVERYTHING["paper", 1])
+    worker, feeder = environment(paper["WorkerTask"]), environment(paper["FeederTask"])
+    source = (INFRA / "services.yml").read_text(encoding="utf-8")
+    runbook = (INFRA.parent / "docs/runbook.md").read_text(encoding="utf-8")
+    settings = WorkerSettings.model_validate(
+        {name.lower(): text for name, text in worker.items() if text and isinstance(text, str)}
+    )
+    for name in deployed.LIMITS | deployed.TASTE:
+        assert name in worker, f"nobody can change {name} in the cloud"
+        field = WorkerSettings.model_fields[name.lower()]
+        assert getattr(settings, name.lower()) == field.default, name
+        head, *rest = name.lower().split("_")
+        param = "".join((head, *(part.capitalize() for part in rest)))
+        assert f"${{param:{param}, '" in source, param
+        assert f"`{param}`" in runbook, param
+    assert feeder["MAX_BOOK_AGE_MS"] == worker["MAX_BOOK_AGE_MS"]
 
 
 def test_the_address_of_nats_is_the_one_that_is_registered() -> None:

@@ -102,6 +102,15 @@ def test_every_variable_is_read_and_what_is_told_is_enough(name: str) -> None:
         deployed.read(name, {**live, **key})
 
 
+def test_whatever_a_trader_would_change_in_env_reaches_the_processes_that_read_it() -> None:
+    wanted = deployed.LIMITS | deployed.TASTE | {"WALLET", "SERIES"}
+    for name, settings in deployed.SETTINGS.items():
+        read = {field.upper() for field in settings.model_fields} & wanted
+        assert read <= {
+            variable for variable, text in SERVICES[name]["environment"].items() if "$" in str(text)
+        }, name
+
+
 def test_nats_is_told_its_passwords_and_nothing_starts_without_one() -> None:
     assert set(SERVICES["nats"]["environment"]) == deployed.NATS_VARIABLES
     for missing in GIVEN:

@@ -32,7 +32,8 @@ def _watched(template: Template) -> Iterator[tuple[str, dict[str, Any], dict[str
         parts = [part["MetricStat"]["Metric"] for part in properties.get("Metrics", [])
                  if "MetricStat" in part]  # fmt: skip
         for metric in parts or [properties]:
-            yield name, metric, {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            dimensions = metric.get("Dimensions", [])
+            yield name, metric, {each["Name"]: each["Value"] for each in dimensions}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -53,7 +54,7 @@ def test_a_metric_of_aws_has_the_dimensions_that_aws_gives_it(stage: str) -> Non
     resources = packaged(stage)["Resources"]
     seen = set()
     for alarm, metric, dimensions in _watched(packaged(stage)):
-        if metric["Namespace"] == NAMESPACE:
+        if metric["Namespace"].startswith(NAMESPACE):
             continue
         expected = OF_AWS[metric["Namespace"], metric["MetricName"]]
         assert dimensions.keys() == expected.keys(), alarm
@@ -68,3 +69,22 @@ def test_a_metric_of_aws_has_the_dimensions_that_aws_gives_it(stage: str) -> Non
             assert names[1] == ("QueueName" if dimension == "QueueName" else None), alarm
         seen.add(metric["Namespace"])
     assert {"AWS/SQS", "AWS/DynamoDB"} <= seen
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_critical_lines_of_each_process_are_counted_for_the_alarm_on_them(stage: str) -> None:
+    template = packaged(stage)
+    alarm = template["Resources"]["CriticalLinesAlarm"]["Properties"]
+    assert alarm["Namespace"] == f"{NAMESPACE}/{stage}"
+    counted = {}
+    for each in of_type(template, "AWS::Logs::MetricFilter").values():
+        (metric,) = each["Properties"]["MetricTransformations"]
+        assert metric["MetricNamespace"] == alarm["Namespace"]
+        assert metric["MetricName"] == alarm["MetricName"]
+        counted[each["Properties"]["LogGroupName"]["Ref"]] = each.get("Condition")
+    groups = {
+        name: each.get("Condition")
+        for name, each in of_type(template, "AWS::Logs::LogGroup").items()
+    }
+    # Not ours: nats-server's own text, and the network's.
+    assert counted == {n: c for n, c in groups.items() if n not in ("NatsLogGroup", "FlowLogGroup")}

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -14,9 +15,11 @@ from structlog.testing import capture_logs
 
 from protocol.subjects import BOOKS, DECISIONS, FILLS, StreamSpec
 from runtime.nats import (
+    LoginRefusedError,
     StreamMismatchError,
     close,
     connect,
+    connect_once,
     declare_stream,
     ensure_stream,
 )
@@ -125,6 +128,31 @@ async def test_whoever_is_known_is_let_in(asking_server: NatsServer) -> None:
     client = await connect(asking_server.url, "test", Login("feeder", SecretStr(WORD)))
     assert client.is_connected
     await client.close()
+
+
+@pytest.mark.parametrize(
+    "word", ["a#b@c/d:e?f%g", "100%41", "white space, plus+", "[{ü∂'&=;$!~^|`<>}]", "a%", "://@://"]
+)
+async def test_a_password_of_any_characters_is_let_in_by_url_and_by_variables_and_is_never_shown(
+    word: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text(f'authorization {{ users: [{{ user: "us@r", password: "{word}" }}] }}')
+    with NatsServer(tmp_path / "jetstream", config) as server, capture_logs() as logs:
+        in_url = server.url.replace("//", f"//us%40r:{quote(word, safe='')}@")
+        for url, login in ((in_url, None), (server.url, Login("us@r", SecretStr(word)))):
+            client = await connect_once(url, "test", login)
+            await client.force_reconnect()
+            async with asyncio.timeout(10):
+                while not (client.is_connected and client.stats["reconnects"]):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+            assert word not in repr((client.servers, client.connected_url))
+            await close(client)
+        with pytest.raises(LoginRefusedError) as refused:
+            await connect_once(in_url.replace("us%40r:", "us%40r:x"), "test")
+    for shown in (str(logs), str(refused.value), "".join(server.log)):
+        assert word not in shown
+        assert quote(word, safe="") not in shown
 
 
 @pytest.mark.parametrize(

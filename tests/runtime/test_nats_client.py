@@ -336,7 +336,10 @@ async def test_servers_that_the_cluster_names_no_longer_are_forgotten() -> None:
     ("given", "told"),
     [
         ("feeder:hunter2", {"user": "feeder", "pass": "hunter2"}),
+        ("feeder%40home:hunter%232%2F%25", {"user": "feeder@home", "pass": "hunter#2/%"}),
+        ("feeder:", {"user": "feeder", "pass": ""}),
         ("hunter2", {"auth_token": "hunter2"}),
+        ("hunter%3A2", {"auth_token": "hunter:2"}),
     ],
 )
 async def test_whoever_the_url_says_that_we_are_we_are_to_the_clusters_others_too(
@@ -351,6 +354,7 @@ async def test_whoever_the_url_says_that_we_are_we_are_to_the_clusters_others_to
         for listener in (first, second):
             command = listener.told.split(b"\r\n")[0].removeprefix(b"CONNECT ")
             assert told.items() <= json.loads(command).items()
+        assert all(server.username is None for server in client.servers)  # libraries show URLs
         no_jetstream = ServiceUnavailableError(code=503, err_code=10039)
         assert str(jetstream_complaint(client, no_jetstream)).startswith("NATS_URL: ")
         await close(client)

@@ -103,6 +103,15 @@ def test_a_signal_ends_it_with_exit_code_0(number):
         assert process.wait(5) == 0
 
 
+def test_a_request_that_never_ends_does_not_hold_up_a_stop():
+    with server_process("some") as (process, url), socket.socket() as client:
+        client.connect((urlsplit(url).hostname, urlsplit(url).port))
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        assert client_of(url).list_tables()["TableNames"]  # it has read the other's by now
+        process.terminate()
+        assert process.wait(10) == 0
+
+
 def test_a_taken_port_is_one_line_without_a_traceback():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

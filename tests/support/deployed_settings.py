@@ -9,7 +9,7 @@ from unittest import mock
 from pydantic_settings import BaseSettings
 
 from feeder.settings import FeederSettings, UserFeederSettings
-from functions.settings import ScheduleSettings, WorkerSettings
+from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
 from runtime.settings import load_settings
 
 SETTINGS: dict[str, type[BaseSettings]] = {
@@ -36,6 +36,10 @@ SECRETS = {
     "API_ADDRESS": "0x" + "2" * 40,
 }
 WALLET = "0x" + "3" * 40
+LIMITS = {name.upper() for name in LimitSettings.__annotations__}
+"""What the account may do: whatever is declared there, also later."""
+TASTE = {name.upper() for name in WorkerSettings.__annotations__} - {"METRICS_PORT"}
+"""Which books are traded on, and how; likewise."""
 
 
 def unknown(process: str, variables: Mapping[str, str]) -> set[str]:

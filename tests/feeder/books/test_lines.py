@@ -12,6 +12,7 @@ from functools import partial
 import msgspec
 import pytest
 
+from feeder.books import lines as lines_module
 from feeder.books.book_requests import BookRequests
 from feeder.books.connection import LineTimes
 from feeder.books.lines import MarketLines
@@ -193,6 +194,24 @@ async def test_a_connection_has_at_most_so_many_tokens(bench: Bench) -> None:
         assert bench.lost() == [0, 0]
 
 
+async def test_a_connection_that_does_not_end_keeps_nobody_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines_module, "TOKENS_MAX", 2)
+    first, ends, new = (bench.add(number) for number in range(3))
+    bench.follow(first)
+    bench.follow(ends)
+    async with bench.running():
+        await bench.until(lambda: bench.complete(first) and bench.complete(ends))
+        monkeypatch.setattr(lines_module, "stop_tasks", lambda *_: asyncio.Event().wait())
+        bench.table.drop_ended(ends.end_ms + session_table.END_GRACE_MS + 1)
+        bench.follow(first)
+        await bench.until(lambda: bench.value("connected") == 2)
+        bench.follow(new)
+        await bench.until(lambda: bench.complete(new))
+        monkeypatch.undo()
+
+
 async def test_windows_roll_on_the_same_connections_without_a_lost_change(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,9 +354,7 @@ async def test_connections_are_replaced_on_schedule_one_line_at_a_time(bench: Be
         assert bench.value("markets_darkened_total") == 0
 
 
-async def test_without_any_book_or_connection_there_is_a_problem(
-    bench: Bench,
-) -> None:
+async def test_without_any_book_or_connection_there_is_a_problem(bench: Bench) -> None:
     market = bench.add()
     bench.follow(market)
     async with bench.running():

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 from nats.aio.client import Client
@@ -254,6 +255,21 @@ async def test_a_lost_stream_is_made_again_and_the_newest_book_is_sent(
         assert size_of(await bench.newest()) == 5
 
 
+async def test_books_do_not_wait_for_a_stream_that_takes_long_to_be_restored(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "REPAIR_TIMEOUT_S", 30)
+    restoring = Mock(side_effect=lambda *_: asyncio.Event().wait())
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        monkeypatch.setattr(publisher_module, "ensure_stream", restoring)
+        await bench.js.delete_stream(BOOKS.name)
+        bench.change(session, 5)
+        await bench.until(lambda: restoring.called)
+        await ensure_stream(bench.js, BOOKS)  # another feeder was faster
+        await bench.until(lambda: bench.published == 1)
+
+
 async def test_a_lost_stream_is_noticed_although_somebody_listens_on_the_subject(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,7 +405,6 @@ async def test_a_silent_server_is_asked_with_one_book_at_a_time_and_gets_no_old_
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher_module, "ACK_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(publisher_module, "REPAIR_TIMEOUT_S", 0.05)  # the sweep waits for it
     monkeypatch.setattr(publisher_module, "FRESH_MAX_S", 0.3)
     markets = [f"0x{number}" for number in range(100)]
     async with running(nats_server) as bench:

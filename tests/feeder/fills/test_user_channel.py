@@ -176,7 +176,7 @@ async def test_refused_credentials_are_said_clearly_and_trying_goes_on(
             assert bench.channel.problem() is None
     refused = [line for line in logs if line["event"] == "credentials_refused"]
     assert len(refused) == 1
-    assert refused[0]["log_level"] == "error"
+    assert refused[0]["log_level"] == "critical"
     assert not any(secret in str(logs) for secret in SECRETS)
     assert "bad ***" in str(logs)
 

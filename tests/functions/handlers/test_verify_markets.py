@@ -16,6 +16,7 @@ from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
+from runtime.process import stop_tasks
 from tests.support.fake_ports import ScriptedClob
 from tests.support.trading_builders import clob_market, market, snapshot
 from venue.wire.clob_market import ClobMarket
@@ -170,7 +171,7 @@ async def test_questions_are_repeated_ever_later_and_confirmed_markets_asked_rar
     bench.clob.answers["0xc1"] = NO_ANSWER
     bench.verifier.note(market())
     with pytest.raises(asyncio.CancelledError):
-        await bench.verifier.upkeep()
+        await bench.verifier._keep_asking()
     gaps = [after - before for before, after in itertools.pairwise(asked_at_s)]
     assert gaps[:5] == [1, 2, 4, 8, 16]
     assert set(gaps[5:]) == {30}
@@ -178,7 +179,7 @@ async def test_questions_are_repeated_ever_later_and_confirmed_markets_asked_rar
     del bench.clob.answers["0xc1"]
     asked_at_s.clear()
     with pytest.raises(asyncio.CancelledError):
-        await bench.verifier.upkeep()
+        await bench.verifier._keep_asking()
     assert [after - before for before, after in itertools.pairwise(asked_at_s)] == [300, 300]
 
 
@@ -187,11 +188,35 @@ async def test_what_has_ended_is_forgotten(bench: Bench, monkeypatch: pytest.Mon
     bench.verifier.note(market("0xover", end_ms=1))
     bench.verifier.note(market("0xnew"))
     running = asyncio.create_task(bench.verifier.upkeep())
-    for _ in range(5):
-        await asyncio.sleep(0)
-    running.cancel()
-    assert bench.gauge("unverified") == 0
-    assert bench.clob.asked == ["0xnew"]
+    async with asyncio.timeout(5):
+        while bench.gauge("unverified"):  # noqa: ASYNC110 - a gauge offers nothing to wait on
+            await asyncio.sleep(0)
+    await stop_tasks(running)
+    assert bench.reason(market("0xover", end_ms=1)) is HoldReason.MARKET_UNVERIFIED
+    assert bench.reason(market("0xnew")) is None
+
+
+async def test_a_clob_that_does_not_answer_keeps_no_ended_market_in_the_gauges(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_markets, "LOOK_EVERY_S", 0.01)
+    asked = asyncio.Event()
+
+    async def never(_: str) -> ClobMarket:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await bench.verifier.verify(swapped(market("0xends", end_ms=int(1000 * time.time()) + 200)))
+    assert bench.gauge("differing") == 1
+    monkeypatch.setattr(bench.clob, "market", never)
+    bench.verifier.note(market("0xnew"))
+    running = asyncio.create_task(bench.verifier.upkeep())
+    async with asyncio.timeout(5):
+        await asked.wait()
+        while bench.gauge("differing"):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    await stop_tasks(running)
 
 
 async def test_the_stricter_facts_are_traded_on(bench: Bench) -> None:
