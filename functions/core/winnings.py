@@ -126,5 +126,6 @@ def _tries(note: Redemption) -> int:
 
 
 def _waited(note: Redemption, now_ms: int) -> bool:
-    wait_ms = min(ASK_AGAIN_MS << (_tries(note) - 1), ASK_AGAIN_MAX_MS)
+    tries = min(_tries(note), TRIES_MAX)  # whatever an item says: it is an exponent
+    wait_ms = min(ASK_AGAIN_MS << (tries - 1), ASK_AGAIN_MAX_MS)
     return now_ms - note.asked_at_ms >= wait_ms

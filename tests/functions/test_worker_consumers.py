@@ -1,0 +1,48 @@
+"""Decisions from a real nats-server to the log, a stranger's among them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import nats
+
+from functions.worker_consumers import consume_decisions
+from functions.worker_metrics import WorkerMetrics
+from protocol.decision import encode_decision
+from protocol.subjects import DECISIONS, decision_subject
+from runtime.nats import ensure_stream
+from runtime.process import stop_tasks
+from tests.support.fake_ports import MemoryStore
+from tests.support.message_builders import decision
+from tests.support.servers import NatsServer
+
+ACCOUNT = "strategy"
+
+
+async def test_a_strangers_decision_ends_no_worker_and_holds_up_no_other(
+    nats_server: NatsServer,
+) -> None:
+    sound = json.loads(encode_decision(decision()))
+    strange = [
+        *(sound | {"decided_at_ms": each} for each in (10**18, -1, 10**400)),
+        *(sound | {"decision_id": "x" * 3_000}, sound | {"text": "x" * 410_000}),
+    ]
+    nc = await nats.connect(nats_server.url)
+    js, store, metrics = nc.jetstream(), MemoryStore(), WorkerMetrics()
+    await ensure_stream(js, DECISIONS)
+    running = asyncio.create_task(consume_decisions(nc, ACCOUNT, store, metrics))
+    try:
+        for message in (*strange, sound):
+            await js.publish(decision_subject(ACCOUNT), json.dumps(message).encode())
+        async with asyncio.timeout(20):
+            while not store.logged:  # noqa: ASYNC110 - a dict has no event
+                await asyncio.sleep(0.005)
+            while (await js.consumer_info(DECISIONS.name, f"{ACCOUNT}-log")).num_ack_pending:
+                pass
+        assert not running.done()
+        counted = metrics.registry.get_sample_value("worker_decisions_not_logged_total")
+        assert counted == len(strange)
+    finally:
+        await stop_tasks(running)
+        await nc.close()
