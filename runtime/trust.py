@@ -54,12 +54,13 @@ def check_writable(path: str) -> str:
 
 
 def check_small_file(path: str) -> str:
-    """`path`, unless what is there is no file; whether it can be read is for who reads it.
+    """`path`, unless what is there is no file; whether it can be read is for who reads it. The null
+    device is taken for a file without anything, as is usual.
 
     `~` is the home directory. Raises ValueError.
     """
     named = os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111 - of text, as the SDK does
-    if _is_there(named):
+    if _is_there(named) and not os.path.samestat(_status(named), _status(os.devnull)):
         _size_of_file(named)
     return path
 

@@ -90,6 +90,10 @@ def cases(
     cases(
         (ALL, {"CLOB_URL": "http://a..b", "GAMMA_URL": "http://a..b"}, "URL"),
         (ALL, {"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE"),
+        (("user feeder",), {"USER_WS_URL": "ws://u:hunter2@h"}, "USER_WS_URL"),
+        (("executor status",), {"SSL_CERT_FILE": "/dev/zero"}, "SSL_CERT_FILE"),
+        (("worker",), {"AWS_SESSION_TOKEN": "word\r\n"}, "AWS_SESSION_TOKEN"),
+        (("executor halt",), {"STATE_TABLE": "   "}, "STATE_TABLE"),
         (SERVICES, {"METRICS_HOST": "192.0.2.1"}, "METRICS_HOST"),
         (ON_NATS, {"NATS_URL": "nats://::1:4222"}, "NATS_URL"),
         (("worker", "schedule"), {"AWS_CA_BUNDLE": str(ROOT / "README.md")}, "AWS_CA_BUNDLE"),

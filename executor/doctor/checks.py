@@ -10,7 +10,7 @@ from executor.doctor import configuration, market_data, nats, settlement, table,
 from executor.doctor.configuration import Configuration
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
-from functions.settings import ApiSettings
+from functions.settings import ApiSettings, AwsSettings
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
@@ -30,16 +30,15 @@ async def examine(config: Configuration) -> list[Finding]:
         config,
         "table",
         partial(table.check, config.limits),
-        *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
-        *("aws_ca_bundle", "requests_ca_bundle"),
+        *("state_table", "decision_table", "strategy", "execution"),
+        *AwsSettings.model_fields,
     )
     findings += await _group(
         config,
         "settlement",
         partial(settlement.check, config.limits),
-        *("state_table", "aws_region", "aws_endpoint_url_dynamodb", "strategy", "execution"),
-        *("clob_url", "gamma_url", "aws_ca_bundle", "requests_ca_bundle"),
-        *_TRUST,
+        *("state_table", "strategy", "execution", "clob_url", "gamma_url"),
+        *AwsSettings.model_fields,
     )
     findings += await _group(
         config, "venue", partial(venue.check, config.limits), "clob_url", "gamma_url", *_TRUST

@@ -269,6 +269,15 @@ def test_what_cannot_be_reached_is_refused(
     refused(Everything, capsys, name)
 
 
+def test_the_sdks_files_may_be_missing_or_the_null_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for path in ("/no/such/file", os.devnull):
+        for name in OF_THE_SDK:
+            monkeypatch.setenv(name, path)
+        assert load_settings(Everything).aws_config_file == path
+
+
 @pytest.mark.parametrize("check", [check_certificates, check_directory, check_writable])
 @pytest.mark.parametrize("path", [SECRET * 1_000, f"{SECRET}\0", "\ud800", f"/{SECRET}" * 2_000])
 def test_what_can_be_no_path_is_a_value_error(check: Callable[[str], str], path: str) -> None:

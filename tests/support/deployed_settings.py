@@ -26,8 +26,6 @@ COMMANDS = {
     "schedule": ["python", "-m", "functions.schedule"],
 }
 NATS_VARIABLES = {"NATS_STORE_DIR", "NATS_FEEDER_PASSWORD", "NATS_WORKER_PASSWORD"}
-# Read by the AWS SDK, not by us.
-AWS_VARIABLES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 SECRETS = {
     "PRIVATE_KEY": "0x" + "11" * 32,
     "API_KEY": "key",
@@ -45,7 +43,7 @@ TASTE = {name.upper() for name in WorkerSettings.__annotations__} - {"METRICS_PO
 def unknown(process: str, variables: Mapping[str, str]) -> set[str]:
     """Variables that the process does not read."""
     known = {name.upper() for name in SETTINGS[process].model_fields}
-    return set(variables) - known - (AWS_VARIABLES if process in ("worker", "schedule") else set())
+    return set(variables) - known
 
 
 def read(process: str, variables: Mapping[str, str]) -> BaseSettings:

@@ -246,7 +246,7 @@ async def test_a_missing_decision_table_is_a_warning(
     assert found["decision table"].text.startswith("DECISION_TABLE: there is no table no-such")
     assert found["state table"].level is Level.OK
     monkeypatch.setenv("DECISION_TABLE", "*")
-    assert (await examined())["decision table"].level is Level.WARN
+    assert (await examined())["table"].text == "not checked: DECISION_TABLE is wrong"
 
 
 async def test_the_account_item_is_looked_at_and_not_made(store: DynamoStore) -> None:
