@@ -403,7 +403,7 @@ async def test_a_proxy_that_speaks_of_orders_does_not_say_that_there_is_none(
 async def test_half_a_character_in_another_s_trade_spoils_nothing(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
-    foreign = canned.trade(id="t2", taker_order_id="0xother:1")
+    foreign = canned.trade(id="t2", taker_order_id="0x" + "ef" * 32)
     page = json.dumps(canned.page({**foreign, "owner_name": "cut \ud83d"}, canned.trade()))
     assert "\\ud83d" in page
     venue.says(order_path(), canned.order())
