@@ -26,9 +26,9 @@ from venue.wire.errors import BYTE_ORDER_MARK, TEXT_LENGTH_MAX, UNDECODABLE
 
 RETRY_AFTER_MS_MAX: Final = 24 * 3_600_000
 _BYTES_MAX: Final = 64 << 10
-"""An answer to an order has less than one kilobyte."""
+"""An answer to an order has less than one kilobyte, but for the ids of its trades."""
 _DEPTH_MAX: Final = 16
-_PARTS_MAX: Final = 256
+_PARTS_MAX: Final = 1_000
 _REMARK_BYTES_MAX: Final = 4 * TEXT_LENGTH_MAX
 _TEXT_NAMES: Final = frozenset(
     {"error", "errors", "errormsg", "errormessage", "message", "msg", "detail"}
