@@ -17,22 +17,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
 
 from venue.auth import Credentials, l2_headers
 from venue.errors import VenueRefusedError, VenueUnreachableError, one_line
-from venue.wire.errors import UNDECODABLE
+from venue.wire.refusal_text import read_refusal
 
 ANSWER_TIMEOUT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 16 << 20
 """A page of trades has some tens of kilobytes."""
-
-
-class _Error(msgspec.Struct):
-    error: object = None
-
-
-_decode_error: Final = msgspec.json.Decoder(_Error).decode
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -174,14 +166,12 @@ def _retry_after_s(header: str) -> float | None:
 
 
 def _error_text(content_type: str, body: bytes) -> tuple[str, bool]:
-    """The `error` of a JSON object (then True), or plain text, as it came; else its size."""
+    """What a JSON object says (True: under `error`, and nothing doubtful beside it), or plain text,
+    as it came; else its size."""
     if content_type == "application/json":
-        try:
-            error = _decode_error(body).error
-        except UNDECODABLE:
-            error = None
-        if error:
-            return str(error), isinstance(error, str)
+        said = read_refusal(body, content_type, "")
+        if said.whole:
+            return said.whole, said.in_own_form and said.in_full and not said.success
     if content_type == "text/plain" and body.strip():
         return body.decode("utf-8", "replace").strip(), False
     return f"{len(body)} bytes of {content_type}", False

@@ -23,8 +23,8 @@ from polymarket.clients._transport import AsyncTransport
 from venue.rest import ANSWER_BYTES_MAX
 
 ORDER_ANSWER_BYTES_MAX: Final = 32 << 10
-"""An answer to an order has less than one kilobyte. Less than httpcore reads at once: what it has
-read beyond an answer is then all in one place."""
+"""An answer to an order has less than one kilobyte, and 40 bytes a trade. Less than httpcore reads
+at once: what it has read beyond an answer is then all in one place."""
 
 
 def bound_answers(client: AsyncSecureClient) -> None:

@@ -7,6 +7,7 @@ error beside the facts says that they may not be all: a list is empty then becau
 from __future__ import annotations
 
 import json
+import re
 from typing import Final, TypeAlias
 
 import msgspec
@@ -14,6 +15,9 @@ import msgspec
 from venue.wire.errors import BYTE_ORDER_MARK, TEXT_LENGTH_MAX
 
 _ERRORS: Final = frozenset({"error", "errors", "errormsg", "errormessage", "message", "detail"})
+_WORDS: Final = re.compile(r"[\w-]+")
+_ID: Final = re.compile(r"0x[0-9a-f]+")
+_FILLERS: Final = frozenset({"the", "with", "id", "hash", "was", "is", "error", "this", "that"})
 _Pairs: TypeAlias = list[tuple[str, object]]
 
 
@@ -44,6 +48,15 @@ def refuse_doubtful(payload: bytes, *, inside: bool = True) -> None:
         if plain_name(name) in _ERRORS and value:
             text = f"an error stands beside it: {ascii(name)[:40]}"
             raise msgspec.ValidationError(text[:TEXT_LENGTH_MAX])
+
+
+def is_not_found(text: str, thing: str) -> bool:
+    """Whether this says that there is no such `thing`, and nothing else: not that something about
+    it, or on the way to it, is not there ("order book not found", "/order not found")."""
+    said = text.lower()
+    words = [each for each in _WORDS.findall(said) if not _ID.fullmatch(each)]
+    wanted = {thing, "not", "found"}
+    return "/" not in said and wanted <= set(words) <= wanted | _FILLERS and "not found" in said
 
 
 def _pairs(payload: bytes | msgspec.Raw, *, inside: bool) -> _Pairs:

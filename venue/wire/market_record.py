@@ -14,7 +14,7 @@ import msgspec
 
 from protocol.units import SIZE_SCALE
 from venue.wire import scalars
-from venue.wire.doubt import refuse_doubled
+from venue.wire.doubt import is_not_found, refuse_doubled
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING
 from venue.wire.scalars import truth
@@ -94,10 +94,8 @@ def _token(raw: msgspec.Raw) -> Iterator[tuple[str, bool]]:
 def says_no_market(status: int | None, text: str) -> bool:
     """Whether an answer is the venue's own text that it has no such market: not a web server's or a
     proxy's, that there is no such path or page."""
-    said = text.lower()
-    if status != 404 or len(said) > _NO_MARKET_LENGTH_MAX or "/" in said:
-        return False
-    return "market" in said and "not found" in said
+    short = len(text) <= _NO_MARKET_LENGTH_MAX
+    return status == 404 and short and is_not_found(text, "market")
 
 
 def check_tokens(token_ids: Sequence[str], condition_id: str, token_id: str) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from venue.wire.doubt import refuse_doubtful
+from venue.wire.doubt import is_not_found, refuse_doubtful
 from venue.wire.errors import UNDECODABLE, WireError, decoded, undecodable
 from venue.wire.numbers import MISSING, size_e6, size_or_zero_e6
 
@@ -83,13 +83,12 @@ def is_killed(status: str) -> bool:
 def says_not_found(status: int | None, text: str, order_id: str = "") -> bool:
     """Whether an answer is the venue's own text that there is no such order: not a web server's or
     a proxy's, that there is no such path or page ("Not Found", with or without the path)."""
-    said = text.lower()
-    if status not in (400, 404) or len(said) > _NOT_FOUND_LENGTH_MAX or "/" in said:
+    if status not in (400, 404) or len(text) > _NOT_FOUND_LENGTH_MAX:
         return False
-    about = _ORDER_ID.findall(said)
+    about = _ORDER_ID.findall(text.lower())
     if order_id and any(each != order_id.lower() for each in about):
         return False
-    return re.search(r"\border\b(?!-)", said) is not None and "not found" in said
+    return is_not_found(text, "order")
 
 
 def _status_word(status: object) -> str:

@@ -26,14 +26,16 @@ from venue.wire.errors import BYTE_ORDER_MARK, TEXT_LENGTH_MAX, UNDECODABLE
 
 RETRY_AFTER_MS_MAX: Final = 24 * 3_600_000
 _BYTES_MAX: Final = 64 << 10
-"""An answer to an order has less than one kilobyte."""
+"""An answer to an order has less than one kilobyte, but for the ids of its trades."""
 _DEPTH_MAX: Final = 16
-_PARTS_MAX: Final = 256
+_PARTS_MAX: Final = 1_000
 _REMARK_BYTES_MAX: Final = 4 * TEXT_LENGTH_MAX
-_TEXT_NAMES: Final = frozenset({"error", "errormsg", "errormessage", "message", "msg", "detail"})
+_TEXT_NAMES: Final = frozenset(
+    {"error", "errors", "errormsg", "errormessage", "message", "msg", "detail"}
+)
 _CODE_NAMES: Final = frozenset({"code", "errorcode"})
 _RETRY_NAMES: Final = frozenset({"retryafterseconds", "retryafter"})
-_BOUGHT: Final = re.compile(r"match|fill|^making|^taking|trades?(id|$)|transaction")
+_BOUGHT: Final = re.compile(r"match|fill|execut|^making|^taking|trades?(id|$)|transaction")
 """Names under which the venue says what an order has bought (not those of an echoed order)."""
 _NO_SUCCESS: Final = frozenset({"", "error", "fail", "failed", "failure", "rejected", "invalid"})
 """What a status may be that does not speak of success; so are the modes of the exchange."""
@@ -173,7 +175,7 @@ def _speaks_of_success(leaf: _Leaf) -> bool:
     path, value = leaf.path, leaf.value
     if "success" in path:
         return bool(value)
-    if path and path[-1] == "status" and isinstance(value, str):
+    if path and path[-1].endswith(("status", "state")) and isinstance(value, str):
         word = plain(value)
         return not (word in _NO_SUCCESS or word.isdigit() or mode_word(word) in MODES)
     return any(map(_BOUGHT.search, path)) and _is_something(value)

@@ -10,7 +10,8 @@ The user channel's event has the fields of the listed trade, and `event_type` be
 3. `trader_side` is MAKER or else TAKER, `side` is SELL or else BUY, whatever stands there: the
    taker's order id alone decides whose trade it is, and its order was a BUY or a SELL before.
 4. The token is `asset_id`, else `token_id` (`venue.wire.scalars`). Ids are of characters that
-   separate nothing in subjects and headers. Order ids are in lower case.
+   separate nothing in subjects and headers. Order ids are in lower case, of 64 hex digits: one
+   that is not may be any order's, also ours.
 5. An empty price or size, or a size of 0, is malformed: a trade of nothing is none.
 6. A malformed trade of a page becomes a `Rejection` and takes no other with it. It keeps the order
    id where that is legible, so that the claim it may belong to knows.
@@ -23,6 +24,7 @@ takes (polymarket-client 0.14.0, models/clob).
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
@@ -36,6 +38,7 @@ from venue.wire.errors import UNDECODABLE, decoded, undecodable
 from venue.wire.numbers import MISSING, average_price_e4, bought_size_e6, first_time_ms
 
 _Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
+_ORDER_DIGITS: Final = re.compile(r"[0-9a-f]{64}")
 _STATUS_PREFIX: Final = "TRADE_STATUS_"
 _NOT_BROADCAST: Final = "MATCHED_NOT_BROADCASTED"
 """Matched, and not yet sent to the chain: a stage before the others, seen in lookups only."""
@@ -84,7 +87,7 @@ class _Owner(msgspec.Struct):
 
 class _Trade(msgspec.Struct):
     id: _Id
-    taker_order_id: _Id
+    taker_order_id: str
     market: _Id
     status: Annotated[str, msgspec.Meta(min_length=1)]
     price: msgspec.Raw
@@ -118,7 +121,13 @@ def read_trade(raw: bytes | msgspec.Raw) -> VenueTrade | Rejection:
         return Rejection(UserFault.MALFORMED, f"trade: {error}", _owner(raw))
     except UNDECODABLE:
         return not_json(raw)
-    order_id = trade.taker_order_id.lower()
+    order_id = _order_id(trade.taker_order_id)
+    if order_id is None:
+        return Rejection(UserFault.MALFORMED, f"trade {trade.id}: no taker_order_id")
+    return _read(trade, order_id)
+
+
+def _read(trade: _Trade, order_id: str) -> VenueTrade | Rejection:
     word = trade.status.upper().removeprefix(_STATUS_PREFIX)
     status = _known_status(word)
     try:
@@ -173,13 +182,19 @@ def not_json(payload: bytes | msgspec.Raw) -> Rejection:
 def _owner(raw: bytes | msgspec.Raw) -> str | None:
     try:
         refuse_doubled(raw)  # whose it is may be what stands there twice
-        return _decode_owner(raw).taker_order_id.lower() or None
+        return _order_id(_decode_owner(raw).taker_order_id)
     except UNDECODABLE:
         return None
 
 
 def _word(value: object) -> str:
     return value.upper() if isinstance(value, str) else ""
+
+
+def _order_id(written: str) -> str | None:
+    """None for what is no order's: it may be any order's, in a spelling that nobody knows."""
+    digits = written.strip().lower().removeprefix("0x")
+    return f"0x{digits}" if _ORDER_DIGITS.fullmatch(digits) else None
 
 
 def _says(raw: msgspec.Raw) -> bool:

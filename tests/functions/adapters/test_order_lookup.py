@@ -39,7 +39,16 @@ async def test_a_null_order_with_trades_is_a_find(venue: CannedVenue, live: Live
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(404, {"error": "order not found"}), (400, {"error": "Order Not Found"}), (200, None)],
+    [
+        (404, {"error": "order not found"}),
+        (400, {"error": "Order Not Found", "code": 404, "message": ""}),
+        (
+            404,
+            {"error": f"The order with id '{canned.ORDER_ID}' was not found.", "statusCode": 404},
+        ),
+        (404, {"error": f"not found: order {canned.ORDER_ID}"}),
+        (200, None),
+    ],
 )
 async def test_not_found_in_the_venue_s_own_words(
     venue: CannedVenue, live: LiveRecords, status: int, body: object
@@ -84,6 +93,15 @@ async def test_a_look_has_the_venue_s_time_of_the_question_never_ours(
         (404, '{"message":"order not found"}', "application/json"),
         (404, '{"error":"order-service not found in mesh"}', "application/json"),
         (404, json.dumps({"error": f"order 0x{'cd' * 32} not found"}), "application/json"),
+        *(
+            (404, json.dumps({"error": text}), "application/json")
+            for text in ("order book not found", "owner of the order not found", "order found, not")
+        ),
+        *(
+            (404, json.dumps({"error": "order not found", **more}), "application/json")
+            for more in ({"message": "read timeout"}, {"errors": ["x"]}, {"status": "MATCHED"})
+        ),
+        (404, '{"error":"order matched","error":"order not found"}', "application/json"),
         (429, '{"error":"Too Many Requests"}', "application/json"),
         (425, '{"error":"order not found"}', "application/json"),
         (500, '{"error":"order not found"}', "application/json"),
@@ -407,7 +425,7 @@ async def test_a_proxy_that_speaks_of_orders_does_not_say_that_there_is_none(
 async def test_half_a_character_in_another_s_trade_spoils_nothing(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
-    foreign = canned.trade(id="t2", taker_order_id="0xother:1")
+    foreign = canned.trade(id="t2", taker_order_id="0x" + "ef" * 32)
     page = json.dumps(canned.page({**foreign, "owner_name": "cut \ud83d"}, canned.trade()))
     assert "\\ud83d" in page
     venue.says(order_path(), canned.order())

@@ -46,6 +46,7 @@ class Socket:
         self.requests: list[str] = []
         self.connections = 0
         self.endless = False
+        self.held: asyncio.Event | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -55,7 +56,10 @@ class Socket:
                 lengths = [x for x in head.lower().split("\r\n") if x.startswith("content-length:")]
                 await reader.readexactly(int(lengths[0].split(":")[1]) if lengths else 0)
                 self.requests.append(head.split("\r\n")[0])
-                for part in self.answers.pop(0):
+                parts = self.answers.pop(0)
+                if self.held is not None and len(self.requests) == 1:
+                    await self.held.wait()
+                for part in parts:
                     writer.write(part)  # over TLS a record of its own
                 while self.endless:
                     writer.write(b"x" * (1 << 16))
@@ -237,3 +241,27 @@ async def test_an_answer_in_order_keeps_the_connection(tls: bool, tmp_path: Path
         assert isinstance(answer, Rejected)
         assert answer.reason is RejectReason.ENGINE_RESTARTING
         assert socket.connections == 1
+
+
+async def test_an_answer_that_came_too_late_is_not_taken_for_the_next_order_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with sockets() as (desk, socket):
+        first, second = await desk.prepare(), await desk.prepare()
+        socket.answers = [[http(400, BALANCE)], [http(200, match(second))]]
+        socket.held = asyncio.Event()
+        monkeypatch.setattr(live_exchange, "POST_TIMEOUT_S", 0.2)
+        assert isinstance(await desk.exchange.post(first), Unknown)
+        socket.held.set()
+        monkeypatch.setattr(live_exchange, "POST_TIMEOUT_S", 5.0)
+        assert isinstance(await desk.exchange.post(second), Accepted)
+        assert socket.connections == 2
+
+
+async def test_orders_at_once_get_their_own_answers() -> None:
+    async with sockets() as (desk, socket):
+        orders = [await desk.prepare() for _ in range(3)]
+        socket.answers = [[http(429, b"")]] * 3
+        answers = await asyncio.gather(*map(desk.exchange.post, orders))
+        assert all(isinstance(each, Rejected) for each in answers)
+        assert socket.connections == 3

@@ -155,6 +155,13 @@ def test_a_name_that_stands_twice_hides_something(status: int, body: bytes) -> N
     assert isinstance(answered(status, body % BALANCE.encode()), Unknown)
 
 
+def test_a_match_of_many_trades_is_a_match() -> None:
+    ids = [f"{n:036}" for n in range(700)]
+    answer = answered(200, success(tradeIDs=ids))
+    assert isinstance(answer, Accepted)
+    assert list(answer.trade_ids) == ids
+
+
 def test_a_match_with_a_name_that_stands_twice_is_unknown() -> None:
     body = json.dumps(success()).encode()
     assert isinstance(answered(200, body), Accepted)

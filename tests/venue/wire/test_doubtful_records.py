@@ -145,3 +145,36 @@ def test_a_balance_with_a_name_twice_is_not_read() -> None:
 def test_numbers_that_nobody_reads_may_be_of_any_length() -> None:
     body = order().decode()[:-1] + f',"x":{"9" * 5_000},"y":1e999}}'
     assert read_order(body.encode(), ORDER_ID) is not None
+
+
+@pytest.mark.parametrize(
+    "written", [f" {ORDER_ID}\n", ORDER_ID.upper(), ORDER_ID.removeprefix("0x"), "0X" + "AB" * 32]
+)
+def test_the_order_of_a_trade_is_known_in_any_spelling(written: str) -> None:
+    read = read_trade(json.dumps(canned.trade(taker_order_id=written)).encode())
+    assert isinstance(read, VenueTrade)
+    assert read.fill.order_id == ORDER_ID
+    broken = read_trade(json.dumps(canned.trade(taker_order_id=written, size="")).encode())
+    assert isinstance(broken, Rejection)
+    assert broken.taker_order_id == ORDER_ID
+
+
+@pytest.mark.parametrize(
+    "written",
+    [None, "", " ", 7, [ORDER_ID], {"id": ORDER_ID}, "0xab", ORDER_ID + "0", ORDER_ID[:-1], "order",
+     ORDER_ID.replace("b", "g"), f"{ORDER_ID}.", "0x" + "\u0661" * 64],
+)  # fmt: skip
+def test_a_trade_whose_order_is_not_legible_may_be_any_s(written: object) -> None:
+    read = read_trade(json.dumps(canned.trade(taker_order_id=written)).encode())
+    assert isinstance(read, Rejection)
+    assert read.taker_order_id is None
+
+
+@pytest.mark.parametrize("field", ["id", "market", "status", "price", "size", "asset_id"])
+@pytest.mark.parametrize("odd", [None, "", [], {}, True, ["1"], "\u0661", -1])
+def test_a_trade_of_ours_that_cannot_be_read_is_still_ours(field: str, odd: object) -> None:
+    read = read_trade(json.dumps(canned.trade(**{field: odd})).encode())
+    if isinstance(read, Rejection):
+        assert read.taker_order_id == ORDER_ID
+    else:  # an unknown status is a match
+        assert field == "status"
