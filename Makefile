@@ -137,9 +137,10 @@ soak: setup
 	@$(BIN)/python -m sandbox soak --duration $(DURATION) --rate $(RATE) $(if $(SEED),--seed $(SEED))
 
 # A process too many for two processors, because some tests wait; each one more takes 20 s of processor
-# time to collect the tests and to start DynamoDBs of its own.
+# time to collect the tests and to start DynamoDBs of its own. Bytecode is kept, whatever the environment
+# says: without it each of these, and each process that a test starts, compiles the tree anew.
 test: setup ministack package
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal
 
 # Damaged frames by the million; FRAMES and SEED.
 fuzz: FRAMES ?= 1000000

@@ -54,11 +54,8 @@ async def check(settings: NatsSettings) -> list[Finding]:
         why = f"{type(error).__name__}: {error}".rstrip(": ")
         return [fail("NATS", f"{where}: {why}", "start nats-server there, or set NATS_URL")]
     try:
-        return [
-            _version(client, where),
-            await _clock(client),
-            *[await _stream(client, spec, replicas) for spec in STREAMS],
-        ]
+        streams = (_stream(client, spec, replicas) for spec in STREAMS)
+        return [_version(client, where), *await asyncio.gather(_clock(client), *streams)]
     finally:
         await close(client)
 

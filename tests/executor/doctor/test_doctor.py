@@ -16,6 +16,7 @@ from eth_account import Account as EthAccount
 from nats.js.api import StorageType, StreamConfig
 
 from executor.doctor import checks
+from executor.doctor import nats as nats_doctor
 from executor.doctor import venue as venue_doctor
 from executor.doctor.configuration import read
 from executor.doctor.finding import Finding, Level
@@ -186,7 +187,10 @@ async def test_a_stopped_nats_fails(broker: NatsServer) -> None:
     assert not STREAMS & found.keys()
 
 
-async def test_a_nats_that_hangs_fails_in_bounded_time(broker: NatsServer) -> None:
+async def test_a_nats_that_hangs_fails_in_bounded_time(
+    broker: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_doctor, "CONNECT_TIMEOUT_S", 0.5)
     broker.pause()
     try:
         async with asyncio.timeout(30):
@@ -198,6 +202,7 @@ async def test_a_nats_that_hangs_fails_in_bounded_time(broker: NatsServer) -> No
 async def test_an_old_nats_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async with server_that_says("2.9.10") as url:
         monkeypatch.setenv("NATS_URL", url.replace("//", "//user:hunter2@"))
+        monkeypatch.setattr(nats_doctor, "REQUEST_TIMEOUT_S", 0.3)
         found = await examined()
     assert "2.9.10 is too old, 2.12 or newer is needed" in found["NATS"].text
     assert found["NATS"].do == "upgrade nats-server"
