@@ -56,6 +56,6 @@ CLAIM_CONDITION: Final = (
         8,
     ),
     Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", refusing, 1),
-    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=44),
+    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=79),
     Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend", seed=1),
 )

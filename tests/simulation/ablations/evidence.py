@@ -123,6 +123,7 @@ EVIDENCE: Final = (
         ),
         "(released): recorded 0e-6",
         very_late_orders,
+        seed=6,
     ),
     Ablation(
         "FAILED reverses",
