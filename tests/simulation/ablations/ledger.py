@@ -48,10 +48,14 @@ LEDGER: Final = (
         replaced(apply_evidence, "move_to_ledger", _forget_first),
         "[lost]",
         deadly,
-        5,
+        12,
     ),
     Ablation(
-        "crashes completed", replaced(reconcile, "move_to_ledger", _leave_it), "is still", deadly, 8
+        "crashes completed",
+        replaced(reconcile, "move_to_ledger", _leave_it),
+        "is still",
+        deadly,
+        11,
     ),
     Ablation("fills applied", replaced(worker_consumers, "on_fill", _nothing), "[4]", mute_records),
     Ablation(
