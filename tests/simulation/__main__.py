@@ -20,7 +20,7 @@ from tests.simulation.ablations import ABLATIONS
 from tests.simulation.ablations.ablation import caught_by
 from tests.simulation.checks import violations
 from tests.simulation.faults import draw_faults
-from tests.simulation.world import run
+from tests.simulation.scenario import run
 
 REPLAY = "python -m tests.simulation --seed {}"
 PROGRESS_EVERY_S = 10.0

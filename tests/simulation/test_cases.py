@@ -19,9 +19,10 @@ from tests.simulation.dynamodb import DECISIONS, DynamoFaults
 from tests.simulation.faults import Faults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.loop import simulated
+from tests.simulation.scenario import REST_S, run, start_all
 from tests.simulation.venue import VenueFaults
 from tests.simulation.venue_ports import SimRecords
-from tests.simulation.world import REST_S, World, new_world, run, start, start_all
+from tests.simulation.world import World, new_world, start
 
 
 @pytest.fixture(autouse=True)

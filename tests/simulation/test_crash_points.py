@@ -19,8 +19,9 @@ from tests.simulation.dynamodb import DynamoFaults
 from tests.simulation.faults import Faults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.loop import simulated
+from tests.simulation.scenario import start_all
 from tests.simulation.venue import VenueFaults
-from tests.simulation.world import World, new_world, start_all
+from tests.simulation.world import World, new_world
 
 SEED = 5
 ENTRIES_S = 8.0

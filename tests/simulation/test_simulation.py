@@ -59,7 +59,7 @@ def test_the_failures_really_happen() -> None:
 def test_a_seed_is_the_same_run_in_every_process() -> None:
     program = (
         "import logging; logging.disable()\n"
-        "from tests.simulation.world import run\n"
+        "from tests.simulation.scenario import run\n"
         "with run(7) as world: print(world.sim.fingerprint)"
     )
     told = {

@@ -9,22 +9,17 @@
                `feeder.fills.user_channel`, which is tested on real sockets)
     person     halts and resumes
 
-First a phase in which everything fails at random: ports, processes (killed, suspended, restarted),
-nats-server. Then all faults end, entries stop, and everything must come to rest: `checks` compares
-what the venue knows with what the state says, and looks at every state the table was ever in.
+What happens to them: `tests.simulation.scenario`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
-from unittest.mock import patch
 
 from nats.errors import NoServersError
 
@@ -32,9 +27,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
-from functions.adapters.dynamodb import pruning
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.core import lifecycle, winnings
 from functions.core.claim import Trader
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
@@ -59,9 +52,9 @@ from tests.simulation.books import (
     with_swapped_outcomes,
 )
 from tests.simulation.dynamodb import DECISIONS, STATE, SimDynamo
-from tests.simulation.faults import Faults, draw_faults
+from tests.simulation.faults import Faults
 from tests.simulation.jetstream import SimNats
-from tests.simulation.loop import EPOCH_MS, Process, Simulation, simulated
+from tests.simulation.loop import Process, Simulation
 from tests.simulation.venue import SimVenue
 from tests.simulation.venue_ports import (
     SECOND,
@@ -74,24 +67,8 @@ from tests.simulation.venue_ports import (
 
 T = TypeVar("T")
 
-MIDNIGHT_MS: Final = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 ACCOUNT: Final = "book_imbalance_crypto"
-FAULTS_S: Final = 90.0
-"""How long things fail: several windows of each market."""
 BOOK_EVERY_S: Final = 2.5
-REST_S: Final = 200.0
-"""How long it may take until all has come to rest: an order is given up after a minute of looks, a
-window ends within a minute, a resolution takes half a minute, an order may land two minutes late,
-and a redemption whose process died between its note and its request is asked for after a minute."""
-SHORTENED: Final = (
-    (lifecycle, "UNSETTLED_AFTER_MS", 60_000),
-    (winnings, "GONE_AFTER_MS", 30_000),  # reads lag by eight seconds at most here
-    (winnings, "LOOK_SPACING_MS", 5_000),
-    (winnings, "ASK_AGAIN_MS", 20_000),
-    (winnings, "TRIES_MAX", 3),
-    (pruning, "WINDOW_KEPT_MS", 60_000),
-)
-"""What takes long, and no other thing in a run; so it is over when the run is."""
 AHEAD: Final = "schedule-2"
 """Whose clock it is that may be ahead; the other one is right when all must come to rest."""
 COOLDOWN_S: Final = 20
@@ -170,7 +147,7 @@ def new_world(sim: Simulation, faults: Faults) -> World:
     return world
 
 
-def _clock_ns(world: World) -> int:
+def clock_ns(world: World) -> int:
     """The time by the clock of the process that asks."""
     ahead_ms = world.faults.ahead_ms if world.sim.current.name == AHEAD else 0
     return world.sim.time_ns() + ahead_ms * 1_000_000
@@ -365,9 +342,6 @@ ROLES: Final[dict[str, Callable[[World, str], Coroutine[Any, Any, None]]]] = {
     "schedule-2": run_schedule,
     "user": user_channel,
 }
-TOLD_TO_STOP: Final = ("feeder", "feeder-2", "worker-2", "worker-3", "schedule-2")
-"""When the faults end: what remains must be enough. A stranger stays, which must do no harm, and so
-does who alone sees the other wallet."""
 
 
 def start(world: World, name: str) -> Process:
@@ -376,86 +350,3 @@ def start(world: World, name: str) -> Process:
     world.running[name] = process
     process.start(ROLES[name](world, name))
     return process
-
-
-# -- the run -------------------------------------------------------------------------------------
-
-
-async def havoc(world: World) -> None:
-    """Kills, suspends and restarts processes and the nats-server."""
-    rng = world.sim.random("havoc")
-    while True:
-        await asyncio.sleep(rng.expovariate(1 / world.faults.kill_every_s))
-        name = rng.choice([*world.running, "worker-1", "worker-2", "worker-3", "nats"])
-        world.kills += 1
-        if name == "nats":
-            if world.nats.up:
-                world.nats.restart(rng.uniform(0.1, 4))
-            continue
-        if name in world.faults.spared:
-            continue
-        process = world.running[name]
-        if rng.random() < world.faults.pauses:
-            process.pause()
-            await asyncio.sleep(rng.choice([0.3, 3.0, rng.uniform(0, 90)]))
-            process.resume()
-        elif rng.random() < 0.1:
-            process.terminate()
-        else:
-            # Not now but a few steps on: a crash at any await.
-            process.kill_at_step(process.steps + rng.randint(1, 400))
-
-
-async def keep_running(world: World, name: str) -> None:
-    """Restarts a process whenever it has died."""
-    rng = world.sim.random(f"restart-{name}")
-    while True:
-        await world.running[name].ended.wait()
-        await asyncio.sleep(rng.uniform(0.1, 5))
-        start(world, name)
-
-
-def start_all(world: World, names: Iterable[str]) -> dict[str, asyncio.Task[None]]:
-    """Start processes; each is restarted when it dies, until its keeper is cancelled."""
-    for name in names:
-        start(world, name)
-    return {name: asyncio.create_task(keep_running(world, name)) for name in names}
-
-
-async def scenario(world: World) -> None:
-    """Failures, then none, then rest."""
-    names = [name for name in ROLES if name != "feeder-2" or world.faults.rivals]
-    keepers = start_all(world, names)
-    trouble = asyncio.create_task(havoc(world))
-    if world.faults.halts:
-        human = world.sim.process("person")
-        human.start(person(world))
-    await asyncio.sleep(FAULTS_S)
-    trouble.cancel()
-    world.faults.off()
-    world.sim.log_disk.full = world.faults.log_unwritable
-    world.entries_stopped = True
-    for name, process in list(world.running.items()):
-        process.spare()  # steps are rarer now: it would die in the middle of the rest
-        process.resume()
-        stays = name == "schedule-2" and (world.faults.stranger or world.faults.wallets)
-        if name in TOLD_TO_STOP and not stays:
-            keepers[name].cancel()
-            process.terminate()
-    await asyncio.sleep(REST_S)
-
-
-@contextmanager
-def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
-    """One seed from beginning to end; yields the world as it came to rest."""
-    # Every third seed goes over midnight: a day's sums begin anew.
-    epoch_ms = MIDNIGHT_MS - 60_000 if seed % 3 == 0 else EPOCH_MS
-    with simulated(seed, epoch_ms=epoch_ms) as sim:
-        world = new_world(sim, faults or draw_faults(sim.random("faults")))
-        with ExitStack() as stack:
-            for module, name, value in SHORTENED:
-                stack.enter_context(patch.object(module, name, value))
-            stack.enter_context(patch.object(time, "time_ns", lambda: _clock_ns(world)))
-            with patch.object(worker_module, "decode_snapshot", world.witness.decode):
-                sim.run(scenario(world))
-            yield world

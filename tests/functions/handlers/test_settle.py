@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from functions.core.account import REDEMPTIONS_MAX, Redemption
+from functions.core.account import REDEMPTIONS_MAX
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import Resolution, Undecided
-from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS, apply_trades
+from functions.core.lifecycle import FINAL_AFTER_MS, UNSETTLED_AFTER_MS
 from functions.core.winnings import GONE_AFTER_MS, key_of
 from functions.handlers import apply_evidence, redeem
 from functions.handlers import reconcile as reconcile_module
@@ -22,55 +22,21 @@ from functions.handlers.settle import SettleReport, settle
 from functions.ports import RecordsError
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
-from tests.support.fake_ports import MemoryStore, ScriptedRecords
+from tests.functions.handlers.settle_desk import (
+    DAY,
+    FEE_E6,
+    LOST,
+    SPLIT,
+    WAITING,
+    WON,
+    Desk,
+    bought,
+)
 from tests.support.trading_builders import (
-    MADE_AT_MS,
     MARKET_END_MS,
     STRANGER,
-    TRADER,
-    a_claim,
     a_fill,
 )
-
-WON = Resolution(payouts_e6={"up": 1_000_000, "down": 0}, source="clob")
-LOST = Resolution(payouts_e6={"up": 0, "down": 1_000_000}, source="clob")
-SPLIT = Resolution(payouts_e6={"up": 500_000, "down": 500_000}, source="gamma")
-FEE_E6 = 34_650
-DAY = "2026-09-21"
-
-
-def bought(status: TradeStatus = TradeStatus.CONFIRMED, **changes: object) -> Claim:
-    claim = apply_trades(a_claim(**changes), [a_fill(status=status)], MADE_AT_MS)
-    assert claim is not None
-    return claim
-
-
-WAITING = Redemption(token_id="up", wallet=TRADER.wallet, since_ms=MARKET_END_MS)
-
-
-class Desk:
-    def __init__(self, clock: Clock, *claims: Claim) -> None:
-        self.store = MemoryStore()
-        self.records = ScriptedRecords()
-        assert self.store.item is not None
-        self.store.item = msgspec.structs.replace(
-            self.store.item, claims={claim.slot: claim for claim in claims}
-        )
-        self.clock = clock
-        clock.now_ms = MARKET_END_MS
-
-    @property
-    def pnl_e6(self) -> dict[str, int]:
-        assert self.store.item is not None
-        return self.store.item.pnl_e6
-
-    @property
-    def redeem(self) -> dict[str, Redemption]:
-        assert self.store.item is not None
-        return self.store.item.redeem
-
-    async def run(self, *, redeem: bool = False) -> SettleReport:
-        return await settle(self.store, self.records, redeem=redeem)
 
 
 @pytest.mark.parametrize(
@@ -264,78 +230,6 @@ async def test_a_market_that_is_noted_already_needs_no_more_room(clock: Clock) -
     assert (await desk.run(redeem=True)).not_noted == 0
 
 
-# -- what does not settle ------------------------------------------------------------------------
-
-LONG_OVER_MS = MARKET_END_MS + UNSETTLED_AFTER_MS
-
-
-async def unsettled_reason(desk: Desk) -> str:
-    """The one reason that a run tells an hour after the end, and none before."""
-    desk.clock.now_ms = LONG_OVER_MS - 1
-    with capture_logs() as logs:
-        assert (await desk.run()).unsettled == []
-    desk.clock.now_ms = LONG_OVER_MS
-    assert "claims_unsettled" not in [log["event"] for log in logs]
-    with capture_logs() as logs:
-        report = await desk.run()
-    [reason] = report.unsettled
-    [alarm] = [log for log in logs if log["event"] == "claims_unsettled"]
-    assert (alarm["log_level"], alarm["claims"]) == ("critical", [reason])
-    assert "0xOrder1" in reason
-    assert desk.store.claims
-    return reason
-
-
-async def test_a_market_that_is_never_resolved_is_an_alarm_with_the_venue_s_words(
-    clock: Clock,
-) -> None:
-    desk = Desk(clock, bought())
-    assert "the CLOB has not closed it" in await unsettled_reason(desk)
-    desk.records.resolutions["0xc1"] = WON
-    report = await desk.run()
-    assert (report.settled, report.unsettled) == (1, [])
-
-
-async def test_so_is_one_of_which_there_is_no_readable_record(clock: Clock) -> None:
-    desk = Desk(clock, bought())
-    desk.records.failures["resolution"] = 99
-    assert "injected" in await unsettled_reason(desk)
-
-
-async def test_so_is_a_resolution_of_other_tokens(clock: Clock) -> None:
-    desk = Desk(clock, bought())
-    desk.records.resolutions["0xc1"] = Resolution(payouts_e6={"7": 1_000_000}, source="clob")
-    assert "does not name token" in await unsettled_reason(desk)
-
-
-@pytest.mark.parametrize(
-    "claim",
-    [
-        a_claim(),
-        a_claim(state=ClaimState.UNKNOWN),
-        a_claim(state=ClaimState.OPEN),
-        a_claim(state=ClaimState.SETTLED, version=4),
-    ],
-    ids=lambda claim: claim.state,
-)
-async def test_so_is_every_claim_that_still_takes_a_slot_whatever_its_state(
-    claim: Claim, clock: Clock
-) -> None:
-    desk = Desk(clock, claim)
-    desk.records.resolutions["0xc1"] = WON
-    await unsettled_reason(desk)
-
-
-async def test_each_of_several_claims_has_its_own_reason(clock: Clock) -> None:
-    other = bought(condition_id="0xc2", intent_id="i2", attempt_id="a2")
-    desk = Desk(clock, bought(), other)
-    desk.records.failures["resolution"] = 1
-    clock.now_ms = LONG_OVER_MS
-    first, second = (await desk.run()).unsettled
-    assert "injected" in first
-    assert "not closed" in second
-
-
 async def test_a_void_pays_what_the_venue_s_prices_say(clock: Clock) -> None:
     desk = Desk(clock, bought())
     desk.records.resolutions["0xc1"] = Resolution(
@@ -398,7 +292,7 @@ async def test_of_a_market_that_gets_no_answer_each_claim_is_a_failure_and_the_o
         return await answers(claim)
 
     desk.records.resolution = resolution  # type: ignore[method-assign]
-    clock.now_ms = LONG_OVER_MS
+    clock.now_ms = MARKET_END_MS + UNSETTLED_AFTER_MS
     report = await desk.run()
     assert (report.failures, report.settled, len(report.unsettled)) == (3, 1, 3)
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from tests.simulation.checks import violations
 from tests.simulation.faults import Faults, draw_faults
-from tests.simulation.world import run
+from tests.simulation.scenario import run
 
 Patch = Callable[[ExitStack], None]
 
