@@ -126,7 +126,7 @@ def _nothing_shown(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | No
 def _nothing_there(claim: Claim, event: ClaimEvent, now_ms: int) -> Claim | None:
     """Count a lookup that showed nothing bought; after enough of them that is what `event` says."""
     age_ms = now_ms - claim.claimed_at_ms
-    if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
+    if age_ms < COUNT_AFTER_MS or abs(now_ms - claim.looked_at_ms) < LOOKUP_SPACING_MS:
         return None
     looks = claim.looks + 1
     if looks >= LOOKUPS_MIN:
@@ -176,7 +176,7 @@ def final(claim: Claim) -> bool:
 
 def needs_lookup(claim: Claim, now_ms: int) -> bool:
     """Whether reconciliation should ask the venue about this claim now."""
-    if claim.ended or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
+    if claim.ended or abs(now_ms - claim.looked_at_ms) < LOOKUP_SPACING_MS:
         return False
     age_ms = now_ms - claim.claimed_at_ms
     if claim.state is ClaimState.OPEN:
