@@ -32,7 +32,7 @@ so late that what is counted from it has no calendar."""
 _LEAP_MS: Final = 10_000
 """A Date is told in whole seconds and travels for five at most."""
 _LEAP_LASTS_S: Final = 60.0
-"""One host of the venue's with a wrong clock may answer a whole run, on a connection that is kept."""
+"""A host with a wrong clock may answer a whole run, on a connection that is kept."""
 
 
 def open_session() -> aiohttp.ClientSession:
