@@ -184,7 +184,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the answer to the POST said was spent, for `reported_size_e6`."""
     reported_size_e6: int = 0
     recorded_size_e6: int = 0
-    """The most that the venue's order record has said to be matched; it names no money."""
+    """The most that the venue's records have said to be matched, the order's own or, in one look at
+    all of them, its trades; they name no money that could be trusted to be all."""
     fills: dict[str, ClaimFill] = {}
     """By trade id."""
     filled_spend_e6: int = 0

@@ -43,6 +43,8 @@ class Fence:
                 (epoch < seen[0] or (epoch == seen[0] and snapshot.sequence <= seen[1]))
                 and now_ms - seen[2] < BELIEF_MS
             ):  # fmt: skip
+                if epoch == seen[0]:  # the same feeder has been heard again, if with an older book
+                    self._newest[condition_id] = (epoch, seen[1], now_ms)
                 return False
             del self._newest[condition_id]  # to be the last again
         elif len(self._newest) >= MARKETS_MAX:

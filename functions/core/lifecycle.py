@@ -55,6 +55,8 @@ UNSETTLED_AFTER_MS: Final = 3_600_000
 quarter of an hour, resolutions take minutes, and Gamma lags by a quarter of an hour at most."""
 SIZE_ROUNDING_E6: Final = 10_000
 """The venue rounds shares in its answers, at most to the hundredth."""
+SPEND_ROUNDING_E6: Final = 10_000
+"""Whole cents are sent: of an order that has matched in full, less than one is left."""
 
 
 def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) -> Claim | None:
@@ -94,10 +96,14 @@ def apply_lookup(
     side of. Nor does it count when it is not `dated`, `now_ms` being another clock's time.
     """
     updated = _with_fills(claim, lookup.trades)
-    if lookup.order is not None:
-        updated = msgspec.structs.replace(
-            updated, recorded_size_e6=max(updated.recorded_size_e6, lookup.order.size_matched_e6)
-        )
+    shown_e6 = 0 if lookup.order is None else lookup.order.size_matched_e6
+    if sees(lookup.seen_by, claim):
+        # An order's trades are made all at once: its own trader, who sees one, sees them all.
+        shown = {fill.trade_id: fill.size_e6 for fill in lookup.trades if _is_of(fill, claim)}
+        shown_e6 = max(shown_e6, sum(shown.values()))
+    updated = msgspec.structs.replace(
+        updated, recorded_size_e6=max(updated.recorded_size_e6, shown_e6)
+    )
     if updated != claim:
         return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
@@ -168,10 +174,15 @@ def apply_resolution(claim: Claim, resolution: Resolution, now_ms: int) -> Claim
 def final(claim: Claim) -> bool:
     """Whether the order bought something, and the venue has said its last word about all of it.
 
-    Not final: an open claim whose known trades have all failed. There may be others; it is asked.
+    Not final: an open claim whose known trades have all failed, and one of which the user channel
+    has told some trades and nobody how many there are, while money is left for another. There may
+    be others; it is asked.
     """
-    provisional = any(f.standing is Finality.PROVISIONAL for f in claim.fills.values())
-    return claim.filled_size_e6 > 0 and not provisional and _complete(claim)
+    known = claim.fills.values()
+    provisional = any(fill.standing is Finality.PROVISIONAL for fill in known)
+    left_e6 = claim.spend_e6 - sum(cost_e6(fill.price_e4, fill.size_e6) for fill in known)
+    counted = _stated_size_e6(claim) > 0 or left_e6 < SPEND_ROUNDING_E6
+    return claim.filled_size_e6 > 0 and not provisional and counted and _complete(claim)
 
 
 def needs_lookup(claim: Claim, now_ms: int) -> bool:
@@ -256,12 +267,16 @@ def _complete(claim: Claim) -> bool:
     return _known_size_e6(claim) + SIZE_ROUNDING_E6 >= stated_e6
 
 
+def _is_of(fill: Fill, claim: Claim) -> bool:
+    return fill.order_id.lower() == claim.order_id.lower()
+
+
 def _with_fills(claim: Claim, fills: Iterable[Fill]) -> Claim:
     # By the order id alone, which is a hash over the order with its side. A trade of our order on
     # another side would be the venue contradicting itself; to ignore it would hide an exposure.
     joined = dict(claim.fills)
     for fill in fills:
-        if fill.order_id.lower() != claim.order_id.lower():
+        if not _is_of(fill, claim):
             continue
         standing = FINALITY_OF[fill.status]
         known = joined.get(fill.trade_id)

@@ -89,8 +89,9 @@ def test_a_claim_that_nobody_resolves_is_overdue() -> None:
 
 
 def test_an_average_price_needs_shares() -> None:
-    assert position_of(make_open(), [make_open()], NOW).price_e4 == 5_000
-    assert position_of(make_claim(), [make_claim()], NOW).price_e4 is None
+    bought, asked = make_open(), make_claim()
+    assert position_of(bought, [bought], NOW).price_e4 == 5_000
+    assert position_of(asked, [asked], NOW).price_e4 is None
 
 
 def test_positions_are_told_oldest_first() -> None:

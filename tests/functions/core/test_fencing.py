@@ -52,6 +52,15 @@ def test_a_lower_epoch_is_believed_once_nothing_newer_has_come_for_a_while() -> 
     assert fence.admits(version(9, 2), BELIEF_MS + 3)
 
 
+def test_the_later_feeder_is_believed_while_it_is_heard_even_with_an_older_book() -> None:
+    # Its books come late or twice: nothing new, but it is there, and the one before it is replaced.
+    fence = Fence()
+    assert fence.admits(version(9, 2), 0)
+    assert not fence.admits(version(9, 1), BELIEF_MS - 1)
+    assert not fence.admits(version(3, 1), BELIEF_MS)
+    assert fence.admits(version(9, 3), BELIEF_MS + 1)
+
+
 def test_markets_do_not_concern_each_other() -> None:
     fence = Fence()
     assert fence.admits(version(9, 9), 0)

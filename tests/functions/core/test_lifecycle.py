@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
@@ -29,7 +30,14 @@ from functions.core.lifecycle import (
 from protocol.decision import Timeline
 from protocol.fee import taker_fee_e6
 from protocol.fill import TradeStatus
-from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, a_claim, a_fill, a_look
+from tests.support.trading_builders import (
+    MADE_AT_MS,
+    MARKET_END_MS,
+    STRANGER,
+    a_claim,
+    a_fill,
+    a_look,
+)
 from venue.wire.order_answer import Accepted, Rejected, RejectReason, Unknown
 
 CLAIMED, UNKNOWN, OPEN, RELEASED, SETTLED = ClaimState
@@ -127,6 +135,45 @@ def test_another_orders_trade_says_nothing() -> None:
 
 def test_the_same_trade_again_says_nothing() -> None:
     assert apply_trades(opened(), [a_fill(), a_fill(status=TradeStatus.MINED)], LATE_MS) is None
+
+
+HALF = a_fill("t7", TradeStatus.CONFIRMED, size_e6=1_000_000)
+OTHER_HALF = a_fill("t6", TradeStatus.MATCHED, size_e6=1_000_000)
+
+
+def test_a_confirmed_trade_is_not_the_last_word_while_nobody_knows_how_many_there_are() -> None:
+    # The POST had no answer, and the user channel has lost the other trade.
+    half = sure(apply_trades(a_claim(state=UNKNOWN), [HALF], SOON_MS))
+    assert not final(half)
+    assert needs_lookup(half, MADE_AT_MS + CONFIRM_AFTER_MS)
+    assert not settleable(half, MARKET_END_MS)
+    assert settleable(half, MARKET_END_MS + FINAL_AFTER_MS)
+    both = sure(apply_lookup(half, a_look(HALF, OTHER_HALF), LATE_MS))
+    assert (both.filled_size_e6, final(both)) == (2_000_000, False)
+
+
+@pytest.mark.parametrize(
+    "look", [a_look(HALF), a_look(HALF, status="matched", matched_e6=1_000_000)]
+)
+def test_a_look_of_the_orders_own_trader_that_shows_no_other_is(look: Any) -> None:
+    half = sure(apply_trades(a_claim(state=UNKNOWN), [HALF], SOON_MS))
+    alone = sure(apply_lookup(half, look, LATE_MS))
+    assert final(alone)
+    assert alone.filled_size_e6 == 1_000_000
+    assert apply_lookup(alone, look, LATE_MS + LOOKUP_SPACING_MS) is None
+
+
+def test_a_strangers_look_at_its_side_of_the_trades_is_not() -> None:
+    half = sure(apply_trades(a_claim(state=UNKNOWN), [HALF], SOON_MS))
+    assert (
+        apply_lookup(half, msgspec.structs.replace(a_look(HALF), seen_by=STRANGER), LATE_MS) is None
+    )
+
+
+def test_an_order_that_has_spent_its_money_has_no_other_trade() -> None:
+    assert final(opened(a_fill(status=TradeStatus.CONFIRMED)))
+    assert final(opened(a_fill(status=TradeStatus.CONFIRMED, size_e6=1_985_000)))
+    assert not final(opened(a_fill(status=TradeStatus.CONFIRMED, size_e6=1_980_000)))
 
 
 def test_confirmed_is_final_and_what_comes_after_it_says_nothing() -> None:
@@ -310,7 +357,8 @@ def test_what_was_bought_beyond_the_settlement_is_settled_anew() -> None:
     ("pays_e6", "payout_e6"), [(1_000_000, 1_500_001), (0, 0), (500_000, 750_000)]
 )
 def test_a_position_pays_after_fees(pays_e6: int, payout_e6: int) -> None:
-    claim = opened(a_fill(status=TradeStatus.CONFIRMED, size_e6=1_500_001))
+    look = a_look(a_fill(status=TradeStatus.CONFIRMED, size_e6=1_500_001))
+    claim = sure(apply_lookup(a_claim(), look, LATE_MS))
     claim = sure(
         apply_resolution(claim, Resolution(payouts_e6={"up": pays_e6}, source="x"), MARKET_END_MS)
     )
