@@ -28,7 +28,7 @@ from protocol.fee import taker_fee_e6
 from protocol.fill import Fill, TradeStatus
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
 from venue.wire.order_answer import Accepted, Answer, Rejected
-from venue.wire.orders import is_killed
+from venue.wire.orders import is_killed, says_nothing_matched
 
 TEXT_LENGTH_MAX: Final = 500
 """A proxy's error page must not fill the account item."""
@@ -108,9 +108,10 @@ def apply_lookup(
         return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
-    waits = not dated or now_ms < claim.market_end_ms + FINAL_AFTER_MS
-    found = lookup.order is not None and not is_killed(lookup.order.status)
-    if not claim.fills and waits and found:
+    status = "" if lookup.order is None else lookup.order.status
+    over = dated and now_ms >= claim.market_end_ms + FINAL_AFTER_MS
+    nothing = says_nothing_matched(status) if over else is_killed(status)
+    if not claim.fills and lookup.order is not None and not nothing:
         # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
         return None if known else moved(claim, ClaimEvent.FOUND, looks=0)
