@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from protocol.bounds import EPOCH_MS_MAX
 from venue.auth import Credentials, l2_headers
 from venue.errors import VenueRefusedError, VenueUnreachableError, one_line
 from venue.wire.refusal_text import read_refusal
@@ -25,6 +26,13 @@ from venue.wire.refusal_text import read_refusal
 ANSWER_TIMEOUT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 16 << 20
 """A page of trades has some tens of kilobytes."""
+_DATES_MS: Final = (1_577_836_800_000, EPOCH_MS_MAX // 2)
+"""No Date is before the venue (2020), as that of a clock which was never set (1900, 1970, 2000); or
+so late that what is counted from it has no calendar."""
+_LEAP_MS: Final = 10_000
+"""A Date is told in whole seconds and travels for five at most."""
+_LEAP_LASTS_S: Final = 60.0
+"""A host with a wrong clock may answer a whole run, on a connection that is kept."""
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -113,15 +121,15 @@ class VenueReads:
         self._http = open_session()
         self._told: tuple[int, float] | None = None
         """The newest Date, in epoch ms, and when it came by our monotonic clock."""
+        self._leap: tuple[int, float] | None = None
+        """The same of the first Date of those that leap ahead, and agree; none since another."""
 
     def now_ms(self) -> int | None:
         """At least so late it is by the clock of the CLOB, whose answers bear a Date; a second
-        behind it, or as long as an answer travels. None: no answer has had one that can be read.
+        behind it, or as long as an answer travels. None: no answer has had one that can be read
+        and believed.
         """
-        if self._told is None:
-            return None
-        date_ms, came_at_s = self._told
-        return date_ms + int((time.monotonic() - came_at_s) * 1000)
+        return None if self._told is None else _by_now_ms(self._told)
 
     async def private(self, path: str, params: Mapping[str, str]) -> bytes:
         """From the CLOB, in the account's name. Raises ValueError without credentials."""
@@ -149,10 +157,27 @@ class VenueReads:
         await self._http.close()
 
     def _hear(self, date: str) -> None:
+        """Whoever believes a Date that is ahead takes for over what still runs. So one that leaps
+        ahead, of the last one and of our own clock, counts once a minute of answers agrees with it.
+        """
         with suppress(ValueError, OverflowError, TypeError):  # then the last one that was read
             told_at = parsedate_to_datetime(date)
-            if told_at.tzinfo is not None:
-                self._told = round(told_at.timestamp() * 1000), time.monotonic()
+            told = round(told_at.timestamp() * 1000), time.monotonic()
+            earliest_ms, latest_ms = _DATES_MS
+            if told_at.tzinfo is None or not earliest_ms <= told[0] <= latest_ms:
+                return
+            known_ms = max(self.now_ms() or 0, time.time_ns() // 1_000_000)
+            if told[0] <= known_ms + _LEAP_MS:
+                self._told, self._leap = told, None
+            elif self._leap is None or abs(told[0] - _by_now_ms(self._leap)) > _LEAP_MS:
+                self._leap = told
+            elif told[1] - self._leap[1] >= _LEAP_LASTS_S:
+                self._told, self._leap = told, None
+
+
+def _by_now_ms(told: tuple[int, float]) -> int:
+    date_ms, came_at_s = told
+    return date_ms + int((time.monotonic() - came_at_s) * 1000)
 
 
 def _retry_after_s(header: str) -> float | None:

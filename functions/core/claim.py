@@ -238,6 +238,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """USD that count towards the day's spend cap: all of it until it has ended."""
         return self.filled_spend_e6 if self.ended else self.spend_e6
 
+    @property
+    def booked_at_ms(self) -> int:
+        """When what it has won or lost was last changed. A settlement's time is the venue's; the
+        worker's that applied its fills may be another day's."""
+        return self.settled_at_ms if self.state is ClaimState.SETTLED else self.resolved_at_ms
+
 
 class IllegalTransitionError(ValueError):
     """An event that the table does not know in this state: a defect of the caller."""

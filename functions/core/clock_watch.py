@@ -9,7 +9,9 @@ A book's age is the difference of two machines' clocks. It carries three times o
 2. Which of them is wrong: NATS' clock stands between the two.
 3. A clock that is ahead looks like books that are late. So it is said as "or", and only when no
    book of the series is young enough.
-4. A series has one feeder at a time, another one another clock. So each series is looked at by
+4. Feeder, NATS and worker on one machine agree, however wrong its clock is. The venue's own time,
+   which each book bears, shows that.
+5. A series has one feeder at a time, another one another clock. So each series is looked at by
    itself: one whose every book is refused would not show among others.
 
 What is tolerated: a clock that is behind by at most `CLOCK_SKEW_MAX_MS` (`functions.core.gate`).
@@ -124,7 +126,9 @@ class _SeriesTimes:
         self._venue_way_ns = min(self._venue_way_ns, venue_way_ns)
         self.timely = (
             -CLOCK_SKEW_MAX_MS * _MS <= age_ns <= self._age_max_ms * _MS
-            and venue_way_ns <= (self._age_max_ms + VENUE_CLOCK_SKEW_MAX_MS) * _MS
+            and -VENUE_CLOCK_SKEW_MAX_MS * _MS
+            <= venue_way_ns
+            <= (self._age_max_ms + VENUE_CLOCK_SKEW_MAX_MS) * _MS
         )
 
     @property
@@ -134,7 +138,7 @@ class _SeriesTimes:
 
     def trouble(self) -> ClockTrouble | None:
         """What they show; ask when it is `conclusive`."""
-        return self._behind() or self._ahead()
+        return self._behind() or self._behind_venue() or self._ahead()
 
     def _behind(self) -> ClockTrouble | None:
         behind_ms = -self.way_ns // _MS
@@ -149,6 +153,20 @@ class _SeriesTimes:
             text += f", and {-from_nats_ms} ms behind NATS'"
         text += ", or more: its books are refused"
         return ClockTrouble(text=text, blocks=True, here=True)
+
+    def _behind_venue(self) -> ClockTrouble | None:
+        """The venue's own clock is one for all, so a feeder on the same machine hides nothing."""
+        behind_ms, from_nats_ms = -self._venue_way_ns // _MS, _ms(self._from_nats_ns)
+        if self.timely or behind_ms <= VENUE_CLOCK_SKEW_MAX_MS:
+            return None
+        text, here = f"this clock is {behind_ms} ms behind the venue's", False
+        if from_nats_ms is None:
+            text += ", or the venue's is ahead"
+        elif -from_nats_ms < behind_ms // 2:
+            text += ", and so is NATS'; or the venue's is ahead"
+        else:
+            text, here = f"{text}, and {-from_nats_ms} ms behind NATS'", True
+        return ClockTrouble(text=f"{text}: its books are refused", blocks=True, here=here)
 
     def _ahead(self) -> ClockTrouble | None:
         way_ms, from_nats_ms = self.way_ns // _MS, _ms(self._from_nats_ns)

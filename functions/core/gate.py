@@ -20,7 +20,9 @@ CLOCK_SKEW_MAX_MS: Final = 100
 """How far the feeder's clock may be ahead of ours (`functions.core.clock_watch` says why)."""
 
 VENUE_CLOCK_SKEW_MAX_MS: Final = 1_000
-"""How far the venue's clock may be behind ours, and a frame's way to us may be long."""
+"""How far the venue's clock may be behind ours, and a frame's way to us may be long; and how far it
+may be ahead of ours: lookups, which count by the venue's clock, then begin so much too early, which
+is a small part of the age that they wait for (`functions.core.lifecycle.COUNT_AFTER_MS`)."""
 
 
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +49,12 @@ def hold_reason_of(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> H
         return HoldReason.STALE_BOOK
     # The feeder stamps a frame when it reads it; one that waited before that (a stopped process, a
     # full socket) shows by the venue's own clock.
-    if now_ms - snapshot.venue_timestamp_ms > config.book_age_max_ms + VENUE_CLOCK_SKEW_MAX_MS:
+    venue_age_ms = now_ms - snapshot.venue_timestamp_ms
+    if venue_age_ms > config.book_age_max_ms + VENUE_CLOCK_SKEW_MAX_MS:
         return HoldReason.STALE_BOOK
+    # Feeder and worker on one machine agree, however wrong its clock is.
+    if venue_age_ms < -VENUE_CLOCK_SKEW_MAX_MS:
+        return HoldReason.CLOCK_BEHIND
     if not market.accepting:
         return HoldReason.NOT_ACCEPTING
     if now_ms < market.start_ms:

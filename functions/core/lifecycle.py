@@ -28,7 +28,7 @@ from protocol.fee import taker_fee_e6
 from protocol.fill import Fill, TradeStatus
 from protocol.units import PRICE_SCALE, SIZE_SCALE, cost_e6
 from venue.wire.order_answer import Accepted, Answer, Rejected
-from venue.wire.orders import is_killed
+from venue.wire.orders import is_killed, says_nothing_matched
 
 TEXT_LENGTH_MAX: Final = 500
 """A proxy's error page must not fill the account item."""
@@ -108,9 +108,10 @@ def apply_lookup(
         return _found(claim, updated, now_ms)
     if claim.ended or claim.filled_size_e6 > 0:
         return None
-    waits = not dated or now_ms < claim.market_end_ms + FINAL_AFTER_MS
-    found = lookup.order is not None and not is_killed(lookup.order.status)
-    if not claim.fills and waits and found:
+    status = "" if lookup.order is None else lookup.order.status
+    over = dated and now_ms >= claim.market_end_ms + FINAL_AFTER_MS
+    nothing = says_nothing_matched(status) if over else is_killed(status)
+    if not claim.fills and lookup.order is not None and not nothing:
         # Accepted, and may still match: found, nothing bought yet, and no lookup to be counted.
         known = claim.state is ClaimState.OPEN and claim.looks == 0
         return None if known else moved(claim, ClaimEvent.FOUND, looks=0)
@@ -132,7 +133,7 @@ def _nothing_shown(claim: Claim, lookup: OrderLookup, now_ms: int) -> Claim | No
 def _nothing_there(claim: Claim, event: ClaimEvent, now_ms: int) -> Claim | None:
     """Count a lookup that showed nothing bought; after enough of them that is what `event` says."""
     age_ms = now_ms - claim.claimed_at_ms
-    if age_ms < COUNT_AFTER_MS or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
+    if age_ms < COUNT_AFTER_MS or abs(now_ms - claim.looked_at_ms) < LOOKUP_SPACING_MS:
         return None
     looks = claim.looks + 1
     if looks >= LOOKUPS_MIN:
@@ -187,7 +188,7 @@ def final(claim: Claim) -> bool:
 
 def needs_lookup(claim: Claim, now_ms: int) -> bool:
     """Whether reconciliation should ask the venue about this claim now."""
-    if claim.ended or now_ms - claim.looked_at_ms < LOOKUP_SPACING_MS:
+    if claim.ended or abs(now_ms - claim.looked_at_ms) < LOOKUP_SPACING_MS:
         return False
     age_ms = now_ms - claim.claimed_at_ms
     if claim.state is ClaimState.OPEN:

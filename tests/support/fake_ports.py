@@ -142,9 +142,8 @@ class MemoryStore:
         self._put_claim(claim)
         self._book(claim, seen)
         if redeem:
-            booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
             notes, key = self._account().redeem, key_of(claim)
-            self._change(redeem={**notes, key: note_of(claim, booked_at_ms, notes.get(key))})
+            self._change(redeem={**notes, key: note_of(claim, claim.booked_at_ms, notes.get(key))})
         return self._told("move", True)
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
@@ -266,10 +265,9 @@ class MemoryStore:
 
     def _book(self, claim: Claim, seen: Claim) -> None:
         now = self._account()
-        booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
         reserved_e6 = claim.reserved_e6 - seen.reserved_e6
         self._change(
-            pnl_e6=_plus(now.pnl_e6, booked_at_ms, claim.pnl_e6 - seen.pnl_e6),
+            pnl_e6=_plus(now.pnl_e6, claim.booked_at_ms, claim.pnl_e6 - seen.pnl_e6),
             spent_e6=_plus(now.spent_e6, claim.claimed_at_ms, reserved_e6),
             entries=_added(now.entries, claim.window, entries_difference(claim, seen)),
         )

@@ -238,6 +238,21 @@ class StoreContract(EntriesContract):
         assert await store.move(corrected, again)
         assert (await store.account()).pnl_e6 == {DAY: 999_993, "2026-09-22": -99_993}
 
+    @pytest.mark.parametrize("ahead_ms", [DAY_MS, 400 * DAY_MS])
+    async def test_a_settlement_is_booked_and_noted_when_it_is_made_whatever_a_fill_s_time_was(
+        self, store: Store, ahead_ms: int
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        ahead = msgspec.structs.replace(BOUGHT, resolved_at_ms=MARKET_END_MS + ahead_ms)
+        assert await store.move(ahead, a_claim())
+        settled = msgspec.structs.replace(WON, resolved_at_ms=ahead.resolved_at_ms)
+        assert await store.move(settled, ahead, redeem=True)
+        account = await store.account()
+        assert account.pnl_e6 == {DAY: WON.pnl_e6}
+        [note] = account.redeem.values()
+        assert note.since_ms == WON.settled_at_ms
+
     # -- the end, and back -----------------------------------------------------------------------
 
     async def test_what_ended_is_filed_and_forgotten(self, store: Store) -> None:

@@ -105,6 +105,7 @@ def snapshot(
         (levels(down[0]), levels(down[1])) if down else (mirrored(up_asks), mirrored(up_bids))
     )
     now_ns = time.time_ns()
+    received_ns = now_ns if received_at_ns is None else received_at_ns
     return BookSnapshot(
         market=info,
         books=(
@@ -112,8 +113,8 @@ def snapshot(
             Book(token_id=info.token_of(DOWN), bids=down_bids, asks=down_asks),
         ),
         proof=Proof.CHECKSUM,
-        venue_timestamp_ms=now_ns // 1_000_000,
-        received_at_ns=now_ns if received_at_ns is None else received_at_ns,
+        venue_timestamp_ms=received_ns // 1_000_000,
+        received_at_ns=received_ns,
         published_at_ns=now_ns,
         epoch=epoch,
         sequence=next(_sequences) if sequence is None else sequence,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from email.utils import formatdate
+from typing import TypeAlias
+from unittest.mock import Mock
 
 import aiohttp
 import msgspec
@@ -121,6 +124,21 @@ async def test_without_credentials_nothing_is_asked_in_an_account_s_name(
 
 
 DATE, DATE_MS = "Fri, 15 Jan 2027 08:00:00 GMT", 1_800_000_000_000
+Ours: TypeAlias = Callable[[float, float], None]
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> Ours:
+    """Sets our own two clocks: so many seconds after DATE it is, and so many have gone by."""
+
+    def put(wall_s: float, gone_by_s: float) -> None:
+        clock = Mock(wraps=time)
+        clock.time_ns.return_value = int((DATE_MS / 1000 + wall_s) * 1e9)
+        clock.monotonic.return_value = 1_000 + gone_by_s
+        monkeypatch.setattr("venue.rest.time", clock)
+
+    put(0, 0)
+    return put
 
 
 def dated(date: str, status: int = 200, text: str = '{"error": "order not found"}') -> Answer:
@@ -135,18 +153,103 @@ def dated(date: str, status: int = 200, text: str = '{"error": "order not found"
 
 @pytest.mark.parametrize("status", [200, 404])
 async def test_the_clob_s_answers_tell_its_time_which_goes_on(
-    venue: CannedVenue, monkeypatch: pytest.MonkeyPatch, status: int
+    venue: CannedVenue, ours: Ours, status: int
 ) -> None:
     reads = VenueReads(venue.url, venue.url)
     assert reads.now_ms() is None
     venue.answers["/time"] = dated(DATE, status)
     with suppress(VenueRefusedError):
         await reads.public("/time", {})
-    told_ms, at_s = reads.now_ms(), time.monotonic()
-    assert told_ms is not None
-    assert 0 <= told_ms - DATE_MS < 5_000
-    monkeypatch.setattr("venue.rest.time.monotonic", lambda: at_s + 60)
-    assert 60_000 <= (reads.now_ms() or 0) - told_ms < 65_000
+    assert reads.now_ms() == DATE_MS
+    ours(0, 60)
+    assert reads.now_ms() == DATE_MS + 60_000
+    await reads.close()
+
+
+async def hears(reads: VenueReads, venue: CannedVenue, *dates: str | int) -> None:
+    """One answer with each Date: a text, or seconds after DATE."""
+    for date in dates:
+        if isinstance(date, int):
+            date = formatdate(DATE_MS / 1000 + date, usegmt=True)  # noqa: PLW2901 - its text
+        venue.answers["/time"] = dated(date)
+        await reads.public("/time", {})
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 1900 00:00:00 GMT",  # zero by NTP
+        "Thu, 01 Jan 1970 00:00:00 +0100",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 00:00:01 GMT",
+        7_200,
+        11,
+    ],
+)
+async def test_one_date_of_a_clock_that_is_far_off_never_counts(
+    venue: CannedVenue, ours: Ours, date: str | int
+) -> None:
+    reads = VenueReads(venue.url, venue.url)
+    await hears(reads, venue, date)
+    assert reads.now_ms() is None
+    await hears(reads, venue, 0, date)
+    assert reads.now_ms() == DATE_MS
+    ours(3, 3)
+    await hears(reads, venue, date, 3)
+    assert reads.now_ms() == DATE_MS + 3_000
+    await reads.close()
+
+
+async def test_a_host_that_is_ahead_is_not_believed_because_it_answers_a_whole_run(
+    venue: CannedVenue, ours: Ours
+) -> None:
+    reads = VenueReads(venue.url, venue.url)
+    await hears(reads, venue, 0)
+    for gone_by_s in range(60):
+        ours(gone_by_s, gone_by_s)
+        await hears(reads, venue, 7_200 + gone_by_s)
+        assert reads.now_ms() == DATE_MS + gone_by_s * 1_000
+    await hears(reads, venue, 59)  # it is another host's turn: all begins anew
+    ours(120, 120)
+    await hears(reads, venue, 7_320)
+    assert reads.now_ms() == DATE_MS + 120_000
+    await reads.close()
+
+
+async def test_where_our_own_clock_is_behind_the_venue_is_believed_after_a_minute_of_one_word(
+    venue: CannedVenue, ours: Ours
+) -> None:
+    ours(-7_200, 0)
+    reads = VenueReads(venue.url, venue.url)
+    await hears(reads, venue, 0, 0)
+    ours(-7_170, 30)
+    await hears(reads, venue, 30)
+    assert reads.now_ms() is None
+    ours(-7_139, 61)
+    await hears(reads, venue, 61)
+    assert reads.now_ms() == DATE_MS + 61_000
+    await reads.close()
+
+
+async def test_words_that_contradict_each_other_for_a_minute_are_not_one(
+    venue: CannedVenue, ours: Ours
+) -> None:
+    ours(-7_200, 0)
+    reads = VenueReads(venue.url, venue.url)
+    for gone_by_s in range(0, 120, 10):
+        ours(gone_by_s - 7_200, gone_by_s)
+        await hears(reads, venue, gone_by_s * 60)
+        assert reads.now_ms() is None
+    await reads.close()
+
+
+async def test_a_machine_that_slept_hears_the_time_at_once(venue: CannedVenue, ours: Ours) -> None:
+    reads = VenueReads(venue.url, venue.url)
+    await hears(reads, venue, 0)
+    ours(28_800, 1)  # the monotonic clock stands still meanwhile
+    await hears(reads, venue, 28_800)
+    assert reads.now_ms() == DATE_MS + 28_800_000
     await reads.close()
 
 
@@ -163,7 +266,7 @@ async def test_the_clob_s_answers_tell_its_time_which_goes_on(
     ],
 )
 async def test_what_is_no_date_of_the_venue_s_tells_no_time(
-    venue: CannedVenue, date: str, status: int, text: str
+    venue: CannedVenue, ours: Ours, date: str, status: int, text: str
 ) -> None:
     reads = VenueReads(venue.url, venue.url)
     venue.answers["/time"] = dated(date, status, text)

@@ -4,6 +4,7 @@ Only what is needed is read: the status is from an open set, with or without a p
 relied on to release anything. An empty or missing `size_matched` is 0 beside a status of an order
 that was killed (so the venue writes it, with the reason in the status) or that waits. Beside any
 other it is not known, and the record cannot be read: as 0 it would one day release what was bought.
+Nor can one that names trades beside a size of nothing, which contradicts itself.
 
 Sizes are decimal shares (the venue's API reference says so expressly; an older edition said 1e-6).
 Should that ever change, `functions.core.evidence.plausible` notices.
@@ -65,12 +66,14 @@ def read_order(body: bytes, order_id: str) -> OrderRecord | None:
     if order.id.lower() != order_id.lower():
         raise WireError(f"order {order_id}: the answer is about {order.id[:80]!r}")
     status = _status_word(order.status)
-    nothing = (is_killed(status) or status in ("live", "delayed")) and not order.associate_trades
+    nothing = says_nothing_matched(status) and not order.associate_trades
     read_size_e6 = size_or_zero_e6 if nothing else size_e6
     try:
         matched_e6 = read_size_e6(order.size_matched)
     except ValueError as error:
         raise WireError(f"order {order_id}: size_matched: {error}") from error
+    if order.associate_trades and matched_e6 == 0:
+        raise WireError(f"order {order_id}: it names trades, and that nothing matched")
     return OrderRecord(order_id=order_id, status=status, size_matched_e6=matched_e6)
 
 
@@ -78,6 +81,11 @@ def is_killed(status: str) -> bool:
     """Whether an order of this status will not be filled any more. The status of a killed one goes
     on with the reason, so only what it begins with counts."""
     return status.startswith(("cancel", "kill", "unmatched"))
+
+
+def says_nothing_matched(status: str) -> bool:
+    """Whether an order of this status may have matched nothing: killed, or waiting."""
+    return is_killed(status) or status in ("live", "delayed")
 
 
 def says_not_found(status: int | None, text: str, order_id: str = "") -> bool:

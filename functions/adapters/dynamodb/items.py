@@ -14,7 +14,8 @@
    not write has a default.
 4. A text is stored `whole`: DynamoDB refuses an item with half a character in it, and with it a
    claim that would stay as it is for ever.
-5. A claim's fields that have their default value are not stored: the account item is written
+5. What could not be read again is not written, which is a StoreError, too.
+6. A claim's fields that have their default value are not stored: the account item is written
    with every claim, and paid by the kilobyte.
 """
 
@@ -85,13 +86,18 @@ def account_of(item: Item) -> Account:
 
 
 def pause_attribute(pause: Pause) -> Attribute:
-    """The account's pause."""
+    """The account's pause. Raises StoreError for one that could not be read again."""
+    _refuse_unreadable(pause)
     return {"M": _attributes(msgspec.structs.asdict(pause))}
 
 
 def redemption_attribute(redemption: Redemption) -> Attribute:
     """What is noted about a market's winnings. Without what an older version does not know while it
-    says nothing: the whole map is compared, and theirs lacks it."""
+    says nothing: the whole map is compared, and theirs lacks it.
+
+    Raises StoreError for one that could not be read again.
+    """
+    _refuse_unreadable(redemption)
     fields = msgspec.structs.asdict(redemption)
     return {"M": _attributes({name: v for name, v in fields.items() if v or name not in _NEWER})}
 
@@ -105,7 +111,11 @@ def redemption_of(attribute: Attribute) -> Redemption:
 
 
 def claim_attribute(claim: Claim) -> Attribute:
-    """A claim as the map under `claims.<slot>`, and as a ledger row's attributes."""
+    """A claim as the map under `claims.<slot>`, and as a ledger row's attributes.
+
+    Raises StoreError for one that could not be read again.
+    """
+    _refuse_unreadable(claim)
     fields: Item = {}
     for name, stored_name, default in _CLAIM_FIELDS:
         value = getattr(claim, name)
@@ -197,6 +207,14 @@ def decision_of(item: Item) -> Decision:
         return msgspec.convert(plain, Decision, strict=False)  # the imbalance is not an integer
     except ValueError as error:  # msgspec.ValidationError is one
         raise StoreError(f"decision row: {error}") from error
+
+
+def _refuse_unreadable(value: Claim | Redemption | Pause) -> None:
+    """What nobody can read ends every reader of its item, and only a person can mend that."""
+    try:
+        msgspec.convert(msgspec.to_builtins(value), type(value))
+    except ValueError as error:  # msgspec.ValidationError is one
+        raise StoreError(f"{type(value).__name__.lower()} not stored: {error}") from error
 
 
 def _attributes(fields: dict[str, Any]) -> Item:

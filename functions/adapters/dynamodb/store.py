@@ -222,11 +222,11 @@ class DynamoStore:
         if claim.slot != seen.slot:  # resolved: from here on the market may have another claim
             names["#apart"] = claim.slot
             sets, removed = ["claims.#apart = :claim"], " REMOVE claims.#slot"
-        booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
-        _add(sets, names, values, "pnl_e6", utc_day(booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
+        day = utc_day(claim.booked_at_ms)
+        _add(sets, names, values, "pnl_e6", day, claim.pnl_e6 - seen.pnl_e6)
         _add_differences(sets, names, values, claim, seen)
         if redeem:
-            unchanged = add_note(sets, names, values, claim, booked_at_ms, noted)
+            unchanged = add_note(sets, names, values, claim, claim.booked_at_ms, noted)
             condition = f"{condition} AND {unchanged}"
         await self._update(
             "move",

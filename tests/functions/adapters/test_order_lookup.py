@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 
 import pytest
 from aiohttp import web
@@ -60,12 +61,13 @@ async def test_not_found_in_the_venue_s_own_words(
 
 
 @pytest.mark.parametrize("status", [200, 404])
-@pytest.mark.parametrize(
-    ("date", "dated"), [("Fri, 15 Jan 2027 08:00:00 GMT", True), ("yesterday", False)]
-)
+@pytest.mark.parametrize("dated", [True, False])
 async def test_a_look_has_the_venue_s_time_of_the_question_never_ours(
-    venue: CannedVenue, live: LiveRecords, status: int, date: str, dated: bool
+    venue: CannedVenue, live: LiveRecords, status: int, dated: bool
 ) -> None:
+    theirs_s = int(time.time()) - 600  # the venue's clock is ten minutes behind ours
+    date = formatdate(theirs_s, usegmt=True) if dated else "yesterday"
+
     async def answer(_: web.Request) -> web.Response:
         await asyncio.sleep(0.05)
         body = None if status == 200 else {"error": "order not found"}
@@ -76,7 +78,7 @@ async def test_a_look_has_the_venue_s_time_of_the_question_never_ours(
     asked_at_ms = (await live.lookup(claim())).asked_at_ms
     assert (asked_at_ms is not None) is dated
     if asked_at_ms is not None:
-        assert 1_800_000_000_000 - 5_000 < asked_at_ms <= 1_800_000_000_000 - 50
+        assert theirs_s * 1000 - 5_000 < asked_at_ms <= theirs_s * 1000 - 50
 
 
 @pytest.mark.parametrize(

@@ -154,8 +154,51 @@ def test_a_venue_that_seems_late_is_said_when_no_book_is_young_enough() -> None:
     assert concluded(venue_ms=-1_500) is None
 
 
+@pytest.mark.parametrize("behind_ms", [1_500, 60_000])
+def test_one_machine_whose_clock_is_behind_the_venue_s_is_said(behind_ms: int) -> None:
+    trouble = concluded(venue_ms=behind_ms)  # and NATS' clock is this machine's, too
+    assert trouble is not None
+    assert trouble.text == (
+        f"this clock is {behind_ms - 10} ms behind the venue's, and so is NATS'; or the venue's is"
+        " ahead: its books are refused"
+    )
+    assert trouble.blocks
+    assert concluded(venue_ms=900) is None
+
+
+def test_a_machine_that_is_behind_the_venue_and_nats_is_the_wrong_one() -> None:
+    trouble = concluded(feeder_ms=-60_000, here_ms=-60_000)
+    assert trouble is not None
+    assert trouble.text.startswith(
+        "this clock is 59990 ms behind the venue's, and 59997 ms behind NATS': its books"
+    )
+    assert trouble.here
+
+
+def test_without_nats_clock_the_venue_s_is_compared_all_the_same() -> None:
+    watch = ClockWatch(1_000)
+    sent_ns = NOW_MS * 1_000_000
+    book = msgspec.structs.replace(
+        BOOK, published_at_ns=sent_ns, received_at_ns=sent_ns, venue_timestamp_ms=NOW_MS + 5_000
+    )
+    for _ in range(BOOKS_MIN):
+        watch.note(book, sent_ns + 1, lambda: None)
+    trouble = watch.conclude()[SERIES]
+    assert trouble is not None
+    assert trouble.text.startswith("this clock is 4999 ms behind the venue's, or the venue's")
+
+
+def test_a_single_book_that_the_venue_dates_ahead_is_nobody_s_trouble() -> None:
+    watch = ClockWatch(1_000)
+    note(watch, 0, 0, 5_000, 2, 3)
+    assert not watch.conclusive
+    note(watch, 0, 0, 0, 2, 3)
+    assert watch.conclude()[SERIES] is None
+
+
 def test_nats_clock_alone_is_nobodys_trouble() -> None:
     assert concluded(feeder_ms=60_000, here_ms=60_000, venue_ms=60_000) is None
+    assert concluded(feeder_ms=-60_000, here_ms=-60_000, venue_ms=-60_000) is None
 
 
 def test_without_nats_clock_the_difference_is_said_all_the_same() -> None:

@@ -82,6 +82,17 @@ def test_a_frame_that_was_old_when_the_feeder_read_it_is_stale() -> None:
         assert hold_reason_of(book, CONFIG, now_ms) is expected
 
 
+@pytest.mark.parametrize("received_ms", [0, -900])
+def test_a_book_from_the_venue_s_future_means_that_our_clocks_are_behind(received_ms: int) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    for early_ms, expected in ((1_000, None), (1_001, HoldReason.CLOCK_BEHIND)):
+        book = msgspec.structs.replace(
+            snapshot(received_at_ns=(now_ms + received_ms) * 1_000_000),
+            venue_timestamp_ms=now_ms + early_ms,
+        )
+        assert hold_reason_of(book, CONFIG, now_ms) is expected
+
+
 def test_a_window_that_has_not_begun_is_refused() -> None:
     info = market(start_ms=1_000, end_ms=901_000)
     book = snapshot(of=info, received_at_ns=999 * 1_000_000)

@@ -59,6 +59,16 @@ def test_an_empty_size_beside_trades_is_not_known(trades: object) -> None:
         read_order(order(status="CANCELED", size_matched="", associate_trades=trades), ORDER_ID)
 
 
+@pytest.mark.parametrize("status", ["CANCELED", "LIVE", "MATCHED", "", None])
+@pytest.mark.parametrize("size", ["0", 0, "0.0", "0.0000001"])
+@pytest.mark.parametrize("trades", [["t1"], "t1", {"a": "t1"}, [None], 1])
+def test_trades_beside_a_size_of_nothing_contradict_it(
+    status: str | None, size: object, trades: object
+) -> None:
+    with pytest.raises(WireError):
+        read_order(order(status=status, size_matched=size, associate_trades=trades), ORDER_ID)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("size_matched", ""), ("size_matched", "0"), ("status", "CANCELED"), ("x", 1)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -17,6 +18,8 @@ from functions.adapters.dynamodb.items import (
     decision_item,
     decision_of,
     missing_account_attributes,
+    pause_attribute,
+    redemption_attribute,
     stored_attempt,
     trade_key,
     utc_day,
@@ -251,3 +254,24 @@ def test_a_decision_of_before_it_had_a_side_is_read_as_a_buy() -> None:
     item = decision_item(decision)
     del item["side"]
     assert decision_of(item) == decision
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda: claim_attribute(make_claim(resolved_at_ms=-1)), "claim not stored"),
+        (lambda: claim_attribute(make_claim(looked_at_ms=EPOCH_MS_MAX + 1)), "looked_at_ms"),
+        (lambda: claim_attribute(make_claim(fee_rate="much")), "fee_rate"),
+        (lambda: claim_attribute(make_claim(text=7)), "text"),
+        (lambda: pause_attribute(Pause(reason="", since_ms=-1, until_ms=0)), "pause not stored"),
+        (
+            lambda: redemption_attribute(Redemption(token_id="1", since_ms=EPOCH_MS_MAX + 1)),
+            "redemption not stored",
+        ),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(
+    write: Callable[[], object], name: str
+) -> None:
+    with pytest.raises(StoreError, match=name):
+        write()
