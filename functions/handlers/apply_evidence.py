@@ -66,6 +66,8 @@ async def apply_evidence(
                 _log.critical("claim_reopened", intent=changed.intent_id, order=changed.order_id)
         else:
             noted = redeem and changed.payout_e6 > 0
+            if noted:
+                changed = msgspec.structs.replace(changed, noted_e6=changed.filled_size_e6)
             done = await store.move(changed, seen, redeem=noted)
         if done:
             if changed.ended:

@@ -144,7 +144,7 @@ class MemoryStore:
         if redeem:
             booked_at_ms = max(claim.resolved_at_ms, claim.settled_at_ms)
             notes, key = self._account().redeem, key_of(claim)
-            self._change(redeem={**notes, key: note_of(claim, booked_at_ms, notes.get(key))})
+            self._change(redeem={**notes, key: note_of(claim, seen, booked_at_ms, notes.get(key))})
         return self._told("move", True)
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
