@@ -209,6 +209,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pnl_e6: int = 0
     """What this claim has added to the account's P&L."""
     settled_at_ms: EpochMs = 0
+    noted_e6: int = 0
+    """Its shares that a note of winnings was told of. To be settled again adds only the others. An
+    older version drops this: then all are added, and waited for longer."""
     text: str = ""
     """The venue's own text, if there is one."""
     timeline: Timeline | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from functions.core.claim import NOBODY, PAPER_ORDER, Claim, Trader
@@ -60,6 +62,12 @@ def plausible(claim: Claim, lookup: OrderLookup) -> bool:
     were they ever written in millionths, they would cost more than the order even at the lowest
     price there is."""
     matched_e6 = 0 if lookup.order is None else lookup.order.size_matched_e6
-    # Twice: a trade's price may be rounded to the tick.
-    traded_e6 = max((cost_e6(fill.price_e4, fill.size_e6) for fill in lookup.trades), default=0)
-    return cost_e6(1, matched_e6) <= claim.spend_e6 and traded_e6 <= 2 * claim.spend_e6
+    return cost_e6(1, matched_e6) <= claim.spend_e6 and plausible_trades(claim, lookup.trades)
+
+
+def plausible_trades(claim: Claim, trades: Iterable[Fill]) -> bool:
+    """Whether the order's money can have bought each of these trades, whoever has told them."""
+    # Twice: a trade's price may be rounded to the tick. And nothing is bought for nothing.
+    return all(
+        cost_e6(max(fill.price_e4, 1), fill.size_e6) <= 2 * claim.spend_e6 for fill in trades
+    )

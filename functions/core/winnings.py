@@ -53,17 +53,19 @@ def markets_of(keys: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(map(market_of, keys)))
 
 
-def note_of(claim: Claim, since_ms: int, earlier: Redemption | None) -> Redemption:
+def note_of(claim: Claim, seen: Claim, since_ms: int, earlier: Redemption | None) -> Redemption:
     """The note of a settled claim, joined with that of `earlier` claims.
 
-    It is asked for anew: what was asked for before may not have contained these shares.
+    Of `seen`, which the claim was before, what had been noted is in there already, or has gone. It
+    is asked for anew: what was asked for before may not have contained these shares.
     """
+    added_e6 = claim.filled_size_e6 - seen.noted_e6
     return Redemption(
         token_id=claim.token_id,
         wallet=claim.trader.wallet,
         since_ms=since_ms if earlier is None else max(since_ms, earlier.since_ms),
-        size_e6=claim.filled_size_e6 + (0 if earlier is None else earlier.size_e6),
-        unseen=not final(claim) or (earlier is not None and earlier.unseen),
+        size_e6=max(added_e6 + (0 if earlier is None else earlier.size_e6), 0),
+        unseen=(added_e6 > 0 and not final(claim)) or (earlier is not None and earlier.unseen),
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from functions.core.claim import Claim
+from functions.core.evidence import plausible_trades
 from functions.core.lifecycle import apply_trades
 from functions.ports import Store, StoreError
 from protocol.fill import Fill
@@ -65,6 +66,8 @@ async def apply_evidence(
                 _log.critical("claim_reopened", intent=changed.intent_id, order=changed.order_id)
         else:
             noted = redeem and changed.payout_e6 > 0
+            if noted:
+                changed = msgspec.structs.replace(changed, noted_e6=changed.filled_size_e6)
             done = await store.move(changed, seen, redeem=noted)
         if done:
             if changed.ended:
@@ -87,7 +90,8 @@ async def move_to_ledger(store: Store, claim: Claim) -> None:
 async def apply_fills(store: Store, fills: Sequence[Fill], now_ms: int) -> int:
     """Apply trades to the claims of their orders; returns how many orders are not ours.
 
-    In any order, any number of times. Raises StoreError.
+    In any order, any number of times. What an order cannot have paid for is an alarm, and nothing
+    that came with it is applied: reconciliation asks about the order. Raises StoreError.
     """
     by_order: dict[str, list[Fill]] = {}
     for fill in fills:
@@ -107,6 +111,9 @@ async def apply_fills(store: Store, fills: Sequence[Fill], now_ms: int) -> int:
         claim = live.get(order_id) or ended.get(order_id)
         if claim is None:
             foreign += 1
+            continue
+        if not plausible_trades(claim, group):
+            _log.critical("implausible_records", order_id=claim.order_id, order=None, trades=group)
             continue
 
         def step(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:

@@ -13,13 +13,16 @@ two runs at once cannot count one lookup twice.
 4. Winnings that the venue shows no shares of any more are not waited for any longer.
 5. What the venue does not show of another trader's order is no evidence, and its position is not
    compared: the credentials are another account's, which is an alarm.
+6. No question is waited for without end: a venue that does not answer keeps a run from neither the
+   other questions, nor from pruning, nor from its alarms.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -35,9 +38,16 @@ from functions.handlers.redeem import forget_what_is_gone
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
 
 LOOKUPS_AT_ONCE: Final = 4
+LOOKUPS_S: Final = 20.0
+"""No look-up is waited for any longer: a run is over within 55 s, its alarms included."""
+SWEEP_S: Final = 35.0
+"""Nor trades and positions."""
+WINNINGS_S: Final = 45.0
+"""Nor shares of winnings. Pruning, one call to the store, takes at most 8 s."""
 SWEEP_MS: Final = 3_600_000
 """How far back trades are read: longer than any user channel's or scheduler's pause that nobody
 has been alarmed about."""
+_TOO_LATE: Final = "the venue has not answered in the time of a run"
 _log = structlog.get_logger()
 
 
@@ -70,26 +80,29 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
 async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     """One run over the account. Raises StoreError when the account cannot be read."""
     report = ReconcileReport()
+    began_s = asyncio.get_running_loop().time()
     account = await store.account()
     slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     async def one(claim: Claim) -> None:
         async with slots:
             try:
-                await _reconcile_claim(store, records, claim, report)
+                await _reconcile_claim(store, records, claim, report, began_s + LOOKUPS_S)
             except Exception as error:  # noqa: BLE001 - one claim must not hold up the others
                 report.failures += 1
                 text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 _log.error("claim_not_reconciled", order=claim.order_id, error=text)
 
-    await asyncio.gather(*(one(claim) for claim in account.claims.values()))
-    with _part_of(report):  # positions say nothing while trades are missing
+    claims = list(account.claims.values())
+    random.shuffle(claims)  # those that time is left for differ from run to run
+    await asyncio.gather(*map(one, claims))
+    async with _part_of(report, began_s + SWEEP_S):  # without trades positions say nothing
         await _sweep(store, records, report)
         account = await store.account()
         await _compare_positions(store, records, account, report)
-    with _part_of(report):
+    async with _part_of(report, began_s + WINNINGS_S):
         report.failures += await forget_what_is_gone(store, records, account)
-    with _part_of(report):
+    async with _part_of(report):
         await store.prune(account, records.now_ms())
     live = [claim for claim in account.claims.values() if not claim.ended]
     # Without its trader a claim may well be ours: should it not resolve, it is overdue.
@@ -109,19 +122,23 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
     return report
 
 
-@contextmanager
-def _part_of(report: ReconcileReport) -> Iterator[None]:
-    """What one part of a run gets no answer to must not hold up the others."""
+@asynccontextmanager
+async def _part_of(report: ReconcileReport, until_s: float | None = None) -> AsyncIterator[None]:
+    """What one part of a run gets no answer to must not hold up the others.
+
+    It may be cut at `until_s`, the loop's time: like a crash there, which harms nothing.
+    """
     try:
-        yield
-    except (StoreError, RecordsError) as error:
+        async with asyncio.timeout_at(until_s):
+            yield
+    except (StoreError, RecordsError, TimeoutError) as error:
         report.failures += 1
         report.incomplete = True
-        _log.warning("reconcile_incomplete", error=str(error))
+        _log.warning("reconcile_incomplete", error=str(error) or _TOO_LATE)
 
 
 async def _reconcile_claim(
-    store: Store, records: VenueRecords, claim: Claim, report: ReconcileReport
+    store: Store, records: VenueRecords, claim: Claim, report: ReconcileReport, until_s: float
 ) -> None:
     if claim.ended:  # a crash left it between its end and the ledger
         await move_to_ledger(store, claim)
@@ -129,7 +146,13 @@ async def _reconcile_claim(
         return
     if not needs_lookup(claim, records.now_ms()):
         return
-    lookup = await records.lookup(claim)
+    if asyncio.get_running_loop().time() >= until_s:
+        raise RecordsError("no time was left to ask about it")
+    try:
+        async with asyncio.timeout_at(until_s):
+            lookup = await records.lookup(claim)
+    except TimeoutError:
+        raise RecordsError(_TOO_LATE) from None
     report.looked += 1
     # The venue's time of the question, not ours: by a clock that is ahead every claim is old. And
     # not of the answer: two runs that asked at the same moment have looked once.

@@ -143,7 +143,8 @@ class MemoryStore:
         self._book(claim, seen)
         if redeem:
             notes, key = self._account().redeem, key_of(claim)
-            self._change(redeem={**notes, key: note_of(claim, claim.booked_at_ms, notes.get(key))})
+            note = note_of(claim, seen, claim.booked_at_ms, notes.get(key))
+            self._change(redeem={**notes, key: note})
         return self._told("move", True)
 
     async def reopen(self, claim: Claim, seen: Claim) -> bool:

@@ -168,7 +168,13 @@ class EntriesContract:
         assert await store.set_redemptions({key: looked}, {key: first})
         later_ms = MARKET_END_MS + 1_000
         won = msgspec.structs.replace(
-            opened(second), state=SETTLED, version=3, pnl_e6=7, settled_at_ms=later_ms
+            opened(second),
+            state=SETTLED,
+            version=3,
+            reported_size_e6=3,
+            filled_size_e6=3,
+            pnl_e6=7,
+            settled_at_ms=later_ms,
         )
         assert await store.move(won, opened(second), redeem=True)
         account = await store.account()

@@ -27,6 +27,7 @@ def add_note(
     names: dict[str, str],
     values: Item,
     claim: Claim,
+    seen: Claim,
     since_ms: int,
     noted: Attribute | None,
 ) -> str:
@@ -35,7 +36,7 @@ def add_note(
     earlier = None if noted is None else redemption_of(noted)
     sets.append("redeem.#note = :note")
     names["#note"] = key_of(claim)
-    values[":note"] = redemption_attribute(note_of(claim, since_ms, earlier))
+    values[":note"] = redemption_attribute(note_of(claim, seen, since_ms, earlier))
     if noted is None:
         return NOTHING_IS_NOTED
     values[":noted"] = noted  # as it stands: a newer version may have written more than we read

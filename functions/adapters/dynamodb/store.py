@@ -226,7 +226,7 @@ class DynamoStore:
         _add(sets, names, values, "pnl_e6", day, claim.pnl_e6 - seen.pnl_e6)
         _add_differences(sets, names, values, claim, seen)
         if redeem:
-            unchanged = add_note(sets, names, values, claim, claim.booked_at_ms, noted)
+            unchanged = add_note(sets, names, values, claim, seen, claim.booked_at_ms, noted)
             condition = f"{condition} AND {unchanged}"
         await self._update(
             "move",

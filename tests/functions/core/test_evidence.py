@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from functions.core.claim import NOBODY, Claim, ClaimState, Trader, trader_of
-from functions.core.evidence import OrderLookup, sees
+from functions.core.evidence import OrderLookup, plausible_trades, sees
 from functions.core.lifecycle import COUNT_AFTER_MS, LOOKUP_SPACING_MS, apply_lookup, apply_trades
 from protocol.fill import TradeStatus
 from tests.support.trading_builders import (
@@ -94,3 +94,11 @@ def test_only_of_a_paper_order_everybody_knows_that_no_venue_has_it(order_id: st
 
 def test_a_trader_is_the_same_however_its_addresses_are_written() -> None:
     assert trader_of(TRADER.signer.upper(), TRADER.wallet.upper()) == TRADER
+
+
+@pytest.mark.parametrize("price_e4", [0, 1, 5_500, 10_000])
+def test_no_trade_is_bought_in_millionths_at_any_price(price_e4: int) -> None:
+    bought = a_fill(price_e4=price_e4)
+    assert plausible_trades(a_claim(), [bought])
+    million = a_fill("t2", price_e4=price_e4, size_e6=bought.size_e6 * 1_000_000)
+    assert not plausible_trades(a_claim(), [bought, million])

@@ -116,16 +116,30 @@ def test_fewer_shares_than_all_of_the_note_do_not_end_the_waiting() -> None:
 
 def test_a_joined_note_has_all_shares_and_is_asked_for_anew() -> None:
     bought = a_claim(state=ClaimState.SETTLED, reported_size_e6=2, filled_size_e6=2)
-    provisional = note_of(bought, SINCE_MS, None)
+    provisional = note_of(bought, bought, SINCE_MS, None)
     assert (provisional.size_e6, provisional.unseen) == (2, True)
     confirmed = ClaimFill(standing=Finality.CONFIRMED, price_e4=5_000, size_e6=3)
     final = msgspec.structs.replace(bought, fills={"t1": confirmed}, filled_size_e6=3)
-    alone = note_of(final, SINCE_MS, None)
+    alone = note_of(final, final, SINCE_MS, None)
     assert not alone.unseen
     for earlier, claim in ((provisional, final), (alone, bought)):
-        joined = note_of(claim, SINCE_MS + 1, asked(earlier, 0, SINCE_MS))
+        joined = note_of(claim, claim, SINCE_MS + 1, asked(earlier, 0, SINCE_MS))
         assert (joined.size_e6, joined.unseen, joined.since_ms) == (5, True, SINCE_MS + 1)
         assert (joined.tries, joined.asked_at_ms, joined.looks) == (0, 0, 0)
+
+
+def test_a_claim_that_is_settled_again_adds_only_what_the_note_does_not_have() -> None:
+    settled = a_claim(state=ClaimState.SETTLED, reported_size_e6=2, filled_size_e6=2)
+    first = note_of(settled, settled, SINCE_MS, None)
+    corrected = msgspec.structs.replace(settled, noted_e6=2)
+    for shares in (2, 5, 1):
+        again = msgspec.structs.replace(corrected, filled_size_e6=shares)
+        assert note_of(again, corrected, SINCE_MS, first).size_e6 == shares
+    assert note_of(corrected, corrected, SINCE_MS, first).unseen  # they are waited for as before
+    seen = msgspec.structs.replace(first, unseen=False)
+    assert not note_of(corrected, corrected, SINCE_MS, seen).unseen
+    gone = note_of(corrected, corrected, SINCE_MS, None)
+    assert (gone.size_e6, gone.unseen) == (0, False)  # what is gone comes no second time
 
 
 def test_a_market_is_read_from_newer_and_older_keys() -> None:

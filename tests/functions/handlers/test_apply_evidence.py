@@ -324,3 +324,32 @@ async def test_the_venues_clock_may_differ_and_the_trade_come_late(
     store = await stored(a_claim(state=RELEASED, version=3))
     assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)], NOW_MS) == 0
     assert set(store.claims) == {"intent-1"}
+
+
+MILLIONTHS = a_fill("t9", status=TradeStatus.CONFIRMED, size_e6=2_000_000 * 1_000_000)
+
+
+@pytest.mark.parametrize("status", TradeStatus)
+@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN, RELEASED])
+async def test_trades_that_the_order_could_not_pay_for_change_nothing_and_are_an_alarm(
+    status: TradeStatus, state: ClaimState, clock: Clock
+) -> None:
+    other = a_claim(intent_id="intent-2", order_id="0xorder2", condition_id="0xc2")
+    claim = a_claim(state=state, reported_size_e6=2_000_000 if state is OPEN else 0)
+    store = await stored(claim, others=[other])
+    wrong = msgspec.structs.replace(MILLIONTHS, status=status)
+    with capture_logs() as logs:
+        assert await apply_fills(store, [wrong, a_fill("t2", order_id="0xorder2")], NOW_MS) == 0
+    kept = store.filed if state is RELEASED else [store.claims[claim.slot]]
+    assert kept == [claim]
+    assert set(store.claims["intent-2"].fills) == {"t2"}
+    told = [(log["log_level"], log["event"], log["order_id"]) for log in logs]
+    assert told == [("critical", "implausible_records", "0xOrder1")]
+
+
+async def test_beside_a_trade_in_another_unit_nothing_of_its_order_is_believed(
+    clock: Clock,
+) -> None:
+    store = await stored(a_claim())
+    await apply_fills(store, [a_fill(size_e6=500_000), MILLIONTHS], NOW_MS)
+    assert store.claims == {"0xc1": a_claim()}

@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from functions.core.account import Redemption
 from functions.core.claim import Claim, Trader
 from functions.core.evidence import Resolution
-from functions.core.lifecycle import FINAL_AFTER_MS, apply_trades
+from functions.core.lifecycle import FINAL_AFTER_MS, apply_answer, apply_trades
 from functions.core.winnings import ASK_AGAIN_MS, GONE_AFTER_MS, LOOK_SPACING_MS, TRIES_MAX, key_of
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import SettleReport, settle
+from protocol.decision import Timeline
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
@@ -27,6 +28,7 @@ from tests.support.trading_builders import (
     a_claim,
     a_fill,
 )
+from venue.wire.order_answer import Accepted
 
 WON = Resolution(payouts_e6={"up": 1_000_000, "down": 0}, source="clob")
 SPLIT = Resolution(payouts_e6={"up": 500_000, "down": 500_000}, source="gamma")
@@ -69,6 +71,10 @@ class Desk:
     def notes(self) -> dict[str, Redemption]:
         assert self.store.item is not None
         return self.store.item.redeem
+
+    @property
+    def unseen(self) -> list[tuple[int, bool]]:
+        return [(note.size_e6, note.unseen) for note in self.notes.values()]
 
     def note(self, **notes: Redemption) -> None:
         assert self.store.item is not None
@@ -237,6 +243,30 @@ async def test_shares_that_all_came_are_waited_for_no_longer(clock: Clock) -> No
     await desk.until_nothing_waits()
     assert desk.records.redeem_requests == ["0xc1"]
     assert "winnings_never_seen" not in desk.told
+
+
+async def test_a_claim_that_is_corrected_and_settled_again_is_noted_once(clock: Clock) -> None:
+    accepted = Accepted(status="matched", spend_e6=1_100_000, size_e6=SIZE_E6)
+    opened = apply_answer(a_claim(), accepted, MADE_AT_MS, Timeline())
+    assert opened is not None
+    desk = Desk(clock, opened)
+    clock.now_ms += FINAL_AFTER_MS
+    desk.records.clock = lambda: clock.now_ms
+    await desk.run()
+    assert desk.unseen == [(SIZE_E6, True)]
+    # Another fee than the answer made it look: it is open again, and settled anew.
+    desk.records.trades = [
+        a_fill(status=TradeStatus.CONFIRMED, price_e4=5_400, matched_at_ms=clock.now_ms)
+    ]
+    for _ in range(2):
+        await desk.run(MINUTE_MS)
+    assert "claim_reopened" in desk.told
+    assert [row.noted_e6 for row in desk.store.filed] == [SIZE_E6]
+    assert desk.unseen == [(SIZE_E6, True)]
+    desk.holds(up=SIZE_E6)
+    await desk.until_nothing_waits()
+    assert desk.told.count("winnings_redeemed") == 1
+    assert desk.wallets[TRADER.wallet] == {}
 
 
 async def test_notes_of_an_older_version_are_asked_for_and_go_beside_a_newer_one(

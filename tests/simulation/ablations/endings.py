@@ -54,9 +54,9 @@ def _for_ever(note: Redemption, now_ms: int) -> bool:
     return not note.asked_at_ms or winnings._waited(note, now_ms)
 
 
-def _alone(claim: Claim, since_ms: int, _: Redemption | None) -> Redemption:
+def _alone(claim: Claim, seen: Claim, since_ms: int, _: Redemption | None) -> Redemption:
     """The note that is there is replaced."""
-    return winnings.note_of(claim, since_ms, None)
+    return winnings.note_of(claim, seen, since_ms, None)
 
 
 ENDINGS: Final = (

@@ -42,7 +42,7 @@ from tests.support.dynamodb_items import (
 )
 
 OLD_CONDITION = CLAIM_CONDITION.replace(f" AND {ENTRY_IS_LEFT}", "")
-NEW_FIELDS = {"counted", "came_back", "trader"}
+NEW_FIELDS = {"counted", "came_back", "trader", "noted_e6"}
 OVER_MS = NOW_MS + LIMITS.cooldown_ms
 END_MS = make_claim().market_end_ms
 BOUGHT = make_claim(
@@ -115,7 +115,7 @@ class OlderVersion:
 
     def settle(self, claim: Claim, seen: Claim) -> bool:
         """Its note takes the place of the one that is there."""
-        note = note_of(claim, claim.settled_at_ms, None)
+        note = note_of(claim, seen, claim.settled_at_ms, None)
         return self._write(
             "SET claims.#slot = :claim, redeem.#market = :redeem",
             SEEN_CONDITION,
