@@ -164,6 +164,7 @@ class Worker:
         if len(self._warmed) >= WARMED_MAX:
             self._warmed = {key: end for key, end in self._warmed.items() if end > now_ms}
         self._warmed[market.condition_id] = market.end_ms
+        self._evaluator.note_market(market)
 
         async def warm() -> None:
             await self._verifier.verify(market)
