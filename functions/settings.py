@@ -101,6 +101,8 @@ class AwsSettings(EnvironmentSettings):
     )
     aws_web_identity_token_file: SdkFile | None = None
     aws_container_authorization_token_file: SdkFile | None = None
+    aws_credential_file: SdkFile | None = None
+    """Of the SDK's forerunners, and still read."""
 
 
 class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
