@@ -18,9 +18,9 @@ from runtime.settings import load_settings, refuse_to_start
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code."""
-    role = " ".join(arguments) or "market"
-    if role not in ("market", "user"):
-        refuse_to_start(f"{role!r} is not a role of the feeder: market (the default) or user")
+    role = " ".join(arguments) if arguments else "market"
+    if role not in ("market", "user"):  # not shown: it may be a key that came to the wrong place
+        refuse_to_start("the feeder takes one argument, its role: market (the default) or user")
     if role == "user":
         configure_logging(service="user-feeder")
         ignore_proxies()

@@ -36,7 +36,7 @@ from runtime.log import configure_logging
 from runtime.process import first_failure, run_service
 from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
-from runtime.settings import load_settings
+from runtime.settings import load_settings, refuse_to_start
 
 RUN_TIMEOUT_S: Final = 120.0
 """A run that takes longer is given up; each of its steps is bounded, so this is a defect."""
@@ -134,8 +134,10 @@ async def serve(settings: ScheduleSettings) -> None:
         )
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Entry point of `python -m functions.schedule`."""
+    if arguments:
+        refuse_to_start("the schedule takes no arguments: the environment says all")
     configure_logging(service="schedule")
     ignore_proxies()
     settings = load_settings(ScheduleSettings)
@@ -143,4 +145,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
@@ -101,6 +101,8 @@ class AwsSettings(EnvironmentSettings):
     )
     aws_web_identity_token_file: SdkFile | None = None
     aws_container_authorization_token_file: SdkFile | None = None
+    aws_credential_file: SdkFile | None = None
+    """Of the SDK's forerunners, and still read."""
 
 
 class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
@@ -135,12 +137,20 @@ class LimitSettings(AccountSettings):
     """At most 100: the account is one item, written and paid as a whole with every claim."""
     max_entries_per_market: int | None = Field(default=None, ge=1, le=1_000)
     """Without it the cooldown and `max_positions` say how often a market is entered."""
-    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
-        default=Decimal("1.1"), gt=0, le=10_000
-    )
     cooldown_s: float = Field(default=300, ge=0, le=86_400)
     daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, le=10**9, decimal_places=6)
     daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, le=10**9, decimal_places=6)
+    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
+        default=Decimal("1.1"), ge=1, le=10_000, validate_default=True
+    )
+    """At least 1: the venue refuses a marketable BUY of less (`OrderConfig.spend_min_e6`)."""
+
+    @field_validator("size_usd")
+    @classmethod
+    def _within_a_day(cls, size_usd: Decimal, others: ValidationInfo) -> Decimal:
+        if size_usd > others.data.get("daily_spend_cap_usd", size_usd):
+            raise ValueError("more than DAILY_SPEND_CAP_USD: no order could ever be made")
+        return size_usd
 
     def limits(self) -> Limits:
         """What stands in each claim's condition."""
@@ -177,20 +187,13 @@ class TradingSettings(AccountSettings):
         return self
 
 
-class WorkerSettings(
-    LimitSettings, NatsSettings, TradingSettings, MetricsSettings, CloudWatchSettings
-):
-    """Every variable a worker reads. Amounts in USD, times as their names say."""
+class GateSettings(EnvironmentSettings):
+    """Which books may be traded on."""
 
     max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
     book_proof: Literal["top", "checksum"] = "top"
     """What must show that a book is the venue's: its best prices, or its hash over the whole."""
     min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
-    enforce_min_order_size: bool = False
-    paper_delay_ms: int = Field(default=250, ge=0, le=30_000)
-    """How long paper orders are held where the market itself names no taker delay."""
-
-    metrics_port: Port = 9102
 
     def gate_config(self) -> GateConfig:
         """What a book must show before a strategy is asked."""
@@ -199,6 +202,23 @@ class WorkerSettings(
             proof_min=Proof(self.book_proof),
             time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
         )
+
+
+class WorkerSettings(
+    GateSettings,
+    LimitSettings,
+    NatsSettings,
+    TradingSettings,
+    MetricsSettings,
+    CloudWatchSettings,
+):
+    """Every variable a worker reads. Amounts in USD, times as their names say."""
+
+    enforce_min_order_size: bool = False
+    paper_delay_ms: int = Field(default=250, ge=0, le=30_000)
+    """How long paper orders are held where the market itself names no taker delay."""
+
+    metrics_port: Port = 9102
 
     def order_config(self) -> OrderConfig:
         """How large an order is."""

@@ -51,7 +51,7 @@ from runtime.nats import close, connect, declare_stream
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
-from runtime.settings import load_settings
+from runtime.settings import load_settings, refuse_to_start
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """More orders than this at once and the worker stops taking books until one is answered."""
@@ -164,6 +164,7 @@ class Worker:
         if len(self._warmed) >= WARMED_MAX:
             self._warmed = {key: end for key, end in self._warmed.items() if end > now_ms}
         self._warmed[market.condition_id] = market.end_ms
+        self._evaluator.note_market(market)
 
         async def warm() -> None:
             await self._verifier.verify(market)
@@ -334,8 +335,10 @@ async def open_exchange(settings: WorkerSettings, verifier: MarketVerifier) -> E
     return LiveExchange(client)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Entry point of `python -m functions.worker`."""
+    if arguments:
+        refuse_to_start("the worker takes no arguments: the environment says all")
     worker_name = f"{socket.gethostname()}-{os.getpid()}"
     configure_logging(service="worker", worker=worker_name)
     ignore_proxies()
@@ -344,4 +347,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

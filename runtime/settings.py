@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, NoReturn, TypeVar
 
+import structlog
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from runtime.addresses import check_host, checked_url
 from runtime.output import complain
@@ -19,12 +26,16 @@ StageName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """0 takes any free port; the log says which."""
 
+_log = structlog.get_logger()
 
 CertificateFile = Annotated[str, AfterValidator(check_certificates)]
 
 
 class EnvironmentSettings(BaseSettings):
     """The base of all settings: an empty variable is an unset one, and no error shows a value.
+
+    Only names in capitals are read, as every document spells them. pydantic-settings takes any
+    case: of EXECUTION and execution the last one in the environment would count.
 
     Its own variables are OpenSSL's and Python's, which read them by themselves: here they are only
     looked at, because what is wrong with them otherwise shows in each connection, or not at all.
@@ -35,6 +46,21 @@ class EnvironmentSettings(BaseSettings):
     ssl_cert_file: CertificateFile | None = None
     ssl_cert_dir: Annotated[str, AfterValidator(check_directory)] | None = None
     sslkeylogfile: Annotated[str, AfterValidator(check_writable)] | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the program itself gives, then the environment; nothing else."""
+        environment = EnvSettingsSource(settings_cls)
+        environment.env_vars = {
+            name.lower(): value for name, value in os.environ.items() if value and name.isupper()
+        }
+        return init_settings, environment
 
 
 class MetricsSettings(EnvironmentSettings):
@@ -65,6 +91,9 @@ def load_settings(kind: type[Settings]) -> Settings:
 
     The offending value is never printed: it may be a key in the wrong variable.
     """
+    ours = [name for name in os.environ if name.lower() in kind.model_fields]
+    if spelled := [name for name in ours if not name.isupper()]:
+        _log.warning("variable_not_read", variables=sorted(spelled), wanted="capitals")
     try:
         return kind()
     except ValidationError as error:

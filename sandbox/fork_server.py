@@ -33,8 +33,8 @@ from venue.trading import login  # noqa: F401 - see above
 
 MODULES: Final[dict[str, Callable[[list[str]], int]]] = {
     "feeder": feeder_main.main,
-    "functions.worker": lambda _: worker.main(),
-    "functions.schedule": lambda _: schedule.main(),
+    "functions.worker": worker.main,
+    "functions.schedule": schedule.main,
 }
 
 

@@ -68,6 +68,34 @@ class Addresses:
     series: tuple[str, ...]
 
 
+def _account_env(options: Options, dynamodb_url: str) -> dict[str, str]:
+    """Whose account, and where it is."""
+    return {
+        **CREDENTIALS_ENV,
+        "STATE_TABLE": STATE_TABLE,
+        "DECISION_TABLE": decision_table_of(STATE_TABLE),
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url,
+        "EXECUTION": options.execution,
+    }
+
+
+def _limits_env(options: Options) -> dict[str, str]:
+    return {
+        "MAX_POSITIONS": str(options.max_positions),
+        "COOLDOWN_S": str(options.cooldown_s),
+        "MIN_TIME_TO_CLOSE_S": str(options.min_time_to_close_s),
+        # A sped-up run lives through many days' trading in one.
+        "DAILY_SPEND_CAP_USD": str(options.balance_usd),
+        "DAILY_LOSS_LIMIT_USD": str(options.balance_usd),
+    }
+
+
+def looking_line(options: Options, dynamodb_url: str) -> str:
+    """What a person pastes into another terminal to look at the running account; no secret."""
+    env = {**_account_env(options, dynamodb_url), **_limits_env(options)}
+    return "export " + " ".join(f"{name}={value}" for name, value in env.items())
+
+
 async def services(options: Options, at: Addresses) -> list[Service]:
     """Market feeder, workers, scheduled functions and, live, the user feeder, in start order.
 
@@ -81,25 +109,14 @@ async def services(options: Options, at: Addresses) -> list[Service]:
     private_key = HexBytes(key.key).to_0x_hex()
     listening = {"NATS_URL": at.nats_url, "METRICS_PORT": "0"}
     trading = {
-        **CREDENTIALS_ENV,
+        **_account_env(options, at.dynamodb_url),
         "METRICS_PORT": "0",
         "CLOB_URL": at.venue_url,
         "GAMMA_URL": at.venue_url,
-        "STATE_TABLE": STATE_TABLE,
-        "DECISION_TABLE": decision_table_of(STATE_TABLE),
-        "AWS_ENDPOINT_URL_DYNAMODB": at.dynamodb_url,
-        "EXECUTION": options.execution,
         "PRIVATE_KEY": private_key,
         "WALLET": wallet,
     }
-    limits = {
-        "MAX_POSITIONS": str(options.max_positions),
-        "COOLDOWN_S": str(options.cooldown_s),
-        "MIN_TIME_TO_CLOSE_S": str(options.min_time_to_close_s),
-        # A sped-up run lives through many days' trading in one.
-        "DAILY_SPEND_CAP_USD": str(options.balance_usd),
-        "DAILY_LOSS_LIMIT_USD": str(options.balance_usd),
-    }
+    limits = _limits_env(options)
     market_feeder = Service(
         name="feeder",
         module="feeder",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from functions.core.claim import TRANSITIONS
+from tests.simulation.ablations import ABLATIONS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -85,6 +86,11 @@ def test_the_claims_life_is_told_as_it_is_executed() -> None:
     told = {(before, event): after for before, event, after in rows}
     assert len(told) == len(rows)
     assert told == {(b.value, e.value): after.value for (b, e), after in TRANSITIONS.items()}
+
+
+def test_the_readme_counts_the_ablations_that_there_are() -> None:
+    (told,) = re.findall(r"\| ablations caught \| all \| (\d+) of (\d+);", text_of("README.md"))
+    assert set(told) == {str(len(ABLATIONS))}
 
 
 def test_the_runbook_knows_every_event_that_is_not_routine() -> None:

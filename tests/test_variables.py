@@ -69,7 +69,7 @@ LOGIN = {"NATS_USER", "NATS_PASSWORD"}
 """Whatever the server takes."""
 MADE_OR_MISSING = {
     *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
-    *("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "SSLKEYLOGFILE"),
+    *("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CREDENTIAL_FILE", "SSLKEYLOGFILE"),
 }
 """Files that need not be there, with any name."""
 FILES = {"SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"} | MADE_OR_MISSING
@@ -141,3 +141,30 @@ def test_an_empty_variable_is_an_unset_one(kind: type[EnvironmentSettings]) -> N
         if name.upper() not in NEEDED:
             with given(name.upper(), b""):
                 assert load_settings(kind) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_variables_in_capitals_count(
+    kind: type[EnvironmentSettings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every document spells them: of two spellings the last one in the environment would count,
+    and nobody sees which one that is."""
+    os.environ.update(NEEDED)
+    expected = load_settings(kind)
+    for name in kind.model_fields:
+        for spelled in (name, name.title()):
+            capsys.readouterr()
+            with given(spelled, b"hunter2 \xff"):
+                assert load_settings(kind) == expected, spelled
+            said = capsys.readouterr()
+            assert spelled in said.out + said.err
+            assert MARK not in said.out + said.err
+
+
+def test_no_other_spelling_trades_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    for spellings in (("EXECUTION", "execution"), ("Execution", "EXECUTION"), ("", "execution")):
+        for name in spellings:
+            if name:
+                monkeypatch.delenv(name, raising=False)
+                monkeypatch.setenv(name, "paper" if name.isupper() else "live")
+        assert load_settings(WorkerSettings).execution == "paper"

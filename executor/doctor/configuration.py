@@ -15,7 +15,13 @@ from pydantic_settings import BaseSettings
 
 from executor.doctor.finding import Finding, fail, ok
 from feeder.settings import MarketChannelSettings, UserChannelSettings
-from functions.settings import ApiSettings, LimitSettings, ScheduleSettings, WorkerSettings
+from functions.settings import (
+    ApiSettings,
+    GateSettings,
+    LimitSettings,
+    ScheduleSettings,
+    WorkerSettings,
+)
 from runtime.nats_settings import NatsSettings
 from runtime.settings import EnvironmentSettings, mistakes_in
 
@@ -39,6 +45,7 @@ class Configuration:
     limits: LimitSettings
     nats: NatsSettings
     channels: ChannelSettings
+    gate: GateSettings
     api: ApiSettings
     wrong: frozenset[str]
 
@@ -52,9 +59,12 @@ def read() -> Configuration:
     limits, wrong = _usable(LimitSettings)
     nats, wrong_for_nats = _usable(NatsSettings)
     channels, wrong_for_channels = _usable(ChannelSettings)
+    gate, wrong_for_gate = _usable(GateSettings)
     api, wrong_for_api = _usable(ApiSettings)
-    wrong |= wrong_for_nats | wrong_for_channels | wrong_for_api
-    return Configuration(limits=limits, nats=nats, channels=channels, api=api, wrong=wrong)
+    wrong |= wrong_for_nats | wrong_for_channels | wrong_for_gate | wrong_for_api
+    return Configuration(
+        limits=limits, nats=nats, channels=channels, gate=gate, api=api, wrong=wrong
+    )
 
 
 def check() -> list[Finding]:

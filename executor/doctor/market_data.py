@@ -39,7 +39,7 @@ async def check(config: Configuration) -> list[Finding]:
     listed: list[MarketInfo] = []
     for series in settings.series:
         finding, infos = await _series(settings.gamma_url, series)
-        findings.append(finding)
+        findings += [finding, *_too_short(series, config.gate.min_time_to_close_s)]
         listed += infos
     tokens = [outcome.token_id for info in listed for outcome in info.outcomes]
     return [*findings, await _market_channel(config, tokens)]
@@ -83,6 +83,22 @@ async def _series(gamma_url: str, series: Series) -> tuple[Finding, list[MarketI
         do = "nothing, if this goes by: the feeder looks again every few seconds"
         return warn(what, f"{missing[0]} is not listed", do), infos
     return ok(what, "its current and its next window are listed"), infos
+
+
+def _too_short(series: Series, min_time_to_close_s: float) -> list[Finding]:
+    """A worker's gate lets nothing through where no window is longer than it wants."""
+    if series.window_s > min_time_to_close_s:
+        return []
+    text = (
+        f"never traded: its windows of {series.window_s} s are no longer than MIN_TIME_TO_CLOSE_S"
+    )
+    return [
+        warn(
+            f"time to trade {series.name}",
+            f"{text} ({min_time_to_close_s:g})",
+            "lower MIN_TIME_TO_CLOSE_S, or take it out of SERIES",
+        )
+    ]
 
 
 async def _market_channel(config: Configuration, tokens: Sequence[str]) -> Finding:

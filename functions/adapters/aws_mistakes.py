@@ -15,6 +15,8 @@ from typing import Any, Final
 from botocore import exceptions
 from botocore.credentials import CredentialProvider
 
+from functions.adapters.aws_session import ProfileError
+
 _LINES: Final[tuple[tuple[type[Exception], str], ...]] = (
     (
         exceptions.ProfileNotFound,
@@ -81,7 +83,9 @@ def mistake(error: Exception) -> str | None:
     """
     details = getattr(error, "kwargs", {})
     line = next((text for kind, text in _LINES if isinstance(error, kind)), None)
-    if isinstance(error, exceptions.NoCredentialsError):
+    if isinstance(error, ProfileError):
+        line = str(error)
+    elif isinstance(error, exceptions.NoCredentialsError):
         line = _no_credentials()
     elif isinstance(error, exceptions.PartialCredentialsError):
         missing = str(details.get("cred_var"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import aiobotocore.session
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from functions.adapters.aws_answers import AwsHttp, ForeignAnswerError
+from functions.adapters.aws_session import sdk_session
 
 TIMEOUT_S: Final = 8.0
 """Asked once a cold start; two tries, a handshake and the SDK's pause between them fit in."""
@@ -47,11 +47,12 @@ async def secret_text(secret_id: str, *, region: str, variable: str) -> str:
 
     The endpoint is the SDK's own, which `AWS_ENDPOINT_URL` moves. Raises SecretError.
     """
-    session = aiobotocore.session.AioSession()
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            session.create_client("secretsmanager", region_name=region, config=_CONFIG) as client,
+            sdk_session().create_client(
+                "secretsmanager", region_name=region, config=_CONFIG
+            ) as client,
         ):
             reply = await client.get_secret_value(SecretId=secret_id)
     except TimeoutError:

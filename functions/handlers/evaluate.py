@@ -11,6 +11,9 @@ book, or a market that is not open).
 from __future__ import annotations
 
 import time
+from typing import Final
+
+import structlog
 
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig, hold_reason_of
@@ -20,7 +23,11 @@ from functions.core.strategy import OrderConfig, Strategy, Trade
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
+from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+
+SERIES_MAX: Final = 100
+_log = structlog.get_logger()
 
 
 class Evaluator:
@@ -47,6 +54,22 @@ class Evaluator:
         self._refusals = refusals
         self._reporter = reporter
         self._metrics = metrics
+        self._too_short: set[str] = set()
+        """Series, told of once."""
+
+    def note_market(self, market: MarketInfo) -> None:
+        """Of a market that is new here: say where the gate lets none of its series through."""
+        window_ms, wanted_ms = market.end_ms - market.start_ms, self._gate.time_to_close_min_ms
+        if window_ms > wanted_ms or market.series in self._too_short:
+            return
+        if len(self._too_short) < SERIES_MAX:
+            self._too_short.add(market.series)
+            _log.warning(
+                "series_never_traded",
+                series=market.series,
+                window_s=window_ms / 1000,
+                min_time_to_close_s=wanted_ms / 1000,
+            )
 
     def admit(self, snapshot: BookSnapshot) -> bool:
         """Note a snapshot as it comes; False, counted, when a newer one of its market has come."""

@@ -27,7 +27,7 @@ from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.run.run_state import RunState
 from sandbox.run.terminal import decision_line, positions_table, screen, stages, status_line
-from sandbox.services import STATE_TABLE, Options
+from sandbox.services import STATE_TABLE, Options, looking_line
 
 FRAMES_PER_S: Final = 4
 STATUS_EVERY_S: Final = 10
@@ -67,6 +67,8 @@ async def run_all(options: Options, log_dir: Path, duration_s: int) -> RunOutcom
         await nc.subscribe(BOOKS.subjects[0], cb=_fed(state, books=True))
         await nc.subscribe(DECISIONS.subjects[0], cb=_fed(state, books=False))
         await cluster.start_services()
+        line = looking_line(options, cluster.dynamodb_url)
+        console.print(f"To look at it with .venv/bin/executor: {line}", **PLAIN)
         interrupted = await _observe(console, cluster, state, duration_s)
         await _converge(console, cluster)
         failed = await cluster.stop_services()

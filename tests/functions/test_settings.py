@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from pydantic import ValidationError
 
@@ -58,6 +60,10 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"MAX_ENTRIES_PER_MARKET": "0"}, "MAX_ENTRIES_PER_MARKET: "),
         ({"MAX_ENTRIES_PER_MARKET": "none"}, "MAX_ENTRIES_PER_MARKET: "),
         ({"SIZE_USD": "1.005"}, "SIZE_USD: the venue takes amounts in whole cents"),
+        ({"SIZE_USD": "0.99"}, "SIZE_USD: "),  # the venue takes no order below 1 USD
+        ({"SIZE_USD": "201"}, "SIZE_USD: more than DAILY_SPEND_CAP_USD"),
+        ({"DAILY_SPEND_CAP_USD": "1.09"}, "SIZE_USD: more than DAILY_SPEND_CAP_USD"),
+        ({"SIZE_USD": "5", "DAILY_SPEND_CAP_USD": "4.999999"}, "SIZE_USD: more than DAILY_SPEND"),
         ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
         ({"DAILY_SPEND_CAP_USD": "0"}, "DAILY_SPEND_CAP_USD: "),
         ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
@@ -93,6 +99,11 @@ def test_a_wrong_variable_is_named_on_one_line(
     assert text.count("\n") == 1
     assert "secret" not in text
     assert KEY[2:-1] not in text
+
+
+def test_an_order_may_be_all_that_a_day_may_spend() -> None:
+    settings = WorkerSettings(size_usd=Decimal(1), daily_spend_cap_usd=Decimal(1))
+    assert settings.limits().daily_spend_cap_e6 == settings.order_config().spend_e6
 
 
 def test_paper_and_live_have_accounts_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import msgspec
+from structlog.testing import capture_logs
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
@@ -126,6 +127,27 @@ async def test_the_newest_book_waits_until_its_market_is_warm_and_is_then_decide
     desk.books.give(snapshot(of=info))
     await desk.handle_all()
     assert [each.reason for each in desk.told] == ["matched", "cooldown"]
+
+
+async def test_a_series_whose_windows_are_too_short_to_be_traded_is_told_of_once() -> None:
+    desk = Desk()  # its gate wants 300 s to the close
+    desk.exchange.warm_now.set()
+    with capture_logs() as logs:
+        for number, (series, window_ms) in enumerate(
+            [("btc-5m", 300_000), ("btc-5m", 300_000), ("btc-15m", 900_000), ("eth-5m", 300_000)]
+        ):
+            info = msgspec.structs.replace(
+                market(), condition_id=f"0x{number}", series=series, start_ms=0, end_ms=window_ms
+            )
+            desk.books.give(snapshot(of=info))
+            desk.books.give(snapshot(of=info))
+        await desk.handle_all()
+    told = [each for each in logs if each["event"] == "series_never_traded"]
+    assert [(each["series"], each["window_s"]) for each in told] == [
+        ("btc-5m", 300.0),
+        ("eth-5m", 300.0),
+    ]
+    assert all(each["min_time_to_close_s"] == 300 for each in told)
 
 
 # -- what the CLOB confirms ----------------------------------------------------------------------

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiobotocore.session
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import (
@@ -32,6 +31,7 @@ from functions.adapters.aws_mistakes import (
     mistake_of_client,
     without_credentials,
 )
+from functions.adapters.aws_session import sdk_session
 from functions.adapters.dynamodb.items import Item
 from functions.ports import (
     StoreBusyError,
@@ -116,7 +116,7 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             # Not through aioboto3, which loads boto3, too, for nothing but its resources.
-            session = aiobotocore.session.AioSession()
+            session = sdk_session()
             opening = session.create_client(
                 "dynamodb", region_name=region, endpoint_url=endpoint_url, config=_CONFIG
             )

@@ -50,6 +50,20 @@ async def test_a_series_that_does_not_exist_fails_at_once_beside_one_that_does(
     assert found["market channel"].level is Level.OK
 
 
+async def test_a_series_whose_windows_are_never_open_long_enough_is_a_warning(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_markets(venue, "btc-5m", 3)
+    monkeypatch.setenv("SERIES", "btc-5m,btc-15m")
+    for seconds, short in (("300", ["btc-5m"]), ("299", []), ("900", ["btc-5m", "btc-15m"])):
+        monkeypatch.setenv("MIN_TIME_TO_CLOSE_S", seconds)
+        found = await examined()
+        told = {what: each for what, each in found.items() if what.startswith("time to trade")}
+        assert list(told) == [f"time to trade {name}" for name in short]
+        assert all(each.level is Level.WARN for each in told.values())
+        assert all("MIN_TIME_TO_CLOSE_S" in each.text + each.do for each in told.values())
+
+
 async def test_a_listing_that_cannot_be_followed_or_read_is_said(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

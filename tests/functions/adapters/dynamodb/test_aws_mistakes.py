@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -266,3 +267,47 @@ async def test_credentials_that_come_expired_are_a_failure_of_the_store(
         await asked()
     with pytest.raises(SecretError):
         await secret_text("s", region="eu-west-1", variable="KEY_SECRET")
+
+
+MFA = f"[default]\n{ROLE}source_profile = s\nmfa_serial = arn:aws:iam::1:mfa/u\n[profile s]\n"
+
+
+@pytest.mark.parametrize("keys", ["", "role_arn = arn:aws:iam::1:role/y\nsource_profile = k\n"])
+async def test_a_role_that_wants_a_code_is_refused_and_nobody_is_asked(
+    keys: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking would read the terminal, or whatever stdin is, in the middle of the event loop."""
+    named = "aws_access_key_id = a\naws_secret_access_key = b\n"
+    (tmp_path / "config").write_text(f"{MFA}{keys or named}[profile k]\n{named}")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    if keys:  # the role on the way wants one, too
+        text = (tmp_path / "config").read_text()
+        (tmp_path / "config").write_text(text.replace(keys, f"{keys}mfa_serial = m\n"))
+    reader, _writer = os.pipe()
+    monkeypatch.setattr("sys.stdin", os.fdopen(reader))
+    assert (await line_of()).startswith("AWS_PROFILE: its role wants a code")
+    with pytest.raises(SecretError):
+        await secret_text("s", region="eu-west-1", variable="SECRET")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[default]\nca_bundle = FILE\naws_access_key_id = a\naws_secret_access_key = b\n",
+        f"[default]\n{ROLE}web_identity_token_file = FILE\n",
+        f"[default]\n{ROLE}source_profile = s\n[profile s]\n{ROLE}web_identity_token_file = FILE\n",
+    ],
+)
+async def test_a_file_of_the_profile_that_is_none_is_refused_instead_of_waited_for(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / SECRET)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for path in (tmp_path / SECRET, "/dev/zero"):
+        (tmp_path / "config").write_text(config.replace("FILE", str(path)))
+        async with asyncio.timeout(5):
+            line = await line_of()
+        assert line.startswith("AWS_PROFILE: its "), line
+        assert line.endswith(": it is no file, but a directory, a pipe or a device")
+        with pytest.raises(SecretError):
+            await secret_text("s", region="eu-west-1", variable="SECRET")
