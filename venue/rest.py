@@ -17,9 +17,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
 from venue.auth import Credentials, blotted, l2_headers
 from venue.errors import VenueRefusedError, VenueUnreachableError, one_line
+from venue.wire.errors import UNDECODABLE, decoded
 from venue.wire.refusal_text import read_refusal
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -77,7 +79,9 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
                 body = bytearray(credentials.without_bytes(bytes(body)))
             text, is_error = _error_text(response.content_type, bytes(body))
             own_word = is_error and "cf-mitigated" not in response.headers
-            if tell_date is not None and (success or own_word):
+            of_venue = success or (own_word and response.status < 500)  # not of a gateway
+            of_venue = of_venue and not response.history and _is_json(bytes(body))
+            if tell_date is not None and of_venue:
                 tell_date(date)
             if success:
                 return bytes(body)
@@ -159,6 +163,15 @@ class VenueReads:
             told_at = parsedate_to_datetime(date)
             if told_at.tzinfo is not None:
                 self._told = round(told_at.timestamp() * 1000), time.monotonic()
+
+
+def _is_json(body: bytes) -> bool:
+    """A portal's page, with status 200, has a clock of its own."""
+    try:
+        decoded(msgspec.json.decode, body)
+    except UNDECODABLE:
+        return False
+    return True
 
 
 def _retry_after_s(header: str) -> float | None:

@@ -162,6 +162,10 @@ async def test_the_clob_s_answers_tell_its_time_which_goes_on(
         ("1800000000", 200, "{}"),
         (DATE, 502, "<html>"),  # not the venue's own word: so neither is its time
         (DATE, 404, "<html>"),
+        (DATE, 200, "<html>"),  # of a portal
+        (DATE, 200, ""),
+        (DATE, 502, '{"error": "bad gateway"}'),  # of whatever stands before the venue
+        (DATE, 503, '{"error": "unavailable"}'),
     ],
 )
 async def test_what_is_no_date_of_the_venue_s_tells_no_time(
@@ -171,5 +175,18 @@ async def test_what_is_no_date_of_the_venue_s_tells_no_time(
     venue.answers["/time"] = dated(date, status, text)
     with suppress(VenueRefusedError):
         await reads.public("/time", {})
+    assert reads.now_ms() is None
+    await reads.close()
+
+
+async def test_the_time_of_whoever_a_redirect_leads_to_is_not_the_venue_s(
+    venue: CannedVenue,
+) -> None:
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/portal"})
+
+    reads = VenueReads(venue.url, venue.url)
+    venue.answers["/time"], venue.answers["/portal"] = elsewhere, dated(DATE, 200, "{}")
+    assert await reads.public("/time", {}) == b"{}"
     assert reads.now_ms() is None
     await reads.close()
