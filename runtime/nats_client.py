@@ -8,7 +8,9 @@
 2. Each address of the server's host gets its turn (`runtime.dialer`).
 3. Reconnecting goes on whatever answers: nats-py's ends, in silence, at what it does not expect,
    and the client is then neither connected nor closed for good.
-4. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
+4. No word of a server's ends the client for good, and nothing stored ends its reading, or is taken
+   for a word of the server's: whoever may publish chooses subject and headers.
+5. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
    nothing: a server may be told not to name any.
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
@@ -97,6 +99,32 @@ class NatsClient(Client):
     def _hang_up(self) -> None:
         if self._transport:
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py's
+
+    async def _read_loop(self) -> None:
+        await super()._read_loop()
+        if self.is_connected:  # it has ended at what it does not expect; nobody reads any more
+            await self._process_op_err(NatsError("the server's answers are not read any more"))
+
+    async def _process_err(self, err_msg: str) -> None:
+        """As nats-py's, but no word of the server's ends the client for good: it tries again."""
+        if "permissions violation" in err_msg.lower() or self.is_connecting:
+            await super()._process_err(err_msg)
+            return
+        error = NatsError(f"nats: {err_msg.strip(chr(39))}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        """As nats-py's, which stops reading for good at a subject that is no UTF-8, and takes for
+        a word of the server's whatever has its header Status, also what was stored like that."""
+        if not (subject.isascii() and reply.isascii()):
+            subject = subject.decode("utf-8", "replace").encode()
+            reply = reply.decode("utf-8", "replace").encode()
+        if reply.startswith(b"$JS.ACK."):
+            headers = b""  # of what is stored nobody reads any
+        await super()._process_msg(sid, subject, reply, data, headers)
 
     async def _process_connect_init(self) -> None:
         try:

@@ -10,6 +10,9 @@ import base64
 import binascii
 import hashlib
 import hmac
+import html
+import re
+from functools import lru_cache
 
 import msgspec
 
@@ -31,9 +34,39 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def without(self, text: str) -> str:
         """`text` with every part of the credentials blotted out: for what others wrote."""
-        for hidden in (self.key, self.secret, self.passphrase):
-            text = text.replace(hidden, "***")
-        return text
+        return blotted(text, self.key, self.secret, self.passphrase)
+
+    def without_bytes(self, body: bytes) -> bytes:
+        """As `without`, of an answer's bytes: before anything quotes them."""
+        return blotted(body.decode("latin-1"), self.key, self.secret, self.passphrase).encode(
+            "latin-1"
+        )
+
+
+def blotted(text: str, *secrets: str) -> str:
+    """`text` with *** for each of the `secrets`, however JSON, a URL or HTML may spell them."""
+    for secret in filter(None, secrets):
+        text = _any_spelling(secret).sub("***", text)
+    return text
+
+
+@lru_cache(maxsize=8)
+def _any_spelling(secret: str) -> re.Pattern[str]:
+    return re.compile("".join(map(_spellings, secret)))
+
+
+def _spellings(letter: str) -> str:
+    """Each begins with a letter of its own, which `re` looks for fast, and repeats a bounded number
+    of times: it is others who choose the text."""
+    code, plain = ord(letter), re.escape(letter)
+    entity = re.escape(html.escape(letter)[1:]) or "(?!)"
+    cases = "|".join(sorted({re.escape(letter.lower()), re.escape(letter.upper())}))
+    return (
+        rf"(?:{cases}"
+        rf"|\\\\{{0,3}}(?i:(?:u00|x){code:02x}|{plain})"  # JSON, and JSON in JSON
+        rf"|%(?:25){{0,2}}(?i:{code:02x})"
+        rf"|&(?i:#0{{0,4}}{code};|#x0{{0,4}}{code:x};|{entity}))"
+    )
 
 
 def secret_bytes(secret: str) -> bytes:

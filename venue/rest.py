@@ -17,10 +17,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
 from protocol.bounds import EPOCH_MS_MAX
-from venue.auth import Credentials, l2_headers
+from venue.auth import Credentials, blotted, l2_headers
 from venue.errors import VenueRefusedError, VenueUnreachableError, one_line
+from venue.wire.errors import UNDECODABLE, decoded
 from venue.wire.refusal_text import read_refusal
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -81,18 +83,22 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
                 if len(body) > bytes_max:
                     raise VenueRefusedError(response.status, f"more than {bytes_max} bytes")
             success, date = 200 <= response.status < 300, response.headers.get("Date", "")
+            if credentials is not None and not success:  # it may repeat what it was sent
+                body = bytearray(credentials.without_bytes(bytes(body)))
             text, is_error = _error_text(response.content_type, bytes(body))
             own_word = is_error and "cf-mitigated" not in response.headers
-            if tell_date is not None and (success or own_word):
+            of_venue = success or (own_word and response.status < 500)  # not of a gateway
+            of_venue = of_venue and not response.history and _is_json(bytes(body))
+            if tell_date is not None and of_venue:
                 tell_date(date)
             if success:
                 return bytes(body)
             if signature := (signed or {}).get("POLY_SIGNATURE", "").removeprefix("0x"):
-                text = text.replace(signature, "***")
-            if credentials is not None:
+                text = blotted(text, signature)
+            if credentials is not None:  # also in its Content-Type
                 text = credentials.without(text)
             if len(secret := urlsplit(base_url).path) > 1:  # pages of errors repeat what was asked
-                text = text.replace(secret, "")
+                text = blotted(text, secret)
             raise VenueRefusedError(
                 response.status,
                 text,
@@ -103,7 +109,10 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
     except TimeoutError as error:
         raise VenueUnreachableError(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: no URL, no base64
-        raise VenueUnreachableError(one_line(f"{type(error).__name__}: {error}")) from error
+        text = f"{type(error).__name__}: {error}"  # which quotes what is no HTTP
+        if credentials is not None:
+            text = credentials.without(text)
+        raise VenueUnreachableError(one_line(text)) from error
 
 
 class VenueReads:
@@ -135,7 +144,7 @@ class VenueReads:
         """From the CLOB, in the account's name. Raises ValueError without credentials."""
         if self._credentials is None:
             raise ValueError("no API credentials")
-        return await get_bytes(
+        body = await get_bytes(
             self._http,
             self._clob_url,
             path,
@@ -143,6 +152,7 @@ class VenueReads:
             credentials=self._credentials,
             tell_date=self._hear,
         )
+        return self._credentials.without_bytes(body)  # what cannot be read is quoted
 
     async def public(self, path: str, params: Mapping[str, str]) -> bytes:
         """From the CLOB, what needs no credentials."""
@@ -178,6 +188,15 @@ class VenueReads:
 def _by_now_ms(told: tuple[int, float]) -> int:
     date_ms, came_at_s = told
     return date_ms + int((time.monotonic() - came_at_s) * 1000)
+
+
+def _is_json(body: bytes) -> bool:
+    """A portal's page, with status 200, has a clock of its own."""
+    try:
+        decoded(msgspec.json.decode, body)
+    except UNDECODABLE:
+        return False
+    return True
 
 
 def _retry_after_s(header: str) -> float | None:

@@ -76,7 +76,7 @@ class TradeHistory:
                 timeout_s=REQUEST_TIMEOUT_S,
                 bytes_max=ANSWER_BYTES_MAX,
             )
-            return read_trades_page(body)
+            return read_trades_page(self._credentials.without_bytes(body))  # it quotes some
         except VenueUnreachableError as error:
             self._metrics.fetch_failures["unreachable"].inc()
             raise FetchError(str(error)) from error

@@ -78,7 +78,9 @@ class UserChannel(Channel):
             self._subscribed, self._refusals = True, 0
             _log.info("user_channel_connected", url=self._url)
             self._on_subscribed()
-        for fill in self._intake.from_channel(decode_user_frame(payload)):
+        # A frame may repeat what the first one said, and what cannot be read is quoted.
+        shown = self._credentials.without_bytes(payload)
+        for fill in self._intake.from_channel(decode_user_frame(shown)):
             self._on_fill(fill)
 
     def on_lost(self, error: Exception) -> Exception:

@@ -27,6 +27,7 @@ from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import price_decimal, usd_decimal
 from runtime.addresses import origins
+from venue.auth import blotted
 from venue.trading import official_client
 from venue.wire.order_answer import (
     Answer,
@@ -80,7 +81,7 @@ class LiveExchange:
                     max_price=Decimal("0.5"),  # on every tick grid
                 )
         except _FAILURES as error:
-            _log.warning("warming_failed", market=market.slug, error=_describe(error))
+            _log.warning("warming_failed", market=market.slug, error=self._describe(error))
             return
         self._warmed[market.condition_id] = (loop.time(), market)
 
@@ -96,7 +97,7 @@ class LiveExchange:
                 )
                 neg_risk = await official_client.signed_for_neg_risk(self._client, trade.token_id)
         except _FAILURES as error:
-            raise UnpreparableOrderError(_describe(error)) from error
+            raise UnpreparableOrderError(self._describe(error)) from error
         if neg_risk != snapshot.market.neg_risk:
             # Signed for another contract than the listing says: nobody knows the order's id.
             raise UnpreparableOrderError(f"listed with neg_risk={not neg_risk}, signed otherwise")
@@ -119,7 +120,9 @@ class LiveExchange:
         except TimeoutError:
             return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
-            return _answer_of_failure(error)
+            if isinstance(error, _NEVER_SENT):
+                return Rejected(reason=RejectReason.NOT_SENT, text=self._describe(error))
+            return Unknown(text=self._describe(error))
         return read_answer(answer, order.order_id, order.spend_e6, order.size_e6)
 
     def observe(self, snapshot: BookSnapshot) -> None:
@@ -131,7 +134,7 @@ class LiveExchange:
             async with asyncio.timeout(WARM_TIMEOUT_S):
                 await official_client.refresh_balance(self._client)
         except _FAILURES as error:
-            _log.warning("balance_not_refreshed", error=_describe(error))
+            _log.warning("balance_not_refreshed", error=self._describe(error))
 
     async def upkeep(self) -> None:
         """Keep the order connection open and metadata fresh, until cancelled."""
@@ -158,14 +161,11 @@ class LiveExchange:
                 if await self._client.get_closed_only_mode():
                     _log.critical("account_closed_only", hint="the venue refuses new positions")
         except _FAILURES as error:
-            _log.warning("keep_warm_failed", error=_describe(error))
+            _log.warning("keep_warm_failed", error=self._describe(error))
 
-
-def _answer_of_failure(error: Exception) -> Answer:
-    if isinstance(error, _NEVER_SENT):
-        return Rejected(reason=RejectReason.NOT_SENT, text=_describe(error))
-    return Unknown(text=_describe(error))
-
-
-def _describe(error: BaseException) -> str:
-    return origins(f"{type(error).__name__}: {error}")  # it is published, too
+    def _describe(self, error: BaseException) -> str:
+        given = self._client.credentials  # an error quotes what is no HTTP: our headers, say
+        text = blotted(
+            f"{type(error).__name__}: {error}", given.key, given.secret, given.passphrase
+        )
+        return origins(text)  # it is published, too

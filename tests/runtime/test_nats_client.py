@@ -77,6 +77,11 @@ class Listener:
         for writer in self._writers:
             writer.write(f"INFO {json.dumps(self.info)}\r\n".encode())
 
+    def says(self, words: bytes) -> None:
+        """Tell whoever is connected."""
+        for writer in self._writers:
+            writer.write(words)
+
     def hang_up(self) -> None:
         for writer in self._writers:
             writer.close()
@@ -380,4 +385,55 @@ async def test_an_address_over_which_nothing_comes_any_more_is_left(
             await client.force_reconnect()
         await until(lambda: client.is_connected and good.connections == 1)
         assert swallows.connections == 1
+        await close(client)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(b"-ERR 'Authorization Violation'", b"-ERR 'maximum connections exceeded'"),
+        *(b"-ERR 'Invalid Subscription'", b"-ERR ''", b"-ERR '\xff'", b"-ERR 'User JWT Expired'"),
+        b"HMSG inbox 1 17 19\r\nNATS/1.0 \xff\xff \xff\r\n\r\n{}",  # nats-py stops to read
+    ],
+)
+async def test_no_word_of_a_server_ends_a_client(words: bytes) -> None:
+    listener = Listener()
+    async with listener.open() as port:
+        client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+        client.options["reconnect_time_wait"] = 0.01
+        await client.subscribe("inbox")
+        listener.says(words + b"\r\n")
+        await until(lambda: listener.connections == 2 and client.is_connected)
+        await client.flush()
+        await close(client)
+
+
+async def test_a_word_about_permissions_ends_no_connection() -> None:
+    listener = Listener()
+    async with listener.open() as port:
+        client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+        listener.says(b"-ERR 'Permissions Violation for Publish to \"x\"'\r\n")
+        await client.flush()
+        assert (client.is_connected, listener.connections) == (True, 1)
+        await close(client)
+
+
+async def test_what_is_stored_with_a_strange_subject_or_headers_is_a_message_like_any_other() -> (
+    None
+):
+    listener = Listener()
+    async with listener.open() as port:
+        client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+        inbox = await client.subscribe("inbox")
+        await client.flush()
+        listener.says(b"MSG fill.\xff\xfe 1 $JS.ACK.\xff 2\r\n{}\r\n")
+        for headers in (b"NATS/1.0\r\nStatus: 404\r\n\r\n", b"NATS/1.0 \xff\xff \xff\r\n\r\n"):
+            length = len(headers)
+            where = b"HMSG fill.x 1 $JS.ACK.a %d %d\r\n" % (length, length + 2)
+            listener.says(where + headers + b"{}\r\n")
+        for _ in range(3):
+            message = await inbox.next_msg(timeout=5)
+            assert (message.data, message.headers) == (b"{}", None)
+            assert message.subject in ("fill.x", "fill.\ufffd\ufffd")
+        assert listener.connections == 1
         await close(client)

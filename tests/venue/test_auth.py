@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +58,32 @@ def test_credentials_do_not_show_themselves() -> None:
     assert not any(secret in shown for secret in SECRETS)
     said = CREDENTIALS.without(f"you sent {' and '.join(SECRETS)}")
     assert said == "you sent *** and *** and ***"
+
+
+def _as_html(text: str) -> str:
+    return "".join(f"&#x{ord(each):x};" for each in text)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str,
+        str.upper,
+        lambda text: json.dumps(text).replace("/", r"\/"),
+        lambda text: json.dumps(json.dumps(text).replace("/", r"\/")),
+        lambda text: "".join(f"\\u{ord(each):04X}" for each in text),
+        lambda text: quote(text, safe=""),
+        lambda text: quote(text, safe="").lower(),
+        lambda text: quote(quote(text, safe=""), safe=""),
+        lambda text: text[:3] + quote(text[3:], safe="/"),
+        html.escape,
+        _as_html,
+    ],
+)
+def test_credentials_are_blotted_out_in_whatever_spelling(spelled: Callable[[str], str]) -> None:
+    ours = msgspec.structs.replace(CREDENTIALS, secret="a/b+c==", passphrase='p/"&\\q%r<')
+    parts = (ours.key, ours.secret, ours.passphrase)
+    said = f"you sent {' and '.join(map(spelled, parts))}"
+    assert not any(spelled(part) in ours.without(said) for part in parts)
+    assert ours.without(said).count("***") == 3
+    assert ours.without_bytes(said.encode() + b"\xff") == ours.without(said).encode() + b"\xff"

@@ -109,8 +109,10 @@ async def test_an_echo_of_our_credentials_is_not_repeated(venue: CannedVenue) ->
     venue.says_text("/data/trades", json.dumps({"error": " ".join(SECRETS)}), 401)
     with pytest.raises(VenueError) as refused:
         await reads.private("/data/trades", {})
+    venue.says("/data/order", {"id": " ".join(SECRETS)})  # what reads it may quote it
+    body = await reads.private("/data/order", {})
     await reads.close()
-    assert not any(secret in str(refused.value) for secret in SECRETS)
+    assert not any(secret in f"{refused.value} {body!r}" for secret in SECRETS)
 
 
 async def test_without_credentials_nothing_is_asked_in_an_account_s_name(
@@ -263,6 +265,10 @@ async def test_a_machine_that_slept_hears_the_time_at_once(venue: CannedVenue, o
         ("1800000000", 200, "{}"),
         (DATE, 502, "<html>"),  # not the venue's own word: so neither is its time
         (DATE, 404, "<html>"),
+        (DATE, 200, "<html>"),  # of a portal
+        (DATE, 200, ""),
+        (DATE, 502, '{"error": "bad gateway"}'),  # of whatever stands before the venue
+        (DATE, 503, '{"error": "unavailable"}'),
     ],
 )
 async def test_what_is_no_date_of_the_venue_s_tells_no_time(
@@ -272,5 +278,18 @@ async def test_what_is_no_date_of_the_venue_s_tells_no_time(
     venue.answers["/time"] = dated(date, status, text)
     with suppress(VenueRefusedError):
         await reads.public("/time", {})
+    assert reads.now_ms() is None
+    await reads.close()
+
+
+async def test_the_time_of_whoever_a_redirect_leads_to_is_not_the_venue_s(
+    venue: CannedVenue,
+) -> None:
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/portal"})
+
+    reads = VenueReads(venue.url, venue.url)
+    venue.answers["/time"], venue.answers["/portal"] = elsewhere, dated(DATE, 200, "{}")
+    assert await reads.public("/time", {}) == b"{}"
     assert reads.now_ms() is None
     await reads.close()

@@ -1,5 +1,6 @@
-"""The connections of the official client: what comes over them is bounded, and is an answer to what
-was asked. Internals of httpx and httpcore are used here, and nowhere else.
+"""The connections of the official client: what comes over them is bounded, is an answer to what
+was asked, and repeats no credentials. Internals of httpx and httpcore are used here, and nowhere
+else.
 
 1. An answer is given up beyond its bound, before it is unpacked: none is asked for compressed, and
    one that comes so is not read (a kilobyte may unpack to a gigabyte).
@@ -8,18 +9,22 @@ was asked. Internals of httpx and httpcore are used here, and nowhere else.
    order for that of another, which was filled. httpcore sees such bytes in the socket, but not
    those that it has read already, or that TLS holds. So a connection with bytes left is closed.
    What comes only after the next request has left cannot be told from its answer.
+3. An answer may repeat the request, and the client's errors and ours quote it: they are stored,
+   published and shown. So the credentials are blotted out before anything reads it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import httpx
 from polymarket import AsyncSecureClient
 from polymarket.clients._transport import AsyncTransport
+from polymarket.models.clob import ApiKeyCreds
 
+from venue.auth import blotted
 from venue.rest import ANSWER_BYTES_MAX
 
 ORDER_ANSWER_BYTES_MAX: Final = 32 << 10
@@ -33,17 +38,23 @@ def bound_answers(client: AsyncSecureClient) -> None:
     named = [getattr(ctx, field.name) for field in dataclasses.fields(ctx)]
     for each in (*named, ctx.rpc._transport):
         if isinstance(each, AsyncTransport):
-            bound(each)
+            bound(each, ctx.credentials)
 
 
-def bound(transport: AsyncTransport, bytes_max: int = ANSWER_BYTES_MAX) -> None:
-    """Give up answers of more than `bytes_max` bytes, with httpx.HTTPError."""
+def bound(transport: AsyncTransport, given: ApiKeyCreds, bytes_max: int = ANSWER_BYTES_MAX) -> None:
+    """Give up answers of more than `bytes_max` bytes, with httpx.HTTPError; show no credentials."""
+
+    def without_credentials(text: str) -> str:
+        return blotted(text, given.key, given.secret, given.passphrase)
 
     async def before_reading(response: httpx.Response) -> None:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.strip().lower() not in ("identity", ""):
             raise httpx.DecodingError(f"a compressed answer: {encoding[:40]}")
-        response.stream = _Bounded(response.stream, bytes_max)  # type: ignore[arg-type]  # async
+        response.headers = httpx.Headers(
+            [(name, without_credentials(value)) for name, value in response.headers.multi_items()]
+        )
+        response.stream = _Bounded(response.stream, bytes_max, without_credentials)  # type: ignore[arg-type]  # async
 
     http = transport._client
     http.headers["Accept-Encoding"] = "identity"
@@ -51,17 +62,20 @@ def bound(transport: AsyncTransport, bytes_max: int = ANSWER_BYTES_MAX) -> None:
 
 
 class _Bounded(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, bytes_max: int) -> None:
+    def __init__(
+        self, stream: httpx.AsyncByteStream, bytes_max: int, blot: Callable[[str], str]
+    ) -> None:
         self._stream = stream
         self._bytes_max = bytes_max
+        self._blot = blot
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        length = 0
+        body = bytearray()
         async for chunk in self._stream:
-            length += len(chunk)
-            if length > self._bytes_max:
+            body += chunk
+            if len(body) > self._bytes_max:
                 raise httpx.ReadError(f"more than {self._bytes_max} bytes")
-            yield chunk
+        yield self._blot(body.decode("latin-1")).encode("latin-1")  # as one: none is cut in two
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -155,7 +155,7 @@ async def prepare_for_orders(client: AsyncSecureClient) -> None:
         options=TransportOptions(http2=False, timeout=ORDER_TIMEOUT),
         header_resolver=ctx.secure_clob._header_resolver,
     )
-    bound(orders, ORDER_ANSWER_BYTES_MAX)
+    bound(orders, ctx.credentials, ORDER_ANSWER_BYTES_MAX)
     await ctx.secure_clob.close()
     client._ctx = dataclasses.replace(
         ctx,

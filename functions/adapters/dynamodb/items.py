@@ -42,6 +42,8 @@ DECISION_KEPT_S: Final = 7 * 86_400
 _NEWER: Final = frozenset(
     {"tries", "wallet", "size_e6", "unseen", "looks", "looked_at_ms"}
 )  # of a note of winnings
+_MALFORMED: Final = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What an answer raises that is no item of DynamoDB's; msgspec.ValidationError is a ValueError."""
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
 
@@ -81,7 +83,7 @@ def account_of(item: Item) -> Account:
     """The account item as a struct. Raises StoreError naming the malformed attribute."""
     try:
         return msgspec.convert({name: _plain(value) for name, value in item.items()}, Account)
-    except ValueError as error:  # msgspec.ValidationError is one
+    except _MALFORMED as error:
         raise StoreError(f"account item: {error}") from error
 
 
@@ -106,7 +108,7 @@ def redemption_of(attribute: Attribute) -> Redemption:
     """Inverse of `redemption_attribute`. Raises StoreError naming what is malformed."""
     try:
         return msgspec.convert(_plain(attribute), Redemption)
-    except ValueError as error:  # msgspec.ValidationError is one
+    except _MALFORMED as error:
         raise StoreError(f"account item: note of winnings: {error}") from error
 
 
@@ -166,7 +168,7 @@ def claim_of(row: Item) -> Claim:
     """The claim of a ledger row. Raises StoreError naming the malformed attribute."""
     try:
         return msgspec.convert({name: _plain(value) for name, value in row.items()}, Claim)
-    except ValueError as error:  # msgspec.ValidationError is one
+    except _MALFORMED as error:
         raise StoreError(f"ledger row: {error}") from error
 
 
@@ -205,7 +207,7 @@ def decision_of(item: Item) -> Decision:
     try:
         plain = {name: _plain(value) for name, value in item.items()}
         return msgspec.convert(plain, Decision, strict=False)  # the imbalance is not an integer
-    except ValueError as error:  # msgspec.ValidationError is one
+    except _MALFORMED as error:
         raise StoreError(f"decision row: {error}") from error
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from aiohttp import web
 from polymarket.errors import PolymarketError
+from structlog.testing import capture_logs
 
 from functions.adapters import live_exchange
 from functions.adapters.live_exchange import LiveExchange
@@ -365,3 +366,23 @@ async def test_deeply_nested_json_does_not_end_what_keeps_the_connection_warm() 
             async with asyncio.timeout(0.5):
                 await exchange.upkeep()
         await exchange.close()
+
+
+async def test_an_answer_that_repeats_an_order_shows_no_credentials(desk: Desk) -> None:
+    given = desk.exchange._client.credentials
+    secrets = (given.key, given.secret, given.passphrase)
+    refused = {"error": f"Invalid order payload: {' '.join(secrets)}"}
+    desk.venue.before_matching = answering(400, refused)
+    answered = await desk.buy()
+    assert "Invalid order payload: *** *** ***" in str(answered)
+
+
+async def test_an_answer_that_repeats_a_question_shows_no_credentials() -> None:
+    async with canned_venue() as venue:
+        exchange = LiveExchange(await secure_client(canned_account(venue.url)))
+        said = {"error": "Bad header canned-key, canned%2Dphrase"}
+        venue.says("/balance-allowance/update", said, 400)
+        with capture_logs() as logs:
+            await exchange.refresh_balance()
+        await exchange.close()
+    assert "Bad header ***, ***" in str(logs)

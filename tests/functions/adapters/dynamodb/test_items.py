@@ -20,6 +20,7 @@ from functions.adapters.dynamodb.items import (
     missing_account_attributes,
     pause_attribute,
     redemption_attribute,
+    redemption_of,
     stored_attempt,
     trade_key,
     utc_day,
@@ -213,6 +214,28 @@ def test_a_malformed_ledger_row_names_the_attribute() -> None:
     del item["salt"]
     with pytest.raises(StoreError, match=r"ledger row: .*salt"):
         claim_of(item)
+
+
+def nested(depth: int) -> dict[str, object]:
+    value: dict[str, object] = {"S": "x"}
+    for _ in range(depth):
+        value = {"M": {"x": value}}
+    return value
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        *(None, 7, "x", [], {}, {"S": "x", "N": "1"}, {"M": None}, {"M": []}, {"M": {"x": None}}),
+        *({"N": None}, {"N": []}, {"N": float("inf")}, nested(5_000)),
+    ],
+)
+@pytest.mark.parametrize("read", [account_of, claim_of, decision_of])
+def test_what_is_no_item_at_all_is_a_failure_of_the_store(read, attribute) -> None:
+    with pytest.raises(StoreError):
+        read({"salt": attribute, "claims": attribute, "signal_price_e4": attribute})
+    with pytest.raises(StoreError, match="note of winnings"):
+        redemption_of(attribute)
 
 
 def test_whose_claim_it_is_can_be_read_beside_a_malformed_one() -> None:
