@@ -22,6 +22,7 @@ from tests.support.store_entries_contract import (
     NOW_MS,
     OPEN,
     RELEASED,
+    RELEASED_ROW,
     SETTLED,
     SPEND_E6,
     WINDOW,
@@ -33,10 +34,6 @@ from tests.support.store_entries_contract import (
 )
 from tests.support.store_upkeep_contract import UpkeepContract
 from tests.support.trading_builders import MARKET_END_MS, TRADER, a_claim
-
-RELEASED_ROW = a_claim(
-    state=RELEASED, version=2, by_intent=True, counted=False, resolved_at_ms=NOW_MS + 50
-)
 
 
 class StoreContract(EntriesContract, UpkeepContract):

@@ -33,6 +33,8 @@ BOUGHT = a_claim(
     state=OPEN,
     version=2,
     by_intent=True,
+    reported_spend_e6=1_000_000,
+    reported_size_e6=2_000_000,
     filled_spend_e6=1_000_000,
     filled_size_e6=2_000_000,
     fee_e6=7,
@@ -50,6 +52,9 @@ WON = msgspec.structs.replace(
     settled_at_ms=MARKET_END_MS,
 )
 WINDOW = a_claim().window
+RELEASED_ROW = a_claim(
+    state=RELEASED, version=2, by_intent=True, counted=False, resolved_at_ms=NOW_MS + 50
+)
 
 
 def other(number: int, **changes: Any) -> Claim:

@@ -13,6 +13,7 @@ from tests.support.store_entries_contract import (
     DAY_MS,
     LIMITS,
     NOW_MS,
+    RELEASED_ROW,
     SPEND_E6,
     WON,
     other,
