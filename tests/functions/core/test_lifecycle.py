@@ -261,23 +261,6 @@ def test_an_order_that_may_still_match_is_found_and_never_released(status: str) 
         assert apply_lookup(claim, a_look(status=status), LATE_MS + later_ms * 60_000) is None
 
 
-@pytest.mark.parametrize(
-    ("status", "counts"),
-    [("live", True), ("delayed", True), ("canceled", True), ("unmatched", True)]
-    + [(each, False) for each in ("matched", "filled", "executed", "partially_matched", "?", "")],
-)
-def test_after_the_end_a_record_counts_only_if_its_status_says_that_nothing_matched(
-    status: str, counts: bool
-) -> None:
-    claim: Claim | None = a_claim(looks=LOOKUPS_MIN - 1)
-    for number in range(LOOKUPS_MIN + 1):
-        now_ms = MARKET_END_MS + FINAL_AFTER_MS + number * LOOKUP_SPACING_MS
-        claim = apply_lookup(sure(claim), a_look(status=status), now_ms) or claim
-        assert (sure(claim).state is RELEASED) is counts
-        if counts:
-            break
-
-
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN])
 def test_looks_before_an_order_was_seen_alive_are_not_looks_in_a_row(state: ClaimState) -> None:
     claim = a_claim(state=state, looks=LOOKUPS_MIN - 1)
@@ -446,13 +429,6 @@ def test_one_is_not_looked_at_again_at_once() -> None:
     claim = a_claim(looked_at_ms=LATE_MS)
     assert not needs_lookup(claim, LATE_MS + LOOKUP_SPACING_MS - 1)
     assert needs_lookup(claim, LATE_MS + LOOKUP_SPACING_MS)
-
-
-def test_a_look_that_was_noted_ahead_of_time_does_not_keep_the_next_ones_away() -> None:
-    claim = a_claim(looks=1, looked_at_ms=LATE_MS + 7_200_000)
-    assert needs_lookup(claim, LATE_MS)
-    counted = sure(apply_lookup(claim, a_look(), LATE_MS))
-    assert (counted.looks, counted.looked_at_ms) == (2, LATE_MS)
 
 
 def test_a_trade_id_is_kept_with_its_highest_finality() -> None:
