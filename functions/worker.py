@@ -284,7 +284,7 @@ async def run_worker(
     )
     executor = OrderExecutor(
         limits=limits,
-        book_age_max_ms=gate.book_age_max_ms,
+        gate=gate,
         store=store,
         exchange=exchange,
         fence=fence,

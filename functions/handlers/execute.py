@@ -7,8 +7,8 @@
 Invariants: 1 (the claim, with the order id in it, is durable before the POST), 2 (every limit is in
 the claim's one condition), 3 (one POST an intent, ever), 4 (only a proven rejection releases), 6
 (the book's age is checked again right before the claim and before the POST, and before the claim
-also whether a later feeder has spoken about its market meanwhile, and whether listing and CLOB
-still agree about it).
+also whether a later feeder has spoken about its market meanwhile, whether listing and CLOB still
+agree about it, and how long it still runs; before the POST, that it has not ended).
 
 A crash after the claim and before the resolve leaves a claim in state `claimed`: its exposure
 stays reserved, and its order id is what reconciliation asks the venue about.
@@ -27,6 +27,7 @@ from tenacity.wait import wait_exponential_jitter
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
+from functions.core.gate import GateConfig
 from functions.core.hold import HoldReason
 from functions.core.lifecycle import apply_answer
 from functions.core.refusal_cache import RefusalCache
@@ -60,7 +61,7 @@ class OrderExecutor:
         self,
         *,
         limits: Limits,
-        book_age_max_ms: int,
+        gate: GateConfig,
         store: Store,
         exchange: Exchange,
         fence: Fence,
@@ -70,7 +71,7 @@ class OrderExecutor:
         metrics: WorkerMetrics,
     ) -> None:
         self._limits = limits
-        self._book_age_max_ms = book_age_max_ms
+        self._gate = gate
         self._store = store
         self._exchange = exchange
         self._fence = fence
@@ -119,7 +120,7 @@ class OrderExecutor:
         claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
         if not await self._claim(snapshot, trade, claim, timeline):
             return None
-        answer = await self._post(order, snapshot.received_at_ns)
+        answer = await self._post(order, snapshot)
         timeline.answered_at_ns = time.time_ns()
         self._count_answer(answer, trade)
 
@@ -151,11 +152,17 @@ class OrderExecutor:
         self._refusals.learn_claimed(claim.condition_id, now_ms + self._limits.cooldown_ms, now_ms)
         return True
 
-    async def _post(self, order: PreparedOrder, received_at_ns: int) -> Answer:
-        """POST once, unless the claim took so long that the book is no longer fresh."""
-        excess_ms = self._age_excess_ms(received_at_ns)
-        if excess_ms > 0:
-            text = f"the claim took too long: the book was {excess_ms} ms over its age limit"
+    async def _post(self, order: PreparedOrder, snapshot: BookSnapshot) -> Answer:
+        """POST once, unless the claim took so long that the book is no longer fresh, or its market
+        has ended."""
+        now_ns = time.time_ns()
+        excess_ms = self._age_excess_ms(snapshot, now_ns)
+        over_ms = now_ns // 1_000_000 - snapshot.market.end_ms
+        if excess_ms > 0 or over_ms >= 0:
+            why = f"the book was {excess_ms} ms over its age limit"
+            if over_ms >= 0:
+                why = f"the market ended {over_ms} ms ago"
+            text = f"the claim took too long: {why}"
             return Rejected(reason=RejectReason.TOO_LATE, text=text)
         try:
             return await self._exchange.post(order)
@@ -173,10 +180,15 @@ class OrderExecutor:
         unconfirmed = self._verifier.doubt(snapshot.market)
         if unconfirmed is not None:
             return unconfirmed.reason
-        return HoldReason.STALE_BOOK if self._age_excess_ms(snapshot.received_at_ns) > 0 else None
+        now_ns = time.time_ns()
+        if self._age_excess_ms(snapshot, now_ns) > 0:
+            return HoldReason.STALE_BOOK
+        if snapshot.market.end_ms - now_ns // 1_000_000 < self._gate.time_to_close_min_ms:
+            return HoldReason.TOO_CLOSE_TO_END
+        return None
 
-    def _age_excess_ms(self, received_at_ns: int) -> int:
-        return (time.time_ns() - received_at_ns) // 1_000_000 - self._book_age_max_ms
+    def _age_excess_ms(self, snapshot: BookSnapshot, now_ns: int) -> int:
+        return (now_ns - snapshot.received_at_ns) // 1_000_000 - self._gate.book_age_max_ms
 
     async def _resolve(self, claim: Claim, answer: Answer, timeline: Timeline) -> Claim:
         """Apply the answer to the claim; it is idempotent, so it is tried again."""

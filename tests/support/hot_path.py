@@ -71,7 +71,7 @@ def hot_path(
     )
     executor = OrderExecutor(
         limits=limits,
-        book_age_max_ms=gate.book_age_max_ms,
+        gate=gate,
         store=store,
         exchange=exchange,
         fence=fence,

@@ -25,6 +25,7 @@ class Desk:
         max_positions: int = 3,
         cooldown_ms: int = 300_000,
         book_age_max_ms: int = 1_000,
+        time_to_close_min_ms: int = 300_000,
         strategy: Strategy = book_imbalance_crypto,
         proof_min: Proof = Proof.TOP,
     ) -> None:
@@ -35,7 +36,11 @@ class Desk:
         self.metrics = WorkerMetrics()
         self.evaluator, self.executor = hot_path(
             strategy=strategy,
-            gate=GateConfig(book_age_max_ms=book_age_max_ms, proof_min=proof_min),
+            gate=GateConfig(
+                book_age_max_ms=book_age_max_ms,
+                proof_min=proof_min,
+                time_to_close_min_ms=time_to_close_min_ms,
+            ),
             limits=Limits(
                 max_positions=max_positions,
                 cooldown_ms=cooldown_ms,

@@ -327,13 +327,6 @@ def test_one_is_not_looked_at_again_at_once() -> None:
     assert needs_lookup(claim, LATE_MS + LOOKUP_SPACING_MS)
 
 
-def test_a_look_that_was_noted_ahead_of_time_does_not_keep_the_next_ones_away() -> None:
-    claim = a_claim(looks=1, looked_at_ms=LATE_MS + 7_200_000)
-    assert needs_lookup(claim, LATE_MS)
-    counted = sure(apply_lookup(claim, a_look(), LATE_MS))
-    assert (counted.looks, counted.looked_at_ms) == (2, LATE_MS)
-
-
 def test_a_trade_id_is_kept_with_its_highest_finality() -> None:
     claim = opened(a_fill(), a_fill(status=TradeStatus.FAILED), a_fill(status=TradeStatus.MINED))
     kept = ClaimFill(standing=Finality.FAILED, price_e4=5_500, size_e6=2_000_000)

@@ -149,6 +149,40 @@ async def test_a_book_that_went_stale_during_the_claim_is_released_unsent(clock:
     assert desk.told[0].reason == "too_late"
 
 
+@pytest.mark.parametrize(("left_ms", "claimed"), [(300_000, True), (299_999, False)])
+async def test_a_market_that_came_too_close_to_its_end_while_signing_is_not_claimed(
+    clock: Clock, left_ms: int, claimed: bool
+) -> None:
+    desk, info = Desk(), market(start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + 300_400)
+
+    async def slow() -> None:
+        clock.now_ms = info.end_ms - left_ms
+
+    desk.exchange.before_prepare = slow
+    await desk.handle(snapshot(of=info, received_at_ns=clock.time_ns()))
+    assert desk.calls == (HOT_PATH if claimed else ["prepare"])
+    assert [d.reason for d in desk.told] == ["matched" if claimed else "too_close_to_end"]
+
+
+@pytest.mark.parametrize(("over_ms", "posted"), [(-1, True), (0, False)])
+async def test_nothing_is_posted_once_the_market_has_ended(
+    clock: Clock, over_ms: int, posted: bool
+) -> None:
+    desk = Desk(time_to_close_min_ms=0)
+    info = market(start_ms=clock.now_ms - 899_600, end_ms=clock.now_ms + 400)
+
+    async def slow() -> None:
+        clock.now_ms = info.end_ms + over_ms
+
+    desk.store.before["claim"] = slow
+    await desk.handle(snapshot(of=info, received_at_ns=clock.time_ns()))
+    assert ("post" in desk.calls) is posted
+    if not posted:
+        assert desk.store.claims == {}
+        assert desk.told[0].reason == "too_late"
+        assert "the market ended 0 ms ago" in desk.store.filed[0].text
+
+
 async def test_an_order_that_cannot_be_built_claims_nothing() -> None:
     desk = Desk()
 
