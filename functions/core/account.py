@@ -52,7 +52,8 @@ class Redemption(msgspec.Struct, frozen=True, kw_only=True):
 
     token_id: str
     wallet: str = ""
-    """Whose shares they are; empty in notes from before it was stored."""
+    """Whose shares they are; empty in notes from before it was stored, until their shares are shown
+    to somebody."""
     size_e6: int = 0
     """Shares of all claims that were settled into this note; 0 in notes from before it was
     stored. An older version, which does not know it, finds that the note is not what it has seen,

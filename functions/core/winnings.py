@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from functions.core.account import Redemption
+from functions.core.account import Account, Redemption
 from functions.core.claim import Claim
 from functions.core.lifecycle import SIZE_ROUNDING_E6, final
 
@@ -82,10 +82,11 @@ def stuck(note: Redemption, now_ms: int) -> bool:
     return in_vain or now_ms - max(note.since_ms, note.asked_at_ms) >= STUCK_AFTER_MS
 
 
-def asked(note: Redemption, held_e6: int, now_ms: int, *, anew: bool = False) -> Redemption:
-    """The note of a request for these shares; `anew`: a person wants the tries counted from it."""
+def asked(note: Redemption, now_ms: int, *, anew: bool = False) -> Redemption:
+    """The note of a request, after the look that showed its shares; `anew`: a person wants the
+    tries counted from it."""
     tries = 1 if anew else _tries(note) + 1
-    return msgspec.structs.replace(looked(note, held_e6, now_ms), asked_at_ms=now_ms, tries=tries)
+    return msgspec.structs.replace(note, asked_at_ms=now_ms, tries=tries)
 
 
 def telling(note: Redemption, now_ms: int) -> bool:
@@ -94,33 +95,71 @@ def telling(note: Redemption, now_ms: int) -> bool:
     return spaced and now_ms - note.since_ms >= GONE_AFTER_MS
 
 
-def looked(note: Redemption, held_e6: int, now_ms: int) -> Redemption:
-    """The note after a look that showed these shares; the last look before it goes is not kept.
+def beside_e6(account: Account, key: str) -> int | None:
+    """Shares of the note's token that may be shown beside its own, in the same wallet: those of
+    other notes, and of claims that are not settled yet. None when a note does not say how many."""
+    ours = account.redeem[key]
+    sizes_e6 = [
+        note.size_e6
+        for other, note in account.redeem.items()
+        if other != key and note.token_id == ours.token_id and _may_be_one(note.wallet, ours.wallet)
+    ]
+    if 0 in sizes_e6:
+        return None
+    return sum(sizes_e6) + sum(
+        max(claim.filled_size_e6 - claim.noted_e6, 0)
+        for claim in account.claims.values()
+        if not claim.ended
+        and claim.token_id == ours.token_id
+        and _may_be_one(claim.trader.wallet, ours.wallet)
+    )
 
-    Fewer than all may be those that were there all along: the others are then still waited for.
+
+def looked(
+    note: Redemption, held_e6: int, now_ms: int, beside_e6: int | None, wallet: str
+) -> Redemption:
+    """The note after a look that showed these shares in `wallet`; the last look before it goes is
+    not kept.
+
+    Fewer than all of it, and all that may be `beside_e6`, may be those that were there all along:
+    the others are then still waited for. So are those of a note that does not say how many.
     """
     if held_e6 > 0:
-        unseen = note.unseen and held_e6 + SIZE_ROUNDING_E6 < note.size_e6
-        return msgspec.structs.replace(note, unseen=unseen, looks=0, looked_at_ms=0)
+        own_e6 = 0 if beside_e6 is None else held_e6 + SIZE_ROUNDING_E6 - beside_e6
+        all_seen = 0 < note.size_e6 <= own_e6
+        return msgspec.structs.replace(
+            note,
+            # Its own for sure: not what the rounding makes of the others.
+            wallet=note.wallet or (wallet if own_e6 > 2 * SIZE_ROUNDING_E6 else ""),
+            unseen=note.unseen and not all_seen,
+            looks=0,
+            looked_at_ms=0,
+        )
     if not telling(note, now_ms) or note.looks >= LOOKS_MIN - 1:
         return note
     return msgspec.structs.replace(note, looks=note.looks + 1, looked_at_ms=now_ms)
 
 
-def gone(note: Redemption, held_e6: int, now_ms: int) -> bool:
-    """Whether nothing is to be waited for any more, `held_e6` being the shares that are shown.
+def never_seen(note: Redemption) -> bool:
+    """Whether that there are no shares does not mean that they were paid out: they were on their
+    way at the settlement, or it is not known in which wallet they are."""
+    return note.unseen or not note.wallet
 
-    Shares that were on their way at the settlement must have been seen: before, that there are none
-    does not mean that they were paid out.
-    """
+
+def gone(note: Redemption, held_e6: int, now_ms: int) -> bool:
+    """Whether nothing is to be waited for any more, `held_e6` being the shares that are shown."""
     enough = telling(note, now_ms) and note.looks >= LOOKS_MIN - 1
-    waits = note.unseen and now_ms - note.since_ms < NEVER_SEEN_AFTER_MS
+    waits = never_seen(note) and now_ms - note.since_ms < NEVER_SEEN_AFTER_MS
     return held_e6 == 0 and enough and not waits
 
 
 def seen_by(note: Redemption, wallet: str) -> bool:
     """Whether the shares of `wallet` are those of the note; an older note does not name whose."""
     return note.wallet in ("", wallet)
+
+
+def _may_be_one(wallet: str, other: str) -> bool:
+    return not wallet or not other or wallet == other
 
 
 def _tries(note: Redemption) -> int:

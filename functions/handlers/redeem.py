@@ -90,7 +90,7 @@ async def ask_for_winnings(
         if loop.time() > until_s:
             break  # the others in the next run
         try:
-            await _ask(store, records, condition_id, notes, left, report, anew=anew)
+            await _ask(store, records, account, condition_id, notes, left, report, anew=anew)
         except Exception as error:  # noqa: BLE001 - one market must not hold up the others
             report.failures += 1
             tries = max(note.tries for note in notes.values()) + 1
@@ -108,6 +108,7 @@ async def ask_for_winnings(
 async def _ask(
     store: Store,
     records: VenueRecords,
+    account: Account,
     condition_id: str,
     notes: Notes,
     left: Notes,
@@ -129,11 +130,13 @@ async def _ask(
         for key, shares_e6 in shown.items()
     )
     changes = {
-        key: winnings.asked(notes[key], shares_e6, now_ms, anew=anew)
-        if asking and shares_e6 > 0
-        else _looked(notes[key], shares_e6, now_ms)
+        key: _looked(account, key, shares_e6, now_ms, records.trader.wallet)
         for key, shares_e6 in shown.items()
     }
+    for key, shares_e6 in shown.items():
+        note = changes[key]
+        if asking and shares_e6 > 0 and note is not None:
+            changes[key] = winnings.asked(note, now_ms, anew=anew)
     # Noted first, in one write and only if no other process has noted anything about the market
     # meanwhile: a request that nobody knows of would be made again and again.
     done = await _note(store, notes, changes)
@@ -204,14 +207,19 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
             failures += 1
             _log.warning("winnings_not_seen", market=winnings.market_of(key), error=str(shares_e6))
         else:
-            await _note(store, {key: note}, {key: _looked(note, shares_e6, now_ms)})
+            change = _looked(account, key, shares_e6, now_ms, records.trader.wallet)
+            await _note(store, {key: note}, {key: change})
     return failures
 
 
-def _looked(note: Redemption, held_e6: int, now_ms: int) -> Redemption | None:
+def _looked(
+    account: Account, key: str, held_e6: int, now_ms: int, wallet: str
+) -> Redemption | None:
     """The note after a look; None when nothing is to be waited for any more."""
-    gone = winnings.gone(note, held_e6, now_ms)
-    return None if gone else winnings.looked(note, held_e6, now_ms)
+    note = account.redeem[key]
+    if winnings.gone(note, held_e6, now_ms):
+        return None
+    return winnings.looked(note, held_e6, now_ms, winnings.beside_e6(account, key), wallet)
 
 
 async def _note(store: Store, seen: Notes, changes: dict[str, Redemption | None]) -> bool:
@@ -223,7 +231,7 @@ async def _note(store: Store, seen: Notes, changes: dict[str, Redemption | None]
         return False
     for key in [key for key, change in changed.items() if change is None]:
         note, market = seen[key], winnings.market_of(key)
-        if note.unseen:
+        if winnings.never_seen(note):
             _log.error(
                 "winnings_never_seen", market=market, token=note.token_id, wallet=note.wallet
             )

@@ -14,6 +14,7 @@ from functions.core.winnings import (
     GONE_AFTER_MS,
     LOOK_SPACING_MS,
     LOOKS_MIN,
+    NEVER_SEEN_AFTER_MS,
     TRIES_MAX,
 )
 from functions.handlers.reconcile import reconcile
@@ -22,9 +23,9 @@ from functions.handlers.settle import SettleReport, settle
 from functions.ports import MinedTransaction, RecordsError
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
-from tests.support.trading_builders import MARKET_END_MS
+from tests.support.trading_builders import MARKET_END_MS, STRANGER, TRADER
 
-WAITING = Redemption(token_id="up", since_ms=MARKET_END_MS)
+WAITING = Redemption(token_id="up", wallet=TRADER.wallet, size_e6=2_000_000, since_ms=MARKET_END_MS)
 HOUR_MS = 3_600_000
 
 
@@ -129,8 +130,8 @@ async def test_a_request_that_was_noted_and_never_made_is_made_again_though_a_lo
 async def test_whoever_redeemed_the_note_goes_without_a_key_and_without_a_request(
     asked: int, clock: Clock
 ) -> None:
-    note = Redemption(token_id="up", since_ms=MARKET_END_MS, asked_at_ms=asked)
-    desk = Desk(clock, **{"0xc1": note, "0xc2": Redemption(token_id="t2", since_ms=MARKET_END_MS)})
+    note = msgspec.structs.replace(WAITING, asked_at_ms=asked)
+    desk = Desk(clock, **{"0xc1": note, "0xc2": msgspec.structs.replace(WAITING, token_id="t2")})
     desk.records.held = {"t2": 5}
     clock.now_ms += GONE_AFTER_MS - 1
     await reconcile(desk.store, desk.records)
@@ -208,7 +209,7 @@ async def test_shares_that_nobody_could_count_are_not_gone(clock: Clock) -> None
 async def test_one_that_the_venue_cannot_answer_for_does_not_keep_the_others(
     clock: Clock,
 ) -> None:
-    notes = {f"0xm{n}": Redemption(token_id=f"t{n}", since_ms=MARKET_END_MS) for n in range(9)}
+    notes = {f"0xm{n}": msgspec.structs.replace(WAITING, token_id=f"t{n}") for n in range(9)}
     desk = Desk(clock, **notes)
     inner = desk.records.positions
 
@@ -250,3 +251,36 @@ async def test_gas_is_counted_also_of_what_the_chain_refused(clock: Clock) -> No
     assert told["transaction"] == "0x1"
     desk.records.failures["mined"] = 1
     assert (await desk.run(1)).gas_wei == 0
+
+
+async def test_winnings_of_nobody_knows_whose_wallet_never_go_quietly(clock: Clock) -> None:
+    """An older version has noted them, and the wallet has moved since: nothing is shown to it."""
+    desk = Desk(clock, **{"0xc1": Redemption(token_id="up", since_ms=MARKET_END_MS)})
+    desk.records.trader, desk.records.held = STRANGER, {}
+    with capture_logs() as logs:
+        for _ in range(24 * 60 + 5):
+            clock.now_ms += 60_000
+            await reconcile(desk.store, desk.records)
+            if clock.now_ms < MARKET_END_MS + NEVER_SEEN_AFTER_MS:
+                assert list(desk.notes) == ["0xc1"]
+    assert desk.notes == {}
+    told = [log["event"] for log in logs if "winnings" in log["event"]]
+    assert told == ["winnings_never_seen"]
+
+
+async def test_winnings_of_nobody_knows_whose_wallet_are_its_to_whom_they_are_shown(
+    clock: Clock,
+) -> None:
+    desk = Desk(clock, **{"0xc1": Redemption(token_id="up", since_ms=MARKET_END_MS)})
+    await desk.run(1)
+    assert [note.wallet for note in desk.notes.values()] == [TRADER.wallet]
+    desk.records.trader, desk.records.held = STRANGER, {}
+    for _ in range(10):
+        assert (await desk.run(60_000)).strangers == ["0xc1"]
+    desk.records.trader = TRADER
+    with capture_logs() as logs:
+        for _ in range(4):
+            await desk.run(60_000)
+            await reconcile(desk.store, desk.records)
+    assert desk.notes == {}
+    assert [log["event"] for log in logs if "winnings" in log["event"]] == ["winnings_redeemed"]

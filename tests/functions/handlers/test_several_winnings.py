@@ -274,7 +274,7 @@ async def test_notes_of_an_older_version_are_asked_for_and_go_beside_a_newer_one
 ) -> None:
     old = Redemption(token_id="up", wallet=TRADER.wallet, since_ms=MARKET_END_MS)
     desk = Desk(clock, bought(2))
-    desk.note(**{"0xc1": old, "0xc9": msgspec.structs.replace(old, token_id="t9", unseen=True)})
+    desk.note(**{"0xc1": old, "0xc9": msgspec.structs.replace(old, token_id="t9")})
     desk.holds(up=SIZE_E6, t9=1)
     report = await desk.run()
     assert set(desk.notes) == {"0xc1", "0xc9", key_of(bought(2))}
@@ -282,6 +282,26 @@ async def test_notes_of_an_older_version_are_asked_for_and_go_beside_a_newer_one
     assert sorted(desk.records.redeem_requests) == ["0xc1", "0xc9"]
     await desk.until_nothing_waits()
     assert set(desk.records.redeem_requests) == {"0xc1", "0xc9"}
+
+
+@pytest.mark.parametrize("older", [True, False])
+async def test_another_s_shares_are_not_taken_for_those_that_are_on_their_way(
+    older: bool, clock: Clock
+) -> None:
+    """Two that were there are paid out before two come whose trade was still provisional."""
+    desk = Desk(clock, bought(2, status=TradeStatus.MATCHED))
+    wallet, size_e6 = ("", 0) if older else (TRADER.wallet, SIZE_E6)
+    there = Redemption(token_id="up", wallet=wallet, size_e6=size_e6, since_ms=MARKET_END_MS)
+    desk.note(**{"0xc1": there})
+    clock.now_ms += FINAL_AFTER_MS
+    desk.holds(up=SIZE_E6)
+    for _ in range(30):
+        await desk.run(MINUTE_MS)
+    assert key_of(bought(2)) in desk.notes
+    desk.holds(up=SIZE_E6)
+    for _ in range(30):
+        await desk.run(MINUTE_MS)
+    assert desk.wallets[TRADER.wallet] == {}
 
 
 async def test_reports_name_markets_each_once(clock: Clock) -> None:
