@@ -10,6 +10,7 @@ the server and in the environment one after the other. No text here shows it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -36,6 +37,7 @@ CLOSE_TIMEOUT_S: Final = 1
 # nats-server's texts for a wrong password, a user it does not know, and none where one is wanted
 # (server/errors.go: ErrAuthentication). nats-py passes them on as text when a connection begins.
 _LOGIN_REFUSED: Final = "authorization violation"
+_SUBJECTS_OVERLAP: Final = 10065  # JSStreamSubjectOverlapErr
 _REPLICAS_NOT_SUPPORTED: Final = 10074  # JSStreamReplicasNotSupportedErr: not a cluster
 # JSNotEnabledForAccountErr, JSNotEnabledErr (nats-server, server/errors.json).
 _NO_JETSTREAM: Final = frozenset({10039, 10076})
@@ -197,6 +199,8 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec, replicas: int = 
             await js.update_stream(config)
             _log.info("stream_updated", stream=spec.name)
     except APIError as error:
+        if error.err_code == _SUBJECTS_OVERLAP:
+            raise _taken(spec, await _holder(js, spec) or "another one") from None
         if error.err_code != _REPLICAS_NOT_SUPPORTED:
             raise
         raise StreamMismatchError(
@@ -215,8 +219,28 @@ async def inspect_stream(
     try:
         current = (await js.stream_info(spec.name)).config
     except NotFoundError:
-        return None
-    return _differences(current, _declared(spec, replicas), spec)
+        differing = None
+    else:
+        differing = _differences(current, _declared(spec, replicas), spec)
+    if (differing is None or "subjects" in differing) and (holder := await _holder(js, spec)):
+        raise _taken(spec, holder)
+    return differing
+
+
+async def _holder(js: JetStreamContext, spec: StreamSpec) -> str | None:
+    """Another stream that holds a subject of this one."""
+    for subject in spec.subjects:
+        with suppress(NotFoundError):
+            if (name := await js.find_stream_name_by_subject(subject)) != spec.name:
+                return name
+    return None
+
+
+def _taken(spec: StreamSpec, holder: str) -> StreamMismatchError:
+    return StreamMismatchError(
+        f"NATS_URL: there, stream {holder} holds {' '.join(spec.subjects)}, or a part of it, which "
+        f"stream {spec.name} is to hold: delete it, or use another nats-server or account"
+    )
 
 
 def _declared(spec: StreamSpec, replicas: int) -> StreamConfig:

@@ -30,6 +30,8 @@ from runtime.nats_client import NotEncryptedError
 from runtime.nats_settings import NatsSettings
 
 CONNECT_TIMEOUT_S: Final = 6
+PAYLOAD_MIN_BYTES: Final = 65_536
+"""A book of forty levels a side takes a few thousand; by default a server takes a million."""
 STREAMS: Final = (BOOKS, DECISIONS, FILLS)
 
 
@@ -55,7 +57,8 @@ async def check(settings: NatsSettings) -> list[Finding]:
         return [fail("NATS", f"{where}: {why}", "start nats-server there, or set NATS_URL")]
     try:
         streams = (_stream(client, spec, replicas) for spec in STREAMS)
-        return [_version(client, where), *await asyncio.gather(_clock(client), *streams)]
+        found = [_version(client, where), *_longest_message(client)]
+        return [*found, *await asyncio.gather(_clock(client), *streams)]
     finally:
         await close(client)
 
@@ -64,6 +67,14 @@ def _version(client: Client, where: str) -> Finding:
     if complaint := version_complaint(client):
         return fail("NATS", f"{where}: {complaint}", "upgrade nats-server")
     return ok("NATS", f"{where}: {str(client.connected_server_version).strip('<>')}")
+
+
+def _longest_message(client: Client) -> list[Finding]:
+    """What is longer the server refuses, each time: nothing where it takes our messages."""
+    if client.max_payload >= PAYLOAD_MIN_BYTES:
+        return []
+    text = f"the server takes {client.max_payload} bytes, {PAYLOAD_MIN_BYTES} are needed"
+    return [fail("longest message", text, "raise max_payload in the server's configuration")]
 
 
 async def _clock(client: Client) -> Finding:
@@ -97,7 +108,7 @@ async def _stream(client: Client, spec: StreamSpec, replicas: int) -> Finding:
         js = client.jetstream(timeout=REQUEST_TIMEOUT_S)
         differing = await inspect_stream(js, spec, replicas)
     except StreamMismatchError as error:
-        text, _, do = str(error).partition(": ")
+        text, _, do = str(error).rpartition(": ")
         return fail(what, text, do)
     except (NatsError, OSError) as error:
         complaint = jetstream_complaint(client, error) if isinstance(error, APIError) else None

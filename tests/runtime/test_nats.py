@@ -22,6 +22,7 @@ from runtime.nats import (
     connect_once,
     declare_stream,
     ensure_stream,
+    inspect_stream,
 )
 from runtime.nats_settings import Login
 from tests.support.servers import NatsServer
@@ -220,6 +221,36 @@ async def test_three_replicas_on_a_server_without_a_cluster_is_one_line_and_exit
         line = capsys.readouterr().err
         assert line.count("\n") == 1
         assert line.startswith("cannot start: STREAM_REPLICAS: ")
+    await client.close()
+
+
+@pytest.mark.parametrize("there_already", [False, True])
+async def test_subjects_that_another_stream_holds_are_one_line_and_exit_2(
+    there_already: bool, nats_server: NatsServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = await connect(nats_server.url, "test")
+    js = client.jetstream()
+    for name, spec, subject in (
+        ("OTHERS", BOOKS, "book.*.*"),
+        ("HERS", FILLS, "fill.>"),
+        ("ALL", DECISIONS, "decision.x"),
+    ):
+        if there_already:  # without what the other one holds
+            storage = StorageType.MEMORY if spec.memory else StorageType.FILE
+            await js.add_stream(name=spec.name, subjects=["elsewhere.*"], storage=storage)
+        await js.add_stream(name=name, subjects=[subject])
+        with pytest.raises(StreamMismatchError, match=name):
+            await inspect_stream(js, spec)
+        with pytest.raises(SystemExit) as refused:
+            await declare_stream(client, spec)
+        assert refused.value.code == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert line.startswith("cannot start: NATS_URL: ")
+        assert f"stream {name} " in line
+        assert spec.subjects[0] in line
+        if there_already:
+            await js.delete_stream(spec.name)
     await client.close()
 
 

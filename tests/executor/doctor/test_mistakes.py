@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import aiobotocore.session
+import nats
 import pytest
 
 from executor.doctor.finding import Level
@@ -24,6 +25,32 @@ async def test_a_nats_without_jetstream_fails(
     assert found["stream BOOKS"].level is Level.FAIL
     assert found["stream BOOKS"].text == "NATS_URL: this nats-server runs without JetStream"
     assert found["stream BOOKS"].do == "start it with --jetstream"
+
+
+async def test_subjects_that_another_stream_holds_fail(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await nats.connect(nats_server.url)
+    await client.jetstream().add_stream(name="OTHERS", subjects=["book.>"])
+    await client.close()
+    monkeypatch.setenv("NATS_URL", nats_server.url)
+    found = await examined()
+    assert found["stream BOOKS"].level is Level.FAIL
+    assert "OTHERS" in found["stream BOOKS"].text
+    assert "NATS_URL" in found["stream BOOKS"].text
+    assert found["stream FILLS"].level is Level.WARN
+
+
+async def test_a_nats_that_takes_only_short_messages_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nats.conf").write_text(f"max_payload: 1KB\njetstream {{store_dir: {tmp_path}}}\n")
+    with NatsServer(tmp_path / "unused", tmp_path / "nats.conf") as server:
+        monkeypatch.setenv("NATS_URL", server.url)
+        found = await examined()
+    assert found["longest message"].level is Level.FAIL
+    assert "1024" in found["longest message"].text
+    assert "max_payload" in found["longest message"].do
 
 
 async def test_a_table_with_other_keys_fails(
