@@ -10,7 +10,8 @@ the server and in the environment one after the other. No text here shows it.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -41,11 +42,19 @@ _SUBJECTS_OVERLAP: Final = 10065  # JSStreamSubjectOverlapErr
 _REPLICAS_NOT_SUPPORTED: Final = 10074  # JSStreamReplicasNotSupportedErr: not a cluster
 # JSNotEnabledForAccountErr, JSNotEnabledErr (nats-server, server/errors.json).
 _NO_JETSTREAM: Final = frozenset({10039, 10076})
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
 _log = structlog.get_logger()
 
 
 class LoginRefusedError(NatsError):
     """The server does not let this user in."""
+
+
+class UnreadableAnswerError(NatsError):
+    """An answer that is none of JetStream's: anybody who may publish can be the first to answer."""
 
 
 class StreamMismatchError(RuntimeError):
@@ -177,6 +186,19 @@ def _login_refused(url: str, login: Login | None) -> str:
     return "the server wants to know who we are: set NATS_USER and NATS_PASSWORD"
 
 
+@contextmanager
+def jetstream_answers() -> Iterator[None]:
+    """Around nats-py's calls of JetStream, and nothing of ours that could be a defect.
+
+    Raises UnreadableAnswerError in place of what nats-py's reading of an answer raises.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        what = f"{type(error).__name__}: {error}"
+        raise UnreadableAnswerError(f"not an answer of JetStream's: {what}") from error
+
+
 async def ensure_stream(js: JetStreamContext, spec: StreamSpec, replicas: int = 1) -> None:
     """Create the stream, or bring it to its declaration, with so many replicas.
 
@@ -189,15 +211,16 @@ async def ensure_stream(js: JetStreamContext, spec: StreamSpec, replicas: int = 
     """
     config = _declared(spec, replicas)
     try:
-        try:
-            current = (await js.stream_info(spec.name)).config
-        except NotFoundError:
-            await js.add_stream(config)
-            _log.info("stream_created", stream=spec.name)
-            return
-        if _differences(current, config, spec):
-            await js.update_stream(config)
-            _log.info("stream_updated", stream=spec.name)
+        with jetstream_answers():
+            try:
+                current = (await js.stream_info(spec.name)).config
+            except NotFoundError:
+                await js.add_stream(config)
+                _log.info("stream_created", stream=spec.name)
+                return
+            if _differences(current, config, spec):
+                await js.update_stream(config)
+                _log.info("stream_updated", stream=spec.name)
     except APIError as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             raise _taken(spec, await _holder(js, spec) or "another one") from None
@@ -216,15 +239,16 @@ async def inspect_stream(
 
     Changes nothing. Raises as `ensure_stream` does.
     """
-    try:
-        current = (await js.stream_info(spec.name)).config
-    except NotFoundError:
-        differing = None
-    else:
-        differing = _differences(current, _declared(spec, replicas), spec)
-    if (differing is None or "subjects" in differing) and (holder := await _holder(js, spec)):
-        raise _taken(spec, holder)
-    return differing
+    with jetstream_answers():
+        try:
+            current = (await js.stream_info(spec.name)).config
+        except NotFoundError:
+            differing = None
+        else:
+            differing = _differences(current, _declared(spec, replicas), spec)
+        if (differing is None or "subjects" in differing) and (holder := await _holder(js, spec)):
+            raise _taken(spec, holder)
+        return differing
 
 
 async def _holder(js: JetStreamContext, spec: StreamSpec) -> str | None:

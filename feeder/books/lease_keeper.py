@@ -46,6 +46,7 @@ from feeder.core.leases import (
     decode_table,
     encode_table,
 )
+from runtime.nats import jetstream_answers
 
 BUCKET: Final = "FEEDERS"
 KEY: Final = "leases"
@@ -166,17 +167,23 @@ class LeaseKeeper:
     async def _try(self) -> bool:
         """Read, propose, write. False when somebody else wrote in between."""
         holder = self._holder
-        bucket = self._bucket or await self._open()
+        if self._bucket is None:
+            with jetstream_answers():
+                self._bucket = await self._open()
+        bucket = self._bucket
         holder.begin(_now_s())
         try:
-            entry = await bucket.get(KEY)
+            with jetstream_answers():
+                entry = await bucket.get(KEY)
         except KeyNotFoundError:  # also when there is no bucket
             return await self._begin_table(bucket)
         table = self._decode(entry.value or b"")
         proposed = holder.propose(table, _now_s(), time.time_ns() // 1_000_000, self._fit())
         self._report_changes()
         try:
-            await bucket.update(KEY, encode_table(proposed), last=entry.revision)
+            payload = encode_table(proposed)
+            with jetstream_answers():
+                await bucket.update(KEY, payload, last=entry.revision)
         except KeyWrongLastSequenceError:
             return False
         holder.written(_now_s())
@@ -194,7 +201,9 @@ class LeaseKeeper:
     async def _begin_table(self, bucket: KeyValue) -> bool:
         """Always False: the table is there now, for the next try."""
         try:
-            await bucket.create(KEY, encode_table(_new_table()))
+            payload = encode_table(_new_table())
+            with jetstream_answers():
+                await bucket.create(KEY, payload)
             self._metrics.lease_tables_begun.inc()
         except KeyWrongLastSequenceError:
             pass  # somebody was faster
@@ -220,8 +229,7 @@ class LeaseKeeper:
             except BadRequestError as error:
                 if error.err_code != _STREAM_NAME_IN_USE:
                     raise
-        self._bucket = await self._js.key_value(BUCKET)
-        return self._bucket
+        return await self._js.key_value(BUCKET)
 
     def _report_changes(self) -> None:
         """Log, count and pass on what has changed."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client
@@ -26,7 +26,7 @@ from tenacity.wait import wait_exponential_jitter
 from feeder.fills.metrics import UserMetrics
 from protocol.fill import Fill, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
-from runtime.nats import StreamMismatchError, ensure_stream
+from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
 # More trades than this system makes in weeks; about 10 MB.
 BACKLOG_MAX: Final = 10_000
@@ -115,11 +115,10 @@ class FillPublisher:
                     raise NotConnectedError("not connected to NATS")
                 if attempt.retry_state.attempt_number > 1:
                     await self._restore_stream()
-                return await self._js.publish(
-                    fill_subject(fill.condition_id),
-                    encode_fill(fill),
-                    headers={Header.MSG_ID: message_id(fill)},
-                )
+                subject, payload = fill_subject(fill.condition_id), encode_fill(fill)
+                headers: dict[str, Any] = {Header.MSG_ID: message_id(fill)}
+                with jetstream_answers():
+                    return await self._js.publish(subject, payload, headers=headers)
         raise AssertionError("tenacity stopped without a stop condition")
 
     async def _restore_stream(self) -> None:

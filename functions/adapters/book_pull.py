@@ -24,7 +24,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from protocol.subjects import BOOKS
-from runtime.nats import StreamMismatchError, ensure_stream
+from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
 PREFETCH_MAX: Final = 16
 """Books held or requested at once. Small, so that what one busy worker cannot take soon stays with
@@ -181,18 +181,17 @@ class BookPull:
 
     async def _ensure_consumer(self) -> None:
         await ensure_stream(self._js, BOOKS, self._replicas)
-        await self._js.add_consumer(
-            BOOKS.name,
-            ConsumerConfig(
-                durable_name=self._durable,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_S,
-                deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-                filter_subject=BOOKS.subjects[0],
-                max_ack_pending=1_000,
-                mem_storage=True,
-            ),
+        config = ConsumerConfig(
+            durable_name=self._durable,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+            filter_subject=BOOKS.subjects[0],
+            max_ack_pending=1_000,
+            mem_storage=True,
         )
+        with jetstream_answers():
+            await self._js.add_consumer(BOOKS.name, config)
         self._heard_at_s = time.monotonic()
 
 

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision, encode_decision
 from protocol.subjects import decision_subject
+from runtime.nats import jetstream_answers
 
 QUEUE_MAX: Final = 1_000
 _log = structlog.get_logger()
@@ -41,7 +42,9 @@ class DecisionPublisher:
         while True:
             decision = await self._queue.get()
             try:
-                await self._js.publish(self._subject, encode_decision(decision))
+                payload = encode_decision(decision)
+                with jetstream_answers():
+                    await self._js.publish(self._subject, payload)
             except (nats.errors.Error, TimeoutError) as error:
                 self._dropped.inc()
                 _log.warning("decision_not_published", error=f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from functions.ports import StoreError
 from protocol.subjects import StreamSpec
-from runtime.nats import StreamMismatchError, ensure_stream
+from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
 REQUEST_TIMEOUT_S: Final = 5
 FETCH_TIMEOUT_S: Final = 5
@@ -91,13 +91,16 @@ async def _consume_subscribed(
     batch_max: int,
     deliver: Callable[[list[Msg]], Awaitable[None]],
 ) -> None:
-    subscription = await js.pull_subscribe(
-        config.filter_subject or "", durable=config.durable_name, stream=stream.name, config=config
-    )
+    subject, durable = config.filter_subject or "", config.durable_name
+    with jetstream_answers():
+        subscription = await js.pull_subscribe(
+            subject, durable=durable, stream=stream.name, config=config
+        )
     try:
         while True:
             try:
-                messages = await subscription.fetch(batch_max, timeout=FETCH_TIMEOUT_S)
+                with jetstream_answers():
+                    messages = await subscription.fetch(batch_max, timeout=FETCH_TIMEOUT_S)
             except TimeoutError:  # nothing has come
                 continue
             if messages:  # none when the consumer has just been deleted

@@ -17,7 +17,6 @@ from typing import Final
 import httpx
 import structlog
 from polymarket import AsyncSecureClient
-from polymarket.errors import PolymarketError
 from polymarket.models.clob.orders import SignedOrder
 
 from functions.core.claim import trader_of
@@ -50,8 +49,6 @@ METADATA_REFRESH_S: Final = 300.0
 
 # Over HTTP/1.1 (see `official_client.prepare_for_orders`) these come before the first byte.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_FAILURES = (PolymarketError, TimeoutError, ValueError, RecursionError)
-"""The client's own errors, and what JSON and hex digits raise (`official_client.bounded_call`)."""
 _log = structlog.get_logger()
 
 
@@ -80,7 +77,7 @@ class LiveExchange:
                     amount=Decimal(1),
                     max_price=Decimal("0.5"),  # on every tick grid
                 )
-        except _FAILURES as error:
+        except official_client.FAILURES as error:
             _log.warning("warming_failed", market=market.slug, error=self._describe(error))
             return
         self._warmed[market.condition_id] = (loop.time(), market)
@@ -96,7 +93,7 @@ class LiveExchange:
                     max_price=price_decimal(trade.max_price_e4),
                 )
                 neg_risk = await official_client.signed_for_neg_risk(self._client, trade.token_id)
-        except _FAILURES as error:
+        except official_client.FAILURES as error:
             raise UnpreparableOrderError(self._describe(error)) from error
         if neg_risk != snapshot.market.neg_risk:
             # Signed for another contract than the listing says: nobody knows the order's id.
@@ -133,7 +130,7 @@ class LiveExchange:
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
                 await official_client.refresh_balance(self._client)
-        except _FAILURES as error:
+        except official_client.FAILURES as error:
             _log.warning("balance_not_refreshed", error=self._describe(error))
 
     async def upkeep(self) -> None:
@@ -160,7 +157,7 @@ class LiveExchange:
             async with asyncio.timeout(WARM_TIMEOUT_S):
                 if await self._client.get_closed_only_mode():
                     _log.critical("account_closed_only", hint="the venue refuses new positions")
-        except _FAILURES as error:
+        except official_client.FAILURES as error:
             _log.warning("keep_warm_failed", error=self._describe(error))
 
     def _describe(self, error: BaseException) -> str:

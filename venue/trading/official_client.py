@@ -47,6 +47,12 @@ from venue.wallet import asset_type
 from venue.wire.order_answer import HttpAnswer
 
 _T = TypeVar("_T")
+FAILURES: Final = (
+    *(PolymarketError, TimeoutError, ValueError, RecursionError),
+    *(ArithmeticError, TypeError, LookupError, AttributeError),
+)
+"""What the client's calls raise: its own errors, and what JSON, hex digits, a number like `sNaN` or
+a field of another kind make its code raise."""
 NOT_DEPLOYED: Final = (
     "WALLET: this wallet is not deployed yet; make the first deposit on the venue's website"
 )
@@ -263,7 +269,7 @@ async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None =
     """What a call of the official client's returns, within `timeout_s` (`ANSWER_TIMEOUT_S`).
 
     Raises VenueError with one line that begins with `what`; the client's error is its `__cause__`.
-    Beside its own errors the client lets through what JSON and hex digits raise.
+    Beside its own errors the client lets through FAILURES.
     """
     timeout_s = rest.ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
     try:
@@ -276,5 +282,5 @@ async def bounded_call(what: str, call: Awaitable[_T], timeout_s: float | None =
     except RequestRejectedError as error:
         text = one_line(f"{what}: HTTP {error.status}: {error}")
         raise VenueError(text, error.status) from error
-    except (PolymarketError, ValueError, RecursionError) as error:
+    except FAILURES as error:
         raise VenueError(one_line(f"{what}: {type(error).__name__}: {error}")) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -21,6 +22,8 @@ from sandbox.simulator import CutConnection, Venue, answer, position_ids_of, ser
 from tests.support.canned_venue import account as canned_account
 from tests.support.canned_venue import canned_venue
 from tests.support.live_desk import KEY, WALLET, Desk, account, answering, open_desk
+from venue.errors import VenueError
+from venue.trading import official_client
 from venue.trading.login import log_in, secure_client
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
@@ -386,3 +389,26 @@ async def test_an_answer_that_repeats_a_question_shows_no_credentials() -> None:
             await exchange.refresh_balance()
         await exchange.close()
     assert "Bad header ***, ***" in str(logs)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        *(decimal.InvalidOperation(), TypeError("x"), KeyError("mts"), AttributeError("x")),
+        *(OverflowError("x"), RecursionError("x"), PolymarketError("x"), ValueError("x")),
+    ],
+)
+async def test_whatever_the_client_makes_of_an_answer_ends_nothing(
+    desk: Desk, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise failure  # `"mts": "sNaN"` among a market's facts, say
+
+    for name in ("refresh_metadata", "refresh_balance", "signed_for_neg_risk"):
+        monkeypatch.setattr(official_client, name, fails)
+    await desk.exchange.warm(desk.info())
+    await desk.exchange.refresh_balance()
+    with pytest.raises(UnpreparableOrderError):
+        await desk.prepare()
+    with pytest.raises(VenueError, match="asked: "):
+        await official_client.bounded_call("asked", fails())

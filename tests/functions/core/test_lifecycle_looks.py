@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import ClaimState
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
-    FINAL_AFTER_MS,
     LOOKUP_SPACING_MS,
     LOOKUPS_MIN,
     apply_lookup,
@@ -30,13 +28,11 @@ from tests.functions.core.lifecycle_claims import (
 )
 from tests.support.trading_builders import (
     MADE_AT_MS,
-    MARKET_END_MS,
     a_claim,
     a_fill,
     a_look,
 )
 from venue.wire.order_answer import Accepted
-from venue.wire.orders import OrderRecord
 
 
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN])
@@ -77,25 +73,6 @@ def test_an_order_that_may_still_match_is_found_and_never_released(status: str) 
     assert (claim.state, claim.looks, amounts(claim)) == (OPEN, 0, (0, 0))
     for later_ms in range(10):
         assert apply_lookup(claim, a_look(status=status), LATE_MS + later_ms * 60_000) is None
-
-
-@pytest.mark.parametrize(
-    ("status", "counts"),
-    [("live", True), ("delayed", True), ("canceled", True), ("unmatched", True)]
-    + [(each, False) for each in ("matched", "filled", "executed", "partially_matched", "?", "")],
-)
-def test_after_the_end_a_record_counts_only_if_its_status_says_that_nothing_matched(
-    status: str, counts: bool
-) -> None:
-    claim: Claim | None = a_claim(looks=LOOKUPS_MIN - 1)
-    for number in range(LOOKUPS_MIN + 1):
-        now_ms = MARKET_END_MS + FINAL_AFTER_MS + number * LOOKUP_SPACING_MS
-        record = OrderRecord(order_id="0xorder1", status=status, size_matched_e6=0)
-        look = msgspec.structs.replace(a_look(), order=record)
-        claim = apply_lookup(sure(claim), look, now_ms) or claim
-        assert (sure(claim).state is RELEASED) is counts
-        if counts:
-            break
 
 
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN])
