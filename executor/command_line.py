@@ -7,6 +7,7 @@ import errno
 import io
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Coroutine
 from datetime import date
@@ -40,6 +41,8 @@ from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 EXIT_FAILED: Final = 1
 WIDTH_PIPED: Final = 240
 """Where there is no terminal: a row stays on one line."""
+WIDTH_MIN: Final = 40
+WIDTH_MAX: Final = 1_000
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 _unwritten: Final[list[OSError | None]] = []
@@ -240,12 +243,15 @@ def _show(
 
 
 def _say(what: RenderableType) -> None:
-    here, written = Console(), io.StringIO()
+    # Of itself rich takes COLUMNS and LINES as they are: with 0 nothing is said at all.
+    here, written = Console(width=WIDTH_PIPED, height=1), io.StringIO()
+    columns = shutil.get_terminal_size().columns
     console = Console(
         file=written,
         highlight=False,
         force_terminal=here.is_terminal,
-        width=here.width if here.is_terminal else WIDTH_PIPED,
+        width=min(max(columns, WIDTH_MIN), WIDTH_MAX) if here.is_terminal else WIDTH_PIPED,
+        height=1,
     )
     console.print(what, soft_wrap=isinstance(what, Text))
     _answer(written.getvalue())

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import pty
 import resource
 import sys
 from collections.abc import Callable
@@ -205,3 +206,34 @@ async def test_help_that_cannot_be_written_is_said() -> None:
     _, stderr = await process.communicate()
     assert process.returncode == 1
     assert stderr == b"cannot write the answer: No space left on device\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-7", "²", "nothing", "9" * 30, "80"])
+async def test_an_answer_is_said_whatever_the_terminal_says_of_its_width(
+    columns: str, tmp_path: Path
+) -> None:
+    terminal, theirs = pty.openpty()
+    os.set_blocking(terminal, False)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SAY),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": columns},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    assert await process.wait() == 0
+    said = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert "HALTED: why" in said
+    assert "balance" in said
+
+
+SAY = """
+from executor.command_line import _say
+from executor.doctor.finding import ok
+from executor.rendering import findings_view, plain
+_say(plain("HALTED: why", "bold red"))
+_say(findings_view([ok("balance", "enough")]))
+"""
