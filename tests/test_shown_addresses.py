@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from executor.doctor.finding import fail
 from executor.rendering import findings_view
 from feeder.recording.recorder import Recorder
 from feeder.settings import MarketChannelSettings
-from functions.adapters.live_exchange import _describe
+from functions.adapters.live_exchange import LiveExchange
 from runtime.health import health_server
 from runtime.log import line_of
 from runtime.output import complain
@@ -54,7 +55,10 @@ def test_a_finding_of_the_doctor() -> None:
 
 
 def test_what_is_published_of_an_order() -> None:
-    assert _describe(OSError(f"Request to {URL} failed")) == f"OSError: Request to {SHOWN} failed"
+    given = SimpleNamespace(key="k1", secret="s1", passphrase="p1")
+    client = SimpleNamespace(credentials=given, signer="0x1", wallet="0x2")
+    told = LiveExchange(client)._describe(OSError(f"Request to {URL} failed"))  # type: ignore[arg-type] # no more of it is used
+    assert told == f"OSError: Request to {SHOWN} failed"
 
 
 def test_a_recording(tmp_path: object) -> None:
