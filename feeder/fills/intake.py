@@ -4,7 +4,8 @@ Order events are counted and go no further. Trades are the evidence for what was
 `size_matched` only repeats it, and its status is an open set; a trade that went missing is
 found by the next fetch or by reconciliation.
 
-Only trades in which we are the taker and buy go on: this system places nothing else.
+Only trades in which we are the taker go on, on whichever side: whose a trade is says the order id,
+and to leave one of ours out for its side would hide an exposure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import structlog
 
 from feeder.fills.metrics import UserMetrics
 from protocol.fill import Fill
-from protocol.side import Side
 from venue.wire.market_channel import Pong, UnknownEvent
 from venue.wire.trades import Rejection, VenueTrade
 from venue.wire.user_channel import OrderEvent, UserEvent
@@ -54,7 +54,7 @@ class Intake:
 
     def _sound(self, event: UserEvent) -> Iterator[Fill]:
         if isinstance(event, VenueTrade):
-            yield from self._own_purchase(event)
+            yield from self._own_trade(event)
         elif isinstance(event, OrderEvent):
             self._metrics.orders[event.change].inc()
         elif isinstance(event, Rejection):
@@ -62,11 +62,9 @@ class Intake:
         elif isinstance(event, UnknownEvent):
             self._report_unknown(event)
 
-    def _own_purchase(self, trade: VenueTrade) -> Iterator[Fill]:
+    def _own_trade(self, trade: VenueTrade) -> Iterator[Fill]:
         if trade.as_maker:
             self._metrics.skipped["maker"].inc()
-        elif trade.fill.side is Side.SELL:
-            self._metrics.skipped["sell"].inc()
         else:
             if trade.unknown_status is not None:
                 self._report_unknown_status(trade)

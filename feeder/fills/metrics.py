@@ -13,7 +13,7 @@ from venue.wire.trades import UserFault
 from venue.wire.user_channel import OrderChange
 
 EVENT_KINDS: Final = ("trade", "order", "unknown", "pong", "rejected")
-SKIP_REASONS: Final = ("maker", "sell")
+SKIP_REASONS: Final = ("maker",)
 PUBLISH_FAULTS: Final = ("disconnected", "no_stream", "timeout", "error")
 FETCH_FAULTS: Final = ("unreachable", "refused", "bad_answer")
 

@@ -24,7 +24,6 @@ from functions.core.evidence import OrderLookup, Resolution, Undecided, plausibl
 from functions.core.resolution import ContradictionError, needs_gamma, resolution_of
 from functions.ports import MinedTransaction, RecordsError
 from protocol.fill import Fill
-from protocol.side import Side
 from venue.errors import VenueError, VenueRefusedError
 from venue.rest import VenueReads
 from venue.wallet import asset_type, signature_type
@@ -120,7 +119,7 @@ class LiveRecords:
         return lookup
 
     async def trades_since(self, since_ms: int) -> tuple[Fill, ...]:
-        """What the account bought as a taker, oldest first; to the second, which is how exactly
+        """What the account traded as a taker, oldest first; to the second, which is how exactly
         the venue gives the time of a match.
 
         A trade that cannot be read is logged and left out, so that it does not hide the others;
@@ -135,7 +134,7 @@ class LiveRecords:
         for each in found:
             if isinstance(each, Rejection):
                 _log.error("unreadable_trade", error=each.text)
-            elif not each.as_maker and each.fill.side is Side.BUY:
+            elif not each.as_maker:  # on whichever side: the order id says whose it is
                 _report_unknown_status(each)
                 fills.append(each.fill)
         return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
@@ -15,6 +16,7 @@ from feeder.fills.intake import Intake
 from feeder.fills.metrics import UserMetrics
 from feeder.fills.user_channel import UserChannel
 from protocol.fill import Fill
+from protocol.side import Side
 from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS, order, trade
 from tests.venue.wire.test_user_channel import FILL
@@ -106,6 +108,8 @@ async def test_credentials_at_once_then_subscribed_then_fills(
         assert bench.channel.problem() is None
         await caller.send([order("PLACEMENT"), order("NEWS"), trade(), trade(trader_side="MAKER")])
         assert await bench.calls.get() == FILL
+        await caller.send(trade(side="SELL"))  # its order id says whose it is
+        assert await bench.calls.get() == msgspec.structs.replace(FILL, side=Side.SELL)
         await caller.send(trade(status="LOST"))
         assert await bench.calls.get() == FILL  # provisional, and counted
         await caller.send("INVALID OPERATION")
@@ -113,7 +117,7 @@ async def test_credentials_at_once_then_subscribed_then_fills(
         await bench.until(lambda: bench.value("events_total", kind="unknown") == 1)
         assert bench.calls.empty()
     assert bench.value("events_total", kind="order") == 2
-    assert bench.value("events_total", kind="trade") == 3
+    assert bench.value("events_total", kind="trade") == 4
     assert bench.value("events_total", kind="rejected") == 1
     assert bench.value("order_events_total", change="placement") == 1
     assert bench.value("order_events_total", change="other") == 1

@@ -366,7 +366,7 @@ async def test_a_page_that_cannot_be_read_is_not_an_empty_one(
 # ---- the account's trades ---------------------------------------------------------------------
 
 
-async def test_trades_since_are_purchases_as_a_taker_oldest_first(
+async def test_trades_since_are_all_as_a_taker_on_whichever_side_oldest_first(
     venue: CannedVenue, live: LiveRecords
 ) -> None:
     venue.says(
@@ -374,13 +374,13 @@ async def test_trades_since_are_purchases_as_a_taker_oldest_first(
         canned.page(
             canned.trade(id="late", match_time="1800000009"),
             canned.trade(id="maker", trader_side="MAKER"),
-            canned.trade(id="sold", side="SELL"),
+            canned.trade(id="sold", side="SELL", match_time="1800000005"),
             canned.trade(id="early", match_time="1800000003"),
             canned.trade(id="before", match_time="1799999999"),
         ),
     )
     fills = await live.trades_since(1_800_000_000_500)
-    assert [fill.trade_id for fill in fills] == ["early", "late"]
+    assert [fill.trade_id for fill in fills] == ["early", "sold", "late"]
     assert venue.requests == [("/data/trades", {"after": "1799999999"})]
 
 
