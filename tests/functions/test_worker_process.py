@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from functions import worker as worker_module
 from functions.adapters import book_pull
 from functions.adapters.book_pull import BookPull
 from functions.settings import WorkerSettings
+from runtime.last_answer import LastAnswer
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table
@@ -220,5 +222,13 @@ async def test_it_is_not_well_before_it_can_take_books(
             status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
         assert status == 503
         assert sentence.startswith("no answer to requests for books (JetStream, BOOKS) for ")
+        monkeypatch.setattr(book_pull, "SILENT_MAX_S", 15.0)
+        kept = [each for each in gc.get_objects() if isinstance(each, LastAnswer)]
+        for silent in (f"table {state_table}", "stream DECISIONS"):
+            [answers] = [each for each in kept if each._what == silent]
+            answers.silent_max_s = -1.0
+            status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
+            assert (status, sentence.startswith(f"{silent} has not answered for ")) == (503, True)
+            answers.silent_max_s = 30.0
     finally:
         await stop_tasks(serving)
