@@ -9,10 +9,10 @@ TROUBLE_LENGTH_MAX: Final = 300
 
 
 class LastAnswer:
-    """Of one dependency; `what` begins the sentence about it."""
+    """Of one dependency; `says` begins the sentence about it: "table t has not answered"."""
 
-    def __init__(self, what: str, silent_max_s: float = 30.0) -> None:
-        self._what = what
+    def __init__(self, says: str, silent_max_s: float = 30.0) -> None:
+        self._says = says
         self.silent_max_s = silent_max_s
         self._came_at_s = time.monotonic()
         self._trouble = "no answer yet"
@@ -30,4 +30,4 @@ class LastAnswer:
         silent_s = time.monotonic() - self._came_at_s
         if silent_s <= self.silent_max_s:
             return None
-        return f"{self._what} has not answered for {silent_s:.0f} s: {self._trouble}"
+        return f"{self._says} for {silent_s:.0f} s: {self._trouble}"

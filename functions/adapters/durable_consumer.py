@@ -71,7 +71,7 @@ class DurableConsumer(Generic[Message]):
         self._decode = decode
         self._handle = handle
         self._interrupted = interrupted
-        self._last_answer = LastAnswer(f"stream {stream.name}")
+        self._last_answer = LastAnswer(f"nothing of stream {stream.name} can be read and stored")
         self.problem = self._last_answer.problem
         """What is wrong, for a person: nothing can be read of the stream."""
 

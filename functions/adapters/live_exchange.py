@@ -61,7 +61,7 @@ class LiveExchange:
         self._client = client
         self._trader = trader_of(client.signer, client.wallet)
         self._warmed: dict[str, tuple[float, MarketInfo]] = {}
-        self._last_answer = LastAnswer("the venue, asked where orders go,")
+        self._last_answer = LastAnswer("the venue has not answered where orders go")
         self._closed_only = False
         self._not_warmed = LineThrottle()
 

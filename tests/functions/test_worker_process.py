@@ -265,11 +265,14 @@ async def test_it_is_not_well_before_it_can_take_books(
         assert sentence.startswith("no answer to requests for books (JetStream, BOOKS) for ")
         monkeypatch.setattr(book_pull, "SILENT_MAX_S", 15.0)
         kept = [each for each in gc.get_objects() if isinstance(each, LastAnswer)]
-        for silent in (f"table {state_table}", "stream DECISIONS"):
-            [answers] = [each for each in kept if each._what == silent]
+        for silent in (
+            f"table {state_table} has not answered",
+            "nothing of stream DECISIONS can be read and stored",
+        ):
+            [answers] = [each for each in kept if each._says == silent]
             answers.silent_max_s = -1.0
             status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
-            assert (status, sentence.startswith(f"{silent} has not answered for ")) == (503, True)
+            assert (status, sentence.startswith(f"{silent} for ")) == (503, True)
             answers.silent_max_s = 30.0
     finally:
         await stop_tasks(serving)

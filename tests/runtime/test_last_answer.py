@@ -15,7 +15,7 @@ def test_a_dependency_that_does_not_answer_is_a_problem_until_it_does(
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: clock.now_s, now_s=100.0)
     monkeypatch.setattr(last_answer, "time", clock)
-    answers = LastAnswer("table t")
+    answers = LastAnswer("table t has not answered")
     clock.now_s += 30
     assert answers.problem() is None
     clock.now_s += 1

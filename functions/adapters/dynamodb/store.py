@@ -129,7 +129,7 @@ class DynamoStore:
         self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
         self._account_name = account_name
         self._account_key = account_key(account_name)
-        self._last_answer = LastAnswer(f"table {table}")
+        self._last_answer = LastAnswer(f"table {table} has not answered")
         self.problem = self._last_answer.problem  # while `upkeep` runs
 
     async def open_account(self) -> Account:
