@@ -56,7 +56,7 @@ def fill_consumer(
         batch_max=FILLS_BATCH_MAX,
         replicas=replicas,
         decode=decode,
-        handle=partial(on_fill, store, metrics),
+        handle=partial(on_fill, store, metrics, alarms=LineThrottle()),
         interrupted=interrupted,
     )
 

@@ -24,6 +24,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from protocol.subjects import BOOKS
+from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
 PREFETCH_MAX: Final = 16
@@ -72,6 +73,7 @@ class BookPull:
         self._answered_at_s = time.monotonic()
         self._arrived = asyncio.Event()
         self._consumer_lost = asyncio.Event()
+        self._ack_failures, self._pull_failures = LineThrottle(), LineThrottle()
         self.conflated = 0
         """Books displaced by a newer one so far."""
 
@@ -119,7 +121,9 @@ class BookPull:
         try:
             await self._nc.publish(delivery.reply, _ACK)
         except NatsError as error:
-            _log.warning("ack_failed", error=f"{type(error).__name__}: {error}")
+            if (unlogged := self._ack_failures.admit()) is not None:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("ack_failed", error=what, unlogged_before=unlogged)
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at_s = time.monotonic()
@@ -160,7 +164,9 @@ class BookPull:
         try:
             await self._nc.publish(self._request_subject, request, reply=self._inbox)
         except NatsError as error:  # the silence that follows makes `run` ask again
-            _log.warning("pull_failed", error=f"{type(error).__name__}: {error}")
+            if (unlogged := self._pull_failures.admit()) is not None:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("pull_failed", error=what, unlogged_before=unlogged)
 
     def _silent(self) -> bool:
         # A pending request is answered when it expires, at the latest: silence means that the
