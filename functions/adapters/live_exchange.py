@@ -46,6 +46,9 @@ WARM_TIMEOUT_S: Final = 5.0
 KEEP_WARM_S: Final = 10.0
 """The client drops idle connections after 30 s; a TLS handshake would cost the next order two
 round trips."""
+QUOTED_MAX: Final = 64 << 10
+"""Of an error, before it is searched for credentials: so much that none is left at the end of what
+is shown, cut in two."""
 METADATA_REFRESH_S: Final = 300.0
 """The client forgets a market's metadata after 600 s."""
 
@@ -189,7 +192,6 @@ class LiveExchange:
 
     def _describe(self, error: BaseException) -> str:
         given = self._client.credentials  # an error quotes what is no HTTP: our headers, say
-        text = blotted(
-            f"{type(error).__name__}: {error}", given.key, given.secret, given.passphrase
-        )
+        quoted = f"{type(error).__name__}: {error}"[:QUOTED_MAX]
+        text = blotted(quoted, given.key, given.secret, given.passphrase)
         return origins(text)[:TEXT_LENGTH_MAX]  # it is stored and published, too
