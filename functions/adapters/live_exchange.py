@@ -148,7 +148,9 @@ class LiveExchange:
 
     def forget(self, condition_id: str) -> None:
         """See `Exchange.forget`."""
-        self._warmed.pop(condition_id, None)
+        known = self._warmed.pop(condition_id, None)
+        if known is not None:
+            official_client.forget_metadata(self._client, known[1].outcomes[0].token_id)
 
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""

@@ -66,3 +66,18 @@ async def test_metadata_that_never_comes_do_not_keep_the_order_connection_from_b
         assert pings > 2
         assert len([each for each in logs if each["event"] == "warming_failed"]) == 1
         assert next(iter(desk.exchange._warmed)) != "0x0"  # the others have their turn
+
+
+async def test_nothing_is_kept_of_a_market_that_is_forgotten() -> None:
+    async with open_desk() as desk:
+        exchange, info = desk.exchange, desk.info()
+        cache = exchange._client._ctx.order_metadata
+        before = dict(cache._conditions._values), dict(cache._markets._values)
+        await exchange.warm(info)
+        assert len(cache._markets._values) == len(before[1]) + 1
+        assert len(cache._conditions._values) == len(before[0]) + 2
+        exchange.forget(info.condition_id)
+        assert (cache._conditions._values, cache._markets._values) == before
+        assert exchange._warmed == {}
+        exchange.forget(info.condition_id)  # again does no harm
+        assert (await desk.prepare()).spend_e6 == 1_100_000  # it is asked for anew
