@@ -36,6 +36,8 @@ ACK_WAIT_S: Final = 30.0
 RECOVER_EVERY_S: Final = 1.0
 SILENT_MAX_S: Final = 15.0
 """Three requests: each is answered by books, or by their absence when it expires."""
+BOOKLESS_MAX_S: Final = 120.0
+"""Running markets change many times a second, and each worker has its share."""
 _ACK: Final = b"+ACK"
 _log = structlog.get_logger()
 
@@ -70,7 +72,7 @@ class BookPull:
         self._waiting: dict[str, Delivery] = {}
         self._outstanding = 0
         self._heard_at_s = 0.0
-        self._answered_at_s = time.monotonic()
+        self._answered_at_s = self._book_at_s = time.monotonic()
         self._arrived = asyncio.Event()
         self._consumer_lost = asyncio.Event()
         self._ack_failures, self._pull_failures = LineThrottle(), LineThrottle()
@@ -81,14 +83,18 @@ class BookPull:
         """Create stream and consumer where missing, and subscribe. Raises nats errors."""
         await self._ensure_consumer()
         await self._nc.subscribe(self._inbox, cb=self._on_message)
-        self._answered_at_s = time.monotonic()
+        self._answered_at_s = self._book_at_s = time.monotonic()
 
     def problem(self) -> str | None:
-        """What is wrong, for a person: no request for books is answered."""
-        silent_s = time.monotonic() - self._answered_at_s
-        if silent_s <= SILENT_MAX_S:
-            return None
-        return f"no answer to requests for books (JetStream, {BOOKS.name}) for {silent_s:.0f} s"
+        """What is wrong, for a person: no request for books is answered, or only that there are
+        none."""
+        now_s = time.monotonic()
+        silent_s, bookless_s = now_s - self._answered_at_s, now_s - self._book_at_s
+        if silent_s > SILENT_MAX_S:
+            return f"no answer to requests for books (JetStream, {BOOKS.name}) for {silent_s:.0f} s"
+        if bookless_s > BOOKLESS_MAX_S:
+            return f"no book has come for {bookless_s:.0f} s: does a feeder publish any?"
+        return None
 
     async def run(self) -> None:
         """Keep the pull alive until cancelled: expiries, a restarted server, a lost consumer."""
@@ -131,7 +137,7 @@ class BookPull:
         if status is not None:
             self._on_status(status, message)
             return
-        self._answered_at_s = self._heard_at_s
+        self._answered_at_s = self._book_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
         delivery = Delivery(message.data, message.reply, time.time_ns())
         older = self._waiting.get(message.subject)

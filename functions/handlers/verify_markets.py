@@ -166,7 +166,7 @@ class MarketVerifier:
                 await self._ask(known)
 
     async def _ask(self, known: _Known) -> None:
-        market = known.listed
+        market, known.due_s = known.listed, time.monotonic() + RETRY_MAX_S
         try:
             known.clob = await self._markets.market(market.condition_id)
         except RecordsError as error:
