@@ -37,6 +37,8 @@ from venue.wire.trades import Rejection, VenueTrade, read_trades_page
 
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
+SHOWN_MAX: Final = 5
+"""Of the trades of one answer that cannot be read."""
 SINCE_PAGES_MAX: Final = 10
 POSITIONS_AT_ONCE: Final = 4
 _T = TypeVar("_T")
@@ -130,9 +132,9 @@ class LiveRecords:
         found, complete = await self._trades(SINCE_PAGES_MAX, after=str(since_s - 1))
         if not complete:
             _log.error("trades_cut", pages=SINCE_PAGES_MAX, trades=len(found), since_ms=since_ms)
-        unreadable = [each for each in found if isinstance(each, Rejection)]
-        if unreadable:
-            _log.error("unreadable_trade", error=unreadable[0].text, trades=len(unreadable))
+        unreadable = [each.text for each in found if isinstance(each, Rejection)]
+        if unreadable:  # one line for all: a run may bring thousands
+            _log.error("unreadable_trade", errors=unreadable[:SHOWN_MAX], trades=len(unreadable))
         # On whichever side: the order id says whose it is.
         taken = [each for each in found if not (isinstance(each, Rejection) or each.as_maker)]
         _report_unknown_statuses(taken)
