@@ -84,6 +84,12 @@ class Exchange(Protocol):
         """Each book that comes, the newest of its market (`functions.core.fencing`): what paper
         orders are filled from. May cost no more than a note of it."""
 
+    def forget(self, condition_id: str) -> None:
+        """A market that is not dealt with any more: nothing is to be kept for it."""
+
+    def problem(self) -> str | None:
+        """What keeps orders from being taken, for a person, None when nothing does."""
+
     async def refresh_balance(self) -> None:
         """Ask the venue to count the balance anew: the cure for a phantom lock
         (py-clob-client#342). Raises nothing: it only helps."""

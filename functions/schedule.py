@@ -104,6 +104,16 @@ async def reconciled(
         raise RecordsError("incomplete: trades or positions got no answer")
 
 
+async def settled(
+    store: Store, records: VenueRecords, metrics: ScheduleMetrics, *, redeem: bool
+) -> None:
+    """One run of `settle`. Raises StoreError; RecordsError, too, when the venue said nothing."""
+    report = await settle(store, records, redeem=redeem)
+    metrics.after_settling(report)
+    if report.incomplete:
+        raise RecordsError("incomplete: no resolution got an answer")
+
+
 async def serve(settings: ScheduleSettings) -> None:
     """Run until cancelled. Exits 2 on what only a person can mend."""
     metrics = ScheduleMetrics()
@@ -126,7 +136,7 @@ async def serve(settings: ScheduleSettings) -> None:
             await reconciled(store, records, metrics, loss_limit_e6)
 
         async def settle_run() -> None:
-            metrics.after_settling(await settle(store, records, redeem=settings.redeems))
+            await settled(store, records, metrics, redeem=settings.redeems)
 
         await first_failure(
             schedule.every("reconcile", settings.reconcile_every_s, reconcile_run),

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from nats.aio.client import Client
@@ -26,9 +26,12 @@ from nats.aio.client import Client
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.adapters.decision_publisher import DecisionPublisher
+from functions.adapters.durable_consumer import DurableConsumer
+from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.paper_exchange import PaperExchange
 from functions.bootstrap import opened_store, trader_login
 from functions.core.fencing import Fence
+from functions.core.hold import HoldReason
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_registry import STRATEGIES
 from functions.handlers.evaluate import Evaluator
@@ -38,14 +41,15 @@ from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
 from functions.worker_clock import WorkerClock
-from functions.worker_consumers import consume_decisions, consume_fills
+from functions.worker_consumers import decision_consumer, fill_consumer
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
-from protocol.subjects import BOOKS
+from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.addresses import origins
 from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
+from runtime.line_throttle import LineThrottle
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
@@ -58,8 +62,10 @@ ORDERS_IN_FLIGHT_MAX: Final = 16
 FINISH_S: Final = 6.0
 """How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
 is bounded too, so that the process ends within ten seconds."""
-WARMED_MAX: Final = 1_000
 _log = structlog.get_logger()
+
+Problem: TypeAlias = Callable[[], str | None]
+"""What is wrong, in one sentence for a person, None when nothing is."""
 
 
 class Worker:
@@ -85,8 +91,11 @@ class Worker:
         self._executing: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._warming: dict[str, asyncio.Task[None]] = {}
-        self._warmed: dict[str, int] = {}  # condition id -> end of its window, epoch ms
+        self._warmed: set[str] = set()
         self._held: dict[str, tuple[BookSnapshot, int]] = {}
+        # By condition id, all three: of the markets that the verifier knows, so no more than those.
+        verifier.on_forgotten = self._forget
+        self._malformed, self._too_many = LineThrottle(), LineThrottle()
 
     async def run(self) -> None:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
@@ -120,16 +129,20 @@ class Worker:
             snapshot = decode_snapshot(delivery.payload)
         except ProtocolError as error:
             self._metrics.malformed.inc()
-            _log.warning("book_malformed", error=str(error))
+            if (unlogged := self._malformed.admit()) is not None:
+                _log.warning("book_malformed", error=str(error), unlogged_before=unlogged)
             return
         self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
         self._clock.note(snapshot, delivery)
+        condition_id = snapshot.market.condition_id
+        if not self._verifier.takes(condition_id):
+            self._refuse_market(snapshot.market)
+            return
         # Before all else: what is held, waits or is decided on from here is the newest there is.
         if not self._evaluator.admit(snapshot):
             return
         self._exchange.observe(snapshot)
         self._verifier.note(snapshot.market)
-        condition_id = snapshot.market.condition_id
         if condition_id not in self._warmed:
             self._warm(snapshot.market)
         if condition_id in self._warming:
@@ -160,16 +173,14 @@ class Worker:
         Windows appear minutes before they may be traded, so only a worker that has just started
         ever waits, by milliseconds.
         """
-        now_ms = time.time_ns() // 1_000_000
-        if len(self._warmed) >= WARMED_MAX:
-            self._warmed = {key: end for key, end in self._warmed.items() if end > now_ms}
-        self._warmed[market.condition_id] = market.end_ms
+        self._warmed.add(market.condition_id)
         self._evaluator.note_market(market)
 
         async def warm() -> None:
             await self._verifier.verify(market)
             try:
-                await self._exchange.warm(market)
+                async with self._verifier.questions:
+                    await self._exchange.warm(market)
             except Exception as error:  # noqa: BLE001 - warming only helps; the book still counts
                 _log.error("warming_failed", market=market.slug, exc_info=error)
             while (held := self._held.pop(market.condition_id, None)) is not None:
@@ -178,6 +189,19 @@ class Worker:
             del self._warming[market.condition_id]
 
         self._start(self._warming, market.condition_id, warm())
+
+    def _refuse_market(self, market: MarketInfo) -> None:
+        self._metrics.holds[HoldReason.TOO_MANY_MARKETS].inc()
+        if (unlogged := self._too_many.admit()) is not None:
+            _log.error("too_many_markets", market=market.slug, unlogged_before=unlogged)
+
+    def _forget(self, condition_id: str) -> None:
+        """Of a market that the verifier has forgotten; an order under way goes on."""
+        self._warmed.discard(condition_id)
+        self._held.pop(condition_id, None)
+        if (warming := self._warming.pop(condition_id, None)) is not None:
+            warming.cancel()
+        self._exchange.forget(condition_id)
 
     def _start(
         self,
@@ -190,7 +214,8 @@ class Worker:
         self._metrics.orders_in_flight.set(len(self._executing))
 
         def ended(task: asyncio.Task[None]) -> None:
-            tasks.pop(condition_id, None)
+            if tasks.get(condition_id) is task:
+                del tasks[condition_id]
             self._metrics.orders_in_flight.set(len(self._executing))
             if not task.cancelled() and (error := task.exception()) is not None:
                 _log.critical("task_failed", exc_info=error)
@@ -202,20 +227,28 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
     metrics = WorkerMetrics()
     clock = WorkerClock(settings.max_book_age_ms, metrics)
+    verifier: MarketVerifier
     nats_url = origins(settings.nats_url)
     nc: Client | None = None
-    pull: BookPull | None = None
+    store: DynamoStore | None = None
+    exchange: Exchange | None = None
+    problem_of_streams: Problem | None = None
 
     def problem() -> str | None:
         if nc is None or not nc.is_connected:
             return f"not connected to NATS at {nats_url}"
-        if pull is None:
-            return "waiting for the state table, the venue or JetStream"
-        return pull.problem() or clock.problem()
+        if store is None:
+            return f"waiting for the state table {settings.state_table}"
+        if exchange is None:
+            return f"waiting for the venue at {settings.clob_url}"
+        if problem_of_streams is None:
+            return f"waiting for JetStream at {nats_url}"
+        each = (problem_of_streams, store.problem, exchange.problem, verifier.problem)
+        return next(filter(None, (ask() for ask in (*each, clock.problem))), None)
 
-    def started(started_pull: BookPull) -> None:
-        nonlocal pull
-        pull = started_pull
+    def started(problem_of_those: Problem) -> None:
+        nonlocal problem_of_streams
+        problem_of_streams = problem_of_those
         _log.info("worker_started", execution=settings.execution, metrics_port=metrics_port)
 
     async with AsyncExitStack() as stack:
@@ -257,11 +290,11 @@ async def run_worker(
     verifier: MarketVerifier,
     clock: WorkerClock,
     metrics: WorkerMetrics,
-    started: Callable[[BookPull], None] = lambda _: None,
+    started: Callable[[Problem], None] = lambda _: None,
 ) -> None:
     """Run a worker on the given collaborators until cancelled, then finish what is under way.
 
-    `started` is called once books can be taken.
+    `started` is called once books can be taken, with what says whether any of the streams is lost.
     """
     publisher = DecisionPublisher(nc, settings.account, metrics)
     limits, gate = settings.limits(), settings.gate_config()
@@ -297,13 +330,21 @@ async def run_worker(
     pull = BookPull(nc, settings.account, replicas)
     worker = Worker(pull, evaluator, executor, exchange, verifier, clock, metrics)
     where = f"JetStream at {origins(settings.nats_url)}"
-    await until_reachable(where, partial(declare_stream, nc, BOOKS, replicas))
+    live = settings.execution == "live"  # the venue reports no trades of paper orders
+    # All of them here: what only a person can mend would otherwise be said while it trades.
+    for stream in (BOOKS, DECISIONS, FILLS) if live else (BOOKS, DECISIONS):
+        declare = partial(declare_stream, nc, stream, replicas)
+        await until_reachable(f"stream {stream.name} of {where}", declare)
     await until_reachable(where, pull.start)
-    started(pull)
+    consumers: list[DurableConsumer[Any]] = [
+        decision_consumer(nc, settings.account, store, metrics, replicas)
+    ]
+    if live:
+        consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas))
     freeze_heap()
-    beside = [publisher.run(), consume_decisions(nc, settings.account, store, metrics, replicas)]
-    if settings.execution == "live":  # the venue reports no trades of paper orders
-        beside.append(consume_fills(nc, settings.account, store, metrics, replicas))
+    problems: list[Problem] = [pull.problem, *(each.problem for each in consumers)]
+    started(lambda: next(filter(None, (ask() for ask in problems)), None))
+    beside = [publisher.run(), *(each.run() for each in consumers)]
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(

@@ -15,6 +15,8 @@ from protocol.snapshot import BookSnapshot
 
 LOOK_EVERY_S: Final = 10.0
 SAID_EVERY_S: Final = 60.0
+SERIES_SAID_MAX: Final = 20
+"""Within SAID_EVERY_S: their names come with the books."""
 _log = structlog.get_logger()
 
 
@@ -66,7 +68,7 @@ class WorkerClock:
         for name, trouble in self._concluded.items():
             if trouble is None:
                 recently.pop(name, None)
-            elif name not in recently:
+            elif name not in recently and len(recently) < SERIES_SAID_MAX:
                 recently[name] = now_s
                 _log.error("clocks_differ", series=name, problem=trouble.text)
         self._said_at_s = recently

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,12 +14,12 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from runtime.addresses import origins
+from runtime.line_throttle import LineThrottle
 from runtime.output import STDERR, STDOUT
 from runtime.settings import refuse_to_start
 
 SHUTDOWN_TIMEOUT_S = 1
 """A reader of metrics that has stopped reading must not hold up a stop."""
-COMPLAIN_EVERY_S = 60.0
 _PORTS_FAULT: Final = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
 
 
@@ -43,16 +42,12 @@ class ServerComplaints(logging.Filter, Collector):
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
-        self._said_at_s = float("-inf")
+        self.throttle = LineThrottle()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Count it; whether it is to be said."""
         self.count += 1
-        now_s = time.monotonic()
-        if now_s - self._said_at_s < COMPLAIN_EVERY_S:
-            return False
-        self._said_at_s = now_s
-        return True
+        return self.throttle.admit() is not None
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """One counter."""

@@ -25,6 +25,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from protocol.subjects import StreamSpec
 from runtime.addresses import origins
+from runtime.line_throttle import LineThrottle
 from runtime.nats_client import NatsClient, NotEncryptedError
 from runtime.nats_settings import Login
 from runtime.process import stop_tasks
@@ -105,6 +106,7 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
     client = NatsClient()
     reason: Exception | None = None
     was_connected, reported_refusal = False, False
+    errors = LineThrottle()  # the server may answer each message with one
 
     async def on_error(error: Exception) -> None:
         nonlocal reason, reported_refusal
@@ -114,7 +116,9 @@ async def connect_once(url: str, name: str, login: Login | None = None) -> Clien
         # report it in one line each. But for a password that was changed at the server meanwhile,
         # or encryption that was turned off there.
         if client.is_connected:
-            _log.warning("nats_error", error=f"{type(error).__name__}: {error}")
+            if (unlogged := errors.admit()) is not None:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("nats_error", error=what, unlogged_before=unlogged)
         elif was_connected and _is_refused_login(error) and not reported_refusal:
             reported_refusal = True
             _log.warning("nats_error", error=_login_refused(url, login))

@@ -93,7 +93,7 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
                 tell_date(date)
             if success:
                 return bytes(body)
-            if signature := (signed or {}).get("POLY_SIGNATURE", "").removeprefix("0x"):
+            if signature := headers.get("POLY_SIGNATURE", "").removeprefix("0x").rstrip("="):
                 text = blotted(text, signature)
             if credentials is not None:  # also in its Content-Type
                 text = credentials.without(text)

@@ -20,6 +20,7 @@ import structlog
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import BookRequest, SessionTable
+from runtime.line_throttle import LineThrottle
 from runtime.process import first_failure
 from venue.errors import VenueError
 from venue.rest import get_bytes, open_session
@@ -59,8 +60,7 @@ class BookRequests:
         self._next_at_s = 0.0
         self.failure: Exception | None = None
         """Why the latest request brought no book, None when it brought one."""
-        self._unlogged = 0
-        self._logged_at_s = float("-inf")
+        self._failures = LineThrottle(FAILURE_LOG_EVERY_S)
 
     def ask(self, request: BookRequest) -> None:
         """Have a token looked up."""
@@ -123,18 +123,13 @@ class BookRequests:
         self.failure = error
         self._table.request_failed(request, now_ms)
         self._metrics.book_requests["failed"].inc()
-        now_s = time.monotonic()
         # A freshly listed market may have no book for minutes: that is counted, not logged.
-        if (
-            request.session.info.start_ms > now_ms
-            or now_s - self._logged_at_s < FAILURE_LOG_EVERY_S
-        ):
-            self._unlogged += 1
+        if request.session.info.start_ms > now_ms:
             return
-        _log.warning(
-            "book_request_failed",
-            slug=request.session.info.slug,
-            error=f"{type(error).__name__}: {error}",
-            unlogged_before=self._unlogged,
-        )
-        self._logged_at_s, self._unlogged = now_s, 0
+        if (unlogged := self._failures.admit()) is not None:
+            _log.warning(
+                "book_request_failed",
+                slug=request.session.info.slug,
+                error=f"{type(error).__name__}: {error}",
+                unlogged_before=unlogged,
+            )

@@ -6,7 +6,6 @@ counted, and logged at most every ten seconds; nothing a venue sends raises.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -16,6 +15,7 @@ from feeder.books.metrics import FeederMetrics
 from feeder.core.book.token_book import Trouble
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
+from runtime.line_throttle import LineThrottle
 from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 REJECTION_LOG_EVERY_S: Final = 10
@@ -40,8 +40,7 @@ class FrameIntake:
         self._metrics = metrics
         self._offer = offer
         self._nudge = nudge
-        self._rejected_unlogged = 0
-        self._rejection_logged_at_s = float("-inf")
+        self._rejections = LineThrottle(REJECTION_LOG_EVERY_S)
         self._unknown_types: set[str] = set()
 
     def take(self, line: int, payload: bytes, received_at_ns: int) -> None:
@@ -83,14 +82,8 @@ class FrameIntake:
 
     def _report_malformed(self, malformed: Malformed) -> None:
         self._metrics.rejected[malformed.fault].inc()
-        now_s = time.monotonic()
-        if now_s - self._rejection_logged_at_s < REJECTION_LOG_EVERY_S:
-            self._rejected_unlogged += 1
-            return
-        _log.warning(
-            "frame_rejected", error=malformed.reason, unlogged_before=self._rejected_unlogged
-        )
-        self._rejection_logged_at_s, self._rejected_unlogged = now_s, 0
+        if (unlogged := self._rejections.admit()) is not None:
+            _log.warning("frame_rejected", error=malformed.reason, unlogged_before=unlogged)
 
     def _report_unknown(self, event: UnknownEvent) -> None:
         known, event_type = self._unknown_types, event.event_type[:80]

@@ -46,6 +46,7 @@ from feeder.core.leases import (
     decode_table,
     encode_table,
 )
+from runtime.line_throttle import LineThrottle
 from runtime.nats import jetstream_answers
 
 BUCKET: Final = "FEEDERS"
@@ -105,6 +106,7 @@ class LeaseKeeper:
         self._one_try = asyncio.Lock()
         self._reached_s = _now_s()
         self._ever_reached = False
+        self._bad_tables = LineThrottle()
         self._refusal = ""
         """What NATS has refused us with since then; empty when it was only silent."""
 
@@ -195,7 +197,8 @@ class LeaseKeeper:
             return decode_table(payload)
         except LeaseTableError as error:
             self._metrics.lease_failures["bad_table"].inc()
-            _log.warning("lease_table_replaced", error=str(error))
+            if (unlogged := self._bad_tables.admit()) is not None:
+                _log.warning("lease_table_replaced", error=str(error), unlogged_before=unlogged)
             return _new_table()
 
     async def _begin_table(self, bucket: KeyValue) -> bool:

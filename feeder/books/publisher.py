@@ -36,6 +36,7 @@ from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
 from protocol.snapshot import UNDECODABLE, encode_snapshot
 from protocol.subjects import BOOKS, book_subject
+from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream
 from runtime.process import first_failure
 
@@ -106,6 +107,7 @@ class Publisher:
         self._silent = False
         """Whether something went unanswered, and nothing has been answered since it was sent."""
         self._unacknowledged_since_s: float | None = None
+        self._failures = LineThrottle()
 
     def offer(self, session: MarketSession) -> None:
         """The market's books changed."""
@@ -174,7 +176,9 @@ class Publisher:
                 reply=f"{self._inbox}.{attempt}",
             )
         except NatsError as error:
-            _log.warning("publish_failed", error=f"{type(error).__name__}: {error}")
+            if (unlogged := self._failures.admit()) is not None:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("publish_failed", error=what, unlogged_before=unlogged)
             self._landed(attempt)
             self._failed(session, "error")
 

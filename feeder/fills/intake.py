@@ -10,7 +10,6 @@ and to leave one of ours out for its side would hide an exposure.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -18,6 +17,7 @@ import structlog
 
 from feeder.fills.metrics import UserMetrics
 from protocol.fill import Fill
+from runtime.line_throttle import LineThrottle
 from venue.wire.market_channel import Pong, UnknownEvent
 from venue.wire.trades import Rejection, VenueTrade
 from venue.wire.user_channel import OrderEvent, UserEvent
@@ -33,9 +33,8 @@ class Intake:
 
     def __init__(self, metrics: UserMetrics) -> None:
         self._metrics = metrics
-        self._unlogged = 0
-        self._logged_at_s = float("-inf")
-        self._status_logged_at_s = float("-inf")
+        self._rejections = LineThrottle(REJECTION_LOG_EVERY_S)
+        self._statuses = LineThrottle(REJECTION_LOG_EVERY_S)
         self._unknown_types: set[str] = set()
 
     def from_channel(self, events: Iterable[UserEvent]) -> Iterator[Fill]:
@@ -72,26 +71,23 @@ class Intake:
 
     def _report_unknown_status(self, trade: VenueTrade) -> None:
         self._metrics.unknown_statuses.inc()
-        now_s = time.monotonic()
-        if now_s - self._status_logged_at_s >= REJECTION_LOG_EVERY_S:
-            self._status_logged_at_s = now_s
+        if (unlogged := self._statuses.admit()) is not None:
             _log.warning(
-                "unknown_trade_status", trade=trade.fill.trade_id, status=trade.unknown_status
+                "unknown_trade_status",
+                trade=trade.fill.trade_id,
+                status=trade.unknown_status,
+                unlogged_before=unlogged,
             )
 
     def _report_rejection(self, rejection: Rejection) -> None:
         self._metrics.rejected[rejection.fault].inc()
-        now_s = time.monotonic()
-        if now_s - self._logged_at_s < REJECTION_LOG_EVERY_S:
-            self._unlogged += 1
-            return
-        _log.warning(
-            "user_event_rejected",
-            cause=rejection.fault,
-            error=rejection.text,
-            unlogged_before=self._unlogged,
-        )
-        self._logged_at_s, self._unlogged = now_s, 0
+        if (unlogged := self._rejections.admit()) is not None:
+            _log.warning(
+                "user_event_rejected",
+                cause=rejection.fault,
+                error=rejection.text,
+                unlogged_before=unlogged,
+            )
 
     def _report_unknown(self, event: UnknownEvent) -> None:
         known = self._unknown_types

@@ -24,6 +24,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from protocol.subjects import BOOKS
+from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
 PREFETCH_MAX: Final = 16
@@ -35,6 +36,8 @@ ACK_WAIT_S: Final = 30.0
 RECOVER_EVERY_S: Final = 1.0
 SILENT_MAX_S: Final = 15.0
 """Three requests: each is answered by books, or by their absence when it expires."""
+BOOKLESS_MAX_S: Final = 120.0
+"""Running markets change many times a second, and each worker has its share."""
 _ACK: Final = b"+ACK"
 _log = structlog.get_logger()
 
@@ -69,9 +72,10 @@ class BookPull:
         self._waiting: dict[str, Delivery] = {}
         self._outstanding = 0
         self._heard_at_s = 0.0
-        self._answered_at_s = time.monotonic()
+        self._answered_at_s = self._book_at_s = time.monotonic()
         self._arrived = asyncio.Event()
         self._consumer_lost = asyncio.Event()
+        self._ack_failures, self._pull_failures = LineThrottle(), LineThrottle()
         self.conflated = 0
         """Books displaced by a newer one so far."""
 
@@ -79,14 +83,18 @@ class BookPull:
         """Create stream and consumer where missing, and subscribe. Raises nats errors."""
         await self._ensure_consumer()
         await self._nc.subscribe(self._inbox, cb=self._on_message)
-        self._answered_at_s = time.monotonic()
+        self._answered_at_s = self._book_at_s = time.monotonic()
 
     def problem(self) -> str | None:
-        """What is wrong, for a person: no request for books is answered."""
-        silent_s = time.monotonic() - self._answered_at_s
-        if silent_s <= SILENT_MAX_S:
-            return None
-        return f"no answer to requests for books (JetStream, {BOOKS.name}) for {silent_s:.0f} s"
+        """What is wrong, for a person: no request for books is answered, or only that there are
+        none."""
+        now_s = time.monotonic()
+        silent_s, bookless_s = now_s - self._answered_at_s, now_s - self._book_at_s
+        if silent_s > SILENT_MAX_S:
+            return f"no answer to requests for books (JetStream, {BOOKS.name}) for {silent_s:.0f} s"
+        if bookless_s > BOOKLESS_MAX_S:
+            return f"no book has come for {bookless_s:.0f} s: does a feeder publish any?"
+        return None
 
     async def run(self) -> None:
         """Keep the pull alive until cancelled: expiries, a restarted server, a lost consumer."""
@@ -119,7 +127,9 @@ class BookPull:
         try:
             await self._nc.publish(delivery.reply, _ACK)
         except NatsError as error:
-            _log.warning("ack_failed", error=f"{type(error).__name__}: {error}")
+            if (unlogged := self._ack_failures.admit()) is not None:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("ack_failed", error=what, unlogged_before=unlogged)
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at_s = time.monotonic()
@@ -127,7 +137,7 @@ class BookPull:
         if status is not None:
             self._on_status(status, message)
             return
-        self._answered_at_s = self._heard_at_s
+        self._answered_at_s = self._book_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
         delivery = Delivery(message.data, message.reply, time.time_ns())
         older = self._waiting.get(message.subject)
@@ -160,7 +170,9 @@ class BookPull:
         try:
             await self._nc.publish(self._request_subject, request, reply=self._inbox)
         except NatsError as error:  # the silence that follows makes `run` ask again
-            _log.warning("pull_failed", error=f"{type(error).__name__}: {error}")
+            if (unlogged := self._pull_failures.admit()) is not None:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("pull_failed", error=what, unlogged_before=unlogged)
 
     def _silent(self) -> bool:
         # A pending request is answered when it expires, at the latest: silence means that the

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision, encode_decision
 from protocol.subjects import decision_subject
+from runtime.line_throttle import LineThrottle
 from runtime.nats import jetstream_answers
 
 QUEUE_MAX: Final = 1_000
@@ -28,6 +29,7 @@ class DecisionPublisher:
         self._js = nc.jetstream(timeout=2)
         self._subject = decision_subject(account_name)
         self._dropped = metrics.decisions_dropped
+        self._failures = LineThrottle()
         self._queue: asyncio.Queue[Decision] = asyncio.Queue(QUEUE_MAX)
 
     def offer(self, decision: Decision) -> None:
@@ -47,7 +49,9 @@ class DecisionPublisher:
                     await self._js.publish(self._subject, payload)
             except (nats.errors.Error, TimeoutError) as error:
                 self._dropped.inc()
-                _log.warning("decision_not_published", error=f"{type(error).__name__}: {error}")
+                if (unlogged := self._failures.admit()) is not None:
+                    what = f"{type(error).__name__}: {error}"
+                    _log.warning("decision_not_published", error=what, unlogged_before=unlogged)
             finally:
                 self._queue.task_done()
 

@@ -13,16 +13,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from functions.ports import StoreError
 from protocol.subjects import StreamSpec
+from runtime.last_answer import LastAnswer
 from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
 REQUEST_TIMEOUT_S: Final = 5
@@ -35,79 +35,92 @@ RETRY_EVERY_S: Final = 1
 Message = TypeVar("Message")
 
 
-async def consume(
-    nc: Client,
-    stream: StreamSpec,
-    *,
-    durable: str,
-    subject: str,
-    batch_max: int,
-    replicas: int,
-    decode: Callable[[bytes], Message | None],
-    handle: Callable[[Sequence[Message]], Awaitable[None]],
-    interrupted: Callable[[str], None],
-) -> NoReturn:
-    """Hand batches of decoded messages to `handle` until cancelled.
+class DurableConsumer(Generic[Message]):
+    """Hands batches of decoded messages to `handle`, while `run` is not cancelled.
 
     `decode` answers None for what is malformed, once it has counted it and said so. `handle` raises
     StoreError for what is to come again; any other exception of it is a defect and is raised.
     `interrupted` gets one line for each time that the loop begins anew.
     """
 
-    async def deliver(messages: list[Msg]) -> None:
+    def __init__(
+        self,
+        nc: Client,
+        stream: StreamSpec,
+        *,
+        durable: str,
+        subject: str,
+        batch_max: int,
+        replicas: int,
+        decode: Callable[[bytes], Message | None],
+        handle: Callable[[Sequence[Message]], Awaitable[None]],
+        interrupted: Callable[[str], None],
+    ) -> None:
+        self._js = nc.jetstream(timeout=REQUEST_TIMEOUT_S)
+        self._stream = stream
+        self._config = ConsumerConfig(
+            durable_name=durable,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            deliver_policy=DeliverPolicy.ALL,
+            filter_subject=subject,
+            max_ack_pending=ACKS_PENDING_MAX,
+        )
+        self._batch_max = batch_max
+        self._replicas = replicas
+        self._decode = decode
+        self._handle = handle
+        self._interrupted = interrupted
+        self._last_answer = LastAnswer(f"nothing of stream {stream.name} can be read and stored")
+        self.problem = self._last_answer.problem
+        """What is wrong, for a person: nothing can be read of the stream."""
+
+    async def run(self) -> NoReturn:
+        """Until cancelled."""
+        while True:
+            try:
+                await ensure_stream(self._js, self._stream, self._replicas)
+                await self._consume_subscribed()
+            except (nats.errors.Error, TimeoutError, StreamMismatchError, StoreError) as error:
+                trouble = f"{type(error).__name__}: {error}"
+                self._last_answer.failed(trouble)
+                self._interrupted(trouble)
+            await asyncio.sleep(RETRY_EVERY_S)
+
+    async def _consume_subscribed(self) -> None:
+        subject, durable = self._config.filter_subject or "", self._config.durable_name
+        with jetstream_answers():
+            subscription = await self._js.pull_subscribe(
+                subject, durable=durable, stream=self._stream.name, config=self._config
+            )
+        try:
+            while True:
+                try:
+                    with jetstream_answers():
+                        messages = await subscription.fetch(
+                            self._batch_max, timeout=FETCH_TIMEOUT_S
+                        )
+                except TimeoutError:  # nothing has come
+                    self._last_answer.came()
+                    continue
+                if messages:  # none when the consumer has just been deleted
+                    await self._deliver(messages)
+                    self._last_answer.came()
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+    async def _deliver(self, messages: list[Msg]) -> None:
         good, decoded = [], []
         for message in messages:
-            content = decode(message.data)
+            content = self._decode(message.data)
             if content is None:
                 await message.term()
             else:
                 good.append(message)
                 decoded.append(content)
         if good:
-            await _deliver(good, handle(decoded))
-
-    js = nc.jetstream(timeout=REQUEST_TIMEOUT_S)
-    config = ConsumerConfig(
-        durable_name=durable,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT_S,
-        deliver_policy=DeliverPolicy.ALL,
-        filter_subject=subject,
-        max_ack_pending=ACKS_PENDING_MAX,
-    )
-    while True:
-        try:
-            await ensure_stream(js, stream, replicas)
-            await _consume_subscribed(js, stream, config, batch_max, deliver)
-        except (nats.errors.Error, TimeoutError, StreamMismatchError, StoreError) as error:
-            interrupted(f"{type(error).__name__}: {error}")
-        await asyncio.sleep(RETRY_EVERY_S)
-
-
-async def _consume_subscribed(
-    js: JetStreamContext,
-    stream: StreamSpec,
-    config: ConsumerConfig,
-    batch_max: int,
-    deliver: Callable[[list[Msg]], Awaitable[None]],
-) -> None:
-    subject, durable = config.filter_subject or "", config.durable_name
-    with jetstream_answers():
-        subscription = await js.pull_subscribe(
-            subject, durable=durable, stream=stream.name, config=config
-        )
-    try:
-        while True:
-            try:
-                with jetstream_answers():
-                    messages = await subscription.fetch(batch_max, timeout=FETCH_TIMEOUT_S)
-            except TimeoutError:  # nothing has come
-                continue
-            if messages:  # none when the consumer has just been deleted
-                await deliver(messages)
-    finally:
-        with contextlib.suppress(nats.errors.Error):
-            await subscription.unsubscribe()
+            await _deliver(good, self._handle(decoded))
 
 
 async def _deliver(messages: list[Msg], handled: Awaitable[None]) -> None:

@@ -10,7 +10,6 @@ of anything, except that no connection was made.
 from __future__ import annotations
 
 import asyncio
-import time
 from decimal import Decimal
 from typing import Final
 
@@ -26,7 +25,10 @@ from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import price_decimal, usd_decimal
 from runtime.addresses import origins
+from runtime.last_answer import LastAnswer
+from runtime.line_throttle import LineThrottle
 from venue.auth import blotted
+from venue.errors import TEXT_LENGTH_MAX
 from venue.trading import official_client
 from venue.wire.order_answer import (
     Answer,
@@ -44,6 +46,9 @@ WARM_TIMEOUT_S: Final = 5.0
 KEEP_WARM_S: Final = 10.0
 """The client drops idle connections after 30 s; a TLS handshake would cost the next order two
 round trips."""
+QUOTED_MAX: Final = 64 << 10
+"""Of an error, before it is searched for credentials: so much that none is left at the end of what
+is shown, cut in two."""
 METADATA_REFRESH_S: Final = 300.0
 """The client forgets a market's metadata after 600 s."""
 
@@ -59,6 +64,14 @@ class LiveExchange:
         self._client = client
         self._trader = trader_of(client.signer, client.wallet)
         self._warmed: dict[str, tuple[float, MarketInfo]] = {}
+        self._last_answer = LastAnswer("the venue has not answered where orders go")
+        self._closed_only = False
+        self._not_warmed = LineThrottle()
+
+    def problem(self) -> str | None:
+        """See `Exchange.problem`: the order connection is dead, or the account restricted."""
+        closed_only = "the venue lets this account only close positions"
+        return self._last_answer.problem() or (closed_only if self._closed_only else None)
 
     async def warm(self, market: MarketInfo) -> None:
         """Fetch the market's metadata, and sign (never send) an order so that all code is loaded.
@@ -66,6 +79,7 @@ class LiveExchange:
         Failures are logged and tried again with the next refresh: the first order then pays.
         """
         loop = asyncio.get_running_loop()
+        self._warmed.pop(market.condition_id, None)
         self._warmed[market.condition_id] = (float("-inf"), market)  # `upkeep` tries again
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
@@ -78,9 +92,16 @@ class LiveExchange:
                     max_price=Decimal("0.5"),  # on every tick grid
                 )
         except official_client.FAILURES as error:
-            _log.warning("warming_failed", market=market.slug, error=self._describe(error))
+            if (unlogged := self._not_warmed.admit()) is not None:
+                _log.warning(
+                    "warming_failed",
+                    market=market.slug,
+                    error=self._describe(error),
+                    unlogged_before=unlogged,
+                )
             return
-        self._warmed[market.condition_id] = (loop.time(), market)
+        if market.condition_id in self._warmed:  # not forgotten meanwhile
+            self._warmed[market.condition_id] = (loop.time(), market)
 
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         """Build and sign; no network once the market is warm."""
@@ -125,6 +146,12 @@ class LiveExchange:
     def observe(self, snapshot: BookSnapshot) -> None:
         """The venue has its own books."""
 
+    def forget(self, condition_id: str) -> None:
+        """See `Exchange.forget`."""
+        known = self._warmed.pop(condition_id, None)
+        if known is not None:
+            official_client.forget_metadata(self._client, known[1].outcomes[0].token_id)
+
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""
         try:
@@ -139,11 +166,12 @@ class LiveExchange:
         while True:
             await self._ping()
             await asyncio.sleep(KEEP_WARM_S)
-            now_ms = time.time_ns() // 1_000_000
-            for warmed_at_s, market in list(self._warmed.values()):
-                if market.end_ms <= now_ms:
-                    del self._warmed[market.condition_id]
-                elif loop.time() - warmed_at_s > METADATA_REFRESH_S:
+            until_s = loop.time() + KEEP_WARM_S
+            # The longest untried first, as `warm` puts each at the end; the rest next time.
+            for condition_id, (warmed_at_s, market) in list(self._warmed.items()):
+                if loop.time() > until_s:
+                    break
+                if condition_id in self._warmed and loop.time() - warmed_at_s > METADATA_REFRESH_S:
                     await self.warm(market)
 
     async def close(self) -> None:
@@ -155,14 +183,17 @@ class LiveExchange:
         # has been restricted.
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
-                if await self._client.get_closed_only_mode():
+                self._closed_only = await self._client.get_closed_only_mode()
+                self._last_answer.came()
+                if self._closed_only:
                     _log.critical("account_closed_only", hint="the venue refuses new positions")
         except official_client.FAILURES as error:
-            _log.warning("keep_warm_failed", error=self._describe(error))
+            trouble = self._describe(error)
+            self._last_answer.failed(trouble)
+            _log.warning("keep_warm_failed", error=trouble)
 
     def _describe(self, error: BaseException) -> str:
         given = self._client.credentials  # an error quotes what is no HTTP: our headers, say
-        text = blotted(
-            f"{type(error).__name__}: {error}", given.key, given.secret, given.passphrase
-        )
-        return origins(text)  # it is published, too
+        quoted = f"{type(error).__name__}: {error}"[:QUOTED_MAX]
+        text = blotted(quoted, given.key, given.secret, given.passphrase)
+        return origins(text)[:TEXT_LENGTH_MAX]  # it is stored and published, too

@@ -42,7 +42,6 @@ from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason
 
 DELAY_MAX_MS: Final = 30_000
 """A longer hold is cut to this: reconciliation gives an order up after 45 s."""
-FORGET_EVERY_S: Final = 60.0
 _FOR_GOOD: Final = (HoldReason.DARK, HoldReason.NOT_ACCEPTING, HoldReason.TOO_CLOSE_TO_END)
 """What no book that comes later makes good."""
 
@@ -70,8 +69,8 @@ class PaperExchange:
         self._newest: dict[str, BookSnapshot] = {}
         self._dark: dict[str, BookSnapshot] = {}
         """The last time that a market was dark."""
-        self._taken: dict[str, Taken] = {}
-        """By token id."""
+        self._taken: dict[str, dict[str, Taken]] = {}
+        """By condition id and token id."""
         self._news = asyncio.Event()
 
     async def warm(self, market: MarketInfo) -> None:
@@ -102,27 +101,30 @@ class PaperExchange:
         book = await self._book_after_hold(paper)
         if isinstance(book, str):
             return Rejected(reason=RejectReason.NO_MATCH, text=book)
-        taken = self._taken.get(book.token_id, {})
+        of_market = self._taken.setdefault(paper.decided_on.market.condition_id, {})
+        taken = of_market.get(book.token_id, {})
         bought = take_asks(left_of(book.asks, taken), order.spend_e6, paper.max_price_e4)
         if not bought:
             return Rejected(reason=RejectReason.NO_MATCH, text="no ask at or below the limit")
-        self._taken[book.token_id] = taken_with(taken, book.asks, bought)
+        of_market[book.token_id] = taken_with(taken, book.asks, bought)
         return _filled(order, paper, bought)
 
     async def refresh_balance(self) -> None:
         """Paper money is never locked."""
 
+    def forget(self, condition_id: str) -> None:
+        """See `Exchange.forget`."""
+        self._newest.pop(condition_id, None)
+        self._dark.pop(condition_id, None)
+        self._taken.pop(condition_id, None)
+
+    def problem(self) -> str | None:
+        """Paper is always there."""
+        return None
+
     async def upkeep(self) -> None:
-        """Forget markets that have ended, until cancelled."""
-        while True:
-            await asyncio.sleep(FORGET_EVERY_S)
-            now_ms = time.time_ns() // 1_000_000
-            ended = [s for s in self._newest.values() if s.market.end_ms <= now_ms]
-            for snapshot in ended:
-                del self._newest[snapshot.market.condition_id]
-                self._dark.pop(snapshot.market.condition_id, None)
-                for book in snapshot.books:
-                    self._taken.pop(book.token_id, None)
+        """Nothing to do, until cancelled."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Nothing to release."""

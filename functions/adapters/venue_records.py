@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
@@ -37,6 +37,8 @@ from venue.wire.trades import Rejection, VenueTrade, read_trades_page
 
 MARKET_PAGES_MAX: Final = 5
 """Of the trades in one market: an account has a handful there."""
+SHOWN_MAX: Final = 5
+"""Of the trades of one answer that cannot be read."""
 SINCE_PAGES_MAX: Final = 10
 POSITIONS_AT_ONCE: Final = 4
 _T = TypeVar("_T")
@@ -93,15 +95,15 @@ class LiveRecords:
         if not complete:
             raise RecordsError(f"trades of {claim.slug}: more than {MARKET_PAGES_MAX} pages")
         ours = claim.order_id.lower()
-        fills = []
+        own = []
         for each in found:
             if isinstance(each, Rejection):
                 if each.taker_order_id in (ours, None):  # it may be ours
                     raise RecordsError(f"trades of {claim.slug}: {each.text}")
             elif each.fill.order_id == ours:
-                _report_unknown_status(each)
-                fills.append(each.fill)
-        trades = tuple(sorted(fills, key=_when))
+                own.append(each)
+        _report_unknown_statuses(own)
+        trades = tuple(sorted((each.fill for each in own), key=_when))
         lookup = OrderLookup(
             seen_by=self.trader,
             order=order,
@@ -130,13 +132,13 @@ class LiveRecords:
         found, complete = await self._trades(SINCE_PAGES_MAX, after=str(since_s - 1))
         if not complete:
             _log.error("trades_cut", pages=SINCE_PAGES_MAX, trades=len(found), since_ms=since_ms)
-        fills = []
-        for each in found:
-            if isinstance(each, Rejection):
-                _log.error("unreadable_trade", error=each.text)
-            elif not each.as_maker:  # on whichever side: the order id says whose it is
-                _report_unknown_status(each)
-                fills.append(each.fill)
+        unreadable = [each.text for each in found if isinstance(each, Rejection)]
+        if unreadable:  # one line for all: a run may bring thousands
+            _log.error("unreadable_trade", errors=unreadable[:SHOWN_MAX], trades=len(unreadable))
+        # On whichever side: the order id says whose it is.
+        taken = [each for each in found if not (isinstance(each, Rejection) or each.as_maker)]
+        _report_unknown_statuses(taken)
+        fills = [each.fill for each in taken]
         return tuple(sorted((each for each in fills if _when(each) >= since_s * 1000), key=_when))
 
     def now_ms(self) -> int:
@@ -334,9 +336,17 @@ async def _read(what: str, asked: Awaitable[bytes], reader: Callable[[bytes], _T
         return reader(await asked)
 
 
-def _report_unknown_status(trade: VenueTrade) -> None:
-    if trade.unknown_status is not None:
-        _log.warning("unknown_trade_status", trade=trade.fill.trade_id, status=trade.unknown_status)
+def _report_unknown_statuses(trades: Iterable[VenueTrade]) -> None:
+    """One line for all that one question has brought."""
+    unknown = [each for each in trades if each.unknown_status is not None]
+    if unknown:
+        first = unknown[0]
+        _log.warning(
+            "unknown_trade_status",
+            trade=first.fill.trade_id,
+            status=first.unknown_status,
+            trades=len(unknown),
+        )
 
 
 def _now_ms(reads: VenueReads) -> int:

@@ -11,6 +11,8 @@ import msgspec
 class HoldReason(StrEnum):
     """Why nothing is bought on this book; the closed set, in the order of the checks."""
 
+    # The worker: no room for another market (`functions.handlers.verify_markets`).
+    TOO_MANY_MARKETS = "too_many_markets"
     # The fence (`functions.core.fencing`).
     SUPERSEDED = "superseded"
     # The gate (`functions.core.gate`).

@@ -30,6 +30,7 @@ class RefusalThrottle:
             return None
         if len(self._seen) >= _KEYS_MAX:
             self._seen = {k: v for k, v in self._seen.items() if v[0] > now_ms}
-        if len(self._seen) < _KEYS_MAX:
-            self._seen[key] = (now_ms + self._window_ms, 0)
+        if len(self._seen) >= _KEYS_MAX:
+            return None  # whoever sends so many would otherwise have each of them reported
+        self._seen[key] = (now_ms + self._window_ms, 0)
         return suppressed

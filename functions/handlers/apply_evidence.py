@@ -23,6 +23,7 @@ from functions.core.evidence import plausible_trades
 from functions.core.lifecycle import apply_trades
 from functions.ports import Store, StoreError
 from protocol.fill import Fill
+from runtime.line_throttle import LineThrottle
 
 TRIES_MAX: Final = 8
 """Each try that is lost is a change that somebody else made; a claim sees a handful in its life."""
@@ -87,11 +88,14 @@ async def move_to_ledger(store: Store, claim: Claim) -> None:
     await store.forget(claim)
 
 
-async def apply_fills(store: Store, fills: Sequence[Fill], now_ms: int) -> int:
+async def apply_fills(
+    store: Store, fills: Sequence[Fill], now_ms: int, alarms: LineThrottle | None = None
+) -> int:
     """Apply trades to the claims of their orders; returns how many orders are not ours.
 
     In any order, any number of times. What an order cannot have paid for is an alarm, and nothing
-    that came with it is applied: reconciliation asks about the order. Raises StoreError.
+    that came with it is applied: reconciliation asks about the order; `alarms` bounds how often it
+    is said. Raises StoreError.
     """
     by_order: dict[str, list[Fill]] = {}
     for fill in fills:
@@ -113,7 +117,14 @@ async def apply_fills(store: Store, fills: Sequence[Fill], now_ms: int) -> int:
             foreign += 1
             continue
         if not plausible_trades(claim, group):
-            _log.critical("implausible_records", order_id=claim.order_id, order=None, trades=group)
+            if (unlogged := alarms.admit() if alarms else 0) is not None:
+                _log.critical(
+                    "implausible_records",
+                    order_id=claim.order_id,
+                    order=None,
+                    trades=group,
+                    unlogged_before=unlogged,
+                )
             continue
 
         def step(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:

@@ -29,7 +29,7 @@ from functions.core.claim import Claim, ClaimState
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.hold import HoldReason
-from functions.core.lifecycle import apply_answer
+from functions.core.lifecycle import TEXT_LENGTH_MAX, apply_answer
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy import Trade
 from functions.handlers.apply_evidence import apply_evidence
@@ -171,7 +171,7 @@ class OrderExecutor:
             raise
         except Exception as error:  # noqa: BLE001 - an adapter's bug proves nothing about the order
             _log.critical("post_failed", order=order.order_id, exc_info=error)
-            return Unknown(text=f"{type(error).__name__}: {error}")
+            return Unknown(text=f"{type(error).__name__}: {error}"[:TEXT_LENGTH_MAX])
 
     def _doubt(self, snapshot: BookSnapshot) -> HoldReason | None:
         """What has happened to the book, or its market, since it was decided on."""

@@ -13,12 +13,16 @@ import structlog
 from functions.ports import Store, StoreError, StoreRefusedError
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
+from runtime.line_throttle import LineThrottle
 
 _log = structlog.get_logger()
 
 
 async def log_decisions(
-    store: Store, metrics: WorkerMetrics, decisions: Sequence[Decision]
+    store: Store,
+    metrics: WorkerMetrics,
+    dropped: LineThrottle,
+    decisions: Sequence[Decision],
 ) -> None:
     """Write a batch to the table. A row that it will never take is dropped, counted and logged.
 
@@ -29,8 +33,13 @@ async def log_decisions(
     for decision in decisions:
         if (error := await _refusal(store, [decision])) is not None:
             metrics.decisions_not_logged.inc()
-            text = f"{type(error).__name__}: {error}"
-            _log.error("decision_dropped", decision=decision.decision_id, error=text)
+            if (unlogged := dropped.admit()) is not None:
+                _log.error(
+                    "decision_dropped",
+                    decision=decision.decision_id,
+                    error=f"{type(error).__name__}: {error}",
+                    unlogged_before=unlogged,
+                )
 
 
 async def _refusal(store: Store, decisions: Sequence[Decision]) -> Exception | None:

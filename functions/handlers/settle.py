@@ -61,6 +61,8 @@ class SettleReport(RedeemReport, kw_only=True):
     not_noted: int = 0
     """Claims whose winnings are to be redeemed and could not be noted."""
     pnl_e6: int = 0
+    incomplete: bool = False
+    """Markets were asked about, and none of these questions got an answer."""
 
 
 async def settle(
@@ -78,16 +80,17 @@ async def settle(
     noted = set(account.redeem) if redeem else None
     slots = asyncio.Semaphore(SETTLED_AT_ONCE)
 
-    async def one(claims: list[Claim]) -> None:
+    async def one(claims: list[Claim]) -> bool | None:
         async with slots:
-            await _settle_market(store, records, claims, report, noted, began_s)
+            return await _settle_market(store, records, claims, report, noted, began_s)
 
     over = [claim for claim in account.claims.values() if claim.market_end_ms <= records.now_ms()]
     random.shuffle(over)  # those that time is left for differ from run to run
     markets: dict[str, list[Claim]] = {}
     for claim in over:
         markets.setdefault(claim.condition_id, []).append(claim)
-    await asyncio.gather(*map(one, markets.values()))
+    answered = await asyncio.gather(*map(one, markets.values()))
+    report.incomplete = False in answered and True not in answered
     if report.unsettled:
         _log.critical("claims_unsettled", claims=report.unsettled)
     if redeem:
@@ -104,8 +107,9 @@ async def _settle_market(
     report: SettleReport,
     noted: set[str] | None,
     began_s: float,
-) -> None:
-    """Settle what is ready of one market's claims: the venue is asked once."""
+) -> bool | None:
+    """Settle what is ready of one market's claims: the venue is asked once. Whether it has
+    answered, None when it was not asked."""
     ready = [claim for claim in claims if settleable(claim, records.now_ms())]
     answer: Resolution | Undecided | Exception | None = None
     if ready:
@@ -129,6 +133,7 @@ async def _settle_market(
             _log.error("claim_not_settled", order=claim.order_id, error=why)
         if why is not None and unsettled(claim, records.now_ms()):
             report.unsettled.append(f"{claim.slug}, order {claim.order_id}: {why}")
+    return None if answer is None else not isinstance(answer, Exception)
 
 
 def _waits(claim: Claim, report: SettleReport) -> str:

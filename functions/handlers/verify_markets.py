@@ -10,6 +10,9 @@
 2. A question that gets no answer takes nothing back: which token pays for what does not change at
    the CLOB, so its last answer holds.
 3. The listing comes with every book; a listing that has changed is compared at once.
+4. At most MARKETS_MAX markets are known, and as many are kept by whoever is told of those that are
+   forgotten (`on_forgotten`): what ended, and to make room what is in doubt for long. At most
+   QUESTIONS_MAX questions are under way at once.
 
 What contradicts what, and which facts count where they merely differ, says
 `functions.core.market_facts`.
@@ -19,17 +22,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 import structlog
 
+from functions.core.fencing import MARKETS_MAX
 from functions.core.hold import HoldReason
 from functions.core.market_facts import difference, stricter
 from functions.ports import ClobMarkets, RecordsError
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from runtime.line_throttle import LineThrottle
 from runtime.process import first_failure
 from venue.wire.clob_market import ClobMarket
 
@@ -37,7 +43,13 @@ REFRESH_S: Final = 300.0
 RETRY_MIN_S: Final = 1.0
 RETRY_MAX_S: Final = 30.0
 LOOK_EVERY_S: Final = 1.0
-ASKED_AT_ONCE_MAX: Final = 4
+QUESTIONS_MAX: Final = 8
+"""About new markets and about those that are due, all in all."""
+UNCONFIRMED_S: Final = 30.0
+"""Running markets may all be in doubt for so long before the health check says so."""
+GIVEN_UP_S: Final = 60.0
+"""A market that is in doubt for so long makes room for another, when there is none."""
+ROOM_EVERY_S: Final = 1.0
 _log = structlog.get_logger()
 
 
@@ -63,6 +75,12 @@ class _Known(msgspec.Struct):
     """Questions since it was last confirmed."""
     due_s: float = 0.0
     """When to ask again, by a clock that never goes back."""
+    doubted_since_s: float = 0.0
+    """Since when there is a doubt, by the same clock."""
+    differing: LineThrottle = msgspec.field(default_factory=LineThrottle)
+    """A listing may change with each book."""
+    told: bool = False
+    """Whether it was logged that it differs."""
 
 
 class MarketVerifier:
@@ -72,6 +90,33 @@ class MarketVerifier:
         self._markets = markets
         self._metrics = metrics
         self._known: dict[str, _Known] = {}
+        self._room_at_s = float("-inf")
+        self._unanswered = LineThrottle()
+        self.questions = asyncio.Semaphore(QUESTIONS_MAX)
+        """For whatever is asked of the venue about a market."""
+        self.on_forgotten: Callable[[str], None] = lambda _: None
+        """Told the condition id of each market that is forgotten."""
+
+    def problem(self) -> str | None:
+        """What is wrong, for a person: the CLOB confirms none of the running markets."""
+        now_ms, now_s = time.time_ns() // 1_000_000, time.monotonic()
+        running = [
+            known
+            for known in self._known.values()
+            if known.listed.start_ms <= now_ms < known.listed.end_ms
+        ]
+        doubts = [
+            known.doubt
+            for known in running
+            if known.doubt is not None and now_s - known.doubted_since_s > UNCONFIRMED_S
+        ]
+        if not doubts or len(doubts) < len(running):
+            return None
+        return f"the CLOB confirms none of {len(running)} running markets: {doubts[0].text[:300]}"
+
+    def takes(self, condition_id: str) -> bool:
+        """Whether this market is known, or there is room for one more."""
+        return condition_id in self._known or len(self._known) < MARKETS_MAX or self._make_room()
 
     def doubt(self, market: MarketInfo) -> Doubt | None:
         """Why this market, listed like this, is not to be traded now."""
@@ -88,7 +133,9 @@ class MarketVerifier:
         """How a market is listed, with each book that comes: the newest listing counts."""
         known = self._known.get(market.condition_id)
         if known is None:
-            self._known[market.condition_id] = _Known(listed=market)
+            self._known[market.condition_id] = _Known(
+                listed=market, doubted_since_s=time.monotonic()
+            )
             self._count()
         elif known.listed != market:
             known.listed = market
@@ -113,11 +160,23 @@ class MarketVerifier:
         if market.condition_id not in self._known:
             self.note(market)
         known = self._known[market.condition_id]
-        known.due_s = time.monotonic() + RETRY_MAX_S  # nobody else asks meanwhile
+        known.due_s = float("inf")  # nobody else asks meanwhile
+        async with self.questions:
+            if self._known.get(market.condition_id) is known:  # not forgotten while it waited
+                await self._ask(known)
+
+    async def _ask(self, known: _Known) -> None:
+        market, known.due_s = known.listed, time.monotonic() + RETRY_MAX_S
         try:
             known.clob = await self._markets.market(market.condition_id)
         except RecordsError as error:
-            _log.warning("market_not_verified", market=market.slug, error=str(error))
+            if (unlogged := self._unanswered.admit()) is not None:
+                _log.warning(
+                    "market_not_verified",
+                    market=market.slug,
+                    error=str(error),
+                    unlogged_before=unlogged,
+                )
             if known.clob is None:
                 known.doubt = Doubt(HoldReason.MARKET_UNVERIFIED, str(error))
         else:
@@ -135,18 +194,13 @@ class MarketVerifier:
             await asyncio.sleep(LOOK_EVERY_S)
             now_s = time.monotonic()
             due = [known.listed for known in self._known.values() if known.due_s <= now_s]
-            for start in range(0, len(due), ASKED_AT_ONCE_MAX):
-                few = [each for each in due[start:][:ASKED_AT_ONCE_MAX] if self._is_known(each)]
-                await asyncio.gather(*map(self.verify, few))
+            await asyncio.gather(*(self.verify(each) for each in due))
 
     async def _keep_forgetting(self) -> None:
         """Beside the questions, which may wait long for their answers: the gauges do not."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._forget_ended()
-
-    def _is_known(self, market: MarketInfo) -> bool:
-        return market.condition_id in self._known
 
     def _judge(self, known: _Known) -> None:
         """Compare the newest listing with the CLOB's last word."""
@@ -159,8 +213,14 @@ class MarketVerifier:
         known.doubt = Doubt(HoldReason.MARKET_DIFFERS, contradiction) if contradiction else None
         if known.doubt == before:
             return
+        if before is None:
+            known.doubted_since_s = time.monotonic()
         self._count()
         if contradiction is not None:
+            unlogged = known.differing.admit()
+            known.told = unlogged is not None
+            if not known.told:
+                return
             _log.critical(
                 "market_differs",
                 market=listed.slug,
@@ -168,16 +228,39 @@ class MarketVerifier:
                 difference=contradiction,
                 listing={each.token_id: each.name for each in listed.outcomes},
                 clob={each.token_id: each.name for each in clob.outcomes},
+                unlogged_before=unlogged,
             )
-        elif before is not None and before.reason is HoldReason.MARKET_DIFFERS:
+        elif known.told:
+            known.told = False
             _log.info("market_agrees", market=listed.slug)
 
     def _forget_ended(self) -> None:
         now_ms = time.time_ns() // 1_000_000
         ended = [key for key, known in self._known.items() if known.listed.end_ms <= now_ms]
-        for condition_id in ended:
+        self._forget(ended)
+
+    def _make_room(self) -> bool:
+        """Looked for once a second at most: it is others who bring ever new markets."""
+        now_s = time.monotonic()
+        if now_s < self._room_at_s:
+            return False
+        self._room_at_s = now_s + ROOM_EVERY_S
+        self._forget_ended()
+        if len(self._known) >= MARKETS_MAX:
+            self._forget(
+                [
+                    key
+                    for key, known in self._known.items()
+                    if known.doubt is not None and now_s - known.doubted_since_s > GIVEN_UP_S
+                ]
+            )
+        return len(self._known) < MARKETS_MAX
+
+    def _forget(self, condition_ids: list[str]) -> None:
+        for condition_id in condition_ids:
             del self._known[condition_id]
-        if ended:
+            self.on_forgotten(condition_id)
+        if condition_ids:
             self._count()
 
     def _count(self) -> None:

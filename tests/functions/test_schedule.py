@@ -19,11 +19,12 @@ from structlog.testing import capture_logs
 
 from functions import schedule as module
 from functions.core.account import Limits
+from functions.core.claim import ClaimState
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.redeem import WEI
 from functions.handlers.settle import SettleReport
 from functions.ports import RecordsError, StoreError
-from functions.schedule import LATE_RUNS, Schedule, open_records, reconciled
+from functions.schedule import LATE_RUNS, Schedule, open_records, reconciled, settled
 from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
@@ -218,6 +219,25 @@ async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
     with pytest.raises(RecordsError, match="not of the account"):
         await reconciled(store, records, metrics, 20)
     assert metrics.registry.get_sample_value("schedule_claims_of_another_trader") == 1
+
+
+async def test_a_settlement_that_the_venue_did_not_answer_at_all_has_failed() -> None:
+    records, store, metrics = ScriptedRecords(), MemoryStore(), ScheduleMetrics()
+    for name in ("0xc1", "0xc2"):
+        over = a_claim(
+            state=ClaimState.OPEN,
+            condition_id=name,
+            intent_id=name,
+            market_end_ms=1,
+            filled_size_e6=1_000_000,
+        )
+        store._change(claims={**store.claims, over.slot: over})
+    records.failures = {"resolution": 1}
+    await settled(store, records, metrics, redeem=False)  # one of two was answered
+    records.failures = {"resolution": 2}
+    with pytest.raises(RecordsError, match="no resolution got an answer"):
+        await settled(store, records, metrics, redeem=False)
+    assert metrics.registry.get_sample_value("schedule_failures_total") == 3
 
 
 # -- the process ---------------------------------------------------------------------------------

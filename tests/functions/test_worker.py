@@ -54,6 +54,10 @@ class SlowWarmExchange(ScriptedExchange):
         super().__init__([])
         self.warm_now = asyncio.Event()
         self.warmed: list[str] = []
+        self.forgotten: list[str] = []
+
+    def forget(self, condition_id: str) -> None:
+        self.forgotten.append(condition_id)
 
     async def warm(self, market: MarketInfo) -> None:
         self.warmed.append(market.condition_id)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from functions import worker, worker_clock
 from functions.adapters.book_pull import Delivery
 from functions.settings import WorkerSettings
-from functions.worker_clock import WorkerClock
+from functions.worker_clock import SERIES_SAID_MAX, WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.snapshot import encode_snapshot
 from protocol.subjects import BOOKS, book_subject
@@ -180,3 +180,16 @@ async def test_the_workers_health_says_that_its_clock_is_behind(
     finally:
         await client.close()
         await stop_tasks(serving)
+
+
+def test_ever_new_series_in_trouble_print_a_bounded_number_of_lines() -> None:
+    clock = WorkerClock(1_000, WorkerMetrics())
+    at_ns = time.time_ns()
+    with capture_logs() as logs:
+        for number in range(10 * SERIES_SAID_MAX):
+            book = snapshot(
+                of=msgspec.structs.replace(market(), series=f"s{number}"), received_at_ns=at_ns
+            )
+            clock.note(book, Delivery(b"", "", at_ns - 10**9))
+            clock.look()
+    assert len([each for each in logs if each["event"] == "clocks_differ"]) == SERIES_SAID_MAX

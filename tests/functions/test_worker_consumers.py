@@ -7,7 +7,7 @@ import json
 
 import nats
 
-from functions.worker_consumers import consume_decisions
+from functions.worker_consumers import decision_consumer
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import encode_decision
 from protocol.subjects import DECISIONS, decision_subject
@@ -31,7 +31,7 @@ async def test_a_strangers_decision_ends_no_worker_and_holds_up_no_other(
     nc = await nats.connect(nats_server.url)
     js, store, metrics = nc.jetstream(), MemoryStore(), WorkerMetrics()
     await ensure_stream(js, DECISIONS)
-    running = asyncio.create_task(consume_decisions(nc, ACCOUNT, store, metrics))
+    running = asyncio.create_task(decision_consumer(nc, ACCOUNT, store, metrics).run())
     try:
         for message in (*strange, sound):
             await js.publish(decision_subject(ACCOUNT), json.dumps(message).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -12,17 +13,25 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
+import nats
 import pytest
+from nats.js.api import StreamConfig
 
 from functions import worker as worker_module
 from functions.adapters import book_pull
 from functions.adapters.book_pull import BookPull
+from functions.handlers.verify_markets import MarketVerifier
 from functions.settings import WorkerSettings
+from functions.worker_clock import WorkerClock
+from functions.worker_metrics import WorkerMetrics
+from runtime.last_answer import LastAnswer
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table
+from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.servers import NatsServer
 
 __all__ = ["dynamodb_server", "state_table"]
@@ -118,6 +127,40 @@ async def test_without_the_table_it_says_who_creates_it(
     async with worker(env) as process:
         line = await said(process, "not_reachable")
     assert "infra/state.yml" in str(line["error"])
+
+
+@pytest.mark.parametrize("execution", ["paper", "live"])
+async def test_a_stream_that_it_cannot_have_ends_its_start_whichever_it_is(
+    execution: Literal["paper", "live"],
+    nats_server: NatsServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = await nats.connect(nats_server.url)
+    try:
+        subject, stream = {
+            "paper": ("decision.>", "DECISIONS"),
+            "live": ("fill.>", "FILLS"),
+        }[execution]
+        await client.jetstream().add_stream(StreamConfig(name="OTHER", subjects=[subject]))
+        metrics = WorkerMetrics()
+        key = {"private_key": "0x" + "11" * 32, "wallet": "0x" + "22" * 20}
+        with pytest.raises(SystemExit) as ended:
+            await worker_module.run_worker(
+                WorkerSettings.model_validate({"execution": execution, **key}),
+                "w",
+                client,
+                MemoryStore(),
+                ScriptedExchange([]),
+                verifier=MarketVerifier(ScriptedClob(), metrics),
+                clock=WorkerClock(1_000, metrics),
+                metrics=metrics,
+            )
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert f"stream OTHER holds {subject}" in said
+        assert f"stream {stream} is to hold" in said
+    finally:
+        await client.close()
 
 
 async def test_without_the_venue_a_live_worker_waits_for_it(
@@ -220,5 +263,16 @@ async def test_it_is_not_well_before_it_can_take_books(
             status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
         assert status == 503
         assert sentence.startswith("no answer to requests for books (JetStream, BOOKS) for ")
+        monkeypatch.setattr(book_pull, "SILENT_MAX_S", 15.0)
+        kept = [each for each in gc.get_objects() if isinstance(each, LastAnswer)]
+        for silent in (
+            f"table {state_table} has not answered",
+            "nothing of stream DECISIONS can be read and stored",
+        ):
+            [answers] = [each for each in kept if each._says == silent]
+            answers.silent_max_s = -1.0
+            status, sentence = await fetched(f"http://127.0.0.1:{port}/healthz")
+            assert (status, sentence.startswith(f"{silent} for ")) == (503, True)
+            answers.silent_max_s = 30.0
     finally:
         await stop_tasks(serving)

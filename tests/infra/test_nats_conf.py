@@ -24,7 +24,7 @@ from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
 from functions.adapters.decision_publisher import DecisionPublisher
-from functions.worker_consumers import consume_decisions, consume_fills
+from functions.worker_consumers import decision_consumer, fill_consumer
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS
@@ -101,8 +101,8 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                     fills.run(),
                     pull.run(),
                     decisions.run(),
-                    consume_decisions(worker, "account", store, metrics),
-                    consume_fills(worker, "account", store, metrics),
+                    decision_consumer(worker, "account", store, metrics).run(),
+                    fill_consumer(worker, "account", store, metrics).run(),
                 ),
             ):
                 market, delivered = books.follow(), asyncio.create_task(pull.next())

@@ -16,7 +16,7 @@ from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
 from functions.adapters.decision_publisher import DecisionPublisher
-from functions.worker_consumers import consume_fills
+from functions.worker_consumers import fill_consumer
 from functions.worker_metrics import WorkerMetrics
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import UnreadableAnswerError, close, connect, ensure_stream, jetstream_answers
@@ -56,7 +56,7 @@ async def test_whatever_answers_in_jetstream_s_place_ends_nothing(nats_server: N
             leases = LeaseKeeper(nc, "f", ["s"], FeederMetrics([]), on_acquired=lambda _: None)
             running: list[Coroutine[Any, Any, Any]] = [
                 *(decisions.run(), fills.run(), pull.run(), leases.run()),
-                consume_fills(nc, "a", MemoryStore(), WorkerMetrics()),
+                fill_consumer(nc, "a", MemoryStore(), WorkerMetrics()).run(),
             ]
             tasks = [asyncio.create_task(each) for each in running]
             for _ in range(20):

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from runtime import health
 from runtime.health import health_server
+from runtime.line_throttle import LineThrottle
 from runtime.settings import load_settings
 
 
@@ -107,7 +108,7 @@ def errors_counted() -> int:
 async def test_a_defect_of_the_server_is_said_once_a_minute(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health.SERVER_COMPLAINTS, "_said_at_s", float("-inf"))
+    monkeypatch.setattr(health.SERVER_COMPLAINTS, "throttle", LineThrottle())
 
     def problem() -> str | None:
         raise ZeroDivisionError

@@ -97,6 +97,12 @@ class SimExchange:
     def observe(self, snapshot: BookSnapshot) -> None:
         pass
 
+    def forget(self, condition_id: str) -> None:
+        pass
+
+    def problem(self) -> str | None:
+        return None
+
     async def refresh_balance(self) -> None:
         await asyncio.sleep(self._venue.between(self._venue.faults.latency_s))
         self._venue.locked = False

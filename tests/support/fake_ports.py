@@ -327,6 +327,12 @@ class ScriptedExchange:
     def observe(self, snapshot: BookSnapshot) -> None:
         self.observed.append(snapshot)
 
+    def forget(self, condition_id: str) -> None:
+        pass
+
+    def problem(self) -> str | None:
+        return None
+
     async def refresh_balance(self) -> None:
         self.calls.append("refresh_balance")
 

@@ -51,10 +51,17 @@ def bound(transport: AsyncTransport, given: ApiKeyCreds, bytes_max: int = ANSWER
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.strip().lower() not in ("identity", ""):
             raise httpx.DecodingError(f"a compressed answer: {encoding[:40]}")
+        # Of this request alone: plain, because what it is made of no JSON or URL writes otherwise.
+        signature = response.request.headers.get("POLY_SIGNATURE", "").rstrip("=")
+
+        def blot(text: str) -> str:
+            text = without_credentials(text)
+            return text.replace(signature, "***") if signature else text
+
         response.headers = httpx.Headers(
-            [(name, without_credentials(value)) for name, value in response.headers.multi_items()]
+            [(name, blot(value)) for name, value in response.headers.multi_items()]
         )
-        response.stream = _Bounded(response.stream, bytes_max, without_credentials)  # type: ignore[arg-type]  # async
+        response.stream = _Bounded(response.stream, bytes_max, blot)  # type: ignore[arg-type]  # async
 
     http = transport._client
     http.headers["Accept-Encoding"] = "identity"

@@ -15,7 +15,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Awaitable
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx
 from eth_account.signers.local import LocalAccount
@@ -187,6 +187,16 @@ async def refresh_metadata(client: AsyncSecureClient, token_id: str) -> None:
     """
     ctx = client._ctx
     await ctx.order_metadata.fetch_current_market(ctx, token_id=token_id)  # type: ignore[arg-type]
+
+
+def forget_metadata(client: AsyncSecureClient, token_id: str) -> None:
+    """Drop what the client's cache has of a token's market: it drops nothing by itself."""
+    cache = client._ctx.order_metadata
+    conditions: dict[Any, Any] = cache._conditions._values
+    condition = conditions.pop(token_id, None)
+    market = condition and cache._markets._values.pop(condition.value, None)
+    for each in market.value.asset_ids if market else ():
+        conditions.pop(each, None)
 
 
 async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None) -> None:

@@ -85,6 +85,7 @@ from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
+from runtime.last_answer import LastAnswer
 
 # -- how long and how often ----------------------------------------------------------------------
 
@@ -128,6 +129,8 @@ class DynamoStore:
         self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
         self._account_name = account_name
         self._account_key = account_key(account_name)
+        self._last_answer = LastAnswer(f"table {table} has not answered")
+        self.problem = self._last_answer.problem  # while `upkeep` runs
 
     async def open_account(self) -> Account:
         """See `Store.open_account`. Also warms the connection that the first claim will use."""
@@ -393,7 +396,9 @@ class DynamoStore:
             await asyncio.sleep(KEEP_WARM_S)
             try:
                 await self._table.get("upkeep", Key=self._account_key, ProjectionExpression="pk")
+                self._last_answer.came()
             except StoreError as error:
+                self._last_answer.failed(str(error))
                 _log.warning("keep_warm_failed", error=str(error))
 
     async def close(self) -> None:

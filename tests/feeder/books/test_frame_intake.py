@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from feeder.books import frame_intake
 from feeder.books.frame_intake import UNKNOWN_TYPES_LOGGED_MAX, FrameIntake
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
@@ -124,7 +123,7 @@ def test_rejections_are_told_at_most_every_so_often_and_none_is_lost(
     with capture_logs() as logs:
         for _ in range(10):
             intake.take(0, b"?")
-        monkeypatch.setattr(frame_intake, "REJECTION_LOG_EVERY_S", 0)
+        monkeypatch.setattr(intake._intake._rejections, "_next_at_s", 0.0)
         intake.take(0, b"?")
     told = [line["unlogged_before"] for line in logs if line["event"] == "frame_rejected"]
     assert told == [0, 9]

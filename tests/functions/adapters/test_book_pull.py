@@ -126,6 +126,22 @@ async def test_a_server_that_answers_no_request_shows_and_no_books_are_an_answer
             await asyncio.sleep(0.05)
 
 
+async def test_books_that_do_not_come_for_long_are_a_problem_until_one_does(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_pull, "BOOKLESS_MAX_S", 0.5)
+    async with pulling(nats_server) as (pull, nc), asyncio.timeout(30):
+        assert pull.problem() is None
+        while pull.problem() is None:  # noqa: ASYNC110 - time alone changes it
+            await asyncio.sleep(0.05)
+        said = pull.problem()
+        assert said is not None
+        assert said.startswith("no book has come for ")
+        await publish(nc, "a", b"one")
+        await pull.next()
+        assert pull.problem() is None
+
+
 async def test_a_deleted_consumer_is_created_again(nats_server: NatsServer) -> None:
     async with pulling(nats_server) as (pull, nc):
         await publish(nc, "a", b"before")

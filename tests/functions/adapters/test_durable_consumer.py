@@ -57,7 +57,7 @@ class Bench:
 
     def start(self) -> asyncio.Task[None]:
         self.task = asyncio.create_task(
-            durable_consumer.consume(
+            durable_consumer.DurableConsumer(
                 self.nc,
                 STREAM,
                 durable="worker",
@@ -67,7 +67,7 @@ class Bench:
                 decode=self.decode,
                 handle=self.handle,
                 interrupted=self.interruptions.append,
-            )
+            ).run()
         )
         return self.task
 

@@ -301,13 +301,11 @@ async def test_a_thin_book_fills_a_part() -> None:
     assert (answer.status, answer.spend_e6) == ("partly_matched", 1_010_000)
 
 
-async def test_markets_that_have_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper_exchange, "FORGET_EVERY_S", 0)
+async def test_nothing_is_kept_of_a_market_that_is_forgotten() -> None:
     desk = Desk()
-    desk.exchange.observe(desk.book(CHEAP, of=market("0xover", end_ms=1)))
-    desk.exchange.observe(desk.book(CHEAP))
-    running = asyncio.create_task(desk.exchange.upkeep())
-    for _ in range(3):
-        await asyncio.sleep(0)
-    running.cancel()
-    assert list(desk.exchange._newest) == ["0xc1"]
+    posted = desk.begin(desk.book(CHEAP))
+    await asyncio.sleep(0)
+    desk.exchange.observe(desk.book([("0.50", 1), ("0.51", 1), ("0.60", 100)]))
+    assert isinstance(await posted, Accepted)
+    desk.exchange.forget("0xc1")
+    assert (desk.exchange._newest, desk.exchange._dark, desk.exchange._taken) == ({}, {}, {})

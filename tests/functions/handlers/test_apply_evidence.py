@@ -24,6 +24,7 @@ from functions.handlers.apply_evidence import (
 from functions.ports import StoreError
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
+from runtime.line_throttle import LineThrottle
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim, a_fill
@@ -353,3 +354,13 @@ async def test_beside_a_trade_in_another_unit_nothing_of_its_order_is_believed(
     store = await stored(a_claim())
     await apply_fills(store, [a_fill(size_e6=500_000), MILLIONTHS], NOW_MS)
     assert store.claims == {"0xc1": a_claim()}
+
+
+async def test_trades_that_come_again_and_again_and_cannot_be_are_one_line_a_minute(
+    clock: Clock,
+) -> None:
+    store, alarms = await stored(a_claim()), LineThrottle()
+    with capture_logs() as logs:
+        for _ in range(30):
+            await apply_fills(store, [MILLIONTHS], NOW_MS, alarms)
+    assert [each["event"] for each in logs] == ["implausible_records"]

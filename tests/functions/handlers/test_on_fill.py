@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
-from functions.worker_consumers import consume_fills
+from functions.worker_consumers import fill_consumer
 from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
@@ -89,7 +89,7 @@ async def applying(server: NatsServer, store: MemoryStore | None = None) -> Asyn
     nc = await nats.connect(server.url)
     await ensure_stream(nc.jetstream(), FILLS)
     desk = Desk(nc, store or MemoryStore())
-    running = asyncio.create_task(consume_fills(nc, ACCOUNT, desk.store, desk.metrics))
+    running = asyncio.create_task(fill_consumer(nc, ACCOUNT, desk.store, desk.metrics).run())
     try:
         yield desk
     finally:

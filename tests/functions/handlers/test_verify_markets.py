@@ -64,6 +64,28 @@ async def test_a_market_is_not_traded_before_the_clob_has_confirmed_it(bench: Be
     assert (bench.gauge("unverified"), bench.gauge("differing")) == (0, 0)
 
 
+async def test_running_markets_that_the_clob_does_not_confirm_are_a_problem(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    running = market(start_ms=now_ms - 1_000, end_ms=now_ms + 800_000)
+    to_come = market("0xc2", start_ms=now_ms + 800_000, end_ms=now_ms + 1_600_000)
+    bench.clob.answers["0xc1"] = bench.clob.answers["0xc2"] = NO_ANSWER
+    await bench.verifier.verify(to_come)
+    monkeypatch.setattr(verify_markets, "UNCONFIRMED_S", -1.0)
+    assert bench.verifier.problem() is None  # nothing runs yet
+    await bench.verifier.verify(running)
+    assert bench.verifier.problem() == (
+        "the CLOB confirms none of 1 running markets: no answer within 5 s"
+    )
+    monkeypatch.setattr(verify_markets, "UNCONFIRMED_S", 30.0)
+    assert bench.verifier.problem() is None  # not for long yet
+    monkeypatch.setattr(verify_markets, "UNCONFIRMED_S", -1.0)
+    del bench.clob.answers["0xc1"]
+    await bench.verifier.verify(running)
+    assert bench.verifier.problem() is None
+
+
 async def test_a_listing_that_swaps_the_outcomes_stops_the_market_loudly(bench: Bench) -> None:
     info = swapped(market())
     with capture_logs() as logs:

@@ -8,6 +8,7 @@ from functions.adapters.dynamodb.store import DynamoStore
 from functions.handlers.log_decisions import log_decisions
 from functions.ports import StoreError, StoreRefusedError
 from functions.worker_metrics import WorkerMetrics
+from runtime.line_throttle import LineThrottle
 from tests.functions.adapters.dynamodb.test_store import DECISIONS_PK, make_decision
 
 # Made here, as no message decodes to them: too long a key, an item too large, no number of a table.
@@ -29,7 +30,7 @@ async def test_a_row_that_the_table_refuses_is_dropped_and_counted_and_the_other
 ) -> None:
     metrics = WorkerMetrics()
     bad = make_decision(2, **REFUSED[kind])
-    await log_decisions(store, metrics, [make_decision(1), bad, make_decision(3)])
+    await log_decisions(store, metrics, LineThrottle(), [make_decision(1), bad, make_decision(3)])
     rows = log_table.rows(DECISIONS_PK)
     assert [row["decision_id"]["S"] for row in rows] == ["d001", "d003"]
     assert not_logged(metrics) == 1
@@ -44,6 +45,6 @@ async def test_a_batch_that_is_not_written_for_another_reason_comes_again(proxie
     metrics = WorkerMetrics()
     proxy.script.extend([lambda _: (500, {"__type": "InternalServerError"})] * 10)
     with pytest.raises(StoreError):
-        await log_decisions(proxied, metrics, [make_decision(1)])
+        await log_decisions(proxied, metrics, LineThrottle(), [make_decision(1)])
     assert not_logged(metrics) == 0
     assert isinstance(proxied, DynamoStore)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from functions.adapters.dynamodb import decisions, table
+from functions.adapters.dynamodb import store as store_module
 from functions.adapters.dynamodb.decisions import BATCH_TRIES_MAX
 from functions.adapters.dynamodb.items import account_item, claim_of
 from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
@@ -16,6 +18,7 @@ from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Decision, Timeline
+from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 from tests.support.dynamodb_engines import store_on
 from tests.support.dynamodb_items import (
@@ -415,3 +418,32 @@ async def test_closing_twice_is_closing(store) -> None:
     await store.open_account()
     await store.close()
     await store.close()
+
+
+async def test_a_table_that_is_gone_for_long_is_a_problem_until_it_answers(
+    dynamodb_server: str, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "KEEP_WARM_S", 0.01)
+    async with store_on(dynamodb_server, state_table, STRATEGY) as store:
+        await store.open_account()
+        store._last_answer.silent_max_s = 0.5
+        away, get = asyncio.Event(), store._table.get
+
+        async def maybe(call: str, **request: Any) -> Any:
+            if away.is_set():
+                raise StoreError("it is away")
+            return await get(call, **request)
+
+        monkeypatch.setattr(store._table, "get", maybe)
+        keeping = asyncio.create_task(store.upkeep())
+        try:
+            for change, said in ((away.set, True), (away.clear, False)):
+                change()
+                async with asyncio.timeout(10):
+                    while (store.problem() is not None) is not said:  # noqa: ASYNC110 - no event
+                        await asyncio.sleep(0.01)
+                if said:
+                    assert str(store.problem()).startswith(f"table {state_table} has not answered")
+                    assert str(store.problem()).endswith("it is away")
+        finally:
+            await stop_tasks(keeping)
