@@ -84,7 +84,7 @@ def bent(changes: dict[Path, Item]) -> Item:
         target: Any = item
         for name in path[:-1]:
             target = target.get(name, {}).get("M", {})
-        target[path[-1]] = attribute
+        target[path[-1]] = copy.deepcopy(attribute)  # a later change may go into it
     return item
 
 
