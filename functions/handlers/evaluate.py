@@ -25,6 +25,7 @@ from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from runtime.instant import Instant
 
 SERIES_MAX: Final = 100
 _log = structlog.get_logger()
@@ -78,16 +79,16 @@ class Evaluator:
         self._metrics.holds[HoldReason.SUPERSEDED].inc()
         return False
 
-    def consider(self, snapshot: BookSnapshot, delivered_at_ns: int) -> Trade | None:
+    def consider(self, snapshot: BookSnapshot, delivered: Instant) -> Trade | None:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once."""
-        started_ns = time.time_ns()
+        started_ns = delivered.now_ns()
         now_ms = started_ns // 1_000_000
         reason = hold_reason_of(snapshot, self._gate, now_ms)
         if reason is not None:
             decision: Trade | Hold = hold(reason)
         else:
             decision = self._strategy(snapshot, self._order, now_ms)
-        ended_ns = time.time_ns()
+        ended_ns = delivered.now_ns()
         metrics = self._metrics
         metrics.books.inc()
         metrics.book_age.observe((started_ns - snapshot.received_at_ns) / 1e9)
@@ -95,26 +96,26 @@ class Evaluator:
         if isinstance(decision, Hold):
             metrics.holds[decision.reason].inc()
             return None
-        if self._doubted(snapshot, decision, delivered_at_ns, ended_ns):
+        if self._doubted(snapshot, decision, delivered, ended_ns):
             return None
-        if self._foreseen(snapshot, decision, delivered_at_ns, ended_ns):
+        if self._foreseen(snapshot, decision, delivered, ended_ns):
             return None
         return decision
 
     def _doubted(
-        self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int, decided_at_ns: int
+        self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
     ) -> bool:
         """Whether the CLOB does not confirm this market; then the signal is reported as refused."""
         doubt = self._verifier.doubt(snapshot.market)
         if doubt is None:
             return False
         self._metrics.holds[doubt.reason].inc()
-        timeline = timeline_of(snapshot, delivered_at_ns, decided_at_ns)
+        timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
         self._reporter.refused(snapshot, trade, doubt.reason.value, timeline, doubt.text)
         return True
 
     def _foreseen(
-        self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int, decided_at_ns: int
+        self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
     ) -> bool:
         """Whether the claim would be refused, as far as this worker knows; then it is reported."""
         condition_id = snapshot.market.condition_id
@@ -122,6 +123,6 @@ class Evaluator:
         if refusal is None:
             return False
         self._metrics.refused_from_cache[refusal].inc()
-        timeline = timeline_of(snapshot, delivered_at_ns, decided_at_ns)
+        timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
         self._reporter.refused(snapshot, trade, refusal.value, timeline)
         return True
