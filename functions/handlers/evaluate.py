@@ -25,9 +25,13 @@ from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from protocol.subjects import BOOKS
 from runtime.instant import Instant
 
 SERIES_MAX: Final = 100
+BEHIND_BELIEVED_MS: Final = BOOKS.max_age_s * 1_000
+"""For so long after a book from the future nothing of its series is traded: one that has waited in
+the stream for as long as this clock is behind looks as if it had just come."""
 _log = structlog.get_logger()
 
 
@@ -57,6 +61,8 @@ class Evaluator:
         self._metrics = metrics
         self._too_short: set[str] = set()
         """Series, told of once."""
+        self._behind: dict[str, int] = {}
+        """Series -> until when its books are not believed (ms, monotonic), the latest last."""
 
     def note_market(self, market: MarketInfo) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
@@ -84,6 +90,10 @@ class Evaluator:
         started_ns = delivered.now_ns()
         now_ms = started_ns // 1_000_000
         reason = hold_reason_of(snapshot, self._gate, now_ms)
+        if reason is HoldReason.CLOCK_BEHIND:
+            self._note_behind(snapshot.market.series)
+        elif reason is None and self._behind and self._is_behind(snapshot.market.series):
+            reason = HoldReason.CLOCK_BEHIND
         if reason is not None:
             decision: Trade | Hold = hold(reason)
         else:
@@ -101,6 +111,19 @@ class Evaluator:
         if self._foreseen(snapshot, decision, delivered, ended_ns):
             return None
         return decision
+
+    def _note_behind(self, series: str) -> None:
+        """A series has one feeder at a time, another one another clock."""
+        self._behind.pop(series, None)
+        if len(self._behind) >= SERIES_MAX:
+            del self._behind[next(iter(self._behind))]
+        self._behind[series] = time.monotonic_ns() // 1_000_000 + BEHIND_BELIEVED_MS
+
+    def _is_behind(self, series: str) -> bool:
+        if time.monotonic_ns() // 1_000_000 < self._behind.get(series, 0):
+            return True
+        self._behind.pop(series, None)
+        return False
 
     def _doubted(
         self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
