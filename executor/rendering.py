@@ -63,19 +63,29 @@ def positions_view(positions: Positions, *, ended: bool) -> RenderableType:
     ]
     if ended:
         parts += ["", _ended_table(positions.ended) if positions.ended else Text("nothing ended")]
-    return Group(*parts)
+    return Group(*parts, *_unreadable(positions.unreadable))
 
 
 def decisions_view(decisions: Decisions) -> RenderableType:
     """`executor decisions`."""
+    unreadable = _unreadable(decisions.unreadable)
     if not decisions.decisions:
-        return plain(f"no decisions on {decisions.day}")
+        return Group(plain(f"no decisions on {decisions.day}"), *unreadable)
     table = columns_table(
         "time", "market", "", "result", "signal at", "bought", "words", "latency, ms"
     )
     for each in decisions.decisions:
         table.add_row(*_decision_row(each))
-    return table
+    return Group(table, *unreadable)
+
+
+def _unreadable(rows: Sequence[str]) -> list[RenderableType]:
+    """One line about rows that are not shown; none, when all are."""
+    if not rows:
+        return []
+    line = plain(f"{len(rows)} rows CANNOT BE READ, the first: {rows[0]}", BAD)
+    line.no_wrap, line.overflow = True, "ignore"
+    return [line]
 
 
 def reconciled_view(report: ReconcileReport, settled: SettleReport) -> RenderableType:

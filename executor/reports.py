@@ -60,6 +60,8 @@ class Positions(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     positions: tuple[Position, ...]
     ended: tuple[Ended, ...]
+    unreadable: tuple[str, ...] = ()
+    """One sentence for each row of the ledger that cannot be read."""
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     day: str
     decisions: tuple[Decided, ...]
+    unreadable: tuple[str, ...] = ()
+    """One sentence for each row that cannot be read."""
 
 
 def position_of(claim: Claim, of_market: list[Claim], now_ms: int) -> Position:
@@ -128,7 +132,13 @@ def ended_of(claim: Claim) -> Ended:
     )
 
 
-def positions_of(name: str, account: Account, ended: list[Claim], now_ms: int) -> Positions:
+def positions_of(
+    name: str,
+    account: Account,
+    ended: list[Claim],
+    now_ms: int,
+    unreadable: tuple[str, ...] = (),
+) -> Positions:
     """Live claims and ledger rows, each oldest first."""
     live = sorted(account.claims.values(), key=lambda claim: claim.claimed_at_ms)
     markets: dict[str, list[Claim]] = {}
@@ -138,6 +148,7 @@ def positions_of(name: str, account: Account, ended: list[Claim], now_ms: int) -
         account=name,
         positions=tuple(position_of(claim, markets[claim.condition_id], now_ms) for claim in live),
         ended=tuple(ended_of(claim) for claim in ended),
+        unreadable=unreadable,
     )
 
 

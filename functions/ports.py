@@ -39,6 +39,20 @@ class StoreBusyError(StoreError):
     """The store refused before it wrote anything (throttled, a conflict, no connection)."""
 
 
+class UnreadableRowsError(StoreError):
+    """Some rows of an answer cannot be read, the others can: who can go on with these, does.
+
+    `readable`: those, as structs, in order. `unreadable`: one sentence for each of the others.
+    """
+
+    def __init__(self, readable: Sequence[Any], unreadable: Sequence[str]) -> None:
+        self.readable = list(readable)
+        self.unreadable = tuple(unreadable)
+        rows = len(self.readable) + len(self.unreadable)
+        one = unreadable[0]
+        super().__init__(f"{len(unreadable)} of {rows} rows cannot be read, the first: {one}")
+
+
 class RecordsError(Exception):
     """The venue did not answer a lookup, or not intelligibly: nothing is known."""
 
@@ -167,7 +181,10 @@ class Store(Protocol):
         """Take `claim` out of the account if it is still this version; otherwise do nothing."""
 
     async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
-        """Claims that ended, of those made in [since_ms, until_ms), oldest first."""
+        """Claims that ended, of those made in [since_ms, until_ms), oldest first.
+
+        Raises UnreadableRowsError.
+        """
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """The row of the same intent."""
@@ -200,7 +217,7 @@ class Store(Protocol):
         """
 
     async def decisions(self, day: str, limit: int) -> list[Decision]:
-        """The newest decisions of a UTC day, newest first."""
+        """The newest decisions of a UTC day, newest first. Raises UnreadableRowsError."""
 
     async def upkeep(self) -> None:
         """What must be done beside the claims (keeping the connection open), until cancelled."""

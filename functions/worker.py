@@ -49,6 +49,7 @@ from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.addresses import origins
 from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
+from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream
@@ -92,7 +93,7 @@ class Worker:
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._warmed: set[str] = set()
-        self._held: dict[str, tuple[BookSnapshot, int]] = {}
+        self._held: dict[str, tuple[BookSnapshot, Instant]] = {}
         # By condition id, all three: of the markets that the verifier knows, so no more than those.
         verifier.on_forgotten = self._forget
         self._malformed, self._too_many = LineThrottle(), LineThrottle()
@@ -147,22 +148,22 @@ class Worker:
             self._warm(snapshot.market)
         if condition_id in self._warming:
             self._metrics.busy.inc()
-            self._held[condition_id] = (snapshot, delivery.delivered_at_ns)
+            self._held[condition_id] = (snapshot, delivery.delivered)
         elif condition_id in self._executing:
             # One order a market at a time; whatever becomes of it, a cooldown has begun.
             self._metrics.busy.inc()
         else:
-            self._evaluate(snapshot, delivery.delivered_at_ns)
+            self._evaluate(snapshot, delivery.delivered)
 
-    def _evaluate(self, snapshot: BookSnapshot, delivered_at_ns: int) -> None:
+    def _evaluate(self, snapshot: BookSnapshot, delivered: Instant) -> None:
         snapshot = self._verifier.as_traded(snapshot)
-        trade = self._evaluator.consider(snapshot, delivered_at_ns)
+        trade = self._evaluator.consider(snapshot, delivered)
         if trade is None:
             return
 
         async def execute() -> None:
             async with self._slots:
-                await self._executor.execute(snapshot, trade, delivered_at_ns)
+                await self._executor.execute(snapshot, trade, delivered)
 
         self._start(self._executing, snapshot.market.condition_id, execute())
 

@@ -33,7 +33,7 @@ class WorkerClock:
 
     def note(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
         """One book, as it was delivered."""
-        self._watch.note(snapshot, delivery.delivered_at_ns, delivery.stored_at_ns)
+        self._watch.note(snapshot, delivery.delivered.epoch_ns, delivery.stored_at_ns)
 
     def problem(self) -> str | None:
         """What keeps this worker from trading, for a person: its own clock, or that there is no

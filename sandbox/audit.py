@@ -221,10 +221,10 @@ def _settlements(records: Iterable[Claim], resolved: dict[str, Resolved]) -> lis
 
 
 def _days(audit_input: AuditInput, records: Iterable[Claim]) -> list[str]:
-    """The account's daily sums. What is reopened after midnight is booked on the later day."""
+    """The account's daily sums. What is settled again after midnight is booked on both days."""
     pnl, spent = Counter[str](), Counter[str]()
     for record in records:
-        pnl[utc_day(max(record.settled_at_ms, record.resolved_at_ms))] += record.pnl_e6
+        pnl[utc_day(record.booked_at_ms)] += record.pnl_e6
         spent[utc_day(record.claimed_at_ms)] += record.reserved_e6
     account = audit_input.account
     return [

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from executor.reports import Decisions, Positions, decided_of, positions_of
 from functions.adapters.venue_records import raising_records_error
@@ -21,8 +21,10 @@ from functions.core.claim import Claim
 from functions.handlers import control
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import RecordsError, Store, VenueRecords
+from functions.ports import RecordsError, Store, UnreadableRowsError, VenueRecords
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
+
+_Row = TypeVar("_Row")
 
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other."""
@@ -43,17 +45,20 @@ async def positions(settings: AccountSettings, ended: int) -> Positions:
     """The live claims, and the last `ended` rows of the ledger of the last 30 days."""
     async with unopened_store(settings) as store:
         account = await store.account()
-        rows = await _last_rows(store, ended) if ended else []
-        return positions_of(settings.account, account, rows, _now_ms())
+        rows, unreadable = await _last_rows(store, ended) if ended else ([], ())
+        return positions_of(settings.account, account, rows, _now_ms(), unreadable)
 
 
 async def decisions(settings: AccountSettings, day: str | None, limit: int) -> Decisions:
     """The newest `limit` decisions of a UTC day, None being today."""
     day = day or utc_day(_now_ms())
     async with unopened_store(settings) as store:
-        rows = await store.decisions(day, limit)
+        rows, unreadable = await _readable(store.decisions(day, limit))
         return Decisions(
-            account=settings.account, day=day, decisions=tuple(decided_of(row) for row in rows)
+            account=settings.account,
+            day=day,
+            decisions=tuple(decided_of(row) for row in rows),
+            unreadable=unreadable,
         )
 
 
@@ -88,14 +93,24 @@ async def reconcile_once(
             raise RecordsError(f"the run was given up after {RUN_TIMEOUT_S:g} s") from None
 
 
-async def _last_rows(store: Store, wanted: int) -> list[Claim]:
+async def _last_rows(store: Store, wanted: int) -> tuple[list[Claim], tuple[str, ...]]:
     now_ms = _now_ms()
     rows: list[Claim] = []
+    unreadable: tuple[str, ...] = ()
     for days in _SPANS_DAYS:
-        rows = await store.ledger(now_ms - days * _DAY_MS, now_ms + _DAY_MS)
+        asked = store.ledger(now_ms - days * _DAY_MS, now_ms + _DAY_MS)
+        rows, unreadable = await _readable(asked)
         if len(rows) >= wanted:
             break
-    return rows[-wanted:]
+    return rows[-wanted:], unreadable
+
+
+async def _readable(asked: Awaitable[list[_Row]]) -> tuple[list[_Row], tuple[str, ...]]:
+    """The rows that can be read, and a sentence for each of the others: a person sees both."""
+    try:
+        return await asked, ()
+    except UnreadableRowsError as error:
+        return error.readable, error.unreadable
 
 
 @asynccontextmanager

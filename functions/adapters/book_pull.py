@@ -24,6 +24,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from protocol.subjects import BOOKS
+from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
 
@@ -47,7 +48,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     payload: bytes
     reply: str
-    delivered_at_ns: int
+    delivered: Instant
 
     def stored_at_ns(self) -> int | None:
         """When NATS stored it, by its own clock (epoch ns); None where the subject does not say.
@@ -139,7 +140,7 @@ class BookPull:
             return
         self._answered_at_s = self._book_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
-        delivery = Delivery(message.data, message.reply, time.time_ns())
+        delivery = Delivery(message.data, message.reply, Instant())
         older = self._waiting.get(message.subject)
         if older is not None:
             # The dict keeps the market's place in line: it does not lose its turn by being fresh.

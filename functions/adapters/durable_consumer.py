@@ -2,7 +2,9 @@
 
 1. A message is acknowledged once its effect is stored; until then it comes again, so a handler must
    bear a second delivery. What does not decode is terminated: it would not the next time, either.
-2. What the store does not take is handed back and comes again after `RETRY_EVERY_S`.
+2. What the store does not take is handed back and comes again after `RETRY_EVERY_S`, each time
+   later: the server gives out what comes again first, and what can never be stored would else keep
+   the others from their turn.
 3. A stream or consumer that is lost (memory storage, a deletion) is made again; an unreachable
    server is asked again every `RETRY_EVERY_S`, for ever. The backlog waits in the stream.
 4. All processes with one durable name share its messages.
@@ -32,6 +34,7 @@ ACK_WAIT_S: Final = 30
 another worker meanwhile, which is harmless but useless."""
 ACKS_PENDING_MAX: Final = 1_000
 RETRY_EVERY_S: Final = 1
+RETRY_MAX_S: Final = 30
 Message = TypeVar("Message")
 
 
@@ -128,7 +131,8 @@ async def _deliver(messages: list[Msg], handled: Awaitable[None]) -> None:
         await handled
     except StoreError:
         for message in messages:
-            await message.nak(delay=RETRY_EVERY_S)
+            tried = message.metadata.num_delivered
+            await message.nak(delay=min(RETRY_EVERY_S * tried, RETRY_MAX_S))
         raise
     for message in messages:
         await message.ack()

@@ -38,6 +38,7 @@ from protocol.fill import Fill, TradeStatus
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
+from runtime.instant import Instant
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason
 
 DELAY_MAX_MS: Final = 30_000
@@ -66,7 +67,8 @@ class PaperExchange:
         # To the last millisecond: an order that is there may be filled until the market's end.
         self._gate = msgspec.structs.replace(gate, time_to_close_min_ms=1)
         self._taker_delay_ms = taker_delay_ms
-        self._newest: dict[str, BookSnapshot] = {}
+        self._newest: dict[str, tuple[BookSnapshot, Instant]] = {}
+        """With the moment when it came."""
         self._dark: dict[str, BookSnapshot] = {}
         """The last time that a market was dark."""
         self._taken: dict[str, dict[str, Taken]] = {}
@@ -78,7 +80,7 @@ class PaperExchange:
 
     def observe(self, snapshot: BookSnapshot) -> None:
         """The market's newest book, from now on."""
-        self._newest[snapshot.market.condition_id] = snapshot
+        self._newest[snapshot.market.condition_id] = snapshot, Instant()
         if snapshot.proof is Proof.NONE:
             self._dark[snapshot.market.condition_id] = snapshot
         self._news.set()
@@ -157,8 +159,8 @@ class PaperExchange:
         dark = self._dark.get(condition_id)
         if dark is not None and _version(dark) > _version(decided_on):
             return HoldReason.DARK
-        now_ms = time.time_ns() // 1_000_000
-        newest = self._newest.get(condition_id, decided_on)
+        newest, came = self._newest.get(condition_id) or (decided_on, Instant())
+        now_ms = came.now_ns() // 1_000_000
         if now_ms >= min(decided_on.market.end_ms, newest.market.end_ms):
             return HoldReason.TOO_CLOSE_TO_END
         book, before = (_book_of(each, paper.token_id) for each in (newest, decided_on))

@@ -243,9 +243,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def booked_at_ms(self) -> int:
-        """When what it has won or lost was last changed. A settlement's time is the venue's; the
-        worker's that applied its fills may be another day's."""
-        return self.settled_at_ms if self.state is ClaimState.SETTLED else self.resolved_at_ms
+        """Where what it has won or lost stands, and is taken back should its trades fail later: its
+        last settlement, whose time is the venue's; the worker's that applies fills may be another
+        day's. Without any it has won or lost nothing."""
+        return self.settled_at_ms or self.resolved_at_ms
 
 
 class IllegalTransitionError(ValueError):

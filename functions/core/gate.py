@@ -42,8 +42,10 @@ def hold_reason_of(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> H
     if proof.rank < config.proof_min.rank:
         return HoldReason.UNPROVEN
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
-    # A book from the future means that clocks disagree, so its age proves nothing.
-    if age_ms < -CLOCK_SKEW_MAX_MS:
+    # A book from the future means that clocks disagree, so its age proves nothing. A quiet market's
+    # was received before, but published just now.
+    newest_ns = max(snapshot.received_at_ns, snapshot.published_at_ns)
+    if now_ms - newest_ns // 1_000_000 < -CLOCK_SKEW_MAX_MS:
         return HoldReason.CLOCK_BEHIND
     if age_ms > config.book_age_max_ms:
         return HoldReason.STALE_BOOK

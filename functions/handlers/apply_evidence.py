@@ -12,7 +12,8 @@ evidence that comes for one that is only in the ledger puts it back (invariant 5
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -21,7 +22,7 @@ import structlog
 from functions.core.claim import Claim
 from functions.core.evidence import plausible_trades
 from functions.core.lifecycle import apply_trades
-from functions.ports import Store, StoreError
+from functions.ports import Store, StoreError, UnreadableRowsError
 from protocol.fill import Fill
 from runtime.line_throttle import LineThrottle
 
@@ -95,29 +96,27 @@ async def apply_fills(
 
     In any order, any number of times. What an order cannot have paid for is an alarm, and nothing
     that came with it is applied: reconciliation asks about the order; `alarms` bounds how often it
-    is said. Raises StoreError.
+    is said. Raises StoreError, once all that could be applied is: live claims first, and what is
+    wrong with one order, or in the ledger, holds up no other.
     """
     by_order: dict[str, list[Fill]] = {}
     for fill in fills:
         by_order.setdefault(fill.order_id.lower(), []).append(fill)
     live = {claim.order_id.lower(): claim for claim in (await store.account()).claims.values()}
-    ended: dict[str, Claim] = {}
-    absent = [
-        fill for order_id, group in by_order.items() if order_id not in live for fill in group
-    ]
-    if absent:
-        first_ms = min(fill.matched_at_ms for fill in absent) - LEDGER_SEARCHED_MS
-        last_ms = max(fill.matched_at_ms for fill in absent) + CLOCKS_APART_MS
-        ended = {row.order_id.lower(): row for row in await store.ledger(first_ms, last_ms)}
-    foreign = 0
-    failure: StoreError | None = None
-    for order_id, group in by_order.items():
-        claim = live.get(order_id) or ended.get(order_id)
-        if claim is None:
-            foreign += 1
-            continue
-        if not plausible_trades(claim, group):
-            if (unlogged := alarms.admit() if alarms else 0) is not None:
+    failures: list[Exception] = []
+
+    async def apply(known: Mapping[str, Claim], *, filed: bool) -> None:
+        for order_id, group in by_order.items():
+            claim = known.get(order_id)
+            if claim is None:
+                continue
+            if plausible_trades(claim, group):
+                step = partial(_with_trades, group, now_ms)
+                try:
+                    await apply_evidence(store, claim, step, filed=filed)
+                except Exception as error:  # noqa: BLE001 - raised when the others have had theirs
+                    failures.append(error)
+            elif (unlogged := alarms.admit() if alarms else 0) is not None:
                 _log.critical(
                     "implausible_records",
                     order_id=claim.order_id,
@@ -125,18 +124,48 @@ async def apply_fills(
                     trades=group,
                     unlogged_before=unlogged,
                 )
-            continue
 
-        def step(seen: Claim, group: Sequence[Fill] = group) -> Claim | None:
-            return apply_trades(seen, group, now_ms)
+    await apply(live, filed=False)
+    absent = [
+        fill for order_id, group in by_order.items() if order_id not in live for fill in group
+    ]
+    ended = await _ended(store, absent, failures)
+    await apply({key: row for key, row in ended.items() if key not in live}, filed=True)
+    if failures:  # a defect before what only has to come again
+        raise next((each for each in failures if not isinstance(each, StoreError)), failures[0])
+    return len(by_order.keys() - live.keys() - ended.keys())
 
+
+def _with_trades(group: Sequence[Fill], now_ms: int, seen: Claim) -> Claim | None:
+    return apply_trades(seen, group, now_ms)
+
+
+async def _ended(
+    store: Store, absent: Sequence[Fill], failures: list[Exception]
+) -> dict[str, Claim]:
+    """The ledger's rows by order id, as far as these trades may be of them.
+
+    Trades that are days apart are searched for by themselves: one with a wrong time must not make
+    the search for the others endless. What could not be read is added to `failures`.
+    """
+    ended: dict[str, Claim] = {}
+    times = sorted({fill.matched_at_ms for fill in absent})
+    while times:
+        near = [at_ms for at_ms in times if at_ms - times[0] <= LEDGER_SEARCHED_MS]
+        times = times[len(near) :]
         try:
-            await apply_evidence(store, claim, step, filed=order_id not in live)
-        except StoreError as error:  # one claim that cannot be written must not hold up the others
-            failure = error
-    if failure is not None:
-        raise failure
-    return foreign
+            rows = await store.ledger(near[0] - LEDGER_SEARCHED_MS, near[-1] + CLOCKS_APART_MS)
+        except UnreadableRowsError as error:
+            rows = error.readable
+            # The row that cannot be read may be an order's that is not found.
+            ids = {row.order_id.lower() for row in rows}
+            if any(f.matched_at_ms in near and f.order_id.lower() not in ids for f in absent):
+                failures.append(error)
+        except StoreError as error:
+            failures.append(error)
+            continue
+        ended |= {row.order_id.lower(): row for row in rows}
+    return ended
 
 
 async def _find(store: Store, known: Claim) -> tuple[Claim, bool] | None:

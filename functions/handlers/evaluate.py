@@ -25,8 +25,13 @@ from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from protocol.subjects import BOOKS
+from runtime.instant import Instant
 
 SERIES_MAX: Final = 100
+BEHIND_BELIEVED_MS: Final = BOOKS.max_age_s * 1_000
+"""For so long after a book from the future nothing of its series is traded: one that has waited in
+the stream for as long as this clock is behind looks as if it had just come."""
 _log = structlog.get_logger()
 
 
@@ -56,6 +61,8 @@ class Evaluator:
         self._metrics = metrics
         self._too_short: set[str] = set()
         """Series, told of once."""
+        self._behind: dict[str, int] = {}
+        """Series -> until when its books are not believed (ms, monotonic), the latest last."""
 
     def note_market(self, market: MarketInfo) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
@@ -78,16 +85,20 @@ class Evaluator:
         self._metrics.holds[HoldReason.SUPERSEDED].inc()
         return False
 
-    def consider(self, snapshot: BookSnapshot, delivered_at_ns: int) -> Trade | None:
+    def consider(self, snapshot: BookSnapshot, delivered: Instant) -> Trade | None:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once."""
-        started_ns = time.time_ns()
+        started_ns = delivered.now_ns()
         now_ms = started_ns // 1_000_000
         reason = hold_reason_of(snapshot, self._gate, now_ms)
+        if reason is HoldReason.CLOCK_BEHIND:
+            self._note_behind(snapshot.market.series)
+        elif reason is None and self._behind and self._is_behind(snapshot.market.series):
+            reason = HoldReason.CLOCK_BEHIND
         if reason is not None:
             decision: Trade | Hold = hold(reason)
         else:
             decision = self._strategy(snapshot, self._order, now_ms)
-        ended_ns = time.time_ns()
+        ended_ns = delivered.now_ns()
         metrics = self._metrics
         metrics.books.inc()
         metrics.book_age.observe((started_ns - snapshot.received_at_ns) / 1e9)
@@ -95,26 +106,39 @@ class Evaluator:
         if isinstance(decision, Hold):
             metrics.holds[decision.reason].inc()
             return None
-        if self._doubted(snapshot, decision, delivered_at_ns, ended_ns):
+        if self._doubted(snapshot, decision, delivered, ended_ns):
             return None
-        if self._foreseen(snapshot, decision, delivered_at_ns, ended_ns):
+        if self._foreseen(snapshot, decision, delivered, ended_ns):
             return None
         return decision
 
+    def _note_behind(self, series: str) -> None:
+        """A series has one feeder at a time, another one another clock."""
+        self._behind.pop(series, None)
+        if len(self._behind) >= SERIES_MAX:
+            del self._behind[next(iter(self._behind))]
+        self._behind[series] = time.monotonic_ns() // 1_000_000 + BEHIND_BELIEVED_MS
+
+    def _is_behind(self, series: str) -> bool:
+        if time.monotonic_ns() // 1_000_000 < self._behind.get(series, 0):
+            return True
+        self._behind.pop(series, None)
+        return False
+
     def _doubted(
-        self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int, decided_at_ns: int
+        self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
     ) -> bool:
         """Whether the CLOB does not confirm this market; then the signal is reported as refused."""
         doubt = self._verifier.doubt(snapshot.market)
         if doubt is None:
             return False
         self._metrics.holds[doubt.reason].inc()
-        timeline = timeline_of(snapshot, delivered_at_ns, decided_at_ns)
+        timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
         self._reporter.refused(snapshot, trade, doubt.reason.value, timeline, doubt.text)
         return True
 
     def _foreseen(
-        self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int, decided_at_ns: int
+        self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
     ) -> bool:
         """Whether the claim would be refused, as far as this worker knows; then it is reported."""
         condition_id = snapshot.market.condition_id
@@ -122,6 +146,6 @@ class Evaluator:
         if refusal is None:
             return False
         self._metrics.refused_from_cache[refusal].inc()
-        timeline = timeline_of(snapshot, delivered_at_ns, decided_at_ns)
+        timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
         self._reporter.refused(snapshot, trade, refusal.value, timeline)
         return True

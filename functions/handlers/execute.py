@@ -8,7 +8,8 @@ Invariants: 1 (the claim, with the order id in it, is durable before the POST), 
 the claim's one condition), 3 (one POST an intent, ever), 4 (only a proven rejection releases), 6
 (the book's age is checked again right before the claim and before the POST, and before the claim
 also whether a later feeder has spoken about its market meanwhile, whether listing and CLOB still
-agree about it, and how long it still runs; before the POST, that it has not ended).
+agree about it, and how long it still runs; before the POST, that it has not ended). What has passed
+since the book was delivered is asked of a clock that nobody can set back, too.
 
 A crash after the claim and before the resolve leaves a claim in state `claimed`: its exposure
 stays reserved, and its order id is what reconciliation asks the venue about.
@@ -48,6 +49,7 @@ from protocol.decision import Timeline
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
+from runtime.instant import Instant
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 _log = structlog.get_logger()
@@ -80,14 +82,14 @@ class OrderExecutor:
         self._reporter = reporter
         self._metrics = metrics
 
-    async def execute(self, snapshot: BookSnapshot, trade: Trade, delivered_at_ns: int) -> None:
+    async def execute(self, snapshot: BookSnapshot, trade: Trade, delivered: Instant) -> None:
         """Sign, claim, POST, resolve. Every end is reported, but for cancellation and a defect:
         an exception of an adapter that `functions.ports` does not name is raised, except in the
         POST, after which the claim is unknown."""
-        timeline = timeline_of(snapshot, delivered_at_ns, time.time_ns())
+        timeline = timeline_of(snapshot, delivered.epoch_ns, time.time_ns())
         answer: Answer | None = None
         try:
-            answer = await self._order(snapshot, trade, timeline)
+            answer = await self._order(snapshot, trade, timeline, delivered)
         finally:
             self._metrics.observe_order(timeline)
         if isinstance(answer, Rejected) and pauses(answer.reason):
@@ -96,7 +98,7 @@ class OrderExecutor:
             await self._pause(answer.concerns)
 
     async def _order(
-        self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline
+        self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline, delivered: Instant
     ) -> Answer | None:
         """The venue's answer, None when there was no POST. Fills in the timeline as it goes."""
         if trade.side is not Side.BUY:  # the limits and a claim's life are a buyer's
@@ -111,7 +113,7 @@ class OrderExecutor:
             return None
         timeline.signed_at_ns = time.time_ns()
         # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
-        doubt = self._doubt(snapshot)
+        doubt = self._doubt(snapshot, delivered)
         if doubt is not None:
             self._metrics.holds[doubt].inc()
             self._reporter.refused(snapshot, trade, doubt.value, timeline)
@@ -120,7 +122,7 @@ class OrderExecutor:
         claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
         if not await self._claim(snapshot, trade, claim, timeline):
             return None
-        answer = await self._post(order, snapshot)
+        answer = await self._post(order, snapshot, delivered)
         timeline.answered_at_ns = time.time_ns()
         self._count_answer(answer, trade)
 
@@ -152,10 +154,12 @@ class OrderExecutor:
         self._refusals.learn_claimed(claim.condition_id, now_ms + self._limits.cooldown_ms, now_ms)
         return True
 
-    async def _post(self, order: PreparedOrder, snapshot: BookSnapshot) -> Answer:
+    async def _post(
+        self, order: PreparedOrder, snapshot: BookSnapshot, delivered: Instant
+    ) -> Answer:
         """POST once, unless the claim took so long that the book is no longer fresh, or its market
         has ended."""
-        now_ns = time.time_ns()
+        now_ns = delivered.now_ns()
         excess_ms = self._age_excess_ms(snapshot, now_ns)
         over_ms = now_ns // 1_000_000 - snapshot.market.end_ms
         if excess_ms > 0 or over_ms >= 0:
@@ -173,14 +177,14 @@ class OrderExecutor:
             _log.critical("post_failed", order=order.order_id, exc_info=error)
             return Unknown(text=f"{type(error).__name__}: {error}"[:TEXT_LENGTH_MAX])
 
-    def _doubt(self, snapshot: BookSnapshot) -> HoldReason | None:
+    def _doubt(self, snapshot: BookSnapshot, delivered: Instant) -> HoldReason | None:
         """What has happened to the book, or its market, since it was decided on."""
         if self._fence.fenced(snapshot):
             return HoldReason.SUPERSEDED
         unconfirmed = self._verifier.doubt(snapshot.market)
         if unconfirmed is not None:
             return unconfirmed.reason
-        now_ns = time.time_ns()
+        now_ns = delivered.now_ns()
         if self._age_excess_ms(snapshot, now_ns) > 0:
             return HoldReason.STALE_BOOK
         if snapshot.market.end_ms - now_ns // 1_000_000 < self._gate.time_to_close_min_ms:

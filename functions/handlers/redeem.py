@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -28,6 +29,10 @@ _log = structlog.get_logger()
 
 Notes: TypeAlias = dict[str, Redemption]
 """By their keys in the account."""
+
+
+class NotToldError(RecordsError):
+    """The venue has answered, and not about this token: nothing is known of its shares."""
 
 
 class RedeemReport(msgspec.Struct, kw_only=True):
@@ -118,7 +123,7 @@ async def _ask(
 ) -> None:
     """Look at the shares of one market's notes, and ask for them if it is time for some that are
     there. What is gone is taken out of `left`."""
-    held = await _shares(records, {note.token_id for note in notes.values()})
+    held = await shares_of(records, {note.token_id for note in notes.values()})
     now_ms = records.now_ms()
     shown = {
         key: shares_e6
@@ -151,21 +156,27 @@ async def _ask(
             raise failure
 
 
-async def _shares(records: VenueRecords, tokens: set[str]) -> dict[str, int | RecordsError]:
+async def shares_of(records: VenueRecords, tokens: Iterable[str]) -> dict[str, int | RecordsError]:
     """Shares held, by token. Each is asked about alone, so that one which the venue cannot answer
     for does not keep the others."""
+    slots = asyncio.Semaphore(LOOKED_AT_ONCE_MAX)
+
+    async def look_at(token_id: str) -> dict[str, int]:
+        async with slots:
+            return await records.positions([token_id])
+
     wanted = sorted(tokens)
-    looks = await asyncio.gather(
-        *(records.positions([token_id]) for token_id in wanted), return_exceptions=True
-    )
+    looks = await asyncio.gather(*map(look_at, wanted), return_exceptions=True)
     held: dict[str, int | RecordsError] = {}
     for token_id, look in zip(wanted, looks, strict=True):
         if isinstance(look, RecordsError):
             held[token_id] = look
+        elif isinstance(look, Exception):  # a defect that one answer shows is no other's
+            held[token_id] = RecordsError(f"shares of token {token_id}: {_one_line(look)}")
         elif isinstance(look, BaseException):
             raise look
         else:  # not told is not gone
-            unknown = RecordsError(f"shares of token {token_id}: not told")
+            unknown = NotToldError(f"shares of token {token_id}: not told")
             held[token_id] = look.get(token_id, unknown)
     return held
 
@@ -179,8 +190,8 @@ async def _count_transactions(records: VenueRecords, report: RedeemReport) -> No
                 _log.error(
                     "redeem_reverted", market=each.condition_id, transaction=each.transaction
                 )
-    except RecordsError as error:
-        _log.warning("gas_not_counted", error=str(error))
+    except Exception as error:  # noqa: BLE001 - what was paid must not hide what was not
+        _log.warning("gas_not_counted", error=_one_line(error))
 
 
 # -- by reconciliation, with or without a key ------------------------------------------------------
@@ -189,7 +200,7 @@ async def _count_transactions(records: VenueRecords, report: RedeemReport) -> No
 async def forget_what_is_gone(store: Store, records: VenueRecords, account: Account) -> int:
     """Remove the notes whose shares are not there any more; of many, look at some each time.
 
-    Returns how many could not be looked at. Raises StoreError when one could not be removed.
+    Returns how many could not be looked at, or not be removed.
     """
     now_ms = records.now_ms()
     notes = [
@@ -199,16 +210,21 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
     ]
     if len(notes) > LOOKED_AT_ONCE_MAX:
         notes = random.sample(notes, LOOKED_AT_ONCE_MAX)
-    held = await _shares(records, {note.token_id for _, note in notes})
+    held = await shares_of(records, {note.token_id for _, note in notes})
     failures = 0
     for key, note in notes:
         shares_e6 = held[note.token_id]
         if isinstance(shares_e6, RecordsError):
             failures += 1
             _log.warning("winnings_not_seen", market=winnings.market_of(key), error=str(shares_e6))
-        else:
+            continue
+        try:
             change = _looked(account, key, shares_e6, now_ms, records.trader.wallet)
             await _note(store, {key: note}, {key: change})
+        except Exception as error:  # noqa: BLE001 - one note must not hold up the others
+            failures += 1
+            market = winnings.market_of(key)
+            _log.warning("winnings_not_seen", market=market, error=_one_line(error))
     return failures
 
 

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from functions.worker_metrics import WorkerMetrics
 from protocol.decision import decode_decision, encode_decision
 from protocol.fill import decode_fill, encode_fill
 from protocol.snapshot import ProtocolError, decode_snapshot, encode_snapshot
+from runtime.instant import Instant
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
 from tests.support.trading_builders import a_claim, a_fill, snapshot
@@ -105,7 +105,7 @@ class Bench:
 
     async def handle(self, payload: bytes) -> None:
         reply = "$JS.ACK.BOOKS.x.1.1.1.1700000000000000000.0"
-        self.worker._handle(Delivery(payload, reply, time.time_ns()))
+        self.worker._handle(Delivery(payload, reply, Instant()))
         while tasks := [*self.worker._warming.values(), *self.worker._executing.values()]:
             await asyncio.gather(*tasks)  # an exception in one is a defect, and raised here
         self.clock.look()
@@ -205,5 +205,5 @@ def test_no_epoch_in_the_lease_table_keeps_feeders_from_their_series(epoch: int)
 @pytest.mark.parametrize("stamp", ["\u00b2", "9" * 5_000, "x", ""])
 def test_what_only_looks_like_a_time_of_nats_is_none(stamp: str) -> None:
     reply = f"$JS.ACK.BOOKS.x.1.1.1.{stamp}.0"
-    assert Delivery(b"", reply, 1).stored_at_ns() is None
+    assert Delivery(b"", reply, Instant(1)).stored_at_ns() is None
     assert decode_snapshot(BOOK).books

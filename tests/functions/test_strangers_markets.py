@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from functions.ports import RecordsError
 from protocol.bounds import EPOCH_MS_MAX
 from protocol.market import MarketInfo
 from protocol.snapshot import encode_snapshot
+from runtime.instant import Instant
 from tests.functions.test_worker import Desk
 from tests.support.trading_builders import market, snapshot
 from venue.wire.clob_market import ClobMarket
@@ -38,7 +38,7 @@ class Flood(Desk):
 
     def book(self, info: MarketInfo) -> None:
         payload = encode_snapshot(snapshot(of=info))
-        self.worker._handle(Delivery(payload, "", time.time_ns()))
+        self.worker._handle(Delivery(payload, "", Instant()))
 
     def of_strangers(self, count: int, first: int = 0, end_ms: int = EPOCH_MS_MAX) -> None:
         for number in range(first, first + count):
@@ -114,10 +114,10 @@ async def test_bad_books_are_one_line_a_minute_with_their_number(
     desk = Desk()
     with capture_logs() as logs:
         for _ in range(50):
-            desk.worker._handle(Delivery(b"no book", "", time.time_ns()))
+            desk.worker._handle(Delivery(b"no book", "", Instant()))
         [line] = [each for each in logs if each["event"] == "book_malformed"]
         monkeypatch.setattr(desk.worker._malformed, "_next_at_s", 0.0)
-        desk.worker._handle(Delivery(b"no book", "", time.time_ns()))
+        desk.worker._handle(Delivery(b"no book", "", Instant()))
     assert line["unlogged_before"] == 0
     assert logs[-1]["unlogged_before"] == 49
     assert desk.metrics.malformed._value.get() == 51

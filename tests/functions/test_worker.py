@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import msgspec
 from structlog.testing import capture_logs
@@ -20,6 +19,7 @@ from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
+from runtime.instant import Instant
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import hot_path
 from tests.support.trading_builders import clob_market, market, snapshot
@@ -45,7 +45,7 @@ class Books(BookPull):
             payload = encode_snapshot(payload)
         self.given += 1
         reply = f"ack-{self.given}"
-        self.queue.put_nowait(Delivery(payload, reply, time.time_ns()))
+        self.queue.put_nowait(Delivery(payload, reply, Instant()))
         return reply
 
 
@@ -227,9 +227,9 @@ async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
     seen: list[int] = []
     consider = desk.evaluator.consider
 
-    def noted(book: BookSnapshot, delivered_at_ns: int) -> Trade | None:
+    def noted(book: BookSnapshot, delivered: Instant) -> Trade | None:
         seen.append(book.market.min_order_size_e6)
-        return consider(book, delivered_at_ns)
+        return consider(book, delivered)
 
     desk.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
     desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)

@@ -21,6 +21,7 @@ from functions.worker_clock import SERIES_SAID_MAX, WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.snapshot import encode_snapshot
 from protocol.subjects import BOOKS, book_subject
+from runtime.instant import Instant
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
@@ -35,7 +36,9 @@ def note(clock: WorkerClock, offset_ms: int) -> None:
     """A book that comes at once, by a clock that is so much ahead."""
     at_ns = time.time_ns()
     reply = f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0"
-    clock.note(snapshot(received_at_ns=at_ns), Delivery(b"", reply, at_ns + offset_ms * 1_000_000))
+    clock.note(
+        snapshot(received_at_ns=at_ns), Delivery(b"", reply, Instant(at_ns + offset_ms * 1_000_000))
+    )
 
 
 def test_a_wrong_clock_shows_in_health_metric_and_log_and_goes_away_again(
@@ -86,7 +89,7 @@ def test_a_trouble_of_one_feeder_is_logged_and_no_reason_to_restart() -> None:
     at_ns = time.time_ns()  # NATS' clock and this one
     reply = f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0"
     early = msgspec.structs.replace(snapshot(), published_at_ns=at_ns + 400_000_000)
-    clock.note(early, Delivery(b"", reply, at_ns))
+    clock.note(early, Delivery(b"", reply, Instant(at_ns)))
     with capture_logs() as logs:
         clock.look()
     assert "a feeder's clock is 400 ms ahead" in logs[0]["problem"]
@@ -102,7 +105,7 @@ def late(clock: WorkerClock, series: str, late_ms: int) -> None:
             snapshot(of=msgspec.structs.replace(market(), series=series), received_at_ns=sent_ns),
             published_at_ns=sent_ns,
         )
-        clock.note(book, Delivery(b"", f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0", at_ns))
+        clock.note(book, Delivery(b"", f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0", Instant(at_ns)))
 
 
 def test_each_series_that_is_refused_is_logged_beside_those_that_are_traded(
@@ -190,6 +193,6 @@ def test_ever_new_series_in_trouble_print_a_bounded_number_of_lines() -> None:
             book = snapshot(
                 of=msgspec.structs.replace(market(), series=f"s{number}"), received_at_ns=at_ns
             )
-            clock.note(book, Delivery(b"", "", at_ns - 10**9))
+            clock.note(book, Delivery(b"", "", Instant(at_ns - 10**9)))
             clock.look()
     assert len([each for each in logs if each["event"] == "clocks_differ"]) == SERIES_SAID_MAX

@@ -306,12 +306,14 @@ def _books(account: Account, rows: list[Claim], everything: list[Claim]) -> Iter
 
 
 def _days(account: Account, everything: list[Claim]) -> Iterator[str]:
-    """P&L stands under the day on which it was settled (claims that came back are left out)."""
-    if any(claim.came_back for claim in everything):
+    """P&L stands under the day on which it was settled, also while what was settled is open again,
+    and nothing where it was taken back. What was settled twice is left out."""
+    newest = {claim.intent_id: claim for claim in everything}.values()  # live ones come last
+    if any(claim.came_back and claim.state is ClaimState.SETTLED for claim in newest):
         return
     expected: dict[str, int] = {}
-    for claim in everything:
-        if claim.state is ClaimState.SETTLED and claim.pnl_e6:
+    for claim in newest:
+        if claim.pnl_e6:
             day = utc_day(claim.settled_at_ms)
             expected[day] = expected.get(day, 0) + claim.pnl_e6
     booked = {day: pnl_e6 for day, pnl_e6 in account.pnl_e6.items() if pnl_e6}

@@ -214,6 +214,23 @@ class StoreContract(EntriesContract, UpkeepContract):
         assert await store.move(corrected, again)
         assert (await store.account()).pnl_e6 == {DAY: 999_993, "2026-09-22": -99_993}
 
+    async def test_what_is_taken_back_is_taken_from_the_day_of_its_settlement(
+        self, store: Store
+    ) -> None:
+        await store.open_account()
+        assert await taken(store, a_claim())
+        assert await store.move(BOUGHT, a_claim())
+        assert await store.move(WON, BOUGHT)
+        # Every trade of it fails a day later, or by a clock that is a day ahead.
+        later_ms = MARKET_END_MS + DAY_MS
+        again = msgspec.structs.replace(WON, state=OPEN, version=4, resolved_at_ms=later_ms)
+        assert await store.move(again, WON)
+        failed = msgspec.structs.replace(
+            again, state=RELEASED, version=5, pnl_e6=0, payout_e6=0, resolved_at_ms=later_ms
+        )
+        assert await store.move(failed, again)
+        assert (await store.account()).pnl_e6 == {DAY: 0}
+
     async def test_a_settlement_is_booked_when_it_is_made(self, store: Store) -> None:
         await store.open_account()
         assert await taken(store, a_claim())

@@ -115,7 +115,7 @@ def snapshot(
         proof=Proof.CHECKSUM,
         venue_timestamp_ms=received_ns // 1_000_000,
         received_at_ns=received_ns,
-        published_at_ns=now_ns,
+        published_at_ns=received_ns,
         epoch=epoch,
         sequence=next(_sequences) if sequence is None else sequence,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from functions.core.account import Limits
 from functions.core.book_imbalance import book_imbalance_crypto
 from functions.core.gate import GateConfig
@@ -12,6 +10,7 @@ from functions.worker_metrics import WorkerMetrics
 from protocol.book import Proof
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
+from runtime.instant import Instant
 from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange
 from tests.support.hot_path import hot_path
 
@@ -53,11 +52,11 @@ class Desk:
             metrics=self.metrics,
         )
 
-    async def handle(self, book: BookSnapshot) -> bool:
+    async def handle(self, book: BookSnapshot, delivered: Instant | None = None) -> bool:
         """As the worker does; True when there was something to execute."""
-        now_ns = time.time_ns()
-        trade = self.evaluator.consider(book, now_ns)
+        delivered = delivered or Instant()
+        trade = self.evaluator.consider(book, delivered)
         if trade is None:
             return False
-        await self.executor.execute(book, trade, now_ns)
+        await self.executor.execute(book, trade, delivered)
         return True

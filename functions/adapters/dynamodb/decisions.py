@@ -12,7 +12,13 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from functions.adapters.dynamodb.items import Item, decision_item, decision_key, decision_of
+from functions.adapters.dynamodb.items import (
+    Item,
+    all_of,
+    decision_item,
+    decision_key,
+    decision_of,
+)
 from functions.adapters.dynamodb.table import Table
 from functions.ports import StoreError
 from protocol.decision import Decision
@@ -49,7 +55,7 @@ class DecisionLog:
             ScanIndexForward=False,
             Limit=limit,
         )
-        return [decision_of(row) for row in rows[:limit]]
+        return all_of(rows[:limit], decision_of)
 
     async def _put_batch(self, items: list[Item]) -> None:
         requests: list[Any] = [{"PutRequest": {"Item": item}} for item in items]

@@ -21,13 +21,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Redemption, utc_day
 from functions.core.claim import Claim
-from functions.ports import StoreError
+from functions.ports import StoreError, UnreadableRowsError
 from protocol.decision import Decision
 from protocol.text import whole
 
@@ -35,7 +36,11 @@ Attribute: TypeAlias = dict[str, Any]
 """One value in DynamoDB's notation: `{"S": "text"}`, `{"N": "12"}`, `{"M": {...}}`."""
 Item: TypeAlias = dict[str, Attribute]
 
+_Row = TypeVar("_Row")
+
 ACCOUNT_SK: Final = "ACCOUNT"
+NAME_LENGTH_MAX: Final = 100
+"""Of a row that cannot be read: its sort key may be anything."""
 DECISION_KEPT_S: Final = 7 * 86_400
 """Long enough to look into last week's behaviour; the ledger keeps what matters for ever."""
 
@@ -170,6 +175,27 @@ def claim_of(row: Item) -> Claim:
         return msgspec.convert({name: _plain(value) for name, value in row.items()}, Claim)
     except _MALFORMED as error:
         raise StoreError(f"ledger row: {error}") from error
+
+
+def all_of(rows: Sequence[Item], read: Callable[[Item], _Row]) -> list[_Row]:
+    """Rows as structs. Raises UnreadableRowsError, which has those that can be read."""
+    readable, unreadable = [], []
+    for row in rows:
+        try:
+            readable.append(read(row))
+        except StoreError as error:
+            unreadable.append(f"{_sort_key(row)}: {error}")
+    if unreadable:
+        raise UnreadableRowsError(readable, unreadable)
+    return readable
+
+
+def _sort_key(row: Item) -> str:
+    try:
+        name = str(row["sk"]["S"])[:NAME_LENGTH_MAX]
+    except (LookupError, TypeError):
+        return "a row without a key"
+    return "".join(each if each.isprintable() else " " for each in name)
 
 
 def trade_sort_key(claimed_at_ms: int, intent_id: str) -> str:

@@ -54,6 +54,7 @@ from functions.adapters.dynamodb.items import (
     account_key,
     account_of,
     account_partition_key,
+    all_of,
     claim_attribute,
     claim_of,
     missing_account_attributes,
@@ -225,8 +226,7 @@ class DynamoStore:
         if claim.slot != seen.slot:  # resolved: from here on the market may have another claim
             names["#apart"] = claim.slot
             sets, removed = ["claims.#apart = :claim"], " REMOVE claims.#slot"
-        day = utc_day(claim.booked_at_ms)
-        _add(sets, names, values, "pnl_e6", day, claim.pnl_e6 - seen.pnl_e6)
+        _add(sets, names, values, "pnl_e6", utc_day(claim.booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
         _add_differences(sets, names, values, claim, seen)
         if redeem:
             unchanged = add_note(sets, names, values, claim, seen, claim.booked_at_ms, noted)
@@ -308,7 +308,7 @@ class DynamoStore:
             },
             ConsistentRead=True,
         )
-        return [claim_of(row) for row in rows]
+        return all_of(rows, claim_of)
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """See `Store.ledger_row`."""

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from functions.adapters.dynamodb.items import claim_attribute, decision_item, trade_key
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import utc_day
 from functions.core.claim import ClaimState
 from functions.ports import Claimed
+from sandbox.dynamodb import decision_table_of
 from tests.executor.conftest import SECRET, Command
 from tests.support.account_builders import (
     ACCOUNT,
@@ -19,6 +21,7 @@ from tests.support.account_builders import (
     make_open,
     now_ms,
 )
+from tests.support.dynamodb_items import Table
 
 READING = (["status"], ["positions"], ["decisions"])
 
@@ -82,6 +85,36 @@ async def test_decisions_newest_first(run: Command, store: DynamoStore) -> None:
     text = (await run("decisions", "--day", day)).stdout
     assert text.count("refused: cooldown") == 3
     assert "no decisions on 2026-01-01" in (await run("decisions", "--day", "2026-01-01")).stdout
+
+
+@pytest.mark.parametrize("readable", [0, 2])
+@pytest.mark.parametrize("command", ["decisions", "positions --ended 9"])
+async def test_rows_that_cannot_be_read_are_counted_and_named_on_one_line_and_hide_no_other(
+    run: Command, store: DynamoStore, state_table: str, command: str, readable: int
+) -> None:
+    await store.open_account()
+    argv, url = command.split(), store._table._client.meta.endpoint_url
+    for number in range(readable):
+        await store.put_decisions([make_decision(number)])
+        await store.put_ledger(make_open(f"r{number}", state=ClaimState.SETTLED))
+    for number in (7, 8):
+        bad = make_decision(number)
+        row = {**decision_item(bad), "timeline": {"S": "much"}}
+        row["sk"] = {"S": row["sk"]["S"] + "\n\x1b[2J"}  # a table's keys may be anything
+        Table(url, decision_table_of(state_table)).put(row)
+        claim = make_open(f"b{number}", state=ClaimState.SETTLED)
+        row = {**trade_key(ACCOUNT, claim), **claim_attribute(claim)["M"], "spend_e6": {"S": "x"}}
+        Table(url, state_table).put(row)
+    result = await run(*argv)
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = json.loads((await run(*argv, "--json")).stdout)
+    shown = told["decisions"] if argv == ["decisions"] else told["ended"]
+    assert (len(shown), len(told["unreadable"])) == (readable, 2)
+    [line] = [each for each in result.stdout.splitlines() if "CANNOT BE READ" in each]
+    assert line.startswith("2 rows CANNOT BE READ, the first: ")
+    assert ("timeline" if argv == ["decisions"] else "spend_e6") in line
+    assert "\x1b" not in result.stdout
+    assert result.stdout.count("btc-updown-15m-") == readable
 
 
 @pytest.mark.parametrize("argv", READING, ids=" ".join)

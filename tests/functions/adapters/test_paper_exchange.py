@@ -98,6 +98,17 @@ async def test_the_newest_book_after_the_delay_is_bought_level_by_level_and_fina
     assert ended.pnl_e6 == 2_134_615 - answer.spend_e6 - opened.fee_e6
 
 
+async def test_a_clock_that_is_set_back_during_the_delay_makes_no_old_book_young(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk, real_ns = Desk(delay_ms=200), time.time_ns
+    posted = desk.begin(desk.book(CHEAP))
+    await asyncio.sleep(0)
+    desk.exchange.observe(desk.book(DEARER))
+    monkeypatch.setattr(time, "time_ns", lambda: real_ns() - 250_000_000)
+    assert why(await posted) == "no book to be filled from: stale_book"
+
+
 async def test_nothing_is_bought_before_the_delay_is_over() -> None:
     desk = Desk(delay_ms=80)
     began_s = time.monotonic()

@@ -68,6 +68,18 @@ def test_a_clock_may_be_behind_by_a_tenth_of_a_second() -> None:
         assert hold_reason_of(book, CONFIG, now_ms) is expected
 
 
+@pytest.mark.parametrize("age_ms", [-100, 0, 900])
+def test_a_book_that_looks_young_was_not_published_in_our_future(age_ms: int) -> None:
+    """A quiet market's book is as old as our clock is behind."""
+    now_ms = time.time_ns() // 1_000_000
+    for early_ms, expected in ((100, None), (101, HoldReason.CLOCK_BEHIND)):
+        book = msgspec.structs.replace(
+            snapshot(received_at_ns=(now_ms - age_ms) * 1_000_000),
+            published_at_ns=(now_ms + early_ms) * 1_000_000,
+        )
+        assert hold_reason_of(book, CONFIG, now_ms) is expected
+
+
 def test_time_to_close_is_checked_to_the_millisecond() -> None:
     info = market(start_ms=0, end_ms=900_000)
     for now_ms, expected in ((600_000, None), (600_001, HoldReason.TOO_CLOSE_TO_END)):

@@ -18,13 +18,11 @@ from functions.handlers.apply_evidence import (
     TRIES_MAX,
     ClaimStep,
     apply_evidence,
-    apply_fills,
     move_to_ledger,
 )
 from functions.ports import StoreError
 from protocol.decision import Timeline
 from protocol.fill import Fill, TradeStatus
-from runtime.line_throttle import LineThrottle
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore
 from tests.support.trading_builders import MADE_AT_MS, MARKET_END_MS, TRADER, a_claim, a_fill
@@ -275,92 +273,3 @@ async def test_an_older_copy_that_is_filed_late_harms_nothing() -> None:
     store = await stored(newer)
     await move_to_ledger(store, older)
     assert store.filed == [newer]
-
-
-# -- trades by order -----------------------------------------------------------------------------
-
-
-async def test_trades_find_their_claims_alive_or_ended_and_count_the_others(clock: Clock) -> None:
-    live = a_claim()
-    ended = a_claim(
-        intent_id="intent-2", order_id="0xORDER2", condition_id="0xc2", state=RELEASED, version=3
-    )
-    store = await stored(live, others=[ended])
-    fills = [
-        a_fill("t1", size_e6=500_000),
-        a_fill("t2", size_e6=500_000),
-        a_fill("t3", order_id="0xorder2"),
-        a_fill("t4", order_id="0xstranger"),
-        a_fill("t5", order_id="0xSTRANGER"),
-    ]
-    assert await apply_fills(store, fills, NOW_MS) == 1  # two trades of one order
-    assert set(store.claims) == {"intent-1", "intent-2"}
-    assert set(store.claims["intent-1"].fills) == {"t1", "t2"}
-    assert store.claims["intent-2"].came_back
-    assert store.calls.count("ledger") == 1
-    before = dict(store.claims)
-    assert await apply_fills(store, fills[::-1], NOW_MS) == 1
-    assert store.claims == before
-
-
-async def test_trades_of_live_claims_do_not_read_the_ledger(clock: Clock) -> None:
-    store = await stored(a_claim())
-    await apply_fills(store, [a_fill()], NOW_MS)
-    assert store.calls == ["account", "move"]
-
-
-async def test_a_confirmation_of_what_was_settled_moves_nothing(clock: Clock) -> None:
-    claim = sure(apply_trades(a_claim(), [a_fill()], NOW_MS))
-    row = sure(apply_resolution(claim, WON, END_MS))
-    store = await stored(row)
-    assert await apply_fills(store, [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS) == 0
-    assert store.calls == ["account", "ledger"]
-    assert store.filed == [row]
-
-
-@pytest.mark.parametrize("apart_ms", [-30_000, 3_600_000])
-async def test_the_venues_clock_may_differ_and_the_trade_come_late(
-    apart_ms: int, clock: Clock
-) -> None:
-    store = await stored(a_claim(state=RELEASED, version=3))
-    assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)], NOW_MS) == 0
-    assert set(store.claims) == {"intent-1"}
-
-
-MILLIONTHS = a_fill("t9", status=TradeStatus.CONFIRMED, size_e6=2_000_000 * 1_000_000)
-
-
-@pytest.mark.parametrize("status", TradeStatus)
-@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, OPEN, RELEASED])
-async def test_trades_that_the_order_could_not_pay_for_change_nothing_and_are_an_alarm(
-    status: TradeStatus, state: ClaimState, clock: Clock
-) -> None:
-    other = a_claim(intent_id="intent-2", order_id="0xorder2", condition_id="0xc2")
-    claim = a_claim(state=state, reported_size_e6=2_000_000 if state is OPEN else 0)
-    store = await stored(claim, others=[other])
-    wrong = msgspec.structs.replace(MILLIONTHS, status=status)
-    with capture_logs() as logs:
-        assert await apply_fills(store, [wrong, a_fill("t2", order_id="0xorder2")], NOW_MS) == 0
-    kept = store.filed if state is RELEASED else [store.claims[claim.slot]]
-    assert kept == [claim]
-    assert set(store.claims["intent-2"].fills) == {"t2"}
-    told = [(log["log_level"], log["event"], log["order_id"]) for log in logs]
-    assert told == [("critical", "implausible_records", "0xOrder1")]
-
-
-async def test_beside_a_trade_in_another_unit_nothing_of_its_order_is_believed(
-    clock: Clock,
-) -> None:
-    store = await stored(a_claim())
-    await apply_fills(store, [a_fill(size_e6=500_000), MILLIONTHS], NOW_MS)
-    assert store.claims == {"0xc1": a_claim()}
-
-
-async def test_trades_that_come_again_and_again_and_cannot_be_are_one_line_a_minute(
-    clock: Clock,
-) -> None:
-    store, alarms = await stored(a_claim()), LineThrottle()
-    with capture_logs() as logs:
-        for _ in range(30):
-            await apply_fills(store, [MILLIONTHS], NOW_MS, alarms)
-    assert [each["event"] for each in logs] == ["implausible_records"]

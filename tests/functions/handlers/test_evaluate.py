@@ -10,8 +10,11 @@ import pytest
 
 from functions.core.hold import HoldReason
 from functions.core.strategy import OrderConfig, Trade
+from functions.handlers.evaluate import BEHIND_BELIEVED_MS, SERIES_MAX
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
+from runtime.instant import Instant
+from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import stale
 from tests.support.trading_builders import market, snapshot
 from tests.support.trading_desk import HOT_PATH, Desk
@@ -102,3 +105,44 @@ async def test_a_strategy_that_always_buys_cannot_trade_what_the_gate_refuses(
     assert not await desk.handle(book())
     assert desk.calls == HOT_PATH
     assert desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": reason}) == 1
+
+
+# -- a clock that is behind ----------------------------------------------------------------------
+
+
+async def test_where_one_book_shows_that_our_clock_is_behind_no_other_of_its_feeder_is_young(
+    clock: Clock,
+) -> None:
+    """A book that has waited for as long as the clock is behind looks as if it had just come."""
+    desk, lag_ns = Desk(strategy=always_buy, cooldown_ms=0), 5_000_000_000
+
+    def waited(condition_id: str, series: str = "btc-15m") -> BookSnapshot:
+        info = market(condition_id, start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + 600_000)
+        info = msgspec.structs.replace(info, series=series)
+        return snapshot(of=info, received_at_ns=clock.time_ns())
+
+    new = waited("0xc1")
+    new = msgspec.structs.replace(
+        new,
+        received_at_ns=new.received_at_ns + lag_ns,
+        published_at_ns=new.published_at_ns + lag_ns,
+    )
+    assert not await desk.handle(new)
+    assert not await desk.handle(waited("0xc2"))
+    assert desk.calls == []
+    assert await desk.handle(waited("0xc3", series="eth-15m"))  # of another feeder, perhaps
+    behind = desk.metrics.registry.get_sample_value(
+        "worker_holds_total", {"reason": HoldReason.CLOCK_BEHIND}
+    )
+    assert behind == 2
+    clock.now_ms += BEHIND_BELIEVED_MS  # nothing has shown it again: somebody has set it right
+    assert await desk.handle(waited("0xc2"))
+
+
+def test_what_is_remembered_of_clocks_is_bounded(clock: Clock) -> None:
+    desk = Desk()
+    for number in range(3 * SERIES_MAX):
+        of = msgspec.structs.replace(market(), series=f"s{number}")
+        early = snapshot(of=of, received_at_ns=clock.time_ns() + 10**10)
+        assert desk.evaluator.consider(early, Instant()) is None
+    assert len(desk.evaluator._behind) <= SERIES_MAX

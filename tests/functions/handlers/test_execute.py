@@ -15,6 +15,7 @@ from functions.ports import UnpreparableOrderError
 from protocol.fee import taker_fee_e6
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
+from runtime.instant import Instant
 from tests.functions.handlers.conftest import Clock
 from tests.support.trading_builders import MADE_AT_MS, TRADER, a_fill, market, snapshot
 from tests.support.trading_desk import HOT_PATH, Desk
@@ -146,6 +147,53 @@ async def test_a_book_that_went_stale_during_the_claim_is_released_unsent(clock:
     assert desk.calls[:5] == ["prepare", "claim", "move", "put_ledger", "forget"]
     assert desk.store.claims == {}
     assert desk.told[0].reason == "too_late"
+
+
+@pytest.mark.parametrize("set_back_ms", [6_000, 501, -6_000])
+@pytest.mark.parametrize("during", ["signing", "claim"])
+async def test_a_clock_that_is_set_meanwhile_makes_no_old_book_young(
+    during: str, set_back_ms: int, clock: Clock
+) -> None:
+    desk = Desk(book_age_max_ms=500)
+
+    async def slow() -> None:
+        clock.now_ms += 501
+        clock.set_back_ms = set_back_ms
+
+    if during == "signing":
+        desk.exchange.before_prepare = slow
+    else:
+        desk.store.before["claim"] = slow
+    await desk.handle(book_of(clock))
+    assert "post" not in desk.calls
+    assert [d.reason for d in desk.told] == ["stale_book" if during == "signing" else "too_late"]
+
+
+async def test_nor_does_one_that_is_set_while_a_book_waits_for_its_decision(clock: Clock) -> None:
+    desk = Desk(book_age_max_ms=500)
+    book, delivered = book_of(clock), Instant()
+    clock.now_ms += 501
+    clock.set_back_ms = 501
+    assert not await desk.handle(book, delivered)
+    assert desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "stale_book"})
+
+
+@pytest.mark.parametrize("during", ["signing", "claim"])
+async def test_nor_does_it_put_off_the_end_of_a_market(during: str, clock: Clock) -> None:
+    desk = Desk(time_to_close_min_ms=0 if during == "claim" else 300_000)
+    left_ms = 400 if during == "claim" else 300_400
+    info = market(start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + left_ms)
+
+    async def slow() -> None:
+        clock.now_ms += 401
+        clock.set_back_ms = 6_000
+
+    if during == "signing":
+        desk.exchange.before_prepare = slow
+    else:
+        desk.store.before["claim"] = slow
+    await desk.handle(snapshot(of=info, received_at_ns=clock.time_ns()))
+    assert "post" not in desk.calls
 
 
 @pytest.mark.parametrize(("left_ms", "claimed"), [(300_000, True), (299_999, False)])
@@ -331,9 +379,9 @@ async def test_an_order_that_cannot_be_built_has_no_stage_to_observe() -> None:
 async def test_an_order_that_would_sell_is_refused_before_it_is_signed() -> None:
     desk = Desk()
     book = snapshot()
-    trade = desk.evaluator.consider(book, time.time_ns())
+    trade = desk.evaluator.consider(book, Instant())
     assert trade is not None
     selling = msgspec.structs.replace(trade, side=Side.SELL)
-    await desk.executor.execute(book, selling, time.time_ns())
+    await desk.executor.execute(book, selling, Instant())
     assert desk.calls == []
     assert [(d.reason, d.side) for d in desk.told] == [("unpreparable", Side.SELL)]

@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
-from functions.worker_consumers import fill_consumer
+from functions.worker_consumers import FILLS_BATCH_MAX, fill_consumer
 from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
@@ -152,6 +152,19 @@ async def test_what_the_store_did_not_take_comes_again(name: str, nats_server: N
         await desk.until(lambda: desk.claim.filled_size_e6 == 2_000_000)
         await desk.until_acknowledged()
         assert desk.count("fills_interrupted") == 2
+
+
+async def test_fills_that_can_never_be_placed_hold_up_no_later_one(
+    nats_server: NatsServer,
+) -> None:
+    async with applying(nats_server) as desk:
+        desk.put(a_claim())
+        desk.store.failures["ledger"] = 10**9
+        for number in range(3 * FILLS_BATCH_MAX):  # which come again before all else
+            await desk.publish(a_fill(f"s{number}", order_id=f"0xstranger{number}"))
+        await desk.until(lambda: desk.count("fills_interrupted") >= 4)
+        await desk.publish(a_fill())
+        await desk.until(lambda: desk.claim.filled_size_e6 == 2_000_000)
 
 
 async def test_a_late_fill_reopens_what_was_given_up(nats_server: NatsServer) -> None:

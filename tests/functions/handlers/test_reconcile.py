@@ -291,3 +291,27 @@ async def test_looks_are_bounded_in_number_at_once(clock: Clock) -> None:
     report = await desk.run(COUNT_AFTER_MS)
     assert report.looked == 12
     assert most == 4
+
+
+@pytest.mark.parametrize("name", ["trades_since", "positions", "prune"])
+async def test_a_defect_in_one_part_of_a_run_keeps_it_from_no_other(
+    name: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bought = sure(apply_trades(a_claim(), [a_fill(status=TradeStatus.CONFIRMED)], MADE_AT_MS))
+    desk = Desk(clock, bought, unknown(order_id="0xo2", condition_id="0xc2", token_id="t2"))
+
+    async def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    of = desk.store if name == "prune" else desk.records
+    monkeypatch.setattr(of, name, fails)
+    with capture_logs() as logs:
+        report = await desk.run(OVERDUE_AFTER_MS)
+    assert report.overdue == ["0xo2"]
+    assert report.failures == 1
+    told = [log["error"] for log in logs if log["event"] == "reconcile_incomplete"]
+    assert told == (
+        ["ZeroDivisionError:"]
+        if name != "positions"
+        else ["shares of token up: ZeroDivisionError:"]
+    )

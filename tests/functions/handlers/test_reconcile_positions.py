@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +17,7 @@ from functions.core.lifecycle import (
     OVERDUE_AFTER_MS,
     apply_trades,
 )
+from functions.ports import RecordsError
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.functions.handlers.reconcile_desk import Desk, sure, unknown
@@ -48,6 +51,42 @@ async def test_a_position_that_differs_is_reported_and_not_adopted(clock: Clock)
     desk.records.held = {"up": 2_000_000}
     report = await desk.run(10_000)
     assert (report.mismatches, report.incomplete) == ([], False)
+
+
+async def test_where_no_shares_are_told_as_on_paper_there_is_nothing_to_compare(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(clock, sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS)))
+
+    async def none(_: Sequence[str]) -> dict[str, int]:
+        return {}
+
+    monkeypatch.setattr(desk.records, "positions", none)
+    report = await desk.run(10_000)
+    assert (report.mismatches, report.incomplete, report.failures) == ([], False, 0)
+
+
+@pytest.mark.parametrize("error", [RecordsError("no such token"), ZeroDivisionError("a defect")])
+async def test_a_token_that_the_venue_cannot_answer_for_hides_no_difference(
+    error: Exception, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [
+        a_claim(intent_id=f"i{n}", order_id=f"0xo{n}", condition_id=f"0xc{n}", token_id=f"t{n}")
+        for n in range(2)
+    ]
+    fills = [a_fill(f"t{n}", CONFIRMED, order_id=f"0xo{n}") for n in range(2)]
+    desk = Desk(clock, *(sure(apply_trades(each, fills, MADE_AT_MS)) for each in others))
+    inner = desk.records.positions
+
+    async def positions(token_ids: Sequence[str]) -> dict[str, int]:
+        if "t0" in token_ids:
+            raise error
+        return await inner(token_ids)
+
+    monkeypatch.setattr(desk.records, "positions", positions)
+    report = await desk.run(10_000)
+    assert len(report.mismatches) == 1
+    assert (report.incomplete, report.failures) == (True, 1)
 
 
 async def test_once_a_market_has_ended_shares_may_go_without_a_word(clock: Clock) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ from functions.core.winnings import (
 from functions.handlers.reconcile import reconcile
 from functions.handlers.redeem import ASKED_AT_ONCE_MAX, LOOKED_AT_ONCE_MAX, WEI
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import MinedTransaction, RecordsError
+from functions.ports import MinedTransaction, RecordsError, StoreError
 from tests.functions.handlers.conftest import Clock
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
 from tests.support.trading_builders import MARKET_END_MS, STRANGER, TRADER
@@ -229,6 +229,37 @@ async def test_one_that_the_venue_cannot_answer_for_does_not_keep_the_others(
     assert desk.notes.keys() == {"0xm0", "0xm1", "0xm2", "0xm3", "0xm4", "0xm8"}
 
 
+@pytest.mark.parametrize("error", [StoreError("no answer"), ZeroDivisionError("a defect")])
+@pytest.mark.parametrize("of", ["note", "shares"])
+async def test_a_note_that_breaks_something_keeps_no_other_from_going(
+    of: str, error: Exception, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = {f"0xm{n}": msgspec.structs.replace(WAITING, token_id=f"t{n}") for n in range(3)}
+    desk = Desk(clock, **notes)
+    note, shares = desk.store.set_redemptions, desk.records.positions
+
+    async def set_redemptions(
+        changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
+    ) -> bool:
+        if of == "note" and "0xm0" in changes:
+            raise error
+        return await note(changes, seen)
+
+    async def positions(token_ids: Sequence[str]) -> dict[str, int]:
+        if of == "shares" and "t0" in token_ids:
+            raise error
+        return await shares(token_ids)
+
+    monkeypatch.setattr(desk.store, "set_redemptions", set_redemptions)
+    monkeypatch.setattr(desk.records, "positions", positions)
+    clock.now_ms += GONE_AFTER_MS
+    for _ in range(3):
+        clock.now_ms += GONE_AFTER_MS
+        report = await reconcile(desk.store, desk.records)
+    assert report.failures == 1
+    assert set(desk.notes) == {"0xm0"}
+
+
 async def test_a_run_asks_for_a_few_and_the_next_one_for_others(clock: Clock) -> None:
     desk = Desk(clock, **{f"0xm{n}": WAITING for n in range(7)})
     report = await desk.run(1)
@@ -284,3 +315,15 @@ async def test_winnings_of_nobody_knows_whose_wallet_are_its_to_whom_they_are_sh
             await reconcile(desk.store, desk.records)
     assert desk.notes == {}
     assert [log["event"] for log in logs if "winnings" in log["event"]] == ["winnings_redeemed"]
+
+
+async def test_transactions_that_cannot_be_told_hide_no_alarm(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(clock, **{"0xc1": msgspec.structs.replace(WAITING, tries=TRIES_MAX)})
+
+    async def mined() -> tuple[MinedTransaction, ...]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.records, "mined", mined)
+    assert (await desk.run(HOUR_MS * 10)).stuck == ["0xc1"]

@@ -34,8 +34,8 @@ async def _claim_anyway(self: Any, claim: Claim, *arguments: Any) -> ClaimResult
         return Claimed()
 
 
-async def _post_again(self: Any, order: Any, received_at_ns: int) -> Answer:
-    answer = await _real_post(self, order, received_at_ns)
+async def _post_again(self: Any, order: Any, *of_book: Any) -> Answer:
+    answer = await _real_post(self, order, *of_book)
     if isinstance(answer, Unknown):
         answer = await self._exchange.post(order)
     return answer
