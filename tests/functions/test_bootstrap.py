@@ -12,7 +12,7 @@ from aiohttp import web
 from hexbytes import HexBytes
 
 from functions import bootstrap
-from functions.bootstrap import MisconfiguredError, key_records
+from functions.bootstrap import MisconfiguredError, key_records, keyless_records
 from functions.settings import ScheduleSettings
 from sandbox.simulator import deposit_wallet_of
 from tests.support.canned_venue import KEY, CannedVenue, canned_venue
@@ -96,3 +96,20 @@ async def test_whatever_answers_after_the_key_is_given_is_one_line_to_try_again(
 async def test_without_a_key_there_are_no_records_with_one() -> None:
     with pytest.raises(MisconfiguredError, match="PRIVATE_KEY"):
         await key_records(ScheduleSettings(execution="paper"))
+
+
+async def test_api_credentials_of_another_signer_are_refused_before_anybody_is_asked() -> None:
+    async with canned_venue() as venue:
+        theirs = ScheduleSettings(
+            execution="live",
+            wallet=deposit_wallet_of("0x" + "22" * 20),
+            clob_url=venue.url,
+            gamma_url=venue.url,
+            api_key="k-1",
+            api_secret="c2VjcmV0",
+            api_passphrase="p-1",
+            api_address=KEY.address,
+        )
+        with pytest.raises(MisconfiguredError, match="API_ADDRESS: WALLET is not a wallet of this"):
+            await keyless_records(theirs)
+        assert venue.requests == []

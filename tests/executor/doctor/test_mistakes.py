@@ -68,6 +68,22 @@ async def test_a_table_with_other_keys_fails(
     assert found.text.startswith("STATE_TABLE: other at ")
 
 
+async def test_a_decision_table_with_other_keys_fails(
+    store: DynamoStore, dynamodb_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dynamodb(dynamodb_server).create_table(
+        TableName="other-decisions",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    monkeypatch.setenv("DECISION_TABLE", "other-decisions")
+    found = (await examined())["decision table's keys"]
+    assert found.level is Level.FAIL
+    assert "instead of" in found.text
+    assert found.do == "set DECISION_TABLE to the decision table"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [

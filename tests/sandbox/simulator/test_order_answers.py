@@ -105,9 +105,14 @@ async def test_times_are_in_milliseconds_on_the_channel_and_matches_in_seconds(
 async def test_codes_alone_and_a_page_are_answered_before_the_engine(
     client: AsyncSecureClient, venue: Venue, market: Market
 ) -> None:
-    for name, status, code in (("cancel_only", 503, "cancel_only"), ("blocked", 403, None)):
+    # As the official client reads what has no text.
+    answers = (
+        ("cancel_only", 503, "cancel_only", "unreadable response body"),
+        ("blocked", 403, None, "an unexpected HTML response body"),
+    )
+    for name, status, code, said in answers:
         setattr(venue.faults, name, 1.0)
-        with pytest.raises(RequestRejectedError) as refused:
+        with pytest.raises(RequestRejectedError, match=said) as refused:
             await buy(client, market.token("Up"), "1", "0.52")
         assert (refused.value.status, refused.value.code) == (status, code)
         setattr(venue.faults, name, 0.0)
