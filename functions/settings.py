@@ -134,8 +134,8 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     def _a_table_of_its_own(cls, name: str, others: ValidationInfo) -> str:
         state = others.data.get("state_table", "")
         both_arns = ":" in name and ":" in state  # which name region and account, too
-        same = (
-            name == state or (name.rpartition("/")[2] == state.rpartition("/")[2] and not both_arns)
+        same = name == state or (
+            name.rpartition("/")[2] == state.rpartition("/")[2] and not both_arns
         )
         if same:
             raise ValueError(
