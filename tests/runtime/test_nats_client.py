@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 import uvloop
 from nats.errors import FlushTimeoutError, StaleConnectionError
@@ -250,36 +248,6 @@ def test_websockets_are_encrypted_where_it_is_wanted_and_the_clusters_others_are
             await close(client)
 
     run(connects())
-
-
-@pytest.mark.parametrize("run", LOOPS)
-@pytest.mark.parametrize("answers", ["nobody", "a plain port", "another login"])
-def test_a_websocket_that_is_not_let_in_leaves_nothing_open(
-    run: Run, answers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[aiohttp.ClientSession] = []
-    made_by = aiohttp.ClientSession
-    monkeypatch.setattr(
-        "nats.aio.transport.aiohttp.ClientSession", lambda: made.append(made_by()) or made[-1]
-    )
-    config = tmp_path / "nats.conf"
-    config.write_text(
-        "authorization { user: u, password: p }\n"
-        'websocket { host: "127.0.0.1", port: -1, no_tls: true }'
-    )
-
-    async def tried() -> None:
-        with NatsServer(tmp_path / "jetstream", config) as server:
-            found = re.search(r"websocket clients on ws://127\.0\.0\.1:(\d+)", "".join(server.log))
-            assert found
-            ports = {"a plain port": urlsplit(server.url).port, "another login": found[1]}
-            with pytest.raises(Exception):  # noqa: B017 - which, others ask
-                await connect_once(f"ws://127.0.0.1:{ports.get(answers, 1)}", "test", LOGIN)
-            await asyncio.sleep(0)
-            assert made
-            assert all(each.closed for each in made)
-
-    run(tried())
 
 
 @pytest.mark.parametrize("run", LOOPS)
