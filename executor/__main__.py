@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import signal
 
+from runtime.library_variables import ignore_library_variables
+
 
 def main() -> None:
     """Entry point of `executor` and of `python -m executor`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in the background of a script
             signal.signal(number, _end)
+    ignore_library_variables()
     from executor.command_line import run  # noqa: PLC0415 - see above
 
     run()

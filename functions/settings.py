@@ -89,6 +89,11 @@ class AwsSettings(EnvironmentSettings):
     aws_default_region: RegionName | None = None
     aws_endpoint_url_dynamodb: HttpUrl | None = None
     aws_endpoint_url: HttpUrl | None = None
+    aws_endpoint_url_sts: HttpUrl | None = None
+    aws_endpoint_url_sso: HttpUrl | None = None
+    aws_endpoint_url_sso_oidc: HttpUrl | None = None
+    aws_endpoint_url_secrets_manager: HttpUrl | None = None
+    """Of all services that the SDK asks here: for credentials, and for the key's secret."""
     aws_ca_bundle: CertificateFile | None = None
     requests_ca_bundle: CertificateFile | None = None
     aws_access_key_id: PlainSecret | None = None
@@ -109,7 +114,7 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     """Whose account, in which tables, at which venue: what every function needs to know."""
 
     state_table: TableName = "streaming-executor-state"
-    decision_table: TableName = "streaming-executor-decisions"
+    decision_table: TableName = Field(default="streaming-executor-decisions", validate_default=True)
 
     strategy: str = "book_imbalance_crypto"
     execution: Literal["paper", "live"] = "paper"
@@ -122,6 +127,20 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     def _known_strategy(cls, name: str) -> str:
         if name not in STRATEGIES:
             raise ValueError(f"no such strategy; there is: {', '.join(sorted(STRATEGIES))}")
+        return name
+
+    @field_validator("decision_table")
+    @classmethod
+    def _a_table_of_its_own(cls, name: str, others: ValidationInfo) -> str:
+        state = others.data.get("state_table", "")
+        both_arns = ":" in name and ":" in state  # which name region and account, too
+        same = name == state or (
+            name.rpartition("/")[2] == state.rpartition("/")[2] and not both_arns
+        )
+        if same:
+            raise ValueError(
+                "the same table as STATE_TABLE: decisions expire, claims and ledger must not"
+            )
         return name
 
     @property

@@ -26,7 +26,10 @@ from typing import Any, Final
 import structlog
 
 from runtime.addresses import origins
+from runtime.library_variables import take_ignored
 from runtime.output import STDERR, hold_descriptors
+
+_log = structlog.get_logger()
 
 LINE_MAX: Final = 16_000
 """Container engines and log drivers cut a line after 16 KB."""
@@ -65,6 +68,8 @@ def configure_logging(*, libraries_from: int = logging.WARNING, **bound: str) ->
     logging.raiseExceptions = False
     logging.captureWarnings(True)
     _take_hooks(bound)
+    if names := take_ignored():
+        _log.warning("library_variables_not_used", variables=names)
 
 
 class _LineLogger:

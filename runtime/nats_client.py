@@ -52,8 +52,12 @@ class NatsClient(Client):
     async def _connect_to_server(self, s: Srv) -> None:
         uri = s.uri
         if uri.scheme in _WEBSOCKET:
-            async with asyncio.timeout(self.options["connect_timeout"]):  # aiohttp's is minutes
-                await super()._connect_to_server(s)
+            try:
+                async with asyncio.timeout(self.options["connect_timeout"]):  # aiohttp's is minutes
+                    await super()._connect_to_server(s)
+            except BaseException:
+                await self._drop_websocket()
+                raise
             return
         s.last_attempt = time.monotonic()
         self._hang_up()  # on a try that failed: nats-py would leave it open
@@ -99,6 +103,12 @@ class NatsClient(Client):
     def _hang_up(self) -> None:
         if self._transport:
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py's
+
+    async def _drop_websocket(self) -> None:
+        """Of a try that failed: nats-py closes only what was connected, and not its session."""
+        transport, self._transport = self._transport, None
+        if isinstance(transport, WebSocketTransport) and transport._client is not None:
+            await transport._client.close()
 
     async def _read_loop(self) -> None:
         await super()._read_loop()

@@ -4,6 +4,8 @@ Importing takes about a second. Python would end by the signal, with a traceback
 and the first process of a container does not even hear a SIGTERM that it has not asked for. Nothing
 has begun yet, so nothing is to be tidied up. `runtime.process` takes the signals over.
 
+Nor do variables of the environment's choose what libraries are while they are imported.
+
 To be imported first, and only by what is started as a process.
 """
 
@@ -12,6 +14,8 @@ from __future__ import annotations
 import os
 import signal
 
+from runtime.library_variables import ignore_library_variables
+
 
 def _end(*_: object) -> None:
     os._exit(0)
@@ -19,3 +23,5 @@ def _end(*_: object) -> None:
 
 for _number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(_number, _end)
+
+ignore_library_variables()

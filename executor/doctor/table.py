@@ -115,13 +115,19 @@ async def _log_time_to_live(log: Table) -> Finding:
 
 
 async def _state_time_to_live(state: Table) -> Finding:
-    """Off; or on what only the decision rows bore that an earlier version wrote there."""
+    """Off: nothing in this table may ever expire."""
     what = f"{_STATE}'s TTL"
     try:
         attribute = await _time_to_live(state)
     except StoreError as error:
         return _not_known(what, error)
-    if attribute not in (None, _TTL_ATTRIBUTE):
+    if attribute == _TTL_ATTRIBUTE:
+        return fail(
+            what,
+            f"on {attribute}, as decisions have it: is this the {_LOG}?",
+            "set STATE_TABLE to the table of claims; if it is, turn its TTL off",
+        )
+    if attribute is not None:
         return warn(what, f"on {attribute}: claims and ledger must never expire", "turn it off")
     return ok(what, "no claim and no ledger row expires")
 

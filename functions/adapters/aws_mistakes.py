@@ -2,7 +2,8 @@
 
 The SDK finds credentials and options in variables and files of its own, which no settings class of
 ours reads. No line shows the value of a variable, nor what credentials are made of. What is said of
-AWS_PROFILE is said of the profile `default` where none is named.
+AWS_PROFILE is said of the profile `default` where none is named, and of AWS_DEFAULT_PROFILE where
+that is set: the SDK prefers it.
 """
 
 from __future__ import annotations
@@ -54,9 +55,12 @@ _NOT_OPTIONS: Final = frozenset(
     {
         *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"),
         *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        *("AWS_SDK_LOAD_CONFIG", "AWS_EXECUTION_ENV", "AWS_EC2_METADATA_DISABLED"),
     }
 )
-"""Their values stand in texts about something else, too."""
+"""Their values stand in texts about something else, too, or no value of theirs is wrong."""
+_OPTION_LENGTH_MIN: Final = 3
+"""Of a value that is looked for in a text: a shorter one (`1`) stands in any."""
 _OF_A_NAME: Final = frozenset(
     {
         *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR),
@@ -72,6 +76,11 @@ _PARTS: Final = (
     ("secret_key", "AWS_SECRET_ACCESS_KEY"),
     ("token", "AWS_SESSION_TOKEN"),
 )
+_FORERUNNERS: Final = {
+    "boto-config": "BOTO_CONFIG",
+    "ec2-credentials-file": "AWS_CREDENTIAL_FILE",
+}
+"""Of the SDK: files that only they had, by the provider that still reads them."""
 _PROCESS_GIVES_NONE: Final = ("Missing required key", "Unsupported version")
 """What the SDK says of a process' output. What a process says of itself may pass."""
 
@@ -81,6 +90,10 @@ def mistake(error: Exception) -> str | None:
 
     Of the SDK's errors, as one of its calls raises them.
     """
+    return _of_the_profile_taken(_mistake(error))
+
+
+def _mistake(error: Exception) -> str | None:
     details = getattr(error, "kwargs", {})
     line = next((text for kind, text in _LINES if isinstance(error, kind)), None)
     if isinstance(error, ProfileError):
@@ -90,14 +103,22 @@ def mistake(error: Exception) -> str | None:
     elif isinstance(error, exceptions.PartialCredentialsError):
         missing = str(details.get("cred_var"))
         line = f"AWS_PROFILE: its profile lacks {missing}"
-        if details.get("provider") == "env":
+        provider = str(details.get("provider"))
+        if provider == "env":
             line = f"{missing}: missing beside the other AWS credentials"
+        elif provider in _FORERUNNERS:
+            line = f"{_FORERUNNERS[provider]}: its file lacks {missing}"
+    elif isinstance(error, exceptions.ConfigParseError):
+        if (forerunner := _FORERUNNERS.get(_provider_of(error))) is not None:
+            line = f"{forerunner}: its file cannot be parsed"
     elif isinstance(error, exceptions.CredentialRetrievalError):
         if str(details.get("error_msg")).startswith(_PROCESS_GIVES_NONE):
             line = _PROCESS
     elif isinstance(error, exceptions.HTTPClientError):
         unread = (FileNotFoundError, PermissionError, IsADirectoryError)
         line = _CERTIFICATES if isinstance(details.get("error"), unread) else None
+    elif isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
+        line = _of_an_endpoint(str(error))
     elif isinstance(error, FileNotFoundError):  # with each renewal
         token = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 - no password
         named = token if token in os.environ else "AWS_PROFILE"
@@ -107,12 +128,21 @@ def mistake(error: Exception) -> str | None:
 
 def mistake_of_client(error: Exception) -> str | None:
     """The same where no client could be made: most of that is configuration."""
-    line = None if isinstance(error, FileNotFoundError) else mistake(error)
+    return _of_the_profile_taken(_mistake_of_client(error))
+
+
+def _mistake_of_client(error: Exception) -> str | None:
+    line = None if isinstance(error, FileNotFoundError) else _mistake(error)
     if line is not None or isinstance(error, exceptions.CredentialRetrievalError):
         return line
     provider = _provider_of(error)
     if provider == "container-role":
         line = _of_a_container(error)
+    elif provider in _FORERUNNERS:
+        if not isinstance(error, OSError) or error.errno in _OF_A_NAME:
+            line = f"{_FORERUNNERS[provider]}: its file cannot be used: {type(error).__name__}"
+    elif provider == "custom-process" and not isinstance(error, OSError):
+        line = _PROCESS
     elif (variable := _option_in(str(error))) is not None:
         line = f"{variable}: the SDK cannot use its value"
     elif isinstance(error, exceptions.BotoCoreError):
@@ -121,12 +151,6 @@ def mistake_of_client(error: Exception) -> str | None:
     elif isinstance(error, OSError):
         if error.errno in _OF_A_NAME:
             line = f"AWS_PROFILE: its credential_process cannot be run: {error.strerror}"
-    elif "Invalid endpoint" in str(error):
-        line = "AWS_ENDPOINT_URL_DYNAMODB: it, or AWS_ENDPOINT_URL, is not a URL"
-        if "amazonaws.com" in str(error):  # made of the region
-            line = "AWS_REGION: a name as eu-west-1 is wanted"
-    elif provider == "custom-process":
-        line = _PROCESS
     elif isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
         kind = type(error).__name__
         line = f"AWS_PROFILE: it, or another variable AWS_..., cannot be used: {kind}"
@@ -145,7 +169,8 @@ def mistake_in(credentials: Any) -> str | None:
     for name, variable in _PARTS:
         if not _is_plain(parts[name]):
             named = variable if credentials.method == "env" else _variable(credentials.method)
-            return f"{named}: its credentials hold what is no plain text (a line end, a space)"
+            line = f"{named}: its credentials hold what is no plain text (a line end, a space)"
+            return _of_the_profile_taken(line)
     return None
 
 
@@ -154,10 +179,27 @@ def without_credentials(error: Exception) -> str:
     provider = getattr(error, "kwargs", {}).get("provider") or _provider_of(error)
     if not provider or (isinstance(error, OSError) and error.errno not in _OF_A_NAME):
         return "no AWS credentials"
-    return f"{_variable(provider)}: no credentials"
+    return str(_of_the_profile_taken(f"{_variable(provider)}: no credentials"))
+
+
+def _of_the_profile_taken(line: str | None) -> str | None:
+    if line is not None and line.startswith("AWS_PROFILE:") and "AWS_DEFAULT_PROFILE" in os.environ:
+        return line.replace("AWS_PROFILE", "AWS_DEFAULT_PROFILE", 1)
+    return line
+
+
+def _of_an_endpoint(text: str) -> str:
+    if "amazonaws.com" in text:  # made of the region
+        return "AWS_REGION: a name as eu-west-1 is wanted"
+    variable = _option_in(text)
+    if variable is not None and variable.startswith("AWS_ENDPOINT_URL"):
+        return f"{variable}: not a URL"
+    return "AWS_PROFILE: its endpoint_url, or one of its services, is not a URL"
 
 
 def _variable(provider: str) -> str:
+    if provider in _FORERUNNERS:
+        return _FORERUNNERS[provider]
     if provider != "container-role":
         return "AWS_PROFILE"
     relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"  # which outranks the other one
@@ -202,7 +244,8 @@ def _option_in(text: str) -> str | None:
     """The SDK's variable whose value stands in a text of the SDK's."""
     for name, value in sorted(os.environ.items()):
         is_option = name.startswith("AWS_") and name not in _NOT_OPTIONS
-        if is_option and value and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text):
+        told = is_option and len(value) >= _OPTION_LENGTH_MIN
+        if told and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text):
             return name
     return None
 
@@ -210,6 +253,9 @@ def _option_in(text: str) -> str | None:
 def _no_credentials() -> str:
     if os.environ.get("AWS_SECRET_ACCESS_KEY") and not os.environ.get("AWS_ACCESS_KEY_ID"):
         return "AWS_ACCESS_KEY_ID: missing beside AWS_SECRET_ACCESS_KEY"
+    for variable in ("AWS_CREDENTIAL_FILE", "BOTO_CONFIG"):
+        if os.environ.get(variable) and "AWS_PROFILE" not in os.environ:
+            return f"{variable}: there are no AWS credentials in its file, nor anywhere else"
     return (
         "AWS_PROFILE: there are no AWS credentials: name a profile, or set AWS_ACCESS_KEY_ID and"
         " AWS_SECRET_ACCESS_KEY"

@@ -9,6 +9,7 @@ hears no signal.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NoReturn
 
 import aiobotocore.session
@@ -16,6 +17,7 @@ from botocore.exceptions import BotoCoreError
 
 from runtime.trust import check_small_file
 
+_REGION: Final = re.compile("[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _FILES: Final = ("ca_bundle", "web_identity_token_file")
 """Of those that the SDK opens whatever they are; others it asks first whether they are files."""
 
@@ -52,6 +54,8 @@ def _check_files(session: Any) -> None:
                     check_small_file(path)
                 except ValueError as error:
                     raise ProfileError(what=f"its {option}: {error}") from None
+        if not _REGION.fullmatch(str(profile.get("region", "none"))):  # looked up, time and again
+            raise ProfileError(what="its region: a name as eu-west-1 is wanted")
         name = profile.get("source_profile")
         if name in seen:
             return  # which the SDK says itself

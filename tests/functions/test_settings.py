@@ -77,6 +77,23 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"WALLET": "0xsecret"}, "WALLET: not an address"),
         ({"CLOB_URL": "clob.example"}, "CLOB_URL: not a URL"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://"}, "AWS_ENDPOINT_URL_DYNAMODB: not a URL"),
+        ({"AWS_ENDPOINT_URL_STS": "secret"}, "AWS_ENDPOINT_URL_STS: not a URL"),
+        ({"AWS_ENDPOINT_URL_SSO_OIDC": "secret"}, "AWS_ENDPOINT_URL_SSO_OIDC: not a URL"),
+        (
+            {"STATE_TABLE": "one", "DECISION_TABLE": "one"},
+            "DECISION_TABLE: the same table as STATE",
+        ),
+        (
+            {"STATE_TABLE": "streaming-executor-decisions"},
+            "DECISION_TABLE: the same table as STATE_TABLE",
+        ),
+        (
+            {
+                "STATE_TABLE": "one",
+                "DECISION_TABLE": "arn:aws:dynamodb:eu-west-1:123456789012:table/one",
+            },
+            "DECISION_TABLE: the same table as STATE_TABLE",
+        ),
         ({"NATS_URL": "nats://user:secret/x@h:4222"}, "NATS_URL: not a URL"),
         ({"BOOK_PROOF": "none"}, "BOOK_PROOF: "),
         ({"METRICS_PORT": "70000"}, "METRICS_PORT: "),

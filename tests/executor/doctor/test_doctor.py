@@ -299,6 +299,14 @@ async def test_unprotected_tables_are_warnings(
     assert "infra/state.yml" in found["decision table's TTL"].do
 
 
+async def test_a_state_table_from_which_decisions_expire_fails(
+    store: DynamoStore, state_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_TABLE", decision_table_of(state_table))
+    monkeypatch.setenv("DECISION_TABLE", state_table)
+    assert (await examined())["state table's TTL"].level is Level.FAIL
+
+
 async def test_on_paper_nothing_need_be_protected_from_deletion(store: DynamoStore) -> None:
     assert (await examined())["state table's deletion protection"].level is Level.OK
 

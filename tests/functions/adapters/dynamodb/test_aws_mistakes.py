@@ -43,6 +43,15 @@ async def asked(region: str = "eu-west-1") -> None:
         await Table(client, "t", "STATE_TABLE").get("account", Key={})
 
 
+async def line_of_client() -> str:
+    """The same where nothing but the SDK's own options says whom to ask."""
+    with pytest.raises(StoreMisconfiguredError) as wrong:
+        async with open_client(region="eu-west-1", endpoint_url=None):
+            pass
+    assert SECRET not in str(wrong.value)
+    return str(wrong.value)
+
+
 async def line_of(region: str = "eu-west-1") -> str:
     with pytest.raises(StoreMisconfiguredError) as wrong:
         await asked(region)
@@ -57,7 +66,7 @@ async def line_of(region: str = "eu-west-1") -> str:
     [
         ({}, "AWS_PROFILE: there are no AWS credentials"),
         ({"AWS_PROFILE": SECRET}, "AWS_PROFILE: "),
-        ({"AWS_DEFAULT_PROFILE": SECRET}, "AWS_PROFILE: "),
+        ({"AWS_DEFAULT_PROFILE": SECRET}, "AWS_DEFAULT_PROFILE: "),
         ({"AWS_ACCESS_KEY_ID": SECRET}, "AWS_SECRET_ACCESS_KEY: missing"),
         ({"AWS_SECRET_ACCESS_KEY": SECRET}, "AWS_ACCESS_KEY_ID: missing"),
         *(
@@ -311,3 +320,92 @@ async def test_a_file_of_the_profile_that_is_none_is_refused_instead_of_waited_f
         assert line.endswith(": it is no file, but a directory, a pipe or a device")
         with pytest.raises(SecretError):
             await secret_text("s", region="eu-west-1", variable="SECRET")
+
+
+OF_ROLE = f"[default]\n{ROLE}source_profile = s\n"
+PROFILE_S = "[profile s]\naws_access_key_id = a\naws_secret_access_key = b\n"
+STS = f"[services x]\nsts =\n  endpoint_url = {SECRET}\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "env", "blamed"),
+    [
+        (OF_ROLE + PROFILE_S, {"AWS_ENDPOINT_URL_STS": SECRET}, "AWS_ENDPOINT_URL_STS: "),
+        (f"{OF_ROLE}services = x\n{PROFILE_S}{STS}", {}, "AWS_PROFILE: its endpoint_url"),
+        (f"{OF_ROLE}region = eu west\n{PROFILE_S}", {}, "AWS_PROFILE: its region"),
+    ],
+)
+async def test_where_a_role_is_taken_that_is_no_url_is_named(
+    config: str,
+    env: dict[str, str],
+    blamed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert (await line_of()).startswith(blamed)
+
+
+async def test_a_profiles_endpoint_that_is_no_url_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = "aws_access_key_id = a\naws_secret_access_key = b\n"
+    (tmp_path / "config").write_text(f"[default]\nendpoint_url = {SECRET}\n{keys}")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert (await line_of_client()).startswith("AWS_PROFILE: its endpoint_url")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"AWS_SDK_LOAD_CONFIG": "1"},
+        {"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "1"},
+        {"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "10"},
+        {"AWS_SDK_LOAD_CONFIG": "true", "AWS_EXECUTION_ENV": "value"},
+    ],
+)
+@pytest.mark.parametrize("printed", ["hello", "", "true", "[10]"])
+async def test_a_process_is_blamed_for_what_it_prints_whatever_options_there_are(
+    env: dict[str, str], printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(process(tmp_path, f"echo '{printed}'"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert (await line_of()).startswith("AWS_PROFILE: its credential_process")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("BOTO_CONFIG", "[Credentials]\naws_access_key_id = x\n"),
+        ("BOTO_CONFIG", f"{SECRET}\n"),
+        ("BOTO_CONFIG", "[other]\n"),
+        ("BOTO_CONFIG", "[Credentials]\naws_access_key_id = x\naws_secret_access_key = a b\n"),
+        ("AWS_CREDENTIAL_FILE", f"{SECRET}\n"),
+        ("AWS_CREDENTIAL_FILE", "AWSAccessKeyId=x\n"),
+        ("AWS_CREDENTIAL_FILE", "AWSAccessKeyId=x\nAWSSecretKey=a b\n"),
+    ],
+)
+async def test_a_file_of_the_sdks_forerunners_is_named(
+    variable: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (tmp_path / "file").write_text(text)
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    assert (await line_of()).startswith(f"{variable}: ")
+
+
+async def test_of_two_profiles_the_one_that_the_sdk_takes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[profile p]\naws_access_key_id = a\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    assert (await line_of()).startswith("AWS_PROFILE: its profile lacks")
+    monkeypatch.setenv("AWS_DEFAULT_PROFILE", "gone")
+    assert (await line_of()).startswith("AWS_DEFAULT_PROFILE: the SDK's files have no such")

@@ -400,6 +400,8 @@ async def test_a_client_that_cannot_be_built_is_one_line(
 ) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
+    if endpoint_url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url)
 
     async def opened() -> None:
         async with open_store(
