@@ -11,11 +11,13 @@ from botocore.config import Config
 from functions.adapters.dynamodb.items import Item, account_item, account_key, account_of
 from functions.core.account import NO_PAUSE, Account, Limits
 from functions.core.claim import Claim, ClaimState
+from protocol.decision import Decision, Timeline
 from sandbox.dynamodb import REGION
 
 STRATEGY = "book_imbalance_crypto"
 NOW_MS = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 TODAY = "2026-09-21"
+DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"
 LIMITS = Limits(
     max_positions=3,
     cooldown_ms=300_000,
@@ -107,3 +109,24 @@ class Table:
             ExpressionAttributeValues={":pk": {"S": pk}},
         )["Items"]
         return items
+
+
+def make_decision(number: int, **changes) -> Decision:
+    fields = {
+        "decision_id": f"d{number:03d}",
+        "strategy": STRATEGY,
+        "worker": "w1",
+        "condition_id": "0xm1",
+        "slug": "slug",
+        "outcome": "Up",
+        "token_id": "7",
+        "result": "refused",
+        "reason": "cooldown",
+        "imbalance": 0.5,
+        "signal_price_e4": 5_200,
+        "max_price_e4": 5_460,
+        "spend_e6": 1_100_000,
+        "decided_at_ms": NOW_MS + number,
+        "timeline": Timeline(),
+    }
+    return Decision(**{**fields, **changes})

@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 
-from functions.adapters.dynamodb import decisions, table
 from functions.adapters.dynamodb import store as store_module
-from functions.adapters.dynamodb.decisions import BATCH_TRIES_MAX
+from functions.adapters.dynamodb import table
 from functions.adapters.dynamodb.items import account_item, claim_of
 from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.adapters.dynamodb.store import open_store
 from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.claim import Claim, ClaimState
 from functions.ports import Claimed, ClaimRefused, StoreError
-from protocol.decision import Decision, Timeline
+from protocol.decision import Timeline
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 from tests.support.dynamodb_engines import store_on
@@ -28,32 +27,11 @@ from tests.support.dynamodb_items import (
     TODAY,
     make_account,
     make_claim,
+    make_decision,
 )
-from tests.support.dynamodb_proxy import FORWARD, LOSE_REPLY, refuse_with
+from tests.support.dynamodb_proxy import LOSE_REPLY, refuse_with
 
 OLD_MS = NOW_MS - LATE_REQUEST_MS
-DECISIONS_PK = f"DECISION#{STRATEGY}#{TODAY}"
-
-
-def make_decision(number: int, **changes) -> Decision:
-    fields = {
-        "decision_id": f"d{number:03d}",
-        "strategy": STRATEGY,
-        "worker": "w1",
-        "condition_id": "0xm1",
-        "slug": "slug",
-        "outcome": "Up",
-        "token_id": "7",
-        "result": "refused",
-        "reason": "cooldown",
-        "imbalance": 0.5,
-        "signal_price_e4": 5_200,
-        "max_price_e4": 5_460,
-        "spend_e6": 1_100_000,
-        "decided_at_ms": NOW_MS + number,
-        "timeline": Timeline(),
-    }
-    return Decision(**{**fields, **changes})
 
 
 async def raised_by(call) -> str:
@@ -243,64 +221,6 @@ async def test_a_note_of_an_older_version_is_read_and_changed(store, table) -> N
     assert not await store.set_redemptions({"0xm1": None}, {"0xm1": old})
     assert await store.set_redemptions({"0xm1": None}, {"0xm1": asked})
     assert table.account().redeem == {}
-
-
-# -- the decision log ----------------------------------------------------------------------------
-
-
-async def test_decisions_are_written_in_batches_with_an_expiry(
-    proxied, proxy, table, log_table
-) -> None:
-    decisions = [make_decision(number) for number in range(60)]
-    await proxied.put_decisions(decisions)
-    assert proxy.operations() == ["BatchWriteItem"] * 3
-    assert table.rows(DECISIONS_PK) == []  # nothing that expires stands where the claims are
-    rows = log_table.rows(DECISIONS_PK)
-    assert [row["decision_id"]["S"] for row in rows] == [d.decision_id for d in decisions]
-    assert {row["expires_at"]["N"] for row in rows} == {str(NOW_MS // 1000 + 604_800)}
-    await proxied.put_decisions(decisions)
-    assert len(log_table.rows(DECISIONS_PK)) == 60
-
-
-async def test_a_redelivered_decision_in_one_batch_is_written_once(store, log_table) -> None:
-    await store.put_decisions([make_decision(1), make_decision(2), make_decision(1, repeats=4)])
-    assert [row["repeats"]["N"] for row in log_table.rows(DECISIONS_PK)] == ["4", "0"]
-
-
-async def test_decisions_are_read_newest_first(store) -> None:
-    decisions = [make_decision(number) for number in range(5)]
-    await store.put_decisions(decisions)
-    assert await store.decisions(TODAY, 3) == decisions[:1:-1]
-    assert await store.decisions(TODAY, 50) == decisions[::-1]
-    assert await store.decisions("2026-09-20", 50) == []
-
-
-async def test_no_decisions_cost_no_call(proxied, proxy) -> None:
-    await proxied.put_decisions([])
-    assert proxy.requests == []
-
-
-def hand_back(parameters):
-    """Throttled: nothing was written."""
-    return 200, {"UnprocessedItems": parameters["RequestItems"]}
-
-
-async def test_unprocessed_decisions_are_asked_again(
-    proxied, proxy, log_table, monkeypatch
-) -> None:
-    monkeypatch.setattr(decisions, "BATCH_PAUSE_S", 0)
-    proxy.script.extend([hand_back, hand_back, FORWARD])
-    await proxied.put_decisions([make_decision(1), make_decision(2)])
-    assert proxy.operations() == ["BatchWriteItem"] * 3
-    assert len(log_table.rows(DECISIONS_PK)) == 2
-
-
-async def test_decisions_are_not_asked_for_ever(proxied, proxy, monkeypatch) -> None:
-    monkeypatch.setattr(decisions, "BATCH_PAUSE_S", 0)
-    proxy.script.extend([hand_back] * 50)
-    text = await raised_by(proxied.put_decisions([make_decision(1), make_decision(2)]))
-    assert "left 2 of 2 rows unwritten" in text
-    assert len(proxy.requests) == BATCH_TRIES_MAX
 
 
 # -- what goes wrong -----------------------------------------------------------------------------

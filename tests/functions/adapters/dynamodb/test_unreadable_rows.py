@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from functions.ports import UnreadableRowsError
-from tests.functions.adapters.dynamodb.test_store import DECISIONS_PK, ended, make_decision
-from tests.support.dynamodb_items import NOW_MS, STRATEGY, TODAY
+from tests.functions.adapters.dynamodb.test_store import ended
+from tests.support.dynamodb_items import DECISIONS_PK, NOW_MS, STRATEGY, TODAY, make_decision
 
 
 @pytest.mark.parametrize("kind", ["ledger", "decisions"])
