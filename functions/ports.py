@@ -57,6 +57,10 @@ class RecordsError(Exception):
     """The venue did not answer a lookup, or not intelligibly: nothing is known."""
 
 
+class RecordsDisagreeError(RecordsError):
+    """The venue has answered, and its records contradict each other: that is for a person."""
+
+
 class PreparedOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A signed order that nobody has seen yet, and the id the venue will know it by."""
 

@@ -136,6 +136,9 @@ class Worker:
         self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
         self._clock.note(snapshot, delivery)
         condition_id = snapshot.market.condition_id
+        if self._verifier.is_over(snapshot.market):
+            self._evaluate(snapshot, delivery.delivered)  # refused and counted, and nothing kept
+            return
         if not self._verifier.takes(condition_id):
             self._refuse_market(snapshot.market)
             return

@@ -20,6 +20,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from functions.ports import StoreError
@@ -103,8 +104,11 @@ class DurableConsumer(Generic[Message]):
                         messages = await subscription.fetch(
                             self._batch_max, timeout=FETCH_TIMEOUT_S
                         )
-                except TimeoutError:  # nothing has come
-                    self._last_answer.came()
+                except TimeoutError:  # nothing has come, or nobody answers
+                    if await _nothing_waits(subscription):
+                        self._last_answer.came()
+                    else:
+                        self._last_answer.failed("messages wait, and none is handed out")
                     continue
                 if messages:  # none when the consumer has just been deleted
                     await self._deliver(messages)
@@ -124,6 +128,13 @@ class DurableConsumer(Generic[Message]):
                 decoded.append(content)
         if good:
             await _deliver(good, self._handle(decoded))
+
+
+async def _nothing_waits(subscription: JetStreamContext.PullSubscription) -> bool:
+    """Whether all that is stored has been handed out. Raises nats errors: a consumer without a
+    leader, say, answers nothing at all, which looks like a stream that nothing comes to."""
+    with jetstream_answers():
+        return not (await subscription.consumer_info()).num_pending
 
 
 async def _deliver(messages: list[Msg], handled: Awaitable[None]) -> None:

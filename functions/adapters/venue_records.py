@@ -22,7 +22,7 @@ import structlog
 from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.evidence import OrderLookup, Resolution, Undecided, plausible
 from functions.core.resolution import ContradictionError, needs_gamma, resolution_of
-from functions.ports import MinedTransaction, RecordsError
+from functions.ports import MinedTransaction, RecordsDisagreeError, RecordsError
 from protocol.fill import Fill
 from venue.errors import VenueError, VenueRefusedError
 from venue.rest import VenueReads
@@ -301,7 +301,7 @@ async def read_resolution(reads: VenueReads, claim: Claim) -> Resolution | Undec
             gamma=None if gamma is None else gamma.payouts_e6,
         )
         text = f"market {claim.slug}: CLOB and Gamma disagree about the resolution"
-        raise RecordsError(text) from error
+        raise RecordsDisagreeError(text) from error
 
 
 async def _market(reads: VenueReads, claim: Claim) -> MarketRecord | None:

@@ -14,7 +14,7 @@ A book's age is the difference of two machines' clocks. It carries three times o
 5. A series has one feeder at a time, another one another clock. So each series is looked at by
    itself: one whose every book is refused would not show among others.
 
-What is tolerated: a clock that is behind by at most `CLOCK_SKEW_MAX_MS` (`functions.core.gate`).
+What is tolerated: a clock that is behind by less than `CLOCK_SKEW_MAX_MS` (`functions.core.gate`).
 Machines that keep time by NTP are within a few milliseconds; by as much as a clock is behind, books
 look younger than they are, and that must stay small against the age that they may have.
 """
@@ -142,12 +142,14 @@ class _SeriesTimes:
 
     def _behind(self) -> ClockTrouble | None:
         behind_ms = -self.way_ns // _MS
-        if behind_ms <= CLOCK_SKEW_MAX_MS:
+        if behind_ms < CLOCK_SKEW_MAX_MS:  # the gate rounds both times, so this may be enough
             return None
         from_nats_ms = _ms(self._from_nats_ns)
         if from_nats_ms is not None and -from_nats_ms < behind_ms // 2:
             text = f"a feeder's clock is {behind_ms} ms ahead of this one and of NATS'"
-            return ClockTrouble(text=text, blocks=not self.timely)
+            # Also where other books looked young enough: after one from the future none is believed
+            # (`functions.handlers.evaluate.BEHIND_BELIEVED_MS`).
+            return ClockTrouble(text=f"{text}: its books are refused", blocks=True)
         text = f"this clock is {behind_ms} ms behind the feeder's"
         if from_nats_ms is not None:
             text += f", and {-from_nats_ms} ms behind NATS'"

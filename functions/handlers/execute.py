@@ -9,7 +9,8 @@ the claim's one condition), 3 (one POST an intent, ever), 4 (only a proven rejec
 (the book's age is checked again right before the claim and before the POST, and before the claim
 also whether a later feeder has spoken about its market meanwhile, whether listing and CLOB still
 agree about it, and how long it still runs; before the POST, that it has not ended). What has passed
-since the book was delivered is asked of a clock that nobody can set back, too.
+since the book was delivered is asked of a clock that nobody can set back, too, and so is when the
+claim is made: one that seems older than it is would be given up too soon, and its cooldown be over.
 
 A crash after the claim and before the resolve leaves a claim in state `claimed`: its exposure
 stays reserved, and its order id is what reconciliation asks the venue about.
@@ -18,7 +19,6 @@ stays reserved, and its order id is what reconciliation asks the venue about.
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 
 import structlog
@@ -86,16 +86,16 @@ class OrderExecutor:
         """Sign, claim, POST, resolve. Every end is reported, but for cancellation and a defect:
         an exception of an adapter that `functions.ports` does not name is raised, except in the
         POST, after which the claim is unknown."""
-        timeline = timeline_of(snapshot, delivered.epoch_ns, time.time_ns())
+        timeline = timeline_of(snapshot, delivered.epoch_ns, delivered.now_ns())
         answer: Answer | None = None
         try:
             answer = await self._order(snapshot, trade, timeline, delivered)
         finally:
             self._metrics.observe_order(timeline)
         if isinstance(answer, Rejected) and pauses(answer.reason):
-            await self._pause(answer.reason, answer.retry_after_ms)
+            await self._pause(answer.reason, delivered, answer.retry_after_ms)
         elif isinstance(answer, Unknown) and answer.concerns is not None:
-            await self._pause(answer.concerns)
+            await self._pause(answer.concerns, delivered)
 
     async def _order(
         self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline, delivered: Instant
@@ -111,7 +111,7 @@ class OrderExecutor:
             self._metrics.unpreparable.inc()
             self._reporter.refused(snapshot, trade, "unpreparable", timeline, str(error))
             return None
-        timeline.signed_at_ns = time.time_ns()
+        timeline.signed_at_ns = delivered.now_ns()
         # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
         doubt = self._doubt(snapshot, delivered)
         if doubt is not None:
@@ -120,18 +120,23 @@ class OrderExecutor:
             return None
 
         claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
-        if not await self._claim(snapshot, trade, claim, timeline):
+        if not await self._claim(snapshot, trade, claim, timeline, delivered):
             return None
         answer = await self._post(order, snapshot, delivered)
-        timeline.answered_at_ns = time.time_ns()
+        timeline.answered_at_ns = delivered.now_ns()
         self._count_answer(answer, trade)
 
-        resolved = await self._resolve(claim, answer, timeline)
+        resolved = await self._resolve(claim, answer, timeline, delivered)
         self._reporter.executed(snapshot, trade, resolved, _outcome_of(answer), timeline)
         return answer
 
     async def _claim(
-        self, snapshot: BookSnapshot, trade: Trade, claim: Claim, timeline: Timeline
+        self,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        claim: Claim,
+        timeline: Timeline,
+        delivered: Instant,
     ) -> bool:
         now_ms = claim.claimed_at_ms
         try:
@@ -143,7 +148,7 @@ class OrderExecutor:
             self._metrics.store_errors.inc()
             self._reporter.refused(snapshot, trade, "store_error", timeline, str(error))
             return False
-        timeline.claimed_at_ns = time.time_ns()
+        timeline.claimed_at_ns = delivered.now_ns()
         if isinstance(result, ClaimRefused):
             self._metrics.claims_refused[result.reason].inc()
             self._refusals.learn_refused(result.reason, result.account, claim.condition_id, now_ms)
@@ -194,7 +199,9 @@ class OrderExecutor:
     def _age_excess_ms(self, snapshot: BookSnapshot, now_ns: int) -> int:
         return (now_ns - snapshot.received_at_ns) // 1_000_000 - self._gate.book_age_max_ms
 
-    async def _resolve(self, claim: Claim, answer: Answer, timeline: Timeline) -> Claim:
+    async def _resolve(
+        self, claim: Claim, answer: Answer, timeline: Timeline, delivered: Instant
+    ) -> Claim:
         """Apply the answer to the claim; it is idempotent, so it is tried again."""
         now_ms = timeline.answered_at_ns // 1_000_000
 
@@ -206,7 +213,7 @@ class OrderExecutor:
             async for attempt in _store_retries():
                 with attempt:
                     stored = await apply_evidence(self._store, claim, step)
-            timeline.resolved_at_ns = time.time_ns()
+            timeline.resolved_at_ns = delivered.now_ns()
         except StoreError as error:
             # The claim stays as it is, so its exposure stays reserved and its order id known:
             # reconciliation will find out what this worker knows.
@@ -216,14 +223,14 @@ class OrderExecutor:
             )
         return stored or step(claim) or claim
 
-    async def _pause(self, reason: RejectReason, asked_ms: int = 0) -> None:
+    async def _pause(self, reason: RejectReason, delivered: Instant, asked_ms: int = 0) -> None:
         """The venue refuses the account, not this order: no worker should ask again too soon."""
         self._metrics.pauses[reason].inc()
         if reason is RejectReason.MAKER_NOT_ALLOWED:
             _log.critical("maker_not_allowed", hint="WALLET: the venue wants a deposit wallet")
         try:
             seen = (await self._store.account()).pause
-            now_ms = time.time_ns() // 1_000_000
+            now_ms = delivered.now_ns() // 1_000_000
             pause = next_pause(seen, reason, now_ms, asked_ms=asked_ms)
             if pause != seen and await self._store.set_pause(pause, seen):
                 _log.warning(

@@ -35,7 +35,13 @@ from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
 from functions.handlers.redeem import NotToldError, forget_what_is_gone, shares_of
-from functions.ports import RecordsError, Store, StoreError, VenueRecords
+from functions.ports import (
+    RecordsError,
+    Store,
+    StoreError,
+    UnreadableRowsError,
+    VenueRecords,
+)
 
 LOOKUPS_AT_ONCE: Final = 4
 LOOKUPS_S: Final = 20.0
@@ -181,8 +187,12 @@ async def _reconcile_claim(
 
 async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -> None:
     fills = await records.trades_since(records.now_ms() - SWEEP_MS)
-    if fills:
+    if not fills:
+        return
+    try:
         report.foreign = await apply_fills(store, fills, records.now_ms())
+    except UnreadableRowsError as error:  # of the ledger: live claims have had theirs
+        _incomplete(report, str(error))
 
 
 async def _compare_positions(

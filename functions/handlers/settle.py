@@ -27,7 +27,7 @@ from functions.core.lifecycle import apply_resolution, settleable, unsettled
 from functions.core.winnings import key_of
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.redeem import RedeemReport, ask_for_winnings
-from functions.ports import RecordsError, Store, StoreError, VenueRecords
+from functions.ports import RecordsDisagreeError, RecordsError, Store, StoreError, VenueRecords
 
 _WAITS: Final = {
     ClaimState.CLAIMED: "it is not known what became of the order",
@@ -133,7 +133,9 @@ async def _settle_market(
             _log.error("claim_not_settled", order=claim.order_id, error=why)
         if why is not None and unsettled(claim, records.now_ms()):
             report.unsettled.append(f"{claim.slug}, order {claim.order_id}: {why}")
-    return None if answer is None else not isinstance(answer, Exception)
+    if answer is None:
+        return None
+    return not isinstance(answer, Exception) or isinstance(answer, RecordsDisagreeError)
 
 
 def _waits(claim: Claim, report: SettleReport) -> str:

@@ -114,6 +114,12 @@ class MarketVerifier:
             return None
         return f"the CLOB confirms none of {len(running)} running markets: {doubts[0].text[:300]}"
 
+    def is_over(self, market: MarketInfo) -> bool:
+        """Whether this market has ended and is forgotten, or was never known: its feeder may go on
+        for seconds, and what is asked, kept and said of a market is over with it."""
+        known = market.condition_id in self._known
+        return not known and market.end_ms <= time.time_ns() // 1_000_000
+
     def takes(self, condition_id: str) -> bool:
         """Whether this market is known, or there is room for one more."""
         return condition_id in self._known or len(self._known) < MARKETS_MAX or self._make_room()
@@ -159,10 +165,13 @@ class MarketVerifier:
         """Ask the CLOB about a market. Raises nothing: what is not confirmed stays in doubt."""
         if market.condition_id not in self._known:
             self.note(market)
-        known = self._known[market.condition_id]
+        await self._verify(self._known[market.condition_id])
+
+    async def _verify(self, known: _Known) -> None:
         known.due_s = float("inf")  # nobody else asks meanwhile
         async with self.questions:
-            if self._known.get(market.condition_id) is known:  # not forgotten while it waited
+            # Not forgotten while it waited, or before its turn came.
+            if self._known.get(known.listed.condition_id) is known:
                 await self._ask(known)
 
     async def _ask(self, known: _Known) -> None:
@@ -193,8 +202,8 @@ class MarketVerifier:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             now_s = time.monotonic()
-            due = [known.listed for known in self._known.values() if known.due_s <= now_s]
-            await asyncio.gather(*(self.verify(each) for each in due))
+            due = [known for known in self._known.values() if known.due_s <= now_s]
+            await asyncio.gather(*map(self._verify, due))
 
     async def _keep_forgetting(self) -> None:
         """Beside the questions, which may wait long for their answers: the gauges do not."""

@@ -20,10 +20,11 @@ from structlog.testing import capture_logs
 from functions import schedule as module
 from functions.core.account import Limits
 from functions.core.claim import ClaimState
+from functions.core.evidence import Resolution, Undecided
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.redeem import WEI
 from functions.handlers.settle import SettleReport
-from functions.ports import RecordsError, StoreError
+from functions.ports import RecordsDisagreeError, RecordsError, StoreError
 from functions.schedule import LATE_RUNS, Schedule, open_records, reconciled, settled
 from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings
@@ -221,7 +222,9 @@ async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
     assert metrics.registry.get_sample_value("schedule_claims_of_another_trader") == 1
 
 
-async def test_a_settlement_that_the_venue_did_not_answer_at_all_has_failed() -> None:
+async def test_a_settlement_that_the_venue_did_not_answer_at_all_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     records, store, metrics = ScriptedRecords(), MemoryStore(), ScheduleMetrics()
     for name in ("0xc1", "0xc2"):
         over = a_claim(
@@ -238,6 +241,13 @@ async def test_a_settlement_that_the_venue_did_not_answer_at_all_has_failed() ->
     with pytest.raises(RecordsError, match="no resolution got an answer"):
         await settled(store, records, metrics, redeem=False)
     assert metrics.registry.get_sample_value("schedule_failures_total") == 3
+
+    async def disagree(_: object) -> Resolution | Undecided:
+        raise RecordsDisagreeError("CLOB and Gamma disagree")
+
+    monkeypatch.setattr(records, "resolution", disagree)
+    store._change(claims={over.slot: over})
+    await settled(store, records, metrics, redeem=False)  # answered, if with an alarm
 
 
 # -- the process ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from protocol.market import MarketInfo
 from protocol.snapshot import encode_snapshot
 from runtime.instant import Instant
 from tests.functions.test_worker import Desk
-from tests.support.trading_builders import market, snapshot
+from tests.support.trading_builders import clob_market, market, snapshot
 from venue.wire.clob_market import ClobMarket
 
 
@@ -40,9 +41,9 @@ class Flood(Desk):
         payload = encode_snapshot(snapshot(of=info))
         self.worker._handle(Delivery(payload, "", Instant()))
 
-    def of_strangers(self, count: int, first: int = 0, end_ms: int = EPOCH_MS_MAX) -> None:
+    def of_strangers(self, count: int, first: int = 0) -> None:
         for number in range(first, first + count):
-            self.book(market(f"0x{number:064x}", end_ms=end_ms))
+            self.book(market(f"0x{number:064x}", end_ms=EPOCH_MS_MAX))
 
     def kept(self) -> set[int]:
         worker = self.worker
@@ -88,8 +89,10 @@ async def test_markets_that_are_over_or_never_confirmed_make_room(
     if not over:
         monkeypatch.setattr(verify_markets, "GIVEN_UP_S", -1)
     desk = Flood()
-    desk.of_strangers(MARKETS_MAX, end_ms=1 if over else EPOCH_MS_MAX)
+    desk.of_strangers(MARKETS_MAX)
     await desk.settle()
+    for known in desk.verifier._known.values():
+        known.listed = market(end_ms=1) if over else known.listed
     desk.book(market())
     assert list(desk.verifier._known) == ["0xc1"]
     assert (list(desk.worker._warming), desk.worker._warmed) == (["0xc1"], {"0xc1"})
@@ -97,6 +100,49 @@ async def test_markets_that_are_over_or_never_confirmed_make_room(
     await desk.settle()
     assert desk.asked <= 2 * QUESTIONS_MAX  # those that were under way, and what came after
     assert list(desk.worker._warming) == ["0xc1"]
+    await desk.end()
+
+
+async def test_a_market_that_is_over_is_neither_asked_about_nor_warmed_nor_told_of_again() -> None:
+    """Its feeder goes on for seconds after the end, and the stream has its last book for longer."""
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    asked: list[str] = []
+
+    async def contradicts(condition_id: str) -> ClobMarket:
+        asked.append(condition_id)
+        return clob_market(condition_id, neg_risk=True)
+
+    desk.clob.market = contradicts  # type: ignore[method-assign]
+    info = market(end_ms=time.time_ns() // 1_000_000 + 100)
+    with capture_logs() as logs:
+        for _ in range(10):
+            desk.worker._handle(Delivery(encode_snapshot(snapshot(of=info)), "", Instant()))
+            await asyncio.sleep(0.02)
+            desk.verifier._forget_ended()
+    assert asked == desk.exchange.warmed == desk.exchange.forgotten == ["0xc1"]
+    assert [each["event"] for each in logs] == ["market_differs"]
+    assert not desk.verifier._known
+    assert desk.metrics.holds[HoldReason.TOO_CLOSE_TO_END]._value.get() > 0
+    await desk.settle()
+
+
+async def test_what_is_given_up_before_its_turn_to_be_asked_is_not_known_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Flood()
+    for number in range(MARKETS_MAX):
+        desk.verifier.note(market(f"0x{number:064x}"))
+    monkeypatch.setattr(verify_markets, "LOOK_EVERY_S", 0)
+    asking = asyncio.create_task(desk.verifier._keep_asking())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # what is due has been listed, and nothing asked yet
+    monkeypatch.setattr(verify_markets, "GIVEN_UP_S", -1)
+    assert desk.verifier.takes("0xnew")
+    await desk.settle()
+    assert not desk.verifier._known
+    assert desk.asked == 0
+    asking.cancel()
     await desk.end()
 
 

@@ -140,8 +140,10 @@ async def test_a_series_whose_windows_are_too_short_to_be_traded_is_told_of_once
         for number, (series, window_ms) in enumerate(
             [("btc-5m", 300_000), ("btc-5m", 300_000), ("btc-15m", 900_000), ("eth-5m", 300_000)]
         ):
+            info = market(f"0x{number}")
+            end_ms = info.start_ms + window_ms + 100_000
             info = msgspec.structs.replace(
-                market(), condition_id=f"0x{number}", series=series, start_ms=0, end_ms=window_ms
+                info, series=series, start_ms=end_ms - window_ms, end_ms=end_ms
             )
             desk.books.give(snapshot(of=info))
             desk.books.give(snapshot(of=info))

@@ -88,7 +88,8 @@ def test_a_trouble_of_one_feeder_is_logged_and_no_reason_to_restart() -> None:
     note(clock, 0)
     at_ns = time.time_ns()  # NATS' clock and this one
     reply = f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0"
-    early = msgspec.structs.replace(snapshot(), published_at_ns=at_ns + 400_000_000)
+    other = msgspec.structs.replace(market(), series="eth-15m")
+    early = msgspec.structs.replace(snapshot(of=other), published_at_ns=at_ns + 400_000_000)
     clock.note(early, Delivery(b"", reply, Instant(at_ns)))
     with capture_logs() as logs:
         clock.look()

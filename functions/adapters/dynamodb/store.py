@@ -392,6 +392,7 @@ class DynamoStore:
 
     async def upkeep(self) -> None:
         """See `Store.upkeep`: a small read often enough that the pool keeps its connection."""
+        self._last_answer.came()  # whoever begins has opened the account, and perhaps waited since
         while True:
             await asyncio.sleep(KEEP_WARM_S)
             try:

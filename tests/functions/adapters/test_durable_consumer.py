@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import nats
 import pytest
@@ -55,20 +56,21 @@ class Bench:
         if self.failures:
             raise self.failures.pop(0)
 
-    def start(self) -> asyncio.Task[None]:
-        self.task = asyncio.create_task(
-            durable_consumer.DurableConsumer(
-                self.nc,
-                STREAM,
-                durable="worker",
-                subject="thing.>",
-                batch_max=BATCH_MAX,
-                replicas=1,
-                decode=self.decode,
-                handle=self.handle,
-                interrupted=self.interruptions.append,
-            ).run()
+    def consumer(self) -> durable_consumer.DurableConsumer[bytes]:
+        return durable_consumer.DurableConsumer(
+            self.nc,
+            STREAM,
+            durable="worker",
+            subject="thing.>",
+            batch_max=BATCH_MAX,
+            replicas=1,
+            decode=self.decode,
+            handle=self.handle,
+            interrupted=self.interruptions.append,
         )
+
+    def start(self) -> asyncio.Task[None]:
+        self.task = asyncio.create_task(self.consumer().run())
         return self.task
 
     async def publish(self, *payloads: bytes) -> None:
@@ -188,3 +190,38 @@ async def test_a_cancelled_loop_ends_soon_and_takes_nothing_more(nats_server: Na
         await bench.publish(b"b")
         info = await bench.nc.jetstream().consumer_info(STREAM.name, "worker")
         assert (info.num_pending, info.num_ack_pending) == (1, 0)
+
+
+async def test_a_server_that_hands_nothing_out_is_no_empty_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a consumer has no leader: whoever asks for messages gets no answer at all."""
+    config = tmp_path / "nats.conf"
+    config.write_text(
+        f'jetstream {{ store_dir: "{tmp_path}" }}\n'
+        "authorization { users = [ { user: w, password: w, permissions: { subscribe: '>', publish:"
+        " { allow: '>', deny: '$JS.API.CONSUMER.MSG.NEXT.>' } } } ] }\n"
+    )
+    monkeypatch.setattr(durable_consumer, "FETCH_TIMEOUT_S", 0.1)
+    with NatsServer(tmp_path, config) as server:
+        nc = await nats.connect(server.url, user="w", password="w", error_cb=_quiet)
+        bench = Bench(nc)
+        await ensure_stream(nc.jetstream(), STREAM)
+        consumer = bench.consumer()
+        consumer._last_answer.silent_max_s = 0.5
+        running = asyncio.create_task(consumer.run())
+        try:
+            await asyncio.sleep(1)
+            assert consumer.problem() is None  # nothing waits, so nothing is missed
+            await bench.publish(b"1")
+            async with asyncio.timeout(10):
+                while (problem := consumer.problem()) is None:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.05)
+            assert "messages wait, and none is handed out" in problem
+        finally:
+            await stop_tasks(running)
+            await nc.close()
+
+
+async def _quiet(_: Exception) -> None:
+    """Of refused requests the library would print each."""

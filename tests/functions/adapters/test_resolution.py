@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from functions.adapters.venue_records import LiveRecords
 from functions.core.evidence import Resolution, Undecided
-from functions.ports import RecordsError
+from functions.ports import RecordsDisagreeError, RecordsError
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import DOWN, UP, CannedVenue, claim
 from tests.support.venue_records import (
@@ -185,7 +185,7 @@ async def test_a_disagreement_is_an_alarm_and_never_a_guess(
 ) -> None:
     venue.says(market_path(), canned.market(winner=UP, closed=closed))
     venue.says("/events", canned.listing(prices))
-    with capture_logs() as logs, pytest.raises(RecordsError, match="disagree"):
+    with capture_logs() as logs, pytest.raises(RecordsDisagreeError, match="disagree"):
         await live.resolution(LONG_OVER)
     assert [log["log_level"] for log in logs] == ["critical"]
 
@@ -198,7 +198,7 @@ async def test_what_nobody_reads_in_a_listing_hides_no_disagreement(
     assert isinstance(event, dict)
     venue.says(market_path(), canned.market(winner=UP))
     venue.says("/events", [{**event, "negRisk": odd}])
-    with capture_logs() as logs, pytest.raises(RecordsError, match="disagree"):
+    with capture_logs() as logs, pytest.raises(RecordsDisagreeError, match="disagree"):
         await live.resolution(claim())
     assert [log["log_level"] for log in logs] == ["critical"]
 

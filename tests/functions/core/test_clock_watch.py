@@ -77,17 +77,27 @@ def test_one_book_from_the_future_is_enough() -> None:
 def test_a_feeder_that_is_ahead_is_told_from_a_worker_that_is_behind() -> None:
     trouble = concluded(feeder_ms=400)
     assert trouble is not None
-    assert trouble.text == "a feeder's clock is 395 ms ahead of this one and of NATS'"
-    assert trouble.blocks  # no book at all is usable
+    assert trouble.text == (
+        "a feeder's clock is 395 ms ahead of this one and of NATS': its books are refused"
+    )
+    assert trouble.blocks
 
 
-def test_a_feeder_that_is_ahead_blocks_nothing_once_another_has_the_series() -> None:
+@pytest.mark.parametrize("ahead_ms", [105, 400])
+def test_one_book_of_a_feeder_that_is_ahead_keeps_its_series_from_being_traded(
+    ahead_ms: int,
+) -> None:
+    """As the evaluator has it, however young the others look."""
     watch = ClockWatch(1_000)
-    for ahead_ms in (0, 0, 400, 0):
-        note(watch, ahead_ms, 0, 0, 2, 3)
+    for each_ms in (0, 0, ahead_ms, 0):
+        note(watch, each_ms, 0, 0, 2, 3)
     trouble = watch.conclude()[SERIES]
     assert trouble is not None
-    assert not trouble.blocks
+    assert trouble.blocks
+    assert not trouble.here
+    for _ in range(BOOKS_MIN):  # another feeder has it by now
+        note(watch, 0, 0, 0, 2, 3)
+    assert watch.conclude()[SERIES] is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.handlers import evaluate, execute
+from functions.handlers import evaluate
 from runtime import instant
 from tests.support import fake_ports
 from tests.support.trading_builders import MADE_AT_MS
@@ -27,6 +27,6 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of all handlers and of the fakes, beginning when `a_claim` was made."""
     still = Clock()
-    for module in (evaluate, execute, fake_ports, instant):
+    for module in (evaluate, fake_ports, instant):
         monkeypatch.setattr(module, "time", still)
     return still

@@ -178,6 +178,37 @@ async def test_nor_does_one_that_is_set_while_a_book_waits_for_its_decision(cloc
     assert desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "stale_book"})
 
 
+async def test_nor_is_a_claim_older_than_it_is_so_that_it_is_neither_given_up_nor_over_too_soon(
+    clock: Clock,
+) -> None:
+    desk = Desk()
+
+    async def slow() -> None:
+        clock.now_ms += 100
+        clock.set_back_ms = 360_000
+
+    desk.exchange.before_prepare = slow
+    assert await desk.handle(book_of(clock))
+    assert desk.calls == HOT_PATH
+    account = await desk.store.account()
+    [claim] = account.claims.values()
+    assert claim.claimed_at_ms == claim.resolved_at_ms == clock.now_ms
+    assert account.cooldowns == {claim.condition_id: clock.now_ms + 300_000}
+
+
+async def test_nor_is_a_pause_shorter_than_it_is_meant(clock: Clock) -> None:
+    desk = Desk()
+
+    async def slow() -> None:
+        clock.set_back_ms = 360_000
+
+    desk.exchange.before_prepare = slow
+    desk.exchange.answer = Rejected(reason=RejectReason.RATE_LIMITED, text="429", retry_after_ms=0)
+    await desk.handle(book_of(clock))
+    pause = (await desk.store.account()).pause
+    assert pause.since_ms == clock.now_ms < pause.until_ms
+
+
 @pytest.mark.parametrize("during", ["signing", "claim"])
 async def test_nor_does_it_put_off_the_end_of_a_market(during: str, clock: Clock) -> None:
     desk = Desk(time_to_close_min_ms=0 if during == "claim" else 300_000)

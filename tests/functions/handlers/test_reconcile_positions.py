@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from functions.core.claim import NOBODY, ClaimState
+from functions.core.claim import NOBODY, Claim, ClaimState
 from functions.core.lifecycle import (
     COUNT_AFTER_MS,
     LOOKUP_AFTER_MS,
@@ -17,7 +17,7 @@ from functions.core.lifecycle import (
     OVERDUE_AFTER_MS,
     apply_trades,
 )
-from functions.ports import RecordsError
+from functions.ports import RecordsError, UnreadableRowsError
 from protocol.fill import TradeStatus
 from tests.functions.handlers.conftest import Clock
 from tests.functions.handlers.reconcile_desk import Desk, sure, unknown
@@ -64,6 +64,23 @@ async def test_where_no_shares_are_told_as_on_paper_there_is_nothing_to_compare(
     monkeypatch.setattr(desk.records, "positions", none)
     report = await desk.run(10_000)
     assert (report.mismatches, report.incomplete, report.failures) == ([], False, 0)
+
+
+async def test_a_row_of_the_ledger_that_cannot_be_read_hides_no_difference(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trade by hand on the same day may be that row's; it says nothing about live claims."""
+    desk = Desk(clock, sure(apply_trades(a_claim(), [a_fill(status=CONFIRMED)], MADE_AT_MS)))
+    desk.records.trades = [a_fill("by hand", order_id="0xhand")]
+    desk.records.held = {"up": 1_999_999}
+
+    async def ledger(*_: int) -> list[Claim]:
+        raise UnreadableRowsError([], ["TRADE#1: malformed"])
+
+    monkeypatch.setattr(desk.store, "ledger", ledger)
+    report = await desk.run(10_000)
+    assert len(report.mismatches) == 1
+    assert (report.incomplete, report.failures) == (True, 1)
 
 
 @pytest.mark.parametrize("error", [RecordsError("no such token"), ZeroDivisionError("a defect")])

@@ -349,6 +349,8 @@ async def test_a_table_that_is_gone_for_long_is_a_problem_until_it_answers(
     async with store_on(dynamodb_server, state_table, STRATEGY) as store:
         await store.open_account()
         store._last_answer.silent_max_s = 0.5
+        await asyncio.sleep(0.6)  # a venue, say, is waited for: nobody has asked the table since
+        assert store.problem() is not None
         away, get = asyncio.Event(), store._table.get
 
         async def maybe(call: str, **request: Any) -> Any:
@@ -358,6 +360,8 @@ async def test_a_table_that_is_gone_for_long_is_a_problem_until_it_answers(
 
         monkeypatch.setattr(store._table, "get", maybe)
         keeping = asyncio.create_task(store.upkeep())
+        await asyncio.sleep(0)
+        assert store.problem() is None
         try:
             for change, said in ((away.set, True), (away.clear, False)):
                 change()
