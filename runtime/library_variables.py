@@ -14,7 +14,10 @@ _PREFIXES: Final = (
     *("PYDANTIC_", "PYCRYPTODOME_", "TYPER_", "BOTOCORE_EXPERIMENTAL_", "BOTO_EXPERIMENTAL_"),
     *("AIOHTTP_", "MULTIDICT_", "YARL_", "FROZENLIST_", "PROPCACHE_", "MSGPACK_", "WRAPT_"),
 )
-_NAMES: Final = ("TERMINAL_WIDTH", "UNICODE_VERSION")
+_NAMES: Final = (
+    *("TERMINAL_WIDTH", "UNICODE_VERSION"),
+    "SSLKEYLOGFILE",  # whoever reads that file reads all that is sent, credentials too
+)
 _ignored: list[str] = []
 
 

@@ -16,7 +16,7 @@ from pydantic_settings import (
 
 from runtime.addresses import check_host, checked_url
 from runtime.output import complain
-from runtime.trust import check_certificates, check_directory, check_writable
+from runtime.trust import check_certificates, check_directory
 
 EXIT_BAD_CONFIGURATION = 2
 
@@ -45,7 +45,6 @@ class EnvironmentSettings(BaseSettings):
 
     ssl_cert_file: CertificateFile | None = None
     ssl_cert_dir: Annotated[str, AfterValidator(check_directory)] | None = None
-    sslkeylogfile: Annotated[str, AfterValidator(check_writable)] | None = None
 
     @classmethod
     def settings_customise_sources(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import ssl
 import stat
-from pathlib import Path
 from typing import Final
 
 FILE_BYTES_MAX: Final = 10_000_000
@@ -40,17 +39,6 @@ def check_directory(path: str) -> str:
         if not os.access(each, os.X_OK):
             raise ValueError("the directory of certificates cannot be entered")
     return path
-
-
-def check_writable(path: str) -> str:
-    """`path`, if it can be appended to. Else ValueError."""
-    try:
-        if _is_there(path):
-            _size_of_file(path)
-        with Path(path).open("a", encoding="ascii"):
-            return path
-    except OSError as error:
-        raise ValueError(f"the file cannot be written: {error.strerror}") from None
 
 
 def check_small_file(path: str) -> str:

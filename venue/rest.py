@@ -94,7 +94,7 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
             if success:
                 return bytes(body)
             if signature := headers.get("POLY_SIGNATURE", "").removeprefix("0x").rstrip("="):
-                text = blotted(text, signature)
+                text = text.replace(signature, "***")  # no spelling writes it otherwise
             if credentials is not None:  # also in its Content-Type
                 text = credentials.without(text)
             if len(secret := urlsplit(base_url).path) > 1:  # pages of errors repeat what was asked

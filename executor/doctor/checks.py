@@ -14,7 +14,7 @@ from functions.settings import ApiSettings, AwsSettings
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
-_TRUST: Final = ("ssl_cert_file", "ssl_cert_dir", "sslkeylogfile")
+_TRUST: Final = ("ssl_cert_file", "ssl_cert_dir")
 """What each connection with TLS needs."""
 
 

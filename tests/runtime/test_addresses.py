@@ -18,7 +18,7 @@ from functions.settings import WorkerSettings
 from runtime.addresses import origins
 from runtime.health import health_server
 from runtime.settings import EnvironmentSettings, MetricsSettings, load_settings, url_of
-from runtime.trust import check_certificates, check_directory, check_writable
+from runtime.trust import check_certificates, check_directory
 
 SECRET = "hunter2"
 
@@ -176,7 +176,7 @@ async def test_a_port_that_is_taken_blames_the_port(capsys: pytest.CaptureFixtur
     await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"])
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_trust_that_is_not_there_is_refused(
     name: str,
     tmp_path: Path,
@@ -232,7 +232,7 @@ class Everything(WorkerSettings):
     metrics_port: int = 0
 
 
-NAMED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+NAMED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 OF_THE_SDK = (
     *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -278,7 +278,7 @@ def test_the_sdks_files_may_be_missing_or_the_null_device(
         assert load_settings(Everything).aws_config_file == path
 
 
-@pytest.mark.parametrize("check", [check_certificates, check_directory, check_writable])
+@pytest.mark.parametrize("check", [check_certificates, check_directory])
 @pytest.mark.parametrize("path", [SECRET * 1_000, f"{SECRET}\0", "\ud800", f"/{SECRET}" * 2_000])
 def test_what_can_be_no_path_is_a_value_error(check: Callable[[str], str], path: str) -> None:
     with pytest.raises(ValueError, match=" ") as wrong:
@@ -299,5 +299,4 @@ def test_a_pipe_in_the_home_directory_is_not_waited_for(
 def test_trust_that_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     assert load_settings(Addresses).ssl_cert_dir == str(tmp_path)

@@ -22,6 +22,7 @@ GARBAGE = {
         ),
         "hunter2",
     ),
+    "SSLKEYLOGFILE": "/no/hunter2",
     "PROMETHEUS_MULTIPROC_DIR": "/no/hunter2",
     "prometheus_multiproc_dir": "/no/hunter2",
 }

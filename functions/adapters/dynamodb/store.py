@@ -443,9 +443,8 @@ def _add(
     sets: list[str], names: dict[str, str], values: Item, field: str, key: str, amount: int
 ) -> None:
     """Add an amount to one number of a map (of days, of windows), in the same update."""
-    if amount == 0:
-        return
-    names[f"#{field}_key"] = key
-    values |= {f":{field}": {"N": str(amount)}, ":zero": {"N": "0"}}
-    path = f"{field}.#{field}_key"
-    sets.append(f"{path} = if_not_exists({path}, :zero) + :{field}")
+    if amount:
+        names[f"#{field}_key"] = key
+        values |= {f":{field}": {"N": str(amount)}, ":zero": {"N": "0"}}
+        path = f"{field}.#{field}_key"
+        sets.append(f"{path} = if_not_exists({path}, :zero) + :{field}")
