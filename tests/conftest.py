@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ settings.load_profile("default here")
 # again costs each of the suite's processes seconds, then and for as long as it runs.
 def pytest_configure() -> None:
     gc.disable()
+    # A run in the background ignores Ctrl-C, and would hand that down to the processes it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
