@@ -13,8 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
-from functions.core.strategy import OrderConfig
-from functions.core.strategy_registry import STRATEGIES
+from functions.core.trade import OrderConfig
 from protocol.book import Proof
 from protocol.units import to_usd_e6
 from runtime.nats_settings import NatsSettings
@@ -26,6 +25,7 @@ from runtime.settings import (
     Port,
 )
 from runtime.trust import check_small_file
+from strategies.builtin import BUILTIN
 from venue.api_settings import (
     ApiKey,
     Base64Secret,
@@ -125,8 +125,8 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, name: str) -> str:
-        if name not in STRATEGIES:
-            raise ValueError(f"no such strategy; there is: {', '.join(sorted(STRATEGIES))}")
+        if name not in BUILTIN:
+            raise ValueError(f"no such strategy; there is: {', '.join(sorted(BUILTIN))}")
         return name
 
     @field_validator("decision_table")
