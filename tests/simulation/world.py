@@ -42,6 +42,7 @@ from protocol.market import MarketInfo
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
+from strategies.book_imbalance import BookImbalance
 from tests.simulation.books import (
     Lease,
     Witness,
@@ -219,7 +220,7 @@ async def work(world: World, name: str) -> None:
     nc = await _connected(world, name)
     store = world.store()
     await _patiently(store.open_account)
-    metrics = _metrics(WorkerMetrics)
+    metrics = _metrics(WorkerMetrics, tuple(BookImbalance.Reason))
     await worker_module.run_worker(
         world.settings(),
         name,
