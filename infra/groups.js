@@ -1,0 +1,164 @@
+// The groups of strategies of a stage: `groups` in infra/stages/<stage>.yml, each with workers of its own.
+//
+//   groups:
+//     main:                                # the first keeps the names of a stage without groups
+//       strategies: book_imbalance_crypto,shadow=book_imbalance_crypto@paper    # STRATEGIES
+//       workersMin: 2                      # all but `strategies` may be left out
+//       workersMax: 10
+//       cpu: 1024                          # of a worker, in units of ECS, and its memory in MB
+//       memory: 2048
+//       collectiveDailyLossLimitUsd: 50    # over all accounts of the group
+//       collectiveExposureMaxUsd: 100
+//
+// Without `groups` there is one, of `strategy`. What osls is given from here:
+//
+//   resources      worker.yml and scaling.yml for each group, further ones with the group's name as suffix
+//   strategies     STRATEGIES of all groups, for the functions that serve every account of the stage
+//   partitions     the partition keys that those may write, `state` and `decisions`
+//   workerRoles    the ARNs of the workers' roles
+//
+// tests/infra/test_groups.py packages a stage with three groups.
+'use strict';
+
+const NAME = /^[a-z][a-z0-9]{0,15}(-[a-z0-9]{1,8})?$/; // in NATS, DynamoDB, and names of resources
+const KNOWN = [
+  'strategies', 'workersMin', 'workersMax', 'cpu', 'memory',
+  'collectiveDailyLossLimitUsd', 'collectiveExposureMaxUsd',
+];
+const WITHOUT_NAME = 'group'; // what GROUP is where nobody says it (functions/settings.py)
+// Which of a resource's properties are names in the account of AWS.
+const NAMES = ['AlarmName', 'Family', 'LogGroupName', 'PolicyName'];
+const REFERENCES = ['Ref', 'Fn::GetAtt', 'DependsOn'];
+
+// Whose accounts say that they trade with it; none on paper.
+async function walletOf(resolve) {
+  const live = (await resolve('param:execution')) === 'live';
+  return live ? (await resolve('param:wallet')).toLowerCase() : '';
+}
+
+async function groupsOf(resolve) {
+  const strategy = await resolve('param:strategy');
+  const declared = await resolve('file(infra/stages/${sls:stage}.yml):groups, null');
+  if (declared === null) return [{ name: WITHOUT_NAME, suffix: '', strategies: strategy }];
+  const groups = Object.entries(declared).map(([name, group], index) => {
+    if (!NAME.test(name)) throw Error(`groups: ${name}: a name in small letters is wanted`);
+    const unknown = Object.keys(group || {}).filter((key) => !KNOWN.includes(key));
+    if (unknown.length) throw Error(`groups: ${name}: ${unknown[0]} is unknown`);
+    if (typeof (group || {}).strategies !== 'string') throw Error(`groups: ${name}: no strategies`);
+    return { ...group, name, declared: true, suffix: index ? camel(name) : '' };
+  });
+  if (!groups.length) throw Error('groups: there is none');
+  const accounts = groups.flatMap((group) => accountsOf(group.strategies));
+  const twice = accounts.find((account, index) => accounts.indexOf(account) !== index);
+  if (twice !== undefined) throw Error(`groups: ${twice} is twice among the accounts`);
+  const live = groups.find((group) => /@live\s*(,|$)/.test(group.strategies));
+  if (live && (await resolve('param:execution')) !== 'live') {
+    throw Error(`groups: ${live.name}: @live, but this deployment is on paper: no key is told`);
+  }
+  return groups;
+}
+
+// Names of accounts without their -paper, as functions/core/group.py reads them.
+function accountsOf(strategies) {
+  return strategies.split(',').map((entry) => {
+    const [, account, strategy] = /^(?:([^=]*)=)?(.*?)(?:@(?:paper|live))?$/.exec(entry.trim());
+    if (account !== undefined) return account;
+    const file = /\.py:(\w+)$/.exec(strategy);
+    const words = /(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g;
+    return file ? file[1].replace(words, '_').toLowerCase() : strategy;
+  });
+}
+
+// Of every account both names: while a stage goes live, or back, tasks of before finish their orders.
+function partitionsOf(groups, wallet) {
+  const both = (name) => [name, `${name}-paper`];
+  const accounts = groups.flatMap((group) => accountsOf(group.strategies).flatMap(both));
+  return {
+    state: [
+      ...accounts.map((name) => `STRATEGY#${name}`),
+      ...groups.flatMap((group) => both(group.name)).map((name) => `GROUP#${name}`),
+      ...(wallet ? [`WALLET#${wallet}`] : []),
+    ],
+    decisions: accounts.map((name) => `DECISION#${name}#*`),
+  };
+}
+
+// `part` as it is of one group: whatever differs from group to group is set here, and nowhere else.
+function ofGroup(part, group, wallet) {
+  if (!group.declared) return part;
+  const own = (id) => (id in part.Resources ? id + group.suffix : id);
+  const keys = partitionsOf([group], wallet);
+  function walk(value, key) {
+    if (key === 'Dimensions') return [...value, { Name: 'Group', Value: group.name }];
+    if (key === 'dynamodb:LeadingKeys' && /^STRATEGY#/.test(value[0])) return keys.state;
+    if (key === 'dynamodb:LeadingKeys' && /^DECISION#/.test(value[0])) return keys.decisions;
+    if (Array.isArray(value)) return value.map((each) => walk(each, key));
+    if (value instanceof Object) return mapped(value, (inner, name) => [name, walk(inner, name)]);
+    if (REFERENCES.includes(key)) return own(value);
+    return NAMES.includes(key) && group.suffix ? `${value}-${group.name}` : value;
+  }
+  const copy = { ...part };
+  for (const section of ['Resources', 'Outputs']) {
+    copy[section] = mapped(part[section], (inner, id) => [own(id), walk(inner)]);
+  }
+
+  const task = copy.Resources[own('WorkerTask')].Properties;
+  if (group.cpu) task.Cpu = String(group.cpu);
+  if (group.memory) task.Memory = String(group.memory);
+  const scaling = copy.Resources[own('WorkerScaling')].Properties;
+  scaling.MinCapacity = group.workersMin ?? scaling.MinCapacity;
+  scaling.MaxCapacity = group.workersMax ?? scaling.MaxCapacity;
+  const { Environment } = task.ContainerDefinitions[0];
+  const told = {
+    STRATEGIES: group.strategies,
+    GROUP: group.name,
+    COLLECTIVE_DAILY_LOSS_LIMIT_USD: String(group.collectiveDailyLossLimitUsd ?? ''),
+    COLLECTIVE_EXPOSURE_MAX_USD: String(group.collectiveExposureMaxUsd ?? ''),
+  };
+  task.ContainerDefinitions[0].Environment = [
+    ...Environment.filter((each) => !(each.Name in told)),
+    ...Object.entries(told).map(([Name, Value]) => ({ Name, Value })),
+  ];
+  return copy;
+}
+
+function mapped(object, change) {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => change(value, name)));
+}
+
+function camel(name) {
+  return name.split('-').map((word) => word[0].toUpperCase() + word.slice(1)).join('');
+}
+
+module.exports = {
+  async resources({ resolveVariable }) {
+    const groups = await groupsOf(resolveVariable);
+    const wallet = await walletOf(resolveVariable);
+    const [worker, scaling, alarms] = await Promise.all(
+      ['worker', 'scaling', 'alarms'].map((name) => resolveVariable(`file(infra/${name}.yml)`)),
+    );
+    const part = { ...worker, Resources: { ...worker.Resources, ...scaling.Resources } };
+    if (groups[0].declared) {
+      // alarms.yml watches all groups at once, in which the books of a small one would be lost.
+      const age = structuredClone(alarms.Resources.BookAgeAlarm);
+      age.Properties.AlarmName += '-of-group';
+      part.Resources.GroupBookAgeAlarm = age;
+    }
+    const parts = groups.map((group) => ofGroup(part, group, wallet));
+    const all = (section) => Object.assign({}, ...parts.map((each) => each[section]));
+    return { ...part, Resources: all('Resources'), Outputs: all('Outputs') };
+  },
+
+  async strategies({ resolveVariable }) {
+    return (await groupsOf(resolveVariable)).map((group) => group.strategies).join(',');
+  },
+
+  async partitions({ resolveVariable }) {
+    return partitionsOf(await groupsOf(resolveVariable), await walletOf(resolveVariable));
+  },
+
+  async workerRoles({ resolveVariable }) {
+    const groups = await groupsOf(resolveVariable);
+    return groups.map(({ suffix }) => ({ 'Fn::GetAtt': [`WorkerTaskRole${suffix}`, 'Arn'] }));
+  },
+};
