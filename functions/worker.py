@@ -39,6 +39,7 @@ from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
 from functions.handlers.verify_markets import MarketVerifier
+from functions.named_strategies import strategy_named
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
 from functions.worker_clock import WorkerClock
@@ -58,7 +59,6 @@ from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
 from runtime.settings import load_settings, refuse_to_start
-from strategies.builtin import BUILTIN
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """More orders than this at once and the worker stops taking books until one is answered."""
@@ -242,7 +242,7 @@ class Worker:
 
 async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
-    metrics = WorkerMetrics(BUILTIN[settings.strategy].Reason)
+    metrics = WorkerMetrics(strategy_named(settings.entries[0].strategy).Reason)
     clock = WorkerClock(settings.max_book_age_ms, metrics)
     verifier: MarketVerifier
     nats_url = origins(settings.nats_url)
@@ -322,7 +322,7 @@ async def run_worker(
         publish=publisher.offer,
         refusal_window_ms=limits.cooldown_ms,
     )
-    strategy = BUILTIN[settings.strategy]
+    strategy = strategy_named(settings.entries[0].strategy)
     evaluator = Evaluator(
         strategy=strategy,
         parameters=strategy.Parameters(),
