@@ -21,6 +21,7 @@ from nats.aio.client import Client
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
+from functions.core.configuration import ConfigurationRow
 from functions.core.hold import Hold, HoldReason, hold
 from functions.core.strategy import OrderConfig, Trade
 from functions.core.strategy_registry import STRATEGIES
@@ -42,6 +43,9 @@ _log = structlog.get_logger()
 
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
+
+    def __init__(self) -> None:
+        self._configuration: ConfigurationRow | None = None
 
     async def open_account(self) -> Account:
         return await self.account()
@@ -93,6 +97,16 @@ class GrantingStore:
     async def set_redemptions(
         self, changes: Mapping[str, Redemption | None], seen: Mapping[str, Redemption]
     ) -> bool:
+        return True
+
+    async def configuration(self) -> ConfigurationRow | None:
+        return self._configuration
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        return []
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        self._configuration = row
         return True
 
     async def decisions(self, day: str, limit: int) -> list[Decision]:
