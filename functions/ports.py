@@ -11,7 +11,7 @@ from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redempt
 from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.configuration import ConfigurationRow
 from functions.core.evidence import OrderLookup, Resolution, Undecided
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo

@@ -11,7 +11,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from functions.core.configuration import GateFields, LimitFields, SizeFields
-from functions.core.strategy_registry import STRATEGIES
 from runtime.nats_settings import NatsSettings
 from runtime.settings import (
     CertificateFile,
@@ -21,6 +20,7 @@ from runtime.settings import (
     Port,
 )
 from runtime.trust import check_small_file
+from strategies.builtin import BUILTIN
 from venue.api_settings import (
     ApiKey,
     Base64Secret,
@@ -114,8 +114,8 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, name: str) -> str:
-        if name not in STRATEGIES:
-            raise ValueError(f"no such strategy; there is: {', '.join(sorted(STRATEGIES))}")
+        if name not in BUILTIN:
+            raise ValueError(f"no such strategy; there is: {', '.join(sorted(BUILTIN))}")
         return name
 
     @field_validator("decision_table")

@@ -29,7 +29,7 @@ from pydantic import (
 
 from functions.core.account import Limits
 from functions.core.gate import GateConfig
-from functions.core.strategy import OrderConfig
+from functions.core.trade import OrderConfig
 from protocol.book import Proof
 from protocol.bounds import COUNT_MAX, EpochMs, Id, Name, Text
 from protocol.units import to_usd_e6

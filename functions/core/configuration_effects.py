@@ -1,6 +1,6 @@
-"""What a change of the limits means for an account as it stands: before it is made, for a person.
+"""What a change of the limits means for an account as it stands, before it is made. Pure.
 
-Nothing that is held is sold, and no cooldown that runs is changed: limits bind the next claim. Pure.
+Nothing that is held is sold, and no cooldown that runs is changed: limits bind the next claim.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def effects_of(
     if full:
         said.append(f"{full} running windows have had their entries under the new limit")
     if room_e6 < size_e6:
-        said.append(f"{usd_decimal(spent_e6):f} USD are spent today: no order has room until 00:00 UTC")
+        said.append(
+            f"{usd_decimal(spent_e6):f} USD are spent today: no order has room until 00:00 UTC"
+        )
     elif after.daily_spend_cap_e6 != before.daily_spend_cap_e6:
         said.append(
             f"{usd_decimal(spent_e6):f} USD are spent today: room for"

@@ -24,7 +24,7 @@ from functions.core.account import (
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.core.evidence import OrderLookup, Resolution, Undecided
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.core.winnings import key_of, note_of
 from functions.ports import (
     Claimed,
