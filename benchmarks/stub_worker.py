@@ -27,7 +27,7 @@ from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Claimed, ClaimResult
+from functions.ports import AccountReads, Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
 from functions.worker_clock import WorkerClock
@@ -49,6 +49,8 @@ _log = structlog.get_logger()
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
 
+    account_name = "stub"
+
     def __init__(self) -> None:
         self._configuration: ConfigurationRow | None = None
 
@@ -65,6 +67,15 @@ class GrantingStore:
             pause=NO_PAUSE,
             redeem={},
         )
+
+    async def join_wallet(self, wallet: str) -> None:
+        return None
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        return []
+
+    def account_named(self, account_name: str) -> AccountReads:
+        return self
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()
@@ -151,7 +162,7 @@ async def _serve(settings: WorkerSettings) -> None:
         store = GrantingStore()
         in_force = ConfigurationInForce(await configured(store, settings, "stub"))
         exchange = await open_exchange(settings, verifier, in_force)
-        strategy = BUILTIN[settings.strategy]
+        strategy = BUILTIN[settings.entries[0].strategy]
         _log.info("worker_started")
         await run_worker(
             settings,
@@ -172,7 +183,7 @@ def main() -> int:
     configure_logging(service="stub-worker")
     CostlyStrategy.cost_s = float(os.environ.get("BENCH_BOOK_COST_MS", "0")) / 1e3
     if CostlyStrategy.cost_s:
-        BUILTIN[settings.strategy] = CostlyStrategy
+        BUILTIN[settings.entries[0].strategy] = CostlyStrategy
     code = run_service(_serve(settings))
     if ages_ms := CostlyStrategy.ages_ms:
         print(json.dumps({"ages_ms": [round(age, 3) for age in ages_ms]}), flush=True)
