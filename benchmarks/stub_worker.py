@@ -20,10 +20,14 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.clob_markets import VenueClobMarkets
+from functions.bootstrap import configured
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
+from functions.core.configuration import ConfigurationRow
+from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Claimed, ClaimResult
+from functions.ports import AccountReads, Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
 from functions.worker_clock import WorkerClock
@@ -45,6 +49,11 @@ _log = structlog.get_logger()
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
 
+    account_name = "stub"
+
+    def __init__(self) -> None:
+        self._configuration: ConfigurationRow | None = None
+
     async def open_account(self) -> Account:
         return await self.account()
 
@@ -58,6 +67,15 @@ class GrantingStore:
             pause=NO_PAUSE,
             redeem={},
         )
+
+    async def join_wallet(self, wallet: str) -> None:
+        return None
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        return []
+
+    def account_named(self, account_name: str) -> AccountReads:
+        return self
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()
@@ -97,6 +115,16 @@ class GrantingStore:
     ) -> bool:
         return True
 
+    async def configuration(self) -> ConfigurationRow | None:
+        return self._configuration
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        return []
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        self._configuration = row
+        return True
+
     async def decisions(self, day: str, limit: int) -> list[Decision]:
         return []
 
@@ -131,15 +159,16 @@ async def _serve(settings: WorkerSettings) -> None:
     try:
         verifier = MarketVerifier(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
-        exchange = await open_exchange(settings, verifier)
-        _log.info("worker_started")
         store = GrantingStore()
+        in_force = ConfigurationInForce(await configured(store, settings, "stub"))
+        exchange = await open_exchange(settings, verifier, in_force)
+        strategy = BUILTIN[settings.entries[0].strategy]
+        _log.info("worker_started")
         await run_worker(
             settings,
             "stub",
             nc,
-            store,
-            exchange,
+            OpenedAccount(settings.account, strategy, store, exchange, in_force),
             verifier=verifier,
             clock=clock,
             metrics=metrics,
@@ -154,7 +183,7 @@ def main() -> int:
     configure_logging(service="stub-worker")
     CostlyStrategy.cost_s = float(os.environ.get("BENCH_BOOK_COST_MS", "0")) / 1e3
     if CostlyStrategy.cost_s:
-        BUILTIN[settings.strategy] = CostlyStrategy
+        BUILTIN[settings.entries[0].strategy] = CostlyStrategy
     code = run_service(_serve(settings))
     if ages_ms := CostlyStrategy.ages_ms:
         print(json.dumps({"ages_ms": [round(age, 3) for age in ages_ms]}), flush=True)

@@ -29,8 +29,11 @@ from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
-from functions.ports import StoreMisconfiguredError, VenueRecords
-from functions.settings import AccountSettings, ScheduleSettings
+from functions.core.configuration import Configuration, ConfigurationError
+from functions.handlers.seed_configuration import seed_configuration
+from functions.named_strategies import strategy_named
+from functions.ports import Store, StoreMisconfiguredError, VenueRecords
+from functions.settings import AccountSettings, ScheduleSettings, WorkerSettings
 from runtime.settings import refuse_to_start
 from venue.auth import Credentials
 from venue.credentials import prove_credentials
@@ -74,6 +77,18 @@ async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore
         yield store
 
 
+async def open_account(store: Store, settings: AccountSettings) -> Account:
+    """Create what is missing of the account, and let it join the wallet that it trades with.
+
+    Whoever may bring an account to claim something comes by here: before its first claim all others
+    that trade with the wallet know of it. Raises StoreError: then it may not.
+    """
+    account = await store.open_account()
+    if settings.execution == "live" and settings.wallet is not None:
+        await store.join_wallet(settings.wallet)
+    return account
+
+
 @asynccontextmanager
 async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
     """For processes: a store whose account exists; waits for the table."""
@@ -86,7 +101,7 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
             with exiting_when_misconfigured():
                 async with AsyncExitStack() as trying:
                     store = await trying.enter_async_context(unopened_store(settings))
-                    account = await store.open_account()
+                    account = await open_account(store, settings)
                     stack.push_async_exit(trying.pop_all())
                     return store, account
 
@@ -95,6 +110,32 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
         if account.trading != TRADING_ENABLED:
             _log.warning("trading_halted", reason=account.halt_reason)
         yield store
+
+
+async def configured(store: Store, settings: WorkerSettings, worker_name: str) -> Configuration:
+    """For workers: the configuration in force, seeded from the environment if there is none.
+
+    Waits for the table. Exits 2 where the environment contradicts what is stored.
+    """
+    from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
+
+    strategy = strategy_named(settings.entries[0].strategy)
+
+    async def read() -> Configuration:
+        try:
+            return await seed_configuration(
+                store,
+                account_name=settings.account,
+                strategy=strategy.name,
+                parameters=strategy.Parameters,
+                seed=settings.account_configuration(),
+                variables=settings.variables(),
+                who=worker_name,
+            )
+        except ConfigurationError as error:
+            refuse_to_start(str(error))
+
+    return await until_reachable(f"the configuration in table {settings.state_table}", read)
 
 
 # -- the account at the venue, and its records -----------------------------------------------------

@@ -9,6 +9,7 @@ import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.claim import NOBODY, Claim, Trader
+from functions.core.configuration import ConfigurationRow
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.trade import Trade
 from protocol.decision import Decision
@@ -143,11 +144,28 @@ class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True):
 ClaimResult: TypeAlias = Claimed | ClaimRefused
 
 
-class Store(Protocol):
+class AccountReads(Protocol):
+    """What may be looked at of any account. Every call is bounded in time and raises StoreError."""
+
+    async def account(self) -> Account:
+        """The account as it is now (a consistent read)."""
+
+    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
+        """Claims that ended, of those made in [since_ms, until_ms), oldest first.
+
+        Raises UnreadableRowsError.
+        """
+
+
+class Store(AccountReads, Protocol):
     """Claims, ledger and decision log of one strategy account.
 
     Every call is bounded in time and raises StoreError.
     """
+
+    @property
+    def account_name(self) -> str:
+        """Whose it is."""
 
     async def open_account(self) -> Account:
         """Create what is missing of the account item (enabled, empty) and return what is stored.
@@ -155,8 +173,15 @@ class Store(Protocol):
         Idempotent; what is there is never changed.
         """
 
-    async def account(self) -> Account:
-        """The account as it is now (a consistent read)."""
+    async def join_wallet(self, wallet: str) -> None:
+        """Say that this account trades with `wallet`. Before its first claim of it, so that whoever
+        compares the wallet's shares reads this account as well. Idempotent."""
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        """The names of all accounts that have ever joined `wallet` (a consistent read)."""
+
+    def account_named(self, account_name: str) -> AccountReads:
+        """Any account of the same table, to be looked at. Makes no call."""
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """ONE conditional write: every limit holds, or nothing is written."""
@@ -184,12 +209,6 @@ class Store(Protocol):
     async def forget(self, claim: Claim) -> None:
         """Take `claim` out of the account if it is still this version; otherwise do nothing."""
 
-    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
-        """Claims that ended, of those made in [since_ms, until_ms), oldest first.
-
-        Raises UnreadableRowsError.
-        """
-
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """The row of the same intent."""
 
@@ -213,6 +232,20 @@ class Store(Protocol):
     ) -> bool:
         """Replace notes of winnings, if all of `seen` are still so; None: paid. By their keys; all
         of `changes` are in `seen`, and differ from it."""
+
+    async def configuration(self) -> ConfigurationRow | None:
+        """The version in force (a consistent read), None before the first one."""
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        """The newest versions, newest first. Raises UnreadableRowsError."""
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        """Put `row`, of the version after the seen one (0: there is none yet), in force.
+
+        Once this returns, every claim under an earlier version is refused. The same row again is
+        the same change. False: look again; another version is in force than was seen. On an account
+        that nobody has opened: False.
+        """
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decision rows with a TTL, keyed by decision id.

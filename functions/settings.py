@@ -6,16 +6,26 @@ Defaults: the real venue, paper execution.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from functions.core.account import Limits
-from functions.core.gate import GateConfig
-from functions.core.trade import OrderConfig
-from protocol.book import Proof
-from protocol.units import to_usd_e6
+from functions.core.configuration import (
+    SETTINGS,
+    AccountConfiguration,
+    GateFields,
+    LimitFields,
+    SizeFields,
+)
+from functions.core.group import AccountEntry, Execution, chosen, parse_strategies
+from functions.named_strategies import check_strategy
 from runtime.nats_settings import NatsSettings
 from runtime.settings import (
     CertificateFile,
@@ -25,7 +35,6 @@ from runtime.settings import (
     Port,
 )
 from runtime.trust import check_small_file
-from strategies.builtin import BUILTIN
 from venue.api_settings import (
     ApiKey,
     Base64Secret,
@@ -39,12 +48,6 @@ from venue.api_settings import (
     WalletAddress,
 )
 from venue.auth import Credentials
-
-
-def _cents(usd: Decimal) -> Decimal:
-    if usd != usd.quantize(Decimal("0.01")):
-        raise ValueError("the venue takes amounts in whole cents")
-    return usd
 
 
 def _like(pattern: str, wanted: str) -> AfterValidator:
@@ -74,6 +77,10 @@ SecretName = Annotated[
     str,
     _like("[a-zA-Z0-9/_+=.@:!-]{1,2048}", "not the name of a secret, nor its ARN"),
 ]
+GroupName = Annotated[
+    str, _like("[a-zA-Z0-9_-]{1,32}", "at most 32 letters, digits, hyphens and underscores")
+]
+DEFAULT_STRATEGY: Final = "book_imbalance_crypto"
 SdkFile = Annotated[str, AfterValidator(check_small_file)]
 
 
@@ -111,23 +118,33 @@ class AwsSettings(EnvironmentSettings):
 
 
 class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
-    """Whose account, in which tables, at which venue: what every function needs to know."""
+    """Whose accounts, in which tables, at which venue: what every function needs to know."""
+
+    _entries: tuple[AccountEntry, ...] = PrivateAttr(
+        default=parse_strategies(DEFAULT_STRATEGY, "paper")
+    )
 
     state_table: TableName = "streaming-executor-state"
     decision_table: TableName = Field(default="streaming-executor-decisions", validate_default=True)
 
-    strategy: str = "book_imbalance_crypto"
-    execution: Literal["paper", "live"] = "paper"
+    execution: Execution = "paper"
+    """Of entries of `strategies` that name none."""
+    strategies: str | None = None
+    """The accounts that are served; see `functions.core.group`."""
+    strategy: str | None = None
+    """As STRATEGIES was called before, with one entry; read until the next release."""
+    group: GroupName = "group"
+    """How the shared consumer of several accounts is called."""
     private_key: SigningKey | None = None
     wallet: WalletAddress | None = None
     """The address that holds the funds: the signer itself, or its Polymarket wallet."""
 
-    @field_validator("strategy")
+    @field_validator("strategies", "strategy")
     @classmethod
-    def _known_strategy(cls, name: str) -> str:
-        if name not in BUILTIN:
-            raise ValueError(f"no such strategy; there is: {', '.join(sorted(BUILTIN))}")
-        return name
+    def _names_accounts(cls, text: str | None, others: ValidationInfo) -> str | None:
+        if text is not None:
+            parse_strategies(text, others.data.get("execution", "paper"), check_strategy)
+        return text
 
     @field_validator("decision_table")
     @classmethod
@@ -143,43 +160,51 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
             )
         return name
 
+    @model_validator(mode="after")
+    def _one_list_of_accounts(self) -> Self:
+        told = self.strategies or self.strategy or DEFAULT_STRATEGY
+        if self.strategies and self.strategy and self.strategies != self.strategy:
+            raise ValueError(
+                "STRATEGIES and STRATEGY differ: unset STRATEGY, which STRATEGIES replaces"
+            )
+        self._entries = parse_strategies(told, self.execution)
+        return self
+
+    @property
+    def entries(self) -> tuple[AccountEntry, ...]:
+        """The accounts that are served; never none."""
+        return self._entries
+
+    @property
+    def live(self) -> bool:
+        """Whether any of them trades live: that needs a wallet, and who may look at it."""
+        return any(entry.live for entry in self._entries)
+
     @property
     def account(self) -> str:
-        """Whose claims and books these are: paper never shares an account with live."""
-        return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
+        """Whose claims and books these are, of settings of one account (`each`, `only`)."""
+        (entry,) = self._entries
+        return entry.account
+
+    def each(self) -> tuple[Self, ...]:
+        """The settings of each account that is served, as if it were the only one."""
+        return tuple(self._of(entry) for entry in self._entries)
+
+    def only(self, account: str | None) -> Self:
+        """The settings of one account: the only one when none is named.
+
+        Raises ValueError with one sentence.
+        """
+        return self._of(chosen(self._entries, account))
+
+    def _of(self, entry: AccountEntry) -> Self:
+        one = self.model_copy(update={"execution": entry.execution})
+        one._entries = (entry,)
+        return one
 
 
-class LimitSettings(AccountSettings):
+class LimitSettings(AccountSettings, LimitFields):
     """What the account may do. Needs no key: whoever only looks has none."""
-
-    max_positions: int = Field(default=3, ge=1, le=100)
-    """At most 100: the account is one item, written and paid as a whole with every claim."""
-    max_entries_per_market: int | None = Field(default=None, ge=1, le=1_000)
-    """Without it the cooldown and `max_positions` say how often a market is entered."""
-    cooldown_s: float = Field(default=300, ge=0, le=86_400)
-    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, le=10**9, decimal_places=6)
-    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, le=10**9, decimal_places=6)
-    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
-        default=Decimal("1.1"), ge=1, le=10_000, validate_default=True
-    )
-    """At least 1: the venue refuses a marketable BUY of less (`OrderConfig.spend_min_e6`)."""
-
-    @field_validator("size_usd")
-    @classmethod
-    def _within_a_day(cls, size_usd: Decimal, others: ValidationInfo) -> Decimal:
-        if size_usd > others.data.get("daily_spend_cap_usd", size_usd):
-            raise ValueError("more than DAILY_SPEND_CAP_USD: no order could ever be made")
-        return size_usd
-
-    def limits(self) -> Limits:
-        """What stands in each claim's condition."""
-        return Limits(
-            max_positions=self.max_positions,
-            cooldown_ms=round(self.cooldown_s * 1000),
-            max_entries_per_market=self.max_entries_per_market,
-            daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
-            daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
-        )
 
 
 def check_wallet(wallet: str | None) -> None:
@@ -196,7 +221,7 @@ class TradingSettings(AccountSettings):
 
     @model_validator(mode="after")
     def _live_needs_a_key_and_a_wallet(self) -> Self:
-        if self.execution == "live":
+        if self.live:
             if self.private_key is None:
                 raise ValueError(
                     "EXECUTION=live needs PRIVATE_KEY (the signing key); "
@@ -206,24 +231,12 @@ class TradingSettings(AccountSettings):
         return self
 
 
-class GateSettings(EnvironmentSettings):
+class GateSettings(EnvironmentSettings, GateFields):
     """Which books may be traded on."""
-
-    max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
-    book_proof: Literal["top", "checksum"] = "top"
-    """What must show that a book is the venue's: its best prices, or its hash over the whole."""
-    min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
-
-    def gate_config(self) -> GateConfig:
-        """What a book must show before a strategy is asked."""
-        return GateConfig(
-            book_age_max_ms=self.max_book_age_ms,
-            proof_min=Proof(self.book_proof),
-            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
-        )
 
 
 class WorkerSettings(
+    SizeFields,
     GateSettings,
     LimitSettings,
     NatsSettings,
@@ -233,18 +246,18 @@ class WorkerSettings(
 ):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
-    enforce_min_order_size: bool = False
     paper_delay_ms: int = Field(default=250, ge=0, le=30_000)
     """How long paper orders are held where the market itself names no taker delay."""
 
     metrics_port: Port = 9102
 
-    def order_config(self) -> OrderConfig:
-        """How large an order is."""
-        return OrderConfig(
-            spend_e6=to_usd_e6(self.size_usd),
-            enforce_min_order_size=self.enforce_min_order_size,
-        )
+    def account_configuration(self) -> AccountConfiguration:
+        """What version 1 of the account's configuration begins with."""
+        return AccountConfiguration(**{name: getattr(self, name) for name in SETTINGS})
+
+    def variables(self) -> dict[str, Any]:
+        """Those of the account's settings that a person has set, by name."""
+        return {name: getattr(self, name) for name in SETTINGS if name in self.model_fields_set}
 
 
 class ApiSettings(EnvironmentSettings):
@@ -289,11 +302,11 @@ class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
     @property
     def redeems(self) -> bool:
         """On paper there is nothing to redeem."""
-        return self.redeem and self.execution == "live"
+        return self.redeem and self.live
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:
-        if self.execution == "live":
+        if self.live:
             if self.private_key is None and self.redeem:
                 raise ValueError("REDEEM=true needs PRIVATE_KEY (it sends transactions)")
             if self.private_key is None and self.api_key is None:

@@ -110,7 +110,12 @@ class WorkerMetrics:
         }
         self.fills = Counter("worker_fills", "Fills applied to claims", registry=r)
         self.fills_foreign = Counter(
-            "worker_fills_foreign", "Orders traded that are not this account's", registry=r
+            "worker_fills_foreign", "Orders traded that no account of the wallet knows", registry=r
+        )
+        self.fills_untold = Counter(
+            "worker_fills_untold",
+            "Orders traded that may be another account's, which cannot be read",
+            registry=r,
         )
         self.fills_malformed = Counter(
             "worker_fills_malformed", "Fills that do not decode", registry=r
@@ -130,6 +135,9 @@ class WorkerMetrics:
             "worker_decisions_not_logged",
             "Published decisions that do not decode, or that the table will never take",
             registry=r,
+        )
+        self.config_version = Gauge(
+            "worker_config_version", "Version of the configuration that is followed", registry=r
         )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
         # Every signal ends as one of these, but for those whose claim got no answer (StoreErrors).

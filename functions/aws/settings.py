@@ -29,7 +29,7 @@ class ReconcileSettings(FunctionSettings):
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:
-        if self.execution == "live":
+        if self.live:
             if self.api_credentials_secret is None:
                 raise ValueError("EXECUTION=live needs API_CREDENTIALS_SECRET")
             check_wallet(self.wallet)
@@ -55,4 +55,4 @@ class SettleSettings(FunctionSettings):
     @property
     def redeems(self) -> bool:
         """On paper there is nothing to redeem."""
-        return self.redeem and self.execution == "live"
+        return self.redeem and self.live

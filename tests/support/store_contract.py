@@ -1,6 +1,7 @@
 """What every store promises (`functions.ports.Store`): one set of tests for the fake and the real.
 
-A subclass in a test module gives the fixture `store`: a store whose account nobody has opened.
+A subclass in a test module gives the fixtures `store`, a store whose account `strategy` nobody has
+opened, and `store_named`: the store of another account in the same table, by its name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pytest
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Pause, Redemption
 from functions.core.claim import Claim
 from functions.ports import ClaimRefused, Store
+from tests.support.store_configuration_contract import ConfigurationContract
 from tests.support.store_entries_contract import (
     BOUGHT,
     DAY,
@@ -33,11 +35,12 @@ from tests.support.store_entries_contract import (
     taken,
 )
 from tests.support.store_upkeep_contract import UpkeepContract
+from tests.support.store_wallets_contract import WalletsContract
 from tests.support.trading_builders import MARKET_END_MS, TRADER, a_claim
 
 
-class StoreContract(EntriesContract, UpkeepContract):
-    """Inherit it, and give the fixture `store`."""
+class StoreContract(EntriesContract, ConfigurationContract, UpkeepContract, WalletsContract):
+    """Inherit it, and give the fixtures `store` and `store_named`."""
 
     # -- the account and its claims --------------------------------------------------------------
 
@@ -54,6 +57,7 @@ class StoreContract(EntriesContract, UpkeepContract):
             pause=NO_PAUSE,
             redeem={},
             entries={},
+            config_version=0,
         )
         assert await taken(store, a_claim())
         await store.halt("by hand")
