@@ -150,7 +150,7 @@ class WorkerMetrics:
         failed = [counter for reason, counter in self.rejected.items() if reason not in _MISSED]
         self.cloudwatch = (
             CloudWatchMetric("Books", (self.books,)),
-            CloudWatchMetric("BookAge", (self.book_age,), "Milliseconds"),
+            CloudWatchMetric("BookAge", (self.book_age,), "Milliseconds", of_group=True),
             CloudWatchMetric(
                 "Signals", (*refused_unasked, self.unpreparable, *refused_by_store, *posted)
             ),
