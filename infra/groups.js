@@ -1,23 +1,14 @@
-// The groups of strategies of a stage: `groups` in infra/stages/<stage>.yml, each with workers of its own.
+// The groups of strategies of a stage, each with workers of its own: `groups` in infra/stages/<stage>.yml, as in
+// infra/stages/groups-example.yml. Without it there is one, of the parameter `strategy`.
 //
-//   groups:
-//     main:                                # the first keeps the names of a stage without groups
-//       strategies: book_imbalance_crypto,shadow=book_imbalance_crypto@paper    # STRATEGIES
-//       workersMin: 2                      # all but `strategies` may be left out
-//       workersMax: 10
-//       cpu: 1024                          # of a worker, in units of ECS, and its memory in MB
-//       memory: 2048
-//       collectiveDailyLossLimitUsd: 50    # over all accounts of the group
-//       collectiveExposureMaxUsd: 100
-//
-// Without `groups` there is one, of `strategy`. What osls is given from here:
+// What osls is given from here:
 //
 //   resources      worker.yml and scaling.yml for each group, further ones with the group's name as suffix
-//   strategies     STRATEGIES of all groups, for the functions that serve every account of the stage
-//   partitions     the partition keys that those may write, `state` and `decisions`
+//   strategies     STRATEGIES of all groups, for the functions, which serve every account of the stage
+//   partitions     the partition keys that those may write: `state`, `decisions`
 //   workerRoles    the ARNs of the workers' roles
 //
-// tests/infra/test_groups.py packages a stage with three groups.
+// tests/infra/test_groups.py holds the example to all of this.
 'use strict';
 
 const NAME = /^[a-z][a-z0-9]{0,15}(-[a-z0-9]{1,8})?$/; // in NATS, DynamoDB, and names of resources
@@ -145,6 +136,9 @@ module.exports = {
       part.Resources.GroupBookAgeAlarm = age;
     }
     const parts = groups.map((group) => ofGroup(part, group, wallet));
+    const ids = parts.flatMap((each) => Object.keys(each.Resources));
+    const twice = ids.find((id, index) => ids.indexOf(id) !== index);
+    if (twice) throw Error(`groups: two resources called ${twice}: call a group otherwise`);
     const all = (section) => Object.assign({}, ...parts.map((each) => each[section]));
     return { ...part, Resources: all('Resources'), Outputs: all('Outputs') };
   },
