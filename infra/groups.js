@@ -16,7 +16,6 @@ const KNOWN = [
   'strategies', 'workersMin', 'workersMax', 'cpu', 'memory',
   'collectiveDailyLossLimitUsd', 'collectiveExposureMaxUsd',
 ];
-const WITHOUT_NAME = 'group'; // what GROUP is where nobody says it (functions/settings.py)
 // Which of a resource's properties are names in the account of AWS.
 const NAMES = ['AlarmName', 'Family', 'LogGroupName', 'PolicyName'];
 const REFERENCES = ['Ref', 'Fn::GetAtt', 'DependsOn'];
@@ -30,7 +29,7 @@ async function walletOf(resolve) {
 async function groupsOf(resolve) {
   const strategy = await resolve('param:strategy');
   const declared = await resolve('file(infra/stages/${sls:stage}.yml):groups, null');
-  if (declared === null) return [{ name: WITHOUT_NAME, suffix: '', strategies: strategy }];
+  if (declared === null) return [{ suffix: '', strategies: strategy }];
   const groups = Object.entries(declared).map(([name, group], index) => {
     if (!NAME.test(name)) throw Error(`groups: ${name}: a name in small letters is wanted`);
     const unknown = Object.keys(group || {}).filter((key) => !KNOWN.includes(key));
@@ -67,7 +66,7 @@ function partitionsOf(groups, wallet) {
   return {
     state: [
       ...accounts.map((name) => `STRATEGY#${name}`),
-      ...groups.flatMap((group) => both(group.name)).map((name) => `GROUP#${name}`),
+      'GROUP#*', // of whichever group counts a claim: its account may have come from another one
       ...(wallet ? [`WALLET#${wallet}`] : []),
     ],
     decisions: accounts.map((name) => `DECISION#${name}#*`),
