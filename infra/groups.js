@@ -27,25 +27,32 @@ async function walletOf(resolve) {
 }
 
 async function groupsOf(resolve) {
-  const strategy = await resolve('param:strategy');
   const declared = await resolve('file(infra/stages/${sls:stage}.yml):groups, null');
-  if (declared === null) return [{ suffix: '', strategies: strategy }];
-  const groups = Object.entries(declared).map(([name, group], index) => {
-    if (!NAME.test(name)) throw Error(`groups: ${name}: a name in small letters is wanted`);
-    const unknown = Object.keys(group || {}).filter((key) => !KNOWN.includes(key));
-    if (unknown.length) throw Error(`groups: ${name}: ${unknown[0]} is unknown`);
-    if (typeof (group || {}).strategies !== 'string') throw Error(`groups: ${name}: no strategies`);
-    return { ...group, name, declared: true, suffix: index ? camel(name) : '' };
-  });
-  if (!groups.length) throw Error('groups: there is none');
+  if (declared === null) return [{ suffix: '', strategies: await resolve('param:strategy') }];
+  return Object.entries(declared).map(([name, group], index) => ({
+    ...group, name, declared: true, suffix: index ? camel(name) : '', strategies: `${group?.strategies}`,
+  }));
+}
+
+function refuseWrong(groups, execution) {
+  if (!groups.length) throw refusal('there is none');
+  for (const { name, suffix, declared, ...said } of groups.filter((group) => group.declared)) {
+    if (!NAME.test(name)) throw refusal(`${name}: a name in small letters is wanted`);
+    const unknown = Object.keys(said).find((key) => !KNOWN.includes(key));
+    if (unknown) throw refusal(`${name}: ${unknown} is unknown`);
+    if (said.strategies === 'undefined') throw refusal(`${name}: no strategies`);
+    if (execution !== 'live' && /@live\s*(,|$)/.test(said.strategies)) {
+      throw refusal(`${name}: @live, but this deployment is on paper: no key is told`);
+    }
+  }
   const accounts = groups.flatMap((group) => accountsOf(group.strategies));
   const twice = accounts.find((account, index) => accounts.indexOf(account) !== index);
-  if (twice !== undefined) throw Error(`groups: ${twice} is twice among the accounts`);
-  const live = groups.find((group) => /@live\s*(,|$)/.test(group.strategies));
-  if (live && (await resolve('param:execution')) !== 'live') {
-    throw Error(`groups: ${live.name}: @live, but this deployment is on paper: no key is told`);
-  }
-  return groups;
+  if (twice !== undefined) throw refusal(`${twice} is twice among the accounts`);
+}
+
+// One line, without the stack that osls would print.
+function refusal(text) {
+  return Object.assign(Error(), { message: `groups: ${text}`, stack: `groups: ${text}` });
 }
 
 // Names of accounts without their -paper, as functions/core/group.py reads them.
@@ -123,6 +130,7 @@ function camel(name) {
 module.exports = {
   async resources({ resolveVariable }) {
     const groups = await groupsOf(resolveVariable);
+    refuseWrong(groups, await resolveVariable('param:execution')); // here, so that osls says it once
     const wallet = await walletOf(resolveVariable);
     const [worker, scaling, alarms] = await Promise.all(
       ['worker', 'scaling', 'alarms'].map((name) => resolveVariable(`file(infra/${name}.yml)`)),
@@ -137,7 +145,7 @@ module.exports = {
     const parts = groups.map((group) => ofGroup(part, group, wallet));
     const ids = parts.flatMap((each) => Object.keys(each.Resources));
     const twice = ids.find((id, index) => ids.indexOf(id) !== index);
-    if (twice) throw Error(`groups: two resources called ${twice}: call a group otherwise`);
+    if (twice) throw refusal(`two resources called ${twice}: call a group otherwise`);
     const all = (section) => Object.assign({}, ...parts.map((each) => each[section]));
     return { ...part, Resources: all('Resources'), Outputs: all('Outputs') };
   },
