@@ -132,20 +132,22 @@ async def run_worker(
     worker = Worker(pull, verifier=verifier, clock=clock, metrics=metrics, fence=fence)
     served: list[ServedAccount] = []
 
-    def serve_account(account: OpenedAccount) -> _Loops:
-        """What is to run for it, but for the account itself."""
-        known = any(account.exchange is each.trading.opened.exchange for each in served)
+    def serve_account(account: OpenedAccount) -> ServedAccount:
         one = ServedAccount(account, parts, nc, replicas)
         served.append(one)
         worker.add(one.trading)
         account.in_force.tell(lambda _: clock.set_book_age_max(_book_age_max_ms(served)))
-        return [] if known else [account.exchange.upkeep()]
+        return one
 
     async def join(account: OpenedAccount) -> None:
-        upkeep = serve_account(account)
-        await first_failure(served[-1].run(alone=False), *upkeep)
+        known = any(account.exchange is each.trading.opened.exchange for each in served)
+        one = serve_account(account)
+        upkeep = () if known else (account.exchange.upkeep(),)
+        await first_failure(one.run(alone=False), *upkeep)
 
-    upkeep = [loop for account in opened for loop in serve_account(account)]
+    for account in opened:
+        serve_account(account)
+    exchanges = {id(account.exchange): account.exchange for account in opened}
     where = f"JetStream at {origins(settings.nats_url)}"
     # All of them here: what only a person can mend would otherwise be said while it trades.
     for stream in (BOOKS, DECISIONS, FILLS) if settings.live else (BOOKS, DECISIONS):
@@ -160,7 +162,8 @@ async def run_worker(
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
-            *(pull.run(), worker.run(), *upkeep),
+            *(pull.run(), worker.run()),
+            *(each.upkeep() for each in exchanges.values()),
             *(verifier.upkeep(), clock.run(), health.watch(metrics), _watch(background)),
         )
     finally:
