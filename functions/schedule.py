@@ -30,7 +30,8 @@ from functions.bootstrap import (
     reachable_stores,
     table_reached,
 )
-from functions.core.account import Account
+from functions.core.account import Account, Limits
+from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
@@ -125,12 +126,16 @@ async def open_records(settings: ScheduleSettings) -> VenueRecords:
 
 
 async def reconciled(
-    store: Store, records: VenueRecords, metrics: AccountScheduleMetrics, daily_loss_limit_e6: int
+    store: Store, records: VenueRecords, metrics: AccountScheduleMetrics, limits: Limits
 ) -> None:
-    """One run of `reconcile`. Raises StoreError; RecordsError, too, when the venue left it
-    incomplete: with credentials that it refuses, say, no run would fail otherwise."""
+    """One run of `reconcile`; `limits` count before there is a configuration.
+
+    Raises StoreError; RecordsError, too, when the venue left it incomplete: with credentials that
+    it refuses, say, no run would fail otherwise.
+    """
     report = await reconcile(store, records)
-    metrics.after_reconciling(report, daily_loss_limit_e6)
+    limits = await limits_in_force(store, limits)
+    metrics.after_reconciling(report, limits.daily_loss_limit_e6)
     if report.strangers:
         raise RecordsError("these credentials are not of the account whose claims these are")
     if report.incomplete:
@@ -185,12 +190,12 @@ async def serve(settings: ScheduleSettings) -> None:
 
         def loops_of(one: ScheduleSettings) -> tuple[Coroutine[Any, Any, None], ...]:
             store, of_venue = stores[one.account], records[one.live]
-            own, loss_limit_e6 = metrics.accounts[one.account], one.limits().daily_loss_limit_e6
+            own, limits = metrics.accounts[one.account], one.limits()
 
             async def reconcile_run() -> None:
                 if one.account not in opened:  # it could not be read when the others were
                     opened[one.account] = await open_one(one)
-                await reconciled(store, of_venue, own, loss_limit_e6)
+                await reconciled(store, of_venue, own, limits)
 
             async def settle_run() -> None:
                 await settled(store, of_venue, own, redeem=one.redeems)

@@ -35,14 +35,14 @@ from functions.adapters.venue_records import raising_records_error
 from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
-from functions.core.account import Account
+from functions.core.account import Account, Limits
+from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.redeem import WEI
 from functions.handlers.settle import SettleReport
 from functions.handlers.settle import settle as settle_once
-from functions.ports import RecordsError, StoreError, VenueRecords
-from protocol.units import to_usd_e6
+from functions.ports import RecordsError, Store, StoreError, VenueRecords
 from runtime.emf import document
 from runtime.output import STDOUT
 from runtime.settings import mistakes_in
@@ -54,6 +54,7 @@ RUN_S: Final = 5.0
 """No run begins with less time than one unanswered question takes."""
 REPORT_S: Final = 0.5
 """The last run must be over before the invocation is: its metrics are still to be written."""
+LIMITS_TIMEOUT_S: Final = 2.0
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other, and a second to import the official client."""
 _Settings = TypeVar("_Settings", bound=FunctionSettings)
@@ -190,6 +191,8 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     account succeeded."""
     settings = opened.settings
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
+    read = await asyncio.gather(*(_limits(each, settings) for each in opened.stores.values()))
+    limits = dict(zip(opened.stores, read, strict=True))
     now_s = asyncio.get_running_loop().time()
 
     async def of_account(name: str) -> tuple[list[ReconcileReport], list[Exception]]:
@@ -209,9 +212,11 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     missing = len(settings.entries) - len(opened.stores)
     values: dict[str, float] = {"ReconcileRuns": 0 if missing else min(complete)}
     if reports:
-        last = [of_one[-1] for of_one, _ in done if of_one]
-        loss_limit_e6 = to_usd_e6(settings.daily_loss_limit_usd)
-        values |= summed([account_metrics(report, loss_limit_e6) for report in last])
+        each = zip(opened.stores, done, strict=True)
+        last = [(name, of_one[-1]) for name, (of_one, _) in each if of_one]
+        values |= summed(
+            [account_metrics(report, limits[name].daily_loss_limit_e6) for name, report in last]
+        )
     _write_metrics("reconcile", settings, values)
     if errors and not reports:
         raise errors[-1]
@@ -219,6 +224,17 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
         result={"runs": len(reports), "failed": len(errors)},
         healthy=not (errors or missing or any(report.failures for report in reports)),
     )
+
+
+async def _limits(store: Store, settings: ReconcileSettings) -> Limits:
+    """Those in force, for the metrics alone: where they cannot be read, the environment's."""
+    limits = settings.limits()
+    try:
+        async with asyncio.timeout(LIMITS_TIMEOUT_S):
+            return await limits_in_force(store, limits)
+    except (StoreError, TimeoutError) as error:
+        _log.warning("configuration_not_read", error=f"{type(error).__name__}: {error}")
+        return limits
 
 
 async def repeated(

@@ -32,6 +32,7 @@ from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
 from tests.support.metrics_builders import schedule_metrics
+from tests.support.store_entries_contract import LIMITS
 from tests.support.trading_builders import STRANGER, a_claim
 
 __all__ = ["dynamodb_server", "state_table"]
@@ -213,10 +214,10 @@ def test_reports_become_metrics() -> None:
 async def test_a_run_that_the_venue_left_without_an_answer_has_failed() -> None:
     records = ScriptedRecords()
     metrics, own = schedule_metrics()
-    await reconciled(MemoryStore(), records, own, 20)
+    await reconciled(MemoryStore(), records, own, LIMITS)
     records.failures = {"trades_since": 1}
     with pytest.raises(RecordsError, match="incomplete"):
-        await reconciled(MemoryStore(), records, own, 20)
+        await reconciled(MemoryStore(), records, own, LIMITS)
     assert scheduled_value(metrics, "failures_total") == 1
 
 
@@ -226,7 +227,7 @@ async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
     store.item = msgspec.structs.replace(store.item, claims={"0xc1": a_claim()})
     records.trader = STRANGER
     with pytest.raises(RecordsError, match="not of the account"):
-        await reconciled(store, records, own, 20)
+        await reconciled(store, records, own, LIMITS)
     assert scheduled_value(metrics, "claims_of_another_trader") == 1
 
 
