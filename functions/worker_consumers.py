@@ -11,11 +11,11 @@ from typing import Final
 import structlog
 from nats.aio.client import Client
 
+from functions.account_metrics import AccountMetrics
 from functions.adapters.durable_consumer import DurableConsumer
 from functions.handlers.log_decisions import log_decisions
 from functions.handlers.on_fill import on_fill
 from functions.ports import Store
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision, decode_decision
 from protocol.fill import Fill, decode_fill
 from protocol.snapshot import ProtocolError
@@ -33,7 +33,7 @@ def fill_consumer(
     nc: Client,
     account_name: str,
     store: Store,
-    metrics: WorkerMetrics,
+    metrics: AccountMetrics,
     replicas: int = 1,
     wallet: str = "",
 ) -> DurableConsumer[Fill]:
@@ -74,7 +74,7 @@ def fill_consumer(
 
 
 def decision_consumer(
-    nc: Client, account_name: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
+    nc: Client, account_name: str, store: Store, metrics: AccountMetrics, replicas: int = 1
 ) -> DurableConsumer[Decision]:
     """Writes published decisions to the table; acked only once written."""
     malformed, dropped = LineThrottle(), LineThrottle()

@@ -26,6 +26,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
+from functions.account_metrics import AccountMetrics
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
 from functions.core.configuration import Configuration
@@ -46,7 +47,6 @@ from functions.ports import (
     StoreError,
     UnpreparableOrderError,
 )
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Timeline
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
@@ -70,7 +70,7 @@ class OrderExecutor:
         verifier: MarketVerifier,
         refusals: RefusalCache,
         reporter: DecisionReporter,
-        metrics: WorkerMetrics,
+        metrics: AccountMetrics,
         config_changed: Callable[[], None] = lambda: None,
     ) -> None:
         """`config_changed`: called when a claim is refused because another one is in force."""

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import structlog
 
+from functions.account_metrics import AccountMetrics
 from functions.handlers.apply_evidence import apply_fills
 from functions.handlers.siblings import whose
 from functions.ports import Store
-from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill
 from runtime.line_throttle import LineThrottle
 
@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 async def on_fill(
     store: Store,
-    metrics: WorkerMetrics,
+    metrics: AccountMetrics,
     fills: Sequence[Fill],
     *,
     wallet: str = "",

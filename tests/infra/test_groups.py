@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from functions.core.group import parse_strategies
-from functions.worker_metrics import WorkerMetrics
 from runtime.cloudwatch import Interval
 from tests.infra.conftest import ROOT, of_type, packaged
 from tests.support import deployed_settings as deployed
+from tests.support.metrics_builders import worker_metrics
 
 TOOLS: Final = ROOT / ".venv-infra" / "bin"
 STAGES: Final = ROOT / "infra" / "stages"
@@ -220,7 +220,7 @@ def test_every_group_s_workers_reach_the_tables() -> None:
 
 
 def test_alarms_of_a_group_watch_what_its_workers_tell() -> None:
-    metrics = WorkerMetrics()
+    metrics = worker_metrics()
     for group, suffix in SUFFIXES.items():
         interval = Interval("dev", "worker", metrics.cloudwatch, group)
         metrics.book_age.observe(0.003)

@@ -215,7 +215,7 @@ def at_rest(world: World) -> Iterator[str]:
     for name in world.accounts:
         items = world.dynamodb.partition(f"STRATEGY#{name}")
         account = next(account_of(item) for item in items if item["sk"]["S"] == "ACCOUNT")
-        rows = [claim_of(item) for item in items if item["sk"]["S"] != "ACCOUNT"]
+        rows = [claim_of(item) for item in items if item["sk"]["S"].startswith("TRADE#")]
         everything = [*rows, *account.claims.values()]
         yield from _at_rest_of(world, name, account, rows)
         yield from _limits_of_markets(world, {claim.order_id for claim in everything})

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 from unittest.mock import patch
 
-from functions import worker as worker_module
+from functions import worker_loop
 from functions.adapters.dynamodb import pruning
 from functions.core import lifecycle, winnings
 from tests.simulation.faults import Faults, draw_faults
@@ -119,6 +119,6 @@ def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
             for module, name, value in SHORTENED:
                 stack.enter_context(patch.object(module, name, value))
             stack.enter_context(patch.object(time, "time_ns", lambda: clock_ns(world)))
-            with patch.object(worker_module, "decode_snapshot", world.witness.decode):
+            with patch.object(worker_loop, "decode_snapshot", world.witness.decode):
                 sim.run(scenario(world))
             yield world

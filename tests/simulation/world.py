@@ -33,9 +33,14 @@ from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.bootstrap import open_account
 from functions.core.claim import Trader
+from functions.core.configuration import Configuration
+from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.reconcile import reconcile
+from functions.handlers.seed_configuration import seed_configuration
 from functions.handlers.settle import settle
+from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
+from functions.ports import StoreError
 from functions.schedule import Schedule
 from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import WorkerSettings
@@ -46,7 +51,7 @@ from protocol.market import MarketInfo
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
-from strategies.book_imbalance import BookImbalance
+from strategies.builtin import BUILTIN
 from tests.simulation.books import (
     Lease,
     Witness,
@@ -90,14 +95,6 @@ SETTINGS: Final = {
 }
 
 
-class OfSibling(WorkerSettings):
-    """A worker's of the other account."""
-
-    @property
-    def account(self) -> str:
-        return SIBLING
-
-
 @dataclass
 class World:
     """One seed's system, and what the checks need to know about it."""
@@ -126,9 +123,9 @@ class World:
     def settings(self, name: str = "worker-1") -> WorkerSettings:
         """What the process of this name is told."""
         faults, wallet = self.faults, _trader(self, name).wallet
-        kind = OfSibling if name in OF_SIBLING else WorkerSettings
+        strategies = f"{SIBLING}={ACCOUNT}" if name in OF_SIBLING else ACCOUNT
         return _settings(
-            kind, wallet, faults.loss_limit_usd, faults.spend_cap_usd, faults.max_entries
+            strategies, wallet, faults.loss_limit_usd, faults.spend_cap_usd, faults.max_entries
         )
 
     def store(self, account_name: str = ACCOUNT) -> DynamoStore:
@@ -140,15 +137,16 @@ class World:
 
 @lru_cache(maxsize=8)
 def _settings(
-    kind: type[WorkerSettings],
+    strategies: str,
     wallet: str,
     loss_limit_usd: Decimal,
     spend_cap_usd: Decimal,
     max_entries: int | None,
 ) -> WorkerSettings:
     """One for all alike of a world: reading the environment takes milliseconds."""
-    return kind(
+    return WorkerSettings(
         **SETTINGS,
+        strategies=strategies,
         wallet=wallet,
         daily_loss_limit_usd=loss_limit_usd,
         daily_spend_cap_usd=spend_cap_usd,
@@ -248,17 +246,43 @@ async def work(world: World, name: str) -> None:
     nc = await _connected(world, name)
     settings = world.settings(name)
     store = await _opened(world, settings)
-    metrics = _metrics(WorkerMetrics, tuple(BookImbalance.Reason))
+    exchange = SimExchange(world.venue, _trader(world, name))
+    in_force = ConfigurationInForce(await _configured(world, store, name))
+    opened = OpenedAccount(
+        name=settings.account,
+        strategy=BUILTIN[ACCOUNT],
+        store=store,
+        exchange=exchange,
+        in_force=in_force,
+        wallet=settings.wallet or "",
+    )
+    metrics = _worker_metrics(settings.account)
     await worker_module.run_worker(
         settings,
         name,
         nc,
-        store,
-        SimExchange(world.venue, _trader(world, name)),
+        [opened],
         verifier=MarketVerifier(SimClobMarkets(world.venue, world.markets), metrics),
         clock=WorkerClock(settings.max_book_age_ms, metrics),
         metrics=metrics,
     )
+
+
+async def _configured(world: World, store: DynamoStore, name: str) -> Configuration:
+    """As `functions.bootstrap.configured`, in an environment that names no setting."""
+    while True:
+        try:
+            return await seed_configuration(
+                store,
+                account_name=store.account_name,
+                strategy=ACCOUNT,
+                parameters=BUILTIN[ACCOUNT].Parameters,
+                seed=world.settings(name).account_configuration(),
+                variables={},
+                who=name,
+            )
+        except StoreError:
+            await asyncio.sleep(0.5)
 
 
 async def run_schedule(world: World, name: str) -> None:
@@ -270,18 +294,19 @@ async def run_schedule(world: World, name: str) -> None:
         else SimRecords(world.venue, world.markets, _trader(world, name))
     )
     store = await _opened(world, world.settings(name))
-    metrics = _metrics(ScheduleMetrics)
-    schedule = Schedule(metrics)
+    account = store.account_name
+    metrics = _metrics(ScheduleMetrics, (account,))
+    schedule, own = Schedule(metrics), metrics.accounts[account]
 
     async def reconcile_run() -> None:
-        metrics.after_reconciling(await reconcile(store, records), daily_loss_limit_e6=1)
+        own.after_reconciling(await reconcile(store, records), daily_loss_limit_e6=1)
 
     async def settle_run() -> None:
-        metrics.after_settling(await settle(store, records, redeem=True))
+        own.after_settling(await settle(store, records, redeem=True))
 
     await asyncio.gather(
-        schedule.every("reconcile", world.faults.reconcile_every_s, reconcile_run),
-        schedule.every("settle", 10, settle_run),
+        schedule.every(account, "reconcile", world.faults.reconcile_every_s, reconcile_run),
+        schedule.every(account, "settle", 10, settle_run),
     )
 
 
@@ -339,6 +364,12 @@ async def person(world: World) -> None:
 def _metrics(kind: Callable[..., T], *arguments: Any) -> T:
     """One of a kind for all processes: they only count, and making them takes milliseconds."""
     return kind(*arguments)
+
+
+@cache
+def _worker_metrics(account: str) -> WorkerMetrics:
+    """As `_metrics`."""
+    return WorkerMetrics({account: BUILTIN[ACCOUNT].Reason})
 
 
 async def _patiently(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:

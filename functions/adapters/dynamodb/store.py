@@ -117,10 +117,28 @@ async def open_store(
 
     Raises StoreError when no client can be built (no such region, not a URL).
     """
+    names = (account_name,)
+    async with open_stores(
+        names, table=table, decision_table=decision_table, region=region, endpoint_url=endpoint_url
+    ) as stores:
+        yield stores[account_name]
+
+
+@asynccontextmanager
+async def open_stores(
+    account_names: Sequence[str],
+    *,
+    table: str,
+    decision_table: str,
+    region: str,
+    endpoint_url: str | None = None,
+) -> AsyncIterator[dict[str, DynamoStore]]:
+    """As `open_store`, by name for several accounts: they share the connections."""
     async with open_client(region=region, endpoint_url=endpoint_url) as client:
-        yield DynamoStore(
-            client, table=table, decision_table=decision_table, account_name=account_name
-        )
+        yield {
+            name: DynamoStore(client, table=table, decision_table=decision_table, account_name=name)
+            for name in account_names
+        }
 
 
 class DynamoStore:

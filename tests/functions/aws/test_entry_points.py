@@ -267,7 +267,7 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
     deployed.setattr(entry_points, "reconcile_once", run)
     settings = ReconcileSettings().model_copy(update={"reconcile_every_s": 0.001})
     opened = entry_points.ScheduledResources(
-        settings=settings, store=store, records=ScriptedRecords()
+        settings=settings, stores={"s": store}, records={"s": ScriptedRecords()}
     )
     until_s = asyncio.get_running_loop().time() + entry_points.REPORT_S + 0.05
     async with asyncio.timeout_at(until_s):  # as every invocation is bounded

@@ -14,12 +14,12 @@ from nats.js.errors import NotFoundError
 from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
 from functions.worker_consumers import FILLS_BATCH_MAX, fill_consumer
-from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from tests.support.fake_ports import MemoryStore
+from tests.support.metrics_builders import counted, worker_metrics
 from tests.support.servers import NatsServer
 from tests.support.trading_builders import TRADER, a_claim, a_fill
 
@@ -37,7 +37,7 @@ class Desk:
     def __init__(self, nc: Client, store: MemoryStore) -> None:
         self.nc = nc
         self.store = store
-        self.metrics = WorkerMetrics()
+        self.metrics = worker_metrics()
 
     def put(self, *claims: Claim) -> None:
         self.store._change(claims={claim.slot: claim for claim in claims})
@@ -56,7 +56,7 @@ class Desk:
         await self.nc.jetstream().publish(fill_subject("0xc1"), payload, headers=headers)
 
     def count(self, name: str) -> float:
-        return self.metrics.registry.get_sample_value(f"worker_{name}_total") or 0.0
+        return counted(self.metrics, f"{name}_total") or 0.0
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """The fake store and the metrics tell nobody when they change, so the loop is asked."""
@@ -89,7 +89,9 @@ async def applying(server: NatsServer, store: MemoryStore | None = None) -> Asyn
     nc = await nats.connect(server.url)
     await ensure_stream(nc.jetstream(), FILLS)
     desk = Desk(nc, store or MemoryStore())
-    consumer = fill_consumer(nc, ACCOUNT, desk.store, desk.metrics, wallet=TRADER.wallet)
+    consumer = fill_consumer(
+        nc, ACCOUNT, desk.store, desk.metrics.accounts["s"], wallet=TRADER.wallet
+    )
     running = asyncio.create_task(consumer.run())
     try:
         yield desk

@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from functions.core.claim import ClaimState
 from functions.handlers.on_fill import on_fill
-from functions.worker_metrics import WorkerMetrics
 from runtime.line_throttle import LineThrottle
 from tests.support.fake_ports import NEW_ACCOUNT, MemoryStore
+from tests.support.metrics_builders import counted, worker_metrics
 from tests.support.trading_builders import TRADER, a_claim, a_fill
 
 OURS, THEIRS, BY_HAND = (a_fill(f"t-{order}", order_id=order) for order in ("0xa", "0xB", "0xhand"))
@@ -24,15 +24,16 @@ class Desk:
         for store, order_id in ((self.store, "0xa"), (self.sibling, "0xb")):
             claim = a_claim(order_id=order_id)
             store.item = msgspec.structs.replace(NEW_ACCOUNT, claims={claim.slot: claim})
-        self.metrics = WorkerMetrics()
+        self.metrics = worker_metrics()
         self.warnings = LineThrottle()
 
     async def told(self, *fills: object, wallet: str = TRADER.wallet) -> tuple[float, float]:
         """(foreign, untold) after these."""
-        await on_fill(self.store, self.metrics, fills, wallet=wallet, warnings=self.warnings)  # type: ignore[arg-type]
-        value = self.metrics.registry.get_sample_value
+        await on_fill(
+            self.store, self.metrics.accounts["s"], fills, wallet=wallet, warnings=self.warnings
+        )  # type: ignore[arg-type]
         return tuple(  # type: ignore[return-value]
-            value(f"worker_fills_{name}_total") or 0.0 for name in ("foreign", "untold")
+            counted(self.metrics, f"fills_{name}_total") or 0.0 for name in ("foreign", "untold")
         )
 
 
