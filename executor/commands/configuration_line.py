@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from rich.console import Group, RenderableType
 
-from executor.answers import Json, answer_json, done, refuse, say, show
+from executor.answers import Json, Named, answer_json, done, one_account, refuse, say, show
 from executor.commands import configuration
 from executor.commands.configuration import HISTORY_MAX, ConfigurationSettings
 from executor.configuration_reports import Changed, Compared, History, Setting, Shown
 from executor.rendering import BAD, CARE, GOOD, account_line, columns_table, moment, plain
 from functions.core.configuration import ConfigurationError, Difference
 from runtime.output import complain
-from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
+from runtime.settings import EXIT_BAD_CONFIGURATION
 
 NAMES_MAX: Final = 256
 """Characters of --who."""
@@ -37,9 +37,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would 
 
 
 @app.command("show")
-def show_(json: Json = False) -> None:
+def show_(account: Named = None, json: Json = False) -> None:
     """The version in force: who made it, why, and every value."""
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.show, settings)
     show(settings, report, _shown_view(report), json=json)
 
@@ -51,10 +51,11 @@ def set_(
     who: Who = None,
     version: SeenVersion = None,
     dry_run: DryRun = False,
+    account: Named = None,
     json: Json = False,
 ) -> None:
     """Change values, all at once or none. Types and bounds are checked before."""
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     changes = configuration.setting(_pairs(values))
     how = _how(why, who, version, dry_run=dry_run)
     _answer_change(settings, _checked(configuration.change, settings, changes, **how), json=json)
@@ -67,10 +68,11 @@ def rollback(
     who: Who = None,
     version: SeenVersion = None,
     dry_run: DryRun = False,
+    account: Named = None,
     json: Json = False,
 ) -> None:
     """Put an earlier version's values in force again, as a new version."""
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     how = _how(why, who, version, dry_run=dry_run)
     _answer_change(settings, _checked(configuration.rollback, settings, to, **how), json=json)
 
@@ -79,10 +81,11 @@ def rollback(
 def diff(
     before: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
     after: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
+    account: Named = None,
     json: Json = False,
 ) -> None:
     """What differs between two versions; by default what the last change changed."""
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.compare, settings, before, after)
     show(settings, report, _compared_view(report), json=json)
 
@@ -90,10 +93,11 @@ def diff(
 @app.command()
 def history(
     limit: Annotated[int, typer.Option(min=1, max=HISTORY_MAX, help="How many.")] = 20,
+    account: Named = None,
     json: Json = False,
 ) -> None:
     """The newest versions, newest first: when, who, why, and what each changed."""
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.history, settings, limit)
     show(settings, report, _history_view(report), json=json)
 
