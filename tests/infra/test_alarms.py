@@ -29,7 +29,7 @@ from protocol.series import parse_series
 from runtime.cloudwatch import CloudWatchMetric, Interval
 from runtime.emf import NAMESPACE
 from runtime.log import line_of as line_said
-from tests.support.metrics_builders import worker_metrics
+from tests.support.metrics_builders import ACCOUNT, worker_metrics
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "${self:service}-${sls:stage}-"
@@ -92,7 +92,11 @@ def scheduled_lines() -> list[dict[str, Any]]:
         await entry_points.work_settle(opened(SettleSettings(cloudwatch_stage="dev")), {}, until_s)
 
     def opened(settings: FunctionSettings) -> entry_points.ScheduledResources:
-        return entry_points.ScheduledResources(settings=settings, store=Mock(), records=Mock())
+        return entry_points.ScheduledResources(
+            settings=settings,
+            stores={settings.account: Mock(configuration=AsyncMock(return_value=None))},
+            records={settings.account: Mock()},
+        )
 
     with (
         patch.object(entry_points, "reconcile_once", AsyncMock(return_value=ReconcileReport())),
@@ -107,7 +111,9 @@ def told_units() -> dict[str, dict[str, str]]:
     """Units of the metrics in the lines that are really told, by service and name."""
     worker = worker_metrics()
     lines = [
-        line_of("worker", worker.cloudwatch, worker.book_age, worker.tick_to_trade),
+        line_of(
+            "worker", worker.cloudwatch, worker.book_age, worker.accounts[ACCOUNT].tick_to_trade
+        ),
         line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
         line_of("user-feeder", UserMetrics().cloudwatch),
         *scheduled_lines(),
@@ -217,6 +223,10 @@ def test_the_alarms_that_were_asked_for_are_there() -> None:
         "clocks-differ",
         "critical-lines",
         "dead-letters",
+        "strategy-disabled",
+        "strategy-errors",
+        "account-in-trouble",
+        "group-differs",
         "daily-loss",
         "feeder-silent",
         "order-errors",
