@@ -94,8 +94,8 @@ def scheduled_lines() -> list[dict[str, Any]]:
     def opened(settings: FunctionSettings) -> entry_points.ScheduledResources:
         return entry_points.ScheduledResources(
             settings=settings,
-            stores={settings.account: Mock(configuration=AsyncMock(return_value=None))},
-            records={settings.account: Mock()},
+            stores={ACCOUNT: Mock(configuration=AsyncMock(return_value=None))},
+            records={ACCOUNT: Mock()},
         )
 
     with (
