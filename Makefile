@@ -81,7 +81,7 @@ DECLARED := serverless.yml $(wildcard infra/*.yml infra/stages/*.yml)
 ZIPS := .build/functions/.built
 
 $(ZIPS): $(STAMP) requirements/lambda.txt requirements/lambda-settle.txt deploy/package.py deploy/closure.py \
-		$(shell find protocol venue runtime functions -name '*.py')
+		$(shell find protocol strategies venue runtime functions -name '*.py')
 	$(BIN)/python -m deploy.package cloud local
 	touch $(ZIPS)
 

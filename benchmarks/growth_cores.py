@@ -27,12 +27,15 @@ from functions.adapters.dynamodb.items import account_item, trade_key
 from functions.core.account import NO_PAUSE, Account
 from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.core.gate import hold_reason_of
-from functions.core.strategy_registry import STRATEGIES
+from functions.core.market_memories import MarketMemories
+from functions.core.trade import trade_of
 from functions.settings import WorkerSettings
 from protocol.fee import FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from protocol.snapshot import decode_snapshot, encode_snapshot
+from strategies.builtin import BUILTIN
+from strategies.interface import Signal
 from venue.wire.market_channel import BookEvent, PriceChangeEvent, decode_frame
 
 MARKETS: Final = (10, 100, 1_000)
@@ -92,7 +95,8 @@ def worker(feed: _Feed) -> dict[str, float]:
     snapshot = table.snapshot(session, _BEGIN_MS * 1_000_000, 1)
     assert snapshot is not None
     encoded = encode_snapshot(snapshot)
-    strategy = STRATEGIES[_STRATEGY]
+    strategy = BUILTIN[_STRATEGY]
+    parameters, memories = strategy.Parameters(), MarketMemories()
     settings = WorkerSettings.model_construct(  # the defaults, whatever this shell has in it
         **{name: field.default for name, field in WorkerSettings.model_fields.items()}
     )
@@ -105,8 +109,14 @@ def worker(feed: _Feed) -> dict[str, float]:
 
     def decide() -> None:
         for _ in range(times):
-            if hold_reason_of(snapshot, gate, now_ms) is None:
-                strategy(snapshot, order, now_ms)
+            if hold_reason_of(snapshot, gate, now_ms) is not None:
+                continue
+            memories.note(snapshot)
+            view = memories.view(snapshot, now_ms)
+            if view is not None:
+                signal = strategy.decide(view, parameters, now_ms)
+                if isinstance(signal, Signal):
+                    trade_of(signal, view, order)
 
     return {
         "worker_decode_us": _us(decode) / times,

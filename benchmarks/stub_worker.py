@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import structlog
 from nats.aio.client import Client
@@ -21,9 +22,7 @@ from nats.aio.client import Client
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
-from functions.core.hold import Hold, HoldReason, hold
-from functions.core.strategy import OrderConfig, Trade
-from functions.core.strategy_registry import STRATEGIES
+from functions.core.configuration import ConfigurationRow
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings
@@ -31,17 +30,24 @@ from functions.worker import open_exchange, run_worker
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
-from protocol.snapshot import BookSnapshot
 from runtime.log import configure_logging
 from runtime.nats import connect
 from runtime.process import run_service
 from runtime.settings import load_settings
+from strategies.book_imbalance import BookImbalance
+from strategies.builtin import BUILTIN
+from strategies.interface import Hold, Signal
+from strategies.parameters import StrategyParameters
+from strategies.view import MarketView
 
 _log = structlog.get_logger()
 
 
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
+
+    def __init__(self) -> None:
+        self._configuration: ConfigurationRow | None = None
 
     async def open_account(self) -> Account:
         return await self.account()
@@ -95,6 +101,16 @@ class GrantingStore:
     ) -> bool:
         return True
 
+    async def configuration(self) -> ConfigurationRow | None:
+        return self._configuration
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        return []
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        self._configuration = row
+        return True
+
     async def decisions(self, day: str, limit: int) -> list[Decision]:
         return []
 
@@ -108,21 +124,22 @@ class GrantingStore:
         return None
 
 
-class CostlyStrategy:
+class CostlyStrategy(BookImbalance):
     """Blocks for `cost_s` on each book and remembers how old the book was by then."""
 
-    def __init__(self, cost_s: float) -> None:
-        self._cost_s = cost_s
-        self.ages_ms: list[float] = []
+    cost_s: ClassVar[float] = 0.0
+    ages_ms: ClassVar[list[float]] = []
 
-    def __call__(self, snapshot: BookSnapshot, order: OrderConfig, now_ms: int) -> Trade | Hold:
-        time.sleep(self._cost_s)
-        self.ages_ms.append((time.time_ns() - snapshot.received_at_ns) / 1e6)
-        return hold(HoldReason.NO_IMBALANCE)
+    @staticmethod
+    def decide(view: MarketView, parameters: StrategyParameters, now_ms: int) -> Signal | Hold:
+        time.sleep(CostlyStrategy.cost_s)
+        received_at_ms = view.memory.rows[-1].at_ms
+        CostlyStrategy.ages_ms.append(time.time_ns() / 1e6 - received_at_ms)
+        return Hold(BookImbalance.Reason.NO_IMBALANCE)
 
 
 async def _serve(settings: WorkerSettings) -> None:
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(BookImbalance.Reason)
     nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
@@ -149,12 +166,12 @@ async def _serve(settings: WorkerSettings) -> None:
 def main() -> int:
     settings = load_settings(WorkerSettings)
     configure_logging(service="stub-worker")
-    costly = CostlyStrategy(float(os.environ.get("BENCH_BOOK_COST_MS", "0")) / 1e3)
-    if costly._cost_s:
-        STRATEGIES[settings.strategy] = costly
+    CostlyStrategy.cost_s = float(os.environ.get("BENCH_BOOK_COST_MS", "0")) / 1e3
+    if CostlyStrategy.cost_s:
+        BUILTIN[settings.strategy] = CostlyStrategy
     code = run_service(_serve(settings))
-    if costly.ages_ms:
-        print(json.dumps({"ages_ms": [round(age, 3) for age in costly.ages_ms]}), flush=True)
+    if ages_ms := CostlyStrategy.ages_ms:
+        print(json.dumps({"ages_ms": [round(age, 3) for age in ages_ms]}), flush=True)
     return code
 
 

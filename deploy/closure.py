@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-ROOMS: Final = ("protocol", "venue", "runtime", "functions")
+ROOMS: Final = ("protocol", "strategies", "venue", "runtime", "functions")
 """What a function may be made of (the import contracts in pyproject.toml hold it to that)."""
 
 

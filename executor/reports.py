@@ -72,7 +72,9 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     result: str
     reason: str
-    imbalance: float
+    numbers: dict[str, float]
+    """The strategy's reasons, by name."""
+    edge_after_costs_ticks: float
     signal_price_e4: int
     max_price_e4: int
     spent_e6: int
@@ -160,7 +162,8 @@ def decided_of(decision: Decision) -> Decided:
         outcome=decision.outcome,
         result=decision.result,
         reason=decision.reason,
-        imbalance=decision.imbalance,
+        numbers=decision.numbers or {"imbalance": decision.imbalance},
+        edge_after_costs_ticks=decision.edge_after_costs_ticks,
         signal_price_e4=decision.signal_price_e4,
         max_price_e4=decision.max_price_e4,
         spent_e6=decision.filled_spend_e6,

@@ -30,10 +30,11 @@ from functions.adapters.durable_consumer import DurableConsumer
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.paper_exchange import PaperExchange
 from functions.bootstrap import opened_store, trader_login
+from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
+from functions.core.market_memories import MarketMemories
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy_registry import STRATEGIES
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
@@ -57,6 +58,7 @@ from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
 from runtime.settings import load_settings, refuse_to_start
+from strategies.builtin import BUILTIN
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """More orders than this at once and the worker stops taking books until one is answered."""
@@ -75,12 +77,14 @@ class Worker:
     def __init__(
         self,
         pull: BookPull,
+        *,
         evaluator: Evaluator,
         executor: OrderExecutor,
         exchange: Exchange,
         verifier: MarketVerifier,
         clock: WorkerClock,
         metrics: WorkerMetrics,
+        fence: Fence,
     ) -> None:
         self._pull = pull
         self._evaluator = evaluator
@@ -89,6 +93,8 @@ class Worker:
         self._verifier = verifier
         self._clock = clock
         self._metrics = metrics
+        self._fence = fence
+        self._memories = MarketMemories()
         self._executing: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._warming: dict[str, asyncio.Task[None]] = {}
@@ -143,8 +149,10 @@ class Worker:
             self._refuse_market(snapshot.market)
             return
         # Before all else: what is held, waits or is decided on from here is the newest there is.
-        if not self._evaluator.admit(snapshot):
+        if not self._fence.admits(snapshot, time.monotonic_ns() // 1_000_000):
+            self._metrics.holds[HoldReason.SUPERSEDED].inc()
             return
+        self._memories.note(snapshot)
         self._exchange.observe(snapshot)
         self._verifier.note(snapshot.market)
         if condition_id not in self._warmed:
@@ -160,7 +168,11 @@ class Worker:
 
     def _evaluate(self, snapshot: BookSnapshot, delivered: Instant) -> None:
         snapshot = self._verifier.as_traded(snapshot)
-        trade = self._evaluator.consider(snapshot, delivered)
+        now_ns = delivered.now_ns()
+        self._metrics.books.inc()
+        self._metrics.book_age.observe((now_ns - snapshot.received_at_ns) / 1e9)
+        view = self._memories.view(snapshot, now_ns // 1_000_000)
+        trade = self._evaluator.consider(snapshot, view, delivered)
         if trade is None:
             return
 
@@ -203,6 +215,7 @@ class Worker:
         """Of a market that the verifier has forgotten; an order under way goes on."""
         self._warmed.discard(condition_id)
         self._held.pop(condition_id, None)
+        self._memories.forget(condition_id)
         if (warming := self._warming.pop(condition_id, None)) is not None:
             warming.cancel()
         self._exchange.forget(condition_id)
@@ -229,7 +242,7 @@ class Worker:
 
 async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(BUILTIN[settings.strategy].Reason)
     clock = WorkerClock(settings.max_book_age_ms, metrics)
     verifier: MarketVerifier
     nats_url = origins(settings.nats_url)
@@ -309,11 +322,13 @@ async def run_worker(
         publish=publisher.offer,
         refusal_window_ms=limits.cooldown_ms,
     )
+    strategy = BUILTIN[settings.strategy]
     evaluator = Evaluator(
-        strategy=STRATEGIES[settings.strategy],
+        strategy=strategy,
+        parameters=strategy.Parameters(),
         gate=gate,
         order=settings.order_config(),
-        fence=fence,
+        clock_doubt=ClockDoubt(),
         verifier=verifier,
         refusals=refusals,
         reporter=reporter,
@@ -332,7 +347,16 @@ async def run_worker(
     )
     replicas = settings.stream_replicas
     pull = BookPull(nc, settings.account, replicas)
-    worker = Worker(pull, evaluator, executor, exchange, verifier, clock, metrics)
+    worker = Worker(
+        pull,
+        evaluator=evaluator,
+        executor=executor,
+        exchange=exchange,
+        verifier=verifier,
+        clock=clock,
+        metrics=metrics,
+        fence=fence,
+    )
     where = f"JetStream at {origins(settings.nats_url)}"
     live = settings.execution == "live"  # the venue reports no trades of paper orders
     # All of them here: what only a person can mend would otherwise be said while it trades.

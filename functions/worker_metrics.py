@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -26,7 +28,8 @@ ANSWERS: Final = ("matched", "partly_matched", "delayed", "live", "rejected", "u
 class WorkerMetrics:
     """One registry a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, reasons: Iterable[StrEnum] = ()) -> None:
+        """`reasons`: those of the strategies, why they hold."""
         self.registry = CollectorRegistry()
         r = self.registry
 
@@ -70,7 +73,12 @@ class WorkerMetrics:
             registry=r,
         )
         holds = Counter("worker_holds", "Books without a trade, by reason", ["reason"], registry=r)
-        self.holds = {reason: holds.labels(reason.value) for reason in HoldReason}
+        self.holds = {reason: holds.labels(reason.value) for reason in (*HoldReason, *reasons)}
+        self.strategies_disabled = Counter(
+            "worker_strategies_disabled",
+            "ALARM: strategies that failed so often that they are asked no more",
+            registry=r,
+        )
         self.markets_unverified = Gauge(
             "worker_markets_unverified", "Markets that the CLOB has not confirmed yet", registry=r
         )

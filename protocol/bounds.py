@@ -29,6 +29,7 @@ COUNT_MAX: Final = 2**53
 """As far as every reader of JSON can count."""
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Ratio: TypeAlias = Annotated[float, Meta(ge=-1, le=1)]
+Ticks: TypeAlias = Annotated[float, Meta(ge=-10_000, le=10_000)]
 RATE_PATTERN: Final = r"^[0-9](\.[0-9]{1,48})?(E-[0-9]{1,2})?$"
 FeeRate: TypeAlias = Annotated[str, Meta(pattern=RATE_PATTERN)]
 """A `Decimal` as `str` writes it."""

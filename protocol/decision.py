@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocol.bounds import AmountE6, Count, EpochMs, EpochNs, Id, Name, PriceE4, Ratio, Text
+from protocol.bounds import AmountE6, Count, EpochMs, EpochNs, Id, Name, PriceE4, Ratio, Text, Ticks
 from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 from protocol.text import encoded
@@ -64,7 +64,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     result: Literal["executed", "refused"]
     reason: Name
     """`matched`, `delayed`, ... for an executed one; a refusal's reason from its closed set."""
-    imbalance: Ratio
+    numbers: dict[Name, float] = {}
+    """The strategy's reasons, by name."""
+    edge_after_costs_ticks: Ticks = 0.0
+    """What a share was worth beyond ask and fee: by the strategy's own estimate, or by the mid."""
+    imbalance: Ratio = 0.0
+    """The only reason of older versions, which read no decision without it."""
     signal_price_e4: PriceE4
     max_price_e4: PriceE4
     spend_e6: AmountE6
@@ -80,6 +85,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     fee_e6: AmountE6 = 0
     text: Text = ""
     repeats: Count = 0
+    memory_rows: Count = 0
+    """How many books the strategy could look at, the one that it decided on among them."""
+    memory_digest: Name = ""
+    """Which ones (`strategies.memory.digest_of`)."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -12,7 +12,13 @@ ROOT = Path(__file__).parent.parent
 PURE = sorted(
     path
     for pattern in (
-        *("protocol/*.py", "venue/wire/*.py", "feeder/core/**/*.py", "functions/core/*.py"),
+        *(
+            "protocol/*.py",
+            "strategies/*.py",
+            "venue/wire/*.py",
+            "feeder/core/**/*.py",
+            "functions/core/*.py",
+        ),
         *(f"feeder/recording/{name}.py" for name in ("errors", "format", "inspection")),
         "feeder/recording/inspected_market.py",
     )
@@ -22,6 +28,7 @@ SOURCES = sorted(
     path
     for folder in (
         "protocol",
+        "strategies",
         "venue",
         "runtime",
         "feeder",

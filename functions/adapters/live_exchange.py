@@ -19,7 +19,7 @@ from polymarket import AsyncSecureClient
 from polymarket.models.clob.orders import SignedOrder
 
 from functions.core.claim import trader_of
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot

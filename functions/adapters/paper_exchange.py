@@ -31,7 +31,7 @@ from functions.core.claim import PAPER_ORDER
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason
 from functions.core.paper_fill import Taken, left_of, take_asks, taken_with
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.ports import PreparedOrder
 from protocol.book import Book, Level, Proof
 from protocol.fill import Fill, TradeStatus

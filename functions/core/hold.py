@@ -1,15 +1,15 @@
-"""`Hold(reason)`: buy nothing on this book, and why; what gate and strategy answer. Pure."""
+"""Why nothing is bought on a book, apart from what a strategy says itself. Pure."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Final
 
-import msgspec
+from strategies.interface import Hold
 
 
 class HoldReason(StrEnum):
-    """Why nothing is bought on this book; the closed set, in the order of the checks."""
+    """The worker's own reasons; the closed set, in the order of the checks."""
 
     # The worker: no room for another market (`functions.handlers.verify_markets`).
     TOO_MANY_MARKETS = "too_many_markets"
@@ -23,15 +23,16 @@ class HoldReason(StrEnum):
     NOT_ACCEPTING = "not_accepting"
     NOT_STARTED = "not_started"
     TOO_CLOSE_TO_END = "too_close_to_end"
-    # The strategy.
     UNKNOWN_OUTCOMES = "unknown_outcomes"
+    # The strategy failed, or has failed too often (`functions.core.strategy_failures`). Why it
+    # holds of its own accord is of its own closed set (`strategies.interface.Strategy.Reason`).
+    STRATEGY_ERROR = "strategy_error"
+    STRATEGY_DISABLED = "strategy_disabled"
+    # What a signal asks for cannot be bought (`functions.core.trade`).
     ONE_SIDED = "one_sided"
     CROSSED = "crossed"
-    OUTSIDE_PRICE_ZONE = "outside_price_zone"
-    SPREAD_TOO_WIDE = "spread_too_wide"
-    NO_IMBALANCE = "no_imbalance"
-    THIN_ASKS = "thin_asks"
     BELOW_MINIMUM = "below_minimum"
+    THIN_ASKS = "thin_asks"
     # The market (`functions.handlers.verify_markets`).
     MARKET_UNVERIFIED = "market_unverified"
     MARKET_DIFFERS = "market_differs"
@@ -39,12 +40,6 @@ class HoldReason(StrEnum):
 
 MARKET_DOUBTS: Final = (HoldReason.MARKET_UNVERIFIED, HoldReason.MARKET_DIFFERS)
 """Only asked of a signal: it is refused, and reported, for them."""
-
-
-class Hold(msgspec.Struct, frozen=True):
-    """Buy nothing on this book."""
-
-    reason: HoldReason
 
 
 _HOLDS: Final = {reason: Hold(reason) for reason in HoldReason}  # one object a reason: no garbage

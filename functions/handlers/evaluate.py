@@ -1,11 +1,12 @@
-"""Evaluate a book: fence, gate, strategy, refusal cache. No await, no I/O.
+"""Evaluate a book for one account: gate, strategy, order, refusal cache. No await, no I/O.
 
-    book ─▶ fence ─▶ gate ─▶ strategy ─▶ market verified? ─▶ refusal cache ─▶ a Trade for
+    look ─▶ gate ─▶ strategy ─▶ order ─▶ market verified? ─▶ refusal cache ─▶ a Trade for
     `functions.handlers.execute`
 
 Invariants: 2 (the cache may only refuse; every limit is in the claim's one condition), 6 (the fence
 and the gate stand before every strategy, so none can trade a superseded, dark, unproven or stale
-book, or a market that is not open).
+book, or a market that is not open). Nothing that a strategy does reaches further than its own
+account: what it raises is a hold, and one that goes on failing is not asked any more.
 """
 
 from __future__ import annotations
@@ -15,54 +16,58 @@ from typing import Final
 
 import structlog
 
-from functions.core.fencing import Fence
+from functions.core.clock_doubt import ClockDoubt
 from functions.core.gate import GateConfig, hold_reason_of
-from functions.core.hold import Hold, HoldReason, hold
+from functions.core.hold import HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy import OrderConfig, Strategy, Trade
+from functions.core.strategy_failures import StrategyFailures
+from functions.core.trade import MalformedSignalError, OrderConfig, Trade, trade_of
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
-from protocol.subjects import BOOKS
 from runtime.instant import Instant
+from runtime.line_throttle import LineThrottle
+from strategies.interface import Hold, Signal, Strategy
+from strategies.parameters import StrategyParameters
+from strategies.view import MarketView
 
 SERIES_MAX: Final = 100
-BEHIND_BELIEVED_MS: Final = BOOKS.max_age_s * 1_000
-"""For so long after a book from the future nothing of its series is traded: one that has waited in
-the stream for as long as this clock is behind looks as if it had just come."""
+ERROR_LENGTH_MAX: Final = 200
 _log = structlog.get_logger()
 
 
 class Evaluator:
-    """The use case with its collaborators; `fence`, `verifier` and `refusals` are shared with the
-    executor."""
+    """The use case of one account with its collaborators; `verifier` and `clock_doubt` are the
+    worker's, `refusals` is shared with the account's executor."""
 
     def __init__(
         self,
         *,
-        strategy: Strategy,
+        strategy: type[Strategy],
+        parameters: StrategyParameters,
         gate: GateConfig,
         order: OrderConfig,
-        fence: Fence,
+        clock_doubt: ClockDoubt,
         verifier: MarketVerifier,
         refusals: RefusalCache,
         reporter: DecisionReporter,
         metrics: WorkerMetrics,
     ) -> None:
         self._strategy = strategy
+        self._parameters = parameters
         self._gate = gate
         self._order = order
-        self._fence = fence
+        self._clock_doubt = clock_doubt
         self._verifier = verifier
         self._refusals = refusals
         self._reporter = reporter
         self._metrics = metrics
+        self._failures = StrategyFailures()
+        self._failed = LineThrottle()
         self._too_short: set[str] = set()
         """Series, told of once."""
-        self._behind: dict[str, int] = {}
-        """Series -> until when its books are not believed (ms, monotonic), the latest last."""
 
     def note_market(self, market: MarketInfo) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
@@ -73,35 +78,29 @@ class Evaluator:
             self._too_short.add(market.series)
             _log.warning(
                 "series_never_traded",
+                account=self._reporter.account_name,
                 series=market.series,
                 window_s=window_ms / 1000,
                 min_time_to_close_s=wanted_ms / 1000,
             )
 
-    def admit(self, snapshot: BookSnapshot) -> bool:
-        """Note a snapshot as it comes; False, counted, when a newer one of its market has come."""
-        if self._fence.admits(snapshot, time.monotonic_ns() // 1_000_000):
-            return True
-        self._metrics.holds[HoldReason.SUPERSEDED].inc()
-        return False
+    def problem(self) -> str | None:
+        """Why this account's strategy is not asked any more, None while it is."""
+        if not self._failures.disabled:
+            return None
+        return f"the strategy of {self._reporter.account_name} is disabled: it failed too often"
 
-    def consider(self, snapshot: BookSnapshot, delivered: Instant) -> Trade | None:
-        """Decide on one book, without awaiting anything. A Trade is to be executed at once."""
+    def consider(
+        self, snapshot: BookSnapshot, view: MarketView | None, delivered: Instant
+    ) -> Trade | None:
+        """Decide on one book, without awaiting anything. A Trade is to be executed at once.
+
+        `view` shows the same book; None when its outcomes are not Up and Down.
+        """
         started_ns = delivered.now_ns()
-        now_ms = started_ns // 1_000_000
-        reason = hold_reason_of(snapshot, self._gate, now_ms)
-        if reason is HoldReason.CLOCK_BEHIND:
-            self._note_behind(snapshot.market.series)
-        elif reason is None and self._behind and self._is_behind(snapshot.market.series):
-            reason = HoldReason.CLOCK_BEHIND
-        if reason is not None:
-            decision: Trade | Hold = hold(reason)
-        else:
-            decision = self._strategy(snapshot, self._order, now_ms)
+        decision = self._decide(snapshot, view, started_ns // 1_000_000)
         ended_ns = delivered.now_ns()
         metrics = self._metrics
-        metrics.books.inc()
-        metrics.book_age.observe((started_ns - snapshot.received_at_ns) / 1e9)
         metrics.decide.observe((ended_ns - started_ns) / 1e9)
         if isinstance(decision, Hold):
             metrics.holds[decision.reason].inc()
@@ -112,18 +111,52 @@ class Evaluator:
             return None
         return decision
 
-    def _note_behind(self, series: str) -> None:
-        """A series has one feeder at a time, another one another clock."""
-        self._behind.pop(series, None)
-        if len(self._behind) >= SERIES_MAX:
-            del self._behind[next(iter(self._behind))]
-        self._behind[series] = time.monotonic_ns() // 1_000_000 + BEHIND_BELIEVED_MS
+    def _decide(self, snapshot: BookSnapshot, view: MarketView | None, now_ms: int) -> Trade | Hold:
+        reason = hold_reason_of(snapshot, self._gate, now_ms)
+        if reason is HoldReason.CLOCK_BEHIND:
+            self._clock_doubt.note(snapshot.market.series, _monotonic_ms())
+        elif (
+            reason is None
+            and self._clock_doubt
+            and self._clock_doubt.holds(snapshot.market.series, _monotonic_ms())
+        ):
+            reason = HoldReason.CLOCK_BEHIND
+        if reason is not None:
+            return hold(reason)
+        if view is None:
+            return hold(HoldReason.UNKNOWN_OUTCOMES)
+        if self._failures.disabled:
+            return hold(HoldReason.STRATEGY_DISABLED)
+        try:
+            answer = self._strategy.decide(view, self._parameters, now_ms)
+            return self._answered(answer, view)
+        # Whatever it is: nothing else is under way here, so it comes from the strategy.
+        except BaseException as error:  # noqa: BLE001 - see above
+            self._note_failure(snapshot, error)
+            return hold(HoldReason.STRATEGY_ERROR)
 
-    def _is_behind(self, series: str) -> bool:
-        if time.monotonic_ns() // 1_000_000 < self._behind.get(series, 0):
-            return True
-        self._behind.pop(series, None)
-        return False
+    def _answered(self, answer: object, view: MarketView) -> Trade | Hold:
+        """Raises MalformedSignalError."""
+        if isinstance(answer, Signal):
+            return trade_of(answer, view, self._order)
+        if isinstance(answer, Hold) and isinstance(answer.reason, self._strategy.Reason):
+            return answer
+        raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
+
+    def _note_failure(self, snapshot: BookSnapshot, error: BaseException) -> None:
+        disabled = self._failures.note(_monotonic_ms())
+        account = self._reporter.account_name
+        if (unlogged := self._failed.admit()) is not None:
+            _log.error(
+                "strategy_failed",
+                account=account,
+                market=snapshot.market.slug,
+                error=f"{type(error).__name__}: {_text_of(error)}"[:ERROR_LENGTH_MAX],
+                unlogged_before=unlogged,
+            )
+        if disabled:
+            self._metrics.strategies_disabled.inc()
+            _log.critical("strategy_disabled", account=account, hint="restart when it is mended")
 
     def _doubted(
         self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
@@ -149,3 +182,15 @@ class Evaluator:
         timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
         self._reporter.refused(snapshot, trade, refusal.value, timeline)
         return True
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _text_of(error: BaseException) -> str:
+    """Also of an exception whose own text raises."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a strategy's exception may be anything
+        return "an error without a text"

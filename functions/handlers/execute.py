@@ -32,7 +32,7 @@ from functions.core.gate import GateConfig
 from functions.core.hold import HoldReason
 from functions.core.lifecycle import TEXT_LENGTH_MAX, apply_answer
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.handlers.apply_evidence import apply_evidence
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier

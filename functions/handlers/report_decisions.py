@@ -12,9 +12,10 @@ import structlog
 from functions.core.claim import Claim
 from functions.core.lifecycle import TEXT_LENGTH_MAX
 from functions.core.refusal_throttle import RefusalThrottle
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
+from strategies.memory import digest_of
 
 REFUSAL_WINDOW_MIN_MS: Final = 1_000
 """With a cooldown of zero (benchmarks) a refusal is still reported at most once a second."""
@@ -85,12 +86,16 @@ class DecisionReporter:
             token_id=trade.token_id,
             result=result,
             reason=reason,
-            imbalance=trade.imbalance,
+            numbers=trade.numbers,
+            edge_after_costs_ticks=trade.edge_after_costs_ticks,
+            imbalance=max(-1.0, min(float(trade.numbers.get("imbalance", 0)), 1.0)),
             signal_price_e4=trade.signal_price_e4,
             max_price_e4=trade.max_price_e4,
             spend_e6=trade.spend_e6,
             decided_at_ms=timeline.decided_at_ns // 1_000_000,
             timeline=timeline,
+            memory_rows=len(trade.seen),
+            memory_digest=digest_of(trade.seen, trade.start) if trade.seen else "",
         )
 
     def _report(self, decision: Decision) -> None:
@@ -100,7 +105,8 @@ class DecisionReporter:
             market=decision.slug,
             outcome=decision.outcome,
             reason=decision.reason,
-            imbalance=round(decision.imbalance, 3),
+            numbers={name: round(number, 3) for name, number in decision.numbers.items()},
+            edge_after_costs_ticks=round(decision.edge_after_costs_ticks, 2),
             signal_price_e4=decision.signal_price_e4,
             order=decision.order_id,
             state=decision.state,

@@ -118,8 +118,9 @@ def stages(state: RunState) -> Table:
 
 def decision_line(decision: Decision) -> str:
     """One decision on one line."""
+    numbers = " ".join(f"{name} {number:+.2f}" for name, number in decision.numbers.items())
     line = (
-        f"{decision.slug} {decision.outcome:4} imbalance {decision.imbalance:+.2f} "
+        f"{decision.slug} {decision.outcome:4} {numbers} "
         f"ask {decision.signal_price_e4 / 1e4:.4g}: {decision.result} ({decision.reason})"
     )
     if decision.filled_size_e6:

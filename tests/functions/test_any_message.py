@@ -99,9 +99,15 @@ class Bench:
         self.clock = WorkerClock(1_000, desk.metrics)
         verifier = desk.evaluator._verifier
         self.worker = Worker(
-            Books(), desk.evaluator, desk.executor, desk.exchange, verifier, self.clock,
-            desk.metrics,
-        )  # fmt: skip
+            Books(),
+            evaluator=desk.evaluator,
+            executor=desk.executor,
+            exchange=desk.exchange,
+            verifier=verifier,
+            clock=self.clock,
+            metrics=desk.metrics,
+            fence=desk.fence,
+        )
 
     async def handle(self, payload: bytes) -> None:
         reply = "$JS.ACK.BOOKS.x.1.1.1.1700000000000000000.0"

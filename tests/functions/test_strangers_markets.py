@@ -49,7 +49,7 @@ class Flood(Desk):
         worker = self.worker
         return {
             *(len(worker._warming), len(worker._warmed), len(worker._held)),
-            *(len(self.verifier._known), len(self.evaluator._fence._newest)),
+            *(len(self.verifier._known), len(self.fence._newest), len(worker._memories)),
         }
 
     async def end(self) -> None:

@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
+from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
 from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
@@ -20,6 +21,8 @@ from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
 from runtime.instant import Instant
+from strategies.book_imbalance import BookImbalance
+from strategies.view import MarketView
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import hot_path
 from tests.support.trading_builders import clob_market, market, snapshot
@@ -71,7 +74,8 @@ class Desk:
         self.store = MemoryStore(self.exchange.calls)
         self.told: list[Decision] = []
         self.news = asyncio.Event()
-        self.metrics = WorkerMetrics()
+        self.metrics = WorkerMetrics(BookImbalance.Reason)
+        self.fence = Fence()
         self.clob = ScriptedClob()
         self.verifier = MarketVerifier(self.clob, self.metrics)
         self.evaluator, executor = hot_path(
@@ -87,16 +91,18 @@ class Desk:
             publish=self.tell,
             metrics=self.metrics,
             verifier=self.verifier,
+            fence=self.fence,
         )
         self.clock = WorkerClock(5_000, self.metrics)
         self.worker = Worker(
             self.books,
-            self.evaluator,
-            executor,
-            self.exchange,
-            self.verifier,
-            self.clock,
-            self.metrics,
+            evaluator=self.evaluator,
+            executor=executor,
+            exchange=self.exchange,
+            verifier=self.verifier,
+            clock=self.clock,
+            metrics=self.metrics,
+            fence=self.fence,
         )
 
     def tell(self, decision: Decision) -> None:
@@ -229,9 +235,11 @@ async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
     seen: list[int] = []
     consider = desk.evaluator.consider
 
-    def noted(book: BookSnapshot, delivered: Instant) -> Trade | None:
+    def noted(book: BookSnapshot, view: MarketView | None, delivered: Instant) -> Trade | None:
         seen.append(book.market.min_order_size_e6)
-        return consider(book, delivered)
+        assert view is not None
+        assert view.market is book.market
+        return consider(book, view, delivered)
 
     desk.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
     desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)

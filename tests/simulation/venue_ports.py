@@ -9,7 +9,7 @@ from typing import Final
 
 from functions.core.claim import Claim, Trader, trader_of
 from functions.core.evidence import OrderLookup, Resolution, Undecided
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.ports import MinedTransaction, PreparedOrder, RecordsError
 from protocol.fill import Fill
 from protocol.market import MarketInfo

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from functions.core.account import Limits
-from functions.core.book_imbalance import book_imbalance_crypto
+from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy import OrderConfig, Strategy
+from functions.core.trade import OrderConfig
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
@@ -18,6 +18,8 @@ from functions.ports import Exchange, RecordsError, Store
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.market import MarketInfo
+from strategies.book_imbalance import BookImbalance
+from strategies.interface import Strategy
 from venue.wire.clob_market import ClobMarket
 
 
@@ -49,21 +51,23 @@ def hot_path(
     exchange: Exchange,
     publish: Callable[[Decision], None],
     metrics: WorkerMetrics,
-    strategy: Strategy = book_imbalance_crypto,
+    strategy: type[Strategy] = BookImbalance,
     verifier: MarketVerifier | None = None,
+    fence: Fence | None = None,
 ) -> tuple[Evaluator, OrderExecutor]:
     """Both, with one fence and one refusal cache between them; any market is trusted unless a
     verifier is given."""
-    fence, refusals = Fence(), RefusalCache()
+    fence, refusals = fence or Fence(), RefusalCache()
     verifier = verifier or TrustingVerifier(SilentClob(), metrics)
     reporter = DecisionReporter(
         account_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
     )
     evaluator = Evaluator(
         strategy=strategy,
+        parameters=strategy.Parameters(),
         gate=gate,
         order=OrderConfig(),
-        fence=fence,
+        clock_doubt=ClockDoubt(),
         verifier=verifier,
         refusals=refusals,
         reporter=reporter,

@@ -13,7 +13,7 @@ from hexbytes import HexBytes
 from pydantic import SecretStr
 
 from functions.adapters.live_exchange import LiveExchange
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.ports import PreparedOrder
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
@@ -75,7 +75,7 @@ class Desk:
         trade = Trade(
             outcome=outcome,
             token_id=self.market.token(outcome),
-            imbalance=0.6,
+            numbers={"imbalance": 0.6},
             signal_price_e4=5_000,
             max_price_e4=max_price_e4,
             spend_e6=spend_e6,

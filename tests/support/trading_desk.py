@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functions.core.account import Limits
-from functions.core.book_imbalance import book_imbalance_crypto
+from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
-from functions.core.strategy import Strategy
+from functions.core.market_memories import MarketMemories
+from functions.core.trade import Trade
 from functions.worker_metrics import WorkerMetrics
 from protocol.book import Proof
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
+from strategies.book_imbalance import BookImbalance
+from strategies.interface import Strategy
 from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange
 from tests.support.hot_path import hot_path
 
@@ -25,14 +28,15 @@ class Desk:
         cooldown_ms: int = 300_000,
         book_age_max_ms: int = 1_000,
         time_to_close_min_ms: int = 300_000,
-        strategy: Strategy = book_imbalance_crypto,
+        strategy: type[Strategy] = BookImbalance,
         proof_min: Proof = Proof.TOP,
     ) -> None:
         self.calls: Calls = []
         self.store = MemoryStore(self.calls)
         self.exchange = ScriptedExchange(self.calls)
         self.told: list[Decision] = []
-        self.metrics = WorkerMetrics()
+        self.metrics = WorkerMetrics(strategy.Reason)
+        self.fence, self.memories = Fence(), MarketMemories()
         self.evaluator, self.executor = hot_path(
             strategy=strategy,
             gate=GateConfig(
@@ -50,12 +54,19 @@ class Desk:
             exchange=self.exchange,
             publish=self.told.append,
             metrics=self.metrics,
+            fence=self.fence,
         )
+
+    def consider(self, book: BookSnapshot, delivered: Instant) -> Trade | None:
+        """As the worker does, but for the fence."""
+        self.memories.note(book)
+        view = self.memories.view(book, delivered.now_ns() // 1_000_000)
+        return self.evaluator.consider(book, view, delivered)
 
     async def handle(self, book: BookSnapshot, delivered: Instant | None = None) -> bool:
         """As the worker does; True when there was something to execute."""
         delivered = delivered or Instant()
-        trade = self.evaluator.consider(book, delivered)
+        trade = self.consider(book, delivered)
         if trade is None:
             return False
         await self.executor.execute(book, trade, delivered)

@@ -12,7 +12,7 @@ from functions.adapters.live_exchange import LiveExchange
 from functions.adapters.redeemer import records_of as login_records
 from functions.adapters.venue_records import LiveRecords
 from functions.core.claim import Claim
-from functions.core.strategy import Trade
+from functions.core.trade import Trade
 from functions.ports import RecordsError
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
@@ -77,7 +77,7 @@ class Desk:
         trade = Trade(
             outcome="Up",
             token_id=self.up,
-            imbalance=0.6,
+            numbers={"imbalance": 0.6},
             signal_price_e4=5_000,
             max_price_e4=5_200,
             spend_e6=1_100_000,

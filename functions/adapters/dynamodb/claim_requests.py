@@ -34,6 +34,7 @@ def claim_request(claim: Claim, limits: Limits, now_ms: int) -> dict[str, Any]:
             ":max_positions": {"N": str(limits.max_positions)},
             ":max_entries": {"N": str(NO_LIMIT if entries_max is None else entries_max)},
             ":now": {"N": str(now_ms)},
+            ":config_version": {"N": str(limits.config_version)},
             ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
             ":room": {"N": str(limits.daily_spend_cap_e6 - claim.spend_e6)},
             ":claim": claim_attribute(claim),

@@ -45,6 +45,7 @@ from functions.adapters.dynamodb.conditions import (
     ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
 )
+from functions.adapters.dynamodb.configurations import Configurations
 from functions.adapters.dynamodb.decisions import DecisionLog
 from functions.adapters.dynamodb.items import (
     Attribute,
@@ -81,6 +82,7 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState
+from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
@@ -125,6 +127,7 @@ class DynamoStore:
     def __init__(self, client: Any, *, table: str, decision_table: str, account_name: str) -> None:
         self._table = Table(client, table, "STATE_TABLE")
         self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
+        self._configurations = Configurations(self._table, account_name)
         self._account_name = account_name
         self._account_key = account_key(account_name)
         self._last_answer = LastAnswer(f"table {table} has not answered")
@@ -313,6 +316,18 @@ class DynamoStore:
         except ConditionFailedError:
             return False
         return True
+
+    async def configuration(self) -> ConfigurationRow | None:
+        """See `Store.configuration`."""
+        return await self._configurations.in_force()
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        """See `Store.configurations`."""
+        return await self._configurations.newest(limit)
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        """See `Store.set_configuration`."""
+        return await self._configurations.set(row, seen_version)
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """See `Store.put_decisions`."""

@@ -10,16 +10,17 @@ import pytest
 
 from functions.adapters import paper_exchange
 from functions.adapters.paper_exchange import PaperExchange
-from functions.core.book_imbalance import book_imbalance_crypto
 from functions.core.claim import ClaimState
 from functions.core.evidence import Resolution
 from functions.core.gate import GateConfig
 from functions.core.lifecycle import apply_answer, apply_resolution, final
-from functions.core.strategy import OrderConfig, Trade
+from functions.core.trade import OrderConfig, Trade
 from protocol.book import Proof
 from protocol.decision import Timeline
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from strategies.book_imbalance import BookImbalance
+from tests.support.strategies import decided
 from tests.support.trading_builders import Levels, a_claim, market, snapshot
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason
 
@@ -28,7 +29,7 @@ BIDS: Levels = [("0.49", 400), ("0.48", 400)]
 
 
 def traded_on(book: BookSnapshot) -> Trade:
-    trade = book_imbalance_crypto(book, ORDER, book.received_at_ns // 1_000_000)
+    trade = decided(BookImbalance, book, order=ORDER)
     assert isinstance(trade, Trade)
     return trade
 

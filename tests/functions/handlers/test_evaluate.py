@@ -8,15 +8,14 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from functions.core.clock_doubt import BEHIND_BELIEVED_MS, SERIES_MAX
 from functions.core.hold import HoldReason
-from functions.core.strategy import OrderConfig, Trade
-from functions.handlers.evaluate import BEHIND_BELIEVED_MS, SERIES_MAX
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from tests.functions.handlers.conftest import Clock
-from tests.support.fake_ports import stale
-from tests.support.trading_builders import market, snapshot
+from tests.support.strategies import AlwaysBuy
+from tests.support.trading_builders import market, snapshot, stale
 from tests.support.trading_desk import HOT_PATH, Desk
 
 
@@ -59,18 +58,6 @@ async def test_a_full_account_is_asked_once_and_then_believed() -> None:
 # -- the gate stands before every strategy -------------------------------------------------------
 
 
-def always_buy(book: BookSnapshot, order: OrderConfig, _now_ms: int) -> Trade:
-    """A strategy that has forgotten everything."""
-    return Trade(
-        outcome="Up",
-        token_id=book.market.token_of("Up"),
-        imbalance=1.0,
-        signal_price_e4=5_000,
-        max_price_e4=5_200,
-        spend_e6=order.spend_e6,
-    )
-
-
 def dark() -> BookSnapshot:
     return msgspec.structs.replace(snapshot([], []), proof=Proof.NONE)
 
@@ -99,7 +86,7 @@ def old_on_arrival() -> BookSnapshot:
 async def test_a_strategy_that_always_buys_cannot_trade_what_the_gate_refuses(
     reason: HoldReason, book: Callable[[], BookSnapshot]
 ) -> None:
-    desk = Desk(strategy=always_buy, proof_min=Proof.CHECKSUM)
+    desk = Desk(strategy=AlwaysBuy, proof_min=Proof.CHECKSUM)
     assert await desk.handle(snapshot(of=market("0xgood")))
     assert desk.calls == HOT_PATH
     assert not await desk.handle(book())
@@ -114,7 +101,7 @@ async def test_where_one_book_shows_that_our_clock_is_behind_no_other_of_its_fee
     clock: Clock,
 ) -> None:
     """A book that has waited for as long as the clock is behind looks as if it had just come."""
-    desk, lag_ns = Desk(strategy=always_buy, cooldown_ms=0), 5_000_000_000
+    desk, lag_ns = Desk(strategy=AlwaysBuy, cooldown_ms=0), 5_000_000_000
 
     def waited(condition_id: str, series: str = "btc-15m") -> BookSnapshot:
         info = market(condition_id, start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + 600_000)
@@ -144,5 +131,5 @@ def test_what_is_remembered_of_clocks_is_bounded(clock: Clock) -> None:
     for number in range(3 * SERIES_MAX):
         of = msgspec.structs.replace(market(), series=f"s{number}")
         early = snapshot(of=of, received_at_ns=clock.time_ns() + 10**10)
-        assert desk.evaluator.consider(early, Instant()) is None
-    assert len(desk.evaluator._behind) <= SERIES_MAX
+        assert desk.consider(early, Instant()) is None
+    assert len(desk.evaluator._clock_doubt._until_ms) <= SERIES_MAX

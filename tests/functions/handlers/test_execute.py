@@ -112,10 +112,13 @@ async def test_a_book_of_a_feeder_that_was_replaced_while_signing_is_not_claimed
     book = snapshot(of=info)
 
     async def replaced() -> None:
-        assert desk.evaluator.admit(snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2))
+        assert desk.fence.admits(
+            snapshot([("0.49", 1)], [("0.50", 1)], of=info, epoch=2),
+            time.monotonic_ns() // 1_000_000,
+        )
 
     desk.exchange.before_prepare = replaced
-    assert desk.evaluator.admit(book)
+    assert desk.fence.admits(book, time.monotonic_ns() // 1_000_000)
     await desk.handle(book)
     assert desk.calls == ["prepare"]
     assert [(d.result, d.reason) for d in desk.told] == [("refused", "superseded")]
@@ -128,10 +131,10 @@ async def test_another_book_of_the_same_feeder_while_signing_changes_nothing() -
     book = snapshot(of=info)
 
     async def changed() -> None:
-        assert desk.evaluator.admit(snapshot(of=info))
+        assert desk.fence.admits(snapshot(of=info), time.monotonic_ns() // 1_000_000)
 
     desk.exchange.before_prepare = changed
-    assert desk.evaluator.admit(book)
+    assert desk.fence.admits(book, time.monotonic_ns() // 1_000_000)
     await desk.handle(book)
     assert desk.calls == HOT_PATH
 
@@ -410,7 +413,7 @@ async def test_an_order_that_cannot_be_built_has_no_stage_to_observe() -> None:
 async def test_an_order_that_would_sell_is_refused_before_it_is_signed() -> None:
     desk = Desk()
     book = snapshot()
-    trade = desk.evaluator.consider(book, Instant())
+    trade = desk.consider(book, Instant())
     assert trade is not None
     selling = msgspec.structs.replace(trade, side=Side.SELL)
     await desk.executor.execute(book, selling, Instant())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -8,25 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.core.book_imbalance import (
-    DEFAULT_CONFIG,
-    BookImbalanceConfig,
-    book_imbalance_crypto,
-)
-from functions.core.hold import Hold, HoldReason
-from functions.core.strategy import OrderConfig, Trade
+from functions.core.hold import HoldReason
+from functions.core.trade import OrderConfig, Trade
 from protocol.snapshot import BookSnapshot
+from strategies.book_imbalance import BookImbalance
+from strategies.interface import Hold
+from strategies.parameters import StrategyParameters
+from tests.support.strategies import decided
 from tests.support.trading_builders import BULLISH_ASKS, BULLISH_BIDS, Levels, market, snapshot
 
 ORDER = OrderConfig()
+Reason = BookImbalance.Reason
 
 
 def decide(
     book: BookSnapshot,
     order: OrderConfig = ORDER,
-    config: BookImbalanceConfig = DEFAULT_CONFIG,
+    parameters: StrategyParameters | None = None,
 ) -> Trade | Hold:
-    return book_imbalance_crypto(book, order, time.time_ns() // 1_000_000, config)
+    return decided(BookImbalance, book, order=order, parameters=parameters)
 
 
 def test_a_positive_imbalance_buys_up_at_ups_best_ask() -> None:
@@ -34,7 +33,7 @@ def test_a_positive_imbalance_buys_up_at_ups_best_ask() -> None:
     trade = decide(book)
     assert isinstance(trade, Trade)
     assert (trade.outcome, trade.token_id) == ("Up", "0xc1-up")
-    assert trade.imbalance == pytest.approx(0.6)
+    assert trade.numbers["imbalance"] == pytest.approx(0.6)
     assert trade.signal_price_e4 == 5000
     assert trade.max_price_e4 == 5200  # 0.525, down to the tick grid
     assert trade.spend_e6 == 1_100_000
@@ -55,7 +54,7 @@ def test_only_the_best_levels_count() -> None:
     # Five balanced levels at the top, an enormous bid below them.
     bids: Levels = [(f"0.{49 - i}", 100) for i in range(5)] + [("0.10", 1_000_000)]
     asks: Levels = [(f"0.{50 + i}", 100) for i in range(5)]
-    assert decide(snapshot(bids, asks)) == Hold(HoldReason.NO_IMBALANCE)
+    assert decide(snapshot(bids, asks)) == Hold(Reason.NO_IMBALANCE)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +63,16 @@ def test_only_the_best_levels_count() -> None:
         (HoldReason.ONE_SIDED, lambda: snapshot([], BULLISH_ASKS)),
         (HoldReason.ONE_SIDED, lambda: snapshot(BULLISH_BIDS, [])),
         (HoldReason.CROSSED, lambda: snapshot([("0.50", 400)], [("0.50", 100)])),
-        (HoldReason.OUTSIDE_PRICE_ZONE, lambda: snapshot([("0.71", 400)], [("0.72", 100)])),
-        (HoldReason.OUTSIDE_PRICE_ZONE, lambda: snapshot([("0.28", 400)], [("0.29", 100)])),
-        (HoldReason.SPREAD_TOO_WIDE, lambda: snapshot([("0.48", 400)], [("0.51", 100)])),
-        (HoldReason.NO_IMBALANCE, lambda: snapshot([("0.49", 100)], [("0.50", 100)])),
+        (
+            Reason.OUTSIDE_PRICE_ZONE,
+            lambda: snapshot([("0.71", 400)], [("0.72", 100)]),
+        ),
+        (
+            Reason.OUTSIDE_PRICE_ZONE,
+            lambda: snapshot([("0.28", 400)], [("0.29", 100)]),
+        ),
+        (Reason.SPREAD_TOO_WIDE, lambda: snapshot([("0.48", 400)], [("0.51", 100)])),
+        (Reason.NO_IMBALANCE, lambda: snapshot([("0.49", 100)], [("0.50", 100)])),
         (HoldReason.THIN_ASKS, lambda: snapshot([("0.49", 100)], [("0.50", 2), ("0.60", 10)])),
         # The Down book disagrees with its mirror:
         (
@@ -75,7 +80,7 @@ def test_only_the_best_levels_count() -> None:
             lambda: snapshot([("0.49", 1)], [("0.50", 9)], down=([("0.49", 9)], [])),
         ),
         (
-            HoldReason.SPREAD_TOO_WIDE,
+            Reason.SPREAD_TOO_WIDE,
             lambda: snapshot([("0.49", 1)], [("0.50", 9)], down=([("0.40", 9)], [("0.50", 9)])),
         ),
         (
@@ -119,7 +124,7 @@ def test_the_limit_is_on_the_grid_and_never_beyond_the_slippage(
         of=market(tick_size_e4=tick_e4),
     )
     order = OrderConfig(slippage_max_bps=slippage_bps)
-    trade = decide(book, order, BookImbalanceConfig(mid_min_e4=0, mid_max_e4=10_000))
+    trade = decide(book, order, BookImbalance.Parameters(mid_min_e4=0, mid_max_e4=10_000))
     assert isinstance(trade, Trade)
     assert trade.max_price_e4 % tick_e4 == 0
     assert trade.signal_price_e4 <= trade.max_price_e4 <= 10_000 - tick_e4

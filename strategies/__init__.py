@@ -1,0 +1,1 @@
+"""Strategies: pure functions of a market's books, one file each. Imports protocol only."""

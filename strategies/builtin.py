@@ -1,0 +1,10 @@
+"""The strategies that come with the project, by their names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strategies.book_imbalance import BookImbalance
+from strategies.interface import Strategy
+
+BUILTIN: Final[dict[str, type[Strategy]]] = {each.name: each for each in (BookImbalance,)}
