@@ -22,9 +22,10 @@ from nats.aio.client import Client
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
+from functions.core.collective import CollectiveLimits
 from functions.core.configuration import ConfigurationRow
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Claimed, ClaimResult
+from functions.ports import Claimed, ClaimResult, GroupStore
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
 from functions.worker_clock import WorkerClock
@@ -63,8 +64,13 @@ class GrantingStore:
             redeem={},
         )
 
-    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
         return Claimed()
+
+    def group(self, name: str) -> GroupStore:
+        raise NotImplementedError
 
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         return True
