@@ -20,10 +20,13 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.clob_markets import VenueClobMarkets
+from functions.bootstrap import configured
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
 from functions.core.collective import CollectiveLimits
 from functions.core.configuration import ConfigurationRow
+from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Claimed, ClaimResult, GroupStore
 from functions.settings import WorkerSettings
@@ -151,15 +154,16 @@ async def _serve(settings: WorkerSettings) -> None:
     try:
         verifier = MarketVerifier(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
-        exchange = await open_exchange(settings, verifier)
-        _log.info("worker_started")
         store = GrantingStore()
+        in_force = ConfigurationInForce(await configured(store, settings, "stub"))
+        exchange = await open_exchange(settings, verifier, in_force)
+        strategy = BUILTIN[settings.strategy]
+        _log.info("worker_started")
         await run_worker(
             settings,
             "stub",
             nc,
-            store,
-            exchange,
+            OpenedAccount(settings.account, strategy, store, exchange, in_force),
             verifier=verifier,
             clock=clock,
             metrics=metrics,

@@ -6,11 +6,17 @@ Defaults: the real venue, paper execution.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from functions.core.configuration import GateFields, LimitFields, SizeFields
+from functions.core.configuration import (
+    SETTINGS,
+    AccountConfiguration,
+    GateFields,
+    LimitFields,
+    SizeFields,
+)
 from runtime.nats_settings import NatsSettings
 from runtime.settings import (
     CertificateFile,
@@ -185,6 +191,14 @@ class WorkerSettings(
     """How long paper orders are held where the market itself names no taker delay."""
 
     metrics_port: Port = 9102
+
+    def account_configuration(self) -> AccountConfiguration:
+        """What version 1 of the account's configuration begins with."""
+        return AccountConfiguration(**{name: getattr(self, name) for name in SETTINGS})
+
+    def variables(self) -> dict[str, Any]:
+        """Those of the account's settings that a person has set, by name."""
+        return {name: getattr(self, name) for name in SETTINGS if name in self.model_fields_set}
 
 
 class ApiSettings(EnvironmentSettings):

@@ -33,6 +33,7 @@ from functions.core.trade import OrderConfig
 from protocol.book import Proof
 from protocol.bounds import COUNT_MAX, EpochMs, Id, Name, Text
 from protocol.units import to_usd_e6
+from strategies.parameters import StrategyParameters
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -123,12 +124,6 @@ class AccountConfiguration(GateFields, SizeFields):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class NoParameters(BaseModel):
-    """Of a strategy that has none."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 SETTINGS: Final = tuple(AccountConfiguration.model_fields)
 """The settings by name."""
 
@@ -157,7 +152,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     strategy: str
     settings: AccountConfiguration
-    parameters: BaseModel
+    parameters: StrategyParameters
     limits: Limits
     gate: GateConfig
     order: OrderConfig
@@ -165,7 +160,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 def configuration_row(
     settings: AccountConfiguration,
-    parameters: BaseModel,
+    parameters: StrategyParameters,
     *,
     version: int,
     strategy: str,
@@ -190,7 +185,7 @@ def configuration_row(
 
 
 def configuration_of(
-    row: ConfigurationRow, strategy: str, parameters: type[BaseModel]
+    row: ConfigurationRow, strategy: str, parameters: type[StrategyParameters]
 ) -> Configuration:
     """The row as the account of `strategy` follows it, whose parameters are `parameters`.
 
@@ -285,15 +280,15 @@ def _shown_in(values: Mapping[str, Any], name: str) -> str:
     return shown(values[name]) if name in values else "-"
 
 
-def check_names(parameters: type[BaseModel]) -> None:
+def check_names(parameters: type[StrategyParameters]) -> None:
     """Raises ConfigurationError where a parameter has the name of a setting."""
     if taken := sorted(set(parameters.model_fields) & set(SETTINGS)):
         raise ConfigurationError(f"{taken[0]}: a parameter may not have the name of a setting")
 
 
 def changed(
-    settings: AccountConfiguration, parameters: BaseModel, changes: Mapping[str, str]
-) -> tuple[AccountConfiguration, BaseModel]:
+    settings: AccountConfiguration, parameters: StrategyParameters, changes: Mapping[str, str]
+) -> tuple[AccountConfiguration, StrategyParameters]:
     """Both with `changes` (name -> text as typed). Raises ConfigurationError: for a name that there
     is not, and for a value of another type or out of its bounds."""
     known = [*SETTINGS, *type(parameters).model_fields]

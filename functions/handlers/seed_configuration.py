@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
-from pydantic import BaseModel
 
 from functions.core.configuration import (
     AccountConfiguration,
@@ -22,6 +21,7 @@ from functions.core.configuration import (
     contradictions,
 )
 from functions.ports import Store, StoreError
+from strategies.parameters import StrategyParameters
 
 WHY: Final = "the first version: from the environment of the worker that was first"
 _log = structlog.get_logger()
@@ -32,7 +32,7 @@ async def seed_configuration(
     *,
     account_name: str,
     strategy: str,
-    parameters: type[BaseModel],
+    parameters: type[StrategyParameters],
     seed: AccountConfiguration,
     variables: Mapping[str, Any],
     who: str,

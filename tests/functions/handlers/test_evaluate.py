@@ -132,4 +132,4 @@ def test_what_is_remembered_of_clocks_is_bounded(clock: Clock) -> None:
         of = msgspec.structs.replace(market(), series=f"s{number}")
         early = snapshot(of=of, received_at_ns=clock.time_ns() + 10**10)
         assert desk.consider(early, Instant()) is None
-    assert len(desk.evaluator._clock_doubt._until_ms) <= SERIES_MAX
+    assert len(desk.account.evaluator._clock_doubt._until_ms) <= SERIES_MAX
