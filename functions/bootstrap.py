@@ -30,6 +30,7 @@ from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
 from functions.core.configuration import Configuration, ConfigurationError
+from functions.handlers.follow_group import GroupFollower, open_group
 from functions.handlers.seed_configuration import seed_configuration
 from functions.ports import Store, StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings, WorkerSettings
@@ -124,6 +125,25 @@ async def configured(store: Store, settings: WorkerSettings, worker_name: str) -
             refuse_to_start(str(error))
 
     return await until_reachable(f"the configuration in table {settings.state_table}", read)
+
+
+async def followed_group(store: Store, settings: WorkerSettings, worker_name: str) -> GroupFollower:
+    """For workers: the limits of the account's group, if there are any, seeded from the
+    environment. Waits for the table. Exits 2 where the environment contradicts what is stored."""
+    from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
+
+    group, names = store.group(settings.group_item), (settings.account,)
+
+    async def read() -> GroupFollower:
+        try:
+            variables = settings.collective_variables()
+            return GroupFollower(
+                group, await open_group(group, names, variables, worker_name), names
+            )
+        except ConfigurationError as error:
+            refuse_to_start(str(error))
+
+    return await until_reachable(f"the group's limits in table {settings.state_table}", read)
 
 
 # -- the account at the venue, and its records -----------------------------------------------------

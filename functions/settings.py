@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from functions.core.collective_configuration import COLLECTIVE_SETTINGS, CollectiveFields
 from functions.core.configuration import (
     SETTINGS,
     AccountConfiguration,
@@ -68,6 +69,9 @@ RegionName = Annotated[
 SecretName = Annotated[
     str,
     _like("[a-zA-Z0-9/_+=.@:!-]{1,2048}", "not the name of a secret, nor its ARN"),
+]
+GroupName = Annotated[
+    str, _like("[a-zA-Z0-9_-]{1,32}", "at most 32 letters, digits, hyphens and underscores")
 ]
 SdkFile = Annotated[str, AfterValidator(check_small_file)]
 
@@ -176,7 +180,20 @@ class GateSettings(EnvironmentSettings, GateFields):
     """Which books may be traded on."""
 
 
+class GroupSettings(AccountSettings):
+    """Of which group of accounts, that share collective limits."""
+
+    group: GroupName = "group"
+
+    @property
+    def group_item(self) -> str:
+        """What counts for the group's accounts: paper is never counted with live."""
+        return self.group if self.execution == "live" else f"{self.group}-paper"
+
+
 class WorkerSettings(
+    GroupSettings,
+    CollectiveFields,
     SizeFields,
     GateSettings,
     LimitSettings,
@@ -192,9 +209,26 @@ class WorkerSettings(
 
     metrics_port: Port = 9102
 
+    @model_validator(mode="after")
+    def _an_order_fits(self) -> Self:
+        most = self.collective_exposure_max_usd
+        if most is not None and self.size_usd > most:
+            raise ValueError(
+                "SIZE_USD: more than COLLECTIVE_EXPOSURE_MAX_USD: no order could ever be made"
+            )
+        return self
+
     def account_configuration(self) -> AccountConfiguration:
         """What version 1 of the account's configuration begins with."""
         return AccountConfiguration(**{name: getattr(self, name) for name in SETTINGS})
+
+    def collective_variables(self) -> dict[str, Any]:
+        """The collective limits that a person has set, by name."""
+        return {
+            name: getattr(self, name)
+            for name in COLLECTIVE_SETTINGS
+            if name in self.model_fields_set
+        }
 
     def variables(self) -> dict[str, Any]:
         """Those of the account's settings that a person has set, by name."""
@@ -230,7 +264,7 @@ class ApiSettings(EnvironmentSettings):
         )
 
 
-class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
+class ScheduleSettings(GroupSettings, LimitSettings, ApiSettings, MetricsSettings):
     """Every variable that the scheduled functions read."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=3_600)

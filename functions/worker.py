@@ -30,7 +30,7 @@ from functions.adapters.decision_publisher import DecisionPublisher
 from functions.adapters.durable_consumer import DurableConsumer
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.paper_exchange import PaperExchange
-from functions.bootstrap import configured, opened_store, trader_login
+from functions.bootstrap import configured, followed_group, opened_store, trader_login
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
@@ -286,13 +286,16 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         stack.push_async_callback(clob_markets.close)
         verifier = MarketVerifier(clob_markets, metrics)
         in_force = ConfigurationInForce(await configured(store, settings, worker_name))
+        group = await followed_group(store, settings, worker_name)
         exchange = await open_exchange(settings, verifier, in_force)
         stack.push_async_callback(exchange.close)
         await run_worker(
             settings,
             worker_name,
             nc,
-            OpenedAccount(settings.account, BUILTIN[settings.strategy], store, exchange, in_force),
+            OpenedAccount(
+                settings.account, BUILTIN[settings.strategy], store, exchange, in_force, group
+            ),
             verifier=verifier,
             clock=clock,
             metrics=metrics,
@@ -348,6 +351,7 @@ async def run_worker(
     freeze_heap()
     problems: list[Problem] = [
         account.follower.problem,
+        *([opened.group.problem] if opened.group is not None else []),
         pull.problem,
         *(each.problem for each in consumers),
     ]
@@ -358,6 +362,7 @@ async def run_worker(
         await first_failure(
             *(pull.run(), worker.run(), exchange.upkeep(), store.upkeep()),
             *(verifier.upkeep(), clock.run(), account.follower.run(), _watch(background)),
+            *([opened.group.run()] if opened.group is not None else []),
         )
     finally:
         await worker.finish()

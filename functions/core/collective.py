@@ -59,6 +59,11 @@ def exposure_difference(claim: Claim, seen: Claim) -> int:
     return exposed_e6(claim) - exposed_e6(seen)
 
 
+def fits(claim: Claim, limits: CollectiveLimits) -> bool:
+    """Whether the limits leave room for `claim` where nothing else is at stake."""
+    return limits.exposure_max_e6 is None or claim.spend_e6 <= limits.exposure_max_e6
+
+
 def collective_refusal_of(
     group: CollectiveState | None, claim: Claim, limits: CollectiveLimits, today: str
 ) -> ClaimRefusal | None:

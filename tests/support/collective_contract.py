@@ -100,6 +100,14 @@ class CollectiveContract:
         assert (await accounts[2].account()).claims == {}
         assert (await accounts[2].account()).spent_e6 == {}
 
+    async def test_a_claim_above_the_limit_is_refused_where_nothing_is_at_stake(
+        self, accounts: list[Store]
+    ) -> None:
+        await opened(accounts)
+        tight = msgspec.structs.replace(COLLECTIVE, exposure_max_e6=SPEND_E6 - 1)
+        reason = await refusal(accounts[0], counted(other(1)), tight)
+        assert reason is ClaimRefusal.COLLECTIVE_EXPOSURE
+
     async def test_the_same_attempt_again_is_ours_and_counted_once(
         self, accounts: list[Store]
     ) -> None:

@@ -85,7 +85,7 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState
-from functions.core.collective import CollectiveLimits, collective_refusal_of
+from functions.core.collective import CollectiveLimits, collective_refusal_of, fits
 from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreError
 from protocol.decision import Decision
@@ -159,6 +159,8 @@ class DynamoStore:
             raise ValueError("a claim names the group that counts it, and no other")
         if claim.spend_e6 > limits.daily_spend_cap_e6:
             return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
+        if collective is not None and not fits(claim, collective):
+            return ClaimRefused(reason=ClaimRefusal.COLLECTIVE_EXPOSURE, account=None)
         today, request = utc_day(now_ms), claim_request(claim, limits, now_ms)
         try:
             if collective is None:
