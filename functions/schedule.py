@@ -28,7 +28,7 @@ from functions.bootstrap import (
 )
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
-from functions.ports import RecordsError, Store, StoreError, VenueRecords
+from functions.ports import GroupStore, RecordsError, Store, StoreError, VenueRecords
 from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings
 from runtime.health import health_server
@@ -92,11 +92,15 @@ async def open_records(settings: ScheduleSettings) -> VenueRecords:
 
 
 async def reconciled(
-    store: Store, records: VenueRecords, metrics: ScheduleMetrics, daily_loss_limit_e6: int
+    store: Store,
+    records: VenueRecords,
+    metrics: ScheduleMetrics,
+    daily_loss_limit_e6: int,
+    group: GroupStore | None = None,
 ) -> None:
     """One run of `reconcile`. Raises StoreError; RecordsError, too, when the venue left it
     incomplete: with credentials that it refuses, say, no run would fail otherwise."""
-    report = await reconcile(store, records)
+    report = await reconcile(store, records, group)
     metrics.after_reconciling(report, daily_loss_limit_e6)
     if report.strangers:
         raise RecordsError("these credentials are not of the account whose claims these are")
@@ -132,8 +136,10 @@ async def serve(settings: ScheduleSettings) -> None:
 
         loss_limit_e6 = settings.limits().daily_loss_limit_e6
 
+        group = store.group(settings.group_item)
+
         async def reconcile_run() -> None:
-            await reconciled(store, records, metrics, loss_limit_e6)
+            await reconciled(store, records, metrics, loss_limit_e6, group)
 
         async def settle_run() -> None:
             await settled(store, records, metrics, redeem=settings.redeems)

@@ -74,6 +74,18 @@ class ScheduleMetrics:
             "schedule_redeem_gas_pol", "Gas that our own transactions have cost", registry=r
         )
 
+        self.group_exposure = Gauge(
+            "schedule_group_exposure_usd", "At stake in the group's live claims", registry=r
+        )
+        self.group_pnl_today = Gauge(
+            "schedule_group_pnl_today_usd", "P&L of the UTC day of all its accounts", registry=r
+        )
+        self.group_difference = Gauge(
+            "schedule_group_difference_usd",
+            "ALARM: the group's exposure less what its claims add up to",
+            registry=r,
+        )
+
     def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
         """After a run of `reconcile`; the limit is the account's."""
         self.looked.inc(report.looked)
@@ -89,6 +101,11 @@ class ScheduleMetrics:
         self.pnl_today.set(report.pnl_today_e6 / 1e6)
         self.spent_today.set(report.spent_today_e6 / 1e6)
         self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
+        if report.group_exposure_e6 is not None:
+            self.group_exposure.set(report.group_exposure_e6 / 1e6)
+            self.group_pnl_today.set(report.group_pnl_today_e6 / 1e6)
+        if report.group_difference_e6 is not None:
+            self.group_difference.set(report.group_difference_e6 / 1e6)
 
     def after_settling(self, report: SettleReport) -> None:
         """After a run of `settle`."""

@@ -163,9 +163,10 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     """Runs until the time is used. Raises the last run's error when none succeeded."""
     settings = opened.settings
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
+    group = opened.store.group(settings.group_item)
     now_s = asyncio.get_running_loop().time()
     reports, errors = await repeated(
-        lambda: reconcile_once(opened.store, opened.records),
+        lambda: reconcile_once(opened.store, opened.records, group),
         every_s=settings.reconcile_every_s,
         until_s=min(until_s - REPORT_S, now_s + INVOKED_EVERY_S),
     )
@@ -214,6 +215,7 @@ def account_metrics(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[s
         "ClaimsOverdue": len(report.overdue),
         "PositionMismatches": math.nan if report.incomplete else len(report.mismatches),
         "Halted": report.halted,
+        "GroupDifferenceUsd": (report.group_difference_e6 or 0) / 1e6,
         "DailyLossReached": report.pnl_today_e6 <= -daily_loss_limit_e6,
     }
 

@@ -8,12 +8,12 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.settings import LimitSettings, SecretName, check_wallet
+from functions.settings import GroupSettings, LimitSettings, SecretName, check_wallet
 from runtime.settings import CloudWatchSettings
 from venue.api_settings import no_signing_key
 
 
-class FunctionSettings(LimitSettings, CloudWatchSettings):
+class FunctionSettings(GroupSettings, LimitSettings, CloudWatchSettings):
     """Every variable that `control` reads, and all the others, too."""
 
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
