@@ -215,7 +215,6 @@ def account_metrics(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[s
         "ClaimsOverdue": len(report.overdue),
         "PositionMismatches": math.nan if report.incomplete else len(report.mismatches),
         "Halted": report.halted,
-        "GroupDifferenceUsd": (report.group_difference_e6 or 0) / 1e6,
         "DailyLossReached": report.pnl_today_e6 <= -daily_loss_limit_e6,
     }
 

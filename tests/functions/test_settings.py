@@ -64,6 +64,10 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"SIZE_USD": "201"}, "SIZE_USD: more than DAILY_SPEND_CAP_USD"),
         ({"DAILY_SPEND_CAP_USD": "1.09"}, "SIZE_USD: more than DAILY_SPEND_CAP_USD"),
         ({"SIZE_USD": "5", "DAILY_SPEND_CAP_USD": "4.999999"}, "SIZE_USD: more than DAILY_SPEND"),
+        ({"COLLECTIVE_EXPOSURE_MAX_USD": "1.09"}, "SIZE_USD: more than COLLECTIVE_EXPOSURE_MAX"),
+        ({"COLLECTIVE_EXPOSURE_MAX_USD": "0"}, "COLLECTIVE_EXPOSURE_MAX_USD: "),
+        ({"COLLECTIVE_DAILY_LOSS_LIMIT_USD": "inf"}, "COLLECTIVE_DAILY_LOSS_LIMIT_USD: "),
+        ({"GROUP": "a group"}, "GROUP: at most 32 letters"),
         ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
         ({"DAILY_SPEND_CAP_USD": "0"}, "DAILY_SPEND_CAP_USD: "),
         ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
@@ -150,6 +154,19 @@ def test_a_key_that_comes_with_a_files_line_end_is_the_key(monkeypatch: pytest.M
     monkeypatch.setenv("WALLET", WALLET)
     key = load_settings(WorkerSettings).private_key
     assert key is not None and key.get_secret_value() == KEY
+
+
+def test_live_and_paper_are_groups_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(ScheduleSettings).group_item == "group-paper"
+    monkeypatch.setenv("GROUP", "mine")
+    assert load_settings(WorkerSettings).group_item == "mine-paper"
+
+
+def test_only_collective_limits_that_are_set_are_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(WorkerSettings).collective_variables() == {}
+    monkeypatch.setenv("COLLECTIVE_EXPOSURE_MAX_USD", "12.5")
+    settings = load_settings(WorkerSettings)
+    assert settings.collective_variables() == {"collective_exposure_max_usd": Decimal("12.5")}
 
 
 def test_on_paper_nothing_is_redeemed() -> None:
