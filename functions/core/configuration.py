@@ -57,15 +57,39 @@ def _cents(usd: Decimal) -> Decimal:
 class LimitFields(BaseModel):
     """What an account may do. Amounts in USD, times as their names say."""
 
-    max_positions: int = Field(default=3, ge=1, le=100)
+    max_positions: int = Field(default=3, ge=1, le=100, description="Live claims at once.")
     """At most 100: the account is one item, written and paid as a whole with every claim."""
-    max_entries_per_market: int | None = Field(default=None, ge=1, le=1_000)
+    max_entries_per_market: int | None = Field(
+        default=None, ge=1, le=1_000, description="Entries that a market's window takes, or none."
+    )
     """Without it the cooldown and `max_positions` say how often a market is entered."""
-    cooldown_s: float = Field(default=300.0, ge=0, le=86_400, allow_inf_nan=False)
-    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, le=10**9, decimal_places=6)
-    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, le=10**9, decimal_places=6)
+    cooldown_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="How long a market takes no other claim after one.",
+    )
+    daily_loss_limit_usd: Decimal = Field(
+        default=Decimal(20),
+        gt=0,
+        le=10**9,
+        decimal_places=6,
+        description="Once a UTC day has lost so much, nothing more is bought in it.",
+    )
+    daily_spend_cap_usd: Decimal = Field(
+        default=Decimal(200),
+        gt=0,
+        le=10**9,
+        decimal_places=6,
+        description="No claim takes a UTC day's spending above this.",
+    )
     size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
-        default=Decimal("1.1"), ge=1, le=10_000, validate_default=True
+        default=Decimal("1.1"),
+        ge=1,
+        le=10_000,
+        validate_default=True,
+        description="How much an order spends, in whole cents.",
     )
     """At least 1: the venue refuses a marketable BUY of less (`OrderConfig.spend_min_e6`)."""
 
@@ -91,10 +115,20 @@ class LimitFields(BaseModel):
 class GateFields(BaseModel):
     """Which books may be traded on."""
 
-    max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
-    book_proof: Literal["top", "checksum"] = "top"
+    max_book_age_ms: int = Field(
+        default=1_000, ge=1, le=10_000, description="An older book is not traded on."
+    )
+    book_proof: Literal["top", "checksum"] = Field(
+        default="top", description="What must show that a book is the venue's."
+    )
     """What must show that a book is the venue's: its best prices, or its hash over the whole."""
-    min_time_to_close_s: float = Field(default=300.0, ge=0, le=86_400, allow_inf_nan=False)
+    min_time_to_close_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="A market that ends sooner is not entered.",
+    )
 
     def gate_config(self) -> GateConfig:
         """What a book must show before a strategy is asked."""
@@ -108,7 +142,9 @@ class GateFields(BaseModel):
 class SizeFields(LimitFields):
     """How large an order is."""
 
-    enforce_min_order_size: bool = False
+    enforce_min_order_size: bool = Field(
+        default=False, description="Whether the market's minimum size binds our orders, too."
+    )
     """Whether the market's minimum size, meant for resting orders, also binds ours."""
 
     def order_config(self) -> OrderConfig:

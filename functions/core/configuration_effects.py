@@ -67,16 +67,14 @@ def effects_of(
     if full:
         said.append(f"{full} running windows have had their entries under the new limit")
     if room_e6 < size_e6:
-        said.append(
-            f"{usd_decimal(spent_e6):f} USD are spent today: no order has room until 00:00 UTC"
-        )
+        said.append(f"{_usd(spent_e6)} USD are spent today: no order has room until 00:00 UTC")
     elif after.daily_spend_cap_e6 != before.daily_spend_cap_e6:
         said.append(
-            f"{usd_decimal(spent_e6):f} USD are spent today: room for"
-            f" {usd_decimal(room_e6):f} USD more, {room_e6 // size_e6} orders"
+            f"{_usd(spent_e6)} USD are spent today: room for"
+            f" {_usd(room_e6)} USD more, {room_e6 // size_e6} orders"
         )
     if loss_reached:
-        said.append(f"the P&L of today is {usd_decimal(pnl_e6):f} USD: no more entries today")
+        said.append(f"the P&L of today is {_usd(pnl_e6)} USD: no more entries today")
     if cooldowns and gained_ms:
         which = "shorter" if gained_ms > 0 else "longer"
         said.append(
@@ -95,3 +93,9 @@ def effects_of(
         cooldowns_shorter=shorter,
         sentences=tuple(said),
     )
+
+
+def _usd(amount_e6: int) -> str:
+    """To at least the cent."""
+    whole, _, fraction = f"{usd_decimal(amount_e6):f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"
