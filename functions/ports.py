@@ -265,9 +265,9 @@ class GroupStore(Protocol):
 
     name: str
 
-    async def open(self, account_name: str) -> CollectiveState:
-        """Make what is missing of the group's item, note that the account is of the group, and
-        return what is stored. Idempotent; what is there is never changed."""
+    async def open(self, account_name: str | None) -> CollectiveState:
+        """Make what is missing of the group's item, note that the account (None: no one) is of the
+        group, and return what is stored. Idempotent; what is there is never changed."""
 
     async def state(self) -> CollectiveState | None:
         """The group's item as it is now (a consistent read), None where nobody has opened it."""

@@ -102,8 +102,8 @@ async def reconciled(
 ) -> None:
     """One run of `reconcile`; `limits` count before there is a configuration.
 
-    Raises StoreError; RecordsError, too, when the venue left it incomplete: with credentials that it
-    refuses, say, no run would fail otherwise.
+    Raises StoreError; RecordsError, too, when the venue left it incomplete: with credentials that
+    it refuses, say, no run would fail otherwise.
     """
     report = await reconcile(store, records, group)
     limits = await limits_in_force(store, limits)

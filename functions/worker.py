@@ -348,6 +348,8 @@ async def run_worker(
     if live:
         consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas))
     await follow_nudges(nc, settings.account, account.follower.look)
+    if opened.group is not None:
+        await follow_nudges(nc, opened.group.name, opened.group.look)
     freeze_heap()
     problems: list[Problem] = [
         account.follower.problem,

@@ -30,13 +30,19 @@ class CollectiveFields(BaseModel):
     """What all accounts of a group may do together; None: there is no such limit."""
 
     collective_daily_loss_limit_usd: Decimal | None = Field(
-        default=None, gt=0, le=10**9, decimal_places=6
+        default=None,
+        gt=0,
+        le=10**9,
+        decimal_places=6,
+        description="No account trades once the day's P&L of all is at or below minus this.",
     )
-    """No account of the group trades once the day's P&L of all is at or below minus this."""
     collective_exposure_max_usd: Decimal | None = Field(
-        default=None, gt=0, le=10**9, decimal_places=6
+        default=None,
+        gt=0,
+        le=10**9,
+        decimal_places=6,
+        description="What all live claims of the group may have at stake.",
     )
-    """What all live claims of the group may have at stake."""
 
 
 class CollectiveConfiguration(CollectiveFields):

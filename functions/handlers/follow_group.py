@@ -82,6 +82,7 @@ class GroupFollower:
         self, group: GroupStore, first: CollectiveLimits | None, account_names: Sequence[str]
     ) -> None:
         self.now = first
+        self.name = group.name
         self._group = group
         self._account_names = tuple(account_names)
         self._listeners: list[Callable[[], None]] = []

@@ -29,8 +29,9 @@ class MemoryGroup:
         """Memory stores by the name of their account; None: of an account that is not there."""
         self.config_rows: dict[int, ConfigurationRow] = {}
 
-    async def open(self, account_name: str) -> CollectiveState:
-        self.members.setdefault(account_name, None)
+    async def open(self, account_name: str | None) -> CollectiveState:
+        if account_name is not None:
+            self.members.setdefault(account_name, None)
         self.item = self.item or CollectiveState()
         return self.item
 

@@ -41,9 +41,10 @@ class DynamoGroup:
         self._key = group_key(name)
         self._configurations = Configurations(table, self._key)
 
-    async def open(self, account_name: str) -> CollectiveState:
+    async def open(self, account_name: str | None) -> CollectiveState:
         """See `GroupStore.open`."""
-        await self._table.put("join_group", Item=member_key(self.name, account_name))
+        if account_name is not None:
+            await self._table.put("join_group", Item=member_key(self.name, account_name))
         update = partial(self._table.update, "open_group", Key=self._key, **opening_request())
         return state_of((await tried_again(update, CONFLICT_PAUSES_S)).get("Attributes", {}))
 
