@@ -30,7 +30,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[Setting, ...]
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class ConfigVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the history."""
 
     version: int
@@ -46,7 +46,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str
     in_force: int
-    versions: tuple[Version, ...]
+    versions: tuple[ConfigVersion, ...]
     unreadable: tuple[str, ...] = ()
 
 

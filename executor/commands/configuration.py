@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel
 
-from executor.configuration_reports import Changed, Compared, History, Setting, Shown, Version
+from executor.configuration_reports import Changed, Compared, ConfigVersion, History, Setting, Shown
 from functions.bootstrap import unopened_store
 from functions.core.account import utc_day
 from functions.core.configuration import (
@@ -84,7 +84,7 @@ async def history(settings: ConfigurationSettings, limit: int) -> History:
         except UnreadableRowsError as error:
             rows, unreadable = error.readable, error.unreadable
     versions = [
-        Version(
+        ConfigVersion(
             version=row.version,
             who=row.who,
             why=row.why,
