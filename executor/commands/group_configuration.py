@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from executor.configuration_reports import Changed, Compared, History, Setting, Shown, Version
+from executor.configuration_reports import Changed, Compared, ConfigVersion, History, Setting, Shown
 from functions.bootstrap import unopened_store
 from functions.core.collective_configuration import (
     OF_A_GROUP,
@@ -88,7 +88,7 @@ async def history(settings: GroupConfigurationSettings, limit: int) -> History:
         except UnreadableRowsError as error:
             rows, unreadable = error.readable, error.unreadable
     versions = [
-        Version(
+        ConfigVersion(
             version=row.version,
             who=row.who,
             why=row.why,
