@@ -20,7 +20,7 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.clob_markets import VenueClobMarkets
-from functions.bootstrap import configured
+from functions.bootstrap import configured, strategy_of
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
 from functions.core.collective import CollectiveLimits
@@ -28,9 +28,10 @@ from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Claimed, ClaimResult, GroupStore
+from functions.ports import AccountReads, Claimed, ClaimResult, GroupStore
 from functions.settings import WorkerSettings
-from functions.worker import open_exchange, run_worker
+from functions.worker import run_worker
+from functions.worker_accounts import WorkerExchanges
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
@@ -50,6 +51,8 @@ _log = structlog.get_logger()
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
 
+    account_name = "stub"
+
     def __init__(self) -> None:
         self._configuration: ConfigurationRow | None = None
 
@@ -66,6 +69,15 @@ class GrantingStore:
             pause=NO_PAUSE,
             redeem={},
         )
+
+    async def join_wallet(self, wallet: str) -> None:
+        return None
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        return []
+
+    def account_named(self, account_name: str) -> AccountReads:
+        return self
 
     async def claim(
         self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
@@ -148,22 +160,34 @@ class CostlyStrategy(BookImbalance):
 
 
 async def _serve(settings: WorkerSettings) -> None:
-    metrics = WorkerMetrics(BookImbalance.Reason)
+    each = settings.each()
+    strategies = {one.account: strategy_of(one) for one in each}
+    metrics = WorkerMetrics({name: strategy.Reason for name, strategy in strategies.items()})
     nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
         verifier = MarketVerifier(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
-        store = GrantingStore()
-        in_force = ConfigurationInForce(await configured(store, settings, "stub"))
-        exchange = await open_exchange(settings, verifier, in_force)
-        strategy = BUILTIN[settings.strategy]
+        exchanges, opened = WorkerExchanges(verifier), []
+        for one in each:
+            store = GrantingStore()
+            in_force = ConfigurationInForce(await configured(store, one, "stub"))
+            opened.append(
+                OpenedAccount(
+                    name=one.account,
+                    strategy=strategies[one.account],
+                    store=store,
+                    exchange=await exchanges.of(one, in_force),
+                    in_force=in_force,
+                    wallet=(one.wallet or "") if one.live else "",
+                )
+            )
         _log.info("worker_started")
         await run_worker(
             settings,
             "stub",
             nc,
-            OpenedAccount(settings.account, strategy, store, exchange, in_force),
+            opened,
             verifier=verifier,
             clock=clock,
             metrics=metrics,
@@ -178,7 +202,7 @@ def main() -> int:
     configure_logging(service="stub-worker")
     CostlyStrategy.cost_s = float(os.environ.get("BENCH_BOOK_COST_MS", "0")) / 1e3
     if CostlyStrategy.cost_s:
-        BUILTIN[settings.strategy] = CostlyStrategy
+        BUILTIN.update({entry.strategy: CostlyStrategy for entry in settings.entries})
     code = run_service(_serve(settings))
     if ages_ms := CostlyStrategy.ages_ms:
         print(json.dumps({"ages_ms": [round(age, 3) for age in ages_ms]}), flush=True)

@@ -21,7 +21,7 @@ from functions.ports import RecordsError, StoreError
 from functions.settings import AccountSettings
 from protocol.text import encoded
 from runtime.output import complain, write_answer
-from runtime.settings import EXIT_BAD_CONFIGURATION
+from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 
 EXIT_FAILED: Final = 1
 WIDTH_PIPED: Final = 240
@@ -33,6 +33,12 @@ unwritten: Final[list[OSError | None]] = []
 """What became of each part of the answer."""
 
 
+_Settings = TypeVar("_Settings", bound=AccountSettings)
+
+Named = Annotated[
+    str | None,
+    typer.Option("--account", metavar="NAME", help="Which of STRATEGIES; else the only one."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")]
 
 
@@ -45,6 +51,14 @@ class AnsweringCommand(TyperCommand):
         except OSError as error:
             complain(f"failed: {type(error).__name__}: {error.strerror or error}")
             raise typer.Exit(EXIT_FAILED) from None
+
+
+def one_account(kind: type[_Settings], account: str | None) -> _Settings:
+    """The settings of the account that is named, or of the only one; one line and exit code 2."""
+    try:
+        return load_settings(kind).only(account)
+    except ValueError as error:
+        refuse(f"--account: {error}")
 
 
 def done(asked: Coroutine[Any, Any, _T]) -> _T:

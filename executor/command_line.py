@@ -7,7 +7,9 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +21,10 @@ from executor.answers import (
     EXIT_FAILED,
     AnsweringCommand,
     Json,
+    Named,
     answer_json,
     done,
+    one_account,
     refuse,
     say,
     show,
@@ -45,20 +49,40 @@ _log = structlog.get_logger()
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Look at a strategy account, stop it, start it again. EXECUTION (paper or live), STRATEGY "
-    "and STATE_TABLE in the environment say which account that is. Record the venue's market "
-    "channel, and look at recordings.",
+    help="Look at strategy accounts, stop them, start them again. STRATEGIES, EXECUTION (paper or "
+    "live) and STATE_TABLE in the environment say which accounts there are. Record the venue's "
+    "market channel, and look at recordings.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
 
 
+All = Annotated[bool, typer.Option("--all", help="Every account of STRATEGIES.")]
+
+
 @app.command()
-def status(json: Json = False) -> None:
-    """Trading or halted, claims, limits and what waits."""
+def status(account: Named = None, json: Json = False) -> None:
+    """Trading or halted, claims, limits and what waits; of several accounts a line each."""
     settings = load_settings(LimitSettings)
-    report = done(account_commands.status(settings))
-    show(settings, report, rendering.status_view(report), json=json)
+    if account is None and len(settings.entries) > 1:
+        _all_statuses(settings, json=json)
+        return
+    one = one_account(LimitSettings, account)
+    report = done(account_commands.status(one))
+    show(one, report, rendering.status_view(report), json=json)
+
+
+def _all_statuses(settings: LimitSettings, *, json: bool) -> None:
+    report = done(account_commands.statuses(settings))
+    if json:
+        answer_json(report)
+    else:
+        say(rendering.statuses_view(report))
+        say(plain("executor status --account NAME shows one in full"))
+    for name, why in report.unreadable.items():
+        complain(f"failed: {name}: {why}")
+    if report.unreadable:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()
@@ -66,10 +90,11 @@ def positions(
     ended: Annotated[
         int, typer.Option(min=0, max=10_000, metavar="N", help="Also the last N that ended.")
     ] = 0,
+    account: Named = None,
     json: Json = False,
 ) -> None:
     """A row for each live claim."""
-    settings = load_settings(AccountSettings)
+    settings = one_account(AccountSettings, account)
     report = done(account_commands.positions(settings, ended))
     show(settings, report, rendering.positions_view(report, ended=bool(ended)), json=json)
 
@@ -78,10 +103,11 @@ def positions(
 def decisions(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
     day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="UTC; today.")] = None,
+    account: Named = None,
     json: Json = False,
 ) -> None:
     """The newest decisions of a day, newest first."""
-    settings = load_settings(AccountSettings)
+    settings = one_account(AccountSettings, account)
     report = done(account_commands.decisions(settings, _checked_day(day), limit))
     show(settings, report, rendering.decisions_view(report), json=json)
 
@@ -89,37 +115,65 @@ def decisions(
 @app.command()
 def halt(
     reason: Annotated[str, typer.Option(help="Why; everybody who looks at the account sees it.")],
+    account: Named = None,
+    every: All = False,
 ) -> None:
     """Stop every worker from claiming. Once this returns, no new order is made."""
     try:
         reason = halt_reason(reason)
     except ValueError as error:
         refuse(f"--reason: {error}")
-    settings = load_settings(AccountSettings)
-    account = done(account_commands.halt(settings, reason))  # before a word that might not get out
-    say(account_line(settings.account, settings.execution))
-    say(plain(f"HALTED: {account.halt_reason}", "bold red"))
-    live = sum(not claim.ended for claim in account.claims.values())
-    if live:
-        say(
-            plain(
-                f"{live} claims were made before: their orders may still be posted or filled; "
-                "see `executor positions`"
-            )
-        )
+    wanted = _wanted(account, every=every)
+    # Before a word that might not get out.
+    told = done(account_commands.of_each(wanted, partial(account_commands.halt, reason=reason)))
+    for settings, halted in told:
+        if isinstance(halted, Exception):
+            continue
+        say(account_line(settings.account, settings.execution))
+        say(plain(f"HALTED: {halted.halt_reason}", "bold red"))
+        if live := sum(not claim.ended for claim in halted.claims.values()):
+            text = f"{live} claims were made before: their orders may still be posted or filled; "
+            say(plain(f"{text}see `executor positions`"))
+    _end_with_failures(told)
 
 
 @app.command()
-def resume() -> None:
+def resume(account: Named = None, every: All = False) -> None:
     """Let workers claim again; shows the reason of the halt that it lifts."""
-    settings = load_settings(AccountSettings)
-    say(account_line(settings.account, settings.execution))
-    before, _ = done(account_commands.resume(settings))
-    if before.trading == TRADING_ENABLED:
-        say(plain("trading was not halted; it is enabled"))
-    else:
-        say(plain(f"lifted: {before.halt_reason or 'halted without a reason'}"))
-        say(plain("trading is enabled", "green"))
+    told = done(account_commands.of_each(_wanted(account, every=every), account_commands.resume))
+    for settings, accounts in told:
+        say(account_line(settings.account, settings.execution))
+        if isinstance(accounts, Exception):
+            continue
+        before, _ = accounts
+        if before.trading == TRADING_ENABLED:
+            say(plain("trading was not halted; it is enabled"))
+        else:
+            say(plain(f"lifted: {before.halt_reason or 'halted without a reason'}"))
+            say(plain("trading is enabled", "green"))
+    _end_with_failures(told)
+
+
+def _wanted(account: str | None, *, every: bool) -> tuple[AccountSettings, ...]:
+    """Whose accounts are to be changed; one line and exit code 2 where that is not said."""
+    if every and account is not None:
+        refuse("--all and --account: one of them is wanted")
+    return load_settings(AccountSettings).each() if every else (_named_or_all(account),)
+
+
+def _named_or_all(account: str | None) -> AccountSettings:
+    try:
+        return load_settings(AccountSettings).only(account)
+    except ValueError as error:
+        refuse(f"--account, or --all: {error}")
+
+
+def _end_with_failures(told: Sequence[tuple[AccountSettings, object]]) -> None:
+    failed = [(one, each) for one, each in told if isinstance(each, Exception)]
+    for settings, error in failed:
+        complain(f"failed: {error}" if len(told) == 1 else f"failed: {settings.account}: {error}")
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()
@@ -127,9 +181,10 @@ def reconcile(
     redeem_again: Annotated[
         bool, typer.Option(help="Ask for all winnings now, however often they were asked for.")
     ] = False,
+    account: Named = None,
 ) -> None:
     """Ask the venue about unresolved claims and settle what has ended, once, now."""
-    settings = load_settings(ScheduleSettings)
+    settings = one_account(ScheduleSettings, account)
     if redeem_again and not settings.redeems:
         refuse("--redeem-again needs REDEEM=true and EXECUTION=live")
     say(account_line(settings.account, settings.execution))
@@ -148,10 +203,11 @@ def doctor() -> None:
     from executor.doctor import checks, configuration  # noqa: PLC0415 - see above
 
     config = configuration.read()
-    if config.first_wrong("execution", "strategy"):
-        say(plain("account unknown: EXECUTION or STRATEGY is wrong"))
+    if wrong := config.first_wrong("execution", "strategies", "strategy"):
+        say(plain(f"accounts unknown: {wrong} is wrong"))
     else:
-        say(account_line(config.limits.account, config.limits.execution))
+        for entry in config.limits.entries:
+            say(account_line(entry.account, entry.execution))
     findings = done(checks.examine(config))
     say(rendering.findings_view(findings))
     if any(finding.level is Level.FAIL for finding in findings):

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from executor.doctor.finding import Finding, Level
-from executor.reports import Decided, Decisions, Ended, Position, Positions
+from executor.reports import Decided, Decisions, Ended, Position, Positions, Statuses
 from functions.core.account_status import Status
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
@@ -55,6 +55,31 @@ def status_view(status: Status) -> RenderableType:
         text = f"{slug} has ended long ago; `executor reconcile` says why it still takes a slot"
         rows.add_row("UNSETTLED", plain(text, BAD))
     return rows
+
+
+def statuses_view(statuses: Statuses) -> RenderableType:
+    """`executor status` of several accounts: a line each, with what a person must look at."""
+    table = columns_table("account", "trading", "slots", "P&L today", "spent today", "words")
+    for each in statuses.accounts:
+        trading = plain("enabled", GOOD) if each.trading else plain("HALTED", BAD)
+        alarms = [
+            f"{each.overdue} claims overdue" if each.overdue else "",
+            f"{len(each.unsettled)} not settled" if each.unsettled else "",
+            f"{each.redemptions_stuck} not redeemed" if each.redemptions_stuck else "",
+            each.halt_reason,
+            f"paused: {each.pause_reason}" if each.pause_reason else "",
+        ]
+        table.add_row(
+            plain(each.account),
+            trading,
+            _slots(each),
+            _profit(each),
+            _spending(each),
+            plain("; ".join(filter(None, alarms)), BAD),
+        )
+    for name, why in statuses.unreadable.items():
+        table.add_row(plain(name), plain("NOT KNOWN", BAD), "", "", "", plain(why, BAD))
+    return table
 
 
 def positions_view(positions: Positions, *, ended: bool) -> RenderableType:

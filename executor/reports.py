@@ -9,9 +9,18 @@ from __future__ import annotations
 import msgspec
 
 from functions.core.account import Account
+from functions.core.account_status import Status
 from functions.core.claim import Claim
 from protocol.decision import Decision, Timeline, stages_ns
 from protocol.units import PRICE_SCALE
+
+
+class Statuses(msgspec.Struct, frozen=True, kw_only=True):
+    """All accounts of STRATEGIES."""
+
+    accounts: tuple[Status, ...]
+    unreadable: dict[str, str]
+    """Those that cannot be read, by name, and why."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):

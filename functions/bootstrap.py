@@ -17,25 +17,26 @@ it (`exiting_when_misconfigured`); a function fails with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import structlog
 from pydantic import SecretStr
 
-from functions.adapters.dynamodb.store import DynamoStore, open_store
+from functions.adapters.dynamodb.store import DynamoStore, open_stores
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
 from functions.core.configuration import Configuration, ConfigurationError
 from functions.handlers.follow_group import GroupFollower, open_group
 from functions.handlers.seed_configuration import seed_configuration
-from functions.ports import Store, StoreMisconfiguredError, VenueRecords
+from functions.named_strategies import UnknownStrategyError, strategy_named
+from functions.ports import GroupStore, Store, StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings, WorkerSettings
 from runtime.settings import refuse_to_start
-from strategies.builtin import BUILTIN
+from strategies.interface import Strategy
 from venue.auth import Credentials
 from venue.credentials import prove_credentials
 from venue.errors import AccountRefusedError, VenueUnreachableError
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from venue.trading.login import TraderLogin
 
 LOG_IN_TIMEOUT_S: Final = 20.0
+_Settings = TypeVar("_Settings", bound=AccountSettings)
+_Opened = TypeVar("_Opened")
+_Attempt: TypeAlias = Callable[[_Settings], Awaitable[_Opened]]
 _log = structlog.get_logger()
 
 
@@ -66,84 +70,145 @@ def exiting_when_misconfigured() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
-    """A store that has not made a call yet. Raises StoreError, as `open_client` does."""
-    async with open_store(
+async def unopened_stores(settings: AccountSettings) -> AsyncIterator[dict[str, DynamoStore]]:
+    """Stores that have not made a call yet, by account. Raises StoreError, as `open_client`."""
+    async with open_stores(
+        [entry.account for entry in settings.entries],
         table=settings.state_table,
         decision_table=settings.decision_table,
-        account_name=settings.account,
         region=settings.aws_region,
         endpoint_url=settings.aws_endpoint_url_dynamodb,
-    ) as store:
-        yield store
+    ) as stores:
+        yield stores
 
 
 @asynccontextmanager
-async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
-    """For processes: a store whose account exists; waits for the table."""
+async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
+    """The same of settings of one account."""
+    async with unopened_stores(settings) as stores:
+        yield stores[settings.account]
+
+
+async def open_account(store: Store, settings: AccountSettings) -> Account:
+    """Create what is missing of the account, and let it join the wallet that it trades with.
+
+    Whoever may bring an account to claim something comes by here: before its first claim all others
+    that trade with the wallet know of it. Raises StoreError: then it may not.
+    """
+    account = await store.open_account()
+    if settings.live and settings.wallet is not None:
+        await store.join_wallet(settings.wallet)
+    if account.trading != TRADING_ENABLED:
+        _log.warning("trading_halted", account=settings.account, reason=account.halt_reason)
+    return account
+
+
+async def reachable_stores(
+    settings: AccountSettings, stack: AsyncExitStack
+) -> dict[str, DynamoStore]:
+    """For processes: the same, open until the stack is closed; waits where no client can be made
+    (credentials that nobody gives yet), exits 2 on what only a person can mend."""
+    stores: dict[str, DynamoStore] = {}
+
+    async def opened() -> None:
+        stores.update(await stack.enter_async_context(unopened_stores(settings)))
+
+    await table_reached(settings, opened)
+    return stores
+
+
+async def opened_accounts(
+    each: Iterable[_Settings], opened: dict[str, _Opened], attempt: _Attempt[_Settings, _Opened]
+) -> None:
+    """Try those that are not among the `opened` yet, one after the other, and add them.
+
+    One account whose item cannot be read, say, does not keep the others from being served: raises
+    the first failure only where none is open by then. Always raises MisconfiguredError, and the
+    store's: that is for a person before anything is started.
+    """
+    failures: list[Exception] = []
+    for one in each:
+        if one.account in opened:
+            continue
+        try:
+            opened[one.account] = await attempt(one)
+        except (MisconfiguredError, StoreMisconfiguredError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever fails here is tried again
+            failures.append(error)
+            if opened:
+                what = f"{type(error).__name__}: {error}"
+                _log.warning("account_not_opened", account=one.account, error=what)
+    if failures and not opened:
+        raise failures[0]
+
+
+async def table_reached(settings: AccountSettings, attempt: Callable[[], Awaitable[None]]) -> None:
+    """For processes: call `attempt` until it succeeds; exits 2 on what only a person can mend."""
     from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
 
-    async with AsyncExitStack() as stack:
+    async def tried() -> None:
+        with exiting_when_misconfigured():  # here: what only a person can mend is not tried again
+            await attempt()
 
-        async def opened() -> tuple[DynamoStore, Account]:
-            # Here: what only a person can mend is not tried again.
-            with exiting_when_misconfigured():
-                async with AsyncExitStack() as trying:
-                    store = await trying.enter_async_context(unopened_store(settings))
-                    account = await store.open_account()
-                    stack.push_async_exit(trying.pop_all())
-                    return store, account
-
-        where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
-        store, account = await until_reachable(f"table {settings.state_table} at {where}", opened)
-        if account.trading != TRADING_ENABLED:
-            _log.warning("trading_halted", reason=account.halt_reason)
-        yield store
+    where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
+    await until_reachable(f"table {settings.state_table} at {where}", tried)
 
 
 async def configured(store: Store, settings: WorkerSettings, worker_name: str) -> Configuration:
-    """For workers: the configuration in force, seeded from the environment if there is none.
+    """For workers, of settings of one account: the configuration in force, seeded from the
+    environment if there is none.
 
-    Waits for the table. Exits 2 where the environment contradicts what is stored.
+    Raises StoreError; MisconfiguredError where the environment contradicts what is stored.
     """
-    from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
+    strategy = strategy_of(settings)
+    try:
+        return await seed_configuration(
+            store,
+            account_name=settings.account,
+            strategy=strategy.name,
+            parameters=strategy.Parameters,
+            seed=settings.account_configuration(),
+            variables=settings.variables(),
+            who=worker_name,
+        )
+    except ConfigurationError as error:
+        raise MisconfiguredError(str(error)) from None
 
-    strategy = BUILTIN[settings.strategy]
 
-    async def read() -> Configuration:
-        try:
-            return await seed_configuration(
-                store,
-                account_name=settings.account,
-                strategy=strategy.name,
-                parameters=strategy.Parameters,
-                seed=settings.account_configuration(),
-                variables=settings.variables(),
-                who=worker_name,
-            )
-        except ConfigurationError as error:
-            refuse_to_start(str(error))
-
-    return await until_reachable(f"the configuration in table {settings.state_table}", read)
+def strategy_of(settings: AccountSettings) -> type[Strategy]:
+    """The strategy of settings of one account. Raises MisconfiguredError."""
+    (entry,) = settings.entries
+    try:
+        return strategy_named(entry.strategy)
+    except UnknownStrategyError as error:
+        raise MisconfiguredError(f"STRATEGIES: account {entry.account}: {error}") from None
 
 
 async def followed_group(store: Store, settings: WorkerSettings, worker_name: str) -> GroupFollower:
-    """For workers: the limits of the account's group, if there are any, seeded from the
-    environment. Waits for the table. Exits 2 where the environment contradicts what is stored."""
-    from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
-
+    """For workers, of settings of one account: the limits of its group, if there are any, seeded
+    from the environment. Raises StoreError; MisconfiguredError where the environment contradicts
+    what is stored."""
     group, names = store.group(settings.group_item), (settings.account,)
+    try:
+        limits = await open_group(group, names, settings.collective_variables(), worker_name)
+    except ConfigurationError as error:
+        raise MisconfiguredError(str(error)) from None
+    return GroupFollower(group, limits, names)
 
-    async def read() -> GroupFollower:
-        try:
-            variables = settings.collective_variables()
-            return GroupFollower(
-                group, await open_group(group, names, variables, worker_name), names
-            )
-        except ConfigurationError as error:
-            refuse_to_start(str(error))
 
-    return await until_reachable(f"the group's limits in table {settings.state_table}", read)
+def groups_of(
+    settings: AccountSettings, stores: Mapping[str, DynamoStore]
+) -> dict[str, GroupStore]:
+    """For reconciliation: by account, the group that it compares; each group once, with the first
+    of its accounts."""
+    compared: set[str] = set()
+    groups: dict[str, GroupStore] = {}
+    for one in settings.each():
+        if one.account in stores and one.group_item not in compared:
+            compared.add(one.group_item)
+            groups[one.account] = stores[one.account].group(one.group_item)
+    return groups
 
 
 # -- the account at the venue, and its records -----------------------------------------------------
@@ -151,7 +216,7 @@ async def followed_group(store: Store, settings: WorkerSettings, worker_name: st
 
 def trader_login(settings: AccountSettings, order_usd: Decimal = Decimal(0)) -> TraderLogin | None:
     """Who trades, None on paper. `order_usd` is what it must be able to pay."""
-    if settings.execution == "paper" or settings.private_key is None or settings.wallet is None:
+    if not settings.live or settings.private_key is None or settings.wallet is None:
         return None
     return _login(settings, settings.private_key, order_usd)
 
@@ -162,7 +227,7 @@ async def keyless_records(settings: ScheduleSettings) -> VenueRecords | None:
     None when the signing key is needed for it (`key_records`): to redeem, or because there are no
     API credentials. Raises as `records_with_credentials`.
     """
-    if settings.execution == "paper":
+    if not settings.live:
         return public_records(settings)
     credentials = settings.credentials()
     if credentials is None or settings.redeem:

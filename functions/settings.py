@@ -6,9 +6,16 @@ Defaults: the real venue, paper execution.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from functions.core.collective_configuration import COLLECTIVE_SETTINGS, CollectiveFields
 from functions.core.configuration import (
@@ -18,6 +25,8 @@ from functions.core.configuration import (
     LimitFields,
     SizeFields,
 )
+from functions.core.group import AccountEntry, Execution, chosen, parse_strategies
+from functions.named_strategies import check_strategy
 from runtime.nats_settings import NatsSettings
 from runtime.settings import (
     CertificateFile,
@@ -27,7 +36,6 @@ from runtime.settings import (
     Port,
 )
 from runtime.trust import check_small_file
-from strategies.builtin import BUILTIN
 from venue.api_settings import (
     ApiKey,
     Base64Secret,
@@ -70,9 +78,16 @@ SecretName = Annotated[
     str,
     _like("[a-zA-Z0-9/_+=.@:!-]{1,2048}", "not the name of a secret, nor its ARN"),
 ]
+PAPER: Final = "-paper"
+"""How the item of a group's paper accounts ends."""
 GroupName = Annotated[
-    str, _like("[a-zA-Z0-9_-]{1,32}", "at most 32 letters, digits, hyphens and underscores")
+    str,
+    _like(
+        f"(?!.*{PAPER}$)[a-zA-Z0-9_-]{{1,32}}",
+        f"at most 32 letters, digits, hyphens and underscores, and not ...{PAPER}",
+    ),
 ]
+DEFAULT_STRATEGY: Final = "book_imbalance_crypto"
 SdkFile = Annotated[str, AfterValidator(check_small_file)]
 
 
@@ -110,23 +125,34 @@ class AwsSettings(EnvironmentSettings):
 
 
 class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
-    """Whose account, in which tables, at which venue: what every function needs to know."""
+    """Whose accounts, in which tables, at which venue: what every function needs to know."""
+
+    _entries: tuple[AccountEntry, ...] = PrivateAttr(
+        default=parse_strategies(DEFAULT_STRATEGY, "paper")
+    )
 
     state_table: TableName = "streaming-executor-state"
     decision_table: TableName = Field(default="streaming-executor-decisions", validate_default=True)
 
-    strategy: str = "book_imbalance_crypto"
-    execution: Literal["paper", "live"] = "paper"
+    execution: Execution = "paper"
+    """Of entries of `strategies` that name none."""
+    strategies: str | None = None
+    """The accounts that are served; see `functions.core.group`."""
+    strategy: str | None = None
+    """As STRATEGIES was called before, with one entry; read until the next release."""
+    group: GroupName = "group"
+    """How the shared consumer of several accounts is called, and which collective limits bind them.
+    """
     private_key: SigningKey | None = None
     wallet: WalletAddress | None = None
     """The address that holds the funds: the signer itself, or its Polymarket wallet."""
 
-    @field_validator("strategy")
+    @field_validator("strategies", "strategy")
     @classmethod
-    def _known_strategy(cls, name: str) -> str:
-        if name not in BUILTIN:
-            raise ValueError(f"no such strategy; there is: {', '.join(sorted(BUILTIN))}")
-        return name
+    def _names_accounts(cls, text: str | None, others: ValidationInfo) -> str | None:
+        if text is not None:
+            parse_strategies(text, others.data.get("execution", "paper"), check_strategy)
+        return text
 
     @field_validator("decision_table")
     @classmethod
@@ -142,10 +168,53 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
             )
         return name
 
+    @model_validator(mode="after")
+    def _one_list_of_accounts(self) -> Self:
+        told = self.strategies or self.strategy or DEFAULT_STRATEGY
+        if self.strategies and self.strategy and self.strategies != self.strategy:
+            raise ValueError(
+                "STRATEGIES and STRATEGY differ: unset STRATEGY, which STRATEGIES replaces"
+            )
+        self._entries = parse_strategies(told, self.execution)
+        return self
+
+    @property
+    def entries(self) -> tuple[AccountEntry, ...]:
+        """The accounts that are served; never none."""
+        return self._entries
+
+    @property
+    def live(self) -> bool:
+        """Whether any of them trades live: that needs a wallet, and who may look at it."""
+        return any(entry.live for entry in self._entries)
+
     @property
     def account(self) -> str:
-        """Whose claims and books these are: paper never shares an account with live."""
-        return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
+        """Whose claims and books these are, of settings of one account (`each`, `only`)."""
+        (entry,) = self._entries
+        return entry.account
+
+    @property
+    def group_item(self) -> str:
+        """What counts for the account's group, of settings of one account: paper is never counted
+        with live."""
+        return self.group if self.live else f"{self.group}{PAPER}"
+
+    def each(self) -> tuple[Self, ...]:
+        """The settings of each account that is served, as if it were the only one."""
+        return tuple(self._of(entry) for entry in self._entries)
+
+    def only(self, account: str | None) -> Self:
+        """The settings of one account: the only one when none is named.
+
+        Raises ValueError with one sentence.
+        """
+        return self._of(chosen(self._entries, account))
+
+    def _of(self, entry: AccountEntry) -> Self:
+        one = self.model_copy(update={"execution": entry.execution})
+        one._entries = (entry,)
+        return one
 
 
 class LimitSettings(AccountSettings, LimitFields):
@@ -166,7 +235,7 @@ class TradingSettings(AccountSettings):
 
     @model_validator(mode="after")
     def _live_needs_a_key_and_a_wallet(self) -> Self:
-        if self.execution == "live":
+        if self.live:
             if self.private_key is None:
                 raise ValueError(
                     "EXECUTION=live needs PRIVATE_KEY (the signing key); "
@@ -180,19 +249,7 @@ class GateSettings(EnvironmentSettings, GateFields):
     """Which books may be traded on."""
 
 
-class GroupSettings(AccountSettings):
-    """Of which group of accounts, that share collective limits."""
-
-    group: GroupName = "group"
-
-    @property
-    def group_item(self) -> str:
-        """What counts for the group's accounts: paper is never counted with live."""
-        return self.group if self.execution == "live" else f"{self.group}-paper"
-
-
 class WorkerSettings(
-    GroupSettings,
     CollectiveFields,
     SizeFields,
     GateSettings,
@@ -264,7 +321,7 @@ class ApiSettings(EnvironmentSettings):
         )
 
 
-class ScheduleSettings(GroupSettings, LimitSettings, ApiSettings, MetricsSettings):
+class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
     """Every variable that the scheduled functions read."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=3_600)
@@ -277,11 +334,11 @@ class ScheduleSettings(GroupSettings, LimitSettings, ApiSettings, MetricsSetting
     @property
     def redeems(self) -> bool:
         """On paper there is nothing to redeem."""
-        return self.redeem and self.execution == "live"
+        return self.redeem and self.live
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:
-        if self.execution == "live":
+        if self.live:
             if self.private_key is None and self.redeem:
                 raise ValueError("REDEEM=true needs PRIVATE_KEY (it sends transactions)")
             if self.private_key is None and self.api_key is None:

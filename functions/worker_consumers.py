@@ -11,11 +11,11 @@ from typing import Final
 import structlog
 from nats.aio.client import Client
 
+from functions.account_metrics import AccountMetrics
 from functions.adapters.durable_consumer import DurableConsumer
 from functions.handlers.log_decisions import log_decisions
 from functions.handlers.on_fill import on_fill
 from functions.ports import Store
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision, decode_decision
 from protocol.fill import Fill, decode_fill
 from protocol.snapshot import ProtocolError
@@ -30,9 +30,14 @@ _log = structlog.get_logger()
 
 
 def fill_consumer(
-    nc: Client, account_name: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
+    nc: Client,
+    account_name: str,
+    store: Store,
+    metrics: AccountMetrics,
+    replicas: int = 1,
+    wallet: str = "",
 ) -> DurableConsumer[Fill]:
-    """Applies fills to claims; acked only once applied."""
+    """Applies fills, of this wallet, to claims; acked only once applied."""
     malformed = LineThrottle()
 
     def decode(payload: bytes) -> Fill | None:
@@ -56,13 +61,20 @@ def fill_consumer(
         batch_max=FILLS_BATCH_MAX,
         replicas=replicas,
         decode=decode,
-        handle=partial(on_fill, store, metrics, alarms=LineThrottle()),
+        handle=partial(
+            on_fill,
+            store,
+            metrics,
+            wallet=wallet,
+            alarms=LineThrottle(),
+            warnings=LineThrottle(),
+        ),
         interrupted=interrupted,
     )
 
 
 def decision_consumer(
-    nc: Client, account_name: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
+    nc: Client, account_name: str, store: Store, metrics: AccountMetrics, replicas: int = 1
 ) -> DurableConsumer[Decision]:
     """Writes published decisions to the table; acked only once written."""
     malformed, dropped = LineThrottle(), LineThrottle()

@@ -65,11 +65,16 @@ _OF_EVERY_PROCESS.register(SERVER_COMPLAINTS)
 
 @asynccontextmanager
 async def health_server(
-    host: str, port: int, registry: CollectorRegistry, problem: Callable[[], str | None]
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    problem: Callable[[], str | None],
+    remark: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[int]:
     """Serve while the context lasts; yields the bound port (`port` 0 picks a free one).
 
     `problem` returns None when healthy, otherwise one sentence, which is answered with 503.
+    `remark`: what is to be said although it is healthy, if anything.
     Exits 2 when the address cannot be bound.
     """
 
@@ -78,8 +83,10 @@ async def health_server(
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        sentence = origins(problem() or "")
-        return web.Response(text=sentence or "ok", status=503 if sentence else 200)
+        if sentence := origins(problem() or ""):
+            return web.Response(text=sentence, status=503)
+        said = origins(remark() or "")
+        return web.Response(text=f"ok, but {said}" if said else "ok")
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])

@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from executor.reports import Decisions, Positions, decided_of, positions_of
+from executor.reports import Decisions, Positions, Statuses, decided_of, positions_of
 from functions.adapters.venue_records import raising_records_error
-from functions.bootstrap import key_records, keyless_records, unopened_store
+from functions.bootstrap import key_records, keyless_records, unopened_store, unopened_stores
 from functions.core.account import Account, utc_day
 from functions.core.account_status import Status
 from functions.core.claim import Claim
 from functions.handlers import control
 from functions.handlers.reconcile import ReconcileReport, reconcile
 from functions.handlers.settle import SettleReport, settle
-from functions.ports import RecordsError, Store, UnreadableRowsError, VenueRecords
+from functions.ports import (
+    RecordsError,
+    Store,
+    StoreError,
+    StoreMisconfiguredError,
+    UnreadableRowsError,
+    VenueRecords,
+)
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 
 _Row = TypeVar("_Row")
+_Settings = TypeVar("_Settings", bound=AccountSettings)
 
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other."""
@@ -39,6 +47,37 @@ async def status(settings: LimitSettings) -> Status:
     """The account as it is now."""
     async with unopened_store(settings) as store:
         return await control.status(store, settings.account, settings.limits())
+
+
+async def statuses(settings: LimitSettings) -> Statuses:
+    """All accounts as they are now; one that cannot be read does not hide the others."""
+    async with unopened_stores(settings) as stores:
+
+        async def of(one: LimitSettings) -> Status:
+            return await control.status(stores[one.account], one.account, one.limits())
+
+        told = await of_each(settings.each(), of)
+    return Statuses(
+        accounts=tuple(each for _, each in told if isinstance(each, Status)),
+        unreadable={one.account: str(each) for one, each in told if isinstance(each, Exception)},
+    )
+
+
+async def of_each(
+    wanted: Sequence[_Settings], ask: Callable[[_Settings], Awaitable[_Row]]
+) -> list[tuple[_Settings, _Row | StoreError | control.NotDoneError]]:
+    """Ask about each account at once; what cannot be known or done of one is its answer."""
+
+    async def answer(one: _Settings) -> _Row | StoreError | control.NotDoneError:
+        try:
+            return await ask(one)
+        except StoreMisconfiguredError:
+            raise
+        except (StoreError, control.NotDoneError) as error:
+            return error
+
+    answers = await asyncio.gather(*map(answer, wanted))
+    return list(zip(wanted, answers, strict=True))
 
 
 async def positions(settings: AccountSettings, ended: int) -> Positions:

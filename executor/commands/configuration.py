@@ -17,7 +17,7 @@ import msgspec
 from pydantic import BaseModel
 
 from executor.configuration_reports import Changed, Compared, ConfigVersion, History, Setting, Shown
-from functions.bootstrap import unopened_store
+from functions.bootstrap import strategy_of, unopened_store
 from functions.core.account import utc_day
 from functions.core.configuration import (
     AccountConfiguration,
@@ -36,7 +36,6 @@ from functions.handlers.control import NotDoneError, NotKnownError, halt_reason
 from functions.ports import Store, StoreError, UnreadableRowsError
 from functions.settings import AccountSettings
 from runtime.nats_settings import NatsSettings
-from strategies.builtin import BUILTIN
 from strategies.parameters import StrategyParameters
 
 HISTORY_MAX: Final = 1_000
@@ -248,7 +247,7 @@ async def _version(store: Store, in_force: ConfigurationRow, version: int) -> Co
 
 
 def _read(row: ConfigurationRow, settings: ConfigurationSettings) -> Configuration:
-    strategy = BUILTIN[settings.strategy]
+    strategy = strategy_of(settings)
     return configuration_of(row, strategy.name, strategy.Parameters)
 
 

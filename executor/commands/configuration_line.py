@@ -10,14 +10,14 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Group, RenderableType
 
-from executor.answers import Json, answer_json, done, refuse, say, show
+from executor.answers import Json, Named, answer_json, done, one_account, refuse, say, show
 from executor.commands import configuration, group_configuration
 from executor.commands.configuration import HISTORY_MAX, ConfigurationSettings
 from executor.commands.group_configuration import GroupConfigurationSettings
 from executor.configuration_reports import Changed, Compared, History, Setting, Shown
 from executor.rendering import BAD, CARE, GOOD, account_line, columns_table, moment, plain
 from functions.core.configuration import ConfigurationError, Difference
-from functions.settings import GroupName
+from functions.settings import PAPER, GroupName
 from runtime.output import complain
 from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 
@@ -45,13 +45,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would 
 
 
 @app.command("show")
-def show_(group: OfGroup = None, json: Json = False) -> None:
+def show_(account: Named = None, group: OfGroup = None, json: Json = False) -> None:
     """The version in force: who made it, why, and every value."""
     if group is not None:
         shown = _checked(group_configuration.show, _of_group(group))
         _show_group(shown.account, shown, _shown_view(shown), json=json)
         return
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.show, settings)
     show(settings, report, _shown_view(report), json=json)
 
@@ -63,6 +63,8 @@ def set_(
     who: Who = None,
     version: SeenVersion = None,
     dry_run: DryRun = False,
+    *,
+    account: Named = None,
     group: OfGroup = None,
     json: Json = False,
 ) -> None:
@@ -73,7 +75,7 @@ def set_(
         report = _checked(group_configuration.change, _of_group(group), wanted, **how)
         _answer_change(plain(f"group {report.account}"), report, json=json)
         return
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     changes = configuration.setting(_pairs(values))
     how = _how(why, who, version, dry_run=dry_run)
     head = account_line(settings.account, settings.execution)
@@ -87,6 +89,8 @@ def rollback(
     who: Who = None,
     version: SeenVersion = None,
     dry_run: DryRun = False,
+    *,
+    account: Named = None,
     group: OfGroup = None,
     json: Json = False,
 ) -> None:
@@ -96,7 +100,7 @@ def rollback(
         report = _checked(group_configuration.rollback, _of_group(group), to, **how)
         _answer_change(plain(f"group {report.account}"), report, json=json)
         return
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     head = account_line(settings.account, settings.execution)
     _answer_change(head, _checked(configuration.rollback, settings, to, **how), json=json)
 
@@ -105,6 +109,7 @@ def rollback(
 def diff(
     before: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
     after: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
+    account: Named = None,
     group: OfGroup = None,
     json: Json = False,
 ) -> None:
@@ -113,7 +118,7 @@ def diff(
         compared = _checked(group_configuration.compare, _of_group(group), before, after)
         _show_group(compared.account, compared, _compared_view(compared), json=json)
         return
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.compare, settings, before, after)
     show(settings, report, _compared_view(report), json=json)
 
@@ -121,6 +126,7 @@ def diff(
 @app.command()
 def history(
     limit: Annotated[int, typer.Option(min=1, max=HISTORY_MAX, help="How many.")] = 20,
+    account: Named = None,
     group: OfGroup = None,
     json: Json = False,
 ) -> None:
@@ -129,7 +135,7 @@ def history(
         told = _checked(group_configuration.history, _of_group(group), limit)
         _show_group(told.account, told, _history_view(told), json=json)
         return
-    settings = load_settings(ConfigurationSettings)
+    settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.history, settings, limit)
     show(settings, report, _history_view(report), json=json)
 
@@ -150,7 +156,7 @@ def recount(
 def _of_group(name: str) -> GroupConfigurationSettings:
     settings = load_settings(GroupConfigurationSettings)
     try:
-        TypeAdapter(GroupName).validate_python(name)
+        TypeAdapter(GroupName).validate_python(name.removesuffix(PAPER))
     except ValidationError:
         refuse("--group: at most 32 letters, digits, hyphens and underscores are wanted")
     return settings.model_copy(update={"group": name})

@@ -31,15 +31,20 @@ from functions.core.configuration import (
 from functions.handlers.compare_group import GroupReport, recount_group
 from functions.handlers.control import NotDoneError, NotKnownError
 from functions.ports import GroupStore, StoreError, UnreadableRowsError
-from functions.settings import GroupSettings
+from functions.settings import PAPER, AccountSettings
 from runtime.nats_settings import NatsSettings
 
 VERSIONS_MAX: Final = 1_000
 Change = Callable[[CollectiveConfiguration], CollectiveConfiguration]
 
 
-class GroupConfigurationSettings(GroupSettings, NatsSettings):
+class GroupConfigurationSettings(AccountSettings, NatsSettings):
     """Which group's limits, where they are stored, and where the workers can be nudged."""
+
+    @property
+    def group_item(self) -> str:
+        """Also as it is called: beside live accounts, `mine-paper` is that of those on paper."""
+        return self.group if self.group.endswith(PAPER) else super().group_item
 
 
 class Recounted(msgspec.Struct, frozen=True, kw_only=True):

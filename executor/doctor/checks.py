@@ -30,14 +30,14 @@ async def examine(config: EnvironmentRead) -> list[Finding]:
         config,
         "table",
         partial(table.check, config.limits),
-        *("state_table", "decision_table", "strategy", "execution"),
+        *("state_table", "decision_table", "strategies", "strategy", "execution"),
         *AwsSettings.model_fields,
     )
     findings += await _group(
         config,
         "settlement",
         partial(settlement.check, config.limits),
-        *("state_table", "strategy", "execution", "clob_url", "gamma_url"),
+        *("state_table", "strategies", "strategy", "execution", "clob_url", "gamma_url"),
         *AwsSettings.model_fields,
     )
     findings += await _group(
@@ -68,7 +68,7 @@ async def examine(config: EnvironmentRead) -> list[Finding]:
 
 async def _account(config: EnvironmentRead) -> list[Finding]:
     what = "account at the venue"
-    if config.limits.execution == "paper":
+    if not config.limits.live:
         found = [ok(what, "none is needed: EXECUTION is paper")]
         return found + await _user_channel(config)
     account = trader_login(config.limits, config.limits.size_usd)
@@ -87,7 +87,7 @@ async def _user_channel(config: EnvironmentRead) -> list[Finding]:
 async def _api_credentials(config: EnvironmentRead) -> list[Finding]:
     """Of the processes that only read; None where the signing key brings its own."""
     credentials = config.api.credentials()
-    if config.limits.execution == "paper" or credentials is None:
+    if not config.limits.live or credentials is None:
         return []
     return [await venue.check_credentials(config.limits, credentials)]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Final
 
-from executor.doctor.finding import Finding, fail, ok
-from functions.bootstrap import public_records, unopened_store
+from executor.doctor.finding import Finding, Level, fail, ok
+from functions.bootstrap import public_records, unopened_stores
 from functions.core import winnings
+from functions.core.account import Account
 from functions.core.claim import Claim
 from functions.core.evidence import Undecided
 from functions.core.lifecycle import unsettled
@@ -23,12 +25,20 @@ _WAIT: Final = 'see "A market that does not resolve" in docs/runbook.md'
 
 
 async def check(settings: AccountSettings) -> list[Finding]:
-    """Nothing when the account cannot be read: the table's own checks say so."""
-    async with unopened_store(settings) as store:
-        try:
-            account = await store.account()
-        except StoreError:
-            return []
+    """Nothing of an account that cannot be read: the table's own checks say so."""
+    accounts: list[Account] = []
+    async with unopened_stores(settings) as stores:
+        for store in stores.values():
+            with contextlib.suppress(StoreError):
+                accounts.append(await store.account())
+    found: list[Finding] = []
+    for account in accounts:
+        found += await _check_account(settings, account)
+    late = [each for each in found if each.level is not Level.OK]
+    return late or found[:1]
+
+
+async def _check_account(settings: AccountSettings, account: Account) -> list[Finding]:
     now_ms = time.time_ns() // 1_000_000
     late = [claim for claim in account.claims.values() if unsettled(claim, now_ms)]
     stuck = winnings.markets_of(k for k, n in account.redeem.items() if winnings.stuck(n, now_ms))

@@ -19,7 +19,7 @@ _LOG: Final = "decision table"
 
 
 async def check(settings: AccountSettings) -> list[Finding]:
-    """The account item first: what the workers need. The rest is reported as far as it may be read.
+    """The account items first: what workers need. The rest is reported as far as it may be read.
 
     What is wrong with the decision table is a warning: trading does not need it.
     """
@@ -29,11 +29,14 @@ async def check(settings: AccountSettings) -> list[Finding]:
         ) as client:
             state = Table(client, settings.state_table, "STATE_TABLE")
             log = Table(client, settings.decision_table, "DECISION_TABLE")
-            key = account_key(settings.account)
-            item = await state.get("account", Key=key, ConsistentRead=True)
+            names = [entry.account for entry in settings.entries]
+            items = [
+                await state.get("account", Key=account_key(name), ConsistentRead=True)
+                for name in names
+            ]
             return [
                 ok(_STATE, f"{state.name} answers"),
-                _account(settings.account, item),
+                *map(_account, names, items),
                 *await _description(_STATE, state, settings),
                 await _state_time_to_live(state),
                 await _recovery(_STATE, state),
@@ -80,7 +83,7 @@ async def _description(what: str, table: Table, settings: AccountSettings) -> li
         return [_not_known(what, error)]
     return [
         _shape(what, described),
-        _protection(what, described, live=settings.execution == "live"),
+        _protection(what, described, live=settings.live),
     ]
 
 

@@ -120,7 +120,7 @@ async def _geoblock(settings: AccountSettings) -> Finding:
         blocked = await checks.geoblocked(GEOBLOCK_URL)
     except VenueError as error:
         return warn(what, str(error), REACH)
-    return geoblock_finding(blocked=blocked, live=settings.execution == "live")
+    return geoblock_finding(blocked=blocked, live=settings.live)
 
 
 def geoblock_finding(*, blocked: bool, live: bool) -> Finding:

@@ -12,7 +12,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 
-from functions.worker_metrics import WorkerMetrics
+from functions.account_metrics import AccountMetrics
 from protocol.decision import Decision, encode_decision
 from protocol.subjects import decision_subject
 from runtime.line_throttle import LineThrottle
@@ -25,7 +25,7 @@ _log = structlog.get_logger()
 class DecisionPublisher:
     """Takes decisions without ever blocking the hot path."""
 
-    def __init__(self, nc: Client, account_name: str, metrics: WorkerMetrics) -> None:
+    def __init__(self, nc: Client, account_name: str, metrics: AccountMetrics) -> None:
         self._js = nc.jetstream(timeout=2)
         self._subject = decision_subject(account_name)
         self._dropped = metrics.decisions_dropped

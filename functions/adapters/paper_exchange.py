@@ -53,11 +53,40 @@ class _PaperOrder(msgspec.Struct, frozen=True):
     max_price_e4: int
 
 
+class PaperBooks:
+    """The newest book of each market, for all paper accounts of a worker."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, tuple[BookSnapshot, Instant]] = {}
+        """With the moment when it came."""
+        self.dark: dict[str, BookSnapshot] = {}
+        """The last time that a market was dark."""
+        self.news = asyncio.Event()
+
+    def note(self, snapshot: BookSnapshot) -> None:
+        """The market's newest book, from now on."""
+        condition_id = snapshot.market.condition_id
+        known = self.newest.get(condition_id)
+        if known is not None and known[0] is snapshot:
+            return  # another account has told
+        self.newest[condition_id] = snapshot, Instant()
+        if snapshot.proof is Proof.NONE:
+            self.dark[condition_id] = snapshot
+        self.news.set()
+
+    def forget(self, condition_id: str) -> None:
+        """A market that is not dealt with any more."""
+        self.newest.pop(condition_id, None)
+        self.dark.pop(condition_id, None)
+
+
 class PaperExchange:
-    """`functions.ports.Exchange` without a venue.
+    """`functions.ports.Exchange` without a venue, of one account: what it has taken of a book it
+    has taken from nobody else.
 
     `taker_delay_ms` says how long the venue holds a taker order of a market (by condition id), None
-    where that is not known. `gate` says what a book must show now to be filled from.
+    where that is not known. `gate` says what a book must show now to be filled from. `books` are
+    shared with the worker's other paper accounts.
     """
 
     def __init__(
@@ -65,28 +94,22 @@ class PaperExchange:
         delay_ms: int,
         gate: Callable[[], GateConfig],
         taker_delay_ms: Callable[[str], int | None],
+        books: PaperBooks | None = None,
     ) -> None:
         self._delay_ms = delay_ms
         # To the last millisecond: an order that is there may be filled until the market's end.
         self._gate = gate
         self._taker_delay_ms = taker_delay_ms
-        self._newest: dict[str, tuple[BookSnapshot, Instant]] = {}
-        """With the moment when it came."""
-        self._dark: dict[str, BookSnapshot] = {}
-        """The last time that a market was dark."""
+        self._books = books or PaperBooks()
         self._taken: dict[str, dict[str, Taken]] = {}
         """By condition id and token id."""
-        self._news = asyncio.Event()
 
     async def warm(self, market: MarketInfo) -> None:
         """Nothing to warm."""
 
     def observe(self, snapshot: BookSnapshot) -> None:
-        """The market's newest book, from now on."""
-        self._newest[snapshot.market.condition_id] = snapshot, Instant()
-        if snapshot.proof is Proof.NONE:
-            self._dark[snapshot.market.condition_id] = snapshot
-        self._news.set()
+        """See `Exchange.observe`."""
+        self._books.note(snapshot)
 
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         """An order id of our own, and the book that it must not be filled from."""
@@ -119,8 +142,7 @@ class PaperExchange:
 
     def forget(self, condition_id: str) -> None:
         """See `Exchange.forget`."""
-        self._newest.pop(condition_id, None)
-        self._dark.pop(condition_id, None)
+        self._books.forget(condition_id)
         self._taken.pop(condition_id, None)
 
     def problem(self) -> str | None:
@@ -144,14 +166,14 @@ class PaperExchange:
         try:
             async with asyncio.timeout(self._gate().book_age_max_ms / 1000):
                 while True:
-                    self._news.clear()
+                    self._books.news.clear()
                     found = self._usable(paper)
                     if isinstance(found, Book):
                         return found
                     refused = f"no book to be filled from: {found}"
                     if found in _FOR_GOOD:
                         return refused
-                    await self._news.wait()
+                    await self._books.news.wait()
         except TimeoutError:
             return refused
 
@@ -159,10 +181,10 @@ class PaperExchange:
         """The bought token's book in the newest snapshot, or what is wrong with that."""
         decided_on = paper.decided_on
         condition_id = decided_on.market.condition_id
-        dark = self._dark.get(condition_id)
+        dark = self._books.dark.get(condition_id)
         if dark is not None and _version(dark) > _version(decided_on):
             return HoldReason.DARK
-        newest, came = self._newest.get(condition_id) or (decided_on, Instant())
+        newest, came = self._books.newest.get(condition_id) or (decided_on, Instant())
         now_ms = came.now_ns() // 1_000_000
         if now_ms >= min(decided_on.market.end_ms, newest.market.end_ms):
             return HoldReason.TOO_CLOSE_TO_END

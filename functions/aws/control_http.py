@@ -5,6 +5,11 @@ out. Shape: docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
     POST /halt   {"reason": "..."}    200 {"trading", "halt_reason", "claims_before"}
     POST /resume                      200 {"trading", "lifted"}
 
+With `?account=NAME` that account of STRATEGIES is meant; without it the only one. Of several
+/status shows all ({"accounts": [...]}), /halt and /resume want a name or `?all=true`, and answer
+{"accounts": {name: ...}}. One that fails does not keep the others from being halted: the answer is
+then that of the failure, and names those that are done.
+
 Everything else is {"error": "..."}: 400 bad input, 403 no IAM identity, 404, 405, 409 somebody else
 was faster, 503 NOT KNOWN: the store did not answer.
 
@@ -14,8 +19,10 @@ and paid for with every claim, and a reason reads the same wherever it was given
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -46,12 +53,12 @@ class _RefusedError(Exception):
         self.status = status
 
 
-async def answer(store: Store, name: str, limits: Limits, event: Any) -> dict[str, Any]:
-    """The answer to one HTTP event about the account `name`. Raises nothing of the store's."""
+async def answer(stores: Mapping[str, Store], limits: Limits, event: Any) -> dict[str, Any]:
+    """The answer to one HTTP event about these accounts, by name. Raises nothing of the store's."""
     status: int
     body: Any
     try:
-        status, body = 200, await _done(store, name, limits, event)
+        status, body = 200, await _done(stores, limits, event)
     except _RefusedError as error:
         status, body = error.status, _error(str(error))
     except NotKnownError as error:
@@ -79,7 +86,7 @@ def _answered(event: Any, status: int, body: Any) -> dict[str, Any]:
     }
 
 
-async def _done(store: Store, name: str, limits: Limits, event: Any) -> Any:
+async def _done(stores: Mapping[str, Store], limits: Limits, event: Any) -> Any:
     """What is answered with 200. Raises _RefusedError, NotDoneError, StoreError."""
     # The URL asks IAM before it calls; should somebody ever open it to the public, this still asks.
     if not _at(event, *_WHO):
@@ -89,11 +96,45 @@ async def _done(store: Store, name: str, limits: Limits, event: Any) -> Any:
         raise _RefusedError(404, f"no such path; there is: {', '.join(_METHODS)}")
     if method != _METHODS[path]:
         raise _RefusedError(405, f"{path} wants {_METHODS[path]}")
+    wanted = _wanted(stores, event, all_meant=path == "/status")
     if path == "/status":
-        return await control.status(store, name, limits)
+        asked = (control.status(store, name, limits) for name, store in wanted.items())
+        statuses = await asyncio.gather(*asked)
+        return statuses[0] if len(wanted) == 1 else {"accounts": statuses}
     if path == "/halt":
-        return await _halted(store, _reason(event))
-    return await _resumed(store)
+        reason = _reason(event)
+        return await _each(wanted, lambda store: _halted(store, reason))
+    return await _each(wanted, _resumed)
+
+
+def _wanted(stores: Mapping[str, Store], event: Any, *, all_meant: bool) -> Mapping[str, Store]:
+    """The accounts that are meant. Raises _RefusedError."""
+    name, names = _at(event, "queryStringParameters", "account"), ", ".join(stores)
+    if name:
+        if name not in stores:
+            raise _RefusedError(400, f"account: there is none of this name; there is: {names}")
+        return {name: stores[name]}
+    all_meant = all_meant or _at(event, "queryStringParameters", "all") == "true"
+    if len(stores) > 1 and not all_meant:
+        raise _RefusedError(400, f"say ?account=NAME, or ?all=true; there is: {names}")
+    return stores
+
+
+async def _each(
+    stores: Mapping[str, Store], change: Callable[[Store], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Change them all, whatever one of them meets; then raises as its `change`."""
+    told = await asyncio.gather(*map(change, stores.values()), return_exceptions=True)
+    by_name = dict(zip(stores, told, strict=True))
+    done = {name: each for name, each in by_name.items() if isinstance(each, dict)}
+    for name, each in by_name.items():
+        if not isinstance(each, BaseException):
+            continue
+        if len(stores) == 1 or not isinstance(each, StoreError | NotDoneError):
+            raise each
+        text = f"{name}: {each}; done: {', '.join(done) or 'none'}"
+        raise (NotDoneError if type(each) is NotDoneError else NotKnownError)(text)
+    return done[next(iter(done))] if len(stores) == 1 else {"accounts": done}
 
 
 async def _halted(store: Store, reason: str) -> dict[str, Any]:

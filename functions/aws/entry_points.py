@@ -1,9 +1,11 @@
-"""The cloud's functions: reconciliation, settlement, and a person's hand on the account.
+"""The cloud's functions: reconciliation, settlement, and a person's hand on the accounts.
 
     reconcile   each minute, and within it every RECONCILE_EVERY_S: the cloud's scheduler knows no
                 seconds. API credentials, never the signing key.
     settle      each minute, once. The signing key only with REDEEM=true.
     control     HTTP with IAM: GET /status, POST /halt, POST /resume. No secret.
+
+All of them serve all accounts of STRATEGIES; one that fails leaves the others to be served.
 
 How often a redemption is repeated is bounded by its durable note (`functions.handlers.settle`), not
 by which environment handles it. What each may know is in `functions.aws.settings`; how one process
@@ -18,10 +20,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from pydantic import SecretStr, ValidationError
@@ -33,11 +35,12 @@ from functions.adapters.venue_records import raising_records_error
 from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
-from functions.core.account import Limits
+from functions.core.account import Account, Limits
 from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.redeem import WEI
+from functions.handlers.settle import SettleReport
 from functions.handlers.settle import settle as settle_once
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
 from runtime.emf import document
@@ -54,6 +57,7 @@ REPORT_S: Final = 0.5
 LIMITS_TIMEOUT_S: Final = 2.0
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other, and a second to import the official client."""
+_Settings = TypeVar("_Settings", bound=FunctionSettings)
 _log = structlog.get_logger()
 
 
@@ -62,14 +66,16 @@ class Resources:
     """What a function works with, for as long as its environment lives."""
 
     settings: FunctionSettings
-    store: DynamoStore
+    stores: Mapping[str, DynamoStore]
+    """By account; of scheduled functions those that could be opened."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledResources(Resources):
     """And what the venue has on record."""
 
-    records: VenueRecords
+    records: Mapping[str, VenueRecords]
+    """By account; those that trade with one wallet have the same."""
 
 
 def reconcile(event: Any, context: Context) -> dict[str, Any] | None:
@@ -99,33 +105,52 @@ def control(event: Any, context: Context) -> dict[str, Any] | None:
 async def open_control(stack: AsyncExitStack) -> Resources:
     """Of `control`: the table alone, and no call to it."""
     settings = FunctionSettings()
-    store = await stack.enter_async_context(bootstrap.unopened_store(settings))
-    return Resources(settings=settings, store=store)
+    stores = await stack.enter_async_context(bootstrap.unopened_stores(settings))
+    return Resources(settings=settings, stores=stores)
 
 
 async def open_reconcile(stack: AsyncExitStack) -> ScheduledResources:
-    """Of `reconcile`: the account, created where there is none, and its records."""
+    """Of `reconcile`: the accounts, created where there are none, and their records."""
     settings = ReconcileSettings()
-    live = settings.execution == "live"
-    records = await _live_records(settings) if live else bootstrap.public_records(settings)
+
+    async def records(one: ReconcileSettings) -> VenueRecords:
+        return await _live_records(one) if one.live else bootstrap.public_records(one)
+
     return await _scheduled(settings, records, stack)
 
 
 async def open_settle(stack: AsyncExitStack) -> ScheduledResources:
     """Of `settle`: without redemption only resolutions are asked for, which anybody may read."""
     settings = SettleSettings()
-    redeems = settings.redeems
-    records = await _redeeming_records(settings) if redeems else bootstrap.public_records(settings)
+
+    async def records(one: SettleSettings) -> VenueRecords:
+        return await _redeeming_records(one) if one.redeems else bootstrap.public_records(one)
+
     return await _scheduled(settings, records, stack)
 
 
 async def _scheduled(
-    settings: FunctionSettings, records: VenueRecords, stack: AsyncExitStack
+    settings: _Settings,
+    records: Callable[[_Settings], Awaitable[VenueRecords]],
+    stack: AsyncExitStack,
 ) -> ScheduledResources:
-    stack.push_async_callback(records.close)
-    store = await stack.enter_async_context(bootstrap.unopened_store(settings))
-    await store.open_account()
-    return ScheduledResources(settings=settings, store=store, records=records)
+    of_kind: dict[bool, VenueRecords] = {}
+    for one in settings.each():
+        if one.live not in of_kind:
+            of_kind[one.live] = await records(one)
+            stack.push_async_callback(of_kind[one.live].close)
+    stores = await stack.enter_async_context(bootstrap.unopened_stores(settings))
+    opened: dict[str, Account] = {}
+
+    async def open_one(one: _Settings) -> Account:
+        return await bootstrap.open_account(stores[one.account], one)
+
+    await bootstrap.opened_accounts(settings.each(), opened, open_one)
+    return ScheduledResources(
+        settings=settings,
+        stores={name: stores[name] for name in opened},
+        records={one.account: of_kind[one.live] for one in settings.each()},
+    )
 
 
 async def _live_records(settings: ReconcileSettings) -> VenueRecords:
@@ -162,27 +187,43 @@ async def _redeeming_records(settings: SettleSettings) -> VenueRecords:
 
 
 async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> Done:
-    """Runs until the time is used. Raises the last run's error when none succeeded."""
+    """Runs of each account until the time is used. Raises the last run's error when none of any
+    account succeeded."""
     settings = opened.settings
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
-    group = opened.store.group(settings.group_item)
-    limits = await _limits(opened.store, settings)
+    read = await asyncio.gather(*(_limits(each, settings) for each in opened.stores.values()))
+    limits = dict(zip(opened.stores, read, strict=True))
+    groups = bootstrap.groups_of(settings, opened.stores)
     now_s = asyncio.get_running_loop().time()
-    reports, errors = await repeated(
-        lambda: reconcile_once(opened.store, opened.records, group),
-        every_s=settings.reconcile_every_s,
-        until_s=min(until_s - REPORT_S, now_s + INVOKED_EVERY_S),
-    )
-    # A run in which the venue refused every question is none: its silence is the alarm.
-    values: dict[str, float] = {"ReconcileRuns": sum(not each.incomplete for each in reports)}
+
+    async def of_account(name: str) -> tuple[list[ReconcileReport], list[Exception]]:
+        structlog.contextvars.bind_contextvars(account=name)
+        return await repeated(
+            lambda: reconcile_once(opened.stores[name], opened.records[name], groups.get(name)),
+            every_s=settings.reconcile_every_s,
+            until_s=min(until_s - REPORT_S, now_s + INVOKED_EVERY_S),
+        )
+
+    done = await asyncio.gather(*map(of_account, opened.stores))
+    reports = [report for of_one, _ in done for report in of_one]
+    errors = [error for _, of_one in done for error in of_one]
+    # A run in which the venue refused every question is none: its silence is the alarm. So is that
+    # of one account among several.
+    complete = [sum(not each.incomplete for each in of_one) for of_one, _ in done]
+    missing = len(settings.entries) - len(opened.stores)
+    values: dict[str, float] = {"ReconcileRuns": 0 if missing else min(complete)}
     if reports:
-        values |= account_metrics(reports[-1], limits.daily_loss_limit_e6)
+        each = zip(opened.stores, done, strict=True)
+        last = [(name, of_one[-1]) for name, (of_one, _) in each if of_one]
+        values |= summed(
+            [account_metrics(report, limits[name].daily_loss_limit_e6) for name, report in last]
+        )
     _write_metrics("reconcile", settings, values)
     if errors and not reports:
         raise errors[-1]
     return Done(
         result={"runs": len(reports), "failed": len(errors)},
-        healthy=not errors and not any(report.failures for report in reports),
+        healthy=not (errors or missing or any(report.failures for report in reports)),
     )
 
 
@@ -233,31 +274,54 @@ def account_metrics(report: ReconcileReport, daily_loss_limit_e6: int) -> dict[s
     }
 
 
+def summed(of_accounts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of all accounts together; what is known of none is not known."""
+    values: dict[str, float] = {}
+    for name in of_accounts[0]:
+        known = [each[name] for each in of_accounts if not math.isnan(each[name])]
+        values[name] = sum(known) if known else math.nan
+    return values
+
+
 async def work_settle(opened: ScheduledResources, _: Any, __: float) -> Done:
-    """One run."""
+    """One run of each account. Raises the last one's error when none succeeded."""
     settings = opened.settings
-    redeem = isinstance(settings, SettleSettings) and settings.redeems
-    report = await settle_once(opened.store, opened.records, redeem=redeem)
+
+    async def of_account(one: FunctionSettings) -> SettleReport:
+        structlog.contextvars.bind_contextvars(account=one.account)
+        redeem = isinstance(one, SettleSettings) and one.redeems
+        store, records = opened.stores[one.account], opened.records[one.account]
+        return await settle_once(store, records, redeem=redeem)
+
+    wanted = (one for one in settings.each() if one.account in opened.stores)
+    done = await asyncio.gather(*map(of_account, wanted), return_exceptions=True)
+    reports = [each for each in done if isinstance(each, SettleReport)]
+    errors = [each for each in done if isinstance(each, BaseException)]
+    for error in errors:
+        if not isinstance(error, StoreError | RecordsError) or not reports:
+            raise error
+        _log.error("run_failed", error=f"{type(error).__name__}: {error}")
+    missing = len(settings.entries) - len(reports)
     values = {
-        "SettleRuns": 1,
-        "Settled": report.settled,
-        "SettleFailures": report.failures,
-        "ClaimsUnsettled": len(report.unsettled),
+        "SettleRuns": 0 if missing else 1,
+        "Settled": sum(report.settled for report in reports),
+        "SettleFailures": sum(report.failures for report in reports),
+        "ClaimsUnsettled": sum(len(report.unsettled) for report in reports),
         # Both are for a person to redeem.
-        "RedemptionsStuck": len(report.stuck) + report.not_noted,
-        "RedeemGasPol": report.gas_wei / WEI,
+        "RedemptionsStuck": sum(len(report.stuck) + report.not_noted for report in reports),
+        "RedeemGasPol": sum(report.gas_wei for report in reports) / WEI,
     }
     _write_metrics("settle", settings, values)
+    failures = sum(report.failures for report in reports)
     return Done(
-        result={"settled": report.settled, "failures": report.failures},
-        healthy=not report.failures,
+        result={"settled": sum(report.settled for report in reports), "failures": failures},
+        healthy=not failures and not missing,
     )
 
 
 async def work_control(opened: Resources, event: Any, until_s: float) -> Done:
     """One request. Whether the store is well, the next one finds out anew."""
-    settings = opened.settings
-    asked = control_http.answer(opened.store, settings.account, settings.limits(), event)
+    asked = control_http.answer(opened.stores, opened.settings.limits(), event)
     try:
         async with asyncio.timeout_at(until_s - REPORT_S):
             answer = await asked

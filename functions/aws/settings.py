@@ -8,12 +8,12 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.settings import GroupSettings, LimitSettings, SecretName, check_wallet
+from functions.settings import LimitSettings, SecretName, check_wallet
 from runtime.settings import CloudWatchSettings
 from venue.api_settings import no_signing_key
 
 
-class FunctionSettings(GroupSettings, LimitSettings, CloudWatchSettings):
+class FunctionSettings(LimitSettings, CloudWatchSettings):
     """Every variable that `control` reads, and all the others, too."""
 
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
@@ -29,7 +29,7 @@ class ReconcileSettings(FunctionSettings):
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:
-        if self.execution == "live":
+        if self.live:
             if self.api_credentials_secret is None:
                 raise ValueError("EXECUTION=live needs API_CREDENTIALS_SECRET")
             check_wallet(self.wallet)
@@ -55,4 +55,4 @@ class SettleSettings(FunctionSettings):
     @property
     def redeems(self) -> bool:
         """On paper there is nothing to redeem."""
-        return self.redeem and self.execution == "live"
+        return self.redeem and self.live

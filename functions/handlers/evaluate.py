@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from functions.account_metrics import AccountMetrics
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.configuration import Configuration
 from functions.core.gate import GateConfig, hold_reason_of
@@ -25,7 +26,6 @@ from functions.core.strategy_failures import StrategyFailures
 from functions.core.trade import MalformedSignalError, Trade, trade_of
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
-from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
@@ -50,7 +50,7 @@ class Evaluator:
         verifier: MarketVerifier,
         refusals: RefusalCache,
         reporter: DecisionReporter,
-        metrics: WorkerMetrics,
+        metrics: AccountMetrics,
     ) -> None:
         self._strategy = strategy
         self._clock_doubt = clock_doubt

@@ -26,6 +26,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
+from functions.account_metrics import AccountMetrics
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
 from functions.core.collective import CollectiveLimits
@@ -48,7 +49,6 @@ from functions.ports import (
     StoreError,
     UnpreparableOrderError,
 )
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Timeline
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
@@ -72,7 +72,7 @@ class OrderExecutor:
         verifier: MarketVerifier,
         refusals: RefusalCache,
         reporter: DecisionReporter,
-        metrics: WorkerMetrics,
+        metrics: AccountMetrics,
         config_changed: Callable[[], None] = lambda: None,
         group: GroupFollower | None = None,
     ) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from functions.account_metrics import AccountMetrics
 from functions.ports import Store, StoreError, StoreRefusedError
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from runtime.line_throttle import LineThrottle
 
@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 async def log_decisions(
     store: Store,
-    metrics: WorkerMetrics,
+    metrics: AccountMetrics,
     dropped: LineThrottle,
     decisions: Sequence[Decision],
 ) -> None:

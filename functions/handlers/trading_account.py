@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from functions.account_metrics import AccountMetrics
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
@@ -27,7 +28,10 @@ from strategies.interface import Strategy
 @dataclasses.dataclass(frozen=True)
 class OpenedAccount:
     """What an account consists of outside: where its claims live, where its orders go, and what it
-    may do. `in_force.now` is taken once a book: what decides and what orders are given the same."""
+    may do. `in_force.now` is taken once a book: what decides and what orders are given the same.
+
+    Accounts of one wallet have the same exchange, which no other has.
+    """
 
     name: str
     strategy: type[Strategy]
@@ -36,6 +40,10 @@ class OpenedAccount:
     in_force: ConfigurationInForce
     group: GroupFollower | None = None
     """Of the group whose collective limits bind it, which its accounts in this worker share."""
+    wallet: str = ""
+    """Whose trades its fills are; empty on paper."""
+    problem_of_store: Callable[[], str | None] = lambda: None
+    """Why its store does not answer, for a person."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +65,12 @@ class TradingAccount:
     follower: ConfigurationFollower
     evaluator: Evaluator
     executor: OrderExecutor
+    metrics: AccountMetrics
+
+    @property
+    def name(self) -> str:
+        """Of the account."""
+        return self.opened.name
 
     @property
     def configuration(self) -> Configuration:
@@ -68,7 +82,8 @@ def trading_account(
     opened: OpenedAccount, worker: WorkerParts, publish: Callable[[Decision], None]
 ) -> TradingAccount:
     """Compose it."""
-    refusals, metrics, in_force = RefusalCache(), worker.metrics, opened.in_force
+    refusals, in_force = RefusalCache(), opened.in_force
+    metrics = worker.metrics.accounts[opened.name]
     reporter = DecisionReporter(
         account_name=opened.name,
         worker=worker.name,
@@ -109,4 +124,6 @@ def trading_account(
         config_changed=follower.look,
         group=opened.group,
     )
-    return TradingAccount(opened=opened, follower=follower, evaluator=evaluator, executor=executor)
+    return TradingAccount(
+        opened=opened, follower=follower, evaluator=evaluator, executor=executor, metrics=metrics
+    )

@@ -18,15 +18,15 @@ from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.dynamodb.items import decision_item, decision_of
 from functions.core.gate import GateConfig
 from functions.handlers.on_fill import on_fill
-from functions.worker import Worker
 from functions.worker_clock import WorkerClock
-from functions.worker_metrics import WorkerMetrics
+from functions.worker_loop import Worker
 from protocol.decision import decode_decision, encode_decision
 from protocol.fill import decode_fill, encode_fill
 from protocol.snapshot import ProtocolError, decode_snapshot, encode_snapshot
 from runtime.instant import Instant
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
+from tests.support.metrics_builders import account_metrics
 from tests.support.trading_builders import a_claim, a_fill, snapshot
 from tests.support.trading_desk import Desk
 
@@ -100,8 +100,7 @@ class Bench:
         verifier = desk.account.evaluator._verifier
         self.worker = Worker(
             Books(),
-            account=desk.account,
-            exchange=desk.exchange,
+            [desk.account],
             verifier=verifier,
             clock=self.clock,
             metrics=desk.metrics,
@@ -152,7 +151,7 @@ async def settled(payload: bytes) -> None:
             await store.put_ledger(a_claim(state="released", version=3))
         else:
             store._change(claims={a_claim().slot: a_claim()})
-        await on_fill(store, WorkerMetrics(), [fill, fill])
+        await on_fill(store, account_metrics(), [fill, fill])
 
 
 async def test_no_single_field_of_a_fill_ends_a_worker() -> None:

@@ -31,6 +31,7 @@ from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
+from tests.support.metrics_builders import schedule_metrics
 from tests.support.store_entries_contract import LIMITS
 from tests.support.trading_builders import STRANGER, a_claim
 
@@ -69,26 +70,30 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def runs(metrics: ScheduleMetrics, result: str) -> float | None:
-    labels = {"name": "reconcile", "result": result}
+    labels = {"name": "reconcile", "result": result, "strategy": "s"}
     return metrics.registry.get_sample_value("schedule_runs_total", labels)
 
 
+def scheduled_value(metrics: ScheduleMetrics, name: str) -> float | None:
+    return metrics.registry.get_sample_value(f"schedule_{name}", {"strategy": "s"})
+
+
 async def test_it_runs_at_its_interval_however_long_a_run_takes(clock: Clock) -> None:
-    metrics = ScheduleMetrics()
+    metrics, _ = schedule_metrics()
     takes_s = iter([0.0, 3.0, 25.0, 0.0, 1.0])
 
     async def run() -> None:
         clock.now_s += next(takes_s)
 
     with pytest.raises(asyncio.CancelledError):
-        await Schedule(metrics).every("reconcile", 10, run)
+        await Schedule(metrics).every("s", "reconcile", 10, run)
     assert clock.slept == [10, 7, 0, 10, 9]  # one that took too long is followed at once
     assert runs(metrics, "done") == 5
 
 
 @pytest.mark.parametrize("error", [StoreError("away"), RecordsError("silent"), TimeoutError()])
 async def test_a_failed_run_is_counted_and_tried_again(error: Exception, clock: Clock) -> None:
-    metrics = ScheduleMetrics()
+    metrics, _ = schedule_metrics()
     tried = 0
 
     async def run() -> None:
@@ -98,38 +103,38 @@ async def test_a_failed_run_is_counted_and_tried_again(error: Exception, clock: 
             raise error
 
     with pytest.raises(asyncio.CancelledError):
-        await Schedule(metrics).every("reconcile", 10, run)
+        await Schedule(metrics).every("s", "reconcile", 10, run)
     assert (runs(metrics, "failed"), runs(metrics, "done")) == (2, 3)
 
 
 async def test_a_defect_is_an_alarm_and_does_not_stop_the_others(clock: Clock) -> None:
-    metrics = ScheduleMetrics()
+    metrics, _ = schedule_metrics()
 
     async def run() -> None:
         raise ZeroDivisionError
 
     with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
-        await Schedule(metrics).every("reconcile", 10, run)
+        await Schedule(metrics).every("s", "reconcile", 10, run)
     assert runs(metrics, "failed") == 5
     assert {line["log_level"] for line in logs if line["event"] == "defect"} == {"critical"}
 
 
 async def test_a_run_that_hangs_is_given_up(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RUN_TIMEOUT_S", 0.001)
-    metrics = ScheduleMetrics()
+    metrics, _ = schedule_metrics()
 
     async def run() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(asyncio.CancelledError):
-        await Schedule(metrics).every("reconcile", 10, run)
+        await Schedule(metrics).every("s", "reconcile", 10, run)
     assert runs(metrics, "failed") == 5
 
 
 async def test_health_complains_when_a_function_has_not_succeeded_for_some_intervals(
     clock: Clock,
 ) -> None:
-    schedule = Schedule(ScheduleMetrics())
+    schedule = Schedule(schedule_metrics()[0])
     assert schedule.problem() == "waiting for the state table or the venue"
     began_s = clock.now_s
 
@@ -143,13 +148,13 @@ async def test_health_complains_when_a_function_has_not_succeeded_for_some_inter
         raise StoreError("away")
 
     with pytest.raises(asyncio.CancelledError):
-        await schedule.every("reconcile", 10, run)
+        await schedule.every("s", "reconcile", 10, run)
     assert schedule.problem() is not None
 
 
 def test_reports_become_metrics() -> None:
-    metrics = ScheduleMetrics()
-    metrics.after_reconciling(
+    metrics, own = schedule_metrics()
+    own.after_reconciling(
         ReconcileReport(
             looked=3,
             resolved=2,
@@ -164,7 +169,7 @@ def test_reports_become_metrics() -> None:
         ),
         daily_loss_limit_e6=20,
     )
-    metrics.after_settling(
+    own.after_settling(
         SettleReport(
             settled=4,
             failures=1,
@@ -177,7 +182,10 @@ def test_reports_become_metrics() -> None:
             gas_wei=WEI // 4,
         )
     )
-    value = metrics.registry.get_sample_value
+
+    def value(name: str) -> float | None:
+        return scheduled_value(metrics, name.removeprefix("schedule_"))
+
     assert value("schedule_claims_looked_total") == 3
     assert value("schedule_claims_resolved_total") == 2
     assert value("schedule_claims_settled_total") == 4
@@ -195,9 +203,9 @@ def test_reports_become_metrics() -> None:
     assert [value(name) for name in standing] == [3, 1, 1]
     money = ("schedule_slots_used", "schedule_pnl_today_usd", "schedule_spent_today_usd")
     assert [value(name) for name in money] == [2, -20e-6, 1.1]
-    metrics.after_reconciling(ReconcileReport(incomplete=True), daily_loss_limit_e6=20)
+    own.after_reconciling(ReconcileReport(incomplete=True), daily_loss_limit_e6=20)
     assert value("schedule_position_mismatches") == 1  # as it was: nobody has compared
-    metrics.after_reconciling(ReconcileReport(pnl_today_e6=-19), daily_loss_limit_e6=20)
+    own.after_reconciling(ReconcileReport(pnl_today_e6=-19), daily_loss_limit_e6=20)
     assert value("schedule_position_mismatches") == 0
     assert value("schedule_claims_overdue") == 0
     assert [value(name) for name in standing] == [0, 0, 0]
@@ -205,28 +213,28 @@ def test_reports_become_metrics() -> None:
 
 async def test_a_run_that_the_venue_left_without_an_answer_has_failed() -> None:
     records = ScriptedRecords()
-    metrics = ScheduleMetrics()
-    await reconciled(MemoryStore(), records, metrics, LIMITS)
+    metrics, own = schedule_metrics()
+    await reconciled(MemoryStore(), records, own, LIMITS)
     records.failures = {"trades_since": 1}
     with pytest.raises(RecordsError, match="incomplete"):
-        await reconciled(MemoryStore(), records, metrics, LIMITS)
-    assert metrics.registry.get_sample_value("schedule_failures_total") == 1
+        await reconciled(MemoryStore(), records, own, LIMITS)
+    assert scheduled_value(metrics, "failures_total") == 1
 
 
 async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
-    records, store, metrics = ScriptedRecords(), MemoryStore(), ScheduleMetrics()
+    records, store, (metrics, own) = ScriptedRecords(), MemoryStore(), schedule_metrics()
     assert store.item is not None
     store.item = msgspec.structs.replace(store.item, claims={"0xc1": a_claim()})
     records.trader = STRANGER
     with pytest.raises(RecordsError, match="not of the account"):
-        await reconciled(store, records, metrics, LIMITS)
-    assert metrics.registry.get_sample_value("schedule_claims_of_another_trader") == 1
+        await reconciled(store, records, own, LIMITS)
+    assert scheduled_value(metrics, "claims_of_another_trader") == 1
 
 
 async def test_a_settlement_that_the_venue_did_not_answer_at_all_has_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    records, store, metrics = ScriptedRecords(), MemoryStore(), ScheduleMetrics()
+    records, store, (metrics, own) = ScriptedRecords(), MemoryStore(), schedule_metrics()
     for name in ("0xc1", "0xc2"):
         over = a_claim(
             state=ClaimState.OPEN,
@@ -237,18 +245,18 @@ async def test_a_settlement_that_the_venue_did_not_answer_at_all_has_failed(
         )
         store._change(claims={**store.claims, over.slot: over})
     records.failures = {"resolution": 1}
-    await settled(store, records, metrics, redeem=False)  # one of two was answered
+    await settled(store, records, own, redeem=False)  # one of two was answered
     records.failures = {"resolution": 2}
     with pytest.raises(RecordsError, match="no resolution got an answer"):
-        await settled(store, records, metrics, redeem=False)
-    assert metrics.registry.get_sample_value("schedule_failures_total") == 3
+        await settled(store, records, own, redeem=False)
+    assert scheduled_value(metrics, "failures_total") == 3
 
     async def disagree(_: object) -> Resolution | Undecided:
         raise RecordsDisagreeError("CLOB and Gamma disagree")
 
     monkeypatch.setattr(records, "resolution", disagree)
     store._change(claims={over.slot: over})
-    await settled(store, records, metrics, redeem=False)  # answered, if with an alarm
+    await settled(store, records, own, redeem=False)  # answered, if with an alarm
 
 
 # -- the process ---------------------------------------------------------------------------------
@@ -313,7 +321,7 @@ async def test_it_starts_without_any_key_reconciles_and_stops_at_once(
             assert first["looked"] == 1
             assert await fetched(f"{at}/healthz") == (200, "ok")
             _, metrics = await fetched(f"{at}/metrics")
-            assert 'schedule_runs_total{name="reconcile",result="done"}' in metrics
+            assert 'schedule_runs_total{name="reconcile",result="done",strategy=' in metrics
             [claim] = (await store.account()).claims.values()
             assert claim.looks == 1
             process.send_signal(signal.SIGTERM)

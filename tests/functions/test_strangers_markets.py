@@ -64,7 +64,7 @@ async def test_ever_new_markets_leave_as_much_behind_as_the_bound_and_no_more() 
         await desk.settle()
     assert desk.kept() == {MARKETS_MAX}
     assert desk.asked == QUESTIONS_MAX
-    refused = desk.metrics.holds[HoldReason.TOO_MANY_MARKETS]._value.get()
+    refused = desk.metrics.accounts["s"].holds[HoldReason.TOO_MANY_MARKETS]._value.get()
     assert refused == 2 * MARKETS_MAX
     [line] = [each for each in logs if each["event"] == "too_many_markets"]
     assert line["log_level"] == "error"
@@ -77,7 +77,7 @@ async def test_a_market_that_is_known_is_dealt_with_whatever_strangers_do() -> N
     desk.of_strangers(2 * MARKETS_MAX)
     desk.book(market())
     assert "0xc1" in desk.verifier._known
-    assert desk.metrics.holds[HoldReason.SUPERSEDED]._value.get() == 0
+    assert desk.metrics.accounts["s"].holds[HoldReason.SUPERSEDED]._value.get() == 0
     await desk.end()
 
 
@@ -123,7 +123,7 @@ async def test_a_market_that_is_over_is_neither_asked_about_nor_warmed_nor_told_
     assert asked == desk.exchange.warmed == desk.exchange.forgotten == ["0xc1"]
     assert [each["event"] for each in logs] == ["market_differs"]
     assert not desk.verifier._known
-    assert desk.metrics.holds[HoldReason.TOO_CLOSE_TO_END]._value.get() > 0
+    assert desk.metrics.accounts["s"].holds[HoldReason.TOO_CLOSE_TO_END]._value.get() > 0
     await desk.settle()
 
 

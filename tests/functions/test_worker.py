@@ -15,9 +15,8 @@ from functions.core.gate import GateConfig
 from functions.core.trade import Trade
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
-from functions.worker import ORDERS_IN_FLIGHT_MAX, Worker
 from functions.worker_clock import WorkerClock
-from functions.worker_metrics import WorkerMetrics
+from functions.worker_loop import ORDERS_IN_FLIGHT_MAX, Worker
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
@@ -26,6 +25,7 @@ from strategies.book_imbalance import BookImbalance
 from strategies.view import MarketView
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import hot_path
+from tests.support.metrics_builders import counted, worker_metrics
 from tests.support.trading_builders import clob_market, market, snapshot
 
 
@@ -75,7 +75,7 @@ class Desk:
         self.store = MemoryStore(self.exchange.calls)
         self.told: list[Decision] = []
         self.news = asyncio.Event()
-        self.metrics = WorkerMetrics(BookImbalance.Reason)
+        self.metrics = worker_metrics(BookImbalance.Reason)
         self.fence = Fence()
         self.clob = ScriptedClob()
         self.verifier = MarketVerifier(self.clob, self.metrics)
@@ -97,8 +97,7 @@ class Desk:
         self.clock = WorkerClock(5_000, self.metrics)
         self.worker = Worker(
             self.books,
-            account=self.account,
-            exchange=self.exchange,
+            [self.account],
             verifier=self.verifier,
             clock=self.clock,
             metrics=self.metrics,
@@ -199,9 +198,8 @@ async def test_nothing_is_bought_by_a_listing_that_swaps_the_outcomes() -> None:
         await desk.handle_all()
     assert [each.reason for each in desk.told] == ["market_differs"]  # repeats are counted
     assert desk.exchange.calls == []
-    sample = desk.metrics.registry.get_sample_value
-    assert sample("worker_holds_total", {"reason": "market_differs"}) == 3
-    assert sample("worker_markets_differing") == 1
+    assert counted(desk.metrics, "holds_total", reason="market_differs") == 3
+    assert desk.metrics.registry.get_sample_value("worker_markets_differing") == 1
     desk.books.give(snapshot(of=info))  # mended
     await desk.handle_all()
     assert [each.reason for each in desk.told] == ["market_differs", "matched"]
@@ -287,8 +285,7 @@ async def test_a_superseded_book_is_acknowledged_and_never_decided_on() -> None:
     await desk.handle_all()
     assert desk.books.acked == replies
     assert desk.told == []
-    sample = desk.metrics.registry.get_sample_value
-    assert sample("worker_holds_total", {"reason": "superseded"}) == 2
+    assert counted(desk.metrics, "holds_total", reason="superseded") == 2
     desk.books.give(snapshot(of=info, epoch=2))
     await desk.handle_all()
     assert [each.reason for each in desk.told] == ["matched"]
@@ -393,5 +390,5 @@ async def test_a_book_from_the_future_says_that_the_clock_is_behind_and_is_no_cr
     desk.books.give(strange)
     await desk.handle_all()
     assert desk.told == []
-    holds = desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "clock_behind"})
+    holds = counted(desk.metrics, "holds_total", reason="clock_behind")
     assert holds == 1

@@ -18,7 +18,6 @@ from functions import worker, worker_clock
 from functions.adapters.book_pull import Delivery
 from functions.settings import WorkerSettings
 from functions.worker_clock import SERIES_SAID_MAX, WorkerClock
-from functions.worker_metrics import WorkerMetrics
 from protocol.snapshot import encode_snapshot
 from protocol.subjects import BOOKS, book_subject
 from runtime.instant import Instant
@@ -26,6 +25,7 @@ from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table
+from tests.support.metrics_builders import worker_metrics
 from tests.support.servers import NatsServer
 from tests.support.trading_builders import market, snapshot
 
@@ -44,7 +44,7 @@ def note(clock: WorkerClock, offset_ms: int) -> None:
 def test_a_wrong_clock_shows_in_health_metric_and_log_and_goes_away_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    metrics = WorkerMetrics()
+    metrics = worker_metrics()
     clock = WorkerClock(1_000, metrics)
     clock.look()
     assert clock.problem() is None
@@ -84,7 +84,7 @@ def test_a_wrong_clock_shows_in_health_metric_and_log_and_goes_away_again(
 
 
 def test_a_trouble_of_one_feeder_is_logged_and_no_reason_to_restart() -> None:
-    clock = WorkerClock(1_000, WorkerMetrics())
+    clock = WorkerClock(1_000, worker_metrics())
     note(clock, 0)
     at_ns = time.time_ns()  # NATS' clock and this one
     reply = f"$JS.ACK.BOOKS.w.1.1.1.{at_ns}.0"
@@ -112,7 +112,7 @@ def late(clock: WorkerClock, series: str, late_ms: int) -> None:
 def test_each_series_that_is_refused_is_logged_beside_those_that_are_traded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = WorkerClock(1_000, WorkerMetrics())
+    clock = WorkerClock(1_000, worker_metrics())
     with capture_logs() as logs:
         for _ in range(3):  # thirty seconds
             late(clock, "btc-15m", 2)
@@ -135,7 +135,7 @@ def test_each_series_that_is_refused_is_logged_beside_those_that_are_traded(
 
 
 def test_this_clock_that_is_behind_is_a_problem_although_one_series_can_be_traded() -> None:
-    clock = WorkerClock(1_000, WorkerMetrics())
+    clock = WorkerClock(1_000, worker_metrics())
     note(clock, -150)
     late(clock, "eth-15m", 20)
     clock.look()
@@ -187,7 +187,7 @@ async def test_the_workers_health_says_that_its_clock_is_behind(
 
 
 def test_ever_new_series_in_trouble_print_a_bounded_number_of_lines() -> None:
-    clock = WorkerClock(1_000, WorkerMetrics())
+    clock = WorkerClock(1_000, worker_metrics())
     at_ns = time.time_ns()
     with capture_logs() as logs:
         for number in range(10 * SERIES_SAID_MAX):

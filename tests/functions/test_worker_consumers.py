@@ -8,13 +8,13 @@ import json
 import nats
 
 from functions.worker_consumers import decision_consumer
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import encode_decision
 from protocol.subjects import DECISIONS, decision_subject
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
+from tests.support.metrics_builders import counted, worker_metrics
 from tests.support.servers import NatsServer
 
 ACCOUNT = "strategy"
@@ -29,9 +29,11 @@ async def test_a_strangers_decision_ends_no_worker_and_holds_up_no_other(
         *(sound | {"decision_id": "x" * 3_000}, sound | {"text": "x" * 410_000}),
     ]
     nc = await nats.connect(nats_server.url)
-    js, store, metrics = nc.jetstream(), MemoryStore(), WorkerMetrics()
+    js, store, metrics = nc.jetstream(), MemoryStore(), worker_metrics()
     await ensure_stream(js, DECISIONS)
-    running = asyncio.create_task(decision_consumer(nc, ACCOUNT, store, metrics).run())
+    running = asyncio.create_task(
+        decision_consumer(nc, ACCOUNT, store, metrics.accounts["s"]).run()
+    )
     try:
         for message in (*strange, sound):
             await js.publish(decision_subject(ACCOUNT), json.dumps(message).encode())
@@ -41,8 +43,7 @@ async def test_a_strangers_decision_ends_no_worker_and_holds_up_no_other(
             while (await js.consumer_info(DECISIONS.name, f"{ACCOUNT}-log")).num_ack_pending:
                 pass
         assert not running.done()
-        counted = metrics.registry.get_sample_value("worker_decisions_not_logged_total")
-        assert counted == len(strange)
+        assert counted(metrics, "decisions_not_logged_total") == len(strange)
     finally:
         await stop_tasks(running)
         await nc.close()

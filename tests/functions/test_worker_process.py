@@ -26,13 +26,13 @@ from functions.adapters.book_pull import BookPull
 from functions.handlers.verify_markets import MarketVerifier
 from functions.settings import WorkerSettings
 from functions.worker_clock import WorkerClock
-from functions.worker_metrics import WorkerMetrics
 from runtime.last_answer import LastAnswer
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import opened_account
+from tests.support.metrics_builders import worker_metrics
 from tests.support.servers import NatsServer
 
 __all__ = ["dynamodb_server", "state_table"]
@@ -143,14 +143,14 @@ async def test_a_stream_that_it_cannot_have_ends_its_start_whichever_it_is(
             "live": ("fill.>", "FILLS"),
         }[execution]
         await client.jetstream().add_stream(StreamConfig(name="OTHER", subjects=[subject]))
-        metrics = WorkerMetrics()
+        metrics = worker_metrics()
         key = {"private_key": "0x" + "11" * 32, "wallet": "0x" + "22" * 20}
         with pytest.raises(SystemExit) as ended:
             await worker_module.run_worker(
                 WorkerSettings.model_validate({"execution": execution, **key}),
                 "w",
                 client,
-                opened_account(MemoryStore(), ScriptedExchange([])),
+                [opened_account(MemoryStore(), ScriptedExchange([]))],
                 verifier=MarketVerifier(ScriptedClob(), metrics),
                 clock=WorkerClock(1_000, metrics),
                 metrics=metrics,
@@ -202,6 +202,7 @@ async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
         assert await fetched(f"{at}/healthz") == (200, "ok")
         status, metrics = await fetched(f"{at}/metrics")
         assert status == 200
+        of_account = 'strategy="book_imbalance_crypto-paper"'
         for name in (
             "worker_books_total",
             "worker_books_conflated_total",
@@ -210,14 +211,14 @@ async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
             "worker_decide_seconds_bucket",
             "worker_claim_seconds_bucket",
             "worker_post_seconds_bucket",
-            'worker_holds_total{reason="no_imbalance"}',
-            'worker_claims_refused_total{reason="max_positions"}',
-            'worker_orders_total{answer="matched"}',
-            'worker_orders_rejected_total{reason="no_match"}',
+            f'worker_holds_total{{reason="no_imbalance",{of_account}}}',
+            f'worker_claims_refused_total{{reason="max_positions",{of_account}}}',
+            f'worker_orders_total{{answer="matched",{of_account}}}',
+            f'worker_orders_rejected_total{{reason="no_match",{of_account}}}',
         ):
             assert name in metrics
         labels = set(re.findall(r"([a-z_]+)=\"", metrics))
-        assert labels == {"reason", "answer", "le"}  # closed sets; no market is a label
+        assert labels == {"strategy", "reason", "answer", "le"}  # closed sets; no market is a label
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0

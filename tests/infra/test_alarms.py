@@ -25,11 +25,11 @@ from functions.aws import entry_points
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
-from functions.worker_metrics import WorkerMetrics
 from protocol.series import parse_series
 from runtime.cloudwatch import CloudWatchMetric, Interval
 from runtime.emf import NAMESPACE
 from runtime.log import line_of as line_said
+from tests.support.metrics_builders import worker_metrics
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "${self:service}-${sls:stage}-"
@@ -105,7 +105,7 @@ def scheduled_lines() -> list[dict[str, Any]]:
 
 def told_units() -> dict[str, dict[str, str]]:
     """Units of the metrics in the lines that are really told, by service and name."""
-    worker = WorkerMetrics()
+    worker = worker_metrics()
     lines = [
         line_of("worker", worker.cloudwatch, worker.book_age, worker.tick_to_trade),
         line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
@@ -156,7 +156,7 @@ def test_what_an_alarm_watches_is_really_told(alarm: str) -> None:
 def test_what_silence_is_an_alarm_of_has_always_a_value() -> None:
     """One that may be left out of a line would ring without a reason; BookAge has one (see it)."""
     quiet = {
-        "worker": line_of("worker", WorkerMetrics().cloudwatch),
+        "worker": line_of("worker", worker_metrics().cloudwatch),
         "feeder": line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
         **{line["Service"]: line for line in scheduled_lines()},
     }
@@ -230,7 +230,7 @@ def test_the_alarms_that_were_asked_for_are_there() -> None:
 
 def test_thresholds_on_the_age_of_books_are_bounds_of_buckets() -> None:
     """Between two bounds the values are guesses; at a bound the comparison is exact."""
-    buckets = next(iter(WorkerMetrics().book_age.collect())).samples
+    buckets = next(iter(worker_metrics().book_age.collect())).samples
     bounds_ms = {1000 * float(each.labels["le"]) for each in buckets if "le" in each.labels}
     on_age = [alarm for alarm in ALARMS.values() if alarm.get("MetricName") == "BookAge"]
     assert len(on_age) == 3

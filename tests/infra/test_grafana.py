@@ -21,10 +21,9 @@ from prometheus_client import CollectorRegistry
 from feeder.books.metrics import FeederMetrics
 from feeder.fills.metrics import UserMetrics
 from feeder.settings import FeederSettings, UserFeederSettings
-from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import ScheduleSettings, WorkerSettings
-from functions.worker_metrics import WorkerMetrics
 from protocol.series import parse_series
+from tests.support.metrics_builders import schedule_metrics, worker_metrics
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -56,8 +55,8 @@ def exported() -> dict[str, set[str]]:
     registries: tuple[CollectorRegistry, ...] = (
         FeederMetrics([parse_series("btc-15m")]).registry,
         UserMetrics().registry,
-        WorkerMetrics().registry,
-        ScheduleMetrics().registry,
+        worker_metrics().registry,
+        schedule_metrics().registry,
     )
     series = {"up": set[str]()}
     for registry in registries:
@@ -116,7 +115,7 @@ def test_counters_are_asked_for_their_growth_and_gauges_are_not() -> None:
 
 def test_values_of_labels_are_the_ones_that_exist() -> None:
     values: dict[str, set[str]] = {"job": {"feeder", "worker", "user-feeder", "schedule"}}
-    for registry in (WorkerMetrics().registry, ScheduleMetrics().registry):
+    for registry in (worker_metrics().registry, schedule_metrics().registry):
         for metric in registry.collect():
             for sample in metric.samples:
                 for label, value in sample.labels.items():

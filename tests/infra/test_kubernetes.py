@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from functions.worker_metrics import WorkerMetrics
 from tests.support import deployed_settings as deployed
+from tests.support.metrics_builders import worker_metrics
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "infra" / "kubernetes"
@@ -183,7 +183,7 @@ def test_keda_scales_workers_on_a_metric_that_there_is() -> None:
     assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
     asked = re.findall(r"\b(worker_\w+)\b", trigger["metadata"]["query"])
     told = {
-        sample.name for family in WorkerMetrics().registry.collect() for sample in family.samples
+        sample.name for family in worker_metrics().registry.collect() for sample in family.samples
     }
     assert asked
     assert set(asked) <= told

@@ -25,7 +25,6 @@ from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
 from functions.adapters.decision_publisher import DecisionPublisher
 from functions.worker_consumers import decision_consumer, fill_consumer
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import connect, ensure_stream
@@ -34,6 +33,7 @@ from tests.feeder.books.test_lease_keeper import Side
 from tests.feeder.books.test_publisher import Bench
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
+from tests.support.metrics_builders import counted, worker_metrics
 from tests.support.servers import NatsServer
 from tests.venue.wire.test_user_channel import FILL
 
@@ -84,8 +84,8 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
             await ensure_stream(worker.jetstream(), DECISIONS)
             books = Bench(feeder)
             fills = FillPublisher(feeder, UserMetrics(), lambda _: None)
-            pull, metrics, store = BookPull(worker, "account"), WorkerMetrics(), MemoryStore()
-            decisions = DecisionPublisher(worker, "account", metrics)
+            pull, metrics, store = BookPull(worker, "account"), worker_metrics(), MemoryStore()
+            decisions = DecisionPublisher(worker, "account", metrics.accounts["s"])
             logged = asyncio.Event()
 
             async def put_decisions(written: list[Decision]) -> None:
@@ -101,8 +101,8 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                     fills.run(),
                     pull.run(),
                     decisions.run(),
-                    decision_consumer(worker, "account", store, metrics).run(),
-                    fill_consumer(worker, "account", store, metrics).run(),
+                    decision_consumer(worker, "account", store, metrics.accounts["s"]).run(),
+                    fill_consumer(worker, "account", store, metrics.accounts["s"]).run(),
                 ),
             ):
                 market, delivered = books.follow(), asyncio.create_task(pull.next())
@@ -113,7 +113,7 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                 decisions.offer(decision())
                 assert fills.offer(FILL)
                 await fills.drained()
-                await until(lambda: metrics.registry.get_sample_value("worker_fills_total") == 1)
+                await until(lambda: counted(metrics, "fills_total") == 1)
                 await logged.wait()
                 await until(lambda: side.owns_all)
             await stop_tasks(side.task)

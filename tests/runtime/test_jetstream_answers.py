@@ -17,12 +17,12 @@ from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
 from functions.adapters.decision_publisher import DecisionPublisher
 from functions.worker_consumers import fill_consumer
-from functions.worker_metrics import WorkerMetrics
 from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import UnreadableAnswerError, close, connect, ensure_stream, jetstream_answers
 from runtime.process import stop_tasks
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
+from tests.support.metrics_builders import account_metrics
 from tests.support.servers import NatsServer
 from tests.venue.wire.test_user_channel import FILL
 
@@ -49,14 +49,14 @@ async def test_whatever_answers_in_jetstream_s_place_ends_nothing(nats_server: N
             await stranger.subscribe(subject, cb=answer)
         await stranger.flush()
         for told in ANSWERS:
-            decisions = DecisionPublisher(nc, "a", WorkerMetrics())
+            decisions = DecisionPublisher(nc, "a", account_metrics())
             fills = FillPublisher(nc, UserMetrics(), lambda _: None)
             pull = BookPull(nc, "a")
             pull._consumer_lost.set()
             leases = LeaseKeeper(nc, "f", ["s"], FeederMetrics([]), on_acquired=lambda _: None)
             running: list[Coroutine[Any, Any, Any]] = [
                 *(decisions.run(), fills.run(), pull.run(), leases.run()),
-                fill_consumer(nc, "a", MemoryStore(), WorkerMetrics()).run(),
+                fill_consumer(nc, "a", MemoryStore(), account_metrics()).run(),
             ]
             tasks = [asyncio.create_task(each) for each in running]
             for _ in range(20):

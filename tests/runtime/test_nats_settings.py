@@ -16,11 +16,11 @@ from functions import worker
 from functions.handlers.verify_markets import MarketVerifier
 from functions.settings import WorkerSettings
 from functions.worker_clock import WorkerClock
-from functions.worker_metrics import WorkerMetrics
 from runtime.nats_settings import NatsSettings
 from runtime.settings import load_settings
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import opened_account
+from tests.support.metrics_builders import worker_metrics
 from tests.support.user_channel_frames import CREDENTIALS
 
 WORD = "e5b4c3d2a1"
@@ -137,12 +137,12 @@ async def test_a_worker_connects_as_told_and_declares_as_told(
     with pytest.raises(Reached):
         await worker.serve(settings, "w")
     with pytest.raises(Reached):
-        metrics = WorkerMetrics()
+        metrics = worker_metrics()
         await worker.run_worker(
             settings,
             "w",
             MagicMock(),
-            opened_account(MemoryStore(), ScriptedExchange([])),
+            [opened_account(MemoryStore(), ScriptedExchange([]))],
             verifier=MarketVerifier(ScriptedClob(), metrics),
             clock=WorkerClock(1_000, metrics),
             metrics=metrics,

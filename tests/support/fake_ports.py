@@ -42,6 +42,7 @@ from protocol.snapshot import BookSnapshot
 from tests.support.memory_configurations import MemoryConfigurations
 from tests.support.memory_groups import MemoryGroup
 from tests.support.memory_numbers import DAYS_KEPT_MS, added, count_down, day_of, plus
+from tests.support.memory_wallets import MemoryTable, WalletsInMemory
 from tests.support.trading_builders import TRADER, clob_market
 from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Accepted, Answer
@@ -63,7 +64,7 @@ NEW_ACCOUNT: Final = Account(
 )
 
 
-class MemoryStore(MemoryConfigurations):
+class MemoryStore(WalletsInMemory, MemoryConfigurations):
     """The store's semantics in one process; `store_contract.py` holds it against the real one.
 
     Between the call and its effect nothing is awaited but `before`'s hooks, so every write is as
@@ -71,7 +72,10 @@ class MemoryStore(MemoryConfigurations):
     those injected.
     """
 
-    def __init__(self, calls: Calls | None = None) -> None:
+    def __init__(
+        self, calls: Calls | None = None, table: MemoryTable | None = None, name: str = "strategy"
+    ) -> None:
+        super().__init__(table, name)
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
         self.groups: dict[str, MemoryGroup] = {}

@@ -8,7 +8,6 @@ from functions.core.gate import GateConfig
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
 from functions.handlers.follow_group import GroupFollower
-from functions.worker_metrics import WorkerMetrics
 from protocol.book import Proof
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
@@ -17,6 +16,7 @@ from strategies.book_imbalance import BookImbalance
 from strategies.interface import Strategy
 from tests.support.fake_ports import Calls, MemoryStore, ScriptedExchange
 from tests.support.hot_path import hot_path
+from tests.support.metrics_builders import worker_metrics
 
 HOT_PATH = ["prepare", "claim", "post", "move"]
 
@@ -37,7 +37,7 @@ class Desk:
         self.store = MemoryStore(self.calls)
         self.exchange = ScriptedExchange(self.calls)
         self.told: list[Decision] = []
-        self.metrics = WorkerMetrics(strategy.Reason)
+        self.metrics = worker_metrics(strategy.Reason)
         self.fence, self.memories = Fence(), MarketMemories()
         self.account = hot_path(
             strategy=strategy,

@@ -11,10 +11,10 @@ from functions.adapters.clob_markets import VenueClobMarkets
 from functions.core.hold import HoldReason
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
-from functions.worker_metrics import WorkerMetrics
 from protocol.series import parse_series
 from sandbox.simulator import Market, Venue, serve
 from sandbox.simulator.gamma import event_json
+from tests.support.metrics_builders import worker_metrics
 from venue import rest
 from venue.wire.listing import parse_listing
 
@@ -56,7 +56,7 @@ async def test_outcomes_that_the_clob_swaps_stop_the_market(desk: Desk) -> None:
     listing = msgspec.json.encode([event_json(desk.market, desk.venue.now_ms())])
     info = parse_listing(listing, parse_series("btc-15m"), desk.market.start_ms // 1000)
     assert info is not None
-    verifier = MarketVerifier(desk.markets, WorkerMetrics())
+    verifier = MarketVerifier(desk.markets, worker_metrics())
     await verifier.verify(info)
     assert verifier.doubt(info) is None
     desk.market.outcomes = ("Down", "Up")

@@ -48,7 +48,7 @@ async def store(dynamodb_server: str, state_table: str) -> AsyncIterator[DynamoS
 
 
 async def asked(store: DynamoStore, request: Any) -> tuple[int, Any]:
-    told = await answer(store, PAPER, LIMITS, request)
+    told = await answer({PAPER: store}, LIMITS, request)
     assert told["headers"]["content-type"] == "application/json"
     return told["statusCode"], json.loads(told["body"])
 

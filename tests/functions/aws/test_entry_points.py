@@ -120,6 +120,7 @@ async def test_reconcile_resolves_a_live_claim_with_api_credentials_alone(
         [now] = (await store.account()).claims.values()
         assert (now.order_id, now.state) == (claim.order_id, ClaimState.OPEN)
         assert now.filled_size_e6 == 2_200_000
+        assert await store.accounts_of_wallet(KEY.address) == [LIVE]
         line = told(capsys)
         assert (line["Stage"], line["Service"]) == ("test", "reconcile")
         assert {name: line[name] for name in line if name[0].isupper()} == {
@@ -266,7 +267,7 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
     deployed.setattr(entry_points, "reconcile_once", run)
     settings = ReconcileSettings().model_copy(update={"reconcile_every_s": 0.001})
     opened = entry_points.ScheduledResources(
-        settings=settings, store=store, records=ScriptedRecords()
+        settings=settings, stores={"s": store}, records={"s": ScriptedRecords()}
     )
     until_s = asyncio.get_running_loop().time() + entry_points.REPORT_S + 0.05
     async with asyncio.timeout_at(until_s):  # as every invocation is bounded

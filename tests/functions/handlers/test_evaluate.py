@@ -14,6 +14,7 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from tests.functions.handlers.conftest import Clock
+from tests.support.metrics_builders import counted
 from tests.support.strategies import AlwaysBuy
 from tests.support.trading_builders import market, snapshot, stale
 from tests.support.trading_desk import HOT_PATH, Desk
@@ -91,7 +92,7 @@ async def test_a_strategy_that_always_buys_cannot_trade_what_the_gate_refuses(
     assert desk.calls == HOT_PATH
     assert not await desk.handle(book())
     assert desk.calls == HOT_PATH
-    assert desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": reason}) == 1
+    assert counted(desk.metrics, "holds_total", reason=reason) == 1
 
 
 # -- a clock that is behind ----------------------------------------------------------------------
@@ -118,9 +119,7 @@ async def test_where_one_book_shows_that_our_clock_is_behind_no_other_of_its_fee
     assert not await desk.handle(waited("0xc2"))
     assert desk.calls == []
     assert await desk.handle(waited("0xc3", series="eth-15m"))  # of another feeder, perhaps
-    behind = desk.metrics.registry.get_sample_value(
-        "worker_holds_total", {"reason": HoldReason.CLOCK_BEHIND}
-    )
+    behind = counted(desk.metrics, "holds_total", reason=HoldReason.CLOCK_BEHIND)
     assert behind == 2
     clock.now_ms += BEHIND_BELIEVED_MS  # nothing has shown it again: somebody has set it right
     assert await desk.handle(waited("0xc2"))

@@ -17,11 +17,10 @@ from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from tests.functions.handlers.conftest import Clock
+from tests.support.metrics_builders import counted
 from tests.support.trading_builders import MADE_AT_MS, TRADER, a_fill, market, snapshot
 from tests.support.trading_desk import HOT_PATH, Desk
 from venue.wire.order_answer import Rejected, RejectReason, Unknown
-
-SUPERSEDED = {"reason": "superseded"}
 
 
 async def test_between_decision_and_post_there_is_exactly_one_store_call() -> None:
@@ -65,7 +64,7 @@ async def test_a_foreign_order_id_raises_the_alarm() -> None:
     desk = Desk()
     desk.exchange.answer = Unknown(text="accepted as another", alarm=True)
     await desk.handle(snapshot())
-    assert desk.metrics.registry.get_sample_value("worker_order_id_mismatch_total") == 1
+    assert counted(desk.metrics, "order_id_mismatch_total") == 1
 
 
 async def test_a_match_that_cannot_be_raises_the_alarm_and_keeps_the_claim() -> None:
@@ -77,7 +76,7 @@ async def test_a_match_that_cannot_be_raises_the_alarm_and_keeps_the_claim() -> 
     assert [(line["log_level"], line["text"]) for line in told] == [
         ("critical", "implausible fill")
     ]
-    assert desk.metrics.registry.get_sample_value("worker_order_id_mismatch_total") == 1
+    assert counted(desk.metrics, "order_id_mismatch_total") == 1
     assert [claim.state for claim in desk.store.claims.values()] == [ClaimState.UNKNOWN]
 
 
@@ -122,7 +121,7 @@ async def test_a_book_of_a_feeder_that_was_replaced_while_signing_is_not_claimed
     await desk.handle(book)
     assert desk.calls == ["prepare"]
     assert [(d.result, d.reason) for d in desk.told] == [("refused", "superseded")]
-    assert desk.metrics.registry.get_sample_value("worker_holds_total", SUPERSEDED) == 1
+    assert counted(desk.metrics, "holds_total", reason="superseded") == 1
 
 
 async def test_another_book_of_the_same_feeder_while_signing_changes_nothing() -> None:
@@ -178,7 +177,7 @@ async def test_nor_does_one_that_is_set_while_a_book_waits_for_its_decision(cloc
     clock.now_ms += 501
     clock.set_back_ms = 501
     assert not await desk.handle(book, delivered)
-    assert desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": "stale_book"})
+    assert counted(desk.metrics, "holds_total", reason="stale_book")
 
 
 async def test_nor_is_a_claim_older_than_it_is_so_that_it_is_neither_given_up_nor_over_too_soon(
@@ -379,9 +378,8 @@ async def test_the_days_spend_cap_stops_entries() -> None:
 # -- what an order took --------------------------------------------------------------------------
 
 
-def counted(desk: Desk, *names: str) -> list[float | None]:
-    value = desk.metrics.registry.get_sample_value
-    return [value(f"worker_{name}_seconds_count") for name in names]
+def observed(desk: Desk, *names: str) -> list[float | None]:
+    return [counted(desk.metrics, f"{name}_seconds_count") for name in names]
 
 
 LATENCIES = ("sign", "claim", "post", "resolve", "tick_to_trade")
@@ -390,13 +388,13 @@ LATENCIES = ("sign", "claim", "post", "resolve", "tick_to_trade")
 async def test_each_stage_that_an_order_reaches_is_observed_once() -> None:
     desk = Desk()
     await desk.handle(snapshot())
-    assert counted(desk, *LATENCIES) == [1, 1, 1, 1, 1]
+    assert observed(desk, *LATENCIES) == [1, 1, 1, 1, 1]
 
 
 async def test_of_a_refused_claim_only_its_own_stages_are_observed() -> None:
     desk = Desk(max_positions=0)
     await desk.handle(snapshot())
-    assert counted(desk, *LATENCIES) == [1, 1, 0, 0, 0]
+    assert observed(desk, *LATENCIES) == [1, 1, 0, 0, 0]
 
 
 async def test_an_order_that_cannot_be_built_has_no_stage_to_observe() -> None:
@@ -407,7 +405,7 @@ async def test_an_order_that_cannot_be_built_has_no_stage_to_observe() -> None:
 
     desk.exchange.before_prepare = refuse
     await desk.handle(snapshot())
-    assert counted(desk, *LATENCIES) == [0, 0, 0, 0, 0]
+    assert observed(desk, *LATENCIES) == [0, 0, 0, 0, 0]
 
 
 async def test_an_order_that_would_sell_is_refused_before_it_is_signed() -> None:

@@ -14,14 +14,14 @@ from nats.js.errors import NotFoundError
 from functions.adapters import durable_consumer
 from functions.core.claim import Claim, ClaimState
 from functions.worker_consumers import FILLS_BATCH_MAX, fill_consumer
-from functions.worker_metrics import WorkerMetrics
 from protocol.fill import Fill, TradeStatus, encode_fill, message_id
 from protocol.subjects import FILLS, fill_subject
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from tests.support.fake_ports import MemoryStore
+from tests.support.metrics_builders import counted, worker_metrics
 from tests.support.servers import NatsServer
-from tests.support.trading_builders import a_claim, a_fill
+from tests.support.trading_builders import TRADER, a_claim, a_fill
 
 ACCOUNT = "strategy"
 
@@ -37,7 +37,7 @@ class Desk:
     def __init__(self, nc: Client, store: MemoryStore) -> None:
         self.nc = nc
         self.store = store
-        self.metrics = WorkerMetrics()
+        self.metrics = worker_metrics()
 
     def put(self, *claims: Claim) -> None:
         self.store._change(claims={claim.slot: claim for claim in claims})
@@ -56,7 +56,7 @@ class Desk:
         await self.nc.jetstream().publish(fill_subject("0xc1"), payload, headers=headers)
 
     def count(self, name: str) -> float:
-        return self.metrics.registry.get_sample_value(f"worker_{name}_total") or 0.0
+        return counted(self.metrics, f"{name}_total") or 0.0
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """The fake store and the metrics tell nobody when they change, so the loop is asked."""
@@ -89,7 +89,10 @@ async def applying(server: NatsServer, store: MemoryStore | None = None) -> Asyn
     nc = await nats.connect(server.url)
     await ensure_stream(nc.jetstream(), FILLS)
     desk = Desk(nc, store or MemoryStore())
-    running = asyncio.create_task(fill_consumer(nc, ACCOUNT, desk.store, desk.metrics).run())
+    consumer = fill_consumer(
+        nc, ACCOUNT, desk.store, desk.metrics.accounts["s"], wallet=TRADER.wallet
+    )
+    running = asyncio.create_task(consumer.run())
     try:
         yield desk
     finally:
@@ -141,6 +144,22 @@ async def test_a_strangers_fill_is_counted_and_left(nats_server: NatsServer) -> 
         await desk.until(lambda: desk.count("fills_foreign") == 1)
         await desk.until_acknowledged()
         assert desk.store.claims == {"0xc1": a_claim()}
+
+
+async def test_a_siblings_fill_is_acknowledged_and_not_called_foreign(
+    nats_server: NatsServer,
+) -> None:
+    async with applying(nats_server) as desk:
+        sibling = MemoryStore(table=desk.store.table, name="sibling")
+        await sibling.join_wallet(TRADER.wallet)
+        sibling._change(claims={"0xc1": a_claim()})
+        await desk.publish(a_fill())
+        await desk.publish(a_fill("t2", order_id="0xstranger"))
+        await desk.until(lambda: desk.count("fills") == 2)
+        await desk.until(lambda: desk.count("fills_foreign") == 1)
+        await desk.until_acknowledged()
+        assert desk.store.claims == {}
+        assert desk.count("fills_foreign") == 1
 
 
 @pytest.mark.parametrize("name", ["account", "move"])

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from functions.core.account import NO_PAUSE, Pause
 from functions.core.claim import ClaimState
+from tests.support.metrics_builders import counted
 from tests.support.trading_builders import market, snapshot
 from tests.support.trading_desk import Desk
 from venue.wire.order_answer import Rejected, RejectReason, Unknown
@@ -37,9 +38,7 @@ async def test_a_refusal_of_the_whole_account_pauses_all_its_workers(reason: Rej
     pause = await refused(desk, reason)
     assert pause.reason == reason.value
     assert before_ms <= pause.since_ms < pause.until_ms
-    assert desk.metrics.registry.get_sample_value(
-        "worker_account_pauses_total", {"reason": reason.value}
-    )
+    assert counted(desk.metrics, "account_pauses_total", reason=reason.value)
     # Another worker, which knows nothing of it, meets the pause in the store and posts nothing.
     other = Desk()
     other.store.item = desk.store.item

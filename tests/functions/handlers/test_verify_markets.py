@@ -14,10 +14,10 @@ from functions.core.hold import HoldReason
 from functions.handlers import verify_markets
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
-from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
 from runtime.process import stop_tasks
 from tests.support.fake_ports import ScriptedClob
+from tests.support.metrics_builders import worker_metrics
 from tests.support.trading_builders import clob_market, market, snapshot
 from venue.wire.clob_market import ClobMarket
 
@@ -37,7 +37,7 @@ def swapped(info: MarketInfo) -> MarketInfo:
 class Bench:
     def __init__(self) -> None:
         self.clob = ScriptedClob()
-        self.metrics = WorkerMetrics()
+        self.metrics = worker_metrics()
         self.verifier = MarketVerifier(self.clob, self.metrics)
 
     def reason(self, info: MarketInfo) -> HoldReason | None:

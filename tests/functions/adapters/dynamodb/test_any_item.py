@@ -21,7 +21,6 @@ from functions.core.account_status import status_of
 from functions.core.claim import ClaimFill, ClaimState, Finality
 from functions.handlers.on_fill import on_fill
 from functions.ports import StoreError
-from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Timeline
 from tests.support.dynamodb_items import (
     LIMITS,
@@ -32,6 +31,7 @@ from tests.support.dynamodb_items import (
     make_claim,
 )
 from tests.support.fake_ports import MemoryStore
+from tests.support.metrics_builders import account_metrics
 from tests.support.trading_builders import a_fill
 
 ABSURD: list[Item] = [
@@ -41,7 +41,7 @@ ABSURD: list[Item] = [
     *({"NULL": True}, {"BOOL": True}, {"L": []}, {"M": {}}, {"B": b"x"}, {"NS": ["1"]}),
 ]
 Path = tuple[str, ...]
-METRICS = WorkerMetrics()
+METRICS = account_metrics()
 
 
 def sound() -> Item:

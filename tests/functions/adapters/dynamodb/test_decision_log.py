@@ -14,6 +14,7 @@ from runtime.line_throttle import LineThrottle
 from tests.functions.adapters.dynamodb.test_store import raised_by
 from tests.support.dynamodb_items import DECISIONS_PK, NOW_MS, TODAY, make_decision
 from tests.support.dynamodb_proxy import FORWARD
+from tests.support.metrics_builders import counted, worker_metrics
 
 # Made here, as no message decodes to them: too long a key, an item too large, no number of a table.
 REFUSED = {
@@ -25,16 +26,18 @@ REFUSED = {
 
 
 def not_logged(metrics: WorkerMetrics) -> float:
-    return metrics.registry.get_sample_value("worker_decisions_not_logged_total") or 0.0
+    return counted(metrics, "decisions_not_logged_total") or 0.0
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_a_row_that_the_table_refuses_is_dropped_and_counted_and_the_others_are_written(
     kind, store, log_table
 ) -> None:
-    metrics = WorkerMetrics()
+    metrics = worker_metrics()
     bad = make_decision(2, **REFUSED[kind])
-    await log_decisions(store, metrics, LineThrottle(), [make_decision(1), bad, make_decision(3)])
+    await log_decisions(
+        store, metrics.accounts["s"], LineThrottle(), [make_decision(1), bad, make_decision(3)]
+    )
     rows = log_table.rows(DECISIONS_PK)
     assert [row["decision_id"]["S"] for row in rows] == ["d001", "d003"]
     assert not_logged(metrics) == 1
@@ -46,10 +49,10 @@ async def test_what_the_table_refuses_is_told_from_what_it_did_not_answer(store)
 
 
 async def test_a_batch_that_is_not_written_for_another_reason_comes_again(proxied, proxy) -> None:
-    metrics = WorkerMetrics()
+    metrics = worker_metrics()
     proxy.script.extend([lambda _: (500, {"__type": "InternalServerError"})] * 10)
     with pytest.raises(StoreError):
-        await log_decisions(proxied, metrics, LineThrottle(), [make_decision(1)])
+        await log_decisions(proxied, metrics.accounts["s"], LineThrottle(), [make_decision(1)])
     assert not_logged(metrics) == 0
     assert isinstance(proxied, DynamoStore)
 

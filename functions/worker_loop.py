@@ -1,0 +1,272 @@
+"""What a worker does with each book: one decode, one fence, one memory, and every account's look.
+
+    book ─▶ decode ─▶ fence ─▶ memory ─┬─▶ account: evaluate ─▶ execute, beside the loop
+                                       └─▶ account: ...
+
+All of it up to the orders is without awaiting. What only one account does never stops another: its
+orders under way are its own, and so is how many they may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from functions.adapters.book_pull import BookPull, Delivery
+from functions.core.configuration import Configuration
+from functions.core.fencing import Fence
+from functions.core.hold import HoldReason
+from functions.core.market_memories import MarketMemories
+from functions.core.trade import Trade
+from functions.handlers.trading_account import TradingAccount
+from functions.handlers.verify_markets import MarketVerifier
+from functions.ports import Exchange
+from functions.worker_clock import WorkerClock
+from functions.worker_metrics import WorkerMetrics
+from protocol.market import MarketInfo
+from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
+from runtime.instant import Instant
+from runtime.line_throttle import LineThrottle
+
+ORDERS_IN_FLIGHT_MAX: Final = 16
+"""Of one account: with more it lets books pass, and when all accounts have as many the worker stops
+taking books until one is answered."""
+ORDERS_OF_ALL_MAX: Final = 64
+"""Of all accounts together: with more the worker stops taking books, too."""
+FINISH_S: Final = 6.0
+"""How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
+is bounded too, so that the process ends within ten seconds."""
+_Key = TypeVar("_Key")
+_log = structlog.get_logger()
+
+
+class Worker:
+    """The pull loop: each book is considered at once, each trade executes beside the loop."""
+
+    def __init__(
+        self,
+        pull: BookPull,
+        accounts: Sequence[TradingAccount] = (),
+        *,
+        verifier: MarketVerifier,
+        clock: WorkerClock,
+        metrics: WorkerMetrics,
+        fence: Fence,
+    ) -> None:
+        self._pull = pull
+        self._accounts: tuple[TradingAccount, ...] = ()
+        self._exchanges: tuple[Exchange, ...] = ()
+        self._verifier = verifier
+        self._clock = clock
+        self._metrics = metrics
+        self._fence = fence
+        self._memories = MarketMemories()
+        self._executing: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """By account and condition id."""
+        self._under_way: dict[str, int] = {}
+        """How many of them, by account."""
+        self._slots = asyncio.Semaphore(ORDERS_OF_ALL_MAX)
+        self._warming: dict[str, asyncio.Task[None]] = {}
+        self._warmed: dict[str, MarketInfo] = {}
+        self._held: dict[str, tuple[BookSnapshot, Instant]] = {}
+        # By condition id, all three: of the markets that the verifier knows, so no more than those.
+        verifier.on_forgotten = self._forget
+        self._malformed, self._too_many = LineThrottle(), LineThrottle()
+        for account in accounts:
+            self.add(account)
+
+    def add(self, account: TradingAccount) -> None:
+        """One more account, from the next book on."""
+        self._accounts += (account,)
+        self._under_way[account.name] = 0
+        for market in self._warmed.values():
+            account.evaluator.note_market(market, account.configuration.gate)
+        if not any(account.opened.exchange is each for each in self._exchanges):
+            self._exchanges += (account.opened.exchange,)
+            self._warmed.clear()  # for the new one all markets are; asking again does no harm
+
+    async def run(self) -> None:
+        """Handle books until cancelled; orders under way go on (see `finish`)."""
+        conflated = 0
+        while True:
+            delivery = await self._pull.next()
+            self._handle(delivery)
+            # Whatever came of it: by the time of a second delivery the book would be too old.
+            await self._pull.ack(delivery)
+            if self._pull.conflated != conflated:
+                self._metrics.conflated.inc(self._pull.conflated - conflated)
+                conflated = self._pull.conflated
+            while self._executing and self._full():
+                await asyncio.wait(self._executing.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def finish(self) -> None:
+        """Wait for the orders under way, at most FINISH_S; then leave them to reconciliation."""
+        for task in list(self._warming.values()):
+            task.cancel()
+        if self._executing:
+            _, late = await asyncio.wait(self._executing.values(), timeout=FINISH_S)
+            for task in late:
+                task.cancel()
+            if late:
+                _log.error("orders_abandoned", count=len(late))
+                await asyncio.wait(late, timeout=0.5)
+
+    def _handle(self, delivery: Delivery) -> None:
+        started_ns = time.time_ns()
+        try:
+            snapshot = decode_snapshot(delivery.payload)
+        except ProtocolError as error:
+            self._metrics.malformed.inc()
+            if (unlogged := self._malformed.admit()) is not None:
+                _log.warning("book_malformed", error=str(error), unlogged_before=unlogged)
+            return
+        self._metrics.decode.observe((time.time_ns() - started_ns) / 1e9)
+        self._clock.note(snapshot, delivery)
+        condition_id = snapshot.market.condition_id
+        if self._verifier.is_over(snapshot.market):
+            self._evaluate(snapshot, delivery.delivered)  # refused and counted, and nothing kept
+            return
+        if not self._verifier.takes(condition_id):
+            self._refuse_market(snapshot.market)
+            return
+        # Before all else: what is held, waits or is decided on from here is the newest there is.
+        if not self._fence.admits(snapshot, time.monotonic_ns() // 1_000_000):
+            self._hold_all(HoldReason.SUPERSEDED)
+            return
+        self._memories.note(snapshot)
+        for exchange in self._exchanges:
+            exchange.observe(snapshot)
+        self._verifier.note(snapshot.market)
+        if condition_id not in self._warmed and condition_id not in self._warming:
+            self._warm(snapshot.market)
+        if condition_id in self._warming:
+            for account in self._accounts:
+                account.metrics.busy.inc()
+            self._held[condition_id] = (snapshot, delivery.delivered)
+        else:
+            self._evaluate(snapshot, delivery.delivered)
+
+    def _evaluate(self, snapshot: BookSnapshot, delivered: Instant) -> None:
+        """One view for all accounts; each that trades orders beside the loop."""
+        condition_id = snapshot.market.condition_id
+        accounts = self._accounts
+        if self._executing:
+            accounts = tuple(each for each in accounts if self._is_free(each, condition_id))
+            if not accounts:
+                return
+        snapshot = self._verifier.as_traded(snapshot)
+        now_ns = delivered.now_ns()
+        self._metrics.books.inc()
+        self._metrics.book_age.observe((now_ns - snapshot.received_at_ns) / 1e9)
+        view = self._memories.view(snapshot, now_ns // 1_000_000)
+        for account in accounts:
+            configuration = account.configuration
+            trade = account.evaluator.consider(snapshot, view, delivered, configuration)
+            if trade is not None:
+                self._order(account, snapshot, trade, delivered, configuration)
+
+    def _is_free(self, account: TradingAccount, condition_id: str) -> bool:
+        """Whether it may order now; a book that it lets pass is counted."""
+        # One order a market at a time; whatever becomes of it, a cooldown has begun.
+        full = self._under_way[account.name] >= ORDERS_IN_FLIGHT_MAX
+        if full or (account.name, condition_id) in self._executing:
+            account.metrics.busy.inc()
+            return False
+        return True
+
+    def _full(self) -> bool:
+        """Whether nobody could order on a further book."""
+        fewest = min(self._under_way.values())
+        return fewest >= ORDERS_IN_FLIGHT_MAX or len(self._executing) >= ORDERS_OF_ALL_MAX
+
+    def _order(
+        self,
+        account: TradingAccount,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        delivered: Instant,
+        configuration: Configuration,
+    ) -> None:
+        async def execute() -> None:
+            structlog.contextvars.bind_contextvars(account=account.name)
+            async with self._slots:
+                await account.executor.execute(snapshot, trade, delivered, configuration)
+
+        self._start(self._executing, (account.name, snapshot.market.condition_id), execute())
+        self._count_orders()
+
+    def _count_orders(self) -> None:
+        self._under_way = dict.fromkeys(self._under_way, 0)
+        for name, _ in self._executing:
+            self._under_way[name] += 1
+        self._metrics.orders_in_flight.set(len(self._executing))
+
+    def _warm(self, market: MarketInfo) -> None:
+        """Make a new market's first order as fast as its tenth, and have the CLOB confirm it; its
+        newest book waits for both.
+
+        Windows appear minutes before they may be traded, so only a worker that has just started
+        ever waits, by milliseconds.
+        """
+        self._warmed[market.condition_id] = market
+        for account in self._accounts:
+            account.evaluator.note_market(market, account.configuration.gate)
+
+        async def warm() -> None:
+            await self._verifier.verify(market)
+            await asyncio.gather(*(self._warm_at(each, market) for each in self._exchanges))
+            while (held := self._held.pop(market.condition_id, None)) is not None:
+                self._evaluate(*held)
+            # Here and not when the task has ended: a book in between would be held for ever.
+            del self._warming[market.condition_id]
+
+        self._start(self._warming, market.condition_id, warm())
+
+    async def _warm_at(self, exchange: Exchange, market: MarketInfo) -> None:
+        try:
+            async with self._verifier.questions:
+                await exchange.warm(market)
+        except Exception as error:  # noqa: BLE001 - warming only helps; the book still counts
+            _log.error("warming_failed", market=market.slug, exc_info=error)
+
+    def _refuse_market(self, market: MarketInfo) -> None:
+        self._hold_all(HoldReason.TOO_MANY_MARKETS)
+        if (unlogged := self._too_many.admit()) is not None:
+            _log.error("too_many_markets", market=market.slug, unlogged_before=unlogged)
+
+    def _hold_all(self, reason: HoldReason) -> None:
+        """Whatever the accounts would say to it."""
+        for account in self._accounts:
+            account.metrics.holds[reason].inc()
+
+    def _forget(self, condition_id: str) -> None:
+        """Of a market that the verifier has forgotten; orders under way go on."""
+        self._warmed.pop(condition_id, None)
+        self._held.pop(condition_id, None)
+        self._memories.forget(condition_id)
+        if (warming := self._warming.pop(condition_id, None)) is not None:
+            warming.cancel()
+        for exchange in self._exchanges:
+            exchange.forget(condition_id)
+
+    def _start(
+        self,
+        tasks: dict[_Key, asyncio.Task[None]],
+        key: _Key,
+        coroutine: Coroutine[Any, Any, None],
+    ) -> None:
+        task = asyncio.create_task(coroutine)
+        tasks[key] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if tasks.get(key) is task:
+                del tasks[key]
+            self._count_orders()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.critical("task_failed", exc_info=error)
+
+        task.add_done_callback(ended)
