@@ -65,7 +65,6 @@ class WorkerMetrics:
             CloudWatchMetric("OrderErrors", tuple(each for one in of for each in one.order_errors)),
             CloudWatchMetric("TickToTrade", tuple(one.tick_to_trade for one in of), "Milliseconds"),
             CloudWatchMetric("StoreErrors", tuple(one.store_errors for one in of)),
-            CloudWatchMetric("AccountsInTrouble", tuple(one.in_trouble for one in of)),
             CloudWatchMetric("MarketsDiffering", (self.markets_differing,)),
             CloudWatchMetric("ClocksDiffering", (self.clocks_differing,)),
         )

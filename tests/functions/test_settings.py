@@ -55,6 +55,21 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
     ("env", "told"),
     [
         ({"STRATEGY": "martingale"}, "STRATEGY: no such strategy; there is: book_imbalance_crypto"),
+        (
+            {"STRATEGIES": "book_imbalance_crypto,martingale"},
+            "STRATEGIES: entry 2: no such strategy; there is: book_imbalance_crypto",
+        ),
+        (
+            {"STRATEGIES": "book_imbalance_crypto,book_imbalance_crypto"},
+            "STRATEGIES: entry 2: a second account book_imbalance_crypto-paper",
+        ),
+        ({"STRATEGIES": "book_imbalance_crypto,"}, "STRATEGIES: entry 2: it is empty"),
+        ({"STRATEGIES": "x y=book_imbalance_crypto"}, "STRATEGIES: names of at most"),
+        (
+            {"STRATEGIES": "x=book_imbalance_crypto", "STRATEGY": "book_imbalance_crypto"},
+            "STRATEGIES and STRATEGY differ: unset STRATEGY",
+        ),
+        ({"GROUP": "a b"}, "GROUP: at most 32 letters"),
         ({"MAX_POSITIONS": "many"}, "MAX_POSITIONS: "),
         ({"MAX_POSITIONS": "0"}, "MAX_POSITIONS: "),
         ({"MAX_ENTRIES_PER_MARKET": "0"}, "MAX_ENTRIES_PER_MARKET: "),
@@ -133,6 +148,42 @@ def test_paper_and_live_have_accounts_of_their_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PRIVATE_KEY", KEY)
     monkeypatch.setenv("WALLET", WALLET)
     assert load_settings(WorkerSettings).account == "book_imbalance_crypto"
+
+
+def test_one_worker_serves_several_accounts_each_with_settings_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EXECUTION", "live")
+    monkeypatch.setenv("PRIVATE_KEY", KEY)
+    monkeypatch.setenv("WALLET", WALLET)
+    monkeypatch.setenv("STRATEGIES", "book_imbalance_crypto,shadow=book_imbalance_crypto@paper")
+    settings = load_settings(WorkerSettings)
+    assert settings.live
+    each = settings.each()
+    assert [(one.account, one.live, one.execution) for one in each] == [
+        ("book_imbalance_crypto", True, "live"),
+        ("shadow-paper", False, "paper"),
+    ]
+    assert settings.only("shadow-paper").account == "shadow-paper"
+    assert [entry.account for entry in settings.entries] == [one.account for one in each]
+    with pytest.raises(ValueError, match="say which one"):
+        settings.only(None)
+
+
+def test_live_accounts_among_others_need_a_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRATEGIES", "a=book_imbalance_crypto,b=book_imbalance_crypto@live")
+    with pytest.raises(SystemExit):
+        load_settings(WorkerSettings)
+    assert "needs PRIVATE_KEY" in capsys.readouterr().err
+
+
+def test_the_earlier_name_of_the_variable_is_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRATEGY", "book_imbalance_crypto")
+    assert load_settings(WorkerSettings).account == "book_imbalance_crypto-paper"
+    monkeypatch.setenv("STRATEGIES", "book_imbalance_crypto")
+    assert load_settings(WorkerSettings).account == "book_imbalance_crypto-paper"
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,9 @@ def scheduled_lines() -> list[dict[str, Any]]:
         await entry_points.work_settle(opened(SettleSettings(cloudwatch_stage="dev")), {}, until_s)
 
     def opened(settings: FunctionSettings) -> entry_points.ScheduledResources:
-        return entry_points.ScheduledResources(settings=settings, store=Mock(), records=Mock())
+        return entry_points.ScheduledResources(
+            settings=settings, stores={"s": Mock()}, records={"s": Mock()}
+        )
 
     with (
         patch.object(entry_points, "reconcile_once", AsyncMock(return_value=ReconcileReport())),
@@ -107,7 +109,7 @@ def told_units() -> dict[str, dict[str, str]]:
     """Units of the metrics in the lines that are really told, by service and name."""
     worker = worker_metrics()
     lines = [
-        line_of("worker", worker.cloudwatch, worker.book_age, worker.tick_to_trade),
+        line_of("worker", worker.cloudwatch, worker.book_age, worker.accounts["s"].tick_to_trade),
         line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
         line_of("user-feeder", UserMetrics().cloudwatch),
         *scheduled_lines(),

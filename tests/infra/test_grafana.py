@@ -56,7 +56,7 @@ def exported() -> dict[str, set[str]]:
         FeederMetrics([parse_series("btc-15m")]).registry,
         UserMetrics().registry,
         worker_metrics().registry,
-        schedule_metrics().registry,
+        schedule_metrics()[0].registry,
     )
     series = {"up": set[str]()}
     for registry in registries:
@@ -115,7 +115,7 @@ def test_counters_are_asked_for_their_growth_and_gauges_are_not() -> None:
 
 def test_values_of_labels_are_the_ones_that_exist() -> None:
     values: dict[str, set[str]] = {"job": {"feeder", "worker", "user-feeder", "schedule"}}
-    for registry in (worker_metrics().registry, schedule_metrics().registry):
+    for registry in (worker_metrics().registry, schedule_metrics()[0].registry):
         for metric in registry.collect():
             for sample in metric.samples:
                 for label, value in sample.labels.items():

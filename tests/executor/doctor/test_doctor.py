@@ -122,7 +122,7 @@ async def test_live_without_a_key_fails(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_an_unknown_account_is_said(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRATEGY", "no_such")
     result = await run("doctor")
-    assert result.stdout.startswith("account unknown")
+    assert result.stdout.startswith("accounts unknown: STRATEGY is wrong")
     assert result.exit_code == 1
 
 
