@@ -5,6 +5,7 @@
 //
 //   resources      worker.yml and scaling.yml for each group, further ones with the group's name as suffix
 //   strategies     STRATEGIES of all groups, for the functions, which serve every account of the stage
+//   names          the groups' names, for the function that compares what they count
 //   partitions     the partition keys that those may write: `state`, `decisions`
 //   workerRoles    the ARNs of the workers' roles
 //
@@ -152,6 +153,10 @@ module.exports = {
 
   async strategies({ resolveVariable }) {
     return (await groupsOf(resolveVariable)).map((group) => group.strategies).join(',');
+  },
+
+  async names({ resolveVariable }) {
+    return (await groupsOf(resolveVariable)).map((group) => group.name ?? '').join(',');
   },
 
   async partitions({ resolveVariable }) {

@@ -100,6 +100,7 @@ def scheduled_lines() -> list[dict[str, Any]]:
 
     with (
         patch.object(entry_points, "reconcile_once", AsyncMock(return_value=ReconcileReport())),
+        patch.object(entry_points, "compare_group", AsyncMock(return_value=None)),
         patch.object(entry_points, "settle_once", AsyncMock(return_value=SettleReport())),
         redirect_stdout(io.StringIO()) as stdout,
     ):

@@ -220,6 +220,17 @@ def test_functions_serve_all_accounts_of_the_stage() -> None:
         assert told == ",".join(each["strategies"] for each in DECLARED.values())
 
 
+def test_what_every_group_counts_is_compared() -> None:
+    for stage, names in (("groups", ",".join(DECLARED)), ("dev", "")):
+        resources = packaged(stage)["Resources"]
+        told = {
+            name: resources[f"{name}LambdaFunction"]["Properties"]["Environment"]["Variables"]
+            for name in ("Reconcile", "Settle", "Control")
+        }
+        assert [name for name in told if "GROUP_NAMES" in told[name]] == ["Reconcile"]
+        assert told["Reconcile"]["GROUP_NAMES"] == names  # empty: the one of GROUP's default
+
+
 def test_every_group_s_workers_reach_the_tables() -> None:
     [statement] = packaged("groups")["Resources"]["DynamoDbEndpoint"]["Properties"][
         "PolicyDocument"
