@@ -12,7 +12,7 @@ def calm(faults: Faults) -> None:
     faults.off()
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
-    faults.halts = faults.stranger = faults.wallets = False
+    faults.halts = faults.stranger = faults.wallets = faults.sibling = False
     faults.ahead_ms = 0
 
 
@@ -91,6 +91,14 @@ def two_wallets(faults: Faults) -> None:
     faults.wallets = True
     faults.venue.reverts = 0.3
     faults.series = ("btc-240s", "eth-60s")
+
+
+def siblings(faults: Faults) -> None:
+    """Two accounts enter the same markets with one wallet, and nothing goes wrong."""
+    calm(faults)
+    faults.sibling = faults.calm = True
+    faults.venue.lag_s = (0.0, 0.0)
+    faults.series = ("btc-60s", "eth-60s")
 
 
 def suspended(faults: Faults) -> None:
