@@ -153,6 +153,11 @@ async def _ask(
     if done:
         for key in [key for key, change in changes.items() if change is None]:
             del left[key]
+    if done and asking and siblings.accounts and not anew:
+        # Two that ask at the same moment have both noted it by now: the first by name does.
+        now = (await _siblings(store, wallet)).accounts
+        first = Siblings(accounts={k: v for k, v in now.items() if k < store.account_name})
+        asking = not winnings.asked_by_another(first, condition_id, wallet, now_ms)
     if done and asking:
         report.requests += 1
         await records.redeem(condition_id)
