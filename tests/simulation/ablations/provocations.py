@@ -119,6 +119,7 @@ def mute_records(faults: Faults) -> None:
     """The venue's records do not answer about orders and trades, not even in the end."""
     faults.venue.lost_answer = 0.5
     faults.venue.event_lost = 0.0
+    faults.venue.partial = 0.0  # whether that was all, only the records say
     faults.mute = True
     faults.kill_every_s = 2.0
     faults.spared = ("user",)
