@@ -23,7 +23,7 @@ from functions.adapters.clob_markets import VenueClobMarkets
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Claimed, ClaimResult
+from functions.ports import AccountReads, Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
 from functions.worker_clock import WorkerClock
@@ -45,6 +45,8 @@ _log = structlog.get_logger()
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
 
+    account_name = "stub"
+
     async def open_account(self) -> Account:
         return await self.account()
 
@@ -58,6 +60,15 @@ class GrantingStore:
             pause=NO_PAUSE,
             redeem={},
         )
+
+    async def join_wallet(self, wallet: str) -> None:
+        return None
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        return []
+
+    def account_named(self, account_name: str) -> AccountReads:
+        return self
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()

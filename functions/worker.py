@@ -368,7 +368,8 @@ async def run_worker(
         decision_consumer(nc, settings.account, store, metrics, replicas)
     ]
     if live:
-        consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas))
+        wallet = settings.wallet or ""
+        consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas, wallet))
     freeze_heap()
     problems: list[Problem] = [pull.problem, *(each.problem for each in consumers)]
     started(lambda: next(filter(None, (ask() for ask in problems)), None))

@@ -39,6 +39,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from tests.support.memory_wallets import MemoryTable, WalletsInMemory
 from tests.support.trading_builders import TRADER, clob_market
 from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Accepted, Answer
@@ -64,7 +65,7 @@ def day_of(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).date().isoformat()
 
 
-class MemoryStore:
+class MemoryStore(WalletsInMemory):
     """The store's semantics in one process; `store_contract.py` holds it against the real one.
 
     Between the call and its effect nothing is awaited but `before`'s hooks, so every write is as
@@ -72,7 +73,10 @@ class MemoryStore:
     those injected.
     """
 
-    def __init__(self, calls: Calls | None = None) -> None:
+    def __init__(
+        self, calls: Calls | None = None, table: MemoryTable | None = None, name: str = "strategy"
+    ) -> None:
+        super().__init__(table, name)
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
         self.halts = 0
@@ -428,12 +432,6 @@ class ScriptedRecords:
         if hook is not None:
             await hook()
         _count_down(self.failures, name, RecordsError(f"{name}: injected"))
-
-
-def stale(book: BookSnapshot, by_ms: int) -> BookSnapshot:
-    """The same book, received `by_ms` earlier."""
-    received = book.received_at_ns - by_ms * 1_000_000
-    return msgspec.structs.replace(book, received_at_ns=received)
 
 
 def _plus(days: dict[str, int], at_ms: int, amount_e6: int) -> dict[str, int]:

@@ -14,9 +14,8 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from tests.functions.handlers.conftest import Clock
-from tests.support.fake_ports import stale
 from tests.support.strategies import AlwaysBuy
-from tests.support.trading_builders import market, snapshot
+from tests.support.trading_builders import market, snapshot, stale
 from tests.support.trading_desk import HOT_PATH, Desk
 
 
