@@ -33,6 +33,7 @@ from typing import Final, NamedTuple
 from protocol.market import DOWN, UP
 from protocol.units import PRICE_SCALE
 from strategies.interface import Hold, Signal, Strategy
+from strategies.memory import BookRow
 from strategies.parameters import StrategyParameters, parameter
 from strategies.view import MarketView
 
@@ -147,7 +148,7 @@ class FairValue(Strategy):
         rows = view.memory.rows
         if len(rows) < parameters.samples_min:
             return Hold(reason.TOO_FEW_BOOKS)
-        if rows[-1].bids[:1] == rows[-2].bids[:1] and rows[-1].asks[:1] == rows[-2].asks[:1]:
+        if _prices(rows[-1]) == _prices(rows[-2]):
             return Hold(reason.SAME_PRICES)
 
         measured = _measure(view, parameters)
@@ -177,6 +178,10 @@ class FairValue(Strategy):
             },
             value_e4=value_e4,
         )
+
+
+def _prices(row: BookRow) -> tuple[int, int] | None:
+    return (row.bids[0][0], row.asks[0][0]) if row.bids and row.asks else None
 
 
 class _Measured(NamedTuple):

@@ -42,10 +42,10 @@ class OrderFlowImbalance(Strategy):
             10.0, "How far back books are looked at, in seconds.", ge=0.1, le=120, tunable=True
         )
         books_min: int = parameter(
-            5, "The fewest books of the window to decide on.", ge=2, le=64, tunable=True
+            5, "The fewest books of the window to decide on.", ge=2, le=48, tunable=True
         )
         books_max: int = parameter(
-            48, "The most books of the window to look at: the newest.", ge=2, le=64, tunable=True
+            32, "The most books of the window to look at: the newest.", ge=2, le=48, tunable=True
         )
         flow_min_ticks: float = parameter(
             2.0, "The least flow of the window, either way, in ticks.", ge=0, le=100, tunable=True
@@ -168,10 +168,8 @@ def _flow_ticks(rows: tuple[BookRow, ...], levels: int) -> float:
     before: BookRow | None = None
     for row in rows:
         bids, asks = row.bids[:levels], row.asks[:levels]
-        for side in (bids, asks):
-            for level in side:
-                size_e6 += level[1]
-            counted += len(side)
+        size_e6 += sum([size for _, size in bids]) + sum([size for _, size in asks])
+        counted += len(bids) + len(asks)
         if before is not None:
             if bids != (was := before.bids[:levels]):
                 flow_e6 += _pushed_e6(was, bids, 1)
