@@ -12,7 +12,7 @@ from tests.support.strategy_contract import StrategyContract
 
 
 class TestBuiltIn(StrategyContract):
-    @pytest.fixture(params=BUILTIN.values(), ids=BUILTIN)
+    @pytest.fixture(params=list(BUILTIN.values()), ids=list(BUILTIN))
     def strategy(self, request: pytest.FixtureRequest) -> type[Strategy]:
         found: type[Strategy] = request.param
         return found
