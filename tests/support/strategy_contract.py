@@ -1,12 +1,13 @@
 """What every strategy promises (`strategies.interface.Strategy`): one set of tests for all.
 
 A subclass in a test module gives the fixture `strategy`: the class. Where another process could not
-import it by its module's name, it gives `imported_as`, too.
+import it from this project's root, it gives `import_folder`, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -51,9 +52,9 @@ class StrategyContract:
     """Inherit it, and give the fixture `strategy`."""
 
     @pytest.fixture
-    def imported_as(self, strategy: type[Strategy]) -> str:
-        """`module:class`, for another process."""
-        return f"{strategy.__module__}:{strategy.__qualname__}"
+    def import_folder(self) -> Path:
+        """Where another process finds the strategy's module."""
+        return ROOT
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -125,13 +126,14 @@ class StrategyContract:
         assert answered > 500
 
     def test_it_answers_the_same_in_another_process(
-        self, strategy: type[Strategy], imported_as: str
+        self, strategy: type[Strategy], import_folder: Path
     ) -> None:
         """With another hash seed: what goes through a set has another order there."""
+        found = f"{strategy.__module__}:{strategy.__qualname__}"
         there = subprocess.run(  # noqa: S603 - our own interpreter
-            [sys.executable, "-m", "tests.support.strategy_contract", imported_as, MARKETS[1]],
+            [sys.executable, "-m", "tests.support.strategy_contract", found, MARKETS[1]],
             cwd=ROOT,
-            env={"PYTHONHASHSEED": "4711", "PYTHONPATH": str(ROOT)},
+            env={"PYTHONHASHSEED": "4711", "PYTHONPATH": f"{ROOT}{os.pathsep}{import_folder}"},
             capture_output=True,
             check=True,
             timeout=50,
