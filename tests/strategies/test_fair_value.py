@@ -8,6 +8,7 @@ from statistics import NormalDist, fmean
 
 import pytest
 
+from functions.core.trade import check_signal
 from protocol.book import Book
 from protocol.market import DOWN, UP
 from strategies.fair_value import FairValue, _measure
@@ -164,12 +165,15 @@ def test_a_missing_side_of_either_outcome_is_one_sided() -> None:
 
 
 def test_no_value_is_certain() -> None:
-    """Where the model's own answer is smaller than what a decision can store."""
-    view = priced(0.5, distance=60)
+    """Shortly before the close the model's own answer is smaller than what a decision can store."""
+    view = priced(0.5, distance=-50)
     answer = decide(
-        MarketView(INFO, view.up, view.down, 1_000, view.memory),
+        MarketView(INFO, view.up, view.down, 11_000, view.memory),
         **PLAIN,
-        mid_max_e4=10_000,
+        mid_min_e4=0,
         time_to_close_min_s=1,
     )
-    assert not isinstance(answer, Signal) or 1 <= answer.numbers["fair_up_e4"] <= 9_999
+    assert isinstance(answer, Signal)
+    assert (answer.outcome, answer.value_e4) == (DOWN, 9_999)
+    assert answer.numbers["fair_up_e4"] == 1
+    check_signal(answer)
