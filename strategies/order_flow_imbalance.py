@@ -42,10 +42,10 @@ class OrderFlowImbalance(Strategy):
             10.0, "How far back books are looked at, in seconds.", ge=0.1, le=120, tunable=True
         )
         books_min: int = parameter(
-            5, "The fewest books of the window to decide on.", ge=2, le=48, tunable=True
+            5, "The fewest books of the window to decide on.", ge=2, le=40, tunable=True
         )
         books_max: int = parameter(
-            32, "The most books of the window to look at: the newest.", ge=2, le=48, tunable=True
+            32, "The most books of the window to look at: the newest.", ge=2, le=40, tunable=True
         )
         flow_min_ticks: float = parameter(
             2.0, "The least flow of the window, either way, in ticks.", ge=0, le=100, tunable=True
