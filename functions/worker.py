@@ -35,12 +35,14 @@ from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
 from functions.core.market_memories import MarketMemories
 from functions.core.refusal_cache import RefusalCache
+from functions.core.strategy_rules import StrategyNotUsableError
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.report_decisions import DecisionReporter
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange, Store
 from functions.settings import WorkerSettings
+from functions.strategy_trial import try_out
 from functions.worker_clock import WorkerClock
 from functions.worker_consumers import decision_consumer, fill_consumer
 from functions.worker_metrics import WorkerMetrics
@@ -412,6 +414,10 @@ def main(arguments: list[str]) -> int:
     configure_logging(service="worker", worker=worker_name)
     ignore_proxies()
     settings = load_settings(WorkerSettings)
+    try:
+        try_out(BUILTIN[settings.strategy])
+    except StrategyNotUsableError as error:
+        refuse_to_start(str(error))
     return run_service(serve(settings, worker_name))
 
 
