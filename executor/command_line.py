@@ -24,6 +24,7 @@ from typer.core import TyperCommand
 from executor import rendering
 from executor.commands import account as account_commands
 from executor.commands import record as record_commands
+from executor.commands import strategy as strategy_commands
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording.errors import RecordingError, UnusableDirectoryError
@@ -218,7 +219,51 @@ def inspect(
         _say(record_commands.recording_view(report))
 
 
-for _registered in app.registered_commands:
+strategy = typer.Typer(
+    no_args_is_help=True, help="A strategy of one's own: begin one, and prove it before it runs."
+)
+app.add_typer(strategy, name="strategy")
+
+
+@strategy.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="E.g. my_strategy.")],
+    file: Annotated[
+        Path | None, typer.Option(metavar="F", help="Where to write it; else NAME.py.")
+    ] = None,
+) -> None:
+    """Write a small strategy with comments, and its test. Nothing is ever overwritten."""
+    try:
+        path, test = strategy_commands.new(name, file)
+    except strategy_commands.NotWrittenError as error:
+        _refuse(str(error))
+    _say(strategy_commands.written_view(path, test))
+
+
+@strategy.command()
+def check(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE[:CLASS]", help="E.g. ./my_strategy.py:MyStrategy.")
+    ],
+    json: Json = False,
+) -> None:
+    """Prove a strategy before it may run: a line for each check, exit code 1 if one fails.
+
+    It is run in a process of its own, for a minute at most. Needs no account, no network.
+    """
+    # Here, because only this command needs it; `halt` shall not wait.
+    from executor.strategy_check.run import prove  # noqa: PLC0415 - see above
+
+    report = prove(file)
+    if json:
+        _answer_json(report)
+    else:
+        _say(strategy_commands.report_view(report))
+    if not report.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+for _registered in (*app.registered_commands, *strategy.registered_commands):
     _registered.cls = _Command
 
 

@@ -75,6 +75,12 @@ def load_strategy(text: str) -> type[Strategy]:
     return _load_point(points[0])
 
 
+def file_of(text: str) -> Path | None:
+    """The file that `text` names, None where it is a name."""
+    file = _FILE.fullmatch(text)
+    return Path(file["path"]) if file is not None else None
+
+
 def known_names() -> list[str]:
     """The built-ins and the entry points, sorted."""
     points = metadata.entry_points(group=GROUP)

@@ -5,7 +5,7 @@
 
 Python runs a signal's handler between two instructions, so what is in a single call of C (a huge
 power, a pattern that backtracks) ends first. Only the main thread can be interrupted: in another
-one nothing is bounded. Nobody else here uses SIGALRM.
+one nothing is bounded. Nobody else here uses SIGALRM or SIGPROF.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+_WALL: Final = (signal.SIGALRM, signal.ITIMER_REAL)
+_CPU: Final = (signal.SIGPROF, signal.ITIMER_PROF)
 _AGAIN_S: Final = 0.5
 """Whoever catches everything is interrupted once more, until it is left."""
 
@@ -25,8 +27,11 @@ class TookTooLongError(BaseException):
 
 
 @contextmanager
-def within_s(seconds: float) -> Iterator[None]:
-    """Raises TookTooLongError in the block when so much (wall clock) time has passed."""
+def within_s(seconds: float, *, cpu: bool = False) -> Iterator[None]:
+    """Raises TookTooLongError in the block when so much time has passed.
+
+    `cpu`: of this process's CPU time, so that a busy machine makes nothing late.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,10 +39,11 @@ def within_s(seconds: float) -> Iterator[None]:
     def late(*_: object) -> None:
         raise TookTooLongError
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
+    number, timer = _CPU if cpu else _WALL
+    before = signal.signal(number, late)
+    signal.setitimer(timer, seconds, _AGAIN_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)
