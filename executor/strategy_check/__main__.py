@@ -1,6 +1,6 @@
 """The process in which a strategy is proven; `executor.strategy_check.run` starts it.
 
-    python -m executor.strategy_check ./my_strategy.py:MyStrategy <out>
+    python -m executor.strategy_check ./my_strategy.py:MyStrategy <out> <seconds>
 
 Writes a line of JSON for each thing that it begins or has found, so that what was found is known
 however this process ends.
@@ -26,22 +26,22 @@ from executor.strategy_check.trials import Trials
 from functions.core.strategy_rules import StrategyNotUsableError, one_line
 from functions.strategy_loading import file_of, load_strategy
 
-CPU_MAX_S: Final = 60
-"""Whatever a loop catches: the kernel ends it. CPU time, so that a busy machine fails nothing."""
 MEMORY_MAX_BYTES: Final = 4 << 30
 _TOLD_MAX: Final = 5
 
 
 def main(arguments: list[str]) -> int:
-    """Prove what the first argument names; the second is the file that is written."""
-    text, out = arguments
-    for limit, value in (
-        (resource.RLIMIT_CPU, CPU_MAX_S),
+    """Prove what the first argument names; the second is the file that is written. After so much
+    CPU time (the third) the kernel ends this process, whatever a loop in it catches."""
+    text, out, cpu_max_s = arguments
+    for limit, most in (
+        (resource.RLIMIT_CPU, int(cpu_max_s)),
         (resource.RLIMIT_AS, MEMORY_MAX_BYTES),
+        (resource.RLIMIT_CORE, 0),
     ):
-        _, hard = resource.getrlimit(limit)
-        if hard == resource.RLIM_INFINITY or value < hard:
-            resource.setrlimit(limit, (value, hard))
+        _, hard = resource.getrlimit(limit)  # which stays: at that one the kernel says nothing
+        if hard == resource.RLIM_INFINITY or most < hard:
+            resource.setrlimit(limit, (most, hard))
     with Path(out).open("wb", buffering=0) as file:
         for said in _proof(text):
             _write(file, said)

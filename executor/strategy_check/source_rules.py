@@ -128,8 +128,8 @@ class _Rules:
                 yield node.lineno, "imports *: write the names"
             elif _is_allowed(node.module):
                 yield from self._taken(node.lineno, node.module, alias.name)
-                if _is_module(node.module, alias.name):
-                    self._modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                if (inner := _module_in(node.module, alias.name)) is not None:
+                    self._modules[alias.asname or alias.name] = inner
 
     def _import(self, line: int, name: str) -> Iterator[tuple[int, str]]:
         beside = self._folder / f"{name.partition('.')[0]}.py"
@@ -144,7 +144,7 @@ class _Rules:
         """What is taken from a module that may be imported."""
         if name in _NOT_THESE.get(module, ()):
             yield line, f"takes {name} from {module}, which {_why(module)}"
-        elif _is_module(module, name) and not _is_allowed(f"{module}.{name}"):
+        elif (inner := _module_in(module, name)) is not None and not _is_allowed(inner):
             yield line, f"takes the module {name} out of {module}: {_RULE}"
 
     def _uses(self, tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -198,12 +198,13 @@ def _is_hidden(name: str) -> bool:
     return name.startswith("__") and name.endswith("__") and name not in _DUNDERS
 
 
-def _is_module(module: str, name: str) -> bool:
-    """Whether `name` in an allowed module is a module."""
+def _module_in(module: str, name: str) -> str | None:
+    """What the module is really called that `name` in an allowed module is, if it is one."""
     try:
-        return inspect.ismodule(getattr(importlib.import_module(module), name, None))
+        found = getattr(importlib.import_module(module), name, None)
     except ImportError:
-        return False
+        return None
+    return found.__name__ if inspect.ismodule(found) else None
 
 
 def _why(module: str) -> str:

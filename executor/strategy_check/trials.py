@@ -28,7 +28,7 @@ from strategies.view import MarketView
 MADE_UP: Final = 3_000
 EVERY: Final = 10
 """Of the recorded books, so many are looked at once more by all further checks."""
-ANSWER_MAX_S: Final = 15.0
+ANSWER_MAX_S: Final = 10.0
 """For all books of one kind; many thousand answers of 200 µs take less."""
 RAISES: Final = "never raises"
 ANSWERS: Final = "answers are valid"
@@ -49,7 +49,7 @@ class Trials:
         self._strategy = strategy
         self._file = file
         self._wrong: dict[str, str] = {}
-        self._asked = 0
+        self._asked, self._at = 0, ""
         self.sample: list[MarketView] = []
         """For further checks: recorded views, each with a memory of its own, then made-up ones."""
 
@@ -77,7 +77,8 @@ class Trials:
             with within_s(ANSWER_MAX_S, cpu=True):
                 ask()
         except TookTooLongError:
-            self._note(RAISES, f"does not answer about all {what} within {ANSWER_MAX_S:g} s")
+            text = f"has not answered about all {what} within {ANSWER_MAX_S:g} s"
+            self._note(RAISES, f"{text}; it was at {self._at}")
 
     def _note(self, what: str, text: str) -> None:
         self._wrong.setdefault(what, text)
@@ -125,6 +126,7 @@ class Trials:
         `where`: what to call the book; None: its market and time.
         """
         self._asked += 1
+        self._at = where or view.market.slug
         before = _identity(view)
         now_ms = view.market.end_ms - view.time_to_close_ms
         try:
