@@ -54,7 +54,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Look at a strategy account, stop it, start it again. EXECUTION (paper or live), STRATEGY "
     "and STATE_TABLE in the environment say which account that is. Record the venue's market "
-    "channel, and look at recordings.",
+    "channel, and look at recordings. Begin a strategy, and prove it.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )

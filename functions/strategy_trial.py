@@ -49,9 +49,9 @@ def try_out(strategy: type[Strategy], parameters: StrategyParameters | None = No
 
 def check_answer(strategy: type[Strategy], answer: object, view: MarketView) -> None:
     """Raises MalformedSignalError unless it is what the interface says."""
-    if isinstance(answer, Signal):
+    if type(answer) is Signal:
         trade_of(answer, view, OrderConfig())
-    elif not isinstance(answer, Hold) or not isinstance(answer.reason, strategy.Reason):
+    elif type(answer) is not Hold or not isinstance(answer.reason, strategy.Reason):
         raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
 
 

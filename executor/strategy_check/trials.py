@@ -141,9 +141,9 @@ class Trials:
             return None
         if _identity(view) != before:
             self._note(GIVEN, f"changes what it is shown: {where or _moment_of(view)}")
-        if isinstance(answer, Hold) and isinstance(answer.reason, self._strategy.Reason):
+        if type(answer) is Hold and isinstance(answer.reason, self._strategy.Reason):
             return False, answer
-        if not isinstance(answer, Signal):
+        if type(answer) is not Signal:
             kind = type(answer).__name__
             self._note(
                 ANSWERS,

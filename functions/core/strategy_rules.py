@@ -44,7 +44,7 @@ def said_of(error: BaseException) -> str:
     """Type and text of a stranger's exception, whose own text may raise."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - a stranger's exception may be anything
+    except BaseException:  # noqa: BLE001 - a stranger's exception may be anything
         text = "an error without a text"
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

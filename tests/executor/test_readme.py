@@ -16,6 +16,7 @@ from tests.executor.conftest import Command
 
 ROOT = Path(__file__).parents[2]
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
+NAMES |= {str(each.name) for each in app.registered_groups}
 
 
 def shown(document: str) -> list[list[str]]:
@@ -39,6 +40,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "run_service", asyncio.run)
 
 
+@pytest.mark.timeout(240)  # `strategy check` is a few seconds of CPU time, on busy cores
 async def test_every_command_of_the_readme_works(
     run: Command, store: DynamoStore, venue: Venue
 ) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from functions import strategy_trial
+from functions import strategy_trial, worker
 from functions.core.strategy_rules import StrategyNotUsableError
+from functions.settings import WorkerSettings
 from functions.strategy_trial import try_out
 from strategies.builtin import BUILTIN
 from strategies.interface import Hold, Signal, Strategy
@@ -70,6 +71,25 @@ def test_what_raises_or_answers_nonsense_is_one_line(
     answer: Callable[[MarketView], Any], said: str
 ) -> None:
     assert said in refusal(answer)
+
+
+def test_a_worker_is_not_started_with_one_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(_: MarketView) -> None:
+        raise ValueError("two\nlines")
+
+    for name in WorkerSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(BUILTIN, "book_imbalance_crypto", answering(answer))
+    monkeypatch.setattr(worker, "configure_logging", lambda **_: None)
+    monkeypatch.setattr(worker, "serve", lambda *_: pytest.fail("it was started"))
+    with pytest.raises(SystemExit) as ended:
+        worker.main([])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "cannot start: answering: asked about an ordinary book: raises ValueError: two lines\n"
+    )
 
 
 def test_one_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

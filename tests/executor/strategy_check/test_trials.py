@@ -116,7 +116,7 @@ def test_nonsense_is_found(answer: Callable[[MarketView], Any], what: str, said:
 
 def test_one_that_changes_what_it_is_shown_is_found() -> None:
     def answer(view: MarketView) -> Signal:
-        view.down = view.up
+        view.memory.note(view.market, view.up, 0, 2, 10**9 + view.time_to_close_ms)
         return Signal(outcome="Up", numbers={})
 
     assert GIVEN in wrong(answering(answer))
