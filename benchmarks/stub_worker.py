@@ -20,8 +20,12 @@ import structlog
 from nats.aio.client import Client
 
 from functions.adapters.clob_markets import VenueClobMarkets
+from functions.bootstrap import configured
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
+from functions.core.configuration import ConfigurationRow
+from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Claimed, ClaimResult
 from functions.settings import WorkerSettings
@@ -44,6 +48,9 @@ _log = structlog.get_logger()
 
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
+
+    def __init__(self) -> None:
+        self._configuration: ConfigurationRow | None = None
 
     async def open_account(self) -> Account:
         return await self.account()
@@ -97,6 +104,16 @@ class GrantingStore:
     ) -> bool:
         return True
 
+    async def configuration(self) -> ConfigurationRow | None:
+        return self._configuration
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        return []
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        self._configuration = row
+        return True
+
     async def decisions(self, day: str, limit: int) -> list[Decision]:
         return []
 
@@ -131,15 +148,16 @@ async def _serve(settings: WorkerSettings) -> None:
     try:
         verifier = MarketVerifier(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
-        exchange = await open_exchange(settings, verifier)
-        _log.info("worker_started")
         store = GrantingStore()
+        in_force = ConfigurationInForce(await configured(store, settings, "stub"))
+        exchange = await open_exchange(settings, verifier, in_force)
+        strategy = BUILTIN[settings.strategy]
+        _log.info("worker_started")
         await run_worker(
             settings,
             "stub",
             nc,
-            store,
-            exchange,
+            OpenedAccount(settings.account, strategy, store, exchange, in_force),
             verifier=verifier,
             clock=clock,
             metrics=metrics,

@@ -40,6 +40,7 @@ def status_view(status: Status) -> RenderableType:
     halted = f"HALTED: {status.halt_reason or 'no reason given'}"
     rows.add_row("trading", plain("enabled", GOOD) if status.trading else plain(halted, BAD))
     rows.add_row("paused", _pause(status))
+    rows.add_row("configuration", _configuration(status))
     rows.add_row(
         "claims", plain(f"{status.open} open, {status.unknown} unknown, {status.claimed} claimed")
     )
@@ -179,6 +180,12 @@ def _pause(status: Status) -> Text:
         return plain("no")
     until = moment(status.pause_until_ms)
     return plain(f"until {until} UTC: {status.pause_reason}", CARE)
+
+
+def _configuration(status: Status) -> Text:
+    if not status.config_version:
+        return plain("none yet: the first worker makes it", CARE)
+    return plain(f"version {status.config_version}")
 
 
 def _slots(status: Status) -> Text:

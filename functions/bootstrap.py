@@ -29,9 +29,12 @@ from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
-from functions.ports import StoreMisconfiguredError, VenueRecords
-from functions.settings import AccountSettings, ScheduleSettings
+from functions.core.configuration import Configuration, ConfigurationError
+from functions.handlers.seed_configuration import seed_configuration
+from functions.ports import Store, StoreMisconfiguredError, VenueRecords
+from functions.settings import AccountSettings, ScheduleSettings, WorkerSettings
 from runtime.settings import refuse_to_start
+from strategies.builtin import BUILTIN
 from venue.auth import Credentials
 from venue.credentials import prove_credentials
 from venue.errors import AccountRefusedError, VenueUnreachableError
@@ -95,6 +98,32 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
         if account.trading != TRADING_ENABLED:
             _log.warning("trading_halted", reason=account.halt_reason)
         yield store
+
+
+async def configured(store: Store, settings: WorkerSettings, worker_name: str) -> Configuration:
+    """For workers: the configuration in force, seeded from the environment if there is none.
+
+    Waits for the table. Exits 2 where the environment contradicts what is stored.
+    """
+    from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
+
+    strategy = BUILTIN[settings.strategy]
+
+    async def read() -> Configuration:
+        try:
+            return await seed_configuration(
+                store,
+                account_name=settings.account,
+                strategy=strategy.name,
+                parameters=strategy.Parameters,
+                seed=settings.account_configuration(),
+                variables=settings.variables(),
+                who=worker_name,
+            )
+        except ConfigurationError as error:
+            refuse_to_start(str(error))
+
+    return await until_reachable(f"the configuration in table {settings.state_table}", read)
 
 
 # -- the account at the venue, and its records -----------------------------------------------------

@@ -9,6 +9,7 @@ import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.claim import NOBODY, Claim, Trader
+from functions.core.configuration import ConfigurationRow
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.trade import Trade
 from protocol.decision import Decision
@@ -213,6 +214,20 @@ class Store(Protocol):
     ) -> bool:
         """Replace notes of winnings, if all of `seen` are still so; None: paid. By their keys; all
         of `changes` are in `seen`, and differ from it."""
+
+    async def configuration(self) -> ConfigurationRow | None:
+        """The version in force (a consistent read), None before the first one."""
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        """The newest versions, newest first. Raises UnreadableRowsError."""
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        """Put `row`, of the version after the seen one (0: there is none yet), in force.
+
+        Once this returns, every claim under an earlier version is refused. The same row again is
+        the same change. False: look again; another version is in force than was seen. On an account
+        that nobody has opened: False.
+        """
 
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """Write decision rows with a TTL, keyed by decision id.

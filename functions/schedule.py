@@ -26,6 +26,8 @@ from functions.bootstrap import (
     keyless_records,
     opened_store,
 )
+from functions.core.account import Limits
+from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
 from functions.ports import RecordsError, Store, StoreError, VenueRecords
@@ -92,12 +94,16 @@ async def open_records(settings: ScheduleSettings) -> VenueRecords:
 
 
 async def reconciled(
-    store: Store, records: VenueRecords, metrics: ScheduleMetrics, daily_loss_limit_e6: int
+    store: Store, records: VenueRecords, metrics: ScheduleMetrics, limits: Limits
 ) -> None:
-    """One run of `reconcile`. Raises StoreError; RecordsError, too, when the venue left it
-    incomplete: with credentials that it refuses, say, no run would fail otherwise."""
+    """One run of `reconcile`; `limits` count before there is a configuration.
+
+    Raises StoreError; RecordsError, too, when the venue left it incomplete: with credentials that
+    it refuses, say, no run would fail otherwise.
+    """
     report = await reconcile(store, records)
-    metrics.after_reconciling(report, daily_loss_limit_e6)
+    limits = await limits_in_force(store, limits)
+    metrics.after_reconciling(report, limits.daily_loss_limit_e6)
     if report.strangers:
         raise RecordsError("these credentials are not of the account whose claims these are")
     if report.incomplete:
@@ -130,10 +136,10 @@ async def serve(settings: ScheduleSettings) -> None:
         stack.callback(_log.info, "schedule_stopped")
         _log.info("schedule_started", execution=settings.execution, metrics_port=metrics_port)
 
-        loss_limit_e6 = settings.limits().daily_loss_limit_e6
+        limits = settings.limits()
 
         async def reconcile_run() -> None:
-            await reconciled(store, records, metrics, loss_limit_e6)
+            await reconciled(store, records, metrics, limits)
 
         async def settle_run() -> None:
             await settled(store, records, metrics, redeem=settings.redeems)

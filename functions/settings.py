@@ -6,16 +6,17 @@ Defaults: the real venue, paper execution.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from functions.core.account import Limits
-from functions.core.gate import GateConfig
-from functions.core.trade import OrderConfig
-from protocol.book import Proof
-from protocol.units import to_usd_e6
+from functions.core.configuration import (
+    SETTINGS,
+    AccountConfiguration,
+    GateFields,
+    LimitFields,
+    SizeFields,
+)
 from runtime.nats_settings import NatsSettings
 from runtime.settings import (
     CertificateFile,
@@ -39,12 +40,6 @@ from venue.api_settings import (
     WalletAddress,
 )
 from venue.auth import Credentials
-
-
-def _cents(usd: Decimal) -> Decimal:
-    if usd != usd.quantize(Decimal("0.01")):
-        raise ValueError("the venue takes amounts in whole cents")
-    return usd
 
 
 def _like(pattern: str, wanted: str) -> AfterValidator:
@@ -149,37 +144,8 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
         return self.strategy if self.execution == "live" else f"{self.strategy}-paper"
 
 
-class LimitSettings(AccountSettings):
+class LimitSettings(AccountSettings, LimitFields):
     """What the account may do. Needs no key: whoever only looks has none."""
-
-    max_positions: int = Field(default=3, ge=1, le=100)
-    """At most 100: the account is one item, written and paid as a whole with every claim."""
-    max_entries_per_market: int | None = Field(default=None, ge=1, le=1_000)
-    """Without it the cooldown and `max_positions` say how often a market is entered."""
-    cooldown_s: float = Field(default=300, ge=0, le=86_400)
-    daily_loss_limit_usd: Decimal = Field(default=Decimal(20), gt=0, le=10**9, decimal_places=6)
-    daily_spend_cap_usd: Decimal = Field(default=Decimal(200), gt=0, le=10**9, decimal_places=6)
-    size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
-        default=Decimal("1.1"), ge=1, le=10_000, validate_default=True
-    )
-    """At least 1: the venue refuses a marketable BUY of less (`OrderConfig.spend_min_e6`)."""
-
-    @field_validator("size_usd")
-    @classmethod
-    def _within_a_day(cls, size_usd: Decimal, others: ValidationInfo) -> Decimal:
-        if size_usd > others.data.get("daily_spend_cap_usd", size_usd):
-            raise ValueError("more than DAILY_SPEND_CAP_USD: no order could ever be made")
-        return size_usd
-
-    def limits(self) -> Limits:
-        """What stands in each claim's condition."""
-        return Limits(
-            max_positions=self.max_positions,
-            cooldown_ms=round(self.cooldown_s * 1000),
-            max_entries_per_market=self.max_entries_per_market,
-            daily_loss_limit_e6=to_usd_e6(self.daily_loss_limit_usd),
-            daily_spend_cap_e6=to_usd_e6(self.daily_spend_cap_usd),
-        )
 
 
 def check_wallet(wallet: str | None) -> None:
@@ -206,24 +172,12 @@ class TradingSettings(AccountSettings):
         return self
 
 
-class GateSettings(EnvironmentSettings):
+class GateSettings(EnvironmentSettings, GateFields):
     """Which books may be traded on."""
-
-    max_book_age_ms: int = Field(default=1_000, ge=1, le=10_000)
-    book_proof: Literal["top", "checksum"] = "top"
-    """What must show that a book is the venue's: its best prices, or its hash over the whole."""
-    min_time_to_close_s: float = Field(default=300, ge=0, le=86_400)
-
-    def gate_config(self) -> GateConfig:
-        """What a book must show before a strategy is asked."""
-        return GateConfig(
-            book_age_max_ms=self.max_book_age_ms,
-            proof_min=Proof(self.book_proof),
-            time_to_close_min_ms=round(self.min_time_to_close_s * 1000),
-        )
 
 
 class WorkerSettings(
+    SizeFields,
     GateSettings,
     LimitSettings,
     NatsSettings,
@@ -233,18 +187,18 @@ class WorkerSettings(
 ):
     """Every variable a worker reads. Amounts in USD, times as their names say."""
 
-    enforce_min_order_size: bool = False
     paper_delay_ms: int = Field(default=250, ge=0, le=30_000)
     """How long paper orders are held where the market itself names no taker delay."""
 
     metrics_port: Port = 9102
 
-    def order_config(self) -> OrderConfig:
-        """How large an order is."""
-        return OrderConfig(
-            spend_e6=to_usd_e6(self.size_usd),
-            enforce_min_order_size=self.enforce_min_order_size,
-        )
+    def account_configuration(self) -> AccountConfiguration:
+        """What version 1 of the account's configuration begins with."""
+        return AccountConfiguration(**{name: getattr(self, name) for name in SETTINGS})
+
+    def variables(self) -> dict[str, Any]:
+        """Those of the account's settings that a person has set, by name."""
+        return {name: getattr(self, name) for name in SETTINGS if name in self.model_fields_set}
 
 
 class ApiSettings(EnvironmentSettings):

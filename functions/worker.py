@@ -25,22 +25,26 @@ from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.clob_markets import VenueClobMarkets
+from functions.adapters.configuration_nudge import follow_nudges
 from functions.adapters.decision_publisher import DecisionPublisher
 from functions.adapters.durable_consumer import DurableConsumer
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.paper_exchange import PaperExchange
-from functions.bootstrap import opened_store, trader_login
+from functions.bootstrap import configured, opened_store, trader_login
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
 from functions.core.market_memories import MarketMemories
-from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_rules import StrategyNotUsableError
-from functions.handlers.evaluate import Evaluator
-from functions.handlers.execute import OrderExecutor
-from functions.handlers.report_decisions import DecisionReporter
+from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.trading_account import (
+    OpenedAccount,
+    TradingAccount,
+    WorkerParts,
+    trading_account,
+)
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Exchange, Store
+from functions.ports import Exchange
 from functions.settings import WorkerSettings
 from functions.strategy_trial import try_out
 from functions.worker_clock import WorkerClock
@@ -80,8 +84,7 @@ class Worker:
         self,
         pull: BookPull,
         *,
-        evaluator: Evaluator,
-        executor: OrderExecutor,
+        account: TradingAccount,
         exchange: Exchange,
         verifier: MarketVerifier,
         clock: WorkerClock,
@@ -89,8 +92,7 @@ class Worker:
         fence: Fence,
     ) -> None:
         self._pull = pull
-        self._evaluator = evaluator
-        self._executor = executor
+        self._account = account
         self._exchange = exchange
         self._verifier = verifier
         self._clock = clock
@@ -174,13 +176,14 @@ class Worker:
         self._metrics.books.inc()
         self._metrics.book_age.observe((now_ns - snapshot.received_at_ns) / 1e9)
         view = self._memories.view(snapshot, now_ns // 1_000_000)
-        trade = self._evaluator.consider(snapshot, view, delivered)
+        account, configuration = self._account, self._account.configuration
+        trade = account.evaluator.consider(snapshot, view, delivered, configuration)
         if trade is None:
             return
 
         async def execute() -> None:
             async with self._slots:
-                await self._executor.execute(snapshot, trade, delivered)
+                await account.executor.execute(snapshot, trade, delivered, configuration)
 
         self._start(self._executing, snapshot.market.condition_id, execute())
 
@@ -192,7 +195,7 @@ class Worker:
         ever waits, by milliseconds.
         """
         self._warmed.add(market.condition_id)
-        self._evaluator.note_market(market)
+        self._account.evaluator.note_market(market, self._account.configuration.gate)
 
         async def warm() -> None:
             await self._verifier.verify(market)
@@ -284,14 +287,14 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
         stack.push_async_callback(clob_markets.close)
         verifier = MarketVerifier(clob_markets, metrics)
-        exchange = await open_exchange(settings, verifier)
+        in_force = ConfigurationInForce(await configured(store, settings, worker_name))
+        exchange = await open_exchange(settings, verifier, in_force)
         stack.push_async_callback(exchange.close)
         await run_worker(
             settings,
             worker_name,
             nc,
-            store,
-            exchange,
+            OpenedAccount(settings.account, BUILTIN[settings.strategy], store, exchange, in_force),
             verifier=verifier,
             clock=clock,
             metrics=metrics,
@@ -303,8 +306,7 @@ async def run_worker(
     settings: WorkerSettings,
     worker_name: str,
     nc: Client,
-    store: Store,
-    exchange: Exchange,
+    opened: OpenedAccount,
     *,
     verifier: MarketVerifier,
     clock: WorkerClock,
@@ -316,43 +318,16 @@ async def run_worker(
     `started` is called once books can be taken, with what says whether any of the streams is lost.
     """
     publisher = DecisionPublisher(nc, settings.account, metrics)
-    limits, gate = settings.limits(), settings.gate_config()
-    fence, refusals = Fence(), RefusalCache()
-    reporter = DecisionReporter(
-        account_name=settings.account,
-        worker=worker_name,
-        publish=publisher.offer,
-        refusal_window_ms=limits.cooldown_ms,
-    )
-    strategy = BUILTIN[settings.strategy]
-    evaluator = Evaluator(
-        strategy=strategy,
-        parameters=strategy.Parameters(),
-        gate=gate,
-        order=settings.order_config(),
-        clock_doubt=ClockDoubt(),
-        verifier=verifier,
-        refusals=refusals,
-        reporter=reporter,
-        metrics=metrics,
-    )
-    executor = OrderExecutor(
-        limits=limits,
-        gate=gate,
-        store=store,
-        exchange=exchange,
-        fence=fence,
-        verifier=verifier,
-        refusals=refusals,
-        reporter=reporter,
-        metrics=metrics,
-    )
+    fence = Fence()
+    parts = WorkerParts(worker_name, fence, ClockDoubt(), verifier, metrics)
+    account = trading_account(opened, parts, publisher.offer)
+    store, exchange = opened.store, opened.exchange
+    opened.in_force.tell(lambda now: clock.set_book_age_max(now.gate.book_age_max_ms))
     replicas = settings.stream_replicas
     pull = BookPull(nc, settings.account, replicas)
     worker = Worker(
         pull,
-        evaluator=evaluator,
-        executor=executor,
+        account=account,
         exchange=exchange,
         verifier=verifier,
         clock=clock,
@@ -371,15 +346,20 @@ async def run_worker(
     ]
     if live:
         consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas))
+    await follow_nudges(nc, settings.account, account.follower.look)
     freeze_heap()
-    problems: list[Problem] = [pull.problem, *(each.problem for each in consumers)]
+    problems: list[Problem] = [
+        account.follower.problem,
+        pull.problem,
+        *(each.problem for each in consumers),
+    ]
     started(lambda: next(filter(None, (ask() for ask in problems)), None))
     beside = [publisher.run(), *(each.run() for each in consumers)]
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
             *(pull.run(), worker.run(), exchange.upkeep(), store.upkeep()),
-            *(verifier.upkeep(), clock.run(), _watch(background)),
+            *(verifier.upkeep(), clock.run(), account.follower.run(), _watch(background)),
         )
     finally:
         await worker.finish()
@@ -392,12 +372,15 @@ async def _watch(task: asyncio.Task[None]) -> None:
     await asyncio.shield(task)
 
 
-async def open_exchange(settings: WorkerSettings, verifier: MarketVerifier) -> Exchange:
+async def open_exchange(
+    settings: WorkerSettings, verifier: MarketVerifier, in_force: ConfigurationInForce
+) -> Exchange:
     """Paper, or the venue with a logged-in client; waits for the venue. Exits 2 (see `log_in`)."""
-    login = trader_login(settings, order_usd=settings.size_usd)
+    login = trader_login(settings, order_usd=in_force.now.settings.size_usd)
     if login is None:
-        gate = settings.gate_config()
-        return PaperExchange(settings.paper_delay_ms, gate, verifier.taker_delay_ms)
+        return PaperExchange(
+            settings.paper_delay_ms, lambda: in_force.now.gate, verifier.taker_delay_ms
+        )
     # Here, because they cost what all the rest costs together, and on paper nobody needs them.
     from functions.adapters.live_exchange import LiveExchange  # noqa: PLC0415 - see above
     from venue.trading.login import log_in  # noqa: PLC0415 - see above

@@ -31,6 +31,10 @@ class WorkerClock:
         self._said_at_s: dict[str, float] = {}
         """Series -> when its trouble was logged, within the last SAID_EVERY_S."""
 
+    def set_book_age_max(self, book_age_max_ms: int) -> None:
+        """What is too old to be traded on has changed."""
+        self._watch.set_age_max(book_age_max_ms)
+
     def note(self, snapshot: BookSnapshot, delivery: Delivery) -> None:
         """One book, as it was delivered."""
         self._watch.note(snapshot, delivery.delivered.epoch_ns, delivery.stored_at_ns)

@@ -131,6 +131,9 @@ class WorkerMetrics:
             "Published decisions that do not decode, or that the table will never take",
             registry=r,
         )
+        self.config_version = Gauge(
+            "worker_config_version", "Version of the configuration that is followed", registry=r
+        )
         self.orders_in_flight = Gauge("worker_orders_in_flight", "Orders under way", registry=r)
         # Every signal ends as one of these, but for those whose claim got no answer (StoreErrors).
         refused_unasked = (

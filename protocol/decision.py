@@ -85,6 +85,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     fee_e6: AmountE6 = 0
     text: Text = ""
     repeats: Count = 0
+    config_version: Count = 0
+    """The configuration under which it was decided; 0: from before there were any."""
     memory_rows: Count = 0
     """How many books the strategy could look at, the one that it decided on among them."""
     memory_digest: Name = ""

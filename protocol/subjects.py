@@ -68,6 +68,12 @@ def decision_subject(strategy: str) -> str:
     return f"decision.{_checked(strategy)}"
 
 
+def config_subject(account: str) -> str:
+    """`config.<account>`: a nudge that its configuration has changed, in no stream; the version as
+    text. Nobody relies on it. Raises ValueError when the name is not a plain token."""
+    return f"config.{_checked(account)}"
+
+
 def fill_subject(condition_id: str) -> str:
     """`fill.<condition id>`. Raises ValueError when the id is not a plain token."""
     return f"fill.{_checked(condition_id)}"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from executor.doctor import configuration, market_data, nats, settlement, table, venue
-from executor.doctor.configuration import Configuration
+from executor.doctor.configuration import EnvironmentRead
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
 from functions.settings import ApiSettings, AwsSettings
@@ -18,7 +18,7 @@ _TRUST: Final = ("ssl_cert_file", "ssl_cert_dir")
 """What each connection with TLS needs."""
 
 
-async def examine(config: Configuration) -> list[Finding]:
+async def examine(config: EnvironmentRead) -> list[Finding]:
     """Every finding, in a fixed order. Raises nothing; each look-up is bounded in time.
 
     One group after the other: logging in signs and loads for a good part of a second without
@@ -66,7 +66,7 @@ async def examine(config: Configuration) -> list[Finding]:
     return findings
 
 
-async def _account(config: Configuration) -> list[Finding]:
+async def _account(config: EnvironmentRead) -> list[Finding]:
     what = "account at the venue"
     if config.limits.execution == "paper":
         found = [ok(what, "none is needed: EXECUTION is paper")]
@@ -78,13 +78,13 @@ async def _account(config: Configuration) -> list[Finding]:
     return await venue.check_account(account, partial(market_data.user_channel, config))
 
 
-async def _user_channel(config: Configuration) -> list[Finding]:
+async def _user_channel(config: EnvironmentRead) -> list[Finding]:
     """With the user feeder's own credentials, where they are all that is there."""
     credentials = config.api.credentials()
     return [] if credentials is None else [await market_data.user_channel(config, credentials)]
 
 
-async def _api_credentials(config: Configuration) -> list[Finding]:
+async def _api_credentials(config: EnvironmentRead) -> list[Finding]:
     """Of the processes that only read; None where the signing key brings its own."""
     credentials = config.api.credentials()
     if config.limits.execution == "paper" or credentials is None:
@@ -93,7 +93,7 @@ async def _api_credentials(config: Configuration) -> list[Finding]:
 
 
 async def _group(
-    config: Configuration,
+    config: EnvironmentRead,
     what: str,
     check: Callable[[], Coroutine[Any, Any, list[Finding]]],
     *needs: str,

@@ -39,7 +39,7 @@ _Kind = TypeVar("_Kind", bound=BaseSettings)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Configuration:
+class EnvironmentRead:
     """The settings, with defaults in place of the variables that are `wrong`."""
 
     limits: LimitSettings
@@ -54,7 +54,7 @@ class Configuration:
         return next((name.upper() for name in names if name in self.wrong), None)
 
 
-def read() -> Configuration:
+def read() -> EnvironmentRead:
     """From the environment; raises nothing."""
     limits, wrong = _usable(LimitSettings)
     nats, wrong_for_nats = _usable(NatsSettings)
@@ -62,7 +62,7 @@ def read() -> Configuration:
     gate, wrong_for_gate = _usable(GateSettings)
     api, wrong_for_api = _usable(ApiSettings)
     wrong |= wrong_for_nats | wrong_for_channels | wrong_for_gate | wrong_for_api
-    return Configuration(
+    return EnvironmentRead(
         limits=limits, nats=nats, channels=channels, gate=gate, api=api, wrong=wrong
     )
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from executor.doctor.configuration import ChannelSettings, Configuration
+from executor.doctor.configuration import ChannelSettings, EnvironmentRead
 from executor.doctor.finding import Finding, fail, ok, warn
 from executor.doctor.venue import REACH, REAL_CLOB_URL
 from protocol.market import MarketInfo
@@ -32,7 +32,7 @@ _SERIES_DO: Final = (
 )
 
 
-async def check(config: Configuration) -> list[Finding]:
+async def check(config: EnvironmentRead) -> list[Finding]:
     """A finding for each series, and one for the market channel."""
     settings = config.channels
     findings: list[Finding] = []
@@ -45,7 +45,7 @@ async def check(config: Configuration) -> list[Finding]:
     return [*findings, await _market_channel(config, tokens)]
 
 
-async def user_channel(config: Configuration, credentials: Credentials) -> Finding:
+async def user_channel(config: EnvironmentRead, credentials: Credentials) -> Finding:
     """Whether the venue sends this account's fills."""
     url = config.channels.user_ws_url
     if finding := _not_opened(config, _USER, "user_ws_url", url):
@@ -101,7 +101,7 @@ def _too_short(series: Series, min_time_to_close_s: float) -> list[Finding]:
     ]
 
 
-async def _market_channel(config: Configuration, tokens: Sequence[str]) -> Finding:
+async def _market_channel(config: EnvironmentRead, tokens: Sequence[str]) -> Finding:
     url = config.channels.market_ws_url
     if finding := _not_opened(config, _MARKET, "market_ws_url", url):
         return finding
@@ -112,7 +112,7 @@ async def _market_channel(config: Configuration, tokens: Sequence[str]) -> Findi
     return ok(_MARKET, f"{url} answers")
 
 
-def _not_opened(config: Configuration, what: str, name: str, url: str) -> Finding | None:
+def _not_opened(config: EnvironmentRead, what: str, name: str, url: str) -> Finding | None:
     """A simulated venue is no reason to speak to the real one."""
     if url != _REAL[name] or config.limits.clob_url == REAL_CLOB_URL:
         return None

@@ -57,15 +57,18 @@ class PaperExchange:
     """`functions.ports.Exchange` without a venue.
 
     `taker_delay_ms` says how long the venue holds a taker order of a market (by condition id), None
-    where that is not known. `gate` is the worker's own: what a book must show to be filled from.
+    where that is not known. `gate` says what a book must show now to be filled from.
     """
 
     def __init__(
-        self, delay_ms: int, gate: GateConfig, taker_delay_ms: Callable[[str], int | None]
+        self,
+        delay_ms: int,
+        gate: Callable[[], GateConfig],
+        taker_delay_ms: Callable[[str], int | None],
     ) -> None:
         self._delay_ms = delay_ms
         # To the last millisecond: an order that is there may be filled until the market's end.
-        self._gate = msgspec.structs.replace(gate, time_to_close_min_ms=1)
+        self._gate = gate
         self._taker_delay_ms = taker_delay_ms
         self._newest: dict[str, tuple[BookSnapshot, Instant]] = {}
         """With the moment when it came."""
@@ -139,7 +142,7 @@ class PaperExchange:
         """The book that fills the order, or why there is none."""
         refused = "no other book came"
         try:
-            async with asyncio.timeout(self._gate.book_age_max_ms / 1000):
+            async with asyncio.timeout(self._gate().book_age_max_ms / 1000):
                 while True:
                     self._news.clear()
                     found = self._usable(paper)
@@ -166,7 +169,9 @@ class PaperExchange:
         book, before = (_book_of(each, paper.token_id) for each in (newest, decided_on))
         if book is None or book == before:
             return "no other book than it was decided on"
-        reason = hold_reason_of(newest, self._gate, now_ms)
+        # Such a book fills until its market's end, which is looked at above.
+        gate = msgspec.structs.replace(self._gate(), time_to_close_min_ms=1)
+        reason = hold_reason_of(newest, gate, now_ms)
         if reason is not None:
             return reason
         spread_e4 = book.spread_e4

@@ -33,12 +33,13 @@ from functions.adapters.venue_records import raising_records_error
 from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
+from functions.core.account import Limits
+from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
 from functions.handlers.redeem import WEI
 from functions.handlers.settle import settle as settle_once
-from functions.ports import RecordsError, StoreError, VenueRecords
-from protocol.units import to_usd_e6
+from functions.ports import RecordsError, Store, StoreError, VenueRecords
 from runtime.emf import document
 from runtime.output import STDOUT
 from runtime.settings import mistakes_in
@@ -50,6 +51,7 @@ RUN_S: Final = 5.0
 """No run begins with less time than one unanswered question takes."""
 REPORT_S: Final = 0.5
 """The last run must be over before the invocation is: its metrics are still to be written."""
+LIMITS_TIMEOUT_S: Final = 2.0
 LOG_IN_TIMEOUT_S: Final = 20.0
 """A few requests one after the other, and a second to import the official client."""
 _log = structlog.get_logger()
@@ -163,6 +165,7 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     """Runs until the time is used. Raises the last run's error when none succeeded."""
     settings = opened.settings
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
+    limits = await _limits(opened.store, settings)
     now_s = asyncio.get_running_loop().time()
     reports, errors = await repeated(
         lambda: reconcile_once(opened.store, opened.records),
@@ -172,7 +175,7 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     # A run in which the venue refused every question is none: its silence is the alarm.
     values: dict[str, float] = {"ReconcileRuns": sum(not each.incomplete for each in reports)}
     if reports:
-        values |= account_metrics(reports[-1], to_usd_e6(settings.daily_loss_limit_usd))
+        values |= account_metrics(reports[-1], limits.daily_loss_limit_e6)
     _write_metrics("reconcile", settings, values)
     if errors and not reports:
         raise errors[-1]
@@ -180,6 +183,17 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
         result={"runs": len(reports), "failed": len(errors)},
         healthy=not errors and not any(report.failures for report in reports),
     )
+
+
+async def _limits(store: Store, settings: ReconcileSettings) -> Limits:
+    """Those in force, for the metrics alone: where they cannot be read, the environment's."""
+    limits = settings.limits()
+    try:
+        async with asyncio.timeout(LIMITS_TIMEOUT_S):
+            return await limits_in_force(store, limits)
+    except (StoreError, TimeoutError) as error:
+        _log.warning("configuration_not_read", error=f"{type(error).__name__}: {error}")
+        return limits
 
 
 async def repeated(

@@ -34,6 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A positive amount; trading stops once today's P&L is at or below minus this."""
     daily_spend_cap_e6: int
     """No claim takes the day's spending above this. What ends unspent is given back."""
+    config_version: int = 0
+    """Which configuration these are of, and the account must still be of; 0: of none, which only
+    an account takes that has none yet."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +101,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, int] = {}
     """`Claim.window` -> claims made in it, less those that have ended with nothing bought. Items of
     older versions have none."""
+    config_version: Count | None = None
+    """The configuration in force, 0 before the first one. None in items of older versions: whatever
+    a claim says, it is another one's, until the account is opened again."""
 
 
 class ClaimRefusal(StrEnum):
@@ -106,6 +112,8 @@ class ClaimRefusal(StrEnum):
     NO_ACCOUNT = "no_account"
     HALTED = "halted"
     PAUSED = "paused"
+    CONFIG_CHANGED = "config_changed"
+    """Decided under another configuration than the one in force."""
     MARKET_CLAIMED = "market_claimed"
     COOLDOWN = "cooldown"
     MAX_ENTRIES = "max_entries"
@@ -133,6 +141,7 @@ def refusal_of(
     refused = {
         ClaimRefusal.HALTED: account.trading != TRADING_ENABLED,
         ClaimRefusal.PAUSED: account.pause.until_ms > now_ms,
+        ClaimRefusal.CONFIG_CHANGED: account.config_version != limits.config_version,
         ClaimRefusal.MARKET_CLAIMED: market in account.claims,
         ClaimRefusal.COOLDOWN: account.cooldowns.get(market, 0) > now_ms,
         ClaimRefusal.MAX_ENTRIES: entries_max is not None and entries >= entries_max,

@@ -60,6 +60,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The markets' slugs, one for each claim that is live long after its market's end."""
     redemptions_stuck: int = 0
     """Markets whose winnings are not asked for any more, although they were not seen paid."""
+    config_version: int = 0
+    """The configuration whose limits these are; 0: there is none yet."""
 
 
 def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: str) -> Status:
@@ -96,6 +98,7 @@ def status_of(name: str, account: Account, limits: Limits, now_ms: int, today: s
         overdue=sum(overdue(claim, now_ms) for claim in claims),
         unsettled=[claim.slug for claim in claims if unsettled(claim, now_ms)],
         redemptions_stuck=len(markets_of(k for k, n in account.redeem.items() if stuck(n, now_ms))),
+        config_version=limits.config_version,
     )
 
 

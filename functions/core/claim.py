@@ -214,6 +214,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     older version drops this: then all are added, and waited for longer."""
     text: str = ""
     """The venue's own text, if there is one."""
+    config_version: Count = 0
+    """The configuration under which it was decided and claimed; 0: from before there were any."""
     timeline: Timeline | None = None
 
     @property

@@ -58,6 +58,10 @@ class ClockWatch:
     def __len__(self) -> int:
         return len(self._of)
 
+    def set_age_max(self, age_max_ms: int) -> None:
+        """For series whose books are watched from now on."""
+        self._age_max_ms = age_max_ms
+
     @property
     def way_s(self) -> float:
         """What the quickest book seems to have taken from its feeder; ask when `conclusive`."""

@@ -19,6 +19,7 @@ _ACCOUNT_WIDE: Final = frozenset(
         ClaimRefusal.NO_ACCOUNT,
         ClaimRefusal.HALTED,
         ClaimRefusal.PAUSED,
+        ClaimRefusal.CONFIG_CHANGED,
         ClaimRefusal.MAX_POSITIONS,
         ClaimRefusal.DAILY_LOSS,
         ClaimRefusal.DAILY_SPEND,
@@ -64,6 +65,10 @@ class RefusalCache:
         if reason in _OF_A_MARKET:
             self._markets[condition_id] = (reason, now_ms + BELIEF_MS)
         self._account = (reason, now_ms + BELIEF_MS) if reason in _ACCOUNT_WIDE else None
+
+    def forget_beliefs(self) -> None:
+        """The limits have changed. Cooldowns stay: they end when they end."""
+        self._markets, self._account = {}, None
 
     def _forget_past(self, now_ms: int) -> None:
         cooldowns, markets = self._cooldown_until_ms, self._markets

@@ -22,6 +22,10 @@ class RefusalThrottle:
         self._window_ms = window_ms
         self._seen: dict[Key, tuple[int, int]] = {}  # key -> (window end, suppressed so far)
 
+    def set_window(self, window_ms: int) -> None:
+        """For refusals that are reported from now on."""
+        self._window_ms = window_ms
+
     def admit(self, key: Key, now_ms: int) -> int | None:
         """None: suppressed, and counted. Otherwise report it; so many were suppressed before it."""
         until_ms, suppressed = self._seen.get(key, (0, 0))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from functions.core.configuration import SETTINGS
 from functions.core.hold import HoldReason
 from strategies.interface import Strategy
 from strategies.parameters import StrategyParameters
@@ -24,11 +25,10 @@ REASONS_MAX: Final = 32
 TEXT_MAX: Final = 300
 PLAIN: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 PLAIN_WORDS: Final = "a small letter, then small letters, digits and _, at most 64"
-SETTINGS: Final = frozenset(
+TAKEN: Final = frozenset(
     {
-        *("max_positions", "max_entries_per_market", "cooldown_s", "daily_loss_limit_usd"),
-        *("daily_spend_cap_usd", "size_usd", "enforce_min_order_size", "max_book_age_ms"),
-        *("book_proof", "min_time_to_close_s", "parameters", "strategy", "execution"),
+        *SETTINGS,
+        *("parameters", "strategy", "execution"),
         *("collective_daily_loss_limit_usd", "collective_exposure_max_usd"),
     }
 )
@@ -97,7 +97,7 @@ def _check_parameters(strategy: type[Strategy]) -> None:
     for name, field in fields.items():
         if PLAIN.fullmatch(name) is None or field.alias is not None:
             raise StrategyNotUsableError(f"Parameters: {one_line(name)}: not {PLAIN_WORDS}")
-        if name in SETTINGS:
+        if name in TAKEN:
             raise StrategyNotUsableError(
                 f"Parameters: {name}: a setting of the account has that name; choose another"
             )

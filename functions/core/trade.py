@@ -51,6 +51,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing sells yet: the executor refuses another side."""
     outcome: str
     token_id: str
+    config_version: int = 0
+    """The configuration under which it was decided."""
     numbers: dict[str, float] = {}
     """The strategy's reasons, by name."""
     edge_after_costs_ticks: float = 0.0
@@ -65,7 +67,9 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """The first book of the market's window in that memory."""
 
 
-def trade_of(signal: Signal, view: MarketView, order: OrderConfig) -> Trade | Hold:
+def trade_of(
+    signal: Signal, view: MarketView, order: OrderConfig, config_version: int = 0
+) -> Trade | Hold:
     """What is ordered for `signal`, or why nothing is. Raises MalformedSignalError."""
     check_signal(signal)
     book, market = view.book(signal.outcome), view.market
@@ -93,6 +97,7 @@ def trade_of(signal: Signal, view: MarketView, order: OrderConfig) -> Trade | Ho
     return Trade(
         outcome=signal.outcome,
         token_id=book.token_id,
+        config_version=config_version,
         numbers=signal.numbers,
         edge_after_costs_ticks=max(-_EDGE_TICKS_MAX, min(edge_ticks, _EDGE_TICKS_MAX)),
         signal_price_e4=ask_e4,

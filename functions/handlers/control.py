@@ -12,6 +12,7 @@ from typing import Final
 
 from functions.core.account import TRADING_ENABLED, TRADING_HALTED, Account, Limits, utc_day
 from functions.core.account_status import Status, status_of
+from functions.handlers.limits_in_force import limits_in_force
 from functions.ports import Store, StoreError, StoreMisconfiguredError
 
 REASON_LENGTH_MAX: Final = 300
@@ -36,7 +37,11 @@ def halt_reason(text: str) -> str:
 
 
 async def status(store: Store, name: str, limits: Limits) -> Status:
-    """The account `name` as it is now. Raises StoreError."""
+    """The account `name` as it is now, by the limits in force, or by `limits` before there are any.
+
+    Raises StoreError.
+    """
+    limits = await limits_in_force(store, limits)
     account = await store.account()
     now_ms = time.time_ns() // 1_000_000
     return status_of(name, account, limits, now_ms, utc_day(now_ms))

@@ -17,11 +17,12 @@ from typing import Final
 import structlog
 
 from functions.core.clock_doubt import ClockDoubt
+from functions.core.configuration import Configuration
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_failures import StrategyFailures
-from functions.core.trade import MalformedSignalError, OrderConfig, Trade, trade_of
+from functions.core.trade import MalformedSignalError, Trade, trade_of
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
 from functions.worker_metrics import WorkerMetrics
@@ -30,7 +31,6 @@ from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from strategies.interface import Hold, Signal, Strategy
-from strategies.parameters import StrategyParameters
 from strategies.view import MarketView
 
 SERIES_MAX: Final = 100
@@ -46,9 +46,6 @@ class Evaluator:
         self,
         *,
         strategy: type[Strategy],
-        parameters: StrategyParameters,
-        gate: GateConfig,
-        order: OrderConfig,
         clock_doubt: ClockDoubt,
         verifier: MarketVerifier,
         refusals: RefusalCache,
@@ -56,9 +53,6 @@ class Evaluator:
         metrics: WorkerMetrics,
     ) -> None:
         self._strategy = strategy
-        self._parameters = parameters
-        self._gate = gate
-        self._order = order
         self._clock_doubt = clock_doubt
         self._verifier = verifier
         self._refusals = refusals
@@ -69,9 +63,9 @@ class Evaluator:
         self._too_short: set[str] = set()
         """Series, told of once."""
 
-    def note_market(self, market: MarketInfo) -> None:
+    def note_market(self, market: MarketInfo, gate: GateConfig) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
-        window_ms, wanted_ms = market.end_ms - market.start_ms, self._gate.time_to_close_min_ms
+        window_ms, wanted_ms = market.end_ms - market.start_ms, gate.time_to_close_min_ms
         if window_ms > wanted_ms or market.series in self._too_short:
             return
         if len(self._too_short) < SERIES_MAX:
@@ -91,14 +85,19 @@ class Evaluator:
         return f"the strategy of {self._reporter.account_name} is disabled: it failed too often"
 
     def consider(
-        self, snapshot: BookSnapshot, view: MarketView | None, delivered: Instant
+        self,
+        snapshot: BookSnapshot,
+        view: MarketView | None,
+        delivered: Instant,
+        configuration: Configuration,
     ) -> Trade | None:
-        """Decide on one book, without awaiting anything. A Trade is to be executed at once.
+        """Decide on one book, without awaiting anything. A Trade is to be executed at once, and
+        under the same configuration.
 
         `view` shows the same book; None when its outcomes are not Up and Down.
         """
         started_ns = delivered.now_ns()
-        decision = self._decide(snapshot, view, started_ns // 1_000_000)
+        decision = self._decide(snapshot, view, started_ns // 1_000_000, configuration)
         ended_ns = delivered.now_ns()
         metrics = self._metrics
         metrics.decide.observe((ended_ns - started_ns) / 1e9)
@@ -111,8 +110,14 @@ class Evaluator:
             return None
         return decision
 
-    def _decide(self, snapshot: BookSnapshot, view: MarketView | None, now_ms: int) -> Trade | Hold:
-        reason = hold_reason_of(snapshot, self._gate, now_ms)
+    def _decide(
+        self,
+        snapshot: BookSnapshot,
+        view: MarketView | None,
+        now_ms: int,
+        configuration: Configuration,
+    ) -> Trade | Hold:
+        reason = hold_reason_of(snapshot, configuration.gate, now_ms)
         if reason is HoldReason.CLOCK_BEHIND:
             self._clock_doubt.note(snapshot.market.series, _monotonic_ms())
         elif (
@@ -128,17 +133,19 @@ class Evaluator:
         if self._failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
         try:
-            answer = self._strategy.decide(view, self._parameters, now_ms)
-            return self._answered(answer, view)
+            answer = self._strategy.decide(view, configuration.parameters, now_ms)
+            return self._answered(answer, view, configuration)
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above
             self._note_failure(snapshot, error)
             return hold(HoldReason.STRATEGY_ERROR)
 
-    def _answered(self, answer: object, view: MarketView) -> Trade | Hold:
+    def _answered(
+        self, answer: object, view: MarketView, configuration: Configuration
+    ) -> Trade | Hold:
         """Raises MalformedSignalError."""
         if isinstance(answer, Signal):
-            return trade_of(answer, view, self._order)
+            return trade_of(answer, view, configuration.order, configuration.version)
         if isinstance(answer, Hold) and isinstance(answer.reason, self._strategy.Reason):
             return answer
         raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
@@ -27,6 +28,7 @@ from tenacity.wait import wait_exponential_jitter
 
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
+from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.hold import HoldReason
@@ -62,8 +64,6 @@ class OrderExecutor:
     def __init__(
         self,
         *,
-        limits: Limits,
-        gate: GateConfig,
         store: Store,
         exchange: Exchange,
         fence: Fence,
@@ -71,9 +71,9 @@ class OrderExecutor:
         refusals: RefusalCache,
         reporter: DecisionReporter,
         metrics: WorkerMetrics,
+        config_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._limits = limits
-        self._gate = gate
+        """`config_changed`: called when a claim is refused because another one is in force."""
         self._store = store
         self._exchange = exchange
         self._fence = fence
@@ -81,15 +81,23 @@ class OrderExecutor:
         self._refusals = refusals
         self._reporter = reporter
         self._metrics = metrics
+        self._config_changed = config_changed
 
-    async def execute(self, snapshot: BookSnapshot, trade: Trade, delivered: Instant) -> None:
-        """Sign, claim, POST, resolve. Every end is reported, but for cancellation and a defect:
-        an exception of an adapter that `functions.ports` does not name is raised, except in the
-        POST, after which the claim is unknown."""
+    async def execute(
+        self,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        delivered: Instant,
+        configuration: Configuration,
+    ) -> None:
+        """Sign, claim, POST, resolve; under `configuration`, which it was decided under. Every end
+        is reported, but for cancellation and a defect: an exception of an adapter that
+        `functions.ports` does not name is raised, except in the POST, after which the claim is
+        unknown."""
         timeline = timeline_of(snapshot, delivered.epoch_ns, delivered.now_ns())
         answer: Answer | None = None
         try:
-            answer = await self._order(snapshot, trade, timeline, delivered)
+            answer = await self._order(snapshot, trade, timeline, delivered, configuration)
         finally:
             self._metrics.observe_order(timeline)
         if isinstance(answer, Rejected) and pauses(answer.reason):
@@ -98,7 +106,12 @@ class OrderExecutor:
             await self._pause(answer.concerns, delivered)
 
     async def _order(
-        self, snapshot: BookSnapshot, trade: Trade, timeline: Timeline, delivered: Instant
+        self,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        timeline: Timeline,
+        delivered: Instant,
+        configuration: Configuration,
     ) -> Answer | None:
         """The venue's answer, None when there was no POST. Fills in the timeline as it goes."""
         if trade.side is not Side.BUY:  # the limits and a claim's life are a buyer's
@@ -113,16 +126,17 @@ class OrderExecutor:
             return None
         timeline.signed_at_ns = delivered.now_ns()
         # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
-        doubt = self._doubt(snapshot, delivered)
+        doubt = self._doubt(snapshot, delivered, configuration.gate)
         if doubt is not None:
             self._metrics.holds[doubt].inc()
             self._reporter.refused(snapshot, trade, doubt.value, timeline)
             return None
 
         claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
-        if not await self._claim(snapshot, trade, claim, timeline, delivered):
+        limits, gate = configuration.limits, configuration.gate
+        if not await self._claim(snapshot, trade, claim, timeline, delivered, limits):
             return None
-        answer = await self._post(order, snapshot, delivered)
+        answer = await self._post(order, snapshot, delivered, gate)
         timeline.answered_at_ns = delivered.now_ns()
         self._count_answer(answer, trade)
 
@@ -137,10 +151,11 @@ class OrderExecutor:
         claim: Claim,
         timeline: Timeline,
         delivered: Instant,
+        limits: Limits,
     ) -> bool:
         now_ms = claim.claimed_at_ms
         try:
-            result = await self._store.claim(claim, self._limits, now_ms)
+            result = await self._store.claim(claim, limits, now_ms)
         except StoreError as error:
             # Perhaps written, perhaps not: then it is a reserved exposure without an order, which
             # reconciliation releases. Posting without a claim that is known to be ours is not an
@@ -153,19 +168,21 @@ class OrderExecutor:
             self._metrics.claims_refused[result.reason].inc()
             self._refusals.learn_refused(result.reason, result.account, claim.condition_id, now_ms)
             self._reporter.refused(snapshot, trade, result.reason.value, timeline)
+            if result.reason is ClaimRefusal.CONFIG_CHANGED:
+                self._config_changed()
             if result.reason is ClaimRefusal.NO_ACCOUNT:
                 _log.error("no_account", strategy=self._reporter.account_name)
             return False
-        self._refusals.learn_claimed(claim.condition_id, now_ms + self._limits.cooldown_ms, now_ms)
+        self._refusals.learn_claimed(claim.condition_id, now_ms + limits.cooldown_ms, now_ms)
         return True
 
     async def _post(
-        self, order: PreparedOrder, snapshot: BookSnapshot, delivered: Instant
+        self, order: PreparedOrder, snapshot: BookSnapshot, delivered: Instant, gate: GateConfig
     ) -> Answer:
         """POST once, unless the claim took so long that the book is no longer fresh, or its market
         has ended."""
         now_ns = delivered.now_ns()
-        excess_ms = self._age_excess_ms(snapshot, now_ns)
+        excess_ms = _age_excess_ms(snapshot, now_ns, gate)
         over_ms = now_ns // 1_000_000 - snapshot.market.end_ms
         if excess_ms > 0 or over_ms >= 0:
             why = f"the book was {excess_ms} ms over its age limit"
@@ -182,7 +199,9 @@ class OrderExecutor:
             _log.critical("post_failed", order=order.order_id, exc_info=error)
             return Unknown(text=f"{type(error).__name__}: {error}"[:TEXT_LENGTH_MAX])
 
-    def _doubt(self, snapshot: BookSnapshot, delivered: Instant) -> HoldReason | None:
+    def _doubt(
+        self, snapshot: BookSnapshot, delivered: Instant, gate: GateConfig
+    ) -> HoldReason | None:
         """What has happened to the book, or its market, since it was decided on."""
         if self._fence.fenced(snapshot):
             return HoldReason.SUPERSEDED
@@ -190,14 +209,11 @@ class OrderExecutor:
         if unconfirmed is not None:
             return unconfirmed.reason
         now_ns = delivered.now_ns()
-        if self._age_excess_ms(snapshot, now_ns) > 0:
+        if _age_excess_ms(snapshot, now_ns, gate) > 0:
             return HoldReason.STALE_BOOK
-        if snapshot.market.end_ms - now_ns // 1_000_000 < self._gate.time_to_close_min_ms:
+        if snapshot.market.end_ms - now_ns // 1_000_000 < gate.time_to_close_min_ms:
             return HoldReason.TOO_CLOSE_TO_END
         return None
-
-    def _age_excess_ms(self, snapshot: BookSnapshot, now_ns: int) -> int:
-        return (now_ns - snapshot.received_at_ns) // 1_000_000 - self._gate.book_age_max_ms
 
     async def _resolve(
         self, claim: Claim, answer: Answer, timeline: Timeline, delivered: Instant
@@ -262,6 +278,10 @@ class OrderExecutor:
                 _log.critical("implausible_answer", text=answer.text)
 
 
+def _age_excess_ms(snapshot: BookSnapshot, now_ns: int, gate: GateConfig) -> int:
+    return (now_ns - snapshot.received_at_ns) // 1_000_000 - gate.book_age_max_ms
+
+
 def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms: int) -> Claim:
     market = snapshot.market
     return Claim(
@@ -284,6 +304,7 @@ def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms
         claimed_at_ms=now_ms,
         market_end_ms=market.end_ms,
         counted=True,
+        config_version=trade.config_version,
     )
 
 

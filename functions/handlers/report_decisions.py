@@ -38,6 +38,10 @@ class DecisionReporter:
         self._publish = publish
         self._throttle = RefusalThrottle(max(refusal_window_ms, REFUSAL_WINDOW_MIN_MS))
 
+    def set_refusal_window(self, window_ms: int) -> None:
+        """Within this a refusal that repeats is counted, not reported."""
+        self._throttle.set_window(max(window_ms, REFUSAL_WINDOW_MIN_MS))
+
     def refused(
         self, snapshot: BookSnapshot, trade: Trade, reason: str, timeline: Timeline, text: str = ""
     ) -> None:
@@ -86,6 +90,7 @@ class DecisionReporter:
             token_id=trade.token_id,
             result=result,
             reason=reason,
+            config_version=trade.config_version,
             numbers=trade.numbers,
             edge_after_costs_ticks=trade.edge_after_costs_ticks,
             imbalance=max(-1.0, min(float(trade.numbers.get("imbalance", 0)), 1.0)),

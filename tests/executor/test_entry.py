@@ -38,7 +38,7 @@ async def test_both_ways_list_every_command(tmp_path: Path) -> None:
     assert code == 0
     assert installed == module
     commands = ("status", "positions", "decisions", "halt", "resume", "reconcile", "doctor")
-    for command in (*commands, "record", "inspect"):
+    for command in (*commands, "config", "record", "inspect"):
         assert command in installed
 
 
@@ -231,9 +231,9 @@ async def test_an_answer_is_said_whatever_the_terminal_says_of_its_width(
 
 
 SAY = """
-from executor.command_line import _say
+from executor.answers import say
 from executor.doctor.finding import ok
 from executor.rendering import findings_view, plain
-_say(plain("HALTED: why", "bold red"))
-_say(findings_view([ok("balance", "enough")]))
+say(plain("HALTED: why", "bold red"))
+say(findings_view([ok("balance", "enough")]))
 """

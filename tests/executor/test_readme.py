@@ -12,11 +12,13 @@ from executor.command_line import app
 from executor.commands import record
 from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.simulator import Venue
+from strategies.book_imbalance import BookImbalance
 from tests.executor.conftest import Command
+from tests.support.configuration_builders import a_row
 
 ROOT = Path(__file__).parents[2]
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
-NAMES |= {str(each.name) for each in app.registered_groups}
+GROUPS = {each.name for each in app.registered_groups}
 
 
 def shown(document: str) -> list[list[str]]:
@@ -40,20 +42,26 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "run_service", asyncio.run)
 
 
+async def seed(store: DynamoStore) -> None:
+    """As the first worker does."""
+    await store.open_account()
+    assert await store.set_configuration(a_row(parameters=BookImbalance.Parameters()), 0)
+
+
 @pytest.mark.timeout(240)  # `strategy check` is a few seconds of CPU time, on busy cores
 async def test_every_command_of_the_readme_works(
     run: Command, store: DynamoStore, venue: Venue
 ) -> None:
     commands = shown("README.md")
-    assert {argv[0] for argv in commands} == NAMES
-    await store.open_account()
+    assert {argv[0] for argv in commands} == NAMES | GROUPS
+    await seed(store)
     for argv in commands:
         # No NATS runs here, and the doctor must say so; nothing is listed that could be recorded.
         assert await exit_code(run, argv) == (argv[0] in ("doctor", "record")), argv
 
 
 async def test_the_runbooks_commands_work(run: Command, store: DynamoStore) -> None:
-    await store.open_account()
+    await seed(store)
     commands = shown("docs/runbook.md")
     assert ["resume"] in commands
     for argv in commands:

@@ -97,11 +97,10 @@ class Bench:
         self.desk = Desk(book_age_max_ms=GateConfig().book_age_max_ms)
         desk = self.desk
         self.clock = WorkerClock(1_000, desk.metrics)
-        verifier = desk.evaluator._verifier
+        verifier = desk.account.evaluator._verifier
         self.worker = Worker(
             Books(),
-            evaluator=desk.evaluator,
-            executor=desk.executor,
+            account=desk.account,
             exchange=desk.exchange,
             verifier=verifier,
             clock=self.clock,

@@ -31,6 +31,7 @@ from functions.settings import ScheduleSettings
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
 from tests.support.fake_ports import MemoryStore, ScriptedRecords
+from tests.support.store_entries_contract import LIMITS
 from tests.support.trading_builders import STRANGER, a_claim
 
 __all__ = ["dynamodb_server", "state_table"]
@@ -205,10 +206,10 @@ def test_reports_become_metrics() -> None:
 async def test_a_run_that_the_venue_left_without_an_answer_has_failed() -> None:
     records = ScriptedRecords()
     metrics = ScheduleMetrics()
-    await reconciled(MemoryStore(), records, metrics, 20)
+    await reconciled(MemoryStore(), records, metrics, LIMITS)
     records.failures = {"trades_since": 1}
     with pytest.raises(RecordsError, match="incomplete"):
-        await reconciled(MemoryStore(), records, metrics, 20)
+        await reconciled(MemoryStore(), records, metrics, LIMITS)
     assert metrics.registry.get_sample_value("schedule_failures_total") == 1
 
 
@@ -218,7 +219,7 @@ async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
     store.item = msgspec.structs.replace(store.item, claims={"0xc1": a_claim()})
     records.trader = STRANGER
     with pytest.raises(RecordsError, match="not of the account"):
-        await reconciled(store, records, metrics, 20)
+        await reconciled(store, records, metrics, LIMITS)
     assert metrics.registry.get_sample_value("schedule_claims_of_another_trader") == 1
 
 

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.core.account import Limits
+from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.trade import Trade
@@ -78,7 +79,7 @@ class Desk:
         self.fence = Fence()
         self.clob = ScriptedClob()
         self.verifier = MarketVerifier(self.clob, self.metrics)
-        self.evaluator, executor = hot_path(
+        self.account = hot_path(
             gate=GateConfig(book_age_max_ms=5_000),
             limits=Limits(
                 max_positions=max_positions,
@@ -96,8 +97,7 @@ class Desk:
         self.clock = WorkerClock(5_000, self.metrics)
         self.worker = Worker(
             self.books,
-            evaluator=self.evaluator,
-            executor=executor,
+            account=self.account,
             exchange=self.exchange,
             verifier=self.verifier,
             clock=self.clock,
@@ -233,15 +233,20 @@ async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()
     seen: list[int] = []
-    consider = desk.evaluator.consider
+    consider = desk.account.evaluator.consider
 
-    def noted(book: BookSnapshot, view: MarketView | None, delivered: Instant) -> Trade | None:
+    def noted(
+        book: BookSnapshot,
+        view: MarketView | None,
+        delivered: Instant,
+        configuration: Configuration,
+    ) -> Trade | None:
         seen.append(book.market.min_order_size_e6)
         assert view is not None
         assert view.market is book.market
-        return consider(book, view, delivered)
+        return consider(book, view, delivered, configuration)
 
-    desk.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
+    desk.account.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
     desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)
     info = market()
     for _ in range(2):  # one that waited for the answer, and one after it

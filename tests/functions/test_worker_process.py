@@ -32,6 +32,7 @@ from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV
 from tests.support.dynamodb_engines import dynamodb_server, state_table
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
+from tests.support.hot_path import opened_account
 from tests.support.servers import NatsServer
 
 __all__ = ["dynamodb_server", "state_table"]
@@ -149,8 +150,7 @@ async def test_a_stream_that_it_cannot_have_ends_its_start_whichever_it_is(
                 WorkerSettings.model_validate({"execution": execution, **key}),
                 "w",
                 client,
-                MemoryStore(),
-                ScriptedExchange([]),
+                opened_account(MemoryStore(), ScriptedExchange([])),
                 verifier=MarketVerifier(ScriptedClob(), metrics),
                 clock=WorkerClock(1_000, metrics),
                 metrics=metrics,

@@ -20,6 +20,7 @@ from functions.worker_metrics import WorkerMetrics
 from runtime.nats_settings import NatsSettings
 from runtime.settings import load_settings
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
+from tests.support.hot_path import opened_account
 from tests.support.user_channel_frames import CREDENTIALS
 
 WORD = "e5b4c3d2a1"
@@ -141,8 +142,7 @@ async def test_a_worker_connects_as_told_and_declares_as_told(
             settings,
             "w",
             MagicMock(),
-            MemoryStore(),
-            ScriptedExchange([]),
+            opened_account(MemoryStore(), ScriptedExchange([])),
             verifier=MarketVerifier(ScriptedClob(), metrics),
             clock=WorkerClock(1_000, metrics),
             metrics=metrics,

@@ -183,10 +183,11 @@ class SimDynamo:
             used = frozenset[str]()
             if kind == "Update":
                 used = parse_update(part["UpdateExpression"])[1]
-            elif kind != "ConditionCheck":
+            elif kind not in ("ConditionCheck", "Put"):
                 raise NotImplementedError(f"transact_write_items: {kind}")
+            key = _key(part["Item"] if kind == "Put" else part["Key"])
             try:
-                self._checked(part, _key(part["Key"]), "transact_write_items", used)
+                self._checked(part, key, "transact_write_items", used)
                 codes.append("None")
             except ClientError:
                 codes.append("ConditionalCheckFailed")
@@ -200,6 +201,8 @@ class SimDynamo:
         for write in request["TransactItems"]:
             if "Update" in write:
                 self._update_item(write["Update"])
+            elif "Put" in write:
+                self._put_item(write["Put"])
         return {}
 
     def _checked(

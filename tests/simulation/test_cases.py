@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from functions.adapters.dynamodb import conditions, store
+from functions.adapters.dynamodb import claim_requests, conditions
 from functions.adapters.dynamodb.items import account_of, decision_key
 from functions.core import winnings
 from functions.core.account import Account, Redemption, utc_day
@@ -91,8 +91,8 @@ def test_a_sleepers_answer_does_not_touch_the_next_claim() -> None:
 
 def test_without_the_attempt_in_the_condition_it_does() -> None:
     always = f"({conditions.CLAIM_IS_MINE} OR attribute_exists(pk))"
-    without = store.SEEN_CONDITION.replace(conditions.CLAIM_IS_MINE, always)
-    with patch.object(store, "SEEN_CONDITION", without):
+    without = claim_requests.SEEN_CONDITION.replace(conditions.CLAIM_IS_MINE, always)
+    with patch.object(claim_requests, "SEEN_CONDITION", without):
         assert any("took the place of" in each for each in sleeping_worker())
 
 
@@ -163,7 +163,7 @@ def died_between_its_note_and_its_request(rest_s: float = 300.0) -> list[str]:
             if not died:
                 died.append(condition_id)
                 sim.current.kill()
-                world.venue.faults.lag_s = (90.0, 90.0)
+                world.venue.faults.lag_s = (150.0, 150.0)
                 await asyncio.sleep(0)
             await redeem(self, condition_id)
 

@@ -29,9 +29,14 @@ from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.claim import Trader
+from functions.core.configuration import Configuration
+from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.reconcile import reconcile
+from functions.handlers.seed_configuration import seed_configuration
 from functions.handlers.settle import settle
+from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
+from functions.ports import StoreError
 from functions.schedule import Schedule
 from functions.schedule_metrics import ScheduleMetrics
 from functions.settings import WorkerSettings
@@ -42,7 +47,7 @@ from protocol.market import MarketInfo
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
-from strategies.book_imbalance import BookImbalance
+from strategies.builtin import BUILTIN
 from tests.simulation.books import (
     Lease,
     Witness,
@@ -220,17 +225,35 @@ async def work(world: World, name: str) -> None:
     nc = await _connected(world, name)
     store = world.store()
     await _patiently(store.open_account)
-    metrics = _metrics(WorkerMetrics, tuple(BookImbalance.Reason))
+    exchange = SimExchange(world.venue, _trader(world, name))
+    in_force = ConfigurationInForce(await _configured(world, store, name))
+    metrics = _metrics(WorkerMetrics, BUILTIN[ACCOUNT].Reason)
     await worker_module.run_worker(
         world.settings(),
         name,
         nc,
-        store,
-        SimExchange(world.venue, _trader(world, name)),
+        OpenedAccount(ACCOUNT, BUILTIN[ACCOUNT], store, exchange, in_force),
         verifier=MarketVerifier(SimClobMarkets(world.venue, world.markets), metrics),
         clock=WorkerClock(world.settings().max_book_age_ms, metrics),
         metrics=metrics,
     )
+
+
+async def _configured(world: World, store: DynamoStore, name: str) -> Configuration:
+    """As `functions.bootstrap.configured`, in an environment that names no setting."""
+    while True:
+        try:
+            return await seed_configuration(
+                store,
+                account_name=ACCOUNT,
+                strategy=ACCOUNT,
+                parameters=BUILTIN[ACCOUNT].Parameters,
+                seed=world.settings().account_configuration(),
+                variables={},
+                who=name,
+            )
+        except StoreError:
+            await asyncio.sleep(0.5)
 
 
 async def run_schedule(world: World, name: str) -> None:

@@ -61,6 +61,7 @@ def make_account(*claims: Claim, **changes: Any) -> Account:
         "spent_e6": {},
         "pause": NO_PAUSE,
         "redeem": {},
+        "config_version": 0,
     }
     return Account(**{**fields, **changes})
 

@@ -9,7 +9,8 @@ from unittest import mock
 from pydantic_settings import BaseSettings
 
 from feeder.settings import FeederSettings, UserFeederSettings
-from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
+from functions.core.configuration import LimitFields, SizeFields
+from functions.settings import ScheduleSettings, WorkerSettings
 from runtime.settings import load_settings
 
 SETTINGS: dict[str, type[BaseSettings]] = {
@@ -34,9 +35,11 @@ SECRETS = {
     "API_ADDRESS": "0x" + "2" * 40,
 }
 WALLET = "0x" + "3" * 40
-LIMITS = {name.upper() for name in LimitSettings.__annotations__}
+LIMITS = {name.upper() for name in LimitFields.model_fields}
 """What the account may do: whatever is declared there, also later."""
-TASTE = {name.upper() for name in WorkerSettings.__annotations__} - {"METRICS_PORT"}
+TASTE = ({name.upper() for name in WorkerSettings.__annotations__} - {"METRICS_PORT"}) | {
+    name.upper() for name in SizeFields.__annotations__
+}
 """Which books are traded on, and how; likewise."""
 
 

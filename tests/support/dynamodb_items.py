@@ -8,7 +8,13 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
-from functions.adapters.dynamodb.items import Item, account_item, account_key, account_of
+from functions.adapters.dynamodb.items import (
+    Item,
+    account_item,
+    account_key,
+    account_of,
+    account_partition_key,
+)
 from functions.core.account import NO_PAUSE, Account, Limits
 from functions.core.claim import Claim, ClaimState
 from protocol.decision import Decision, Timeline
@@ -58,6 +64,7 @@ def make_account(**changes: Any) -> Account:
         "spent_e6": {},
         "pause": NO_PAUSE,
         "redeem": {},
+        "config_version": 0,
         "entries": {},
     }
     return Account(**{**fields, **changes})
@@ -100,6 +107,12 @@ class Table:
 
     def delete_account(self, account_name: str = STRATEGY) -> None:
         self._client.delete_item(TableName=self.name, Key=account_key(account_name))
+
+    def delete_configurations(self, account_name: str = STRATEGY) -> None:
+        for row in self.rows(account_partition_key(account_name)):
+            if row["sk"]["S"].startswith("CONFIG#"):
+                key = {name: row[name] for name in ("pk", "sk")}
+                self._client.delete_item(TableName=self.name, Key=key)
 
     def rows(self, pk: str) -> list[Item]:
         """Every item of a partition, in sort order."""

@@ -39,6 +39,7 @@ from protocol.decision import Decision
 from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from tests.support.memory_configurations import MemoryConfigurations
 from tests.support.trading_builders import TRADER, clob_market
 from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Accepted, Answer
@@ -57,6 +58,7 @@ NEW_ACCOUNT: Final = Account(
     spent_e6={},
     pause=NO_PAUSE,
     redeem={},
+    config_version=0,
 )
 
 
@@ -64,7 +66,7 @@ def day_of(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).date().isoformat()
 
 
-class MemoryStore:
+class MemoryStore(MemoryConfigurations):
     """The store's semantics in one process; `store_contract.py` holds it against the real one.
 
     Between the call and its effect nothing is awaited but `before`'s hooks, so every write is as
@@ -75,6 +77,7 @@ class MemoryStore:
     def __init__(self, calls: Calls | None = None) -> None:
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
+        self.config_rows = {}
         self.halts = 0
         """The account item; None: nobody has opened the account yet."""
         self.rows: dict[tuple[int, str], Claim] = {}
@@ -428,12 +431,6 @@ class ScriptedRecords:
         if hook is not None:
             await hook()
         _count_down(self.failures, name, RecordsError(f"{name}: injected"))
-
-
-def stale(book: BookSnapshot, by_ms: int) -> BookSnapshot:
-    """The same book, received `by_ms` earlier."""
-    received = book.received_at_ns - by_ms * 1_000_000
-    return msgspec.structs.replace(book, received_at_ns=received)
 
 
 def _plus(days: dict[str, int], at_ms: int, amount_e6: int) -> dict[str, int]:

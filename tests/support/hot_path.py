@@ -6,20 +6,25 @@ from collections.abc import Callable
 
 from functions.core.account import Limits
 from functions.core.clock_doubt import ClockDoubt
+from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
-from functions.core.refusal_cache import RefusalCache
-from functions.core.trade import OrderConfig
-from functions.handlers.evaluate import Evaluator
-from functions.handlers.execute import OrderExecutor
-from functions.handlers.report_decisions import DecisionReporter
+from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.trading_account import (
+    OpenedAccount,
+    TradingAccount,
+    WorkerParts,
+    trading_account,
+)
 from functions.handlers.verify_markets import Doubt, MarketVerifier
 from functions.ports import Exchange, RecordsError, Store
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from strategies.book_imbalance import BookImbalance
+from strategies.builtin import BUILTIN
 from strategies.interface import Strategy
+from tests.support.configuration_builders import a_configuration
 from venue.wire.clob_market import ClobMarket
 
 
@@ -43,6 +48,15 @@ class TrustingVerifier(MarketVerifier):
         pass
 
 
+def opened_account(
+    store: Store, exchange: Exchange, configuration: Configuration | None = None, name: str = "s"
+) -> OpenedAccount:
+    """Of `book_imbalance_crypto`, unless the configuration is another strategy's."""
+    configuration = configuration or a_configuration()
+    in_force = ConfigurationInForce(configuration)
+    return OpenedAccount(name, BUILTIN[configuration.strategy], store, exchange, in_force)
+
+
 def hot_path(
     *,
     gate: GateConfig,
@@ -54,34 +68,13 @@ def hot_path(
     strategy: type[Strategy] = BookImbalance,
     verifier: MarketVerifier | None = None,
     fence: Fence | None = None,
-) -> tuple[Evaluator, OrderExecutor]:
-    """Both, with one fence and one refusal cache between them; any market is trusted unless a
-    verifier is given."""
-    fence, refusals = fence or Fence(), RefusalCache()
+) -> TradingAccount:
+    """An account, with a fence of its own unless one is given; any market is trusted unless a
+    verifier is given. Its configuration is of version 0, which an account without any takes."""
+    in_force = ConfigurationInForce(a_configuration(limits=limits, gate=gate, strategy=strategy))
     verifier = verifier or TrustingVerifier(SilentClob(), metrics)
-    reporter = DecisionReporter(
-        account_name="s", worker="w", publish=publish, refusal_window_ms=limits.cooldown_ms
+    return trading_account(
+        OpenedAccount("s", strategy, store, exchange, in_force),
+        WorkerParts("w", fence or Fence(), ClockDoubt(), verifier, metrics),
+        publish,
     )
-    evaluator = Evaluator(
-        strategy=strategy,
-        parameters=strategy.Parameters(),
-        gate=gate,
-        order=OrderConfig(),
-        clock_doubt=ClockDoubt(),
-        verifier=verifier,
-        refusals=refusals,
-        reporter=reporter,
-        metrics=metrics,
-    )
-    executor = OrderExecutor(
-        limits=limits,
-        gate=gate,
-        store=store,
-        exchange=exchange,
-        fence=fence,
-        verifier=verifier,
-        refusals=refusals,
-        reporter=reporter,
-        metrics=metrics,
-    )
-    return evaluator, executor

@@ -13,6 +13,7 @@ import pytest
 from functions.core.account import NO_PAUSE, Account, ClaimRefusal, Pause, Redemption
 from functions.core.claim import Claim
 from functions.ports import ClaimRefused, Store
+from tests.support.store_configuration_contract import ConfigurationContract
 from tests.support.store_entries_contract import (
     BOUGHT,
     DAY,
@@ -36,7 +37,7 @@ from tests.support.store_upkeep_contract import UpkeepContract
 from tests.support.trading_builders import MARKET_END_MS, TRADER, a_claim
 
 
-class StoreContract(EntriesContract, UpkeepContract):
+class StoreContract(EntriesContract, ConfigurationContract, UpkeepContract):
     """Inherit it, and give the fixture `store`."""
 
     # -- the account and its claims --------------------------------------------------------------
@@ -54,6 +55,7 @@ class StoreContract(EntriesContract, UpkeepContract):
             pause=NO_PAUSE,
             redeem={},
             entries={},
+            config_version=0,
         )
         assert await taken(store, a_claim())
         await store.halt("by hand")

@@ -121,6 +121,12 @@ def snapshot(
     )
 
 
+def stale(book: BookSnapshot, by_ms: int) -> BookSnapshot:
+    """The same book, received `by_ms` earlier."""
+    received = book.received_at_ns - by_ms * 1_000_000
+    return msgspec.structs.replace(book, received_at_ns=received)
+
+
 MADE_AT_MS = 1_790_000_000_000
 """When `a_claim` is made: 2026-09-21, ten minutes before its market ends."""
 MARKET_END_MS = MADE_AT_MS + 600_000

@@ -37,7 +37,7 @@ class Desk:
         self.told: list[Decision] = []
         self.metrics = WorkerMetrics(strategy.Reason)
         self.fence, self.memories = Fence(), MarketMemories()
-        self.evaluator, self.executor = hot_path(
+        self.account = hot_path(
             strategy=strategy,
             gate=GateConfig(
                 book_age_max_ms=book_age_max_ms,
@@ -61,7 +61,8 @@ class Desk:
         """As the worker does, but for the fence."""
         self.memories.note(book)
         view = self.memories.view(book, delivered.now_ns() // 1_000_000)
-        return self.evaluator.consider(book, view, delivered)
+        configuration = self.account.configuration
+        return self.account.evaluator.consider(book, view, delivered, configuration)
 
     async def handle(self, book: BookSnapshot, delivered: Instant | None = None) -> bool:
         """As the worker does; True when there was something to execute."""
@@ -69,5 +70,9 @@ class Desk:
         trade = self.consider(book, delivered)
         if trade is None:
             return False
-        await self.executor.execute(book, trade, delivered)
+        await self.execute(book, trade, delivered)
         return True
+
+    async def execute(self, book: BookSnapshot, trade: Trade, delivered: Instant) -> None:
+        configuration = self.account.configuration
+        await self.account.executor.execute(book, trade, delivered, configuration)

@@ -14,6 +14,9 @@ from typing import Final
 TRADING_IS_ENABLED: Final = "trading = :enabled"
 # The venue has not asked for patience.
 NOT_PAUSED: Final = "pause.until_ms <= :now"
+# Nobody has changed the account's configuration since this trade was decided: a lowered limit binds
+# every worker with its next claim. Also false on an item of an older version.
+CONFIGURATION_IS_IN_FORCE: Final = "config_version = :config_version"
 # At most one unresolved claim a market: it stands under the market until it is known what became of
 # it. (An open one that stands there is of an older version, which held a market until its end.)
 MARKET_IS_FREE: Final = "attribute_not_exists(claims.#market)"
@@ -33,6 +36,7 @@ CLAIM_CONDITION: Final = " AND ".join(
     (
         TRADING_IS_ENABLED,
         NOT_PAUSED,
+        CONFIGURATION_IS_IN_FORCE,
         MARKET_IS_FREE,
         POSITION_IS_LEFT,
         COOLDOWN_IS_OVER,
@@ -64,8 +68,12 @@ HALT_IS_AS_SEEN: Final = "halt_id = :seen"
 # Removing something from an account that is not there must not create one.
 ACCOUNT_EXISTS: Final = "attribute_exists(pk)"
 # An ended claim that got late evidence: whoever is first puts it back, and only as the ledger has
-# it now. The one transaction there is: two items must agree, and it happens a few times a year.
+# it now. A transaction, because two items must agree; it happens a few times a year.
 NOT_BACK_YET: Final = "attribute_not_exists(claims.#slot)"
 ROW_IS_AS_SEEN: Final = "version = :seen_version"
 # The ledger never goes back to an older version.
 ROW_IS_NOT_NEWER: Final = "attribute_not_exists(pk) OR version <= :version"
+# A configuration is changed as it was seen. `open_account` makes the attribute, with 0.
+CONFIGURATION_IS_AS_SEEN: Final = "config_version = :seen_version"
+# A version's row is written once.
+ROW_IS_NEW: Final = "attribute_not_exists(pk)"

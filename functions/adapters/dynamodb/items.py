@@ -3,6 +3,7 @@
     table      pk                         sk                              item
     state      STRATEGY#<name>            ACCOUNT                         `Account`, claims by slot,
                                                                           entries by window
+    state      STRATEGY#<name>            CONFIG#<version>                `ConfigurationRow`
     state      STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim`: a ledger row
     decisions  DECISION#<name>#<UTC day>  <decided_at_ms>#<decision id>   `Decision` + `expires_at`
 
@@ -47,7 +48,7 @@ DECISION_KEPT_S: Final = 7 * 86_400
 _NEWER: Final = frozenset(
     {"tries", "wallet", "size_e6", "unseen", "looks", "looked_at_ms"}
 )  # of a note of winnings
-_MALFORMED: Final = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+MALFORMED: Final = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What an answer raises that is no item of DynamoDB's; msgspec.ValidationError is a ValueError."""
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
@@ -73,29 +74,33 @@ def missing_account_attributes(changed: set[str]) -> Item:
         pause=NO_PAUSE,
         redeem={},
         entries={},
+        config_version=0,
     )
     assigned = {assignment.partition(" ")[0] for assignment in changed}
-    fields = _attributes(msgspec.structs.asdict(account))
+    fields = attributes_of(msgspec.structs.asdict(account))
     return {name: value for name, value in fields.items() if name not in assigned}
 
 
 def account_item(account_name: str, account: Account) -> Item:
     """The whole account item, as tests and repairs write it; the worker only ever changes parts."""
-    return account_key(account_name) | _attributes(msgspec.structs.asdict(account))
+    fields = msgspec.structs.asdict(account)
+    if account.config_version is None:
+        del fields["config_version"]  # an item of an older version
+    return account_key(account_name) | attributes_of(fields)
 
 
 def account_of(item: Item) -> Account:
     """The account item as a struct. Raises StoreError naming the malformed attribute."""
     try:
-        return msgspec.convert({name: _plain(value) for name, value in item.items()}, Account)
-    except _MALFORMED as error:
+        return msgspec.convert({name: plain_value(value) for name, value in item.items()}, Account)
+    except MALFORMED as error:
         raise StoreError(f"account item: {error}") from error
 
 
 def pause_attribute(pause: Pause) -> Attribute:
     """The account's pause. Raises StoreError for one that could not be read again."""
     _refuse_unreadable(pause)
-    return {"M": _attributes(msgspec.structs.asdict(pause))}
+    return {"M": attributes_of(msgspec.structs.asdict(pause))}
 
 
 def redemption_attribute(redemption: Redemption) -> Attribute:
@@ -106,14 +111,14 @@ def redemption_attribute(redemption: Redemption) -> Attribute:
     """
     _refuse_unreadable(redemption)
     fields = msgspec.structs.asdict(redemption)
-    return {"M": _attributes({name: v for name, v in fields.items() if v or name not in _NEWER})}
+    return {"M": attributes_of({name: v for name, v in fields.items() if v or name not in _NEWER})}
 
 
 def redemption_of(attribute: Attribute) -> Redemption:
     """Inverse of `redemption_attribute`. Raises StoreError naming what is malformed."""
     try:
-        return msgspec.convert(_plain(attribute), Redemption)
-    except _MALFORMED as error:
+        return msgspec.convert(plain_value(attribute), Redemption)
+    except MALFORMED as error:
         raise StoreError(f"account item: note of winnings: {error}") from error
 
 
@@ -172,8 +177,8 @@ def stored_attempt(item: Item, slot: str) -> str | None:
 def claim_of(row: Item) -> Claim:
     """The claim of a ledger row. Raises StoreError naming the malformed attribute."""
     try:
-        return msgspec.convert({name: _plain(value) for name, value in row.items()}, Claim)
-    except _MALFORMED as error:
+        return msgspec.convert({name: plain_value(value) for name, value in row.items()}, Claim)
+    except MALFORMED as error:
         raise StoreError(f"ledger row: {error}") from error
 
 
@@ -223,17 +228,17 @@ def decision_item(decision: Decision) -> Item:
         "pk": {"S": decision_key(decision.strategy, day)},
         "sk": {"S": f"{decision.decided_at_ms:015d}#{decision.decision_id}"},
         "expires_at": {"N": str(decision.decided_at_ms // 1000 + DECISION_KEPT_S)},
-        **_attributes(fields),
-        "timeline": {"M": _attributes(timeline)},
+        **attributes_of(fields),
+        "timeline": {"M": attributes_of(timeline)},
     }
 
 
 def decision_of(item: Item) -> Decision:
     """Inverse of `decision_item`. Raises StoreError naming the malformed attribute."""
     try:
-        plain = {name: _plain(value) for name, value in item.items()}
+        plain = {name: plain_value(value) for name, value in item.items()}
         return msgspec.convert(plain, Decision, strict=False)  # the imbalance is not an integer
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise StoreError(f"decision row: {error}") from error
 
 
@@ -245,7 +250,8 @@ def _refuse_unreadable(value: Claim | Redemption | Pause) -> None:
         raise StoreError(f"{type(value).__name__.lower()} not stored: {error}") from error
 
 
-def _attributes(fields: dict[str, Any]) -> Item:
+def attributes_of(fields: dict[str, Any]) -> Item:
+    """Plain values and structs in DynamoDB's notation."""
     return {whole(name): _attribute(value) for name, value in fields.items()}
 
 
@@ -259,13 +265,13 @@ def _attribute(value: Any) -> Attribute:
     if isinstance(value, Claim | Redemption):
         return claim_attribute(value) if isinstance(value, Claim) else redemption_attribute(value)
     if isinstance(value, msgspec.Struct):
-        return {"M": _attributes(msgspec.structs.asdict(value))}
+        return {"M": attributes_of(msgspec.structs.asdict(value))}
     if isinstance(value, dict):
-        return {"M": _attributes(value)}
+        return {"M": attributes_of(value)}
     raise TypeError(f"no attribute type for {type(value).__name__}")
 
 
-def _plain(attribute: Attribute) -> Any:
+def plain_value(attribute: Attribute) -> Any:
     """DynamoDB's notation to plain values. What we never write comes through as is: the struct's
     types then refuse it with its path.
     """
@@ -276,5 +282,5 @@ def _plain(attribute: Attribute) -> Any:
         except ValueError:
             return value
     if kind == "M":
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: plain_value(inner) for name, inner in value.items()}
     return value

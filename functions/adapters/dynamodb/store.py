@@ -38,15 +38,14 @@ from typing import Any, Final
 
 import structlog
 
+from functions.adapters.dynamodb.claim_requests import claim_request, move_request, reopen_request
 from functions.adapters.dynamodb.conditions import (
-    CLAIM_CONDITION,
-    CLAIM_UPDATE,
     HALT_IS_AS_SEEN,
-    NOT_BACK_YET,
     ROW_IS_AS_SEEN,
     ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
 )
+from functions.adapters.dynamodb.configurations import Configurations
 from functions.adapters.dynamodb.decisions import DecisionLog
 from functions.adapters.dynamodb.items import (
     Attribute,
@@ -64,7 +63,7 @@ from functions.adapters.dynamodb.items import (
     trade_sort_key,
 )
 from functions.adapters.dynamodb.pruning import prune_request
-from functions.adapters.dynamodb.redemptions import add_note, note_in, redemptions_request
+from functions.adapters.dynamodb.redemptions import note_in, redemptions_request
 from functions.adapters.dynamodb.table import (
     ConditionFailedError,
     MissingPathError,
@@ -82,7 +81,8 @@ from functions.core.account import (
     refusal_of,
     utc_day,
 )
-from functions.core.claim import Claim, ClaimState, entries_difference
+from functions.core.claim import Claim, ClaimState
+from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
@@ -95,7 +95,6 @@ from runtime.last_answer import LastAnswer
 KEEP_WARM_S: Final = 5
 BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
 LEDGER_PAGES_MAX: Final = 50  # of one megabyte
-NO_LIMIT: Final = 10**9  # of entries
 NOTE_TRIES: Final = 5  # of a settlement whose winnings are joined to a note that others change
 
 _log = structlog.get_logger()
@@ -128,6 +127,7 @@ class DynamoStore:
     def __init__(self, client: Any, *, table: str, decision_table: str, account_name: str) -> None:
         self._table = Table(client, table, "STATE_TABLE")
         self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
+        self._configurations = Configurations(self._table, account_name)
         self._account_name = account_name
         self._account_key = account_key(account_name)
         self._last_answer = LastAnswer(f"table {table} has not answered")
@@ -152,10 +152,10 @@ class DynamoStore:
             return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
         try:
             try:
-                await self._claim_once(claim, limits, now_ms)
+                await self._update("claim", **claim_request(claim, limits, now_ms))
             except StoreBusyError:
                 await asyncio.sleep(BUSY_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311 - jitter
-                await self._claim_once(claim, limits, now_ms)
+                await self._update("claim", **claim_request(claim, limits, now_ms))
         except ConditionFailedError as refused:
             item = refused.item
         else:
@@ -169,39 +169,12 @@ class DynamoStore:
         reason = refusal_of(account, claim, limits, now_ms, utc_day(now_ms))
         return ClaimRefused(reason=reason or ClaimRefusal.UNEXPLAINED, account=account)
 
-    async def _claim_once(self, claim: Claim, limits: Limits, now_ms: int) -> None:
-        entries_max = limits.max_entries_per_market
-        await self._update(
-            "claim",
-            UpdateExpression=CLAIM_UPDATE,
-            ConditionExpression=CLAIM_CONDITION,
-            ExpressionAttributeNames={
-                "#market": claim.condition_id,
-                "#window": claim.window,
-                "#today": utc_day(now_ms),
-            },
-            ExpressionAttributeValues={
-                ":enabled": {"S": TRADING_ENABLED},
-                ":max_positions": {"N": str(limits.max_positions)},
-                ":max_entries": {"N": str(NO_LIMIT if entries_max is None else entries_max)},
-                ":now": {"N": str(now_ms)},
-                ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
-                ":room": {"N": str(limits.daily_spend_cap_e6 - claim.spend_e6)},
-                ":claim": claim_attribute(claim),
-                # At least a millisecond: without any, a late try of this very claim would pass.
-                ":cooldown_until": {"N": str(now_ms + max(limits.cooldown_ms, 1))},
-                ":zero": {"N": "0"},
-                ":one": {"N": "1"},
-                ":spend": {"N": str(claim.spend_e6)},
-            },
-        )
-
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """See `Store.move`."""
         noted: Attribute | None = None
         for _ in range(NOTE_TRIES):
             try:
-                await self._move_once(claim, seen, redeem, noted)
+                await self._update("move", **move_request(claim, seen, redeem, noted))
             except ConditionFailedError as refused:
                 there = note_in(refused.item, claim) if redeem else None
                 if there == noted:
@@ -211,47 +184,9 @@ class DynamoStore:
                 return True
         return False
 
-    async def _move_once(
-        self, claim: Claim, seen: Claim, redeem: bool, noted: Attribute | None
-    ) -> None:
-        """`noted`: what stands where the winnings are to be noted."""
-        condition = SEEN_CONDITION
-        names = {"#slot": seen.slot}
-        values: Item = {
-            ":attempt": {"S": seen.attempt_id},
-            ":seen_version": {"N": str(seen.version)},
-            ":claim": claim_attribute(claim),
-        }
-        sets, removed = ["claims.#slot = :claim"], ""
-        if claim.slot != seen.slot:  # resolved: from here on the market may have another claim
-            names["#apart"] = claim.slot
-            sets, removed = ["claims.#apart = :claim"], " REMOVE claims.#slot"
-        _add(sets, names, values, "pnl_e6", utc_day(claim.booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
-        _add_differences(sets, names, values, claim, seen)
-        if redeem:
-            unchanged = add_note(sets, names, values, claim, seen, claim.booked_at_ms, noted)
-            condition = f"{condition} AND {unchanged}"
-        await self._update(
-            "move",
-            UpdateExpression="SET " + ", ".join(sets) + removed,
-            ConditionExpression=condition,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
-        )
-
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         """See `Store.reopen`."""
-        names = {"#slot": claim.slot, "#market": claim.condition_id}
-        values = {":claim": claim_attribute(claim), ":until": {"N": str(claim.market_end_ms)}}
-        sets = ["claims.#slot = :claim", "cooldowns.#market = :until"]
-        _add_differences(sets, names, values, claim, seen)
-        into_account = {
-            "Key": self._account_key,
-            "UpdateExpression": "SET " + ", ".join(sets),
-            "ConditionExpression": NOT_BACK_YET,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-        }
+        into_account = {"Key": self._account_key, **reopen_request(claim, seen)}
         row_as_seen = {
             "Key": trade_key(self._account_name, seen),
             "ConditionExpression": ROW_IS_AS_SEEN,
@@ -382,6 +317,18 @@ class DynamoStore:
             return False
         return True
 
+    async def configuration(self) -> ConfigurationRow | None:
+        """See `Store.configuration`."""
+        return await self._configurations.in_force()
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        """See `Store.configurations`."""
+        return await self._configurations.newest(limit)
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        """See `Store.set_configuration`."""
+        return await self._configurations.set(row, seen_version)
+
     async def put_decisions(self, decisions: Sequence[Decision]) -> None:
         """See `Store.put_decisions`."""
         await self._decisions.put(decisions)
@@ -428,23 +375,3 @@ class DynamoStore:
             ReturnValues="ALL_NEW",
         )
         return account_of(reply.get("Attributes", {}))
-
-
-def _add_differences(
-    sets: list[str], names: dict[str, str], values: Item, claim: Claim, seen: Claim
-) -> None:
-    """What the change takes from the day's cap and from the window's entries, or gives back."""
-    reserved_e6 = claim.reserved_e6 - seen.reserved_e6
-    _add(sets, names, values, "spent_e6", utc_day(claim.claimed_at_ms), reserved_e6)
-    _add(sets, names, values, "entries", claim.window, entries_difference(claim, seen))
-
-
-def _add(
-    sets: list[str], names: dict[str, str], values: Item, field: str, key: str, amount: int
-) -> None:
-    """Add an amount to one number of a map (of days, of windows), in the same update."""
-    if amount:
-        names[f"#{field}_key"] = key
-        values |= {f":{field}": {"N": str(amount)}, ":zero": {"N": "0"}}
-        path = f"{field}.#{field}_key"
-        sets.append(f"{path} = if_not_exists({path}, :zero) + :{field}")

@@ -42,7 +42,7 @@ class Desk:
     ) -> None:
         self.info = market()
         self.exchange = PaperExchange(
-            delay_ms, GateConfig(book_age_max_ms=book_age_max_ms), lambda _: named_ms
+            delay_ms, lambda: GateConfig(book_age_max_ms=book_age_max_ms), lambda _: named_ms
         )
 
     def book(
@@ -139,10 +139,10 @@ async def test_the_delay_is_the_markets_own_where_it_names_one(
     monkeypatch.setattr(paper_exchange.asyncio, "sleep", sleep)
     assert prices(await desk.exchange.post(order))[0][0] == 5_100
     assert waited_s == [named_ms / 1000]
-    fallback = PaperExchange(70, GateConfig(), lambda _: None)
+    fallback = PaperExchange(70, GateConfig, lambda _: None)
     fallback.observe(desk.book(DEARER))
     assert isinstance(await fallback.post(order), Accepted)
-    absurd = PaperExchange(70, GateConfig(), lambda _: 10**9)
+    absurd = PaperExchange(70, GateConfig, lambda _: 10**9)
     absurd.observe(desk.book(DEARER))
     assert isinstance(await absurd.post(order), Accepted)
     assert waited_s[1:] == [0.07, 30.0]
@@ -205,7 +205,7 @@ async def test_dark_while_the_first_other_book_is_waited_for_ends_the_wait() -> 
 async def test_a_book_that_cannot_be_used_fills_nothing(what: str) -> None:
     desk = Desk(book_age_max_ms=40)
     desk.exchange = PaperExchange(
-        5, GateConfig(book_age_max_ms=40, proof_min=Proof.CHECKSUM), lambda _: None
+        5, lambda: GateConfig(book_age_max_ms=40, proof_min=Proof.CHECKSUM), lambda _: None
     )
     posted = desk.begin(desk.book(CHEAP))
     await asyncio.sleep(0)

@@ -31,6 +31,7 @@ LIMITS = Limits(
     daily_loss_limit_e6=10_000_000,
     daily_spend_cap_e6=5_000_000,
     max_entries_per_market=2,
+    config_version=3,
 )
 FREE = Account(
     trading="enabled",
@@ -40,6 +41,7 @@ FREE = Account(
     spent_e6={},
     pause=NO_PAUSE,
     redeem={},
+    config_version=3,
 )
 PAUSED = Pause(reason="rate_limited", since_ms=NOW_MS - 1, until_ms=NOW_MS + 1)
 
@@ -56,6 +58,7 @@ def on_window(market: str) -> str:
 REFUSING: dict[ClaimRefusal, dict[str, Any]] = {
     ClaimRefusal.HALTED: {"trading": "halted"},
     ClaimRefusal.PAUSED: {"pause": PAUSED},
+    ClaimRefusal.CONFIG_CHANGED: {"config_version": 4},
     ClaimRefusal.MARKET_CLAIMED: {"claims": {"m1": on("m1")}},
     ClaimRefusal.COOLDOWN: {"cooldowns": {"m1": NOW_MS + 1}},
     ClaimRefusal.MAX_ENTRIES: {"entries": {on_window("m1"): 2}},
@@ -117,6 +120,9 @@ def test_the_first_reason_in_order_is_reported(reasons: set[ClaimRefusal]) -> No
         ({"spent_e6": {TODAY: 3_900_000}}, None),
         ({"spent_e6": {"2026-09-20": 5_000_000}}, None),
         ({"trading": ""}, ClaimRefusal.HALTED),
+        ({"config_version": 2}, ClaimRefusal.CONFIG_CHANGED),
+        ({"config_version": 0}, ClaimRefusal.CONFIG_CHANGED),
+        ({"config_version": None}, ClaimRefusal.CONFIG_CHANGED),
     ],
 )
 def test_the_edges(changes: dict[str, Any], reason: ClaimRefusal | None) -> None:

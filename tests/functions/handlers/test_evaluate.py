@@ -14,9 +14,8 @@ from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from tests.functions.handlers.conftest import Clock
-from tests.support.fake_ports import stale
 from tests.support.strategies import AlwaysBuy
-from tests.support.trading_builders import market, snapshot
+from tests.support.trading_builders import market, snapshot, stale
 from tests.support.trading_desk import HOT_PATH, Desk
 
 
@@ -133,4 +132,4 @@ def test_what_is_remembered_of_clocks_is_bounded(clock: Clock) -> None:
         of = msgspec.structs.replace(market(), series=f"s{number}")
         early = snapshot(of=of, received_at_ns=clock.time_ns() + 10**10)
         assert desk.consider(early, Instant()) is None
-    assert len(desk.evaluator._clock_doubt._until_ms) <= SERIES_MAX
+    assert len(desk.account.evaluator._clock_doubt._until_ms) <= SERIES_MAX

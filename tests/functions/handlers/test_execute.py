@@ -416,6 +416,6 @@ async def test_an_order_that_would_sell_is_refused_before_it_is_signed() -> None
     trade = desk.consider(book, Instant())
     assert trade is not None
     selling = msgspec.structs.replace(trade, side=Side.SELL)
-    await desk.executor.execute(book, selling, Instant())
+    await desk.execute(book, selling, Instant())
     assert desk.calls == []
     assert [(d.reason, d.side) for d in desk.told] == [("unpreparable", Side.SELL)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from functions.adapters.dynamodb import conditions, store
+from functions.adapters.dynamodb import claim_requests, conditions, store
 from functions.core import claim
 from tests.simulation.ablations.ablation import Ablation, Patch, replaced
 from tests.simulation.ablations.provocations import (
@@ -20,9 +20,10 @@ from tests.simulation.ablations.provocations import (
 
 def _without(part: str) -> Patch:
     """The claim's condition with one of its parts always true (all placeholders stay in use)."""
-    assert part in store.CLAIM_CONDITION
+    assert part in claim_requests.CLAIM_CONDITION
     always = f"({part} OR attribute_exists(pk))"
-    return replaced(store, "CLAIM_CONDITION", store.CLAIM_CONDITION.replace(part, always))
+    whole = claim_requests.CLAIM_CONDITION
+    return replaced(claim_requests, "CLAIM_CONDITION", whole.replace(part, always))
 
 
 CLAIM_CONDITION: Final = (
@@ -38,7 +39,7 @@ CLAIM_CONDITION: Final = (
     Ablation("max entries", _without(conditions.ENTRY_IS_LEFT), "had its entries", few_entries),
     Ablation(
         "entries are given back",
-        replaced(store, "entries_difference", lambda *_: 0),
+        replaced(claim_requests, "entries_difference", lambda *_: 0),
         "[entries]",
         entries_that_buy_nothing,
     ),

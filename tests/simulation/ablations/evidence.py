@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from functions.adapters.dynamodb import conditions, store
+from functions.adapters.dynamodb import claim_requests, conditions, store
 from functions.core import lifecycle, winnings
 from functions.core.claim import Claim, ClaimState
 from functions.handlers import apply_evidence, execute, reconcile
@@ -77,7 +77,11 @@ def _our_now_ms(_: Any = None) -> int:
 def _unless(part: str) -> Patch:
     """The condition of later changes with one of its parts always true."""
     always = f"({part} OR attribute_exists(pk))"
-    return replaced(store, "SEEN_CONDITION", store.SEEN_CONDITION.replace(part, always))
+    condition = conditions.SEEN_CONDITION.replace(part, always)
+    return together(
+        replaced(claim_requests, "SEEN_CONDITION", condition),
+        replaced(store, "SEEN_CONDITION", condition),
+    )
 
 
 EVIDENCE: Final = (
@@ -160,7 +164,7 @@ EVIDENCE: Final = (
     Ablation("version in the condition", _unless(conditions.VERSION_IS_AS_SEEN), "[version]", busy),
     Ablation(
         "reopened once",
-        replaced(store, "NOT_BACK_YET", "attribute_exists(pk)"),
+        replaced(claim_requests, "NOT_BACK_YET", "attribute_exists(pk)"),
         "[version]",
         both_sweep,
         1,

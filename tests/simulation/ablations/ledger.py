@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from functions import worker_consumers
 from functions.adapters import durable_consumer
-from functions.adapters.dynamodb import store
+from functions.adapters.dynamodb import claim_requests
 from functions.core import lifecycle
 from functions.core.claim import Claim, ClaimState
 from functions.handlers import apply_evidence, reconcile, settle
@@ -66,7 +66,11 @@ LEDGER: Final = (
     ),
     Ablation("looks for orders", replaced(reconcile, "_reconcile_claim", _nothing), "[4]", deaf),
     Ablation("sweep of trades", replaced(reconcile, "_sweep", _nothing), "[5]", deaf, 46),
-    Ablation("P&L booked with the move", replaced(store, "_add", lambda *_: None), "[pnl]"),
+    Ablation(
+        "P&L booked with the move",
+        replaced(claim_requests, "add_to_key", lambda *_: None),
+        "[pnl]",
+    ),
     Ablation(
         "settled on final trades",
         together(

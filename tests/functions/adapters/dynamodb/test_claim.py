@@ -49,6 +49,8 @@ async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: T
         ({"pnl_e6": {TODAY: -10_000_000}}, ClaimRefusal.DAILY_LOSS),
         ({"spent_e6": {TODAY: 48_900_001}}, ClaimRefusal.DAILY_SPEND),
         ({"pause": Pause(reason="r", since_ms=1, until_ms=NOW_MS + 1)}, ClaimRefusal.PAUSED),
+        ({"config_version": 1}, ClaimRefusal.CONFIG_CHANGED),
+        ({"config_version": None}, ClaimRefusal.CONFIG_CHANGED),
     ],
     ids=lambda value: value.value if isinstance(value, ClaimRefusal) else "",
 )

@@ -49,7 +49,7 @@ KINDS = {
     "timeline": st.none() | TIMELINES,
     "fee_rate": st.decimals(0, 1).map(str).filter(lambda text: is_rate(Decimal(text))),
     "fee_exponent": st.integers(0, 10),
-    **dict.fromkeys(("version", "looks"), st.integers(0, COUNT_MAX)),
+    **dict.fromkeys(("version", "looks", "config_version"), st.integers(0, COUNT_MAX)),
     **dict.fromkeys(("by_intent", "came_back", "counted"), st.booleans()),
 }
 CLAIMS = st.builds(
@@ -83,6 +83,7 @@ ACCOUNTS = st.builds(
     pause=st.builds(Pause, reason=TEXT, since_ms=TIMES, until_ms=TIMES),
     redeem=st.dictionaries(TEXT, REDEMPTIONS, max_size=3),
     entries=PER_KEY,
+    config_version=st.none() | st.integers(0, COUNT_MAX),
 )
 
 

@@ -27,7 +27,9 @@ from functions.core.claim import (
     entries_difference,
     moved,
 )
+from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused
+from tests.support.configuration_builders import a_row
 from tests.support.dynamodb_engines import new_state_table, store_on
 from tests.support.dynamodb_items import (
     LIMITS,
@@ -65,6 +67,12 @@ class Opened:
 
     def forget(self, claim: Claim) -> None:
         self._runner.run(self._store.forget(claim))
+
+    def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        return self._runner.run(self._store.set_configuration(row, seen_version))
+
+    def configuration(self) -> ConfigurationRow | None:
+        return self._runner.run(self._store.configuration())
 
 
 @contextmanager
@@ -122,11 +130,13 @@ def situations(draw: st.DrawFn) -> tuple[Account, Limits, int]:
                 max_size=3,
             )
         ),
+        config_version=draw(st.sampled_from([1, 1, 1, 1, 0, 2, None])),
     )
     limits = msgspec.structs.replace(
         LIMITS,
         max_positions=draw(st.integers(0, 5)),
         max_entries_per_market=draw(st.sampled_from([None, 1, 2])),
+        config_version=draw(st.sampled_from([1, 1, 1, 0])),
     )
     return account, limits, now_ms
 
@@ -175,6 +185,10 @@ class AccountHistory(RuleBasedStateMachine):
         self.now_ms = NOW_MS
         self.attempts = itertools.count(1)
         self.limits = LIMITS
+        self.versions = 0
+        """Of the configuration; `limits` are of the last one that was heard of."""
+        self.in_force = 0
+        """Positions."""
         self.made: dict[str, Claim] = {}
         """By intent id, as they are now, or were when they were forgotten."""
 
@@ -183,7 +197,28 @@ class AccountHistory(RuleBasedStateMachine):
         self.limits = msgspec.structs.replace(
             LIMITS, max_positions=max_positions, max_entries_per_market=max_entries
         )
+        self.in_force = max_positions
+        self.opened.table.delete_configurations()
         self.opened.table.put_account(self.account)
+
+    @rule(max_positions=st.integers(1, 4), heard=st.booleans(), stale=st.booleans())
+    def the_configuration_changes(self, max_positions: int, heard: bool, stale: bool) -> None:
+        """And the worker hears of it, or does not."""
+        seen = self.versions - stale
+        if seen < 0:
+            return
+        row = a_row(seen + 1, max_positions=max_positions, why=f"{self.versions} {stale}")
+        assert self.opened.set_configuration(row, seen) is not stale
+        if stale:
+            return
+        self.versions += 1
+        assert self.opened.configuration() == row
+        self.account = msgspec.structs.replace(self.account, config_version=self.versions)
+        self.in_force = max_positions
+        if heard:
+            self.limits = msgspec.structs.replace(
+                self.limits, max_positions=max_positions, config_version=self.versions
+            )
 
     @rule(seconds=st.integers(0, 400))
     def time_passes(self, seconds: int) -> None:
@@ -200,6 +235,8 @@ class AccountHistory(RuleBasedStateMachine):
         if reason is None:
             assert self.entries()[claim.window] < (self.limits.max_entries_per_market or 1 << 30)
             self.account.claims[market] = claim
+            assert len(self.account.claims) <= self.in_force
+            assert self.limits.config_version == self.versions
             self.account.cooldowns[market] = self.now_ms + self.limits.cooldown_ms
             self.spend(claim, claim.spend_e6)
             self.account.entries[claim.window] = self.account.entries.get(claim.window, 0) + 1
@@ -271,7 +308,6 @@ class AccountHistory(RuleBasedStateMachine):
     @invariant()
     def never_more_than_allowed(self) -> None:
         claims = self.account.claims.values()
-        assert len(claims) <= self.limits.max_positions
         unresolved = [each.condition_id for each in claims if each.state in UNRESOLVED]
         assert len(unresolved) == len(set(unresolved))
         for window, number in self.entries().items():

@@ -15,7 +15,12 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.adapters.dynamodb.conditions import CLAIM_CONDITION, ENTRY_IS_LEFT, SEEN_CONDITION
+from functions.adapters.dynamodb.conditions import (
+    CLAIM_CONDITION,
+    CONFIGURATION_IS_IN_FORCE,
+    ENTRY_IS_LEFT,
+    SEEN_CONDITION,
+)
 from functions.adapters.dynamodb.items import (
     Item,
     account_key,
@@ -30,6 +35,7 @@ from functions.core.lifecycle import apply_resolution
 from functions.core.winnings import market_of, markets_of, note_of
 from functions.handlers.apply_evidence import apply_evidence
 from functions.ports import Claimed, ClaimRefused
+from tests.support.configuration_builders import a_row
 from tests.support.dynamodb_items import (
     LIMITS,
     NOW_MS,
@@ -41,8 +47,10 @@ from tests.support.dynamodb_items import (
     make_claim,
 )
 
-OLD_CONDITION = CLAIM_CONDITION.replace(f" AND {ENTRY_IS_LEFT}", "")
-NEW_FIELDS = {"counted", "came_back", "trader", "noted_e6"}
+OLD_CONDITION = CLAIM_CONDITION.replace(f" AND {ENTRY_IS_LEFT}", "").replace(
+    f" AND {CONFIGURATION_IS_IN_FORCE}", ""
+)
+NEW_FIELDS = {"counted", "came_back", "trader", "noted_e6", "config_version"}
 OVER_MS = NOW_MS + LIMITS.cooldown_ms
 END_MS = make_claim().market_end_ms
 BOUGHT = make_claim(
@@ -154,7 +162,7 @@ def put_older(table: Table, *claims: Claim) -> None:
     spent = sum(claim.spend_e6 for claim in claims)
     table.put_account(make_account(spent_e6={TODAY: spent}))
     item = table.account_item()
-    del item["entries"]
+    del item["entries"], item["config_version"]
     item["claims"] = {"M": {each.condition_id: older_attribute(each) for each in claims}}
     table.put(item)
 
@@ -189,8 +197,25 @@ async def test_an_older_item_takes_claims_and_counts_from_then_on(
     store: DynamoStore, table: Table
 ) -> None:
     put_older(table)
+    refused = await store.claim(make_claim(), LIMITS, NOW_MS)
+    assert isinstance(refused, ClaimRefused)  # whoever trades opens the account before
+    assert refused.reason is ClaimRefusal.CONFIG_CHANGED
+    await store.open_account()
     assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
     assert table.account().entries == {make_claim().window: 1}
+
+
+async def test_an_older_item_gets_its_first_configuration_and_an_older_version_claims_beside_it(
+    store: DynamoStore, table: Table, older: OlderVersion
+) -> None:
+    put_older(table)
+    await store.open_account()
+    assert await store.set_configuration(a_row(1), 0)
+    assert older.claim(make_claim("0xm2", "o1", counted=False), NOW_MS)
+    first = msgspec.structs.replace(LIMITS, config_version=1)
+    assert await store.claim(make_claim(config_version=1), first, NOW_MS) == Claimed()
+    account = table.account()
+    assert (account.config_version, len(account.claims)) == (1, 2)
 
 
 async def test_an_older_row_is_reopened_on_an_older_item(store: DynamoStore, table: Table) -> None:
@@ -210,6 +235,7 @@ async def test_what_an_older_version_opened_is_an_entry_of_its_window(
 ) -> None:
     """Moving it frees its market, and must not make room for one entry more than allowed."""
     put_older(table, BOUGHT)
+    await store.open_account()
     one = msgspec.structs.replace(LIMITS, max_entries_per_market=1)
     rival = make_claim(attempt="a2")
     refused = await store.claim(rival, one, OVER_MS)

@@ -1,0 +1,195 @@
+"""`executor config show|set|diff|history|rollback`: options, exit codes, and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from rich.console import Group, RenderableType
+
+from executor.answers import Json, answer_json, done, refuse, say, show
+from executor.commands import configuration
+from executor.commands.configuration import HISTORY_MAX, ConfigurationSettings
+from executor.configuration_reports import Changed, Compared, History, Setting, Shown
+from executor.rendering import BAD, CARE, GOOD, account_line, columns_table, moment, plain
+from functions.core.configuration import ConfigurationError, Difference
+from runtime.output import complain
+from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
+
+NAMES_MAX: Final = 256
+"""Characters of --who."""
+_T = TypeVar("_T")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="An account's limits, order and gate settings and its strategy's parameters: stored in "
+    "versions, changed while workers run. A changed limit binds every worker's next claim.",
+)
+
+Why = Annotated[str, typer.Option(help="Why; it is stored with the version.")]
+Who = Annotated[str | None, typer.Option(help="Who does it; else this machine's user.")]
+SeenVersion = Annotated[
+    int | None,
+    typer.Option("--version", min=1, help="Refuse unless this version is still in force."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would mean.")]
+
+
+@app.command("show")
+def show_(json: Json = False) -> None:
+    """The version in force: who made it, why, and every value."""
+    settings = load_settings(ConfigurationSettings)
+    report = _checked(configuration.show, settings)
+    show(settings, report, _shown_view(report), json=json)
+
+
+@app.command("set")
+def set_(
+    values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="What to change.")],
+    why: Why,
+    who: Who = None,
+    version: SeenVersion = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Change values, all at once or none. Types and bounds are checked before."""
+    settings = load_settings(ConfigurationSettings)
+    changes = configuration.setting(_pairs(values))
+    how = _how(why, who, version, dry_run=dry_run)
+    _answer_change(settings, _checked(configuration.change, settings, changes, **how), json=json)
+
+
+@app.command()
+def rollback(
+    to: Annotated[int, typer.Argument(min=1, metavar="VERSION", help="Whose values.")],
+    why: Why,
+    who: Who = None,
+    version: SeenVersion = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Put an earlier version's values in force again, as a new version."""
+    settings = load_settings(ConfigurationSettings)
+    how = _how(why, who, version, dry_run=dry_run)
+    _answer_change(settings, _checked(configuration.rollback, settings, to, **how), json=json)
+
+
+@app.command()
+def diff(
+    before: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
+    after: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
+    json: Json = False,
+) -> None:
+    """What differs between two versions; by default what the last change changed."""
+    settings = load_settings(ConfigurationSettings)
+    report = _checked(configuration.compare, settings, before, after)
+    show(settings, report, _compared_view(report), json=json)
+
+
+@app.command()
+def history(
+    limit: Annotated[int, typer.Option(min=1, max=HISTORY_MAX, help="How many.")] = 20,
+    json: Json = False,
+) -> None:
+    """The newest versions, newest first: when, who, why, and what each changed."""
+    settings = load_settings(ConfigurationSettings)
+    report = _checked(configuration.history, settings, limit)
+    show(settings, report, _history_view(report), json=json)
+
+
+def _checked(asked: Callable[..., Coroutine[Any, Any, _T]], *arguments: Any, **options: Any) -> _T:
+    """The answer; a name or a value that cannot be is one line and exit code 2."""
+    try:
+        return done(asked(*arguments, **options))
+    except ConfigurationError as error:
+        refuse(str(error))
+
+
+def _pairs(values: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for each in values:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            refuse(f"{each!r}: NAME=VALUE is wanted, e.g. cooldown_s=60")
+        if name in pairs:
+            refuse(f"{name}: given twice")
+        pairs[name] = value
+    return pairs
+
+
+def _how(why: str, who: str | None, version: int | None, *, dry_run: bool) -> dict[str, Any]:
+    try:
+        reason = configuration.reason(why)
+    except ValueError as error:
+        refuse(f"--why: {error}")
+    who = configuration.somebody() if who is None else who
+    if not who.strip() or len(who) > NAMES_MAX or not who.isprintable():
+        refuse(f"--who: 1 to {NAMES_MAX} printable characters are wanted")
+    return {"why": reason, "who": who, "seen_version": version, "dry_run": dry_run}
+
+
+def _answer_change(settings: ConfigurationSettings, report: Changed, *, json: bool) -> None:
+    if json:
+        answer_json(report)
+    elif not report.refused:
+        say(account_line(settings.account, settings.execution))
+        say(_changed_view(report))
+    if not report.refused:
+        return
+    if not json:
+        complain(f"refused: {report.refused}{_in_words(report.others)}")
+    raise typer.Exit(EXIT_BAD_CONFIGURATION)
+
+
+def _in_words(changes: tuple[Difference, ...]) -> str:
+    said = ", ".join(f"{each.name}: {each.before} -> {each.after}" for each in changes)
+    return f"; meanwhile {said}" if said else ""
+
+
+def _changed_view(report: Changed) -> RenderableType:
+    parts: list[RenderableType] = []
+    if not report.changes:
+        parts.append(plain(f"nothing to change: version {report.version} says so already"))
+    elif report.dry_run:
+        parts.append(plain(f"version {report.seen_version + 1} would change:", CARE))
+    else:
+        parts.append(plain(f"version {report.version} is in force:", GOOD))
+    parts += [plain(f"  {each.name}: {each.before} -> {each.after}") for each in report.changes]
+    if report.changes and report.effects is not None:
+        parts += [plain(sentence) for sentence in report.effects.sentences]
+    if report.changes and not report.dry_run:
+        soon = "the workers are told" if report.nudged else "workers find out within 10 s (no NATS)"
+        parts.append(plain(f"every claim from now on is under it; {soon}"))
+    return Group(*parts)
+
+
+def _shown_view(report: Shown) -> RenderableType:
+    table = columns_table("name", "value", "default", "words")
+    for each in (*report.settings, *report.parameters):
+        table.add_row(*_setting_row(each))
+    made = f"version {report.version} of {moment(report.made_at_ms)} UTC, by {report.who}"
+    return Group(plain(f"{made}: {report.why}"), plain(f"strategy {report.strategy}"), table)
+
+
+def _setting_row(each: Setting) -> tuple[RenderableType, ...]:
+    other = "" if each.value == each.default else "bold"
+    return plain(each.name), plain(each.value, other), plain(each.default, "dim"), plain(each.help)
+
+
+def _compared_view(report: Compared) -> RenderableType:
+    head = plain(f"version {report.before} -> {report.after}")
+    if not report.changes:
+        return Group(head, plain("no difference"))
+    return Group(head, *(plain(f"  {e.name}: {e.before} -> {e.after}") for e in report.changes))
+
+
+def _history_view(report: History) -> RenderableType:
+    table = columns_table("version", "time", "who", "why", "words")
+    for each in report.versions:
+        changes = ", ".join(f"{e.name}: {e.before} -> {e.after}" for e in each.changes)
+        number = f"{each.version} *" if each.version == report.in_force else str(each.version)
+        row = (number, moment(each.made_at_ms), each.who, each.why, changes)
+        table.add_row(*(plain(text) for text in row))
+    unreadable = [plain(f"CANNOT BE READ: {each}", BAD) for each in report.unreadable]
+    return Group(table, *unreadable)
