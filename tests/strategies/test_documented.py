@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.recordings.loader import bundled
+from recordings.loader import bundled
 from strategies.builtin import BUILTIN
 from strategies.interface import Signal, Strategy
 from tests.support.generated_views import bounds_of

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.market_memories import MarketMemories
 from protocol.snapshot import BookSnapshot
-from sandbox.recordings.books import snapshots_of
-from sandbox.recordings.loader import bundled, load
+from recordings.books import snapshots_of
+from recordings.loader import bundled, load
 from strategies.interface import Hold, Signal, Strategy
 from strategies.view import MarketView
 

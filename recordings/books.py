@@ -17,7 +17,7 @@ from protocol.book import PUBLISHED_LEVELS_MAX, Book, Level, Proof
 from protocol.fee import FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
-from sandbox.recordings.loader import Recording, Step
+from recordings.loader import Recording, Step
 
 _TICK_E4: Final = 100
 _FINE_TICK_E4: Final = 10
