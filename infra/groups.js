@@ -42,13 +42,13 @@ function refuseWrong(groups, execution) {
     const unknown = Object.keys(said).find((key) => !KNOWN.includes(key));
     if (unknown) throw refusal(`${name}: ${unknown} is unknown`);
     if (said.strategies === 'undefined') throw refusal(`${name}: no strategies`);
-    if (execution !== 'live' && /@live\s*(,|$)/.test(said.strategies)) {
-      throw refusal(`${name}: @live, but this deployment is on paper: no key is told`);
-    }
   }
-  const accounts = groups.flatMap((group) => accountsOf(group.strategies));
-  const twice = accounts.find((account, index) => accounts.indexOf(account) !== index);
+  const entries = groups.flatMap((group) => entriesOf(group.strategies));
+  const names = entries.map(({ account, mode = execution }) => `${account} (${mode})`);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw refusal(`${twice} is twice among the accounts`);
+  const live = entries.find(({ mode }) => mode === 'live' && execution !== 'live');
+  if (live) throw refusal(`${live.account}@live, but this deployment is on paper: no key is told`);
 }
 
 // One line, without the stack that osls would print.
@@ -56,21 +56,21 @@ function refusal(text) {
   return Object.assign(Error(), { message: `groups: ${text}`, stack: `groups: ${text}` });
 }
 
-// Names of accounts without their -paper, as functions/core/group.py reads them.
-function accountsOf(strategies) {
+// Accounts without their -paper, and whether they are `paper` or `live` if it is said, as
+// functions/core/group.py reads them.
+function entriesOf(strategies) {
   return strategies.split(',').map((entry) => {
-    const [, account, strategy] = /^(?:([^=]*)=)?(.*?)(?:@(?:paper|live))?$/.exec(entry.trim());
-    if (account !== undefined) return account;
+    const [, account, strategy, mode] = /^(?:([^=]*)=)?(.*?)(?:@(paper|live))?$/.exec(entry.trim());
     const file = /\.py:(\w+)$/.exec(strategy);
     const words = /(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g;
-    return file ? file[1].replace(words, '_').toLowerCase() : strategy;
+    return { account: account ?? (file ? file[1].replace(words, '_').toLowerCase() : strategy), mode };
   });
 }
 
 // Of every account both names: while a stage goes live, or back, tasks of before finish their orders.
 function partitionsOf(groups, wallet) {
-  const both = (name) => [name, `${name}-paper`];
-  const accounts = groups.flatMap((group) => accountsOf(group.strategies).flatMap(both));
+  const served = new Set(groups.flatMap(({ strategies }) => entriesOf(strategies)).map((each) => each.account));
+  const accounts = [...served].flatMap((name) => [name, `${name}-paper`]);
   return {
     state: [
       ...accounts.map((name) => `STRATEGY#${name}`),
@@ -125,7 +125,7 @@ function mapped(object, change) {
 }
 
 function camel(name) {
-  return name.split('-').map((word) => word[0].toUpperCase() + word.slice(1)).join('');
+  return name.replace(/(?:^|-)([a-z0-9])/g, (_, first) => first.toUpperCase());
 }
 
 module.exports = {

@@ -322,8 +322,9 @@ def test_on_paper_no_wallet_is_written() -> None:
         ({"Main": {"strategies": "a"}}, "groups: Main: a name in small letters is wanted"),
         ({"a": {"strategy": "a"}}, "groups: a: strategy is unknown"),
         ({"a": None}, "groups: a: no strategies"),
-        ({"a": {"strategies": "x"}, "b": {"strategies": "y,x"}}, "groups: x is twice"),
-        ({"a": {"strategies": "x,x=y"}}, "groups: x is twice"),
+        ({"a": {"strategies": "x"}, "b-": {"strategies": "y"}}, "groups: b-: a name in small"),
+        ({"a": {"strategies": "x"}, "b": {"strategies": "y,x"}}, "groups: x (live) is twice"),
+        ({"a": {"strategies": "x,x=y@live"}}, "groups: x (live) is twice"),
         (
             {"a": {"strategies": "x"}, "role": {"strategies": "y"}},
             "groups: two resources called Wor",
@@ -336,4 +337,17 @@ def test_groups_that_cannot_be_are_refused_with_a_line(groups: object, said: str
 
 def test_no_account_trades_live_where_no_key_is_told() -> None:
     refused = says("resources", {"a": {"strategies": "x@live"}}, execution="paper")
-    assert refused.startswith("groups: a: @live")
+    assert refused.startswith("groups: x@live")
+    refused = says("resources", None, execution="paper", strategy="x@live")
+    assert refused.startswith("groups: x@live")
+
+
+def test_one_name_may_be_an_account_on_paper_and_one_live() -> None:
+    group = {"strategies": "x,x@paper"}
+    assert len(parse_strategies(group["strategies"], "live")) == 2
+    assert "Resources" in says("resources", {"a": group})
+    told = says("partitions", {"a": group})
+    assert [key for key in told["state"] if key.startswith("STR")] == [
+        "STRATEGY#x",
+        "STRATEGY#x-paper",
+    ]
