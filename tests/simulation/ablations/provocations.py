@@ -201,6 +201,13 @@ def halting_in_vain(faults: Faults) -> None:
     faults.dynamodb.late_s = (0.1, 5.0)
 
 
+def grouped(faults: Faults) -> None:
+    """Two accounts may have two orders at stake together, and want more."""
+    faults.sibling = True
+    faults.exposure_max_usd = Decimal("2.2")
+    faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
+
+
 def halting(faults: Faults) -> None:
     faults.halts = True
 
