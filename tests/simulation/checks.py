@@ -26,6 +26,7 @@ from tests.simulation.endings import (
     redemptions,
     repeated_requests,
 )
+from tests.simulation.tuning import LimitsThen, entered_under, limits_of_versions
 from tests.simulation.venue import SimOrder
 from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
 
@@ -65,8 +66,9 @@ def always(world: World) -> Iterator[str]:
     yield from false_mismatches(world)
     yield from _rhythm(accounts)
     yield from _counts(states)
+    versions = limits_of_versions(world)
     for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
-        yield from _entries(world, before, after, at_ns)
+        yield from _entries(world, before, after, at_ns, versions)
         yield from _places(after)
         yield from _changes(before, after)
         yield from _releases(world, before, after, at_ns)
@@ -91,14 +93,22 @@ def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
         yield f"[waste] {order_id} was claimed, and nobody posted it"
 
 
-def _entries(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
+def _entries(
+    world: World,
+    before: Account,
+    after: Account,
+    at_ns: int,
+    versions: dict[int, LimitsThen],
+) -> Iterator[str]:
     """Invariant 2, for each claim that entered the account."""
-    limits = world.settings().limits()
     known = _by_intent(before)
     for claim in after.claims.values():
         if claim.intent_id in known or claim.came_back:
             continue
         name = f"[2] {claim.order_id} entered"
+        limits = world.settings().limits()
+        then = versions[before.config_version or 0]
+        yield from entered_under(world, claim, before, then, at_ns)
         day = utc_day(claim.claimed_at_ms)
         if before.trading != "enabled":
             yield f"{name} a halted account"
@@ -107,7 +117,7 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
         rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
         if any(rival.state in (ClaimState.CLAIMED, ClaimState.UNKNOWN) for rival in rivals):
             yield f"{name} a market that was taken"
-        if len(before.claims) >= limits.max_positions:
+        if len(before.claims) >= then.max_positions:
             yield f"{name} as number {len(before.claims) + 1}"
         if before.cooldowns.get(claim.condition_id, 0) > claim.claimed_at_ms:
             yield f"{name} inside a cooldown"
@@ -117,7 +127,7 @@ def _entries(world: World, before: Account, after: Account, at_ns: int) -> Itera
             yield f"{name} a paused account"
         if before.pnl_e6.get(day, 0) <= -limits.daily_loss_limit_e6:
             yield f"{name} past the daily loss limit"
-        if after.spent_e6.get(day, 0) > limits.daily_spend_cap_e6:
+        if after.spent_e6.get(day, 0) > then.spend_cap_e6:
             yield f"{name} above the daily spend cap"
 
 
