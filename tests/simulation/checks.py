@@ -27,6 +27,7 @@ from tests.simulation.endings import (
     redemptions,
     repeated_requests,
 )
+from tests.simulation.tuning import LimitsThen, entered_under, limits_of_versions
 from tests.simulation.venue import SimOrder
 from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
 
@@ -83,8 +84,9 @@ def _always_of(world: World, name: str, states: States) -> Iterator[str]:
     yield from _wasted(world, accounts)
     yield from _rhythm(accounts)
     yield from _counts(states)
+    versions = limits_of_versions(world)
     for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
-        yield from _entries(world, before, after, at_ns, halted)
+        yield from _entries(world, before, after, at_ns, halted, versions)
         yield from _places(after)
         yield from _changes(before, after)
         yield from _releases(world, before, after, at_ns)
@@ -110,15 +112,22 @@ def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
 
 
 def _entries(
-    world: World, before: Account, after: Account, at_ns: int, halted: list[tuple[int, int]]
+    world: World,
+    before: Account,
+    after: Account,
+    at_ns: int,
+    halted: list[tuple[int, int]],
+    versions: dict[int, LimitsThen],
 ) -> Iterator[str]:
     """Invariant 2, for each claim that entered the account."""
-    limits = world.settings().limits()
     known = _by_intent(before)
     for claim in after.claims.values():
         if claim.intent_id in known or claim.came_back:
             continue
         name = f"[2] {claim.order_id} entered"
+        limits = world.settings().limits()
+        then = versions[before.config_version or 0]
+        yield from entered_under(world, claim, before, then, at_ns)
         day = utc_day(claim.claimed_at_ms)
         if before.trading != "enabled":
             yield f"{name} a halted account"
@@ -127,7 +136,7 @@ def _entries(
         rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
         if any(rival.state in (ClaimState.CLAIMED, ClaimState.UNKNOWN) for rival in rivals):
             yield f"{name} a market that was taken"
-        if len(before.claims) >= limits.max_positions:
+        if len(before.claims) >= then.max_positions:
             yield f"{name} as number {len(before.claims) + 1}"
         if before.cooldowns.get(claim.condition_id, 0) > claim.claimed_at_ms:
             yield f"{name} inside a cooldown"
@@ -137,7 +146,7 @@ def _entries(
             yield f"{name} a paused account"
         if before.pnl_e6.get(day, 0) <= -limits.daily_loss_limit_e6:
             yield f"{name} past the daily loss limit"
-        if after.spent_e6.get(day, 0) > limits.daily_spend_cap_e6:
+        if after.spent_e6.get(day, 0) > then.spend_cap_e6:
             yield f"{name} above the daily spend cap"
 
 

@@ -50,6 +50,8 @@ class Faults:
     """Per market: for a while its listing gives each outcome the other one's token."""
     log_unwritable: float = 0.0
     """Of the log's lines: no process can write them."""
+    tunes: bool = False
+    """Somebody changes the account's limits again and again."""
     ahead_ms: int = 0
     """The clock of one schedule is ahead of everybody else's."""
 
@@ -126,4 +128,5 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.ahead_ms = rng.choice([0, 0, 60_000, 1_500_000, 90_000_000])
     faults.wallets = not faults.stranger and rng.random() < 0.3
     faults.sibling = rng.random() < 0.4
+    faults.tunes = rng.random() < 0.4
     return faults

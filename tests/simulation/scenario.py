@@ -19,6 +19,7 @@ from functions.adapters.dynamodb import pruning
 from functions.core import lifecycle, winnings
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.loop import EPOCH_MS, simulated
+from tests.simulation.tuning import tuner
 from tests.simulation.world import OF_SIBLING, ROLES, World, clock_ns, new_world, person, start
 
 MIDNIGHT_MS: Final = 1_790_035_200_000  # 2026-09-22T00:00:00Z
@@ -93,6 +94,8 @@ async def scenario(world: World) -> None:
     if world.faults.halts:
         human = world.sim.process("person")
         human.start(person(world))
+    if world.faults.tunes:
+        world.sim.process("tuner").start(tuner(world))
     await asyncio.sleep(FAULTS_S)
     trouble.cancel()
     world.faults.off()

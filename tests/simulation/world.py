@@ -10,6 +10,7 @@
     user       publishes what the venue's user channel says (stands in for
                `feeder.fills.user_channel`, which is tested on real sockets)
     person     halts and resumes
+    tuner      changes the configuration (`tests.simulation.tuning`)
 
 What happens to them: `tests.simulation.scenario`.
 """
@@ -111,6 +112,8 @@ class World:
     """Orders that reached the venue while no durable record knew them."""
     halted: list[tuple[int, int]] = field(default_factory=list)
     """(halt had returned, resume was begun) in epoch ns."""
+    tuned: list[tuple[int, int]] = field(default_factory=list)
+    """(a change of the configuration had returned in epoch ns, its version)."""
     running: dict[str, Process] = field(default_factory=dict)
     entries_stopped: bool = False
     kills: int = 0
