@@ -41,7 +41,7 @@ _LIMITS: Final = Limits(
 def run() -> dict[str, float]:
     """p50 and p99 in milliseconds of claim and resolve, and the client's CPU a call (p50)."""
     os.environ.update(CREDENTIALS_ENV)
-    with _server() as (url, table):
+    with server() as (url, table):
         return uvloop.run(_measure(url, table))
 
 
@@ -106,7 +106,8 @@ def _claim(number: int, now_ms: int) -> Claim:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[str, str]]:
+def server() -> Iterator[tuple[str, str]]:
+    """URL of a serialised moto of its own, and the name of its state table."""
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox.dynamodb", "--table", "bench"],
         cwd=Path(__file__).parent.parent,

@@ -23,11 +23,12 @@ from functions.adapters.clob_markets import VenueClobMarkets
 from functions.bootstrap import configured, strategy_of
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
 from functions.core.claim import Claim
+from functions.core.collective import CollectiveLimits
 from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import AccountReads, Claimed, ClaimResult
+from functions.ports import AccountReads, Claimed, ClaimResult, GroupStore
 from functions.settings import WorkerSettings
 from functions.worker import run_worker
 from functions.worker_accounts import WorkerExchanges
@@ -78,8 +79,13 @@ class GrantingStore:
     def account_named(self, account_name: str) -> AccountReads:
         return self
 
-    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
         return Claimed()
+
+    def group(self, name: str) -> GroupStore:
+        raise NotImplementedError
 
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         return True

@@ -17,7 +17,7 @@ it (`exiting_when_misconfigured`); a function fails with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -30,9 +30,10 @@ from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
 from functions.core.configuration import Configuration, ConfigurationError
+from functions.handlers.follow_group import GroupFollower, open_group
 from functions.handlers.seed_configuration import seed_configuration
 from functions.named_strategies import UnknownStrategyError, strategy_named
-from functions.ports import Store, StoreMisconfiguredError, VenueRecords
+from functions.ports import GroupStore, Store, StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings, WorkerSettings
 from runtime.settings import refuse_to_start
 from strategies.interface import Strategy
@@ -182,6 +183,32 @@ def strategy_of(settings: AccountSettings) -> type[Strategy]:
         return strategy_named(entry.strategy)
     except UnknownStrategyError as error:
         raise MisconfiguredError(f"STRATEGIES: account {entry.account}: {error}") from None
+
+
+async def followed_group(store: Store, settings: WorkerSettings, worker_name: str) -> GroupFollower:
+    """For workers, of settings of one account: the limits of its group, if there are any, seeded
+    from the environment. Raises StoreError; MisconfiguredError where the environment contradicts
+    what is stored."""
+    group, names = store.group(settings.group_item), (settings.account,)
+    try:
+        limits = await open_group(group, names, settings.collective_variables(), worker_name)
+    except ConfigurationError as error:
+        raise MisconfiguredError(str(error)) from None
+    return GroupFollower(group, limits, names)
+
+
+def groups_of(
+    settings: AccountSettings, stores: Mapping[str, DynamoStore]
+) -> dict[str, GroupStore]:
+    """For reconciliation: by account, the group that it compares; each group once, with the first
+    of its accounts."""
+    compared: set[str] = set()
+    groups: dict[str, GroupStore] = {}
+    for one in settings.each():
+        if one.account in stores and one.group_item not in compared:
+            compared.add(one.group_item)
+            groups[one.account] = stores[one.account].group(one.group_item)
+    return groups
 
 
 # -- the account at the venue, and its records -----------------------------------------------------

@@ -9,6 +9,7 @@ import msgspec
 
 from functions.core.account import Account, ClaimRefusal, Limits, Pause, Redemption
 from functions.core.claim import NOBODY, Claim, Trader
+from functions.core.collective import CollectiveLimits, CollectiveState
 from functions.core.configuration import ConfigurationRow
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.trade import Trade
@@ -139,6 +140,8 @@ class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: ClaimRefusal
     account: Account | None
+    collective: CollectiveState | None = None
+    """The group's item, if that refused, and there is one."""
 
 
 ClaimResult: TypeAlias = Claimed | ClaimRefused
@@ -183,8 +186,14 @@ class Store(AccountReads, Protocol):
     def account_named(self, account_name: str) -> AccountReads:
         """Any account of the same table, to be looked at. Makes no call."""
 
-    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
-        """ONE conditional write: every limit holds, or nothing is written."""
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
+        """ONE conditional write: every limit holds, or nothing is written.
+
+        With collective limits, which the claim then names, it is one transaction of the account and
+        of the group's item, and what moves the claim later changes both as well.
+        """
 
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """Replace `seen` by `claim` in the account, if it is still exactly what was seen.
@@ -202,6 +211,9 @@ class Store(AccountReads, Protocol):
         Its market takes no new entry until the market's end. False: look again; somebody else
         already has, or the ledger has another version by now.
         """
+
+    def group(self, name: str) -> GroupStore:
+        """The item of a group of accounts, in the same table."""
 
     async def put_ledger(self, claim: Claim) -> None:
         """Write the row of a claim that has ended, unless a newer version stands there."""
@@ -261,6 +273,41 @@ class Store(AccountReads, Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+
+
+class GroupStore(Protocol):
+    """What the accounts of a group may do together, and what they have done.
+
+    Every call is bounded in time and raises StoreError.
+    """
+
+    name: str
+
+    async def open(self, account_name: str | None) -> CollectiveState:
+        """Make what is missing of the group's item, note that the account (None: no one) is of the
+        group, and return what is stored. Idempotent; what is there is never changed."""
+
+    async def state(self) -> CollectiveState | None:
+        """The group's item as it is now (a consistent read), None where nobody has opened it."""
+
+    async def accounts(self) -> dict[str, Account]:
+        """By name, each account that was ever opened as one of the group (consistent reads)."""
+
+    async def prune(self, seen: CollectiveState, now_ms: int) -> None:
+        """Remove days that are past."""
+
+    async def correct(self, exposure_e6: int, seen: CollectiveState) -> bool:
+        """Replace the exposure, by a person's order. False: something was counted since."""
+
+    async def configuration(self) -> ConfigurationRow | None:
+        """The version of the group's limits in force, None before the first one."""
+
+    async def configurations(self, limit: int) -> list[ConfigurationRow]:
+        """The newest versions, newest first. Raises UnreadableRowsError."""
+
+    async def set_configuration(self, row: ConfigurationRow, seen_version: int) -> bool:
+        """As `Store.set_configuration`: once it returns, a claim under an earlier version is
+        refused, of whichever account."""
 
 
 class VenueRecords(Protocol):

@@ -23,6 +23,7 @@ import structlog
 
 from functions.bootstrap import (
     exiting_when_misconfigured,
+    groups_of,
     key_records,
     keyless_records,
     open_account,
@@ -34,7 +35,7 @@ from functions.core.account import Account, Limits
 from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import settle
-from functions.ports import RecordsError, Store, StoreError, VenueRecords
+from functions.ports import GroupStore, RecordsError, Store, StoreError, VenueRecords
 from functions.schedule_metrics import AccountScheduleMetrics, ScheduleMetrics
 from functions.settings import ScheduleSettings
 from runtime.health import health_server
@@ -126,14 +127,18 @@ async def open_records(settings: ScheduleSettings) -> VenueRecords:
 
 
 async def reconciled(
-    store: Store, records: VenueRecords, metrics: AccountScheduleMetrics, limits: Limits
+    store: Store,
+    records: VenueRecords,
+    metrics: AccountScheduleMetrics,
+    limits: Limits,
+    group: GroupStore | None = None,
 ) -> None:
     """One run of `reconcile`; `limits` count before there is a configuration.
 
     Raises StoreError; RecordsError, too, when the venue left it incomplete: with credentials that
     it refuses, say, no run would fail otherwise.
     """
-    report = await reconcile(store, records)
+    report = await reconcile(store, records, group)
     limits = await limits_in_force(store, limits)
     metrics.after_reconciling(report, limits.daily_loss_limit_e6)
     if report.strangers:
@@ -188,6 +193,8 @@ async def serve(settings: ScheduleSettings) -> None:
             metrics_port=metrics_port,
         )
 
+        groups = groups_of(settings, stores)
+
         def loops_of(one: ScheduleSettings) -> tuple[Coroutine[Any, Any, None], ...]:
             store, of_venue = stores[one.account], records[one.live]
             own, limits = metrics.accounts[one.account], one.limits()
@@ -195,7 +202,7 @@ async def serve(settings: ScheduleSettings) -> None:
             async def reconcile_run() -> None:
                 if one.account not in opened:  # it could not be read when the others were
                     opened[one.account] = await open_one(one)
-                await reconciled(store, of_venue, own, limits)
+                await reconciled(store, of_venue, own, limits, groups.get(one.account))
 
             async def settle_run() -> None:
                 await settled(store, of_venue, own, redeem=one.redeems)

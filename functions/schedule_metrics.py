@@ -64,6 +64,16 @@ class _Families:
         self.redeem_requests = counter("redeem_requests", "Requests to redeem")
         self.redeem_reverted = counter("redeem_reverted", "Transactions that the chain has refused")
         self.redeem_gas = counter("redeem_gas_pol", "Gas that our own transactions have cost")
+        self.group_exposure = gauge(
+            "group_exposure_usd",
+            "At stake in the live claims of the group, if this one looks at it",
+        )
+        self.group_pnl_today = gauge(
+            "group_pnl_today_usd", "P&L of the UTC day of all accounts of the group, likewise"
+        )
+        self.group_difference = gauge(
+            "group_difference_usd", "ALARM: the group's exposure less what its claims add up to"
+        )
 
 
 class AccountScheduleMetrics:
@@ -95,6 +105,9 @@ class AccountScheduleMetrics:
         self.redeem_requests = of.redeem_requests.labels(account)
         self.redeem_reverted = of.redeem_reverted.labels(account)
         self.redeem_gas = of.redeem_gas.labels(account)
+        self.group_exposure = of.group_exposure.labels(account)
+        self.group_pnl_today = of.group_pnl_today.labels(account)
+        self.group_difference = of.group_difference.labels(account)
 
     def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
         """After a run of `reconcile`; the limit is the account's."""
@@ -111,6 +124,11 @@ class AccountScheduleMetrics:
         self.pnl_today.set(report.pnl_today_e6 / 1e6)
         self.spent_today.set(report.spent_today_e6 / 1e6)
         self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
+        if report.group_exposure_e6 is not None:
+            self.group_exposure.set(report.group_exposure_e6 / 1e6)
+            self.group_pnl_today.set(report.group_pnl_today_e6 / 1e6)
+        if report.group_difference_e6 is not None:
+            self.group_difference.set(report.group_difference_e6 / 1e6)
 
     def after_settling(self, report: SettleReport) -> None:
         """After a run of `settle`."""

@@ -44,9 +44,11 @@ class ServedAccount:
                 fill_consumer(nc, opened.name, store, metrics, replicas, opened.wallet)
             )
         self._ended: str | None = None
+        self._group = opened.group
         self._problems: tuple[Problem, ...] = (
             lambda: self._ended,
             self.trading.follower.problem,
+            *([] if self._group is None else [self._group.problem]),
             *(each.problem for each in self._consumers),
             opened.problem_of_store,
             opened.exchange.problem,
@@ -67,8 +69,11 @@ class ServedAccount:
         raised, and the worker is started again."""
         structlog.contextvars.bind_contextvars(account=self.name)
         await follow_nudges(self._nc, self.name, self.trading.follower.look)
+        if self._group is not None:
+            await follow_nudges(self._nc, self._group.name, self._group.look)
         try:
             await first_failure(
+                *([] if self._group is None else [self._group.run()]),
                 self._publisher.run(),
                 self.trading.follower.run(),
                 self.trading.opened.store.upkeep(),

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from functions.core.collective_configuration import COLLECTIVE_SETTINGS, CollectiveFields
 from functions.core.configuration import (
     SETTINGS,
     AccountConfiguration,
@@ -77,8 +78,14 @@ SecretName = Annotated[
     str,
     _like("[a-zA-Z0-9/_+=.@:!-]{1,2048}", "not the name of a secret, nor its ARN"),
 ]
+PAPER: Final = "-paper"
+"""How the item of a group's paper accounts ends."""
 GroupName = Annotated[
-    str, _like("[a-zA-Z0-9_-]{1,32}", "at most 32 letters, digits, hyphens and underscores")
+    str,
+    _like(
+        f"(?!.*{PAPER}$)[a-zA-Z0-9_-]{{1,32}}",
+        f"at most 32 letters, digits, hyphens and underscores, and not ...{PAPER}",
+    ),
 ]
 DEFAULT_STRATEGY: Final = "book_imbalance_crypto"
 SdkFile = Annotated[str, AfterValidator(check_small_file)]
@@ -134,7 +141,8 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     strategy: str | None = None
     """As STRATEGIES was called before, with one entry; read until the next release."""
     group: GroupName = "group"
-    """How the shared consumer of several accounts is called."""
+    """How the shared consumer of several accounts is called, and which collective limits bind them.
+    """
     private_key: SigningKey | None = None
     wallet: WalletAddress | None = None
     """The address that holds the funds: the signer itself, or its Polymarket wallet."""
@@ -186,6 +194,12 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
         (entry,) = self._entries
         return entry.account
 
+    @property
+    def group_item(self) -> str:
+        """What counts for the account's group, of settings of one account: paper is never counted
+        with live."""
+        return self.group if self.live else f"{self.group}{PAPER}"
+
     def each(self) -> tuple[Self, ...]:
         """The settings of each account that is served, as if it were the only one."""
         return tuple(self._of(entry) for entry in self._entries)
@@ -236,6 +250,7 @@ class GateSettings(EnvironmentSettings, GateFields):
 
 
 class WorkerSettings(
+    CollectiveFields,
     SizeFields,
     GateSettings,
     LimitSettings,
@@ -251,9 +266,26 @@ class WorkerSettings(
 
     metrics_port: Port = 9102
 
+    @model_validator(mode="after")
+    def _an_order_fits(self) -> Self:
+        most = self.collective_exposure_max_usd
+        if most is not None and self.size_usd > most:
+            raise ValueError(
+                "SIZE_USD: more than COLLECTIVE_EXPOSURE_MAX_USD: no order could ever be made"
+            )
+        return self
+
     def account_configuration(self) -> AccountConfiguration:
         """What version 1 of the account's configuration begins with."""
         return AccountConfiguration(**{name: getattr(self, name) for name in SETTINGS})
+
+    def collective_variables(self) -> dict[str, Any]:
+        """The collective limits that a person has set, by name."""
+        return {
+            name: getattr(self, name)
+            for name in COLLECTIVE_SETTINGS
+            if name in self.model_fields_set
+        }
 
     def variables(self) -> dict[str, Any]:
         """Those of the account's settings that a person has set, by name."""

@@ -23,6 +23,7 @@ from functions.bootstrap import (
     MisconfiguredError,
     configured,
     exiting_when_misconfigured,
+    followed_group,
     open_account,
     opened_accounts,
     strategy_of,
@@ -30,6 +31,7 @@ from functions.bootstrap import (
     trader_login,
 )
 from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.follow_group import GroupFollower
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange, StoreMisconfiguredError
@@ -84,6 +86,7 @@ class WorkerAccounts:
         self._settings = settings
         self._worker_name = worker_name
         self._in_force: dict[str, ConfigurationInForce] = {}
+        self._groups: dict[str, GroupFollower] = {}
         self._opened: dict[str, OpenedAccount] = {}
         self._late: dict[str, str] = {}
         self.waits_for: str | None = f"the state table {settings.state_table}"
@@ -159,7 +162,9 @@ class WorkerAccounts:
     ) -> ConfigurationInForce:
         store = stores[settings.account]
         await open_account(store, settings)
-        return ConfigurationInForce(await configured(store, settings, self._worker_name))
+        in_force = ConfigurationInForce(await configured(store, settings, self._worker_name))
+        self._groups[settings.account] = await followed_group(store, settings, self._worker_name)
+        return in_force
 
     async def _open(
         self,
@@ -174,6 +179,7 @@ class WorkerAccounts:
             store=store,
             exchange=await exchanges.of(settings, in_force),
             in_force=in_force,
+            group=self._groups[settings.account],
             wallet=(settings.wallet or "") if settings.live else "",
             problem_of_store=store.problem,
         )

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, TypeVar
 
+import msgspec
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Group, RenderableType
 
 from executor.answers import Json, Named, answer_json, done, one_account, refuse, say, show
-from executor.commands import configuration
+from executor.commands import configuration, group_configuration
 from executor.commands.configuration import HISTORY_MAX, ConfigurationSettings
+from executor.commands.group_configuration import GroupConfigurationSettings
 from executor.configuration_reports import Changed, Compared, History, Setting, Shown
 from executor.rendering import BAD, CARE, GOOD, account_line, columns_table, moment, plain
 from functions.core.configuration import ConfigurationError, Difference
+from functions.settings import PAPER, GroupName
 from runtime.output import complain
-from runtime.settings import EXIT_BAD_CONFIGURATION
+from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
 
 NAMES_MAX: Final = 256
 """Characters of --who."""
@@ -33,12 +37,20 @@ SeenVersion = Annotated[
     int | None,
     typer.Option("--version", min=1, help="Refuse unless this version is still in force."),
 ]
+OfGroup = Annotated[
+    str | None,
+    typer.Option("--group", metavar="NAME", help="Limits over all accounts of this group instead."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would mean.")]
 
 
 @app.command("show")
-def show_(account: Named = None, json: Json = False) -> None:
+def show_(account: Named = None, group: OfGroup = None, json: Json = False) -> None:
     """The version in force: who made it, why, and every value."""
+    if group is not None:
+        shown = _checked(group_configuration.show, _of_group(group))
+        _show_group(shown.account, shown, _shown_view(shown), json=json)
+        return
     settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.show, settings)
     show(settings, report, _shown_view(report), json=json)
@@ -51,14 +63,23 @@ def set_(
     who: Who = None,
     version: SeenVersion = None,
     dry_run: DryRun = False,
+    *,
     account: Named = None,
+    group: OfGroup = None,
     json: Json = False,
 ) -> None:
     """Change values, all at once or none. Types and bounds are checked before."""
+    if group is not None:
+        wanted = group_configuration.setting(_pairs(values))
+        how = _how(why, who, version, dry_run=dry_run)
+        report = _checked(group_configuration.change, _of_group(group), wanted, **how)
+        _answer_change(plain(f"group {report.account}"), report, json=json)
+        return
     settings = one_account(ConfigurationSettings, account)
     changes = configuration.setting(_pairs(values))
     how = _how(why, who, version, dry_run=dry_run)
-    _answer_change(settings, _checked(configuration.change, settings, changes, **how), json=json)
+    head = account_line(settings.account, settings.execution)
+    _answer_change(head, _checked(configuration.change, settings, changes, **how), json=json)
 
 
 @app.command()
@@ -68,13 +89,20 @@ def rollback(
     who: Who = None,
     version: SeenVersion = None,
     dry_run: DryRun = False,
+    *,
     account: Named = None,
+    group: OfGroup = None,
     json: Json = False,
 ) -> None:
     """Put an earlier version's values in force again, as a new version."""
-    settings = one_account(ConfigurationSettings, account)
     how = _how(why, who, version, dry_run=dry_run)
-    _answer_change(settings, _checked(configuration.rollback, settings, to, **how), json=json)
+    if group is not None:
+        report = _checked(group_configuration.rollback, _of_group(group), to, **how)
+        _answer_change(plain(f"group {report.account}"), report, json=json)
+        return
+    settings = one_account(ConfigurationSettings, account)
+    head = account_line(settings.account, settings.execution)
+    _answer_change(head, _checked(configuration.rollback, settings, to, **how), json=json)
 
 
 @app.command()
@@ -82,9 +110,14 @@ def diff(
     before: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
     after: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
     account: Named = None,
+    group: OfGroup = None,
     json: Json = False,
 ) -> None:
     """What differs between two versions; by default what the last change changed."""
+    if group is not None:
+        compared = _checked(group_configuration.compare, _of_group(group), before, after)
+        _show_group(compared.account, compared, _compared_view(compared), json=json)
+        return
     settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.compare, settings, before, after)
     show(settings, report, _compared_view(report), json=json)
@@ -94,12 +127,47 @@ def diff(
 def history(
     limit: Annotated[int, typer.Option(min=1, max=HISTORY_MAX, help="How many.")] = 20,
     account: Named = None,
+    group: OfGroup = None,
     json: Json = False,
 ) -> None:
     """The newest versions, newest first: when, who, why, and what each changed."""
+    if group is not None:
+        told = _checked(group_configuration.history, _of_group(group), limit)
+        _show_group(told.account, told, _history_view(told), json=json)
+        return
     settings = one_account(ConfigurationSettings, account)
     report = _checked(configuration.history, settings, limit)
     show(settings, report, _history_view(report), json=json)
+
+
+@app.command()
+def recount(
+    group: Annotated[str, typer.Option("--group", metavar="NAME", help="Which group.")],
+    json: Json = False,
+) -> None:
+    """Let a group count what its accounts' live claims have at stake (see `group_differs`)."""
+    report = _checked(group_configuration.recount, _of_group(group))
+    change = f"exposure {report.before_e6 / 1e6:g} -> {report.after_e6 / 1e6:g} USD"
+    if not report.done:
+        refuse(f"nothing is changed: claims kept coming while it was counted; try again ({change})")
+    _show_group(report.group, report, plain(change), json=json)
+
+
+def _of_group(name: str) -> GroupConfigurationSettings:
+    settings = load_settings(GroupConfigurationSettings)
+    try:
+        TypeAdapter(GroupName).validate_python(name.removesuffix(PAPER))
+    except ValidationError:
+        refuse("--group: at most 32 letters, digits, hyphens and underscores are wanted")
+    return settings.model_copy(update={"group": name})
+
+
+def _show_group(name: str, report: msgspec.Struct, view: RenderableType, *, json: bool) -> None:
+    if json:
+        answer_json(report)
+        return
+    say(plain(f"group {name}"))
+    say(view)
 
 
 def _checked(asked: Callable[..., Coroutine[Any, Any, _T]], *arguments: Any, **options: Any) -> _T:
@@ -133,11 +201,11 @@ def _how(why: str, who: str | None, version: int | None, *, dry_run: bool) -> di
     return {"why": reason, "who": who, "seen_version": version, "dry_run": dry_run}
 
 
-def _answer_change(settings: ConfigurationSettings, report: Changed, *, json: bool) -> None:
+def _answer_change(head: RenderableType, report: Changed, *, json: bool) -> None:
     if json:
         answer_json(report)
     elif not report.refused:
-        say(account_line(settings.account, settings.execution))
+        say(head)
         say(_changed_view(report))
     if not report.refused:
         return

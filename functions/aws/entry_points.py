@@ -193,12 +193,13 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
     read = await asyncio.gather(*(_limits(each, settings) for each in opened.stores.values()))
     limits = dict(zip(opened.stores, read, strict=True))
+    groups = bootstrap.groups_of(settings, opened.stores)
     now_s = asyncio.get_running_loop().time()
 
     async def of_account(name: str) -> tuple[list[ReconcileReport], list[Exception]]:
         structlog.contextvars.bind_contextvars(account=name)
         return await repeated(
-            lambda: reconcile_once(opened.stores[name], opened.records[name]),
+            lambda: reconcile_once(opened.stores[name], opened.records[name], groups.get(name)),
             every_s=settings.reconcile_every_s,
             until_s=min(until_s - REPORT_S, now_s + INVOKED_EVERY_S),
         )

@@ -120,6 +120,10 @@ class ClaimRefusal(StrEnum):
     MAX_POSITIONS = "max_positions"
     DAILY_LOSS = "daily_loss"
     DAILY_SPEND = "daily_spend"
+    COLLECTIVE_CHANGED = "collective_changed"
+    """Decided under other limits of the group than those in force."""
+    COLLECTIVE_LOSS = "collective_loss"
+    COLLECTIVE_EXPOSURE = "collective_exposure"
     UNEXPLAINED = "unexplained"
     """The store's condition failed although `refusal_of` finds nothing in the item it brought back:
     the two have drifted apart, which is a defect, but still a refusal."""

@@ -216,6 +216,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The venue's own text, if there is one."""
     config_version: Count = 0
     """The configuration under which it was decided and claimed; 0: from before there were any."""
+    collective: str = ""
+    """The item of the group of accounts in which it is counted, empty: in none. An older version
+    drops this with its next change; what the group counts of it then stays until a person corrects
+    it."""
     timeline: Timeline | None = None
 
     @property

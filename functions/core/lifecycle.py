@@ -179,11 +179,17 @@ def final(claim: Claim) -> bool:
     has told some trades and nobody how many there are, while money is left for another. There may
     be others; it is asked.
     """
+    provisional = any(fill.standing is Finality.PROVISIONAL for fill in claim.fills.values())
+    known = amount_is_known(claim) and _complete(claim)
+    return claim.filled_size_e6 > 0 and not provisional and known
+
+
+def amount_is_known(claim: Claim) -> bool:
+    """Whether somebody has said how much the order bought in all: its answer, its record, or trades
+    that leave no money for another."""
     known = claim.fills.values()
-    provisional = any(fill.standing is Finality.PROVISIONAL for fill in known)
     left_e6 = claim.spend_e6 - sum(cost_e6(fill.price_e4, fill.size_e6) for fill in known)
-    counted = _stated_size_e6(claim) > 0 or left_e6 < SPEND_ROUNDING_E6
-    return claim.filled_size_e6 > 0 and not provisional and counted and _complete(claim)
+    return _stated_size_e6(claim) > 0 or left_e6 < SPEND_ROUNDING_E6
 
 
 def needs_lookup(claim: Claim, now_ms: int) -> bool:

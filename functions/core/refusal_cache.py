@@ -23,6 +23,9 @@ _ACCOUNT_WIDE: Final = frozenset(
         ClaimRefusal.MAX_POSITIONS,
         ClaimRefusal.DAILY_LOSS,
         ClaimRefusal.DAILY_SPEND,
+        ClaimRefusal.COLLECTIVE_CHANGED,
+        ClaimRefusal.COLLECTIVE_LOSS,
+        ClaimRefusal.COLLECTIVE_EXPOSURE,
     }
 )
 # An unresolved claim is resolved, and one that ends with nothing bought gives its entry back.

@@ -29,6 +29,7 @@ from tenacity.wait import wait_exponential_jitter
 from functions.account_metrics import AccountMetrics
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
 from functions.core.claim import Claim, ClaimState
+from functions.core.collective import CollectiveLimits
 from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
@@ -37,6 +38,7 @@ from functions.core.lifecycle import TEXT_LENGTH_MAX, apply_answer
 from functions.core.refusal_cache import RefusalCache
 from functions.core.trade import Trade
 from functions.handlers.apply_evidence import apply_evidence
+from functions.handlers.follow_group import GroupFollower
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import (
@@ -72,8 +74,10 @@ class OrderExecutor:
         reporter: DecisionReporter,
         metrics: AccountMetrics,
         config_changed: Callable[[], None] = lambda: None,
+        group: GroupFollower | None = None,
     ) -> None:
-        """`config_changed`: called when a claim is refused because another one is in force."""
+        """`config_changed`: called when a claim is refused because another one is in force.
+        `group`: of the account's group, which may have collective limits."""
         self._store = store
         self._exchange = exchange
         self._fence = fence
@@ -82,6 +86,7 @@ class OrderExecutor:
         self._reporter = reporter
         self._metrics = metrics
         self._config_changed = config_changed
+        self._group = group
 
     async def execute(
         self,
@@ -132,9 +137,10 @@ class OrderExecutor:
             self._reporter.refused(snapshot, trade, doubt.value, timeline)
             return None
 
-        claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000)
+        collective = None if self._group is None else self._group.now
+        claim = _claim_of(snapshot, trade, order, timeline.signed_at_ns // 1_000_000, collective)
         limits, gate = configuration.limits, configuration.gate
-        if not await self._claim(snapshot, trade, claim, timeline, delivered, limits):
+        if not await self._claim(snapshot, trade, claim, timeline, delivered, limits, collective):
             return None
         answer = await self._post(order, snapshot, delivered, gate)
         timeline.answered_at_ns = delivered.now_ns()
@@ -152,10 +158,11 @@ class OrderExecutor:
         timeline: Timeline,
         delivered: Instant,
         limits: Limits,
+        collective: CollectiveLimits | None,
     ) -> bool:
         now_ms = claim.claimed_at_ms
         try:
-            result = await self._store.claim(claim, limits, now_ms)
+            result = await self._store.claim(claim, limits, now_ms, collective)
         except StoreError as error:
             # Perhaps written, perhaps not: then it is a reserved exposure without an order, which
             # reconciliation releases. Posting without a claim that is known to be ours is not an
@@ -170,6 +177,8 @@ class OrderExecutor:
             self._reporter.refused(snapshot, trade, result.reason.value, timeline)
             if result.reason is ClaimRefusal.CONFIG_CHANGED:
                 self._config_changed()
+            if result.reason is ClaimRefusal.COLLECTIVE_CHANGED and self._group is not None:
+                self._group.look()
             if result.reason is ClaimRefusal.NO_ACCOUNT:
                 _log.error("no_account", strategy=self._reporter.account_name)
             return False
@@ -282,7 +291,13 @@ def _age_excess_ms(snapshot: BookSnapshot, now_ns: int, gate: GateConfig) -> int
     return (now_ns - snapshot.received_at_ns) // 1_000_000 - gate.book_age_max_ms
 
 
-def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms: int) -> Claim:
+def _claim_of(
+    snapshot: BookSnapshot,
+    trade: Trade,
+    order: PreparedOrder,
+    now_ms: int,
+    collective: CollectiveLimits | None,
+) -> Claim:
     market = snapshot.market
     return Claim(
         intent_id=uuid.uuid4().hex,
@@ -305,6 +320,7 @@ def _claim_of(snapshot: BookSnapshot, trade: Trade, order: PreparedOrder, now_ms
         market_end_ms=market.end_ms,
         counted=True,
         config_version=trade.config_version,
+        collective="" if collective is None else collective.name,
     )
 
 

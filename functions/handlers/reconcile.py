@@ -36,9 +36,11 @@ from functions.core.evidence import sees
 from functions.core.lifecycle import apply_lookup, needs_lookup, overdue
 from functions.core.wallet import ALONE, Siblings, comparable_shares, difference
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
+from functions.handlers.compare_group import compare_group
 from functions.handlers.redeem import NotToldError, forget_what_is_gone, shares_of
 from functions.handlers.siblings import siblings_of, whose
 from functions.ports import (
+    GroupStore,
     RecordsError,
     Store,
     StoreError,
@@ -84,10 +86,20 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     slots_used: int = 0
     pnl_today_e6: int = 0
     spent_today_e6: int = 0
+    group_exposure_e6: int | None = None
+    """What all live claims of the account's group have at stake, as its item says. None: the group
+    has no collective limits, or was not asked about."""
+    group_pnl_today_e6: int = 0
+    group_difference_e6: int | None = None
+    """The exposure less what the group's claims add up to: an alarm unless it is 0. None: not
+    compared."""
 
 
-async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
-    """One run over the account. Raises StoreError when the account cannot be read."""
+async def reconcile(
+    store: Store, records: VenueRecords, group: GroupStore | None = None
+) -> ReconcileReport:
+    """One run over the account, and over the item of its group, if there is one. Raises StoreError
+    when the account cannot be read."""
     report = ReconcileReport()
     began_s = asyncio.get_running_loop().time()
     account = await store.account()
@@ -112,6 +124,8 @@ async def reconcile(store: Store, records: VenueRecords) -> ReconcileReport:
         report.failures += await forget_what_is_gone(store, records, account)
     async with _part_of(report):
         await store.prune(account, records.now_ms())
+    if group is not None:
+        await _look_at_group(group, records.now_ms(), report)
     live = [claim for claim in account.claims.values() if not claim.ended]
     # Without its trader a claim may well be ours: should it not resolve, it is overdue.
     ours = (records.trader, NOBODY) if records.trader != NOBODY else ()
@@ -241,6 +255,19 @@ def _comparable(
     return comparable_shares(
         store.account_name, account, siblings, records.trader, records.now_ms()
     )
+
+
+async def _look_at_group(group: GroupStore, now_ms: int, report: ReconcileReport) -> None:
+    try:
+        seen = await compare_group(group, now_ms)
+    except StoreError as error:
+        report.failures += 1
+        _log.warning("group_not_compared", group=group.name, error=str(error))
+        return
+    if seen is not None:
+        report.group_exposure_e6 = seen.exposure_e6
+        report.group_pnl_today_e6 = seen.state.pnl_e6.get(utc_day(now_ms), 0)
+        report.group_difference_e6 = seen.difference_e6 if seen.compared else None
 
 
 def _report(report: ReconcileReport, trader: Trader) -> None:

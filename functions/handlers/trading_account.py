@@ -16,6 +16,7 @@ from functions.core.refusal_cache import RefusalCache
 from functions.handlers.evaluate import Evaluator
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.follow_configuration import ConfigurationFollower, ConfigurationInForce
+from functions.handlers.follow_group import GroupFollower
 from functions.handlers.report_decisions import DecisionReporter
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange, Store
@@ -37,6 +38,8 @@ class OpenedAccount:
     store: Store
     exchange: Exchange
     in_force: ConfigurationInForce
+    group: GroupFollower | None = None
+    """Of the group whose collective limits bind it, which its accounts in this worker share."""
     wallet: str = ""
     """Whose trades its fills are; empty on paper."""
     problem_of_store: Callable[[], str | None] = lambda: None
@@ -100,6 +103,8 @@ def trading_account(
         metrics.config_version.set(configuration.version)
 
     in_force.tell(changed)
+    if opened.group is not None:
+        opened.group.tell(refusals.forget_beliefs)
     evaluator = Evaluator(
         strategy=opened.strategy,
         clock_doubt=worker.clock_doubt,
@@ -117,6 +122,7 @@ def trading_account(
         reporter=reporter,
         metrics=metrics,
         config_changed=follower.look,
+        group=opened.group,
     )
     return TradingAccount(
         opened=opened, follower=follower, evaluator=evaluator, executor=executor, metrics=metrics

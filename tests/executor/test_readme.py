@@ -61,6 +61,7 @@ async def test_every_command_of_the_readme_works(
 
 async def test_the_runbooks_commands_work(run: Command, store: DynamoStore) -> None:
     await seed(store)
+    await store.group("NAME-paper").open(None)
     commands = shown("docs/runbook.md")
     assert ["resume"] in commands
     for argv in commands:

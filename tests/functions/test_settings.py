@@ -55,6 +55,21 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
     ("env", "told"),
     [
         ({"STRATEGY": "martingale"}, "STRATEGY: no such strategy; there is: book_imbalance_crypto"),
+        (
+            {"STRATEGIES": "book_imbalance_crypto,martingale"},
+            "STRATEGIES: entry 2: no such strategy; there is: book_imbalance_crypto",
+        ),
+        (
+            {"STRATEGIES": "book_imbalance_crypto,book_imbalance_crypto"},
+            "STRATEGIES: entry 2: a second account book_imbalance_crypto-paper",
+        ),
+        ({"STRATEGIES": "book_imbalance_crypto,"}, "STRATEGIES: entry 2: it is empty"),
+        ({"STRATEGIES": "x y=book_imbalance_crypto"}, "STRATEGIES: names of at most"),
+        (
+            {"STRATEGIES": "x=book_imbalance_crypto", "STRATEGY": "book_imbalance_crypto"},
+            "STRATEGIES and STRATEGY differ: unset STRATEGY",
+        ),
+        ({"GROUP": "a b"}, "GROUP: at most 32 letters"),
         ({"MAX_POSITIONS": "many"}, "MAX_POSITIONS: "),
         ({"MAX_POSITIONS": "0"}, "MAX_POSITIONS: "),
         ({"MAX_ENTRIES_PER_MARKET": "0"}, "MAX_ENTRIES_PER_MARKET: "),
@@ -64,6 +79,10 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
         ({"SIZE_USD": "201"}, "SIZE_USD: more than DAILY_SPEND_CAP_USD"),
         ({"DAILY_SPEND_CAP_USD": "1.09"}, "SIZE_USD: more than DAILY_SPEND_CAP_USD"),
         ({"SIZE_USD": "5", "DAILY_SPEND_CAP_USD": "4.999999"}, "SIZE_USD: more than DAILY_SPEND"),
+        ({"COLLECTIVE_EXPOSURE_MAX_USD": "1.09"}, "SIZE_USD: more than COLLECTIVE_EXPOSURE_MAX"),
+        ({"COLLECTIVE_EXPOSURE_MAX_USD": "0"}, "COLLECTIVE_EXPOSURE_MAX_USD: "),
+        ({"COLLECTIVE_DAILY_LOSS_LIMIT_USD": "inf"}, "COLLECTIVE_DAILY_LOSS_LIMIT_USD: "),
+        ({"GROUP": "a group"}, "GROUP: at most 32 letters"),
         ({"DAILY_LOSS_LIMIT_USD": "NaN"}, "DAILY_LOSS_LIMIT_USD: "),
         ({"DAILY_SPEND_CAP_USD": "0"}, "DAILY_SPEND_CAP_USD: "),
         ({"COOLDOWN_S": "inf"}, "COOLDOWN_S: "),
@@ -131,6 +150,42 @@ def test_paper_and_live_have_accounts_of_their_own(monkeypatch: pytest.MonkeyPat
     assert load_settings(WorkerSettings).account == "book_imbalance_crypto"
 
 
+def test_one_worker_serves_several_accounts_each_with_settings_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EXECUTION", "live")
+    monkeypatch.setenv("PRIVATE_KEY", KEY)
+    monkeypatch.setenv("WALLET", WALLET)
+    monkeypatch.setenv("STRATEGIES", "book_imbalance_crypto,shadow=book_imbalance_crypto@paper")
+    settings = load_settings(WorkerSettings)
+    assert settings.live
+    each = settings.each()
+    assert [(one.account, one.live, one.execution) for one in each] == [
+        ("book_imbalance_crypto", True, "live"),
+        ("shadow-paper", False, "paper"),
+    ]
+    assert settings.only("shadow-paper").account == "shadow-paper"
+    assert [entry.account for entry in settings.entries] == [one.account for one in each]
+    with pytest.raises(ValueError, match="say which one"):
+        settings.only(None)
+
+
+def test_live_accounts_among_others_need_a_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRATEGIES", "a=book_imbalance_crypto,b=book_imbalance_crypto@live")
+    with pytest.raises(SystemExit):
+        load_settings(WorkerSettings)
+    assert "needs PRIVATE_KEY" in capsys.readouterr().err
+
+
+def test_the_earlier_name_of_the_variable_is_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRATEGY", "book_imbalance_crypto")
+    assert load_settings(WorkerSettings).account == "book_imbalance_crypto-paper"
+    monkeypatch.setenv("STRATEGIES", "book_imbalance_crypto")
+    assert load_settings(WorkerSettings).account == "book_imbalance_crypto-paper"
+
+
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "")
     assert load_settings(WorkerSettings).aws_endpoint_url_dynamodb is None
@@ -150,6 +205,19 @@ def test_a_key_that_comes_with_a_files_line_end_is_the_key(monkeypatch: pytest.M
     monkeypatch.setenv("WALLET", WALLET)
     key = load_settings(WorkerSettings).private_key
     assert key is not None and key.get_secret_value() == KEY
+
+
+def test_live_and_paper_are_groups_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(ScheduleSettings).group_item == "group-paper"
+    monkeypatch.setenv("GROUP", "mine")
+    assert load_settings(WorkerSettings).group_item == "mine-paper"
+
+
+def test_only_collective_limits_that_are_set_are_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(WorkerSettings).collective_variables() == {}
+    monkeypatch.setenv("COLLECTIVE_EXPOSURE_MAX_USD", "12.5")
+    settings = load_settings(WorkerSettings)
+    assert settings.collective_variables() == {"collective_exposure_max_usd": Decimal("12.5")}
 
 
 def test_on_paper_nothing_is_redeemed() -> None:

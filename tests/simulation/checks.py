@@ -27,6 +27,7 @@ from tests.simulation.endings import (
     redemptions,
     repeated_requests,
 )
+from tests.simulation.groups import collective_limits, group_at_rest
 from tests.simulation.tuning import LimitsThen, entered_under, limits_of_versions
 from tests.simulation.venue import SimOrder
 from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
@@ -41,7 +42,8 @@ States = list[tuple[int, Account]]
 
 def violations(world: World) -> list[str]:
     """Everything that is wrong; empty when all is well."""
-    return [*always(world), *at_rest(world)]
+    group = (*collective_limits(world), *group_at_rest(world))
+    return [*always(world), *at_rest(world), *group]
 
 
 def always(world: World) -> Iterator[str]:

@@ -177,7 +177,7 @@ class SimDynamo:
 
     def _transact_write_items(self, request: dict[str, Any]) -> dict[str, Any]:
         """All conditions first, then all writes: nothing comes in between."""
-        codes = []
+        reasons: list[dict[str, Any]] = []
         for write in request["TransactItems"]:
             [(kind, part)] = write.items()
             used = frozenset[str]()
@@ -188,15 +188,17 @@ class SimDynamo:
             key = _key(part["Item"] if kind == "Put" else part["Key"])
             try:
                 self._checked(part, key, "transact_write_items", used)
-                codes.append("None")
-            except ClientError:
-                codes.append("ConditionalCheckFailed")
+                reasons.append({"Code": "None"})
+            except ClientError as error:
+                old = {"Item": error.response["Item"]} if "Item" in error.response else {}
+                reasons.append({"Code": "ConditionalCheckFailed", **old})
+        codes = [reason["Code"] for reason in reasons]
         if set(codes) != {"None"}:
             raise client_error(
                 "transact_write_items",
                 "TransactionCanceledException",
                 f"Transaction cancelled [{', '.join(codes)}]",
-                CancellationReasons=[{"Code": code} for code in codes],
+                CancellationReasons=reasons,
             )
         for write in request["TransactItems"]:
             if "Update" in write:

@@ -42,6 +42,8 @@ class Faults:
     for ever."""
     sibling: bool = False
     """Another account trades with the same wallet, with a worker and a schedule of its own."""
+    exposure_max_usd: Decimal | None = None
+    """What all accounts may have at stake together; None: they are no group."""
     calm: bool = False
     """Nothing fails that could make a position look wrong: then none may."""
     rivals: bool = False

@@ -32,10 +32,11 @@ from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.bootstrap import open_account
+from functions.bootstrap import followed_group, open_account
 from functions.core.claim import Trader
 from functions.core.configuration import Configuration
 from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.follow_group import GroupFollower
 from functions.handlers.reconcile import reconcile
 from functions.handlers.seed_configuration import seed_configuration
 from functions.handlers.settle import settle
@@ -128,7 +129,12 @@ class World:
         faults, wallet = self.faults, _trader(self, name).wallet
         strategies = f"{SIBLING}={ACCOUNT}" if name in OF_SIBLING else ACCOUNT
         return _settings(
-            strategies, wallet, faults.loss_limit_usd, faults.spend_cap_usd, faults.max_entries
+            strategies,
+            wallet,
+            faults.loss_limit_usd,
+            faults.spend_cap_usd,
+            faults.max_entries,
+            faults.exposure_max_usd,
         )
 
     def store(self, account_name: str = ACCOUNT) -> DynamoStore:
@@ -145,10 +151,13 @@ def _settings(
     loss_limit_usd: Decimal,
     spend_cap_usd: Decimal,
     max_entries: int | None,
+    exposure_max_usd: Decimal | None,
 ) -> WorkerSettings:
     """One for all alike of a world: reading the environment takes milliseconds."""
+    group = {} if exposure_max_usd is None else {"collective_exposure_max_usd": exposure_max_usd}
     return WorkerSettings(
         **SETTINGS,
+        **group,
         strategies=strategies,
         wallet=wallet,
         daily_loss_limit_usd=loss_limit_usd,
@@ -258,6 +267,7 @@ async def work(world: World, name: str) -> None:
         exchange=exchange,
         in_force=in_force,
         wallet=settings.wallet or "",
+        group=await _followed(world, store, name),
     )
     metrics = _worker_metrics(settings.account)
     await worker_module.run_worker(
@@ -288,6 +298,17 @@ async def _configured(world: World, store: DynamoStore, name: str) -> Configurat
             await asyncio.sleep(0.5)
 
 
+async def _followed(world: World, store: DynamoStore, name: str) -> GroupFollower | None:
+    """As `functions.bootstrap.followed_group`, where the accounts are a group."""
+    if world.faults.exposure_max_usd is None:
+        return None
+    while True:
+        try:
+            return await followed_group(store, world.settings(name), name)
+        except StoreError:
+            await asyncio.sleep(0.5)
+
+
 async def run_schedule(world: World, name: str) -> None:
     """The scheduled functions, as `functions.schedule.serve` runs them."""
     strange = world.faults.stranger and name == "schedule-2"
@@ -298,11 +319,13 @@ async def run_schedule(world: World, name: str) -> None:
     )
     store = await _opened(world, world.settings(name))
     account = store.account_name
+    grouped = world.faults.exposure_max_usd is not None
+    group = store.group(world.settings(name).group_item) if grouped else None
     metrics = _metrics(ScheduleMetrics, (account,))
     schedule, own = Schedule(metrics), metrics.accounts[account]
 
     async def reconcile_run() -> None:
-        own.after_reconciling(await reconcile(store, records), daily_loss_limit_e6=1)
+        own.after_reconciling(await reconcile(store, records, group), daily_loss_limit_e6=1)
 
     async def settle_run() -> None:
         own.after_settling(await settle(store, records, redeem=True))

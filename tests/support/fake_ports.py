@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
-from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,6 +22,7 @@ from functions.core.account import (
     refusal_of,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
+from functions.core.collective import CollectiveLimits
 from functions.core.evidence import OrderLookup, Resolution, Undecided
 from functions.core.trade import Trade
 from functions.core.winnings import key_of, note_of
@@ -40,6 +40,8 @@ from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from tests.support.memory_configurations import MemoryConfigurations
+from tests.support.memory_groups import MemoryGroup
+from tests.support.memory_numbers import DAYS_KEPT_MS, added, count_down, day_of, plus
 from tests.support.memory_wallets import MemoryTable, WalletsInMemory
 from tests.support.trading_builders import TRADER, clob_market
 from venue.wire.clob_market import ClobMarket
@@ -50,7 +52,6 @@ Hook = Callable[[], Awaitable[None]]
 T = TypeVar("T")
 
 NOT_YET: Final = Undecided(reason="the CLOB has not closed it")
-DAYS_KEPT_MS: Final = 8 * 86_400_000
 NEW_ACCOUNT: Final = Account(
     trading=TRADING_ENABLED,
     claims={},
@@ -61,10 +62,6 @@ NEW_ACCOUNT: Final = Account(
     redeem={},
     config_version=0,
 )
-
-
-def day_of(epoch_ms: int) -> str:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).date().isoformat()
 
 
 class MemoryStore(WalletsInMemory, MemoryConfigurations):
@@ -81,6 +78,7 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
         super().__init__(table, name)
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
+        self.groups: dict[str, MemoryGroup] = {}
         self.config_rows = {}
         self.halts = 0
         """The account item; None: nobody has opened the account yet."""
@@ -116,9 +114,16 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
         await self._called("account")
         return self._told("account", self._account())
 
-    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+    def group(self, name: str) -> MemoryGroup:
+        return self.groups.setdefault(name, MemoryGroup(name))
+
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
         if claim.state is not ClaimState.CLAIMED or claim.version != 1 or not claim.counted:
             raise ValueError(f"a claim begins as claimed, and counted, not as {claim.state}")
+        if claim.collective != ("" if collective is None else collective.name):
+            raise ValueError("a claim names the group that counts it, and no other")
         await self._called("claim")
         if claim.spend_e6 > limits.daily_spend_cap_e6:
             return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
@@ -130,14 +135,20 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
             if any(each is not None and each.attempt_id == claim.attempt_id for each in stored):
                 return Claimed()
             return ClaimRefused(reason=reason, account=deepcopy(self.item))
+        if collective is not None:
+            group = self.group(collective.name)
+            if reason := group.refusal(claim, collective, day_of(now_ms)):
+                account = deepcopy(self.item)
+                return ClaimRefused(reason=reason, account=account, collective=group.item)
+            group.claimed(claim)
         self._put_claim(claim)
         self._change(
             cooldowns={
                 **self.cooldowns,
                 claim.condition_id: now_ms + max(limits.cooldown_ms, 1),
             },
-            spent_e6=_plus(self._account().spent_e6, now_ms, claim.spend_e6),
-            entries=_added(self._account().entries, claim.window, 1),
+            spent_e6=plus(self._account().spent_e6, now_ms, claim.spend_e6),
+            entries=added(self._account().entries, claim.window, 1),
         )
         return self._told("claim", Claimed())
 
@@ -275,20 +286,22 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
         now = self._account()
         reserved_e6 = claim.reserved_e6 - seen.reserved_e6
         self._change(
-            pnl_e6=_plus(now.pnl_e6, claim.booked_at_ms, claim.pnl_e6 - seen.pnl_e6),
-            spent_e6=_plus(now.spent_e6, claim.claimed_at_ms, reserved_e6),
-            entries=_added(now.entries, claim.window, entries_difference(claim, seen)),
+            pnl_e6=plus(now.pnl_e6, claim.booked_at_ms, claim.pnl_e6 - seen.pnl_e6),
+            spent_e6=plus(now.spent_e6, claim.claimed_at_ms, reserved_e6),
+            entries=added(now.entries, claim.window, entries_difference(claim, seen)),
         )
+        if seen.collective:
+            self.group(seen.collective).moved(claim, seen)
 
     async def _called(self, name: str) -> None:
         self.calls.append(name)
         hook = self.before.pop(name, None)
         if hook is not None:
             await hook()
-        _count_down(self.failures, name, StoreError(f"{name}: injected"))
+        count_down(self.failures, name, StoreError(f"{name}: injected"))
 
     def _told(self, name: str, reply: T) -> T:
-        _count_down(self.lost, name, StoreError(f"{name}: no reply, injected"))
+        count_down(self.lost, name, StoreError(f"{name}: no reply, injected"))
         return deepcopy(reply)
 
 
@@ -434,18 +447,4 @@ class ScriptedRecords:
         hook = self.before.pop(name, None)
         if hook is not None:
             await hook()
-        _count_down(self.failures, name, RecordsError(f"{name}: injected"))
-
-
-def _plus(days: dict[str, int], at_ms: int, amount_e6: int) -> dict[str, int]:
-    return _added(days, day_of(at_ms), amount_e6)
-
-
-def _added(numbers: dict[str, int], key: str, amount: int) -> dict[str, int]:
-    return {**numbers, key: numbers.get(key, 0) + amount} if amount else numbers
-
-
-def _count_down(left: dict[str, int], name: str, error: Exception) -> None:
-    if left.get(name, 0) > 0:
-        left[name] -= 1
-        raise error
+        count_down(self.failures, name, RecordsError(f"{name}: injected"))

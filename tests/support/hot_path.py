@@ -10,6 +10,7 @@ from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.handlers.follow_configuration import ConfigurationInForce
+from functions.handlers.follow_group import GroupFollower
 from functions.handlers.trading_account import (
     OpenedAccount,
     TradingAccount,
@@ -68,13 +69,14 @@ def hot_path(
     strategy: type[Strategy] = BookImbalance,
     verifier: MarketVerifier | None = None,
     fence: Fence | None = None,
+    group: GroupFollower | None = None,
 ) -> TradingAccount:
     """An account, with a fence of its own unless one is given; any market is trusted unless a
     verifier is given. Its configuration is of version 0, which an account without any takes."""
     in_force = ConfigurationInForce(a_configuration(limits=limits, gate=gate, strategy=strategy))
     verifier = verifier or TrustingVerifier(SilentClob(), metrics)
     return trading_account(
-        OpenedAccount("s", strategy, store, exchange, in_force),
+        OpenedAccount("s", strategy, store, exchange, in_force, group),
         WorkerParts("w", fence or Fence(), ClockDoubt(), verifier, metrics),
         publish,
     )

@@ -7,6 +7,7 @@ from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
+from functions.handlers.follow_group import GroupFollower
 from protocol.book import Proof
 from protocol.decision import Decision
 from protocol.snapshot import BookSnapshot
@@ -30,6 +31,7 @@ class Desk:
         time_to_close_min_ms: int = 300_000,
         strategy: type[Strategy] = BookImbalance,
         proof_min: Proof = Proof.TOP,
+        group: GroupFollower | None = None,
     ) -> None:
         self.calls: Calls = []
         self.store = MemoryStore(self.calls)
@@ -55,6 +57,7 @@ class Desk:
             publish=self.told.append,
             metrics=self.metrics,
             fence=self.fence,
+            group=group,
         )
 
     def consider(self, book: BookSnapshot, delivered: Instant) -> Trade | None:

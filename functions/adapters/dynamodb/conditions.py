@@ -45,6 +45,30 @@ CLAIM_CONDITION: Final = " AND ".join(
         SPEND_IS_WITHIN_CAP,
     )
 )
+# -- what the group's half of a claim is conditional on, where a collective limit is set ----------
+# Its pure twin is `functions.core.collective.collective_refusal_of`.
+
+# Nobody has changed the group's limits since this trade was decided. Also false when there is none.
+COLLECTIVE_IS_IN_FORCE: Final = "config_version = :config_version"
+# This claim does not take what all accounts have at stake above the limit.
+EXPOSURE_IS_WITHIN_LIMIT: Final = (
+    "(attribute_not_exists(exposure_e6) OR exposure_e6 <= :exposure_room)"
+)
+# Today's loss of all accounts has not reached the limit.
+COLLECTIVE_LOSS_IS_WITHIN_LIMIT: Final = (
+    "(attribute_not_exists(pnl_e6.#today) OR pnl_e6.#today > :loss_floor)"
+)
+
+GROUP_CONDITION: Final = " AND ".join(
+    (COLLECTIVE_IS_IN_FORCE, EXPOSURE_IS_WITHIN_LIMIT, COLLECTIVE_LOSS_IS_WITHIN_LIMIT)
+)
+GROUP_UPDATE: Final = (
+    "SET exposure_e6 = if_not_exists(exposure_e6, :zero) + :exposed,"
+    " item_version = if_not_exists(item_version, :zero) + :one"
+)
+# Nothing has been counted since it was looked at.
+GROUP_IS_AS_SEEN: Final = "item_version = :seen_version"
+
 CLAIM_UPDATE: Final = (
     "SET claims.#market = :claim, cooldowns.#market = :cooldown_until,"
     " entries.#window = if_not_exists(entries.#window, :zero) + :one,"

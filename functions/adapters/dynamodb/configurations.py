@@ -20,8 +20,6 @@ from functions.adapters.dynamodb.conditions import CONFIGURATION_IS_AS_SEEN, ROW
 from functions.adapters.dynamodb.items import (
     MALFORMED,
     Item,
-    account_key,
-    account_partition_key,
     all_of,
     attributes_of,
     plain_value,
@@ -36,15 +34,15 @@ BUSY_PAUSE_S: Final = 0.03
 PAGES_MAX: Final = 5
 
 
-def configuration_key(account_name: str, version: int) -> Item:
-    """Primary key of a version's row."""
-    return {"pk": {"S": account_partition_key(account_name)}, "sk": {"S": f"CONFIG#{version:010d}"}}
+def configuration_key(of: Item, version: int) -> Item:
+    """Primary key of a version's row beside the item with the key `of`."""
+    return {"pk": of["pk"], "sk": {"S": f"CONFIG#{version:010d}"}}
 
 
-def configuration_item(account_name: str, row: ConfigurationRow) -> Item:
+def configuration_item(of: Item, row: ConfigurationRow) -> Item:
     """A version's row."""
     fields = attributes_of(msgspec.structs.asdict(row))
-    return {**configuration_key(account_name, row.version), **fields}
+    return {**configuration_key(of, row.version), **fields}
 
 
 def configuration_row_of(item: Item) -> ConfigurationRow:
@@ -58,24 +56,24 @@ def configuration_row_of(item: Item) -> ConfigurationRow:
 
 
 class Configurations:
-    """Those of one account."""
+    """Those of one account, or of a group of them: of the item with the key `of`."""
 
-    def __init__(self, table: Table, account_name: str) -> None:
+    def __init__(self, table: Table, of: Item) -> None:
         self._table = table
-        self._account_name = account_name
+        self._of = of
 
     async def in_force(self) -> ConfigurationRow | None:
         """See `Store.configuration`."""
         item = await self._table.get(
             "configuration",
-            Key=account_key(self._account_name),
+            Key=self._of,
             ProjectionExpression="config_version",
             ConsistentRead=True,
         )
         try:
             version = 0 if item is None else int(item.get("config_version", {"N": "0"})["N"])
         except MALFORMED as error:
-            raise StoreError(f"account item: config_version: {error!r}") from error
+            raise StoreError(f"{self._of['pk']['S']}: config_version: {error!r}") from error
         if version == 0:
             return None
         row = await self._row(version)
@@ -90,7 +88,7 @@ class Configurations:
             pages_max=PAGES_MAX,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :config)",
             ExpressionAttributeValues={
-                ":pk": {"S": account_partition_key(self._account_name)},
+                ":pk": self._of["pk"],
                 ":config": {"S": "CONFIG#"},
             },
             ScanIndexForward=False,
@@ -104,11 +102,11 @@ class Configurations:
         if row.version != seen_version + 1:
             raise ValueError(f"after version {seen_version} comes no version {row.version}")
         put = {
-            "Item": configuration_item(self._account_name, row),
+            "Item": configuration_item(self._of, row),
             "ConditionExpression": ROW_IS_NEW,
         }
         into_account = {
-            "Key": account_key(self._account_name),
+            "Key": self._of,
             "UpdateExpression": "SET config_version = :version",
             "ConditionExpression": CONFIGURATION_IS_AS_SEEN,
             "ExpressionAttributeValues": {
@@ -132,6 +130,6 @@ class Configurations:
         raise AssertionError("unreachable")
 
     async def _row(self, version: int) -> ConfigurationRow | None:
-        key = configuration_key(self._account_name, version)
+        key = configuration_key(self._of, version)
         item = await self._table.get("configuration", Key=key, ConsistentRead=True)
         return None if item is None else configuration_row_of(item)

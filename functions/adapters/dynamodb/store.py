@@ -30,10 +30,10 @@ the evidence then releases. Neither can lead to a second order.
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -47,6 +47,8 @@ from functions.adapters.dynamodb.conditions import (
 )
 from functions.adapters.dynamodb.configurations import Configurations
 from functions.adapters.dynamodb.decisions import DecisionLog
+from functions.adapters.dynamodb.group_requests import claimed_in_group, moved_in_group, state_of
+from functions.adapters.dynamodb.groups import DynamoGroup
 from functions.adapters.dynamodb.items import (
     Attribute,
     Item,
@@ -66,6 +68,7 @@ from functions.adapters.dynamodb.table import (
     Table,
     open_client,
 )
+from functions.adapters.dynamodb.together import CONFLICT_PAUSES_S, Together, tried_again
 from functions.core.account import (
     TRADING_ENABLED,
     TRADING_HALTED,
@@ -78,15 +81,9 @@ from functions.core.account import (
     utc_day,
 )
 from functions.core.claim import Claim, ClaimState
+from functions.core.collective import CollectiveLimits, collective_refusal_of, fits
 from functions.core.configuration import ConfigurationRow
-from functions.ports import (
-    AccountReads,
-    Claimed,
-    ClaimRefused,
-    ClaimResult,
-    StoreBusyError,
-    StoreError,
-)
+from functions.ports import AccountReads, Claimed, ClaimRefused, ClaimResult, StoreError
 from protocol.decision import Decision
 from protocol.text import whole
 from runtime.last_answer import LastAnswer
@@ -147,10 +144,11 @@ class DynamoStore:
     def __init__(self, client: Any, *, table: str, decision_table: str, account_name: str) -> None:
         self._table = Table(client, table, "STATE_TABLE")
         self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
-        self._configurations = Configurations(self._table, account_name)
         self._ledger = Ledger(self._table, account_name)
         self.account_name = account_name
         self._account_key = account_key(account_name)
+        self._configurations = Configurations(self._table, self._account_key)
+        self._together = Together(self._table, self._account_key, self.open_account)
         self._last_answer = LastAnswer(f"table {table} has not answered")
         self.problem = self._last_answer.problem  # while `upkeep` runs
 
@@ -162,37 +160,52 @@ class DynamoStore:
         """See `AccountReads.account`."""
         return await wallets.read_account(self._table, self.account_name)
 
-    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
         """See `Store.claim` and the module's text."""
         if claim.state is not ClaimState.CLAIMED or claim.version != 1 or not claim.counted:
             raise ValueError(f"a claim begins as claimed, and counted, not as {claim.state}")
+        if claim.collective != ("" if collective is None else collective.name):
+            raise ValueError("a claim names the group that counts it, and no other")
         if claim.spend_e6 > limits.daily_spend_cap_e6:
             return ClaimRefused(reason=ClaimRefusal.DAILY_SPEND, account=None)
+        if collective is not None and not fits(claim, collective):
+            return ClaimRefused(reason=ClaimRefusal.COLLECTIVE_EXPOSURE, account=None)
+        today, request = utc_day(now_ms), claim_request(claim, limits, now_ms)
         try:
-            try:
-                await self._update("claim", **claim_request(claim, limits, now_ms))
-            except StoreBusyError:
-                await asyncio.sleep(BUSY_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311 - jitter
-                await self._update("claim", **claim_request(claim, limits, now_ms))
-        except ConditionFailedError as refused:
-            item = refused.item
+            if collective is None:
+                await tried_again(lambda: self._update("claim", **request), (BUSY_PAUSE_S,))
+            else:
+                half = claimed_in_group(claim, collective, today)
+                await self._together.write("claim", collective.name, request, half)
+        except ConditionFailedError as failed:
+            refused = failed
         else:
             return Claimed()
+        item = refused.item
+        if not refused.refused[0]:  # the group's half was: that may be our own success as well
+            item = await self._table.get("account", Key=self._account_key, ConsistentRead=True)
         if item is None:
             return ClaimRefused(reason=ClaimRefusal.NO_ACCOUNT, account=None)
         slots = (claim.condition_id, claim.intent_id)  # the second if it has been moved since
         if any(stored_attempt(item, slot) == claim.attempt_id for slot in slots):
             return Claimed()  # our own success, whose reply was lost
-        account = account_of(item)
-        reason = refusal_of(account, claim, limits, now_ms, utc_day(now_ms))
-        return ClaimRefused(reason=reason or ClaimRefusal.UNEXPLAINED, account=account)
+        account, group = account_of(item), None
+        reason = refusal_of(account, claim, limits, now_ms, today)
+        if collective is not None and not refused.refused[0]:
+            group = None if refused.items[1] is None else state_of(refused.items[1])
+            reason = collective_refusal_of(group, claim, collective, today)
+        return ClaimRefused(
+            reason=reason or ClaimRefusal.UNEXPLAINED, account=account, collective=group
+        )
 
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         """See `Store.move`."""
         noted: Attribute | None = None
         for _ in range(NOTE_TRIES):
             try:
-                await self._update("move", **move_request(claim, seen, redeem, noted))
+                await self._moved(claim, seen, move_request(claim, seen, redeem, noted))
             except ConditionFailedError as refused:
                 there = note_in(refused.item, claim) if redeem else None
                 if there == noted:
@@ -202,21 +215,33 @@ class DynamoStore:
                 return True
         return False
 
+    async def _moved(self, claim: Claim, seen: Claim, request: dict[str, Any]) -> None:
+        half = moved_in_group(claim, seen)
+        if half is None:
+            await self._update("move", **request)
+        else:
+            await self._together.write("move", seen.collective, request, half)
+
     async def reopen(self, claim: Claim, seen: Claim) -> bool:
         """See `Store.reopen`."""
-        into_account = {"Key": self._account_key, **reopen_request(claim, seen)}
+        request, half = reopen_request(claim, seen), moved_in_group(claim, seen)
         row_as_seen = {
-            "Key": trade_key(self.account_name, seen),
-            "ConditionExpression": ROW_IS_AS_SEEN,
-            "ExpressionAttributeValues": {":seen_version": {"N": str(seen.version)}},
+            "ConditionCheck": {
+                "Key": trade_key(self.account_name, seen),
+                "ConditionExpression": ROW_IS_AS_SEEN,
+                "ExpressionAttributeValues": {":seen_version": {"N": str(seen.version)}},
+            }
         }
-        writes = ({"Update": into_account}, {"ConditionCheck": row_as_seen})
         try:
+            if half is not None:
+                await self._together.write("reopen", seen.collective, request, half, row_as_seen)
+                return True
+            into_account = {"Update": {"Key": self._account_key, **request}}
             try:
-                await self._table.transact("reopen", *writes)
+                await self._table.transact("reopen", into_account, row_as_seen)
             except MissingPathError:
                 await self.open_account()
-                await self._table.transact("reopen", *writes)
+                await self._table.transact("reopen", into_account, row_as_seen)
         except ConditionFailedError:
             return False
         return True
@@ -326,6 +351,10 @@ class DynamoStore:
             return False
         return True
 
+    def group(self, name: str) -> DynamoGroup:
+        """See `Store.group`."""
+        return DynamoGroup(self._table, name)
+
     async def configuration(self) -> ConfigurationRow | None:
         """See `Store.configuration`."""
         return await self._configurations.in_force()
@@ -374,7 +403,8 @@ class DynamoStore:
         """Change what is asked for and add what an account must have; returns all of it."""
         missing = missing_account_attributes(set(sets))
         names = {f"#{name}": name for name in missing}
-        reply = await self._table.update(
+        update = partial(
+            self._table.update,
             what,
             Key=self._account_key,
             UpdateExpression="SET "
@@ -383,4 +413,5 @@ class DynamoStore:
             ExpressionAttributeValues={**values, **{f":{n}": v for n, v in missing.items()}},
             ReturnValues="ALL_NEW",
         )
-        return account_of(reply.get("Attributes", {}))
+        # A claim's transaction may hold the item: a halt gets through beside it.
+        return account_of((await tried_again(update, CONFLICT_PAUSES_S)).get("Attributes", {}))

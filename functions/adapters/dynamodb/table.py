@@ -87,6 +87,7 @@ _BUSY_CODES: Final = frozenset(
         "TransactionConflictException",
     }
 )
+_REFUSED: Final = "ConditionalCheckFailed"
 # What is written is too long, too large, or no number that it can hold.
 _REFUSED_CODES: Final = frozenset({"ValidationException", "SerializationException"})
 # What DynamoDB says where the table has other keys, or an index on attributes of another type, or
@@ -99,11 +100,17 @@ class MissingPathError(StoreError):
 
 
 class ConditionFailedError(Exception):
-    """The write's condition did not hold; `item` is what refused it (None: there is no item)."""
+    """The write's condition did not hold; `item` is what refused it (None: there is no item).
 
-    def __init__(self, item: Item | None) -> None:
+    Of a transaction, `refused` says which of its writes were, and `items` has what refused them,
+    where it was asked for; `item` is the first one.
+    """
+
+    def __init__(self, *items: Item | None, refused: tuple[bool, ...] = (True,)) -> None:
         super().__init__("the condition did not hold")
-        self.item = item
+        self.item = items[0]
+        self.items = items
+        self.refused = refused
 
 
 @asynccontextmanager
@@ -215,8 +222,10 @@ class Table:
                 raise ConditionFailedError(response.get("Item")) from None
             if code == "TransactionCanceledException":
                 reasons = _codes(response.get("CancellationReasons"))
-                if "ConditionalCheckFailed" in reasons:
-                    raise ConditionFailedError(None) from None
+                if _REFUSED in reasons:
+                    refused = tuple(code == _REFUSED for code in reasons)
+                    items = map(_item, response["CancellationReasons"])
+                    raise ConditionFailedError(*items, refused=refused) from None
                 if "ValidationError" in reasons:
                     raise MissingPathError(self._failed(what, error)) from error
                 code = "TransactionConflictException"  # another reason is that somebody was faster
@@ -255,11 +264,17 @@ class Table:
         return urlsplit(endpoint_url).netloc.rpartition("@")[2]
 
 
-def _codes(reasons: Any) -> set[str]:
-    """Those that can be read: what only looks like a reason tells nothing."""
+def _codes(reasons: Any) -> list[str]:
+    """One for each write, empty where it cannot be read: what only looks like a reason tells
+    nothing."""
     listed = reasons if isinstance(reasons, list) else []
-    codes = (each.get("Code") for each in listed if isinstance(each, dict))
-    return {code for code in codes if isinstance(code, str)}
+    codes = [each.get("Code") if isinstance(each, dict) else "" for each in listed]
+    return [code if isinstance(code, str) else "" for code in codes]
+
+
+def _item(reason: Any) -> Item | None:
+    item = reason.get("Item") if isinstance(reason, dict) else None
+    return item if isinstance(item, dict) and item else None
 
 
 def _one_line(error: Exception) -> str:

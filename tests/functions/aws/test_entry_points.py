@@ -258,7 +258,7 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
 ) -> None:
     reports = [ReconcileReport(mismatches=["token 7"]), ReconcileReport(incomplete=True)]
 
-    async def run(_: object, __: object) -> ReconcileReport:
+    async def run(*_: object) -> ReconcileReport:
         if not reports:
             await asyncio.Event().wait()
         return reports.pop(0)

@@ -37,6 +37,9 @@ def test_our_own_claim_begins_the_cooldown_exactly() -> None:
         ClaimRefusal.HALTED,
         ClaimRefusal.DAILY_LOSS,
         ClaimRefusal.DAILY_SPEND,
+        ClaimRefusal.COLLECTIVE_LOSS,
+        ClaimRefusal.COLLECTIVE_EXPOSURE,
+        ClaimRefusal.COLLECTIVE_CHANGED,
     ],
 )
 def test_what_concerns_the_account_is_believed_for_a_while_only(reason: ClaimRefusal) -> None:

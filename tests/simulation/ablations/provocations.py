@@ -211,6 +211,13 @@ def tuning(faults: Faults) -> None:
     faults.series = ("btc-240s", "eth-240s", "sol-240s", "xrp-240s")
 
 
+def grouped(faults: Faults) -> None:
+    """Two accounts may have two orders at stake together, and want more."""
+    faults.sibling = True
+    faults.exposure_max_usd = Decimal("2.2")
+    faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
+
+
 def halting(faults: Faults) -> None:
     faults.halts = True
 
