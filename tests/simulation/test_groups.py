@@ -1,4 +1,4 @@
-"""Two accounts under one exposure limit and random failures: it holds, and nothing is lost of it."""
+"""Two accounts under one exposure limit and random failures: it holds, and nothing is lost."""
 
 from __future__ import annotations
 
