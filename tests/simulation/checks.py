@@ -14,9 +14,9 @@ from functions.adapters.dynamodb import pruning
 from functions.adapters.dynamodb.items import account_of, claim_of
 from functions.core import lifecycle
 from functions.core.account import Account, utc_day
-from functions.core.claim import Claim, ClaimState
+from functions.core.claim import Claim, ClaimFill, ClaimState
 from protocol.fee import taker_fee_e6
-from protocol.fill import TradeStatus
+from protocol.fill import Fill, TradeStatus
 from protocol.units import SIZE_SCALE, cost_e6
 from tests.simulation.books import FEE
 from tests.simulation.endings import (
@@ -27,22 +27,28 @@ from tests.simulation.endings import (
     redemptions,
     repeated_requests,
 )
-from tests.simulation.groups import collective_limits, group_at_rest
+from tests.simulation.entries import (
+    States,
+    by_intent,
+    counts,
+    entries,
+    limits_of_markets,
+    rhythm,
+)
+from tests.simulation.groups import groups_always, groups_at_rest, wallets_at_rest
+from tests.simulation.tuning import limits_of_versions
 from tests.simulation.venue import SimOrder
-from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
+from tests.simulation.world import ACCOUNT, SHADOW, World
 
 SPEND_E6 = 1_100_000
 RANKS = ("provisional", "failed", "confirmed")
 ACCOUNT_KEY = (f"STRATEGY#{ACCOUNT}", "ACCOUNT")
 """Of the one account that is there in every seed."""
-States = list[tuple[int, Account]]
-"""(epoch ns, the account from then on)."""
 
 
 def violations(world: World) -> list[str]:
     """Everything that is wrong; empty when all is well."""
-    group = (*collective_limits(world), *group_at_rest(world))
-    return [*always(world), *at_rest(world), *group]
+    return [*always(world), *at_rest(world)]
 
 
 def always(world: World) -> Iterator[str]:
@@ -57,11 +63,13 @@ def always(world: World) -> Iterator[str]:
         yield f"[6] {order_id} was claimed on a book of a feeder that was known to be replaced"
     for order_id in world.venue.on_misnamed:
         yield f"[6] {order_id} was posted by a listing that the CLOB contradicts"
-    for order_id, times in Counter(world.venue.arrivals).items():
+    for order_id, times in (Counter(world.venue.arrivals) + world.paper.posts).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"
     histories = [_history(world, name) for name in world.accounts]
     accounts = [[account for _, account in states] for states in histories]
+    yield from groups_always(world)
+    yield from world.strategies.violations()
     yield from repeated_requests(world, accounts)
     yield from false_mismatches(world)
     yield from false_strangers(world)
@@ -81,21 +89,18 @@ def _history(world: World, name: str) -> States:
 def _always_of(world: World, name: str, states: States) -> Iterator[str]:
     """Of one account."""
     accounts = [account for _, account in states]
-    halted = world.halted if name == ACCOUNT else []
     yield from _wasted(world, accounts)
-    yield from _rhythm(accounts)
-    yield from _counts(states)
+    if name == SHADOW:
+        yield from _on_paper(world, accounts)
+    yield from rhythm(accounts)
+    yield from counts(states)
+    versions = limits_of_versions(world, name)
     for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
-        yield from _entries(world, before, after, at_ns, halted)
+        yield from entries(world, before, after, at_ns, name, versions)
         yield from _places(after)
         yield from _changes(before, after)
         yield from _releases(world, before, after, at_ns)
         yield from _settlements(world, before, after, at_ns)
-
-
-def _by_intent(account: Account) -> dict[str, Claim]:
-    """A claim is itself wherever it stands: it moves when it is resolved."""
-    return {claim.intent_id: claim for claim in account.claims.values()}
 
 
 def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
@@ -107,40 +112,15 @@ def _wasted(world: World, accounts: list[Account]) -> Iterator[str]:
         for claim in account.claims.values():
             texts[claim.order_id] = texts.get(claim.order_id, "") + claim.text
     late = {order_id for order_id, text in texts.items() if "too_late" in text}
-    for order_id in sorted(texts.keys() - late - world.venue.attempted):
+    for order_id in sorted(texts.keys() - late - world.venue.attempted - world.paper.posts.keys()):
         yield f"[waste] {order_id} was claimed, and nobody posted it"
 
 
-def _entries(
-    world: World, before: Account, after: Account, at_ns: int, halted: list[tuple[int, int]]
-) -> Iterator[str]:
-    """Invariant 2, for each claim that entered the account."""
-    limits = world.settings().limits()
-    known = _by_intent(before)
-    for claim in after.claims.values():
-        if claim.intent_id in known or claim.came_back:
-            continue
-        name = f"[2] {claim.order_id} entered"
-        day = utc_day(claim.claimed_at_ms)
-        if before.trading != "enabled":
-            yield f"{name} a halted account"
-        if any(since < at_ns < until for since, until in halted):
-            yield f"{name} after halt had returned"
-        rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
-        if any(rival.state in (ClaimState.CLAIMED, ClaimState.UNKNOWN) for rival in rivals):
-            yield f"{name} a market that was taken"
-        if len(before.claims) >= limits.max_positions:
-            yield f"{name} as number {len(before.claims) + 1}"
-        if before.cooldowns.get(claim.condition_id, 0) > claim.claimed_at_ms:
-            yield f"{name} inside a cooldown"
-        if before.entries.get(claim.window, 0) >= (limits.max_entries_per_market or 1_000):
-            yield f"{name} a window that has had its entries"
-        if before.pause.until_ms > claim.claimed_at_ms:
-            yield f"{name} a paused account"
-        if before.pnl_e6.get(day, 0) <= -limits.daily_loss_limit_e6:
-            yield f"{name} past the daily loss limit"
-        if after.spent_e6.get(day, 0) > limits.daily_spend_cap_e6:
-            yield f"{name} above the daily spend cap"
+def _on_paper(world: World, accounts: list[Account]) -> Iterator[str]:
+    """What is claimed on paper never reaches the venue."""
+    ordered = {claim.order_id for account in accounts for claim in account.claims.values()}
+    for order_id in sorted(ordered & (world.venue.attempted | set(world.venue.arrivals))):
+        yield f"[paper] {order_id} was posted to the venue"
 
 
 def _places(account: Account) -> Iterator[str]:
@@ -156,7 +136,7 @@ def _places(account: Account) -> Iterator[str]:
 
 def _changes(before: Account, after: Account) -> Iterator[str]:
     """Every change of a claim counts its version up by one, and takes no evidence away."""
-    known, left = _by_intent(before), _by_intent(after)
+    known, left = by_intent(before), by_intent(after)
     for slot, now in after.claims.items():
         gone = before.claims.get(slot)
         if gone is not None and gone.intent_id not in left:
@@ -178,7 +158,7 @@ def _changes(before: Account, after: Account) -> Iterator[str]:
 def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
     """Invariant 4: nothing that the venue has, or will get in reasonable time, is given up."""
     at_ms = at_ns // 1_000_000
-    known = _by_intent(before)
+    known = by_intent(before)
     for claim in after.claims.values():
         seen = known.get(claim.intent_id)
         if claim.state is not ClaimState.RELEASED or seen is None or seen.state is claim.state:
@@ -200,12 +180,13 @@ def _releases(world: World, before: Account, after: Account, at_ns: int) -> Iter
 
 def _settlements(world: World, before: Account, after: Account, at_ns: int) -> Iterator[str]:
     """Nothing is settled while the venue may still take it back."""
-    known = _by_intent(before)
+    known = by_intent(before)
     for claim in after.claims.values():
         seen = known.get(claim.intent_id)
         if claim.state is not ClaimState.SETTLED or seen is None or seen.state is claim.state:
             continue
-        for trade in world.venue.orders[claim.order_id].trades:
+        order = world.venue.orders.get(claim.order_id)
+        for trade in () if order is None else order.trades:
             told = trade.at(at_ns // 1_000_000)
             if told is None or told.status not in (TradeStatus.CONFIRMED, TradeStatus.FAILED):
                 yield f"[5] {claim.order_id} was settled while {trade.fill.trade_id} was not final"
@@ -220,10 +201,15 @@ def at_rest(world: World) -> Iterator[str]:
         rows = [claim_of(item) for item in items if item["sk"]["S"].startswith("TRADE#")]
         everything = [*rows, *account.claims.values()]
         yield from _at_rest_of(world, name, account, rows)
-        yield from _limits_of_markets(world, {claim.order_id for claim in everything})
-        held |= {claim.order_id: claim for claim in everything}
+        yield from limits_of_markets(world, {claim.order_id for claim in everything})
+        if name == SHADOW:
+            yield from _recorded_on_paper(world, everything)
+        else:
+            held |= {claim.order_id: claim for claim in everything}
     for order in world.venue.orders.values():
         yield from _recorded(order, held.get(order.order_id))
+    yield from wallets_at_rest(world, held.values())
+    yield from groups_at_rest(world)
     for claim in held.values():
         if claim.order_id not in world.venue.orders and claim.filled_size_e6:
             yield f"[5] {claim.order_id} is recorded as bought, the venue does not know it"
@@ -247,7 +233,8 @@ def _at_rest_of(world: World, name: str, account: Account, rows: list[Claim]) ->
     for window in account.entries:
         if window < long_ago and not world.venue.mute:  # a run that fails prunes nothing
             yield f"[leak] the entries of {window} are still counted"
-    yield from redemptions(world, account, rows)
+    if name != SHADOW:
+        yield from redemptions(world, account, rows)
     yield from _days(account, [*rows, *account.claims.values()])
 
 
@@ -300,16 +287,31 @@ def _recorded(order: SimOrder, claim: Claim | None) -> Iterator[str]:
         yield f"[5] {claim.order_id}: recorded {claim.filled_spend_e6}, spent {spend_e6}"
 
 
+def _recorded_on_paper(world: World, claims: list[Claim]) -> Iterator[str]:
+    """A paper order has bought what its exchange said; nothing if its worker died before that."""
+    for claim in claims:
+        bought_e6 = world.paper.bought_e6.get(claim.order_id, 0)
+        if claim.filled_size_e6 not in (0, bought_e6):
+            yield (
+                f"[paper] {claim.order_id}: recorded {claim.filled_size_e6}e-6 shares, "
+                f"its exchange gave {bought_e6}e-6"
+            )
+
+
 def _settled(world: World, row: Claim) -> Iterator[str]:
-    """A settled row's P&L, computed from the venue's truth."""
+    """A settled row's P&L, computed from the venue's truth; on paper from its own fills."""
     if row.state is ClaimState.RELEASED:
         if row.pnl_e6 or row.filled_size_e6:
             yield f"[pnl] {row.order_id} is released with money"
         return
-    order = world.venue.orders[row.order_id]
-    _, payouts = world.venue.payouts(order.market)
-    payout_e6 = order.live_size_e6 * payouts[order.token_id] // SIZE_SCALE
-    fee_e6 = sum(taker_fee_e6(FEE, t.fill.price_e4, t.fill.size_e6) for t in order.live)
+    order = world.venue.orders.get(row.order_id)
+    bought: list[Fill | ClaimFill] = (
+        [*row.fills.values()] if order is None else [trade.fill for trade in order.live]
+    )
+    _, payouts = world.venue.payouts(world.markets[row.condition_id])
+    size_e6 = sum(each.size_e6 for each in bought)
+    payout_e6 = size_e6 * payouts[row.token_id] // SIZE_SCALE
+    fee_e6 = sum(taker_fee_e6(FEE, each.price_e4, each.size_e6) for each in bought)
     pnl_e6 = payout_e6 - row.filled_spend_e6 - fee_e6
     if row.pnl_e6 != pnl_e6:
         yield f"[pnl] {row.order_id}: {row.pnl_e6} in the ledger, {pnl_e6} at the venue"
@@ -348,53 +350,3 @@ def _days(account: Account, everything: list[Claim]) -> Iterator[str]:
     booked = {day: pnl_e6 for day, pnl_e6 in account.pnl_e6.items() if pnl_e6}
     if booked != {day: pnl_e6 for day, pnl_e6 in expected.items() if pnl_e6}:
         yield f"[pnl] booked by day {booked}, settled {expected}"
-
-
-def _rhythm(accounts: list[Account]) -> Iterator[str]:
-    """Between two entries in one market lies a cooldown; after a reopening there is no entry."""
-    entered_ms: dict[str, int] = {}
-    back: set[str] = set()
-    seen: set[str] = set()
-    for account in accounts:
-        for claim in account.claims.values():
-            market = claim.condition_id
-            if claim.came_back:
-                back.add(market)
-            if claim.intent_id in seen:
-                continue
-            seen.add(claim.intent_id)
-            if market in back:
-                yield f"[2] {claim.order_id} entered a market whose claim had come back"
-            if claim.claimed_at_ms - entered_ms.get(market, 0) < COOLDOWN_S * 1000:
-                yield f"[2] {claim.order_id} entered too soon after the last entry"
-            entered_ms[market] = claim.claimed_at_ms
-
-
-def _counts(states: States) -> Iterator[str]:
-    """While a window lasts, its entries are its claims less those that ended with nothing bought,
-    filed ones included."""
-    made: dict[str, Claim] = {}
-    for at_ns, account in states:
-        made |= _by_intent(account)
-        expected = Counter(
-            claim.window for claim in made.values() if claim.state is not ClaimState.RELEASED
-        )
-        for window in expected.keys() | account.entries.keys():
-            lasts = int(window.partition("#")[0]) > at_ns // 1_000_000
-            if lasts and account.entries.get(window, 0) != expected[window]:
-                kept = account.entries.get(window, 0)
-                yield f"[entries] {window} has {kept} entries, its claims are {expected[window]}"
-
-
-def _limits_of_markets(world: World, order_ids: set[str]) -> Iterator[str]:
-    """No market was bought more often by an account than it may enter it, by the venue's own word,
-    but for orders that landed when nobody could expect them."""
-    entries_max = world.settings().max_entries_per_market
-    bought = Counter(
-        order.market.condition_id
-        for order in world.venue.orders.values()
-        if order.live_size_e6 and order.order_id in order_ids - world.venue.given_up_late
-    )
-    for condition_id, times in bought.items():
-        if times > (entries_max or times):
-            yield f"[2] market {condition_id} was bought {times} times"

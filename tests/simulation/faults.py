@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from tests.simulation.dynamodb import DynamoFaults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.venue import VenueFaults
+
+ACCOUNT: Final = "book_imbalance_crypto"
+SIBLING: Final = "sibling"
+"""The other account of the wallet."""
+SHADOW: Final = "shadow-paper"
+ACCOUNTS: Final = (ACCOUNT, SIBLING, SHADOW)
 
 
 @dataclass
@@ -41,9 +48,17 @@ class Faults:
     """One worker and one schedule have another wallet of the same signer: as while it changes, but
     for ever."""
     sibling: bool = False
-    """Another account trades with the same wallet, with a worker and a schedule of its own."""
+    """Another account trades with the same wallet."""
+    apart: bool = False
+    """The sibling has a worker and a schedule of its own."""
+    shadow: bool = False
+    """Another account trades on paper beside them."""
+    raises: dict[str, float] = field(default_factory=dict)
+    """By account: on what share of its books its strategy raises."""
     exposure_max_usd: Decimal | None = None
-    """What all accounts may have at stake together; None: they are no group."""
+    """What all accounts of a group may have at stake together."""
+    collective_loss_usd: Decimal | None = None
+    """What they may lose together in a day."""
     calm: bool = False
     """Nothing fails that could make a position look wrong: then none may."""
     rivals: bool = False
@@ -52,8 +67,21 @@ class Faults:
     """Per market: for a while its listing gives each outcome the other one's token."""
     log_unwritable: float = 0.0
     """Of the log's lines: no process can write them."""
+    tunes: bool = False
+    """Somebody changes limits of accounts and groups again and again."""
     ahead_ms: int = 0
     """The clock of one schedule is ahead of everybody else's."""
+
+    @property
+    def collective(self) -> bool:
+        """Whether the accounts' groups have limits."""
+        return (self.exposure_max_usd or self.collective_loss_usd) is not None
+
+    def alone(self) -> None:
+        """There is one account, and no group has limits."""
+        self.sibling = self.apart = self.shadow = False
+        self.raises = {}
+        self.exposure_max_usd = self.collective_loss_usd = None
 
     def off(self) -> None:
         """From now on nothing fails, but for what is broken for good."""
@@ -127,5 +155,12 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.stranger = rng.random() < 0.25
     faults.ahead_ms = rng.choice([0, 0, 60_000, 1_500_000, 90_000_000])
     faults.wallets = not faults.stranger and rng.random() < 0.3
-    faults.sibling = rng.random() < 0.4
+    faults.sibling = faults.shadow = True
+    faults.apart = rng.random() < 0.25
+    faults.tunes = rng.random() < 0.4
+    if rng.random() < 0.4:
+        faults.raises = {rng.choice(ACCOUNTS): rng.choice([0.05, 0.5, 1.0])}
+    if rng.random() < 0.3:
+        faults.exposure_max_usd = Decimal(rng.choice(["2.2", "4.4", "100"]))
+        faults.collective_loss_usd = rng.choice([None, Decimal("1.5"), Decimal("3")])
     return faults

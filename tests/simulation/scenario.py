@@ -11,15 +11,20 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
 
 from functions import worker_loop
 from functions.adapters.dynamodb import pruning
 from functions.core import lifecycle, winnings
+from functions.handlers.evaluate import Evaluator
+from functions.worker_loop import Worker
+from strategies.builtin import BUILTIN
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.loop import EPOCH_MS, simulated
-from tests.simulation.world import OF_SIBLING, ROLES, World, clock_ns, new_world, person, start
+from tests.simulation.roles import ROLES, person, start
+from tests.simulation.tuning import tuner
+from tests.simulation.world import OF_SIBLING, World, clock_ns, new_world
 
 MIDNIGHT_MS: Final = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 FAULTS_S: Final = 90.0
@@ -86,13 +91,15 @@ def start_all(world: World, names: Iterable[str]) -> dict[str, asyncio.Task[None
 async def scenario(world: World) -> None:
     """Failures, then none, then rest."""
     absent = () if world.faults.rivals else ("feeder-2",)
-    absent += () if world.faults.sibling else OF_SIBLING
+    absent += () if world.faults.sibling and world.faults.apart else OF_SIBLING
     names = [name for name in ROLES if name not in absent]
     keepers = start_all(world, names)
     trouble = asyncio.create_task(havoc(world))
     if world.faults.halts:
         human = world.sim.process("person")
         human.start(person(world))
+    if world.faults.tunes:
+        world.sim.process("tuner").start(tuner(world))
     await asyncio.sleep(FAULTS_S)
     trouble.cancel()
     world.faults.off()
@@ -108,6 +115,22 @@ async def scenario(world: World) -> None:
     await asyncio.sleep(REST_S)
 
 
+def watch(stack: ExitStack, world: World) -> None:
+    """Let the world see what workers decode, and what they ask which strategies."""
+    strategies = world.strategies
+    stack.enter_context(patch.object(worker_loop, "decode_snapshot", world.witness.decode))
+    stack.enter_context(patch.dict(BUILTIN, strategies.strategies()))
+
+    def evaluate(*arguments: Any) -> None:
+        strategies.evaluate(*arguments)
+
+    def consider(*arguments: Any) -> Any:
+        return strategies.consider(*arguments)
+
+    stack.enter_context(patch.object(Worker, "_evaluate", evaluate))
+    stack.enter_context(patch.object(Evaluator, "consider", consider))
+
+
 @contextmanager
 def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
     """One seed from beginning to end; yields the world as it came to rest."""
@@ -119,6 +142,6 @@ def run(seed: int, faults: Faults | None = None) -> Iterator[World]:
             for module, name, value in SHORTENED:
                 stack.enter_context(patch.object(module, name, value))
             stack.enter_context(patch.object(time, "time_ns", lambda: clock_ns(world)))
-            with patch.object(worker_loop, "decode_snapshot", world.witness.decode):
-                sim.run(scenario(world))
+            watch(stack, world)
+            sim.run(scenario(world))
             yield world

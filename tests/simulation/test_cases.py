@@ -19,10 +19,11 @@ from tests.simulation.dynamodb import DECISIONS, DynamoFaults
 from tests.simulation.faults import Faults
 from tests.simulation.jetstream import NatsFaults
 from tests.simulation.loop import simulated
+from tests.simulation.roles import start
 from tests.simulation.scenario import REST_S, run, start_all
 from tests.simulation.venue import VenueFaults
 from tests.simulation.venue_ports import SimRecords
-from tests.simulation.world import World, new_world, start
+from tests.simulation.world import World, new_world
 
 
 @pytest.fixture(autouse=True)

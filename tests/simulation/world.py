@@ -1,96 +1,60 @@
 """The whole system in one simulation: production code in simulated processes, on simulated ports.
 
-    feeder     `feeder.books.publisher.Publisher` on its session table; its books often signal
-    feeder-2   the same, in half of the seeds: they take the lease from each other, and the one that
-               lost it publishes on for a while
-    worker-N   `functions.worker.run_worker`: pull, decide, claim, POST, resolve, on_fill
-    schedule-N `reconcile` and `settle` under `functions.schedule.Schedule`; two of them
-    worker-b   the same of another account that trades with the same wallet, in some of the seeds;
-    schedule-b likewise
-    user       publishes what the venue's user channel says (stands in for
-               `feeder.fills.user_channel`, which is tested on real sockets)
-    person     halts and resumes
-
-What happens to them: `tests.simulation.scenario`.
+What happens in it: `tests.simulation.scenario`; to whom: `tests.simulation.roles`. Three accounts
+trade, unless the faults say otherwise: two live ones on one wallet, with two strategies, and one on
+paper beside them, with other parameters. All are of one group.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any, Final, TypeVar
 
 from nats.errors import NoServersError
 
-from feeder.books.metrics import FeederMetrics
-from feeder.books.publisher import Publisher
-from feeder.core.market.session_table import SessionTable
-from functions import worker as worker_module
+from functions.adapters.dynamodb.group_requests import GROUP_SK
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.bootstrap import followed_group, open_account
 from functions.core.claim import Trader
-from functions.core.configuration import Configuration
-from functions.handlers.follow_configuration import ConfigurationInForce
-from functions.handlers.follow_group import GroupFollower
-from functions.handlers.reconcile import reconcile
-from functions.handlers.seed_configuration import seed_configuration
-from functions.handlers.settle import settle
-from functions.handlers.trading_account import OpenedAccount
-from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import StoreError
-from functions.schedule import Schedule
-from functions.schedule_metrics import ScheduleMetrics
+from functions.core.group import PAPER_SUFFIX
 from functions.settings import WorkerSettings
-from functions.worker_clock import WorkerClock
-from functions.worker_metrics import WorkerMetrics
-from protocol.fill import Fill, encode_fill, message_id
 from protocol.market import MarketInfo
-from protocol.series import parse_series
-from protocol.subjects import BOOKS, FILLS, fill_subject
 from runtime.nats import ensure_stream
-from strategies.builtin import BUILTIN
-from tests.simulation.books import (
-    Lease,
-    Witness,
-    change_books,
-    follow,
-    misnamed_between,
-    window,
-    with_swapped_outcomes,
-)
+from tests.simulation.books import Lease, Witness
 from tests.simulation.dynamodb import DECISIONS, STATE, SimDynamo
-from tests.simulation.faults import Faults
+from tests.simulation.faults import ACCOUNT, SHADOW, SIBLING, Faults
 from tests.simulation.jetstream import SimNats
 from tests.simulation.loop import Process, Simulation
+from tests.simulation.paper import PaperWitness
+from tests.simulation.strategies import CAREFUL, CONTRARY, PLAIN, StrategyWitness
 from tests.simulation.venue import SimVenue
-from tests.simulation.venue_ports import (
-    SECOND,
-    TRADER,
-    SimClobMarkets,
-    SimExchange,
-    SimRecords,
-    StrangersRecords,
-)
+from tests.simulation.venue_ports import SECOND, TRADER
 
 T = TypeVar("T")
 
-ACCOUNT: Final = "book_imbalance_crypto"
-SIBLING: Final = "sibling"
-"""The other account of the wallet."""
+STRATEGY_OF: Final = {ACCOUNT: PLAIN, SIBLING: CONTRARY, SHADOW: CAREFUL}
+ENTRY_OF: Final = {
+    ACCOUNT: PLAIN,
+    SIBLING: f"{SIBLING}={CONTRARY}",
+    SHADOW: f"shadow={CAREFUL}@paper",
+}
+"""As STRATEGIES names them."""
+GROUP: Final = "group"
+"""Of all of them; its paper accounts are counted apart."""
 OF_SIBLING: Final = ("worker-b", "schedule-b")
-BOOK_EVERY_S: Final = 2.5
+"""Where it is served apart."""
 AHEAD: Final = "schedule-2"
 """Whose clock it is that may be ahead; the other one is right when all must come to rest."""
 COOLDOWN_S: Final = 20
-MAX_POSITIONS: Final = 3
 SETTINGS: Final = {
     "execution": "live",
     "private_key": "0x" + "11" * 32,
-    "max_positions": MAX_POSITIONS,
+    "max_positions": 3,
     "cooldown_s": COOLDOWN_S,
     "min_time_to_close_s": 5,
 }
@@ -106,32 +70,69 @@ class World:
     dynamodb: SimDynamo
     venue: SimVenue
     witness: Witness
+    strategies: StrategyWitness
+    paper: PaperWitness = field(default_factory=PaperWitness)
     lease: Lease = field(default_factory=Lease)
     markets: dict[str, MarketInfo] = field(default_factory=dict)
     unclaimed_posts: list[str] = field(default_factory=list)
-    """Orders that reached the venue while no durable record knew them."""
-    halted: list[tuple[int, int]] = field(default_factory=list)
-    """(halt had returned, resume was begun) in epoch ns."""
+    """Orders that reached the venue, or a paper exchange, while no durable record knew them."""
+    halted: defaultdict[str, list[tuple[int, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By account: (halt had returned, resume was begun) in epoch ns."""
+    tuned: defaultdict[str, list[tuple[int, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By account: (a change of the configuration had returned in epoch ns, its version)."""
+    tuned_groups: int = 0
     running: dict[str, Process] = field(default_factory=dict)
     entries_stopped: bool = False
     kills: int = 0
 
     @property
-    def accounts(self) -> tuple[str, ...]:
-        """Their names."""
+    def live(self) -> tuple[str, ...]:
+        """Names of the accounts that trade at the venue."""
         return (ACCOUNT, SIBLING) if self.faults.sibling else (ACCOUNT,)
 
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Names of all accounts."""
+        return (*self.live, SHADOW) if self.faults.shadow else self.live
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The groups that have collective limits, and their accounts."""
+        if not self.faults.collective:
+            return {}
+        paper = {f"{GROUP}{PAPER_SUFFIX}": (SHADOW,)} if self.faults.shadow else {}
+        return {GROUP: self.live, **paper}
+
+    def group_version(self, group: str) -> int:
+        """Of the limits in force; 0: it has none."""
+        item = self.dynamodb.item(f"GROUP#{group}", GROUP_SK)
+        return 0 if item is None else int(item["config_version"]["N"])
+
+    def served_by(self, name: str) -> tuple[str, ...]:
+        """The accounts that the process of this name has."""
+        if name in OF_SIBLING:
+            return (SIBLING,)
+        return tuple(each for each in self.accounts if each != SIBLING or not self.faults.apart)
+
     def settings(self, name: str = "worker-1") -> WorkerSettings:
-        """What the process of this name is told."""
-        faults, wallet = self.faults, _trader(self, name).wallet
-        strategies = f"{SIBLING}={ACCOUNT}" if name in OF_SIBLING else ACCOUNT
+        """What the process of this name is told.
+
+        Limits that a person has changed since would contradict an environment that names them. So
+        of the accounts' it names none (`_Settings`), and of the groups' only until they have some.
+        """
+        faults, seeded = self.faults, all(map(self.group_version, self.groups))
         return _settings(
-            strategies,
-            wallet,
+            ",".join(ENTRY_OF[each] for each in self.served_by(name)),
+            trader_of(self, name).wallet,
             faults.loss_limit_usd,
             faults.spend_cap_usd,
             faults.max_entries,
-            faults.exposure_max_usd,
+            None if seeded else faults.exposure_max_usd,
+            None if seeded else faults.collective_loss_usd,
         )
 
     def store(self, account_name: str = ACCOUNT) -> DynamoStore:
@@ -141,7 +142,14 @@ class World:
         )
 
 
-@lru_cache(maxsize=8)
+class _Settings(WorkerSettings):
+    """Of an environment that names no setting of an account: what is stored counts."""
+
+    def variables(self) -> dict[str, Any]:
+        return {}
+
+
+@lru_cache(maxsize=32)
 def _settings(
     strategies: str,
     wallet: str,
@@ -149,12 +157,16 @@ def _settings(
     spend_cap_usd: Decimal,
     max_entries: int | None,
     exposure_max_usd: Decimal | None,
+    collective_loss_usd: Decimal | None,
 ) -> WorkerSettings:
     """One for all alike of a world: reading the environment takes milliseconds."""
-    group = {} if exposure_max_usd is None else {"collective_exposure_max_usd": exposure_max_usd}
-    return WorkerSettings(
+    limits = {
+        "collective_exposure_max_usd": exposure_max_usd,
+        "collective_daily_loss_limit_usd": collective_loss_usd,
+    }
+    return _Settings(
         **SETTINGS,
-        **group,
+        **{name: limit for name, limit in limits.items() if limit is not None},
         strategies=strategies,
         wallet=wallet,
         daily_loss_limit_usd=loss_limit_usd,
@@ -166,6 +178,7 @@ def _settings(
 def new_world(sim: Simulation, faults: Faults) -> World:
     """Ports without processes."""
     venue = SimVenue(sim, faults.venue)
+    raises = {STRATEGY_OF[name]: share for name, share in faults.raises.items()}
     world = World(
         sim=sim,
         faults=faults,
@@ -173,12 +186,13 @@ def new_world(sim: Simulation, faults: Faults) -> World:
         dynamodb=SimDynamo(sim, faults=faults.dynamodb),
         venue=venue,
         witness=Witness(sim),
+        strategies=StrategyWitness(sim, raises),
     )
     sim.log_disk.full = faults.log_unwritable
     venue.superseded = world.witness.superseded
     venue.misnamed = lambda info: info.outcomes != world.markets[info.condition_id].outcomes
     venue.mute = faults.mute
-    venue.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
+    venue.on_arrival = world.paper.on_arrival = lambda order_id: _note_unclaimed(world, order_id)
     return world
 
 
@@ -199,203 +213,22 @@ def _note_unclaimed(world: World, order_id: str) -> None:
     world.unclaimed_posts.append(order_id)
 
 
-def _as_listed(world: World, info: MarketInfo) -> MarketInfo:
-    """What the listing says of a market now."""
-    rng = world.sim.random(f"listing-{info.condition_id}")
-    if not world.faults.misnamed or rng.random() >= world.faults.misnamed:
-        return info
-    begin_ms, end_ms = misnamed_between(info, rng)
-    if not begin_ms <= world.sim.now_ms < end_ms:
-        return info
-    injected = world.venue.injected
-    injected["misnamed"] = injected.get("misnamed", 0) + 1
-    return with_swapped_outcomes(info)
+# -- what all processes need -----------------------------------------------------------------------
 
 
-# -- feeders -------------------------------------------------------------------------------------
-
-
-async def feed(world: World, name: str) -> None:
-    """A feeder: real session table and publisher, books from the seed."""
-    nc = await _connected(world, name)
-    await _until_declared(nc, BOOKS)
-    series = tuple(map(parse_series, world.faults.series))
-    table = SessionTable(series)
-    lease, rng = world.lease, world.sim.random(f"books-{name}-{world.sim.now_ms}")
-    mine = lease.take(world.sim.now_ms)
-    slow_to_learn_ms = rng.choice([0, 2_000, 8_000])
-
-    def epoch_of(_: str) -> int | None:
-        unaware = world.sim.now_ms < lease.taken_at_ms + slow_to_learn_ms
-        return mine if mine == lease.epoch or unaware else None
-
-    publisher = Publisher(nc, table, _metrics(FeederMetrics, series), epoch_of)
-    sending = asyncio.create_task(publisher.run())
-    while not world.entries_stopped:
-        now_ms = world.sim.now_ms
-        if epoch_of("") is None and rng.random() < 0.3:
-            mine = lease.take(now_ms)
-        for each in series:
-            info = window(each, each.window_start_s(now_ms / 1000))
-            world.markets[info.condition_id] = info
-            follow(table, _as_listed(world, info), now_ms)
-            session = change_books(table, info, rng, world.sim.time_ns())
-            if session is not None:
-                publisher.offer(session)
-        table.drop_ended(now_ms)
-        await asyncio.sleep(BOOK_EVERY_S * rng.uniform(0.5, 1.5))
-    sending.cancel()
-
-
-# -- processes -----------------------------------------------------------------------------------
-
-
-async def work(world: World, name: str) -> None:
-    """A worker, as `functions.worker.serve` composes it."""
-    nc = await _connected(world, name)
-    settings = world.settings(name)
-    store = await _opened(world, settings)
-    exchange = SimExchange(world.venue, _trader(world, name))
-    in_force = ConfigurationInForce(await _configured(world, store, name))
-    opened = OpenedAccount(
-        name=settings.account,
-        strategy=BUILTIN[ACCOUNT],
-        store=store,
-        exchange=exchange,
-        in_force=in_force,
-        wallet=settings.wallet or "",
-        group=await _followed(world, store, name),
-    )
-    metrics = _worker_metrics(settings.account)
-    await worker_module.run_worker(
-        settings,
-        name,
-        nc,
-        [opened],
-        verifier=MarketVerifier(SimClobMarkets(world.venue, world.markets), metrics),
-        clock=WorkerClock(settings.max_book_age_ms, metrics),
-        metrics=metrics,
-    )
-
-
-async def _configured(world: World, store: DynamoStore, name: str) -> Configuration:
-    """As `functions.bootstrap.configured`, in an environment that names no setting."""
-    while True:
-        try:
-            return await seed_configuration(
-                store,
-                account_name=store.account_name,
-                strategy=ACCOUNT,
-                parameters=BUILTIN[ACCOUNT].Parameters,
-                seed=world.settings(name).account_configuration(),
-                variables={},
-                who=name,
-            )
-        except StoreError:
-            await asyncio.sleep(0.5)
-
-
-async def _followed(world: World, store: DynamoStore, name: str) -> GroupFollower | None:
-    """As `functions.bootstrap.followed_group`, where the accounts are a group."""
-    if world.faults.exposure_max_usd is None:
-        return None
-    while True:
-        try:
-            return await followed_group(store, world.settings(name), name)
-        except StoreError:
-            await asyncio.sleep(0.5)
-
-
-async def run_schedule(world: World, name: str) -> None:
-    """The scheduled functions, as `functions.schedule.serve` runs them."""
-    strange = world.faults.stranger and name == "schedule-2"
-    records = (
-        StrangersRecords(world.venue, world.markets)
-        if strange
-        else SimRecords(world.venue, world.markets, _trader(world, name))
-    )
-    store = await _opened(world, world.settings(name))
-    account = store.account_name
-    grouped = world.faults.exposure_max_usd is not None
-    group = store.group(world.settings(name).group_item) if grouped else None
-    metrics = _metrics(ScheduleMetrics, (account,))
-    schedule, own = Schedule(metrics), metrics.accounts[account]
-
-    async def reconcile_run() -> None:
-        own.after_reconciling(await reconcile(store, records, group), daily_loss_limit_e6=1)
-
-    async def settle_run() -> None:
-        own.after_settling(await settle(store, records, redeem=True))
-
-    await asyncio.gather(
-        schedule.every(account, "reconcile", world.faults.reconcile_every_s, reconcile_run),
-        schedule.every(account, "settle", 10, settle_run),
-    )
-
-
-async def _opened(world: World, settings: WorkerSettings) -> DynamoStore:
-    store = world.store(settings.account)
-    await _patiently(partial(open_account, store, settings))
-    return store
-
-
-def _trader(world: World, name: str) -> Trader:
+def trader_of(world: World, name: str) -> Trader:
+    """In whose name the process of this name trades."""
     return SECOND if world.faults.wallets and name in ("worker-3", "schedule-2") else TRADER
 
 
-async def user_channel(world: World, name: str) -> None:
-    """Publishes the venue's events, patiently; what comes while it is dead is lost."""
-    nc = await _connected(world, name)
-    js = nc.jetstream(timeout=2)
-    await _until_declared(nc, FILLS)
-    events: asyncio.Queue[Fill] = asyncio.Queue(1_000)
-    me = world.sim.current
-    world.venue.on_event = lambda fill: me.dead or me.call_soon(events.put_nowait, fill)
-    while True:
-        fill = await events.get()
-
-        async def publish(fill: Fill = fill) -> None:
-            await js.publish(
-                fill_subject(fill.condition_id),
-                encode_fill(fill),
-                headers={"Nats-Msg-Id": message_id(fill)},
-            )
-
-        await _patiently(publish)
-
-
-async def person(world: World) -> None:
-    """Halts and resumes now and then."""
-    rng = world.sim.random("person")
-    store = world.store()
-    while True:
-        # Sometimes at once again: a resume that is late on its way must not lift the next halt.
-        await asyncio.sleep(rng.choice([rng.uniform(0.1, 3), rng.uniform(20, 60)]))
-        await _patiently(lambda: store.halt("a test"))
-        since_ns = world.sim.time_ns()
-        world.halted.append((since_ns, 1 << 62))
-        await asyncio.sleep(rng.uniform(5, 30))
-        world.halted[-1] = since_ns, world.sim.time_ns()
-
-        async def resume() -> None:
-            await store.resume(await store.account())
-
-        await _patiently(resume)
-
-
 @cache
-def _metrics(kind: Callable[..., T], *arguments: Any) -> T:
+def metrics_of(kind: Callable[..., T], *arguments: Any) -> T:
     """One of a kind for all processes: they only count, and making them takes milliseconds."""
     return kind(*arguments)
 
 
-@cache
-def _worker_metrics(account: str) -> WorkerMetrics:
-    """As `_metrics`."""
-    return WorkerMetrics({account: BUILTIN[ACCOUNT].Reason})
-
-
-async def _patiently(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+async def patiently(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """Call it until it does not fail."""
     while True:
         try:
             await call()
@@ -405,7 +238,8 @@ async def _patiently(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
             return
 
 
-async def _connected(world: World, name: str) -> Any:
+async def connected(world: World, name: str) -> Any:
+    """A client of NATS, as soon as there is a server."""
     while True:
         try:
             return await world.nats.connect(name)
@@ -413,30 +247,10 @@ async def _connected(world: World, name: str) -> Any:
             await asyncio.sleep(0.5)
 
 
-async def _until_declared(nc: Any, stream: Any) -> None:
+async def until_declared(nc: Any, stream: Any) -> None:
+    """Wait until the stream is there."""
+
     async def declare() -> None:
         await ensure_stream(nc.jetstream(timeout=2), stream)
 
-    await _patiently(declare)
-
-
-ROLES: Final[dict[str, Callable[[World, str], Coroutine[Any, Any, None]]]] = {
-    "feeder": feed,
-    "feeder-2": feed,
-    "worker-1": work,
-    "worker-2": work,
-    "worker-3": work,
-    "worker-b": work,
-    "schedule-b": run_schedule,
-    "schedule-1": run_schedule,
-    "schedule-2": run_schedule,
-    "user": user_channel,
-}
-
-
-def start(world: World, name: str) -> Process:
-    """Start a process of this name, in the place of a dead one."""
-    process = world.sim.process(name)
-    world.running[name] = process
-    process.start(ROLES[name](world, name))
-    return process
+    await patiently(declare)

@@ -15,6 +15,7 @@ from tests.simulation.ablations.provocations import (
     halting,
     halting_in_vain,
     refusing,
+    tuning,
     unanswered,
 )
 
@@ -56,6 +57,12 @@ CLAIM_CONDITION: Final = (
         "halt",
         halting_in_vain,
         8,
+    ),
+    Ablation(
+        "configuration in the condition",
+        _without(conditions.CONFIGURATION_IS_IN_FORCE),
+        "over a limit after the change",
+        tuning,
     ),
     Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", refusing, 1),
     Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=79),

@@ -12,7 +12,8 @@ def calm(faults: Faults) -> None:
     faults.off()
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
-    faults.halts = faults.stranger = faults.wallets = faults.sibling = False
+    faults.halts = faults.stranger = faults.wallets = False
+    faults.sibling = faults.tunes = False
     faults.ahead_ms = 0
 
 
@@ -199,6 +200,15 @@ def halting_in_vain(faults: Faults) -> None:
     faults.halts = True
     faults.dynamodb.straggler = 0.5
     faults.dynamodb.late_s = (0.1, 5.0)
+
+
+def tuning(faults: Faults) -> None:
+    """Limits are lowered and raised while claims are under way, and the store is slow."""
+    calm(faults)
+    faults.tunes = True
+    faults.dynamodb.slow = 0.3
+    faults.nats.duplicate = 0.3
+    faults.series = ("btc-240s", "eth-240s", "sol-240s", "xrp-240s")
 
 
 def grouped(faults: Faults) -> None:
