@@ -27,7 +27,7 @@ from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Claimed, ClaimResult
+from functions.ports import AccountReads, Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import open_exchange, run_worker
 from functions.worker_clock import WorkerClock
@@ -49,6 +49,8 @@ _log = structlog.get_logger()
 class GrantingStore:
     """Grants every claim and keeps nothing: what the pipeline costs without a database."""
 
+    account_name = "stub"
+
     def __init__(self) -> None:
         self._configuration: ConfigurationRow | None = None
 
@@ -65,6 +67,15 @@ class GrantingStore:
             pause=NO_PAUSE,
             redeem={},
         )
+
+    async def join_wallet(self, wallet: str) -> None:
+        return None
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        return []
+
+    def account_named(self, account_name: str) -> AccountReads:
+        return self
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         return Claimed()

@@ -77,6 +77,18 @@ async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore
         yield store
 
 
+async def open_account(store: Store, settings: AccountSettings) -> Account:
+    """Create what is missing of the account, and let it join the wallet that it trades with.
+
+    Whoever may bring an account to claim something comes by here: before its first claim all others
+    that trade with the wallet know of it. Raises StoreError: then it may not.
+    """
+    account = await store.open_account()
+    if settings.execution == "live" and settings.wallet is not None:
+        await store.join_wallet(settings.wallet)
+    return account
+
+
 @asynccontextmanager
 async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
     """For processes: a store whose account exists; waits for the table."""
@@ -89,7 +101,7 @@ async def opened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
             with exiting_when_misconfigured():
                 async with AsyncExitStack() as trying:
                     store = await trying.enter_async_context(unopened_store(settings))
-                    account = await store.open_account()
+                    account = await open_account(store, settings)
                     stack.push_async_exit(trying.pop_all())
                     return store, account
 

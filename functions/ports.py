@@ -144,11 +144,28 @@ class ClaimRefused(msgspec.Struct, frozen=True, kw_only=True):
 ClaimResult: TypeAlias = Claimed | ClaimRefused
 
 
-class Store(Protocol):
+class AccountReads(Protocol):
+    """What may be looked at of any account. Every call is bounded in time and raises StoreError."""
+
+    async def account(self) -> Account:
+        """The account as it is now (a consistent read)."""
+
+    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
+        """Claims that ended, of those made in [since_ms, until_ms), oldest first.
+
+        Raises UnreadableRowsError.
+        """
+
+
+class Store(AccountReads, Protocol):
     """Claims, ledger and decision log of one strategy account.
 
     Every call is bounded in time and raises StoreError.
     """
+
+    @property
+    def account_name(self) -> str:
+        """Whose it is."""
 
     async def open_account(self) -> Account:
         """Create what is missing of the account item (enabled, empty) and return what is stored.
@@ -156,8 +173,15 @@ class Store(Protocol):
         Idempotent; what is there is never changed.
         """
 
-    async def account(self) -> Account:
-        """The account as it is now (a consistent read)."""
+    async def join_wallet(self, wallet: str) -> None:
+        """Say that this account trades with `wallet`. Before its first claim of it, so that whoever
+        compares the wallet's shares reads this account as well. Idempotent."""
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        """The names of all accounts that have ever joined `wallet` (a consistent read)."""
+
+    def account_named(self, account_name: str) -> AccountReads:
+        """Any account of the same table, to be looked at. Makes no call."""
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """ONE conditional write: every limit holds, or nothing is written."""
@@ -184,12 +208,6 @@ class Store(Protocol):
 
     async def forget(self, claim: Claim) -> None:
         """Take `claim` out of the account if it is still this version; otherwise do nothing."""
-
-    async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
-        """Claims that ended, of those made in [since_ms, until_ms), oldest first.
-
-        Raises UnreadableRowsError.
-        """
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """The row of the same intent."""

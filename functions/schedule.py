@@ -107,7 +107,9 @@ async def reconciled(
     if report.strangers:
         raise RecordsError("these credentials are not of the account whose claims these are")
     if report.incomplete:
-        raise RecordsError("incomplete: trades or positions got no answer")
+        raise RecordsError(
+            "incomplete: trades, positions or an account of the wallet got no answer"
+        )
 
 
 async def settled(

@@ -343,7 +343,8 @@ async def run_worker(
         decision_consumer(nc, settings.account, store, metrics, replicas)
     ]
     if live:
-        consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas))
+        wallet = settings.wallet or ""
+        consumers.append(fill_consumer(nc, settings.account, store, metrics, replicas, wallet))
     await follow_nudges(nc, settings.account, account.follower.look)
     freeze_heap()
     problems: list[Problem] = [

@@ -30,9 +30,14 @@ _log = structlog.get_logger()
 
 
 def fill_consumer(
-    nc: Client, account_name: str, store: Store, metrics: WorkerMetrics, replicas: int = 1
+    nc: Client,
+    account_name: str,
+    store: Store,
+    metrics: WorkerMetrics,
+    replicas: int = 1,
+    wallet: str = "",
 ) -> DurableConsumer[Fill]:
-    """Applies fills to claims; acked only once applied."""
+    """Applies fills, of this wallet, to claims; acked only once applied."""
     malformed = LineThrottle()
 
     def decode(payload: bytes) -> Fill | None:
@@ -56,7 +61,14 @@ def fill_consumer(
         batch_max=FILLS_BATCH_MAX,
         replicas=replicas,
         decode=decode,
-        handle=partial(on_fill, store, metrics, alarms=LineThrottle()),
+        handle=partial(
+            on_fill,
+            store,
+            metrics,
+            wallet=wallet,
+            alarms=LineThrottle(),
+            warnings=LineThrottle(),
+        ),
         interrupted=interrupted,
     )
 

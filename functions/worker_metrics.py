@@ -110,7 +110,12 @@ class WorkerMetrics:
         }
         self.fills = Counter("worker_fills", "Fills applied to claims", registry=r)
         self.fills_foreign = Counter(
-            "worker_fills_foreign", "Orders traded that are not this account's", registry=r
+            "worker_fills_foreign", "Orders traded that no account of the wallet knows", registry=r
+        )
+        self.fills_untold = Counter(
+            "worker_fills_untold",
+            "Orders traded that may be another account's, which cannot be read",
+            registry=r,
         )
         self.fills_malformed = Counter(
             "worker_fills_malformed", "Fills that do not decode", registry=r

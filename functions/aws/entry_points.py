@@ -124,7 +124,7 @@ async def _scheduled(
 ) -> ScheduledResources:
     stack.push_async_callback(records.close)
     store = await stack.enter_async_context(bootstrap.unopened_store(settings))
-    await store.open_account()
+    await bootstrap.open_account(store, settings)
     return ScheduledResources(settings=settings, store=store, records=records)
 
 

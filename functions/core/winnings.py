@@ -6,6 +6,7 @@ come to an end; what is then still there is for a person.
 
 A request pays out all that one wallet holds in one market; shares are shown by token. So there is
 one note a (market, token, wallet), and notes of one market and wallet are asked for together.
+Several accounts of one wallet each have their notes; what is shown may be any account's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 from functions.core.account import Account, Redemption
 from functions.core.claim import Claim
 from functions.core.lifecycle import SIZE_ROUNDING_E6, final
+from functions.core.wallet import ALONE, Siblings
 
 GONE_AFTER_MS: Final = 120_000
 """The venue's balances lag by seconds, sometimes by more than a minute: only so long after the
@@ -95,23 +97,41 @@ def telling(note: Redemption, now_ms: int) -> bool:
     return spaced and now_ms - note.since_ms >= GONE_AFTER_MS
 
 
-def beside_e6(account: Account, key: str) -> int | None:
+def beside_e6(account: Account, key: str, siblings: Siblings = ALONE) -> int | None:
     """Shares of the note's token that may be shown beside its own, in the same wallet: those of
-    other notes, and of claims that are not settled yet. None when a note does not say how many."""
+    other notes, and of claims that are not settled yet, in whichever account of the wallet. None
+    when a note does not say how many, or an account could not be read."""
     ours = account.redeem[key]
+    notes = [note for other, note in account.redeem.items() if other != key]
+    claims = list(account.claims.values())
+    for each in siblings.accounts.values():
+        notes.extend(each.redeem.values())
+        claims.extend(each.claims.values())
     sizes_e6 = [
         note.size_e6
-        for other, note in account.redeem.items()
-        if other != key and note.token_id == ours.token_id and _may_be_one(note.wallet, ours.wallet)
+        for note in notes
+        if note.token_id == ours.token_id and _may_be_one(note.wallet, ours.wallet)
     ]
-    if 0 in sizes_e6:
+    if siblings.unread or 0 in sizes_e6:
         return None
     return sum(sizes_e6) + sum(
         max(claim.filled_size_e6 - claim.noted_e6, 0)
-        for claim in account.claims.values()
+        for claim in claims
         if not claim.ended
         and claim.token_id == ours.token_id
         and _may_be_one(claim.trader.wallet, ours.wallet)
+    )
+
+
+def asked_by_another(siblings: Siblings, market: str, wallet: str, now_ms: int) -> bool:
+    """Whether another account has just asked for what the wallet holds in the market: that request
+    pays out everybody's shares, and may not show yet. It asks `TRIES_MAX` times at most, so nobody
+    waits for it without end."""
+    return any(
+        note.asked_at_ms and abs(now_ms - note.asked_at_ms) < ASK_AGAIN_MS
+        for account in siblings.accounts.values()
+        for key, note in account.redeem.items()
+        if market_of(key) == market and seen_by(note, wallet)
     )
 
 

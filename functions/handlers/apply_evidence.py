@@ -22,7 +22,7 @@ import structlog
 from functions.core.claim import Claim
 from functions.core.evidence import plausible_trades
 from functions.core.lifecycle import apply_trades
-from functions.ports import Store, StoreError, UnreadableRowsError
+from functions.ports import AccountReads, Store, StoreError, UnreadableRowsError
 from protocol.fill import Fill
 from runtime.line_throttle import LineThrottle
 
@@ -91,8 +91,9 @@ async def move_to_ledger(store: Store, claim: Claim) -> None:
 
 async def apply_fills(
     store: Store, fills: Sequence[Fill], now_ms: int, alarms: LineThrottle | None = None
-) -> int:
-    """Apply trades to the claims of their orders; returns how many orders are not ours.
+) -> dict[str, list[Fill]]:
+    """Apply trades to the claims of their orders; returns those of orders that no claim of the
+    account knows, by order id in lower case.
 
     In any order, any number of times. What an order cannot have paid for is an alarm, and nothing
     that came with it is applied: reconciliation asks about the order; `alarms` bounds how often it
@@ -129,21 +130,25 @@ async def apply_fills(
     absent = [
         fill for order_id, group in by_order.items() if order_id not in live for fill in group
     ]
-    ended = await _ended(store, absent, failures)
+    ended = await ended_orders(store, absent, failures)
     await apply({key: row for key, row in ended.items() if key not in live}, filed=True)
     if failures:  # a defect before what only has to come again
         raise next((each for each in failures if not isinstance(each, StoreError)), failures[0])
-    return len(by_order.keys() - live.keys() - ended.keys())
+    return {key: by_order[key] for key in by_order if key not in live and key not in ended}
 
 
 def _with_trades(group: Sequence[Fill], now_ms: int, seen: Claim) -> Claim | None:
     return apply_trades(seen, group, now_ms)
 
 
-async def _ended(
-    store: Store, absent: Sequence[Fill], failures: list[Exception]
+async def ended_orders(
+    reads: AccountReads,
+    absent: Sequence[Fill],
+    failures: list[Exception],
+    searched_ms: int = LEDGER_SEARCHED_MS,
 ) -> dict[str, Claim]:
-    """The ledger's rows by order id, as far as these trades may be of them.
+    """The ledger's rows by order id in lower case, as far as these trades may be of them: made at
+    most `searched_ms` before.
 
     Trades that are days apart are searched for by themselves: one with a wrong time must not make
     the search for the others endless. What could not be read is added to `failures`.
@@ -151,10 +156,10 @@ async def _ended(
     ended: dict[str, Claim] = {}
     times = sorted({fill.matched_at_ms for fill in absent})
     while times:
-        near = [at_ms for at_ms in times if at_ms - times[0] <= LEDGER_SEARCHED_MS]
+        near = [at_ms for at_ms in times if at_ms - times[0] <= searched_ms]
         times = times[len(near) :]
         try:
-            rows = await store.ledger(near[0] - LEDGER_SEARCHED_MS, near[-1] + CLOCKS_APART_MS)
+            rows = await reads.ledger(near[0] - searched_ms, near[-1] + CLOCKS_APART_MS)
         except UnreadableRowsError as error:
             rows = error.readable
             # The row that cannot be read may be an order's that is not found.

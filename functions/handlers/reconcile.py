@@ -10,6 +10,7 @@ two runs at once cannot count one lookup twice.
    are read as a whole, because the user channel may have been deaf.
 3. A difference between positions and claims is reported, never adopted: nobody knows its story.
    Once a market has ended there is none: whoever redeems, the venue included, takes the shares.
+   Positions are the wallet's: they are compared with the claims of all accounts that trade with it.
 4. Winnings that the venue shows no shares of any more are not waited for any longer.
 5. What the venue does not show of another trader's order is no evidence, and its position is not
    compared: the credentials are another account's, which is an alarm.
@@ -32,9 +33,11 @@ from functions.core.account import TRADING_ENABLED, Account, utc_day
 from functions.core.account_status import UNRESOLVED_ALARM_MS, unresolved_for
 from functions.core.claim import NOBODY, Claim, Trader
 from functions.core.evidence import sees
-from functions.core.lifecycle import apply_lookup, final, needs_lookup, overdue
+from functions.core.lifecycle import apply_lookup, needs_lookup, overdue
+from functions.core.wallet import ALONE, Siblings, comparable_shares, difference
 from functions.handlers.apply_evidence import apply_evidence, apply_fills, move_to_ledger
 from functions.handlers.redeem import NotToldError, forget_what_is_gone, shares_of
+from functions.handlers.siblings import siblings_of, whose
 from functions.ports import (
     RecordsError,
     Store,
@@ -69,10 +72,10 @@ class ReconcileReport(msgspec.Struct, kw_only=True):
     mismatches: list[str] = []
     """One sentence for each token whose position is not what the claims say: an alarm."""
     foreign: int = 0
-    """Trades of the account's orders that no claim knows."""
+    """Orders traded that no claim knows, of no account of the wallet."""
     incomplete: bool = False
-    """Trades or positions got no answer, or they are another trader's: that there is no mismatch
-    then says nothing."""
+    """Trades or positions got no answer, or they are another trader's, or an account of the wallet
+    cannot be read: that there is no mismatch then says nothing."""
     strangers: list[str] = []
     """Order ids of live claims of another trader than the one who asked: an alarm."""
     unresolved: int = 0
@@ -190,53 +193,54 @@ async def _sweep(store: Store, records: VenueRecords, report: ReconcileReport) -
     if not fills:
         return
     try:
-        report.foreign = await apply_fills(store, fills, records.now_ms())
+        unknown = await apply_fills(store, fills, records.now_ms())
     except UnreadableRowsError as error:  # of the ledger: live claims have had theirs
         _incomplete(report, str(error))
+        return
+    unclaimed = await whose(store, records.trader.wallet, unknown)
+    report.foreign = unclaimed.foreign
+    if unclaimed.untold:
+        _incomplete(report, f"whose {unclaimed.untold} orders are: {unclaimed.why}")
 
 
 async def _compare_positions(
     store: Store, records: VenueRecords, account: Account, report: ReconcileReport
 ) -> None:
-    """Shares of each token against its claims.
+    """Shares of each token against its claims, those of the wallet's other accounts included.
 
-    Only where the claims say the same before and after the venue was asked: a market may be entered
-    again, or end, meanwhile. An order is posted only once its claim is stored, so the second look
-    knows of each that the venue's answer may contain.
+    Only where all claims say the same before and after the venue was asked: a market may be entered
+    again, or end, meanwhile. An order is posted only once its claim is stored, and a claim made
+    only once its account has joined the wallet, so the second look knows of each that the venue's
+    answer may contain.
     """
-    expected = _expected_shares(account, records)
-    if not expected:
+    if not _comparable(store, account, ALONE, records):
         return
+    siblings = await siblings_of(store, records.trader.wallet)
+    expected = _comparable(store, account, siblings, records)
     held = await shares_of(records, expected)
-    after = _expected_shares(await store.account(), records)
-    for token, shares_e6 in sorted(expected.items()):
+    after_siblings = await siblings_of(store, records.trader.wallet)
+    after = _comparable(store, await store.account(), after_siblings, records)
+    unread = siblings.unread or after_siblings.unread
+    if unread:
+        _incomplete(report, f"positions are not compared: {unread[0]}")
+        return
+    for token, held_e6 in sorted(expected.items()):
         seen_e6 = held[token]
         if isinstance(seen_e6, NotToldError):  # as of paper orders
             continue
         if isinstance(seen_e6, RecordsError):
             _incomplete(report, str(seen_e6))
-        elif seen_e6 != shares_e6 and after.get(token) == shares_e6:
-            report.mismatches.append(
-                f"token {token}: the venue holds {seen_e6}e-6 shares, the claims {shares_e6}e-6"
-            )
+        elif after.get(token) == held_e6:
+            text = difference(token, seen_e6, held_e6, after_siblings)
+            report.mismatches += [] if text is None else [text]
 
 
-def _expected_shares(account: Account, records: VenueRecords) -> dict[str, int]:
-    """Shares by token, as the claims say; only where they can be compared with the venue's.
-
-    Not while a trade is still on its way, not where another trader's shares are asked for, and not
-    once the market has ended: from then on claims are settled one by one, and shares are redeemed,
-    by the venue itself as well.
-    """
-    now_ms = records.now_ms()
-    expected: dict[str, int] = {}
-    moving: set[str] = set()
-    for claim in account.claims.values():
-        comparable = final(claim) and not claim.ended and claim.market_end_ms > now_ms
-        if not comparable or not sees(records.trader, claim):
-            moving.add(claim.token_id)
-        expected[claim.token_id] = expected.get(claim.token_id, 0) + claim.filled_size_e6
-    return {token: shares for token, shares in expected.items() if token not in moving}
+def _comparable(
+    store: Store, account: Account, siblings: Siblings, records: VenueRecords
+) -> dict[str, dict[str, int]]:
+    return comparable_shares(
+        store.account_name, account, siblings, records.trader, records.now_ms()
+    )
 
 
 def _report(report: ReconcileReport, trader: Trader) -> None:

@@ -17,6 +17,8 @@ import structlog
 
 from functions.core import winnings
 from functions.core.account import REDEMPTIONS_MAX, Account, Redemption
+from functions.core.wallet import Siblings
+from functions.handlers.siblings import siblings_of
 from functions.ports import RecordsError, Store, VenueRecords
 
 ASKED_AT_ONCE_MAX: Final = 3
@@ -124,6 +126,9 @@ async def _ask(
     """Look at the shares of one market's notes, and ask for them if it is time for some that are
     there. What is gone is taken out of `left`."""
     held = await shares_of(records, {note.token_id for note in notes.values()})
+    wallet = records.trader.wallet
+    siblings = await _siblings(store, wallet)
+    report.failures += len(siblings.unread)
     now_ms = records.now_ms()
     shown = {
         key: shares_e6
@@ -133,9 +138,9 @@ async def _ask(
     asking = any(
         shares_e6 > 0 and (anew or winnings.due(notes[key], now_ms))
         for key, shares_e6 in shown.items()
-    )
+    ) and (anew or not winnings.asked_by_another(siblings, condition_id, wallet, now_ms))
     changes = {
-        key: _looked(account, key, shares_e6, now_ms, records.trader.wallet)
+        key: _looked(account, siblings, key, shares_e6, now_ms, wallet)
         for key, shares_e6 in shown.items()
     }
     for key, shares_e6 in shown.items():
@@ -148,6 +153,11 @@ async def _ask(
     if done:
         for key in [key for key, change in changes.items() if change is None]:
             del left[key]
+    if done and asking and siblings.accounts and not anew:
+        # Two that ask at the same moment have both noted it by now: the first by name does.
+        now = (await _siblings(store, wallet)).accounts
+        first = Siblings(accounts={k: v for k, v in now.items() if k < store.account_name})
+        asking = not winnings.asked_by_another(first, condition_id, wallet, now_ms)
     if done and asking:
         report.requests += 1
         await records.redeem(condition_id)
@@ -210,8 +220,11 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
     ]
     if len(notes) > LOOKED_AT_ONCE_MAX:
         notes = random.sample(notes, LOOKED_AT_ONCE_MAX)
+    if not notes:
+        return 0
     held = await shares_of(records, {note.token_id for _, note in notes})
-    failures = 0
+    siblings = await _siblings(store, records.trader.wallet)
+    failures = len(siblings.unread)
     for key, note in notes:
         shares_e6 = held[note.token_id]
         if isinstance(shares_e6, RecordsError):
@@ -219,7 +232,7 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
             _log.warning("winnings_not_seen", market=winnings.market_of(key), error=str(shares_e6))
             continue
         try:
-            change = _looked(account, key, shares_e6, now_ms, records.trader.wallet)
+            change = _looked(account, siblings, key, shares_e6, now_ms, records.trader.wallet)
             await _note(store, {key: note}, {key: change})
         except Exception as error:  # noqa: BLE001 - one note must not hold up the others
             failures += 1
@@ -228,14 +241,24 @@ async def forget_what_is_gone(store: Store, records: VenueRecords, account: Acco
     return failures
 
 
+async def _siblings(store: Store, wallet: str) -> Siblings:
+    """Those whose shares may be shown beside one's own. Of one that cannot be read nobody knows how
+    many: then none are taken for one's own, which keeps a note too long rather than too short."""
+    siblings = await siblings_of(store, wallet)
+    for why in siblings.unread:
+        _log.warning("winnings_of_others_not_seen", error=why)
+    return siblings
+
+
 def _looked(
-    account: Account, key: str, held_e6: int, now_ms: int, wallet: str
+    account: Account, siblings: Siblings, key: str, held_e6: int, now_ms: int, wallet: str
 ) -> Redemption | None:
     """The note after a look; None when nothing is to be waited for any more."""
     note = account.redeem[key]
     if winnings.gone(note, held_e6, now_ms):
         return None
-    return winnings.looked(note, held_e6, now_ms, winnings.beside_e6(account, key), wallet)
+    beside_e6 = winnings.beside_e6(account, key, siblings)
+    return winnings.looked(note, held_e6, now_ms, beside_e6, wallet)
 
 
 async def _note(store: Store, seen: Notes, changes: dict[str, Redemption | None]) -> bool:

@@ -12,10 +12,12 @@ from aiohttp import web
 from hexbytes import HexBytes
 
 from functions import bootstrap
-from functions.bootstrap import MisconfiguredError, key_records, keyless_records
-from functions.settings import ScheduleSettings
+from functions.bootstrap import MisconfiguredError, key_records, keyless_records, open_account
+from functions.ports import StoreError
+from functions.settings import AccountSettings, ScheduleSettings
 from sandbox.simulator import deposit_wallet_of
 from tests.support.canned_venue import KEY, CannedVenue, canned_venue
+from tests.support.fake_ports import NEW_ACCOUNT, MemoryStore
 from venue.errors import VenueError, VenueUnreachableError
 from venue.rest import ANSWER_BYTES_MAX
 from venue.trading.official_client import bounded_call
@@ -113,3 +115,33 @@ async def test_api_credentials_of_another_signer_are_refused_before_anybody_is_a
         with pytest.raises(MisconfiguredError, match="API_ADDRESS: WALLET is not a wallet of this"):
             await keyless_records(theirs)
         assert venue.requests == []
+
+
+# -- the account and its wallet ------------------------------------------------------------------
+
+WALLET = KEY.address
+
+
+def account_settings(execution: str, wallet: str | None = WALLET) -> AccountSettings:
+    return AccountSettings(execution=execution, wallet=wallet)
+
+
+async def test_an_account_that_is_opened_live_joins_its_wallet_and_one_on_paper_none() -> None:
+    store = MemoryStore()
+    store.item = None
+    await open_account(store, account_settings("paper"))
+    assert store.calls == ["open_account"]
+    await open_account(
+        store, account_settings("live", None)
+    )  # `settle` of the cloud, unless it redeems
+    assert await store.accounts_of_wallet(WALLET) == []
+    for _ in range(2):
+        assert await open_account(store, account_settings("live")) == NEW_ACCOUNT
+    assert await store.accounts_of_wallet(WALLET.lower()) == ["strategy"]
+
+
+async def test_an_account_that_cannot_join_its_wallet_is_not_opened() -> None:
+    store = MemoryStore()
+    store.failures["join_wallet"] = 1
+    with pytest.raises(StoreError, match="join_wallet"):
+        await open_account(store, account_settings("live"))

@@ -7,9 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from functions.adapters.dynamodb.store import DynamoStore
-from tests.support.dynamodb_engines import ministack, moto, one_sdk_session, state_table, store_on
+from tests.support.dynamodb_engines import (
+    decision_table_of,
+    ministack,
+    moto,
+    one_sdk_session,
+    state_table,
+    store_on,
+)
 from tests.support.fake_ports import MemoryStore
 from tests.support.store_contract import StoreContract
+from tests.support.store_wallets_contract import StoreNamed
 
 __all__ = ["one_sdk_session", "state_table"]
 
@@ -22,6 +30,10 @@ class TestMemoryStore(StoreContract):
         store = MemoryStore()
         store.item = None
         return store
+
+    @pytest.fixture
+    def store_named(self, store: MemoryStore) -> StoreNamed:
+        return lambda name: MemoryStore(table=store.table, name=name)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -36,3 +48,10 @@ class TestDynamoStore(StoreContract):
     async def store(self, dynamodb_server: str, state_table: str) -> AsyncIterator[DynamoStore]:
         async with store_on(dynamodb_server, state_table, "strategy") as opened:
             yield opened
+
+    @pytest.fixture
+    def store_named(self, store: DynamoStore, state_table: str) -> StoreNamed:
+        client, decisions = store._table._client, decision_table_of(state_table)
+        return lambda name: DynamoStore(
+            client, table=state_table, decision_table=decisions, account_name=name
+        )

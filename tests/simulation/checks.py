@@ -23,6 +23,7 @@ from tests.simulation.endings import (
     SOON_MS,
     alarms,
     false_mismatches,
+    false_strangers,
     redemptions,
     repeated_requests,
 )
@@ -33,6 +34,9 @@ from tests.simulation.world import ACCOUNT, COOLDOWN_S, World
 SPEND_E6 = 1_100_000
 RANKS = ("provisional", "failed", "confirmed")
 ACCOUNT_KEY = (f"STRATEGY#{ACCOUNT}", "ACCOUNT")
+"""Of the one account that is there in every seed."""
+States = list[tuple[int, Account]]
+"""(epoch ns, the account from then on)."""
 
 
 def violations(world: World) -> list[str]:
@@ -55,20 +59,34 @@ def always(world: World) -> Iterator[str]:
     for order_id, times in Counter(world.venue.arrivals).items():
         if times > 1:
             yield f"[3] order {order_id} reached the venue {times} times"
-    states = [
-        (change.at_ns, account_of(change.after))
-        for change in world.dynamodb.history
-        if change.key == ACCOUNT_KEY and change.after is not None
-    ]
-    accounts = [account for _, account in states]
-    yield from _wasted(world, accounts)
+    histories = [_history(world, name) for name in world.accounts]
+    accounts = [[account for _, account in states] for states in histories]
     yield from repeated_requests(world, accounts)
     yield from false_mismatches(world)
+    yield from false_strangers(world)
+    for name, states in zip(world.accounts, histories, strict=True):
+        yield from _always_of(world, name, states)
+
+
+def _history(world: World, name: str) -> States:
+    key = (f"STRATEGY#{name}", "ACCOUNT")
+    return [
+        (change.at_ns, account_of(change.after))
+        for change in world.dynamodb.history
+        if change.key == key and change.after is not None
+    ]
+
+
+def _always_of(world: World, name: str, states: States) -> Iterator[str]:
+    """Of one account."""
+    accounts = [account for _, account in states]
+    halted = world.halted if name == ACCOUNT else []
+    yield from _wasted(world, accounts)
     yield from _rhythm(accounts)
     yield from _counts(states)
-    versions = limits_of_versions(world)
+    versions = limits_of_versions(world, name)
     for before, (at_ns, after) in zip(accounts, states[1:], strict=False):
-        yield from _entries(world, before, after, at_ns, versions)
+        yield from _entries(world, before, after, at_ns, halted, versions)
         yield from _places(after)
         yield from _changes(before, after)
         yield from _releases(world, before, after, at_ns)
@@ -98,6 +116,7 @@ def _entries(
     before: Account,
     after: Account,
     at_ns: int,
+    halted: list[tuple[int, int]],
     versions: dict[int, LimitsThen],
 ) -> Iterator[str]:
     """Invariant 2, for each claim that entered the account."""
@@ -112,7 +131,7 @@ def _entries(
         day = utc_day(claim.claimed_at_ms)
         if before.trading != "enabled":
             yield f"{name} a halted account"
-        if any(since < at_ns < until for since, until in world.halted):
+        if any(since < at_ns < until for since, until in halted):
             yield f"{name} after halt had returned"
         rivals = [c for c in before.claims.values() if c.condition_id == claim.condition_id]
         if any(rival.state in (ClaimState.CLAIMED, ClaimState.UNKNOWN) for rival in rivals):
@@ -201,9 +220,24 @@ def _settlements(world: World, before: Account, after: Account, at_ns: int) -> I
 
 def at_rest(world: World) -> Iterator[str]:
     """What must hold once nothing fails and everybody had time."""
-    items = world.dynamodb.partition(ACCOUNT_KEY[0])
-    account = next(account_of(item) for item in items if item["sk"]["S"] == "ACCOUNT")
-    rows = [claim_of(item) for item in items if item["sk"]["S"].startswith("TRADE#")]
+    held: dict[str, Claim] = {}
+    for name in world.accounts:
+        items = world.dynamodb.partition(f"STRATEGY#{name}")
+        account = next(account_of(item) for item in items if item["sk"]["S"] == "ACCOUNT")
+        rows = [claim_of(item) for item in items if item["sk"]["S"].startswith("TRADE#")]
+        everything = [*rows, *account.claims.values()]
+        yield from _at_rest_of(world, name, account, rows)
+        yield from _limits_of_markets(world, {claim.order_id for claim in everything})
+        held |= {claim.order_id: claim for claim in everything}
+    for order in world.venue.orders.values():
+        yield from _recorded(order, held.get(order.order_id))
+    for claim in held.values():
+        if claim.order_id not in world.venue.orders and claim.filled_size_e6:
+            yield f"[5] {claim.order_id} is recorded as bought, the venue does not know it"
+
+
+def _at_rest_of(world: World, name: str, account: Account, rows: list[Claim]) -> Iterator[str]:
+    """Of one account."""
     for claim in account.claims.values():
         if world.venue.mute and not _holds(world, claim):
             continue  # nobody can tell: whether that is all, only the records say
@@ -211,17 +245,10 @@ def at_rest(world: World) -> Iterator[str]:
             yield f"[4] {claim.order_id} is still {claim.state}"
         elif claim.market_end_ms < world.sim.now_ms - 60_000:
             yield from _leak(world, claim)
-    yield from _everybody_is_somewhere(world, account, rows)
-    held = {claim.order_id: claim for claim in (*rows, *account.claims.values())}
-    for order in world.venue.orders.values():
-        yield from _recorded(order, held.get(order.order_id))
-    for claim in held.values():
-        if claim.order_id not in world.venue.orders and claim.filled_size_e6:
-            yield f"[5] {claim.order_id} is recorded as bought, the venue does not know it"
+    yield from _everybody_is_somewhere(world, name, account, rows)
     for row in rows:
         yield from _settled(world, row)
     yield from _books(account, rows, [*rows, *account.claims.values()])
-    yield from _limits_of_markets(world)
     # A minute in a seed's run, twenty of them in stories; pruned every ten seconds.
     long_ago = f"{world.sim.now_ms - pruning.WINDOW_KEPT_MS - 30_000:015d}"
     for window in account.entries:
@@ -247,14 +274,13 @@ def _holds(world: World, claim: Claim) -> bool:
     return order is not None and bool(order.live)
 
 
-def _everybody_is_somewhere(world: World, account: Account, rows: list[Claim]) -> Iterator[str]:
+def _everybody_is_somewhere(
+    world: World, name: str, account: Account, rows: list[Claim]
+) -> Iterator[str]:
     """No claim that was ever written is lost, and none is in two places."""
     ever: set[str] = set()
-    for change in world.dynamodb.history:
-        if change.key == ACCOUNT_KEY and change.after is not None:
-            ever |= {
-                fields["M"]["intent_id"]["S"] for fields in change.after["claims"]["M"].values()
-            }
+    for _, state in _history(world, name):
+        ever |= {claim.intent_id for claim in state.claims.values()}
     places = Counter(claim.intent_id for claim in (*account.claims.values(), *rows))
     for intent_id in sorted(ever):
         if places[intent_id] == 0:
@@ -351,7 +377,7 @@ def _rhythm(accounts: list[Account]) -> Iterator[str]:
             entered_ms[market] = claim.claimed_at_ms
 
 
-def _counts(states: list[tuple[int, Account]]) -> Iterator[str]:
+def _counts(states: States) -> Iterator[str]:
     """While a window lasts, its entries are its claims less those that ended with nothing bought,
     filed ones included."""
     made: dict[str, Claim] = {}
@@ -367,14 +393,14 @@ def _counts(states: list[tuple[int, Account]]) -> Iterator[str]:
                 yield f"[entries] {window} has {kept} entries, its claims are {expected[window]}"
 
 
-def _limits_of_markets(world: World) -> Iterator[str]:
-    """No market was bought more often than it may be entered, by the venue's own word, but for
-    orders that landed when nobody could expect them."""
+def _limits_of_markets(world: World, order_ids: set[str]) -> Iterator[str]:
+    """No market was bought more often by an account than it may enter it, by the venue's own word,
+    but for orders that landed when nobody could expect them."""
     entries_max = world.settings().max_entries_per_market
     bought = Counter(
         order.market.condition_id
         for order in world.venue.orders.values()
-        if order.live_size_e6 and order.order_id not in world.venue.given_up_late
+        if order.live_size_e6 and order.order_id in order_ids - world.venue.given_up_late
     )
     for condition_id, times in bought.items():
         if times > (entries_max or times):

@@ -4,7 +4,7 @@ asked for and not too often, and shares that were redeemed alarm nobody. Used by
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from functions.core import winnings
 from functions.core.account import Account, Redemption
@@ -70,12 +70,26 @@ def _wait_ms(note: Redemption) -> int:
     return winnings.ASK_AGAIN_MS << (note.tries - 1)
 
 
-def repeated_requests(world: World, accounts: list[Account]) -> Iterator[str]:
-    """Each request is noted first, in all notes that it is for, and waits twice as long as the last
-    one; a few are all."""
+def repeated_requests(world: World, histories: Iterable[Sequence[Account]]) -> Iterator[str]:
+    """Each request is noted first, in all notes of its account that it is for, and waits twice as
+    long as the account's last one; a few are all."""
+    noted: Counter[tuple[str, str]] = Counter()
+    most: Counter[tuple[str, str]] = Counter()
+    for accounts in histories:
+        by_account: Counter[tuple[str, str]] = Counter()
+        yield from _requests_of(accounts, by_account, most)
+        noted += by_account
+    for asked, times in Counter(world.venue.redeem_requests).items():
+        if times > most[asked]:
+            yield f"[redeem] {asked} was asked for {times} times, and noted {noted[asked]} times"
+
+
+def _requests_of(
+    accounts: Sequence[Account], noted: Counter[tuple[str, str]], most: Counter[tuple[str, str]]
+) -> Iterator[str]:
+    """Counts what one account's states have `noted`, and the `most` requests that allows."""
     before: dict[str, Redemption] = {}
     settled: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
-    noted: Counter[tuple[str, str]] = Counter()
     for account in accounts:
         waited: dict[tuple[str, str], list[bool]] = defaultdict(list)
         for key, note in account.redeem.items():
@@ -92,13 +106,13 @@ def repeated_requests(world: World, accounts: list[Account]) -> Iterator[str]:
             noted[asked] += 1
             if not any(enough):
                 yield f"[redeem] {asked} was asked for again after too short a time"
-    for asked, times in Counter(world.venue.redeem_requests).items():
-        if times > min(noted[asked], winnings.TRIES_MAX * len(settled[asked])):
-            yield f"[redeem] {asked} was asked for {times} times, and noted {noted[asked]} times"
+    for asked, times in noted.items():
+        most[asked] += min(times, winnings.TRIES_MAX * len(settled[asked]))
 
 
 def false_mismatches(world: World) -> Iterator[str]:
-    """Positions of a market that has ended are no difference, whoever has redeemed them."""
+    """Positions of a market that has ended are no difference, whoever has redeemed them. Where
+    nothing fails none are, whichever account bought them."""
     ends_ms = {
         outcome.token_id: market.end_ms
         for market in world.markets.values()
@@ -109,5 +123,14 @@ def false_mismatches(world: World) -> Iterator[str]:
             continue
         for sentence in told["mismatches"]:
             token_id = sentence.removeprefix("token ").partition(":")[0]
+            if world.faults.calm:
+                yield f"[mismatch] an alarm although nothing failed: {sentence}"
             if at_ms > ends_ms[token_id]:
                 yield f"[mismatch] an alarm after the market's end: {sentence}"
+
+
+def false_strangers(world: World) -> Iterator[str]:
+    """Nobody trades by hand here: each order is a claim's, of whichever account."""
+    for _, process, _, told in world.sim.logs:
+        if told.get("event") == "reconciled" and told["foreign"]:
+            yield f"[foreign] {process} knows no claim of {told['foreign']} orders"

@@ -40,6 +40,10 @@ class Faults:
     wallets: bool = False
     """One worker and one schedule have another wallet of the same signer: as while it changes, but
     for ever."""
+    sibling: bool = False
+    """Another account trades with the same wallet, with a worker and a schedule of its own."""
+    calm: bool = False
+    """Nothing fails that could make a position look wrong: then none may."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
     misnamed: float = 0.0
@@ -123,5 +127,6 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.stranger = rng.random() < 0.25
     faults.ahead_ms = rng.choice([0, 0, 60_000, 1_500_000, 90_000_000])
     faults.wallets = not faults.stranger and rng.random() < 0.3
+    faults.sibling = rng.random() < 0.4
     faults.tunes = rng.random() < 0.4
     return faults

@@ -20,7 +20,7 @@ from functions.core import lifecycle, winnings
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.loop import EPOCH_MS, simulated
 from tests.simulation.tuning import tuner
-from tests.simulation.world import ROLES, World, clock_ns, new_world, person, start
+from tests.simulation.world import OF_SIBLING, ROLES, World, clock_ns, new_world, person, start
 
 MIDNIGHT_MS: Final = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 FAULTS_S: Final = 90.0
@@ -86,7 +86,9 @@ def start_all(world: World, names: Iterable[str]) -> dict[str, asyncio.Task[None
 
 async def scenario(world: World) -> None:
     """Failures, then none, then rest."""
-    names = [name for name in ROLES if name != "feeder-2" or world.faults.rivals]
+    absent = () if world.faults.rivals else ("feeder-2",)
+    absent += () if world.faults.sibling else OF_SIBLING
+    names = [name for name in ROLES if name not in absent]
     keepers = start_all(world, names)
     trouble = asyncio.create_task(havoc(world))
     if world.faults.halts:

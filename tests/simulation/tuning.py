@@ -70,10 +70,10 @@ class LimitsThen(msgspec.Struct, frozen=True):
     cooldown_s: float
 
 
-def limits_of_versions(world: World) -> dict[int, LimitsThen]:
+def limits_of_versions(world: World, account_name: str) -> dict[int, LimitsThen]:
     """By version."""
     limits: dict[int, LimitsThen] = {}
-    for item in world.dynamodb.partition(f"STRATEGY#{ACCOUNT}"):
+    for item in world.dynamodb.partition(f"STRATEGY#{account_name}"):
         if item["sk"]["S"].startswith("CONFIG#"):
             values = json.loads(item["values"]["S"])
             limits[int(item["version"]["N"])] = LimitsThen(

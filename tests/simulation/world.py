@@ -5,6 +5,8 @@
                lost it publishes on for a while
     worker-N   `functions.worker.run_worker`: pull, decide, claim, POST, resolve, on_fill
     schedule-N `reconcile` and `settle` under `functions.schedule.Schedule`; two of them
+    worker-b   the same of another account that trades with the same wallet, in some of the seeds;
+    schedule-b likewise
     user       publishes what the venue's user channel says (stands in for
                `feeder.fills.user_channel`, which is tested on real sockets)
     person     halts and resumes
@@ -19,7 +21,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from nats.errors import NoServersError
@@ -29,6 +32,7 @@ from feeder.books.publisher import Publisher
 from feeder.core.market.session_table import SessionTable
 from functions import worker as worker_module
 from functions.adapters.dynamodb.store import DynamoStore
+from functions.bootstrap import open_account
 from functions.core.claim import Trader
 from functions.core.configuration import Configuration
 from functions.handlers.follow_configuration import ConfigurationInForce
@@ -75,6 +79,9 @@ from tests.simulation.venue_ports import (
 T = TypeVar("T")
 
 ACCOUNT: Final = "book_imbalance_crypto"
+SIBLING: Final = "sibling"
+"""The other account of the wallet."""
+OF_SIBLING: Final = ("worker-b", "schedule-b")
 BOOK_EVERY_S: Final = 2.5
 AHEAD: Final = "schedule-2"
 """Whose clock it is that may be ahead; the other one is right when all must come to rest."""
@@ -83,11 +90,18 @@ MAX_POSITIONS: Final = 3
 SETTINGS: Final = {
     "execution": "live",
     "private_key": "0x" + "11" * 32,
-    "wallet": "0x" + "22" * 20,
     "max_positions": MAX_POSITIONS,
     "cooldown_s": COOLDOWN_S,
     "min_time_to_close_s": 5,
 }
+
+
+class OfSibling(WorkerSettings):
+    """A worker's of the other account."""
+
+    @property
+    def account(self) -> str:
+        return SIBLING
 
 
 @dataclass
@@ -112,25 +126,38 @@ class World:
     entries_stopped: bool = False
     kills: int = 0
 
-    def settings(self) -> WorkerSettings:
-        """What the workers are told."""
-        faults = self.faults
-        return _settings(faults.loss_limit_usd, faults.spend_cap_usd, faults.max_entries)
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Their names."""
+        return (ACCOUNT, SIBLING) if self.faults.sibling else (ACCOUNT,)
 
-    def store(self) -> DynamoStore:
+    def settings(self, name: str = "worker-1") -> WorkerSettings:
+        """What the process of this name is told."""
+        faults, wallet = self.faults, _trader(self, name).wallet
+        kind = OfSibling if name in OF_SIBLING else WorkerSettings
+        return _settings(
+            kind, wallet, faults.loss_limit_usd, faults.spend_cap_usd, faults.max_entries
+        )
+
+    def store(self, account_name: str = ACCOUNT) -> DynamoStore:
         """A store of the process that uses it."""
         return DynamoStore(
-            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, account_name=ACCOUNT
+            self.dynamodb.client(), table=STATE, decision_table=DECISIONS, account_name=account_name
         )
 
 
 @lru_cache(maxsize=8)
 def _settings(
-    loss_limit_usd: Decimal, spend_cap_usd: Decimal, max_entries: int | None
+    kind: type[WorkerSettings],
+    wallet: str,
+    loss_limit_usd: Decimal,
+    spend_cap_usd: Decimal,
+    max_entries: int | None,
 ) -> WorkerSettings:
-    """One for all processes of a world: reading the environment takes milliseconds."""
-    return WorkerSettings(
+    """One for all alike of a world: reading the environment takes milliseconds."""
+    return kind(
         **SETTINGS,
+        wallet=wallet,
         daily_loss_limit_usd=loss_limit_usd,
         daily_spend_cap_usd=spend_cap_usd,
         max_entries_per_market=max_entries,
@@ -164,7 +191,8 @@ def clock_ns(world: World) -> int:
 
 def _note_unclaimed(world: World, order_id: str) -> None:
     """Invariant 1, from the venue's side."""
-    for item in world.dynamodb.partition(f"STRATEGY#{ACCOUNT}"):
+    partitions = (world.dynamodb.partition(f"STRATEGY#{name}") for name in world.accounts)
+    for item in chain.from_iterable(partitions):
         claims = item.get("claims", {}).get("M", {}).values()
         known = [claim["M"]["order_id"]["S"] for claim in claims]
         if order_id in known or item.get("order_id", {}).get("S") == order_id:
@@ -226,32 +254,33 @@ async def feed(world: World, name: str) -> None:
 async def work(world: World, name: str) -> None:
     """A worker, as `functions.worker.serve` composes it."""
     nc = await _connected(world, name)
-    store = world.store()
-    await _patiently(store.open_account)
+    settings = world.settings(name)
+    store = await _opened(world, settings)
     exchange = SimExchange(world.venue, _trader(world, name))
-    in_force = ConfigurationInForce(await _configured(world, store, name))
-    metrics = _metrics(WorkerMetrics, BUILTIN[ACCOUNT].Reason)
+    in_force = ConfigurationInForce(await _configured(store, settings, name))
+    strategy = BUILTIN[ACCOUNT]
+    metrics = _metrics(WorkerMetrics, tuple(strategy.Reason))
     await worker_module.run_worker(
-        world.settings(),
+        settings,
         name,
         nc,
-        OpenedAccount(ACCOUNT, BUILTIN[ACCOUNT], store, exchange, in_force),
+        OpenedAccount(settings.account, strategy, store, exchange, in_force),
         verifier=MarketVerifier(SimClobMarkets(world.venue, world.markets), metrics),
-        clock=WorkerClock(world.settings().max_book_age_ms, metrics),
+        clock=WorkerClock(settings.max_book_age_ms, metrics),
         metrics=metrics,
     )
 
 
-async def _configured(world: World, store: DynamoStore, name: str) -> Configuration:
+async def _configured(store: DynamoStore, settings: WorkerSettings, name: str) -> Configuration:
     """As `functions.bootstrap.configured`, in an environment that names no setting."""
     while True:
         try:
             return await seed_configuration(
                 store,
-                account_name=ACCOUNT,
+                account_name=settings.account,
                 strategy=ACCOUNT,
                 parameters=BUILTIN[ACCOUNT].Parameters,
-                seed=world.settings().account_configuration(),
+                seed=settings.account_configuration(),
                 variables={},
                 who=name,
             )
@@ -267,8 +296,7 @@ async def run_schedule(world: World, name: str) -> None:
         if strange
         else SimRecords(world.venue, world.markets, _trader(world, name))
     )
-    store = world.store()
-    await _patiently(store.open_account)
+    store = await _opened(world, world.settings(name))
     metrics = _metrics(ScheduleMetrics)
     schedule = Schedule(metrics)
 
@@ -282,6 +310,12 @@ async def run_schedule(world: World, name: str) -> None:
         schedule.every("reconcile", world.faults.reconcile_every_s, reconcile_run),
         schedule.every("settle", 10, settle_run),
     )
+
+
+async def _opened(world: World, settings: WorkerSettings) -> DynamoStore:
+    store = world.store(settings.account)
+    await _patiently(partial(open_account, store, settings))
+    return store
 
 
 def _trader(world: World, name: str) -> Trader:
@@ -365,6 +399,8 @@ ROLES: Final[dict[str, Callable[[World, str], Coroutine[Any, Any, None]]]] = {
     "worker-1": work,
     "worker-2": work,
     "worker-3": work,
+    "worker-b": work,
+    "schedule-b": run_schedule,
     "schedule-1": run_schedule,
     "schedule-2": run_schedule,
     "user": user_channel,

@@ -40,6 +40,7 @@ from protocol.fill import Fill
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from tests.support.memory_configurations import MemoryConfigurations
+from tests.support.memory_wallets import MemoryTable, WalletsInMemory
 from tests.support.trading_builders import TRADER, clob_market
 from venue.wire.clob_market import ClobMarket
 from venue.wire.order_answer import Accepted, Answer
@@ -66,7 +67,7 @@ def day_of(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).date().isoformat()
 
 
-class MemoryStore(MemoryConfigurations):
+class MemoryStore(MemoryConfigurations, WalletsInMemory):
     """The store's semantics in one process; `store_contract.py` holds it against the real one.
 
     Between the call and its effect nothing is awaited but `before`'s hooks, so every write is as
@@ -74,10 +75,12 @@ class MemoryStore(MemoryConfigurations):
     those injected.
     """
 
-    def __init__(self, calls: Calls | None = None) -> None:
+    def __init__(
+        self, calls: Calls | None = None, table: MemoryTable | None = None, name: str = "strategy"
+    ) -> None:
+        super().__init__(table, name)
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
-        self.config_rows = {}
         self.halts = 0
         """The account item; None: nobody has opened the account yet."""
         self.rows: dict[tuple[int, str], Claim] = {}

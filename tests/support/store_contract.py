@@ -1,6 +1,7 @@
 """What every store promises (`functions.ports.Store`): one set of tests for the fake and the real.
 
-A subclass in a test module gives the fixture `store`: a store whose account nobody has opened.
+A subclass in a test module gives the fixtures `store`, a store whose account `strategy` nobody has
+opened, and `store_named`: the store of another account in the same table, by its name.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from tests.support.store_entries_contract import (
     taken,
 )
 from tests.support.store_upkeep_contract import UpkeepContract
+from tests.support.store_wallets_contract import WalletsContract
 from tests.support.trading_builders import MARKET_END_MS, TRADER, a_claim
 
 
-class StoreContract(EntriesContract, ConfigurationContract, UpkeepContract):
-    """Inherit it, and give the fixture `store`."""
+class StoreContract(EntriesContract, ConfigurationContract, UpkeepContract, WalletsContract):
+    """Inherit it, and give the fixtures `store` and `store_named`."""
 
     # -- the account and its claims --------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
+from functions.handlers.evaluate import Evaluator
 from functions.worker_metrics import WorkerMetrics
 from protocol.book import Proof
 from protocol.decision import Decision
@@ -56,6 +57,10 @@ class Desk:
             metrics=self.metrics,
             fence=self.fence,
         )
+
+    @property
+    def evaluator(self) -> Evaluator:
+        return self.account.evaluator
 
     def consider(self, book: BookSnapshot, delivered: Instant) -> Trade | None:
         """As the worker does, but for the fence."""

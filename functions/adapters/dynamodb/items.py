@@ -5,6 +5,7 @@
                                                                           entries by window
     state      STRATEGY#<name>            CONFIG#<version>                `ConfigurationRow`
     state      STRATEGY#<name>            TRADE#<claimed_at_ms>#<intent>  `Claim`: a ledger row
+    state      WALLET#<address>           ACCOUNT#<name>                  nothing: see `wallets`
     decisions  DECISION#<name>#<UTC day>  <decided_at_ms>#<decision id>   `Decision` + `expires_at`
 
 1. Attributes carry the names and the units of the struct's fields: money, prices, sizes and times

@@ -38,11 +38,11 @@ from typing import Any, Final
 
 import structlog
 
+from functions.adapters.dynamodb import wallets
 from functions.adapters.dynamodb.claim_requests import claim_request, move_request, reopen_request
 from functions.adapters.dynamodb.conditions import (
     HALT_IS_AS_SEEN,
     ROW_IS_AS_SEEN,
-    ROW_IS_NOT_NEWER,
     SEEN_CONDITION,
 )
 from functions.adapters.dynamodb.configurations import Configurations
@@ -52,16 +52,12 @@ from functions.adapters.dynamodb.items import (
     Item,
     account_key,
     account_of,
-    account_partition_key,
-    all_of,
-    claim_attribute,
-    claim_of,
     missing_account_attributes,
     pause_attribute,
     stored_attempt,
     trade_key,
-    trade_sort_key,
 )
+from functions.adapters.dynamodb.ledger import Ledger
 from functions.adapters.dynamodb.pruning import prune_request
 from functions.adapters.dynamodb.redemptions import note_in, redemptions_request
 from functions.adapters.dynamodb.table import (
@@ -83,7 +79,14 @@ from functions.core.account import (
 )
 from functions.core.claim import Claim, ClaimState
 from functions.core.configuration import ConfigurationRow
-from functions.ports import Claimed, ClaimRefused, ClaimResult, StoreBusyError, StoreError
+from functions.ports import (
+    AccountReads,
+    Claimed,
+    ClaimRefused,
+    ClaimResult,
+    StoreBusyError,
+    StoreError,
+)
 from protocol.decision import Decision
 from protocol.text import whole
 from runtime.last_answer import LastAnswer
@@ -94,7 +97,6 @@ from runtime.last_answer import LastAnswer
 # TCP and TLS handshake.
 KEEP_WARM_S: Final = 5
 BUSY_PAUSE_S: Final = 0.02  # before the second try of a claim; a book lives about a second
-LEDGER_PAGES_MAX: Final = 50  # of one megabyte
 NOTE_TRIES: Final = 5  # of a settlement whose winnings are joined to a note that others change
 
 _log = structlog.get_logger()
@@ -128,7 +130,8 @@ class DynamoStore:
         self._table = Table(client, table, "STATE_TABLE")
         self._decisions = DecisionLog(Table(client, decision_table, "DECISION_TABLE"), account_name)
         self._configurations = Configurations(self._table, account_name)
-        self._account_name = account_name
+        self.account_name = account_name
+        self._ledger = Ledger(self._table, account_name)
         self._account_key = account_key(account_name)
         self._last_answer = LastAnswer(f"table {table} has not answered")
         self.problem = self._last_answer.problem  # while `upkeep` runs
@@ -138,11 +141,8 @@ class DynamoStore:
         return await self._with_missing_attributes("open_account", [], {})
 
     async def account(self) -> Account:
-        """See `Store.account`."""
-        item = await self._table.get("account", Key=self._account_key, ConsistentRead=True)
-        if item is None:
-            raise StoreError(f"account: there is no account {self._account_name}")
-        return account_of(item)
+        """See `AccountReads.account`."""
+        return await wallets.read_account(self._table, self.account_name)
 
     async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
         """See `Store.claim` and the module's text."""
@@ -188,7 +188,7 @@ class DynamoStore:
         """See `Store.reopen`."""
         into_account = {"Key": self._account_key, **reopen_request(claim, seen)}
         row_as_seen = {
-            "Key": trade_key(self._account_name, seen),
+            "Key": trade_key(self.account_name, seen),
             "ConditionExpression": ROW_IS_AS_SEEN,
             "ExpressionAttributeValues": {":seen_version": {"N": str(seen.version)}},
         }
@@ -205,13 +205,7 @@ class DynamoStore:
 
     async def put_ledger(self, claim: Claim) -> None:
         """See `Store.put_ledger`."""
-        with suppress(ConditionFailedError):  # a newer version of the same claim stands there
-            await self._table.put(
-                "put_ledger",
-                Item={**trade_key(self._account_name, claim), **claim_attribute(claim)["M"]},
-                ConditionExpression=ROW_IS_NOT_NEWER,
-                ExpressionAttributeValues={":version": {"N": str(claim.version)}},
-            )
+        await self._ledger.put(claim)
 
     async def forget(self, claim: Claim) -> None:
         """See `Store.forget`."""
@@ -229,27 +223,24 @@ class DynamoStore:
             )
 
     async def ledger(self, since_ms: int, until_ms: int) -> list[Claim]:
-        """See `Store.ledger`."""
-        if since_ms >= until_ms:
-            return []
-        rows = await self._table.query(
-            "ledger",
-            pages_max=LEDGER_PAGES_MAX,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues={
-                ":pk": {"S": account_partition_key(self._account_name)},
-                ":first": {"S": trade_sort_key(max(since_ms, 0), "")},
-                ":last": {"S": trade_sort_key(max(until_ms, 0), "")},
-            },
-            ConsistentRead=True,
-        )
-        return all_of(rows, claim_of)
+        """See `AccountReads.ledger`."""
+        return await self._ledger.between(since_ms, until_ms)
 
     async def ledger_row(self, claim: Claim) -> Claim | None:
         """See `Store.ledger_row`."""
-        key = trade_key(self._account_name, claim)
-        row = await self._table.get("ledger_row", Key=key, ConsistentRead=True)
-        return None if row is None else claim_of(row)
+        return await self._ledger.row(claim)
+
+    async def join_wallet(self, wallet: str) -> None:
+        """See `Store.join_wallet`."""
+        await wallets.join(self._table, wallet, self.account_name)
+
+    async def accounts_of_wallet(self, wallet: str) -> list[str]:
+        """See `Store.accounts_of_wallet`."""
+        return await wallets.accounts_of(self._table, wallet)
+
+    def account_named(self, account_name: str) -> AccountReads:
+        """See `Store.account_named`."""
+        return wallets.OtherAccount(self._table, account_name)
 
     async def halt(self, reason: str) -> None:
         """See `Store.halt`. Unconditional: a halt that comes late errs on the safe side."""

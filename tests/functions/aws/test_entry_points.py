@@ -120,6 +120,7 @@ async def test_reconcile_resolves_a_live_claim_with_api_credentials_alone(
         [now] = (await store.account()).claims.values()
         assert (now.order_id, now.state) == (claim.order_id, ClaimState.OPEN)
         assert now.filled_size_e6 == 2_200_000
+        assert await store.accounts_of_wallet(KEY.address) == [LIVE]
         line = told(capsys)
         assert (line["Stage"], line["Service"]) == ("test", "reconcile")
         assert {name: line[name] for name in line if name[0].isupper()} == {

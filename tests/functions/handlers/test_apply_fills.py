@@ -32,13 +32,15 @@ async def test_trades_find_their_claims_alive_or_ended_and_count_the_others(cloc
         a_fill("t4", order_id="0xstranger"),
         a_fill("t5", order_id="0xSTRANGER"),
     ]
-    assert await apply_fills(store, fills, NOW_MS) == 1  # two trades of one order
+    assert list(await apply_fills(store, fills, NOW_MS)) == [
+        "0xstranger"
+    ]  # two trades of one order
     assert set(store.claims) == {"intent-1", "intent-2"}
     assert set(store.claims["intent-1"].fills) == {"t1", "t2"}
     assert store.claims["intent-2"].came_back
     assert store.calls.count("ledger") == 1
     before = dict(store.claims)
-    assert await apply_fills(store, fills[::-1], NOW_MS) == 1
+    assert list(await apply_fills(store, fills[::-1], NOW_MS)) == ["0xstranger"]
     assert store.claims == before
 
 
@@ -52,7 +54,7 @@ async def test_a_confirmation_of_what_was_settled_moves_nothing(clock: Clock) ->
     claim = sure(apply_trades(a_claim(), [a_fill()], NOW_MS))
     row = sure(apply_resolution(claim, WON, END_MS))
     store = await stored(row)
-    assert await apply_fills(store, [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS) == 0
+    assert await apply_fills(store, [a_fill(status=TradeStatus.CONFIRMED)], NOW_MS) == {}
     assert store.calls == ["account", "ledger"]
     assert store.filed == [row]
 
@@ -62,7 +64,7 @@ async def test_the_venues_clock_may_differ_and_the_trade_come_late(
     apart_ms: int, clock: Clock
 ) -> None:
     store = await stored(a_claim(state=RELEASED, version=3))
-    assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)], NOW_MS) == 0
+    assert await apply_fills(store, [a_fill(matched_at_ms=MADE_AT_MS + apart_ms)], NOW_MS) == {}
     assert set(store.claims) == {"intent-1"}
 
 
@@ -79,7 +81,7 @@ async def test_trades_that_the_order_could_not_pay_for_change_nothing_and_are_an
     store = await stored(claim, others=[other])
     wrong = msgspec.structs.replace(MILLIONTHS, status=status)
     with capture_logs() as logs:
-        assert await apply_fills(store, [wrong, a_fill("t2", order_id="0xorder2")], NOW_MS) == 0
+        assert await apply_fills(store, [wrong, a_fill("t2", order_id="0xorder2")], NOW_MS) == {}
     kept = store.filed if state is RELEASED else [store.claims[claim.slot]]
     assert kept == [claim]
     assert set(store.claims["intent-2"].fills) == {"t2"}
@@ -131,7 +133,7 @@ async def test_a_row_that_cannot_be_read_holds_up_no_claim_whose_row_can(
         raise UnreadableRowsError([ENDED], ["row x: $.spend_e6"])
 
     monkeypatch.setattr(store, "ledger", ledger)
-    assert await apply_fills(store, [OF_ENDED, a_fill()], NOW_MS) == 0  # both are known
+    assert await apply_fills(store, [OF_ENDED, a_fill()], NOW_MS) == {}  # both are known
     assert set(store.claims) == {"intent-1", "intent-2"}
     with pytest.raises(UnreadableRowsError, match="1 of 2 rows"):  # the row may be this order's
         await apply_fills(store, [OF_STRANGER, a_fill()], NOW_MS)
@@ -152,8 +154,8 @@ async def test_a_trade_of_another_year_widens_the_search_for_no_other(
 
     monkeypatch.setattr(store, "ledger", ledger)
     odd = a_fill("t9", order_id=order_id, size_e6=1, matched_at_ms=at_ms)
-    foreign = await apply_fills(store, [odd, OF_ENDED, a_fill()], NOW_MS)
-    assert foreign == (order_id == "0xstranger")
+    unknown = await apply_fills(store, [odd, OF_ENDED, a_fill()], NOW_MS)
+    assert list(unknown) == ["0xstranger"] * (order_id == "0xstranger")
     assert set(store.claims) == {"intent-1", "intent-2"}
 
 

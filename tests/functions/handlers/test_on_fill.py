@@ -21,7 +21,7 @@ from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from tests.support.fake_ports import MemoryStore
 from tests.support.servers import NatsServer
-from tests.support.trading_builders import a_claim, a_fill
+from tests.support.trading_builders import TRADER, a_claim, a_fill
 
 ACCOUNT = "strategy"
 
@@ -89,7 +89,8 @@ async def applying(server: NatsServer, store: MemoryStore | None = None) -> Asyn
     nc = await nats.connect(server.url)
     await ensure_stream(nc.jetstream(), FILLS)
     desk = Desk(nc, store or MemoryStore())
-    running = asyncio.create_task(fill_consumer(nc, ACCOUNT, desk.store, desk.metrics).run())
+    consumer = fill_consumer(nc, ACCOUNT, desk.store, desk.metrics, wallet=TRADER.wallet)
+    running = asyncio.create_task(consumer.run())
     try:
         yield desk
     finally:
@@ -141,6 +142,22 @@ async def test_a_strangers_fill_is_counted_and_left(nats_server: NatsServer) -> 
         await desk.until(lambda: desk.count("fills_foreign") == 1)
         await desk.until_acknowledged()
         assert desk.store.claims == {"0xc1": a_claim()}
+
+
+async def test_a_siblings_fill_is_acknowledged_and_not_called_foreign(
+    nats_server: NatsServer,
+) -> None:
+    async with applying(nats_server) as desk:
+        sibling = MemoryStore(table=desk.store.table, name="sibling")
+        await sibling.join_wallet(TRADER.wallet)
+        sibling._change(claims={"0xc1": a_claim()})
+        await desk.publish(a_fill())
+        await desk.publish(a_fill("t2", order_id="0xstranger"))
+        await desk.until(lambda: desk.count("fills") == 2)
+        await desk.until(lambda: desk.count("fills_foreign") == 1)
+        await desk.until_acknowledged()
+        assert desk.store.claims == {}
+        assert desk.count("fills_foreign") == 1
 
 
 @pytest.mark.parametrize("name", ["account", "move"])

@@ -16,6 +16,7 @@ from tests.simulation.ablations.evidence import EVIDENCE
 from tests.simulation.ablations.ledger import LEDGER
 from tests.simulation.ablations.log import LOG
 from tests.simulation.ablations.order import ORDER
+from tests.simulation.ablations.siblings import SIBLINGS
 
 ABLATIONS: Final[tuple[Ablation, ...]] = (
     *CLAIM_CONDITION,
@@ -24,4 +25,5 @@ ABLATIONS: Final[tuple[Ablation, ...]] = (
     *LEDGER,
     *ENDINGS,
     *LOG,
+    *SIBLINGS,
 )

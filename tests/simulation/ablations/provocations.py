@@ -12,7 +12,7 @@ def calm(faults: Faults) -> None:
     faults.off()
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
-    faults.halts = faults.stranger = faults.wallets = faults.tunes = False
+    faults.halts = faults.stranger = faults.wallets = faults.tunes = faults.sibling = False
     faults.ahead_ms = 0
 
 
@@ -93,6 +93,14 @@ def two_wallets(faults: Faults) -> None:
     faults.series = ("btc-240s", "eth-60s")
 
 
+def siblings(faults: Faults) -> None:
+    """Two accounts enter the same markets with one wallet, and nothing goes wrong."""
+    calm(faults)
+    faults.sibling = faults.calm = True
+    faults.venue.lag_s = (0.0, 0.0)
+    faults.series = ("btc-60s", "eth-60s")
+
+
 def suspended(faults: Faults) -> None:
     faults.kill_every_s = 1.0
     faults.pauses = 1.0
@@ -111,6 +119,7 @@ def mute_records(faults: Faults) -> None:
     """The venue's records do not answer about orders and trades, not even in the end."""
     faults.venue.lost_answer = 0.5
     faults.venue.event_lost = 0.0
+    faults.venue.partial = 0.0  # whether that was all, only the records say
     faults.mute = True
     faults.kill_every_s = 2.0
     faults.spared = ("user",)

@@ -126,6 +126,9 @@ CALLS: dict[str, Callable[[DynamoStore], Awaitable[Any]]] = {
     "set_pause": lambda store: store.set_pause(NO_PAUSE, NO_PAUSE),
     "prune": lambda store: store.prune(make_account(cooldowns={"0xm1": 0}), NOW_MS),
     "set_redemptions": lambda store: store.set_redemptions({"0xm1": None}, {"0xm1": WAITING}),
+    "join_wallet": lambda store: store.join_wallet("0xA"),
+    "accounts_of_wallet": lambda store: store.accounts_of_wallet("0xA"),
+    "account_named": lambda store: store.account_named("other").account(),
     "put_decisions": lambda store: store.put_decisions([make_decision(1)]),
     "decisions": lambda store: store.decisions(TODAY, 1),
 }
@@ -193,7 +196,7 @@ async def test_an_answer_that_lacks_its_part_is_an_error_too() -> None:
             answering(200, with_checksum(body), body) as (url, _),
             store_on(url, "state", STRATEGY) as store,
         ):
-            for call in ("open_account", "account", "ledger", "decisions"):
+            for call in ("open_account", "account", "ledger", "decisions", "accounts_of_wallet"):
                 with pytest.raises(StoreError):
                     await CALLS[call](store)
 
