@@ -93,7 +93,9 @@ def scheduled_lines() -> list[dict[str, Any]]:
 
     def opened(settings: FunctionSettings) -> entry_points.ScheduledResources:
         return entry_points.ScheduledResources(
-            settings=settings, stores={"s": Mock()}, records={"s": Mock()}
+            settings=settings,
+            stores={"s": Mock(configuration=AsyncMock(return_value=None))},
+            records={"s": Mock()},
         )
 
     with (
