@@ -74,11 +74,15 @@ def follow(table: SessionTable, info: MarketInfo, now_ms: int) -> None:
 
 
 def change_books(
-    table: SessionTable, info: MarketInfo, rng: random.Random, now_ns: int
+    table: SessionTable, info: MarketInfo, rng: random.Random, now_ns: int, more: int = 0
 ) -> MarketSession | None:
-    """Give a market new books, which often signal; the market if that is to be published."""
+    """Give a market new books, which often signal, with so many shares `more` than drawn; the
+    market if that is to be published."""
     bid = rng.randint(32, 66)
-    heavy, light = rng.choice([("400", "50"), ("50", "400"), ("100", "100")])
+    heavy, light = (
+        str(int(shares) + more)
+        for shares in rng.choice([("400", "50"), ("50", "400"), ("100", "100")])
+    )
     events = []
     for token, bid_cents, sizes in (
         (info.token_of(UP), bid, (heavy, light)),

@@ -61,6 +61,8 @@ class Faults:
     """What they may lose together in a day."""
     calm: bool = False
     """Nothing fails that could make a position look wrong: then none may."""
+    third: bool = True
+    """There is a third worker."""
     rivals: bool = False
     """There are two feeders, which take the lease from each other."""
     misnamed: float = 0.0
@@ -80,6 +82,7 @@ class Faults:
     def alone(self) -> None:
         """There is one account, and no group has limits."""
         self.sibling = self.apart = self.shadow = False
+        self.third = True
         self.raises = {}
         self.exposure_max_usd = self.collective_loss_usd = None
 
@@ -158,6 +161,7 @@ def draw_faults(rng: random.Random) -> Faults:
     faults.sibling = faults.shadow = True
     faults.apart = rng.random() < 0.25
     faults.tunes = rng.random() < 0.4
+    faults.third = faults.wallets or rng.random() < 0.3
     if rng.random() < 0.4:
         faults.raises = {rng.choice(ACCOUNTS): rng.choice([0.05, 0.5, 1.0])}
     if rng.random() < 0.3:

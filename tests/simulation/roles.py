@@ -12,6 +12,7 @@ person     halts and resumes one account after the other
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
@@ -36,6 +37,9 @@ from tests.simulation.workers import run_schedule, work
 from tests.simulation.world import World, connected, metrics_of, patiently, until_declared
 
 BOOK_EVERY_S: Final = 2.5
+ECHOES: Final = 0.3
+"""Of books: the same prices come again soon. Only from such a book a paper order is filled."""
+ECHO_AFTER_S: Final = 0.3
 
 
 async def feed(world: World, name: str) -> None:
@@ -54,19 +58,34 @@ async def feed(world: World, name: str) -> None:
 
     publisher = Publisher(nc, table, metrics_of(FeederMetrics, series), epoch_of)
     sending = asyncio.create_task(publisher.run())
+    echoing = world.sim.random(f"echoes-{name}-{world.sim.now_ms}")
+
+    def publish(info: MarketInfo, rng: random.Random, more: int = 0) -> None:
+        session = change_books(table, info, rng, world.sim.time_ns(), more)
+        if session is not None:
+            publisher.offer(session)
+
     while not world.entries_stopped:
         now_ms = world.sim.now_ms
+        again: list[tuple[MarketInfo, Any]] = []
         if epoch_of("") is None and rng.random() < 0.3:
             mine = lease.take(now_ms)
         for each in series:
             info = window(each, each.window_start_s(now_ms / 1000))
             world.markets[info.condition_id] = info
             follow(table, _as_listed(world, info), now_ms)
-            session = change_books(table, info, rng, world.sim.time_ns())
-            if session is not None:
-                publisher.offer(session)
+            if world.faults.shadow and echoing.random() < ECHOES:
+                again.append((info, rng.getstate()))
+            publish(info, rng)
         table.drop_ended(now_ms)
-        await asyncio.sleep(BOOK_EVERY_S * rng.uniform(0.5, 1.5))
+        pause_s = BOOK_EVERY_S * rng.uniform(0.5, 1.5)
+        await asyncio.sleep(ECHO_AFTER_S if again else pause_s)
+        for info, drawn in again:
+            same = random.Random()
+            same.setstate(drawn)
+            publish(info, same, more=1)
+        if again:
+            await asyncio.sleep(pause_s - ECHO_AFTER_S)
     sending.cancel()
 
 

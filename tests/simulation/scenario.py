@@ -58,9 +58,9 @@ async def havoc(world: World) -> None:
             if world.nats.up:
                 world.nats.restart(rng.uniform(0.1, 4))
             continue
-        if name in world.faults.spared:
+        process = world.running.get(name)
+        if process is None or name in world.faults.spared:
             continue
-        process = world.running[name]
         if rng.random() < world.faults.pauses:
             process.pause()
             await asyncio.sleep(rng.choice([0.3, 3.0, rng.uniform(0, 90)]))
@@ -91,6 +91,7 @@ def start_all(world: World, names: Iterable[str]) -> dict[str, asyncio.Task[None
 async def scenario(world: World) -> None:
     """Failures, then none, then rest."""
     absent = () if world.faults.rivals else ("feeder-2",)
+    absent += () if world.faults.third else ("worker-3",)
     absent += () if world.faults.sibling and world.faults.apart else OF_SIBLING
     names = [name for name in ROLES if name not in absent]
     keepers = start_all(world, names)

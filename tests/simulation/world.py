@@ -11,8 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -125,15 +124,19 @@ class World:
         of the accounts' it names none (`_Settings`), and of the groups' only until they have some.
         """
         faults, seeded = self.faults, all(map(self.group_version, self.groups))
-        return _settings(
-            ",".join(ENTRY_OF[each] for each in self.served_by(name)),
-            trader_of(self, name).wallet,
-            faults.loss_limit_usd,
-            faults.spend_cap_usd,
-            faults.max_entries,
-            None if seeded else faults.exposure_max_usd,
-            None if seeded else faults.collective_loss_usd,
-        )
+        limits = {
+            "daily_loss_limit_usd": faults.loss_limit_usd,
+            "daily_spend_cap_usd": faults.spend_cap_usd,
+            "max_entries_per_market": faults.max_entries,
+        }
+        collective = {
+            "collective_exposure_max_usd": faults.exposure_max_usd,
+            "collective_daily_loss_limit_usd": faults.collective_loss_usd,
+        }
+        if not seeded:
+            limits |= {name: limit for name, limit in collective.items() if limit is not None}
+        strategies = ",".join(ENTRY_OF[each] for each in self.served_by(name))
+        return _settings(strategies, trader_of(self, name).wallet).model_copy(update=limits)
 
     def store(self, account_name: str = ACCOUNT) -> DynamoStore:
         """A store of the process that uses it."""
@@ -149,30 +152,10 @@ class _Settings(WorkerSettings):
         return {}
 
 
-@lru_cache(maxsize=32)
-def _settings(
-    strategies: str,
-    wallet: str,
-    loss_limit_usd: Decimal,
-    spend_cap_usd: Decimal,
-    max_entries: int | None,
-    exposure_max_usd: Decimal | None,
-    collective_loss_usd: Decimal | None,
-) -> WorkerSettings:
-    """One for all alike of a world: reading the environment takes milliseconds."""
-    limits = {
-        "collective_exposure_max_usd": exposure_max_usd,
-        "collective_daily_loss_limit_usd": collective_loss_usd,
-    }
-    return _Settings(
-        **SETTINGS,
-        **{name: limit for name, limit in limits.items() if limit is not None},
-        strategies=strategies,
-        wallet=wallet,
-        daily_loss_limit_usd=loss_limit_usd,
-        daily_spend_cap_usd=spend_cap_usd,
-        max_entries_per_market=max_entries,
-    )
+@cache
+def _settings(strategies: str, wallet: str) -> WorkerSettings:
+    """One for all worlds: reading the environment, and certificates, takes tens of milliseconds."""
+    return _Settings(**SETTINGS, strategies=strategies, wallet=wallet)
 
 
 def new_world(sim: Simulation, faults: Faults) -> World:

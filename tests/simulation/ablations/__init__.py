@@ -13,6 +13,7 @@ from tests.simulation.ablations.ablation import Ablation
 from tests.simulation.ablations.claim_condition import CLAIM_CONDITION
 from tests.simulation.ablations.endings import ENDINGS
 from tests.simulation.ablations.evidence import EVIDENCE
+from tests.simulation.ablations.groups import GROUPS
 from tests.simulation.ablations.ledger import LEDGER
 from tests.simulation.ablations.log import LOG
 from tests.simulation.ablations.order import ORDER
@@ -26,4 +27,5 @@ ABLATIONS: Final[tuple[Ablation, ...]] = (
     *ENDINGS,
     *LOG,
     *SIBLINGS,
+    *GROUPS,
 )

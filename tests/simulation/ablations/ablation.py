@@ -56,9 +56,7 @@ def caught_by(ablation: Ablation, seeds_max: int) -> tuple[int, str] | None:
     """(seed, violation) of the first seed that notices; None when so many do not."""
     with ablated(ablation):
         for seed in range(ablation.seed, ablation.seed + seeds_max):
-            faults = draw_faults(random.Random(f"{ablation.name}:{seed}"))
-            ablation.provoke(faults)
-            with run(seed, faults) as world:
+            with run(seed, faults_of(ablation, seed)) as world:
                 found = violations(world)
             noticed = [each for each in found if ablation.expects in each]
             if noticed:
@@ -68,7 +66,13 @@ def caught_by(ablation: Ablation, seeds_max: int) -> tuple[int, str] | None:
 
 def pristine(ablation: Ablation, seed: int) -> list[str]:
     """The same failures with the safeguard in its place: nothing may be found."""
-    faults = draw_faults(random.Random(f"{ablation.name}:{seed}"))
-    ablation.provoke(faults)
-    with run(seed, faults) as world:
+    with run(seed, faults_of(ablation, seed)) as world:
         return violations(world)
+
+
+def faults_of(ablation: Ablation, seed: int) -> Faults:
+    """How the world behaves; with one account, unless the provocation says otherwise."""
+    faults = draw_faults(random.Random(f"{ablation.name}:{seed}"))
+    faults.alone()
+    ablation.provoke(faults)
+    return faults

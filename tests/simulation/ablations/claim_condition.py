@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from functions.adapters.dynamodb import claim_requests, conditions, group_requests, store
+from functions.adapters.dynamodb import claim_requests, conditions, store
 from functions.core import claim
 from tests.simulation.ablations.ablation import Ablation, Patch, replaced
 from tests.simulation.ablations.provocations import (
     crowd,
     entries_that_buy_nothing,
     few_entries,
-    grouped,
     halting,
     halting_in_vain,
     refusing,
@@ -63,27 +62,9 @@ CLAIM_CONDITION: Final = (
         _without(conditions.CONFIGURATION_IS_IN_FORCE),
         "over a limit after the change",
         tuning,
+        9,
     ),
     Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", refusing, 1),
     Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=79),
-    Ablation(
-        "the collective limit",
-        replaced(
-            group_requests,
-            "GROUP_CONDITION",
-            conditions.GROUP_CONDITION.replace(
-                conditions.EXPOSURE_IS_WITHIN_LIMIT,
-                f"({conditions.EXPOSURE_IS_WITHIN_LIMIT} OR attribute_exists(pk))",
-            ),
-        ),
-        "may have at stake",
-        grouped,
-    ),
-    Ablation(
-        "the group counts what moves",
-        replaced(store, "moved_in_group", lambda *_: None),
-        "[group]",
-        grouped,
-    ),
     Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend", seed=1),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.simulation.faults import Faults
+from tests.simulation.faults import ACCOUNT, Faults
 
 
 def calm(faults: Faults) -> None:
@@ -13,7 +13,8 @@ def calm(faults: Faults) -> None:
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
     faults.kill_every_s = 1e9
     faults.halts = faults.stranger = faults.wallets = False
-    faults.sibling = faults.tunes = False
+    faults.tunes = False
+    faults.alone()
     faults.ahead_ms = 0
 
 
@@ -97,7 +98,7 @@ def two_wallets(faults: Faults) -> None:
 def siblings(faults: Faults) -> None:
     """Two accounts enter the same markets with one wallet, and nothing goes wrong."""
     calm(faults)
-    faults.sibling = faults.calm = True
+    faults.sibling = faults.apart = faults.calm = True
     faults.venue.lag_s = (0.0, 0.0)
     faults.series = ("btc-60s", "eth-60s")
 
@@ -216,6 +217,31 @@ def grouped(faults: Faults) -> None:
     faults.sibling = True
     faults.exposure_max_usd = Decimal("2.2")
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
+
+
+def losing_together(faults: Faults) -> None:
+    """Two accounts may lose one order together, and each on its own as much as it likes."""
+    calm(faults)
+    faults.sibling = True
+    faults.collective_loss_usd = Decimal("0.5")
+    faults.series = ("btc-30s", "eth-30s", "sol-30s", "xrp-30s")
+
+
+def tuning_together(faults: Faults) -> None:
+    """The limits of a group are lowered and raised while claims of two accounts are under way."""
+    calm(faults)
+    faults.sibling = faults.tunes = True
+    faults.exposure_max_usd = Decimal("4.4")
+    faults.dynamodb.slow = 0.3
+    faults.series = ("btc-240s", "eth-240s", "sol-240s", "xrp-240s")
+
+
+def raising(faults: Faults) -> None:
+    """The strategy that is asked first always raises; two others are asked after it."""
+    calm(faults)
+    faults.sibling = faults.shadow = True
+    faults.third = False
+    faults.raises = {ACCOUNT: 1.0}
 
 
 def halting(faults: Faults) -> None:
