@@ -26,7 +26,7 @@ from functions.core.claim import Claim
 from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
-from functions.handlers.verify_markets import MarketVerifier
+from functions.handlers.verify_markets import Doubt, MarketVerifier
 from functions.ports import AccountReads, Claimed, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import run_worker
@@ -34,6 +34,7 @@ from functions.worker_accounts import WorkerExchanges
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
+from protocol.market import MarketInfo
 from runtime.log import configure_logging
 from runtime.nats import connect
 from runtime.process import run_service
@@ -137,6 +138,16 @@ class GrantingStore:
 
     async def close(self) -> None:
         return None
+
+
+class UnaskingVerifier(MarketVerifier):
+    """Takes every listing for the truth: where no venue is to be asked."""
+
+    def doubt(self, market: MarketInfo) -> Doubt | None:
+        return None
+
+    async def verify(self, market: MarketInfo) -> None:
+        pass
 
 
 class CostlyStrategy(BookImbalance):
