@@ -4,6 +4,9 @@ optionally with books that cost it time. `python -m benchmarks.stub_worker`
 `BENCH_BOOK_COST_MS` makes each book block the worker for so long (a sleep: the cost of a book is
 modelled, not the competition for this machine's few cores), and the ages of the books it acted on
 are written to stdout as one JSON line at the end.
+
+`BENCH_ASK_NO_VENUE=1` takes every market for confirmed. Whoever asks on the subject `FIGURES` is told
+how many books were handled and held so far, and what that took of processor time, as JSON.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.bootstrap import configured, strategy_of
@@ -45,6 +49,7 @@ from strategies.interface import Hold, Signal
 from strategies.parameters import StrategyParameters
 from strategies.view import MarketView
 
+FIGURES: Final = "bench.figures"
 _log = structlog.get_logger()
 
 
@@ -164,6 +169,27 @@ class CostlyStrategy(BookImbalance):
         return Hold(BookImbalance.Reason.NO_IMBALANCE)
 
 
+async def _tell_figures(nc: Client, metrics: WorkerMetrics) -> None:
+    def total(name: str) -> float:
+        return sum(
+            sample.value
+            for family in metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == f"worker_{name}_total"
+        )
+
+    async def tell(asked: Msg) -> None:
+        figures = {
+            "books": total("books"),
+            "conflated": total("books_conflated"),
+            "holds": total("holds"),
+            "cpu_s": time.process_time(),
+        }
+        await asked.respond(json.dumps(figures).encode())
+
+    await nc.subscribe(FIGURES, cb=tell)
+
+
 async def _serve(settings: WorkerSettings) -> None:
     each = settings.each()
     strategies = {one.account: strategy_of(one) for one in each}
@@ -171,7 +197,8 @@ async def _serve(settings: WorkerSettings) -> None:
     nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
-        verifier = MarketVerifier(clob_markets, metrics)
+        trusting = os.environ.get("BENCH_ASK_NO_VENUE") == "1"
+        verifier = (UnaskingVerifier if trusting else MarketVerifier)(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
         exchanges, opened = WorkerExchanges(verifier), []
         for one in each:
@@ -187,6 +214,7 @@ async def _serve(settings: WorkerSettings) -> None:
                     wallet=(one.wallet or "") if one.live else "",
                 )
             )
+        await _tell_figures(nc, metrics)
         _log.info("worker_started")
         await run_worker(
             settings,
