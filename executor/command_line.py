@@ -33,6 +33,7 @@ from executor.answers import (
 from executor.commands import account as account_commands
 from executor.commands import record as record_commands
 from executor.commands.configuration_line import app as configuration_app
+from executor.commands.strategy_line import app as strategy_app
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording.errors import RecordingError, UnusableDirectoryError
@@ -51,7 +52,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Look at strategy accounts, stop them, start them again. STRATEGIES, EXECUTION (paper or "
     "live) and STATE_TABLE in the environment say which accounts there are. Record the venue's "
-    "market channel, and look at recordings.",
+    "market channel, and look at recordings. Begin a strategy, and prove it.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
@@ -255,8 +256,10 @@ def inspect(
 
 
 app.add_typer(configuration_app, name="config")
-for _registered in (*app.registered_commands, *configuration_app.registered_commands):
-    _registered.cls = AnsweringCommand
+app.add_typer(strategy_app, name="strategy")
+for _commands in (app, configuration_app, strategy_app):
+    for _registered in _commands.registered_commands:
+        _registered.cls = AnsweringCommand
 
 
 def _checked_day(day: str | None) -> str | None:

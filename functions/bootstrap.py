@@ -30,10 +30,12 @@ from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
 from functions.core.configuration import Configuration, ConfigurationError
+from functions.core.strategy_rules import StrategyNotUsableError
 from functions.handlers.seed_configuration import seed_configuration
-from functions.named_strategies import UnknownStrategyError, strategy_named
 from functions.ports import Store, StoreMisconfiguredError, VenueRecords
 from functions.settings import AccountSettings, ScheduleSettings, WorkerSettings
+from functions.strategy_loading import load_strategy
+from functions.strategy_trial import try_out
 from runtime.settings import refuse_to_start
 from strategies.interface import Strategy
 from venue.auth import Credentials
@@ -179,9 +181,21 @@ def strategy_of(settings: AccountSettings) -> type[Strategy]:
     """The strategy of settings of one account. Raises MisconfiguredError."""
     (entry,) = settings.entries
     try:
-        return strategy_named(entry.strategy)
-    except UnknownStrategyError as error:
+        return load_strategy(entry.strategy)
+    except StrategyNotUsableError as error:
         raise MisconfiguredError(f"STRATEGIES: account {entry.account}: {error}") from None
+
+
+def try_strategy(settings: AccountSettings) -> None:
+    """Ask the strategy of settings of one account a few times before anything is started.
+
+    Raises MisconfiguredError.
+    """
+    strategy = strategy_of(settings)
+    try:
+        try_out(strategy)
+    except StrategyNotUsableError as error:
+        raise MisconfiguredError(f"STRATEGIES: account {settings.account}: {error}") from None
 
 
 # -- the account at the venue, and its records -----------------------------------------------------

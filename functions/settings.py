@@ -24,8 +24,8 @@ from functions.core.configuration import (
     LimitFields,
     SizeFields,
 )
-from functions.core.group import AccountEntry, Execution, chosen, parse_strategies
-from functions.named_strategies import check_strategy
+from functions.core.group import AccountEntry, Execution, chosen, is_file, parse_strategies
+from functions.strategy_loading import known_names
 from runtime.nats_settings import NatsSettings
 from runtime.settings import (
     CertificateFile,
@@ -117,6 +117,15 @@ class AwsSettings(EnvironmentSettings):
     """Of the SDK's forerunners, and still read."""
 
 
+def _check_known(strategy: str) -> None:
+    """Raises ValueError, without the name: it may be a secret in the wrong variable.
+
+    A file is not opened: who only serves its account need not have it.
+    """
+    if not is_file(strategy) and strategy not in (names := known_names()):
+        raise ValueError(f"no such strategy; there is: {', '.join(names)}")
+
+
 class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     """Whose accounts, in which tables, at which venue: what every function needs to know."""
 
@@ -143,7 +152,7 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     @classmethod
     def _names_accounts(cls, text: str | None, others: ValidationInfo) -> str | None:
         if text is not None:
-            parse_strategies(text, others.data.get("execution", "paper"), check_strategy)
+            parse_strategies(text, others.data.get("execution", "paper"), _check_known)
         return text
 
     @field_validator("decision_table")

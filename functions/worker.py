@@ -24,7 +24,12 @@ from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull
 from functions.adapters.clob_markets import VenueClobMarkets
-from functions.bootstrap import exiting_when_misconfigured, reachable_stores, strategy_of
+from functions.bootstrap import (
+    exiting_when_misconfigured,
+    reachable_stores,
+    strategy_of,
+    try_strategy,
+)
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.group import books_consumer
@@ -190,6 +195,9 @@ def main(arguments: list[str]) -> int:
     configure_logging(service="worker", worker=worker_name)
     ignore_proxies()
     settings = load_settings(WorkerSettings)
+    with exiting_when_misconfigured():
+        for one in settings.each():
+            try_strategy(one)
     return run_service(serve(settings, worker_name))
 
 

@@ -10,9 +10,10 @@ from protocol.units import PRICE_SCALE
 from strategies.memory import MarketMemory
 
 
-class MarketView(msgspec.Struct):
-    """One market at one moment. Prices are in 1e-4 USD, sizes in 1e-6 shares, times in ms.
+class MarketView(msgspec.Struct, frozen=True):
+    """One market at one moment, the same for all strategies.
 
+    Prices are in 1e-4 USD, sizes in 1e-6 shares, times in ms.
     The books have passed the worker's gate: proven, fresh, of a market that may be traded. They may
     be one-sided or crossed.
     """

@@ -29,6 +29,7 @@ SOURCES = sorted(
     for folder in (
         "protocol",
         "strategies",
+        "recordings",
         "venue",
         "runtime",
         "feeder",

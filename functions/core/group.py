@@ -27,7 +27,7 @@ Execution: TypeAlias = Literal["paper", "live"]
 _EXECUTIONS: Final[tuple[Execution, ...]] = get_args(Execution)
 # What may stand in a NATS subject (`protocol.subjects`).
 _NAME: Final = re.compile(f"[A-Za-z0-9_-]{{1,{NAME_LENGTH_MAX - len(PAPER_SUFFIX)}}}")
-_FILE: Final = re.compile(r"[^,=\0]+\.py:(?P<class_name>[A-Za-z_][A-Za-z0-9_]*)")
+_FILE: Final = re.compile(r"(?P<path>[^,=\0]+)\.py(?::(?P<class_name>[A-Za-z_][A-Za-z0-9_]*))?")
 _WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WANTED: Final = (
     f"names of at most {NAME_LENGTH_MAX - len(PAPER_SUFFIX)} letters, digits, hyphens and "
@@ -42,7 +42,7 @@ class AccountEntry(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     """As it is stored: with `-paper` on paper."""
     strategy: str
-    """A strategy's name, or `./file.py:Class`."""
+    """A strategy's name, or `./file.py:Class`, or `./file.py` with one class in it."""
     execution: Execution
 
     @property
@@ -108,6 +108,12 @@ def chosen(entries: Sequence[AccountEntry], account: str | None) -> AccountEntry
     return found[0]
 
 
+def _words_of(file: re.Match[str]) -> str:
+    """How an account is called by default that is of a file: as its class, or as the file."""
+    name = file["class_name"] or file["path"].rpartition("/")[2]
+    return _WORDS.sub("_", name).lower()
+
+
 def _entry(text: str, execution: Execution) -> AccountEntry:
     if not text:
         raise ValueError("it is empty")
@@ -123,7 +129,7 @@ def _entry(text: str, execution: Execution) -> AccountEntry:
             raise ValueError(_WANTED)
         file = None
     if not given:
-        account = strategy if file is None else _WORDS.sub("_", file["class_name"]).lower()
+        account = strategy if file is None else _words_of(file)
     if _NAME.fullmatch(account) is None:
         raise ValueError(_WANTED)
     if account.endswith(PAPER_SUFFIX):

@@ -72,7 +72,8 @@ def trade_of(
 ) -> Trade | Hold:
     """What is ordered for `signal`, or why nothing is. Raises MalformedSignalError."""
     check_signal(signal)
-    book, market = view.book(signal.outcome), view.market
+    outcome = UP if signal.outcome == UP else DOWN
+    book, market = view.book(outcome), view.market
     ask_e4, spread_e4 = book.best_ask_e4, book.spread_e4
     if ask_e4 is None or spread_e4 is None:
         return hold(HoldReason.ONE_SIDED)
@@ -93,12 +94,14 @@ def trade_of(
         return hold(HoldReason.BELOW_MINIMUM)
     if book.ask_depth_usd_e6(max_price_e4) < spend_e6:
         return hold(HoldReason.THIN_ASKS)
-    edge_ticks = view.edge_after_costs_ticks(signal.outcome, signal.value_e4) or 0.0
+    edge_ticks = view.edge_after_costs_ticks(outcome, signal.value_e4) or 0.0
     return Trade(
-        outcome=signal.outcome,
+        outcome=outcome,
         token_id=book.token_id,
         config_version=config_version,
-        numbers=signal.numbers,
+        # Its own: a strategy may use one dict again and again. Plain floats, which every encoder
+        # takes, also where a library's number is a subclass of them.
+        numbers={name: float(number) for name, number in signal.numbers.items()},
         edge_after_costs_ticks=max(-_EDGE_TICKS_MAX, min(edge_ticks, _EDGE_TICKS_MAX)),
         signal_price_e4=ask_e4,
         max_price_e4=max_price_e4,
@@ -115,7 +118,7 @@ def check_signal(signal: Signal) -> None:
     if not isinstance(signal.numbers, dict) or len(signal.numbers) > NUMBERS_MAX:
         raise MalformedSignalError(f"numbers: at most {NUMBERS_MAX}, by name")
     for name, number in signal.numbers.items():
-        if not isinstance(name, str) or not 0 < len(name) <= NUMBER_NAME_LENGTH_MAX:
+        if type(name) is not str or not 0 < len(name) <= NUMBER_NAME_LENGTH_MAX:
             raise MalformedSignalError("numbers: a name is 1 to 64 characters")
         if not name.isascii() or not name.isprintable():
             raise MalformedSignalError(f"numbers: {name!r} is not plain ASCII")

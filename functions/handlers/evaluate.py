@@ -144,9 +144,10 @@ class Evaluator:
         self, answer: object, view: MarketView, configuration: Configuration
     ) -> Trade | Hold:
         """Raises MalformedSignalError."""
-        if isinstance(answer, Signal):
+        # Exactly these: what a subclass says may change between two looks.
+        if type(answer) is Signal:
             return trade_of(answer, view, configuration.order, configuration.version)
-        if isinstance(answer, Hold) and isinstance(answer.reason, self._strategy.Reason):
+        if type(answer) is Hold and isinstance(answer.reason, self._strategy.Reason):
             return answer
         raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
 
@@ -158,7 +159,7 @@ class Evaluator:
                 "strategy_failed",
                 account=account,
                 market=snapshot.market.slug,
-                error=f"{type(error).__name__}: {_text_of(error)}"[:ERROR_LENGTH_MAX],
+                error=_text_of(error)[:ERROR_LENGTH_MAX],
                 unlogged_before=unlogged,
             )
         if disabled:
@@ -196,8 +197,8 @@ def _monotonic_ms() -> int:
 
 
 def _text_of(error: BaseException) -> str:
-    """Also of an exception whose own text raises."""
+    """Also of an exception whose own text raises, whatever that is."""
     try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a strategy's exception may be anything
+        return f"{type(error).__name__}: {error}"
+    except BaseException:  # noqa: BLE001 - a strategy's exception may be anything
         return "an error without a text"

@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 
 from protocol.units import to_usd_e6
-from sandbox.recordings.loader import BundledRecordingError, bundled, load
+from recordings.loader import BundledRecordingError, bundled, load
 from sandbox.simulator.app import serve
 from sandbox.simulator.faults import HABITS
 from sandbox.simulator.flood import Flood

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.series import Series, parse_series
-from sandbox.recordings.loader import Recording, Step
+from recordings.loader import Recording, Step
 from sandbox.simulator.frames import Change
 from sandbox.simulator.market import SPLIT, Market
 from sandbox.simulator.venue import Venue

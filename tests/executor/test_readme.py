@@ -48,6 +48,7 @@ async def seed(store: DynamoStore) -> None:
     assert await store.set_configuration(a_row(parameters=BookImbalance.Parameters()), 0)
 
 
+@pytest.mark.timeout(240)  # `strategy check` is a few seconds of CPU time, on busy cores
 async def test_every_command_of_the_readme_works(
     run: Command, store: DynamoStore, venue: Venue
 ) -> None:

@@ -25,7 +25,16 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 STEPS = parse(DOCKERFILE)
 IGNORED = ignore_patterns((ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8"))
-ROOMS = ["protocol", "venue", "runtime", "feeder", "functions", "executor"]
+ROOMS = [
+    "protocol",
+    "strategies",
+    "recordings",
+    "venue",
+    "runtime",
+    "feeder",
+    "functions",
+    "executor",
+]
 
 
 def final(name: str) -> list[str]:

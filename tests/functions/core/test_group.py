@@ -31,6 +31,7 @@ def entries(text: str, execution: str = "live") -> list[tuple[str, str, str]]:
         ("/s/m.py:HTTPBook2@paper", [("http_book2-paper", "/s/m.py:HTTPBook2", "paper")]),
         ("m=../a b/mine.py:S@live", [("m", "../a b/mine.py:S", "live")]),
         ("./a@paper.py:S", [("s", "./a@paper.py:S", "live")]),
+        ("./mine.py@paper", [("mine-paper", "./mine.py", "paper")]),
     ],
 )  # fmt: skip
 def test_an_entry_names_account_strategy_and_execution(
@@ -58,7 +59,6 @@ def test_a_shadow_is_the_same_strategy_under_another_name() -> None:
         ("x.y=a", "names of at most"),
         ("x=y=a", "names of at most"),
         ("x" * 59, "names of at most 58"),
-        ("./mine.py", "names of at most"),
         ("./mine.py:", "names of at most"),
         ("./m\x1bine.py:S", "names of at most"),
         ("a,b,a", "entry 3: a second account a; give it a name of its own"),
@@ -95,7 +95,7 @@ def test_whatever_is_taken_can_be_a_subject_and_is_told_apart(text: str) -> None
     for each in taken:
         decision_subject(each.account)
         assert each.live != each.account.endswith("-paper")
-        assert is_file(each.strategy) == (":" in each.strategy)
+        assert is_file(each.strategy) == (".py" in each.strategy)
 
 
 def test_one_account_has_the_books_under_its_own_name_as_ever() -> None:

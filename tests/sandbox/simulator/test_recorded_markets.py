@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from protocol.series import parse_series
-from sandbox.recordings.loader import Recording, bundled, load
+from recordings.loader import Recording, bundled, load
 from sandbox.simulator import Market, Venue, serve
 from sandbox.simulator import __main__ as command
 from sandbox.simulator.recorded_markets import COINS, RecordedMarkets, SimulatorError, series_at

@@ -16,7 +16,7 @@ from polymarket.auth import RelayerApiKey
 from polymarket.errors import RequestRejectedError, TransactionFailedError, UserInputError
 from polymarket.transactions import GaslessTransactionHandle
 
-from sandbox.recordings.loader import bundled, load
+from recordings.loader import bundled, load
 from sandbox.simulator import Market, Venue, contracts, position_ids_of
 from sandbox.simulator.recorded_markets import RecordedMarkets, series_at
 from tests.sandbox.simulator.conftest import (

@@ -100,7 +100,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bundled() -> tuple[Path, ...]:
-    """The files that come with the sandbox, oldest market first."""
+    """The files that come with the project, oldest market first."""
     return tuple(sorted(BUNDLED.glob("*.jsonl.gz")))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.recordings.loader import (
+from recordings.loader import (
     BUNDLED,
     BundledRecordingError,
     LevelChange,

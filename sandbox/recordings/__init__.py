@@ -1,1 +1,0 @@
-"""Recorded order books of real markets, and the loader for them. Attribution: ATTRIBUTION.md."""

@@ -1,0 +1,213 @@
+"""Whatever a strategy does is a hold of its own account's, and nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from functions.core.hold import HoldReason, hold
+from functions.core.strategy_failures import FAILURES_MAX, WITHIN_MS
+from functions.handlers.evaluate import ERROR_LENGTH_MAX
+from protocol.snapshot import BookSnapshot
+from runtime import line_throttle
+from runtime.instant import Instant
+from strategies.book_imbalance import BookImbalance
+from strategies.interface import Hold, Signal
+from strategies.view import MarketView
+from tests.functions.handlers.conftest import Clock
+from tests.support.strategies import AlwaysBuy
+from tests.support.trading_builders import market, snapshot
+from tests.support.trading_desk import HOT_PATH, Desk
+
+
+class Scripted(AlwaysBuy):
+    """Does what a test says."""
+
+    does: ClassVar[Callable[[MarketView], Any]]
+
+    @staticmethod
+    def decide(view: MarketView, parameters: Any, now_ms: int) -> Any:
+        return Scripted.does(view)
+
+
+class Dumb(Exception):  # noqa: N818 - not one of ours
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class Deadly(Exception):  # noqa: N818 - not one of ours
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def raising(error: BaseException) -> Callable[[MarketView], Any]:
+    def does(view: MarketView) -> Any:
+        raise error
+
+    return does
+
+
+def endless(view: MarketView) -> Any:
+    return endless(view)
+
+
+class AnotherHold(Hold, frozen=True):
+    pass
+
+
+MISBEHAVIOURS = {
+    "exception": raising(ValueError("no")),
+    "exit": raising(SystemExit(0)),
+    "interrupt": raising(KeyboardInterrupt()),
+    "cancelled": raising(asyncio.CancelledError()),
+    "generator_exit": raising(GeneratorExit()),
+    "memory": raising(MemoryError()),
+    "text_raises": raising(Dumb()),
+    "text_exits": raising(Deadly()),
+    "long_text": raising(ValueError("x" * 10**6)),
+    "recursion": endless,
+    "division": lambda view: 1 / 0,
+    "nothing": lambda view: None,
+    "text": lambda view: "Up",
+    "type": lambda view: Signal,
+    "foreign_reason": lambda view: hold(HoldReason.CROSSED),
+    "reason_of_another": lambda view: Hold(BookImbalance.Reason.CROSSED),
+    "reason_as_text": lambda view: Hold("never"),  # type: ignore[arg-type]
+    "no_reason": lambda view: Hold(None),  # type: ignore[arg-type]
+    "subclass": lambda view: AnotherHold(AlwaysBuy.Reason.NEVER),
+    "no_outcome": lambda view: Signal(outcome="Yes", numbers={}),
+    "wrong_number": lambda view: Signal(outcome="Up", numbers={"n": float("nan")}),
+    "wrong_limit": lambda view: Signal(outcome="Up", numbers={}, limit_price_e4=0),
+    "changes_the_view": lambda view: setattr(view, "time_to_close_ms", 0),
+}
+
+
+def held(desk: Desk, reason: str) -> float | None:
+    return desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": reason})
+
+
+def book_at(clock: Clock) -> BookSnapshot:
+    """One that has just come, of a market that runs."""
+    info = market(start_ms=clock.now_ms - 300_000, end_ms=clock.now_ms + 600_000)
+    return snapshot(of=info, received_at_ns=clock.time_ns())
+
+
+@pytest.fixture
+def minutes(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The same clock for lines that are said once a minute."""
+    still = SimpleNamespace(monotonic=lambda: clock.now_ms / 1000)
+    monkeypatch.setattr(line_throttle, "time", still)
+    return clock
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOURS)
+async def test_whatever_a_strategy_does_is_a_hold(
+    name: str, minutes: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "does", staticmethod(MISBEHAVIOURS[name]), raising=False)
+    desk, other = Desk(strategy=Scripted), Desk(strategy=AlwaysBuy)
+    with capture_logs() as lines:
+        for _ in range(2):
+            assert not await desk.handle(book_at(minutes))
+    assert (desk.calls, desk.told) == ([], [])
+    assert held(desk, HoldReason.STRATEGY_ERROR) == 2
+    (line,) = lines
+    assert (line["event"], line["account"], line["log_level"]) == ("strategy_failed", "s", "error")
+    assert 0 < len(line["error"]) <= ERROR_LENGTH_MAX
+    assert await other.handle(book_at(minutes))
+    assert other.calls == HOT_PATH
+
+
+async def test_a_failure_is_logged_once_a_minute_with_the_number_of_the_others(
+    minutes: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "does", staticmethod(raising(ValueError("no"))), raising=False)
+    desk = Desk(strategy=Scripted)
+    with capture_logs() as lines:
+        for _ in range(3):
+            for _ in range(5):
+                desk.consider(book_at(minutes), Instant())
+            minutes.now_ms += 60_000
+    assert [(line["event"], line["unlogged_before"]) for line in lines] == [
+        ("strategy_failed", 0),
+        ("strategy_failed", 4),
+        ("strategy_failed", 4),
+    ]
+
+
+async def test_one_that_fails_twenty_times_within_a_minute_is_asked_no_more_and_others_go_on(
+    minutes: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "does", staticmethod(raising(ValueError("no"))), raising=False)
+    desk, other = Desk(strategy=Scripted), Desk(strategy=AlwaysBuy)
+    with capture_logs() as lines:
+        for _ in range(FAILURES_MAX):
+            assert desk.evaluator.problem() is None
+            assert desk.consider(book_at(minutes), Instant()) is None
+            minutes.now_ms += WITHIN_MS // FAILURES_MAX
+    disabled = [line for line in lines if line["event"] == "strategy_disabled"]
+    assert [(line["log_level"], line["account"]) for line in disabled] == [("critical", "s")]
+    problem = desk.evaluator.problem()
+    assert problem is not None
+    assert "s is disabled" in problem
+    assert desk.metrics.registry.get_sample_value("worker_strategies_disabled_total") == 1
+
+    asked: list[MarketView] = []
+    monkeypatch.setattr(Scripted, "does", staticmethod(asked.append), raising=False)
+    minutes.now_ms += 10 * WITHIN_MS
+    assert desk.consider(book_at(minutes), Instant()) is None
+    assert asked == []
+    assert held(desk, HoldReason.STRATEGY_DISABLED) == 1
+    assert held(desk, HoldReason.STRATEGY_ERROR) == FAILURES_MAX
+    assert other.consider(book_at(minutes), Instant()) is not None
+
+
+async def test_one_that_fails_now_and_then_is_asked_again(
+    minutes: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "does", staticmethod(raising(ValueError("no"))), raising=False)
+    desk = Desk(strategy=Scripted)
+    for _ in range(3 * FAILURES_MAX):
+        desk.consider(book_at(minutes), Instant())
+        minutes.now_ms += WITHIN_MS // (FAILURES_MAX - 1) + 1  # the twentieth is a minute late
+    assert desk.evaluator.problem() is None
+    monkeypatch.setattr(Scripted, "does", staticmethod(buy), raising=False)
+    assert desk.consider(book_at(minutes), Instant()) is not None
+
+
+def buy(view: MarketView) -> Signal:
+    return Signal(outcome="Up", numbers={})
+
+
+async def test_its_own_hold_is_counted_by_its_own_reason_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    never = Hold(AlwaysBuy.Reason.NEVER)
+    monkeypatch.setattr(Scripted, "does", staticmethod(lambda view: never), raising=False)
+    desk = Desk(strategy=Scripted)
+    for _ in range(2 * FAILURES_MAX):
+        assert not await desk.handle(snapshot())
+    assert held(desk, "never") == 2 * FAILURES_MAX
+    assert held(desk, HoldReason.STRATEGY_ERROR) == 0
+    assert desk.evaluator.problem() is None
+
+
+async def test_numbers_that_a_strategy_changes_afterwards_stay_as_they_were_decided_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers: dict[str, Any] = {"seen": 1}
+
+    def again(view: MarketView) -> Signal:
+        return Signal(outcome="Up", numbers=numbers)
+
+    monkeypatch.setattr(Scripted, "does", staticmethod(again), raising=False)
+    trade = Desk(strategy=Scripted).consider(snapshot(), Instant())
+    numbers["seen"] = object()
+    assert trade is not None
+    assert msgspec.json.encode(trade.numbers) == b'{"seen":1.0}'

@@ -1,0 +1,93 @@
+"""What a worker remembers of a market."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.book import Book
+from strategies.memory import LEVELS_KEPT, ROWS_MAX, MarketMemory, digest_of
+from tests.support.generated_views import wild_books
+from tests.support.trading_builders import market
+
+START_MS = 1_790_000_000_000
+INFO = market(start_ms=START_MS, end_ms=START_MS + 900_000)
+BOOK = Book(token_id="u", bids=((4_900, 1),), asks=((5_000, 1),))
+versions = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 30)), max_size=30)
+
+
+def filled(count: int, *, at_ms: int = START_MS, epoch: int = 1) -> MarketMemory:
+    memory = MarketMemory()
+    for number in range(count):
+        memory.note(INFO, BOOK, at_ms + number, epoch, number)
+    return memory
+
+
+@given(came=versions, book=wild_books())
+def test_books_are_kept_in_order_and_what_is_not_newer_is_left_out(
+    came: list[tuple[int, int]], book: Book
+) -> None:
+    memory, kept = MarketMemory(), []
+    for epoch, sequence in came:
+        memory.note(INFO, book, START_MS, epoch, sequence)
+        if not kept or (epoch, sequence) > kept[-1]:
+            kept.append((epoch, sequence))
+        assert [(row.epoch, row.sequence) for row in memory.rows] == kept
+    for row in memory.rows:
+        assert row.bids == book.bids[:LEVELS_KEPT]
+        assert row.asks == book.asks[:LEVELS_KEPT]
+        assert row.mid_e4 == book.mid_e4
+
+
+@given(count=st.sampled_from([0, 1, ROWS_MAX - 1, ROWS_MAX, ROWS_MAX + 1, 2_000]))
+def test_it_is_bounded_and_keeps_the_newest(count: int) -> None:
+    memory = filled(count)
+    newest = list(range(max(0, count - ROWS_MAX), count))
+    assert [row.sequence for row in memory.rows] == newest
+    assert len(memory._rows) < 2 * ROWS_MAX
+    assert [row.sequence for row in memory.last(10)] == newest[-10:]
+    assert memory.last(0) == memory.last(-1) == ()
+    assert memory.last(10**9) == memory.rows
+
+
+def test_the_reference_is_the_first_book_of_the_window_and_outlives_the_rows() -> None:
+    memory = filled(ROWS_MAX * 3, at_ms=START_MS - 5)
+    assert memory.start is not None
+    assert (memory.start.at_ms, memory.start.sequence) == (START_MS, 5)
+    assert memory.start not in memory.rows
+
+
+def test_before_the_window_there_is_no_reference() -> None:
+    assert filled(5, at_ms=START_MS - 5).start is None
+
+
+def test_what_was_handed_out_does_not_change() -> None:
+    memory = filled(3)
+    rows = memory.rows
+    assert memory.rows is rows  # made once a book, however many strategies ask
+    memory.note(INFO, BOOK, START_MS, 2, 0)
+    assert len(rows) == 3
+    assert len(memory.rows) == 4
+
+
+@given(came=st.lists(versions, min_size=2, max_size=2))
+def test_the_digest_is_equal_for_the_same_books_and_different_for_others(
+    came: list[list[tuple[int, int]]],
+) -> None:
+    memories = []
+    for version in came:
+        memory = MarketMemory()
+        for epoch, sequence in version:
+            memory.note(INFO, BOOK, START_MS, epoch, sequence)
+        memories.append(memory)
+    one, other = memories
+    seen_one, seen_other = digest_of(one.rows, one.start), digest_of(other.rows, other.start)
+    assert (seen_one == seen_other) == (one.rows == other.rows)
+    assert len(seen_one) == 16
+
+
+def test_the_digest_names_the_reference_too() -> None:
+    with_it, without = filled(ROWS_MAX + 9), filled(ROWS_MAX + 9, at_ms=START_MS - 10_000)
+    assert with_it.start is not None
+    assert without.start is None
+    assert digest_of(with_it.rows, with_it.start) != digest_of(without.rows, None)
