@@ -38,6 +38,11 @@ class Books:
         self._markets = [_market(info, number, start_ms) for number in range(MARKETS)]
         self._turn = 0
 
+    @property
+    def condition_ids(self) -> list[str]:
+        """Of all markets."""
+        return [each.condition_id for each in self._markets]
+
     def subject(self, number: int) -> str:
         """Where the books of a market are published."""
         market = self._markets[number]

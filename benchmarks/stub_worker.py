@@ -5,8 +5,9 @@ optionally with books that cost it time. `python -m benchmarks.stub_worker`
 modelled, not the competition for this machine's few cores), and the ages of the books it acted on
 are written to stdout as one JSON line at the end.
 
-`BENCH_ASK_NO_VENUE=1` takes every market for confirmed. Whoever asks on the subject `FIGURES` is told
-how many books were handled and held so far, and what that took of processor time, as JSON.
+`BENCH_ASK_NO_VENUE=1` takes every market for confirmed, and has accounts that are full: no signal
+becomes an order. Whoever asks on the subject `FIGURES` is told how many books were handled and held
+so far, and what that took of processor time, as JSON.
 """
 
 from __future__ import annotations
@@ -25,13 +26,21 @@ from nats.aio.msg import Msg
 
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.bootstrap import configured, strategy_of
-from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
+from functions.core.account import (
+    NO_PAUSE,
+    TRADING_ENABLED,
+    Account,
+    ClaimRefusal,
+    Limits,
+    Pause,
+    Redemption,
+)
 from functions.core.claim import Claim
 from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import Doubt, MarketVerifier
-from functions.ports import AccountReads, Claimed, ClaimResult
+from functions.ports import AccountReads, Claimed, ClaimRefused, ClaimResult
 from functions.settings import WorkerSettings
 from functions.worker import run_worker
 from functions.worker_accounts import WorkerExchanges
@@ -145,6 +154,13 @@ class GrantingStore:
         return None
 
 
+class FullStore(GrantingStore):
+    """Refuses every claim, as that of an account with as many positions as it may have."""
+
+    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+        return ClaimRefused(reason=ClaimRefusal.MAX_POSITIONS, account=await self.account())
+
+
 class UnaskingVerifier(MarketVerifier):
     """Takes every listing for the truth: where no venue is to be asked."""
 
@@ -197,12 +213,12 @@ async def _serve(settings: WorkerSettings) -> None:
     nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
-        trusting = os.environ.get("BENCH_ASK_NO_VENUE") == "1"
-        verifier = (UnaskingVerifier if trusting else MarketVerifier)(clob_markets, metrics)
+        asks_no_venue = os.environ.get("BENCH_ASK_NO_VENUE") == "1"
+        verifier = (UnaskingVerifier if asks_no_venue else MarketVerifier)(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
         exchanges, opened = WorkerExchanges(verifier), []
         for one in each:
-            store = GrantingStore()
+            store = FullStore() if asks_no_venue else GrantingStore()
             in_force = ConfigurationInForce(await configured(store, one, "stub"))
             opened.append(
                 OpenedAccount(
