@@ -163,7 +163,9 @@ class GrantingStore:
 class FullStore(GrantingStore):
     """Refuses every claim, as that of an account with as many positions as it may have."""
 
-    async def claim(self, claim: Claim, limits: Limits, now_ms: int) -> ClaimResult:
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
         return ClaimRefused(reason=ClaimRefusal.MAX_POSITIONS, account=await self.account())
 
 

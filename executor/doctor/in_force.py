@@ -58,14 +58,15 @@ async def _check(settings: LimitSettings, worker: WorkerSettings | None) -> list
 
 
 async def order_usd(settings: LimitSettings) -> Decimal:
-    """The most that an order of a live account spends: as stored, else as this environment says."""
-    sizes_usd = [settings.size_usd]
+    """The most that an order of one of the accounts spends: as stored, else as this environment
+    says; of the live ones, if there are any."""
+    sizes_usd: list[Decimal] = []
     for one in settings.each():
-        if one.live:
+        if one.live or not settings.live:
             with suppress(StoreError, ConfigurationError, MisconfiguredError):
                 stored = await _stored(one)
                 sizes_usd.append(settings.size_usd if stored is None else stored.settings.size_usd)
-    return max(sizes_usd[1:] or sizes_usd)
+    return max(sizes_usd, default=settings.size_usd)
 
 
 async def _stored(settings: LimitSettings) -> Configuration | None:

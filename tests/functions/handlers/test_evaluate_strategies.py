@@ -89,7 +89,8 @@ MISBEHAVIOURS = {
 
 
 def held(desk: Desk, reason: str) -> float | None:
-    return desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": reason})
+    labels = {"strategy": "s", "reason": reason}
+    return desk.metrics.registry.get_sample_value("worker_holds_total", labels)
 
 
 def book_at(clock: Clock) -> BookSnapshot:
