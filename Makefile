@@ -18,6 +18,7 @@ WORKERS ?= 2
 MARKETS ?= 6
 DURATION ?= 90
 EXECUTION ?= live
+STRATEGIES ?= book_imbalance_crypto
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 RATE ?= 2000
@@ -115,7 +116,7 @@ deploy-local: setup ministack infra-tools $(ZIPS)
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
 		--duration $(DURATION) --execution $(EXECUTION) \
-		--max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
+		--strategies '$(STRATEGIES)' --max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
 
 # Kills, stops and starves everything for DURATION seconds; SEED repeats a plan.
 chaos: DURATION := 300

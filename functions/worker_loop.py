@@ -33,10 +33,10 @@ from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
-"""Of one account: with more it lets books pass, and when all accounts have as many the worker stops
-taking books until one is answered."""
-ORDERS_OF_ALL_MAX: Final = 64
-"""Of all accounts together: with more the worker stops taking books, too."""
+"""Of one account; as many may wait, with more it lets books pass. When all accounts have as many
+the worker stops taking books until one is answered."""
+ORDERS_OF_ALL_MAX: Final = 256
+"""Of all accounts together, those that wait included: with more the worker takes no book, too."""
 FINISH_S: Final = 6.0
 """How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
 is bounded too, so that the process ends within ten seconds."""
@@ -69,7 +69,7 @@ class Worker:
         """By account and condition id."""
         self._under_way: dict[str, int] = {}
         """How many of them, by account."""
-        self._slots = asyncio.Semaphore(ORDERS_OF_ALL_MAX)
+        self._slots: dict[str, asyncio.Semaphore] = {}
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._warmed: dict[str, MarketInfo] = {}
         self._held: dict[str, tuple[BookSnapshot, Instant]] = {}
@@ -83,6 +83,7 @@ class Worker:
         """One more account, from the next book on."""
         self._accounts += (account,)
         self._under_way[account.name] = 0
+        self._slots[account.name] = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         for market in self._warmed.values():
             account.evaluator.note_market(market, account.configuration.gate)
         if not any(account.opened.exchange is each for each in self._exchanges):
@@ -172,7 +173,7 @@ class Worker:
     def _is_free(self, account: TradingAccount, condition_id: str) -> bool:
         """Whether it may order now; a book that it lets pass is counted."""
         # One order a market at a time; whatever becomes of it, a cooldown has begun.
-        full = self._under_way[account.name] >= ORDERS_IN_FLIGHT_MAX
+        full = self._under_way[account.name] >= 2 * ORDERS_IN_FLIGHT_MAX
         if full or (account.name, condition_id) in self._executing:
             account.metrics.busy.inc()
             return False
@@ -193,7 +194,7 @@ class Worker:
     ) -> None:
         async def execute() -> None:
             structlog.contextvars.bind_contextvars(account=account.name)
-            async with self._slots:
+            async with self._slots[account.name]:
                 await account.executor.execute(snapshot, trade, delivered, configuration)
 
         self._start(self._executing, (account.name, snapshot.market.condition_id), execute())

@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from rich.console import Console
 
 from functions.ports import StoreError
+from sandbox.audit_input import STRATEGY
 from sandbox.chaos.report import report as chaos_report
 from sandbox.chaos.run import run_chaos
 from sandbox.child import SandboxError
@@ -54,7 +55,9 @@ def run(
     workers: Annotated[int, typer.Option(min=1, max=16)] = 2,
     markets: Annotated[int, typer.Option(min=1, max=6)] = 6,
     duration: Annotated[int, typer.Option(min=5, help="seconds")] = 90,
+    *,
     execution: Execution = Execution.LIVE,
+    strategies: Annotated[str, typer.Option(help="as STRATEGIES")] = STRATEGY,
     max_positions: Annotated[int, typer.Option(min=1)] = 8,
     min_orders: Annotated[int, typer.Option(min=0, help="fail when fewer were executed")] = 0,
 ) -> None:
@@ -64,9 +67,14 @@ def run(
         workers=workers,
         markets=markets,
         execution=execution.value,
+        strategies=strategies,
         max_positions=max_positions,
         min_orders=min_orders,
     )
+    try:
+        _ = options.accounts  # a mistake in it is one line, before anything is started
+    except ValueError as error:
+        raise typer.BadParameter(f"--strategies: {error}") from None
     raise typer.Exit(asyncio.run(_guarded(_run(options, duration))))
 
 

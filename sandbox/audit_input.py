@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
@@ -16,6 +16,7 @@ import msgspec
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.core.account import Account
 from functions.core.claim import Claim
+from functions.core.group import AccountEntry
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 from sandbox.simulator.journal import Entry
 
@@ -79,6 +80,30 @@ async def gather(
         resolved = await resolved_markets(session, venue_url)
     async with reading_store(dynamodb_url, table, account) as store:
         return await audit_input_of(store, entries, resolved)
+
+
+async def gather_each(
+    venue_url: str, dynamodb_url: str, table: str, accounts: Sequence[AccountEntry]
+) -> dict[str, AuditInput]:
+    """The same for each account of a run, by name; the journal is shared out between them.
+
+    An order is whoever's records know it. What nobody knows is the first live account's, or the
+    first one's where all are on paper: its audit says so.
+    """
+    venue = await gather(venue_url, dynamodb_url, table, accounts[0].account)
+    each: dict[str, AuditInput] = {}
+    for entry in accounts:
+        async with reading_store(dynamodb_url, table, entry.account) as store:
+            each[entry.account] = await audit_input_of(store, [], venue.resolved)
+    whose = {
+        claim.order_id: name
+        for name, one in each.items()
+        for claim in (*one.ledger, *one.account.claims.values())
+    }
+    stranger = next((entry for entry in accounts if entry.live), accounts[0]).account
+    for posted in venue.entries:
+        each[whose.get(posted.order_id, stranger)].entries.append(posted)
+    return each
 
 
 async def audit_input_of(

@@ -11,6 +11,8 @@ from eth_account import Account
 from hexbytes import HexBytes
 from polymarket import AsyncSecureClient
 
+from functions.core.group import AccountEntry, Execution, parse_strategies
+from sandbox.audit_input import STRATEGY
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.simulator.wallets import deposit_wallet_of
 from venue.trading.official_client import environment
@@ -25,10 +27,22 @@ class Options:
     speed: int = 10
     markets: int = 6
     workers: int = 2
-    execution: str = "live"
+    execution: Execution = "live"
+    strategies: str = STRATEGY
+    """The accounts that are traded (`functions.core.group`)."""
     max_positions: int = 8
     min_orders: int = 0
     balance_usd: int = 1_000
+
+    @property
+    def accounts(self) -> tuple[AccountEntry, ...]:
+        """Those that are traded. Raises ValueError."""
+        return parse_strategies(self.strategies, self.execution)
+
+    @property
+    def live(self) -> bool:
+        """Whether any of them trades at the simulated venue."""
+        return any(each.live for each in self.accounts)
 
     @property
     def cooldown_s(self) -> float:
@@ -75,6 +89,7 @@ def _account_env(options: Options, dynamodb_url: str) -> dict[str, str]:
         "STATE_TABLE": STATE_TABLE,
         "DECISION_TABLE": decision_table_of(STATE_TABLE),
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url,
+        "STRATEGIES": options.strategies,
         "EXECUTION": options.execution,
     }
 
@@ -144,7 +159,7 @@ async def services(options: Options, at: Addresses) -> list[Service]:
         started_event="schedule_started",
         env=trading,
     )
-    if options.execution == "paper":  # the venue reports no trades of paper orders
+    if not options.live:  # the venue reports no trades of paper orders
         return [market_feeder, *workers, schedule]
     client = await AsyncSecureClient.create(
         private_key=private_key,

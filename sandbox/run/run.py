@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +19,13 @@ from rich.console import Console
 from rich.live import Live
 
 from functions.adapters.dynamodb.store import DynamoStore
+from functions.core.claim import Claim
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
 from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
-from sandbox.audit_input import LEDGER_BACK_MS, account_name, gather, reading_store
+from sandbox.audit_input import LEDGER_BACK_MS, AuditInput, gather_each, reading_store
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.run.run_state import RunState
@@ -82,7 +85,7 @@ async def _nothing(_: Exception) -> None:
 
 
 def _say_what_runs(console: Console, options: Options, log_dir: Path, duration_s: int) -> None:
-    where = "at the simulated venue" if options.execution == "live" else "on paper"
+    where = "at the simulated venue" if options.live else "on paper"
     console.print(
         f"{options.markets} markets on recorded books, {options.workers} workers, "
         f"orders {where}, at most {options.max_positions} positions, {duration_s} s. "
@@ -139,46 +142,56 @@ def _fed(state: RunState, *, books: bool) -> Callable[[Msg], Awaitable[None]]:
 
 async def _follow_state(cluster: Cluster, state: RunState) -> None:
     """Read what the system has on record, and what it alarms about."""
-    account = account_name(cluster.options.execution)
     timeout = aiohttp.ClientTimeout(total=5)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        reading_store(cluster.dynamodb_url, STATE_TABLE, account) as store,
-    ):
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        stores = [
+            await stack.enter_async_context(
+                reading_store(cluster.dynamodb_url, STATE_TABLE, each.account)
+            )
+            for each in cluster.options.accounts
+        ]
         while True:
-            await _read_state(store, state)
+            await _read_state(stores, state)
             async with session.get(cluster.metrics_urls["schedule"]) as response:
                 state.alarms = alarms_in(await response.text())
             await asyncio.sleep(STATE_EVERY_S)
 
 
-async def _read_state(store: DynamoStore, state: RunState) -> None:
+async def _read_state(stores: Sequence[DynamoStore], state: RunState) -> None:
     now_ms = time.time_ns() // 1_000_000
-    ledger = await store.ledger(now_ms - LEDGER_BACK_MS, now_ms + LEDGER_BACK_MS)
-    state.on_state((await store.account()).claims.values(), ledger)
+    claims: list[Claim] = []
+    ledger: list[Claim] = []
+    for store in stores:
+        ledger += await store.ledger(now_ms - LEDGER_BACK_MS, now_ms + LEDGER_BACK_MS)
+        claims += (await store.account()).claims.values()
+    state.on_state(claims, ledger)
 
 
 def alarms_in(metrics: str) -> dict[str, int]:
-    """The alarms of the scheduled functions, from their metrics' text."""
-    return {
-        ALARMS[sample.name]: int(sample.value)
-        for family in text_string_to_metric_families(metrics)
-        for sample in family.samples
-        if sample.name in ALARMS
-    }
+    """The alarms of the scheduled functions, from their metrics' text; of all accounts together."""
+    alarms: Counter[str] = Counter()
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name in ALARMS:
+                alarms[ALARMS[sample.name]] += int(sample.value)
+    return dict(alarms)
 
 
 async def _converge(console: Console, cluster: Cluster) -> None:
     """No more entries; give what is under way a bounded time to be resolved and settled."""
     console.print("no more entries; waiting for what is under way ...", **PLAIN)
     await cluster.stop_trading()
-    account = account_name(cluster.options.execution)
     deadline_s = time.monotonic() + CONVERGE_S
     while time.monotonic() < deadline_s:
-        audit_input = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, account)
-        if not unfinished(audit_input):
+        if not any(map(unfinished, (await _gathered(cluster)).values())):
             return
         await asyncio.sleep(1)  # the venue and the schedule go by the clock; nothing to await
+
+
+async def _gathered(cluster: Cluster) -> dict[str, AuditInput]:
+    accounts = cluster.options.accounts
+    return await gather_each(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, accounts)
 
 
 async def _show_live(console: Console, state: RunState, seconds_left: Callable[[], float]) -> None:
@@ -204,10 +217,18 @@ async def _show_lines(console: Console, state: RunState, seconds_left: Callable[
 async def _audit(
     console: Console, cluster: Cluster, state: RunState, options: Options, failed: list[str]
 ) -> list[str]:
-    account = account_name(options.execution)
-    audit_input = await gather(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, account)
-    found = disagreements(audit_input, execution=options.execution, cooldown_ms=options.cooldown_ms)
-    state.on_state(audit_input.account.claims.values(), audit_input.ledger)
+    audits = await _gathered(cluster)
+    found: list[str] = []
+    for each in options.accounts:
+        disagreeing = disagreements(
+            audits[each.account], execution=each.execution, cooldown_ms=options.cooldown_ms
+        )
+        several = f"{each.account}: " if len(audits) > 1 else ""
+        found += [f"{several}{sentence}" for sentence in disagreeing]
+    state.on_state(
+        [claim for one in audits.values() for claim in one.account.claims.values()],
+        [row for one in audits.values() for row in one.ledger],
+    )
     console.print(positions_table(state.positions()))
     console.print(status_line(state, 0), **PLAIN)
     for reason, count in state.reasons.most_common():
@@ -216,11 +237,12 @@ async def _audit(
         console.print(stages(state))
     else:
         console.print("nothing was traded: no signal came while trading was allowed", **PLAIN)
-    console.print(summary(audit_input), **PLAIN)
+    for name, one in audits.items():
+        console.print(f"{name}: {summary(one)}" if len(audits) > 1 else summary(one), **PLAIN)
+        for claim in reopened(one):
+            console.print(f"reopened by late evidence: order {claim.order_id}", **PLAIN)
     found += failed
-    for claim in reopened(audit_input):
-        console.print(f"reopened by late evidence: order {claim.order_id}", **PLAIN)
-    orders = len(records_of(audit_input))
+    orders = sum(len(records_of(one)) for one in audits.values())
     if orders < options.min_orders:
         found.append(f"{orders} orders, at least {options.min_orders} were wanted")
     found += [f"malformed message: {text}" for text in state.malformed]

@@ -64,7 +64,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
-    simulated = SimpleNamespace(sleep=clock.sleep, timeout=asyncio.timeout)
+    simulated = SimpleNamespace(
+        sleep=clock.sleep, timeout=asyncio.timeout, Semaphore=asyncio.Semaphore
+    )
     monkeypatch.setattr(module, "asyncio", simulated)
     return clock
 

@@ -78,10 +78,9 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
         super().__init__(table, name)
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
-        self.groups: dict[str, MemoryGroup] = {}
-        self.config_rows = {}
-        self.halts = 0
         """The account item; None: nobody has opened the account yet."""
+        self.groups: dict[str, MemoryGroup] = {}
+        self.config_rows, self.halts = {}, 0
         self.rows: dict[tuple[int, str], Claim] = {}
         self.logged: dict[tuple[int, str], Decision] = {}
         self.failures: dict[str, int] = {}

@@ -18,6 +18,7 @@ from functions.aws.environment import SPARE_S, Function
 from functions.core.account import Account, Limits
 from functions.ports import StoreError
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
+from tests.support.fake_ports import MemoryStore
 from tests.support.lambda_runtime import environment
 
 __all__ = ["dynamodb_server", "one_sdk_session", "state_table"]
@@ -207,3 +208,54 @@ async def test_resuming_lifts_only_the_halt_that_it_saw(
         "not resumed: somebody else has set trading to halted: second",
     )
     assert (await store.account()).trading == "halted"
+
+
+# -- several accounts ----------------------------------------------------------------------------
+
+
+def about(method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
+    return {**event(method, path, body), "queryStringParameters": query}
+
+
+@pytest.fixture
+def two() -> dict[str, MemoryStore]:
+    return {"a": MemoryStore(name="a"), "b-paper": MemoryStore(name="b-paper")}
+
+
+async def told(stores: dict[str, MemoryStore], request: Any) -> tuple[int, Any]:
+    answered = await answer(stores, LIMITS, request)
+    return answered["statusCode"], json.loads(answered["body"])
+
+
+async def test_status_shows_all_or_the_one_that_is_named(two: dict[str, MemoryStore]) -> None:
+    status, body = await told(two, about("GET", "/status"))
+    assert (status, [each["account"] for each in body["accounts"]]) == (200, ["a", "b-paper"])
+    status, body = await told(two, about("GET", "/status", account="b-paper"))
+    assert (status, body["account"]) == (200, "b-paper")
+
+
+async def test_of_several_one_is_named_or_all_are_meant(two: dict[str, MemoryStore]) -> None:
+    reason = {"reason": "a drill"}
+    status, body = await told(two, about("POST", "/halt", reason))
+    assert (status, body["error"]) == (400, "say ?account=NAME, or ?all=true; there is: a, b-paper")
+    status, body = await told(two, about("POST", "/halt", reason, account="c"))
+    assert (status, "there is: a, b-paper" in body["error"]) == (400, True)
+    status, body = await told(two, about("POST", "/halt", reason, account="a"))
+    assert (status, body["trading"]) == (200, False)
+    assert (await two["b-paper"].account()).trading == "enabled"
+    status, body = await told(two, about("POST", "/halt", reason, all="true"))
+    assert (status, list(body["accounts"])) == (200, ["a", "b-paper"])
+    assert (await two["b-paper"].account()).trading == "halted"
+    status, body = await told(two, about("POST", "/resume", all="true"))
+    assert {each["lifted"] for each in body["accounts"].values()} == {"a drill"}
+
+
+async def test_one_that_does_not_answer_keeps_no_other_from_being_halted(
+    two: dict[str, MemoryStore],
+) -> None:
+    two["a"].failures["halt"] = 1
+    status, body = await told(two, about("POST", "/halt", {"reason": "a drill"}, all="true"))
+    assert status == 503
+    assert body["error"].startswith("a: NOT KNOWN")
+    assert body["error"].endswith("done: b-paper")
+    assert (await two["b-paper"].account()).trading == "halted"
