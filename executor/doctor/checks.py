@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-from executor.doctor import configuration, market_data, nats, settlement, table, venue
+from executor.doctor import configuration, in_force, market_data, nats, settlement, table, venue
 from executor.doctor.configuration import EnvironmentRead
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import trader_login
@@ -31,6 +31,13 @@ async def examine(config: EnvironmentRead) -> list[Finding]:
         "table",
         partial(table.check, config.limits),
         *("state_table", "decision_table", "strategies", "strategy", "execution"),
+        *AwsSettings.model_fields,
+    )
+    findings += await _group(
+        config,
+        "configuration in force",
+        partial(in_force.check, config.limits, config.worker),
+        *("state_table", "strategy", "execution"),
         *AwsSettings.model_fields,
     )
     findings += await _group(
@@ -71,7 +78,7 @@ async def _account(config: EnvironmentRead) -> list[Finding]:
     if not config.limits.live:
         found = [ok(what, "none is needed: EXECUTION is paper")]
         return found + await _user_channel(config)
-    account = trader_login(config.limits, config.limits.size_usd)
+    account = trader_login(config.limits, await in_force.order_usd(config.limits))
     if account is None:
         found = [warn(what, "not checked", "set PRIVATE_KEY and WALLET")]
         return found + await _user_channel(config)

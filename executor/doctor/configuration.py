@@ -47,6 +47,8 @@ class EnvironmentRead:
     channels: ChannelSettings
     gate: GateSettings
     api: ApiSettings
+    worker: WorkerSettings | None
+    """None where any of a worker's variables is wrong."""
     wrong: frozenset[str]
 
     def first_wrong(self, *names: str) -> str | None:
@@ -63,7 +65,13 @@ def read() -> EnvironmentRead:
     api, wrong_for_api = _usable(ApiSettings)
     wrong |= wrong_for_nats | wrong_for_channels | wrong_for_gate | wrong_for_api
     return EnvironmentRead(
-        limits=limits, nats=nats, channels=channels, gate=gate, api=api, wrong=wrong
+        limits=limits,
+        nats=nats,
+        channels=channels,
+        gate=gate,
+        api=api,
+        worker=_worker(),
+        wrong=wrong,
     )
 
 
@@ -79,6 +87,13 @@ def check() -> list[Finding]:
         else:
             findings.append(ok(what, "every variable is valid"))
     return findings
+
+
+def _worker() -> WorkerSettings | None:
+    try:
+        return WorkerSettings()
+    except ValidationError:
+        return None
 
 
 def _usable(kind: type[_Kind]) -> tuple[_Kind, frozenset[str]]:

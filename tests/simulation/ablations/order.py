@@ -8,6 +8,7 @@ from functions.adapters import aws_answers
 from functions.adapters.dynamodb import store
 from functions.core.claim import Claim
 from functions.core.fencing import Fence
+from functions.handlers import execute
 from functions.handlers.execute import OrderExecutor
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Claimed, ClaimResult, StoreError
@@ -66,7 +67,7 @@ ORDER: Final = (
     ),
     Ablation(
         "no POST of an old book",
-        replaced(OrderExecutor, "_age_excess_ms", lambda *_: 0),
+        replaced(execute, "_age_excess_ms", lambda *_: 0),
         "on a book",
         suspended,
     ),

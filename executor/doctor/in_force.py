@@ -1,0 +1,60 @@
+"""Which configuration of the account is in force, and whether this environment contradicts it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from executor.doctor.finding import Finding, fail, ok, warn
+from functions.bootstrap import unopened_store
+from functions.core.configuration import (
+    SETTINGS,
+    Configuration,
+    ConfigurationError,
+    configuration_of,
+    contradictions,
+)
+from functions.ports import StoreError
+from functions.settings import LimitSettings, WorkerSettings
+from strategies.builtin import BUILTIN
+
+WHAT = "configuration in force"
+
+
+async def check(settings: LimitSettings, worker: WorkerSettings | None) -> list[Finding]:
+    """One finding; `worker`: its settings, where they can be read at all."""
+    try:
+        stored = await _stored(settings)
+    except StoreError as error:
+        return [warn(WHAT, str(error), "see the state table's line")]
+    except ConfigurationError as error:
+        return [fail(WHAT, str(error), "no worker trades under it: executor config rollback")]
+    if stored is None:
+        return [warn(WHAT, "none yet", "start a worker: it makes version 1 from its environment")]
+    set_here = worker.variables() if worker is not None else {}
+    found = contradictions(set_here, stored.settings)
+    if found:
+        said = ", ".join(f"{e.name.upper()}={e.before} (stored: {e.after})" for e in found)
+        return [
+            fail(
+                WHAT,
+                f"version {stored.version}, and no worker would start here: {said}",
+                "unset what is set, or change what is stored (executor config set)",
+            )
+        ]
+    return [ok(WHAT, f"version {stored.version}, {len(SETTINGS)} settings and its parameters")]
+
+
+async def order_usd(settings: LimitSettings) -> Decimal:
+    """What an order spends: as stored, else as this environment says."""
+    try:
+        stored = await _stored(settings)
+    except (StoreError, ConfigurationError):
+        return settings.size_usd
+    return settings.size_usd if stored is None else stored.settings.size_usd
+
+
+async def _stored(settings: LimitSettings) -> Configuration | None:
+    strategy = BUILTIN[settings.strategy]
+    async with unopened_store(settings) as store:
+        row = await store.configuration()
+    return None if row is None else configuration_of(row, strategy.name, strategy.Parameters)

@@ -1,0 +1,52 @@
+"""The doctor says which configuration is in force, and what would keep a worker from starting."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from executor.doctor import in_force
+from executor.doctor.finding import Finding, Level
+from functions.adapters.dynamodb.store import DynamoStore
+from functions.settings import LimitSettings, WorkerSettings
+from runtime.settings import load_settings
+from strategies.book_imbalance import BookImbalance
+from tests.support.configuration_builders import a_row
+
+
+async def found() -> Finding:
+    [finding] = await in_force.check(load_settings(LimitSettings), load_settings(WorkerSettings))
+    return finding
+
+
+async def test_before_the_first_worker_it_says_who_makes_it(store: DynamoStore) -> None:
+    await store.open_account()
+    finding = await found()
+    assert (finding.level, finding.text) == (Level.WARN, "none yet")
+
+
+async def test_the_version_in_force_and_what_contradicts_it(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.open_account()
+    row = a_row(parameters=BookImbalance.Parameters(), max_positions=2, size_usd=Decimal(7))
+    assert await store.set_configuration(row, 0)
+    assert (await found()).level is Level.OK
+    assert await in_force.order_usd(load_settings(LimitSettings)) == 7
+    monkeypatch.setenv("MAX_POSITIONS", "5")
+    finding = await found()
+    assert finding.level is Level.FAIL
+    assert "MAX_POSITIONS=5 (stored: 2)" in finding.text
+
+
+async def test_one_that_cannot_be_followed_fails(store: DynamoStore) -> None:
+    await store.open_account()
+    assert await store.set_configuration(a_row(strategy="another"), 0)
+    finding = await found()
+    assert finding.level is Level.FAIL
+    assert "the strategy another's" in finding.text
+
+
+async def test_a_table_that_does_not_answer_is_a_warning() -> None:
+    assert (await found()).level is Level.WARN
