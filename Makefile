@@ -10,7 +10,7 @@ INFRA_BIN := $(INFRA_VENV)/bin
 INFRA_STAMP := $(INFRA_VENV)/.installed
 NODE_STAMP := deploy/node_modules/.installed
 STAGES := local dev prod
-PACKAGED := $(STAGES:%=.build/%/.packaged)
+PACKAGED := $(STAGES:%=.build/%/.packaged) .build/groups/.packaged
 TEMPLATE := cloudformation-template-update-stack.json
 
 SPEED ?= 10
@@ -68,7 +68,7 @@ $(NODE_STAMP): deploy/package.json deploy/package-lock.json $(INFRA_STAMP)
 
 # One at a time: osls works in .serverless/ whatever the stage, and two at once mix their templates.
 .NOTPARALLEL:
-OSLS = PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" NODE_NO_WARNINGS=1 deploy/node_modules/.bin/osls
+OSLS = PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" NODE_NO_WARNINGS=1 $(CURDIR)/deploy/node_modules/.bin/osls
 
 # Every stage's template and every function's zip, into .build/, without credentials. What a stage takes
 # from outside is made up here, and says so: it is for tests and lint, and is never deployed.
@@ -78,7 +78,7 @@ MADE_UP := IMAGE=000000000000.dkr.ecr.eu-west-1.amazonaws.com/not-an-image@sha25
 	ALARM_EMAIL=nobody@example.invalid WALLET=0x0000000000000000000000000000000000000000 \
 	SIGNING_KEY_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:000000000000:secret:not-a-signing-key-000000 \
 	API_CREDENTIALS_SECRET_ARN=arn:aws:secretsmanager:eu-west-1:000000000000:secret:not-api-credentials-000000
-DECLARED := serverless.yml $(wildcard infra/*.yml infra/stages/*.yml)
+DECLARED := serverless.yml $(wildcard infra/*.yml infra/*.js infra/stages/*.yml)
 ZIPS := .build/functions/.built
 
 $(ZIPS): $(STAMP) requirements/lambda.txt requirements/lambda-settle.txt deploy/package.py deploy/closure.py \
@@ -89,6 +89,18 @@ $(ZIPS): $(STAMP) requirements/lambda.txt requirements/lambda-settle.txt deploy/
 # Live, so that tests and lint see all that a stage can have (on paper there is less).
 .build/%/.packaged: $(DECLARED) $(NODE_STAMP) $(ZIPS)
 	$(MADE_UP) EXECUTION=live $(OSLS) package --stage $* --package .build/$*
+	touch $@
+
+# dev with several groups of strategies, for tests and lint: no stage has them as it is. In a copy, because
+# osls reads a stage's file by its name.
+GROUPS_SERVICE := .build/groups-service
+.build/groups/.packaged: $(DECLARED) $(NODE_STAMP) $(ZIPS)
+	rm -rf $(GROUPS_SERVICE)
+	mkdir -p $(GROUPS_SERVICE)/.build
+	cp -r serverless.yml infra $(GROUPS_SERVICE)
+	cat infra/stages/groups-example.yml >>$(GROUPS_SERVICE)/infra/stages/dev.yml
+	ln -s $(CURDIR)/.build/functions $(GROUPS_SERVICE)/.build/functions
+	cd $(GROUPS_SERVICE) && $(MADE_UP) EXECUTION=live $(OSLS) package --stage dev --package $(CURDIR)/.build/groups
 	touch $@
 
 # STAGE=dev or prod, and what deploy/check.py names when it is missing: before anything is built.
@@ -154,7 +166,7 @@ lint: setup package
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(INFRA_BIN)/cfn-lint --regions eu-west-1 -t $(STAGES:%=.build/%/$(TEMPLATE))
+	$(INFRA_BIN)/cfn-lint --regions eu-west-1 -t $(PACKAGED:%/.packaged=%/$(TEMPLATE))
 	$(INFRA_BIN)/checkov --config-file deploy/checkov.yml --file .build/prod/$(TEMPLATE)
 
 bench: setup

@@ -50,6 +50,9 @@ COUNTS: Final[dict[str, float]] = {
     "schedule_writes_an_order": 0.9,
     "account_units": 4,
     "row_units": 2,
+    "group_units": 1,
+    "group_metrics": 1,
+    "group_alarms": 3,
     "worker_reads_s": 0.45,
     "reconcile_reads": 1.8,
     "reconcile_runs_a_minute": 5,
@@ -60,8 +63,8 @@ COUNTS: Final[dict[str, float]] = {
     "reconcile_s_a_minute": 50,
     "settle_s_a_minute": 2,
     "lambda_gb": 0.5,
-    "custom_metrics": 30,
-    "alarm_metrics": 31,
+    "custom_metrics": 34,
+    "alarm_metrics": 35,
     "secrets": 4,
     "interface_endpoints": 4,
     "books_a_worker_s": 1_000,
@@ -151,6 +154,45 @@ def table() -> list[str]:
     return [*rows, f"| **total** | {totals} |"]
 
 
+def further_group(markets: int) -> dict[str, float]:
+    """USD a month that one more group of strategies costs, on the books of all markets."""
+    c, p = COUNTS, PRICES
+    workers, vcpu, gb = tasks(markets)["worker"]
+    delivered_gb = markets * c["books_a_market_s"] * c["book_bytes"] * SECONDS / 1e9
+    orders = markets * c["market_orders_a_day"] * HOURS / 24
+    account_writes = orders * (c["worker_writes_an_order"] + c["schedule_writes_an_order"])
+    decisions = orders * c["decision_writes_an_order"] * c["row_units"]
+    alone = account_writes * c["account_units"] + decisions
+    # A transaction costs twice the units of each of its items.
+    together = account_writes * 2 * (c["account_units"] + c["group_units"]) + decisions
+    logs_gb = HOURS * 60 * c["log_bytes_worker_minute"] * workers / 1e9
+    return {
+        "Fargate": workers * HOURS * (vcpu * p["fargate_vcpu_hour"] + gb * p["fargate_gb_hour"]),
+        # NATS to worker, in another zone half of the time.
+        "between zones": delivered_gb * p["between_zones_gb_each_way"],
+        "logs": logs_gb * p["logs_gb"],
+        "metrics and alarms": c["group_metrics"] * p["custom_metric"]
+        + c["group_alarms"] * p["alarm_metric"],
+        "DynamoDB, orders of one account": alone * p["write_million_units"] / 1e6,
+        "the same under a collective limit, in addition": (together - alone)
+        * p["write_million_units"]
+        / 1e6,
+    }
+
+
+def group_table() -> list[str]:
+    """The document's table of a further group, as Markdown."""
+    columns = [further_group(markets) for markets in MARKETS]
+    return [
+        "| USD a month | " + " | ".join(f"{m} markets" for m in MARKETS) + " |",
+        "|---|" + "--:|" * len(MARKETS),
+        *(
+            f"| {name} | " + " | ".join(f"{column[name]:,.2f}" for column in columns) + " |"
+            for name in columns[0]
+        ),
+    ]
+
+
 def price_rows() -> list[str]:
     """How each price begins its row in the document."""
     return [
@@ -166,7 +208,7 @@ def count_rows() -> list[str]:
 
 def main() -> None:
     """Print all tables."""
-    print("\n".join([*table(), "", *price_rows(), "", *count_rows()]))
+    print("\n".join([*table(), "", *group_table(), "", *price_rows(), "", *count_rows()]))
     for markets in MARKETS:
         print(markets, tasks(markets))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,3 +35,18 @@ def percentiles(samples: list[float]) -> Percentiles:
         return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)
 
     return Percentiles(p50=rank(0.5), p99=rank(0.99), max=round(ordered[-1], 3))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quartiles:
+    """Of repeats, in the unit of the samples."""
+
+    low: float
+    median: float
+    high: float
+
+
+def quartiles(samples: Sequence[float]) -> Quartiles:
+    """Of at least two samples."""
+    low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return Quartiles(low=low, median=median, high=high)

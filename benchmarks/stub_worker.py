@@ -4,6 +4,10 @@ optionally with books that cost it time. `python -m benchmarks.stub_worker`
 `BENCH_BOOK_COST_MS` makes each book block the worker for so long (a sleep: the cost of a book is
 modelled, not the competition for this machine's few cores), and the ages of the books it acted on
 are written to stdout as one JSON line at the end.
+
+`BENCH_ASK_NO_VENUE=1` takes every market for confirmed, and has accounts that are full: no signal
+becomes an order. Whoever asks on the subject `FIGURES` is told how many books were handled and held
+so far, and what that took of processor time, as JSON.
 """
 
 from __future__ import annotations
@@ -14,27 +18,37 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from functions.adapters.clob_markets import VenueClobMarkets
 from functions.bootstrap import configured, strategy_of
-from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, Pause, Redemption
+from functions.core.account import (
+    NO_PAUSE,
+    TRADING_ENABLED,
+    Account,
+    ClaimRefusal,
+    Limits,
+    Pause,
+    Redemption,
+)
 from functions.core.claim import Claim
 from functions.core.collective import CollectiveLimits
 from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
-from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import AccountReads, Claimed, ClaimResult, GroupStore
+from functions.handlers.verify_markets import Doubt, MarketVerifier
+from functions.ports import AccountReads, Claimed, ClaimRefused, ClaimResult, GroupStore
 from functions.settings import WorkerSettings
 from functions.worker import run_worker
 from functions.worker_accounts import WorkerExchanges
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.decision import Decision
+from protocol.market import MarketInfo
 from runtime.log import configure_logging
 from runtime.nats import connect
 from runtime.process import run_service
@@ -45,6 +59,7 @@ from strategies.interface import Hold, Signal
 from strategies.parameters import StrategyParameters
 from strategies.view import MarketView
 
+FIGURES: Final = "bench.figures"
 _log = structlog.get_logger()
 
 
@@ -145,6 +160,25 @@ class GrantingStore:
         return None
 
 
+class FullStore(GrantingStore):
+    """Refuses every claim, as that of an account with as many positions as it may have."""
+
+    async def claim(
+        self, claim: Claim, limits: Limits, now_ms: int, collective: CollectiveLimits | None = None
+    ) -> ClaimResult:
+        return ClaimRefused(reason=ClaimRefusal.MAX_POSITIONS, account=await self.account())
+
+
+class UnaskingVerifier(MarketVerifier):
+    """Takes every listing for the truth: where no venue is to be asked."""
+
+    def doubt(self, market: MarketInfo) -> Doubt | None:
+        return None
+
+    async def verify(self, market: MarketInfo) -> None:
+        pass
+
+
 class CostlyStrategy(BookImbalance):
     """Blocks for `cost_s` on each book and remembers how old the book was by then."""
 
@@ -159,6 +193,27 @@ class CostlyStrategy(BookImbalance):
         return Hold(BookImbalance.Reason.NO_IMBALANCE)
 
 
+async def _tell_figures(nc: Client, metrics: WorkerMetrics) -> None:
+    def total(name: str) -> float:
+        return sum(
+            sample.value
+            for family in metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == f"worker_{name}_total"
+        )
+
+    async def tell(asked: Msg) -> None:
+        figures = {
+            "books": total("books"),
+            "conflated": total("books_conflated"),
+            "holds": total("holds"),
+            "cpu_s": time.process_time(),
+        }
+        await asked.respond(json.dumps(figures).encode())
+
+    await nc.subscribe(FIGURES, cb=tell)
+
+
 async def _serve(settings: WorkerSettings) -> None:
     each = settings.each()
     strategies = {one.account: strategy_of(one) for one in each}
@@ -166,11 +221,12 @@ async def _serve(settings: WorkerSettings) -> None:
     nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
-        verifier = MarketVerifier(clob_markets, metrics)
+        asks_no_venue = os.environ.get("BENCH_ASK_NO_VENUE") == "1"
+        verifier = (UnaskingVerifier if asks_no_venue else MarketVerifier)(clob_markets, metrics)
         clock = WorkerClock(settings.max_book_age_ms, metrics)
         exchanges, opened = WorkerExchanges(verifier), []
         for one in each:
-            store = GrantingStore()
+            store = FullStore() if asks_no_venue else GrantingStore()
             in_force = ConfigurationInForce(await configured(store, one, "stub"))
             opened.append(
                 OpenedAccount(
@@ -182,6 +238,7 @@ async def _serve(settings: WorkerSettings) -> None:
                     wallet=(one.wallet or "") if one.live else "",
                 )
             )
+        await _tell_figures(nc, metrics)
         _log.info("worker_started")
         await run_worker(
             settings,

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from deploy.accounts import check_accounts
 from deploy.findings import SERVICE, Client, Findings, one_line
 from deploy.table_changes import TABLE, refused_changes
+from functions.core.group import Execution
 
 Template = Mapping[str, Any]
 Question = Callable[[], Any]
@@ -35,6 +37,7 @@ def check_stack(
         return findings
     findings.missing += refused_changes(deployed, packaged, protected=stage == "prod")
     _check_execution(findings, stage, deployed, packaged, environment)
+    check_accounts(findings, deployed, packaged, (_execution(deployed), _execution(packaged)))
     _check_names(findings, deployed, packaged, client)
     _check_concurrency(findings, deployed, packaged, client)
     _check_cost_monitor(findings, stage, deployed, packaged, client)
@@ -209,7 +212,7 @@ def _new(deployed: Template, packaged: Template, kind: str) -> dict[str, Any]:
     return {name: each for name, each in _of_type(packaged, kind).items() if name not in there}
 
 
-def _execution(template: Template) -> str:
+def _execution(template: Template) -> Execution:
     """live or paper, as the condition `Live` has it (infra/roles.yml)."""
     condition = template.get("Conditions", {}).get("Live", {}).get("Fn::Equals", ["", "paper"])
     return "live" if condition[0] == condition[1] else "paper"

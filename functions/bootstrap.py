@@ -187,6 +187,18 @@ def strategy_of(settings: AccountSettings) -> type[Strategy]:
         raise MisconfiguredError(f"STRATEGIES: account {entry.account}: {error}") from None
 
 
+def try_strategy(settings: AccountSettings) -> None:
+    """Ask the strategy of settings of one account a few times before anything is started.
+
+    Raises MisconfiguredError.
+    """
+    strategy = strategy_of(settings)
+    try:
+        try_out(strategy)
+    except StrategyNotUsableError as error:
+        raise MisconfiguredError(f"STRATEGIES: account {settings.account}: {error}") from None
+
+
 async def followed_group(store: Store, settings: WorkerSettings, worker_name: str) -> GroupFollower:
     """For workers, of settings of one account: the limits of its group, if there are any, seeded
     from the environment. Raises StoreError; MisconfiguredError where the environment contradicts
@@ -211,18 +223,6 @@ def groups_of(
             compared.add(one.group_item)
             groups[one.account] = stores[one.account].group(one.group_item)
     return groups
-
-
-def try_strategy(settings: AccountSettings) -> None:
-    """Ask the strategy of settings of one account a few times before anything is started.
-
-    Raises MisconfiguredError.
-    """
-    strategy = strategy_of(settings)
-    try:
-        try_out(strategy)
-    except StrategyNotUsableError as error:
-        raise MisconfiguredError(f"STRATEGIES: account {settings.account}: {error}") from None
 
 
 # -- the account at the venue, and its records -----------------------------------------------------

@@ -93,7 +93,10 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
         )
         metrics_port = await stack.enter_async_context(serving)
         await stack.enter_async_context(
-            reporting_to_cloudwatch(settings.cloudwatch_stage, "worker", metrics.cloudwatch)
+            reporting_to_cloudwatch(
+                *(settings.cloudwatch_stage, "worker", metrics.cloudwatch),
+                group=settings.group if "group" in settings.model_fields_set else None,
+            )
         )
         nc = await connect(settings.nats_url, worker_name, settings.nats_login())
         stack.push_async_callback(close, nc)

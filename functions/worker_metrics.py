@@ -8,6 +8,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from functions.account_metrics import SECONDS_BUCKETS, AccountFamilies, AccountMetrics
+from functions.core.hold import HoldReason
 from runtime.cloudwatch import CloudWatchMetric
 
 
@@ -56,7 +57,7 @@ class WorkerMetrics:
         of = tuple(self.accounts.values())
         self.cloudwatch = (
             CloudWatchMetric("Books", (self.books,)),
-            CloudWatchMetric("BookAge", (self.book_age,), "Milliseconds"),
+            CloudWatchMetric("BookAge", (self.book_age,), "Milliseconds", of_group=True),
             CloudWatchMetric("Signals", tuple(each for one in of for each in one.signals)),
             CloudWatchMetric(
                 "ClaimsRefused", tuple(each for one in of for each in one.refused_by_store)
@@ -65,6 +66,11 @@ class WorkerMetrics:
             CloudWatchMetric("OrderErrors", tuple(each for one in of for each in one.order_errors)),
             CloudWatchMetric("TickToTrade", tuple(one.tick_to_trade for one in of), "Milliseconds"),
             CloudWatchMetric("StoreErrors", tuple(one.store_errors for one in of)),
+            CloudWatchMetric(
+                "StrategyErrors", tuple(one.holds[HoldReason.STRATEGY_ERROR] for one in of)
+            ),
+            CloudWatchMetric("StrategiesDisabled", tuple(one.strategies_disabled for one in of)),
+            CloudWatchMetric("AccountsInTrouble", tuple(one.in_trouble for one in of)),
             CloudWatchMetric("MarketsDiffering", (self.markets_differing,)),
             CloudWatchMetric("ClocksDiffering", (self.clocks_differing,)),
         )

@@ -44,14 +44,23 @@ class CloudWatchMetric:
     name: str
     sources: tuple[Counter | Gauge | Histogram, ...]
     unit: Unit = "Count"
+    of_group: bool = False
+    """Told of the process's group as well, if it has a name."""
 
 
 class Interval:
     """What has happened since the last line; what was counted before it was made is left out."""
 
-    def __init__(self, stage: str, service: str, metrics: Sequence[CloudWatchMetric]) -> None:
+    def __init__(
+        self,
+        stage: str,
+        service: str,
+        metrics: Sequence[CloudWatchMetric],
+        group: str | None = None,
+    ) -> None:
         self._stage = stage
         self._service = service
+        self._group = group
         self._metrics = metrics
         self._before: dict[str, dict[float, float]] = {
             each.name: _read(each)[1] for each in metrics
@@ -61,7 +70,12 @@ class Interval:
         """The document of the interval that ends now; the next one begins."""
         values = {each.name: self._value(each) for each in self._metrics}
         units = {each.name: each.unit for each in self._metrics}
-        return document(self._stage, self._service, values, now_ms, units)
+        of_group = [each.name for each in self._metrics if each.of_group]
+        return document(
+            *(self._stage, self._service, values, now_ms, units),
+            group=self._group,
+            of_group=of_group,
+        )
 
     def _value(self, wanted: CloudWatchMetric) -> float | list[float]:
         kind, now = _read(wanted)
@@ -98,6 +112,8 @@ async def reporting_to_cloudwatch(
     service: str,
     metrics: Sequence[CloudWatchMetric],
     write: Callable[[str], str | None] = STDOUT.write,
+    *,
+    group: str | None = None,
 ) -> AsyncIterator[None]:
     """Write for CloudWatch while the context lasts: a line a minute, and what is left at its end.
 
@@ -107,7 +123,7 @@ async def reporting_to_cloudwatch(
     if stage is None:
         yield
         return
-    interval = Interval(stage, service, metrics)
+    interval = Interval(stage, service, metrics, group)
 
     def report() -> None:
         reason = write(interval.line(time.time_ns() // 1_000_000))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 NAMESPACE: Final = "StreamingExecutor"
 DIMENSIONS: Final = ("Stage", "Service")
+GROUP: Final = "Group"
+"""One more dimension, of metrics that are told of a group of workers, too."""
 METRICS_MAX: Final = 100
 VALUES_MAX: Final = 100
 """The format's own limits: metrics a document, values a metric."""
@@ -26,11 +28,15 @@ def document(
     values: Mapping[str, float | Sequence[float]],
     now_ms: int,
     units: Mapping[str, Unit] | None = None,
+    *,
+    group: str | None = None,
+    of_group: Collection[str] = (),
 ) -> str:
     """One document: a line without its end, to be written to stdout.
 
     `values`: a number, or up to 100 of them, by the metric's name; its unit is Count unless `units`
     says otherwise. Metrics without a (finite) value are left out: JSON has no word for NaN.
+    Where there is a `group`, those of `of_group` are told of it, too: each is one more metric.
     Raises ValueError above the format's limits, or for a metric with the name of a dimension.
     """
     written: dict[str, float | list[float]] = {}
@@ -45,16 +51,22 @@ def document(
             written[name] = +value  # a bool becomes 0 or 1
     if len(written) > METRICS_MAX:
         raise ValueError(f"{len(written)} metrics, a document takes {METRICS_MAX}")
-    if taken := written.keys() & {*DIMENSIONS, "_aws"}:
+    if taken := written.keys() & {*DIMENSIONS, GROUP, "_aws"}:
         raise ValueError(f"no metric may be called {', '.join(sorted(taken))}")
     of_unit = units or {}
-    directive = {
-        "Namespace": NAMESPACE,
-        "Dimensions": [DIMENSIONS],
-        "Metrics": [{"Name": name, "Unit": of_unit.get(name, "Count")} for name in written],
-    }
-    aws = {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}
-    content = {"_aws": aws, "Stage": stage, "Service": service, **written}
+
+    def directive(dimensions: Sequence[str], names: Iterable[str]) -> dict[str, Any]:
+        metrics = [{"Name": name, "Unit": of_unit.get(name, "Count")} for name in names]
+        return {"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics}
+
+    directives = [directive(DIMENSIONS, written)]
+    content: dict[str, Any] = {"Stage": stage, "Service": service}
+    if group is not None:
+        content[GROUP] = group
+        if told := [name for name in written if name in of_group]:
+            directives.append(directive((*DIMENSIONS, GROUP), told))
+    aws = {"Timestamp": now_ms, "CloudWatchMetrics": directives}
+    content = {"_aws": aws, **content, **written}
     return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 

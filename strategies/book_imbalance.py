@@ -65,8 +65,8 @@ class BookImbalance(Strategy):
     def decide(view: MarketView, parameters: Parameters, now_ms: int) -> Signal | Hold:
         """Decide on one book; `now_ms` does not matter here."""
         up, reason = view.up, BookImbalance.Reason
-        mid, spread, imbalance = up.mid_e4, up.spread_e4, up.imbalance(parameters.levels)
-        if mid is None or spread is None or imbalance is None:
+        mid, spread = up.mid_e4, up.spread_e4
+        if mid is None or spread is None:
             return Hold(reason.ONE_SIDED)
         if spread <= 0:
             return Hold(reason.CROSSED)
@@ -74,7 +74,8 @@ class BookImbalance(Strategy):
             return Hold(reason.OUTSIDE_PRICE_ZONE)
         if spread > parameters.spread_max_e4:
             return Hold(reason.SPREAD_TOO_WIDE)
-        if abs(imbalance) < parameters.imbalance_min:
+        imbalance = up.imbalance(parameters.levels)  # after the cheap checks
+        if imbalance is None or abs(imbalance) < parameters.imbalance_min:
             return Hold(reason.NO_IMBALANCE)
 
         outcome, bought = (UP, up) if imbalance > 0 else (DOWN, view.down)

@@ -14,7 +14,9 @@ COST = (ROOT / "docs/cost.md").read_text(encoding="utf-8")
 SCALING = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("row", [*cost.table(), *cost.price_rows(), *cost.count_rows()])
+@pytest.mark.parametrize(
+    "row", [*cost.table(), *cost.group_table(), *cost.price_rows(), *cost.count_rows()]
+)
 def test_the_document_has_what_the_script_computes(row: str) -> None:
     assert any(line.startswith(row) for line in COST.splitlines()), row
 
@@ -29,9 +31,9 @@ def test_a_price_is_in_the_total() -> None:
     """Each price and each count matters to some total: none is there for show."""
     for table in (cost.PRICES, cost.COUNTS):
         for name, value in table.items():
-            before = cost.total(200)
+            before = cost.total(200), sum(cost.further_group(200).values())
             table[name] = value * 2
-            assert cost.total(200) != before, name
+            assert (cost.total(200), sum(cost.further_group(200).values())) != before, name
             table[name] = value
 
 

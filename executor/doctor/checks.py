@@ -37,7 +37,7 @@ async def examine(config: EnvironmentRead) -> list[Finding]:
         config,
         "configuration in force",
         partial(in_force.check, config.limits, config.worker),
-        *("state_table", "strategy", "execution"),
+        *("state_table", "strategies", "strategy", "execution"),
         *AwsSettings.model_fields,
     )
     findings += await _group(

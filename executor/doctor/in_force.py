@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 
+import msgspec
+
 from executor.doctor.finding import Finding, fail, ok, warn
-from functions.bootstrap import unopened_store
+from functions.bootstrap import MisconfiguredError, strategy_of, unopened_store
 from functions.core.configuration import (
     SETTINGS,
     Configuration,
@@ -15,19 +18,29 @@ from functions.core.configuration import (
 )
 from functions.ports import StoreError
 from functions.settings import LimitSettings, WorkerSettings
-from strategies.builtin import BUILTIN
 
 WHAT = "configuration in force"
 
 
 async def check(settings: LimitSettings, worker: WorkerSettings | None) -> list[Finding]:
-    """One finding; `worker`: its settings, where they can be read at all."""
+    """One finding an account; `worker`: its settings, where they can be read at all."""
+    several, found = len(settings.entries) > 1, []
+    for one in settings.each():
+        for finding in await _check(one, worker):
+            what = f"{finding.what} of {one.account}" if several else finding.what
+            found.append(msgspec.structs.replace(finding, what=what))
+    return found
+
+
+async def _check(settings: LimitSettings, worker: WorkerSettings | None) -> list[Finding]:
     try:
         stored = await _stored(settings)
     except StoreError as error:
         return [warn(WHAT, str(error), "see the state table's line")]
     except ConfigurationError as error:
         return [fail(WHAT, str(error), "no worker trades under it: executor config rollback")]
+    except MisconfiguredError as error:
+        return [fail(WHAT, str(error), "see STRATEGIES")]
     if stored is None:
         return [warn(WHAT, "none yet", "start a worker: it makes version 1 from its environment")]
     set_here = worker.variables() if worker is not None else {}
@@ -45,16 +58,19 @@ async def check(settings: LimitSettings, worker: WorkerSettings | None) -> list[
 
 
 async def order_usd(settings: LimitSettings) -> Decimal:
-    """What an order spends: as stored, else as this environment says."""
-    try:
-        stored = await _stored(settings)
-    except (StoreError, ConfigurationError):
-        return settings.size_usd
-    return settings.size_usd if stored is None else stored.settings.size_usd
+    """The most that an order of one of the accounts spends: as stored, else as this environment
+    says; of the live ones, if there are any."""
+    sizes_usd: list[Decimal] = []
+    for one in settings.each():
+        if one.live or not settings.live:
+            with suppress(StoreError, ConfigurationError, MisconfiguredError):
+                stored = await _stored(one)
+                sizes_usd.append(settings.size_usd if stored is None else stored.settings.size_usd)
+    return max(sizes_usd, default=settings.size_usd)
 
 
 async def _stored(settings: LimitSettings) -> Configuration | None:
-    strategy = BUILTIN[settings.strategy]
+    strategy = strategy_of(settings)
     async with unopened_store(settings) as store:
         row = await store.configuration()
     return None if row is None else configuration_of(row, strategy.name, strategy.Parameters)

@@ -36,6 +36,7 @@ from functions.aws import control_http
 from functions.aws.environment import Context, Done, Function
 from functions.aws.settings import FunctionSettings, ReconcileSettings, SettleSettings
 from functions.core.account import Account, Limits
+from functions.handlers.compare_group import compare_group
 from functions.handlers.limits_in_force import limits_in_force
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.reconcile import reconcile as reconcile_once
@@ -193,25 +194,30 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
     assert isinstance(settings, ReconcileSettings)  # noqa: S101 - as `open_reconcile` made it
     read = await asyncio.gather(*(_limits(each, settings) for each in opened.stores.values()))
     limits = dict(zip(opened.stores, read, strict=True))
-    groups = bootstrap.groups_of(settings, opened.stores)
     now_s = asyncio.get_running_loop().time()
 
     async def of_account(name: str) -> tuple[list[ReconcileReport], list[Exception]]:
         structlog.contextvars.bind_contextvars(account=name)
         return await repeated(
-            lambda: reconcile_once(opened.stores[name], opened.records[name], groups.get(name)),
+            lambda: reconcile_once(opened.stores[name], opened.records[name]),
             every_s=settings.reconcile_every_s,
             until_s=min(until_s - REPORT_S, now_s + INVOKED_EVERY_S),
         )
 
-    done = await asyncio.gather(*map(of_account, opened.stores))
+    difference_usd, done = await asyncio.gather(
+        groups_difference_usd(opened, settings.group_items, until_s - REPORT_S),
+        asyncio.gather(*map(of_account, opened.stores)),
+    )
     reports = [report for of_one, _ in done for report in of_one]
     errors = [error for _, of_one in done for error in of_one]
     # A run in which the venue refused every question is none: its silence is the alarm. So is that
     # of one account among several.
     complete = [sum(not each.incomplete for each in of_one) for of_one, _ in done]
     missing = len(settings.entries) - len(opened.stores)
-    values: dict[str, float] = {"ReconcileRuns": 0 if missing else min(complete)}
+    values: dict[str, float] = {
+        "ReconcileRuns": 0 if missing else min(complete),
+        "GroupDifferenceUsd": difference_usd,
+    }
     if reports:
         each = zip(opened.stores, done, strict=True)
         last = [(name, of_one[-1]) for name, (of_one, _) in each if of_one]
@@ -225,6 +231,29 @@ async def work_reconcile(opened: ScheduledResources, _: Any, until_s: float) -> 
         result={"runs": len(reports), "failed": len(errors)},
         healthy=not (errors or missing or any(report.failures for report in reports)),
     )
+
+
+async def groups_difference_usd(opened: Resources, items: Sequence[str], until_s: float) -> float:
+    """USD by which groups count another exposure than their accounts' claims add up to, either way,
+    all of them together. NaN where one could not be read or compared, and none is seen to differ.
+
+    Once an invocation, and not with each run of an account: of which group an account is, the
+    functions, which serve all of them, are not told. `until_s` is the loop's time.
+    """
+    apart_usd, unknown = 0.0, False
+    store = next(iter(opened.stores.values()))
+    for item in items:
+        try:
+            async with asyncio.timeout_at(until_s):
+                seen = await compare_group(store.group(item), time.time_ns() // 1_000_000)
+        except (StoreError, TimeoutError) as error:
+            unknown = True
+            _log.warning("group_not_compared", group=item, error=f"{type(error).__name__}: {error}")
+            continue
+        if seen is not None:
+            unknown |= not seen.compared
+            apart_usd += abs(seen.difference_e6) / 1e6
+    return math.nan if unknown and not apart_usd else apart_usd
 
 
 async def _limits(store: Store, settings: ReconcileSettings) -> Limits:

@@ -4,13 +4,15 @@ credential from the environment, where whoever may look at a function sees them:
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.settings import LimitSettings, SecretName, check_wallet
+from functions.settings import PAPER, LimitSettings, SecretName, check_wallet
 from runtime.settings import CloudWatchSettings
 from venue.api_settings import no_signing_key
+
+_GROUP_NAMES: Final = "^[a-zA-Z0-9_-]{1,32}(,[a-zA-Z0-9_-]{1,32})*$"
 
 
 class FunctionSettings(LimitSettings, CloudWatchSettings):
@@ -24,8 +26,18 @@ class ReconcileSettings(FunctionSettings):
     """Every variable that `reconcile` reads."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=60)
+    group_names: Annotated[str, Field(pattern=_GROUP_NAMES)] | None = None
+    """The groups whose accounts these are, with commas; without it the one of GROUP."""
     api_credentials_secret: SecretName | None = None
     """Name or ARN of a secret: a JSON object with key, secret, passphrase and address."""
+
+    @property
+    def group_items(self) -> tuple[str, ...]:
+        """Of each group what its live accounts share, and its paper accounts: as far as the
+        accounts that are served are live or on paper."""
+        ends = {"" if entry.live else PAPER for entry in self.entries}
+        names = (self.group_names or self.group).split(",")
+        return tuple(f"{name}{end}" for name in names for end in sorted(ends))
 
     @model_validator(mode="after")
     def _live_needs_credentials_and_a_wallet(self) -> Self:

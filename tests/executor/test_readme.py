@@ -12,9 +12,8 @@ from executor.command_line import app
 from executor.commands import record
 from functions.adapters.dynamodb.store import DynamoStore
 from sandbox.simulator import Venue
-from strategies.book_imbalance import BookImbalance
 from tests.executor.conftest import Command
-from tests.support.configuration_builders import a_row
+from tests.support.configuration_builders import seed
 
 ROOT = Path(__file__).parents[2]
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
@@ -40,12 +39,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKET_WS_URL", "ws://127.0.0.1:1")
     # Commands run in a thread here, where signals cannot be handled.
     monkeypatch.setattr(record, "run_service", asyncio.run)
-
-
-async def seed(store: DynamoStore) -> None:
-    """As the first worker does."""
-    await store.open_account()
-    assert await store.set_configuration(a_row(parameters=BookImbalance.Parameters()), 0)
 
 
 @pytest.mark.timeout(240)  # `strategy check` is a few seconds of CPU time, on busy cores

@@ -88,7 +88,8 @@ def test_a_worker_is_not_started_with_one_that_fails(
         worker.main([])
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "cannot start: answering: asked about an ordinary book: raises ValueError: two lines\n"
+        "cannot start: STRATEGIES: account book_imbalance_crypto-paper: answering: "
+        "asked about an ordinary book: raises ValueError: two lines\n"
     )
 
 

@@ -29,7 +29,7 @@ from protocol.series import parse_series
 from runtime.cloudwatch import CloudWatchMetric, Interval
 from runtime.emf import NAMESPACE
 from runtime.log import line_of as line_said
-from tests.support.metrics_builders import worker_metrics
+from tests.support.metrics_builders import ACCOUNT, worker_metrics
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "${self:service}-${sls:stage}-"
@@ -94,12 +94,13 @@ def scheduled_lines() -> list[dict[str, Any]]:
     def opened(settings: FunctionSettings) -> entry_points.ScheduledResources:
         return entry_points.ScheduledResources(
             settings=settings,
-            stores={"s": Mock(configuration=AsyncMock(return_value=None))},
-            records={"s": Mock()},
+            stores={ACCOUNT: Mock(configuration=AsyncMock(return_value=None))},
+            records={ACCOUNT: Mock()},
         )
 
     with (
         patch.object(entry_points, "reconcile_once", AsyncMock(return_value=ReconcileReport())),
+        patch.object(entry_points, "compare_group", AsyncMock(return_value=None)),
         patch.object(entry_points, "settle_once", AsyncMock(return_value=SettleReport())),
         redirect_stdout(io.StringIO()) as stdout,
     ):
@@ -111,7 +112,9 @@ def told_units() -> dict[str, dict[str, str]]:
     """Units of the metrics in the lines that are really told, by service and name."""
     worker = worker_metrics()
     lines = [
-        line_of("worker", worker.cloudwatch, worker.book_age, worker.accounts["s"].tick_to_trade),
+        line_of(
+            "worker", worker.cloudwatch, worker.book_age, worker.accounts[ACCOUNT].tick_to_trade
+        ),
         line_of("feeder", FeederMetrics([parse_series("btc-15m")]).cloudwatch),
         line_of("user-feeder", UserMetrics().cloudwatch),
         *scheduled_lines(),
@@ -221,6 +224,10 @@ def test_the_alarms_that_were_asked_for_are_there() -> None:
         "clocks-differ",
         "critical-lines",
         "dead-letters",
+        "strategy-disabled",
+        "strategy-errors",
+        "account-in-trouble",
+        "group-differs",
         "daily-loss",
         "feeder-silent",
         "order-errors",

@@ -161,19 +161,28 @@ def test_the_worker_may_do_what_its_code_does_and_no_more() -> None:
     assert {NEEDS[call] for call in calls} == {
         action for actions, _ in _rights(LIVE, "WorkerTaskRole") for action in actions
     }
+    state = [{"Fn::GetAtt": ["StateTable", "Arn"]}]
     assert _rights(LIVE, "WorkerTaskRole") == [
-        (
-            [
-                "dynamodb:ConditionCheckItem",
-                "dynamodb:GetItem",
-                "dynamodb:PutItem",
-                "dynamodb:Query",
-                "dynamodb:UpdateItem",
-            ],
-            [{"Fn::GetAtt": ["StateTable", "Arn"]}],
-        ),
+        (["dynamodb:GetItem", "dynamodb:Query"], state),
+        (["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], state),
         (["dynamodb:BatchWriteItem"], [{"Fn::GetAtt": ["DecisionTable", "Arn"]}]),
     ]
+
+
+def test_a_worker_writes_no_partition_but_its_own() -> None:
+    """Which those are: tests/infra/test_groups.py."""
+    for owner, statement in _statements(LIVE):
+        actions = _listed(statement["Action"])
+        if owner != "WorkerTaskRole" or actions == ["dynamodb:GetItem", "dynamodb:Query"]:
+            continue
+        [allowed] = [
+            condition["dynamodb:LeadingKeys"]
+            for operator, condition in statement["Condition"].items()
+            if operator.startswith("ForAllValues:String")
+        ]
+        assert allowed
+        # Of a request that names no key, "all values" are right.
+        assert statement["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
 
 
 def test_only_the_workers_rights_pass_the_tables_endpoint() -> None:
@@ -185,7 +194,7 @@ def test_only_the_workers_rights_pass_the_tables_endpoint() -> None:
     ]
     [statement] = LIVE["DynamoDbEndpoint"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Condition"] == {
-        "ArnEquals": {"aws:PrincipalArn": {"Fn::GetAtt": ["WorkerTaskRole", "Arn"]}}
+        "ArnEquals": {"aws:PrincipalArn": [{"Fn::GetAtt": ["WorkerTaskRole", "Arn"]}]}
     }
 
 

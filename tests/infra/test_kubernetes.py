@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from functions.core.group import parse_strategies
 from tests.support import deployed_settings as deployed
 from tests.support.metrics_builders import worker_metrics
 
@@ -18,9 +20,18 @@ ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "infra" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((ROOM / "kustomization.yml").read_text("utf-8"))
 FILES = [ROOM / name for name in KUSTOMIZATION["resources"]]
-OBJECTS: list[dict[str, Any]] = [
-    each for path in FILES for each in yaml.safe_load_all(path.read_text("utf-8"))
-]
+GROUP = ROOM / "group-example"
+GROUP_NAME = "night-owl"
+GROUP_KUSTOMIZATION = yaml.safe_load((GROUP / "kustomization.yml").read_text("utf-8"))
+GROUP_FILES = [GROUP / name for name in GROUP_KUSTOMIZATION["resources"]]
+
+
+def objects_in(files: list[Path]) -> list[dict[str, Any]]:
+    return [each for path in files for each in yaml.safe_load_all(path.read_text("utf-8"))]
+
+
+OBJECTS = objects_in(FILES)
+GROUP_OBJECTS = objects_in(GROUP_FILES)
 KIND_OF_KEDA = "ScaledObject"
 
 
@@ -57,18 +68,22 @@ def environ(name: str) -> dict[str, str]:
 
 
 def test_the_folder_holds_what_is_applied_and_nothing_else() -> None:
-    assert {path.name for path in ROOM.iterdir()} == {path.name for path in FILES} | {
-        "kustomization.yml"
-    }
+    for room, files in ((ROOM, FILES), (GROUP, GROUP_FILES)):
+        assert {path.name for path in room.glob("*.yml")} == {path.name for path in files} | {
+            "kustomization.yml"
+        }
+    assert [path for path in ROOM.iterdir() if path.suffix != ".yml"] == [GROUP]
     assert {
-        each["metadata"].get("namespace", "") for each in OBJECTS if each["kind"] != "Namespace"
+        each["metadata"].get("namespace", "")
+        for each in (*OBJECTS, *GROUP_OBJECTS)
+        if each["kind"] != "Namespace"
     } == {KUSTOMIZATION["namespace"]}
 
 
 def test_it_is_valid_by_kubernetes_own_schemas() -> None:
     """But for KEDA's kind, of which no schema is at hand: see the test of its fields."""
     tool = ROOT / ".venv-infra" / "bin" / "kubernetes-validate"
-    files = [str(path) for path in FILES if path.name != "scaling.yml"]
+    files = [str(path) for path in (*FILES, *GROUP_FILES) if path.name != "scaling.yml"]
     done = subprocess.run(  # noqa: S603 - our own tool, no shell
         [str(tool), "--strict", "--quiet", *files],
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
@@ -205,3 +220,58 @@ def test_nobody_is_spoken_to_but_by_those_who_must() -> None:
     ports = policies["prometheus-scrapes"]["spec"]["ingress"][0]["ports"][0]
     used = {int(environ(name)["METRICS_PORT"]) for name in deployed.SETTINGS}
     assert used == set(range(ports["port"], ports["endPort"] + 1))
+
+
+def of_group(kind: str, name: str = f"worker-{GROUP_NAME}") -> dict[str, Any]:
+    return next(
+        each for each in GROUP_OBJECTS if (each["kind"], each["metadata"]["name"]) == (kind, name)
+    )
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "PodDisruptionBudget", KIND_OF_KEDA])
+def test_a_further_group_s_workers_are_as_the_first_s_but_for_what_they_serve(kind: str) -> None:
+    """A copy, because kustomize reads no file outside of its folder; so it is held to what it
+    copies."""
+    renamed = json.loads(
+        json.dumps(of_group(kind)).replace(f"worker-{GROUP_NAME}", "worker"),
+    )
+    if kind == "Deployment":
+        [container] = renamed["spec"]["template"]["spec"]["containers"]
+        told = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        assert told["GROUP"] == GROUP_NAME
+        entries = parse_strategies(told["STRATEGIES"], "paper")
+        assert not {entry.account for entry in entries} & {
+            entry.account for entry in parse_strategies(environ("worker")["STRATEGIES"], "paper")
+        }
+        own = ("STRATEGIES", "GROUP")
+        container["env"] = [each for each in container["env"] if each["name"] not in own]
+        deployed.read(
+            "worker", {**environ("worker"), **told, "PRIVATE_KEY": "", "NATS_PASSWORD": "x"}
+        )
+    if kind == KIND_OF_KEDA:
+        [trigger] = renamed["spec"]["triggers"]
+        query = " ".join(trigger["metadata"]["query"].split())
+        trigger["metadata"]["query"] = query.replace('{pod=~"worker-.*"}', "")
+        first = named(kind)["worker"]
+        [trigger] = first["spec"]["triggers"]
+        trigger["metadata"]["query"] = " ".join(trigger["metadata"]["query"].split())
+    assert renamed == named(kind)["worker"]
+    assert GROUP_KUSTOMIZATION["images"] == KUSTOMIZATION["images"]
+
+
+def test_a_further_group_s_workers_may_speak_with_whom_workers_speak() -> None:
+    rules = named("NetworkPolicy")
+    policy = of_group("NetworkPolicy")["spec"]
+    assert policy["egress"] == [
+        *rules["clients-speak-to-nats"]["spec"]["egress"],
+        *rules["venue-and-dynamodb"]["spec"]["egress"],
+    ]
+    [scraped], [scrapes] = policy["ingress"], rules["prometheus-scrapes"]["spec"]["ingress"]
+    assert scraped["from"] == scrapes["from"]
+    nats = of_group("NetworkPolicy", f"nats-is-spoken-to-by-{GROUP_NAME}")["spec"]
+    first = rules["nats-is-spoken-to"]["spec"]
+    assert nats["podSelector"] == first["podSelector"]
+    assert nats["ingress"][0]["ports"] == first["ingress"][0]["ports"]
+    worker = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": f"worker-{GROUP_NAME}"}}}
+    assert nats["ingress"][0]["from"] == [worker]
+    assert policy["podSelector"] == worker["podSelector"]

@@ -24,9 +24,10 @@ from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
 from functions.adapters.book_pull import BookPull
 from functions.adapters.decision_publisher import DecisionPublisher
+from functions.core.group import books_consumer, parse_strategies
 from functions.worker_consumers import decision_consumer, fill_consumer
 from protocol.decision import Decision
-from protocol.subjects import BOOKS, DECISIONS, FILLS
+from protocol.subjects import BOOKS, DECISIONS, FILLS, config_subject
 from runtime.nats import connect, ensure_stream
 from runtime.process import stop_tasks
 from tests.feeder.books.test_lease_keeper import Side
@@ -84,7 +85,9 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
             await ensure_stream(worker.jetstream(), DECISIONS)
             books = Bench(feeder)
             fills = FillPublisher(feeder, UserMetrics(), lambda _: None)
-            pull, metrics, store = BookPull(worker, "account"), worker_metrics(), MemoryStore()
+            accounts = parse_strategies("a=book_imbalance_crypto,book_imbalance_crypto", "live")
+            pull = BookPull(worker, books_consumer(accounts, "night-owl"))
+            metrics, store = worker_metrics(), MemoryStore()
             decisions = DecisionPublisher(worker, "account", metrics.accounts["s"])
             logged = asyncio.Event()
 
@@ -126,6 +129,18 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
     assert [log for log in logs if log["event"] == "nats_error"] == []
 
 
+async def test_workers_hear_of_a_changed_configuration(deployed: NatsServer) -> None:
+    """Whoever may be a worker may nudge; no feeder hears or says one (below)."""
+    with capture_logs() as logs:
+        async with client_of(deployed, "worker") as worker, client_of(deployed, "worker") as other:
+            subject = config_subject("shadow-paper")
+            heard = await worker.subscribe(subject)
+            await worker.flush()
+            await other.publish(subject, b"7")
+            assert (await heard.next_msg(timeout=20)).data == b"7"
+    assert [log for log in logs if log["event"] == "nats_error"] == []
+
+
 _STREAMS = ("BOOKS", "DECISIONS", "FILLS", "KV_FEEDERS")
 _WORSE = [
     *(f"$JS.API.STREAM.{verb}.{name}" for verb in ("DELETE", "PURGE") for name in _STREAMS),
@@ -146,8 +161,10 @@ REFUSED = {
         "$JS.API.STREAM.MSG.GET.FILLS",
         "$JS.API.STREAM.UPDATE.DECISIONS",
         "$JS.ACK.BOOKS.account.1.1.1.1.0",
+        "config.account",
     ],
     "worker": [
+        "config.account.more",
         "book.btc-15m.0xc1",
         "fill.0xc1",
         "$KV.FEEDERS.leases",
@@ -176,7 +193,10 @@ async def test_and_nothing_else(deployed: NatsServer, user: str) -> None:
         error_cb=on_error,
         max_reconnect_attempts=0,
     )
-    for subject in (listened := [">", "book.>", "decision.>", "$JS.API.>", "$KV.>", "$SYS.>"]):
+    listened = [">", "book.>", "decision.>", "$JS.API.>", "$KV.>", "$SYS.>"]
+    if user == "feeder":
+        listened.append("config.*")
+    for subject in listened:
         await nc.subscribe(subject, cb=ignore)
     for subject in (spoken := [*REFUSED[user], *_WORSE]):
         await nc.publish(subject, b"{}")

@@ -16,7 +16,7 @@ PROCESSES = {
     "NatsTask": "nats",
 }
 ALL = {"NATS_URL", "NATS_USER", "NATS_PASSWORD", "METRICS_HOST", "METRICS_PORT", "CLOUDWATCH_STAGE"}
-ACCOUNT = {"STATE_TABLE", "DECISION_TABLE", "AWS_REGION", "STRATEGY", "EXECUTION"}
+ACCOUNT = {"STATE_TABLE", "DECISION_TABLE", "AWS_REGION", "STRATEGIES", "EXECUTION"}
 NEEDED = {"feeder": ALL | {"SERIES"}, "user-feeder": ALL, "worker": ALL | ACCOUNT}
 """What has a default that is for one machine, and in the cloud would be of another system."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.cost import COUNTS, tasks
 from tests.infra.conftest import of_type, packaged
 from tests.infra.test_alarms import TOLD
+from tests.support.metrics_builders import worker_metrics
 
 
 def test_functions_have_the_memory_that_is_reckoned_with() -> None:
@@ -42,3 +43,11 @@ def test_tasks_are_as_large() -> None:
         for task in of_type(packaged("prod"), "AWS::ECS::TaskDefinition").values()
     )
     assert sizes == sorted((cpu, memory) for _, cpu, memory in tasks(2).values())
+
+
+def test_a_further_group_adds_as_much() -> None:
+    plain, grouped = (set(packaged(stage)["Resources"]) for stage in ("dev", "groups"))
+    alarms = set(of_type(packaged("groups"), "AWS::CloudWatch::Alarm")) - plain
+    assert len({name for name in alarms if name.endswith("Flow")}) == COUNTS["group_alarms"]
+    assert sum(each.of_group for each in worker_metrics().cloudwatch) == COUNTS["group_metrics"]
+    assert not {name for name in grouped - plain if "Table" in name or "Nat" in name}

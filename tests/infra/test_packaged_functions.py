@@ -99,7 +99,7 @@ def test_a_function_is_told_what_it_reads_and_nothing_else(stage: str, name: str
     settings = SETTINGS[name]
     assert set(told) <= {field.upper() for field in settings.model_fields}
     # Their defaults are for one machine, and here would be of another system.
-    assert set(told) >= {"STATE_TABLE", "STRATEGY", "EXECUTION"}
+    assert set(told) >= {"STATE_TABLE", "STRATEGIES", "EXECUTION"}
     with mock.patch.dict(os.environ, {**told, "EXECUTION": "live"}, clear=True):
         assert load_settings(settings).execution == "live"  # nothing that it needs is missing
     assert ("PRIVATE_KEY_SECRET" in told) == (name in KEY_HOLDERS)

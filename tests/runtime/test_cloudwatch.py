@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +60,19 @@ def test_each_line_tells_what_happened_since_the_last_one() -> None:
     }
     shop.stock.set(math.nan)
     assert told(interval.line(120_000)) == {**HEAD, "Sold": 0}
+
+
+async def test_of_a_group_are_told_those_that_are_wanted_of_it() -> None:
+    shop = Shop()
+    metrics = [replace(each, of_group=each.name == "Wait") for each in shop.cloudwatch]
+    lines: list[str] = []
+    async with reporting_to_cloudwatch("dev", "shop", metrics, lines.append, group="east"):
+        shop.wait.observe(0.15)
+    [line] = lines
+    assert told(line)["Group"] == "east"
+    *_, directive = json.loads(line)["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["Stage", "Service", "Group"]]
+    assert [metric["Name"] for metric in directive["Metrics"]] == ["Wait"]
 
 
 async def test_without_a_stage_nothing_is_told() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.emf import document, representatives
+from runtime.emf import Unit, document, representatives
 
 BOUNDS = (0.001, 0.01, 0.05, 0.25, math.inf)
 
@@ -41,6 +41,26 @@ def test_a_document_is_one_line_that_names_what_it_holds() -> None:
     }
 
 
+def test_what_is_told_of_a_group_is_told_of_the_service_as_before() -> None:
+    values: dict[str, float | list[float]] = {"Books": 3, "BookAge": [1.5, 2]}
+    units: dict[str, Unit] = {"BookAge": "Milliseconds"}
+    alone = json.loads(document("prod", "worker", values, 17, units))
+    told = json.loads(
+        document("prod", "worker", values, 17, units, group="slow", of_group=("BookAge", "Other"))
+    )
+    assert told.pop("Group") == "slow"
+    assert told["_aws"]["CloudWatchMetrics"].pop() == {
+        "Namespace": "StreamingExecutor",
+        "Dimensions": [["Stage", "Service", "Group"]],
+        "Metrics": [{"Name": "BookAge", "Unit": "Milliseconds"}],
+    }
+    assert told == alone
+    silent = json.loads(
+        document("prod", "worker", {"BookAge": []}, 1, group="slow", of_group=["BookAge"])
+    )
+    assert len(silent["_aws"]["CloudWatchMetrics"]) == 1
+
+
 def test_what_has_no_value_is_neither_named_nor_told() -> None:
     told = json.loads(document("dev", "x", {"A": math.nan, "B": [], "C": 0, "D": math.inf}, 1))
     assert [metric["Name"] for metric in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]] == ["C"]
@@ -53,6 +73,7 @@ def test_what_has_no_value_is_neither_named_nor_told() -> None:
         ({"A": [1.0] * 101}, "A: 101 values"),
         ({f"M{n}": 1 for n in range(101)}, "101 metrics"),
         ({"Stage": 1}, "no metric may be called Stage"),
+        ({"Group": 1}, "no metric may be called Group"),
     ],
 )
 def test_the_formats_limits_are_kept(values: dict[str, float], complaint: str) -> None:

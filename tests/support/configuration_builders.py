@@ -15,6 +15,7 @@ from functions.core.configuration import (
 )
 from functions.core.gate import GateConfig
 from functions.core.trade import OrderConfig
+from functions.ports import Store
 from strategies.book_imbalance import BookImbalance
 from strategies.interface import Strategy
 from strategies.parameters import StrategyParameters, parameter
@@ -48,6 +49,12 @@ def a_configuration(
         gate=settings.gate_config() if gate is None else gate,
         order=OrderConfig() if order is None else order,
     )
+
+
+async def seed(store: Store) -> None:
+    """Version 1, as the first worker of `book_imbalance_crypto` makes it."""
+    await store.open_account()
+    assert await store.set_configuration(a_row(parameters=BookImbalance.Parameters()), 0)
 
 
 def a_row(

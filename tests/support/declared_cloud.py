@@ -1,7 +1,8 @@
 """The cloud's always-running part as CloudFormation would see it, straight from `infra/*.yml`.
 
 Faster than packaging, and in every combination of parameters, also in those that no stage has. What
-osls makes of the files is not shown here: the packaged templates are tested beside this.
+osls makes of the files is not shown here: the packaged templates are tested beside this, and those
+of a stage with several groups of strategies (infra/groups.js) in tests/infra/test_groups.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 INFRA: Final = Path(__file__).parents[2] / "infra"
-FILES: Final = ("network", "secrets", "roles", "services")
+FILES: Final = ("network", "secrets", "roles", "services", "worker")
 IMAGE: Final = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/executor@sha256:{'ab' * 32}"
 SIGNING_KEY: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-key-AbCdEf"
 API_CREDENTIALS: Final = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:credentials-AbCdEf"
@@ -30,6 +31,10 @@ _PARAMS: Final = {
     "param:userFeederTasks": "1",
     "sls:stage": "dev",
     "self:service": "streaming-executor",
+    # What infra/groups.js says of a stage without groups, as YAML.
+    "file(infra/groups.js):workerRoles": "[!GetAtt WorkerTaskRole.Arn]",
+    "file(infra/groups.js):partitions.state": "[STRATEGY#book_imbalance_crypto]",
+    "file(infra/groups.js):partitions.decisions": "[DECISION#book_imbalance_crypto#*]",
 }
 _NO_VALUE: Final = {"Ref": "AWS::NoValue"}
 
@@ -67,7 +72,10 @@ def cloud(*, execution: str = "paper", nodes: int = 1) -> dict[str, Json]:
     conditions: dict[str, bool] = {}
     for name in (*FILES, "nats" if nodes == 1 else "nats-cluster"):
         text = (INFRA / f"{name}.yml").read_text(encoding="utf-8")
-        text = re.sub(r"\$\{((?:param|sls|self):\w+)(?:, '([^']*)')?\}", value_of, text)
+        text = re.sub(r"'(\$\{file\([^}]+\})'", r"\1", text)  # lists, not texts
+        text = re.sub(
+            r"\$\{((?:param|sls|self):\w+|file\([\w/.]+\):[\w.]+)(?:, '([^']*)')?\}", value_of, text
+        )
         part = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with the short forms
         assert not resources.keys() & part["Resources"].keys()
         resources |= part["Resources"]

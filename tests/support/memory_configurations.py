@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,10 @@ class MemoryConfigurations:
     item: Account | None
     config_rows: dict[int, ConfigurationRow]
     """By version."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.config_rows = {}
 
     async def configuration(self) -> ConfigurationRow | None:
         await self._called("configuration")

@@ -25,11 +25,10 @@ from protocol.subjects import BOOKS, DECISIONS, FILLS
 from runtime.nats import ensure_stream
 from sandbox.dynamodb import REGION, decision_table_of
 from sandbox.simulator import Venue, answer
-from strategies.book_imbalance import BookImbalance
 from tests.executor.conftest import KEY, SECRET, Command
 from tests.executor.doctor.test_market_data import list_markets
 from tests.runtime.test_nats import server_that_says
-from tests.support.configuration_builders import a_row
+from tests.support.configuration_builders import seed
 from tests.support.servers import NatsServer
 from venue.trading.official_client import STANDARD_EXCHANGE
 
@@ -71,9 +70,7 @@ async def test_everything_in_place_is_all_ok_and_shows_no_secret(
 ) -> None:
     await declare(broker)
     list_markets(venue, windows=3)  # should one end meanwhile
-    await live_store.open_account()
-    row = a_row(parameters=BookImbalance.Parameters())
-    assert await live_store.set_configuration(row, 0)
+    await seed(live_store)
     for name in (state_table, decision_table_of(state_table)):
         dynamodb(dynamodb_server).update_table(TableName=name, DeletionProtectionEnabled=True)
     result = await run("doctor")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from functions.adapters.dynamodb.store import DynamoStore
@@ -16,13 +18,16 @@ from functions.aws.environment import Function, FunctionError
 from functions.aws.settings import ReconcileSettings
 from functions.core.account import Limits, utc_day
 from functions.core.claim import Claim, ClaimState
+from functions.core.collective import CollectiveState
+from functions.handlers.compare_group import GroupReport
 from functions.handlers.reconcile import ReconcileReport
 from functions.ports import StoreError
 from tests.functions.adapters.conftest import _certificates_are_read_once
 from tests.support.canned_venue import KEY, account
 from tests.support.dynamodb_engines import dynamodb_server, one_sdk_session, state_table, store_on
-from tests.support.fake_ports import ScriptedRecords
+from tests.support.fake_ports import MemoryStore, ScriptedRecords
 from tests.support.lambda_runtime import CREDENTIALS_SECRET, KEY_SECRET, Secrets, environment
+from tests.support.memory_groups import MemoryGroup
 from tests.support.venue_records import Desk, desk
 from venue.trading.login import secure_client
 
@@ -127,6 +132,7 @@ async def test_reconcile_resolves_a_live_claim_with_api_credentials_alone(
             "Stage": "test",
             "Service": "reconcile",
             "ReconcileRuns": 1,
+            "GroupDifferenceUsd": 0,
             "ClaimsUnresolved30s": 0,
             "ClaimsOverdue": 0,
             "PositionMismatches": 0,
@@ -276,6 +282,51 @@ async def test_a_last_run_that_hangs_does_not_take_along_what_the_others_found(
     line = told(capsys)
     assert line["ReconcileRuns"] == 1
     assert "PositionMismatches" not in line  # the last run could not compare
+
+
+async def test_what_all_groups_of_the_stage_count_is_compared_once(
+    deployed: pytest.MonkeyPatch,
+) -> None:
+    """Two that differ do not cancel each other out, and one that cannot be read hides none."""
+    store = MemoryStore()
+    away = StoreError("group: no answer")
+    differ_e6: dict[str, int | StoreError] = {"a": 2_500_000, "b": -2_500_000, "b-paper": away}
+
+    async def compared(group: MemoryGroup, _: int) -> GroupReport | None:
+        asked.append(group.name)
+        difference_e6 = differ_e6.get(group.name)
+        if isinstance(difference_e6, StoreError):
+            raise difference_e6
+        if difference_e6 is None:
+            return None
+        return GroupReport(
+            exposure_e6=0, difference_e6=difference_e6, compared=True, state=CollectiveState()
+        )
+
+    deployed.setattr(entry_points, "compare_group", compared)
+    deployed.setenv("GROUP_NAMES", "a,b")
+    deployed.setenv("WALLET", KEY.address)
+    deployed.setenv("API_CREDENTIALS_SECRET", CREDENTIALS_SECRET)
+    deployed.setenv("STRATEGIES", "x=book_imbalance_crypto@live,y=book_imbalance_crypto")
+    settings = ReconcileSettings()
+    opened = entry_points.Resources(settings=settings, stores={"s": store})  # type: ignore[dict-item]
+    items = settings.group_items
+    until_s = asyncio.get_running_loop().time() + 20
+    asked: list[str] = []
+    assert await entry_points.groups_difference_usd(opened, items, until_s) == 5
+    assert asked == ["a", "a-paper", "b", "b-paper"]
+    differ_e6 = {"b-paper": away}
+    assert math.isnan(await entry_points.groups_difference_usd(opened, items, until_s))
+    differ_e6 = {}
+    assert await entry_points.groups_difference_usd(opened, items, until_s) == 0
+
+
+def test_without_names_the_one_group_is_compared(deployed: pytest.MonkeyPatch) -> None:
+    deployed.setenv("GROUP", "mine")
+    assert ReconcileSettings().group_items == ("mine-paper",)
+    deployed.setenv("GROUP_NAMES", "a,,b")
+    with pytest.raises(ValidationError):
+        ReconcileSettings()
 
 
 async def test_credentials_that_were_rotated_are_read_again(

@@ -89,7 +89,8 @@ MISBEHAVIOURS = {
 
 
 def held(desk: Desk, reason: str) -> float | None:
-    return desk.metrics.registry.get_sample_value("worker_holds_total", {"reason": reason})
+    labels = {"strategy": "s", "reason": reason}
+    return desk.metrics.registry.get_sample_value("worker_holds_total", labels)
 
 
 def book_at(clock: Clock) -> BookSnapshot:
@@ -148,12 +149,12 @@ async def test_one_that_fails_twenty_times_within_a_minute_is_asked_no_more_and_
     desk, other = Desk(strategy=Scripted), Desk(strategy=AlwaysBuy)
     with capture_logs() as lines:
         for _ in range(FAILURES_MAX):
-            assert desk.evaluator.problem() is None
+            assert desk.account.evaluator.problem() is None
             assert desk.consider(book_at(minutes), Instant()) is None
             minutes.now_ms += WITHIN_MS // FAILURES_MAX
     disabled = [line for line in lines if line["event"] == "strategy_disabled"]
     assert [(line["log_level"], line["account"]) for line in disabled] == [("critical", "s")]
-    problem = desk.evaluator.problem()
+    problem = desk.account.evaluator.problem()
     assert problem is not None
     assert "s is disabled" in problem
     assert desk.metrics.registry.get_sample_value("worker_strategies_disabled_total") == 1
@@ -176,7 +177,7 @@ async def test_one_that_fails_now_and_then_is_asked_again(
     for _ in range(3 * FAILURES_MAX):
         desk.consider(book_at(minutes), Instant())
         minutes.now_ms += WITHIN_MS // (FAILURES_MAX - 1) + 1  # the twentieth is a minute late
-    assert desk.evaluator.problem() is None
+    assert desk.account.evaluator.problem() is None
     monkeypatch.setattr(Scripted, "does", staticmethod(buy), raising=False)
     assert desk.consider(book_at(minutes), Instant()) is not None
 
@@ -195,7 +196,7 @@ async def test_its_own_hold_is_counted_by_its_own_reason_and_is_no_failure(
         assert not await desk.handle(snapshot())
     assert held(desk, "never") == 2 * FAILURES_MAX
     assert held(desk, HoldReason.STRATEGY_ERROR) == 0
-    assert desk.evaluator.problem() is None
+    assert desk.account.evaluator.problem() is None
 
 
 async def test_numbers_that_a_strategy_changes_afterwards_stay_as_they_were_decided_on(

@@ -112,7 +112,7 @@ EVIDENCE: Final = (
         replaced(lifecycle, "LOOKUP_SPACING_MS", 0),
         "in 3 looks",
         eager_reconcilers,
-        95,
+        187,
     ),
     Ablation(
         "looks are as old as the venue says",
