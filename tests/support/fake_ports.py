@@ -79,7 +79,6 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
         self.calls: Calls = [] if calls is None else calls
         self.item: Account | None = NEW_ACCOUNT
         """The account item; None: nobody has opened the account yet."""
-        self.groups: dict[str, MemoryGroup] = {}
         self.config_rows, self.halts = {}, 0
         self.groups: dict[str, MemoryGroup] = {}
         self.rows: dict[tuple[int, str], Claim] = {}
