@@ -19,6 +19,7 @@ from collections import Counter
 from tests.simulation.ablations import ABLATIONS
 from tests.simulation.ablations.ablation import caught_by
 from tests.simulation.checks import violations
+from tests.simulation.dynamodb import DECISIONS
 from tests.simulation.faults import draw_faults
 from tests.simulation.scenario import run
 
@@ -33,6 +34,14 @@ def run_seed(seed: int) -> tuple[int, list[str], Counter[str]]:
         happened = Counter(world.venue.injected)
         happened.update({f"dynamodb {name}": n for name, n in world.dynamodb.struck.items()})
         happened["log lines lost"] += world.sim.log_disk.lost
+        happened["strategies raised"] += world.strategies.raised
+        happened["strategies disabled"] += world.strategies.disabled
+        happened["limits changed"] += sum(map(len, world.tuned.values()))
+        happened["paper orders filled"] += len(world.paper.bought_e6)
+        for change in world.dynamodb.history:
+            told = change.after if change.table == DECISIONS else None
+            if told is not None and told["result"]["S"] == "refused":
+                happened[f"refused {told['reason']['S']}"] += 1
         happened.update(kills=world.kills, orders=len(world.venue.arrivals))
         return seed, violations(world), happened
 

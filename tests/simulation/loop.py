@@ -197,10 +197,9 @@ class SimLoop(base_events.BaseEventLoop):
         task = _Task(coro, loop=self, name=name, context=context)
         belongs = current.get if context is None else partial(context.get, current)
         process = belongs(self.root)
-        if process.dead:
-            self._graveyard.append(task)
-        else:
-            process.adopt(task)
+        if self.over:
+            coro.close()  # it would never be awaited, and say so
+        (self._graveyard.append if process.dead else process.adopt)(task)
         return task
 
     def create_future(self) -> Any:

@@ -115,16 +115,20 @@ class StrategyWitness:
         self._considered.append(evaluator._reporter.account_name)
         return _real_consider(evaluator, *arguments)
 
+    @property
+    def disabled(self) -> int:
+        """How often one had failed so often that it is asked no more."""
+        return sum(_disabled_at(each) is not None for each in self._asked.values())
+
     # -- what must hold ------------------------------------------------------------------------
 
     def violations(self) -> Iterator[str]:
         """A strategy that raises costs others nothing, and is not asked for ever."""
         for each in self.unasked:
             yield f"[strategy] {each}, although it was free"
-        disabled = sum(_disabled_at(each) is not None for each in self._asked.values())
         told = sum(told.get("event") == "strategy_disabled" for _, _, _, told in self._sim.logs)
-        if told != disabled:
-            yield f"[strategy] {disabled} were disabled, and {told} times that was told"
+        if told != self.disabled:
+            yield f"[strategy] {self.disabled} were disabled, and {told} times that was told"
         for (process, name), asked in self._asked.items():
             if _disabled_at(asked) not in (None, len(asked)):
                 yield f"[strategy] {name} was asked by process {process} although it was disabled"

@@ -44,6 +44,8 @@ def test_the_failures_really_happen() -> None:
     often |= {"event_lost", "event_twice", "read_fails", "blind", "misnamed", "log lines lost"}
     dynamodb = ("throttled", "conflict", "lost_reply", "retried", "foreign")
     often |= {f"dynamodb {name}" for name in dynamodb}
+    often |= {"strategies raised", "strategies disabled", "limits changed", "paper orders filled"}
+    often |= {"refused collective_exposure", "refused config_changed"}
     happened: Counter[str] = Counter()
     for seed in range(SEEDS - CHUNK, SEEDS + 24):
         _, found, counts = run_seed(seed)

@@ -83,7 +83,6 @@ class World:
         default_factory=lambda: defaultdict(list)
     )
     """By account: (a change of the configuration had returned in epoch ns, its version)."""
-    tuned_groups: int = 0
     running: dict[str, Process] = field(default_factory=dict)
     entries_stopped: bool = False
     kills: int = 0

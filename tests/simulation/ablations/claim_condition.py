@@ -34,6 +34,7 @@ CLAIM_CONDITION: Final = (
         _without(conditions.MARKET_IS_FREE),
         "a market that was taken",
         unanswered,
+        1,
     ),
     Ablation("max positions", _without(conditions.POSITION_IS_LEFT), "entered as number", crowd),
     Ablation("cooldown", _without(conditions.COOLDOWN_IS_OVER), "inside a cooldown", crowd, 1),
@@ -55,7 +56,7 @@ CLAIM_CONDITION: Final = (
         replaced(store, "HALT_IS_AS_SEEN", "attribute_exists(pk) OR halt_id = :seen"),
         "halt",
         halting_in_vain,
-        8,
+        10,
     ),
     Ablation(
         "configuration in the condition",
@@ -65,6 +66,6 @@ CLAIM_CONDITION: Final = (
         9,
     ),
     Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", refusing, 1),
-    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=79),
+    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=93),
     Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend", seed=1),
 )

@@ -86,9 +86,14 @@ ENDINGS: Final = (
         ),
         "were never redeemed",
         two_wallets,
+        3,
     ),
     Ablation(
-        "a note of all its shares", replaced(redemptions, "note_of", _alone), "do not name", in_vain
+        "a note of all its shares",
+        replaced(redemptions, "note_of", _alone),
+        "do not name",
+        in_vain,
+        4,
     ),
     Ablation("requests become rarer", replaced(winnings, "due", _at_once), "again after", in_vain),
     Ablation("requests come to an end", replaced(winnings, "due", _for_ever), "times", in_vain),

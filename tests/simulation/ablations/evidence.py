@@ -98,21 +98,21 @@ EVIDENCE: Final = (
         replaced(lifecycle, "LOOKUPS_MIN", 1),
         "in 1 looks",
         blind_reads,
-        32,
+        44,
     ),
     Ablation(
         "looks only from an age",
         replaced(lifecycle, "COUNT_AFTER_MS", 0),
         "was released (not found",
         late_orders,
-        11,
+        20,
     ),
     Ablation(
         "looks apart from each other",
         replaced(lifecycle, "LOOKUP_SPACING_MS", 0),
         "in 3 looks",
         eager_reconcilers,
-        187,
+        113,
     ),
     Ablation(
         "looks are as old as the venue says",
@@ -140,6 +140,7 @@ EVIDENCE: Final = (
         replaced(winnings, "seen_by", lambda *_: True),
         "were never redeemed",
         strange_redeemers,
+        4,
     ),
     Ablation(
         "late evidence reopens",
@@ -149,7 +150,7 @@ EVIDENCE: Final = (
         ),
         "(released): recorded 0e-6",
         very_late_orders,
-        seed=6,
+        seed=7,
     ),
     Ablation(
         "FAILED reverses",
@@ -158,7 +159,7 @@ EVIDENCE: Final = (
         failing_trades,
     ),
     Ablation(
-        "a later status stays", replaced(lifecycle, "_with_fills", _newest_wins), "back to", busy, 1
+        "a later status stays", replaced(lifecycle, "_with_fills", _newest_wins), "back to", busy, 6
     ),
     # Each change on condition that the claim is as it was seen.
     Ablation("version in the condition", _unless(conditions.VERSION_IS_AS_SEEN), "[version]", busy),
@@ -167,6 +168,6 @@ EVIDENCE: Final = (
         replaced(claim_requests, "NOT_BACK_YET", "attribute_exists(pk)"),
         "[version]",
         both_sweep,
-        1,
+        5,
     ),
 )

@@ -48,14 +48,14 @@ LEDGER: Final = (
         replaced(apply_evidence, "move_to_ledger", _forget_first),
         "[lost]",
         deadly,
-        12,
+        15,
     ),
     Ablation(
         "crashes completed",
         replaced(reconcile, "move_to_ledger", _leave_it),
         "is still",
         deadly,
-        11,
+        19,
     ),
     Ablation("fills applied", replaced(worker_consumers, "on_fill", _nothing), "[4]", mute_records),
     Ablation(
@@ -63,9 +63,10 @@ LEDGER: Final = (
         replaced(durable_consumer, "_deliver", _acknowledge_first),
         "[leak]",
         mute_records,
+        6,
     ),
     Ablation("looks for orders", replaced(reconcile, "_reconcile_claim", _nothing), "[4]", deaf),
-    Ablation("sweep of trades", replaced(reconcile, "_sweep", _nothing), "[5]", deaf, 46),
+    Ablation("sweep of trades", replaced(reconcile, "_sweep", _nothing), "[5]", deaf, 55),
     Ablation(
         "P&L booked with the move",
         replaced(claim_requests, "add_to_key", lambda *_: None),
