@@ -40,6 +40,7 @@ async def test_without_limits_anywhere_nothing_is_opened() -> None:
     group = MemoryGroup("group")
     assert await begin(group) is None
     assert group.item is None
+    assert set(group.members) == {"one"}  # so that who sets the first limits finds it
 
 
 async def test_the_first_worker_seeds_and_the_others_follow() -> None:
@@ -61,10 +62,14 @@ async def test_a_variable_that_contradicts_what_is_stored_is_refused_in_one_line
     assert "\n" not in line
 
 
-async def test_a_group_whose_limits_nobody_has_set_binds_nobody() -> None:
+async def test_a_group_whose_limits_nobody_has_set_counts_and_limits_nothing() -> None:
     group = MemoryGroup("group")
     await group.open("one")
-    assert await begin(group) is None
+    unlimited = CollectiveLimits(name="group", config_version=0)
+    assert await begin(group) == unlimited
+    follower = GroupFollower(group, None, ["one"])
+    assert await follower.read()
+    assert follower.now == unlimited
     assert await begin(group, **FIRST) == LIMITS
 
 
