@@ -34,9 +34,8 @@ from runtime.line_throttle import LineThrottle
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """Of one account; as many may wait, with more it lets books pass. When all accounts have as many
-the worker stops taking books until one is answered."""
-ORDERS_OF_ALL_MAX: Final = 256
-"""Of all accounts together, those that wait included: with more the worker takes no book, too."""
+the worker stops taking books until one is answered. No number over all of them stops it: orders of
+some, as those on paper that wait for their next book, would keep the others from theirs."""
 FINISH_S: Final = 6.0
 """How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
 is bounded too, so that the process ends within ten seconds."""
@@ -181,8 +180,7 @@ class Worker:
 
     def _full(self) -> bool:
         """Whether nobody could order on a further book."""
-        fewest = min(self._under_way.values())
-        return fewest >= ORDERS_IN_FLIGHT_MAX or len(self._executing) >= ORDERS_OF_ALL_MAX
+        return min(self._under_way.values()) >= ORDERS_IN_FLIGHT_MAX
 
     def _order(
         self,

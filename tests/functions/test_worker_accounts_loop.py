@@ -182,6 +182,25 @@ async def test_orders_of_one_account_that_hang_leave_the_others_their_own() -> N
     await floor.worker.finish()
 
 
+async def test_however_many_accounts_hang_the_last_one_goes_on() -> None:
+    hanging: dict[str, type[Strategy]] = {f"hangs{number}": AlwaysBuy for number in range(12)}
+    floor = Floor(goes=AlwaysBuy, **hanging)
+    answering = asyncio.Event()
+    for name in hanging:
+        floor.exchanges[name].during_post = answering.wait  # type: ignore[assignment]
+    count = 2 * ORDERS_IN_FLIGHT_MAX + 5
+    running = asyncio.create_task(floor.worker.run())
+    for number in range(count):
+        floor.books.give(snapshot(of=market(f"0x{number}")))
+        for _ in range(40):
+            await asyncio.sleep(0)
+    assert floor.reasons()["goes"] == ["matched"] * count
+    answering.set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await floor.worker.finish()
+
+
 async def test_while_one_account_buys_a_market_another_still_looks_at_it() -> None:
     Seen.views.clear()
     floor = Floor(buys=AlwaysBuy, looks=Seen)
