@@ -133,7 +133,8 @@ class Evaluator:
         if self._failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
         try:
-            answer = self._strategy.decide(view, configuration.parameters, now_ms)
+            # The view's moment, which is recorded: by a later one it could answer otherwise.
+            answer = self._strategy.decide(view, configuration.parameters, view.now_ms)
             return self._answered(answer, view, configuration)
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above

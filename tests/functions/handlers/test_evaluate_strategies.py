@@ -217,3 +217,24 @@ async def test_numbers_that_a_strategy_changes_afterwards_stay_as_they_were_deci
     numbers["seen"] = object()
     assert trade is not None
     assert msgspec.json.encode(trade.numbers) == b'{"seen":1.0}'
+
+
+async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
+    asked: list[int] = []
+
+    class Asked(AlwaysBuy):
+        @staticmethod
+        def decide(view: MarketView, parameters: Any, now_ms: int) -> Any:
+            asked.append(now_ms)
+            assert view.time_to_close_ms == view.market.end_ms - now_ms
+            return Signal(outcome="Up", numbers={})
+
+    desk = Desk(strategy=Asked)
+    delivered = Instant()
+    book = snapshot()
+    desk.memories.note(book)
+    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)  # the worker was busy
+    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    assert trade is not None
+    await desk.execute(book, trade, delivered)
+    assert [each.asked_at_ms for each in desk.told] == asked
