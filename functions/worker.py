@@ -33,6 +33,7 @@ from functions.bootstrap import (
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.group import books_consumer
+from functions.handlers.evaluate import CALL_LOOK_EVERY_S, STRATEGY_CALLS
 from functions.handlers.trading_account import OpenedAccount, WorkerParts
 from functions.handlers.verify_markets import MarketVerifier
 from functions.served_account import ServedAccount
@@ -201,7 +202,8 @@ def main(arguments: list[str]) -> int:
     with exiting_when_misconfigured():
         for one in settings.each():
             try_strategy(one)
-    return run_service(serve(settings, worker_name))
+    with STRATEGY_CALLS.looking(CALL_LOOK_EVERY_S):
+        return run_service(serve(settings, worker_name))
 
 
 if __name__ == "__main__":
