@@ -30,6 +30,8 @@ from runtime.line_throttle import LineThrottle
 READ_EVERY_S: Final = 5.0
 AGAIN_S: Final = 1.0
 """After a read that failed."""
+TELL_AFTER: Final = 10
+"""So many reads that failed in a row are told: it may be what is stored, not the store."""
 PAUSE_S: Final = 0.1
 """Between two reads, whoever asks for one."""
 WHY: Final = "the first version: from the environment of the worker that was first"
@@ -93,7 +95,7 @@ class GroupFollower:
         self._joined = first is not None
         self._problem: str | None = None
         self._wanted = asyncio.Event()
-        self._failures = LineThrottle()
+        self._failures, self._failed = LineThrottle(), 0
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Call it with each change: what was refused before may be taken now."""
@@ -139,7 +141,11 @@ class GroupFollower:
                     error=str(error),
                     unlogged_before=unlogged,
                 )
+            self._failed += 1
+            if self._failed >= TELL_AFTER:
+                self._problem = f"the limits of the group {self._group.name}: {error}"
             return False
+        self._failed = 0
         try:
             limits = CollectiveLimits(name=self._group.name, config_version=0) if there else None
             if row is not None:

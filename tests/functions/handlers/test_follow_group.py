@@ -112,6 +112,23 @@ async def test_what_cannot_be_followed_is_a_problem_and_the_old_limits_stay() ->
     assert follower.now == LIMITS  # each claim is refused, and so it says why
 
 
+async def test_limits_that_cannot_be_read_for_long_are_told_until_they_can_be() -> None:
+    group = MemoryGroup("group")
+    follower = GroupFollower(group, await begin(group, **FIRST), ["one"])
+
+    async def broken() -> None:
+        raise StoreError("configuration row: why")
+
+    readable, group.configuration = group.configuration, broken  # type: ignore[assignment]
+    for _ in range(follow_group.TELL_AFTER):
+        assert follower.problem() is None
+        assert not await follower.read()
+    assert "configuration row: why" in (follower.problem() or "")
+    group.configuration = readable  # type: ignore[method-assign]
+    assert await follower.read()
+    assert follower.problem() is None
+
+
 async def test_a_look_that_is_asked_for_comes_at_once(monkeypatch) -> None:
     monkeypatch.setattr(follow_group, "READ_EVERY_S", 3_600.0)
     monkeypatch.setattr(follow_group, "PAUSE_S", 0.0)
