@@ -191,6 +191,20 @@ def strategy_of(settings: AccountSettings) -> type[Strategy]:
         raise MisconfiguredError(f"STRATEGIES: account {entry.account}: {error}") from None
 
 
+def strategies_of(settings: AccountSettings) -> dict[str, type[Strategy]]:
+    """By account; one strategy may be that of several. Raises MisconfiguredError."""
+    found = {one.account: strategy_of(one) for one in settings.each()}
+    first: dict[str, tuple[str, type[Strategy]]] = {}
+    for account, strategy in found.items():
+        before, same = first.setdefault(strategy.name, (account, strategy))
+        if same is not strategy:
+            raise MisconfiguredError(
+                f"STRATEGIES: the strategies of {before} and {account} are both called"
+                f" {strategy.name}, and are two; give one of them another name"
+            )
+    return found
+
+
 def try_strategy(settings: AccountSettings) -> None:
     """Ask the strategy of settings of one account a few times before anything is started.
 

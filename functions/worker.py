@@ -27,7 +27,7 @@ from functions.adapters.clob_markets import VenueClobMarkets
 from functions.bootstrap import (
     exiting_when_misconfigured,
     reachable_stores,
-    strategy_of,
+    strategies_of,
     try_strategy,
 )
 from functions.core.clock_doubt import ClockDoubt
@@ -63,7 +63,7 @@ _log = structlog.get_logger()
 async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
     with exiting_when_misconfigured():
-        strategies = {one.account: strategy_of(one) for one in settings.each()}
+        strategies = strategies_of(settings)
     metrics = WorkerMetrics({name: each.Reason for name, each in strategies.items()})
     clock = WorkerClock(settings.max_book_age_ms, metrics)
     accounts, health = WorkerAccounts(settings, worker_name), WorkerHealth()
