@@ -29,6 +29,10 @@ class StoreError(Exception):
     """The store did not answer, or not intelligibly: whether the write happened is not known."""
 
 
+class StoreDeniedError(StoreError):
+    """Who asks may not do this: another account's partition, say."""
+
+
 class StoreMisconfiguredError(StoreError):
     """Only a person can mend it; the text is one line that begins with the variable."""
 

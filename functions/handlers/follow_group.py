@@ -24,7 +24,7 @@ from functions.core.collective_configuration import (
     collective_settings_in,
 )
 from functions.core.configuration import ConfigurationError, ConfigurationRow, shown
-from functions.ports import GroupStore, StoreError
+from functions.ports import GroupStore, StoreDeniedError, StoreError
 from runtime.line_throttle import LineThrottle
 
 READ_EVERY_S: Final = 5.0
@@ -57,7 +57,11 @@ async def open_group(
     if row is None:
         if not variables:
             return CollectiveLimits(name=group.name, config_version=0)
-        await group.open(None)
+        try:
+            await group.open(None)
+        except StoreDeniedError as error:
+            # Of accounts that have joined once; those that are served now were asked before.
+            _log.error("group_not_told_to_all", group=group.name, error=str(error))
         first = collective_row(
             CollectiveConfiguration(**variables),
             version=1,

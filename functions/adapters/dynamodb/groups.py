@@ -28,7 +28,7 @@ from functions.adapters.dynamodb.together import CONFLICT_PAUSES_S, tried_again
 from functions.core.account import Account
 from functions.core.collective import CollectiveState
 from functions.core.configuration import ConfigurationRow
-from functions.ports import StoreError
+from functions.ports import StoreDeniedError, StoreError
 
 MEMBERS_MAX: Final = 100
 PAGES_MAX: Final = 2
@@ -54,8 +54,14 @@ class DynamoGroup:
             await self.join(account_name)
         update = partial(self._table.update, "open_group", Key=self._key, **opening_request())
         state = state_of((await tried_again(update, CONFLICT_PAUSES_S)).get("Attributes", {}))
+        denied: list[StoreDeniedError] = []
         for name in await self._names() if account_name is None else (account_name,):
-            await self._say("bind_to_group", name, binding_request(self.name))
+            try:
+                await self._say("bind_to_group", name, binding_request(self.name))
+            except StoreDeniedError as error:  # a role in the cloud writes what it serves
+                denied.append(error)
+        if denied:
+            raise denied[0]
         return state
 
     async def _say(self, what: str, account_name: str, request: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.core.collective import CollectiveLimits, CollectiveState
 from functions.core.collective_configuration import (
@@ -19,7 +20,7 @@ from functions.core.collective_configuration import (
 from functions.core.configuration import ConfigurationError, ConfigurationRow
 from functions.handlers import follow_group
 from functions.handlers.follow_group import GroupFollower, open_group
-from functions.ports import StoreError
+from functions.ports import StoreDeniedError, StoreError
 from tests.support.memory_groups import MemoryGroup
 
 FIRST = {"collective_exposure_max_usd": Decimal(50)}
@@ -182,3 +183,20 @@ def test_a_bad_value_is_one_line_that_names_it(changes: dict[str, str], says: st
     with pytest.raises(ConfigurationError, match=says) as refused:
         collective_changed(CollectiveConfiguration(), changes)
     assert "\n" not in str(refused.value)
+
+
+async def test_an_account_that_a_role_may_not_write_keeps_no_worker_from_starting() -> None:
+    group = MemoryGroup("group")
+    await group.join("of_before")
+    opened = group.open
+
+    async def denied(account_name: str | None) -> CollectiveState:
+        state = await opened(account_name)
+        if account_name is None:
+            raise StoreDeniedError("bind_to_group: AccessDeniedException")
+        return state
+
+    group.open = denied  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        assert await begin(group, **FIRST) == LIMITS
+    assert [line["event"] for line in logs] == ["group_not_told_to_all"]
