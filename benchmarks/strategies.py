@@ -24,7 +24,7 @@ import uvloop
 from benchmarks import strategies_in_process
 from benchmarks.stats import Quartiles, quartiles
 from benchmarks.strategies_in_process import ACCOUNTS
-from benchmarks.strategies_streams import Run, apart, grouped
+from benchmarks.strategies_streams import StreamRun, apart, grouped
 from benchmarks.strategy_books import Books
 
 OUT: Final = Path(__file__).parent / "out" / "strategies.json"
@@ -62,7 +62,7 @@ async def _on_nats(repeats: int, seconds: float) -> dict[str, Quartiles]:
     return {name: quartiles([row[name] for row in rows]) for name in rows[0]}
 
 
-def _figures(group: dict[int, Run], each: dict[int, Run]) -> dict[str, float]:
+def _figures(group: dict[int, StreamRun], each: dict[int, StreamRun]) -> dict[str, float]:
     """Of one repeat: `group` are workers with so many accounts, `each` so many consumers."""
     figures: dict[str, float] = {}
     for count in ACCOUNTS:

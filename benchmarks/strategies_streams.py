@@ -39,7 +39,7 @@ STRATEGY: Final = "book_imbalance_crypto"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class StreamRun:
     """What one run measured; microseconds of processor time a published book."""
 
     published_per_s: float
@@ -52,14 +52,14 @@ class Run:
     """Share of the books that an account held."""
 
 
-async def grouped(books: Books, accounts: int, seconds: float) -> Run:
+async def grouped(books: Books, accounts: int, seconds: float) -> StreamRun:
     """One worker with so many accounts."""
     named = ",".join(f"a{number:02d}={STRATEGY}@paper" for number in range(accounts))
     env = {"STRATEGIES": named, "BENCH_ASK_NO_VENUE": "1"}
     return await _measured(books, "benchmarks.stub_worker", env, accounts, seconds)
 
 
-async def apart(books: Books, accounts: int, seconds: float) -> Run:
+async def apart(books: Books, accounts: int, seconds: float) -> StreamRun:
     """So many consumers."""
     env = {"BENCH_CONSUMERS": str(accounts)}
     return await _measured(books, "benchmarks.stub_consumers", env, accounts, seconds)
@@ -67,7 +67,7 @@ async def apart(books: Books, accounts: int, seconds: float) -> Run:
 
 async def _measured(
     books: Books, module: str, env: dict[str, str], accounts: int, seconds: float
-) -> Run:
+) -> StreamRun:
     async with _server() as (nc, url, nats_pid, child):
         await child.start(
             *(sys.executable, "-m", module),
@@ -82,7 +82,7 @@ async def _measured(
         after, server_s = await _figures(nc), _cpu_s(nats_pid) - server_s
     done = {name: after[name] - before[name] for name in after}
     looks = max(1.0, done["books"] * accounts)
-    return Run(
+    return StreamRun(
         published_per_s=published / took_s,
         handled_per_s=done["books"] / took_s,
         client_us=done["cpu_s"] / published * 1e6,

@@ -39,8 +39,8 @@ Kind = Literal["cloud", "local"]
 ROOT: Final = Path(__file__).resolve().parent.parent
 BUILD: Final = ROOT / ".build" / "functions"
 ZIP_MAX_BYTES: Final = 16_000_000
-"""A larger zip means that something crept in (`settle` with its bytecode has 15.1 MB); Lambda itself
-takes 50 MB."""
+"""A larger zip means that something crept in (`settle` with bytecode: 15.1 MB); Lambda itself takes
+50 MB."""
 PIP_TIMEOUT_S: Final = 300
 COMPILE_TIMEOUT_S: Final = 120
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)

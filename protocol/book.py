@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from math import inf
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,6 +19,8 @@ PUBLISHED_LEVELS_MAX: Final = 40
 
 Level: TypeAlias = tuple[LevelPriceE4, LevelSizeE6]
 """(price in 1e-4 USD, size in 1e-6 shares)."""
+size_of: Final[Callable[[Level], int]] = itemgetter(1)
+"""Of a level. Sizes are summed up for each book and strategy, and this is the quickest way."""
 
 
 class Proof(StrEnum):
@@ -79,16 +84,17 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
 
         None when both sides are empty.
         """
-        bid = sum([size for _, size in self.bids[:levels]])
-        ask = sum([size for _, size in self.asks[:levels]])
+        bid = sum(map(size_of, self.bids[:levels]))
+        ask = sum(map(size_of, self.asks[:levels]))
         total = bid + ask
         return (bid - ask) / total if total else None
 
-    def ask_depth_usd_e6(self, up_to_price_e4: int) -> int:
-        """USD (1e-6) that buys every ask at or below `up_to_price_e4`, fees not included."""
+    def ask_depth_usd_e6(self, up_to_price_e4: int, enough_e6: float = inf) -> int:
+        """USD (1e-6) that buys every ask at or below `up_to_price_e4`, fees not included; where
+        they are `enough_e6`, no further ask is counted."""
         total = 0
         for price_e4, size_e6 in self.asks:
-            if price_e4 > up_to_price_e4:
+            if price_e4 > up_to_price_e4 or total >= enough_e6:
                 break
             total += cost_e6(price_e4, size_e6)
         return total

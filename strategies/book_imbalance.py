@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from protocol.book import Book
+from protocol.book import Book, size_of
 from protocol.market import DOWN, UP
 from strategies.interface import Hold, Signal, Strategy
 from strategies.parameters import StrategyParameters, parameter
@@ -100,7 +100,7 @@ def _weighted_mid_e4(book: Book, levels: int) -> float:
     The book must have both sides.
     """
     bids, asks = book.bids[:levels], book.asks[:levels]
-    bid_size, ask_size = sum(size for _, size in bids), sum(size for _, size in asks)
-    bid_e4 = sum(price * size for price, size in bids) / bid_size
-    ask_e4 = sum(price * size for price, size in asks) / ask_size
+    bid_size, ask_size = sum(map(size_of, bids)), sum(map(size_of, asks))
+    bid_e4 = sum([price * size for price, size in bids]) / bid_size
+    ask_e4 = sum([price * size for price, size in asks]) / ask_size
     return (bid_e4 * ask_size + ask_e4 * bid_size) / (bid_size + ask_size)

@@ -92,7 +92,7 @@ def trade_of(
         and spend_e6 * PRICE_SCALE < market.min_order_size_e6 * max_price_e4
     ):
         return hold(HoldReason.BELOW_MINIMUM)
-    if book.ask_depth_usd_e6(max_price_e4) < spend_e6:
+    if book.ask_depth_usd_e6(max_price_e4, spend_e6) < spend_e6:
         return hold(HoldReason.THIN_ASKS)
     edge_ticks = view.edge_after_costs_ticks(outcome, signal.value_e4) or 0.0
     return Trade(

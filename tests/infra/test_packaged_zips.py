@@ -23,7 +23,8 @@ import importlib, sys, pathlib
 there, *modules = sys.argv[1:]
 sys.path.insert(0, there)
 entry = importlib.import_module("functions.aws.entry_points")
-ours = tuple(f"{there}/{room}/" for room in ("protocol", "venue", "runtime", "functions"))
+ours = tuple(f"{there}/{room}/" for room in
+             ("protocol", "strategies", "venue", "runtime", "functions"))
 files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
 print(*(file for file in files if file.startswith(there) and file.endswith(".py")
         and not file.startswith(ours)), file=sys.stderr)

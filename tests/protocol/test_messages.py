@@ -184,6 +184,9 @@ def test_the_figures_of_a_book() -> None:
     assert book.ask_depth_usd_e6(5_299) == 0
     assert book.ask_depth_usd_e6(5_300) == 5_300_000
     assert book.ask_depth_usd_e6(9_999) == 21_800_000
+    assert book.ask_depth_usd_e6(9_999, enough_e6=5_300_000) == 5_300_000
+    assert book.ask_depth_usd_e6(9_999, enough_e6=5_300_001) > 5_300_001
+    assert book.ask_depth_usd_e6(9_999, enough_e6=99_000_000) == 21_800_000
 
 
 def test_the_figures_of_an_empty_side_are_none() -> None:

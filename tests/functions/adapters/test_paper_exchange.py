@@ -320,4 +320,5 @@ async def test_nothing_is_kept_of_a_market_that_is_forgotten() -> None:
     desk.exchange.observe(desk.book([("0.50", 1), ("0.51", 1), ("0.60", 100)]))
     assert isinstance(await posted, Accepted)
     desk.exchange.forget("0xc1")
-    assert (desk.exchange._newest, desk.exchange._dark, desk.exchange._taken) == ({}, {}, {})
+    books = desk.exchange._books
+    assert (books.newest, books.dark, desk.exchange._taken) == ({}, {}, {})

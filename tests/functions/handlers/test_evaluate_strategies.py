@@ -157,7 +157,12 @@ async def test_one_that_fails_twenty_times_within_a_minute_is_asked_no_more_and_
     problem = desk.account.evaluator.problem()
     assert problem is not None
     assert "s is disabled" in problem
-    assert desk.metrics.registry.get_sample_value("worker_strategies_disabled_total") == 1
+    assert (
+        desk.metrics.registry.get_sample_value(
+            "worker_strategies_disabled_total", {"strategy": "s"}
+        )
+        == 1
+    )
 
     asked: list[MarketView] = []
     monkeypatch.setattr(Scripted, "does", staticmethod(asked.append), raising=False)
