@@ -75,7 +75,11 @@ async def run_all(options: Options, log_dir: Path, duration_s: int) -> RunOutcom
         await nc.subscribe(DECISIONS.subjects[0], cb=_fed(state, books=False))
         await cluster.start_services()
         line = looking_line(options, cluster.dynamodb_url, cluster.nats_url)
-        console.print(f"To look at it with .venv/bin/executor: {line}", **PLAIN)
+        # On a line of its own: it is marked and pasted as a whole.
+        console.print(
+            "To look at it with .venv/bin/executor, paste into another terminal:", **PLAIN
+        )
+        console.print(line, **PLAIN)
         interrupted = await _observe(console, cluster, state, duration_s)
         await _converge(console, cluster)
         failed = await cluster.stop_services()
