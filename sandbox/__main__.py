@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from rich.console import Console
 
 from functions.ports import StoreError
+from functions.strategy_loading import load_strategy
 from sandbox.audit_input import STRATEGY
 from sandbox.chaos.report import report as chaos_report
 from sandbox.chaos.run import run_chaos
@@ -136,7 +137,8 @@ def rolling(
 def _check_accounts(options: Options) -> None:
     """A mistake in them is one line, before anything is started."""
     try:
-        _ = options.accounts
+        for each in options.accounts:
+            load_strategy(each.strategy)
     except ValueError as error:
         raise typer.BadParameter(f"--strategies: {error}") from None
 
