@@ -50,7 +50,8 @@ class Retuner:
         self, cluster: Cluster, dynamodb_url: str, watches: Mapping[str, ClaimWatch]
     ) -> None:
         self._dynamodb_url = dynamodb_url
-        self._nats_url = cluster.nats_url
+        # Nothing of a person's environment: the sandbox's server knows no users.
+        self._nats = NatsSettings(nats_url=cluster.nats_url, nats_user=None, nats_password=None)
         self._accounts = cluster.options.accounts
         self._positions = cluster.options.max_positions
         self._watches = watches
@@ -99,7 +100,7 @@ class Retuner:
             allowed = int(wanted[POSITIONS])
             self.lowered += allowed < self._allowed.get(entry.account, 0)
             self._allowed[entry.account] = allowed
-        await nudge(NatsSettings(nats_url=self._nats_url), entry.account, version)
+        await nudge(self._nats, entry.account, version)
         return True
 
     async def _made(
