@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from functions.adapters.dynamodb import conditions, group_requests, store
+from functions.core.group import AccountEntry
 from functions.core.strategy_failures import StrategyFailures
 from functions.handlers.evaluate import Evaluator
 from tests.simulation.ablations.ablation import Ablation, Patch, replaced
@@ -12,6 +13,7 @@ from tests.simulation.ablations.provocations import (
     grouped,
     losing_together,
     raising,
+    shadowed,
     tuning_together,
 )
 
@@ -55,6 +57,12 @@ GROUPS: Final = (
         replaced(store, "moved_in_group", lambda *_: None),
         "[group]",
         grouped,
+    ),
+    Ablation(
+        "paper is no matter of the venue's",
+        replaced(AccountEntry, "live", True),
+        "[paper]",
+        shadowed,
     ),
     Ablation(
         "a strategy that raises stops no other",

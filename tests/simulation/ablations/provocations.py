@@ -236,6 +236,12 @@ def tuning_together(faults: Faults) -> None:
     faults.series = ("btc-240s", "eth-240s", "sol-240s", "xrp-240s")
 
 
+def shadowed(faults: Faults) -> None:
+    """A strategy trades live and, with other parameters, on paper."""
+    calm(faults)
+    faults.shadow = True
+
+
 def raising(faults: Faults) -> None:
     """The strategy that is asked first always raises; two others are asked after it."""
     calm(faults)
