@@ -13,6 +13,11 @@ STAGES := local dev prod
 PACKAGED := $(STAGES:%=.build/%/.packaged) .build/groups/.packaged
 TEMPLATE := cloudformation-template-update-stack.json
 
+# Its earlier name would do nothing here, and another strategy than the one meant would trade.
+ifeq ($(origin STRATEGY),command line)
+$(error STRATEGY is called STRATEGIES now: make $(MAKECMDGOALS) STRATEGIES=$(STRATEGY))
+endif
+
 SPEED ?= 10
 WORKERS ?= 2
 MARKETS ?= 6

@@ -98,7 +98,7 @@ def decisions_view(decisions: Decisions) -> RenderableType:
     if not decisions.decisions:
         return Group(plain(f"no decisions on {decisions.day}"), *unreadable)
     table = columns_table(
-        "time", "market", "", "result", "signal at", "bought", "words", "latency, ms"
+        "time", "market", "", "result", "version", "signal at", "bought", "words", "latency, ms"
     )
     for each in decisions.decisions:
         table.add_row(*_decision_row(each))
@@ -313,6 +313,7 @@ def _decision_row(each: Decided) -> tuple[RenderableType, ...]:
         plain(each.market),
         plain(each.outcome),
         plain(result, GOOD if executed else "dim"),
+        str(each.config_version or ""),
         f"{price_decimal(each.signal_price_e4):f}",
         bought,
         plain(each.text),

@@ -93,6 +93,8 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """Stage -> microseconds, in the order in which they happen; only those that were reached."""
     order_id: str
     text: str
+    config_version: int
+    """The configuration that it was made under; 0: from before there were any."""
 
 
 class Decisions(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +183,7 @@ def decided_of(decision: Decision) -> Decided:
         stages_us=stages_us(decision.timeline),
         order_id=decision.order_id,
         text=decision.text,
+        config_version=decision.config_version,
     )
 
 

@@ -130,7 +130,10 @@ def _check_known(strategy: str) -> None:
     A file is not opened: who only serves its account need not have it.
     """
     if not is_file(strategy) and strategy not in (names := known_names()):
-        raise ValueError(f"no such strategy; there is: {', '.join(names)}")
+        raise ValueError(
+            f"no such strategy; there is: {', '.join(names)}; "
+            "a file is written ./my_strategy.py:MyStrategy"
+        )
 
 
 class AccountSettings(AwsSettings, ClobSettings, GammaSettings):

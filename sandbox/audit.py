@@ -90,7 +90,7 @@ def summary(audit_input: AuditInput) -> str:
         f"{len(audit_input.entries) - verdicts['matched']} refused; "
         f"state: {len(held)} claims, {sum(c.filled_spend_e6 for c in held) / 1e6:.4f} USD in them; "
         f"ledger: {states['settled']} settled, {states['released']} released, "
-        f"P&L after fees {pnl:+.4f} USD; {len(reopened(audit_input))} reopened"
+        f"P&L of these after fees {pnl:+.4f} USD; {len(reopened(audit_input))} reopened"
     )
 
 

@@ -46,7 +46,7 @@ class Options:
 
     @property
     def cooldown_s(self) -> float:
-        """The strategy's 300 s, at this speed."""
+        """An account's 300 s, at this speed."""
         return 300 / self.speed
 
     @property
@@ -56,7 +56,7 @@ class Options:
 
     @property
     def min_time_to_close_s(self) -> float:
-        """The strategy's 300 s, at this speed."""
+        """An account's 300 s, at this speed."""
         return 300 / self.speed
 
 
@@ -105,9 +105,13 @@ def _limits_env(options: Options) -> dict[str, str]:
     }
 
 
-def looking_line(options: Options, dynamodb_url: str) -> str:
+def looking_line(options: Options, dynamodb_url: str, nats_url: str) -> str:
     """What a person pastes into another terminal to look at the running account; no secret."""
-    env = {**_account_env(options, dynamodb_url), **_limits_env(options)}
+    env = {
+        **_account_env(options, dynamodb_url),
+        "NATS_URL": nats_url,  # where workers are told of a new configuration
+        **_limits_env(options),
+    }
     return "export " + " ".join(f"{name}={value}" for name, value in env.items())
 
 

@@ -231,7 +231,11 @@ def _changed_view(report: Changed) -> RenderableType:
     if report.changes and report.effects is not None:
         parts += [plain(sentence) for sentence in report.effects.sentences]
     if report.changes and not report.dry_run:
-        soon = "the workers are told" if report.nudged else "workers find out within 10 s (no NATS)"
+        soon = (
+            "the workers are told"
+            if report.nudged
+            else "workers find out within 10 s: NATS_URL gave no answer, none was told"
+        )
         parts.append(plain(f"every claim from now on is under it; {soon}"))
     return Group(*parts)
 

@@ -6,6 +6,7 @@ Raises NotWrittenError; `executor.command_line` makes one line of it.
 from __future__ import annotations
 
 import keyword
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -77,7 +78,13 @@ def written_view(path: Path, test: Path) -> RenderableType:
         plain(f"written: {path} and {test}", GOOD),
         plain(f"test it:   python -m pytest {test}"),
         plain(f"prove it:  executor strategy check {shown}"),
+        plain(f"run it:    {_sandbox_line(shown)}"),
     )
+
+
+def _sandbox_line(strategy: str) -> str:
+    """What lets it trade on this machine, to be pasted."""
+    return f"make run {shlex.quote(f'STRATEGIES={strategy}@paper')}"
 
 
 def report_view(report: StrategyReport) -> RenderableType:
@@ -94,7 +101,8 @@ def report_view(report: StrategyReport) -> RenderableType:
     parts: list[RenderableType] = [Text("\n").join(lines)]
     if report.trials is not None:
         parts += ["", *_trials(report.trials)]
-    verdict = "it may run" if report.ok else "it may not run: mend what FAILED"
+    verdict = f"it may run: {_sandbox_line(report.file)}"
+    verdict = verdict if report.ok else "it may not run: mend what FAILED"
     parts += ["", plain(f"{report.strategy or report.file}: {verdict}", GOOD if report.ok else BAD)]
     return Group(*parts)
 

@@ -34,6 +34,7 @@ _WANTED: Final = (
     "underscores are wanted: [account=]strategy[@paper|@live], where the strategy may be a file, "
     "too: ./file.py:Class"
 )
+_WANTED_AFTER_AT: Final = "after @ stands paper or live, and nothing else: strategy@paper"
 
 
 class AccountEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +127,7 @@ def _entry(text: str, execution: Execution) -> AccountEntry:
     file = _FILE.fullmatch(strategy)
     if not (file and len(strategy) <= FILE_LENGTH_MAX and strategy.isprintable()):
         if _NAME.fullmatch(strategy) is None:
-            raise ValueError(_WANTED)
+            raise ValueError(_WANTED_AFTER_AT if "@" in strategy else _WANTED)
         file = None
     if not given:
         account = strategy if file is None else _words_of(file)

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,8 @@ ALARMS: Final = {
     "schedule_redemptions_stuck": "redeemed in vain",
 }
 WINDOW_S: Final = 900
+PLAIN_WIDTH: Final = 160
+"""Where there is no terminal: in less, tables would shorten the markets."""
 PLAIN: Final[dict[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
 """How a line that is not ours is printed: as it is."""
 
@@ -62,16 +64,22 @@ async def run_all(options: Options, log_dir: Path, duration_s: int) -> RunOutcom
     Raises SandboxError, StoreError, OSError, NatsError, aiohttp.ClientError.
     """
     console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     _say_what_runs(console, options, log_dir, duration_s)
     async with Cluster(options, log_dir) as cluster:
-        state = RunState()
+        state = RunState(each.account for each in options.accounts)
         # Subscribed before the first message and until after the last one.
         nc = await nats.connect(cluster.nats_url, error_cb=_nothing)
         await nc.subscribe(BOOKS.subjects[0], cb=_fed(state, books=True))
         await nc.subscribe(DECISIONS.subjects[0], cb=_fed(state, books=False))
         await cluster.start_services()
-        line = looking_line(options, cluster.dynamodb_url)
-        console.print(f"To look at it with .venv/bin/executor: {line}", **PLAIN)
+        line = looking_line(options, cluster.dynamodb_url, cluster.nats_url)
+        # On a line of its own: it is marked and pasted as a whole.
+        console.print(
+            "To look at it with .venv/bin/executor, paste into another terminal:", **PLAIN
+        )
+        console.print(line, **PLAIN)
         interrupted = await _observe(console, cluster, state, duration_s)
         await _converge(console, cluster)
         failed = await cluster.stop_services()
@@ -95,8 +103,9 @@ def _say_what_runs(console: Console, options: Options, log_dir: Path, duration_s
     if options.speed != 1:
         console.print(
             f"Speed {options.speed}: a 15-minute window lasts {WINDOW_S // options.speed} s. The "
-            f"strategy's times are scaled to match: at least {options.min_time_to_close_s:g} s to "
-            f"close, {options.cooldown_s:g} s cooldown. Latencies are real.",
+            f"accounts' times are scaled to match: at least {options.min_time_to_close_s:g} s to "
+            f"close, {options.cooldown_s:g} s cooldown. Strategies' own times are not: their "
+            f"second is {options.speed} s of the recording. Latencies are real.",
             **PLAIN,
         )
 
@@ -160,11 +169,11 @@ async def _follow_state(cluster: Cluster, state: RunState) -> None:
 
 async def _read_state(stores: Sequence[DynamoStore], state: RunState) -> None:
     now_ms = time.time_ns() // 1_000_000
-    claims: list[Claim] = []
-    ledger: list[Claim] = []
-    for store in stores:
-        ledger += await store.ledger(now_ms - LEDGER_BACK_MS, now_ms + LEDGER_BACK_MS)
-        claims += (await store.account()).claims.values()
+    claims: dict[str, Iterable[Claim]] = {}
+    ledger: dict[str, Iterable[Claim]] = {}
+    for account, store in zip(state.accounts, stores, strict=True):
+        ledger[account] = await store.ledger(now_ms - LEDGER_BACK_MS, now_ms + LEDGER_BACK_MS)
+        claims[account] = (await store.account()).claims.values()
     state.on_state(claims, ledger)
 
 
@@ -207,7 +216,7 @@ async def _show_lines(console: Console, state: RunState, seconds_left: Callable[
         fresh = state.decision_count - shown
         shown = state.decision_count
         for decision in list(state.decisions)[-fresh:] if fresh else []:
-            console.print(decision_line(decision), **PLAIN)
+            console.print(decision_line(decision, state), **PLAIN)
         if time.monotonic() >= next_status_s:
             next_status_s += STATUS_EVERY_S
             console.print(status_line(state, seconds_left()), **PLAIN)
@@ -226,10 +235,10 @@ async def _audit(
         several = f"{each.account}: " if len(audits) > 1 else ""
         found += [f"{several}{sentence}" for sentence in disagreeing]
     state.on_state(
-        [claim for one in audits.values() for claim in one.account.claims.values()],
-        [row for one in audits.values() for row in one.ledger],
+        {account: one.account.claims.values() for account, one in audits.items()},
+        {account: one.ledger for account, one in audits.items()},
     )
-    console.print(positions_table(state.positions()))
+    console.print(positions_table(state))
     console.print(status_line(state, 0), **PLAIN)
     for reason, count in state.reasons.most_common():
         console.print(f"  {count:5} {reason}", **PLAIN)

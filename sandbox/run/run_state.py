@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from functions.core.claim import Claim, ClaimState
@@ -35,6 +35,7 @@ _RATE_WINDOW_S: Final = 5.0
 class PositionRow:
     """One order that bought something. Money in USD, sizes in shares."""
 
+    account: str
     slug: str
     outcome: str
     token_id: str
@@ -54,7 +55,8 @@ class PositionRow:
 class RunState:
     """The newest of everything, and short memories of what happened."""
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: Iterable[str]) -> None:
+        self.accounts = tuple(accounts)
         self.books: dict[str, BookSnapshot] = {}
         self.decisions: deque[Decision] = deque(maxlen=200)
         self.executed: dict[str, Decision] = {}  # by order id
@@ -63,6 +65,7 @@ class RunState:
         self.ended: list[Claim] = []
         self.alarms: dict[str, int] = {}  # what the scheduled functions alarm about, how often
         self.malformed: deque[str] = deque(maxlen=20)
+        self._account_of: dict[str, str] = {}  # by intent id, of all that is live or ended
         self._book_times_s: deque[float] = deque(maxlen=20_000)
         self.book_count = 0
         self.decision_count = 0
@@ -97,11 +100,28 @@ class RunState:
             self._book_times_s.popleft()
         return len(self._book_times_s) / _RATE_WINDOW_S
 
-    def on_state(self, live: Iterable[Claim], ledger: Iterable[Claim]) -> None:
-        """The account and the ledger were read."""
-        self.live = sorted(live, key=lambda claim: claim.claimed_at_ms)
+    @property
+    def several(self) -> bool:
+        """Whether it must be said whose each decision and position is."""
+        return len(self.accounts) > 1
+
+    def on_state(
+        self, live: Mapping[str, Iterable[Claim]], ledger: Mapping[str, Iterable[Claim]]
+    ) -> None:
+        """Each account's claims and its ledger were read, by its name."""
+        claims = {account: list(rows) for account, rows in live.items()}
+        ended = {account: list(rows) for account, rows in ledger.items()}
+        self._account_of = {
+            row.intent_id: account
+            for rows in (ended, claims)
+            for account, each in rows.items()
+            for row in each
+        }
+        self.live = sorted(
+            (row for rows in claims.values() for row in rows), key=lambda row: row.claimed_at_ms
+        )
         back = {claim.intent_id for claim in self.live}
-        self.ended = [row for row in ledger if row.intent_id not in back]
+        self.ended = [row for rows in ended.values() for row in rows if row.intent_id not in back]
 
     def positions(self) -> list[PositionRow]:
         """What was bought, oldest first: settled, or at its present value."""
@@ -115,6 +135,13 @@ class RunState:
         back = sum(record.came_back for record in (*self.live, *self.ended))
         return ", ".join([*words, f"{back} reopened"])
 
+    def profits(self) -> dict[str, float]:
+        """Account -> USD, after fees, of what it bought and whose worth is known."""
+        profits = dict.fromkeys(self.accounts, 0.0)
+        for position in self.positions():
+            profits[position.account] += position.profit or 0.0
+        return profits
+
     def settled_pnl(self) -> float:
         """USD, after fees, of what has been settled."""
         return sum(row.pnl_e6 for row in self.ended) / 1e6
@@ -125,6 +152,7 @@ class RunState:
         # Nobody bids: nobody would pay anything for it.
         price = None if settled else self._best_bid(record)
         return PositionRow(
+            account=self._account_of[record.intent_id],
             slug=record.slug,
             outcome=record.outcome,
             token_id=record.token_id,

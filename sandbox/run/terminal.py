@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -11,10 +12,12 @@ from rich.text import Text
 
 from protocol.decision import Decision
 from protocol.market import DOWN, UP
-from sandbox.run.run_state import PositionRow, RunState
+from sandbox.run.run_state import RunState
 
 DECISIONS_SHOWN = 10
 POSITIONS_SHOWN = 12
+_POSITION: Final = ("market", "outcome", "shares", "paid", "fee", "worth", "P&L after fees")
+_LEFT: Final = ("account", "market", "outcome")
 
 
 def screen(state: RunState, title: str, seconds_left: float) -> RenderableType:
@@ -30,7 +33,7 @@ def screen(state: RunState, title: str, seconds_left: float) -> RenderableType:
         Panel(_books(state), title="books", title_align="left"),
         Panel(_decisions(state), title="last decisions", title_align="left"),
         Panel(
-            Group(positions_table(state.positions()), state.states(), alarms),
+            Group(positions_table(state), state.states(), alarms),
             title="positions",
             title_align="left",
         ),
@@ -65,18 +68,23 @@ def _decisions(state: RunState) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     for decision in list(state.decisions)[-DECISIONS_SHOWN:]:
         table.add_row(
-            Text(decision_line(decision), "green" if decision.result == "executed" else "dim")
+            Text(
+                decision_line(decision, state), "green" if decision.result == "executed" else "dim"
+            )
         )
     return table
 
 
-def positions_table(positions: list[PositionRow]) -> Table:
-    """The newest positions, and what all of them come to."""
+def positions_table(state: RunState) -> Table:
+    """The newest positions, and what all come to: each account's, where there are several."""
+    positions = state.positions()
     table = Table(box=None, pad_edge=False)
-    for column in ("market", "outcome", "shares", "paid", "fee", "worth", "P&L after fees"):
-        table.add_column(column, justify="left" if column in ("market", "outcome") else "right")
+    whose = ("account",) if state.several else ()
+    for column in (*whose, *_POSITION):
+        table.add_column(column, justify="left" if column in _LEFT else "right")
     for position in positions[-POSITIONS_SHOWN:]:
         table.add_row(
+            *((position.account,) if state.several else ()),
             position.slug + (" (settled)" if position.settled else ""),
             position.outcome,
             f"{position.size:.4f}",
@@ -86,8 +94,12 @@ def positions_table(positions: list[PositionRow]) -> Table:
             _usd(position.profit),
         )
     if positions:
-        known = [position.profit for position in positions if position.profit is not None]
-        table.add_row("all", "", "", "", "", "", Text(_usd(sum(known)), "bold"))
+        profits, blank = state.profits(), [""] * (len(_POSITION) - 2)
+        if state.several:
+            for account, profit in profits.items():
+                table.add_row(account, "all", *blank, Text(_usd(profit), "bold"))
+        total = Text(_usd(sum(profits.values())), "bold")
+        table.add_row("all", *([""] if state.several else []), *blank, total)
     return table
 
 
@@ -116,11 +128,12 @@ def stages(state: RunState) -> Table:
     return table
 
 
-def decision_line(decision: Decision) -> str:
-    """One decision on one line."""
+def decision_line(decision: Decision, state: RunState) -> str:
+    """One decision on one line; with its account, where there are several."""
+    whose = f"{decision.strategy}: " if state.several else ""
     numbers = " ".join(f"{name} {number:+.2f}" for name, number in decision.numbers.items())
     line = (
-        f"{decision.slug} {decision.outcome:4} {numbers} "
+        f"{whose}{decision.slug} {decision.outcome:4} {numbers} "
         f"ask {decision.signal_price_e4 / 1e4:.4g}: {decision.result} ({decision.reason})"
     )
     if decision.filled_size_e6:
@@ -134,7 +147,8 @@ def decision_line(decision: Decision) -> str:
 def status_line(state: RunState, seconds_left: float) -> str:
     """The state of things on one line."""
     positions = state.positions()
-    profit = sum(position.profit or 0.0 for position in positions)
+    profits = state.profits()
+    of_each = "".join(f", {account} {usd:+.4f}" for account, usd in profits.items())
     tick_to_post = state.stage_ms().get("tick to POST")
     latency = (
         f"tick to POST p50 {tick_to_post[0]:.1f} ms p99 {tick_to_post[1]:.1f} ms"
@@ -144,7 +158,8 @@ def status_line(state: RunState, seconds_left: float) -> str:
     return (
         f"{seconds_left:.0f} s left: {state.books_per_s():.0f} books/s, "
         f"{len(state.executed)} orders, {len(positions)} positions ({state.states()}), "
-        f"P&L after fees {profit:+.4f} USD ({state.settled_pnl():+.4f} settled), {latency}, "
+        f"P&L after fees {sum(profits.values()):+.4f} USD ({state.settled_pnl():+.4f} settled"
+        f"{of_each if state.several else ''}), {latency}, "
         f"{deviation_line(state)}; "
         f"{alarm_line(state)}"
     )

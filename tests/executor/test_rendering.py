@@ -128,13 +128,14 @@ def test_a_decision_on_one_line() -> None:
         decided_at_ms=NOW,
         filled_spend_e6=1_100_000,
         filled_size_e6=2_200_000,
+        config_version=17,
         timeline=Timeline(decided_at_ns=10, signed_at_ns=500_010, claimed_at_ns=7_500_010),
     )
     refused = make_decision(2, repeats=4)
     told = Decisions(account="x", day=TODAY, decisions=(decided_of(executed), decided_of(refused)))
     _, first, second = text_of(rendering.decisions_view(told)).splitlines()
     assert first.startswith("2026-09-21 14:13:20")
-    for shown in ("executed: matched", "0.5100", "1.10 USD", "sign 0.5  claim 7.0"):
+    for shown in ("executed: matched", " 17 ", "0.5100", "1.10 USD", "sign 0.5  claim 7.0"):
         assert shown in first
     assert "refused: cooldown (and 4 times before)" in second
 

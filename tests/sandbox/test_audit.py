@@ -120,7 +120,7 @@ def test_an_open_a_refused_and_a_settled_order_agree() -> None:
     assert found(given) == []
     assert summary(given) == (
         "venue: 2 orders matched, 1 refused; state: 1 claims, 1.1000 USD in them; "
-        "ledger: 1 settled, 1 released, P&L after fees +1.0615 USD; 0 reopened"
+        "ledger: 1 settled, 1 released, P&L of these after fees +1.0615 USD; 0 reopened"
     )
 
 

@@ -15,9 +15,10 @@ async def test_the_line_to_paste_lets_the_command_line_see_what_the_workers_see(
 ) -> None:
     options = Options(execution=execution, max_positions=7)
     dynamodb_url = "http://127.0.0.1:4321"
-    line = looking_line(options, dynamodb_url)
+    line = looking_line(options, dynamodb_url, "nats://127.0.0.1:1")
     assert "KEY=0x" not in line
     words = shlex.split(line.partition("export ")[2].partition(";")[0])
+    assert "NATS_URL=nats://127.0.0.1:1" in words
     async with serve(Venue()) as url:
         at = Addresses(
             nats_url="nats://127.0.0.1:1",

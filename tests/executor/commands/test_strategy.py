@@ -40,6 +40,7 @@ async def test_new_writes_a_strategy_that_can_be_loaded_and_its_test_passes(run:
     assert result.exit_code == 0
     assert "written: quick_fox.py and test_quick_fox.py" in result.output
     assert "executor strategy check ./quick_fox.py" in result.output
+    assert "make run STRATEGIES=./quick_fox.py@paper" in result.output
     assert load_strategy("./quick_fox.py:QuickFox").name == "quick_fox"
     done = ran("pytest", "-q", "-p", "no:cacheprovider", "test_quick_fox.py")
     assert done.returncode == 0, done.stdout
@@ -106,7 +107,7 @@ async def test_check_says_a_line_for_each_and_what_it_did_on_the_recordings(run:
     assert "us at p99 (CPU time, best of 3 rounds" in result.output
     assert any(line.startswith("signals ") and "a market (median)" in line for line in lines)
     assert any(line.startswith("held ") for line in lines)
-    assert lines[-1] == "mine: it may run"
+    assert lines[-1] == "mine: it may run: make run STRATEGIES=./mine.py@paper"
 
 
 async def test_check_fails_where_one_fails_and_says_so_to_scripts(run: Command) -> None:
