@@ -39,6 +39,7 @@ from functions.strategy_loading import load_strategy
 from functions.strategy_trial import try_out
 from runtime.settings import refuse_to_start
 from strategies.interface import Strategy
+from strategies.parameters import StrategyParameters
 from venue.auth import Credentials
 from venue.credentials import prove_credentials
 from venue.errors import AccountRefusedError, VenueUnreachableError
@@ -165,7 +166,7 @@ async def configured(store: Store, settings: WorkerSettings, worker_name: str) -
     """
     strategy = strategy_of(settings)
     try:
-        return await seed_configuration(
+        configuration = await seed_configuration(
             store,
             account_name=settings.account,
             strategy=strategy.name,
@@ -176,6 +177,9 @@ async def configured(store: Store, settings: WorkerSettings, worker_name: str) -
         )
     except ConfigurationError as error:
         raise MisconfiguredError(str(error)) from None
+    if configuration.parameters != strategy.Parameters():  # with its defaults it has been tried
+        _try(strategy, configuration.parameters, settings)
+    return configuration
 
 
 def strategy_of(settings: AccountSettings) -> type[Strategy]:
@@ -187,14 +191,33 @@ def strategy_of(settings: AccountSettings) -> type[Strategy]:
         raise MisconfiguredError(f"STRATEGIES: account {entry.account}: {error}") from None
 
 
+def strategies_of(settings: AccountSettings) -> dict[str, type[Strategy]]:
+    """By account; one strategy may be that of several. Raises MisconfiguredError."""
+    found = {one.account: strategy_of(one) for one in settings.each()}
+    first: dict[str, tuple[str, type[Strategy]]] = {}
+    for account, strategy in found.items():
+        before, same = first.setdefault(strategy.name, (account, strategy))
+        if same is not strategy:
+            raise MisconfiguredError(
+                f"STRATEGIES: the strategies of {before} and {account} are both called"
+                f" {strategy.name}, and are two; give one of them another name"
+            )
+    return found
+
+
 def try_strategy(settings: AccountSettings) -> None:
     """Ask the strategy of settings of one account a few times before anything is started.
 
     Raises MisconfiguredError.
     """
-    strategy = strategy_of(settings)
+    _try(strategy_of(settings), None, settings)
+
+
+def _try(
+    strategy: type[Strategy], parameters: StrategyParameters | None, settings: AccountSettings
+) -> None:
     try:
-        try_out(strategy)
+        try_out(strategy, parameters)
     except StrategyNotUsableError as error:
         raise MisconfiguredError(f"STRATEGIES: account {settings.account}: {error}") from None
 

@@ -29,6 +29,10 @@ class StoreError(Exception):
     """The store did not answer, or not intelligibly: whether the write happened is not known."""
 
 
+class StoreDeniedError(StoreError):
+    """Who asks may not do this: another account's partition, say."""
+
+
 class StoreMisconfiguredError(StoreError):
     """Only a person can mend it; the text is one line that begins with the variable."""
 
@@ -283,15 +287,20 @@ class GroupStore(Protocol):
 
     name: str
 
+    async def join(self, account_name: str) -> None:
+        """Note that the account, which has been opened, is of this group and of no other. Whoever
+        may claim for it does so before it looks whether the group has an item."""
+
     async def open(self, account_name: str | None) -> CollectiveState:
-        """Make what is missing of the group's item, note that the account (None: no one) is of the
-        group, and return what is stored. Idempotent; what is there is never changed."""
+        """Make what is missing of the group's item, and return what is stored. Idempotent; what is
+        there is never changed. Once this returns, every claim of the account (which joins; None: of
+        all that have joined) is refused that is not counted here."""
 
     async def state(self) -> CollectiveState | None:
         """The group's item as it is now (a consistent read), None where nobody has opened it."""
 
     async def accounts(self) -> dict[str, Account]:
-        """By name, each account that was ever opened as one of the group (consistent reads)."""
+        """By name, each account that has ever joined (consistent reads)."""
 
     async def prune(self, seen: CollectiveState, now_ms: int) -> None:
         """Remove days that are past."""

@@ -133,14 +133,18 @@ async def reconciled(
     limits: Limits,
     group: GroupStore | None = None,
 ) -> None:
-    """One run of `reconcile`; `limits` count before there is a configuration.
+    """One run of `reconcile`; `limits` count before there is a configuration, and are told only.
 
     Raises StoreError; RecordsError, too, when the venue left it incomplete: with credentials that
     it refuses, say, no run would fail otherwise.
     """
     report = await reconcile(store, records, group)
-    limits = await limits_in_force(store, limits)
-    metrics.after_reconciling(report, limits.daily_loss_limit_e6)
+    loss_limit_e6: int | None = None
+    try:
+        loss_limit_e6 = (await limits_in_force(store, limits)).daily_loss_limit_e6
+    except StoreError as error:  # what the run has done is done, and told
+        _log.warning("configuration_not_read", error=str(error))
+    metrics.after_reconciling(report, loss_limit_e6)
     if report.strangers:
         raise RecordsError("these credentials are not of the account whose claims these are")
     if report.incomplete:

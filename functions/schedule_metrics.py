@@ -109,8 +109,8 @@ class AccountScheduleMetrics:
         self.group_pnl_today = of.group_pnl_today.labels(account)
         self.group_difference = of.group_difference.labels(account)
 
-    def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int) -> None:
-        """After a run of `reconcile`; the limit is the account's."""
+    def after_reconciling(self, report: ReconcileReport, daily_loss_limit_e6: int | None) -> None:
+        """After a run of `reconcile`; the limit is the account's, None where nobody knows it."""
         self.looked.inc(report.looked)
         self.resolved.inc(report.resolved)
         self.failures.inc(report.failures)
@@ -123,7 +123,8 @@ class AccountScheduleMetrics:
         self.slots_used.set(report.slots_used)
         self.pnl_today.set(report.pnl_today_e6 / 1e6)
         self.spent_today.set(report.spent_today_e6 / 1e6)
-        self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
+        if daily_loss_limit_e6 is not None:
+            self.daily_loss_reached.set(report.pnl_today_e6 <= -daily_loss_limit_e6)
         if report.group_exposure_e6 is not None:
             self.group_exposure.set(report.group_exposure_e6 / 1e6)
             self.group_pnl_today.set(report.group_pnl_today_e6 / 1e6)

@@ -27,12 +27,13 @@ from functions.adapters.clob_markets import VenueClobMarkets
 from functions.bootstrap import (
     exiting_when_misconfigured,
     reachable_stores,
-    strategy_of,
+    strategies_of,
     try_strategy,
 )
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
 from functions.core.group import books_consumer
+from functions.handlers.evaluate import CALL_LOOK_EVERY_S, STRATEGY_CALLS
 from functions.handlers.trading_account import OpenedAccount, WorkerParts
 from functions.handlers.verify_markets import MarketVerifier
 from functions.served_account import ServedAccount
@@ -62,7 +63,7 @@ _log = structlog.get_logger()
 async def serve(settings: WorkerSettings, worker_name: str) -> None:
     """Compose a worker and run it until cancelled. Exits 2 on what only a person can mend."""
     with exiting_when_misconfigured():
-        strategies = {one.account: strategy_of(one) for one in settings.each()}
+        strategies = strategies_of(settings)
     metrics = WorkerMetrics({name: each.Reason for name, each in strategies.items()})
     clock = WorkerClock(settings.max_book_age_ms, metrics)
     accounts, health = WorkerAccounts(settings, worker_name), WorkerHealth()
@@ -201,7 +202,8 @@ def main(arguments: list[str]) -> int:
     with exiting_when_misconfigured():
         for one in settings.each():
             try_strategy(one)
-    return run_service(serve(settings, worker_name))
+    with STRATEGY_CALLS.looking(CALL_LOOK_EVERY_S):
+        return run_service(serve(settings, worker_name))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from functions.adapters.book_pull import BookPull, Delivery
+from functions.adapters.paper_exchange import PaperExchange
 from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
@@ -34,9 +35,9 @@ from runtime.line_throttle import LineThrottle
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
 """Of one account; as many may wait, with more it lets books pass. When all accounts have as many
-the worker stops taking books until one is answered."""
-ORDERS_OF_ALL_MAX: Final = 256
-"""Of all accounts together, those that wait included: with more the worker takes no book, too."""
+the worker stops taking books until one is answered, and leaves them to others; but not where one is
+on paper, whose orders are filled from the books that come. No number over all of them stops it:
+orders of some would keep the others from theirs."""
 FINISH_S: Final = 6.0
 """How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
 is bounded too, so that the process ends within ten seconds."""
@@ -181,8 +182,9 @@ class Worker:
 
     def _full(self) -> bool:
         """Whether nobody could order on a further book."""
-        fewest = min(self._under_way.values())
-        return fewest >= ORDERS_IN_FLIGHT_MAX or len(self._executing) >= ORDERS_OF_ALL_MAX
+        if any(isinstance(each, PaperExchange) for each in self._exchanges):
+            return False
+        return min(self._under_way.values()) >= ORDERS_IN_FLIGHT_MAX
 
     def _order(
         self,

@@ -87,6 +87,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     repeats: Count = 0
     config_version: Count = 0
     """The configuration under which it was decided; 0: from before there were any."""
+    asked_at_ms: EpochMs = 0
+    """The moment that the strategy was asked with; 0: from before it was recorded. `decided_at_ms`
+    is a little later."""
     memory_rows: Count = 0
     """How many books the strategy could look at, the one that it decided on among them."""
     memory_digest: Name = ""

@@ -5,7 +5,10 @@
 
 Python runs a signal's handler between two instructions, so what is in a single call of C (a huge
 power, a pattern that backtracks) ends first. Only the main thread can be interrupted: in another
-one nothing is bounded. Nobody else here uses SIGALRM or SIGPROF.
+one nothing is bounded. Nobody else here uses SIGALRM, SIGPROF or SIGVTALRM.
+
+Where a stranger's code is called a thousand times a second, two system calls each are too many:
+`CallWatch` looks at all those calls from outside.
 """
 
 from __future__ import annotations
@@ -47,3 +50,37 @@ def within_s(seconds: float, *, cpu: bool = False) -> Iterator[None]:
     finally:
         signal.setitimer(timer, 0)
         signal.signal(number, before)
+
+
+class CallWatch:
+    """Interrupts a call that does not come to its end.
+
+        watch.call = object()      another one for each call
+        ...                        what may not end
+        watch.call = None
+
+    While it looks, and only then: it looks every so much CPU time of the process, and raises
+    TookTooLongError in the call that it finds there a second time.
+    """
+
+    def __init__(self) -> None:
+        self.call: object | None = None
+
+    @contextmanager
+    def looking(self, every_s: float) -> Iterator[None]:
+        """Of the main thread, and from it."""
+        seen: object | None = None
+
+        def look(*_: object) -> None:
+            nonlocal seen
+            if self.call is not None and self.call is seen:
+                raise TookTooLongError
+            seen = self.call
+
+        before = signal.signal(signal.SIGVTALRM, look)
+        signal.setitimer(signal.ITIMER_VIRTUAL, every_s, every_s)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, before)

@@ -24,6 +24,11 @@ class MarketView(msgspec.Struct, frozen=True):
     time_to_close_ms: int
     memory: MarketMemory
 
+    @property
+    def now_ms(self) -> int:
+        """The moment that this shows, epoch milliseconds; `decide` is given the same."""
+        return self.market.end_ms - self.time_to_close_ms
+
     def book(self, outcome: str) -> Book:
         """The outcome's own book. Raises KeyError for another name than `Up` and `Down`."""
         if outcome == UP:

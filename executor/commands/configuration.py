@@ -25,22 +25,30 @@ from functions.core.configuration import (
     ConfigurationError,
     ConfigurationRow,
     changed,
+    check_strategy_of,
     configuration_of,
     configuration_row,
     differences,
     flat,
     shown,
+    stored_values,
 )
 from functions.core.configuration_effects import effects_of
+from functions.core.strategy_rules import StrategyNotUsableError
 from functions.handlers.control import NotDoneError, NotKnownError, halt_reason
 from functions.ports import Store, StoreError, UnreadableRowsError
 from functions.settings import AccountSettings
+from functions.strategy_trial import try_out
 from runtime.nats_settings import NatsSettings
 from strategies.parameters import StrategyParameters
 
 HISTORY_MAX: Final = 1_000
-Change = Callable[[Configuration], tuple[AccountConfiguration, StrategyParameters]]
-"""From what is in force to what shall be. Raises ConfigurationError."""
+Change = Callable[
+    [AccountConfiguration, Mapping[str, Any], type[StrategyParameters]],
+    tuple[AccountConfiguration, StrategyParameters],
+]
+"""From what is in force (settings; parameters by name, and what they are now) to what shall be.
+Raises ConfigurationError."""
 
 
 class ConfigurationSettings(AccountSettings, NatsSettings):
@@ -119,7 +127,7 @@ async def compare(
 
 def setting(changes: Mapping[str, str]) -> Change:
     """The change to these values, as typed."""
-    return lambda now: changed(now.settings, now.parameters, changes)
+    return lambda settings, stored, parameters: changed(settings, stored, parameters, changes)
 
 
 async def rollback(settings: ConfigurationSettings, to_version: int, **how: Any) -> Changed:
@@ -127,7 +135,7 @@ async def rollback(settings: ConfigurationSettings, to_version: int, **how: Any)
     async with unopened_store(settings) as store:
         in_force = await _in_force(store, settings)
         earlier = _read(await _version(store, in_force, to_version), settings)
-    return await change(settings, lambda _: (earlier.settings, earlier.parameters), **how)
+    return await change(settings, lambda *_: (earlier.settings, earlier.parameters), **how)
 
 
 async def change(
@@ -148,13 +156,19 @@ async def change(
         row = await _in_force(store, settings)
         if seen_version is not None and seen_version != row.version:
             return await _stale(store, settings, row, seen_version)
-        now = _read(row, settings)
-        values, parameters = wanted(now)
-        changes = tuple(differences(flat(now.settings, now.parameters), flat(values, parameters)))
+        strategy = strategy_of(settings)
+        check_strategy_of(row, strategy.name)
+        now, stored = stored_values(row, strategy.Parameters)
+        values, parameters = wanted(now, stored, strategy.Parameters)
+        try:
+            try_out(strategy, parameters)
+        except StrategyNotUsableError as error:
+            raise ConfigurationError(f"with these parameters {error}") from None
+        changes = tuple(differences(flat(now) | stored, flat(values, parameters)))
         account, now_ms = await store.account(), _now_ms()
         effects = effects_of(
             account,
-            now.limits,
+            now.limits(row.version),
             values.limits(),
             size_e6=values.order_config().spend_e6,
             now_ms=now_ms,

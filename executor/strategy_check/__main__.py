@@ -19,6 +19,7 @@ import msgspec
 
 from executor.strategy_check import another_order
 from executor.strategy_check.measures import memory_check, time_check
+from executor.strategy_check.module_state import changed, modules_of, state_of
 from executor.strategy_check.parameter_rules import parameter_check
 from executor.strategy_check.report import StrategyCheck
 from executor.strategy_check.source_rules import broken_rules
@@ -82,6 +83,8 @@ def _proof(text: str) -> Iterator[dict[str, Any]]:
     yield found("imports", True, f"{strategy.__name__}, which is called {strategy.name}")
     yield {"check": parameter_check(strategy)}
 
+    modules = modules_of(path, strategy)
+    before = state_of(modules)
     yield {"doing": "books"}
     trials = Trials(strategy, str(path.absolute()))
     yield {"trials": trials.run()}
@@ -90,6 +93,10 @@ def _proof(text: str) -> Iterator[dict[str, Any]]:
         yield {"check": check}
     if not all(check.ok for check in checks):
         return  # what follows asks the same again
+    if kept := changed(before, state_of(modules)):
+        what = ", ".join(map(one_line, kept[:_TOLD_MAX]))
+        yield found(another_order.STATELESS, False, f"being asked has changed {what}")
+        return
     yield {"doing": another_order.WHAT}
     for check in another_order.checks(strategy, text, trials.sample):
         yield {"check": check}

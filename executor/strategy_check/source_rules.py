@@ -31,9 +31,14 @@ _NOT_THESE: Final = {
     "typing": {"get_type_hints", "ForwardRef"},
     "dataclasses": {"make_dataclass"},
     "decimal": {"getcontext", "setcontext", "localcontext"},
-    "pydantic": {"FilePath", "DirectoryPath", "NewPath", "ImportString", "create_model"},
+    "pydantic": {
+        *("FilePath", "DirectoryPath", "NewPath", "ImportString", "create_model"),
+        *("PastDate", "PastDatetime", "FutureDate", "FutureDatetime"),
+    },
 }
-"""They keep something between two calls, read files, or lead to what a text names."""
+"""They keep something between two calls, read files or the clock, or lead to what a text names."""
+_BY_CHANCE: Final = "samples"
+"""Of `statistics.NormalDist`, whatever it is called here."""
 _NO_NAMES: Final = frozenset(
     {
         *("open", "exec", "eval", "compile", "input", "print", "breakpoint", "exit", "quit"),
@@ -156,6 +161,8 @@ class _Rules:
                     yield node.lineno, "is asynchronous: a strategy waits for nothing"
                 case ast.Name(id=name) if name in _NO_NAMES or _is_hidden(name):
                     yield node.lineno, f"uses {name}: {_why_not(name)}"
+                case ast.Call(func=ast.Attribute(attr=name)) if name == _BY_CHANCE:
+                    yield node.lineno, f"calls .{name}(): chance is another one each time"
                 case ast.Attribute():
                     yield from self._attribute(node)
                 case ast.AnnAssign(annotation=annotation) | ast.arg(annotation=annotation) if (
@@ -210,7 +217,9 @@ def _module_in(module: str, name: str) -> str | None:
 def _why(module: str) -> str:
     if module in ("functools", "decimal"):
         return "keeps something between two calls"
-    return "leads to what a text names" if module != "pydantic" else "looks at files or texts"
+    return (
+        "leads to what a text names" if module != "pydantic" else "looks at files, clock or texts"
+    )
 
 
 def _why_not(name: str) -> str:

@@ -98,9 +98,7 @@ async def _done(stores: Mapping[str, Store], limits: Limits, event: Any) -> Any:
         raise _RefusedError(405, f"{path} wants {_METHODS[path]}")
     wanted = _wanted(stores, event, all_meant=path == "/status")
     if path == "/status":
-        asked = (control.status(store, name, limits) for name, store in wanted.items())
-        statuses = await asyncio.gather(*asked)
-        return statuses[0] if len(wanted) == 1 else {"accounts": statuses}
+        return await _statuses(wanted, limits)
     if path == "/halt":
         reason = _reason(event)
         return await _each(wanted, lambda store: _halted(store, reason))
@@ -118,6 +116,22 @@ def _wanted(stores: Mapping[str, Store], event: Any, *, all_meant: bool) -> Mapp
     if len(stores) > 1 and not all_meant:
         raise _RefusedError(400, f"say ?account=NAME, or ?all=true; there is: {names}")
     return stores
+
+
+async def _statuses(stores: Mapping[str, Store], limits: Limits) -> Any:
+    """Of all of them; one that cannot be read does not hide the others. Raises StoreError."""
+    asked = (control.status(store, name, limits) for name, store in stores.items())
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    unreadable: dict[str, str] = {}
+    for name, each in zip(stores, told, strict=True):
+        if isinstance(each, BaseException):
+            if len(stores) == 1 or not isinstance(each, StoreError):
+                raise each
+            unreadable[name] = str(each)
+    known = [each for each in told if not isinstance(each, BaseException)]
+    if len(stores) == 1:
+        return known[0]
+    return {"accounts": known} | ({"unreadable": unreadable} if unreadable else {})
 
 
 async def _each(

@@ -104,6 +104,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     config_version: Count | None = None
     """The configuration in force, 0 before the first one. None in items of older versions: whatever
     a claim says, it is another one's, until the account is opened again."""
+    collective: str = ""
+    """The group's item that counts this account's claims; empty: none does, as far as is known."""
 
 
 class ClaimRefusal(StrEnum):
@@ -121,7 +123,7 @@ class ClaimRefusal(StrEnum):
     DAILY_LOSS = "daily_loss"
     DAILY_SPEND = "daily_spend"
     COLLECTIVE_CHANGED = "collective_changed"
-    """Decided under other limits of the group than those in force."""
+    """Decided under other limits of the group than those in force, or as if it had none."""
     COLLECTIVE_LOSS = "collective_loss"
     COLLECTIVE_EXPOSURE = "collective_exposure"
     UNEXPLAINED = "unexplained"
@@ -152,6 +154,7 @@ def refusal_of(
         ClaimRefusal.MAX_POSITIONS: len(account.claims) >= limits.max_positions,
         ClaimRefusal.DAILY_LOSS: account.pnl_e6.get(today, 0) <= -limits.daily_loss_limit_e6,
         ClaimRefusal.DAILY_SPEND: account.spent_e6.get(today, 0) > room_e6,
+        ClaimRefusal.COLLECTIVE_CHANGED: account.collective not in ("", claim.collective),
     }
     return next((reason for reason, holds in refused.items() if holds), None)
 

@@ -228,11 +228,7 @@ def configuration_of(
     Raises ConfigurationError: for another strategy's, and for what this version of the software
     does not know. What a row does not have yet is as by default.
     """
-    if row.strategy != strategy:
-        raise ConfigurationError(
-            f"this account is the strategy {row.strategy}'s, not {strategy}'s"
-            f" (version {row.version} of its configuration)"
-        )
+    check_strategy_of(row, strategy)
     settings = _read(AccountConfiguration, row.values, row.version)
     return Configuration(
         version=row.version,
@@ -243,6 +239,15 @@ def configuration_of(
         gate=settings.gate_config(),
         order=settings.order_config(),
     )
+
+
+def check_strategy_of(row: ConfigurationRow, strategy: str) -> None:
+    """Raises ConfigurationError where the account is another strategy's."""
+    if row.strategy != strategy:
+        raise ConfigurationError(
+            f"this account is the strategy {row.strategy}'s, not {strategy}'s"
+            f" (version {row.version} of its configuration)"
+        )
 
 
 def canonical(model: BaseModel) -> str:
@@ -262,9 +267,13 @@ def _read(kind: type[_Model], text: str, version: int) -> _Model:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise ConfigurationError(
-            f"version {version} of the configuration cannot be followed: {mistakes_in(error)}"
-        ) from None
+        why = mistakes_in(error)
+    except Exception as error:  # noqa: BLE001 - a strategy's parameters have validators of its own
+        why = f"its parameters raise {type(error).__name__}"
+    raise ConfigurationError(
+        f"version {version} of the configuration cannot be followed: {why};"
+        " `executor config set` makes one that can"
+    ) from None
 
 
 def _plain(value: object) -> str:
@@ -316,36 +325,57 @@ def _shown_in(values: Mapping[str, Any], name: str) -> str:
     return shown(values[name]) if name in values else "-"
 
 
-def check_names(parameters: type[StrategyParameters]) -> None:
-    """Raises ConfigurationError where a parameter has the name of a setting."""
-    if taken := sorted(set(parameters.model_fields) & set(SETTINGS)):
-        raise ConfigurationError(f"{taken[0]}: a parameter may not have the name of a setting")
+def stored_values(
+    row: ConfigurationRow, parameters: type[StrategyParameters]
+) -> tuple[AccountConfiguration, dict[str, Any]]:
+    """Settings and parameters as the row has them, by name; what it does not have is as by default.
+
+    The parameters also where they cannot be followed, because the strategy has become another one:
+    they are a person's to mend. Raises ConfigurationError for settings that cannot be.
+    """
+    try:
+        stored = json.loads(row.parameters)
+    except ValueError:
+        stored = {}
+    return settings_in(row), parameters().model_dump() | dict(stored)
 
 
 def changed(
-    settings: AccountConfiguration, parameters: StrategyParameters, changes: Mapping[str, str]
+    settings: AccountConfiguration,
+    stored: Mapping[str, Any],
+    parameters: type[StrategyParameters],
+    changes: Mapping[str, str],
 ) -> tuple[AccountConfiguration, StrategyParameters]:
-    """Both with `changes` (name -> text as typed). Raises ConfigurationError: for a name that there
-    is not, and for a value of another type or out of its bounds."""
-    known = [*SETTINGS, *type(parameters).model_fields]
+    """The settings and the parameters (`stored`, by name) with `changes` (name -> text as typed).
+    Stored parameters that the strategy has no more are left out.
+
+    Raises ConfigurationError: for a name that there is not, and for a value of another type or out
+    of its bounds, a stored one that is not changed included."""
+    known = [*SETTINGS, *parameters.model_fields]
     for name in changes:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
             raise ConfigurationError(f"{name}: no such setting; {hint}")
-    return _changed(settings, changes), _changed(parameters, changes)
+    kept = {name: value for name, value in stored.items() if name in parameters.model_fields}
+    return (
+        _changed(AccountConfiguration, settings.model_dump(), changes),
+        _changed(parameters, kept, changes),
+    )
 
 
-def _changed(model: _Model, changes: Mapping[str, str]) -> _Model:
-    values = model.model_dump()
-    for name, field in type(model).model_fields.items():
+def _changed(kind: type[_Model], values: dict[str, Any], changes: Mapping[str, str]) -> _Model:
+    for name, field in kind.model_fields.items():
         if name in changes:
             limitless = changes[name] == NOT_LIMITED and type(None) in get_args(field.annotation)
             values[name] = None if limitless else changes[name]
     try:
-        return type(model).model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError(mistakes_in(error)) from None
+    except Exception as error:
+        said = type(error).__name__
+        raise ConfigurationError(f"the strategy's parameters raise {said} for this") from error
 
 
 def contradictions(

@@ -25,9 +25,9 @@ class StrategyFailures:
         """Whether it is not asked any more."""
         return self._disabled
 
-    def note(self, now_ms: int) -> bool:
-        """One more. True when it is this one that disables the strategy."""
-        self._at_ms.append(now_ms)
+    def note(self, now_ms: int, counts: int = 1) -> bool:
+        """One more, counted as so many. True when it is this one that disables the strategy."""
+        self._at_ms.extend([now_ms] * counts)
         full = len(self._at_ms) == FAILURES_MAX
         if self._disabled or not full or now_ms - self._at_ms[0] > WITHIN_MS:
             return False

@@ -53,6 +53,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     config_version: int = 0
     """The configuration under which it was decided."""
+    asked_at_ms: int = 0
+    """The moment that the strategy was asked with, epoch milliseconds."""
     numbers: dict[str, float] = {}
     """The strategy's reasons, by name."""
     edge_after_costs_ticks: float = 0.0
@@ -94,13 +96,15 @@ def trade_of(
         return hold(HoldReason.BELOW_MINIMUM)
     if book.ask_depth_usd_e6(max_price_e4, spend_e6) < spend_e6:
         return hold(HoldReason.THIN_ASKS)
-    edge_ticks = view.edge_after_costs_ticks(outcome, signal.value_e4) or 0.0
+    value_e4 = None if signal.value_e4 is None else float(signal.value_e4)
+    edge_ticks = view.edge_after_costs_ticks(outcome, value_e4) or 0.0
     return Trade(
         outcome=outcome,
         token_id=book.token_id,
         config_version=config_version,
-        # Its own: a strategy may use one dict again and again. Plain floats, which every encoder
-        # takes, also where a library's number is a subclass of them.
+        asked_at_ms=view.now_ms,
+        # Its own: a strategy may use one dict again and again. Plain floats (the edge, too), which
+        # every encoder takes, also where a library's number is a subclass of them.
         numbers={name: float(number) for name, number in signal.numbers.items()},
         edge_after_costs_ticks=max(-_EDGE_TICKS_MAX, min(edge_ticks, _EDGE_TICKS_MAX)),
         signal_price_e4=ask_e4,

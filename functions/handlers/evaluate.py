@@ -22,7 +22,7 @@ from functions.core.configuration import Configuration
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
-from functions.core.strategy_failures import StrategyFailures
+from functions.core.strategy_failures import FAILURES_MAX, StrategyFailures
 from functions.core.trade import MalformedSignalError, Trade, trade_of
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
@@ -30,9 +30,13 @@ from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
+from runtime.time_limit import CallWatch, TookTooLongError
 from strategies.interface import Hold, Signal, Strategy
 from strategies.view import MarketView
 
+STRATEGY_CALLS: Final = CallWatch()
+"""Of all accounts of a process: a strategy that does not come to its end would stop them all."""
+CALL_LOOK_EVERY_S: Final = 0.5
 SERIES_MAX: Final = 100
 ERROR_LENGTH_MAX: Final = 200
 _log = structlog.get_logger()
@@ -133,10 +137,14 @@ class Evaluator:
         if self._failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
         try:
-            answer = self._strategy.decide(view, configuration.parameters, now_ms)
+            # The view's moment, which is recorded: by a later one it could answer otherwise.
+            STRATEGY_CALLS.call = object()
+            answer = self._strategy.decide(view, configuration.parameters, view.now_ms)
+            STRATEGY_CALLS.call = None
             return self._answered(answer, view, configuration)
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above
+            STRATEGY_CALLS.call = None
             self._note_failure(snapshot, error)
             return hold(HoldReason.STRATEGY_ERROR)
 
@@ -152,7 +160,9 @@ class Evaluator:
         raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
 
     def _note_failure(self, snapshot: BookSnapshot, error: BaseException) -> None:
-        disabled = self._failures.note(_monotonic_ms())
+        # One that does not end costs all accounts a second each time.
+        endless = isinstance(error, TookTooLongError)
+        disabled = self._failures.note(_monotonic_ms(), FAILURES_MAX if endless else 1)
         account = self._reporter.account_name
         if (unlogged := self._failed.admit()) is not None:
             _log.error(

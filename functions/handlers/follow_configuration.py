@@ -32,6 +32,8 @@ READ_EVERY_S: Final = 5.0
 """A worker whom no nudge has reached knows after this and one read: within ten seconds."""
 AGAIN_S: Final = 1.0
 """After a read that failed."""
+TELL_AFTER: Final = 10
+"""So many reads that failed in a row are told: it may be what is stored, not the store."""
 PAUSE_S: Final = 0.1
 """Between two reads, whoever nudges."""
 _log = structlog.get_logger()
@@ -73,7 +75,7 @@ class ConfigurationFollower:
         self._parameters = parameters
         self._problem: str | None = None
         self._wanted = asyncio.Event()
-        self._failures = LineThrottle()
+        self._failures, self._failed = LineThrottle(), 0
         self._wanted.set()  # it may have changed since it was read at the start
 
     def look(self) -> None:
@@ -109,7 +111,11 @@ class ConfigurationFollower:
                     error=str(error),
                     unlogged_before=unlogged,
                 )
+            self._failed += 1
+            if self._failed >= TELL_AFTER:
+                self._problem = f"the configuration of {self._account_name}: {error}"
             return False
+        self._failed = 0
         before = self._in_force.now
         if row is None:
             self._cannot_follow(f"the account {self._account_name} has no configuration: restart")

@@ -2,8 +2,9 @@
 
 A group whose item nobody has opened has no collective limits, and its accounts' claims stay one
 write. It is opened by the first worker whose environment sets a limit, or by a person's command;
-from then on every claim of a worker that knows of it is counted, whatever is limited. As with an
-account's configuration the condition of the claim, not this, makes a limit hold.
+from then on every claim of its accounts is counted, whatever is limited, and one of a worker that
+does not know of it yet is refused. As with an account's configuration the condition of the claim,
+not this, makes a limit hold.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from functions.core.collective_configuration import (
     collective_row,
     collective_settings_in,
 )
-from functions.core.configuration import ConfigurationError, shown
-from functions.ports import GroupStore, StoreError
+from functions.core.configuration import ConfigurationError, ConfigurationRow, shown
+from functions.ports import GroupStore, StoreDeniedError, StoreError
 from runtime.line_throttle import LineThrottle
 
 READ_EVERY_S: Final = 5.0
 AGAIN_S: Final = 1.0
 """After a read that failed."""
+TELL_AFTER: Final = 10
+"""So many reads that failed in a row are told: it may be what is stored, not the store."""
 PAUSE_S: Final = 0.1
 """Between two reads, whoever asks for one."""
 WHY: Final = "the first version: from the environment of the worker that was first"
@@ -44,6 +47,8 @@ async def open_group(
     none. Raises StoreError; ConfigurationError, one line for a person, where what is stored cannot
     be followed or contradicts a variable.
     """
+    for name in account_names:
+        await group.join(name)
     if not variables and await group.state() is None:
         return None
     for name in account_names:
@@ -51,7 +56,12 @@ async def open_group(
     row = await group.configuration()
     if row is None:
         if not variables:
-            return None
+            return CollectiveLimits(name=group.name, config_version=0)
+        try:
+            await group.open(None)
+        except StoreDeniedError as error:
+            # Of accounts that have joined once; those that are served now were asked before.
+            _log.error("group_not_told_to_all", group=group.name, error=str(error))
         first = collective_row(
             CollectiveConfiguration(**variables),
             version=1,
@@ -89,7 +99,7 @@ class GroupFollower:
         self._joined = first is not None
         self._problem: str | None = None
         self._wanted = asyncio.Event()
-        self._failures = LineThrottle()
+        self._failures, self._failed = LineThrottle(), 0
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Call it with each change: what was refused before may be taken now."""
@@ -118,9 +128,12 @@ class GroupFollower:
 
     async def read(self) -> bool:
         """Follow what is in force. False when the store gave no answer."""
+        row: ConfigurationRow | None = None
         try:
-            row = await self._group.configuration()
-            if row is not None and not self._joined:
+            there = await self._group.state() is not None
+            if there:
+                row = await self._group.configuration()
+            if there and not self._joined:
                 for name in self._account_names:
                     await self._group.open(name)
                 self._joined = True
@@ -132,9 +145,15 @@ class GroupFollower:
                     error=str(error),
                     unlogged_before=unlogged,
                 )
+            self._failed += 1
+            if self._failed >= TELL_AFTER:
+                self._problem = f"the limits of the group {self._group.name}: {error}"
             return False
+        self._failed = 0
         try:
-            limits = None if row is None else collective_limits_of(row, self._group.name)
+            limits = CollectiveLimits(name=self._group.name, config_version=0) if there else None
+            if row is not None:
+                limits = collective_limits_of(row, self._group.name)
         except ConfigurationError as error:
             if str(error) != self._problem:
                 _log.error("group_not_followed", group=self._group.name, why=str(error))

@@ -97,6 +97,7 @@ class DecisionReporter:
             signal_price_e4=trade.signal_price_e4,
             max_price_e4=trade.max_price_e4,
             spend_e6=trade.spend_e6,
+            asked_at_ms=trade.asked_at_ms,
             decided_at_ms=timeline.decided_at_ns // 1_000_000,
             timeline=timeline,
             memory_rows=len(trade.seen),

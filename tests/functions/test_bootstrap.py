@@ -6,18 +6,26 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from hexbytes import HexBytes
 
 from functions import bootstrap
-from functions.bootstrap import MisconfiguredError, key_records, keyless_records, open_account
+from functions.bootstrap import (
+    MisconfiguredError,
+    key_records,
+    keyless_records,
+    open_account,
+    strategies_of,
+)
 from functions.ports import StoreError
 from functions.settings import AccountSettings, ScheduleSettings
 from sandbox.simulator import deposit_wallet_of
 from tests.support.canned_venue import KEY, CannedVenue, canned_venue
 from tests.support.fake_ports import NEW_ACCOUNT, MemoryStore
+from tests.support.strategy_files import write_strategy
 from venue.errors import VenueError, VenueUnreachableError
 from venue.rest import ANSWER_BYTES_MAX
 from venue.trading.official_client import bounded_call
@@ -32,6 +40,20 @@ def settings(venue: CannedVenue) -> ScheduleSettings:
         gamma_url=venue.url,
         redeem=True,
     )
+
+
+def test_two_strategies_of_one_name_are_refused_and_one_of_two_accounts_is_not(
+    tmp_path: Path,
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    first, second = write_strategy(one), write_strategy(other, top="MINE = 1\n")
+    found = strategies_of(AccountSettings(strategies=f"a={first},b={first}@live"))
+    assert found["a-paper"] is found["b"]
+    with pytest.raises(MisconfiguredError) as refused:
+        strategies_of(AccountSettings(strategies=f"a={first},b={second}"))
+    assert "a-paper and b-paper are both called mine" in str(refused.value)
 
 
 def streams(venue: CannedVenue, path: str, chunk: bytes, every_s: float) -> None:

@@ -23,7 +23,8 @@ class TestMemoryStores(CollectiveContract):
         stores = [MemoryStore() for _ in NAMES]
         for store in stores:
             store.item, store.groups = None, stores[0].groups
-        stores[0].group(GROUP).members |= dict(zip(NAMES, stores, strict=True))
+        for group in (GROUP, "another"):
+            stores[0].group(group).members |= dict(zip(NAMES, stores, strict=True))
         return stores
 
 

@@ -223,6 +223,15 @@ async def test_a_run_that_the_venue_left_without_an_answer_has_failed() -> None:
     assert scheduled_value(metrics, "failures_total") == 1
 
 
+async def test_a_configuration_that_cannot_be_read_fails_no_reconciliation() -> None:
+    store, (metrics, own) = MemoryStore(), schedule_metrics()
+    own.daily_loss_reached.set(1)
+    store.failures["configuration"] = 1
+    await reconciled(store, ScriptedRecords(), own, LIMITS)
+    assert scheduled_value(metrics, "slots_used") == 0
+    assert scheduled_value(metrics, "daily_loss_reached") == 1  # as it was: nobody knows the limit
+
+
 async def test_a_run_with_another_account_s_credentials_has_failed() -> None:
     records, store, (metrics, own) = ScriptedRecords(), MemoryStore(), schedule_metrics()
     assert store.item is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from functions.adapters.paper_exchange import PaperExchange
 from functions.core.account import Limits
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.fencing import Fence
@@ -180,6 +181,40 @@ async def test_orders_of_one_account_that_hang_leave_the_others_their_own() -> N
     assert floor.sample("orders_in_flight") == 2 * ORDERS_IN_FLIGHT_MAX
     answering.set()
     await floor.worker.finish()
+
+
+async def test_however_many_accounts_hang_the_last_one_goes_on() -> None:
+    hanging: dict[str, type[Strategy]] = {f"hangs{number}": AlwaysBuy for number in range(12)}
+    floor = Floor(goes=AlwaysBuy, **hanging)
+    answering = asyncio.Event()
+    for name in hanging:
+        floor.exchanges[name].during_post = answering.wait  # type: ignore[assignment]
+    count = 2 * ORDERS_IN_FLIGHT_MAX + 5
+    running = asyncio.create_task(floor.worker.run())
+    for number in range(count):
+        floor.books.give(snapshot(of=market(f"0x{number}")))
+        for _ in range(40):
+            await asyncio.sleep(0)
+    assert floor.reasons()["goes"] == ["matched"] * count
+    answering.set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await floor.worker.finish()
+
+
+async def test_paper_orders_that_wait_for_books_do_not_keep_the_worker_from_taking_them() -> None:
+    paper = PaperExchange(0, lambda: GATE, lambda _: 0)
+    floor = Floor(paper, a=AlwaysBuy)  # type: ignore[arg-type]
+    names = [f"0x{number}" for number in range(ORDERS_IN_FLIGHT_MAX + 2)]
+    running = asyncio.create_task(floor.worker.run())
+    for asks in ([("0.51", 90)], [("0.51", 80)]):
+        for name in names:
+            floor.books.give(snapshot(asks=asks, of=market(name)))
+        for _ in range(400):
+            await asyncio.sleep(0)
+    assert floor.reasons() == {"a": ["matched"] * len(names)}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_while_one_account_buys_a_market_another_still_looks_at_it() -> None:

@@ -135,11 +135,47 @@ class CollectiveContract:
     async def test_a_claim_of_an_older_version_changes_nothing_there(
         self, accounts: list[Store]
     ) -> None:
-        await opened(accounts)
+        await accounts[0].open_account()
         assert await accounts[0].claim(a_claim(), WIDE, NOW_MS) == Claimed()
+        await opened(accounts)
         assert await accounts[0].move(BOUGHT, a_claim())
         assert await accounts[0].move(WON, BOUGHT)
         assert (await state_of(accounts[0])) == CollectiveState(config_version=1)
+
+    async def test_the_first_limits_bind_who_has_not_heard_of_them(
+        self, accounts: list[Store]
+    ) -> None:
+        for name, store in zip(NAMES, accounts, strict=True):
+            await store.open_account()
+            await store.group(GROUP).join(name)
+        unheard = await accounts[0].claim(other(1), WIDE, NOW_MS)
+        assert unheard == Claimed()
+        group = accounts[3].group(GROUP)
+        await group.open(None)
+        assert await group.set_configuration(a_row(1), 0)
+        for number, store in enumerate(accounts, 2):
+            result = await store.claim(other(number), WIDE, NOW_MS)
+            assert isinstance(result, ClaimRefused)
+            assert result.reason is ClaimRefusal.COLLECTIVE_CHANGED
+            assert (await store.account()).collective == GROUP
+        assert await refusal(accounts[1], counted(other(7))) is None
+
+    async def test_an_account_is_of_the_group_that_it_has_joined_last(
+        self, accounts: list[Store]
+    ) -> None:
+        await opened(accounts)
+        await accounts[0].group("another").join("one")
+        assert await accounts[0].claim(other(1), WIDE, NOW_MS) == Claimed()
+        await accounts[1].group(GROUP).open(None)  # which it was of once
+        assert await accounts[0].claim(other(2), WIDE, NOW_MS) == Claimed()
+        await accounts[0].group(GROUP).join("one")
+        await accounts[1].group(GROUP).open(None)
+        assert isinstance(await accounts[0].claim(other(3), WIDE, NOW_MS), ClaimRefused)
+
+    async def test_joining_again_leaves_what_is_counted(self, accounts: list[Store]) -> None:
+        await opened(accounts)
+        await accounts[0].group(GROUP).join("one")
+        assert (await accounts[0].account()).collective == GROUP
 
     async def test_limits_that_are_not_in_force_any_more_are_refused(
         self, accounts: list[Store]

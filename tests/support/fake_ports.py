@@ -81,6 +81,7 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
         """The account item; None: nobody has opened the account yet."""
         self.config_rows, self.halts = {}, 0
         self.groups: dict[str, MemoryGroup] = {}
+        self.of_group = ""
         self.rows: dict[tuple[int, str], Claim] = {}
         self.logged: dict[tuple[int, str], Decision] = {}
         self.failures: dict[str, int] = {}

@@ -29,10 +29,20 @@ class MemoryGroup:
         """Memory stores by the name of their account; None: of an account that is not there."""
         self.config_rows: dict[int, ConfigurationRow] = {}
 
+    async def join(self, account_name: str) -> None:
+        store = self.members.setdefault(account_name, None)
+        if store is not None and store.of_group != self.name:
+            store.of_group = self.name
+            _bind(store, "")
+
     async def open(self, account_name: str | None) -> CollectiveState:
         if account_name is not None:
-            self.members.setdefault(account_name, None)
+            await self.join(account_name)
         self.item = self.item or CollectiveState()
+        for name in self.members if account_name is None else (account_name,):
+            store = self.members[name]
+            if store is not None and store.of_group == self.name:
+                _bind(store, self.name)
         return self.item
 
     async def state(self) -> CollectiveState | None:
@@ -91,3 +101,8 @@ class MemoryGroup:
             exposure_e6=state.exposure_e6 + exposed,
             item_version=state.item_version + 1,
         )
+
+
+def _bind(store: Any, group: str) -> None:
+    if store.item is not None:
+        store.item = msgspec.structs.replace(store.item, collective=group)

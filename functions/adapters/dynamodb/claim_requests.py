@@ -38,6 +38,7 @@ def claim_request(claim: Claim, limits: Limits, now_ms: int) -> dict[str, Any]:
             ":loss_floor": {"N": str(-limits.daily_loss_limit_e6)},
             ":room": {"N": str(limits.daily_spend_cap_e6 - claim.spend_e6)},
             ":claim": claim_attribute(claim),
+            ":collective": {"S": claim.collective},
             # At least a millisecond: without any, a late try of this very claim would pass.
             ":cooldown_until": {"N": str(now_ms + max(limits.cooldown_ms, 1))},
             ":zero": {"N": "0"},

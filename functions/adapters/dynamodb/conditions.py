@@ -31,6 +31,9 @@ ENTRY_IS_LEFT: Final = "(attribute_not_exists(entries.#window) OR entries.#windo
 LOSS_IS_WITHIN_LIMIT: Final = "(attribute_not_exists(pnl_e6.#today) OR pnl_e6.#today > :loss_floor)"
 # This claim does not take today's spending above its cap.
 SPEND_IS_WITHIN_CAP: Final = "(attribute_not_exists(spent_e6.#today) OR spent_e6.#today <= :room)"
+# A group that counts this account's claims counts this one, too: a worker that has not heard of a
+# group's limits claims nothing past them.
+GROUP_COUNTS_IT: Final = "(attribute_not_exists(collective) OR collective = :collective)"
 
 CLAIM_CONDITION: Final = " AND ".join(
     (
@@ -43,6 +46,7 @@ CLAIM_CONDITION: Final = " AND ".join(
         ENTRY_IS_LEFT,
         LOSS_IS_WITHIN_LIMIT,
         SPEND_IS_WITHIN_CAP,
+        GROUP_COUNTS_IT,
     )
 )
 # -- what the group's half of a claim is conditional on, where a collective limit is set ----------
@@ -65,6 +69,11 @@ GROUP_CONDITION: Final = " AND ".join(
 GROUP_UPDATE: Final = (
     "SET exposure_e6 = if_not_exists(exposure_e6, :zero) + :exposed,"
     " item_version = if_not_exists(item_version, :zero) + :one"
+)
+# An account that is there has joined this group, and no other one since.
+IS_OF_THE_GROUP: Final = "of_group = :group"
+IS_OF_ANOTHER_GROUP: Final = (
+    "attribute_exists(pk) AND (attribute_not_exists(of_group) OR of_group <> :group)"
 )
 # Nothing has been counted since it was looked at.
 GROUP_IS_AS_SEEN: Final = "item_version = :seen_version"

@@ -4,6 +4,12 @@
     GROUP#<name>   ACCOUNT#<account>             an account whose claims it counts
     GROUP#<name>   CONFIG#<version, 10 digits>   `ConfigurationRow`
 
+The account's item says of which group it is (`of_group`), and in `collective` that its claims are
+counted there, as soon as the group has an item. The first limits of a group are set in this order:
+item, `collective` of all accounts, limits. A worker that starts says of which group its accounts
+are before it looks whether that has an item. So one of the two sees the other, and no claim is made
+uncounted once the limits are in force, by whichever worker.
+
 A half that only records (`moved_in_group`) has no condition: the account's half has one, and the
 two are one transaction. So it is done once, whoever sends it how often.
 """
@@ -15,7 +21,12 @@ from typing import Any, Final
 import msgspec
 
 from functions.adapters.dynamodb.claim_requests import add_to_key
-from functions.adapters.dynamodb.conditions import GROUP_CONDITION, GROUP_UPDATE
+from functions.adapters.dynamodb.conditions import (
+    GROUP_CONDITION,
+    GROUP_UPDATE,
+    IS_OF_ANOTHER_GROUP,
+    IS_OF_THE_GROUP,
+)
 from functions.adapters.dynamodb.items import MALFORMED, Item, attributes_of, plain_value
 from functions.adapters.dynamodb.pruning import DAYS_KEPT_MS, PRUNED_AT_ONCE_MAX
 from functions.core.account import utc_day
@@ -61,6 +72,24 @@ def opening_request() -> dict[str, Any]:
         "UpdateExpression": "SET " + ", ".join(sets),
         "ExpressionAttributeValues": {f":{name}": value for name, value in missing.items()},
         "ReturnValues": "ALL_NEW",
+    }
+
+
+def joining_request(name: str) -> dict[str, Any]:
+    """The account is of this group; where it was of another one, that counts it no more."""
+    return {
+        "UpdateExpression": "SET of_group = :group REMOVE collective",
+        "ConditionExpression": IS_OF_ANOTHER_GROUP,
+        "ExpressionAttributeValues": {":group": {"S": name}},
+    }
+
+
+def binding_request(name: str) -> dict[str, Any]:
+    """The account's claims are counted by its group, from the next one on."""
+    return {
+        "UpdateExpression": "SET collective = :group",
+        "ConditionExpression": IS_OF_THE_GROUP,
+        "ExpressionAttributeValues": {":group": {"S": name}},
     }
 
 

@@ -79,6 +79,7 @@ def missing_account_attributes(changed: set[str]) -> Item:
     )
     assigned = {assignment.partition(" ")[0] for assignment in changed}
     fields = attributes_of(msgspec.structs.asdict(account))
+    del fields["collective"]  # its group's limits write it
     return {name: value for name, value in fields.items() if name not in assigned}
 
 
@@ -87,6 +88,8 @@ def account_item(account_name: str, account: Account) -> Item:
     fields = msgspec.structs.asdict(account)
     if account.config_version is None:
         del fields["config_version"]  # an item of an older version
+    if not account.collective:
+        del fields["collective"]
     return account_key(account_name) | attributes_of(fields)
 
 

@@ -35,6 +35,7 @@ from functions.adapters.aws_session import sdk_session
 from functions.adapters.dynamodb.items import Item
 from functions.ports import (
     StoreBusyError,
+    StoreDeniedError,
     StoreError,
     StoreMisconfiguredError,
     StoreRefusedError,
@@ -90,6 +91,7 @@ _BUSY_CODES: Final = frozenset(
 _REFUSED: Final = "ConditionalCheckFailed"
 # What is written is too long, too large, or no number that it can hold.
 _REFUSED_CODES: Final = frozenset({"ValidationException", "SerializationException"})
+_DENIED_CODES: Final = frozenset({"AccessDeniedException"})
 # What DynamoDB says where the table has other keys, or an index on attributes of another type, or
 # where no table can have this name.
 _ANOTHER_TABLE: Final = re.compile(r"\bkey\b|tableName", re.IGNORECASE)
@@ -242,7 +244,11 @@ class Table:
                 ) from error
             if code == "ValidationException" and "document path" in str(error):
                 raise MissingPathError(self._failed(what, error)) from error
-            kinds = {StoreBusyError: _BUSY_CODES, StoreRefusedError: _REFUSED_CODES}
+            kinds: dict[type[StoreError], frozenset[str]] = {
+                StoreBusyError: _BUSY_CODES,
+                StoreRefusedError: _REFUSED_CODES,
+                StoreDeniedError: _DENIED_CODES,
+            }
             kind = next((each for each, codes in kinds.items() if code in codes), StoreError)
             raise kind(self._failed(what, error)) from error
         except (EndpointConnectionError, ConnectTimeoutError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import ClaimRefusal, Limits
 from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused
+from functions.strategy_loading import load_strategy
 from protocol.subjects import config_subject
 from runtime.nats import connect
 from runtime.settings import load_settings
@@ -22,6 +24,7 @@ from tests.executor.conftest import Command
 from tests.support.account_builders import ACCOUNT, LIMITS, make_claim, now_ms
 from tests.support.configuration_builders import a_row
 from tests.support.servers import NatsServer
+from tests.support.strategy_files import write_strategy
 
 PARAMETERS = BookImbalance.Parameters()
 WHY = ("--why", "too quick")
@@ -92,6 +95,40 @@ async def test_what_cannot_be_is_one_line_and_changes_nothing(
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
     assert await seeded.configuration() == row()
+
+
+async def test_parameters_that_the_strategy_has_outgrown_are_mended_by_set(
+    run: Command, store: DynamoStore
+) -> None:
+    await store.open_account()
+    stored = {**PARAMETERS.model_dump(), "imbalance_min": 9.0, "gone": 1.5}
+    old = msgspec.structs.replace(row(), parameters=json.dumps(stored))
+    assert await store.set_configuration(old, 0)
+    left = await run("config", "set", "cooldown_s=60", *WHY)
+    assert (left.exit_code, left.stderr.count("\n")) == (2, 1)
+    assert left.stderr.startswith("imbalance_min: Input should be less than or equal to 1")
+    done = await run("config", "set", "imbalance_min=0.6", *WHY)
+    assert done.exit_code == 0, done.output
+    assert "  imbalance_min: 9 -> 0.6\n" in done.stdout
+    assert "  gone: 1.5 -> -\n" in done.stdout
+    assert "gone" not in await in_force(store)
+    assert (await run("config", "show")).exit_code == 0
+
+
+async def test_parameters_with_which_the_strategy_raises_are_refused(
+    run: Command, store: DynamoStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_strategy(tmp_path, before="1 / (parameters.spread_max_ticks - 7)")
+    monkeypatch.setenv("STRATEGIES", f"{ACCOUNT.removesuffix('-paper')}={path}")
+    await store.open_account()
+    mine = load_strategy(str(path))
+    first = a_row(1, parameters=mine.Parameters(), strategy="mine")
+    assert await store.set_configuration(first, 0)
+    done = await run("config", "set", "spread_max_ticks=7", *WHY)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "ZeroDivisionError" in done.stderr
+    assert await store.configuration() == first
+    assert (await run("config", "set", "spread_max_ticks=6", *WHY)).exit_code == 0
 
 
 @pytest.mark.parametrize("words", [("set", "cooldown_s=1"), ("rollback", "1")])

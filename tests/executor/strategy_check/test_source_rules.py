@@ -58,6 +58,8 @@ def test_what_computes_is_allowed(source: str, tmp_path: Path) -> None:
         ("import os", "some.py:1: imports os: a strategy may import bisect"),
         ("import time", "imports time"),
         ("import random", "imports random"),
+        ("from statistics import NormalDist\nx = NormalDist().samples(1)", "calls .samples()"),
+        ("from pydantic import PastDatetime", "takes PastDatetime from pydantic"),
         ("from datetime import datetime", "imports datetime"),
         ("import urllib.request", "imports urllib.request"),
         ("import socket, threading, asyncio, logging, subprocess, ctypes, sys", "imports ctypes"),

@@ -259,3 +259,13 @@ async def test_one_that_does_not_answer_keeps_no_other_from_being_halted(
     assert body["error"].startswith("a: NOT KNOWN")
     assert body["error"].endswith("done: b-paper")
     assert (await two["b-paper"].account()).trading == "halted"
+
+
+async def test_one_that_cannot_be_read_hides_no_other(two: dict[str, MemoryStore]) -> None:
+    two["a"].failures["account"] = 1
+    status, body = await told(two, about("GET", "/status"))
+    assert (status, [each["account"] for each in body["accounts"]]) == (200, ["b-paper"])
+    assert list(body["unreadable"]) == ["a"]
+    two["a"].failures["account"] = 1
+    status, body = await told(two, about("GET", "/status", account="a"))
+    assert (status, body["error"].startswith("NOT KNOWN")) == (503, True)

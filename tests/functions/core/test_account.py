@@ -65,6 +65,7 @@ REFUSING: dict[ClaimRefusal, dict[str, Any]] = {
     ClaimRefusal.MAX_POSITIONS: {"claims": {"m2": on("m2"), "m3": on("m3")}},
     ClaimRefusal.DAILY_LOSS: {"pnl_e6": {TODAY: -10_000_000}},
     ClaimRefusal.DAILY_SPEND: {"spent_e6": {TODAY: 3_900_001}},
+    ClaimRefusal.COLLECTIVE_CHANGED: {"collective": "group"},
 }
 
 
@@ -87,7 +88,7 @@ def test_each_reason_alone(reason: ClaimRefusal) -> None:
 
 def test_every_reason_of_an_account_is_covered() -> None:
     others = {ClaimRefusal.NO_ACCOUNT, ClaimRefusal.UNEXPLAINED}
-    groups = {each for each in ClaimRefusal if each.value.startswith("collective_")}
+    groups = {ClaimRefusal.COLLECTIVE_LOSS, ClaimRefusal.COLLECTIVE_EXPOSURE}
     assert set(REFUSING) == set(ClaimRefusal) - others - groups
 
 

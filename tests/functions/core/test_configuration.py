@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 
 from functions.core.configuration import (
     SETTINGS,
@@ -16,7 +17,6 @@ from functions.core.configuration import (
     ConfigurationError,
     canonical,
     changed,
-    check_names,
     configuration_of,
     contradictions,
     differences,
@@ -59,7 +59,7 @@ def test_what_is_stored_is_read_as_it_was(settings: AccountConfiguration) -> Non
 def test_what_is_shown_can_be_typed(settings: AccountConfiguration) -> None:
     typed = {name: shown(value) for name, value in settings.model_dump().items()}
     typed |= {"levels": "7"}
-    after, parameters = changed(AccountConfiguration(), TunedParameters(), typed)
+    after, parameters = changed(AccountConfiguration(), {}, TunedParameters, typed)
     assert (after, parameters) == (settings, TunedParameters(levels=7))
     assert differences(flat(settings), flat(after)) == []
 
@@ -118,14 +118,25 @@ def test_only_what_is_set_and_differs_contradicts() -> None:
     assert (found.name, found.before, found.after) == ("max_positions", "5", "2")
 
 
-def test_a_parameter_may_not_have_the_name_of_a_setting() -> None:
-    class Clashing(StrategyParameters):
-        size_usd: float = parameter(1.0, "The size.", ge=0)
-
-    with pytest.raises(ConfigurationError, match="size_usd: a parameter may not"):
-        check_names(Clashing)
+def test_no_parameter_of_a_built_in_has_the_name_of_a_setting() -> None:
     for strategy in BUILTIN.values():
-        check_names(strategy.Parameters)
+        assert not set(strategy.Parameters.model_fields) & set(SETTINGS)
+
+
+def test_parameters_whose_validator_raises_are_one_line() -> None:
+    class Raising(StrategyParameters):
+        levels: int = parameter(5, "How many.", ge=1)
+
+        @model_validator(mode="after")
+        def _divides(self) -> Self:
+            assert 1 / (self.levels - 6)
+            return self
+
+    with pytest.raises(ConfigurationError, match="raise ZeroDivisionError"):
+        changed(AccountConfiguration(), {}, Raising, {"levels": "6"})
+    stored = msgspec.structs.replace(a_row(), parameters='{"levels":6}')
+    with pytest.raises(ConfigurationError, match=r"version 1 .* raise ZeroDivisionError"):
+        configuration_of(stored, stored.strategy, Raising)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -248,3 +248,17 @@ def test_numbers_of_a_librarys_own_kind_become_plain_ones() -> None:
         "n": float,
         "count": float,
     }
+
+
+def test_the_edge_is_a_plain_number_whatever_kind_of_number_the_value_is() -> None:
+    class Float(float):  # stays what it is, as a library's does
+        def __sub__(self, other: float) -> Float:
+            return Float(float(self) - other)
+
+        def __truediv__(self, other: float) -> Float:
+            return Float(float(self) / other)
+
+    signal = Signal(outcome=UP, numbers={}, value_e4=Float(5_300))
+    trade = trade_of(signal, view_of(snapshot()), OrderConfig())
+    assert isinstance(trade, Trade)
+    assert type(trade.edge_after_costs_ticks) is float

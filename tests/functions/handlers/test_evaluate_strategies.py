@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 
 from functions.core.hold import HoldReason, hold
 from functions.core.strategy_failures import FAILURES_MAX, WITHIN_MS
-from functions.handlers.evaluate import ERROR_LENGTH_MAX
+from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS
 from protocol.snapshot import BookSnapshot
 from runtime import line_throttle
 from runtime.instant import Instant
@@ -217,3 +218,44 @@ async def test_numbers_that_a_strategy_changes_afterwards_stay_as_they_were_deci
     numbers["seen"] = object()
     assert trade is not None
     assert msgspec.json.encode(trade.numbers) == b'{"seen":1.0}'
+
+
+async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
+    asked: list[int] = []
+
+    class Asked(AlwaysBuy):
+        @staticmethod
+        def decide(view: MarketView, parameters: Any, now_ms: int) -> Any:
+            asked.append(now_ms)
+            assert view.time_to_close_ms == view.market.end_ms - now_ms
+            return Signal(outcome="Up", numbers={})
+
+    desk = Desk(strategy=Asked)
+    delivered = Instant()
+    book = snapshot()
+    desk.memories.note(book)
+    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)  # the worker was busy
+    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    assert trade is not None
+    await desk.execute(book, trade, delivered)
+    assert [each.asked_at_ms for each in desk.told] == asked
+
+
+async def test_one_that_does_not_come_to_its_end_is_interrupted_and_asked_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def loops(view: MarketView) -> Any:
+        while True:
+            with contextlib.suppress(Exception):
+                view.book("Up")
+
+    monkeypatch.setattr(Scripted, "does", staticmethod(loops), raising=False)
+    bad, good = Desk(strategy=Scripted), Desk(strategy=AlwaysBuy)
+    with STRATEGY_CALLS.looking(every_s=0.02):
+        assert not await bad.handle(snapshot())
+        assert await good.handle(snapshot())
+        assert not await bad.handle(snapshot())
+    assert STRATEGY_CALLS.call is None
+    assert held(bad, HoldReason.STRATEGY_ERROR) == 1
+    assert held(bad, HoldReason.STRATEGY_DISABLED) == 1
+    assert "disabled" in (bad.account.evaluator.problem() or "")

@@ -106,6 +106,18 @@ async def test_a_store_that_does_not_answer_is_asked_again_soon(
     await followed.store.set_configuration(row(2), 1)
     async with followed.running():
         await followed.until(lambda: followed.heard == [1, 2])
+    assert followed.follower.problem() is None
+
+
+async def test_what_cannot_be_read_for_long_is_told_until_it_can_be(followed: Followed) -> None:
+    followed.store.failures["configuration"] = module.TELL_AFTER  # as of a row that is broken
+    await followed.store.set_configuration(row(2), 1)
+    for _ in range(module.TELL_AFTER):
+        assert followed.follower.problem() is None
+        await followed.follower._read()
+    assert "the configuration of a: " in (followed.follower.problem() or "")
+    assert await followed.follower._read()
+    assert followed.follower.problem() is None
 
 
 async def test_what_it_cannot_follow_is_said_and_the_last_one_stays(followed: Followed) -> None:

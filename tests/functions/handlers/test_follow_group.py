@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from functions.core.collective import CollectiveLimits, CollectiveState
 from functions.core.collective_configuration import (
@@ -19,7 +20,7 @@ from functions.core.collective_configuration import (
 from functions.core.configuration import ConfigurationError, ConfigurationRow
 from functions.handlers import follow_group
 from functions.handlers.follow_group import GroupFollower, open_group
-from functions.ports import StoreError
+from functions.ports import StoreDeniedError, StoreError
 from tests.support.memory_groups import MemoryGroup
 
 FIRST = {"collective_exposure_max_usd": Decimal(50)}
@@ -40,6 +41,7 @@ async def test_without_limits_anywhere_nothing_is_opened() -> None:
     group = MemoryGroup("group")
     assert await begin(group) is None
     assert group.item is None
+    assert set(group.members) == {"one"}  # so that who sets the first limits finds it
 
 
 async def test_the_first_worker_seeds_and_the_others_follow() -> None:
@@ -61,10 +63,14 @@ async def test_a_variable_that_contradicts_what_is_stored_is_refused_in_one_line
     assert "\n" not in line
 
 
-async def test_a_group_whose_limits_nobody_has_set_binds_nobody() -> None:
+async def test_a_group_whose_limits_nobody_has_set_counts_and_limits_nothing() -> None:
     group = MemoryGroup("group")
     await group.open("one")
-    assert await begin(group) is None
+    unlimited = CollectiveLimits(name="group", config_version=0)
+    assert await begin(group) == unlimited
+    follower = GroupFollower(group, None, ["one"])
+    assert await follower.read()
+    assert follower.now == unlimited
     assert await begin(group, **FIRST) == LIMITS
 
 
@@ -105,6 +111,23 @@ async def test_what_cannot_be_followed_is_a_problem_and_the_old_limits_stay() ->
     assert await follower.read()
     assert "no limits any more" in (follower.problem() or "")
     assert follower.now == LIMITS  # each claim is refused, and so it says why
+
+
+async def test_limits_that_cannot_be_read_for_long_are_told_until_they_can_be() -> None:
+    group = MemoryGroup("group")
+    follower = GroupFollower(group, await begin(group, **FIRST), ["one"])
+
+    async def broken() -> None:
+        raise StoreError("configuration row: why")
+
+    readable, group.configuration = group.configuration, broken  # type: ignore[assignment]
+    for _ in range(follow_group.TELL_AFTER):
+        assert follower.problem() is None
+        assert not await follower.read()
+    assert "configuration row: why" in (follower.problem() or "")
+    group.configuration = readable  # type: ignore[method-assign]
+    assert await follower.read()
+    assert follower.problem() is None
 
 
 async def test_a_look_that_is_asked_for_comes_at_once(monkeypatch) -> None:
@@ -160,3 +183,20 @@ def test_a_bad_value_is_one_line_that_names_it(changes: dict[str, str], says: st
     with pytest.raises(ConfigurationError, match=says) as refused:
         collective_changed(CollectiveConfiguration(), changes)
     assert "\n" not in str(refused.value)
+
+
+async def test_an_account_that_a_role_may_not_write_keeps_no_worker_from_starting() -> None:
+    group = MemoryGroup("group")
+    await group.join("of_before")
+    opened = group.open
+
+    async def denied(account_name: str | None) -> CollectiveState:
+        state = await opened(account_name)
+        if account_name is None:
+            raise StoreDeniedError("bind_to_group: AccessDeniedException")
+        return state
+
+    group.open = denied  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        assert await begin(group, **FIRST) == LIMITS
+    assert [line["event"] for line in logs] == ["group_not_told_to_all"]

@@ -51,6 +51,7 @@ async def test_a_claim_is_written_with_its_cooldown(store: DynamoStore, table: T
         ({"pause": Pause(reason="r", since_ms=1, until_ms=NOW_MS + 1)}, ClaimRefusal.PAUSED),
         ({"config_version": 1}, ClaimRefusal.CONFIG_CHANGED),
         ({"config_version": None}, ClaimRefusal.CONFIG_CHANGED),
+        ({"collective": "group"}, ClaimRefusal.COLLECTIVE_CHANGED),
     ],
     ids=lambda value: value.value if isinstance(value, ClaimRefusal) else "",
 )

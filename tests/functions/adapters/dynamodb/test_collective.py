@@ -19,7 +19,7 @@ from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.account import ClaimRefusal
 from functions.core.claim import Claim, ClaimState
 from functions.core.collective import CollectiveLimits, CollectiveState, collective_refusal_of
-from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
+from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreDeniedError, StoreError
 from tests.support.dynamodb_engines import new_state_table, store_on
 from tests.support.dynamodb_items import (
     LIMITS,
@@ -31,7 +31,7 @@ from tests.support.dynamodb_items import (
     make_account,
     make_claim,
 )
-from tests.support.dynamodb_proxy import LOSE_REPLY, Proxy
+from tests.support.dynamodb_proxy import FORWARD, LOSE_REPLY, Proxy, refuse_with
 
 GROUP = "group"
 SPEND_E6 = make_claim().spend_e6
@@ -333,3 +333,16 @@ def test_the_condition_is_the_model(
         assert group_of(opened.table) == msgspec.structs.replace(
             state, exposure_e6=state.exposure_e6 + SPEND_E6, item_version=1
         )
+
+
+async def test_accounts_that_may_not_be_written_are_told_after_all_others_were(
+    proxied: DynamoStore, proxy: Proxy, free: Table
+) -> None:
+    group = proxied.group(GROUP)
+    for name in ("0-of-another-role", STRATEGY):
+        await group.join(name)
+    proxy.requests.clear()
+    proxy.script.extend([FORWARD, FORWARD, refuse_with("AccessDeniedException"), FORWARD])
+    with pytest.raises(StoreDeniedError):
+        await group.open(None)
+    assert free.account().collective == GROUP

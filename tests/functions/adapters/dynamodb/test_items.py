@@ -84,6 +84,7 @@ ACCOUNTS = st.builds(
     redeem=st.dictionaries(TEXT, REDEMPTIONS, max_size=3),
     entries=PER_KEY,
     config_version=st.none() | st.integers(0, COUNT_MAX),
+    collective=TEXT,
 )
 
 

@@ -131,6 +131,7 @@ def situations(draw: st.DrawFn) -> tuple[Account, Limits, int]:
             )
         ),
         config_version=draw(st.sampled_from([1, 1, 1, 1, 0, 2, None])),
+        collective=draw(st.sampled_from(["", "", "", "group"])),
     )
     limits = msgspec.structs.replace(
         LIMITS,

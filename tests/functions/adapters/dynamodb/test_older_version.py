@@ -19,6 +19,7 @@ from functions.adapters.dynamodb.conditions import (
     CLAIM_CONDITION,
     CONFIGURATION_IS_IN_FORCE,
     ENTRY_IS_LEFT,
+    GROUP_COUNTS_IT,
     SEEN_CONDITION,
 )
 from functions.adapters.dynamodb.items import (
@@ -50,6 +51,7 @@ from tests.support.dynamodb_items import (
 OLD_CONDITION = CLAIM_CONDITION.replace(f" AND {ENTRY_IS_LEFT}", "").replace(
     f" AND {CONFIGURATION_IS_IN_FORCE}", ""
 )
+OLD_CONDITION = OLD_CONDITION.replace(f" AND {GROUP_COUNTS_IT}", "")
 NEW_FIELDS = {"counted", "came_back", "trader", "noted_e6", "config_version"}
 OVER_MS = NOW_MS + LIMITS.cooldown_ms
 END_MS = make_claim().market_end_ms
