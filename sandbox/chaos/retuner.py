@@ -112,7 +112,8 @@ class Retuner:
             return 0
         strategy = load_strategy(entry.strategy)
         now = configuration_of(row, strategy.name, strategy.Parameters)
-        settings, parameters = changed(now.settings, now.parameters, wanted)
+        stored = now.parameters.model_dump()
+        settings, parameters = changed(now.settings, stored, strategy.Parameters, wanted)
         after = configuration_row(
             settings,
             parameters,
