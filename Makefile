@@ -24,6 +24,7 @@ MARKETS ?= 6
 DURATION ?= 90
 EXECUTION ?= live
 STRATEGIES ?= book_imbalance_crypto
+SEVERAL := book_imbalance_crypto,order_flow_imbalance,shadow=book_imbalance_crypto@paper
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 RATE ?= 2000
@@ -135,19 +136,22 @@ run: setup
 		--duration $(DURATION) --execution $(EXECUTION) \
 		--strategies '$(STRATEGIES)' --max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
 
-# Kills, stops and starves everything for DURATION seconds; SEED repeats a plan.
+# Kills, stops, starves and retunes everything for DURATION seconds; SEED repeats a plan.
 chaos: DURATION := 300
 chaos: SPEED := 30
 chaos: WORKERS := 4
+chaos: STRATEGIES := $(SEVERAL)
 chaos: setup
 	@$(BIN)/python -m sandbox chaos --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED) \
-		$(if $(SEED),--seed $(SEED))
+		--strategies '$(STRATEGIES)' $(if $(SEED),--seed $(SEED))
 
 # Replaces every process in turn, once at least and for DURATION seconds, while orders flow.
 rolling: DURATION := 60
 rolling: SPEED := 30
+rolling: STRATEGIES := $(SEVERAL)
 rolling: setup
-	@$(BIN)/python -m sandbox rolling --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED)
+	@$(BIN)/python -m sandbox rolling --duration $(DURATION) --workers $(WORKERS) --speed $(SPEED) \
+		--strategies '$(STRATEGIES)'
 
 # Two feeders under RATE changes a second while something fails every few seconds.
 soak: DURATION := 600

@@ -15,6 +15,7 @@ stdout is where answers and metrics go.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import io
@@ -56,7 +57,7 @@ def load_strategy(text: str) -> type[Strategy]:
             f"{one_line(text) or 'a strategy'}: neither a name ({PLAIN_WORDS}) "
             "nor a file (./my_strategy.py:MyStrategy)"
         )
-    points = [point for point in metadata.entry_points(group=GROUP) if point.name == text]
+    points = [point for point in _points() if point.name == text]
     builtin = BUILTIN.get(text)
     if builtin is not None:
         if points:
@@ -83,8 +84,13 @@ def file_of(text: str) -> Path | None:
 
 def known_names() -> list[str]:
     """The built-ins and the entry points, sorted."""
-    points = metadata.entry_points(group=GROUP)
-    return sorted({*BUILTIN, *(one_line(point.name) for point in points)})
+    return sorted({*BUILTIN, *(one_line(point.name) for point in _points())})
+
+
+@functools.cache
+def _points() -> tuple[metadata.EntryPoint, ...]:
+    """Looked up once: a file of each installed package is read, and many accounts may ask."""
+    return tuple(metadata.entry_points(group=GROUP))
 
 
 def _package_of(point: metadata.EntryPoint) -> str:

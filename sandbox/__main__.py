@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from rich.console import Console
 
 from functions.ports import StoreError
+from functions.strategy_loading import load_strategy
 from sandbox.audit_input import STRATEGY
 from sandbox.chaos.report import report as chaos_report
 from sandbox.chaos.run import run_chaos
@@ -23,7 +24,7 @@ from sandbox.child import SandboxError
 from sandbox.rolling.report import report as rolling_report
 from sandbox.rolling.run import run_rolling
 from sandbox.run.run import PLAIN, WINDOW_S, run_all
-from sandbox.services import Options
+from sandbox.services import SEVERAL, Options
 from sandbox.soak.report import report as soak_report
 from sandbox.soak.run import Soak
 
@@ -43,6 +44,9 @@ class Execution(StrEnum):
     PAPER = "paper"
 
 
+Strategies = Annotated[str, typer.Option(help="As STRATEGIES.")]
+
+
 def _divides_window(speed: int) -> int:
     if WINDOW_S % speed:
         raise typer.BadParameter(f"must divide {WINDOW_S} (the window's seconds): 1, 5, 10, 15 ...")
@@ -57,7 +61,7 @@ def run(
     duration: Annotated[int, typer.Option(min=5, help="seconds")] = 90,
     *,
     execution: Execution = Execution.LIVE,
-    strategies: Annotated[str, typer.Option(help="as STRATEGIES")] = STRATEGY,
+    strategies: Strategies = STRATEGY,
     max_positions: Annotated[int, typer.Option(min=1)] = 8,
     min_orders: Annotated[int, typer.Option(min=0, help="fail when fewer were executed")] = 0,
 ) -> None:
@@ -71,10 +75,7 @@ def run(
         max_positions=max_positions,
         min_orders=min_orders,
     )
-    try:
-        _ = options.accounts  # a mistake in it is one line, before anything is started
-    except ValueError as error:
-        raise typer.BadParameter(f"--strategies: {error}") from None
+    _check_accounts(options)
     raise typer.Exit(asyncio.run(_guarded(_run(options, duration))))
 
 
@@ -84,11 +85,18 @@ def chaos(
     seed: Annotated[int | None, typer.Option(help="by default another one each time")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16)] = 4,
     speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 30,
+    strategies: Strategies = SEVERAL,
 ) -> None:
-    """Kill, stop and starve everything for a while; then all accounts must agree."""
+    """Kill, stop, starve and retune everything for a while; then all accounts must agree."""
     options = Options(
-        speed=speed, workers=workers, max_positions=CHAOS_POSITIONS, balance_usd=CHAOS_BALANCE_USD
+        speed=speed,
+        workers=workers,
+        strategies=strategies,
+        max_positions=CHAOS_POSITIONS,
+        balance_usd=CHAOS_BALANCE_USD,
+        retuned=True,
     )
+    _check_accounts(options)
     drawn = secrets.randbelow(1_000_000) if seed is None else seed
     raise typer.Exit(asyncio.run(_guarded(_chaos(options, drawn, duration))))
 
@@ -109,15 +117,30 @@ def rolling(
     duration: Annotated[int, typer.Option(min=5, help="seconds")] = 60,
     workers: Annotated[int, typer.Option(min=1, max=16)] = 2,
     speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 30,
+    strategies: Strategies = SEVERAL,
 ) -> None:
     """Replace every process in turn while orders flow; then all accounts must agree.
 
     Each is replaced once at least, however long that takes.
     """
     options = Options(
-        speed=speed, workers=workers, max_positions=CHAOS_POSITIONS, balance_usd=CHAOS_BALANCE_USD
+        speed=speed,
+        workers=workers,
+        strategies=strategies,
+        max_positions=CHAOS_POSITIONS,
+        balance_usd=CHAOS_BALANCE_USD,
     )
+    _check_accounts(options)
     raise typer.Exit(asyncio.run(_guarded(_rolling(options, duration))))
+
+
+def _check_accounts(options: Options) -> None:
+    """A mistake in them is one line, before anything is started."""
+    try:
+        for each in options.accounts:
+            load_strategy(each.strategy)
+    except ValueError as error:
+        raise typer.BadParameter(f"--strategies: {error}") from None
 
 
 async def _guarded(run: Coroutine[None, None, int]) -> int:
@@ -146,7 +169,7 @@ async def _run(options: Options, duration_s: int) -> int:
 async def _chaos(options: Options, seed: int, duration_s: int) -> int:
     again = (
         f"python -m sandbox chaos --seed {seed} --duration {duration_s} "
-        f"--workers {options.workers} --speed {options.speed}"
+        f"--workers {options.workers} --speed {options.speed} --strategies {options.strategies}"
     )
     _say([f"{again}   (logs: {LOG_DIR}/)"])
     outcome = await run_chaos(options, LOG_DIR, seed, duration_s)

@@ -25,11 +25,6 @@ LEDGER_BACK_MS: Final = 86_400_000
 _USD_E6: Final = 1_000_000
 
 
-def account_name(execution: str) -> str:
-    """The account that the workers of a run use (`AccountSettings.account`)."""
-    return STRATEGY if execution == "live" else f"{STRATEGY}-paper"
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resolved:
     """A market that has paid out."""

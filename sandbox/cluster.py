@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from polymarket.errors import PolymarketError
 
 from runtime.process import stop_tasks
+from sandbox.audit_input import AuditInput, gather_each
 from sandbox.child import READY_TIMEOUT_S, Child, SandboxError
 from sandbox.services import STATE_TABLE, Addresses, Options, Service, services
 
@@ -99,6 +100,11 @@ class Cluster:
             return await services(self.options, at)
         except PolymarketError as error:
             raise SandboxError(f"no API key from the simulated venue: {error}") from error
+
+    async def audit_inputs(self) -> dict[str, AuditInput]:
+        """What there is to compare now, by account. Raises aiohttp.ClientError, StoreError."""
+        accounts = self.options.accounts
+        return await gather_each(self.venue_url, self.dynamodb_url, STATE_TABLE, accounts)
 
     async def stop_trading(self) -> None:
         """Stop the market feeder: without books nothing is bought; all else goes on."""

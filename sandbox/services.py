@@ -18,6 +18,8 @@ from sandbox.simulator.wallets import deposit_wallet_of
 from venue.trading.official_client import environment
 
 STATE_TABLE = "sandbox-state"
+SEVERAL = f"{STRATEGY},order_flow_imbalance,shadow={STRATEGY}@paper"
+"""Two that trade with one wallet, and one beside them on paper."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class Options:
     max_positions: int = 8
     min_orders: int = 0
     balance_usd: int = 1_000
+    retuned: bool = False
+    """Whether configurations are changed while it runs. Then no variable may name a setting that
+    changes: a process that starts later would be refused."""
 
     @property
     def accounts(self) -> tuple[AccountEntry, ...]:
@@ -95,8 +100,9 @@ def _account_env(options: Options, dynamodb_url: str) -> dict[str, str]:
 
 
 def _limits_env(options: Options) -> dict[str, str]:
+    positions = {} if options.retuned else {"MAX_POSITIONS": str(options.max_positions)}
     return {
-        "MAX_POSITIONS": str(options.max_positions),
+        **positions,
         "COOLDOWN_S": str(options.cooldown_s),
         "MIN_TIME_TO_CLOSE_S": str(options.min_time_to_close_s),
         # A sped-up run lives through many days' trading in one.

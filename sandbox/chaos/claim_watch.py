@@ -32,14 +32,34 @@ class Sighting:
     state: ClaimState = ClaimState.CLAIMED
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Appearance:
+    """One read that showed new claims."""
+
+    versions: frozenset[int]
+    """The configurations that the new ones were made under."""
+    live: int
+    """How many there were then, new or not, without those that late evidence brought back."""
+
+
 class ClaimWatch:
-    """`orders` is by order id; `on_claimed` is awaited after a read that sees claims `claimed`."""
+    """Of one account. `orders` is by order id; `on_claimed` is awaited after a read that sees
+    claims `claimed`.
+
+    Who changes the configuration sets `binding_version` once the change has returned.
+    """
 
     def __init__(self, dynamodb_url: str, account: str) -> None:
         self._dynamodb_url = dynamodb_url
         self._account = account
         self.orders: dict[str, Sighting] = {}
         self.account: Account | None = None
+        self.binding_version = 0
+        self._bound_by = 0
+        """The version that had returned before the last read that succeeded began."""
+        self.appearances: list[Appearance] = []
+        self.outdated: list[str] = []
+        """A sentence for each claim that was written too late for its configuration."""
         self.on_claimed: Callable[[list[Claim]], Awaitable[None]] = _nothing
 
     async def run(self) -> None:
@@ -47,9 +67,10 @@ class ClaimWatch:
         failures = 0
         async with reading_store(self._dynamodb_url, STATE_TABLE, self._account) as store:
             while True:
-                started_s = time.monotonic()
+                started_s, binding = time.monotonic(), self.binding_version
                 try:
-                    claimed = self.saw(await store.account(), time.time_ns() // 1_000_000)
+                    account = await store.account()
+                    claimed = self.saw(account, time.time_ns() // 1_000_000, binding)
                     failures = 0
                     if claimed:
                         await self.on_claimed(claimed)
@@ -59,9 +80,14 @@ class ClaimWatch:
                         raise
                 await asyncio.sleep(max(0.0, started_s + POLL_EVERY_S - time.monotonic()))
 
-    def saw(self, account: Account, now_ms: int) -> list[Claim]:
-        """Take note of one read; returns the claims in state `claimed`."""
+    def saw(self, account: Account, now_ms: int, binding_version: int = 0) -> list[Claim]:
+        """Take note of one read; returns the claims in state `claimed`.
+
+        `binding_version` is the one that had returned when the read began.
+        """
         self.account = account
+        self._judge_new(account)
+        self._bound_by = binding_version
         claimed = []
         for claim in account.claims.values():
             seen = self.orders.setdefault(claim.order_id, Sighting(claimed_ms=now_ms))
@@ -75,6 +101,19 @@ class ClaimWatch:
             if order_id not in live and not seen.recorded_ms:
                 seen.recorded_ms = now_ms  # it ended between two looks
         return claimed
+
+    def _judge_new(self, account: Account) -> None:
+        made = [claim for claim in account.claims.values() if not claim.came_back]
+        new = [claim for claim in made if claim.order_id not in self.orders]
+        if new:
+            versions = frozenset(claim.config_version for claim in new)
+            self.appearances.append(Appearance(versions=versions, live=len(made)))
+        self.outdated += [
+            f"order {claim.order_id} was claimed under version {claim.config_version}, after a look"
+            f" at the account that version {self._bound_by} was in force for"
+            for claim in new
+            if claim.config_version < self._bound_by
+        ]
 
 
 async def _nothing(_: list[Claim]) -> None:

@@ -7,7 +7,7 @@ machine with the rest of the world. Processes, venue and store have streams of t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final, TypeAlias
 
@@ -102,6 +102,15 @@ _STORE: Final = {
     "foreign": 0.1,
 }
 
+CHANGE_S: Final = (1.0, 4.0)
+_FEW_POSITIONS: Final = (2, 8)
+_SIZE_USD: Final = (1.1, 3.0)
+_PARAMETERS: Final = {
+    "book_imbalance_crypto": ("imbalance_min", (0.4, 0.6)),
+    "order_flow_imbalance": ("flow_min_ticks", (1.0, 3.0)),
+}
+"""By strategy: what is tuned of it, and within what it still gives signals."""
+
 FaultRates: TypeAlias = dict[str, float | int]
 
 
@@ -115,6 +124,17 @@ class ProcessFault:
     """`worker-2`, `schedule`, `nats` ...; every worker for an ambush."""
     for_s: float = 0.0
     """How long it is stopped."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Retuning:
+    """One change of an account's configuration, `after_s` after the one before."""
+
+    after_s: float
+    account: int
+    """Which of the run's."""
+    changes: dict[str, str]
+    """As a person types them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,6 +190,28 @@ def store_spells(seed: int) -> Iterator[Spell]:
             for name in random.sample(sorted(_STORE), random.randint(1, 3)):
                 faults[name] = _STORE[name] * random.uniform(0.3, 1)
         yield Spell(for_s=for_s, faults=faults)
+
+
+def retunings(seed: int, strategies: Sequence[str], positions: int) -> Iterator[Retuning]:
+    """What is done to the accounts of these strategies, without end.
+
+    One change in two is of how many positions there may be: few, or `positions` again.
+    """
+    random = Random(f"{seed}/configurations")
+    few = [False] * len(strategies)
+    while True:
+        after_s = random.uniform(*CHANGE_S)
+        account = random.randrange(len(strategies))
+        tuned, bounds = _PARAMETERS.get(strategies[account], ("size_usd", _SIZE_USD))
+        if random.random() < 0.5:
+            few[account] = not few[account]
+            allowed = random.randint(*_FEW_POSITIONS) if few[account] else positions
+            changes = {"max_positions": str(allowed)}
+        elif random.random() < 0.5:
+            changes = {"size_usd": f"{random.uniform(*_SIZE_USD):.2f}"}
+        else:
+            changes = {tuned: f"{random.uniform(*bounds):.2f}"}
+        yield Retuning(after_s=after_s, account=account, changes=changes)
 
 
 def _drawn(random: Random, ranges: dict[str, tuple[float, float]]) -> FaultRates:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from sandbox.audit import reopened, summary
+from sandbox.chaos.claim_watch import Sighting
 from sandbox.chaos.run import ChaosOutcome
+from sandbox.group_audit import group_summary
 from sandbox.percentiles import percentiles
 
 
@@ -23,9 +24,11 @@ def report(outcome: ChaosOutcome, log_dir: Path) -> Iterator[str]:
         f"faults of the store: {_counts(outcome.store_faults) or 'none'} "
         f"in {outcome.store_requests} requests"
     )
-    yield summary(outcome.audit_input)
-    for claim in reopened(outcome.audit_input):
-        yield f"reopened by late evidence: order {claim.order_id}"
+    yield (
+        f"configurations: {outcome.retuned} changes, {outcome.lowered} of them fewer positions; "
+        f"not known of {outcome.not_known} more"
+    )
+    yield from group_summary(outcome.audits)
     if outcome.converged_s is not None:
         yield f"converged {outcome.converged_s:.0f} s after healing"
     yield recording_line(outcome, executed_orders(log_dir))
@@ -51,10 +54,13 @@ def lost_spans_s(outcome: ChaosOutcome, logged: set[str]) -> list[float]:
     it would make the figures look better. An order that was never recorded counts as infinite.
     """
     spans = []
-    for entry in outcome.audit_input.entries:
+    seen: dict[str, Sighting] = {}
+    for watch in outcome.watches.values():
+        seen |= watch.orders
+    for entry in (each for one in outcome.audits.values() for each in one.entries):
         if entry.verdict != "matched" or entry.order_id in logged:
             continue
-        sighting = outcome.watch.orders.get(entry.order_id)
+        sighting = seen.get(entry.order_id)
         recorded_ms = sighting.recorded_ms if sighting else 0
         posted_ms = entry.received_at_ns // 1_000_000
         if recorded_ms and not any(

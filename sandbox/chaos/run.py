@@ -1,10 +1,13 @@
 """A chaos run: the sandbox while its processes are killed and its servers fail, then the audit.
 
-    safety phase   processes are killed and stopped, venue and store fail (`sandbox.chaos.plan`)
+    safety phase   processes are killed and stopped, venue and store fail, configurations change
+                   (`sandbox.chaos.plan`)
     healing        everything works again, nothing new is bought: all claims must come to their end
-    audit          venue journal = state = ledger, to the micro-share (`sandbox.audit`)
+    audit          venue journal = state = ledger, to the micro-share (`sandbox.group_audit`), no
+                   claim over a limit that was in force (`sandbox.chaos.limit_audit`)
 
-Nothing but the services talks to the faulty store: the watch and the audit ask DynamoDB itself.
+The services talk to the faulty store, and who changes configurations: the watches and the audit ask
+DynamoDB itself.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import asyncio
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +26,11 @@ from rich.console import Console
 
 from functions.core.claim import Claim
 from runtime.process import stop_tasks
-from sandbox.audit import disagreements
-from sandbox.audit_input import AuditInput, account_name, gather
+from sandbox.audit import records_of
+from sandbox.audit_input import AuditInput, reading_store
 from sandbox.chaos.claim_watch import ClaimWatch
 from sandbox.chaos.dynamodb_faults import FaultyDynamo, faulty_dynamodb
+from sandbox.chaos.limit_audit import over_limits
 from sandbox.chaos.plan import (
     AMBUSH,
     AMBUSH_FAULTS,
@@ -35,14 +40,17 @@ from sandbox.chaos.plan import (
     store_spells,
     venue_spells,
 )
+from sandbox.chaos.retuner import Retuner
 from sandbox.cluster import Cluster
+from sandbox.group_audit import group_disagreements, idle_accounts
 from sandbox.processes import Processes
 from sandbox.services import STATE_TABLE, Options
 
 CONVERGE_S: Final = 150
 """What is not found is released after a minute and several lookups (functions.core.lifecycle)."""
 STATUS_EVERY_S: Final = 10
-LIVE: Final = "live"
+VERSIONS_MAX: Final = 10_000
+"""Of one account's configuration, in one run."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -51,8 +59,9 @@ class ChaosOutcome:
 
     seed: int
     duration_s: int
-    audit_input: AuditInput
-    watch: ClaimWatch
+    audits: Mapping[str, AuditInput]
+    watches: Mapping[str, ClaimWatch]
+    """Both by account."""
     kills: Counter[str]
     stops: Counter[str]
     ambushes: int
@@ -60,6 +69,10 @@ class ChaosOutcome:
     store_faults: Counter[str]
     store_requests: int
     venue_faults: Counter[str]
+    retuned: int
+    """Changes of configurations that returned, and `lowered`: those to fewer positions."""
+    lowered: int
+    not_known: int
     converged_s: float | None
     violations: list[str]
 
@@ -74,8 +87,11 @@ class Chaos:
         self._dynamodb = dynamodb
         self._seed = seed
         self._console = console
-        self._account = account_name(LIVE)
-        self._watch = ClaimWatch(cluster.dynamodb_url, self._account)
+        self._watches = {
+            entry.account: ClaimWatch(cluster.dynamodb_url, entry.account)
+            for entry in cluster.options.accounts
+        }
+        self._retuner = Retuner(cluster, dynamodb.url, self._watches)
         self._spell: FaultRates = {}
         self._ambush_is_set = False
         self._ambushes = 0
@@ -87,34 +103,36 @@ class Chaos:
         processes = Processes(self._cluster, planned)
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            self._watch.on_claimed = lambda claims: self._ambush(claims, processes, session)
-            watching = None
+            watching: list[asyncio.Task[None]] = []
             try:
                 await processes.start()
-                watching = asyncio.create_task(self._watch.run())
+                await self._retuner.begin()
+                for watch in self._watches.values():
+                    watch.on_claimed = lambda claims: self._ambush(claims, processes, session)
+                    watching.append(asyncio.create_task(watch.run()))
                 await self._safety_phase(processes, session, duration_s)
                 converged_s = await self._heal(processes, session)
-                if watching.done():
-                    watching.result()
+                for watched in watching:
+                    if watched.done():
+                        watched.result()
             finally:
-                if watching is not None:
-                    await stop_tasks(watching)
+                await stop_tasks(*watching)
                 await processes.end_all()
             venue_faults = await self._venue_faults(session)
-        audit_input = await gather(
-            self._cluster.venue_url, self._cluster.dynamodb_url, STATE_TABLE, self._account
-        )
-        cooldown_ms = self._cluster.options.cooldown_ms
-        found = disagreements(audit_input, execution=LIVE, cooldown_ms=cooldown_ms)
+        options = self._cluster.options
+        audits = await self._cluster.audit_inputs()
+        found = group_disagreements(audits, options.accounts, cooldown_ms=options.cooldown_ms)
+        found += await self._over_limits(audits)
         found += processes.unexpected
-        found += untested(audit_input, processes.kills)
+        found += idle_accounts(audits, options.accounts)
+        found += untested(processes.kills, self._retuner.lowered)
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S} s after everything was healed")
         return ChaosOutcome(
             seed=self._seed,
             duration_s=duration_s,
-            audit_input=audit_input,
-            watch=self._watch,
+            audits=audits,
+            watches=self._watches,
             kills=processes.kills,
             stops=processes.stops,
             ambushes=self._ambushes,
@@ -122,9 +140,22 @@ class Chaos:
             store_faults=self._dynamodb.injected,
             store_requests=self._dynamodb.requests,
             venue_faults=venue_faults,
+            retuned=len(self._retuner.returned),
+            lowered=self._retuner.lowered,
+            not_known=self._retuner.not_known,
             converged_s=converged_s,
             violations=found,
         )
+
+    async def _over_limits(self, audits: Mapping[str, AuditInput]) -> list[str]:
+        found = []
+        for name, watch in self._watches.items():
+            async with reading_store(self._cluster.dynamodb_url, STATE_TABLE, name) as store:
+                rows = await store.configurations(VERSIONS_MAX)
+            returned = [each for each in self._retuner.returned if each.account == name]
+            records = records_of(audits[name]).values()
+            found += [f"{name}: {it}" for it in over_limits(records, watch, rows, returned)]
+        return found
 
     async def _safety_phase(
         self, processes: Processes, session: aiohttp.ClientSession, duration_s: int
@@ -133,6 +164,7 @@ class Chaos:
             asyncio.create_task(self._fail_processes(processes, session)),
             asyncio.create_task(self._trouble_venue(session)),
             asyncio.create_task(self._trouble_store()),
+            asyncio.create_task(self._retuner.run(self._seed)),
             asyncio.create_task(self._report_progress(processes, duration_s)),
         ]
         died = asyncio.create_task(self._cluster.died(but=("nats",)))
@@ -159,8 +191,9 @@ class Chaos:
         await processes.end("feeder")  # without books nothing is bought
         while time.monotonic() - started_s < CONVERGE_S:
             moving = (await self._journal(session))["pending"]
-            account = self._watch.account
-            if account is not None and not (account.claims or moving or self._dynamodb.late):
+            accounts = [watch.account for watch in self._watches.values()]
+            held = any(account is None or account.claims for account in accounts)
+            if not (held or moving or self._dynamodb.late):
                 return time.monotonic() - started_s
             await asyncio.sleep(1)  # the venue and the schedule go by the clock
         return None
@@ -212,11 +245,14 @@ class Chaos:
         while True:
             await asyncio.sleep(STATUS_EVERY_S)
             states: Counter[str] = Counter()
-            if self._watch.account is not None:
-                states.update(c.state.value for c in self._watch.account.claims.values())
+            for watch in self._watches.values():
+                if watch.account is not None:
+                    states.update(c.state.value for c in watch.account.claims.values())
+            claimed = sum(len(watch.orders) for watch in self._watches.values())
             self._console.print(
                 f"{ends_s - time.monotonic():.0f} s left: {processes.kills.total()} kills, "
-                f"{processes.stops.total()} stops, {len(self._watch.orders)} orders claimed; now "
+                f"{processes.stops.total()} stops, {len(self._retuner.returned)} configurations, "
+                f"{claimed} orders claimed; now "
                 + (", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none live"),
                 highlight=False,
                 soft_wrap=True,
@@ -238,12 +274,10 @@ class Chaos:
         return Counter((await self._journal(session))["injected"])
 
 
-def untested(audit_input: AuditInput, kills: Counter[str]) -> list[str]:
+def untested(kills: Counter[str], lowered: int) -> list[str]:
     """Why such a run proves nothing, however well everything agrees."""
     found = [] if kills else ["nothing was killed"]
-    if not any(entry.verdict == "matched" for entry in audit_input.entries):
-        found.append("no order was matched: there was nothing to lose")
-    return found
+    return found if lowered else [*found, "no limit was lowered"]
 
 
 async def run_chaos(options: Options, log_dir: Path, seed: int, duration_s: int) -> ChaosOutcome:

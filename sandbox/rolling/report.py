@@ -15,8 +15,8 @@ from nats.aio.msg import Msg
 from prometheus_client.parser import text_string_to_metric_families
 
 from protocol.snapshot import ProtocolError, decode_snapshot
-from sandbox.audit import summary
 from sandbox.audit_input import AuditInput
+from sandbox.group_audit import group_summary
 
 PAUSE_MS: Final = 100
 """Replayed books change some thirty times a second; a shorter pause is none."""
@@ -101,7 +101,7 @@ class RollingOutcome:
     abandoned: int
     """Orders of stopped workers that were left to reconciliation."""
     converged_s: float | None
-    audit_input: AuditInput
+    audits: dict[str, AuditInput]
     violations: list[str]
 
 
@@ -176,7 +176,7 @@ def report(outcome: RollingOutcome) -> list[str]:
         f"leases lost for lack of time: {outcome.lost_leases}",
         f"workers stopped with an order under way: {outcome.under_way}; "
         f"orders ended after SIGTERM: {outcome.finished}, abandoned: {outcome.abandoned}",
-        summary(outcome.audit_input),
+        *group_summary(outcome.audits),
         "not converged"
         if outcome.converged_s is None
         else f"converged after {outcome.converged_s:.0f} s",

@@ -29,10 +29,11 @@ from rich.console import Console
 
 from protocol.subjects import BOOKS
 from runtime.process import stop_tasks
-from sandbox.audit import disagreements, unfinished
-from sandbox.audit_input import AuditInput, account_name, gather
+from sandbox.audit import unfinished
+from sandbox.audit_input import AuditInput
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
+from sandbox.group_audit import group_disagreements, idle_accounts
 from sandbox.processes import Processes
 from sandbox.rolling.report import (
     Pauses,
@@ -42,7 +43,7 @@ from sandbox.rolling.report import (
     orders_in_flight,
     port_told,
 )
-from sandbox.services import STATE_TABLE, Options, Service
+from sandbox.services import Options, Service
 
 STOP_MAX_S: Final = 10.0
 """What a process promises; the container service kills it after its own, longer timeout."""
@@ -68,7 +69,6 @@ FIRST_CHECK_S: Final = 2.0
 seconds or more. A feeder has no problem before it has found its markets, so asking it at once would
 end the old one before the new one has books."""
 POLL_S: Final = 0.05
-LIVE: Final = "live"
 FEEDERS: Final = 2
 FEEDER: Final = "feeder-"
 WORKER: Final = "worker-"
@@ -115,7 +115,8 @@ class Rolling:
         finally:
             await processes.end_all()
             await nc.close()
-        return self._outcome(planned, processes, await self._gather(), converged_s)
+        audits = await self._cluster.audit_inputs()
+        return self._outcome(planned, processes, audits, converged_s)
 
     async def _until_over(
         self,
@@ -223,14 +224,10 @@ class Rolling:
         """Seconds until nothing was under way any more; None: not within CONVERGE_S."""
         began_s = time.monotonic()
         while time.monotonic() - began_s < CONVERGE_S:
-            if not unfinished(await self._gather()):
+            if not any(map(unfinished, (await self._cluster.audit_inputs()).values())):
                 return time.monotonic() - began_s
             await asyncio.sleep(1)  # the venue and the schedule go by the clock
         return None
-
-    async def _gather(self) -> AuditInput:
-        at = self._cluster
-        return await gather(at.venue_url, at.dynamodb_url, STATE_TABLE, account_name(LIVE))
 
     async def _set_venue_faults(
         self, session: aiohttp.ClientSession, faults: dict[str, float]
@@ -243,18 +240,17 @@ class Rolling:
         self,
         planned: list[Service],
         processes: Processes,
-        audit_input: AuditInput,
+        audits: dict[str, AuditInput],
         converged_s: float | None,
     ) -> RollingOutcome:
-        cooldown_ms = self._cluster.options.cooldown_ms
-        found = disagreements(audit_input, execution=LIVE, cooldown_ms=cooldown_ms)
+        options = self._cluster.options
+        found = group_disagreements(audits, options.accounts, cooldown_ms=options.cooldown_ms)
         found += processes.unexpected
         found += self._found + self._pauses.malformed
         found += [f"{it.name} was never replaced" for it in planned if not self._replaced[it.name]]
         if not self._pauses.books:
             found.append("no book was ever published")
-        if not any(entry.verdict == "matched" for entry in audit_input.entries):
-            found.append("no order was matched: there was nothing to lose")
+        found += idle_accounts(audits, options.accounts)
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S:g} s after the last replacement")
         return RollingOutcome(
@@ -268,7 +264,7 @@ class Rolling:
             finished=self._finished,
             abandoned=self._abandoned,
             converged_s=converged_s,
-            audit_input=audit_input,
+            audits=audits,
             violations=found,
         )
 

@@ -24,10 +24,11 @@ from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
-from sandbox.audit import disagreements, records_of, reopened, summary, unfinished
-from sandbox.audit_input import LEDGER_BACK_MS, AuditInput, gather_each, reading_store
+from sandbox.audit import records_of, unfinished
+from sandbox.audit_input import LEDGER_BACK_MS, reading_store
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
+from sandbox.group_audit import group_disagreements, group_summary
 from sandbox.run.run_state import RunState
 from sandbox.run.terminal import decision_line, positions_table, screen, stages, status_line
 from sandbox.services import STATE_TABLE, Options, looking_line
@@ -193,14 +194,9 @@ async def _converge(console: Console, cluster: Cluster) -> None:
     await cluster.stop_trading()
     deadline_s = time.monotonic() + CONVERGE_S
     while time.monotonic() < deadline_s:
-        if not any(map(unfinished, (await _gathered(cluster)).values())):
+        if not any(map(unfinished, (await cluster.audit_inputs()).values())):
             return
         await asyncio.sleep(1)  # the venue and the schedule go by the clock; nothing to await
-
-
-async def _gathered(cluster: Cluster) -> dict[str, AuditInput]:
-    accounts = cluster.options.accounts
-    return await gather_each(cluster.venue_url, cluster.dynamodb_url, STATE_TABLE, accounts)
 
 
 async def _show_live(console: Console, state: RunState, seconds_left: Callable[[], float]) -> None:
@@ -226,14 +222,8 @@ async def _show_lines(console: Console, state: RunState, seconds_left: Callable[
 async def _audit(
     console: Console, cluster: Cluster, state: RunState, options: Options, failed: list[str]
 ) -> list[str]:
-    audits = await _gathered(cluster)
-    found: list[str] = []
-    for each in options.accounts:
-        disagreeing = disagreements(
-            audits[each.account], execution=each.execution, cooldown_ms=options.cooldown_ms
-        )
-        several = f"{each.account}: " if len(audits) > 1 else ""
-        found += [f"{several}{sentence}" for sentence in disagreeing]
+    audits = await cluster.audit_inputs()
+    found = group_disagreements(audits, options.accounts, cooldown_ms=options.cooldown_ms)
     state.on_state(
         {account: one.account.claims.values() for account, one in audits.items()},
         {account: one.ledger for account, one in audits.items()},
@@ -246,10 +236,8 @@ async def _audit(
         console.print(stages(state))
     else:
         console.print("nothing was traded: no signal came while trading was allowed", **PLAIN)
-    for name, one in audits.items():
-        console.print(f"{name}: {summary(one)}" if len(audits) > 1 else summary(one), **PLAIN)
-        for claim in reopened(one):
-            console.print(f"reopened by late evidence: order {claim.order_id}", **PLAIN)
+    for line in group_summary(audits):
+        console.print(line, **PLAIN)
     found += failed
     orders = sum(len(records_of(one)) for one in audits.values())
     if orders < options.min_orders:

@@ -109,7 +109,9 @@ async def test_whatever_answers_after_the_key_is_given_is_one_line_to_try_again(
     status: int,
 ) -> None:
     async with canned_venue() as venue:
-        for body in (*ODD, json.dumps({"error": "Unauthorized/Invalid api key"})):
+        # Each is a client of its own: all with a good and with a bad status, some with the others.
+        odd = [*ODD] if status in (200, 503) else [*ODD][::5]
+        for body in (*odd, json.dumps({"error": "Unauthorized/Invalid api key"})):
             venue.says_text("/deployed", body, status, "application/json")
             with pytest.raises(VenueError) as raised:
                 await bounded_call("logging in", key_records(settings(venue)))

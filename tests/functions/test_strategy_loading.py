@@ -236,6 +236,8 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[metadata.EntryPoint]:
     monkeypatch.setattr(
         metadata, "entry_points", lambda group: [p for p in found if p.group == group]
     )
+    # Read anew each time: these are installed while the process runs.
+    monkeypatch.setattr(strategy_loading, "_points", strategy_loading._points.__wrapped__)
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import json
 import os
 import re
@@ -18,6 +20,8 @@ from typing import Literal
 import aiohttp
 import nats
 import pytest
+from hexbytes import HexBytes
+from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 
 from functions import worker as worker_module
@@ -26,14 +30,19 @@ from functions.adapters.book_pull import BookPull
 from functions.handlers.verify_markets import MarketVerifier
 from functions.settings import WorkerSettings
 from functions.worker_clock import WorkerClock
+from protocol.decision import Decision, decode_decision
+from protocol.snapshot import encode_snapshot
+from protocol.subjects import DECISIONS, book_subject
 from runtime.last_answer import LastAnswer
 from runtime.process import stop_tasks
-from sandbox.dynamodb import CREDENTIALS_ENV
-from tests.support.dynamodb_engines import dynamodb_server, state_table
+from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
+from tests.support.dynamodb_engines import dynamodb_server, state_table, store_on
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import opened_account
+from tests.support.live_desk import KEY, WALLET, Desk, open_desk
 from tests.support.metrics_builders import worker_metrics
 from tests.support.servers import NatsServer
+from tests.support.trading_builders import BULLISH_ASKS, snapshot
 
 __all__ = ["dynamodb_server", "state_table"]
 
@@ -187,41 +196,98 @@ async def fetched(url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_a_paper_worker_starts_without_any_key_and_stops_at_once(
-    nats_server: NatsServer, dynamodb_server: str, state_table: str
-) -> None:
-    env = {
-        "NATS_URL": nats_server.url,
-        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,
-        "STATE_TABLE": state_table,
-    }
-    async with worker(env) as process:
-        line = await said(process, "worker_started")
-        assert line["execution"] == "paper"
-        at = f"http://127.0.0.1:{line['metrics_port']}"
-        assert await fetched(f"{at}/healthz") == (200, "ok")
-        status, metrics = await fetched(f"{at}/metrics")
-        assert status == 200
-        of_account = 'strategy="book_imbalance_crypto-paper"'
+GROUP = ("first", "second", "shadow-paper")
+
+
+async def executed_by_all(nats_url: str, desk: Desk) -> dict[str, Decision]:
+    """By account, once each has bought: the same signal comes with one book after the other."""
+    nc, told, executed = await nats.connect(nats_url), asyncio.Event(), dict[str, Decision]()
+
+    async def on_decision(message: Msg) -> None:
+        decision = decode_decision(message.data)
+        if decision.result == "executed":
+            executed[decision.strategy] = decision
+            told.set()
+
+    market = desk.info()
+    subject = book_subject(market.series, market.condition_id)
+    try:
+        await nc.subscribe(DECISIONS.subjects[0], cb=on_decision)
+        async with asyncio.timeout(20):
+            for size in itertools.count(400):  # paper is filled from another book only
+                if executed.keys() >= set(GROUP):
+                    break
+                book = snapshot([("0.49", size), ("0.48", 400)], BULLISH_ASKS, of=market)
+                await nc.jetstream().publish(subject, encode_snapshot(book))
+                told.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await told.wait()
+    finally:
+        await nc.close()
+    return executed
+
+
+def check_metrics(metrics: str) -> None:
+    """Each account has its own of what it does, and what the worker does is counted once."""
+    for name in (
+        "worker_books_total ",
+        "worker_books_conflated_total",
+        "worker_book_age_seconds_bucket",
+        "worker_decode_seconds_bucket",
+        "worker_decide_seconds_bucket",
+        "worker_claim_seconds_bucket",
+        "worker_post_seconds_bucket",
+    ):
+        assert name in metrics
+    for account in GROUP:
         for name in (
-            "worker_books_total",
-            "worker_books_conflated_total",
-            "worker_book_age_seconds_bucket",
-            "worker_decode_seconds_bucket",
-            "worker_decide_seconds_bucket",
-            "worker_claim_seconds_bucket",
-            "worker_post_seconds_bucket",
-            f'worker_holds_total{{reason="no_imbalance",{of_account}}}',
-            f'worker_claims_refused_total{{reason="max_positions",{of_account}}}',
-            f'worker_orders_total{{answer="matched",{of_account}}}',
-            f'worker_orders_rejected_total{{reason="no_match",{of_account}}}',
+            f'worker_holds_total{{reason="no_imbalance",strategy="{account}"}}',
+            f'worker_claims_refused_total{{reason="max_positions",strategy="{account}"}}',
+            f'worker_orders_total{{answer="matched",strategy="{account}"}} 1.0',
+            f'worker_orders_rejected_total{{reason="no_match",strategy="{account}"}}',
         ):
             assert name in metrics
-        labels = set(re.findall(r"([a-z_]+)=\"", metrics))
-        assert labels == {"strategy", "reason", "answer", "le"}  # closed sets; no market is a label
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
-            assert await process.wait() == 0
+    labels = set(re.findall(r"([a-z_]+)=\"", metrics))
+    assert labels == {"strategy", "reason", "answer", "le"}  # closed sets; no market is a label
+
+
+async def test_one_worker_serves_two_live_accounts_of_one_wallet_and_a_shadow_on_paper(
+    nats_server: NatsServer, dynamodb_server: str, state_table: str
+) -> None:
+    async with open_desk() as desk:
+        env = {
+            "NATS_URL": nats_server.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_server,
+            "STATE_TABLE": state_table,
+            "DECISION_TABLE": decision_table_of(state_table),
+            "EXECUTION": "live",
+            "STRATEGIES": "first=book_imbalance_crypto,second=book_imbalance_crypto,"
+            "shadow=book_imbalance_crypto@paper",
+            "CLOB_URL": desk.url,
+            "GAMMA_URL": desk.url,
+            "PRIVATE_KEY": HexBytes(KEY.key).to_0x_hex(),
+            "WALLET": WALLET,
+        }
+        async with worker(env) as process:
+            line = await said(process, "worker_started")
+            at = f"http://127.0.0.1:{line['metrics_port']}"
+            assert await fetched(f"{at}/healthz") == (200, "ok")
+            executed = await executed_by_all(nats_server.url, desk)
+            status, metrics = await fetched(f"{at}/metrics")
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                assert await process.wait() == 0
+        posted = {entry.order_id: entry.verdict for entry in desk.venue.journal.entries}
+    assert status == 200
+    check_metrics(metrics)
+    assert {name: each.reason for name, each in executed.items()} == dict.fromkeys(GROUP, "matched")
+    assert posted == {executed[name].order_id: "matched" for name in ("first", "second")}
+    for name in GROUP:
+        async with store_on(dynamodb_server, state_table, name) as store:
+            [claim] = (await store.account()).claims.values()
+            assert claim.order_id == executed[name].order_id
+            assert set(await store.accounts_of_wallet(WALLET)) == {"first", "second"}
 
 
 async def test_it_is_not_well_before_it_can_take_books(

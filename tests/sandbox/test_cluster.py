@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from sandbox.__main__ import app
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(120)
@@ -157,10 +160,19 @@ async def test_a_killed_chaos_run_takes_its_processes_with_it(tmp_path: Path) ->
     assert len(children) >= 8  # three servers, the fork server and what it has started
 
 
-async def test_a_speed_that_does_not_divide_the_window_is_refused_in_one_sentence(
-    tmp_path: Path,
+@pytest.mark.parametrize("command", ["run", "chaos", "rolling"])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--speed", "7"), "must divide 900"),
+        (("--strategies", "book_imbalance_crypto,no_such"), "no_such: no such strategy"),
+        (("--strategies", "fair_value,fair_value"), "a second account fair_value"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_sentence_before_anything_is_started(
+    command: str, options: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with sandbox(tmp_path, "--speed", "7") as process:
-        text = await rest_of(process)
-        assert await process.wait() == 2
-    assert "must divide 900" in text
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(app, [command, *options])
+    assert result.exit_code == 2
+    assert sentence in result.output

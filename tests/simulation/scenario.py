@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -122,8 +121,6 @@ def watch(stack: ExitStack, world: World) -> None:
     strategies = world.strategies
     stack.enter_context(patch.object(worker_loop, "decode_snapshot", world.witness.decode))
     stack.enter_context(patch.dict(BUILTIN, strategies.strategies()))
-    # Installed plug-ins are searched for on the disk at each start of a worker: a tenth of a run.
-    stack.enter_context(patch.object(metadata, "entry_points", lambda **_: ()))
 
     def evaluate(*arguments: Any) -> None:
         strategies.evaluate(*arguments)

@@ -83,7 +83,7 @@ def steps_of_the_first_order() -> range:
 
         sim.run(watch())
     # The claim is decided on some steps before it shows, and resolved some after.
-    return range(seen["before"] - 60, seen["open"] + 60)
+    return range(seen["before"] - 40, seen["open"] + 40)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

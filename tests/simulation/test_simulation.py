@@ -17,7 +17,7 @@ import pytest
 from tests.simulation.__main__ import REPLAY, run_seed
 from tests.support.dynamodb_engines import ROOT
 
-SEEDS = 30
+SEEDS = 20
 """More of them in CI, and as many as wanted by `python -m tests.simulation`."""
 CHUNK = 10
 

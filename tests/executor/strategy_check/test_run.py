@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
+from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from executor.strategy_check import another_order
-from executor.strategy_check.report import StrategyReport
+from executor.strategy_check import __main__ as proof
+from executor.strategy_check import another_order, trials
+from executor.strategy_check.recorded_views import recordings
+from executor.strategy_check.report import StrategyCheck, StrategyReport
 from executor.strategy_check.run import prove
 from functions.strategy_loading import load_strategy
+from strategies.view import MarketView
 from tests.support.strategy_files import write_strategy
 
 pytestmark = pytest.mark.timeout(240)  # each proof is a few seconds of CPU time, on busy cores
@@ -21,18 +28,23 @@ def failed(report: StrategyReport) -> dict[str, str]:
     return {check.what: check.text for check in report.checks if not check.ok}
 
 
-def test_a_good_one_is_proven() -> None:
-    report = prove("book_imbalance_crypto")
-    assert failed(report) == {}
-    assert report.strategy == "book_imbalance_crypto"
-    assert [check.what for check in report.checks] == [
-        *("source", "imports", "parameters", "never raises", "answers are valid"),
-        *("on the tick grid", "changes nothing", "deterministic", "keeps no state"),
-        *("fast enough", "memory is bounded"),
-    ]
-    assert report.trials is not None
-    assert report.trials.markets == 18
-    assert report.trials.signals > 0
+@functools.cache
+def sample() -> list[MarketView]:
+    """A second of CPU time, and nothing changes it."""
+    return another_order.sample()
+
+
+def told_before(doing: str, said: Iterator[dict[str, Any]]) -> list[StrategyCheck]:
+    """What a proof in this process finds before it comes to that."""
+    begun = takewhile(lambda each: each.get("doing") != doing, said)
+    return [each["check"] for each in begun if "check" in each]
+
+
+# A whole proof, of a file, is in `tests/executor/commands/test_strategy.py`: seconds of CPU time.
+def test_a_built_in_is_looked_at_by_its_name() -> None:
+    checks = told_before("books", proof._proof("book_imbalance_crypto"))
+    assert [check.what for check in checks] == ["source", "imports", "parameters"]
+    assert all(check.ok for check in checks)
 
 
 def test_what_breaks_a_rule_of_the_source_is_never_run(tmp_path: Path) -> None:
@@ -60,10 +72,18 @@ def test_one_that_does_not_import_is_said(tmp_path: Path) -> None:
     assert "does not import: ZeroDivisionError" in failed(prove(str(path)))["imports"]
 
 
-def test_one_that_raises_is_asked_nothing_more(tmp_path: Path) -> None:
-    found = failed(prove(str(write_strategy(tmp_path, before="first = up.bids[0]"))))
-    assert list(found) == ["never raises"]
-    assert "raises IndexError" in found["never raises"]
+def test_one_that_raises_is_asked_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = recordings()[:1]
+    monkeypatch.setattr(trials, "MADE_UP", 300)
+    monkeypatch.setattr(trials, "recordings", lambda: some)
+    path = write_strategy(tmp_path, before="first = up.bids[0]")
+    said = list(proof._proof(str(path)))
+    assert {"doing": another_order.WHAT} not in said
+    found = [each["check"] for each in said if "check" in each and not each["check"].ok]
+    assert [check.what for check in found] == ["never raises"]
+    assert "raises IndexError" in found[0].text
 
 
 def test_state_behind_another_name_is_found_in_another_order(tmp_path: Path) -> None:
@@ -72,15 +92,14 @@ def test_state_behind_another_name_is_found_in_another_order(tmp_path: Path) -> 
         "seen = SEEN\nseen.append(up.mid_e4)\nif len(seen) % 7 == 0:\n    return Hold(reason.QUIET)"
     )
     path = write_strategy(tmp_path, top="SEEN: list[float | None] = []\n", before=before)
-    views = another_order.sample()
-    checks = another_order.checks(load_strategy(str(path)), str(path), views)
+    checks = another_order.checks(load_strategy(str(path)), str(path), sample())
     assert [check.what for check in checks if not check.ok]
 
 
 def test_an_order_of_a_set_that_the_process_decides_is_found(tmp_path: Path) -> None:
     before = 'return Signal(outcome=UP, numbers={next(iter(set("abcdefghijkl"))): 1.0})'
     text = str(write_strategy(tmp_path, before=before))
-    checks = another_order.checks(load_strategy(text), text, another_order.sample())
+    checks = another_order.checks(load_strategy(text), text, sample())
     assert [(check.what, check.ok) for check in checks] == [
         ("deterministic", True),
         ("keeps no state", False),
@@ -97,8 +116,8 @@ def test_a_proof_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: P
 def test_a_loop_that_catches_everything_ends_all_the_same(tmp_path: Path) -> None:
     loop = "try:\n    while True:\n        pass\nexcept BaseException:\n    pass"
     loop = f"while True:\n{textwrap.indent(loop, '    ')}"
-    found = failed(prove(str(write_strategy(tmp_path, before=loop)), cpu_max_s=4))
-    assert found == {"books": "did not come to its end within 4 s of CPU time: a loop without end?"}
+    found = failed(prove(str(write_strategy(tmp_path, before=loop)), cpu_max_s=3))
+    assert found == {"books": "did not come to its end within 3 s of CPU time: a loop without end?"}
 
 
 def test_one_that_takes_all_memory_ends(tmp_path: Path) -> None:

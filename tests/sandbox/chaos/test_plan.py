@@ -9,6 +9,8 @@ from itertools import islice
 import msgspec
 import pytest
 
+from functions.core.configuration import AccountConfiguration, changed
+from functions.strategy_loading import load_strategy
 from sandbox.chaos.dynamodb_faults import KINDS
 from sandbox.chaos.plan import (
     AMBUSH,
@@ -17,6 +19,7 @@ from sandbox.chaos.plan import (
     STOP,
     STOPPED_S,
     process_faults,
+    retunings,
     store_spells,
     venue_spells,
 )
@@ -24,8 +27,9 @@ from sandbox.simulator.faults import NAMES, parse_faults
 
 PLAN = """
 from itertools import islice
-from sandbox.chaos.plan import store_spells, process_faults, venue_spells
-for stream in (process_faults(7, 4), venue_spells(7), store_spells(7)):
+from sandbox.chaos.plan import process_faults, retunings, store_spells, venue_spells
+changes = retunings(7, ["book_imbalance_crypto", "order_flow_imbalance"], 40)
+for stream in (process_faults(7, 4), venue_spells(7), store_spells(7), changes):
     print(list(islice(stream, 200)))
 """
 
@@ -78,3 +82,29 @@ def test_the_venue_understands_every_fault() -> None:
 def test_the_store_understands_every_fault() -> None:
     drawn = {kind for spell in islice(store_spells(3), 500) for kind in spell.faults}
     assert drawn == set(KINDS)
+
+
+STRATEGIES = ("book_imbalance_crypto", "order_flow_imbalance", "fair_value")
+
+
+def test_every_account_takes_every_change_and_its_positions_come_back() -> None:
+    allowed: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for each in islice(retunings(3, STRATEGIES, 40), 500):
+        parameters = load_strategy(STRATEGIES[each.account]).Parameters()
+        settings, _ = changed(AccountConfiguration(), parameters, each.changes)
+        if "max_positions" in each.changes:
+            allowed[each.account].append(settings.max_positions)
+    for few_and_all in allowed.values():
+        assert set(few_and_all[1::2]) == {40}
+        assert max(few_and_all[::2]) < 10
+
+
+def test_within_a_minute_a_limit_is_lowered_whatever_the_seed() -> None:
+    for seed in range(200):
+        now_s, lowered = 0.0, 0
+        for each in retunings(seed, STRATEGIES, 40):
+            now_s += each.after_s
+            if now_s > 40:
+                break
+            lowered += each.changes.get("max_positions", "40") != "40"
+        assert lowered, seed

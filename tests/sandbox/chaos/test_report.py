@@ -24,8 +24,11 @@ def outcome(*, recorded_ms: int, kills_ms: list[int], seen: bool = True) -> Chao
     return ChaosOutcome(
         seed=1,
         duration_s=1,
-        audit_input=audit_input([entry(1, matched_at_ms=POSTED_MS + 5)], [claim(1)], []),
-        watch=watch,
+        audits={
+            "quiet": audit_input([], [], []),
+            "account": audit_input([entry(1, matched_at_ms=POSTED_MS + 5)], [claim(1)], []),
+        },
+        watches={"account": watch, "quiet": ClaimWatch("http://127.0.0.1:1", "quiet")},
         kills=Counter({"worker-1": 2, "nats": 1}),
         stops=Counter(),
         ambushes=0,
@@ -33,6 +36,9 @@ def outcome(*, recorded_ms: int, kills_ms: list[int], seen: bool = True) -> Chao
         store_faults=Counter(),
         store_requests=9,
         venue_faults=Counter(drop_after=1),
+        retuned=5,
+        lowered=2,
+        not_known=1,
         converged_s=1.0,
         violations=[],
     )
@@ -61,14 +67,10 @@ def test_an_order_that_was_never_recorded_took_for_ever(seen: bool) -> None:
     assert lost_spans_s(given, set()) == [float("inf")]
 
 
-def test_a_run_without_kills_or_matches_proves_nothing() -> None:
-    matched, refused = (
-        audit_input([entry(1)], [], []),
-        audit_input([entry(1, verdict="refused")], [], []),
-    )
-    assert untested(matched, Counter({"nats": 1})) == []
-    assert untested(matched, Counter()) == ["nothing was killed"]
-    assert len(untested(refused, Counter())) == 2
+def test_a_run_without_kills_or_lowered_limits_proves_nothing() -> None:
+    assert untested(Counter({"nats": 1}), lowered=1) == []
+    assert untested(Counter(), lowered=1) == ["nothing was killed"]
+    assert len(untested(Counter(), lowered=0)) == 2
 
 
 def test_orders_told_are_read_from_the_workers_logs(tmp_path: Path) -> None:
@@ -85,6 +87,8 @@ def test_the_report_counts_what_was_done(tmp_path: Path) -> None:
     assert "kills: 3 (2 worker-1, 1 nats)" in text
     assert "faults of the venue: 1 drop_after" in text
     assert "faults of the store: none in 9 requests" in text
+    assert "configurations: 5 changes, 2 of them fewer positions; not known of 1 more" in text
+    assert "account: venue: 1 orders matched" in text
 
 
 def test_the_watch_notes_when_each_order_was_first_seen_recorded() -> None:

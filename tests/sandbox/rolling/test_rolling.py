@@ -120,7 +120,7 @@ def test_the_report_says_what_was_replaced_and_what_was_finished() -> None:
         finished=2,
         abandoned=0,
         converged_s=None,
-        audit_input=audit_input([entry(1)], [claim(1)], []),
+        audits={"a": audit_input([entry(1)], [claim(1)], []), "b": audit_input([], [], [])},
         violations=[],
     )
     text = "\n".join(report(outcome))
@@ -128,4 +128,6 @@ def test_the_report_says_what_was_replaced_and_what_was_finished() -> None:
     assert "feeder: healthy after at most 2.0 s, ended at most 0.3 s after SIGTERM" in text
     assert "handed over: 1.00 s of one market" in text
     assert "orders ended after SIGTERM: 2, abandoned: 0" in text
+    assert "a: venue: 1 orders matched" in text
+    assert "b: venue: 0 orders matched" in text
     assert "not converged" in text
