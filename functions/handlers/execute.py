@@ -179,6 +179,10 @@ class OrderExecutor:
                 self._config_changed()
             if result.reason is ClaimRefusal.COLLECTIVE_CHANGED and self._group is not None:
                 self._group.look()
+                counted_by = "" if result.account is None else result.account.collective
+                if counted_by not in ("", self._group.name):
+                    account = self._reporter.account_name
+                    _log.error("of_another_group", account=account, group=counted_by)
             if result.reason is ClaimRefusal.NO_ACCOUNT:
                 _log.error("no_account", strategy=self._reporter.account_name)
             return False

@@ -20,7 +20,7 @@ from functions.core.configuration import (
     configuration_row,
     contradictions,
 )
-from functions.ports import Store, StoreError
+from functions.ports import Store, StoreError, UnreadableRowsError
 from strategies.parameters import StrategyParameters
 
 WHY: Final = "the first version: from the environment of the worker that was first"
@@ -57,12 +57,26 @@ async def seed_configuration(
         seeded = await store.set_configuration(first, 0)  # False: another worker was faster
         row = await store.configuration()
         if row is None:
-            raise StoreError("configuration: the account has none, and takes none")
+            raise await _none_in_force(store, account_name)
         if seeded:
             _log.info("configuration_seeded", account=account_name, version=row.version)
     configuration = configuration_of(row, strategy, parameters)
     check_variables(configuration, variables, account_name)
     return configuration
+
+
+async def _none_in_force(store: Store, account_name: str) -> Exception:
+    try:
+        stored = [row.version for row in await store.configurations(1)]
+    except UnreadableRowsError:
+        stored = [1]
+    if not stored:
+        return StoreError("configuration: the account has none, and takes none")
+    return ConfigurationError(
+        f"the account {account_name} has no configuration in force, although version {stored[0]} is"
+        " stored: its item, which holds its claims, was deleted or replaced. Restore it from a"
+        " backup, or trade under another account's name"
+    )
 
 
 def check_variables(

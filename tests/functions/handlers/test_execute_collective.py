@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+from structlog.testing import capture_logs
+
 from functions.core.collective_configuration import CollectiveConfiguration, collective_row
 from functions.handlers.follow_group import GroupFollower, open_group
 from tests.support.fake_ports import MemoryStore
@@ -63,3 +66,31 @@ async def test_limits_that_have_changed_are_read_at_once_and_then_claimed_under(
     assert await follower.read()  # as the follower does when it is told to look
     await desk.handle(snapshot(of=market("0xc2")))
     assert [claim.collective for claim in desk.store.claims.values()] == [GROUP]
+
+
+async def test_a_worker_that_has_not_heard_of_the_first_limits_is_refused_and_reads_them() -> None:
+    desk, group = await grouped()
+    group.members["s"] = desk.store
+    desk.store.of_group = GROUP
+    follower = desk.account.opened.group
+    assert follower is not None
+    assert follower.now is None
+    await group.open(None)
+    first = collective_row(CollectiveConfiguration(), version=1, who="me", why="x", made_at_ms=1)
+    assert await group.set_configuration(first, 0)
+    await desk.handle(snapshot())
+    assert [told.reason for told in desk.told] == ["collective_changed"]
+    assert desk.store.claims == {}
+    assert await follower.read()
+    await desk.handle(snapshot(of=market("0xc2")))
+    assert [claim.collective for claim in desk.store.claims.values()] == [GROUP]
+
+
+async def test_an_account_that_another_group_counts_is_said_with_its_name() -> None:
+    desk, _ = await grouped()
+    assert desk.store.item is not None
+    desk.store.item = msgspec.structs.replace(desk.store.item, collective="another")
+    with capture_logs() as logs:
+        await desk.handle(snapshot())
+    [line] = [each for each in logs if each["event"] == "of_another_group"]
+    assert line["group"] == "another"

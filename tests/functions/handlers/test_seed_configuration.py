@@ -12,7 +12,7 @@ from functions.core.configuration import AccountConfiguration, Configuration, Co
 from functions.handlers.seed_configuration import seed_configuration
 from functions.ports import StoreError
 from tests.support.configuration_builders import TunedParameters, a_row
-from tests.support.fake_ports import MemoryStore
+from tests.support.fake_ports import NEW_ACCOUNT, MemoryStore
 
 NAME = "book_imbalance_crypto"
 
@@ -85,3 +85,14 @@ async def test_another_strategy_s_account_is_refused() -> None:
     await store.set_configuration(a_row(strategy="another"), 0)
     with pytest.raises(ConfigurationError, match="the strategy another's"):
         await seeded(store)
+
+
+async def test_an_account_whose_item_was_deleted_is_refused_in_one_line() -> None:
+    store = MemoryStore()
+    await seeded(store)
+    store.item = NEW_ACCOUNT  # as the next start has opened it again
+    with pytest.raises(ConfigurationError) as refused:
+        await seeded(store)
+    line = str(refused.value)
+    assert "the-account has no configuration in force, although version 1 is stored" in line
+    assert "\n" not in line
