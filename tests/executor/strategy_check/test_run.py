@@ -97,7 +97,7 @@ def test_state_behind_another_name_is_found_in_another_order(tmp_path: Path) -> 
 
 
 def test_an_order_of_a_set_that_the_process_decides_is_found(tmp_path: Path) -> None:
-    before = 'return Signal(outcome=UP, numbers={next(iter(set("abcdefghijkl"))): 1.0})'
+    before = 'return Signal(outcome=UP, numbers={"".join(set("abcdefghijkl")): 1.0})'
     text = str(write_strategy(tmp_path, before=before))
     checks = another_order.checks(load_strategy(text), text, sample())
     assert [(check.what, check.ok) for check in checks] == [

@@ -91,7 +91,9 @@ def test_every_account_takes_every_change_and_its_positions_come_back() -> None:
     allowed: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for each in islice(retunings(3, STRATEGIES, 40), 500):
         parameters = load_strategy(STRATEGIES[each.account]).Parameters()
-        settings, _ = changed(AccountConfiguration(), parameters, each.changes)
+        settings, _ = changed(
+            AccountConfiguration(), parameters.model_dump(), type(parameters), each.changes
+        )
         if "max_positions" in each.changes:
             allowed[each.account].append(settings.max_positions)
     for few_and_all in allowed.values():

@@ -13,6 +13,7 @@ from tests.simulation.ablations.provocations import (
     few_entries,
     halting,
     halting_in_vain,
+    losing,
     refusing,
     tuning,
     unanswered,
@@ -66,6 +67,6 @@ CLAIM_CONDITION: Final = (
         9,
     ),
     Ablation("pause in the condition", _without(conditions.NOT_PAUSED), "a paused", refusing, 1),
-    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", seed=93),
+    Ablation("daily loss limit", _without(conditions.LOSS_IS_WITHIN_LIMIT), "daily loss", losing),
     Ablation("daily spend cap", _without(conditions.SPEND_IS_WITHIN_CAP), "daily spend", seed=1),
 )

@@ -219,6 +219,13 @@ def grouped(faults: Faults) -> None:
     faults.loss_limit_usd = faults.spend_cap_usd = Decimal(100)
 
 
+def losing(faults: Faults) -> None:
+    """An account that may lose less than an order spends, and goes on."""
+    calm(faults)
+    faults.loss_limit_usd = Decimal("0.5")
+    faults.series = ("btc-30s", "eth-30s", "sol-30s", "xrp-30s")
+
+
 def losing_together(faults: Faults) -> None:
     """Two accounts may lose one order together, and each on its own as much as it likes."""
     calm(faults)
