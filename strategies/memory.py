@@ -8,6 +8,7 @@ part of the books, and a book that a newer one displaced is seen by nobody.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -15,8 +16,12 @@ import msgspec
 from protocol.book import Book, Level
 from protocol.market import MarketInfo
 
-ROWS_MAX: Final = 256
-"""About half a minute of a busy market, a few minutes of a quiet one."""
+RECENT_MAX: Final = 128
+"""The newest books, every one: several seconds of a busy market, two minutes of a quiet one."""
+OLDER_MAX: Final = 128
+OLDER_APART_MS: Final = 1_000
+"""Of what is older, one a second: so two minutes are remembered of the busiest market, too."""
+ROWS_MAX: Final = RECENT_MAX + OLDER_MAX
 LEVELS_KEPT: Final = 5
 """Of each side: as many as the measures of order flow in the literature look at."""
 
@@ -40,37 +45,45 @@ class BookRow(msgspec.Struct, frozen=True):
 
 
 class MarketMemory:
-    """The last `ROWS_MAX` books of one market, and the first one of its window.
+    """The last books of one market, and the first one of its window.
 
     `note` is the worker's; a strategy only reads `rows`, `last` and `start`.
     """
 
-    __slots__ = ("_rows", "_start", "_window")
+    __slots__ = ("_older", "_recent", "_rows", "_start")
 
     def __init__(self) -> None:
-        self._rows: list[BookRow] = []
+        self._recent: deque[BookRow] = deque()
+        self._older: deque[BookRow] = deque(maxlen=OLDER_MAX)
         self._start: BookRow | None = None
-        self._window: tuple[BookRow, ...] | None = ()
+        self._rows: tuple[BookRow, ...] | None = ()
 
     def note(self, market: MarketInfo, up: Book, at_ms: int, epoch: int, sequence: int) -> None:
         """Keep one book; one that is not newer than the last is left out."""
-        rows = self._rows
-        if rows and (epoch, sequence) <= (rows[-1].epoch, rows[-1].sequence):
+        recent = self._recent
+        if recent and (epoch, sequence) <= (recent[-1].epoch, recent[-1].sequence):
             return
         row = BookRow(at_ms, epoch, sequence, up.bids[:LEVELS_KEPT], up.asks[:LEVELS_KEPT])
         if self._start is None and at_ms >= market.start_ms:
             self._start = row
-        rows.append(row)
-        if len(rows) >= 2 * ROWS_MAX:  # seldom, so that most books cost an append
-            del rows[:-ROWS_MAX]
-        self._window = None
+        recent.append(row)
+        if len(recent) > RECENT_MAX:
+            self._note_older(recent.popleft())
+        self._rows = None
+
+    def _note_older(self, row: BookRow) -> None:
+        older = self._older
+        # A clock that was set back must not keep the rest of the window out.
+        if not older or not 0 <= row.at_ms - older[-1].at_ms < OLDER_APART_MS:
+            older.append(row)
 
     @property
     def rows(self) -> tuple[BookRow, ...]:
-        """The last books, oldest first, the one that is decided on last; at most `ROWS_MAX`."""
-        if self._window is None:
-            self._window = tuple(self._rows[-ROWS_MAX:])
-        return self._window
+        """The last books, oldest first, the one that is decided on last: the newest `RECENT_MAX`
+        all of them, before them one a second, at most `OLDER_MAX`."""
+        if self._rows is None:
+            self._rows = (*self._older, *self._recent)
+        return self._rows
 
     def last(self, count: int) -> tuple[BookRow, ...]:
         """The last `count` books at most, oldest first."""

@@ -13,7 +13,7 @@ from typing import Final
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
 from protocol.units import AMOUNT_E6_MAX, PRICE_SCALE
 from strategies.made_up import START_MS, WINDOW_MS, UpBook, made_up_market, made_up_view
-from strategies.memory import ROWS_MAX
+from strategies.memory import OLDER_APART_MS, ROWS_MAX
 from strategies.view import MarketView
 
 _TICKS_E4: Final = (100, 100, 10, 1)
@@ -49,10 +49,11 @@ def _past(
 ) -> list[UpBook]:
     """Books that came before: quiet ones, moving ones, and some that are quite different."""
     count, ago_ms = chance.choice(_PASTS), 0
+    apart_ms = chance.choice((0, OLDER_APART_MS))  # a busy market's, or a quiet one's
     past: list[UpBook] = []
     bids, asks = last
     for _ in range(count):
-        ago_ms += chance.choice((0, 1, 250, chance.randrange(_WAY_MAX_MS)))
+        ago_ms += apart_ms + chance.choice((0, 1, 250, chance.randrange(_WAY_MAX_MS)))
         kind = chance.random()
         if kind < 0.05:
             bids, asks = _sides(chance, tick_e4)

@@ -121,12 +121,19 @@ def test_books_nearer_than_a_step_are_one_and_those_from_before_the_window_none(
     parameters = Parameters(**PLAIN | {"samples_min": 3, "seen_min_s": 1})
     dense = _measure(priced(0.5, gap_ms=100, count=200), parameters)
     assert dense is not None
-    assert (dense.samples, dense.seen_s) == (10, 18.0)  # 19.9 s in steps of 2
+    # 19.9 s in steps of 2, of which the memory keeps the first 7 s by the second.
+    assert (dense.samples, dense.seen_s) == (10, 18.9)
     early = priced(0.5, until_ms=START_MS + 20_000)
     measured = _measure(early, parameters)
     assert measured is not None
     assert (measured.samples, measured.seen_s) == (11, 20.0)
     assert decide(early, **PLAIN) == Hold(Reason.TOO_FEW_BOOKS)
+
+
+def test_a_market_of_fifty_books_a_second_is_measured_over_its_window_too() -> None:
+    busy = _measure(priced(0.5, gap_ms=20, count=6_000), Parameters())
+    assert busy is not None
+    assert busy.seen_s > 85
 
 
 def same_prices() -> MarketView:

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.book import Book
-from strategies.memory import LEVELS_KEPT, ROWS_MAX, MarketMemory, digest_of
+from strategies.memory import (
+    LEVELS_KEPT,
+    OLDER_APART_MS,
+    OLDER_MAX,
+    RECENT_MAX,
+    ROWS_MAX,
+    MarketMemory,
+    digest_of,
+)
 from tests.support.generated_views import wild_books
 from tests.support.trading_builders import market
 
@@ -16,10 +24,10 @@ BOOK = Book(token_id="u", bids=((4_900, 1),), asks=((5_000, 1),))
 versions = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 30)), max_size=30)
 
 
-def filled(count: int, *, at_ms: int = START_MS, epoch: int = 1) -> MarketMemory:
+def filled(count: int, *, at_ms: int = START_MS, epoch: int = 1, gap_ms: int = 1) -> MarketMemory:
     memory = MarketMemory()
     for number in range(count):
-        memory.note(INFO, BOOK, at_ms + number, epoch, number)
+        memory.note(INFO, BOOK, at_ms + number * gap_ms, epoch, number)
     return memory
 
 
@@ -39,15 +47,30 @@ def test_books_are_kept_in_order_and_what_is_not_newer_is_left_out(
         assert row.mid_e4 == book.mid_e4
 
 
-@given(count=st.sampled_from([0, 1, ROWS_MAX - 1, ROWS_MAX, ROWS_MAX + 1, 2_000]))
-def test_it_is_bounded_and_keeps_the_newest(count: int) -> None:
-    memory = filled(count)
-    newest = list(range(max(0, count - ROWS_MAX), count))
-    assert [row.sequence for row in memory.rows] == newest
-    assert len(memory._rows) < 2 * ROWS_MAX
-    assert [row.sequence for row in memory.last(10)] == newest[-10:]
+@given(
+    count=st.sampled_from([0, 1, RECENT_MAX - 1, RECENT_MAX, RECENT_MAX + 1, ROWS_MAX, 2_000]),
+    gap_ms=st.sampled_from([1, 50, 500, OLDER_APART_MS - 1, OLDER_APART_MS, 5_000]),
+)
+def test_the_newest_are_all_kept_and_of_the_older_one_a_second(count: int, gap_ms: int) -> None:
+    memory = filled(count, gap_ms=gap_ms)
+    rows = memory.rows
+    newest = list(range(max(0, count - RECENT_MAX), count))
+    assert [row.sequence for row in rows[-RECENT_MAX:]] == newest
+    older = [row.at_ms - START_MS for row in rows[:-RECENT_MAX]]
+    gap_of_older_ms = -(-OLDER_APART_MS // gap_ms) * gap_ms
+    kept = list(range(0, (count - RECENT_MAX) * gap_ms, gap_of_older_ms))
+    assert older == kept[-OLDER_MAX:]
+    assert memory.last(10) == rows[-10:]
     assert memory.last(0) == memory.last(-1) == ()
-    assert memory.last(10**9) == memory.rows
+    assert memory.last(10**9) == rows
+
+
+def test_a_clock_that_is_set_back_keeps_no_book_out() -> None:
+    memory = filled(RECENT_MAX, at_ms=START_MS + 3_600_000)
+    for number in range(3 * RECENT_MAX):
+        memory.note(INFO, BOOK, START_MS + number * OLDER_APART_MS, 2, number)
+    older = [row.at_ms for row in memory.rows[:-RECENT_MAX]]
+    assert older == [START_MS + number * OLDER_APART_MS for number in range(128, 256)]
 
 
 def test_the_reference_is_the_first_book_of_the_window_and_outlives_the_rows() -> None:
