@@ -40,13 +40,15 @@ def group_summary(audits: Audits) -> Iterator[str]:
             yield f"{_of(name, audits)}reopened by late evidence: order {claim.order_id}"
 
 
-def idle_accounts(audits: Audits, accounts: Sequence[AccountEntry]) -> list[str]:
-    """A sentence for each account that bought nothing: the run says little about it."""
-    return [
-        f"{_of(entry.account, audits)}no order was matched: there was nothing to lose"
-        for entry in accounts
-        if not _bought(audits[entry.account], live=entry.live)
-    ]
+def nothing_at_stake(audits: Audits, accounts: Sequence[AccountEntry]) -> list[str]:
+    """A sentence where no order of a live account was matched, on paper alone none of any account:
+    such a run says nothing. One account among several may have none by chance: a paper order that
+    waits for its book dies with its worker, and half a minute has few signals."""
+    live = any(entry.live for entry in accounts)
+    for entry in accounts:
+        if entry.live == live and _bought(audits[entry.account], live=live):
+            return []
+    return ["no order was matched: there was nothing to lose"]
 
 
 def _bought(audit_input: AuditInput, *, live: bool) -> bool:

@@ -33,7 +33,7 @@ from sandbox.audit import unfinished
 from sandbox.audit_input import AuditInput
 from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
-from sandbox.group_audit import group_disagreements, idle_accounts
+from sandbox.group_audit import group_disagreements, nothing_at_stake
 from sandbox.processes import Processes
 from sandbox.rolling.report import (
     Pauses,
@@ -250,7 +250,7 @@ class Rolling:
         found += [f"{it.name} was never replaced" for it in planned if not self._replaced[it.name]]
         if not self._pauses.books:
             found.append("no book was ever published")
-        found += idle_accounts(audits, options.accounts)
+        found += nothing_at_stake(audits, options.accounts)
         if converged_s is None:
             found.append(f"not converged {CONVERGE_S:g} s after the last replacement")
         return RollingOutcome(

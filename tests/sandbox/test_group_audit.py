@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functions.core.group import parse_strategies
 from sandbox.audit_input import AuditInput
-from sandbox.group_audit import group_disagreements, group_summary, idle_accounts
+from sandbox.group_audit import group_disagreements, group_summary, nothing_at_stake
 from tests.sandbox.test_audit import COOLDOWN_MS, REOPENED, audit_input, claim, entry
 
 ACCOUNTS = parse_strategies(
@@ -46,15 +46,16 @@ def test_an_order_in_two_accounts_is_more_than_the_wallet_was_given() -> None:
     )
 
 
-def test_an_account_that_bought_nothing_is_named() -> None:
+def test_a_run_in_which_no_live_account_bought_says_nothing() -> None:
     bought = audit_input([entry(1)], [claim(1)], [])
     on_paper = audit_input([], [claim(2)], [])
-    audits = {"first": bought, "second": NOTHING, "shadow-paper": on_paper}
-    assert idle_accounts(audits, ACCOUNTS) == [
-        "second: no order was matched: there was nothing to lose"
-    ]
-    audits["shadow-paper"] = NOTHING
-    assert len(idle_accounts(audits, ACCOUNTS)) == 2
+    audits = {"first": bought, "second": NOTHING, "shadow-paper": NOTHING}
+    assert nothing_at_stake(audits, ACCOUNTS) == []
+    audits |= {"first": NOTHING, "shadow-paper": on_paper}
+    said = ["no order was matched: there was nothing to lose"]
+    assert nothing_at_stake(audits, ACCOUNTS) == said
+    assert nothing_at_stake(audits, ACCOUNTS[-1:]) == []
+    assert nothing_at_stake({"shadow-paper": NOTHING}, ACCOUNTS[-1:]) == said
 
 
 def test_the_summary_has_a_line_an_account_and_names_what_came_back() -> None:
