@@ -54,6 +54,7 @@ from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE
 from runtime.instant import Instant
+from runtime.line_throttle import LineThrottle
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 _log = structlog.get_logger()
@@ -87,6 +88,7 @@ class OrderExecutor:
         self._metrics = metrics
         self._config_changed = config_changed
         self._group = group
+        self._another_group = LineThrottle()
 
     async def execute(
         self,
@@ -181,13 +183,22 @@ class OrderExecutor:
                 self._group.look()
                 counted_by = "" if result.account is None else result.account.collective
                 if counted_by not in ("", self._group.name):
-                    account = self._reporter.account_name
-                    _log.error("of_another_group", account=account, group=counted_by)
+                    self._tell_of_another_group(counted_by)
             if result.reason is ClaimRefusal.NO_ACCOUNT:
                 _log.error("no_account", strategy=self._reporter.account_name)
             return False
         self._refusals.learn_claimed(claim.condition_id, now_ms + limits.cooldown_ms, now_ms)
         return True
+
+    def _tell_of_another_group(self, counted_by: str) -> None:
+        """It stays so until a person mends it, and each refused claim shows it again."""
+        if (unlogged := self._another_group.admit()) is not None:
+            _log.error(
+                "of_another_group",
+                account=self._reporter.account_name,
+                group=counted_by,
+                unlogged_before=unlogged,
+            )
 
     async def _post(
         self, order: PreparedOrder, snapshot: BookSnapshot, delivered: Instant, gate: GateConfig

@@ -86,11 +86,14 @@ async def test_a_worker_that_has_not_heard_of_the_first_limits_is_refused_and_re
     assert [claim.collective for claim in desk.store.claims.values()] == [GROUP]
 
 
-async def test_an_account_that_another_group_counts_is_said_with_its_name() -> None:
+async def test_an_account_that_another_group_counts_is_said_once_a_minute_with_its_name() -> None:
     desk, _ = await grouped()
     assert desk.store.item is not None
     desk.store.item = msgspec.structs.replace(desk.store.item, collective="another")
     with capture_logs() as logs:
-        await desk.handle(snapshot())
+        for market_id in ("0xc1", "0xc2"):
+            await desk.handle(snapshot(of=market(market_id)))
+            desk.account.evaluator._refusals.forget_beliefs()  # as after two seconds
+    assert [told.reason for told in desk.told] == ["collective_changed"] * 2
     [line] = [each for each in logs if each["event"] == "of_another_group"]
     assert line["group"] == "another"
