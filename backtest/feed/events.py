@@ -1,0 +1,95 @@
+"""What a feed consists of: books and what markets paid, in order of time; and what was left out.
+
+A feed is read once, from the oldest to the newest, and holds no more than the markets that are open
+at a moment. What a market paid comes after all its books, never before its end: nothing that
+decides can know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from functions.core.evidence import Resolution
+from protocol.snapshot import BookSnapshot
+
+
+class FeedError(ValueError):
+    """A recording that cannot be used at all; one line for a person."""
+
+
+class MarketPaid(msgspec.Struct, frozen=True, kw_only=True):
+    """What a market's tokens paid, as the recording says."""
+
+    condition_id: str
+    slug: str
+    at_ms: int
+    """Epoch; at or after the market's end."""
+    resolution: Resolution
+
+
+FeedEvent: TypeAlias = BookSnapshot | MarketPaid
+
+
+def event_at_ms(event: FeedEvent) -> int:
+    """When it was received, epoch milliseconds: feeds are in this order."""
+    if isinstance(event, MarketPaid):
+        return event.at_ms
+    return event.received_at_ns // 1_000_000
+
+
+class LeftOut(StrEnum):
+    """Why a part of a recording is not used; the closed set."""
+
+    DAMAGED = "damaged"
+    """The end of a file that cannot be read."""
+    UNREADABLE = "unreadable"
+    """Lines, rows or books that are none."""
+    NOT_UP_DOWN = "not_up_down"
+    """Markets whose outcomes are not Up and Down."""
+    OUT_OF_ORDER = "out_of_order"
+    """Books that are older than one that was read before."""
+    LOST = "lost"
+    """Records that were never written, because the disk was too slow."""
+    UNPROVEN = "unproven"
+    """Changes of a book that did not have the venue's checksum."""
+    GAP = "gap"
+    """Orders that would have arrived where the recording has no books for too long."""
+    PLACEHOLDER = "placeholder"
+    """Books that only show the empty market's 0.01 and 0.99."""
+    DARK = "dark"
+    """Books that nobody could have."""
+    UNRESOLVED = "unresolved"
+    """Markets of which the recording does not say what they paid."""
+
+
+class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left out, how often, and where."""
+
+    why: LeftOut
+    where: str
+    """A file, or a market's slug."""
+    count: int
+    text: str = ""
+    """More about the first one."""
+
+
+class Feed(Protocol):
+    """One source of books."""
+
+    @property
+    def name(self) -> str:
+        """Where it comes from, for a person; with its licence where it has one."""
+        ...
+
+    @property
+    def exclusions(self) -> list[Exclusion]:
+        """What has been left out of what was read so far."""
+        ...
+
+    def __iter__(self) -> Iterator[FeedEvent]:
+        """In order of `event_at_ms`. Raises FeedError."""
+        ...
