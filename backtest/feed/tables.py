@@ -142,6 +142,8 @@ class TablesFeed:
             books.change(row)
             changed[row.market_id] = books
         yield from self._closed(opened, changed, layout)
+        for books in opened.values():
+            self._check_both(books)
 
     def _rows(self, span: Span) -> Iterator[BookRow]:
         for raw in self._books.rows(span.place, span.rows):
@@ -160,11 +162,14 @@ class TablesFeed:
             yield from books.moment()
             if books.at_ms >= layout.last_ms[market_id]:
                 del opened[market_id]
-                if books.up is None or books.down is None:
-                    side = "DOWN" if books.up is None else "UP"
-                    text = f"rows of a market that has books of {side} alone"
-                    self._leave_out(books.market.slug, "one token", text, books.rows)
+                self._check_both(books)
         changed.clear()
+
+    def _check_both(self, books: _TwoBooks) -> None:
+        if books.up is None or books.down is None:
+            side = "DOWN" if books.up is None else "UP"
+            text = f"rows of a market that has books of {side} alone"
+            self._leave_out(books.market.slug, "one token", text, books.rows)
 
     def _note_stranger(self, row: BookRow) -> None:
         if row.market_id not in self._markets.left_out:
