@@ -41,7 +41,6 @@ class SimulatedAccount:
             redeem={},
             config_version=limits.config_version,
         )
-        self._entries: dict[str, int] = self.item.entries
 
     def foreseen(self, condition_id: str, now_ms: int) -> ClaimRefusal | None:
         """The refusal that a claim on this market is known to meet: it met it, and nothing has
