@@ -139,7 +139,7 @@ class OrderSeen(msgspec.Struct, kw_only=True):
     """A like order for each outcome at the arrival; its own outcome's is what it got itself."""
 
 
-class Lane(msgspec.Struct, frozen=True, kw_only=True):
+class Lane(msgspec.Struct, kw_only=True):
     """One way of executing, with an account of its own."""
 
     name: str
@@ -149,8 +149,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     orders: list[OrderSeen] = msgspec.field(default_factory=list)
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """Signals that the account refused, by `ClaimRefusal`."""
-    signals: list[int] = msgspec.field(default_factory=lambda: [0])
-    """One number: how many were given to it. (A list, so that a frozen struct can count.)"""
+    signals: int = 0
+    """How many were given to it: the stream's all, a scanner's what it happened to see."""
 
 
 class MarketSeen(msgspec.Struct, kw_only=True):
