@@ -17,13 +17,14 @@ from typing import Final
 import structlog
 
 from functions.account_metrics import AccountMetrics
+from functions.core.ask import ask_strategy
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.configuration import Configuration
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_failures import FAILURES_MAX, StrategyFailures
-from functions.core.trade import MalformedSignalError, Trade, trade_of
+from functions.core.trade import Trade
 from functions.handlers.report_decisions import DecisionReporter, timeline_of
 from functions.handlers.verify_markets import MarketVerifier
 from protocol.market import MarketInfo
@@ -31,7 +32,7 @@ from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from runtime.time_limit import CallWatch, TookTooLongError
-from strategies.interface import Hold, Signal, Strategy
+from strategies.interface import Hold, Strategy
 from strategies.view import MarketView
 
 STRATEGY_CALLS: Final = CallWatch()
@@ -139,25 +140,14 @@ class Evaluator:
         try:
             # The view's moment, which is recorded: by a later one it could answer otherwise.
             STRATEGY_CALLS.call = object()
-            answer = self._strategy.decide(view, configuration.parameters, view.now_ms)
+            answer = ask_strategy(self._strategy, view, configuration)
             STRATEGY_CALLS.call = None
-            return self._answered(answer, view, configuration)
+            return answer
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above
             STRATEGY_CALLS.call = None
             self._note_failure(snapshot, error)
             return hold(HoldReason.STRATEGY_ERROR)
-
-    def _answered(
-        self, answer: object, view: MarketView, configuration: Configuration
-    ) -> Trade | Hold:
-        """Raises MalformedSignalError."""
-        # Exactly these: what a subclass says may change between two looks.
-        if type(answer) is Signal:
-            return trade_of(answer, view, configuration.order, configuration.version)
-        if type(answer) is Hold and isinstance(answer.reason, self._strategy.Reason):
-            return answer
-        raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
 
     def _note_failure(self, snapshot: BookSnapshot, error: BaseException) -> None:
         # One that does not end costs all accounts a second each time.

@@ -1,0 +1,107 @@
+"""The account of a run: the store's account item, and what its writes do, in memory. Pure.
+
+What is refused is `refusal_of`'s, the same function that stands for the store's condition; what a
+claim becomes is `functions.core.lifecycle`'s. Here is only what the writes of
+`functions/adapters/dynamodb/claim_requests.py` change in the item beside the claim.
+Does not model: pauses, halts, collective limits, a store that fails.
+"""
+
+from __future__ import annotations
+
+from functions.core.account import (
+    NO_PAUSE,
+    TRADING_ENABLED,
+    Account,
+    ClaimRefusal,
+    Limits,
+    refusal_of,
+    utc_day,
+)
+from functions.core.claim import Claim, entries_difference
+
+_DAY_MS = 86_400_000
+
+
+class SimulatedAccount:
+    """`claim`, `move`, `forget`, as `functions.ports.Store` has them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._refusal_until: dict[str, tuple[ClaimRefusal, int, int]] = {}
+        self._day = (-1, "")
+        self.changes = 0
+        """Counts what has changed; what was refused stays refused until then, or until its time."""
+        self.item = Account(
+            trading=TRADING_ENABLED,
+            claims={},
+            cooldowns={},
+            pnl_e6={},
+            spent_e6={},
+            pause=NO_PAUSE,
+            redeem={},
+            config_version=limits.config_version,
+        )
+
+    def foreseen(self, condition_id: str, now_ms: int) -> ClaimRefusal | None:
+        """The refusal that a claim on this market is known to meet: it met it, and nothing has
+        changed since that could lift it. None: ask `claim`."""
+        known = self._refusal_until.get(condition_id)
+        if known is None:
+            return None
+        refusal, until_ms, changes = known
+        return refusal if changes == self.changes and now_ms < until_ms else None
+
+    def claim(self, claim: Claim, now_ms: int) -> ClaimRefusal | None:
+        """Make the claim, or say why it is refused."""
+        today, limits, item = self._today(now_ms), self._limits, self.item
+        refusal = refusal_of(item, claim, limits, now_ms, today)
+        market = claim.condition_id
+        if refusal is not None:
+            next_day_ms = (now_ms // _DAY_MS + 1) * _DAY_MS
+            until_ms = item.cooldowns[market] if refusal is ClaimRefusal.COOLDOWN else next_day_ms
+            self._refusal_until[market] = (refusal, until_ms, self.changes)
+            return refusal
+        item.claims[market] = claim
+        item.cooldowns[market] = now_ms + max(limits.cooldown_ms, 1)
+        self._add(item.entries, claim.window, 1)
+        self._add(item.spent_e6, today, claim.spend_e6)
+        self.changes += 1
+        return None
+
+    def move(self, claim: Claim, seen: Claim) -> None:
+        """Replace `seen` by what it has become."""
+        item = self.item
+        del item.claims[seen.slot]
+        item.claims[claim.slot] = claim
+        self._add(item.pnl_e6, utc_day(claim.booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
+        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
+        self._add(item.spent_e6, utc_day(claim.claimed_at_ms), reserved_e6)
+        self._add(item.entries, claim.window, entries_difference(claim, seen))
+        self.changes += 1
+
+    def forget(self, claim: Claim) -> None:
+        """Take an ended claim out, or one whose market has ended (its slot is then free)."""
+        del self.item.claims[claim.slot]
+        self.changes += 1
+
+    def book(self, settled: Claim) -> None:
+        """Add the P&L of a claim that was forgotten before it was known what it paid."""
+        self._add(self.item.pnl_e6, utc_day(settled.booked_at_ms), settled.pnl_e6)
+        self.changes += 1
+
+    def prune(self, condition_id: str, window: str) -> None:
+        """A market has ended: what concerned only it."""
+        self.item.cooldowns.pop(condition_id, None)
+        self.item.entries.pop(window, None)
+        self._refusal_until.pop(condition_id, None)
+
+    def _today(self, now_ms: int) -> str:
+        day = now_ms // _DAY_MS
+        if day != self._day[0]:
+            self._day = (day, utc_day(now_ms))
+        return self._day[1]
+
+    @staticmethod
+    def _add(amounts: dict[str, int], key: str, amount: int) -> None:
+        if amount:
+            amounts[key] = amounts.get(key, 0) + amount

@@ -1,0 +1,265 @@
+"""One market while its books come: tops of its books, its signals, and what is measured at its end.
+
+Nothing is looked up ahead: prices after a signal are read when the market is over.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.engine.desk import PLACEHOLDER_BID_E4, Desk, UnderWay, is_placeholder
+from backtest.engine.observations import (
+    CHART_POINTS,
+    DELAYS_S,
+    HORIZONS_S,
+    SIZES_USD,
+    UNKNOWN,
+    MarketSeen,
+    Prices,
+)
+from functions.core.trade import Trade
+from protocol.book import Book, Level, Proof
+from protocol.market import UP, MarketInfo
+from protocol.snapshot import BookSnapshot
+from protocol.units import PRICE_SCALE, cost_e6
+
+_UNSEEN: Final = (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+class SignalNoted(msgspec.Struct, frozen=True):
+    """One signal, as far as it is known when it is given."""
+
+    at_ms: int
+    is_up: bool
+    episode: int
+    strength: float
+    edge_ticks: float
+    to_close_ms: int
+    bid_e4: int
+    ask_e4: int
+    max_price_e4: int
+    arrives_at_ms: int
+    size_prices_e4: tuple[float, ...]
+
+
+class MarketRun:
+    """`note` each book, after `last` was used for whatever arrived before it."""
+
+    __slots__ = (
+        "_chart_from_ms",
+        "_longest_gap_ms",
+        "_tops",
+        "_up_token",
+        "darks",
+        "episode",
+        "episode_outcome",
+        "index",
+        "last",
+        "last_ms",
+        "market",
+        "placeholders",
+        "scanned_s",
+        "seen",
+        "signals",
+        "waiting",
+    )
+
+    def __init__(self, market: MarketInfo, index: int, first_at_ms: int) -> None:
+        self.market = market
+        self.index = index
+        self.seen = MarketSeen(
+            slug=market.slug,
+            series=market.series,
+            condition_id=market.condition_id,
+            start_ms=market.start_ms,
+            end_ms=market.end_ms,
+            tick_e4=market.tick_size_e4,
+            first_at_ms=first_at_ms,
+            last_at_ms=first_at_ms,
+        )
+        self.last: BookSnapshot | None = None
+        self.last_ms = first_at_ms
+        self.scanned_s = first_at_ms // 1_000
+        """The last second at which a scanner has looked."""
+        self.waiting: list[tuple[Desk, UnderWay]] = []
+        """Orders that have arrived and meet the next book."""
+        self.signals: list[SignalNoted] = []
+        self.episode = -1
+        self.episode_outcome = ""
+        self.placeholders = self.darks = 0
+        self._up_token = market.token_of(UP)
+        self._tops = array("q")
+        """Of each book: its time, best bid and ask of Up, best bid and ask of Down."""
+        self._longest_gap_ms = 0
+        self._chart_from_ms = market.start_ms
+
+    def note(self, snapshot: BookSnapshot, now_ms: int) -> None:
+        """The market's newest book."""
+        up, down = snapshot.books
+        if up.token_id != self._up_token:
+            up, down = down, up
+        up_bids, up_asks, down_bids, down_asks = up.bids, up.asks, down.bids, down.asks
+        tops = (
+            now_ms,
+            up_bids[0][0] if up_bids else UNKNOWN,
+            up_asks[0][0] if up_asks else UNKNOWN,
+            down_bids[0][0] if down_bids else UNKNOWN,
+            down_asks[0][0] if down_asks else UNKNOWN,
+        )
+        if snapshot.proof is Proof.NONE:
+            self.darks += 1
+            tops = (now_ms, *_UNSEEN)
+        elif tops[1] <= PLACEHOLDER_BID_E4 and is_placeholder(up) and is_placeholder(down):
+            self.placeholders += 1
+            tops = (now_ms, *_UNSEEN)
+        self._tops.extend(tops)
+        gap_ms = now_ms - self.last_ms
+        if gap_ms > self._longest_gap_ms:
+            self._note_gap(now_ms, gap_ms)
+        if now_ms >= self._chart_from_ms:
+            self._note_chart(now_ms, tops[1], tops[2])
+        self.last, self.last_ms = snapshot, now_ms
+
+    def _note_gap(self, now_ms: int, gap_ms: int) -> None:
+        market = self.market
+        if market.start_ms < now_ms and self.last_ms < market.end_ms:
+            self._longest_gap_ms = self.seen.longest_gap_ms = gap_ms
+
+    def _note_chart(self, now_ms: int, bid_e4: int, ask_e4: int) -> None:
+        market = self.market
+        self._chart_from_ms = now_ms + max(1, (market.end_ms - market.start_ms) // CHART_POINTS)
+        if now_ms <= market.end_ms and len(self.seen.chart_at_ms) < CHART_POINTS:
+            self.seen.chart_at_ms.append(now_ms)
+            one_sided = UNKNOWN in (bid_e4, ask_e4)
+            self.seen.chart_mid_e4.append(math.nan if one_sided else (bid_e4 + ask_e4) / 2)
+
+    def note_signal(
+        self, trade: Trade, book: Book, strength: float, now_ms: int, arrives_at_ms: int
+    ) -> None:
+        """A signal on the newest book; `book` is the bought token's. `episode` is set before."""
+        first = not self.signals or self.signals[-1].episode != self.episode
+        bid_e4 = book.best_bid_e4
+        self.signals.append(
+            SignalNoted(
+                at_ms=now_ms,
+                is_up=trade.outcome == UP,
+                episode=self.episode,
+                strength=strength,
+                edge_ticks=trade.edge_after_costs_ticks,
+                to_close_ms=self.market.end_ms - now_ms,
+                bid_e4=UNKNOWN if bid_e4 is None else bid_e4,
+                ask_e4=trade.signal_price_e4,
+                max_price_e4=trade.max_price_e4,
+                arrives_at_ms=arrives_at_ms,
+                size_prices_e4=_size_prices_e4(book.asks) if first else _NO_SIZES,
+            )
+        )
+
+    def measured(self, gap_over_ms: int) -> MeasuredSignals | None:
+        """What became of the signals' prices; None without signals. The market is over."""
+        if not self.signals:
+            return None
+        noted = self.signals
+        tops = _Tops(self, gap_over_ms)
+        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)
+        arrives_ms = np.array([each.arrives_at_ms for each in noted], dtype=np.int64)
+        is_up = np.array([each.is_up for each in noted], dtype=np.bool_)
+        after = [tops.unchanged(at_ms + 1_000 * horizon) for horizon in HORIZONS_S]
+        waited_ms = [at_ms + round(1_000 * delay) for delay in DELAYS_S]
+        return MeasuredSignals(
+            noted=noted,
+            market=self.index,
+            bid_after_e4=_columns(tops.bids(index, is_up) for index in after),
+            ask_after_e4=_columns(tops.asks(index, is_up) for index in after),
+            ask_waited_e4=_columns(tops.asks(tops.unchanged(ms), is_up) for ms in waited_ms),
+            ask_waited_next_e4=_columns(tops.asks(tops.next(ms), is_up) for ms in waited_ms),
+            arrival_ask_e4=_columns(
+                tops.asks(index, is_up)
+                for index in (tops.unchanged(arrives_ms), tops.next(arrives_ms))
+            ),
+        )
+
+    def tops(self) -> NDArray[np.int64]:
+        """(books, 5): time, best bid and ask of Up, best bid and ask of Down."""
+        return np.frombuffer(self._tops, dtype=np.int64).reshape((-1, 5))
+
+
+class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
+    """The signals of one market; columns as in `SignalRows`."""
+
+    noted: list[SignalNoted]
+    market: int
+    bid_after_e4: Prices
+    ask_after_e4: Prices
+    ask_waited_e4: Prices
+    ask_waited_next_e4: Prices
+    arrival_ask_e4: Prices
+
+
+class _Tops:
+    """Prices of a market at given times; indices of -1 are of no book."""
+
+    def __init__(self, run: MarketRun, gap_over_ms: int) -> None:
+        tops = run.tops()
+        self._at_ms = tops[:, 0]
+        # One more at the end, for what is not known: index -1.
+        sides = np.concatenate((tops[:, 1:], [_UNSEEN])).astype(np.int32)
+        self._up_bid: Prices = sides[:, 0]
+        self._up_ask: Prices = sides[:, 1]
+        self._down_bid: Prices = sides[:, 2]
+        self._down_ask: Prices = sides[:, 3]
+        self._end_ms = run.market.end_ms
+        self._gap_over_ms = gap_over_ms
+
+    def unchanged(self, ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the last book at or before each time."""
+        index = np.searchsorted(self._at_ms, ms, side="right") - 1
+        age_ms = ms - self._at_ms[index]
+        known = (index >= 0) & (age_ms <= self._gap_over_ms) & (ms < self._end_ms)
+        return np.where(known, index, -1)
+
+    def next(self, ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the first book after each time."""
+        index = np.searchsorted(self._at_ms, ms, side="right")
+        there = index < len(self._at_ms)
+        index = np.where(there, index, 0)
+        wait_ms = self._at_ms[index] - ms
+        known = there & (wait_ms <= self._gap_over_ms) & (self._at_ms[index] < self._end_ms)
+        return np.where(known, index, -1)
+
+    def bids(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
+        return np.where(is_up, self._up_bid[index], self._down_bid[index])
+
+    def asks(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
+        return np.where(is_up, self._up_ask[index], self._down_ask[index])
+
+
+_NO_SIZES: Final = (math.nan,) * len(SIZES_USD)
+
+
+def _size_prices_e4(asks: Sequence[Level]) -> tuple[float, ...]:
+    """The mean price of so many USD, in 1e-4 USD; NaN where the asks do not hold so much."""
+    wanted = [usd * 1_000_000 for usd in SIZES_USD]
+    prices: list[float] = []
+    spent_e6 = shares_e6 = 0
+    for price_e4, size_e6 in asks:
+        level_e6 = cost_e6(price_e4, size_e6)
+        while len(prices) < len(wanted) and spent_e6 + level_e6 >= wanted[len(prices)]:
+            usd_e6 = wanted[len(prices)]
+            rest_e6 = (usd_e6 - spent_e6) * PRICE_SCALE / price_e4
+            prices.append(usd_e6 * PRICE_SCALE / (shares_e6 + rest_e6))
+        spent_e6, shares_e6 = spent_e6 + level_e6, shares_e6 + size_e6
+        if len(prices) == len(wanted):
+            break
+    return (*prices, *_NO_SIZES[len(prices) :])
+
+
+def _columns(parts: Iterable[Prices]) -> Prices:
+    return np.stack(list(parts), axis=1)
