@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -49,6 +51,23 @@ def test_a_folder_of_tables_with_other_columns(tmp_path: Path) -> None:
         open_feed([folder], {"ts": "at"})
     with pytest.raises(FeedError, match="columns are for tables, Parquet or CSV, and none is giv"):
         open_feed([bundled()[0]], {"ts": "at"})
+
+
+def test_what_the_recorder_wrote_is_played_by_its_own_feed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    module = ModuleType("backtest.feed.recorded")
+    monkeypatch.setattr(module, "RecordedFeed", opened.append, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    part = tmp_path / "part-000001-20261122T190000Z.jsonl.gz"
+    part.write_bytes(gzip.compress(b'{"kind":"start","format":1}\n'))
+    shutil.copy(bundled()[0], tmp_path)
+    open_feed([tmp_path])
+    open_feed([part])
+    part.write_bytes(b"a cut one")
+    open_feed([tmp_path])
+    assert opened == [tmp_path, part, tmp_path]
 
 
 def test_several_recordings_are_merged_in_time(tmp_path: Path) -> None:
