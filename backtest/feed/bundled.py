@@ -42,7 +42,10 @@ class BundledFeed:
     @property
     def name(self) -> str:
         """How many markets, whose they are, and their licence."""
-        markets = f"{len(self._files)} {'bundled ' if self._ours else ''}markets"
+        count = len(self._files)
+        markets = (
+            f"{count} {'bundled ' if self._ours else ''}{'market' if count == 1 else 'markets'}"
+        )
         sources = "; ".join(sorted({file.header.source for file in self._files}))
         changed = "; what was changed: recordings/ATTRIBUTION.md" if self._ours else ""
         return f"{markets} ({sources}{changed})" if sources else markets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
@@ -111,10 +112,13 @@ def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Row]:
 
 def _time(row: _Row, column: str) -> int:
     value = row[column]
-    try:
-        at_ms = int(str(value))
-    except ValueError:
-        at_ms = -1
+    if isinstance(value, datetime):  # a Parquet's timestamp; without a zone it is UTC
+        at_ms = round(value.replace(tzinfo=value.tzinfo or UTC).timestamp() * 1_000)
+    elif isinstance(value, float) and value.is_integer():  # a column in which some are missing
+        at_ms = int(value)
+    else:
+        text = str(value)
+        at_ms = int(text) if text.isdigit() and text.isascii() and len(text) < 19 else -1
     if not is_time(at_ms):
         raise ValueError(f"{column} is not in epoch milliseconds: {value}")
     return at_ms

@@ -76,7 +76,8 @@ class TablesFeed:
         self._markets_name = markets.name
         self._sorted_by = f"{names['market_id']} and {names['ts']}, or by {names['ts']} alone"
         self._left_out: dict[tuple[str, str], Exclusion] = {}
-        self.name = f"{books} ({len(self._markets.of)} markets)"
+        count = len(self._markets.of)
+        self.name = f"{books} ({count} {'market' if count == 1 else 'markets'})"
 
     @property
     def exclusions(self) -> list[Exclusion]:

@@ -75,8 +75,8 @@ def test_several_recordings_are_merged_in_time(tmp_path: Path) -> None:
     strangers = table_folder(tmp_path / "c", 2, outcome_up="Yes")
     feed = open_feed([later, early, strangers])
     assert feed.name == "; ".join(
-        f"{folder / 'books.csv'} ({markets} markets)"
-        for folder, markets in ((later, 1), (early, 1), (strangers, 0))
+        f"{folder / 'books.csv'} ({markets})"
+        for folder, markets in ((later, "1 market"), (early, "1 market"), (strangers, "0 markets"))
     )
     events = [*feed]
     times = [event_at_ms(event) for event in events]

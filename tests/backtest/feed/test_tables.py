@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def test_rows_become_moments(tmp_path: Path, kind: str) -> None:
     assert isinstance(paid, MarketPaid) and paid.at_ms == START_MS + 900_000
     assert paid.resolution.payouts_e6 == {up.token_id: 0, down.token_id: 1_000_000}
     assert feed.exclusions == []
-    assert feed.name == f"{tmp_path / f'books.{kind}'} (1 markets)"
+    assert feed.name == f"{tmp_path / f'books.{kind}'} (1 market)"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -255,6 +256,15 @@ def test_times_may_be_timestamps_and_numbers_of_other_widths(tmp_path: Path) -> 
     (snapshot,) = moments(TablesFeed(tmp_path))
     assert snapshot.received_at_ns == (START_MS + 1) * 1_000_000
     assert snapshot.books[0].best_bid_e4 == 4_800
+
+
+def test_a_markets_times_may_be_timestamps_and_floats(tmp_path: Path) -> None:
+    start = datetime.fromtimestamp(START_MS / 1_000, UTC)
+    for number, start_ts in enumerate((start, start.replace(tzinfo=None), float(START_MS))):
+        market = table_market(start_ts=start_ts)
+        folder = write_tables(tmp_path / str(number), "parquet", both(1), [market])
+        (snapshot,) = moments(TablesFeed(folder))
+        assert snapshot.market.start_ms == START_MS
 
 
 def refused(folder: Path) -> str:
