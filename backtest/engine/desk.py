@@ -201,7 +201,7 @@ class Desk:
         """What it paid is known: P&L. Raises KeyError for a token that was not named."""
         for claim, seen in self._held.pop(paid.condition_id, ()):
             settled = _settled(claim, paid.resolution, now_ms)
-            self.account.book(settled)
+            self.account.book(settled, claim)
             seen.payout_e6, seen.pnl_e6 = settled.payout_e6, settled.pnl_e6
 
     def _answered(self, order: UnderWay, answer: Answer, now_ms: int) -> None:

@@ -270,7 +270,7 @@ class _Run:
                 its_desk.too_late(what)
             else:
                 kept.append(each)
-        self._due = kept  # sorted, so it is a heap
+        self._due[:] = kept  # the same list, which may be being worked off; sorted, so it is a heap
 
     def _paid(self, paid: MarketPaid) -> None:
         self._until(paid.at_ms)
