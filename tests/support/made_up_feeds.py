@@ -107,7 +107,9 @@ def book_at(
     )
 
 
-def paid_of(market: MarketInfo, payouts_e6: tuple[int, int], at_ms: int | None = None) -> MarketPaid:
+def paid_of(
+    market: MarketInfo, payouts_e6: tuple[int, int], at_ms: int | None = None
+) -> MarketPaid:
     """What Up and Down paid; at its end, unless told."""
     up_e6, down_e6 = payouts_e6
     return MarketPaid(
@@ -121,7 +123,7 @@ def paid_of(market: MarketInfo, payouts_e6: tuple[int, int], at_ms: int | None =
     )
 
 
-def made_up_events(seed: int, *, books_max: int = 70) -> list[FeedEvent]:
+def made_up_events(seed: int, *, books_max: int = 90) -> list[FeedEvent]:
     """One to four markets that overlap, in order of time; about a third of them are cut."""
     rng = random.Random(seed)
     streams: list[list[FeedEvent]] = []
@@ -159,17 +161,17 @@ def _books(rng: random.Random, market: MarketInfo, books_max: int) -> Iterator[B
         bids, asks = levels
         kind = rng.random()
         proof, down = Proof.TOP if kind < 0.5 else Proof.CHECKSUM, None
-        if kind < 0.03:
+        if kind < 0.05:
             proof, (bids, asks) = Proof.NONE, _DARK
-        elif kind < 0.06:
+        elif kind < 0.10:
             bids, asks = _PLACEHOLDER
-        elif kind < 0.09:
+        elif kind < 0.14:
             asks = ()
-        elif kind < 0.12:
+        elif kind < 0.20:
             bids = ((asks[0][0] + rng.choice((0, 100)), 5_000_000), *bids)
-        elif kind < 0.16:
+        elif kind < 0.25:
             down = _levels(rng, 100 - mid_ticks)
-        elif kind < 0.18:
+        elif kind < 0.28:
             down = ((), ())
         yield book_at(market, at_ms, bids, asks, down=down, proof=proof, sequence=sequence)
         at_ms += rng.choice(_STEPS_MS)
@@ -180,7 +182,7 @@ def _levels(rng: random.Random, mid_ticks: int) -> tuple[tuple[Level, ...], tupl
 
     def side(first: int, step: int) -> tuple[Level, ...]:
         ticks = (first + step * number for number in range(rng.randint(2, 4)))
-        return tuple((100 * each, rng.choice(_SIZES) * 1_000_000) for each in ticks if 0 < each)
+        return tuple((100 * each, rng.choice(_SIZES) * 1_000_000) for each in ticks if each > 0)
 
     return side(mid_ticks - 1, -1), side(mid_ticks - 1 + spread, 1)
 
@@ -220,14 +222,14 @@ class Leaning(Strategy):
 
 
 class Failing(Leaning):
-    """The same, but it raises on every second book that it is asked about."""
+    """The same, but it raises half of the time."""
 
     name = "failing"
 
     @staticmethod
     def decide(view: MarketView, parameters: Any, now_ms: int) -> Signal | Hold:
-        """By the time, so that the same question is answered the same."""
-        if now_ms // 500 % 2:
+        """By what time it is, so that the same question is answered the same."""
+        if now_ms // 700 % 2:
             raise ValueError(f"at {now_ms}")
         return Leaning.decide(view, parameters, now_ms)
 
@@ -251,9 +253,9 @@ def made_up_configuration(seed: int, strategy: type[Strategy] = Leaning) -> Conf
     rng = random.Random(f"configuration {seed}")
     return configuration_of(
         strategy,
-        max_positions=rng.choice(("1", "2", "3")),
-        cooldown_s=rng.choice(("0", "2", "30")),
-        max_entries_per_market=rng.choice(("none", "1", "4")),
+        max_positions=rng.choice(("1", "3", "10")),
+        cooldown_s=rng.choice(("0", "0", "2", "30")),
+        max_entries_per_market=rng.choice(("none", "none", "1", "4")),
         daily_loss_limit_usd=rng.choice(("1.5", "5", "200")),
         daily_spend_cap_usd=rng.choice(("9", "20", "200")),
         size_usd=rng.choice(("1.1", "2.5", "4")),

@@ -23,7 +23,7 @@ from functions.core.market_memories import MarketMemories
 from functions.core.strategy_failures import StrategyFailures
 from functions.core.trade import Trade
 from protocol.book import Proof
-from protocol.market import UP, MarketInfo
+from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
 from strategies.interface import Strategy
 from tests.support.made_up_feeds import DAY_MS
@@ -240,19 +240,53 @@ class NaiveLane:
         pnl_e6 = sum(order.pnl_e6 or 0 for order in self.orders if order.booked_day == day)
         entries = sum(1 for order in same if order in live)
         entries_max = limits.max_entries_per_market
-        if any(not order.answered for order in same):
-            return "market_claimed"
-        if same and now_ms < same[-1].decided_at_ms + max(limits.cooldown_ms, 1):
-            return "cooldown"
-        if entries_max is not None and entries >= entries_max:
-            return "max_entries"
-        if len(live) >= limits.max_positions:
-            return "max_positions"
-        if pnl_e6 <= -limits.daily_loss_limit_e6:
-            return "daily_loss"
-        if spent_e6 + wish.trade.spend_e6 > limits.daily_spend_cap_e6:
-            return "daily_spend"
-        return None
+        refused = {
+            "market_claimed": any(not order.answered for order in same),
+            "cooldown": bool(same) and now_ms < same[-1].decided_at_ms + max(limits.cooldown_ms, 1),
+            "max_entries": entries_max is not None and entries >= entries_max,
+            "max_positions": len(live) >= limits.max_positions,
+            "daily_loss": pnl_e6 <= -limits.daily_loss_limit_e6,
+            "daily_spend": spent_e6 + wish.trade.spend_e6 > limits.daily_spend_cap_e6,
+        }
+        return next((reason for reason, holds in refused.items() if holds), None)
+
+
+class NaivePrices:
+    """Of one token, from all events: (best bid, best ask), -1 each where it is not known."""
+
+    def __init__(
+        self, events: Sequence[FeedEvent], condition_id: str, outcome: str, gap_over_ms: int
+    ) -> None:
+        self._outcome, self._gap_over_ms = outcome, gap_over_ms
+        self._feed_end_ms = event_at_ms(events[-1])
+        books = [
+            (event_at_ms(event), event)
+            for event in events
+            if not isinstance(event, MarketPaid) and event.market.condition_id == condition_id
+        ]
+        self._end_ms = books[0][1].market.end_ms
+        self._books = [each for each in books if each[0] <= self._end_ms]
+
+    def unchanged(self, at_ms: int) -> tuple[int, int]:
+        """In the last book at or before that time."""
+        before = [each for each in self._books if each[0] <= at_ms]
+        if at_ms >= self._end_ms or at_ms > self._feed_end_ms:
+            return -1, -1
+        return self._top(before[-1], at_ms)
+
+    def next(self, at_ms: int) -> tuple[int, int]:
+        """In the first book after that time."""
+        after = [each for each in self._books if at_ms < each[0] < self._end_ms]
+        return self._top(after[0], at_ms) if after else (-1, -1)
+
+    def _top(self, book: tuple[int, BookSnapshot], at_ms: int) -> tuple[int, int]:
+        book_ms, snapshot = book
+        tops = [(each.best_bid_e4 or 0, each.best_ask_e4 or 10_000) for each in snapshot.books]
+        empty = all(bid <= 100 and ask >= 9_900 for bid, ask in tops)
+        if snapshot.proof is Proof.NONE or empty or abs(at_ms - book_ms) > self._gap_over_ms:
+            return -1, -1
+        of = snapshot.book_of(self._outcome)
+        return of.best_bid_e4 or -1, of.best_ask_e4 or -1
 
 
 @dataclass

@@ -10,8 +10,10 @@ import pytest
 
 from backtest.engine.assumptions import Assumptions, Bracket, Polling
 from backtest.engine.latency import Latency
-from backtest.engine.observations import Lane, Observations
+from backtest.engine.observations import DELAYS_S, HORIZONS_S, Lane, Observations
 from backtest.engine.run import run
+from backtest.feed.events import FeedEvent
+from protocol.market import DOWN, UP
 from strategies.interface import Strategy
 from tests.support.made_up_feeds import (
     Failing,
@@ -20,7 +22,13 @@ from tests.support.made_up_feeds import (
     made_up_configuration,
     made_up_events,
 )
-from tests.support.naive_backtest import NaiveLane, scanner_lane, stream_lane, wishes_of
+from tests.support.naive_backtest import (
+    NaiveLane,
+    NaivePrices,
+    scanner_lane,
+    stream_lane,
+    wishes_of,
+)
 
 LATENCIES: Final = (
     Latency.constant(0),
@@ -75,6 +83,27 @@ def naively(lane: NaiveLane) -> list[dict[str, object]]:
     return orders
 
 
+def prices_compared(events: list[FeedEvent], seen: Observations) -> None:
+    """Every price of every signal, by looking through all books."""
+    rows, assumptions = seen.signals, seen.assumptions
+    delay = {each: round(1_000 * each) for each in DELAYS_S}
+    for row, at_ms in enumerate(rows.at_ms.tolist()):
+        market = seen.markets[rows.market[row]]
+        outcome = UP if rows.is_up[row] else DOWN
+        known = NaivePrices(events, market.condition_id, outcome, assumptions.gap_over_ms)
+        asks = [known.unchanged(at_ms + 1_000 * each)[1] for each in HORIZONS_S]
+        bids = [known.unchanged(at_ms + 1_000 * each)[0] for each in HORIZONS_S]
+        assert (rows.bid_after_e4[row].tolist(), rows.ask_after_e4[row].tolist()) == (bids, asks)
+        waited = [known.unchanged(at_ms + each)[1] for each in delay.values()]
+        waited_next = [known.next(at_ms + each)[1] for each in delay.values()]
+        assert rows.ask_waited_e4[row].tolist() == waited
+        assert rows.ask_waited_next_e4[row].tolist() == waited_next
+        drawn_ms = assumptions.latency.draw_ms(f"{market.condition_id}:{at_ms}", assumptions.seed)
+        arrives_ms = at_ms + drawn_ms + assumptions.taker_delay_ms
+        arrival = [known.unchanged(arrives_ms)[1], known.next(arrives_ms)[1]]
+        assert rows.arrival_ask_e4[row].tolist() == arrival
+
+
 def compared(seed: int, strategy: type[Strategy] = Leaning) -> Counter[str]:
     """Engine and naive backtest agree on everything; what there was to agree on."""
     events = made_up_events(seed)
@@ -110,6 +139,16 @@ def test_the_engine_does_what_a_naive_backtest_does() -> None:
         for end in ("filled", "partly_filled", "no_match", "crossed", "gap", "dark", "placeholder"):
             assert met[f"{bracket} {end}"], f"{bracket} {end}: never met"
     assert not {"max_positions", "max_entries", "daily_loss", "daily_spend"} - met.keys()
+
+
+def test_prices_after_a_signal_are_those_of_the_books_that_were_there() -> None:
+    signals = 0
+    for seed in range(0, 40, 3):
+        events, configuration = made_up_events(seed), made_up_configuration(seed)
+        seen = run(ListFeed(events), Leaning, configuration, assumptions_of(seed))
+        prices_compared(events, seen)
+        signals += len(seen.signals)
+    assert signals > 200
 
 
 @pytest.mark.parametrize("seed", range(4))
