@@ -10,7 +10,7 @@ from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import Observations, OrderEnd
 from backtest.feed.events import LeftOut
 from backtest.measures.prepared import Prepared
-from backtest.measures.sections import Both, Comparison, Money, Rival
+from backtest.measures.sections import Both, Comparison, Money
 from functions.core.hold import HoldReason
 
 _DOMINATES: Final = 0.9
