@@ -166,3 +166,16 @@ def wilson(hits: int, of: int, independent: int | None = None) -> Rate:
         low=max(0.0, middle - half),
         high=min(1.0, middle + half),
     )
+
+
+def rate_over_blocks(blocks: Blocks, market: Indices, hits: NDArray[np.bool_]) -> Rate:
+    """How often, with its interval drawn over blocks: for rows that are many a market and alike."""
+    estimate = mean(blocks, market, hits.astype(np.float64))
+    return Rate(
+        hits=int(hits.sum()),
+        of=len(hits),
+        independent=estimate.blocks,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+    )
