@@ -73,7 +73,7 @@ def _of_the_funnel(seen: Observations) -> Iterator[str]:
             )
         under_way = sum(each.end is OrderEnd.WAITING for each in orders)
         if under_way:
-            yield f"{under_way} orders were under way when the recording ended ({bracket})"
+            yield f"under way when the recording ended: {under_way} orders ({bracket})"
         left_out = sum(each.end is OrderEnd.LEFT_OUT for each in orders)
         if left_out > _MUCH * len(orders):
             yield (
@@ -84,12 +84,17 @@ def _of_the_funnel(seen: Observations) -> Iterator[str]:
 
 def _dominating(counts: Counter[str], of: int, text: str) -> list[str]:
     return [
-        f"{min(count / of, 0.999):.0%} {text} {reason}"
+        f"{_nearly(count / of)} {text} {reason}"
         if count < of
         else f"all {of:,} {text.removeprefix('of the ')} {reason}"
         for reason, count in counts.most_common(1)
         if of and count >= _DOMINATES * of
     ]
+
+
+def _nearly(share: float) -> str:
+    """In whole percent, and what is not all never as 100%."""
+    return f"{share:.0%}" if share < 0.995 else f"{min(share, 0.999):.1%}"
 
 
 def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
@@ -105,8 +110,8 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
     markets, blocks = len(seen.markets), run.blocks.count
     if blocks < markets:
         yield (
-            f"{markets} markets are {blocks} independent observations: those that were open at the"
-            " same time move together"
+            f"{markets} markets count as {blocks}: those that were open at the same time move"
+            " together"
         )
     unresolved = sum(each.up_payout_e6 is None for each in seen.markets)
     if unresolved:
@@ -122,7 +127,7 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
         left_out[each.why] += each.count
     for why in (LeftOut.DARK, LeftOut.PLACEHOLDER, LeftOut.UNPROVEN, LeftOut.UNREADABLE):
         if left_out[why] > _MUCH * max(seen.moments, 1):
-            yield f"{left_out[why]:,} books are left out as {why}, beside {seen.moments:,} in use"
+            yield f"left out as {why}: {left_out[why]:,} books; the run has {seen.moments:,}"
 
 
 def _of_the_money(money: Both[Money], compared: Both[list[Comparison]]) -> Iterator[str]:
