@@ -20,6 +20,7 @@ from feeder.books.discovery import Discovery
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.session_table import SessionTable
 from feeder.recording.format import FORMAT, Listed, Record, Started, Stopped
+from feeder.recording.paid_markets import PaidMarkets
 from feeder.recording.recorded_channel import (
     RecordedChannel,
     RecorderTimes,
@@ -83,10 +84,17 @@ class Recorder:
             discovery = Discovery(
                 settings.gamma_url, self._table, FeederMetrics(settings.series), channel.nudge
             )
+            paid = PaidMarkets(
+                settings.gamma_url, self._directory, self._listed, writer.put, self._times
+            )
             try:
                 async with asyncio.timeout(duration_s) as limit:
                     await first_failure(
-                        writer.run(), discovery.run(), channel.run(), self._log_progress()
+                        writer.run(),
+                        discovery.run(),
+                        channel.run(),
+                        paid.run(),
+                        self._log_progress(),
                     )
             except asyncio.CancelledError:
                 self._stop(writer)
