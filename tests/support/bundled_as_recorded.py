@@ -1,6 +1,6 @@
 """A bundled market as `executor record` would have recorded it from the simulated venue.
 
-Each moment becomes one `price_change` of both tokens, the first one two `book`s, with the venue's
+Each moment becomes one `price_change` of both tokens, now and then two `book`s, with the venue's
 checksums; received when the venue had sent it.
 """
 
@@ -33,6 +33,8 @@ from sandbox.simulator.frames import (
 
 PAID_AFTER_MS = 60_000
 FINE_TICK_E4 = 10
+BOOKS_EVERY = 100
+"""Moments; the first one is two `book`s, too."""
 
 
 def when(at_ms: int) -> dict[str, int]:
@@ -80,9 +82,7 @@ def frames_of(recording: Recording, market: Market) -> Iterator[tuple[int, bytes
     """(epoch milliseconds, frame)."""
     tokens = [book.token_id for book in market.books]
     opened = False
-    for step in recording.steps():
-        if not step.changes:
-            continue
+    for number, step in enumerate(each for each in recording.steps() if each.changes):
         now_ms = market.start_ms + step.at_ms
         if any(change.price_e4 % market.tick_size_e4 for change in step.changes):
             old_e4, market.tick_size_e4 = market.tick_size_e4, FINE_TICK_E4
@@ -90,7 +90,7 @@ def frames_of(recording: Recording, market: Market) -> Iterator[tuple[int, bytes
                 yield now_ms, tick_size_frame(market, token_id, old_e4, now_ms).encode()
         changes = [(tokens[c.outcome], c.side, c.price_e4, c.size_e6) for c in step.changes]
         tops = apply_changes(market, changes, now_ms)
-        if opened and market.tick_size_e4 != FINE_TICK_E4:
+        if number % BOOKS_EVERY and market.tick_size_e4 != FINE_TICK_E4:
             yield now_ms, price_change_frame(market, Delta(changes, now_ms, tops), tokens).encode()
         else:  # on a new grid every moment is two `book`s: it is what ends the doubt
             for book in market.books:

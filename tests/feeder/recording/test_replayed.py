@@ -33,9 +33,9 @@ class Replay:
         self.faults: Counter[tuple[ReplayFault, str]] = Counter()
         self.texts: list[str] = []
         self.replay = FrameReplay(lambda info: info.slug != without, self._report)
-        for record in (started(START_MS), *(Listed(**when(START_MS), market=i) for i in infos)):
-            assert not self.replay.take(record)
-        self.replay.take(Opened(**when(START_MS), conn=1))
+        begin: list[Record] = [started(START_MS)]
+        begin += [Listed(**when(START_MS), market=info) for info in infos]
+        assert self.take(*begin, Opened(**when(START_MS), conn=1)) == []
 
     def _report(self, fault: ReplayFault, where: str, count: int, text: str) -> None:
         self.faults[fault, where] += count
@@ -125,13 +125,13 @@ def begun() -> tuple[Bench, Replay]:
 def test_whatever_was_missed_leaves_the_market_dark_until_its_next_book(loss: str) -> None:
     bench, running = begun()
     at_ms = bench.now_ms + SECOND_MS
-    record = {
+    records: dict[str, Record] = {
         "closed": Closed(**when(at_ms), conn=1, why="lost"),
         "opened": Opened(**when(at_ms), conn=2),
         "lost": Lost(**when(at_ms), records=3, since_ns=(at_ms - 100) * 1_000_000),
         "run": started(at_ms, run="b"),
-    }[loss]
-    (dark,) = running.take(record)
+    }
+    (dark,) = running.take(records[loss])
     assert is_dark(dark)
     assert all(book.bids == () == book.asks for book in dark.books)
     # Since when: the last that is known of a run that was killed is its last record.

@@ -1,0 +1,488 @@
+"""A recording as a feed: its books in order, what markets paid after them, and what is left out."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backtest.feed.events import FeedError, FeedEvent, LeftOut, MarketPaid, event_at_ms
+from backtest.feed.recorded import FORESIGHT_NS, RecordedFeed
+from feeder.recording.format import (
+    Closed,
+    Frame,
+    Listed,
+    Lost,
+    Missed,
+    Opened,
+    Paid,
+    Record,
+    Started,
+    Unfollowed,
+    encode_record,
+    published_of,
+)
+from functions.core.evidence import Resolution
+from protocol.book import Proof
+from protocol.snapshot import BookSnapshot, encode_snapshot
+from recordings.books import snapshots_of
+from recordings.loader import Recording, bundled, load
+from tests.support.bundled_as_recorded import PAID_AFTER_MS, records_of, started, when
+from tests.support.large_recording import write_large_recording
+from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, market_info, snapshot
+from tests.support.recordings import SERIES, change_books, list_market, recording, write_records
+
+INFO = market_info()
+START_MS = INFO.start_ms
+PART = "part-{:06}-20260928T000000Z.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def market() -> Recording:
+    """The first few minutes of one."""
+    whole = load(bundled()[0])
+    return msgspec.structs.replace(whole, lines=whole.lines[:280])
+
+
+@pytest.fixture(scope="module")
+def records(market: Recording) -> list[Record]:
+    return list(records_of(market))
+
+
+def feed_of(directory: Path, *parts: Iterable[Record]) -> RecordedFeed:
+    for number, part in enumerate(parts, start=1):
+        write_records(directory / PART.format(number), part)
+    return RecordedFeed(directory)
+
+
+def books(events: Iterable[FeedEvent]) -> list[BookSnapshot]:
+    return [each for each in events if isinstance(each, BookSnapshot)]
+
+
+def shown(events: Iterable[FeedEvent]) -> list[BookSnapshot]:
+    return [each for each in books(events) if each.proof is not Proof.NONE]
+
+
+def levels(snapshots: Iterable[BookSnapshot]) -> list[object]:
+    return [(s.received_at_ns, [(b.bids, b.asks) for b in s.books]) for s in snapshots]
+
+
+def left_out(feed: RecordedFeed) -> dict[tuple[LeftOut, str], int]:
+    return {(each.why, each.where): each.count for each in feed.exclusions}
+
+
+# ---- frames ------------------------------------------------------------------------------------
+
+
+def test_recorded_frames_are_the_books_that_they_were_made_of(
+    tmp_path: Path, market: Recording, records: list[Record]
+) -> None:
+    feed = feed_of(tmp_path, records)
+    events = list(feed)
+    assert levels(shown(events)) == levels(snapshots_of(market))
+    assert {each.proof for each in shown(events)} == {Proof.CHECKSUM}
+    assert feed.exclusions == []
+    times = [event_at_ms(each) for each in events]
+    assert times == sorted(times)
+    order = [(each.epoch, each.sequence) for each in books(events)]
+    assert order == sorted(set(order))
+    paid = events[-1]
+    assert isinstance(paid, MarketPaid)
+    info = books(events)[0].market
+    assert (paid.slug, paid.at_ms) == (market.header.slug, info.end_ms + PAID_AFTER_MS)
+    payouts = dict(zip([o.token_id for o in info.outcomes], market.payouts, strict=True))
+    assert paid.resolution == Resolution(
+        payouts_e6={token: int(usd * 1_000_000) for token, usd in payouts.items()}, source="gamma"
+    )
+    assert list(feed) == events  # again, from the beginning
+
+
+async def test_what_the_recorder_records_of_the_simulated_venue_is_proven_book_for_book(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with recording(tmp_path, monkeypatch) as running:
+        market = list_market(running.venue)
+        await running.venue.subscribed(market.token("Up"), market.token("Down"))
+        change_books(running.venue, market, 30)
+        await running.until_taken(31)
+    feed = RecordedFeed(tmp_path)
+    *found, dark = books(feed)
+    assert {each.proof for each in found} == {Proof.CHECKSUM}
+    assert [book.bids for book in found[-1].books] == [
+        tuple(reversed(book.bids())) if book.bids()[0] < book.bids()[-1] else tuple(book.bids())
+        for book in market.books
+    ]
+    assert dark.proof is Proof.NONE  # the recorder was stopped in the middle of the window
+    assert left_out(feed) == {(LeftOut.UNRESOLVED, market.slug): 1}
+    assert found[0].market.series == SERIES.name
+
+
+def test_two_runs_are_one_feed_and_nothing_is_known_between_them(
+    tmp_path: Path, market: Recording, records: list[Record]
+) -> None:
+    first = [each for each in records if not isinstance(each, Frame)][:3]
+    frames = [each for each in records if isinstance(each, Frame)]
+    opening = next(f for f in reversed(frames) if (f.text or "").startswith("["))
+    again = frames.index(opening)
+    end = records[records.index(frames[-1]) + 1 :]
+    second = [
+        msgspec.structs.replace(each, run="b") if isinstance(each, Started) else each
+        for each in ([*first[:2], Opened(at_ns=opening.at_ns, mono_ns=1, conn=1)])
+    ]
+    feed = feed_of(
+        tmp_path, [*first, *frames[: again - 5]], [*second, *frames[again:], *end]
+    )  # the first run was killed: it has no end
+    events = list(feed)
+    every = levels(snapshots_of(market))
+    assert (
+        levels(shown(events))
+        == every[: again_of(every, frames[again - 5])] + every[again_of(every, opening) :]
+    )
+    killed_ns = frames[again - 6].at_ns
+    (at,) = [i for i, each in enumerate(books(events)) if is_gap(each, killed_ns)]
+    assert books(events)[at - 1].received_at_ns == killed_ns
+    order = [(each.epoch, each.sequence) for each in books(events)]
+    assert order == sorted(set(order))
+    assert isinstance(events[-1], MarketPaid)
+
+
+def again_of(every: list[object], frame: Frame) -> int:
+    """Which moment a frame is."""
+    return [each[0] for each in every].index(frame.at_ns)  # type: ignore[index] # pairs, see levels
+
+
+def is_gap(each: BookSnapshot, at_ns: int) -> bool:
+    return each.proof is Proof.NONE and each.received_at_ns == at_ns
+
+
+# ---- books as they were published --------------------------------------------------------------
+
+
+def published(at_ms: int, sequence: int, series: str = "btc-15m", age_ms: int = 3) -> BookSnapshot:
+    info = msgspec.structs.replace(
+        INFO, series=series, condition_id=f"0x{series}", slug=f"{series}-1"
+    )
+    return msgspec.structs.replace(
+        snapshot(),
+        market=info,
+        received_at_ns=(at_ms - age_ms) * 1_000_000,
+        published_at_ns=at_ms * 1_000_000,
+        sequence=sequence,
+    )
+
+
+def message(each: BookSnapshot, payload: bytes | None = None) -> Record:
+    """It comes to the recorder a millisecond after its publication."""
+    return published_of(
+        encode_snapshot(each) if payload is None else payload,
+        subject=f"book.{each.market.series}.{each.market.condition_id}",
+        **when(each.published_at_ns // 1_000_000 + 1),
+    )
+
+
+def test_books_that_were_published_are_the_feed_and_frames_of_their_series_are_not(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    at_ms = next(each for each in records if isinstance(each, Frame)).at_ns // 1_000_000
+    info = next(each.market for each in records if isinstance(each, Listed))
+    seen = [
+        msgspec.structs.replace(
+            published(at_ms + 7_000 + 100 * number, number + 1),
+            market=info,
+            books=tuple(
+                msgspec.structs.replace(book, token_id=outcome.token_id)
+                for book, outcome in zip(snapshot().books, info.outcomes, strict=True)
+            ),
+        )
+        for number in range(5)
+    ]
+    mixed = sorted([*records, *map(message, seen)], key=lambda each: each.at_ns)
+    feed = feed_of(tmp_path, mixed)
+    assert books(feed) == seen
+    assert feed.exclusions == []
+
+
+def test_frames_of_a_series_that_nobody_published_are_played_beside(
+    tmp_path: Path, market: Recording, records: list[Record]
+) -> None:
+    at_ms = next(each for each in records if isinstance(each, Frame)).at_ns // 1_000_000
+    other = msgspec.structs.replace(
+        published(at_ms + 500, 1, series="eth-15m"),
+        market=msgspec.structs.replace(
+            published(0, 1, "eth-15m", 0).market, end_ms=at_ms + 900_000
+        ),
+    )
+    mixed = sorted([*records, message(other)], key=lambda each: each.at_ns)
+    feed = feed_of(tmp_path, mixed)
+    events = list(feed)
+    assert [each for each in books(events) if each.market.series == "eth-15m"] == [other]
+    rest = [each for each in shown(events) if each.market.series == "btc-15m"]
+    assert levels(rest) == levels(snapshots_of(market))
+
+
+def test_published_books_come_in_the_order_of_their_receipt(tmp_path: Path) -> None:
+    begun, slow = published(START_MS + 1_000, 1), published(START_MS + 1_900, 3)
+    late = published(START_MS + 1_901, 9, series="eth-15m", age_ms=700)
+    feed = feed_of(tmp_path, [started(START_MS), *map(message, (begun, slow, late))])
+    assert books(feed) == [begun, late, slow]
+
+
+def test_what_is_no_book_or_comes_again_or_too_late_is_counted(tmp_path: Path) -> None:
+    first, second = published(START_MS + 1_000, 1), published(START_MS + 1_100, 2)
+    after = published(INFO.end_ms + 60_000, 3)
+    records = [
+        started(START_MS),
+        message(first),
+        message(first, b"{}"),
+        message(first, b"\xff"),
+        message(second),
+        message(second),
+        Missed(**when(START_MS + 2_000), what="books", messages=4, since_ns=1, why="a gap"),
+        Missed(**when(START_MS + 2_000), what="decisions", messages=4, since_ns=1, why="a gap"),
+        message(after),
+    ]
+    feed = feed_of(tmp_path, records)
+    assert books(feed) == [first, second]
+    slug = first.market.slug
+    assert left_out(feed) == {
+        (LeftOut.UNREADABLE, str(tmp_path)): 2,
+        (LeftOut.OUT_OF_ORDER, slug): 2,
+        (LeftOut.LOST, str(tmp_path)): 4,
+        (LeftOut.UNRESOLVED, slug): 1,
+    }
+
+
+def test_books_that_are_published_later_replace_the_frames_from_there(
+    tmp_path: Path, market: Recording, records: list[Record]
+) -> None:
+    frames = [each for each in records if isinstance(each, Frame)]
+    at_ns = next(f.at_ns for f in frames if f.at_ns > frames[0].at_ns + 2 * FORESIGHT_NS)
+    info = next(each.market for each in records if isinstance(each, Listed))
+    seen = msgspec.structs.replace(
+        published(at_ns // 1_000_000, 1, age_ms=0),
+        market=info,
+        books=tuple(
+            msgspec.structs.replace(book, token_id=outcome.token_id)
+            for book, outcome in zip(snapshot().books, info.outcomes, strict=True)
+        ),
+    )
+    mixed = sorted([*records, message(seen)], key=lambda each: each.at_ns)
+    *before, last = shown(feed_of(tmp_path, mixed))
+    assert last == seen
+    assert levels(before) == [e for e in levels(snapshots_of(market)) if e[0] <= at_ns]  # type: ignore[index] # pairs, see levels
+
+
+# ---- what markets paid -------------------------------------------------------------------------
+
+
+def paid(at_ms: int, payouts_e6: dict[str, int], condition_id: str = "0xbtc-15m") -> Paid:
+    return Paid(**when(at_ms), condition_id=condition_id, payouts_e6=payouts_e6, source="gamma")
+
+
+@pytest.mark.parametrize(
+    ("recorded_at_ms", "at_ms"),
+    [
+        (INFO.end_ms + 60_000, INFO.end_ms + 60_000),
+        (INFO.end_ms - 60_000, INFO.end_ms + 2_000),
+        (INFO.end_ms + 20 * 3_600_000, INFO.end_ms + 20 * 3_600_000),
+    ],
+    ids=["after the end", "by a clock that is wrong", "when the recorder was started again"],
+)
+def test_a_market_pays_after_its_last_book_and_its_end(
+    tmp_path: Path, recorded_at_ms: int, at_ms: int
+) -> None:
+    book, last = published(START_MS + 1_000, 1), published(INFO.end_ms - 100, 2)
+    payouts_e6 = {UP_TOKEN: 500_000, DOWN_TOKEN: 500_000}
+    records = [started(START_MS), message(book), message(last), paid(recorded_at_ms, payouts_e6)]
+    feed = feed_of(tmp_path, sorted(records, key=lambda each: each.at_ns))
+    events = list(feed)
+    assert events[:-1] == [book, last] or recorded_at_ms < INFO.end_ms
+    assert events[-1] == MarketPaid(
+        condition_id=book.market.condition_id,
+        slug=book.market.slug,
+        at_ms=at_ms,
+        resolution=Resolution(payouts_e6=payouts_e6, source="gamma"),
+    )
+
+
+@pytest.mark.parametrize(
+    "payouts_e6", [{UP_TOKEN: 1_000_000}, {UP_TOKEN: 2_000_000, DOWN_TOKEN: 0}]
+)
+def test_a_payout_that_is_none_of_its_market_is_counted(
+    tmp_path: Path, payouts_e6: dict[str, int]
+) -> None:
+    book = published(START_MS + 1_000, 1)
+    feed = feed_of(
+        tmp_path, [started(START_MS), message(book), paid(INFO.end_ms + 60_000, payouts_e6)]
+    )
+    assert list(feed) == [book]
+    slug = book.market.slug
+    assert left_out(feed) == {(LeftOut.UNREADABLE, slug): 1, (LeftOut.UNRESOLVED, slug): 1}
+
+
+def test_a_payout_that_does_not_come_within_a_day_is_not_waited_for(tmp_path: Path) -> None:
+    book = published(START_MS + 1_000, 1)
+    later_ms = INFO.end_ms + 27 * 3_600_000
+    next_market = msgspec.structs.replace(
+        INFO, condition_id="0xother", start_ms=later_ms, end_ms=later_ms + 900_000
+    )
+    records = [
+        started(START_MS),
+        message(book),
+        Listed(**when(later_ms), market=next_market),
+        paid(later_ms + 1, {UP_TOKEN: 1_000_000, DOWN_TOKEN: 0}),
+    ]
+    feed = feed_of(tmp_path, records)
+    assert list(feed) == [book]
+    assert left_out(feed) == {(LeftOut.UNRESOLVED, book.market.slug): 1}
+
+
+# ---- what is wrong with a recording ------------------------------------------------------------
+
+
+def test_no_recording_is_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FeedError, match=str(path)) as raised:
+            RecordedFeed(path)
+        assert "\n" not in str(raised.value)
+
+
+def test_another_format_and_a_file_without_a_line_are_one_line(tmp_path: Path) -> None:
+    other = msgspec.structs.replace(started(START_MS), format=2)
+    with pytest.raises(FeedError, match="format 2"):
+        list(feed_of(tmp_path, [other]))
+    (tmp_path / PART.format(1)).write_bytes(b"no gzip")
+    with pytest.raises(FeedError, match="no complete line"):
+        list(RecordedFeed(tmp_path))
+
+
+def test_a_file_that_was_cut_is_used_as_far_as_it_goes(
+    tmp_path: Path, market: Recording, records: list[Record]
+) -> None:
+    lines = list(map(encode_record, records))
+    path = tmp_path / PART.format(1)
+    half = len(lines) // 2
+    members = [gzip.compress(b"".join(each)) for each in (lines[:half], lines[half:])]
+    path.write_bytes(members[0] + members[1][:-20])
+    feed = RecordedFeed(tmp_path)
+    found = levels(shown(feed))
+    assert found == levels(snapshots_of(market))[: len(found)]
+    assert len(found) > half - 50
+    damaged, unresolved = feed.exclusions
+    assert (damaged.why, damaged.where, damaged.count) == (LeftOut.DAMAGED, path.name, 1)
+    assert "a write was cut" in damaged.text
+    assert unresolved.why is LeftOut.UNRESOLVED
+
+
+def test_lines_that_are_none_and_records_that_were_lost_are_counted(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    lines = list(map(encode_record, records))
+    lines.insert(20, b'{"kind":"of a later version"}\n')
+    lost = Lost(at_ns=records[30].at_ns, mono_ns=1, records=7, since_ns=records[30].at_ns)
+    lines.insert(31, encode_record(lost))
+    (tmp_path / PART.format(1)).write_bytes(gzip.compress(b"".join(lines)))
+    feed = RecordedFeed(tmp_path)
+    found = books(feed)
+    assert left_out(feed) == {
+        (LeftOut.UNREADABLE, str(tmp_path)): 1,
+        (LeftOut.LOST, str(tmp_path)): 7,
+    }
+    assert any(is_gap(each, records[30].at_ns) for each in found)
+
+
+def test_markets_that_are_not_up_or_down_are_counted_once(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    def renamed(record: Record) -> Record:
+        if not isinstance(record, Listed):
+            return record
+        yes, no = record.market.outcomes
+        names = msgspec.structs.replace(yes, name="Yes"), msgspec.structs.replace(no, name="No")
+        info = msgspec.structs.replace(record.market, outcomes=names)
+        return msgspec.structs.replace(record, market=info)
+
+    other = list(map(renamed, records))
+    listed = next(each for each in other if isinstance(each, Listed))
+    feed = feed_of(tmp_path, [other[0], listed, *other[1:]])
+    assert list(feed) == []
+    assert left_out(feed) == {(LeftOut.NOT_UP_DOWN, listed.market.slug): 1}
+    assert feed.exclusions[0].text == "its outcomes are Yes and No"
+
+
+def test_one_file_of_a_recording_is_one_too(tmp_path: Path, records: list[Record]) -> None:
+    whole = feed_of(tmp_path, records)
+    assert list(RecordedFeed(tmp_path / PART.format(1))) == list(whole)
+
+
+def test_a_connection_that_is_lost_is_dark_until_the_next_book(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    frames = [each for each in records if isinstance(each, Frame)]
+    closed = Closed(at_ns=frames[9].at_ns, mono_ns=1, conn=1, why="lost")
+    opened = Opened(at_ns=frames[9].at_ns, mono_ns=1, conn=2)
+    at = records.index(frames[9]) + 1
+    found = books(feed_of(tmp_path, [*records[:at], closed, opened, *records[at:]]))
+    assert is_gap(found[10], frames[9].at_ns)
+    opening = next(f for f in frames[10:] if (f.text or "").startswith("["))
+    assert found[11].received_at_ns == opening.at_ns
+    assert found[11].epoch > found[9].epoch
+
+
+def test_memory_is_that_of_the_open_markets(tmp_path: Path) -> None:
+    write_large_recording(tmp_path, line_bytes=600_000, frames_per_s=0.05, series=2)
+    feed = RecordedFeed(tmp_path)
+    open_markets: set[str] = set()
+    most = markets = 0
+    for event in feed:
+        if isinstance(event, MarketPaid):
+            open_markets.discard(event.slug)
+            markets += 1
+        else:
+            open_markets.add(event.market.slug)
+            most = max(most, len(open_markets))
+    assert markets > 10
+    assert most == 4  # two that run, and two that have not paid yet
+    assert {each.why for each in feed.exclusions} == {LeftOut.UNRESOLVED}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 90), st.integers(-(10**10), 10**10)), max_size=6),
+    st.lists(st.integers(0, 90), max_size=6),
+)
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example overwrites it
+)
+def test_whatever_clocks_do_and_lines_lack_times_never_go_back(
+    tmp_path: Path,
+    records: list[Record],
+    leaps: list[tuple[int, int]],
+    lacking: list[int],
+) -> None:
+    changed = records[:90]
+    for at, by_ns in leaps:
+        changed[at:] = [
+            msgspec.structs.replace(each, at_ns=each.at_ns + by_ns) for each in changed[at:]
+        ]
+    kept = [each for at, each in enumerate(changed) if at == 0 or at not in lacking]
+    times = [event_at_ms(each) for each in feed_of(tmp_path, kept)]
+    assert times == sorted(times)
+
+
+def test_frames_after_the_end_of_a_market_are_nothing(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    last = next(each for each in reversed(records) if isinstance(each, Frame))
+    end = next(i for i, each in enumerate(records) if isinstance(each, Unfollowed))
+    late = msgspec.structs.replace(last, at_ns=records[end].at_ns + 1)
+    expected = list(feed_of(tmp_path, records))
+    feed = feed_of(tmp_path, [*records[: end + 1], late, *records[end + 1 :]])
+    assert list(feed) == expected
+    assert feed.exclusions == []
