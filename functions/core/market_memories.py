@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol.book import Proof
 from protocol.market import DOWN, UP
 from protocol.snapshot import BookSnapshot
-from strategies.memory import MarketMemory
+from strategies.memory import BookRow, MarketMemory
 from strategies.view import MarketView
 
 
@@ -19,19 +19,15 @@ class MarketMemories:
         return len(self._memories)
 
     def note(self, snapshot: BookSnapshot) -> None:
-        """Keep one book that was admitted; a dark one shows nothing, and is not kept."""
-        if snapshot.proof is Proof.NONE:
+        """Keep one book that was admitted."""
+        row = row_of(snapshot)
+        if row is None:
             return
         market = snapshot.market
-        try:
-            up = snapshot.book_of(UP)
-        except KeyError:
-            return  # the evaluator holds for it
         memory = self._memories.get(market.condition_id)
         if memory is None:
             memory = self._memories[market.condition_id] = MarketMemory()
-        at_ms = snapshot.received_at_ns // 1_000_000
-        memory.note(market, up, at_ms, snapshot.epoch, snapshot.sequence)
+        memory.keep(market, row)
 
     def forget(self, condition_id: str) -> None:
         """The worker does not deal with that market any more."""
@@ -39,10 +35,29 @@ class MarketMemories:
 
     def view(self, snapshot: BookSnapshot, now_ms: int) -> MarketView | None:
         """What strategies see at `now_ms` (epoch); None for outcomes other than Up and Down."""
-        market = snapshot.market
-        try:
-            up, down = snapshot.book_of(UP), snapshot.book_of(DOWN)
-        except KeyError:
-            return None
-        memory = self._memories.get(market.condition_id) or MarketMemory()
-        return MarketView(market, up, down, market.end_ms - now_ms, memory)
+        condition_id = snapshot.market.condition_id
+        return view_of(snapshot, self._memories.get(condition_id) or MarketMemory(), now_ms)
+
+
+def row_of(snapshot: BookSnapshot) -> BookRow | None:
+    """What a memory keeps of a book; None for one that it does not keep: a dark one shows nothing,
+    and for one without the outcome Up the evaluator holds."""
+    if snapshot.proof is Proof.NONE:
+        return None
+    try:
+        up = snapshot.book_of(UP)
+    except KeyError:
+        return None
+    at_ms = snapshot.received_at_ns // 1_000_000
+    return BookRow.of(up, at_ms, snapshot.epoch, snapshot.sequence)
+
+
+def view_of(snapshot: BookSnapshot, memory: MarketMemory, now_ms: int) -> MarketView | None:
+    """What strategies see of a book at `now_ms` (epoch); None for outcomes other than Up and
+    Down."""
+    market = snapshot.market
+    try:
+        up, down = snapshot.book_of(UP), snapshot.book_of(DOWN)
+    except KeyError:
+        return None
+    return MarketView(market, up, down, market.end_ms - now_ms, memory)
