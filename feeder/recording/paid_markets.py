@@ -87,6 +87,11 @@ class PaidMarkets:
         self._awaited: dict[str, _Awaited] = {}
         self._paused_until_s = float("-inf")
 
+    @property
+    def awaited(self) -> dict[str, str]:
+        """Condition id -> why it was not recorded the last time, "" before the first."""
+        return {condition_id: market.why for condition_id, market in self._awaited.items()}
+
     async def run(self) -> None:
         """Ask until cancelled."""
         stopping = Event()
