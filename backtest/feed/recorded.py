@@ -8,7 +8,6 @@
    publication, so they are held back by LATE_MAX_MS.
 4. A payout comes at the time at which the recording has it, as a stream cannot go back, and after
    the market's books; the recorder asks up to a day later, so for so long a market is remembered.
-   One without it by then, or at the recording's end, is unresolved.
 5. What cannot be used is counted, and the rest is used. Memory is bounded by the markets that are
    open, and by those of a day without payouts.
 """
@@ -45,7 +44,6 @@ from feeder.recording.format import (
 from feeder.recording.reader import RecordingReader
 from feeder.recording.replayed import FrameReplay, ReplayFault
 from functions.core.evidence import Resolution
-from protocol.book import Proof
 from protocol.market import DOWN, UP, MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.units import SIZE_SCALE
@@ -184,8 +182,6 @@ class _OpenMarket(msgspec.Struct):
     """Until it is known what it paid."""
 
     info: MarketInfo
-    shown: bool = False
-    """Whether the feed has had a book of it."""
     newest: tuple[int, int] = (0, 0)
     """(epoch, sequence) of the last snapshot that was taken."""
     received_at_ns: int = 0
@@ -235,8 +231,6 @@ class _Playing:
         """The rest."""
         while self._heap:
             yield heappop(self._heap)[2]
-        for market in self._markets.values():
-            self._forget(market)
 
     # ---- order ---------------------------------------------------------------------------------
 
@@ -247,7 +241,6 @@ class _Playing:
             if at_ms < self._given_ms or market is None:
                 self._tally.add(LeftOut.OUT_OF_ORDER, event.market.slug)
                 return
-            market.shown = market.shown or event.proof is not Proof.NONE
         self._number += 1
         heappush(self._heap, (at_ms, self._number, event))
 
@@ -336,12 +329,7 @@ class _Playing:
         """Of what ended so long ago nobody will say any more what it paid."""
         for condition_id, market in list(self._markets.items()):
             if market.info.end_ms + PAYOUT_WAIT_MAX_MS < now_ms:
-                self._forget(market)
                 del self._markets[condition_id]
         for condition_id, info in list(self._refused.items()):
             if info.end_ms + PAYOUT_WAIT_MAX_MS < now_ms:
                 del self._refused[condition_id]
-
-    def _forget(self, market: _OpenMarket) -> None:
-        if market.shown:
-            self._tally.add(LeftOut.UNRESOLVED, market.info.slug)

@@ -94,7 +94,7 @@ async def test_what_the_recorder_records_of_the_simulated_venue_is_proven_book_f
         for book in market.books
     ]
     assert dark.proof is Proof.NONE  # the recorder was stopped in the middle of the window
-    assert left_out(feed) == {(LeftOut.UNRESOLVED, market.slug): 1}
+    assert feed.exclusions == []
     assert found[0].market.series == SERIES.name
 
 
@@ -163,10 +163,9 @@ def test_a_file_that_was_cut_is_used_as_far_as_it_goes(
     found = levels(shown(feed))
     assert found == levels(snapshots_of(market))[: len(found)]
     assert len(found) > half - 50
-    damaged, unresolved = feed.exclusions
+    (damaged,) = feed.exclusions
     assert (damaged.why, damaged.where, damaged.count) == (LeftOut.DAMAGED, path.name, 1)
     assert "a write was cut" in damaged.text
-    assert unresolved.why is LeftOut.UNRESOLVED
 
 
 def test_lines_that_are_none_and_records_that_were_lost_are_counted(
@@ -238,7 +237,7 @@ def test_memory_is_that_of_the_open_markets(tmp_path: Path) -> None:
             most = max(most, len(open_markets))
     assert markets > 10
     assert most == 4  # two that run, and two that have not paid yet
-    assert {each.why for each in feed.exclusions} == {LeftOut.UNRESOLVED}
+    assert feed.exclusions == []
 
 
 @given(

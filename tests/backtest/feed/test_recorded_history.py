@@ -139,7 +139,6 @@ def test_what_is_no_book_or_comes_again_or_too_late_is_counted(tmp_path: Path) -
         (LeftOut.UNREADABLE, str(tmp_path)): 2,
         (LeftOut.OUT_OF_ORDER, slug): 2,
         (LeftOut.LOST, str(tmp_path)): 4,
-        (LeftOut.UNRESOLVED, slug): 1,
     }
 
 
@@ -208,7 +207,7 @@ def test_a_payout_that_is_none_of_its_market_is_counted(
     )
     assert list(feed) == [book]
     slug = book.market.slug
-    assert left_out(feed) == {(LeftOut.UNREADABLE, slug): 1, (LeftOut.UNRESOLVED, slug): 1}
+    assert left_out(feed) == {(LeftOut.UNREADABLE, slug): 1}
 
 
 def test_a_payout_that_does_not_come_within_a_day_is_not_waited_for(tmp_path: Path) -> None:
@@ -225,4 +224,4 @@ def test_a_payout_that_does_not_come_within_a_day_is_not_waited_for(tmp_path: Pa
     ]
     feed = feed_of(tmp_path, records)
     assert list(feed) == [book]
-    assert left_out(feed) == {(LeftOut.UNRESOLVED, book.market.slug): 1}
+    assert feed.exclusions == []
