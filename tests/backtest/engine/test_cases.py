@@ -164,21 +164,21 @@ def test_what_is_left_of_a_claim_makes_room_for_the_next_one_that_day() -> None:
     nobody, part, unpaid = (
         made_up_market(number, START_MS + 60_000 * number, 50_000) for number in range(3)
     )
-    events = [
+    paid = paid_of(part, (1_000_000, 0))
+    events: list[FeedEvent] = [
         book_at(nobody, nobody.start_ms, BIDS, ASKS),
         book_at(nobody, nobody.start_ms + 50, BIDS, away),
         book_at(part, part.start_ms, BIDS, ASKS),
         book_at(part, part.start_ms + 50, BIDS, thin),
-        paid_of(part, (1_000_000, 0)),
+        paid,
         book_at(unpaid, unpaid.start_ms, BIDS, ASKS),
     ]
-    seen = seen_of(*events, daily_spend_cap_usd="1.6")
-    assert [order.filled_spend_e6 for order in seen.lane(UNCHANGED).orders] == [0, 500_000, 0]
+    lane = seen_of(*events, daily_spend_cap_usd="1.6").lane(UNCHANGED)
+    assert [order.filled_spend_e6 for order in lane.orders] == [0, 500_000, 0]
     # Where nobody says what it paid, all of it stays reserved.
-    seen = seen_of(
-        *(event for event in events if event is not events[4]), daily_spend_cap_usd="1.6"
-    )
-    assert seen.lane(UNCHANGED).refused == {"daily_spend": 1}
+    events.remove(paid)
+    lane = seen_of(*events, daily_spend_cap_usd="1.6").lane(UNCHANGED)
+    assert lane.refused == {"market_claimed": 1, "daily_spend": 1}
 
 
 class Raising(AlwaysBuy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -21,11 +20,12 @@ from backtest.engine.run import run
 from backtest.feed.events import FeedEvent, LeftOut, MarketPaid, event_at_ms
 from protocol.book import Book
 from protocol.snapshot import BookSnapshot
-from tests.backtest.engine.test_naive import assumptions_of
 from tests.support.made_up_feeds import (
     Failing,
     Leaning,
     ListFeed,
+    assumptions_of,
+    digest,
     made_up_configuration,
     made_up_events,
     plain,
@@ -170,16 +170,8 @@ def test_money_is_what_the_ledger_says(seed: int) -> None:
     assert unresolved == {each.slug for each in seen.markets if each.up_payout_e6 is None}
 
 
-def digest() -> str:
-    """Of some runs, all that they have seen."""
-    told = hashlib.sha256()
-    for seed in range(4):
-        told.update(plain(seen_of(made_up_events(seed), seed)))
-    return told.hexdigest()
-
-
 def test_the_same_run_is_the_same_to_the_byte_in_every_process() -> None:
-    code = "from tests.backtest.engine.test_properties import digest; print(digest())"
+    code = "from tests.support.made_up_feeds import digest; print(digest())"
     processes = [
         subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-c", code],
