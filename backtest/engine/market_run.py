@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.engine.desk import Desk, UnderWay, is_placeholder
+from backtest.engine.desk import PLACEHOLDER_BID_E4, Desk, UnderWay, is_placeholder
 from backtest.engine.observations import (
     CHART_POINTS,
     DELAYS_S,
@@ -30,6 +30,8 @@ from protocol.market import UP, MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
 
+_HORIZONS_MS: Final = np.array([round(1_000 * each) for each in HORIZONS_S], dtype=np.int64)
+_DELAYS_MS: Final = np.array([round(1_000 * each) for each in DELAYS_S], dtype=np.int64)
 _UNSEEN: Final = (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
 
 
@@ -54,11 +56,9 @@ class MarketRun:
 
     __slots__ = (
         "_chart_from_ms",
-        "_down_ask",
-        "_down_bid",
-        "_up_ask",
-        "_up_bid",
-        "at_ms",
+        "_longest_gap_ms",
+        "_tops",
+        "_up_token",
         "darks",
         "episode",
         "episode_outcome",
@@ -93,52 +93,51 @@ class MarketRun:
         self.episode = -1
         self.episode_outcome = ""
         self.placeholders = self.darks = 0
-        self.at_ms = array("q")
-        self._up_bid, self._up_ask = array("i"), array("i")
-        self._down_bid, self._down_ask = array("i"), array("i")
-        self._chart_from_ms = 0
+        self._up_token = market.token_of(UP)
+        self._tops = array("q")
+        """Of each book: its time, best bid and ask of Up, best bid and ask of Down."""
+        self._longest_gap_ms = 0
+        self._chart_from_ms = market.start_ms
 
     def note(self, snapshot: BookSnapshot, now_ms: int) -> None:
         """The market's newest book."""
-        up_bid, up_ask, down_bid, down_ask = self._tops_of(snapshot)
-        self.at_ms.append(now_ms)
-        self._up_bid.append(up_bid)
-        self._up_ask.append(up_ask)
-        self._down_bid.append(down_bid)
-        self._down_ask.append(down_ask)
-        seen, market = self.seen, snapshot.market
-        gap_ms = now_ms - self.last_ms
-        if (
-            gap_ms > seen.longest_gap_ms
-            and market.start_ms < now_ms
-            and self.last_ms < market.end_ms
-        ):
-            seen.longest_gap_ms = gap_ms
-        if now_ms >= self._chart_from_ms and market.start_ms <= now_ms <= market.end_ms:
-            apart_ms = max(1, (market.end_ms - market.start_ms) // (CHART_POINTS - 1))
-            self._chart_from_ms = now_ms + apart_ms
-            seen.chart_at_ms.append(now_ms)
-            one_sided = UNKNOWN in (up_bid, up_ask)
-            seen.chart_mid_e4.append(math.nan if one_sided else (up_bid + up_ask) / 2)
-        self.last, self.last_ms = snapshot, now_ms
-
-    def _tops_of(self, snapshot: BookSnapshot) -> tuple[int, int, int, int]:
-        if snapshot.proof is Proof.NONE:
-            self.darks += 1
-            return _UNSEEN
         up, down = snapshot.books
-        if up.token_id != snapshot.market.token_of(UP):
+        if up.token_id != self._up_token:
             up, down = down, up
-        if is_placeholder(up) and is_placeholder(down):
-            self.placeholders += 1
-            return _UNSEEN
         up_bids, up_asks, down_bids, down_asks = up.bids, up.asks, down.bids, down.asks
-        return (
+        tops = (
+            now_ms,
             up_bids[0][0] if up_bids else UNKNOWN,
             up_asks[0][0] if up_asks else UNKNOWN,
             down_bids[0][0] if down_bids else UNKNOWN,
             down_asks[0][0] if down_asks else UNKNOWN,
         )
+        if snapshot.proof is Proof.NONE:
+            self.darks += 1
+            tops = (now_ms, *_UNSEEN)
+        elif tops[1] <= PLACEHOLDER_BID_E4 and is_placeholder(up) and is_placeholder(down):
+            self.placeholders += 1
+            tops = (now_ms, *_UNSEEN)
+        self._tops.extend(tops)
+        gap_ms = now_ms - self.last_ms
+        if gap_ms > self._longest_gap_ms:
+            self._note_gap(now_ms, gap_ms)
+        if now_ms >= self._chart_from_ms:
+            self._note_chart(now_ms, tops[1], tops[2])
+        self.last, self.last_ms = snapshot, now_ms
+
+    def _note_gap(self, now_ms: int, gap_ms: int) -> None:
+        market = self.market
+        if market.start_ms < now_ms and self.last_ms < market.end_ms:
+            self._longest_gap_ms = self.seen.longest_gap_ms = gap_ms
+
+    def _note_chart(self, now_ms: int, bid_e4: int, ask_e4: int) -> None:
+        market = self.market
+        self._chart_from_ms = now_ms + max(1, (market.end_ms - market.start_ms) // CHART_POINTS)
+        if now_ms <= market.end_ms and len(self.seen.chart_at_ms) < CHART_POINTS:
+            self.seen.chart_at_ms.append(now_ms)
+            one_sided = UNKNOWN in (bid_e4, ask_e4)
+            self.seen.chart_mid_e4.append(math.nan if one_sided else (bid_e4 + ask_e4) / 2)
 
     def note_signal(
         self, trade: Trade, book: Book, strength: float, now_ms: int, arrives_at_ms: int
@@ -169,31 +168,25 @@ class MarketRun:
             return None
         noted = self.signals
         tops = _Tops(self, gap_over_ms, cut_at_ms)
-        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)
+        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)[:, np.newaxis]
         arrives_ms = np.array([each.arrives_at_ms for each in noted], dtype=np.int64)
         is_up = np.array([each.is_up for each in noted], dtype=np.bool_)
-        after = [tops.unchanged(at_ms + 1_000 * horizon) for horizon in HORIZONS_S]
-        waited_ms = [at_ms + round(1_000 * delay) for delay in DELAYS_S]
+        after = tops.unchanged(at_ms + _HORIZONS_MS)
+        waited_ms = at_ms + _DELAYS_MS
+        arrived = np.stack((tops.unchanged(arrives_ms), tops.next(arrives_ms)), axis=1)
         return MeasuredSignals(
             noted=noted,
             market=self.index,
-            bid_after_e4=_columns(tops.bids(index, is_up) for index in after),
-            ask_after_e4=_columns(tops.asks(index, is_up) for index in after),
-            ask_waited_e4=_columns(tops.asks(tops.unchanged(ms), is_up) for ms in waited_ms),
-            ask_waited_next_e4=_columns(tops.asks(tops.next(ms), is_up) for ms in waited_ms),
-            arrival_ask_e4=_columns(
-                tops.asks(index, is_up)
-                for index in (tops.unchanged(arrives_ms), tops.next(arrives_ms))
-            ),
+            bid_after_e4=tops.bids(after, is_up),
+            ask_after_e4=tops.asks(after, is_up),
+            ask_waited_e4=tops.asks(tops.unchanged(waited_ms), is_up),
+            ask_waited_next_e4=tops.asks(tops.next(waited_ms), is_up),
+            arrival_ask_e4=tops.asks(arrived, is_up),
         )
 
-    def top_arrays(self) -> tuple[NDArray[np.int64], list[Prices]]:
-        """(times, [up bid, up ask, down bid, down ask]) of all its books."""
-        sides = (self._up_bid, self._up_ask, self._down_bid, self._down_ask)
-        return (
-            np.frombuffer(self.at_ms, dtype=np.int64),
-            [np.frombuffer(side, dtype=np.int32) for side in sides],
-        )
+    def tops(self) -> NDArray[np.int64]:
+        """(books, 5): time, best bid and ask of Up, best bid and ask of Down."""
+        return np.frombuffer(self._tops, dtype=np.int64).reshape((-1, 5))
 
 
 class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,15 +202,17 @@ class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Tops:
-    """Prices of a market at given times; indices of -1 are of no book."""
+    """Prices of a market at given times; indices of -1 are of no book, a row of them a signal."""
 
     def __init__(self, run: MarketRun, gap_over_ms: int, cut_at_ms: int | None) -> None:
-        self._at_ms, sides = run.top_arrays()
+        tops = run.tops()
+        self._at_ms = tops[:, 0]
         # One more at the end, for what is not known: index -1.
-        unknown = np.array([UNKNOWN], dtype=np.int32)
-        self._up_bid, self._up_ask, self._down_bid, self._down_ask = (
-            np.concatenate((side, unknown)) for side in sides
-        )
+        sides = np.concatenate((tops[:, 1:], [_UNSEEN])).astype(np.int32)
+        self._up_bid: Prices = sides[:, 0]
+        self._up_ask: Prices = sides[:, 1]
+        self._down_bid: Prices = sides[:, 2]
+        self._down_ask: Prices = sides[:, 3]
         self._known_before_ms = run.market.end_ms
         if cut_at_ms is not None:
             self._known_before_ms = min(cut_at_ms + 1, run.market.end_ms)
@@ -242,10 +237,10 @@ class _Tops:
         return np.where(known, index, -1)
 
     def bids(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
-        return np.where(is_up, self._up_bid[index], self._down_bid[index])
+        return np.where(is_up[:, np.newaxis], self._up_bid[index], self._down_bid[index])
 
     def asks(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
-        return np.where(is_up, self._up_ask[index], self._down_ask[index])
+        return np.where(is_up[:, np.newaxis], self._up_ask[index], self._down_ask[index])
 
 
 _NO_SIZES: Final = (math.nan,) * len(SIZES_USD)
@@ -266,7 +261,3 @@ def _size_prices_e4(asks: Sequence[Level]) -> tuple[float, ...]:
         if len(prices) == len(wanted):
             break
     return (*prices, *_NO_SIZES[len(prices) :])
-
-
-def _columns(parts: Iterable[Prices]) -> Prices:
-    return np.stack(list(parts), axis=1)
