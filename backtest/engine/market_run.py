@@ -82,6 +82,7 @@ class MarketRun:
             start_ms=market.start_ms,
             end_ms=market.end_ms,
             tick_e4=market.tick_size_e4,
+            fee=market.fee,
             first_at_ms=first_at_ms,
             last_at_ms=first_at_ms,
         )
