@@ -106,11 +106,14 @@ class Pair:
         return walk.shares, walk.cost, walk.fee(0.07), len(walk.legs)
 
     def agrees(self, shares: float, cost: float, fee: float, levels: int) -> bool:
-        """Rounded per level: shares down and costs up to 1e-6, fees up; theirs in all to 1e-5."""
+        """Rounded per level: shares down and costs up to 1e-6, fees up; theirs in all to 1e-5.
+
+        What shares cost less for that buys more of the next level, at its price.
+        """
         micro = 1.01e-6 * (levels + 1)
         mine = self.mine
         return (
-            0 <= shares - mine.filled_size_e6 / 1e6 + 1e-9 <= micro * 10_000 / mine.signal_price_e4
+            abs(shares - mine.filled_size_e6 / 1e6) <= micro * 10_000 / mine.arrival_ask_e4
             and abs(cost - mine.filled_spend_e6 / 1e6) <= micro
             and abs(fee - mine.fee_e6 / 1e6) <= 5e-6 + micro
         )
