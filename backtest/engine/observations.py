@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from backtest.engine.assumptions import Assumptions, Bracket
 from backtest.feed.events import Exclusion, LeftOut
 from functions.core.configuration import Configuration
+from protocol.fee import NO_FEE, FeeSchedule
 
 HORIZONS_S: Final = (1, 5, 30, 60)
 """After which a signal's price is looked at again."""
@@ -162,6 +163,7 @@ class MarketSeen(msgspec.Struct, kw_only=True):
     start_ms: int
     end_ms: int
     tick_e4: int
+    fee: FeeSchedule = NO_FEE
     up_payout_e6: int | None = None
     """1e-6 USD a share of Up; None: not known."""
     down_payout_e6: int | None = None

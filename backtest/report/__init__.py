@@ -1,0 +1,1 @@
+"""What a run is worth, as numbers that a person or a program reads."""
