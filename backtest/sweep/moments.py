@@ -271,7 +271,11 @@ class Collector:
         last_of = {self._market_of[row].number: row for row in order.tolist()}
         arrivals: list[Arrival] = []
         for row in rows.tolist():
-            market, arrives_ms, position = self._market_of[row], self._arrives_ms[row], int(due[row])
+            market, arrives_ms, position = (
+                self._market_of[row],
+                self._arrives_ms[row],
+                int(due[row]),
+            )
             if arrives_ms >= market.end_ms or position > market.ended_at:
                 arrivals.append(Arrival(min(position, market.ended_at)))
                 continue
@@ -284,7 +288,11 @@ class Collector:
         """By the first book after the arrival."""
         arrivals: list[Arrival] = []
         for row in rows.tolist():
-            market, arrives_ms, position = self._market_of[row], self._arrives_ms[row], int(due[row])
+            market, arrives_ms, position = (
+                self._market_of[row],
+                self._arrives_ms[row],
+                int(due[row]),
+            )
             after = int(met[row])
             if arrives_ms >= market.end_ms or position > market.ended_at:
                 arrivals.append(Arrival(min(position, market.ended_at)))

@@ -121,7 +121,9 @@ class PointLane:
         while True:
             at = min(heads)
             next_due = due[0][0] if due else limit + 1
-            next_happening = happenings[happened].position if happened < len(happenings) else limit + 1
+            next_happening = (
+                happenings[happened].position if happened < len(happenings) else limit + 1
+            )
             if next_due <= at and next_due <= next_happening:
                 since, _, order, offer = heapq.heappop(due)
                 desk.settle(order, offer)

@@ -59,14 +59,15 @@ class TwinSignals:
 
     def __init__(self, batch: Batch, strategy: type[Strategy], points: list[Configuration]) -> None:
         self._batch = batch
+        self._points = points
         self._order, self._version = points[0].order, points[0].version
         self._twin = TWINS[strategy](batch.views, [point.parameters for point in points])
         self._offers = _Offers(batch)
         self._made: dict[tuple[int, bool], Offer | None] = {}
 
-    def of(self, point: Configuration) -> _Wanted:
-        """Where it wants to buy."""
-        return _Wanted(self, self._twin.wants(point.parameters))
+    def of(self, point: int) -> _Wanted:
+        """Where the point with this number wants to buy."""
+        return _Wanted(self, self._twin.wants(self._points[point].parameters))
 
     def offer(self, moment: int, *, is_up: bool) -> Offer | None:
         """What is offered by who wants that; None where it cannot be ordered."""
@@ -103,9 +104,7 @@ class Asking:
 
     def ask(self, event: int, view: MarketView) -> None:
         """About one moment, in order of time."""
-        for point, failures, wanted in zip(
-            self._points, self._failures, self._wanted, strict=True
-        ):
+        for point, failures, wanted in zip(self._points, self._failures, self._wanted, strict=True):
             if failures.disabled:
                 continue
             try:

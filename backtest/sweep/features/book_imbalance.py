@@ -47,7 +47,9 @@ class BookImbalanceTwin:
         self._imbalance = {each: sides.imbalance(each) for each in levels}
         self._bought_up = {each: self._imbalance[each] > 0 for each in levels}
         self._edge_ticks = {
-            each: sides.edge_ticks(each, self._bought_up[each]) for each in levels if each in hurdled
+            each: sides.edge_ticks(each, self._bought_up[each])
+            for each in levels
+            if each in hurdled
         }
         self._mid, self._spread = self._up.mid[two_sided], self._up.spread[two_sided]
         self._down_spread = self._down.spread[two_sided]
@@ -139,15 +141,17 @@ class _Sides:
         """What the bought book's weighted mid promises after costs; NaN where it is one-sided."""
         last = levels - 1
 
-        def bought(up: NDArray[np.generic], down: NDArray[np.generic]) -> NDArray[np.generic]:
-            return np.where(bought_up, up[:, last], down[:, last])
+        def of_bought(up: _Side, down: _Side) -> tuple[_Ints, _Ints, _Flags]:
+            both = (
+                np.where(bought_up, getattr(up, name)[:, last], getattr(down, name)[:, last])
+                for name in ("size", "money", "is_exact")
+            )
+            size, money, is_exact = both
+            return size, money, is_exact
 
-        bids, asks = (self._up_bids, self._down_bids), (self._up_asks, self._down_asks)
-        bid_size, ask_size, bid_money, ask_money = (
-            bought(*(getattr(side, name) for side in sides))
-            for sides, name in ((bids, "size"), (asks, "size"), (bids, "money"), (asks, "money"))
-        )
-        exact = bought(*(side.is_exact for side in bids)) & bought(*(s.is_exact for s in asks))
+        bid_size, bid_money, bids_exact = of_bought(self._up_bids, self._down_bids)
+        ask_size, ask_money, asks_exact = of_bought(self._up_asks, self._down_asks)
+        exact = bids_exact & asks_exact
         bid_e4, ask_e4 = _quotient(bid_money, bid_size), _quotient(ask_money, ask_size)
         value_e4 = _quotient(bid_e4 * ask_size + ask_e4 * bid_size, bid_size + ask_size)
         for row in np.flatnonzero(~exact).tolist():
@@ -163,7 +167,7 @@ class _Sides:
         return edge_ticks
 
 
-def _quotient(above: NDArray[np.generic], below: NDArray[np.generic]) -> _Floats:
+def _quotient(above: _Ints | _Floats, below: _Ints) -> _Floats:
     """NaN where nothing is below."""
     quotient: _Floats = np.full(len(above), np.nan)
     np.divide(above, below, out=quotient, where=below != 0)
