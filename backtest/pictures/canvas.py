@@ -82,6 +82,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
+    "path.simplify": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "backtest",
     "text.color": INK,
