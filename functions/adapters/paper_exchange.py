@@ -30,16 +30,15 @@ import msgspec
 from functions.core.claim import PAPER_ORDER
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason
-from functions.core.paper_fill import Taken, left_of, take_asks, taken_with
+from functions.core.paper_fill import Taken, accepted_of, left_of, take_asks, taken_with
 from functions.core.trade import Trade
 from functions.ports import PreparedOrder
-from protocol.book import Book, Level, Proof
-from protocol.fill import Fill, TradeStatus
+from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
-from protocol.units import PRICE_SCALE, cost_e6
+from protocol.units import PRICE_SCALE
 from runtime.instant import Instant
-from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason
+from venue.wire.order_answer import Answer, Rejected, RejectReason
 
 DELAY_MAX_MS: Final = 30_000
 """A longer hold is cut to this: reconciliation gives an order up after 45 s."""
@@ -135,7 +134,14 @@ class PaperExchange:
         if not bought:
             return Rejected(reason=RejectReason.NO_MATCH, text="no ask at or below the limit")
         of_market[book.token_id] = taken_with(taken, book.asks, bought)
-        return _filled(order, paper, bought)
+        return accepted_of(
+            bought,
+            order_id=order.order_id,
+            condition_id=paper.decided_on.market.condition_id,
+            token_id=paper.token_id,
+            spend_e6=order.spend_e6,
+            at_ms=time.time_ns() // 1_000_000,
+        )
 
     async def refresh_balance(self) -> None:
         """Paper money is never locked."""
@@ -206,27 +212,3 @@ def _version(snapshot: BookSnapshot) -> tuple[int, int]:
 
 def _book_of(snapshot: BookSnapshot, token_id: str) -> Book | None:
     return next((book for book in snapshot.books if book.token_id == token_id), None)
-
-
-def _filled(order: PreparedOrder, paper: _PaperOrder, bought: tuple[Level, ...]) -> Accepted:
-    spend_e6 = sum(cost_e6(price_e4, size_e6) for price_e4, size_e6 in bought)
-    now_ms = time.time_ns() // 1_000_000
-    return Accepted(
-        # Whole cents are sent, but a share costs a fraction of one: a rest below that is full.
-        status="matched" if order.spend_e6 - spend_e6 < 10_000 else "partly_matched",
-        spend_e6=spend_e6,
-        size_e6=sum(size_e6 for _, size_e6 in bought),
-        fills=tuple(
-            Fill(
-                trade_id=f"{order.order_id}-{number}",
-                order_id=order.order_id,
-                condition_id=paper.decided_on.market.condition_id,
-                token_id=paper.token_id,
-                status=TradeStatus.CONFIRMED,
-                price_e4=price_e4,
-                size_e6=size_e6,
-                matched_at_ms=now_ms,
-            )
-            for number, (price_e4, size_e6) in enumerate(bought)
-        ),
-    )

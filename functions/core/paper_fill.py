@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from protocol.book import Level
+from protocol.fill import Fill, TradeStatus
 from protocol.units import PRICE_SCALE, cost_e6
+from venue.wire.order_answer import Accepted
 
 Taken: TypeAlias = Mapping[int, tuple[int, int]]
 """Of one token: price -> (size that the venue showed there, how much of it was taken)."""
@@ -46,6 +48,38 @@ def taken_with(taken: Taken, asks: Sequence[Level], bought: Sequence[Level]) -> 
         for price_e4, size_e6 in asks
     }
     return {price_e4: each for price_e4, each in gone.items() if each[1] > 0}
+
+
+def accepted_of(
+    bought: Sequence[Level],
+    *,
+    order_id: str,
+    condition_id: str,
+    token_id: str,
+    spend_e6: int,
+    at_ms: int,
+) -> Accepted:
+    """The venue's answer to an order of `spend_e6` that got `bought`, at `at_ms` (epoch)."""
+    spent_e6 = sum(cost_e6(price_e4, size_e6) for price_e4, size_e6 in bought)
+    return Accepted(
+        # Whole cents are sent, but a share costs a fraction of one: a rest below that is full.
+        status="matched" if spend_e6 - spent_e6 < 10_000 else "partly_matched",
+        spend_e6=spent_e6,
+        size_e6=sum(size_e6 for _, size_e6 in bought),
+        fills=tuple(
+            Fill(
+                trade_id=f"{order_id}-{number}",
+                order_id=order_id,
+                condition_id=condition_id,
+                token_id=token_id,
+                status=TradeStatus.CONFIRMED,
+                price_e4=price_e4,
+                size_e6=size_e6,
+                matched_at_ms=at_ms,
+            )
+            for number, (price_e4, size_e6) in enumerate(bought)
+        ),
+    )
 
 
 def _gone_e6(price_e4: int, size_e6: int, taken: Taken) -> int:
