@@ -79,7 +79,9 @@ def _content(path: Path, text: str) -> bytes:
             raise LatencyError(f"{path}: not a file")
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError) as error:
+        if isinstance(error, LatencyError):
+            raise
         raise LatencyError(f"{text!r}: neither milliseconds (e.g. 250) nor a file") from None
     except OSError as error:
         raise LatencyError(f"{path}: cannot be read: {error.strerror}") from None

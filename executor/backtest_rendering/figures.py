@@ -69,7 +69,7 @@ def fraction(hits: int, of: int) -> str:
     if not of:
         return NONE
     share = hits / of
-    digits = 0 if share in (0, 1) or 0.095 <= share < 0.985 else 1  # noqa: PLR2004 - two figures
+    digits = 0 if share in (0, 1) or 0.095 <= share < 0.985 else 1
     shown = percent(share, digits)
     if shown == "0.0%" and hits:
         return "<0.1%"
@@ -106,7 +106,9 @@ def both(pair: Both[_T], shown: Callable[[_T], str]) -> str:
     return f"{shown(pair.unchanged)} / {shown(pair.next)}"
 
 
-def both_rows(rows: Table, name: str, pair: Both[_T], shown: Callable[[_T], RenderableType]) -> None:
+def both_rows(
+    rows: Table, name: str, pair: Both[_T], shown: Callable[[_T], RenderableType]
+) -> None:
     """A row with a cell for each bracket."""
     rows.add_row(name, shown(pair.unchanged), shown(pair.next))
 

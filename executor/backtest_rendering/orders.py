@@ -1,4 +1,4 @@
-"""What a report says of the orders: MONEY, EXECUTION, COMPARED WITH, the tables, MARKETS."""
+"""What a report says of the orders: MONEY, EXECUTION, COMPARED WITH, the tables, MARKETS. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from backtest.engine.assumptions import Bracket
@@ -86,13 +87,14 @@ def execution_view(execution: Both[ExecutionEnds]) -> RenderableType:
     row("filled, wholly or partly", lambda one: rate(one.fill_rate))
     row("price paid, mean", lambda one: number(one.paid.mean_ticks, 2, sign=True))
     row("ask met by orders, mean", lambda one: number(one.met.mean_ticks, 2, sign=True))
-    row("ask met by all signals, mean", lambda one: number(one.met_by_signals.mean_ticks, 2, sign=True))
+    row(
+        "ask met by all signals, mean",
+        lambda one: number(one.met_by_signals.mean_ticks, 2, sign=True),
+    )
     row("  median, 95 of 100 below", lambda one: _spread(one.met_by_signals))
     row("  more than 5% away", lambda one: percent(one.met_by_signals.over_5pct_share))
     row("signals their limit refuses", lambda one: rate(one.refused_by_limit))
-    return section(
-        "EXECUTION", "against the ask that was decided on; ticks, + is dearer", rows
-    )
+    return section("EXECUTION", "against the ask that was decided on; ticks, + is dearer", rows)
 
 
 def _spread(deviations: Deviations) -> str:
@@ -172,7 +174,10 @@ def _broken_down(each: BrokenDown) -> RenderableType:
     rows.columns[0].min_width = 17
     for line in each.lines:
         below = many(line.signals, "signal")
-        for bracket, name in ((Bracket.UNCHANGED, plain(line.label)), (Bracket.NEXT, plain(below, "dim"))):
+        for bracket, name in (
+            (Bracket.UNCHANGED, plain(line.label)),
+            (Bracket.NEXT, plain(below, "dim")),
+        ):
             rows.add_row(name, plain(bracket.value, "dim"), *_cells(line.cells.of(bracket)))
     return rows
 
@@ -207,7 +212,7 @@ def markets_view(markets: list[MarketLine]) -> RenderableType:
     return section("MARKETS", "unchanged / next", *parts)
 
 
-def _both_table(first: str):
+def _both_table(first: str) -> Table:
     rows = table(first, "unchanged", "next")
     for column, width in zip(rows.columns, (_NAME_WIDTH, _CELL_WIDTH, _CELL_WIDTH), strict=True):
         column.min_width = width

@@ -1,4 +1,4 @@
-"""What a report says of the signals and of the books: WORTH, TRUST, FUNNEL, COST OF WAITING, SIZE."""
+"""What a report says of signals and books: WORTH, TRUST, FUNNEL, COST OF WAITING, SIZE. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from backtest.measures.sections import Both, MarkoutAfter, Markouts, SizeLine, Waited, Waiting, Worth
+from backtest.measures.sections import (
+    Both,
+    MarkoutAfter,
+    Markouts,
+    SizeLine,
+    Waited,
+    Waiting,
+    Worth,
+)
 from backtest.report.report import Funnel, FunnelEnd, Trust
 from executor.backtest_rendering.figures import (
     NONE,
@@ -207,7 +215,9 @@ def waiting_view(waiting: Waiting) -> RenderableType:
         lasts = number(waiting.episode_median_s)
         parts += ["", sentence(f"A signal lasts {lasts} s (median).{seen}")]
     return section(
-        "COST OF WAITING", "the ask after a delay, against the one decided on; unchanged / next", *parts
+        "COST OF WAITING",
+        "the ask after a delay, against the one decided on; unchanged / next",
+        *parts,
     )
 
 

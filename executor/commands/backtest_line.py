@@ -5,23 +5,20 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
 from executor.answers import EXIT_FAILED, pairs_in, refuse
 from runtime.output import complain
 
-if TYPE_CHECKING:
-    from executor.commands.backtest_options import Asked
-
-_EXTRA = (
+_EXTRA: Final = (
     "executor backtest needs the extra `backtest`: pip install 'streaming-executor[backtest]'"
 )
-_RECORDINGS = "Recordings"
-_ORDERS = "How orders are made"
-_SWEEP = "Many parameters at once"
-_OUT = "Also to files"
+_RECORDINGS: Final = "Recordings"
+_ORDERS: Final = "How orders are made"
+_SWEEP: Final = "Many parameters at once"
+_OUT: Final = "Also to files"
 
 
 def backtest(  # noqa: PLR0913 - typer takes each option as an argument

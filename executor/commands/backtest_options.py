@@ -93,10 +93,10 @@ def plan_of(asked: Asked, environment: Mapping[str, str]) -> BacktestPlan:
 def check_outputs(asked: Asked) -> None:
     """Whether each file can be written, and none twice: a run may take long."""
     outputs = {"--html": asked.html, "--json": asked.json, "--trades": asked.trades}
-    given = {name: path for name, path in outputs.items() if path not in (None, STDOUT)}
     seen: dict[Path, str] = {}
-    for name, path in given.items():
-        assert path is not None
+    for name, path in outputs.items():
+        if path is None or (name == "--json" and path == STDOUT):
+            continue
         _check_writable(name, path)
         other = seen.setdefault(path.absolute(), name)
         if other != name:
@@ -104,14 +104,18 @@ def check_outputs(asked: Asked) -> None:
 
 
 def _check_writable(name: str, path: Path) -> None:
-    existed = path.exists()
     try:
+        existed = path.exists()
+        if existed and not (path.is_file() or path.is_dir()) and not path.is_char_device():
+            raise BadInputError(f"{name}: {path} is not a file")  # a pipe would be waited for
         # The only answer that holds: rights, read-only disks and names of directories are many.
         with path.open("ab"):
             pass
         if not existed:
             path.unlink()
     except (OSError, ValueError) as error:
+        if isinstance(error, BadInputError):
+            raise
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise BadInputError(f"{name}: {path} cannot be written: {why}") from None
 
@@ -168,7 +172,11 @@ def _latency(name: str, read: Callable[[str], Latency], text: str) -> Latency:
 
 def _sweep(asked: Asked, strategy: type[Strategy]) -> SweepPlan | None:
     if not asked.sweep:
-        for name, value in (("train", asked.train), ("random", asked.random)):
+        for name, value in (
+            ("train", asked.train),
+            ("random", asked.random),
+            ("procs", asked.procs),
+        ):
             if value is not None:
                 raise BadInputError(f"--{name}: nothing is swept; --sweep says what")
         return None
