@@ -1,0 +1,87 @@
+"""A backtest's report as what stands on a terminal: pure functions from structs to renderables.
+
+Every line of it is meant to be read once: sections say in their heading what their numbers are, and
+both brackets stand beside each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Group, RenderableType
+
+from backtest.measures.sections import Verdict, VerdictKind
+from backtest.report.report import BacktestReport
+from executor.backtest_rendering.figures import section, sentence
+from executor.backtest_rendering.orders import (
+    compared_view,
+    execution_view,
+    markets_view,
+    money_view,
+    tables_view,
+)
+from executor.backtest_rendering.signals import (
+    funnel_view,
+    size_view,
+    trust_view,
+    waiting_view,
+    worth_view,
+)
+from executor.rendering import BAD, CARE, GOOD, facts_table, plain
+
+_STYLES: Final = {VerdictKind.EDGE_SHOWN: f"bold {GOOD}", VerdictKind.LOSS_SHOWN: BAD}
+
+
+def report_view(report: BacktestReport) -> RenderableType:
+    """All of it, the verdict first."""
+    return Group(
+        _verdict(report.verdict),
+        _what(report),
+        worth_view(report.worth),
+        trust_view(report.trust),
+        funnel_view(report.funnel),
+        money_view(report.money),
+        execution_view(report.execution),
+        compared_view(report.compared),
+        tables_view(report.tables),
+        waiting_view(report.waiting),
+        size_view(report.sizes),
+        markets_view(report.markets),
+        _warnings(report.warnings),
+        _assumptions(report),
+    )
+
+
+def _verdict(verdict: Verdict) -> RenderableType:
+    style = _STYLES.get(verdict.kind, f"bold {CARE}")
+    return Group(plain(f"VERDICT  {verdict.kind.upper()}", style), plain(f"  {verdict.sentence}"))
+
+
+def _what(report: BacktestReport) -> RenderableType:
+    rows = facts_table()
+    values = ", ".join(f"{name}={value}" for name, value in report.parameters.items())
+    rows.add_row("strategy", plain(f"{report.strategy}: {values}" if values else report.strategy))
+    rows.add_row("books", plain(report.feed))
+    rows.add_row(
+        "twice",
+        "what a book was between two recorded ones nobody knows. Unchanged: an order meets the "
+        "last one before it arrives (optimistic); next: the first one after (pessimistic).",
+    )
+    return section("", "", rows)
+
+
+def _warnings(warnings: list[str]) -> RenderableType:
+    if not warnings:
+        return Group()
+    return section("WARNINGS", "", *(sentence(each, CARE) for each in warnings))
+
+
+def _assumptions(report: BacktestReport) -> RenderableType:
+    rows = facts_table()
+    rows.add_column(overflow="fold", style="dim")
+    for each in report.assumptions:
+        rows.add_row(plain(each.name), plain(each.value), plain(each.text))
+    settings = ", ".join(f"{name}={value}" for name, value in report.settings.items())
+    if settings:
+        rows.add_row("account", "", plain(settings))
+    return section("ASSUMPTIONS", "", rows)

@@ -1,0 +1,61 @@
+"""`executor backtest`: books through the production code, and what is made of what it saw.
+
+Raises BadInputError and DisagreementError; `executor.commands.backtest_line` makes one line of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from backtest.engine.observations import Observations
+from backtest.engine.run import run as run_feed
+from backtest.feed.events import FeedError
+from backtest.feed.open_feed import open_feed
+from backtest.report.build import report_of
+from executor.answers import answer_json, say
+from executor.backtest_rendering import report_view
+from executor.commands.backtest_options import (
+    STDOUT,
+    Asked,
+    BadInputError,
+    check_outputs,
+    plan_of,
+)
+from executor.commands.backtest_progress import progress
+from executor.commands.backtest_trades import write_trades
+from protocol.text import encoded
+
+__all__ = ["BadInputError", "DisagreementError", "run"]
+
+
+class DisagreementError(Exception):
+    """A sweep's faster way and the production code differ: nothing of it may be believed."""
+
+
+def run(asked: Asked) -> Observations:
+    """All of it: checks, the run, the files, the report on stdout."""
+    check_outputs(asked)
+    plan = plan_of(asked, os.environ)
+    try:
+        feed = open_feed(asked.paths)
+        with progress("books") as done:
+            seen = run_feed(feed, plan.strategy, plan.configuration, plan.assumptions, done)
+    except FeedError as error:
+        raise BadInputError(str(error)) from None
+    report = report_of(seen)
+    if asked.trades is not None:
+        write_trades(seen, asked.trades)
+    if asked.json is not None and asked.json != STDOUT:
+        asked.json.write_bytes(encoded(msgspec.json.encode, report) + b"\n")
+    if asked.html is not None:
+        # Here, because matplotlib takes half a second.
+        from backtest.pictures.page import write_html  # noqa: PLC0415 - see above
+
+        write_html(report, seen, None, asked.html)
+    if asked.json == STDOUT:
+        answer_json(report)
+    else:
+        say(report_view(report))
+    return seen
