@@ -22,7 +22,9 @@ _NAME_IN: Final = 0.14
 """For the series' name, where there are several."""
 _HEAD_IN: Final = 0.45
 _TITLE_LETTERS: Final = 26
-"""That fit over a panel."""
+"""Figures that fit over a panel."""
+_NAME_LETTERS: Final = 24
+"""Letters that do."""
 _SPANS: Final = (("Up", BLUE, 1.17), ("Down", RED, -0.17))
 """Where in the panel the signals for an outcome are marked."""
 _SPAN_WIDTH: Final = 4.5
@@ -145,7 +147,7 @@ def _title(axes: Axes, market: MarketLine, *, several: bool) -> None:
     axes.annotate(money, (1, 1), xytext=(0, 3), ha="right", **look)
     if several:
         name = plain(market.series)
-        name = name if len(name) <= _TITLE_LETTERS else f"{name[: _TITLE_LETTERS - 1]}…"
+        name = name if len(name) <= _NAME_LETTERS else f"{name[: _NAME_LETTERS - 1]}…"
         axes.annotate(name, (0, 1), xytext=(0, 12), color=MUTED, **look)
 
 

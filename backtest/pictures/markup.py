@@ -20,13 +20,15 @@ h1{font-size:1.5rem;margin:0 0 .2rem}
 h2 small{font-weight:400;letter-spacing:0;color:var(--muted);margin-left:.5rem}
 h2{font-size:1rem;letter-spacing:.04em;margin:2.4rem 0 .5rem;padding-top:.5rem;
 border-top:1px solid var(--grid)}
+section:first-of-type small{font-weight:700;color:var(--ink)}
 p{margin:.3rem 0;overflow-wrap:anywhere}
 .wide{overflow-x:auto;margin:.6rem 0 1rem}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}
+th,td{text-align:left;padding:.2rem 1.4rem .2rem 0;vertical-align:top}
 th{font-weight:600;color:var(--muted)}
 td{border-top:1px solid var(--grid)}
 td.in{padding-left:1rem}
+thead+tbody td:first-child{min-width:11rem}
 .n{text-align:right;white-space:nowrap}
 figure{margin:1.2rem 0}
 svg.picture{display:block;width:100%;height:auto}
@@ -35,7 +37,7 @@ figcaption{color:var(--muted);font-size:.8rem;margin-top:.3rem;overflow-wrap:any
 .source{display:block}
 @page{margin:14mm}
 @media print{body{font-size:10pt}main{max-width:none;padding:0}
-figure,tr{break-inside:avoid}h2{break-after:avoid}.wide{overflow:visible}}
+th,td{padding-top:.05rem;padding-bottom:.05rem}figure,tr{break-inside:avoid}h2{break-after:avoid}.wide{overflow:visible}}
 """
 
 

@@ -114,7 +114,7 @@ def _draw_luck(axes: Axes, luck: Luck) -> None:
         high + room,
         [
             LineEnd(y=88, text=f"real best {usd(luck.best_pnl_e6)}", colour=RED),
-            LineEnd(y=60, text=f"luck: {reached}% reach it", colour=BLUE),
+            LineEnd(y=60, text=f"luck's best: {reached}%", colour=BLUE),
         ],
         fontsize=8,
     )

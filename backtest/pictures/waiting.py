@@ -15,10 +15,10 @@ from backtest.pictures.canvas import BLUE, PURPLE, RED, figure_of, panel
 from backtest.pictures.labels import LineEnd, heading, label_ends, note
 
 WAITING_CAPTION: Final = (
-    "Delays are not to scale. The limit refuses where the ask is above it; a check both ways also "
-    "where the ask is as far below the one decided on. Unchanged: the last recorded book at or "
-    "before the arrival; next: the first one after it. Within the time between two recorded books "
-    "unchanged cannot see a move."
+    "Delays are not to scale. Bands hold the middle half of the signals. The limit refuses where "
+    "the ask is above it; a check both ways also where the ask is as far below the one decided on. "
+    "Unchanged: the last recorded book at or before the arrival; next: the first one after it. "
+    "Within the time between two recorded books unchanged cannot see a move."
 )
 _HEIGHT_IN: Final = 5.6
 _COLOURS: Final = {Bracket.UNCHANGED: BLUE, Bracket.NEXT: RED}
@@ -63,7 +63,6 @@ def _draw_deviation(axes: Axes, delays: Sequence[DelayLine]) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlim(-0.3, len(delays) - 0.8)
     label_ends(axes, len(delays) - 1, [end for end in ends if not isnan(end.y)])
-    axes.text(0.02, 0.9, "bands: the middle half of the signals", transform=axes.transAxes)
 
 
 def _draw_refusals(axes: Axes, delays: Sequence[DelayLine]) -> None:
