@@ -41,9 +41,11 @@ class MarketInfo(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises KeyError naming the outcome when the market has no such outcome.
         """
-        for outcome in self.outcomes:
-            if outcome.name == outcome_name:
-                return outcome.token_id
+        first, second = self.outcomes
+        if first.name == outcome_name:
+            return first.token_id
+        if second.name == outcome_name:
+            return second.token_id
         raise KeyError(f"market {self.slug} has no outcome {outcome_name!r}")
 
 

@@ -14,7 +14,7 @@ import msgspec
 from protocol.book import Book, Proof, check_order
 from protocol.bounds import Count, EpochMs, EpochNs
 from protocol.fee import is_rate
-from protocol.market import MarketInfo
+from protocol.market import DOWN, UP, MarketInfo
 from protocol.text import encoded
 from protocol.units import PRICE_SCALE
 
@@ -51,10 +51,25 @@ class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     def book_of(self, outcome_name: str) -> Book:
         """The book of an outcome by name. Raises KeyError naming what is missing."""
         token_id = self.market.token_of(outcome_name)
-        for book in self.books:
-            if book.token_id == token_id:
-                return book
+        first, second = self.books
+        if first.token_id == token_id:
+            return first
+        if second.token_id == token_id:
+            return second
         raise KeyError(f"snapshot of {self.market.slug} has no book for {outcome_name!r}")
+
+    def up_and_down(self) -> tuple[Book, Book] | None:
+        """Up's book and Down's; None for a market with other outcomes, or without these books."""
+        first, second = self.market.outcomes
+        if first.name == DOWN and second.name == UP:
+            first, second = second, first
+        elif first.name != UP or second.name != DOWN:
+            return None
+        one, other = self.books
+        if one.token_id == second.token_id:
+            one, other = other, one
+        same = one.token_id == first.token_id and other.token_id == second.token_id
+        return (one, other) if same else None
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")

@@ -61,21 +61,20 @@ class MarketMemory:
     def note(self, market: MarketInfo, up: Book, at_ms: int, epoch: int, sequence: int) -> None:
         """Keep one book; one that is not newer than the last is left out."""
         recent = self._recent
-        if recent and (epoch, sequence) <= (recent[-1].epoch, recent[-1].sequence):
-            return
+        if recent:
+            last = recent[-1]
+            if epoch < last.epoch or (epoch == last.epoch and sequence <= last.sequence):
+                return
         row = BookRow(at_ms, epoch, sequence, up.bids[:LEVELS_KEPT], up.asks[:LEVELS_KEPT])
         if self._start is None and at_ms >= market.start_ms:
             self._start = row
         recent.append(row)
-        if len(recent) > RECENT_MAX:
-            self._note_older(recent.popleft())
         self._rows = None
-
-    def _note_older(self, row: BookRow) -> None:
-        older = self._older
-        # A clock that was set back must not keep the rest of the window out.
-        if not older or not 0 <= row.at_ms - older[-1].at_ms < OLDER_APART_MS:
-            older.append(row)
+        if len(recent) > RECENT_MAX:
+            row, older = recent.popleft(), self._older
+            # A clock that was set back must not keep the rest of the window out.
+            if not older or not 0 <= row.at_ms - older[-1].at_ms < OLDER_APART_MS:
+                older.append(row)
 
     @property
     def rows(self) -> tuple[BookRow, ...]:

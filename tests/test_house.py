@@ -34,6 +34,7 @@ SOURCES = sorted(
         "runtime",
         "feeder",
         "functions",
+        "backtest",
         "executor",
         "sandbox",
         "deploy",

@@ -34,7 +34,7 @@ from protocol.snapshot import BookSnapshot
 from protocol.units import cost_e6
 from venue.wire.order_answer import Answer, Rejected, RejectReason
 
-_PLACEHOLDER_BID_E4: Final = 100
+PLACEHOLDER_BID_E4: Final = 100
 _PLACEHOLDER_ASK_E4: Final = 9_900
 
 
@@ -62,7 +62,7 @@ class UnderWay(msgspec.Struct, frozen=True):
 def is_placeholder(book: Book) -> bool:
     """Whether it only shows what an empty market does: a bid of 0.01 and an ask of 0.99."""
     bid_e4, ask_e4 = book.best_bid_e4, book.best_ask_e4
-    return (bid_e4 is None or bid_e4 <= _PLACEHOLDER_BID_E4) and (
+    return (bid_e4 is None or bid_e4 <= PLACEHOLDER_BID_E4) and (
         ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
     )
 

@@ -67,11 +67,15 @@ class Latency(msgspec.Struct, frozen=True):
         """Half of the orders take no longer."""
         return self._at(0.5)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all orders take as long."""
+        return self.knots[0][1] == self.knots[-1][1]
+
     def draw_ms(self, what: str, seed: int) -> int:
         """How long the order called `what` takes, in whole milliseconds."""
-        first_ms, last_ms = self.knots[0][1], self.knots[-1][1]
-        if first_ms == last_ms:
-            return round(first_ms)
+        if self.is_constant:
+            return round(self.knots[0][1])
         digest = hashlib.blake2b(f"{seed}:{what}".encode(), digest_size=8).digest()
         return round(self._at(int.from_bytes(digest, "big") / 2**64))
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.engine.desk import Desk, UnderWay, is_placeholder
+from backtest.engine.desk import PLACEHOLDER_BID_E4, Desk, UnderWay, is_placeholder
 from backtest.engine.observations import (
     CHART_POINTS,
     DELAYS_S,
@@ -54,11 +54,9 @@ class MarketRun:
 
     __slots__ = (
         "_chart_from_ms",
-        "_down_ask",
-        "_down_bid",
-        "_up_ask",
-        "_up_bid",
-        "at_ms",
+        "_longest_gap_ms",
+        "_tops",
+        "_up_token",
         "darks",
         "episode",
         "episode_outcome",
@@ -83,6 +81,7 @@ class MarketRun:
             start_ms=market.start_ms,
             end_ms=market.end_ms,
             tick_e4=market.tick_size_e4,
+            fee=market.fee,
             first_at_ms=first_at_ms,
             last_at_ms=first_at_ms,
         )
@@ -96,52 +95,51 @@ class MarketRun:
         self.episode = -1
         self.episode_outcome = ""
         self.placeholders = self.darks = 0
-        self.at_ms = array("q")
-        self._up_bid, self._up_ask = array("i"), array("i")
-        self._down_bid, self._down_ask = array("i"), array("i")
-        self._chart_from_ms = 0
+        self._up_token = market.token_of(UP)
+        self._tops = array("q")
+        """Of each book: its time, best bid and ask of Up, best bid and ask of Down."""
+        self._longest_gap_ms = 0
+        self._chart_from_ms = market.start_ms
 
     def note(self, snapshot: BookSnapshot, now_ms: int) -> None:
         """The market's newest book."""
-        up_bid, up_ask, down_bid, down_ask = self._tops_of(snapshot)
-        self.at_ms.append(now_ms)
-        self._up_bid.append(up_bid)
-        self._up_ask.append(up_ask)
-        self._down_bid.append(down_bid)
-        self._down_ask.append(down_ask)
-        seen, market = self.seen, snapshot.market
-        gap_ms = now_ms - self.last_ms
-        if (
-            gap_ms > seen.longest_gap_ms
-            and market.start_ms < now_ms
-            and self.last_ms < market.end_ms
-        ):
-            seen.longest_gap_ms = gap_ms
-        if now_ms >= self._chart_from_ms and market.start_ms <= now_ms <= market.end_ms:
-            apart_ms = max(1, (market.end_ms - market.start_ms) // (CHART_POINTS - 1))
-            self._chart_from_ms = now_ms + apart_ms
-            seen.chart_at_ms.append(now_ms)
-            one_sided = UNKNOWN in (up_bid, up_ask)
-            seen.chart_mid_e4.append(math.nan if one_sided else (up_bid + up_ask) / 2)
-        self.last, self.last_ms = snapshot, now_ms
-
-    def _tops_of(self, snapshot: BookSnapshot) -> tuple[int, int, int, int]:
-        if snapshot.proof is Proof.NONE:
-            self.darks += 1
-            return _UNSEEN
         up, down = snapshot.books
-        if up.token_id != snapshot.market.token_of(UP):
+        if up.token_id != self._up_token:
             up, down = down, up
-        if is_placeholder(up) and is_placeholder(down):
-            self.placeholders += 1
-            return _UNSEEN
         up_bids, up_asks, down_bids, down_asks = up.bids, up.asks, down.bids, down.asks
-        return (
+        tops = (
+            now_ms,
             up_bids[0][0] if up_bids else UNKNOWN,
             up_asks[0][0] if up_asks else UNKNOWN,
             down_bids[0][0] if down_bids else UNKNOWN,
             down_asks[0][0] if down_asks else UNKNOWN,
         )
+        if snapshot.proof is Proof.NONE:
+            self.darks += 1
+            tops = (now_ms, *_UNSEEN)
+        elif tops[1] <= PLACEHOLDER_BID_E4 and is_placeholder(up) and is_placeholder(down):
+            self.placeholders += 1
+            tops = (now_ms, *_UNSEEN)
+        self._tops.extend(tops)
+        gap_ms = now_ms - self.last_ms
+        if gap_ms > self._longest_gap_ms:
+            self._note_gap(now_ms, gap_ms)
+        if now_ms >= self._chart_from_ms:
+            self._note_chart(now_ms, tops[1], tops[2])
+        self.last, self.last_ms = snapshot, now_ms
+
+    def _note_gap(self, now_ms: int, gap_ms: int) -> None:
+        market = self.market
+        if market.start_ms < now_ms and self.last_ms < market.end_ms:
+            self._longest_gap_ms = self.seen.longest_gap_ms = gap_ms
+
+    def _note_chart(self, now_ms: int, bid_e4: int, ask_e4: int) -> None:
+        market = self.market
+        self._chart_from_ms = now_ms + max(1, (market.end_ms - market.start_ms) // CHART_POINTS)
+        if now_ms <= market.end_ms and len(self.seen.chart_at_ms) < CHART_POINTS:
+            self.seen.chart_at_ms.append(now_ms)
+            one_sided = UNKNOWN in (bid_e4, ask_e4)
+            self.seen.chart_mid_e4.append(math.nan if one_sided else (bid_e4 + ask_e4) / 2)
 
     def note_signal(
         self, trade: Trade, book: Book, strength: float, now_ms: int, arrives_at_ms: int
@@ -189,13 +187,9 @@ class MarketRun:
             ),
         )
 
-    def top_arrays(self) -> tuple[NDArray[np.int64], list[Prices]]:
-        """(times, [up bid, up ask, down bid, down ask]) of all its books."""
-        sides = (self._up_bid, self._up_ask, self._down_bid, self._down_ask)
-        return (
-            np.frombuffer(self.at_ms, dtype=np.int64),
-            [np.frombuffer(side, dtype=np.int32) for side in sides],
-        )
+    def tops(self) -> NDArray[np.int64]:
+        """(books, 5): time, best bid and ask of Up, best bid and ask of Down."""
+        return np.frombuffer(self._tops, dtype=np.int64).reshape((-1, 5))
 
 
 class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,12 +208,14 @@ class _Tops:
     """Prices of a market at given times; indices of -1 are of no book."""
 
     def __init__(self, run: MarketRun, gap_over_ms: int) -> None:
-        self._at_ms, sides = run.top_arrays()
+        tops = run.tops()
+        self._at_ms = tops[:, 0]
         # One more at the end, for what is not known: index -1.
-        unknown = np.array([UNKNOWN], dtype=np.int32)
-        self._up_bid, self._up_ask, self._down_bid, self._down_ask = (
-            np.concatenate((side, unknown)) for side in sides
-        )
+        sides = np.concatenate((tops[:, 1:], [_UNSEEN])).astype(np.int32)
+        self._up_bid: Prices = sides[:, 0]
+        self._up_ask: Prices = sides[:, 1]
+        self._down_bid: Prices = sides[:, 2]
+        self._down_ask: Prices = sides[:, 3]
         self._end_ms = run.market.end_ms
         self._gap_over_ms = gap_over_ms
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from math import nan
 from typing import Final
 
 from backtest.engine.assumptions import Assumptions, Bracket
@@ -71,6 +73,8 @@ class _Run:
         self._strength_name = ""
         self._moments = 0
         self._holds: Counter[str] = Counter()
+        self._held: StrEnum | None = None
+        self._held_times = 0
         self._episodes = 0
         self._runs: dict[str, MarketRun] = {}
         self._markets: list[MarketSeen] = []
@@ -123,17 +127,25 @@ class _Run:
         run.seen.moments += 1
         run.note(snapshot, now_ms)
         self._memories.note(snapshot)
-        decision = self._decide(snapshot, now_ms)
-        if isinstance(decision, Hold):
-            self._holds[decision.reason] += 1
-            run.episode_outcome = ""
-            return
-        self._signal(run, snapshot, decision, now_ms)
+        reason: StrEnum | None = hold_reason_of(snapshot, self._configuration.gate, now_ms)
+        if reason is None:
+            decision = self._decide(snapshot, now_ms)
+            if isinstance(decision, Trade):
+                self._signal(run, snapshot, decision, now_ms)
+                return
+            reason = decision.reason
+        run.episode_outcome = ""
+        if reason is self._held:  # most books are held for the reason of the one before
+            self._held_times += 1
+        else:
+            self._count_held()
+            self._held, self._held_times = reason, 1
+
+    def _count_held(self) -> None:
+        if self._held is not None:
+            self._holds[self._held] += self._held_times
 
     def _decide(self, snapshot: BookSnapshot, now_ms: int) -> Trade | Hold:
-        reason = hold_reason_of(snapshot, self._configuration.gate, now_ms)
-        if reason is not None:
-            return hold(reason)
         view = self._memories.view(snapshot, now_ms)
         if view is None:
             return hold(HoldReason.UNKNOWN_OUTCOMES)
@@ -156,9 +168,8 @@ class _Run:
             run.episode, run.episode_outcome = self._episodes, trade.outcome
             self._episodes += 1
         assumptions = self._assumptions
-        latency_ms = assumptions.latency.draw_ms(
-            f"{run.market.condition_id}:{now_ms}", assumptions.seed
-        )
+        what = f"{run.market.condition_id}:{now_ms}"
+        latency_ms = assumptions.latency.draw_ms(what, assumptions.seed)
         arrives_at_ms = now_ms + latency_ms + assumptions.taker_delay_ms
         book = snapshot.book_of(trade.outcome)
         run.note_signal(trade, book, self._strength_of(trade), now_ms, arrives_at_ms)
@@ -190,10 +201,10 @@ class _Run:
                 heapq.heappush(self._due, due)
 
     def _strength_of(self, trade: Trade) -> float:
-        name = self._strength_name
-        if not name and trade.numbers:
-            name = self._strength_name = next(iter(trade.numbers))
-        return abs(trade.numbers.get(name, float("nan")))
+        name, numbers = self._strength_name, trade.numbers
+        if not name and numbers:
+            name = self._strength_name = next(iter(numbers))
+        return abs(numbers[name]) if name in numbers else nan
 
     # -- what is due -----------------------------------------------------------------------------
 
@@ -297,6 +308,7 @@ class _Run:
     # -- the end of the feed -----------------------------------------------------------------------
 
     def _finish(self) -> None:
+        self._count_held()
         for run in list(self._runs.values()):
             self._end(run, cut=True)
         for market, seen in self._ended.values():

@@ -83,9 +83,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     """Blocks with signals."""
     markets_needed: int | None
-    """For showing 2% of stake by the markout after 60 s of all signals; None: cannot be said."""
+    """For showing 2% of stake in four of five tries, by the markout after 60 s of all signals.
+    None: cannot be said."""
     markets_needed_by_pnl: int | None
-    """For showing 2% of stake by what was paid out in the end."""
+    """The same by what was paid out in the end."""
 
 
 # -- WORTH -----------------------------------------------------------------------------------------
@@ -284,13 +285,17 @@ class TableCells(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The signals from `low` up to, but without, `high`; the last line has its `high`, too."""
+    """What is from `low` up to, but without, `high`; the last line has its `high`, too.
+
+    By price: a signal or an order is where its price paid is, which may differ by bracket.
+    """
 
     label: str
     low: float | None
     """None in the table by series."""
     high: float | None
     signals: int
+    """By price: by the ask that was decided on."""
     cells: Both[TableCells]
 
 
@@ -321,16 +326,16 @@ class Waited(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     """Signals of which it is known."""
     unknown: int
-    p25_pct: float | None
+    p25_pct: float | None = None
     """Quartiles of the size of the deviation, either way."""
-    median_pct: float | None
-    p75_pct: float | None
-    p90_pct: float | None
-    mean_ticks: float | None
+    median_pct: float | None = None
+    p75_pct: float | None = None
+    p90_pct: float | None = None
+    mean_ticks: float | None = None
     """With its sign: above zero is dearer."""
-    limit_refuses: float | None
+    limit_refuses: float | None = None
     """Share that the order's own limit refuses: the ask is above it."""
-    both_ways_refuse: float | None
+    both_ways_refuse: float | None = None
     """Share that a check both ways refuses: as far below the ask is too far as well."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from protocol.book import Proof
-from protocol.market import DOWN, UP
 from protocol.snapshot import BookSnapshot
 from strategies.memory import MarketMemory
 from strategies.view import MarketView
@@ -23,15 +22,14 @@ class MarketMemories:
         if snapshot.proof is Proof.NONE:
             return
         market = snapshot.market
-        try:
-            up = snapshot.book_of(UP)
-        except KeyError:
+        books = snapshot.up_and_down()
+        if books is None:
             return  # the evaluator holds for it
         memory = self._memories.get(market.condition_id)
         if memory is None:
             memory = self._memories[market.condition_id] = MarketMemory()
         at_ms = snapshot.received_at_ns // 1_000_000
-        memory.note(market, up, at_ms, snapshot.epoch, snapshot.sequence)
+        memory.note(market, books[0], at_ms, snapshot.epoch, snapshot.sequence)
 
     def forget(self, condition_id: str) -> None:
         """The worker does not deal with that market any more."""
@@ -40,9 +38,8 @@ class MarketMemories:
     def view(self, snapshot: BookSnapshot, now_ms: int) -> MarketView | None:
         """What strategies see at `now_ms` (epoch); None for outcomes other than Up and Down."""
         market = snapshot.market
-        try:
-            up, down = snapshot.book_of(UP), snapshot.book_of(DOWN)
-        except KeyError:
+        books = snapshot.up_and_down()
+        if books is None:
             return None
         memory = self._memories.get(market.condition_id) or MarketMemory()
-        return MarketView(market, up, down, market.end_ms - now_ms, memory)
+        return MarketView(market, *books, market.end_ms - now_ms, memory)

@@ -1,0 +1,146 @@
+"""One of four things that can be said, and one sentence that says it. Pure.
+
+By the markout after 60 s of all signals, after costs: it has the most power of all measures, for
+there are many more signals than orders, and a price after a minute is far less random than a
+payout. It has to be beyond zero in both brackets, and the settled P&L must not contradict it.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+import numpy as np
+
+from backtest.engine.assumptions import Bracket
+from backtest.measures.intervals import WORTH_SHOWING, Floats, Indices, blocks_needed
+from backtest.measures.markout import MEASURED_AT_S, after_costs_ticks, plain_mean
+from backtest.measures.money import settled_of
+from backtest.measures.prepared import FilledOrders, Prepared
+from backtest.measures.sections import Both, Estimate, Money, Verdict, VerdictKind, Worth
+
+BLOCKS_MIN: Final = 10
+UNKNOWN_SHARE_MAX: Final = 0.5
+
+
+def verdict(run: Prepared, worth: Worth, money: Both[Money], filled: Both[FilledOrders]) -> Verdict:
+    """VERDICT."""
+    estimates = Both(*(_measured(worth, each) for each in Bracket))
+    needed = _markets_needed(run, *_of_markouts(run))
+    settled = settled_of(filled.unchanged)
+    needed_by_pnl = _markets_needed(
+        run, settled.market, settled.pnl_e6, settled.spent_e6, WORTH_SHOWING
+    )
+    kind, sentence = _said(run, worth, estimates, money)
+    if kind is VerdictKind.NOTHING_SHOWN:
+        sentence += _needed_text(needed, needed_by_pnl, len(run.seen.markets))
+    return Verdict(
+        kind=kind,
+        sentence=sentence,
+        markets=len(run.seen.markets),
+        blocks=len(np.unique(run.blocks.of_market[run.market])),
+        markets_needed=needed,
+        markets_needed_by_pnl=needed_by_pnl,
+    )
+
+
+def _said(
+    run: Prepared, worth: Worth, estimates: Both[Estimate], money: Both[Money]
+) -> tuple[VerdictKind, str]:
+    poor = _too_poor(run, worth, estimates)
+    if poor:
+        return VerdictKind.TOO_POOR, f"The data are too poor: {poor}."
+    figures = (
+        f"{MEASURED_AT_S} s after a signal a share has gained {_ticks(estimates.unchanged)} ticks"
+        f" beyond price and fee, {_ticks(estimates.next)} if its order met the next book"
+    )
+    gains = all((estimates.of(each).low or 0) > 0 for each in Bracket)
+    losses = all((estimates.of(each).high or 0) < 0 for each in Bracket)
+    returns = [money.of(each).return_on_stake for each in Bracket]
+    paid_loss = any(each.high is not None and each.high < 0 for each in returns)
+    paid_gain = any(each.low is not None and each.low > 0 for each in returns)
+    contradicted = (gains and paid_loss) or (losses and paid_gain)
+    if (gains or losses) and not contradicted:
+        kind = VerdictKind.EDGE_SHOWN if gains else VerdictKind.LOSS_SHOWN
+        what = "An edge" if gains else "A loss"
+        payouts = "what was paid out does not contradict it"
+        if all(each.value is None for each in returns):
+            payouts = "nothing was paid out that could contradict it"
+        return kind, f"{what} is shown: {figures}; {payouts}."
+    why = "that may be luck"
+    if contradicted:
+        why = "but what was paid out in the end says the opposite"
+    return VerdictKind.NOTHING_SHOWN, f"Nothing is shown: {figures}; {why}."
+
+
+def _too_poor(run: Prepared, worth: Worth, estimates: Both[Estimate]) -> str:
+    """Why nothing can be said; empty where something can."""
+    if not worth.signals:
+        books = run.seen.moments
+        return f"the strategy gave no signal on {books:,} books of {_markets(run)}"
+    for bracket in Bracket:
+        estimate, markouts = estimates.of(bracket), worth.signals_markouts.of(bracket)
+        unknown = 1 - (estimate.n + markouts.refused) / worth.signals
+        if unknown > UNKNOWN_SHARE_MAX:
+            return (
+                f"of {unknown:.0%} of the signals the recording does not say what they would have"
+                f" paid, or what a share was worth {MEASURED_AT_S} s later ({bracket})"
+            )
+        if estimate.blocks < BLOCKS_MIN:
+            return (
+                f"signals with a price are in {_blocks(estimate.blocks)} of markets that were open"
+                f" at the same time, and below {BLOCKS_MIN} luck cannot be told from an edge"
+                f" ({bracket})"
+            )
+    return ""
+
+
+def _measured(worth: Worth, bracket: Bracket) -> Estimate:
+    rows = worth.signals_markouts.of(bracket).rows
+    return next(each.mid_after_fee for each in rows if each.after_s == MEASURED_AT_S)
+
+
+def _of_markouts(run: Prepared) -> tuple[Indices, Floats, Floats, float]:
+    """(market, above, below, what to show) for `blocks_needed`; the stake is the mean price."""
+    markouts = after_costs_ticks(run, Bracket.UNCHANGED)
+    stake = plain_mean(run.paid_in(Bracket.UNCHANGED).price_e4 / run.tick_e4) or 0.0
+    return run.market, markouts, np.ones(len(markouts)), WORTH_SHOWING * stake
+
+
+def _markets_needed(
+    run: Prepared, market: Indices, above: Floats, below: Floats, smallest: float
+) -> int | None:
+    blocks = blocks_needed(run.blocks, market, above, below, smallest)
+    if blocks is None:
+        return None
+    return ceil(blocks * len(run.seen.markets) / run.blocks.count)
+
+
+def _needed_text(needed: int | None, by_pnl: int | None, markets: int) -> str:
+    if needed is None:
+        return ""
+    payouts = "" if by_pnl is None else f", {_about(by_pnl)} by what is paid out"
+    return (
+        f" To show {WORTH_SHOWING:.0%} of the stake takes about {_about(needed)} markets by prices"
+        f" after {MEASURED_AT_S} s{payouts}; here are {markets}."
+    )
+
+
+def _about(number: int) -> str:
+    """Two digits of it: more would be a lie."""
+    return f"{int(float(f'{number:.1e}')):,}"
+
+
+def _ticks(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "unknown"
+    return f"{estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}]"
+
+
+def _markets(run: Prepared) -> str:
+    count = len(run.seen.markets)
+    return f"{count} market" if count == 1 else f"{count} markets"
+
+
+def _blocks(count: int) -> str:
+    return f"{count} block" if count == 1 else f"{count} blocks"

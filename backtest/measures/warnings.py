@@ -1,0 +1,148 @@
+"""What dominates a run, and what has no effect in it: what a reader would not look for. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from backtest.engine.assumptions import Bracket
+from backtest.engine.observations import Observations, OrderEnd
+from backtest.feed.events import LeftOut
+from backtest.measures.prepared import Prepared
+from backtest.measures.sections import Both, Comparison, Money
+from functions.core.hold import HoldReason
+
+_DOMINATES: Final = 0.9
+_MUCH: Final = 0.1
+_OPENING_MS: Final = 10_000
+_RETURNS_APART: Final = 0.05
+
+
+def warnings(
+    run: Prepared,
+    money: Both[Money],
+    compared: Both[list[Comparison]],
+    book_every_ms: float | None,
+) -> list[str]:
+    """A sentence each, the gravest first."""
+    seen = run.seen
+    return [
+        *_of_the_strategy(seen),
+        *_of_the_funnel(seen),
+        *_of_the_recording(run, book_every_ms),
+        *_of_the_money(money, compared),
+    ]
+
+
+def _of_the_strategy(seen: Observations) -> Iterator[str]:
+    raised = seen.holds[HoldReason.STRATEGY_ERROR]
+    disabled = seen.holds[HoldReason.STRATEGY_DISABLED]
+    if raised or seen.strategy_error:
+        yield f"the strategy raised on {raised:,} books, first {seen.strategy_error}"
+    if disabled:
+        yield f"on {disabled:,} books the strategy was not asked: it had raised too often"
+
+
+def _of_the_funnel(seen: Observations) -> Iterator[str]:
+    if not len(seen.signals):
+        yield "the strategy gave no signal"
+    yield from _dominating(seen.holds, seen.moments, "of the books were held back as")
+    refused = [_dominating(lane.refused, lane.signals, "of the signals were refused as")
+               for lane in seen.lanes]  # fmt: skip
+    yield from dict.fromkeys(text for texts in refused for text in texts)
+    for lane in seen.lanes:
+        orders, bracket = lane.orders, lane.bracket
+        if lane.signals and not orders:
+            yield f"no order was made ({bracket})"
+        if len(orders) > 1 and all(
+            each.decided_at_ms - seen.markets[each.market].start_ms <= _OPENING_MS
+            for each in orders
+        ):
+            yield f"all {len(orders)} orders are within 10 s of their window's opening ({bracket})"
+        under_way = sum(each.end is OrderEnd.WAITING for each in orders)
+        if under_way:
+            yield f"{under_way} orders were under way when the recording ended ({bracket})"
+        left_out = sum(each.end is OrderEnd.LEFT_OUT for each in orders)
+        if left_out > _MUCH * len(orders):
+            yield (
+                f"{left_out} of {len(orders)} orders are left out: the recording cannot say what"
+                f" they would have got ({bracket})"
+            )
+
+
+def _dominating(counts: Counter[str], of: int, text: str) -> list[str]:
+    return [
+        f"{min(count / of, 0.999):.0%} {text} {reason}"
+        if count < of
+        else f"all {of:,} {text.removeprefix('of the ')} {reason}"
+        for reason, count in counts.most_common(1)
+        if of and count >= _DOMINATES * of
+    ]
+
+
+def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
+    seen = run.seen
+    assumptions = seen.assumptions
+    arrival_ms = assumptions.latency.median_ms + assumptions.taker_delay_ms
+    if every_ms is not None and arrival_ms < every_ms:
+        yield (
+            f"a latency below {every_ms / 1_000:.1f} s cannot be told apart: this recording has a"
+            f" book every {every_ms / 1_000:.1f} s (median), and orders arrive after"
+            f" {arrival_ms / 1_000:.2f} s"
+        )
+    markets, blocks = len(seen.markets), run.blocks.count
+    if blocks < markets:
+        yield (
+            f"{markets} markets are {blocks} independent observations: those that were open at the"
+            " same time move together"
+        )
+    unresolved = sum(each.up_payout_e6 is None for each in seen.markets)
+    if unresolved:
+        yield f"of {unresolved} of {markets} markets it is not known what they paid"
+    if markets and all(not each.fee.rate for each in seen.markets):
+        yield "no market of this recording has a fee: what is after fees is before them"
+    left_out: Counter[LeftOut] = Counter()
+    for each in seen.exclusions:
+        left_out[each.why] += each.count
+    for why in (LeftOut.DARK, LeftOut.PLACEHOLDER, LeftOut.UNPROVEN, LeftOut.UNREADABLE):
+        if left_out[why] > _MUCH * max(seen.moments, 1):
+            yield f"{left_out[why]:,} books are left out as {why}, beside {seen.moments:,} in use"
+
+
+def _of_the_money(money: Both[Money], compared: Both[list[Comparison]]) -> Iterator[str]:
+    first, second = (money.of(each).return_on_stake.value for each in Bracket)
+    if (
+        first is not None
+        and second is not None
+        and first * second < 0
+        and abs(first - second) > _RETURNS_APART
+    ):
+        yield (
+            f"the brackets disagree: {first:+.0%} of the stake if an order met the last book,"
+            f" {second:+.0%} if the next"
+        )
+    for bracket in Bracket:
+        one = money.of(bracket)
+        if one.split is not None and abs(one.split.change_e6) > abs(one.pnl_e6):
+            yield (
+                f"one split ({one.split.slug}) would move P&L by {_usd(one.split.change_e6)}, more"
+                f" than it is, {_usd(one.pnl_e6)} ({bracket})"
+            )
+        own = one.return_on_stake.value
+        better = [
+            f"{each.rival} {earned:+.0%}"
+            for each in compared.of(bracket)
+            if (earned := each.return_on_stake.value) is not None
+            and own is not None
+            and earned > own
+        ]
+        if better and own is not None:
+            yield (
+                f"of the stake the strategy earned {own:+.0%}, and without it {', '.join(better)}"
+                f" ({bracket})"
+            )
+
+
+def _usd(amount_e6: int) -> str:
+    return f"{amount_e6 / 1_000_000:+.2f} USD"
