@@ -18,19 +18,19 @@ from executor.rendering import BAD, GOOD, plain
 
 _T = TypeVar("_T")
 NONE: Final = "-"
-PAIR: Final = "unchanged / next"
-"""The head of a column that has both brackets."""
+_WIDE_TICKS: Final = 10
+"""From here on nobody reads tenths of a tick."""
 
 
 def section(name: str, says: str, *parts: RenderableType) -> Group:
     """A heading with what the section is about, and its parts, indented."""
-    head = Text.assemble((name, "bold"), "  ", (says, "dim"))
+    head = Text.assemble((name, "bold"), "  " if says else "", (says, "dim"))
     return Group("", head, *map(indented, parts))
 
 
 def indented(part: RenderableType) -> RenderableType:
-    """A part of a section."""
-    return Padding(part, (0, 0, 0, 2))
+    """A part of a section; an empty text is an empty line."""
+    return part if part == "" else Padding(part, (0, 0, 0, 2), expand=False)
 
 
 def table(first: str, *columns: str, gap: int = 2) -> Table:
@@ -93,7 +93,9 @@ def usd(amount_e6: int | None, *, sign: bool = True) -> str:
 
 def ticks(estimate: Estimate) -> Text:
     """`+0.5 [-1.3, +2.4]`, coloured where zero is outside."""
-    return _interval(estimate, lambda value: number(value, 1, sign=True), "")
+    wide = max(map(abs, (estimate.value or 0.0, estimate.low or 0.0, estimate.high or 0.0)))
+    digits = 1 if wide < _WIDE_TICKS else 0
+    return _interval(estimate, lambda value: number(value, digits, sign=True), "")
 
 
 def returns(estimate: Estimate) -> Text:

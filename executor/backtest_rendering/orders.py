@@ -170,7 +170,7 @@ def tables_view(tables: Tables) -> RenderableType:
 
 
 def _broken_down(each: BrokenDown) -> RenderableType:
-    rows = table(each.by, "", "after 60 s", "orders won", "must", "P&L")
+    rows = table(each.by, "", "after 60 s", "orders won", "must", "P&L", gap=1)
     rows.columns[0].min_width = 13
     for line in each.lines:
         below = many(line.signals, "signal")

@@ -82,10 +82,13 @@ def _cost(worth: Worth) -> Iterator[Text]:
         claimed = number(worth.claimed_edge_ticks, sign=True)
         yield plain(f"The strategy itself claims {claimed} ticks a share beyond costs.")
     markouts = worth.signals_markouts
+    unknown = ""
+    if markouts.unchanged.unknown or markouts.next.unknown:
+        tell = both(markouts, lambda one: count(one.unknown))
+        unknown = f"; of {tell} the books cannot tell"
     yield plain(
         f"Of {many(worth.signals, 'signal')} the order's limit refuses "
-        f"{both(markouts, lambda one: count(one.refused))} (unchanged / next), and of "
-        f"{both(markouts, lambda one: count(one.unknown))} the books cannot tell."
+        f"{both(markouts, lambda one: count(one.refused))} (unchanged / next){unknown}."
     )
 
 
@@ -97,12 +100,12 @@ def _by_time(markouts: Both[Markouts]) -> Iterator[tuple[int | None, Both[Markou
 
 def _aligned(rows: Table) -> None:
     """Tables below each other, their columns, too."""
-    for column, width in zip(rows.columns, (21, 17, 17, 17), strict=True):
+    for column, width in zip(rows.columns, (19, 16, 17, 17), strict=True):
         column.min_width = width
 
 
 def _after(after_s: int | None) -> str:
-    return "paid out in the end" if after_s is None else f"after {after_s} s"
+    return "paid out at the end" if after_s is None else f"after {after_s} s"
 
 
 def trust_view(trust: Trust) -> RenderableType:
@@ -113,13 +116,7 @@ def trust_view(trust: Trust) -> RenderableType:
         first, last = moment(trust.first_at_ms), moment(trust.last_at_ms)
         rows.add_row("time", f"{first} to {last} UTC ({span})")
     rows.add_row("books", f"{count(trust.moments)} moments with both outcomes' books")
-    unpaid = trust.markets - trust.resolved_markets
-    paid = f"; of {count(unpaid)} it is not known what they paid" if unpaid else ""
-    rows.add_row(
-        "markets",
-        f"{count(trust.markets)}, {count(trust.blocks)} of them independent: those at the same "
-        f"time move together{paid}",
-    )
+    rows.add_row("markets", _markets(trust))
     if trust.book_every_ms is not None:
         pace = f"a book every {number(trust.book_every_ms / 1000, _DIGITS_S)} s"
         if trust.arrival_ms is not None:
@@ -133,6 +130,17 @@ def trust_view(trust: Trust) -> RenderableType:
     excluded = ", ".join(f"{found:,} {reason}" for reason, found in reasons(trust.excluded))
     rows.add_row("left out", plain(excluded or "nothing", CARE if excluded else ""))
     return section("TRUST", "what these books can tell", rows)
+
+
+def _markets(trust: Trust) -> str:
+    unpaid = trust.markets - trust.resolved_markets
+    paid = f"; of {count(unpaid)} it is not known what they paid" if unpaid else ""
+    if trust.blocks == trust.markets:
+        return f"{count(trust.markets)}, one after the other{paid}"
+    blocks = count(trust.blocks)
+    return (
+        f"{count(trust.markets)}{paid}; as those at one time move together, they count as {blocks}"
+    )
 
 
 def _brackets(trust: Trust) -> str:
