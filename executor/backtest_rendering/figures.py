@@ -18,28 +18,33 @@ from executor.rendering import BAD, GOOD, plain
 
 _T = TypeVar("_T")
 NONE: Final = "-"
-PAIR: Final = "unchanged / next"
-"""The head of a column that has both brackets."""
+_WIDE_TICKS: Final = 10
+"""From here on nobody reads tenths of a tick."""
 
 
 def section(name: str, says: str, *parts: RenderableType) -> Group:
     """A heading with what the section is about, and its parts, indented."""
-    head = Text.assemble((name, "bold"), "  ", (says, "dim")) if says else plain(name, "bold")
-    return Group("", head, *(Padding(part, (0, 0, 0, 2)) for part in parts))
+    head = Text.assemble((name, "bold"), "  " if says else "", (says, "dim"))
+    return Group("", head, *map(indented, parts))
 
 
-def table(first: str, *columns: str) -> Table:
-    """Rows by name, with columns of numbers."""
-    made = Table(box=None, pad_edge=False, header_style="dim")
+def indented(part: RenderableType) -> RenderableType:
+    """A part of a section; an empty text is an empty line."""
+    return part if part == "" else Padding(part, (0, 0, 0, 2), expand=False)
+
+
+def table(first: str, *columns: str, gap: int = 2) -> Table:
+    """Rows by name, with columns of numbers so far apart."""
+    made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
     made.add_column(first, no_wrap=True)
     for column in columns:
         made.add_column(column, justify="right", no_wrap=True)
     return made
 
 
-def sentence(text: str, style: str = "") -> Text:
-    """A line for a person, of any length."""
-    return plain(text, style)
+def source(text: str) -> Text:
+    """Where books come from, with its addresses whole: a licence wants them named."""
+    return Text("".join(each if each.isprintable() else " " for each in text))
 
 
 def count(number: int) -> str:
@@ -76,6 +81,11 @@ def fraction(hits: int, of: int) -> str:
     return ">99.9%" if shown == "100.0%" and hits < of else shown
 
 
+def small(share: float | None) -> str:
+    """A share that may be a very small one."""
+    return NONE if share is None else fraction(round(share * 1e9), 10**9)
+
+
 def usd(amount_e6: int | None, *, sign: bool = True) -> str:
     """To the cent."""
     return NONE if amount_e6 is None else number(amount_e6 / 1e6, 2, sign=sign)
@@ -83,7 +93,9 @@ def usd(amount_e6: int | None, *, sign: bool = True) -> str:
 
 def ticks(estimate: Estimate) -> Text:
     """`+0.5 [-1.3, +2.4]`, coloured where zero is outside."""
-    return _interval(estimate, lambda value: number(value, 1, sign=True), "")
+    wide = max(map(abs, (estimate.value or 0.0, estimate.low or 0.0, estimate.high or 0.0)))
+    digits = 1 if wide < _WIDE_TICKS else 0
+    return _interval(estimate, lambda value: number(value, digits, sign=True), "")
 
 
 def returns(estimate: Estimate) -> Text:
@@ -95,22 +107,21 @@ def rate(hits: Rate) -> str:
     """`56% [34, 75]`."""
     if hits.value is None:
         return NONE
-    text = f"{percent(hits.value)}"
+    text = percent(hits.value)
     if hits.low is None or hits.high is None:
         return text
     return f"{text} [{number(hits.low * 100, 0)}, {number(hits.high * 100, 0)}]"
 
 
+def rate_of(hits: Rate) -> str:
+    """`56% of 18 [34, 75]`."""
+    share, _, interval = rate(hits).partition(" ")
+    return share if share == NONE else f"{share} of {hits.of:,} {interval}".rstrip()
+
+
 def both(pair: Both[_T], shown: Callable[[_T], str]) -> str:
     """`18 / 17`."""
     return f"{shown(pair.unchanged)} / {shown(pair.next)}"
-
-
-def both_rows(
-    rows: Table, name: str, pair: Both[_T], shown: Callable[[_T], RenderableType]
-) -> None:
-    """A row with a cell for each bracket."""
-    rows.add_row(name, shown(pair.unchanged), shown(pair.next))
 
 
 def reasons(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:

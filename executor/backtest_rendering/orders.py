@@ -31,9 +31,9 @@ from executor.backtest_rendering.figures import (
     number,
     percent,
     rate,
+    rate_of,
     returns,
     section,
-    sentence,
     table,
     ticks,
     usd,
@@ -106,8 +106,8 @@ def _spread(deviations: Deviations) -> str:
 
 def compared_view(compared: Both[list[Comparison]]) -> RenderableType:
     """COMPARED WITH."""
-    rows = table("", "P&L", "of what was spent", "P&L", "of what was spent")
-    rows.columns[0].footer = ""
+    spent = "\nof what was spent"
+    rows = table("", "unchanged\nP&L", spent, "next\nP&L", spent)
     more = _both_table("the strategy earns more by")
     for pair in _rivals(compared):
         name = _rival_name(pair.unchanged)
@@ -126,7 +126,7 @@ def compared_view(compared: Both[list[Comparison]]) -> RenderableType:
     parts += list(_phases(compared))
     return section(
         "COMPARED WITH",
-        "the same moments and prices; USD and % of stake; unchanged left, next right",
+        "the same moments and prices; USD",
         *parts,
     )
 
@@ -146,7 +146,7 @@ def _phases(compared: Both[list[Comparison]]) -> Iterator[Text]:
     for pair in _rivals(compared):
         one = pair.unchanged
         if one.rival is Rival.SCANNER and one.phases:
-            yield sentence(
+            yield plain(
                 f"A scanner's figures are the mean of {many(one.phases, 'moment')} at which it may "
                 f"begin: from {both(pair, lambda each: percent(each.worst_return, sign=True))} "
                 f"(the worst) to {both(pair, lambda each: percent(each.best_return, sign=True))}."
@@ -164,14 +164,14 @@ def tables_view(tables: Tables) -> RenderableType:
             parts += ["", _broken_down(each)]
     return section(
         "BY KIND OF SIGNAL",
-        "after 60 s: mid less price and fee, ticks; won: 95% interval by market",
+        "after 60 s: as in WORTH; must: what has to be won",
         *parts[1:],
     )
 
 
 def _broken_down(each: BrokenDown) -> RenderableType:
-    rows = table(each.by, "", "after 60 s", "orders", "won", "must", "P&L")
-    rows.columns[0].min_width = 17
+    rows = table(each.by, "", "after 60 s", "orders won", "must", "P&L", gap=1)
+    rows.columns[0].min_width = 13
     for line in each.lines:
         below = many(line.signals, "signal")
         for bracket, name in (
@@ -184,8 +184,7 @@ def _broken_down(each: BrokenDown) -> RenderableType:
 
 def _cells(cells: TableCells) -> Iterator[RenderableType]:
     yield ticks(cells.markout_60s)
-    yield count(cells.orders)
-    yield rate(cells.win_rate)
+    yield rate_of(cells.win_rate)
     yield percent(_needed(cells.mean_price, cells.mean_fee))
     yield plain(usd(cells.pnl_e6), money_style(cells.pnl_e6)) if cells.orders else NONE
 
@@ -195,7 +194,7 @@ def _cells(cells: TableCells) -> Iterator[RenderableType]:
 
 def markets_view(markets: list[MarketLine]) -> RenderableType:
     """MARKETS."""
-    rows = table("", "paid", "books", "signals", "filled", "P&L, USD", "longest gap")
+    rows = table("", "paid", "books", "signals", "filled", "P&L, USD", "gap, s", gap=1)
     for each in markets[:MARKETS_MAX]:
         rows.add_row(
             plain(each.slug),
@@ -204,11 +203,11 @@ def markets_view(markets: list[MarketLine]) -> RenderableType:
             count(each.signals),
             both(each.money, lambda one: count(one.filled)),
             both(each.money, lambda one: usd(one.pnl_e6)),
-            f"{each.longest_gap_ms / 1000:.0f} s",
+            number(each.longest_gap_ms / 1000, 0),
         )
     parts: list[RenderableType] = [rows]
     if len(markets) > MARKETS_MAX:
-        parts.append(sentence(f"... and {len(markets) - MARKETS_MAX:,} more: --json has them all"))
+        parts.append(plain(f"... and {len(markets) - MARKETS_MAX:,} more: --json has them all"))
     return section("MARKETS", "unchanged / next", *parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from rich.console import RenderableType
@@ -14,7 +14,6 @@ from backtest.measures.sections import (
     MarkoutAfter,
     Markouts,
     SizeLine,
-    Waited,
     Waiting,
     Worth,
 )
@@ -29,7 +28,7 @@ from executor.backtest_rendering.figures import (
     percent,
     reasons,
     section,
-    sentence,
+    small,
     table,
     ticks,
     words,
@@ -37,6 +36,7 @@ from executor.backtest_rendering.figures import (
 from executor.rendering import CARE, duration, facts_table, moment, plain
 
 _DIGITS_S: Final = 2
+_FILLED: Final = ("filled", "partly_filled")
 
 
 def worth_view(worth: Worth) -> RenderableType:
@@ -51,7 +51,7 @@ def worth_view(worth: Worth) -> RenderableType:
             ticks(pair.unchanged.mid_after_fee),
             ticks(pair.next.mid_after_fee),
         )
-    sold = table("sold again at the bid", "", "unchanged", "next")
+    sold = table("sold at the bid *", "", "unchanged", "next")
     filled = table("filled orders", "", "unchanged", "next")
     for after_s, pair in _by_time(worth.signals_markouts):
         if after_s is not None:
@@ -64,28 +64,31 @@ def worth_view(worth: Worth) -> RenderableType:
         _aligned(each)
         if each.row_count:
             parts += ["", each]
-    return section(
-        "WORTH", "what the signal predicts, less what an entry costs; ticks, 95% intervals", *parts
-    )
+        if each is sold and each.row_count:
+            parts.append(plain("* the fee of selling is not counted yet", "dim"))
+    return section("WORTH", "what the signal predicts, less what an entry costs; ticks", *parts)
 
 
 def _cost(worth: Worth) -> Iterator[Text]:
     if worth.hurdle_ticks is None:
-        yield sentence("no signal: there is nothing to be worth anything")
+        yield plain("no signal: there is nothing to be worth anything")
         return
-    yield sentence(
+    yield plain(
         f"An entry costs {number(worth.hurdle_ticks)} ticks: half the spread "
         f"{number(worth.half_spread_ticks)}, the fee {number(worth.fee_ticks)}. "
-        "Below: the price after a while, less the price paid and the fee."
+        "Below: what a share is worth later (mid), less its price and the fee."
     )
     if worth.claimed_edge_ticks is not None:
         claimed = number(worth.claimed_edge_ticks, sign=True)
-        yield sentence(f"The strategy itself claims {claimed} ticks a share beyond costs.")
+        yield plain(f"The strategy itself claims {claimed} ticks a share beyond costs.")
     markouts = worth.signals_markouts
-    yield sentence(
+    unknown = ""
+    if markouts.unchanged.unknown or markouts.next.unknown:
+        tell = both(markouts, lambda one: count(one.unknown))
+        unknown = f"; of {tell} the books cannot tell"
+    yield plain(
         f"Of {many(worth.signals, 'signal')} the order's limit refuses "
-        f"{both(markouts, lambda one: count(one.refused))} (unchanged / next), and of "
-        f"{both(markouts, lambda one: count(one.unknown))} the books cannot tell."
+        f"{both(markouts, lambda one: count(one.refused))} (unchanged / next){unknown}."
     )
 
 
@@ -97,12 +100,12 @@ def _by_time(markouts: Both[Markouts]) -> Iterator[tuple[int | None, Both[Markou
 
 def _aligned(rows: Table) -> None:
     """Tables below each other, their columns, too."""
-    for column, width in zip(rows.columns, (21, 17, 17, 17), strict=True):
+    for column, width in zip(rows.columns, (19, 16, 17, 17), strict=True):
         column.min_width = width
 
 
 def _after(after_s: int | None) -> str:
-    return "paid out in the end" if after_s is None else f"after {after_s} s"
+    return "paid out at the end" if after_s is None else f"after {after_s} s"
 
 
 def trust_view(trust: Trust) -> RenderableType:
@@ -113,13 +116,7 @@ def trust_view(trust: Trust) -> RenderableType:
         first, last = moment(trust.first_at_ms), moment(trust.last_at_ms)
         rows.add_row("time", f"{first} to {last} UTC ({span})")
     rows.add_row("books", f"{count(trust.moments)} moments with both outcomes' books")
-    unpaid = trust.markets - trust.resolved_markets
-    paid = f"; of {count(unpaid)} it is not known what they paid" if unpaid else ""
-    rows.add_row(
-        "markets",
-        f"{count(trust.markets)}, worth {many(trust.blocks, 'independent one')}: markets at the "
-        f"same time move together{paid}",
-    )
+    rows.add_row("markets", _markets(trust))
     if trust.book_every_ms is not None:
         pace = f"a book every {number(trust.book_every_ms / 1000, _DIGITS_S)} s"
         if trust.arrival_ms is not None:
@@ -128,11 +125,22 @@ def trust_view(trust: Trust) -> RenderableType:
         rows.add_row("pace", f"{pace}; longest gap {number(trust.longest_gap_ms / 1000)} s")
     rows.add_row("brackets", _brackets(trust))
     if any(share for share in (trust.unknown_share.unchanged, trust.unknown_share.next)):
-        shares = both(trust.unknown_share, lambda share: percent(share, 1))
+        shares = both(trust.unknown_share, small)
         rows.add_row("cannot tell", f"{shares} of the signals: no book near their arrival")
     excluded = ", ".join(f"{found:,} {reason}" for reason, found in reasons(trust.excluded))
     rows.add_row("left out", plain(excluded or "nothing", CARE if excluded else ""))
     return section("TRUST", "what these books can tell", rows)
+
+
+def _markets(trust: Trust) -> str:
+    unpaid = trust.markets - trust.resolved_markets
+    paid = f"; of {count(unpaid)} it is not known what they paid" if unpaid else ""
+    if trust.blocks == trust.markets:
+        return f"{count(trust.markets)}, one after the other{paid}"
+    blocks = count(trust.blocks)
+    return (
+        f"{count(trust.markets)}{paid}; as those at one time move together, they count as {blocks}"
+    )
 
 
 def _brackets(trust: Trust) -> str:
@@ -148,35 +156,29 @@ def _brackets(trust: Trust) -> str:
 
 def funnel_view(funnel: Funnel) -> RenderableType:
     """FUNNEL."""
-    rows = table("", "unchanged", "next", "")
-    rows.columns[0].min_width = 30
-    every, signals = funnel.moments, funnel.signals
-
-    def line(name: str, found: int, of: int, style: str = "") -> None:
-        rows.add_row(plain(name, style), "", count(found), f"{fraction(found, of)}", style=style)
-
-    line("books looked at", every, every, "bold")
+    every, signals, after = funnel.moments, funnel.signals, funnel.after
+    seen = table("", "of all")
+    seen.add_column("", justify="right", no_wrap=True)
+    seen.add_row("books looked at", count(every), "", style="bold")
     for reason, found in reasons(funnel.holds):
-        line(f"  {reason}", found, every)
-    rows.add_row(
-        plain(f"signals, in {many(funnel.episodes, 'episode')}", "bold"),
-        "",
-        count(signals),
-        fraction(signals, every),
-        style="bold",
-    )
-    after = funnel.after
+        seen.add_row(plain(f"  {reason}"), count(found), fraction(found, every))
+    name = plain(f"signals, in {many(funnel.episodes, 'episode')}")
+    seen.add_row(name, count(signals), fraction(signals, every), style="bold")
+
+    rows = table("", "unchanged", "next", "of the signals")
     for reason in _names(after.unchanged.refused, after.next.refused):
         pair = Both(after.unchanged.refused.get(reason, 0), after.next.refused.get(reason, 0))
         _pair(rows, f"  refused: {words(reason)}", pair, signals)
     _pair(rows, "orders", _of(after, "orders"), signals, "bold")
     for end in _names(after.unchanged.ends, after.next.ends):
-        if end not in ("filled", "partly_filled"):
-            pair = Both(after.unchanged.ends.get(end, 0), after.next.ends.get(end, 0))
-            if pair.unchanged or pair.next:
-                _pair(rows, f"  {words(end)}", pair, 0)
+        pair = Both(after.unchanged.ends.get(end, 0), after.next.ends.get(end, 0))
+        if end not in _FILLED and (pair.unchanged or pair.next):
+            _pair(rows, f"  {words(end)}", pair, 0)
     _pair(rows, "filled", _of(after, "filled"), 0, "bold")
-    return section("FUNNEL", "from books to fills", rows)
+    for each in (seen, rows):
+        each.columns[0].min_width = 34
+        each.columns[1].min_width = 9
+    return section("FUNNEL", "from books to fills", seen, rows)
 
 
 def _of(after: Both[FunnelEnd], field: str) -> Both[int]:
@@ -198,35 +200,29 @@ def _names(first: dict[str, int], second: dict[str, int]) -> list[str]:
 
 def waiting_view(waiting: Waiting) -> RenderableType:
     """COST OF WAITING."""
-    rows = table("order comes after", "off by (median)", "dearer by, ticks", "limit refuses")
-    rows.add_column("both ways refuse", justify="right", no_wrap=True)
+    rows = table("after", "off by, median", "dearer, ticks", "limit refuses", "both ways *")
     for line in waiting.delays:
         rows.add_row(
             f"{line.delay_s:g} s",
-            _waited(line.waited, lambda one: percent(_share(one.median_pct), 1)),
-            _waited(line.waited, lambda one: number(one.mean_ticks, sign=True)),
-            _waited(line.waited, lambda one: percent(one.limit_refuses)),
-            _waited(line.waited, lambda one: percent(one.both_ways_refuse)),
+            both(line.waited, lambda one: percent(_share(one.median_pct), 1)),
+            both(line.waited, lambda one: number(one.mean_ticks, sign=True)),
+            both(line.waited, lambda one: percent(one.limit_refuses)),
+            both(line.waited, lambda one: percent(one.both_ways_refuse)),
         )
-    parts: list[RenderableType] = [rows]
+    check = "* a check that refuses prices as far below the decided one, too"
+    parts: list[RenderableType] = [rows, plain(check, "dim")]
     if waiting.episode_median_s is not None:
         scans = ", ".join(f"{each.every_s} s {percent(each.share)}" for each in waiting.scans)
         seen = f" A scan sees of them: every {scans}." if scans else ""
         lasts = number(waiting.episode_median_s)
-        parts += ["", sentence(f"A signal lasts {lasts} s (median).{seen}")]
+        parts += ["", plain(f"A signal lasts {lasts} s (median).{seen}")]
     return section(
-        "COST OF WAITING",
-        "the ask after a delay, against the one decided on; unchanged / next",
-        *parts,
+        "COST OF WAITING", "the ask later against the one decided on; unchanged / next", *parts
     )
 
 
 def _share(value: float | None) -> float | None:
     return None if value is None else value / 100
-
-
-def _waited(pair: Both[Waited], shown: Callable[[Waited], str]) -> str:
-    return both(pair, shown)
 
 
 def size_view(sizes: list[SizeLine]) -> RenderableType:
@@ -236,4 +232,4 @@ def size_view(sizes: list[SizeLine]) -> RenderableType:
         rows.add_row(
             f"{each.usd:,} USD", number(each.extra_ticks, sign=True), percent(each.held_share)
         )
-    return section("SIZE", "what a larger order pays a share above the smallest", rows)
+    return section("SIZE", "what a larger order pays more a share, in the book decided on", rows)

@@ -77,7 +77,7 @@ def test_a_strategy_may_be_a_file(tmp_path: Path) -> None:
 def test_a_scanner_is_as_it_is_asked_for() -> None:
     poll = planned(poll_s=10, execution="5:6").assumptions.poll
     assert poll is not None
-    assert (poll.every_ms, poll.execution.name) == (10_000, "5000 to 6000 ms")
+    assert (poll.every_ms, poll.execution.name) == (10_000, "5 to 6 s")
     assert len(poll.phases_ms) == 10
     assert planned(no_poll=True).assumptions.poll is None
 
