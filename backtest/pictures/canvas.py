@@ -63,6 +63,8 @@ VARIABLES: Final = {
 GROUNDS: Final = ("#ffffff", "#14181d")
 """Of a page, light and dark."""
 WIDTH_IN: Final = 8.0
+_FILE_SCALE: Final = 1.4
+"""Pixels a point, in a file of its own."""
 _FONT: Final = "system-ui, sans-serif"
 _STYLE: Final[dict[Any, Any]] = {
     "axes.axisbelow": True,
@@ -146,6 +148,8 @@ def page_svg(figure: Figure, name: str, label: str) -> str:
 def file_svg(figure: Figure, label: str) -> str:
     """For a file of its own, which says itself that it is SVG."""
     root = _drawn(figure, "s", label)
+    for side in ("width", "height"):
+        root.set(side, f"{float(root.attrib[side]) * _FILE_SCALE:.0f}")
     ground = ElementTree.Element("rect", {"width": "100%", "height": "100%", "fill": GROUNDS[0]})
     root.insert(1, ground)
     text = ElementTree.tostring(root, encoding="unicode")
@@ -211,5 +215,10 @@ def _rounded(number: re.Match[str]) -> str:
 
 def usd(amount_e6: float, *, cents: bool = True) -> str:
     """With its sign."""
-    amount = amount_e6 / 1_000_000
-    return (f"{amount:+,.2f}" if cents else f"{amount:+,.0f}").replace("-", "\u2212")
+    return signed(amount_e6 / 1_000_000, 2 if cents else 0)
+
+
+def signed(value: float, digits: int) -> str:
+    """`+1,234.50`; zero, and what is rounded to it, has no sign."""
+    rounded = round(value, digits) or 0.0
+    return f"{rounded:{'+' if rounded else ''},.{digits}f}".replace("-", "\u2212")

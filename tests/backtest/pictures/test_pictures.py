@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from backtest.measures.sections import Both
 from backtest.pictures.canvas import (
     DARK,
     GRID,
@@ -28,6 +29,7 @@ from backtest.pictures.edge import draw_edge
 from backtest.pictures.labels import spread
 from backtest.pictures.markets import SHOWN_MAX, draw_markets, markets_caption
 from backtest.pictures.money import draw_money
+from backtest.pictures.phases import draw_phases
 from backtest.pictures.swept import draw_luck, draw_sweep
 from backtest.pictures.waiting import draw_waiting
 from backtest.report.report import BacktestReport
@@ -40,20 +42,27 @@ PICTURES: dict[str, Callable[[BacktestReport], Figure]] = {
     "markets": lambda report: draw_markets(report.markets),
     "sweep": lambda _: draw_sweep(a_sweep()),
     "luck": lambda _: draw_luck(a_sweep()),
+    "phases": lambda _: draw_phases(
+        Both([-0.66, 0.01, 0.88], [0.02]), Both(0.05, 0.04), Both(0.05, None)
+    ),
 }
+
+
+class _Noting(RendererAgg):
+    def __init__(self, width: float, height: float, dpi: float) -> None:
+        super().__init__(width, height, dpi)  # type: ignore[no-untyped-call]  # matplotlib's
+        self.drawn: list[tuple[str, Bbox]] = []
+
+    def draw_text(self, *_: Any, mtext: Text, **__: Any) -> None:  # type: ignore[override]
+        # Only of what is drawn: an axis has ticks outside its limits, too.
+        self.drawn.append((mtext.get_text(), Text.get_window_extent(mtext, self)))
 
 
 def texts_of(figure: Figure) -> list[tuple[str, Bbox]]:
     """What is written, and where, as it is drawn with a wide font."""
-    drawn: list[tuple[str, Bbox]] = []
-
-    class _Noting(RendererAgg):
-        def draw_text(self, *args: Any, **more: Any) -> None:
-            text = more["mtext"]
-            drawn.append((text.get_text(), Text.get_window_extent(text, self)))
-
-    figure.draw(_Noting(*figure.bbox.size, figure.dpi))
-    return drawn
+    renderer = _Noting(*figure.bbox.size, figure.dpi)
+    figure.draw(renderer)
+    return renderer.drawn
 
 
 def touching(written: list[tuple[str, Bbox]]) -> list[tuple[str, str]]:
