@@ -1,6 +1,6 @@
 """`executor backtest`: books through the production code, and what is made of what it saw.
 
-Raises BadInputError and DisagreementError; `executor.commands.backtest_line` makes one line of it.
+Raises BadInputError and FailedError; `executor.commands.backtest_line` makes one line of it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import os
 
 import msgspec
 
-from backtest.engine.observations import Observations
 from backtest.engine.run import run as run_feed
 from backtest.feed.events import FeedError
+from backtest.feed.of_series import SeriesFeed
 from backtest.feed.open_feed import open_feed
 from backtest.report.build import report_of
 from executor.answers import answer_json, say
@@ -27,19 +27,21 @@ from executor.commands.backtest_progress import progress
 from executor.commands.backtest_trades import write_trades
 from protocol.text import encoded
 
-__all__ = ["BadInputError", "DisagreementError", "run"]
+__all__ = ["BadInputError", "FailedError", "FeedError", "run"]
 
 
-class DisagreementError(Exception):
-    """A sweep's faster way and the production code differ: nothing of it may be believed."""
+class FailedError(Exception):
+    """What must not pass for a success; one line for a person."""
 
 
-def run(asked: Asked) -> Observations:
+def run(asked: Asked) -> None:
     """All of it: checks, the run, the files, the report on stdout."""
     check_outputs(asked)
     plan = plan_of(asked, os.environ)
     try:
-        feed = open_feed(asked.paths)
+        feed = open_feed(asked.paths, asked.columns)
+        if plan.series:
+            feed = SeriesFeed(feed, plan.series)
         with progress("books") as done:
             seen = run_feed(feed, plan.strategy, plan.configuration, plan.assumptions, done)
     except FeedError as error:
@@ -58,4 +60,5 @@ def run(asked: Asked) -> Observations:
         answer_json(report)
     else:
         say(report_view(report))
-    return seen
+    if seen.strategy_error:
+        raise FailedError(f"the strategy raised: {seen.strategy_error}")
