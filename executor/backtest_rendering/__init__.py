@@ -13,6 +13,7 @@ from rich.text import Text
 
 from backtest.measures.sections import Verdict, VerdictKind
 from backtest.report.report import BacktestReport
+from backtest.sweep.result import SweepResult
 from executor.backtest_rendering.figures import indented, section, source
 from executor.backtest_rendering.orders import (
     compared_view,
@@ -28,13 +29,14 @@ from executor.backtest_rendering.signals import (
     waiting_view,
     worth_view,
 )
+from executor.backtest_rendering.swept import sweep_view
 from executor.rendering import BAD, CARE, GOOD, facts_table, plain
 
 _STYLES: Final = {VerdictKind.EDGE_SHOWN: f"bold {GOOD}", VerdictKind.LOSS_SHOWN: BAD}
 
 
-def report_view(report: BacktestReport) -> RenderableType:
-    """All of it, the verdict first."""
+def report_view(report: BacktestReport, sweep: SweepResult | None = None) -> Group:
+    """All of it, the verdict first; a group a section."""
     return Group(
         _verdict(report.verdict),
         _what(report),
@@ -48,6 +50,7 @@ def report_view(report: BacktestReport) -> RenderableType:
         waiting_view(report.waiting),
         size_view(report.sizes),
         markets_view(report.markets),
+        *(() if sweep is None else (sweep_view(sweep),)),
         _warnings(report.warnings),
         _assumptions(report),
     )

@@ -14,6 +14,8 @@ from backtest.feed.events import FeedError
 from backtest.feed.of_series import SeriesFeed
 from backtest.feed.open_feed import open_feed
 from backtest.report.build import report_of
+from backtest.report.report import BacktestReport
+from backtest.sweep.result import SweepResult
 from executor.answers import answer_json, say
 from executor.backtest_rendering import report_view
 from executor.commands.backtest_options import (
@@ -28,6 +30,13 @@ from executor.commands.backtest_trades import write_trades
 from protocol.text import encoded
 
 __all__ = ["BadInputError", "FailedError", "FeedError", "run"]
+
+
+class BacktestFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--json` writes."""
+
+    report: BacktestReport
+    sweep: SweepResult | None
 
 
 class FailedError(Exception):
@@ -46,19 +55,20 @@ def run(asked: Asked) -> None:
             seen = run_feed(feed, plan.strategy, plan.configuration, plan.assumptions, done)
     except FeedError as error:
         raise BadInputError(str(error)) from None
-    report = report_of(seen)
+    found = BacktestFound(report=report_of(seen), sweep=None)
+    view = report_view(found.report, found.sweep)
     if asked.trades is not None:
         write_trades(seen, asked.trades)
     if asked.json is not None and asked.json != STDOUT:
-        asked.json.write_bytes(encoded(msgspec.json.encode, report) + b"\n")
+        asked.json.write_bytes(encoded(msgspec.json.encode, found) + b"\n")
     if asked.html is not None:
         # Here, because matplotlib takes half a second.
         from backtest.pictures.page import write_html  # noqa: PLC0415 - see above
 
-        write_html(report, seen, None, asked.html)
+        write_html(found.report, view, found.sweep, asked.html)
     if asked.json == STDOUT:
-        answer_json(report)
+        answer_json(found)
     else:
-        say(report_view(report))
+        say(view)
     if seen.strategy_error:
         raise FailedError(f"the strategy raised: {seen.strategy_error}")

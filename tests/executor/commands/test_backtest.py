@@ -79,10 +79,11 @@ def test_what_is_set_is_what_is_run(run: Backtest) -> None:
 
 def test_json_is_all_of_it_and_alone_on_stdout(run: Backtest, tmp_path: Path) -> None:
     result = run(MARKET, "--no-poll", "--json", "-")
-    report = json.loads(result.stdout)
-    assert (report["funnel"]["moments"], len(report["markets"])) == (883, 1)
+    found = json.loads(result.stdout)
+    report = found["report"]
+    assert (report["funnel"]["moments"], len(report["markets"]), found["sweep"]) == (883, 1, None)
     assert run(MARKET, "--no-poll", "--json", str(tmp_path / "report")).stdout.startswith("VERDICT")
-    assert json.loads((tmp_path / "report").read_bytes()) == report
+    assert json.loads((tmp_path / "report").read_bytes()) == found
 
 
 def test_orders_are_written_as_csv(run: Backtest, tmp_path: Path) -> None:
