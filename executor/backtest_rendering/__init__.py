@@ -69,16 +69,9 @@ def _what(report: BacktestReport) -> RenderableType:
     values = ", ".join(f"{name}={value}" for name, value in report.parameters.items())
     rows.add_row("strategy", plain(f"{report.strategy}: {values}" if values else report.strategy))
     rows.add_row("books", source(report.feed))
-    rows.add_row(
-        "twice",
-        "what a book was between two recorded ones nobody knows. Unchanged: an order meets the "
-        "last one before it arrives (optimistic); next: the first one after (pessimistic).",
-    )
-    rows.add_row(
-        "intervals",
-        "5 [1, 9]: the truth is from 1 to 9, 19 times in 20; drawn over whole markets, never over "
-        "trades. No colour: zero is in it.",
-    )
+    rows.add_row("unchanged", "an order meets the last book before it arrives: optimistic")
+    rows.add_row("next", "the first one after: pessimistic. In between nobody knows the book.")
+    rows.add_row("+5 [-1, +9]", "the truth is within, 19 times in 20; drawn over whole markets")
     return Group("", indented(rows))
 
 
@@ -96,4 +89,4 @@ def _assumptions(report: BacktestReport) -> RenderableType:
     values = ", ".join(f"{name}={value}" for name, value in report.settings.items())
     account = facts_table()
     account.add_row("account", plain(values))
-    return section("ASSUMPTIONS", "a backtest does not read the environment's", rows, account)
+    return section("ASSUMPTIONS", "settings are the defaults, and what --set says", rows, account)

@@ -22,7 +22,6 @@ from executor.backtest_rendering.figures import (
 )
 from executor.rendering import CARE, moment, plain
 
-BEST_MAX: Final = 10
 _LUCKY: Final = 0.05
 """What luck reaches less often than this is more than luck."""
 
@@ -60,12 +59,17 @@ def _tried(sweep: SweepResult) -> Iterator[Text]:
 def _points(sweep: SweepResult) -> Table:
     rows = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     rows.add_column("", overflow="fold", min_width=18)
-    for head in ("train\nP&L, USD", "\n% of spent", "test\nP&L, USD", "\n% of spent"):
+    for head in ("train\nP&L, USD", "\n% on stake", "test\nP&L, USD", "\n% on stake"):
         rows.add_column(head, justify="right", no_wrap=True)
-    for point in sweep.best_points[:BEST_MAX]:
+    for point in _best(sweep):
         _row(rows, _named(point), point)
     _row(rows, "as it is without a sweep", sweep.default)
     return rows
+
+
+def _best(sweep: SweepResult) -> list[SweptPoint]:
+    """Those that production agreed to; the default is one of what it ran."""
+    return sweep.best_points[: sweep.agreement.points - 1]
 
 
 def _row(rows: Table, name: str, point: SweptPoint) -> None:
@@ -117,7 +121,7 @@ def _reached(luck: Luck) -> str:
 
 
 def _tested(sweep: SweepResult) -> Iterator[Text]:
-    best = sweep.best_points[:BEST_MAX]
+    best = _best(sweep)
     if not best:
         return
     earned = Both(
