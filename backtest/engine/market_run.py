@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -30,6 +30,8 @@ from protocol.market import UP, MarketInfo
 from protocol.snapshot import BookSnapshot
 from protocol.units import PRICE_SCALE, cost_e6
 
+_HORIZONS_MS: Final = np.array([round(1_000 * each) for each in HORIZONS_S], dtype=np.int64)
+_DELAYS_MS: Final = np.array([round(1_000 * each) for each in DELAYS_S], dtype=np.int64)
 _UNSEEN: Final = (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
 
 
@@ -169,22 +171,20 @@ class MarketRun:
             return None
         noted = self.signals
         tops = _Tops(self, gap_over_ms)
-        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)
+        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)[:, np.newaxis]
         arrives_ms = np.array([each.arrives_at_ms for each in noted], dtype=np.int64)
         is_up = np.array([each.is_up for each in noted], dtype=np.bool_)
-        after = [tops.unchanged(at_ms + 1_000 * horizon) for horizon in HORIZONS_S]
-        waited_ms = [at_ms + round(1_000 * delay) for delay in DELAYS_S]
+        after = tops.unchanged(at_ms + _HORIZONS_MS)
+        waited_ms = at_ms + _DELAYS_MS
+        arrived = np.stack((tops.unchanged(arrives_ms), tops.next(arrives_ms)), axis=1)
         return MeasuredSignals(
             noted=noted,
             market=self.index,
-            bid_after_e4=_columns(tops.bids(index, is_up) for index in after),
-            ask_after_e4=_columns(tops.asks(index, is_up) for index in after),
-            ask_waited_e4=_columns(tops.asks(tops.unchanged(ms), is_up) for ms in waited_ms),
-            ask_waited_next_e4=_columns(tops.asks(tops.next(ms), is_up) for ms in waited_ms),
-            arrival_ask_e4=_columns(
-                tops.asks(index, is_up)
-                for index in (tops.unchanged(arrives_ms), tops.next(arrives_ms))
-            ),
+            bid_after_e4=tops.bids(after, is_up),
+            ask_after_e4=tops.asks(after, is_up),
+            ask_waited_e4=tops.asks(tops.unchanged(waited_ms), is_up),
+            ask_waited_next_e4=tops.asks(tops.next(waited_ms), is_up),
+            arrival_ask_e4=tops.asks(arrived, is_up),
         )
 
     def tops(self) -> NDArray[np.int64]:
@@ -205,7 +205,7 @@ class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Tops:
-    """Prices of a market at given times; indices of -1 are of no book."""
+    """Prices of a market at given times; indices of -1 are of no book, a row of them a signal."""
 
     def __init__(self, run: MarketRun, gap_over_ms: int) -> None:
         tops = run.tops()
@@ -236,10 +236,10 @@ class _Tops:
         return np.where(known, index, -1)
 
     def bids(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
-        return np.where(is_up, self._up_bid[index], self._down_bid[index])
+        return np.where(is_up[:, np.newaxis], self._up_bid[index], self._down_bid[index])
 
     def asks(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
-        return np.where(is_up, self._up_ask[index], self._down_ask[index])
+        return np.where(is_up[:, np.newaxis], self._up_ask[index], self._down_ask[index])
 
 
 _NO_SIZES: Final = (math.nan,) * len(SIZES_USD)
@@ -260,7 +260,3 @@ def _size_prices_e4(asks: Sequence[Level]) -> tuple[float, ...]:
         if len(prices) == len(wanted):
             break
     return (*prices, *_NO_SIZES[len(prices) :])
-
-
-def _columns(parts: Iterable[Prices]) -> Prices:
-    return np.stack(list(parts), axis=1)

@@ -126,8 +126,9 @@ class _Run:
                 self._offer(*offer)
         run.seen.moments += 1
         run.note(snapshot, now_ms)
-        self._memories.note(snapshot)
         reason: StrEnum | None = hold_reason_of(snapshot, self._configuration.gate, now_ms)
+        if reason is not HoldReason.TOO_CLOSE_TO_END:  # from then on nobody looks back
+            self._memories.note(snapshot)
         if reason is None:
             decision = self._decide(snapshot, now_ms)
             if isinstance(decision, Trade):

@@ -6,7 +6,7 @@ import numpy as np
 
 from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import UNKNOWN, Lane, OrderEnd
-from backtest.measures.intervals import Floats, wilson
+from backtest.measures.intervals import Floats, rate_over_blocks, wilson
 from backtest.measures.prepared import (
     CANNOT_TELL,
     FILLED,
@@ -33,10 +33,8 @@ def execution(run: Prepared, lane: Lane, filled: FilledOrders) -> ExecutionEnds:
         fill_rate=wilson(
             sum(each.end in FILLED for each in told), len(told), len({each.market for each in told})
         ),
-        refused_by_limit=wilson(
-            int(paid.refused.sum()),
-            int((~paid.unknown).sum()),
-            len(np.unique(run.market[~paid.unknown])),
+        refused_by_limit=rate_over_blocks(
+            run.blocks, run.market[~paid.unknown], paid.refused[~paid.unknown]
         ),
         arrival_ms=_median_or_none(
             np.array([each.arrived_at_ms - each.decided_at_ms for each in lane.orders], dtype=float)

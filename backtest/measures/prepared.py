@@ -77,6 +77,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     bid_after_e4: Floats
     paid: tuple[PaidPrices, PaidPrices]
     """In the order of `Bracket`."""
+    row_of: dict[tuple[int, int, bool], int]
+    """The row of a signal by its market, its time, and whether it is Up."""
 
     @property
     def rows(self) -> SignalRows:
@@ -93,6 +95,7 @@ def prepare(seen: Observations) -> Prepared:
     rows, market = seen.signals, seen.signals.market.astype(np.intp)
     by_market = _market_arrays(seen.markets)
     bid_after, ask_after = known_e4(rows.bid_after_e4), known_e4(rows.ask_after_e4)
+    keys = zip(rows.market.tolist(), rows.at_ms.tolist(), rows.is_up.tolist(), strict=True)
     payout_e4 = np.where(
         rows.is_up, by_market.up_payout_e4[market], by_market.down_payout_e4[market]
     )
@@ -109,6 +112,7 @@ def prepare(seen: Observations) -> Prepared:
         mid_after_e4=(bid_after + ask_after) / 2,
         bid_after_e4=bid_after,
         paid=(_paid(rows, market, by_market, 0), _paid(rows, market, by_market, 1)),
+        row_of={key: row for row, key in enumerate(keys)},
     )
 
 
@@ -218,11 +222,8 @@ def filled_orders(run: Prepared, orders: Sequence[OrderSeen]) -> FilledOrders:
 
 def signals_of(run: Prepared, filled: FilledOrders) -> Indices:
     """(orders,): the row of each order's signal; -1 where there is none."""
-    rows = run.rows
-    keys = zip(rows.market.tolist(), rows.at_ms.tolist(), rows.is_up.tolist(), strict=True)
-    row_of = {key: index for index, key in enumerate(keys)}
     wanted = [(each.market, each.decided_at_ms, each.outcome == UP) for each in filled.orders]
-    return np.array([row_of.get(each, -1) for each in wanted], dtype=np.intp)
+    return np.array([run.row_of.get(each, -1) for each in wanted], dtype=np.intp)
 
 
 def _floats(values: Sequence[int | None]) -> Floats:

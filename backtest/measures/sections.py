@@ -46,10 +46,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """How often something was so, and Wilson's interval of it.
+    """How often something was so, and its interval.
 
-    The interval is that of as many draws as there are `independent` ones: orders of one market
-    share one outcome, so a market counts once.
+    Wilson's, of as many draws as there are `independent` ones: orders of one market share one
+    outcome, so a market counts once. Of signals it is drawn over blocks, as an `Estimate`.
     """
 
     hits: int = 0
@@ -223,7 +223,7 @@ class ExecutionEnds(msgspec.Struct, frozen=True, kw_only=True):
     fill_rate: Rate
     """Wholly or partly filled, of the orders of which the recording can tell."""
     refused_by_limit: Rate
-    """Signals (all) that would have met an ask above their limit."""
+    """Signals (all of which it is known) that would have met an ask above their limit."""
     arrival_ms: float | None
     """Median time from decision to arrival."""
     paid: Deviations

@@ -17,6 +17,9 @@ _DOMINATES: Final = 0.9
 _MUCH: Final = 0.1
 _OPENING_MS: Final = 10_000
 _RETURNS_APART: Final = 0.05
+_FEW: Final = 3
+_ONE_SIDED: Final = 0.2
+"""From a half: beyond 70% or below 30%."""
 
 
 def warnings(
@@ -48,21 +51,29 @@ def _of_the_funnel(seen: Observations) -> Iterator[str]:
     if not len(seen.signals):
         yield "the strategy gave no signal"
     yield from _dominating(seen.holds, seen.moments, "of the books were held back as")
-    refused = [_dominating(lane.refused, lane.signals, "of the signals were refused as")
-               for lane in seen.lanes]  # fmt: skip
-    yield from dict.fromkeys(text for texts in refused for text in texts)
+    refused = [
+        text
+        for lane in seen.lanes
+        for text in _dominating(lane.refused, lane.signals, "of the signals were refused as")
+    ]
+    yield from dict.fromkeys(refused)  # once, where the lanes agree
     for lane in seen.lanes:
         orders, bracket = lane.orders, lane.bracket
         if lane.signals and not orders:
             yield f"no order was made ({bracket})"
-        if len(orders) > 1 and all(
+        early = sum(
             each.decided_at_ms - seen.markets[each.market].start_ms <= _OPENING_MS
             for each in orders
-        ):
-            yield f"all {len(orders)} orders are within 10 s of their window's opening ({bracket})"
+        )
+        if len(orders) > 1 and early > len(orders) / 2:
+            how_many = "all" if early == len(orders) else f"{early} of"
+            yield (
+                f"{how_many} {len(orders)} orders are within {_OPENING_MS // 1_000} s of their"
+                f" window's opening ({bracket})"
+            )
         under_way = sum(each.end is OrderEnd.WAITING for each in orders)
         if under_way:
-            yield f"{under_way} orders were under way when the recording ended ({bracket})"
+            yield f"under way when the recording ended: {under_way} orders ({bracket})"
         left_out = sum(each.end is OrderEnd.LEFT_OUT for each in orders)
         if left_out > _MUCH * len(orders):
             yield (
@@ -73,12 +84,17 @@ def _of_the_funnel(seen: Observations) -> Iterator[str]:
 
 def _dominating(counts: Counter[str], of: int, text: str) -> list[str]:
     return [
-        f"{min(count / of, 0.999):.0%} {text} {reason}"
+        f"{_nearly(count / of)} {text} {reason}"
         if count < of
         else f"all {of:,} {text.removeprefix('of the ')} {reason}"
         for reason, count in counts.most_common(1)
         if of and count >= _DOMINATES * of
     ]
+
+
+def _nearly(share: float) -> str:
+    """In whole percent, and what is not all never as 100%."""
+    return f"{share:.0%}" if share < 0.995 else f"{min(share, 0.999):.1%}"
 
 
 def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
@@ -94,12 +110,16 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
     markets, blocks = len(seen.markets), run.blocks.count
     if blocks < markets:
         yield (
-            f"{markets} markets are {blocks} independent observations: those that were open at the"
-            " same time move together"
+            f"{markets} markets count as {blocks}: those that were open at the same time move"
+            " together"
         )
     unresolved = sum(each.up_payout_e6 is None for each in seen.markets)
     if unresolved:
         yield f"of {unresolved} of {markets} markets it is not known what they paid"
+    up_wins = sum((each.up_payout_e6 or 0) > (each.down_payout_e6 or 0) for each in seen.markets)
+    resolved = markets - unresolved
+    if resolved >= _FEW and abs(up_wins / resolved - 0.5) > _ONE_SIDED:
+        yield f"{up_wins} of {resolved} markets paid Up: buying always the same looks clever here"
     if markets and all(not each.fee.rate for each in seen.markets):
         yield "no market of this recording has a fee: what is after fees is before them"
     left_out: Counter[LeftOut] = Counter()
@@ -107,7 +127,7 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
         left_out[each.why] += each.count
     for why in (LeftOut.DARK, LeftOut.PLACEHOLDER, LeftOut.UNPROVEN, LeftOut.UNREADABLE):
         if left_out[why] > _MUCH * max(seen.moments, 1):
-            yield f"{left_out[why]:,} books are left out as {why}, beside {seen.moments:,} in use"
+            yield f"left out as {why}: {left_out[why]:,} books; the run has {seen.moments:,}"
 
 
 def _of_the_money(money: Both[Money], compared: Both[list[Comparison]]) -> Iterator[str]:

@@ -103,13 +103,14 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     test_blocks: int
     train_markets: int
     test_markets: int
-    split_at_ms: int | None
-    """When the first window of the test half begins; None where there is none."""
+    split_at_ms: int
+    """When the first window of the test half begins."""
     points: list[SweptPoint]
     """All, in the order in which they were given."""
     best: list[int]
     """Indices in `points`, best first, by P&L in the train half in the bracket `next` (what they
-    did in the other bracket comes second, then the order in which they were given)."""
+    did in the other bracket comes second, then the order in which they were given). Only of those
+    with a settled order there."""
     default: SweptPoint
     """The parameters as they are without a sweep; not one of the trials."""
     luck: Both[Luck] | None

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from backtest.measures.sections import Verdict, VerdictKind
 from backtest.report.report import BacktestReport
+from backtest.sweep.result import SweepResult
 from executor.backtest_rendering.figures import indented, section, source
 from executor.backtest_rendering.orders import (
     compared_view,
@@ -28,13 +29,14 @@ from executor.backtest_rendering.signals import (
     waiting_view,
     worth_view,
 )
+from executor.backtest_rendering.swept import sweep_view
 from executor.rendering import BAD, CARE, GOOD, facts_table, plain
 
 _STYLES: Final = {VerdictKind.EDGE_SHOWN: f"bold {GOOD}", VerdictKind.LOSS_SHOWN: BAD}
 
 
-def report_view(report: BacktestReport) -> RenderableType:
-    """All of it, the verdict first."""
+def report_view(report: BacktestReport, sweep: SweepResult | None = None) -> Group:
+    """All of it, the verdict first; a group a section."""
     return Group(
         _verdict(report.verdict),
         _what(report),
@@ -48,6 +50,7 @@ def report_view(report: BacktestReport) -> RenderableType:
         waiting_view(report.waiting),
         size_view(report.sizes),
         markets_view(report.markets),
+        *(() if sweep is None else (sweep_view(sweep),)),
         _warnings(report.warnings),
         _assumptions(report),
     )
@@ -66,16 +69,9 @@ def _what(report: BacktestReport) -> RenderableType:
     values = ", ".join(f"{name}={value}" for name, value in report.parameters.items())
     rows.add_row("strategy", plain(f"{report.strategy}: {values}" if values else report.strategy))
     rows.add_row("books", source(report.feed))
-    rows.add_row(
-        "twice",
-        "what a book was between two recorded ones nobody knows. Unchanged: an order meets the "
-        "last one before it arrives (optimistic); next: the first one after (pessimistic).",
-    )
-    rows.add_row(
-        "intervals",
-        "5 [1, 9]: the truth is from 1 to 9, 19 times in 20; drawn over whole markets, never over "
-        "trades. No colour: zero is in it.",
-    )
+    rows.add_row("unchanged", "an order meets the last book before it arrives: optimistic")
+    rows.add_row("next", "the first one after: pessimistic. In between nobody knows the book.")
+    rows.add_row("+5 [-1, +9]", "the truth is within, 19 times in 20; drawn over whole markets")
     return Group("", indented(rows))
 
 
@@ -93,4 +89,4 @@ def _assumptions(report: BacktestReport) -> RenderableType:
     values = ", ".join(f"{name}={value}" for name, value in report.settings.items())
     account = facts_table()
     account.add_row("account", plain(values))
-    return section("ASSUMPTIONS", "a backtest does not read the environment's", rows, account)
+    return section("ASSUMPTIONS", "settings are the defaults, and what --set says", rows, account)

@@ -58,7 +58,7 @@ def money_view(money: Both[Money]) -> RenderableType:
     row("fees", lambda one: usd(one.fees_e6, sign=False))
     row("paid out", lambda one: usd(one.payout_e6, sign=False))
     row("P&L", lambda one: plain(usd(one.pnl_e6), money_style(one.pnl_e6)))
-    row("P&L of what was spent", lambda one: returns(one.return_on_stake))
+    row("return on stake", lambda one: returns(one.return_on_stake))
     row("won", lambda one: rate(one.win_rate))
     row("must win: price and fee", lambda one: percent(_needed(one.mean_price, one.mean_fee)))
     row("Brier score of the price", lambda one: number(one.brier_price, 3))
@@ -106,7 +106,7 @@ def _spread(deviations: Deviations) -> str:
 
 def compared_view(compared: Both[list[Comparison]]) -> RenderableType:
     """COMPARED WITH."""
-    spent = "\nof what was spent"
+    spent = "\non stake"
     rows = table("", "unchanged\nP&L", spent, "next\nP&L", spent)
     more = _both_table("the strategy earns more by")
     for pair in _rivals(compared):
@@ -126,7 +126,7 @@ def compared_view(compared: Both[list[Comparison]]) -> RenderableType:
     parts += list(_phases(compared))
     return section(
         "COMPARED WITH",
-        "the same moments and prices; USD",
+        "by the same books; USD",
         *parts,
     )
 
@@ -173,7 +173,7 @@ def _broken_down(each: BrokenDown) -> RenderableType:
     rows = table(each.by, "", "after 60 s", "orders won", "must", "P&L", gap=1)
     rows.columns[0].min_width = 13
     for line in each.lines:
-        below = many(line.signals, "signal")
+        below = many(line.signals, "signal") if line.signals else ""
         for bracket, name in (
             (Bracket.UNCHANGED, plain(line.label)),
             (Bracket.NEXT, plain(below, "dim")),

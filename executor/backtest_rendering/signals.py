@@ -43,7 +43,7 @@ def worth_view(worth: Worth) -> RenderableType:
     """WORTH."""
     parts: list[RenderableType] = list(_cost(worth))
     moved = {each.after_s: each.moved_ticks for each in worth.moved}
-    rows = table("all signals", "the mid moves", "unchanged", "next")
+    rows = table("all signals, mid", "the mid moves", "unchanged", "next")
     for after_s, pair in _by_time(worth.signals_markouts):
         rows.add_row(
             _after(after_s),
@@ -51,8 +51,8 @@ def worth_view(worth: Worth) -> RenderableType:
             ticks(pair.unchanged.mid_after_fee),
             ticks(pair.next.mid_after_fee),
         )
-    sold = table("sold at the bid *", "", "unchanged", "next")
-    filled = table("filled orders", "", "unchanged", "next")
+    sold = table("all signals, bid *", "", "unchanged", "next")
+    filled = table("filled orders, mid", "", "unchanged", "next")
     for after_s, pair in _by_time(worth.signals_markouts):
         if after_s is not None:
             bids = pair.unchanged.bid_after_fee, pair.next.bid_after_fee
@@ -76,7 +76,7 @@ def _cost(worth: Worth) -> Iterator[Text]:
     yield plain(
         f"An entry costs {number(worth.hurdle_ticks)} ticks: half the spread "
         f"{number(worth.half_spread_ticks)}, the fee {number(worth.fee_ticks)}. "
-        "Below: what a share is worth later (mid), less its price and the fee."
+        "Below: what a share is worth later, by mid or bid, less its price and the fee."
     )
     if worth.claimed_edge_ticks is not None:
         claimed = number(worth.claimed_edge_ticks, sign=True)

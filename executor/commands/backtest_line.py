@@ -149,7 +149,7 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
     if find_spec("numpy") is None:
         refuse(_EXTRA)
     # Here, because it takes half a second; `halt` shall not wait.
-    from executor.commands.backtest import BadInputError, DisagreementError, run  # noqa: PLC0415
+    from executor.commands.backtest import BadInputError, FailedError, run  # noqa: PLC0415
     from executor.commands.backtest_options import Asked  # noqa: PLC0415
 
     asked = Asked(
@@ -174,6 +174,6 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
         run(asked)
     except BadInputError as error:
         refuse(str(error))
-    except DisagreementError as error:
+    except FailedError as error:
         complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None

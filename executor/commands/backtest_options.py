@@ -14,6 +14,7 @@ import msgspec
 from backtest.engine.assumptions import PLAN_POLLING, Assumptions, Polling
 from backtest.engine.latency import Latency, LatencyError
 from backtest.engine.latency_text import execution_of, latency_of
+from backtest.feed.of_series import series_in
 from backtest.sweep.grid import Axis, Point, SweepError, axes_of, grid, random_points
 from functions.core.configuration import (
     AccountConfiguration,
@@ -69,6 +70,8 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
 class BacktestPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run."""
 
+    series: list[str]
+    """None: all."""
     strategy: type[Strategy]
     configuration: Configuration
     assumptions: Assumptions
@@ -79,6 +82,7 @@ def plan_of(asked: Asked, environment: Mapping[str, str]) -> BacktestPlan:
     """Everything but the books and the files. Of the environment only STRATEGIES is looked at."""
     strategy = _strategy(asked, environment)
     return BacktestPlan(
+        series=_series(asked.series),
         strategy=strategy,
         configuration=_configuration(strategy, asked.changes),
         assumptions=Assumptions(
@@ -118,6 +122,13 @@ def _check_writable(name: str, path: Path) -> None:
             raise
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise BadInputError(f"{name}: {path} cannot be written: {why}") from None
+
+
+def _series(text: str | None) -> list[str]:
+    try:
+        return [] if text is None else series_in(text)
+    except ValueError as error:
+        raise BadInputError(f"--series: {error}") from None
 
 
 def _strategy(asked: Asked, environment: Mapping[str, str]) -> type[Strategy]:

@@ -23,18 +23,17 @@ class _StaysUsable(Console):
 
 
 @contextmanager
-def progress(
-    what: str, total: float | None = None, share: Callable[[], float | None] = lambda: None
-) -> Iterator[Callable[[int], None]]:
-    """Gives what is called with the number of `what` that are done.
-
-    `share`: how much of all of it that is, from 0 to 1, where `total` is not known beforehand.
-    """
+def progress_bar() -> Iterator[Callable[[float | None, str], None]]:
+    """Gives what is called now and then with how much is done, from 0 to 1 (None: not known), and
+    with what that is."""
     console = _StaysUsable(stderr=True)
+    if not console.is_terminal:
+        yield lambda _, __: None
+        return
     bar = Progress(
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn(f"{{task.fields[done]}} {what}"),
+        TextColumn("{task.description}"),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -42,27 +41,21 @@ def progress(
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    task = bar.add_task("", total=total, done="0")
     begun_s = drawn_s = time.monotonic()
-    shown = False
+    task = bar.add_task("", total=None)
 
-    def done(number: int) -> None:
-        nonlocal shown, drawn_s
+    def tell(share: float | None, text: str) -> None:
+        nonlocal drawn_s
         now_s = time.monotonic()
         if now_s - begun_s < SHOWN_AFTER_S or now_s - drawn_s < _REFRESHED_EVERY_S:
             return
         drawn_s = now_s
-        if not shown:
-            bar.start()
-            shown = True
-        read = share() if total is None else number / total
-        bar.update(
-            task, total=None if read is None else 1.0, completed=read or 0.0, done=f"{number:,}"
-        )
+        total = None if share is None else 1.0
+        bar.update(task, total=total, completed=share or 0.0, description=text)
+        bar.start()
         bar.refresh()
 
     try:
-        yield done if console.is_terminal else lambda _: None
+        yield tell
     finally:
-        if shown:
-            bar.stop()
+        bar.stop()

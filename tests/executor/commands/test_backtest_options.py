@@ -58,6 +58,10 @@ def test_settings_and_parameters_are_set_by_name() -> None:
     assert configuration.order.spend_e6 == 5_000_000
 
 
+def test_series_are_named_as_people_or_as_the_venue_does() -> None:
+    assert planned(series="btc-15m, eth-updown-5m").series == ["btc-15m", "eth-5m"]
+
+
 def test_the_environment_s_settings_are_not_looked_at() -> None:
     assert planned({"COOLDOWN_S": "1"}) == planned()
 
@@ -99,6 +103,8 @@ def test_a_sweep_is_planned_with_its_points() -> None:
         ({"strategy": "./none.py"}, "--strategy: none.py: cannot be read: No such file"),
         ({"changes": {"cooldown": "1"}}, "--set: cooldown: no such setting; did you mean cooldown"),
         ({"changes": {"levels": "0"}}, "--set: levels: Input should be greater than or equal to 1"),
+        ({"series": "btc"}, "--series: not a series: 'btc' (expected e.g. btc-15m"),
+        ({"series": ""}, "--series: not a series: ''"),
         ({"latency": "fast"}, "--latency: 'fast': neither milliseconds (e.g. 250) nor a file"),
         ({"latency": "3600001"}, "--latency: 3.6e+06 ms: a latency is from 0 to 3600000 ms"),
         ({"execution": "x"}, "--execution: 'x': seconds are wanted, e.g. 30 or 30:120"),
