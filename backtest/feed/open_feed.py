@@ -78,7 +78,7 @@ def open_feed(paths: Sequence[Path], columns: Mapping[str, str] | None = None) -
     if columns and not tables:
         raise FeedError("columns are for tables, Parquet or CSV, and none is given")
     if files or not feeds:
-        feeds.insert(0, BundledFeed([*dict.fromkeys(files)]))
+        feeds.insert(0, BundledFeed([*{path.resolve(): path for path in files}.values()]))
     return feeds[0] if len(feeds) == 1 else MergedFeed(feeds)
 
 

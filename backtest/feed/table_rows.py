@@ -55,7 +55,7 @@ class RawRows(NamedTuple):
     """In the order of LEVEL_COLUMNS."""
 
 
-class BookRow(NamedTuple):
+class TableRow(NamedTuple):
     """One token's book."""
 
     row: int
@@ -98,7 +98,7 @@ def is_time(at_ms: int | None) -> bool:
     return at_ms is not None and EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX
 
 
-def books_of(raw: RawRows) -> Iterator[BookRow | UnreadableRow]:
+def books_of(raw: RawRows) -> Iterator[TableRow | UnreadableRow]:
     """Each row in its order. Prices have to be on the 1e-4 grid, in (0, 1); sizes are rounded to
     1e-6 shares and have to be positive. Levels may be in any order, each price once; the best
     PUBLISHED_LEVELS_MAX of them are kept."""
@@ -119,7 +119,7 @@ def books_of(raw: RawRows) -> Iterator[BookRow | UnreadableRow]:
             yield UnreadableRow(row, f"asks: {asks.unreadable[index]}")
         else:
             tick_e4 = min(bids.ticks_e4.get(index, 100), asks.ticks_e4.get(index, 100))
-            yield BookRow(row, market_id, at_ms, side, bids[index], asks[index], tick_e4)
+            yield TableRow(row, market_id, at_ms, side, bids[index], asks[index], tick_e4)
 
 
 class _SideRows:

@@ -28,7 +28,7 @@ from backtest.feed.merged import Source, merged
 from backtest.feed.table_files import CsvBooks, ParquetBooks
 from backtest.feed.table_layout import Layout, Span, layout_of
 from backtest.feed.table_markets import MARKET_COLUMNS, OPTIONAL_COLUMNS, TableMarkets
-from backtest.feed.table_rows import BOOK_COLUMNS, BookFile, BookRow, UnreadableRow, books_of
+from backtest.feed.table_rows import BOOK_COLUMNS, BookFile, TableRow, UnreadableRow, books_of
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -142,8 +142,10 @@ class TablesFeed:
             books.change(row)
             changed[row.market_id] = books
         yield from self._closed(opened, changed, layout)
+        for books in opened.values():
+            self._check_both(books)
 
-    def _rows(self, span: Span) -> Iterator[BookRow]:
+    def _rows(self, span: Span) -> Iterator[TableRow]:
         for raw in self._books.rows(span.place, span.rows):
             for row in books_of(raw):
                 if isinstance(row, UnreadableRow):
@@ -160,13 +162,16 @@ class TablesFeed:
             yield from books.moment()
             if books.at_ms >= layout.last_ms[market_id]:
                 del opened[market_id]
-                if books.up is None or books.down is None:
-                    side = "DOWN" if books.up is None else "UP"
-                    text = f"rows of a market that has books of {side} alone"
-                    self._leave_out(books.market.slug, "one token", text, books.rows)
+                self._check_both(books)
         changed.clear()
 
-    def _note_stranger(self, row: BookRow) -> None:
+    def _check_both(self, books: _TwoBooks) -> None:
+        if books.up is None or books.down is None:
+            side = "DOWN" if books.up is None else "UP"
+            text = f"rows of a market that has books of {side} alone"
+            self._leave_out(books.market.slug, "one token", text, books.rows)
+
+    def _note_stranger(self, row: TableRow) -> None:
         if row.market_id not in self._markets.left_out:
             text = (
                 f"rows of markets that {self._markets_name} does not have; "
@@ -198,7 +203,7 @@ class _TwoBooks:
         self._up_token, self._down_token = (each.token_id for each in market.outcomes)
         self._sequence = 0
 
-    def change(self, row: BookRow) -> None:
+    def change(self, row: TableRow) -> None:
         """Take one row."""
         is_up = row.side == "UP"
         book = Book(

@@ -3,8 +3,8 @@
 The recordings have a book a second; the venue has tens. Between two recorded moments of a market,
 what changed from one to the other is played one level at a time, in a random order in which the
 book is never crossed; and where that is less than the rate asked for, sizes of levels that are
-there change besides. So every book is plausible, and the recorded ones are met, but what lies
-between them was never seen anywhere: no figure about a strategy may come from it.
+there change besides. So the recorded prices are met with plausible books between them, which were
+never seen anywhere: no figure about a strategy may come from it.
 
 Nothing is kept but the markets that are open: a year needs no more memory than an hour.
 """
