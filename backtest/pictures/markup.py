@@ -29,7 +29,7 @@ th{font-weight:600;color:var(--muted)}
 td{border-top:1px solid var(--grid)}
 td.in{padding-left:1rem}
 thead+tbody td:first-child{min-width:11rem}
-.n{text-align:right;white-space:nowrap}
+.n{text-align:right}.w{white-space:nowrap}
 figure{margin:1.2rem 0}
 svg.picture{display:block;width:100%;height:auto}
 svg.picture text{font-family:system-ui,sans-serif}
@@ -47,7 +47,9 @@ class PageTable(msgspec.Struct, frozen=True, kw_only=True):
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     numeric: Sequence[bool]
-    """Which columns are numbers."""
+    """Which columns are numbers, to the right."""
+    whole: Sequence[bool]
+    """Which columns keep each line whole."""
 
 
 class PageSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +96,7 @@ def _section(section: PageSection, pictures: Sequence[Picture]) -> str:
     parts = [
         f"<h2>{_text(section.title)}{says}</h2>" if section.title else "",
         *(
-            f"<p>{_text(part)}</p>" if isinstance(part, str) else _table(part)
+            f"<p>{_lines(part)}</p>" if isinstance(part, str) else _table(part)
             for part in section.parts
         ),
         *(_figure(picture) for picture in pictures),
@@ -103,25 +105,28 @@ def _section(section: PageSection, pictures: Sequence[Picture]) -> str:
 
 
 def _table(table: PageTable) -> str:
+    looks = [
+        "n" * number + " w" * whole
+        for number, whole in zip(table.numeric, table.whole, strict=True)
+    ]
     head = ""
     if any(table.head):
-        head = f"<thead>{_row('th', table.head, table.numeric)}</thead>"
-    rows = "".join(_row("td", row, table.numeric) for row in table.rows)
+        head = f"<thead>{_row('th', table.head, looks)}</thead>"
+    rows = "".join(_row("td", row, looks) for row in table.rows)
     return f'<div class="wide"><table>{head}<tbody>{rows}</tbody></table></div>'
 
 
-def _row(tag: str, cells: Sequence[str], numeric: Sequence[bool]) -> str:
+def _row(tag: str, cells: Sequence[str], looks: Sequence[str]) -> str:
     inner = (
-        f"<{tag}{_class(cell, number)}>{_text(cell.strip())}</{tag}>"
-        for cell, number in zip(cells, numeric, strict=True)
+        f"<{tag}{_class(cell, look)}>{_lines(cell.strip())}</{tag}>"
+        for cell, look in zip(cells, looks, strict=True)
     )
     return f"<tr>{''.join(inner)}</tr>\n"
 
 
-def _class(cell: str, number: bool) -> str:
-    if number:
-        return ' class="n"'
-    return ' class="in"' if cell.startswith("  ") else ""
+def _class(cell: str, look: str) -> str:
+    names = f"{look} in" if cell.startswith("  ") and "n" not in look else look
+    return f' class="{names.strip()}"' if names else ""
 
 
 def _figure(picture: Picture) -> str:
@@ -129,6 +134,10 @@ def _figure(picture: Picture) -> str:
         f"<figure>{picture.svg}<figcaption>{_text(picture.caption)} "
         f'<span class="source">Source: {_text(picture.source)}</span></figcaption></figure>'
     )
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(_text(line) for line in text.split("\n"))
 
 
 def _text(text: str) -> str:

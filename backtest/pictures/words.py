@@ -64,6 +64,7 @@ def _shown(part: Text | Table) -> str | PageTable:
         head=[_cell(column.header) for column in part.columns] if part.show_header else [],
         rows=list(zip(*columns, strict=True)),
         numeric=[column.justify == "right" for column in part.columns],
+        whole=[column.no_wrap for column in part.columns],
     )
 
 

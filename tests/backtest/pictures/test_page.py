@@ -22,7 +22,7 @@ from tests.support.backtest_builders import a_large_run
 from tests.support.sweep_builders import a_sweep
 
 HOSTILE = '"><script>alert(1)</script><img src=http://there.example/>&$x^2$\x00\u202e'
-VOID = {"meta"}
+VOID = {"meta", "br"}
 
 
 class _Balanced(HTMLParser):
@@ -64,10 +64,11 @@ def test_the_page_has_the_reports_words_in_their_order_and_all_pictures(
     report: BacktestReport, tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
-    write_html(report, report_view(report), a_sweep(), path)
+    write_html(report, report_view(report, a_sweep()), a_sweep(), path)
     page = checked(path.read_text(encoding="utf-8"))
     headings = re.findall(r"<h2>([A-Z]+)", page)
     assert headings[:4] == ["VERDICT", "WORTH", "TRUST", "FUNNEL"]
+    assert "\ufffd" not in page
     assert page.count("<svg") == page.count("<figcaption>") == 6
     assert page.count("Source: made by hand") == 6
     assert report.verdict.sentence in page.replace("&#x27;", "'")
