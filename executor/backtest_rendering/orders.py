@@ -44,6 +44,8 @@ MARKETS_MAX: Final = 40
 """On a terminal; files have all."""
 _NAME_WIDTH: Final = 30
 _CELL_WIDTH: Final = 18
+_LABEL_WIDTH: Final = 14
+"""`0.577 to 0.647`, `btc-updown-15m`; longer headings take two lines."""
 
 
 def money_view(money: Both[Money]) -> RenderableType:
@@ -171,7 +173,8 @@ def tables_view(tables: Tables) -> RenderableType:
 
 def _broken_down(each: BrokenDown) -> RenderableType:
     rows = table(each.by, "", "after 60 s", "orders won", "must", "P&L", gap=1)
-    rows.columns[0].min_width = 13
+    first = rows.columns[0]
+    first.no_wrap, first.max_width = False, _LABEL_WIDTH
     for line in each.lines:
         below = many(line.signals, "signal") if line.signals else ""
         for bracket, name in (

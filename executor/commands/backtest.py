@@ -33,7 +33,7 @@ from executor.commands.backtest_progress import progress_bar
 from executor.commands.backtest_trades import write_trades
 from protocol.text import encoded
 
-__all__ = ["BadInputError", "FailedError", "FeedError", "run"]
+__all__ = ["BadInputError", "FailedError", "run"]
 
 
 class BacktestFound(msgspec.Struct, frozen=True, kw_only=True):

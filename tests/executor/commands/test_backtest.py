@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from backtest.feed.events import FeedError
+from backtest.sweep.result import SweepDisagreesError
 from executor import lab_line
 from executor.commands import backtest
 from recordings.loader import bundled
@@ -58,13 +61,14 @@ def test_without_paths_all_bundled_markets_are_taken(
     run: Backtest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(backtest, "open_feed", lambda *what: asked.append(what) or _no_feed())
-    run()
+
+    def opened(*what: Any) -> None:
+        asked.append(what)
+        raise FeedError("enough")
+
+    monkeypatch.setattr(backtest, "open_feed", opened)
+    assert run().exit_code == 2
     assert asked == [((), {})]
-
-
-def _no_feed() -> Any:
-    raise backtest.FeedError("enough")
 
 
 def test_what_is_set_is_what_is_run(run: Backtest) -> None:
@@ -179,10 +183,43 @@ def test_it_imports_nothing_that_only_accounts_or_pictures_need() -> None:
 
 
 def test_other_commands_do_not_wait_for_it() -> None:
-    code = (
-        "import sys; import executor.command_line\n"
-        "print([name for name in ('numpy', 'backtest') if name in sys.modules])"
-    )
-    argv = [sys.executable, "-c", code]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
-    assert done.stdout == "[]\n"
+    for name in ("executor/command_line.py", "executor/commands/backtest_line.py"):
+        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+        imports = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        text = "\n".join(map(ast.unparse, imports)).replace("executor.commands.backtest_line", "")
+        assert not re.search(r"numpy|\bbacktest\.|commands\.backtest", text), name
+
+
+def test_a_sweep_stands_in_the_report_and_in_the_figures(run: Backtest, tmp_path: Path) -> None:
+    out = tmp_path / "found.json"
+    axes = ("--sweep", "imbalance_min=0.4..0.6:0.1", "--sweep", "levels=3..5:2")
+    result = run(*map(str, bundled()[:2]), "--no-poll", *axes, "--json", str(out))
+    assert result.exit_code == 0
+    assert "SWEEP  6 points tried" in result.stdout
+    sweep = json.loads(out.read_bytes())["sweep"]
+    assert sweep["trials"] == len(sweep["points"]) == 6
+
+
+def test_a_sweep_that_production_does_not_agree_with_is_a_failure(
+    run: Backtest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disagrees(*_: Any, **__: Any) -> None:
+        raise SweepDisagreesError("levels=3: the sweep says 1, production 2")
+
+    monkeypatch.setattr("backtest.sweep.run.sweep", disagrees)
+    result = run(MARKET, "--no-poll", "--sweep", "levels=3..5")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "failed: levels=3: the sweep says 1, production 2\n"
+
+
+def test_a_page_is_written_of_what_the_report_says(
+    run: Backtest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr("backtest.pictures.page.write_html", lambda *what: written.append(what))
+    result = run(MARKET, "--no-poll", "--html", str(tmp_path / "page.html"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    ((report, view, sweep, path),) = written
+    assert report.funnel.moments == 883
+    assert view.renderables
+    assert (sweep, path) == (None, tmp_path / "page.html")
