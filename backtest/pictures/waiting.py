@@ -46,7 +46,7 @@ def draw_waiting(waiting: Waiting) -> Figure:
 
 
 def _draw_deviation(axes: Axes, delays: Sequence[DelayLine]) -> None:
-    ends = []
+    ends: list[LineEnd] = []
     for bracket, colour in _COLOURS.items():
         rows = [line.waited.of(bracket) for line in delays]
         medians = _values(rows, lambda row: row.median_pct)
@@ -59,14 +59,14 @@ def _draw_deviation(axes: Axes, delays: Sequence[DelayLine]) -> None:
             linewidth=0,
         )
         _line(axes, medians, colour, bracket)
-        ends.append(_end(medians, f"median, {bracket}", colour, bracket))
+        ends += _end(medians, f"median, {bracket}", colour, bracket)
     axes.set_ylim(bottom=0)
     axes.set_xlim(-0.3, len(delays) - 0.8)
-    label_ends(axes, len(delays) - 1, [end for end in ends if not isnan(end.y)])
+    label_ends(axes, len(delays) - 1, ends)
 
 
 def _draw_refusals(axes: Axes, delays: Sequence[DelayLine]) -> None:
-    ends = []
+    ends: list[LineEnd] = []
     kinds: tuple[tuple[str, str, Callable[[Waited], float | None]], ...] = (
         ("limit", BLUE, lambda row: row.limit_refuses),
         ("both ways", PURPLE, lambda row: row.both_ways_refuse),
@@ -76,10 +76,10 @@ def _draw_refusals(axes: Axes, delays: Sequence[DelayLine]) -> None:
             rows = [line.waited.of(bracket) for line in delays]
             shares = [100 * share for share in _values(rows, value)]
             _line(axes, shares, colour, bracket)
-            ends.append(_end(shares, f"{name}, {bracket}", colour, bracket))
+            ends += _end(shares, f"{name}, {bracket}", colour, bracket)
     axes.set_ylim(0, 100)
     axes.set_xlim(-0.3, len(delays) - 0.8)
-    label_ends(axes, len(delays) - 1, [end for end in ends if not isnan(end.y)])
+    label_ends(axes, len(delays) - 1, ends)
 
 
 def _values(rows: Sequence[Waited], value: Callable[[Waited], float | None]) -> list[float]:
@@ -92,5 +92,8 @@ def _line(axes: Axes, ys: Sequence[float], colour: str, bracket: Bracket) -> Non
     axes.plot(range(len(ys)), ys, color=colour, linestyle=look, marker="o", markersize=2.5)
 
 
-def _end(ys: Sequence[float], text: str, colour: str, bracket: Bracket) -> LineEnd:
-    return LineEnd(y=ys[-1], text=text, colour=colour, dashed=bracket is Bracket.NEXT)
+def _end(ys: Sequence[float], text: str, colour: str, bracket: Bracket) -> list[LineEnd]:
+    """At what is known last; none where nothing is."""
+    known = [y for y in ys if not isnan(y)]
+    dashed = bracket is Bracket.NEXT
+    return [LineEnd(y=y, text=text, colour=colour, dashed=dashed) for y in known[-1:]]
