@@ -25,19 +25,19 @@ p{margin:.3rem 0;overflow-wrap:anywhere}
 .wide{overflow-x:auto;margin:.6rem 0 1rem}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.2rem 1.4rem .2rem 0;vertical-align:top}
-th{font-weight:600;color:var(--muted)}
+th{font-weight:600;color:var(--muted);vertical-align:bottom}
 td{border-top:1px solid var(--grid)}
 td.in{padding-left:1rem}
 thead+tbody td:first-child{min-width:11rem}
 .n{text-align:right}.w{white-space:nowrap}
-figure{margin:1.2rem 0}
-svg.picture{display:block;width:100%;height:auto}
+figure{margin:1.2rem 0;overflow-x:auto}
+svg.picture{display:block;width:100%;min-width:38rem;height:auto}
 svg.picture text{font-family:system-ui,sans-serif}
 figcaption{color:var(--muted);font-size:.8rem;margin-top:.3rem;overflow-wrap:anywhere}
 .source{display:block}
 @page{margin:14mm}
 @media print{body{font-size:10pt}main{max-width:none;padding:0}
-th,td{padding-top:.05rem;padding-bottom:.05rem}figure,tr{break-inside:avoid}h2{break-after:avoid}.wide{overflow:visible}}
+th,td{padding-top:.05rem;padding-bottom:.05rem}figure,tr{break-inside:avoid}h2{break-after:avoid}.wide,figure{overflow:visible}svg.picture{min-width:0}}
 """
 
 
