@@ -17,7 +17,7 @@ from backtest.sweep.result import Luck, SweepResult, SweptPoint
 
 SWEEP_CAPTION: Final = (
     "P&L in USD of each set of parameters: to the right where it earned more in the train half, up "
-    "where it earned more in the test half. Those above the dotted line did better in the test half."
+    "where it earned more in the test half. Above the dotted line are those that did better there."
 )
 LUCK_CAPTION: Final = (
     "How often the best of as many points would have earned at least so much in the train half, if "
