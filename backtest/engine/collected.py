@@ -34,7 +34,7 @@ def signal_rows(measured: Sequence[MeasuredSignals]) -> SignalRows:
         episode=column(lambda each: each.episode, np.int32),
         strength=column(lambda each: each.strength, np.float64),
         edge_ticks=column(lambda each: each.edge_ticks, np.float64),
-        to_close_ms=column(lambda each: each.to_close_ms, np.int32),
+        to_close_ms=column(lambda each: each.to_close_ms, np.int64),
         bid_e4=column(lambda each: each.bid_e4, np.int32),
         ask_e4=column(lambda each: each.ask_e4, np.int32),
         max_price_e4=column(lambda each: each.max_price_e4, np.int32),

@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from backtest.feed.events import Exclusion, LeftOut
+from backtest.feed.events import Exclusion, LeftOut, check_payouts, is_time
 from backtest.feed.table_files import CsvTable, ParquetTable, missing_columns
-from backtest.feed.table_rows import is_time
 from functions.core.evidence import Resolution
 from protocol.fee import FeeSchedule, is_rate
 from protocol.market import DOWN, UP, MarketInfo
@@ -147,6 +146,7 @@ def _resolution(market: MarketInfo, row: _Row) -> Resolution | None:
         if not 0 <= payout <= 1:
             raise ValueError(f"{market.slug} pays {payout} USD for {outcome.name}")
         payouts_e6[outcome.token_id] = round(payout * 1_000_000)
+    check_payouts(payouts_e6.values())
     return Resolution(payouts_e6=payouts_e6, source="recording")
 
 

@@ -8,14 +8,12 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.feed.events import is_time
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
-from protocol.bounds import EPOCH_MS_MAX
 from protocol.units import AMOUNT_E6_MAX, PRICE_SCALE
 
 BATCH_ROWS: Final = 2_048
 """A row of 20 levels a side is some 6 kB as Python objects: 12 MB."""
-EPOCH_MS_MIN: Final = 100_000_000_000
-"""In 1973: what is less is not in milliseconds."""
 LEVEL_COLUMNS: Final = ("bid_px", "bid_sz", "ask_px", "ask_sz")
 BOOK_COLUMNS: Final = ("market_id", "ts", "side", *LEVEL_COLUMNS)
 _OFF_GRID: Final = 0.01
@@ -93,11 +91,6 @@ class BookFile(Protocol):
         ...
 
 
-def is_time(at_ms: int | None) -> bool:
-    """Whether it can be epoch milliseconds."""
-    return at_ms is not None and EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX
-
-
 def books_of(raw: RawRows) -> Iterator[TableRow | UnreadableRow]:
     """Each row in its order. Prices have to be on the 1e-4 grid, in (0, 1); sizes are rounded to
     1e-6 shares and have to be positive. Levels may be in any order, each price once; the best
@@ -109,7 +102,7 @@ def books_of(raw: RawRows) -> Iterator[TableRow | UnreadableRow]:
         row = raw.first_row + index
         if not market_id:
             yield UnreadableRow(row, "it names no market")
-        elif at_ms is None or not EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX:
+        elif at_ms is None or not is_time(at_ms):
             yield UnreadableRow(row, f"its time is not in epoch milliseconds: {at_ms}")
         elif side not in {"UP", "DOWN"}:
             yield UnreadableRow(row, f"its side is neither UP nor DOWN: {side}")
