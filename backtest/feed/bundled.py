@@ -16,6 +16,7 @@ from backtest.feed.events import (
     FeedEvent,
     LeftOut,
     MarketPaid,
+    check_file,
     check_payouts,
     is_time,
 )
@@ -25,7 +26,6 @@ from protocol.market import DOWN, UP
 from protocol.units import parse_price_e4
 from recordings.books import market_of, snapshots_of
 from recordings.loader import BundledRecordingError, Header, bundled, load_header, load_readable
-
 
 AROUND_MAX_MS: Final = 7 * 86_400_000
 """No book of a market is so long before its start or after its end."""
@@ -144,8 +144,7 @@ def _excluded(why: LeftOut, where: str, count: int, text: str) -> Exclusion:
 def _market_file(path: Path) -> _MarketFile:
     """Raises ValueError with one line that names the file."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise ValueError("not a file")
+        check_file(path)
         header, first_ms = load_header(path)
         _check_window(header)
         payouts_e6 = [parse_price_e4(text) * 100 for text in header.payouts]

@@ -7,8 +7,10 @@ decides can know it.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -52,6 +54,12 @@ _ROUNDED_E6: Final = 2
 def is_time(at_ms: int | None) -> bool:
     """Whether it can be epoch milliseconds."""
     return at_ms is not None and EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError for what is there and is none: a pipe would be waited for. OSError."""
+    if not stat.S_ISREG(mode := path.stat().st_mode):
+        raise ValueError("it is a directory" if stat.S_ISDIR(mode) else "it is not a file")
 
 
 def check_payouts(payouts_e6: Collection[int]) -> None:

@@ -311,9 +311,10 @@ class _Playing:
         if market is None:
             return  # it is known already, or no book of it is here
         info, payouts_e6 = market.info, record.payouts_e6
+        if payouts_e6.keys() != {outcome.token_id for outcome in info.outcomes}:
+            self._tally.add(LeftOut.UNREADABLE, info.slug, text="its payout is of other tokens")
+            return
         try:
-            if payouts_e6.keys() != {outcome.token_id for outcome in info.outcomes}:
-                raise ValueError("its payout is of other tokens")
             check_payouts(payouts_e6.values())
         except ValueError as error:
             self._tally.add(LeftOut.UNREADABLE, info.slug, text=str(error))

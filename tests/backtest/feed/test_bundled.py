@@ -122,7 +122,7 @@ def test_a_file_with_another_checksum_is_not_used_at_all(tmp_path: Path) -> None
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jsonl.gz")
-    with pytest.raises(FeedError, match=r"a\.jsonl\.gz: not a recording: not a file"):
+    with pytest.raises(FeedError, match=r"a\.jsonl\.gz: not a recording: it is not a file"):
         BundledFeed([tmp_path / "a.jsonl.gz"])
 
 
