@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.feed.events import is_time
+from backtest.feed.events import FeedError, is_time
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
 from protocol.units import AMOUNT_E6_MAX, PRICE_SCALE
 
@@ -82,6 +82,11 @@ class BookFile(Protocol):
         """Of the file."""
         ...
 
+    @property
+    def damages(self) -> dict[int, tuple[int, str]]:
+        """What could not be read so far: first row to how many, and why."""
+        ...
+
     def row_keys(self) -> Iterator[tuple[int, int, str | None, int | None]]:
         """Number and offset (`Place`), market and time of every row. Raises FeedError."""
         ...
@@ -89,6 +94,28 @@ class BookFile(Protocol):
     def rows(self, place: Place, count: int) -> Iterator[RawRows]:
         """So many rows from a place on. Raises FeedError."""
         ...
+
+
+def missing_columns(name: str, wanted: Mapping[str, str], there: list[str]) -> None:
+    """Raises FeedError with one line that names what is missing, and what there is; or what is
+    there twice. `wanted`: our name of a column to the file's."""
+    missing = [
+        theirs if ours == theirs else f"{theirs} (for {ours})"
+        for ours, theirs in wanted.items()
+        if theirs not in there
+    ]
+    if missing:
+        raise FeedError(
+            f"{name}: no column {', '.join(missing)}; there are: {', '.join(there) or 'none'}"
+        )
+    for theirs in wanted.values():
+        if there.count(theirs) > 1:
+            raise FeedError(f"{name}: column {theirs} is there {there.count(theirs)} times")
+
+
+def epoch_ms_in(text: str) -> int | None:
+    """Digits alone; None for what no time in milliseconds looks like."""
+    return int(text) if text.isdigit() and text.isascii() and len(text) < 19 else None
 
 
 def books_of(raw: RawRows) -> Iterator[TableRow | UnreadableRow]:

@@ -25,7 +25,8 @@ import msgspec
 
 from backtest.feed.events import Exclusion, FeedError, FeedEvent, LeftOut, MarketPaid
 from backtest.feed.merged import Source, merged
-from backtest.feed.table_files import CsvBooks, ParquetBooks
+from backtest.feed.table_csv import CsvBooks
+from backtest.feed.table_files import ParquetBooks
 from backtest.feed.table_layout import Layout, Span, layout_of
 from backtest.feed.table_markets import MARKET_COLUMNS, OPTIONAL_COLUMNS, TableMarkets
 from backtest.feed.table_rows import BOOK_COLUMNS, BookFile, TableRow, UnreadableRow, books_of
@@ -82,7 +83,16 @@ class TablesFeed:
     @property
     def exclusions(self) -> list[Exclusion]:
         """What has been left out of what was read so far."""
-        return [*self._markets.exclusions, *self._left_out.values()]
+        damaged = [
+            Exclusion(
+                why=LeftOut.DAMAGED,
+                where=self._books.name,
+                count=count,
+                text=f"rows that cannot be read, from row {row} on: {why}",
+            )
+            for row, (count, why) in sorted(self._books.damages.items())
+        ]
+        return [*self._markets.exclusions, *damaged, *self._left_out.values()]
 
     def __iter__(self) -> Iterator[FeedEvent]:
         """Books, and what a market paid: at its end, or with its last book if that is later."""
