@@ -41,16 +41,19 @@ COLUMNS: Final = tuple(dict.fromkeys(BOOK_COLUMNS + MARKET_COLUMNS + OPTIONAL_CO
 
 def tables_in(folder: Path) -> tuple[Path, Path] | None:
     """Its tables of books and of markets; None where it has neither. Raises FeedError where one of
-    them is missing."""
+    them is missing, or there are two."""
+    found: list[tuple[Path, Path]] = []
     for kind in KINDS:
         books, markets = folder / f"books.{kind}", folder / f"markets.{kind}"
-        if books.is_file() and markets.is_file():
-            return books, markets
-    for kind in KINDS:
-        for there, other in (("books", "markets"), ("markets", "books")):
-            if (folder / f"{there}.{kind}").is_file():
-                raise FeedError(f"{folder}: there is {there}.{kind}, but no {other}.{kind}")
-    return None
+        for there, other in ((books, markets), (markets, books)):
+            if there.is_file() and not other.is_file():
+                raise FeedError(f"{folder}: there is {there.name}, but no {other.name}")
+        if books.is_file():
+            found.append((books, markets))
+    if len(found) > 1:
+        names = " and ".join(books.name for books, _ in found)
+        raise FeedError(f"{folder}: there are {names}: one of them is wanted")
+    return found[0] if found else None
 
 
 class TablesFeed:

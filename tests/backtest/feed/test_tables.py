@@ -286,6 +286,8 @@ def test_what_cannot_be_used_is_said_in_one_line(
     write_tables(tmp_path, "csv", [table_book(-START_MS, "UP", BIDS, ASKS)], [table_market()])
     assert refused(tmp_path).startswith("books.csv: no row has a market and a time in epoch mil")
 
+    for name in ("books.csv", "markets.csv"):
+        (tmp_path / name).unlink()
     wrong: list[dict[str, Any]] = [row | {"bid_px": "none"} for row in both(1)]
     write_tables(tmp_path, "parquet", wrong, [table_market()])
     assert refused(tmp_path).startswith("books.parquet: column bid_px: Unsupported cast from")
