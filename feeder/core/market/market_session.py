@@ -268,11 +268,11 @@ class MarketSession:
             if view.take_blame(now_ms, DARK_AFTER_MS) or (unseen and view.usable)
         ]
 
-    def take_dark(self, now_ms: int) -> bool:
+    def take_dark(self, now_ms: int, after_ms: int = DARK_AFTER_MS) -> bool:
         """Whether the market is found dark now."""
         self.note(now_ms)
         since_ms = self.unusable_since_ms
-        if self.dark or since_ms is None or now_ms - since_ms < DARK_AFTER_MS:
+        if self.dark or since_ms is None or now_ms - since_ms < after_ms:
             return False
         self.dark_since_ms = now_ms
         return True
