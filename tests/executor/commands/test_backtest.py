@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from backtest.feed.events import FeedError
 from backtest.sweep.result import SweepDisagreesError
-from executor import lab_line
+from executor import command_line, lab_line
 from executor.commands import backtest
 from recordings.loader import bundled
 from tests.executor.test_entry import ROOT
@@ -180,6 +180,15 @@ def test_it_imports_nothing_that_only_accounts_or_pictures_need() -> None:
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "[]\n"
+
+
+def test_both_command_lines_have_it() -> None:
+    for app in (command_line.app, lab_line.app):
+        assert "backtest" in CliRunner().invoke(app, ["--help"]).output
+    assert lab_line.is_asked(["backtest", "--no-poll"])
+    assert not lab_line.is_asked(["status"])
+    assert not lab_line.is_asked([])
+    assert not lab_line.is_asked(["--help"])
 
 
 def test_other_commands_do_not_wait_for_it() -> None:
