@@ -97,6 +97,13 @@ def test_orders_are_written_as_csv(run: Backtest, tmp_path: Path) -> None:
     assert [order.split(",")[0] for order in orders] == ["unchanged", "next"]
 
 
+def test_a_disk_that_is_full_costs_the_file_and_not_the_report(run: Backtest) -> None:
+    result = run(MARKET, "--no-poll", "--json", "/dev/full")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("VERDICT")
+    assert result.stderr == "failed: /dev/full cannot be written: No space left on device\n"
+
+
 def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
     result = run(MARKET, "--series", "eth-15m")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -113,6 +120,7 @@ def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
         (["--no-poll", "--poll", "30"], "--no-poll and --poll: one of them is wanted"),
         (["--latency", "-1"], "--latency: '-1': neither milliseconds (e.g. 250) nor a file"),
         (["--sweep", "levels=2..1"], "--sweep: levels=2..1: an empty sweep"),
+        (["--columns", "x"], "'x': NAME=VALUE is wanted, e.g. ts=time_ms"),
         (["--columns", "x=y"], "columns are for tables, Parquet or CSV, and none is given"),
         (["--json", "/nowhere/at/all"], "--json: /nowhere/at/all cannot be written: No such"),
     ],
