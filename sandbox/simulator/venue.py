@@ -33,8 +33,8 @@ from sandbox.simulator.auth import KeyRing
 from sandbox.simulator.book import Side, VenueBook
 from sandbox.simulator.broadcast import Broadcast
 from sandbox.simulator.contracts import EXCHANGES
-from sandbox.simulator.faults import Chance, Faults
 from sandbox.simulator.fan_out import FanOut, Notice, Subscriber
+from sandbox.simulator.faults import Chance, Faults
 from sandbox.simulator.frames import Change, Delta
 from sandbox.simulator.journal import Journal
 from sandbox.simulator.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
