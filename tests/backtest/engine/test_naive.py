@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import Final
 
 import pytest
 
-from backtest.engine.assumptions import Assumptions, Bracket, Polling
-from backtest.engine.latency import Latency
+from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import DELAYS_S, HORIZONS_S, Lane, Observations
 from backtest.engine.run import run
 from backtest.feed.events import FeedEvent
@@ -19,6 +17,7 @@ from tests.support.made_up_feeds import (
     Failing,
     Leaning,
     ListFeed,
+    assumptions_of,
     made_up_configuration,
     made_up_events,
 )
@@ -29,27 +28,6 @@ from tests.support.naive_backtest import (
     stream_lane,
     wishes_of,
 )
-
-LATENCIES: Final = (
-    Latency.constant(0),
-    Latency.constant(10),
-    Latency.constant(1_000),
-    Latency.between(0, 20_000),
-)
-POLLS: Final = (
-    Polling(every_ms=5_000, execution=Latency.between(0, 3_000)),
-    Polling(every_ms=3_000, execution=Latency.between(5_000, 45_000)),
-    None,
-)
-
-
-def assumptions_of(seed: int) -> Assumptions:
-    return Assumptions(
-        latency=LATENCIES[seed % len(LATENCIES)],
-        taker_delay_ms=(0, 250)[seed // 2 % 2],
-        poll=POLLS[seed % len(POLLS)],
-        seed=seed,
-    )
 
 
 def told(lane: Lane, seen: Observations) -> list[dict[str, object]]:
