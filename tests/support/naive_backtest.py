@@ -23,7 +23,7 @@ from functions.core.market_memories import MarketMemories
 from functions.core.strategy_failures import StrategyFailures
 from functions.core.trade import Trade
 from protocol.book import Proof
-from protocol.market import MarketInfo
+from protocol.market import DOWN, UP, MarketInfo
 from protocol.snapshot import BookSnapshot
 from strategies.interface import Strategy
 from tests.support.made_up_feeds import DAY_MS
@@ -37,6 +37,8 @@ class Wish:
     market: MarketInfo
     trade: Trade
     takes_ms: int
+    other_limit_e4: int
+    """Of a like order for the other outcome, 5% above its ask on the tick grid; 0: none."""
 
 
 @dataclass
@@ -49,6 +51,7 @@ class NaiveOrder:
     arrived_at_ms: int
     spend_e6: int
     max_price_e4: int
+    other_limit_e4: int
     met_at_ms: int | None = None
     end: str = "waiting"
     left_out: str | None = None
@@ -57,8 +60,42 @@ class NaiveOrder:
     fee_e6: int = 0
     payout_e6: int | None = None
     pnl_e6: int | None = None
+    other: tuple[int, int, int] | None = None
+    """(spend, size, fee) of a like order for the other outcome at the same arrival, in 1e-6."""
     answered: bool = False
     booked_day: int | None = None
+
+
+def _walked(asks: dict[int, int], spend_e6: int, limit_e4: int) -> list[tuple[int, int, int, int]]:
+    """(price, size, cost, fee) of each level, as far as the money and the limit go."""
+    usd, bought = Fraction(spend_e6, 10**6), list[tuple[int, int, int, int]]()
+    for price_e4, size_e6 in sorted(asks.items()):
+        price = Fraction(price_e4, 10_000)
+        take_e6 = min(size_e6, int(usd / price * 10**6))
+        if price_e4 > limit_e4 or (size_e6 and not take_e6):
+            break
+        if size_e6:
+            cost_e6 = ceil(take_e6 * price)
+            usd -= Fraction(cost_e6, 10**6)
+            fee_e6 = ceil(take_e6 * Fraction(7, 100) * price * (1 - price))
+            bought.append((price_e4, take_e6, cost_e6, fee_e6))
+    return bought
+
+
+def _other(order: NaiveOrder, snapshot: BookSnapshot) -> tuple[int, int, int]:
+    book = snapshot.book_of(DOWN if order.outcome == UP else UP)
+    bid_e4, ask_e4 = book.best_bid_e4 or 0, book.best_ask_e4 or 10_000
+    if (book.bids and book.asks and bid_e4 >= ask_e4) or (bid_e4 <= 100 and ask_e4 >= 9_900):
+        return 0, 0, 0
+    bought = _walked(dict(book.asks), order.spend_e6, order.other_limit_e4)
+    size_e6, cost_e6, fee_e6 = (sum(level[at] for level in bought) for at in (1, 2, 3))
+    return cost_e6, size_e6, fee_e6
+
+
+def _other_limit_e4(snapshot: BookSnapshot, trade: Trade) -> int:
+    ask_e4 = snapshot.book_of(DOWN if trade.outcome == UP else UP).best_ask_e4 or 0
+    tick_e4 = snapshot.market.tick_size_e4
+    return int(Fraction(ask_e4) * Fraction(105, 100) / tick_e4) * tick_e4
 
 
 @dataclass
@@ -163,8 +200,10 @@ class NaiveLane:
             self.nothing(order, "left_out", "placeholder")
         elif book.bids and book.asks and bid_e4 >= ask_e4:
             self.nothing(order, "crossed")
+            order.other = _other(order, snapshot)
         else:
             self.take(order, book.token_id, dict(book.asks))
+            order.other = _other(order, snapshot)
 
     def take(self, order: NaiveOrder, token_id: str, asks: dict[int, int]) -> None:
         """Level after level, less what this lane has taken of those that still show that size."""
@@ -174,26 +213,19 @@ class NaiveLane:
             for price, size in asks.items()
             if self.taken.get(key, {}).get(price, (None,))[0] == size
         }
-        usd, rate = Fraction(order.spend_e6, 10**6), Fraction(7, 100)
-        for price_e4, size_e6 in sorted(asks.items()):
-            price = Fraction(price_e4, 10_000)
-            left_e6 = size_e6 - gone.get(price_e4, 0)
-            take_e6 = min(left_e6, int(usd / price * 10**6))
-            if price_e4 > order.max_price_e4 or (left_e6 and not take_e6):
-                break
-            if not left_e6:
-                continue
+        left = {price_e4: size_e6 - gone.get(price_e4, 0) for price_e4, size_e6 in asks.items()}
+        bought = _walked(left, order.spend_e6, order.max_price_e4)
+        for price_e4, take_e6, cost_e6, fee_e6 in bought:
             gone[price_e4] = gone.get(price_e4, 0) + take_e6
-            cost_e6 = ceil(take_e6 * price)
-            usd -= Fraction(cost_e6, 10**6)
             order.filled_spend_e6 += cost_e6
             order.filled_size_e6 += take_e6
-            order.fee_e6 += ceil(take_e6 * rate * price * (1 - price))
+            order.fee_e6 += fee_e6
         if not order.filled_size_e6:
             self.nothing(order, "no_match")
             return
         self.taken[key] = {price: (asks[price], each) for price, each in gone.items()}
-        order.end = "filled" if usd < Fraction(1, 100) else "partly_filled"
+        left_e6 = order.spend_e6 - order.filled_spend_e6
+        order.end = "filled" if left_e6 < 10_000 else "partly_filled"
         order.answered = True
 
     def nothing(self, order: NaiveOrder, end: str, left_out: str | None = None) -> None:
@@ -216,6 +248,7 @@ class NaiveLane:
                 arrived_at_ms=wish.at_ms + wish.takes_ms,
                 spend_e6=wish.trade.spend_e6,
                 max_price_e4=wish.trade.max_price_e4,
+                other_limit_e4=wish.other_limit_e4,
             )
         )
 
@@ -339,7 +372,9 @@ def wishes_of(
                 if trade is not None:
                     what = f"scan:{market.condition_id}:{scan_ms}"
                     takes_ms = poll.execution.draw_ms(what, assumptions.seed)
-                    wish = Wish(scan_ms, market, trade, takes_ms + assumptions.taker_delay_ms)
+                    takes_ms += assumptions.taker_delay_ms
+                    limit_e4 = _other_limit_e4(book, trade)
+                    wish = Wish(scan_ms, market, trade, takes_ms, limit_e4)
                     run.scans.setdefault(moment, []).append(wish)
             continue
         index, event = moment
@@ -358,7 +393,9 @@ def wishes_of(
             run.holds += 1
             continue
         takes_ms = assumptions.latency.draw_ms(f"{market.condition_id}:{now_ms}", assumptions.seed)
-        run.stream[index] = Wish(now_ms, market, trade, takes_ms + assumptions.taker_delay_ms)
+        takes_ms += assumptions.taker_delay_ms
+        limit_e4 = _other_limit_e4(event, trade)
+        run.stream[index] = Wish(now_ms, market, trade, takes_ms, limit_e4)
     return run
 
 
