@@ -21,13 +21,8 @@ from tests.support.made_up_feeds import (
     made_up_configuration,
     made_up_events,
 )
-from tests.support.naive_backtest import (
-    NaiveLane,
-    NaivePrices,
-    scanner_lane,
-    stream_lane,
-    wishes_of,
-)
+from tests.support.naive_backtest import NaiveLane, NaivePrices, scanner_lane, stream_lane
+from tests.support.naive_wishes import wishes_of
 
 
 def told(lane: Lane, seen: Observations) -> list[dict[str, object]]:
