@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import logging
-import os
-import sys
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from executor import rendering
@@ -28,11 +22,13 @@ from executor.answers import (
     refuse,
     say,
     show,
-    unwritten,
 )
 from executor.commands import account as account_commands
 from executor.commands import record as record_commands
+from executor.commands.backtest_line import backtest
+from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
+from executor.commands.recorded_history import RecordedHistory
 from executor.commands.strategy_line import app as strategy_app
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
@@ -40,19 +36,16 @@ from feeder.recording.errors import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
 from functions.handlers.control import halt_reason
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
-from runtime.log import configure_logging
 from runtime.output import complain
-from runtime.proxies import ignore_proxies
 from runtime.settings import load_settings
-
-_log = structlog.get_logger()
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Look at strategy accounts, stop them, start them again. STRATEGIES, EXECUTION (paper or "
     "live) and STATE_TABLE in the environment say which accounts there are. Record the venue's "
-    "market channel, and look at recordings. Begin a strategy, and prove it.",
+    "market channel, and look at recordings. Begin a strategy, prove it, and see on recorded books "
+    "what it is worth.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
@@ -224,18 +217,30 @@ def record(
     duration: Annotated[
         float | None, typer.Option(min=1, metavar="S", help="Seconds; else until stopped.")
     ] = None,
+    *,
+    books: Annotated[
+        bool,
+        typer.Option(
+            "--books",
+            help="Also what workers saw (books, from NATS), decided, and by which configurations.",
+        ),
+    ] = False,
 ) -> None:
-    """Write down every frame of the venue's market channel. Needs no account and no key."""
+    """Write down every frame of the venue's market channel. Needs no account and no key; with
+    --books, the accounts of STRATEGIES and NATS_URL."""
+    beside = RecordedHistory(load_settings(ConfigurationSettings)) if books else None
     try:
         settings = record_commands.settings_with(series)
-        recorded = record_commands.record(settings, out, duration)
+        recorded = record_commands.record(settings, out, duration, beside)
     except (record_commands.BadSettingsError, UnusableDirectoryError) as error:
         refuse(str(error))
     except RecordingError as error:
         complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
     say(record_commands.recorded_line(recorded, out))
-    if recorded.lost or not recorded.frames:
+    if books:
+        say(record_commands.history_line(recorded))
+    if recorded.lost or not recorded.frames or (books and not recorded.books):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -255,6 +260,7 @@ def inspect(
         say(record_commands.recording_view(report))
 
 
+app.command()(backtest)
 app.add_typer(configuration_app, name="config")
 app.add_typer(strategy_app, name="strategy")
 for _commands in (app, configuration_app, strategy_app):
@@ -267,29 +273,3 @@ def _checked_day(day: str | None) -> str | None:
         return None if day is None else date.fromisoformat(day).isoformat()
     except ValueError:
         refuse(f"--day: not a date of the form YYYY-MM-DD: {day!r}")
-
-
-def run() -> None:
-    """Run the command that the arguments name. Raises SystemExit."""
-    # A library that warns of what then fails: the command says so itself, in one line.
-    configure_logging(service="executor", libraries_from=logging.ERROR)
-    ignore_proxies()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a character of a reason gets its number, not a traceback.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        app(prog_name="executor")
-    except SystemExit as end:
-        # A reader that has gone (`| head -1`) has read what it wanted.
-        failed = [e for e in unwritten if e and e.errno != errno.EPIPE]
-        if not failed:
-            raise
-        complain(f"cannot write the answer: {failed[0].strerror}")
-        raise SystemExit(end.code or EXIT_FAILED) from None
-    except OSError as error:  # `AnsweringCommand` has those of the commands: this is `--help`
-        complain(f"cannot write the answer: {error.strerror or error}")
-        os._exit(EXIT_FAILED)  # the rest of the answer is still in Python's buffer
-    except Exception as error:  # noqa: BLE001 - typer takes `sys.excepthook` for itself
-        _log.critical("defect", exc_info=error)
-        raise SystemExit(EXIT_FAILED) from None

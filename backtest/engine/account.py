@@ -63,7 +63,8 @@ class SimulatedAccount:
         if refusal is not None:
             next_day_ms = (now_ms // _DAY_MS + 1) * _DAY_MS
             until_ms = item.cooldowns[market] if refusal is ClaimRefusal.COOLDOWN else next_day_ms
-            self._refusal_until[market] = (refusal, until_ms, self.changes)
+            if refusal is not ClaimRefusal.DAILY_SPEND:  # a smaller claim may have room
+                self._refusal_until[market] = (refusal, until_ms, self.changes)
             return refusal
         item.claims[market] = claim
         item.cooldowns[market] = now_ms + max(limits.cooldown_ms, 1)
@@ -77,10 +78,7 @@ class SimulatedAccount:
         item = self.item
         del item.claims[seen.slot]
         item.claims[claim.slot] = claim
-        self._add(item.pnl_e6, utc_day(claim.booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
-        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
-        self._add(item.spent_e6, utc_day(claim.claimed_at_ms), reserved_e6)
-        self._add(item.entries, claim.window, entries_difference(claim, seen))
+        self._add_differences(claim, seen)
         self.changes += 1
 
     def forget(self, claim: Claim) -> None:
@@ -88,9 +86,9 @@ class SimulatedAccount:
         del self.item.claims[claim.slot]
         self.changes += 1
 
-    def book(self, settled: Claim) -> None:
-        """Add the P&L of a claim that was forgotten before it was known what it paid."""
-        self._add(self.item.pnl_e6, utc_day(settled.booked_at_ms), settled.pnl_e6)
+    def book(self, settled: Claim, seen: Claim) -> None:
+        """What `move` books, for a claim that was forgotten before it was known what it paid."""
+        self._add_differences(settled, seen)
         self.changes += 1
 
     def prune(self, condition_id: str, window: str) -> None:
@@ -98,6 +96,13 @@ class SimulatedAccount:
         self.item.cooldowns.pop(condition_id, None)
         self.item.entries.pop(window, None)
         self._refusal_until.pop(condition_id, None)
+
+    def _add_differences(self, claim: Claim, seen: Claim) -> None:
+        item = self.item
+        self._add(item.pnl_e6, utc_day(claim.booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
+        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
+        self._add(item.spent_e6, utc_day(claim.claimed_at_ms), reserved_e6)
+        self._add(item.entries, claim.window, entries_difference(claim, seen))
 
     def _today(self, now_ms: int) -> str:
         day = now_ms // _DAY_MS

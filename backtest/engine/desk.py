@@ -201,7 +201,7 @@ class Desk:
         """What it paid is known: P&L. Raises KeyError for a token that was not named."""
         for claim, seen in self._held.pop(paid.condition_id, ()):
             settled = _settled(claim, paid.resolution, now_ms)
-            self.account.book(settled)
+            self.account.book(settled, claim)
             seen.payout_e6, seen.pnl_e6 = settled.payout_e6, settled.pnl_e6
 
     def _answered(self, order: UnderWay, answer: Answer, now_ms: int) -> None:
@@ -231,7 +231,9 @@ class Desk:
         other = DOWN if seen.outcome == UP else UP
         book = books[market.token_of(other)]
         bought: tuple[Level, ...] = ()
-        if order.other_max_price_e4 and not is_placeholder(book):
+        spread_e4 = book.spread_e4
+        crossed = spread_e4 is not None and spread_e4 <= 0
+        if order.other_max_price_e4 and not crossed and not is_placeholder(book):
             bought = take_asks(book.asks, seen.spend_e6, order.other_max_price_e4)
         what_if = WhatIf(
             spend_e6=sum(cost_e6(price_e4, size_e6) for price_e4, size_e6 in bought),

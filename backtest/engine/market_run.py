@@ -67,7 +67,6 @@ class MarketRun:
         "last_ms",
         "market",
         "placeholders",
-        "scanned_s",
         "seen",
         "signals",
         "waiting",
@@ -89,8 +88,6 @@ class MarketRun:
         )
         self.last: BookSnapshot | None = None
         self.last_ms = first_at_ms
-        self.scanned_s = first_at_ms // 1_000
-        """The last second at which a scanner has looked."""
         self.waiting: list[tuple[Desk, UnderWay]] = []
         """Orders that have arrived and meet the next book."""
         self.signals: list[SignalNoted] = []
@@ -165,12 +162,13 @@ class MarketRun:
             )
         )
 
-    def measured(self, gap_over_ms: int) -> MeasuredSignals | None:
-        """What became of the signals' prices; None without signals. The market is over."""
+    def measured(self, gap_over_ms: int, cut_at_ms: int | None) -> MeasuredSignals | None:
+        """What became of the signals' prices; None without signals. The market is over, or the
+        recording is at `cut_at_ms`: what a price was after that nobody knows."""
         if not self.signals:
             return None
         noted = self.signals
-        tops = _Tops(self, gap_over_ms)
+        tops = _Tops(self, gap_over_ms, cut_at_ms)
         at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)[:, np.newaxis]
         arrives_ms = np.array([each.arrives_at_ms for each in noted], dtype=np.int64)
         is_up = np.array([each.is_up for each in noted], dtype=np.bool_)
@@ -207,7 +205,7 @@ class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
 class _Tops:
     """Prices of a market at given times; indices of -1 are of no book, a row of them a signal."""
 
-    def __init__(self, run: MarketRun, gap_over_ms: int) -> None:
+    def __init__(self, run: MarketRun, gap_over_ms: int, cut_at_ms: int | None) -> None:
         tops = run.tops()
         self._at_ms = tops[:, 0]
         # One more at the end, for what is not known: index -1.
@@ -216,14 +214,16 @@ class _Tops:
         self._up_ask: Prices = sides[:, 1]
         self._down_bid: Prices = sides[:, 2]
         self._down_ask: Prices = sides[:, 3]
-        self._end_ms = run.market.end_ms
+        self._known_before_ms = run.market.end_ms
+        if cut_at_ms is not None:
+            self._known_before_ms = min(cut_at_ms + 1, run.market.end_ms)
         self._gap_over_ms = gap_over_ms
 
     def unchanged(self, ms: NDArray[np.int64]) -> NDArray[np.int64]:
         """Of the last book at or before each time."""
         index = np.searchsorted(self._at_ms, ms, side="right") - 1
         age_ms = ms - self._at_ms[index]
-        known = (index >= 0) & (age_ms <= self._gap_over_ms) & (ms < self._end_ms)
+        known = (index >= 0) & (age_ms <= self._gap_over_ms) & (ms < self._known_before_ms)
         return np.where(known, index, -1)
 
     def next(self, ms: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -232,7 +232,9 @@ class _Tops:
         there = index < len(self._at_ms)
         index = np.where(there, index, 0)
         wait_ms = self._at_ms[index] - ms
-        known = there & (wait_ms <= self._gap_over_ms) & (self._at_ms[index] < self._end_ms)
+        known = (
+            there & (wait_ms <= self._gap_over_ms) & (self._at_ms[index] < self._known_before_ms)
+        )
         return np.where(known, index, -1)
 
     def bids(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:

@@ -2,9 +2,9 @@
 
 1. Time is the feed's: a book is decided on in the millisecond in which it was received, and nothing
    that was received later is looked at (no look-ahead).
-2. What is due (an arrival, a market's end) before a book happens before it. An order meets the last
-   book at or before its arrival in the `unchanged` lane, the first one after it in the `next` lane;
-   there its account learns of it with that book.
+2. What is due (an arrival, a market's end, a scan) before a book happens before it. An order meets
+   the last book at or before its arrival in the `unchanged` lane, the first one after it in the
+   `next` lane; there its account learns of it with that book.
 3. Both lanes, and the scanner's, are offered the same signals; each has an account of its own.
 4. A position's slot is free at its market's end; what it won is booked when the feed says it.
 5. What a run keeps is bounded by the markets that are open, beside what `observations` says.
@@ -18,6 +18,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from functools import partial
 from math import nan
 from typing import Final
 
@@ -26,7 +27,7 @@ from backtest.engine.collected import signal_rows
 from backtest.engine.desk import Desk, Offered, UnderWay, other_limit_e4
 from backtest.engine.market_run import MarketRun, MeasuredSignals
 from backtest.engine.observations import Lane, MarketSeen, Observations
-from backtest.engine.scanner import Scanner
+from backtest.engine.scanner import SCAN_MS, Scanner
 from backtest.feed.events import Exclusion, Feed, FeedEvent, LeftOut, MarketPaid
 from functions.core.ask import ask_strategy
 from functions.core.configuration import Configuration
@@ -82,8 +83,9 @@ class _Run:
         """By condition id."""
         self._measured: list[MeasuredSignals] = []
         self._exclusions: list[Exclusion] = []
-        self._due: list[tuple[int, int, Desk | None, UnderWay | MarketRun]] = []
-        """What happens at a time: an order's arrival at its desk, or a market's end."""
+        self._due: list[tuple[int, int, Desk | None, UnderWay | MarketRun | None]] = []
+        """What happens at a time: an order's arrival at its desk, a market's end, or (None) that
+        the scanner looks, which comes first in its millisecond (0) and only where markets are."""
         self._numbers = 0
         limits = configuration.limits
         self._stream = [
@@ -91,12 +93,16 @@ class _Run:
         ]
         self._scanner: Scanner | None = None
         if assumptions.poll is not None:
-            self._scanner = Scanner(assumptions, configuration, self._memories, self._ask)
+            # Failures of its own: what a scanner asks must not disable the stream's strategy.
+            ask = partial(self._ask, StrategyFailures())
+            self._scanner = Scanner(assumptions, configuration, self._memories, ask)
+        self._scans = False
 
     def play(self, feed: Iterable[FeedEvent], progress: Callable[[int], None] | None) -> None:
-        due, moments = self._due, 0
+        due, moments, now_ms = self._due, 0, 0
         for event in feed:
             if type(event) is MarketPaid:
+                now_ms = event.at_ms
                 self._paid(event)
                 continue
             assert isinstance(event, BookSnapshot)  # noqa: S101 - a feed has these two
@@ -108,7 +114,7 @@ class _Run:
             if progress is not None and not moments % _PROGRESS_EVERY:
                 progress(moments)
         self._moments = moments
-        self._finish()
+        self._finish(now_ms)
 
     def _moment(self, snapshot: BookSnapshot, now_ms: int) -> None:
         market = snapshot.market
@@ -121,9 +127,6 @@ class _Run:
             run = self._open(market, now_ms)
         if run.waiting:
             self._meet(run, snapshot, now_ms)
-        if self._scanner is not None:
-            for offer in self._scanner.offers(run, now_ms):
-                self._offer(*offer)
         run.seen.moments += 1
         run.note(snapshot, now_ms)
         reason: StrEnum | None = hold_reason_of(snapshot, self._configuration.gate, now_ms)
@@ -150,15 +153,15 @@ class _Run:
         view = self._memories.view(snapshot, now_ms)
         if view is None:
             return hold(HoldReason.UNKNOWN_OUTCOMES)
-        return self._ask(view, now_ms)
+        return self._ask(self._failures, view, now_ms)
 
-    def _ask(self, view: MarketView, now_ms: int) -> Trade | Hold:
-        if self._failures.disabled:
+    def _ask(self, failures: StrategyFailures, view: MarketView, now_ms: int) -> Trade | Hold:
+        if failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
         try:
             return ask_strategy(self._strategy, view, self._configuration)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a strategy may raise anything
-            self._failures.note(now_ms)
+            failures.note(now_ms)
             if not self._error:
                 text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH_MAX]
                 self._error = f"{view.market.slug}: {' '.join(text.split())}"
@@ -216,8 +219,22 @@ class _Run:
             at_ms, _, desk, what = heapq.heappop(due)
             if isinstance(what, MarketRun):
                 self._end(what)
+            elif what is None:
+                self._scan(at_ms)
             elif desk is not None:
                 self._arrive(desk, what, at_ms)
+
+    def _scan(self, scan_ms: int) -> None:
+        """The scanner looks at all markets; and it will, until there are none."""
+        assert self._scanner is not None  # noqa: S101 - it is its time
+        self._scans = bool(self._runs)
+        if not self._scans:
+            return
+        heapq.heappush(self._due, (scan_ms + SCAN_MS, 0, None, None))
+        for run in self._runs.values():
+            offer = self._scanner.offer(run, scan_ms)
+            if offer is not None:
+                self._offer(*offer)
 
     def _arrive(self, desk: Desk, order: UnderWay, at_ms: int) -> None:
         run = self._runs.get(order.claim.condition_id)
@@ -250,19 +267,23 @@ class _Run:
         self._markets.append(run.seen)
         self._numbers += 1
         heapq.heappush(self._due, (market.end_ms, self._numbers, None, run))
+        if self._scanner is not None and not self._scans:
+            self._scans = True
+            first_ms = -(-now_ms // SCAN_MS) * SCAN_MS
+            heapq.heappush(self._due, (first_ms, 0, None, None))
         return run
 
-    def _end(self, run: MarketRun, *, cut: bool = False) -> None:
-        """The market is over, or, with `cut`, the recording is."""
+    def _end(self, run: MarketRun, *, cut_at_ms: int | None = None) -> None:
+        """The market is over, or, at `cut_at_ms`, the recording is."""
         condition_id = run.market.condition_id
         if self._runs.pop(condition_id, None) is None:
             return
         self._memories.forget(condition_id)
-        if not cut:
+        if cut_at_ms is None:
             self._end_orders(run)
         for desk in self._desks():
             desk.market_ended(run.market)
-        measured = run.measured(self._assumptions.gap_over_ms)
+        measured = run.measured(self._assumptions.gap_over_ms, cut_at_ms)
         if measured is not None:
             self._measured.append(measured)
         run.seen.last_at_ms = run.last_ms
@@ -282,7 +303,7 @@ class _Run:
                 its_desk.too_late(what)
             else:
                 kept.append(each)
-        self._due = kept  # sorted, so it is a heap
+        self._due[:] = kept  # the same list, which may be being worked off; sorted, so it is a heap
 
     def _paid(self, paid: MarketPaid) -> None:
         self._until(paid.at_ms)
@@ -308,10 +329,10 @@ class _Run:
 
     # -- the end of the feed -----------------------------------------------------------------------
 
-    def _finish(self) -> None:
+    def _finish(self, now_ms: int) -> None:
         self._count_held()
         for run in list(self._runs.values()):
-            self._end(run, cut=True)
+            self._end(run, cut_at_ms=now_ms)
         for market, seen in self._ended.values():
             if seen.up_payout_e6 is None:
                 self._leave_out(LeftOut.UNRESOLVED, market.slug, 1)

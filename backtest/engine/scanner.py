@@ -8,7 +8,7 @@ moment; it remembers the market as the stream does, which flatters it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,12 +24,13 @@ from protocol.snapshot import BookSnapshot
 from strategies.interface import Hold
 from strategies.view import MarketView
 
+SCAN_MS: Final = 1_000
 ScannedOffer: TypeAlias = tuple[list[Desk], MarketRun, BookSnapshot, Trade, int, int]
 """(desks, market, the book, the trade, when it was decided, how long its execution takes)."""
 
 
 class Scanner:
-    """All phases. `ask` is the run's, so that a strategy's failures are counted together."""
+    """All phases; it looks every SCAN_MS, each time for another one."""
 
     def __init__(
         self,
@@ -59,23 +60,20 @@ class Scanner:
         for desks in self._of_phase.values():
             yield from desks
 
-    def offers(self, run: MarketRun, now_ms: int) -> Iterator[ScannedOffer]:
-        """What was found in each second since the market's last book, before one of `now_ms`."""
-        first_s, last_s = run.scanned_s + 1, (now_ms - 1) // 1_000
-        if last_s < first_s or run.last is None:
-            return
-        run.scanned_s = last_s
-        market, seen_until_ms = run.market, run.last_ms + self._gap_over_ms
-        first_s = max(first_s, -(-market.start_ms // 1_000))
-        last_s = min(last_s, seen_until_ms // 1_000, (market.end_ms - 1) // 1_000)
-        for scan_s in range(first_s, last_s + 1):
-            scan_ms = scan_s * 1_000
-            scanned, trade = self._look(run.last, scan_ms)
-            if trade is not None:
-                what = f"scan:{market.condition_id}:{scan_ms}"
-                latency_ms = self._poll.execution.draw_ms(what, self._seed)
-                desks = self._of_phase[scan_ms % self._poll.every_ms]
-                yield desks, run, scanned, trade, scan_ms, latency_ms
+    def offer(self, run: MarketRun, scan_ms: int) -> ScannedOffer | None:
+        """What is found at `scan_ms` in the book as it then stands; None: nothing to buy."""
+        market, last = run.market, run.last
+        if last is None or not market.start_ms <= scan_ms < market.end_ms:
+            return None
+        if scan_ms - run.last_ms > self._gap_over_ms:
+            return None  # the recording does not say what stands there
+        scanned, trade = self._look(last, scan_ms)
+        if trade is None:
+            return None
+        what = f"scan:{market.condition_id}:{scan_ms}"
+        latency_ms = self._poll.execution.draw_ms(what, self._seed)
+        desks = self._of_phase[scan_ms % self._poll.every_ms]
+        return desks, run, scanned, trade, scan_ms, latency_ms
 
     def _look(self, last: BookSnapshot, scan_ms: int) -> tuple[BookSnapshot, Trade | None]:
         now_ns = scan_ms * 1_000_000

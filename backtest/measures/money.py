@@ -130,7 +130,7 @@ def banded_curve(blocks: Blocks, settled: FilledOrders) -> list[CurvePoint]:
     by_block = np.zeros((blocks.count, len(times)))
     # A row counts at its own end's point and at all that come after it.
     np.add.at(by_block, (block, np.searchsorted(upto, np.arange(len(block)))), settled.pnl_e6)
-    drawn = blocks.weights @ np.cumsum(by_block, axis=1)
+    drawn = blocks.drawn(np.cumsum(by_block, axis=1))
     points = []
     for index, (at_ms, pnl) in enumerate(zip(times, summed.tolist(), strict=True)):
         low, high = percentiles(drawn[:, index], used)
