@@ -253,7 +253,7 @@ class FrameReplay:
         snapshot = self._table.snapshot(session, at_ns, self._epoch) if offered else None
         if snapshot is not None:
             market.shown = True
-        elif market.shown and session.take_dark(at_ns // 1_000_000, after_ms=0):
+        elif market.shown and session.take_dark(at_ns // 1_000_000, at_once=True):
             market.shown = False
             snapshot = self._table.snapshot(session, at_ns, self._epoch)
         view = session.views[_LINE]

@@ -250,10 +250,13 @@ class ByProduction(TheirStrategy):  # type: ignore[misc]  # likewise
 
 
 def played(
-    decided: Decided, latency_ms: int, slugs: Container[str]
+    decided: Decided,
+    latency_ms: int,
+    slugs: Container[str],
+    source: LazySource | ParquetSource | None = None,
 ) -> tuple[ByProduction, list[MarketResult]]:
     """Markets by their engine; (who decided, what each market came to)."""
-    player, source = ByProduction(decided), LazySource()
+    player, source = ByProduction(decided), source or LazySource()
     tester = Backtester(source, player, latency_ms=latency_ms)
     results: list[MarketResult] = []
     for market in source.markets():

@@ -157,6 +157,9 @@ def test_money_is_what_the_ledger_says(seed: int) -> None:
         for order in lane.orders:
             market = seen.markets[order.market]
             pays_e6 = market.up_payout_e6 if order.outcome == "Up" else market.down_payout_e6
+            own = order.up if order.outcome == "Up" else order.down
+            filled = (order.filled_spend_e6, order.filled_size_e6, order.fee_e6)
+            assert own is None or (own.spend_e6, own.size_e6, own.fee_e6) == filled
             assert order.filled_spend_e6 <= order.spend_e6
             assert order.filled_spend_e6 * 10_000 <= (
                 order.max_price_e4 * order.filled_size_e6 + 40_000
