@@ -233,10 +233,16 @@ def test_a_page_is_written_of_what_the_report_says(
     run: Backtest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Any] = []
-    monkeypatch.setattr("backtest.pictures.page.write_html", lambda *what: written.append(what))
+
+    def page_of(*what: Any) -> str:
+        written.append(what)
+        return "a page \udcff"
+
+    monkeypatch.setattr("backtest.pictures.page.html_of", page_of)
     result = run(MARKET, "--no-poll", "--html", str(tmp_path / "page.html"))
     assert (result.exit_code, result.stderr) == (0, "")
-    ((report, view, sweep, path),) = written
+    ((report, view, sweep),) = written
     assert report.funnel.moments == 883
     assert view.renderables
-    assert (sweep, path) == (None, tmp_path / "page.html")
+    assert sweep is None
+    assert (tmp_path / "page.html").read_bytes() == rb"a page \udcff"
