@@ -117,7 +117,9 @@ def _run(feed: Feed, plan: BacktestPlan) -> Observations:
 def _swept(opened: Callable[[], Feed], plan: BacktestPlan) -> SweepResult | None:
     if plan.sweep is None:
         return None
-    # Here, because only a sweep needs it.
+    # Here, because only a sweep needs them.
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - see above
+
     from backtest.sweep.run import sweep  # noqa: PLC0415 - see above
 
     try:
@@ -134,3 +136,6 @@ def _swept(opened: Callable[[], Feed], plan: BacktestPlan) -> SweepResult | None
             )
     except SweepDisagreesError as error:
         raise FailedError(str(error)) from None
+    except BrokenProcessPool:
+        text = "a process of the sweep was killed, for want of memory perhaps: fewer --procs"
+        raise FailedError(text) from None
