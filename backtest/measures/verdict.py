@@ -119,10 +119,10 @@ def _markets_needed(
 def _needed_text(needed: int | None, by_pnl: int | None, markets: int) -> str:
     if needed is None:
         return ""
-    payouts = "" if by_pnl is None else f", {_about(by_pnl)} by what is paid out"
+    payouts = "" if by_pnl is None else f", or {_about(by_pnl)} by what they pay out"
     return (
-        f" To show {WORTH_SHOWING:.0%} of the stake takes about {_about(needed)} markets by prices"
-        f" after {MEASURED_AT_S} s{payouts}; here are {markets}."
+        f" To show an edge of {WORTH_SHOWING:.0%} of the stake takes about {_about(needed)} markets"
+        f" by prices after {MEASURED_AT_S} s{payouts}; here are {markets}."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -35,6 +36,10 @@ from executor.commands.backtest_trades import write_trades
 from protocol.text import encoded
 
 __all__ = ["BadInputError", "FailedError", "run"]
+
+
+REPORT_WIDTH_PIPED: Final = 100
+"""A report has sentences in it: what a file or a mail shows without scrolling."""
 
 
 class BacktestFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +71,7 @@ def run(asked: Asked) -> None:
     if asked.json == STDOUT:
         answer_json(found)
     else:
-        say(view)
+        say(view, width_piped=REPORT_WIDTH_PIPED)
     # After the answer: a disk that is full shall not cost it.
     if asked.trades is not None:
         _written(asked.trades, lambda path: write_trades(seen, path))

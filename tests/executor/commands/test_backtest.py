@@ -53,6 +53,10 @@ def test_the_report_is_in_its_order(run: Backtest) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_in_a_file_no_line_is_longer_than_a_person_reads(run: Backtest) -> None:
+    assert max(map(len, run(MARKET).stdout.splitlines())) <= 100
+
+
 def test_the_same_run_is_the_same_text(run: Backtest) -> None:
     assert run("--no-poll", MARKET).stdout == run("--no-poll", MARKET).stdout
 
