@@ -134,7 +134,11 @@ def _about(number: int) -> str:
 def _ticks(estimate: Estimate) -> str:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return "unknown"
-    return f"{estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}]"
+    # A zero is added to what was rounded: -0.0 becomes 0.0.
+    value, low, high = (
+        round(each, 1) + 0.0 for each in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _markets(run: Prepared) -> str:
