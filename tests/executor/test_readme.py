@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.executor.conftest import Command
 from tests.support.configuration_builders import seed
 
 ROOT = Path(__file__).parents[2]
+HISTORY = ROOT / "tests/histories/paper_fast.jsonl.gz"
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
 GROUPS = {each.name for each in app.registered_groups}
 
@@ -46,6 +48,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where recordings may be left, and where no real venue is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MARKET_WS_URL", "ws://127.0.0.1:1")
+    for recording in ("monday", "friday"):
+        (tmp_path / recording).mkdir()
+        shutil.copy(HISTORY, tmp_path / recording / "part-000001.jsonl.gz")
     # All of them take seconds; a sweep needs two.
     monkeypatch.setattr(bundled_feed, "bundled", lambda: bundled()[:2])
     # Commands run in a thread here, where signals cannot be handled.
