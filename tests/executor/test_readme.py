@@ -50,7 +50,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKET_WS_URL", "ws://127.0.0.1:1")
     for recording in ("monday", "friday"):
         (tmp_path / recording).mkdir()
-        shutil.copy(HISTORY, tmp_path / recording / "part-000001.jsonl.gz")
+        shutil.copy(HISTORY, tmp_path / recording / "part-000001-20261129T170800Z.jsonl.gz")
     # All of them take seconds; a sweep needs two.
     monkeypatch.setattr(bundled_feed, "bundled", lambda: bundled()[:2])
     # Commands run in a thread here, where signals cannot be handled.
