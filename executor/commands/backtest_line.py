@@ -143,10 +143,10 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
     ] = None,
 ) -> None:
     """What a strategy is worth on recorded books, by the code that trades.
-    Needs no account.
 
-    Between two recorded books nobody knows the book, so all is given twice:
-    as if it had not changed, and as if the next one stood there already.
+    Needs no account. Between two recorded books nobody knows the book, so all
+    is given twice: as if it had not changed, and as if the next one stood there
+    already.
     """
     if find_spec("numpy") is None:
         refuse(_EXTRA)
