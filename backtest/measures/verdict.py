@@ -88,8 +88,8 @@ def _too_poor(run: Prepared, worth: Worth, estimates: Both[Estimate]) -> str:
             )
         if estimate.blocks < BLOCKS_MIN:
             return (
-                f"signals with a price are in {_blocks(estimate.blocks)} of markets that were open"
-                f" at the same time, and below {BLOCKS_MIN} luck cannot be told from an edge"
+                f"signals with a price are in {_blocks(estimate.blocks)} (markets that are open at"
+                f" the same time are one), and it takes {BLOCKS_MIN} to tell an edge from luck"
                 f" ({bracket})"
             )
     return ""

@@ -117,7 +117,7 @@ def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["/nowhere"], "/nowhere: there is nothing: recognised are"),
+        (["/nowhere"], "/nowhere: no such file or folder: recognised are"),
         (["--strategy", "none"], "--strategy: none: no such strategy"),
         (["--set", "levels"], "'levels': NAME=VALUE is wanted"),
         (["--set", "levels=1", "--set", "levels=2"], "levels: given twice"),
