@@ -120,13 +120,13 @@ def refuse(reason: str) -> NoReturn:
     raise typer.Exit(EXIT_REFUSED)
 
 
-def pairs_in(values: Sequence[str]) -> dict[str, str]:
+def pairs_in(values: Sequence[str], example: str = "cooldown_s=60") -> dict[str, str]:
     """`NAME=VALUE` by name; one line and exit code 2 for what is none, or comes twice."""
     pairs: dict[str, str] = {}
     for each in values:
         name, equals, value = each.partition("=")
         if not equals or not name:
-            refuse(f"{each!r}: NAME=VALUE is wanted, e.g. cooldown_s=60")
+            refuse(f"{each!r}: NAME=VALUE is wanted, e.g. {example}")
         if name in pairs:
             refuse(f"{name}: given twice")
         pairs[name] = value

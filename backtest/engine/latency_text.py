@@ -75,19 +75,18 @@ def execution_of(text: str) -> Latency:
 def _content(path: Path, text: str) -> bytes:
     try:
         # Before it is opened: a pipe that nobody writes to would be waited for, for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
             raise LatencyError(f"{path}: not a file")
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
+        if about.st_size > FILE_BYTES_MAX:
+            raise LatencyError(f"{path}: larger than {FILE_BYTES_MAX // 2**20} MB")
+        return path.read_bytes()
     except (FileNotFoundError, ValueError) as error:
         if isinstance(error, LatencyError):
             raise
         raise LatencyError(f"{text!r}: neither milliseconds (e.g. 250) nor a file") from None
     except OSError as error:
         raise LatencyError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > FILE_BYTES_MAX:
-        raise LatencyError(f"{path}: larger than {FILE_BYTES_MAX // 2**20} MB")
-    return content
 
 
 def _of_bench(path: Path, figures: Any) -> Latency:

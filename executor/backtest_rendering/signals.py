@@ -88,7 +88,8 @@ def _cost(worth: Worth) -> Iterator[Text]:
         unknown = f"; of {tell} the books cannot tell"
     yield plain(
         f"Of {many(worth.signals, 'signal')} the order's limit refuses "
-        f"{both(markouts, lambda one: count(one.refused))} (unchanged / next){unknown}."
+        f"{both(markouts, lambda one: count(one.refused))} (unchanged / next){unknown}: "
+        "those are not in the tables."
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -62,21 +63,30 @@ def run(asked: Asked) -> None:
     except (FeedError, SweepError) as error:
         raise BadInputError(str(error)) from None
     view = report_view(found.report, found.sweep)
-    if asked.trades is not None:
-        write_trades(seen, asked.trades)
-    if asked.json is not None and asked.json != STDOUT:
-        asked.json.write_bytes(encoded(msgspec.json.encode, found) + b"\n")
-    if asked.html is not None:
-        # Here, because matplotlib takes half a second.
-        from backtest.pictures.page import write_html  # noqa: PLC0415 - see above
-
-        write_html(found.report, view, found.sweep, asked.html)
     if asked.json == STDOUT:
         answer_json(found)
     else:
         say(view)
+    # After the answer: a disk that is full shall not cost it.
+    if asked.trades is not None:
+        _written(asked.trades, lambda path: write_trades(seen, path))
+    if asked.json is not None and asked.json != STDOUT:
+        figures = encoded(msgspec.json.encode, found) + b"\n"
+        _written(asked.json, lambda path: path.write_bytes(figures))
+    if asked.html is not None:
+        # Here, because matplotlib takes half a second.
+        from backtest.pictures.page import write_html  # noqa: PLC0415 - see above
+
+        _written(asked.html, lambda path: write_html(found.report, view, found.sweep, path))
     if seen.strategy_error:
         raise FailedError(f"the strategy raised: {seen.strategy_error}")
+
+
+def _written(path: Path, write: Callable[[Path], object]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise FailedError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _run(feed: Feed, plan: BacktestPlan) -> Observations:

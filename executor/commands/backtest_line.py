@@ -155,7 +155,7 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
     asked = Asked(
         paths=tuple(paths or ()),
         series=series,
-        columns=pairs_in(columns or ()),
+        columns=pairs_in(columns or (), "ts=time_ms"),
         strategy=strategy,
         changes=pairs_in(set_ or ()),
         latency=latency,

@@ -8,6 +8,7 @@ left to the strategy's own functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -95,9 +96,8 @@ class _Side:
     def __init__(self, sides: list[tuple[Level, ...]], levels: int) -> None:
         count = len(sides)
         lengths = np.array([min(len(side), levels) for side in sides], dtype=np.int64)
-        flat = np.array(
-            [level for side in sides for level in side[:levels]], dtype=np.int64
-        ).reshape((-1, 2))
+        numbers = chain.from_iterable(chain.from_iterable(side[:levels] for side in sides))
+        flat = np.fromiter(numbers, dtype=np.int64).reshape((-1, 2))
         row = np.repeat(np.arange(count), lengths)
         column = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         price, size = (np.zeros((count, levels), dtype=np.int64) for _ in range(2))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from backtest.feed.events import FeedError
 from backtest.sweep.result import SweepDisagreesError
-from executor import lab_line
+from executor import command_line, lab_line
 from executor.commands import backtest
 from recordings.loader import bundled
 from tests.executor.test_entry import ROOT
@@ -97,6 +97,13 @@ def test_orders_are_written_as_csv(run: Backtest, tmp_path: Path) -> None:
     assert [order.split(",")[0] for order in orders] == ["unchanged", "next"]
 
 
+def test_a_disk_that_is_full_costs_the_file_and_not_the_report(run: Backtest) -> None:
+    result = run(MARKET, "--no-poll", "--json", "/dev/full")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("VERDICT")
+    assert result.stderr == "failed: /dev/full cannot be written: No space left on device\n"
+
+
 def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
     result = run(MARKET, "--series", "eth-15m")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -113,6 +120,7 @@ def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
         (["--no-poll", "--poll", "30"], "--no-poll and --poll: one of them is wanted"),
         (["--latency", "-1"], "--latency: '-1': neither milliseconds (e.g. 250) nor a file"),
         (["--sweep", "levels=2..1"], "--sweep: levels=2..1: an empty sweep"),
+        (["--columns", "x"], "'x': NAME=VALUE is wanted, e.g. ts=time_ms"),
         (["--columns", "x=y"], "columns are for tables, Parquet or CSV, and none is given"),
         (["--json", "/nowhere/at/all"], "--json: /nowhere/at/all cannot be written: No such"),
     ],
@@ -182,6 +190,15 @@ def test_it_imports_nothing_that_only_accounts_or_pictures_need() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_both_command_lines_have_it() -> None:
+    for app in (command_line.app, lab_line.app):
+        assert "backtest" in CliRunner().invoke(app, ["--help"]).output
+    assert lab_line.is_asked(["backtest", "--no-poll"])
+    assert not lab_line.is_asked(["status"])
+    assert not lab_line.is_asked([])
+    assert not lab_line.is_asked(["--help"])
+
+
 def test_other_commands_do_not_wait_for_it() -> None:
     for name in ("executor/command_line.py", "executor/commands/backtest_line.py"):
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
@@ -192,12 +209,12 @@ def test_other_commands_do_not_wait_for_it() -> None:
 
 def test_a_sweep_stands_in_the_report_and_in_the_figures(run: Backtest, tmp_path: Path) -> None:
     out = tmp_path / "found.json"
-    axes = ("--sweep", "imbalance_min=0.4..0.6:0.1", "--sweep", "levels=3..5:2")
+    axes = ("--sweep", "imbalance_min=0.4..0.6:0.1")
     result = run(*map(str, bundled()[:2]), "--no-poll", *axes, "--json", str(out))
     assert result.exit_code == 0
-    assert "SWEEP  6 points tried" in result.stdout
+    assert "SWEEP  3 points tried" in result.stdout
     sweep = json.loads(out.read_bytes())["sweep"]
-    assert sweep["trials"] == len(sweep["points"]) == 6
+    assert sweep["trials"] == len(sweep["points"]) == 3
 
 
 def test_a_sweep_that_production_does_not_agree_with_is_a_failure(
