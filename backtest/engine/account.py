@@ -51,9 +51,10 @@ class SimulatedAccount:
         refusal, until_ms, changes = known
         return refusal if changes == self.changes and now_ms < until_ms else None
 
-    def refused_until_ms(self, condition_id: str) -> int:
-        """Until when a refusal is foreseen if nothing changes. Raises KeyError without one."""
-        return self._refusal_until[condition_id][1]
+    def refused_until_ms(self, condition_id: str) -> int | None:
+        """Until when a refusal is foreseen if nothing changes; None where none is."""
+        known = self._refusal_until.get(condition_id)
+        return known[1] if known is not None and known[2] == self.changes else None
 
     def claim(self, claim: Claim, now_ms: int) -> ClaimRefusal | None:
         """Make the claim, or say why it is refused."""
