@@ -8,8 +8,10 @@ over the whole feed: where it does not agree there is no result.
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -75,11 +77,12 @@ def sweep(
         split,
         default.moments + len(default.markets),
     )
-    sums, error = one.played(procs, progress)
-    ranked = _best_first(sums[:-1])
-    best = ranked[:BEST]
+    with _held_books_set_aside():
+        sums, error = one.played(procs, progress)
+        ranked = _best_first(sums[:-1])
+        again = one.again(ranked[:BEST], procs)
     orders = _check("the default", sums[-1], sums_of(default, split.is_train))
-    for number, production in zip(best, one.again(best, procs), strict=True):
+    for number, production in zip(ranked, again, strict=False):
         orders += _check(_named(points[number]), sums[number], production)
     axes = _axes(points, configuration)
     defaults = {axis.name: axis.default for axis in axes}
@@ -98,10 +101,21 @@ def sweep(
         best=ranked,
         default=_swept(defaults, sums[-1]),
         luck=_luck(sums[:-1], assumptions.seed),
-        agreement=Agreement(points=len(best) + 1, orders=orders),
+        agreement=Agreement(points=len(again) + 1, orders=orders),
         twin=strategy in TWINS,
         strategy_error=default.strategy_error or error,
     )
+
+
+@contextmanager
+def _held_books_set_aside() -> Iterator[None]:
+    """They stay as long as the sweep: the collector of garbage, which would look at each of them
+    again and again, takes a fifth of the time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Sweep:
