@@ -30,6 +30,8 @@ class Signals(Protocol):
 
     moments: Ints
     """Rising."""
+    least_e6: int
+    """No offer spends less."""
 
     def offer(self, moment: int) -> Offer | None:
         """What it offers there; None where nothing can be ordered after all."""
@@ -165,7 +167,7 @@ class PointLane:
         order = desk.offer(offer, latency_ms)
         condition_id = offer.market.condition_id
         if order is None:
-            until_ms = desk.account.refused_until_ms(condition_id)
+            until_ms = desk.account.refused_until_ms(condition_id, signals.least_e6)
             return 0 if until_ms is None else batch.position_at(until_ms)
         self._orders += 1
         arrival = offer.arrivals[self._bracket]

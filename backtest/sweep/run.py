@@ -59,8 +59,9 @@ def sweep(
 ) -> SweepResult:
     """Try the points, by `procs` processes: the result is the same with any number of them.
 
-    `open_feed` is called anew for each reading, in other processes, too. Without `--poll`: a sweep
-    has no scanner. Raises SweepError, FeedError, SweepDisagreesError.
+    `open_feed` is called for each reading of what is too much to be held, in other processes, too.
+    There is no scanner in a sweep, whatever the assumptions say. Raises SweepError, FeedError,
+    SweepDisagreesError.
     """
     assumptions = msgspec.structs.replace(assumptions, poll=None)
     tried = [_configuration_of(configuration, strategy, point) for point in points]
