@@ -134,7 +134,8 @@ deploy-local: setup ministack infra-tools $(ZIPS)
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
 		--duration $(DURATION) --execution $(EXECUTION) \
-		--strategies '$(STRATEGIES)' --max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS)
+		--strategies '$(STRATEGIES)' --max-positions $(MAX_POSITIONS) --min-orders $(MIN_ORDERS) \
+		$(if $(RECORD),--record '$(RECORD)')
 
 # Kills, stops, starves and retunes everything for DURATION seconds; SEED repeats a plan.
 chaos: DURATION := 300

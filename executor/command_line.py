@@ -32,7 +32,9 @@ from executor.answers import (
 )
 from executor.commands import account as account_commands
 from executor.commands import record as record_commands
+from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
+from executor.commands.recorded_history import RecordedHistory
 from executor.commands.strategy_line import app as strategy_app
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
@@ -224,18 +226,30 @@ def record(
     duration: Annotated[
         float | None, typer.Option(min=1, metavar="S", help="Seconds; else until stopped.")
     ] = None,
+    *,
+    books: Annotated[
+        bool,
+        typer.Option(
+            "--books",
+            help="Also what workers saw (books, from NATS), decided, and by which configurations.",
+        ),
+    ] = False,
 ) -> None:
-    """Write down every frame of the venue's market channel. Needs no account and no key."""
+    """Write down every frame of the venue's market channel. Needs no account and no key; with
+    --books, the accounts of STRATEGIES and NATS_URL."""
+    beside = RecordedHistory(load_settings(ConfigurationSettings)) if books else None
     try:
         settings = record_commands.settings_with(series)
-        recorded = record_commands.record(settings, out, duration)
+        recorded = record_commands.record(settings, out, duration, beside)
     except (record_commands.BadSettingsError, UnusableDirectoryError) as error:
         refuse(str(error))
     except RecordingError as error:
         complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
     say(record_commands.recorded_line(recorded, out))
-    if recorded.lost or not recorded.frames:
+    if books:
+        say(record_commands.history_line(recorded))
+    if recorded.lost or not recorded.frames or (books and not recorded.books):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from executor.doctor.finding import Finding, Level
-from executor.reports import Decided, Decisions, Ended, Position, Positions, Statuses
+from executor.reports import Decisions, Ended, LoggedDecision, Position, Positions, Statuses
 from functions.core.account_status import Status
 from functions.handlers.reconcile import ReconcileReport
 from functions.handlers.settle import SettleReport
@@ -301,7 +301,7 @@ def _ended_table(ended: tuple[Ended, ...]) -> Table:
     return table
 
 
-def _decision_row(each: Decided) -> tuple[RenderableType, ...]:
+def _decision_row(each: LoggedDecision) -> tuple[RenderableType, ...]:
     executed = each.result == "executed"
     result = f"{each.result}: {each.reason}"
     if each.repeats:

@@ -73,7 +73,7 @@ class Positions(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence for each row of the ledger that cannot be read."""
 
 
-class Decided(msgspec.Struct, frozen=True, kw_only=True):
+class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision."""
 
     at_ms: int
@@ -102,7 +102,7 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str
     day: str
-    decisions: tuple[Decided, ...]
+    decisions: tuple[LoggedDecision, ...]
     unreadable: tuple[str, ...] = ()
     """One sentence for each row that cannot be read."""
 
@@ -165,9 +165,9 @@ def positions_of(
     )
 
 
-def decided_of(decision: Decision) -> Decided:
+def decided_of(decision: Decision) -> LoggedDecision:
     """One row of the decision log."""
-    return Decided(
+    return LoggedDecision(
         at_ms=decision.decided_at_ms,
         market=decision.slug,
         outcome=decision.outcome,

@@ -160,14 +160,15 @@ class Worker:
             accounts = tuple(each for each in accounts if self._is_free(each, condition_id))
             if not accounts:
                 return
-        snapshot = self._verifier.as_traded(snapshot)
+        published, snapshot = snapshot.market, self._verifier.as_traded(snapshot)
+        traded_as = None if snapshot.market is published else snapshot.market
         now_ns = delivered.now_ns()
         self._metrics.books.inc()
         self._metrics.book_age.observe((now_ns - snapshot.received_at_ns) / 1e9)
         view = self._memories.view(snapshot, now_ns // 1_000_000)
         for account in accounts:
             configuration = account.configuration
-            trade = account.evaluator.consider(snapshot, view, delivered, configuration)
+            trade = account.evaluator.consider(snapshot, view, delivered, configuration, traded_as)
             if trade is not None:
                 self._order(account, snapshot, trade, delivered, configuration)
 

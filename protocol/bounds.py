@@ -41,3 +41,7 @@ Id: TypeAlias = Annotated[str, Meta(max_length=128)]
 Name: TypeAlias = Annotated[str, Meta(max_length=256)]
 Text: TypeAlias = Annotated[str, Meta(max_length=4_000)]
 """For a person. Our own are 500 at most, of which `protocol.text.whole` may make six times that."""
+VERSIONS_LENGTH_MAX: Final = 9_000
+"""256 books in as many epochs, each number as long as it can be."""
+Versions: TypeAlias = Annotated[str, Meta(max_length=VERSIONS_LENGTH_MAX)]
+"""Which books were seen (`strategies.seen_books`)."""

@@ -6,7 +6,20 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocol.bounds import AmountE6, Count, EpochMs, EpochNs, Id, Name, PriceE4, Ratio, Text, Ticks
+from protocol.bounds import (
+    AmountE6,
+    Count,
+    EpochMs,
+    EpochNs,
+    Id,
+    Name,
+    PriceE4,
+    Ratio,
+    Text,
+    Ticks,
+    Versions,
+)
+from protocol.market import MarketInfo, check_market
 from protocol.side import Side
 from protocol.snapshot import UNDECODABLE, ProtocolError
 from protocol.text import encoded
@@ -88,12 +101,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     config_version: Count = 0
     """The configuration under which it was decided; 0: from before there were any."""
     asked_at_ms: EpochMs = 0
-    """The moment that the strategy was asked with; 0: from before it was recorded. `decided_at_ms`
-    is a little later."""
+    """The moment that gate and strategy were asked with; 0: from before it was recorded.
+    `decided_at_ms` is a little later."""
     memory_rows: Count = 0
     """How many books the strategy could look at, the one that it decided on among them."""
     memory_digest: Name = ""
     """Which ones (`strategies.memory.digest_of`)."""
+    memory_versions: Versions = ""
+    """The same spelled out, and which book was decided on (`strategies.seen_books`); empty: from
+    before it was told, or read from the decision table, which does not keep it."""
+    market: MarketInfo | None = None
+    """The market as it was traded, where the CLOB's word is stricter than the listing in the book;
+    None: as in the book, or read from the decision table."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -108,6 +127,12 @@ def encode_decision(decision: Decision) -> bytes:
 def decode_decision(payload: bytes) -> Decision:
     """Inverse of `encode_decision`. Raises ProtocolError naming the missing or malformed field."""
     try:
-        return _decoder.decode(payload)
+        decision = _decoder.decode(payload)
     except UNDECODABLE as error:
         raise ProtocolError(f"decision: {error}") from error
+    if decision.market is not None:
+        try:
+            check_market(decision.market)
+        except ValueError as error:
+            raise ProtocolError(f"decision: $.market.{error}") from error
+    return decision

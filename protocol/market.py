@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from protocol.bounds import AmountE6, EpochMs, Name, PriceE4
-from protocol.fee import FeeSchedule
+from protocol.fee import FeeSchedule, is_rate
 from protocol.units import PRICE_SCALE
 
 UP: Final = "Up"
@@ -47,6 +47,14 @@ class MarketInfo(msgspec.Struct, frozen=True, kw_only=True):
         if second.name == outcome_name:
             return second.token_id
         raise KeyError(f"market {self.slug} has no outcome {outcome_name!r}")
+
+
+def check_market(market: MarketInfo) -> None:
+    """Raises ValueError, which begins with the field, for what the types let through."""
+    if not is_rate(market.fee.rate):
+        raise ValueError("fee.rate: not a share")
+    if not 0 < market.tick_size_e4 < PRICE_SCALE:
+        raise ValueError("tick_size_e4: not in (0, 1)")
 
 
 def floor_to_tick_e4(price_e4: int, tick_size_e4: int) -> int:

@@ -13,10 +13,8 @@ import msgspec
 
 from protocol.book import Book, Proof, check_order
 from protocol.bounds import Count, EpochMs, EpochNs
-from protocol.fee import is_rate
-from protocol.market import DOWN, UP, MarketInfo
+from protocol.market import DOWN, UP, MarketInfo, check_market
 from protocol.text import encoded
-from protocol.units import PRICE_SCALE
 
 # What msgspec raises on hostile input is more than its own errors: a string that is not UTF-8 and
 # nesting without end surface as Python's.
@@ -95,8 +93,8 @@ def decode_snapshot(payload: bytes) -> BookSnapshot:
         raise ProtocolError(f"book snapshot: $.books: {error}") from error
     if {book.token_id for book in books} != {outcome.token_id for outcome in market.outcomes}:
         raise ProtocolError("book snapshot: $.books: token ids differ from $.market.outcomes")
-    if not is_rate(market.fee.rate):
-        raise ProtocolError("book snapshot: $.market.fee.rate: not a share")
-    if not 0 < market.tick_size_e4 < PRICE_SCALE:
-        raise ProtocolError("book snapshot: $.market.tick_size_e4: not in (0, 1)")
+    try:
+        check_market(market)
+    except ValueError as error:
+        raise ProtocolError(f"book snapshot: $.market.{error}") from error
     return snapshot

@@ -53,6 +53,13 @@ def _divides_window(speed: int) -> int:
     return speed
 
 
+def _is_new(directory: Path | None) -> Path | None:
+    # Each run's feeders count their books from one on: two in one recording would be mixed up.
+    if directory is not None and directory.exists():
+        raise typer.BadParameter(f"{directory} is there already: name a new directory")
+    return directory
+
+
 @app.command()
 def run(
     speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 10,
@@ -64,6 +71,10 @@ def run(
     strategies: Strategies = STRATEGY,
     max_positions: Annotated[int, typer.Option(min=1)] = 8,
     min_orders: Annotated[int, typer.Option(min=0, help="fail when fewer were executed")] = 0,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", callback=_is_new, help="record what is decided, and on what"),
+    ] = None,
 ) -> None:
     """Run everything for a while, show it, and check at the end that all accounts agree."""
     options = Options(
@@ -74,6 +85,8 @@ def run(
         strategies=strategies,
         max_positions=max_positions,
         min_orders=min_orders,
+        # Whole: its processes run elsewhere.
+        record=None if record is None else record.absolute(),
     )
     _check_accounts(options)
     raise typer.Exit(asyncio.run(_guarded(_run(options, duration))))

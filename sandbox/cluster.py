@@ -21,7 +21,15 @@ from polymarket.errors import PolymarketError
 from runtime.process import stop_tasks
 from sandbox.audit_input import AuditInput, gather_each
 from sandbox.child import READY_TIMEOUT_S, Child, SandboxError
-from sandbox.services import STATE_TABLE, Addresses, Options, Service, services
+from sandbox.services import (
+    RECORDER,
+    STATE_TABLE,
+    Addresses,
+    Options,
+    Service,
+    recorder,
+    services,
+)
 
 
 class Cluster:
@@ -76,28 +84,35 @@ class Cluster:
 
     async def start_services(self) -> None:
         """Start the system itself; whoever wants to see all it says listens before."""
+        if self.options.record is not None:
+            service = recorder(self.options, self._addresses(self.dynamodb_url))
+            await self._start(service)
+            await self.services[service.name].wait_for(service.started_event)
         planned = await self.planned_services(self.dynamodb_url)
         for service in planned:
-            child = self.services[service.name] = Child(service.name, self.log_dir)
-            await child.start(
-                sys.executable, "-m", service.module, *service.arguments, env=service.env
-            )
+            await self._start(service)
         for service in planned:
             port = (await self.services[service.name].wait_for(service.started_event))[
                 "metrics_port"
             ]
             self.metrics_urls[service.name] = f"http://127.0.0.1:{port}/metrics"
 
-    async def planned_services(self, dynamodb_url: str) -> list[Service]:
-        """What is to run here, with its state behind `dynamodb_url`. Raises SandboxError."""
-        at = Addresses(
+    async def _start(self, service: Service) -> None:
+        child = self.services[service.name] = Child(service.name, self.log_dir)
+        await child.start(sys.executable, "-m", service.module, *service.arguments, env=service.env)
+
+    def _addresses(self, dynamodb_url: str) -> Addresses:
+        return Addresses(
             nats_url=self.nats_url,
             dynamodb_url=dynamodb_url,
             venue_url=self.venue_url,
             series=tuple(self.series),
         )
+
+    async def planned_services(self, dynamodb_url: str) -> list[Service]:
+        """What is to run here, with its state behind `dynamodb_url`. Raises SandboxError."""
         try:
-            return await services(self.options, at)
+            return await services(self.options, self._addresses(dynamodb_url))
         except PolymarketError as error:
             raise SandboxError(f"no API key from the simulated venue: {error}") from error
 
@@ -111,13 +126,16 @@ class Cluster:
         await self.services["feeder"].stop()
 
     async def stop_services(self) -> list[str]:
-        """Stop the feeder, then the rest, which finishes what is under way.
+        """Stop the feeder, then the rest, which finishes what is under way, then who records it.
 
         Returns a sentence for each of them that did not stop in order.
         """
         if "feeder" in self.services:
             await self.stop_trading()
-        await asyncio.gather(*(service.stop() for service in self.services.values()))
+        rest = [child for name, child in self.services.items() if name != RECORDER]
+        await asyncio.gather(*(child.stop() for child in rest))
+        if RECORDER in self.services:
+            await self.services[RECORDER].stop()
         return [
             f"{service.name} did not stop in order: exit code {service.returncode}"
             for service in self.services.values()

@@ -6,6 +6,7 @@ Secrets travel in `env`, never in arguments, which anybody may list.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from eth_account import Account
 from hexbytes import HexBytes
@@ -18,6 +19,7 @@ from sandbox.simulator.wallets import deposit_wallet_of
 from venue.trading.official_client import environment
 
 STATE_TABLE = "sandbox-state"
+RECORDER = "recorder"
 SEVERAL = f"{STRATEGY},order_flow_imbalance,shadow={STRATEGY}@paper"
 """Two that trade with one wallet, and one beside them on paper."""
 
@@ -38,6 +40,8 @@ class Options:
     retuned: bool = False
     """Whether configurations are changed while it runs. Then no variable may name a setting that
     changes: a process that starts later would be refused."""
+    record: Path | None = None
+    """Where the run's history is recorded."""
 
     @property
     def accounts(self) -> tuple[AccountEntry, ...]:
@@ -121,6 +125,31 @@ def looking_line(options: Options, dynamodb_url: str, nats_url: str) -> str:
     return "export " + " ".join(f"{name}={value}" for name, value in env.items())
 
 
+def recorder(options: Options, at: Addresses) -> Service:
+    """What takes down frames, books, decisions and configurations; it needs no key.
+
+    It is to be up before the others, and to stop after them: then it has all of it.
+    """
+    out = str(options.record)
+    return Service(
+        name=RECORDER,
+        module="executor",
+        arguments=("record", "--books", "--out", out, "--series", ",".join(at.series)),
+        started_event="history_followed",
+        env={
+            **_account_env(options, at.dynamodb_url),
+            "NATS_URL": at.nats_url,
+            **_market_env(at),
+        },
+    )
+
+
+def _market_env(at: Addresses) -> dict[str, str]:
+    """Where the markets are."""
+    websocket = at.venue_url.replace("http://", "ws://")
+    return {"GAMMA_URL": at.venue_url, "MARKET_WS_URL": f"{websocket}/ws/market"}
+
+
 async def services(options: Options, at: Addresses) -> list[Service]:
     """Market feeder, workers, scheduled functions and, live, the user feeder, in start order.
 
@@ -148,9 +177,8 @@ async def services(options: Options, at: Addresses) -> list[Service]:
         started_event="feeder_started",
         env={
             **listening,
-            "GAMMA_URL": at.venue_url,
+            **_market_env(at),
             "CLOB_URL": at.venue_url,
-            "MARKET_WS_URL": f"{websocket}/ws/market",
             "SERIES": ",".join(at.series),
         },
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from typing import Final
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,6 +26,8 @@ OLDER_APART_MS: Final = 1_000
 ROWS_MAX: Final = RECENT_MAX + OLDER_MAX
 LEVELS_KEPT: Final = 5
 """Of each side: as many as the measures of order flow in the literature look at."""
+Version: TypeAlias = tuple[int, int]
+"""(epoch, sequence): which book of a market."""
 
 
 class BookRow(msgspec.Struct, frozen=True):
@@ -35,6 +39,16 @@ class BookRow(msgspec.Struct, frozen=True):
     sequence: int
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+
+    @classmethod
+    def of(cls, up: Book, at_ms: int, epoch: int, sequence: int) -> BookRow:
+        """What is kept of `up`."""
+        return cls(at_ms, epoch, sequence, up.bids[:LEVELS_KEPT], up.asks[:LEVELS_KEPT])
+
+    @property
+    def version(self) -> Version:
+        """Which book it is."""
+        return self.epoch, self.sequence
 
     @property
     def mid_e4(self) -> float | None:
@@ -58,15 +72,34 @@ class MarketMemory:
         self._start: BookRow | None = None
         self._rows: tuple[BookRow, ...] | None = ()
 
+    @classmethod
+    def of(cls, rows: Iterable[BookRow], start: BookRow | None) -> MarketMemory:
+        """The memory that had these `rows`, oldest first, and this `start`: it shows the same, and
+        goes on in the same way. Raises ValueError for rows that no memory has."""
+        memory, kept = cls(), tuple(rows)
+        if len(kept) > ROWS_MAX:
+            raise ValueError(f"{len(kept)} rows: a memory has {ROWS_MAX} at most")
+        if any(one.version >= other.version for one, other in pairwise(kept)):
+            raise ValueError("rows out of order")
+        memory._recent.extend(kept[-RECENT_MAX:])
+        memory._older.extend(kept[:-RECENT_MAX])
+        memory._start, memory._rows = start, kept
+        return memory
+
     def note(self, market: MarketInfo, up: Book, at_ms: int, epoch: int, sequence: int) -> None:
         """Keep one book; one that is not newer than the last is left out."""
+        self.keep(market, BookRow.of(up, at_ms, epoch, sequence))
+
+    def keep(self, market: MarketInfo, row: BookRow) -> None:
+        """The same, of what is to be kept of the book."""
         recent = self._recent
         if recent:
             last = recent[-1]
-            if epoch < last.epoch or (epoch == last.epoch and sequence <= last.sequence):
+            if row.epoch < last.epoch or (
+                row.epoch == last.epoch and row.sequence <= last.sequence
+            ):
                 return
-        row = BookRow(at_ms, epoch, sequence, up.bids[:LEVELS_KEPT], up.asks[:LEVELS_KEPT])
-        if self._start is None and at_ms >= market.start_ms:
+        if self._start is None and row.at_ms >= market.start_ms:
             self._start = row
         recent.append(row)
         self._rows = None

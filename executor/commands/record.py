@@ -29,7 +29,7 @@ from feeder.recording.inspected_market import MarketReport
 from feeder.recording.inspection import Inspection, Inspector
 from feeder.recording.reader import Damage, RecordingReader
 from feeder.recording.recorded_channel import SERIES_MAX, RecordingProgress
-from feeder.recording.recorder import Recorder
+from feeder.recording.recorder import Beside, Recorder
 from feeder.settings import MarketChannelSettings
 from runtime.process import run_service
 from runtime.settings import mistakes_in
@@ -70,10 +70,13 @@ def settings_with(series: str | None) -> MarketChannelSettings:
 
 
 def record(
-    settings: MarketChannelSettings, directory: Path, duration_s: float | None
+    settings: MarketChannelSettings,
+    directory: Path,
+    duration_s: float | None,
+    beside: Beside | None = None,
 ) -> RecordingProgress:
     """Record until SIGTERM or SIGINT, or until the time is over."""
-    recorder = Recorder(settings, directory)
+    recorder = Recorder(settings, directory, beside=beside)
     run_service(recorder.run(duration_s))
     return recorder.progress
 
@@ -105,6 +108,16 @@ def recorded_line(done: RecordingProgress, directory: Path) -> Text:
         f"recorded {done.frames:,} frames ({_size(done.frame_bytes)}) of {done.markets} markets: "
         f"{_size(done.written_bytes)} in {_many(done.files, 'file')} in {directory}{lost}",
         BAD if done.lost else "",
+    )
+
+
+def history_line(done: RecordingProgress) -> Text:
+    """After it, where books and decisions were to be recorded, too."""
+    missed = f"; {_many(done.missed, 'TIME')} SOMETHING WAS MISSED" if done.missed else ""
+    return plain(
+        f"beside them {done.books:,} books, {_many(done.decisions, 'decision')} and "
+        f"{_many(done.configurations, 'version')} of configurations{missed}",
+        CARE if missed or not (done.books and done.configurations) else "",
     )
 
 
@@ -156,6 +169,16 @@ def _summary(report: RecordingReport) -> Table:
         plain(f"{found.connections}, {found.lost_connections} of them lost"),
     )
     table.add_row("books proven", _proven(found))
+    if found.published or found.decisions or found.configurations:
+        table.add_row(
+            "history",
+            plain(
+                f"{found.published:,} books as published, {_many(found.decisions, 'decision')}, "
+                f"{_many(found.configurations, 'version')} of configurations"
+            ),
+        )
+    if found.paid_markets:
+        table.add_row("paid", plain(_many(found.paid_markets, "market")))
     return table
 
 
@@ -181,6 +204,7 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
         (checks.crossed, BAD, "versions are crossed"),
         (sum(found.rejected.values()), BAD, _rejections(found)),
         (report.unreadable_lines, BAD, f"lines are no records: {report.first_unreadable_line}"),
+        (sum(found.missed.values()), CARE, _missed(found)),
         (found.unlisted_events, CARE, "events are of markets that are not described"),
         (checks.unknown, CARE, "checksums of markets of which none ever matched: inputs unknown"),
         (checks.no_hash, CARE, "books or changes came without a checksum"),
@@ -199,6 +223,11 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
     for count, style, text in counted:
         if count:
             yield plain(f"{count:,} {text}", style)
+
+
+def _missed(found: Inspection) -> str:
+    of = ", ".join(f"{count:,} of {what}" for what, count in found.missed.items())
+    return f"times something did not come to the recorder ({of}), as its lines say"
 
 
 def _rejections(found: Inspection) -> str:

@@ -13,10 +13,15 @@ import msgspec
 
 from feeder.recording.format import (
     Closed,
+    Configured,
+    Decided,
     Frame,
     Listed,
     Lost,
+    Missed,
     Opened,
+    Paid,
+    Published,
     Record,
     Sent,
     Started,
@@ -91,6 +96,14 @@ class Inspection(msgspec.Struct, kw_only=True):
     """The first LOSSES_LISTED_MAX of `lost_connections`."""
     lost_connections: int
     lost_records: int
+    published: int
+    """Books, as they went from the feeders to the workers."""
+    decisions: int
+    configurations: int
+    """Versions of accounts' configurations, each counted once."""
+    paid_markets: int
+    missed: dict[str, int]
+    """How often something of these kinds did not come to the recorder."""
     unlisted_events: int
     """Of markets that the recording does not describe."""
     checks: Checks
@@ -114,6 +127,10 @@ class Inspector:
         self._connections = self._lost_connections = 0
         self._losses: list[Loss] = []
         self._lost_records = self._unlisted = 0
+        self._published = self._decisions = 0
+        self._configurations: set[tuple[str, str]] = set()
+        self._paid: set[str] = set()
+        self._missed: Counter[str] = Counter()
         self._stopped = False
 
     def take(self, record: Record) -> None:
@@ -123,6 +140,8 @@ class Inspector:
         self._stopped = isinstance(record, Stopped)
         if isinstance(record, Frame):
             self._take_frame(record)
+        elif isinstance(record, Published | Decided | Configured | Paid | Missed):
+            self._take_history(record)
         elif isinstance(record, Listed):
             self._list(record.market)
         elif isinstance(record, Opened):
@@ -174,10 +193,28 @@ class Inspector:
             losses=self._losses,
             lost_connections=self._lost_connections,
             lost_records=self._lost_records,
+            published=self._published,
+            decisions=self._decisions,
+            configurations=len(self._configurations),
+            paid_markets=len(self._paid),
+            missed=dict(self._missed),
             unlisted_events=self._unlisted,
             checks=total,
             markets=markets,
         )
+
+    def _take_history(self, record: Published | Decided | Configured | Paid | Missed) -> None:
+        """What went between our processes, and what markets paid."""
+        if isinstance(record, Published):
+            self._published += 1
+        elif isinstance(record, Decided):
+            self._decisions += 1
+        elif isinstance(record, Configured):
+            self._configurations.add((record.account, record.text))
+        elif isinstance(record, Paid):
+            self._paid.add(record.condition_id)
+        else:
+            self._missed[record.what] += 1
 
     def _list(self, info: MarketInfo) -> None:
         known = self._markets.get(info.condition_id)

@@ -46,6 +46,12 @@ class RecordingProgress(msgspec.Struct, kw_only=True):
     frame_bytes: int = 0
     connections: int = 0
     markets: int = 0
+    books: int = 0
+    """As they went from the feeders to the workers."""
+    decisions: int = 0
+    configurations: int = 0
+    missed: int = 0
+    """Lines that say that some of these did not come."""
     lost: int = 0
     """Records that the disk was too slow for."""
     files: int = 0

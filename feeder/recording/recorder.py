@@ -4,14 +4,16 @@
    connection is replaced, is `recorded_channel`'s.
 2. It ends when it is cancelled, when its time is over, or when the disk refuses; what was received
    until then is written first.
+3. What else is to be taken down `Beside` the frames, it runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -35,6 +37,22 @@ from runtime.process import first_failure
 _log = structlog.get_logger()
 
 
+class Beside(Protocol):
+    """Something that is recorded beside the frames."""
+
+    async def run(self, put: Callable[[Record], None], progress: RecordingProgress) -> None:
+        """Put records until cancelled; what cannot be had is waited for, and ends nothing."""
+
+    async def finish(self) -> None:
+        """After `run` was cancelled: put what has come by now, in bounded time."""
+
+    async def close(self) -> None:
+        """In any case, at last."""
+
+    def head(self) -> Iterator[Record]:
+        """What each file is to have at its beginning."""
+
+
 class Recorder:
     """`run` records until cancelled, or for `duration_s`; `progress` says how much."""
 
@@ -45,7 +63,9 @@ class Recorder:
         *,
         limits: WriterLimits = WriterLimits(),  # noqa: B008 - frozen
         times: RecorderTimes = RecorderTimes(),  # noqa: B008 - frozen
+        beside: Beside | None = None,
     ) -> None:
+        self._beside = beside
         self._progress = RecordingProgress()
         self._writer: RecordingWriter | None = None
         self._settings = settings
@@ -83,18 +103,23 @@ class Recorder:
             discovery = Discovery(
                 settings.gamma_url, self._table, FeederMetrics(settings.series), channel.nudge
             )
+            loops = [writer.run(), discovery.run(), channel.run(), self._log_progress()]
+            beside = self._beside
+            if beside is not None:
+                loops.append(beside.run(writer.put, self._progress))
             try:
                 async with asyncio.timeout(duration_s) as limit:
-                    await first_failure(
-                        writer.run(), discovery.run(), channel.run(), self._log_progress()
-                    )
+                    await first_failure(*loops)
             except asyncio.CancelledError:
-                self._stop(writer)
+                await self._stop(writer)
                 raise
             except TimeoutError:
                 if not limit.expired():
                     raise
-                self._stop(writer)
+                await self._stop(writer)
+            finally:
+                if beside is not None:
+                    await beside.close()
 
     def _head(self, part: int) -> Iterator[Record]:
         """The first records of a file."""
@@ -111,8 +136,12 @@ class Recorder:
         )
         for market in self._listed.values():
             yield Listed(at_ns=at_ns, mono_ns=mono_ns, market=market)
+        if self._beside is not None:
+            yield from self._beside.head()
 
-    def _stop(self, writer: RecordingWriter) -> None:
+    async def _stop(self, writer: RecordingWriter) -> None:
+        if self._beside is not None:
+            await self._beside.finish()
         at_ns, mono_ns = now()
         writer.put(Stopped(at_ns=at_ns, mono_ns=mono_ns))
         _log.info("recording_stopped", frames=self._progress.frames)

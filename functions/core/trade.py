@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from functions.core.hold import HoldReason, hold
-from protocol.market import DOWN, UP, floor_to_tick_e4
+from protocol.market import DOWN, UP, MarketInfo, floor_to_tick_e4
 from protocol.side import Side
 from protocol.units import AMOUNT_E6_MAX, PRICE_SCALE
 from strategies.interface import Hold, Signal
@@ -54,7 +54,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     config_version: int = 0
     """The configuration under which it was decided."""
     asked_at_ms: int = 0
-    """The moment that the strategy was asked with, epoch milliseconds."""
+    """The moment that gate and strategy were asked with, epoch milliseconds."""
     numbers: dict[str, float] = {}
     """The strategy's reasons, by name."""
     edge_after_costs_ticks: float = 0.0
@@ -67,6 +67,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """The memory that the strategy had, the book that it decided on last."""
     start: BookRow | None = None
     """The first book of the market's window in that memory."""
+    traded_as: MarketInfo | None = None
+    """The market as it is traded, where that is not as its book has it."""
 
 
 def trade_of(

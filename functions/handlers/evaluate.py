@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+import msgspec
 import structlog
 
 from functions.account_metrics import AccountMetrics
@@ -95,20 +96,26 @@ class Evaluator:
         view: MarketView | None,
         delivered: Instant,
         configuration: Configuration,
+        traded_as: MarketInfo | None = None,
     ) -> Trade | None:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once, and
         under the same configuration.
 
-        `view` shows the same book; None when its outcomes are not Up and Down.
+        `view` shows the same book; None when its outcomes are not Up and Down. `traded_as` is the
+        snapshot's market where it is another one than was published.
         """
         started_ns = delivered.now_ns()
-        decision = self._decide(snapshot, view, started_ns // 1_000_000, configuration)
+        # One moment, the view's, which is recorded: by a later one either could answer otherwise.
+        now_ms = started_ns // 1_000_000 if view is None else view.now_ms
+        decision = self._decide(snapshot, view, now_ms, configuration)
         ended_ns = delivered.now_ns()
         metrics = self._metrics
         metrics.decide.observe((ended_ns - started_ns) / 1e9)
         if isinstance(decision, Hold):
             metrics.holds[decision.reason].inc()
             return None
+        if traded_as is not None:
+            decision = msgspec.structs.replace(decision, traded_as=traded_as)
         if self._doubted(snapshot, decision, delivered, ended_ns):
             return None
         if self._foreseen(snapshot, decision, delivered, ended_ns):
@@ -138,7 +145,6 @@ class Evaluator:
         if self._failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
         try:
-            # The view's moment, which is recorded: by a later one it could answer otherwise.
             STRATEGY_CALLS.call = object()
             answer = ask_strategy(self._strategy, view, configuration)
             STRATEGY_CALLS.call = None

@@ -16,6 +16,7 @@ from functions.core.trade import Trade
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
 from strategies.memory import digest_of
+from strategies.seen_books import SeenBooks, seen_text
 
 REFUSAL_WINDOW_MIN_MS: Final = 1_000
 """With a cooldown of zero (benchmarks) a refusal is still reported at most once a second."""
@@ -102,6 +103,14 @@ class DecisionReporter:
             timeline=timeline,
             memory_rows=len(trade.seen),
             memory_digest=digest_of(trade.seen, trade.start) if trade.seen else "",
+            memory_versions=seen_text(
+                SeenBooks(
+                    rows=tuple(row.version for row in trade.seen),
+                    start=None if trade.start is None else trade.start.version,
+                    decided=(snapshot.epoch, snapshot.sequence),
+                )
+            ),
+            market=trade.traded_as,
         )
 
     def _report(self, decision: Decision) -> None:

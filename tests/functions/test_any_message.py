@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -172,7 +173,8 @@ def test_every_decision_that_decodes_makes_a_row_that_a_table_takes(
     told = usable(decode_decision, bent(DECISION, changes))
     if told is not None:
         item = decision_item(told)
-        assert decision_of(item) == told
+        kept = msgspec.structs.replace(told, memory_versions="", market=None)
+        assert decision_of(item) == kept
         assert len(item["pk"]["S"].encode()) <= 2_048
         assert len(item["sk"]["S"].encode()) <= 1_024
         assert len(json.dumps(item)) < 400_000

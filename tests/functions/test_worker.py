@@ -189,6 +189,22 @@ async def test_a_market_is_bought_only_once_the_clob_has_confirmed_it() -> None:
     assert [each.reason for each in desk.told] == ["market_unverified", "matched"]
 
 
+async def test_a_decision_says_which_books_it_saw_and_how_its_market_was_traded() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    info, quiet = market(), ([("0.49", 1)], [("0.50", 1)])
+    for sequence in (3, 4, 7):
+        desk.books.give(snapshot(*quiet, of=info, epoch=2, sequence=sequence))
+    desk.books.give(snapshot(of=info, epoch=2, sequence=8))
+    await desk.handle_all()
+    desk.clob.answers["0xc2"] = clob_market("0xc2", min_order_size_e6=15_000_000)
+    desk.books.give(snapshot(of=(other := market("0xc2")), epoch=2, sequence=5))
+    await desk.handle_all()
+    assert [each.memory_versions for each in desk.told] == ["s2:3|2:3-4,7-8", "s2:5|2:5"]
+    stricter = msgspec.structs.replace(other, min_order_size_e6=15_000_000)
+    assert [each.market for each in desk.told] == [None, stricter]
+
+
 async def test_nothing_is_bought_by_a_listing_that_swaps_the_outcomes() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()
@@ -238,11 +254,12 @@ async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
         view: MarketView | None,
         delivered: Instant,
         configuration: Configuration,
+        traded_as: MarketInfo | None,
     ) -> Trade | None:
         seen.append(book.market.min_order_size_e6)
         assert view is not None
         assert view.market is book.market
-        return consider(book, view, delivered, configuration)
+        return consider(book, view, delivered, configuration, traded_as)
 
     desk.account.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
     desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)

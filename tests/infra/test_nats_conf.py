@@ -22,6 +22,9 @@ from structlog.testing import capture_logs
 
 from feeder.fills.metrics import UserMetrics
 from feeder.fills.publisher import FillPublisher
+from feeder.recording.format import Record
+from feeder.recording.recorded_channel import RecordingProgress
+from feeder.recording.recorded_messages import RecordedMessages
 from functions.adapters.book_pull import BookPull
 from functions.adapters.decision_publisher import DecisionPublisher
 from functions.core.group import books_consumer, parse_strategies
@@ -29,6 +32,7 @@ from functions.worker_consumers import decision_consumer, fill_consumer
 from protocol.decision import Decision
 from protocol.subjects import BOOKS, DECISIONS, FILLS, config_subject
 from runtime.nats import connect, ensure_stream
+from runtime.nats_settings import NatsSettings
 from runtime.process import stop_tasks
 from tests.feeder.books.test_lease_keeper import Side
 from tests.feeder.books.test_publisher import Bench
@@ -141,6 +145,26 @@ async def test_workers_hear_of_a_changed_configuration(deployed: NatsServer) -> 
     assert [log for log in logs if log["event"] == "nats_error"] == []
 
 
+async def test_a_recorder_in_a_workers_name_takes_down_books_and_decisions(
+    deployed: NatsServer,
+) -> None:
+    with capture_logs() as logs:
+        async with client_of(deployed, "feeder") as feeder, client_of(deployed, "worker") as worker:
+            await ensure_stream(worker.jetstream(), DECISIONS)
+            url = deployed.url.replace("//", f"//worker:{PASSWORDS['worker']}@")
+            kept: list[Record] = []
+            recorded = RecordedMessages(
+                NatsSettings(nats_url=url), kept.append, RecordingProgress(), lambda _: None
+            )
+            async with beside(recorded.run()):
+                await until(lambda: any(log["event"] == "history_followed" for log in logs))
+                await feeder.publish("book.btc-15m.0xc1", b"{}")
+                await worker.jetstream().publish("decision.account", b"{}")
+                await until(lambda: len(kept) == 2)
+            await recorded.close()
+    assert [log for log in logs if log["event"] == "nats_error"] == []
+
+
 _STREAMS = ("BOOKS", "DECISIONS", "FILLS", "KV_FEEDERS")
 _WORSE = [
     *(f"$JS.API.STREAM.{verb}.{name}" for verb in ("DELETE", "PURGE") for name in _STREAMS),
@@ -193,9 +217,9 @@ async def test_and_nothing_else(deployed: NatsServer, user: str) -> None:
         error_cb=on_error,
         max_reconnect_attempts=0,
     )
-    listened = [">", "book.>", "decision.>", "$JS.API.>", "$KV.>", "$SYS.>"]
+    listened = [">", "decision.>", "$JS.API.>", "$KV.>", "$SYS.>"]
     if user == "feeder":
-        listened.append("config.*")
+        listened += ["config.*", "book.>"]
     for subject in listened:
         await nc.subscribe(subject, cb=ignore)
     for subject in (spoken := [*REFUSED[user], *_WORSE]):

@@ -32,6 +32,28 @@ def test_a_snapshot_survives_a_round_trip() -> None:
 
 def test_a_decision_survives_a_round_trip() -> None:
     assert decode_decision(encode_decision(decision())) == decision()
+    with_market = msgspec.structs.replace(
+        decision(), memory_versions="s3:9|3:9-11", market=snapshot().market
+    )
+    assert decode_decision(encode_decision(with_market)) == with_market
+
+
+def test_a_decision_of_a_version_that_named_no_books_is_read() -> None:
+    older = json.loads(encode_decision(decision()))
+    del older["memory_versions"], older["market"]
+    read = decode_decision(json.dumps(older).encode())
+    assert (read.memory_versions, read.market) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tick_size_e4", 0), ("tick_size_e4", 10_000), ("slug", 7)]
+)
+def test_a_decisions_market_is_as_sound_as_a_snapshots(field: str, value: Any) -> None:
+    told = msgspec.structs.replace(decision(), market=snapshot().market)
+    message = json.loads(encode_decision(told))
+    message["market"][field] = value
+    with pytest.raises(ProtocolError, match=rf"decision: .*\$\.market\.{field}"):
+        decode_decision(json.dumps(message).encode())
 
 
 def test_a_fill_of_a_feeder_that_knew_no_side_is_a_purchase() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -13,7 +15,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from feeder.recording.format import (
+    Configured,
+    Decided,
+    Lost,
+    Missed,
+    Published,
+    Stopped,
+    payload,
+)
+from feeder.recording.reader import RecordingReader
+from protocol.decision import decode_decision
+from protocol.snapshot import decode_snapshot
 from sandbox.__main__ import app
+from strategies.seen_books import seen_of
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(120)
@@ -99,14 +114,41 @@ async def rest_of(process: asyncio.subprocess.Process) -> str:
 # That a run trades and all accounts agree in the end is `make run MIN_ORDERS=1` of `.ci/run`.
 
 
-async def test_paper_trades_without_the_venue_hearing_of_it(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, *SMALL, "--execution", "paper") as process:
-        await output_until(process, "executed (matched)")
+async def test_paper_trades_without_the_venue_hearing_of_it_and_its_history_is_whole(
+    tmp_path: Path,
+) -> None:
+    options = (*SMALL, "--execution", "paper", "--record", "history")
+    async with sandbox(tmp_path, *options) as process:
+        text = await output_until(process, "executed (matched)")
         process.send_signal(signal.SIGTERM)
-        text = await rest_of(process)
+        text += await rest_of(process)
         assert await process.wait() == 130, text
     assert "venue: 0 orders matched, 0 refused" in text
     assert "all accounts agree" in text
+    check_history(tmp_path / "history", text)
+
+
+def check_history(recording: Path, text: str) -> None:
+    """Every decision of the run is there, with all the books that it saw and its configuration."""
+    records = list(RecordingReader(recording))
+    books, versions = set[tuple[str, int, int]](), set[tuple[str, int]]()
+    for each in records:
+        if isinstance(each, Published):
+            book = decode_snapshot(payload(each))
+            books.add((book.market.condition_id, book.epoch, book.sequence))
+        elif isinstance(each, Configured):
+            versions.add((each.account, json.loads(each.text)["version"]))
+        assert not isinstance(each, Missed | Lost), each
+    decisions = [decode_decision(payload(each)) for each in records if isinstance(each, Decided)]
+    assert len(decisions) == sum(
+        int(each) for each in re.findall(r"^ +(\d+) (?:executed|refused): ", text, re.MULTILINE)
+    )
+    for decision in decisions:
+        seen = seen_of(decision.memory_versions)
+        named = {seen.decided, *seen.rows, *([seen.start] if seen.start else [])}
+        assert {(decision.condition_id, *version) for version in named} <= books
+        assert (decision.strategy, decision.config_version) in versions
+    assert isinstance(records[-1], Stopped)
 
 
 async def test_ctrl_c_stops_everything_still_checks_and_nowhere_is_the_key_shown(
@@ -176,3 +218,12 @@ def test_a_wrong_option_is_refused_in_one_sentence_before_anything_is_started(
     result = CliRunner().invoke(app, [command, *options])
     assert result.exit_code == 2
     assert sentence in result.output
+
+
+def test_a_recording_is_never_mixed_with_that_of_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    result = CliRunner().invoke(app, ["run", "--record", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "is there already: name a new directory" in result.output

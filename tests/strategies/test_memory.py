@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from strategies.memory import (
     OLDER_MAX,
     RECENT_MAX,
     ROWS_MAX,
+    BookRow,
     MarketMemory,
     digest_of,
 )
@@ -114,3 +116,28 @@ def test_the_digest_names_the_reference_too() -> None:
     assert with_it.start is not None
     assert without.start is None
     assert digest_of(with_it.rows, with_it.start) != digest_of(without.rows, None)
+
+
+@given(
+    count=st.sampled_from([0, 1, RECENT_MAX, RECENT_MAX + 1, ROWS_MAX, 1_000]),
+    gap_ms=st.sampled_from([50, OLDER_APART_MS]),
+    more=st.integers(0, 300),
+)
+def test_a_memory_made_of_its_rows_shows_the_same_and_goes_on_in_the_same_way(
+    count: int, gap_ms: int, more: int
+) -> None:
+    memory = filled(count, gap_ms=gap_ms)
+    again = MarketMemory.of(memory.rows, memory.start)
+    assert (again.rows, again.start) == (memory.rows, memory.start)
+    for number in range(count, count + more):
+        for each in (memory, again):
+            each.note(INFO, BOOK, START_MS + number * gap_ms, 1, number)
+    assert (again.rows, again.start) == (memory.rows, memory.start)
+
+
+def test_rows_that_no_memory_has_make_none() -> None:
+    rows = [BookRow.of(BOOK, START_MS, 1, number) for number in range(ROWS_MAX + 1)]
+    with pytest.raises(ValueError, match="257 rows"):
+        MarketMemory.of(rows, None)
+    with pytest.raises(ValueError, match="out of order"):
+        MarketMemory.of((rows[1], rows[0]), None)

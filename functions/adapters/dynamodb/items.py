@@ -51,6 +51,7 @@ _NEWER: Final = frozenset(
 )  # of a note of winnings
 MALFORMED: Final = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What an answer raises that is no item of DynamoDB's; msgspec.ValidationError is a ValueError."""
+_ONLY_RECORDED: Final = ("memory_versions", "market")  # of a decision
 _ALWAYS_STORED: Final = frozenset({"version", "state"})  # conditions look at them
 
 
@@ -224,8 +225,11 @@ def decision_key(account_name: str, day: str) -> str:
 
 
 def decision_item(decision: Decision) -> Item:
-    """A decision row. `expires_at` is in epoch seconds, as DynamoDB's TTL wants it."""
+    """A decision row, without what only a recording keeps: a row is paid by its size.
+    `expires_at` is in epoch seconds, as DynamoDB's TTL wants it."""
     fields = msgspec.structs.asdict(decision)
+    for name in _ONLY_RECORDED:
+        del fields[name]
     timeline = msgspec.structs.asdict(fields.pop("timeline"))
     day = utc_day(decision.decided_at_ms)
     return {

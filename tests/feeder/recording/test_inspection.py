@@ -13,13 +13,18 @@ from py_clob_client.utilities import generate_orderbook_summary_hash
 
 from feeder.recording.format import (
     Closed,
+    Configured,
     Listed,
     Lost,
+    Missed,
     Opened,
+    Paid,
     Record,
     Started,
     Stopped,
+    decided_of,
     frame_of,
+    published_of,
 )
 from feeder.recording.inspection import LOSSES_LISTED_MAX, Inspection, Inspector
 from protocol.market import MarketInfo
@@ -353,3 +358,24 @@ def test_no_bytes_break_it(cuts: list[tuple[int, int, bytes]], noise: list[bytes
     found = inspected(recorded(*frames, *noise))
     assert found.frames == 6 + len(noise)
     assert sum(each.frames for each in found.types.values()) == found.frames
+
+
+def test_what_went_between_our_processes_is_counted_beside_the_frames() -> None:
+    configured = Configured(**at(1), account="a", text="{}")
+    found = inspected(
+        [
+            started(),
+            configured,
+            published_of(b"{}", subject="book.a.b", **at(1)),
+            published_of(b"{}", subject="book.a.b", **at(2)),
+            decided_of(b"{}", subject="decision.a", **at(2)),
+            Missed(**at(3), what="books", messages=5, since_ns=1, why="a gap"),
+            Paid(**at(3), condition_id="0x", payouts_e6={"1": 10**6}, source="gamma"),
+            configured,  # again, as each file begins with it
+        ]
+    )
+    assert (found.published, found.decisions, found.configurations, found.paid_markets) == (
+        *(2, 1, 1, 1),
+    )
+    assert found.missed == {"books": 1}
+    assert found.frames == 0

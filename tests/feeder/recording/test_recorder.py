@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -17,18 +18,31 @@ from feeder.recording import recorded_channel
 from feeder.recording.errors import RecordingError
 from feeder.recording.format import (
     Closed,
+    Configured,
     Frame,
     Listed,
     Opened,
+    Record,
     Sent,
     Started,
     Stopped,
     Unfollowed,
 )
 from feeder.recording.reader import RecordingReader
+from feeder.recording.recorded_channel import RecordingProgress
+from feeder.recording.recorder import Recorder
+from feeder.settings import MarketChannelSettings
 from runtime.dialer import Dialer
+from sandbox.simulator import Venue, serve
 from tests.support.message_builders import market_info
-from tests.support.recordings import change_books, frames_in, list_market, recorded_run, recording
+from tests.support.recordings import (
+    SERIES,
+    change_books,
+    frames_in,
+    list_market,
+    recorded_run,
+    recording,
+)
 from tests.support.scripted_market_channel import WireVenue
 from venue import websocket
 from venue.websocket import open_websocket
@@ -187,3 +201,49 @@ async def test_a_disk_that_refuses_ends_the_recorder(
         with pytest.raises(RecordingError, match="No space left"):
             async with asyncio.timeout(10):
                 await running.task
+
+
+class Notes:
+    """A `Beside` that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.put: Callable[[Record], None]
+
+    async def run(self, put: Callable[[Record], None], progress: RecordingProgress) -> None:
+        self.put = put
+        self.note("1")
+        progress.configurations += 1
+        self.asked.append("run")
+        await asyncio.Event().wait()
+
+    async def finish(self) -> None:
+        self.asked.append("finish")
+        self.note("last")
+
+    async def close(self) -> None:
+        self.asked.append("close")
+
+    def head(self) -> Iterator[Record]:
+        yield Configured(at_ns=1, mono_ns=1, account="in force", text="{}")
+
+    def note(self, account: str) -> None:
+        self.put(Configured(at_ns=1, mono_ns=1, account=account, text="{}"))
+
+
+async def test_what_is_beside_the_frames_is_at_each_beginning_and_has_the_last_word(
+    tmp_path: Path,
+) -> None:
+    venue, notes = Venue(), Notes()
+    async with serve(venue) as url:
+        ws_url = f"{url}/ws/market".replace("http", "ws")
+        settings = MarketChannelSettings(gamma_url=url, market_ws_url=ws_url, series=(SERIES,))
+        recorder = Recorder(settings, tmp_path, beside=notes)
+        await recorder.run(duration_s=0.05)
+    records = list(RecordingReader(tmp_path))
+    assert isinstance(records[0], Started)
+    noted = [each.account for each in records if isinstance(each, Configured)]
+    assert noted == ["in force", "1", "last"]
+    assert isinstance(records[-1], Stopped)
+    assert notes.asked == ["run", "finish", "close"]
+    assert recorder.progress.configurations == 1

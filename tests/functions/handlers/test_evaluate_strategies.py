@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -12,18 +13,24 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from functions.core.gate import hold_reason_of
 from functions.core.hold import HoldReason, hold
+from functions.core.market_memories import row_of
+from functions.core.market_memories import view_of as shown
 from functions.core.strategy_failures import FAILURES_MAX, WITHIN_MS
+from functions.core.trade import Trade, trade_of
 from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS
 from protocol.snapshot import BookSnapshot
 from runtime import line_throttle
 from runtime.instant import Instant
 from strategies.book_imbalance import BookImbalance
 from strategies.interface import Hold, Signal
+from strategies.memory import MarketMemory, digest_of
+from strategies.seen_books import seen_of
 from strategies.view import MarketView
 from tests.functions.handlers.conftest import Clock
 from tests.support.strategies import AlwaysBuy
-from tests.support.trading_builders import market, snapshot
+from tests.support.trading_builders import market, snapshot, stale
 from tests.support.trading_desk import HOT_PATH, Desk
 
 
@@ -239,6 +246,73 @@ async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
     assert trade is not None
     await desk.execute(book, trade, delivered)
     assert [each.asked_at_ms for each in desk.told] == asked
+
+
+async def test_gate_and_strategy_are_asked_with_the_one_moment_that_is_recorded() -> None:
+    desk, delivered = Desk(strategy=AlwaysBuy), Instant()
+    book = stale(snapshot(), by_ms=1_004)  # too old by now, and not when it was looked at
+    desk.memories.note(book)
+    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)
+    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    assert trade is not None
+    await desk.execute(book, trade, delivered)
+    (told,) = desk.told  # and it is refused for its age before anything is claimed
+    assert (told.result, told.reason) == ("refused", "stale_book")
+    gate = desk.account.configuration.gate
+    assert hold_reason_of(book, gate, told.asked_at_ms) is None
+
+
+async def test_a_decision_is_made_again_from_the_books_that_it_names() -> None:
+    class Remembers(AlwaysBuy):
+        @staticmethod
+        def decide(view: MarketView, parameters: Any, now_ms: int) -> Any:
+            rows, start = view.memory.rows, view.memory.start
+            assert start is not None
+            sizes = sum(size for row in rows for _, size in row.bids)
+            return Signal(
+                outcome="Up",
+                numbers={"sizes": sizes, "start": now_ms - start.at_ms},
+                value_e4=5_500,
+            )
+
+    desk = Desk(strategy=Remembers, cooldown_ms=0)
+    info, published = market(), dict[tuple[int, int], BookSnapshot]()
+    now_ns = time.time_ns()
+    for sequence in range(400):
+        book = snapshot(
+            [("0.49", sequence % 7 + 1), ("0.48", sequence % 5 + 1)],
+            of=info,
+            received_at_ns=now_ns + (sequence - 400) * 1_000_000,
+            sequence=sequence,
+        )
+        published[book.epoch, book.sequence] = book
+        if sequence < 300:
+            desk.memories.note(book)
+        else:
+            await desk.handle(book)
+    assert len(desk.told) > 2
+    for each in desk.told:
+        assert each.memory_rows > 100
+        seen = seen_of(each.memory_versions)
+        start = None if seen.start is None else row_of(published[seen.start])
+        rows = [row for version in seen.rows if (row := row_of(published[version])) is not None]
+        view = shown(published[seen.decided], MarketMemory.of(rows, start), each.asked_at_ms)
+        assert view is not None
+        assert digest_of(view.memory.rows, view.memory.start) == each.memory_digest
+        answer = Remembers.decide(view, None, each.asked_at_ms)
+        trade = trade_of(answer, view, desk.account.configuration.order)
+        assert isinstance(trade, Trade)
+        assert (trade.outcome, trade.numbers, trade.max_price_e4, trade.spend_e6) == (
+            *(each.outcome, each.numbers, each.max_price_e4, each.spend_e6),
+        )
+
+
+async def test_a_decision_on_a_book_that_the_memory_did_not_take_names_both() -> None:
+    desk = Desk(strategy=AlwaysBuy)
+    info = market()
+    desk.memories.note(snapshot(of=info, epoch=3, sequence=9))
+    await desk.handle(snapshot(of=info, epoch=2, sequence=1))  # that feeder began to count anew
+    assert [each.memory_versions for each in desk.told] == ["s3:9|3:9!2:1"]
 
 
 async def test_one_that_does_not_come_to_its_end_is_interrupted_and_asked_no_more(

@@ -29,3 +29,8 @@ def test_strategies_reach_the_run_and_the_environment_s_earlier_name_does_not() 
     done = made("STRATEGIES=a@paper,b", STRATEGY="c")
     assert done.returncode == 0, done.stderr
     assert "--strategies 'a@paper,b'" in done.stdout
+
+
+def test_where_a_run_is_recorded_reaches_it_and_by_default_it_is_not() -> None:
+    assert "--record 'my history'" in made("RECORD=my history").stdout
+    assert "--record" not in made().stdout

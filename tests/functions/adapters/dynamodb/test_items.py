@@ -33,6 +33,7 @@ from protocol.decision import Decision, Timeline
 from protocol.fee import is_rate
 from protocol.side import Side
 from tests.support.dynamodb_items import NOW_MS, TODAY, make_account, make_claim
+from tests.support.trading_builders import market
 
 TEXT = st.text(max_size=20)
 INTEGER = st.integers(-(10**18), 10**18)
@@ -134,8 +135,8 @@ def test_nothing_of_the_state_table_bears_what_lets_a_row_expire() -> None:
     assert "expires_at" not in Claim.__struct_fields__ + Account.__struct_fields__
 
 
-def test_a_decision_row_expires_a_week_later() -> None:
-    decision = Decision(
+def a_decision() -> Decision:
+    return Decision(
         decision_id="d1",
         strategy="s",
         worker="w1",
@@ -152,14 +153,26 @@ def test_a_decision_row_expires_a_week_later() -> None:
         decided_at_ms=NOW_MS,
         timeline=Timeline(decided_at_ns=NOW_MS * 10**6),
     )
+
+
+def test_a_decision_row_expires_a_week_later() -> None:
+    decision = a_decision()
     item = decision_item(decision)
     assert item["pk"] == {"S": f"DECISION#s#{TODAY}"}
     assert item["sk"] == {"S": f"00{NOW_MS}#d1"}
     assert item["expires_at"] == {"N": str(NOW_MS // 1000 + 7 * 86_400)}
     assert item["imbalance"] == {"N": "-0.5625"}
     assert item["timeline"]["M"]["decided_at_ns"] == {"N": str(NOW_MS * 10**6)}
-    assert set(Decision.__struct_fields__) <= set(item)
+    left_out = {"memory_versions", "market"}
+    assert set(Decision.__struct_fields__) - left_out <= set(item)
     assert decision_of(item) == decision
+
+
+def test_what_only_a_recording_keeps_of_a_decision_makes_its_row_no_longer() -> None:
+    told = msgspec.structs.replace(
+        a_decision(), memory_versions="s3:9|3:9-264", market=market("0xm1")
+    )
+    assert decision_item(told) == decision_item(a_decision())
 
 
 @pytest.mark.parametrize(
