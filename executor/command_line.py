@@ -35,6 +35,7 @@ from executor.commands import record as record_commands
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
 from executor.commands.recorded_history import RecordedHistory
+from executor.commands.replay_line import replay
 from executor.commands.strategy_line import app as strategy_app
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
@@ -54,7 +55,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Look at strategy accounts, stop them, start them again. STRATEGIES, EXECUTION (paper or "
     "live) and STATE_TABLE in the environment say which accounts there are. Record the venue's "
-    "market channel, and look at recordings. Begin a strategy, and prove it.",
+    "market channel, look at recordings, and make their decisions again. Begin a strategy, and "
+    "prove it.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
@@ -269,6 +271,7 @@ def inspect(
         say(record_commands.recording_view(report))
 
 
+app.command()(replay)
 app.add_typer(configuration_app, name="config")
 app.add_typer(strategy_app, name="strategy")
 for _commands in (app, configuration_app, strategy_app):

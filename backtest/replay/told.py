@@ -55,8 +55,8 @@ def lines_of(report: ReplayReport) -> Iterator[str]:
     if report.gaps:
         yield f"MISSED by the recorder, {report.gaps:,} times; the first: {report.missed[0]}"
     yield (
-        f"not compared: {report.repeats:,} signals that were like a logged one shortly before "
-        "(counted there), and whatever was held, which is not logged"
+        "not compared, because not logged: whatever was held, and signals like one that was logged "
+        f"shortly before ({report.repeats:,} that a later decision counts)"
     )
     yield from _all_books_lines(report)
 
