@@ -31,6 +31,7 @@ def replay(
 ) -> None:
     """Make every logged decision again with the code at hand: all equal, or what differs (exit code
     1). All books are decided again, too; `answers_digest` of --json tells two versions apart."""
+    from backtest.replay.told import verdict_line  # noqa: PLC0415 - see above
     from executor.commands import replay as command  # noqa: PLC0415 - see above
 
     try:
@@ -46,7 +47,7 @@ def replay(
     if report.ok:
         return
     if not report.again and not report.missing:
-        refuse(command.verdict_line(report))
+        refuse(verdict_line(report))
     if json:
-        complain(command.verdict_line(report))
+        complain(verdict_line(report))
     raise typer.Exit(EXIT_FAILED)
