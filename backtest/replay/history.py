@@ -102,7 +102,7 @@ class _Waiting(msgspec.Struct):
     missing: set[Version]
 
 
-class History:
+class DecisionHistory:
     """Iterate over what `records` have, once; the figures count what was read so far.
 
     `wanted` says which decisions are to be made again; the others are left out.

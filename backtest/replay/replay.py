@@ -20,7 +20,7 @@ from backtest.replay.answers import (
 from backtest.replay.history import (
     BookRead,
     ConfigurationRead,
-    History,
+    DecisionHistory,
     NotAgain,
     NotRemade,
     Remade,
@@ -113,7 +113,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 def replay(path: Path, strategies: Strategies) -> ReplayReport:
     """Read all of the recording once, in bounded memory. Raises RecordingError."""
     reader = RecordingReader(path)
-    history, books = History(reader), AllBooks(strategies)
+    history, books = DecisionHistory(reader), AllBooks(strategies)
     equal, differences, unlike = 0, list[Different](), Counter[str]()
     different, not_again, first = 0, Counter[str](), dict[NotAgain, NotRemade]()
     for event in history:

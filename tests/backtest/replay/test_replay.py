@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.replay.answers import Strategies
-from backtest.replay.history import WAIT_S, History, NotAgain, NotRemade, Remade
+from backtest.replay.history import WAIT_S, DecisionHistory, NotAgain, NotRemade, Remade
 from backtest.replay.kept_books import ENDED_KEPT_MS, WHOLE_KEPT_S, KeptBooks
 from backtest.replay.replay import ReplayReport, compared, replay
 from backtest.replay.told import lines_of, verdict_line
@@ -320,7 +320,7 @@ def test_a_recording_without_decisions_has_nothing_to_replay(tmp_path: Path) -> 
 def results(records: Iterable[Record]) -> set[tuple[str, bool]]:
     """Of each decision whether it was equal."""
     found = set()
-    for event in History(records):
+    for event in DecisionHistory(records):
         if isinstance(event, Remade):
             again = compared(event, Strategies())
             found.add((event.decision.decision_id, again is None))
@@ -358,7 +358,9 @@ def test_a_decision_waits_for_its_books_no_longer_than_is_said() -> None:
         for number, each in enumerate(short())
         if isinstance(each, Published | Configured) or each is first
     ]
-    (event,) = [each for each in History(made.in_order(late)) if isinstance(each, NotRemade)]
+    (event,) = [
+        each for each in DecisionHistory(made.in_order(late)) if isinstance(each, NotRemade)
+    ]
     assert (event.decision_id, event.why) == (decision.decision_id, NotAgain.BOOKS_MISSING)
 
 
