@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
-from collections.abc import Coroutine
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -15,15 +15,14 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from executor.rendering import account_line
-from functions.bootstrap import exiting_when_misconfigured
-from functions.handlers.control import NotDoneError
-from functions.ports import RecordsError, StoreError
-from functions.settings import AccountSettings
 from protocol.text import encoded
 from runtime.output import complain, write_answer
-from runtime.settings import EXIT_BAD_CONFIGURATION, load_settings
+
+if TYPE_CHECKING:
+    from functions.settings import AccountSettings
 
 EXIT_FAILED: Final = 1
+EXIT_REFUSED: Final = 2
 WIDTH_PIPED: Final = 240
 """Where there is no terminal: a row stays on one line."""
 WIDTH_MIN: Final = 40
@@ -33,7 +32,7 @@ unwritten: Final[list[OSError | None]] = []
 """What became of each part of the answer."""
 
 
-_Settings = TypeVar("_Settings", bound=AccountSettings)
+_Settings = TypeVar("_Settings", bound="AccountSettings")
 
 Named = Annotated[
     str | None,
@@ -55,6 +54,8 @@ class AnsweringCommand(TyperCommand):
 
 def one_account(kind: type[_Settings], account: str | None) -> _Settings:
     """The settings of the account that is named, or of the only one; one line and exit code 2."""
+    from runtime.settings import load_settings  # noqa: PLC0415 - a backtest needs none
+
     try:
         return load_settings(kind).only(account)
     except ValueError as error:
@@ -63,6 +64,11 @@ def one_account(kind: type[_Settings], account: str | None) -> _Settings:
 
 def done(asked: Coroutine[Any, Any, _T]) -> _T:
     """The result, or one line and exit code 1 (failed) or 2 (misconfigured)."""
+    # Here, because they bring the store's client, which takes a second: a backtest shall not wait.
+    from functions.bootstrap import exiting_when_misconfigured  # noqa: PLC0415 - see above
+    from functions.handlers.control import NotDoneError  # noqa: PLC0415 - see above
+    from functions.ports import RecordsError, StoreError  # noqa: PLC0415 - see above
+
     try:
         with exiting_when_misconfigured():
             return asyncio.run(asked)
@@ -111,4 +117,17 @@ def _answer(answer: str | bytes) -> None:
 def refuse(reason: str) -> NoReturn:
     """One line and exit code 2."""
     complain(reason)
-    raise typer.Exit(EXIT_BAD_CONFIGURATION)
+    raise typer.Exit(EXIT_REFUSED)
+
+
+def pairs_in(values: Sequence[str], example: str = "cooldown_s=60") -> dict[str, str]:
+    """`NAME=VALUE` by name; one line and exit code 2 for what is none, or comes twice."""
+    pairs: dict[str, str] = {}
+    for each in values:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            refuse(f"{each!r}: NAME=VALUE is wanted, e.g. {example}")
+        if name in pairs:
+            refuse(f"{name}: given twice")
+        pairs[name] = value
+    return pairs

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import logging
-import os
-import sys
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from executor import rendering
@@ -28,10 +22,10 @@ from executor.answers import (
     refuse,
     say,
     show,
-    unwritten,
 )
 from executor.commands import account as account_commands
 from executor.commands import record as record_commands
+from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
 from executor.commands.recorded_history import RecordedHistory
@@ -43,20 +37,16 @@ from feeder.recording.errors import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
 from functions.handlers.control import halt_reason
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
-from runtime.log import configure_logging
 from runtime.output import complain
-from runtime.proxies import ignore_proxies
 from runtime.settings import load_settings
-
-_log = structlog.get_logger()
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Look at strategy accounts, stop them, start them again. STRATEGIES, EXECUTION (paper or "
     "live) and STATE_TABLE in the environment say which accounts there are. Record the venue's "
-    "market channel, look at recordings, and make their decisions again. Begin a strategy, and "
-    "prove it.",
+    "market channel, look at recordings, and make their decisions again. Begin a strategy, prove "
+    "it, and see on recorded books what it is worth.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
@@ -272,6 +262,7 @@ def inspect(
 
 
 app.command()(replay)
+app.command()(backtest)
 app.add_typer(configuration_app, name="config")
 app.add_typer(strategy_app, name="strategy")
 for _commands in (app, configuration_app, strategy_app):
@@ -284,29 +275,3 @@ def _checked_day(day: str | None) -> str | None:
         return None if day is None else date.fromisoformat(day).isoformat()
     except ValueError:
         refuse(f"--day: not a date of the form YYYY-MM-DD: {day!r}")
-
-
-def run() -> None:
-    """Run the command that the arguments name. Raises SystemExit."""
-    # A library that warns of what then fails: the command says so itself, in one line.
-    configure_logging(service="executor", libraries_from=logging.ERROR)
-    ignore_proxies()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a character of a reason gets its number, not a traceback.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        app(prog_name="executor")
-    except SystemExit as end:
-        # A reader that has gone (`| head -1`) has read what it wanted.
-        failed = [e for e in unwritten if e and e.errno != errno.EPIPE]
-        if not failed:
-            raise
-        complain(f"cannot write the answer: {failed[0].strerror}")
-        raise SystemExit(end.code or EXIT_FAILED) from None
-    except OSError as error:  # `AnsweringCommand` has those of the commands: this is `--help`
-        complain(f"cannot write the answer: {error.strerror or error}")
-        os._exit(EXIT_FAILED)  # the rest of the answer is still in Python's buffer
-    except Exception as error:  # noqa: BLE001 - typer takes `sys.excepthook` for itself
-        _log.critical("defect", exc_info=error)
-        raise SystemExit(EXIT_FAILED) from None

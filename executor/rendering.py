@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from executor.doctor.finding import Finding, Level
-from executor.reports import Decisions, Ended, LoggedDecision, Position, Positions, Statuses
-from functions.core.account_status import Status
-from functions.handlers.reconcile import ReconcileReport
-from functions.handlers.settle import SettleReport
 from protocol.units import price_decimal, size_decimal, usd_decimal
 from runtime.addresses import origins
+
+if TYPE_CHECKING:  # a backtest needs none of what they bring
+    from executor.reports import Decisions, Ended, LoggedDecision, Position, Positions, Statuses
+    from functions.core.account_status import Status
+    from functions.handlers.reconcile import ReconcileReport
+    from functions.handlers.settle import SettleReport
 
 GOOD: Final = "green"
 BAD: Final = "bold red"

@@ -17,8 +17,10 @@ looks like a removed one), and what happened between two snapshots.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -88,15 +90,27 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
         first, second = self.header.payouts
         return Decimal(first), Decimal(second)
 
-    def steps(self) -> Iterator[Step]:
-        """Every moment in order of time. Raises BundledRecordingError."""
-        for number, line in enumerate(self.lines, start=2):
+    def moments(self) -> Iterator[Moment]:
+        """Every line in order of time. Raises BundledRecordingError."""
+        decode = _moment_decoder.decode
+        for number, line in enumerate(self.lines, start=1):
             try:
-                yield _step(_moment_decoder.decode(line))
+                yield decode(line)
             except (msgspec.MsgspecError, ValueError) as error:
-                raise BundledRecordingError(
-                    f"{self.header.slug}: line {number}: {error}"
-                ) from error
+                raise self.broken(number, error) from error
+
+    def steps(self) -> Iterator[Step]:
+        """Every moment's changes in order of time. Raises BundledRecordingError."""
+        for number, moment in enumerate(self.moments(), start=1):
+            try:
+                step = _step(moment)
+            except ValueError as error:
+                raise self.broken(number, error) from error
+            yield step
+
+    def broken(self, number: int, error: Exception) -> BundledRecordingError:
+        """What is wrong with a moment; the first one is number 1."""
+        return BundledRecordingError(f"{self.header.slug}: line {number + 1}: {error}")
 
 
 def bundled() -> tuple[Path, ...]:
@@ -106,15 +120,62 @@ def bundled() -> tuple[Path, ...]:
 
 def load(path: Path) -> Recording:
     """Read one file. Raises BundledRecordingError; a file that cannot be read raises OSError."""
+    recording, damage = load_readable(path)
+    if damage:
+        raise BundledRecordingError(f"{path.name}: not a recording: {damage}")
+    return recording
+
+
+def load_readable(path: Path) -> tuple[Recording, str]:
+    """One file as far as it can be read, and why not further; "" where it is whole.
+
+    Raises BundledRecordingError where not even the header can be read; OSError.
+    """
+    lines, damage = _lines(path)
+    if not lines:
+        raise BundledRecordingError(f"{path.name}: not a recording: {damage or 'it is empty'}")
+    return Recording(header=_header(path, lines[0]), lines=tuple(lines[1:])), damage
+
+
+def load_header(path: Path) -> tuple[Header, int | None]:
+    """A file's header, and the time of its first moment since the window's start, without the rest
+    of it; None where it has no moment that can be read.
+
+    Raises BundledRecordingError; OSError.
+    """
+    lines, damage = _lines(path, first=2)
+    if not lines:
+        raise BundledRecordingError(f"{path.name}: not a recording: {damage or 'it is empty'}")
+    header = _header(path, lines[0])
     try:
-        with gzip.open(path) as file:
-            first, *lines = file.read().splitlines()
-        header = msgspec.json.decode(first, type=Header)
-    except (ValueError, EOFError, gzip.BadGzipFile) as error:
+        return header, _moment_decoder.decode(lines[1]).at_ms
+    except (IndexError, ValueError):
+        return header, None
+
+
+_DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def _lines(path: Path, first: int | None = None) -> tuple[list[bytes], str]:
+    """The complete lines (the first ones), and what is wrong with what follows them."""
+    lines: list[bytes] = []
+    damage = ""
+    with gzip.open(path) as file:
+        try:
+            lines.extend(islice(file, first))  # keeps those before the damage
+        except _DAMAGE as error:
+            damage = str(error)
+    return [line.removesuffix(b"\n") for line in lines], damage
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except ValueError as error:
         raise BundledRecordingError(f"{path.name}: not a recording: {error}") from error
     if header.format != FORMAT:
         raise BundledRecordingError(f"{path.name}: format {header.format}, expected {FORMAT}")
-    return Recording(header=header, lines=tuple(lines))
+    return header
 
 
 _moment_decoder = msgspec.json.Decoder(Moment)

@@ -86,7 +86,7 @@ class BookImbalance(Strategy):
             return Hold(reason.CROSSED)
         if bought_spread > parameters.spread_max_e4:
             return Hold(reason.SPREAD_TOO_WIDE)
-        value_e4 = _weighted_mid_e4(bought, parameters.levels)
+        value_e4 = weighted_mid_e4(bought, parameters.levels)
         if parameters.hurdle_ticks:
             edge_ticks = view.edge_after_costs_ticks(outcome, value_e4)
             if edge_ticks is None or edge_ticks < parameters.hurdle_ticks:
@@ -94,7 +94,7 @@ class BookImbalance(Strategy):
         return Signal(outcome=outcome, numbers={"imbalance": imbalance}, value_e4=value_e4)
 
 
-def _weighted_mid_e4(book: Book, levels: int) -> float:
+def weighted_mid_e4(book: Book, levels: int) -> float:
     """The mean of both sides' prices over so many levels, each weighted with the other's size.
 
     The book must have both sides.

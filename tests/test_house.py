@@ -19,7 +19,7 @@ PURE = sorted(
             "feeder/core/**/*.py",
             "functions/core/*.py",
         ),
-        *(f"feeder/recording/{name}.py" for name in ("errors", "format", "inspection")),
+        *(f"feeder/recording/{name}.py" for name in ("errors", "format", "inspection", "replayed")),
         "feeder/recording/inspected_market.py",
     )
     for path in ROOT.glob(pattern)

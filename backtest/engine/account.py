@@ -51,6 +51,10 @@ class SimulatedAccount:
         refusal, until_ms, changes = known
         return refusal if changes == self.changes and now_ms < until_ms else None
 
+    def refused_until_ms(self, condition_id: str) -> int:
+        """Until when a refusal is foreseen if nothing changes. Raises KeyError without one."""
+        return self._refusal_until[condition_id][1]
+
     def claim(self, claim: Claim, now_ms: int) -> ClaimRefusal | None:
         """Make the claim, or say why it is refused."""
         today, limits, item = self._today(now_ms), self._limits, self.item

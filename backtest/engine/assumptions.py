@@ -22,12 +22,26 @@ class Bracket(StrEnum):
     """The first one after the arrival: pessimistic."""
 
 
+POLL_MAX_MS: Final = 3_600_000
+
+
+class PollingError(ValueError):
+    """What is wrong with a scanner; one line for a person."""
+
+
 class Polling(msgspec.Struct, frozen=True, kw_only=True):
-    """A scanner instead of a stream: it looks every so often, and executes some time later."""
+    """A scanner instead of a stream: it looks every so often, and executes some time later.
+
+    Raises PollingError unless that is every so many whole seconds, at most an hour.
+    """
 
     every_ms: int
     execution: Latency
     """From the scan to the venue."""
+
+    def __post_init__(self) -> None:
+        if self.every_ms % 1_000 or not 0 < self.every_ms <= POLL_MAX_MS:
+            raise PollingError("a scanner looks every so many whole seconds, at most 3600")
 
     @property
     def phases_ms(self) -> tuple[int, ...]:

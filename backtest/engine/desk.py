@@ -207,6 +207,14 @@ class Desk:
     def _answered(self, order: UnderWay, answer: Answer, now_ms: int) -> None:
         moved = apply_answer(order.claim, answer, now_ms, Timeline())
         assert moved is not None  # noqa: S101 - a claim that waits takes every answer
+        self._become(order, moved)
+        seen = order.seen
+        own = WhatIf(spend_e6=seen.filled_spend_e6, size_e6=seen.filled_size_e6, fee_e6=seen.fee_e6)
+        if seen.end not in (OrderEnd.LEFT_OUT, OrderEnd.TOO_LATE):
+            seen.up, seen.down = (own, seen.down) if seen.outcome == UP else (seen.up, own)
+
+    def _become(self, order: UnderWay, moved: Claim) -> None:
+        """The order's claim is now `moved`."""
         self.account.move(moved, order.claim)
         seen = order.seen
         seen.filled_spend_e6 = moved.filled_spend_e6
@@ -216,9 +224,6 @@ class Desk:
             self.account.forget(moved)
         else:
             self._held.setdefault(moved.condition_id, []).append((moved, seen))
-        own = WhatIf(spend_e6=seen.filled_spend_e6, size_e6=seen.filled_size_e6, fee_e6=seen.fee_e6)
-        if seen.end not in (OrderEnd.LEFT_OUT, OrderEnd.TOO_LATE):
-            seen.up, seen.down = (own, seen.down) if seen.outcome == UP else (seen.up, own)
 
     @staticmethod
     def _note_what_if(order: UnderWay, snapshot: BookSnapshot, books: dict[str, Book]) -> None:

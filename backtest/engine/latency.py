@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 LATENCY_MAX_MS: Final = 3_600_000
+_SECONDS_FROM_MS: Final = 1_000
 
 
 class LatencyError(ValueError):
@@ -38,6 +39,8 @@ class Latency(msgspec.Struct, frozen=True):
     def between(cls, least_ms: float, most_ms: float) -> Latency:
         """Anything between two, equally often. Raises LatencyError."""
         name = f"{least_ms:g} to {most_ms:g} ms"
+        if least_ms >= _SECONDS_FROM_MS:
+            name = f"{least_ms / 1_000:g} to {most_ms / 1_000:g} s"
         return _checked(name, ((0.0, least_ms), (1.0, most_ms)))
 
     @classmethod

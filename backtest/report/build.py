@@ -26,6 +26,7 @@ from backtest.report.facts import (
     trust,
 )
 from backtest.report.report import BacktestReport
+from functions.core.configuration import shown
 
 
 def report_of(seen: Observations) -> BacktestReport:
@@ -58,5 +59,6 @@ def report_of(seen: Observations) -> BacktestReport:
 
 
 def _as_texts(model: BaseModel) -> dict[str, str]:
+    """As a person writes them, and as `executor config show` shows them."""
     values: Mapping[str, object] = model.model_dump()
-    return {name: "none" if value is None else str(value) for name, value in values.items()}
+    return {name: shown(value) for name, value in values.items()}

@@ -10,7 +10,17 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Group, RenderableType
 
-from executor.answers import Json, Named, answer_json, done, one_account, refuse, say, show
+from executor.answers import (
+    Json,
+    Named,
+    answer_json,
+    done,
+    one_account,
+    pairs_in,
+    refuse,
+    say,
+    show,
+)
 from executor.commands import configuration, group_configuration
 from executor.commands.configuration import HISTORY_MAX, ConfigurationSettings
 from executor.commands.group_configuration import GroupConfigurationSettings
@@ -70,13 +80,13 @@ def set_(
 ) -> None:
     """Change values, all at once or none. Types and bounds are checked before."""
     if group is not None:
-        wanted = group_configuration.setting(_pairs(values))
+        wanted = group_configuration.setting(pairs_in(values))
         how = _how(why, who, version, dry_run=dry_run)
         report = _checked(group_configuration.change, _of_group(group), wanted, **how)
         _answer_change(plain(f"group {report.account}"), report, json=json)
         return
     settings = one_account(ConfigurationSettings, account)
-    changes = configuration.setting(_pairs(values))
+    changes = configuration.setting(pairs_in(values))
     how = _how(why, who, version, dry_run=dry_run)
     head = account_line(settings.account, settings.execution)
     _answer_change(head, _checked(configuration.change, settings, changes, **how), json=json)
@@ -176,18 +186,6 @@ def _checked(asked: Callable[..., Coroutine[Any, Any, _T]], *arguments: Any, **o
         return done(asked(*arguments, **options))
     except ConfigurationError as error:
         refuse(str(error))
-
-
-def _pairs(values: list[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for each in values:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            refuse(f"{each!r}: NAME=VALUE is wanted, e.g. cooldown_s=60")
-        if name in pairs:
-            refuse(f"{name}: given twice")
-        pairs[name] = value
-    return pairs
 
 
 def _how(why: str, who: str | None, version: int | None, *, dry_run: bool) -> dict[str, Any]:

@@ -177,8 +177,14 @@ def _summary(report: RecordingReport) -> Table:
                 f"{_many(found.configurations, 'version')} of configurations"
             ),
         )
-    if found.paid_markets:
-        table.add_row("paid", plain(_many(found.paid_markets, "market")))
+    if found.paid_markets or found.unpaid_markets:
+        table.add_row(
+            "payouts",
+            plain(
+                f"of {_many(found.paid_markets, 'market')}; "
+                f"{found.unpaid_markets} that ended are without"
+            ),
+        )
     return table
 
 

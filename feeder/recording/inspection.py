@@ -102,6 +102,8 @@ class Inspection(msgspec.Struct, kw_only=True):
     configurations: int
     """Versions of accounts' configurations, each counted once."""
     paid_markets: int
+    unpaid_markets: int
+    """With frames, and ended by the recording's end; what they paid is not in it."""
     missed: dict[str, int]
     """How often something of these kinds did not come to the recorder."""
     unlisted_events: int
@@ -197,6 +199,11 @@ class Inspector:
             decisions=self._decisions,
             configurations=len(self._configurations),
             paid_markets=len(self._paid),
+            unpaid_markets=sum(
+                market.report.frames > 0 and market.info.end_ms <= ended_ms
+                for condition_id, market in self._markets.items()
+                if condition_id not in self._paid
+            ),
             missed=dict(self._missed),
             unlisted_events=self._unlisted,
             checks=total,

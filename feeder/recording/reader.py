@@ -23,6 +23,8 @@ from feeder.recording.part_files import GZIP, part_files
 _READ_BYTES: Final = 1 << 18
 _MEMBER_BYTES_MAX: Final = 256 << 20
 """The writer's batches are far smaller; a file that claims more is no recording of ours."""
+_FRAME: Final = b'{"kind":"frame"'
+"""How the writer's lines of frames begin."""
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +40,10 @@ class RecordingReader:
     """Iterate over the records of a directory, or of one file, in the order they were written.
 
     The figures beside count what was iterated over so far. Raises RecordingError, here or while
-    iterating.
+    iterating. `without_frames` leaves the venue's frames out, which are nearly all of a recording.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, without_frames: bool = False) -> None:
         try:
             found = [path] if path.is_file() else part_files(path)
         except OSError as error:
@@ -50,6 +52,7 @@ class RecordingReader:
             raise RecordingError(f"{path}: no recording: it has no file named part-*.jsonl.gz")
         self.path = path
         self.files = found
+        self._without_frames = without_frames
         self.compressed_bytes = 0
         self.line_bytes = 0
         self.damages: list[Damage] = []
@@ -65,6 +68,8 @@ class RecordingReader:
                 self.line_bytes += len(member)
                 for line in member.splitlines():
                     number += 1
+                    if self._without_frames and line.startswith(_FRAME):
+                        continue
                     record = self._record(path, number, line)
                     if not begun and not isinstance(record, Started):
                         raise RecordingError(f"{path}: not a recording: no line says so")

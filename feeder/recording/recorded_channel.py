@@ -37,6 +37,11 @@ class RecorderTimes(ChannelTimes, frozen=True, kw_only=True):
     """A running market is never quiet for so long on all its tokens."""
     progress_every_s: float = 60
     """A line in the log that says how far it is."""
+    payout_after_s: float = 30
+    """After its end, a market is asked for what it paid; and again after so long, then longer."""
+    payout_wait_max_s: float = 300
+    payout_look_every_s: float = 1
+    """How late that may be."""
 
 
 class RecordingProgress(msgspec.Struct, kw_only=True):

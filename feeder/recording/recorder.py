@@ -22,6 +22,7 @@ from feeder.books.discovery import Discovery
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.session_table import SessionTable
 from feeder.recording.format import FORMAT, Listed, Record, Started, Stopped
+from feeder.recording.paid_markets import PaidMarkets
 from feeder.recording.recorded_channel import (
     RecordedChannel,
     RecorderTimes,
@@ -103,7 +104,11 @@ class Recorder:
             discovery = Discovery(
                 settings.gamma_url, self._table, FeederMetrics(settings.series), channel.nudge
             )
-            loops = [writer.run(), discovery.run(), channel.run(), self._log_progress()]
+            paid = PaidMarkets(
+                settings.gamma_url, self._directory, self._listed, writer.put, self._times
+            )
+            loops = [writer.run(), discovery.run(), channel.run()]
+            loops += [paid.run(), self._log_progress()]
             beside = self._beside
             if beside is not None:
                 loops.append(beside.run(writer.put, self._progress))

@@ -40,7 +40,7 @@ class MarketMemories:
 
 def row_of(snapshot: BookSnapshot) -> BookRow | None:
     """What a memory keeps of a book; None for one that it does not keep: a dark one shows nothing,
-    and for one without the outcome Up the evaluator holds."""
+    and for one of other outcomes the evaluator holds."""
     if snapshot.proof is Proof.NONE:
         return None
     books = snapshot.up_and_down()

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from sandbox.simulator import frames
+from sandbox.simulator.fan_out import FanOut
 from sandbox.simulator.faults import Chance, Faults
-from sandbox.simulator.feed import Feed
 from sandbox.simulator.frames import Delta
 from sandbox.simulator.market import Market
 from sandbox.simulator.market_faults import HASH_AHEAD, LATE_TRADE, Injections, MarketConnection
@@ -31,7 +31,7 @@ class BroadcastVenue(Protocol):
     faults: Faults
     chance: Chance
     injections: Injections
-    market_feed: Feed[MarketConnection]
+    market_feed: FanOut[MarketConnection]
 
 
 class Broadcast:

@@ -36,8 +36,8 @@ import msgspec
 from aiohttp import WSCloseCode, web
 
 from protocol.units import SIZE_SCALE, parse_size_e6
+from sandbox.simulator.fan_out import Notice, Subscriber
 from sandbox.simulator.faults import Chance, Faults
-from sandbox.simulator.feed import Notice, Subscriber
 from sandbox.simulator.text import size_text
 
 INJECTIONS_MAX: Final = 10_000

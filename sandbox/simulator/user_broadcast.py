@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sandbox.simulator.feed import Subscriber
+from sandbox.simulator.fan_out import Subscriber
 from sandbox.simulator.venue import Venue
 
 

@@ -33,8 +33,8 @@ from sandbox.simulator.auth import KeyRing
 from sandbox.simulator.book import Side, VenueBook
 from sandbox.simulator.broadcast import Broadcast
 from sandbox.simulator.contracts import EXCHANGES
+from sandbox.simulator.fan_out import FanOut, Notice, Subscriber
 from sandbox.simulator.faults import Chance, Faults
-from sandbox.simulator.feed import Feed, Notice, Subscriber
 from sandbox.simulator.frames import Change, Delta
 from sandbox.simulator.journal import Journal
 from sandbox.simulator.market import CRYPTO_FEE, SPLIT, Market, condition_id_of, token_ids_of
@@ -118,8 +118,8 @@ class Venue:
         """Await any fact: `await venue.notice.until(lambda: len(venue.journal.entries) == 1)`."""
         self.injections = Injections(self.chance, self.notice)
         """What was done to the market channel and `GET /book`, and when."""
-        self.market_feed = Feed(self.notice, partial(MarketConnection, self))
-        self.user_feed = Feed(self.notice, Subscriber)
+        self.market_feed = FanOut(self.notice, partial(MarketConnection, self))
+        self.user_feed = FanOut(self.notice, Subscriber)
         self._broadcast = Broadcast(self)
         self.closing = asyncio.Event()
         """Set when the venue ends, for those who wait for something longer than that."""

@@ -17,6 +17,8 @@ from recordings.loader import (
     Step,
     bundled,
     load,
+    load_header,
+    load_readable,
 )
 
 HEADER = {
@@ -127,3 +129,34 @@ def test_a_broken_line_is_named(tmp_path: Path, line: object) -> None:
     recording: Recording = load(write(tmp_path / "a.gz", HEADER, line))
     with pytest.raises(BundledRecordingError, match="btc-updown-15m-1: line 2"):
         list(recording.steps())
+
+
+def test_of_a_cut_file_the_complete_lines_are_there(tmp_path: Path) -> None:
+    whole = bundled()[0]
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(whole.read_bytes()[:-20_000])
+    recording, damage = load_readable(path)
+    assert "end-of-stream" in damage
+    assert recording.lines == load(whole).lines[: len(recording.lines)]
+    assert 100 < len(recording.lines) < len(load(whole).lines)
+    assert load_header(path) == load_header(whole) == (recording.header, -59_997)
+    with pytest.raises(BundledRecordingError, match=r"a\.jsonl\.gz: not a recording: .*end-of"):
+        load(path)
+
+
+def test_of_an_altered_file_the_lines_before_the_damage_are_there(tmp_path: Path) -> None:
+    content = bytearray(bundled()[0].read_bytes())
+    content[30_000:30_010] = b"\xff" * 10
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(content)
+    recording, damage = load_readable(path)
+    assert damage and len(recording.lines) > 100
+    with pytest.raises(BundledRecordingError, match="not a recording"):
+        load(path)
+
+
+def test_a_header_without_moments(tmp_path: Path) -> None:
+    assert load_header(write(tmp_path / "a.gz", HEADER))[1] is None
+    assert load_header(write(tmp_path / "b.gz", HEADER, "x"))[1] is None
+    with pytest.raises(BundledRecordingError, match="it is empty"):
+        load_header(write(tmp_path / "c.gz"))

@@ -7,6 +7,7 @@ some come in the same millisecond, some after a gap. Midnight (UTC) is in the mi
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ from typing import Any, Final
 
 import msgspec
 
+from backtest.engine.assumptions import Assumptions, Polling
+from backtest.engine.latency import Latency
+from backtest.engine.run import run
 from backtest.feed.events import Exclusion, FeedEvent, MarketPaid, event_at_ms
 from functions.core.configuration import AccountConfiguration, Configuration, changed
 from functions.core.evidence import Resolution
@@ -263,9 +267,41 @@ def made_up_configuration(seed: int, strategy: type[Strategy] = Leaning) -> Conf
     )
 
 
+_LATENCIES: Final = (
+    Latency.constant(0),
+    Latency.constant(10),
+    Latency.constant(1_000),
+    Latency.between(0, 20_000),
+)
+_POLLS: Final = (
+    Polling(every_ms=5_000, execution=Latency.between(0, 3_000)),
+    Polling(every_ms=3_000, execution=Latency.between(5_000, 45_000)),
+    None,
+)
+
+
+def assumptions_of(seed: int) -> Assumptions:
+    """Latencies from none to one beyond gaps; scanners quick and slow, and none."""
+    return Assumptions(
+        latency=_LATENCIES[seed % len(_LATENCIES)],
+        taker_delay_ms=(0, 250)[seed // 2 % 2],
+        poll=_POLLS[seed % len(_POLLS)],
+        seed=seed,
+    )
+
+
 def plain(value: object) -> bytes:
     """Anything of a run as bytes that are the same for the same run."""
-    return msgspec.json.encode(value, order="deterministic", enc_hook=_enc_hook)
+    return msgspec.json.encode(value, enc_hook=_enc_hook)
+
+
+def digest() -> str:
+    """Of some runs, all that they have seen."""
+    told = hashlib.sha256()
+    for seed in range(4):
+        configuration, feed = made_up_configuration(seed), ListFeed(made_up_events(seed))
+        told.update(plain(run(feed, Leaning, configuration, assumptions_of(seed))))
+    return told.hexdigest()
 
 
 def _enc_hook(value: Any) -> Any:

@@ -8,7 +8,7 @@ it gets there, what an account takes, what a market paid.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
@@ -16,27 +16,12 @@ from math import ceil
 from backtest.engine.assumptions import Assumptions, Bracket
 from backtest.feed.events import FeedEvent, MarketPaid, event_at_ms
 from functions.core.account import Limits
-from functions.core.ask import ask_strategy
 from functions.core.configuration import Configuration
-from functions.core.gate import hold_reason_of
-from functions.core.market_memories import MarketMemories
-from functions.core.strategy_failures import StrategyFailures
-from functions.core.trade import Trade
 from protocol.book import Proof
-from protocol.market import MarketInfo
+from protocol.market import DOWN, UP, MarketInfo
 from protocol.snapshot import BookSnapshot
-from strategies.interface import Strategy
 from tests.support.made_up_feeds import DAY_MS
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A trade that the strategy wants."""
-
-    at_ms: int
-    market: MarketInfo
-    trade: Trade
-    takes_ms: int
+from tests.support.naive_wishes import NaiveRun, Wish, moments_between
 
 
 @dataclass
@@ -49,6 +34,7 @@ class NaiveOrder:
     arrived_at_ms: int
     spend_e6: int
     max_price_e4: int
+    other_limit_e4: int
     met_at_ms: int | None = None
     end: str = "waiting"
     left_out: str | None = None
@@ -57,8 +43,36 @@ class NaiveOrder:
     fee_e6: int = 0
     payout_e6: int | None = None
     pnl_e6: int | None = None
+    other: tuple[int, int, int] | None = None
+    """(spend, size, fee) of a like order for the other outcome at the same arrival, in 1e-6."""
     answered: bool = False
     booked_day: int | None = None
+
+
+def _walked(asks: dict[int, int], spend_e6: int, limit_e4: int) -> list[tuple[int, int, int, int]]:
+    """(price, size, cost, fee) of each level, as far as the money and the limit go."""
+    usd, bought = Fraction(spend_e6, 10**6), list[tuple[int, int, int, int]]()
+    for price_e4, size_e6 in sorted(asks.items()):
+        price = Fraction(price_e4, 10_000)
+        take_e6 = min(size_e6, int(usd / price * 10**6))
+        if price_e4 > limit_e4 or (size_e6 and not take_e6):
+            break
+        if size_e6:
+            cost_e6 = ceil(take_e6 * price)
+            usd -= Fraction(cost_e6, 10**6)
+            fee_e6 = ceil(take_e6 * Fraction(7, 100) * price * (1 - price))
+            bought.append((price_e4, take_e6, cost_e6, fee_e6))
+    return bought
+
+
+def _other(order: NaiveOrder, snapshot: BookSnapshot) -> tuple[int, int, int]:
+    book = snapshot.book_of(DOWN if order.outcome == UP else UP)
+    bid_e4, ask_e4 = book.best_bid_e4 or 0, book.best_ask_e4 or 10_000
+    if (book.bids and book.asks and bid_e4 >= ask_e4) or (bid_e4 <= 100 and ask_e4 >= 9_900):
+        return 0, 0, 0
+    bought = _walked(dict(book.asks), order.spend_e6, order.other_limit_e4)
+    size_e6, cost_e6, fee_e6 = (sum(level[at] for level in bought) for at in (1, 2, 3))
+    return cost_e6, size_e6, fee_e6
 
 
 @dataclass
@@ -163,8 +177,10 @@ class NaiveLane:
             self.nothing(order, "left_out", "placeholder")
         elif book.bids and book.asks and bid_e4 >= ask_e4:
             self.nothing(order, "crossed")
+            order.other = _other(order, snapshot)
         else:
             self.take(order, book.token_id, dict(book.asks))
+            order.other = _other(order, snapshot)
 
     def take(self, order: NaiveOrder, token_id: str, asks: dict[int, int]) -> None:
         """Level after level, less what this lane has taken of those that still show that size."""
@@ -174,26 +190,19 @@ class NaiveLane:
             for price, size in asks.items()
             if self.taken.get(key, {}).get(price, (None,))[0] == size
         }
-        usd, rate = Fraction(order.spend_e6, 10**6), Fraction(7, 100)
-        for price_e4, size_e6 in sorted(asks.items()):
-            price = Fraction(price_e4, 10_000)
-            left_e6 = size_e6 - gone.get(price_e4, 0)
-            take_e6 = min(left_e6, int(usd / price * 10**6))
-            if price_e4 > order.max_price_e4 or (left_e6 and not take_e6):
-                break
-            if not left_e6:
-                continue
+        left = {price_e4: size_e6 - gone.get(price_e4, 0) for price_e4, size_e6 in asks.items()}
+        bought = _walked(left, order.spend_e6, order.max_price_e4)
+        for price_e4, take_e6, cost_e6, fee_e6 in bought:
             gone[price_e4] = gone.get(price_e4, 0) + take_e6
-            cost_e6 = ceil(take_e6 * price)
-            usd -= Fraction(cost_e6, 10**6)
             order.filled_spend_e6 += cost_e6
             order.filled_size_e6 += take_e6
-            order.fee_e6 += ceil(take_e6 * rate * price * (1 - price))
+            order.fee_e6 += fee_e6
         if not order.filled_size_e6:
             self.nothing(order, "no_match")
             return
         self.taken[key] = {price: (asks[price], each) for price, each in gone.items()}
-        order.end = "filled" if usd < Fraction(1, 100) else "partly_filled"
+        left_e6 = order.spend_e6 - order.filled_spend_e6
+        order.end = "filled" if left_e6 < 10_000 else "partly_filled"
         order.answered = True
 
     def nothing(self, order: NaiveOrder, end: str, left_out: str | None = None) -> None:
@@ -216,6 +225,7 @@ class NaiveLane:
                 arrived_at_ms=wish.at_ms + wish.takes_ms,
                 spend_e6=wish.trade.spend_e6,
                 max_price_e4=wish.trade.max_price_e4,
+                other_limit_e4=wish.other_limit_e4,
             )
         )
 
@@ -289,79 +299,6 @@ class NaivePrices:
         return of.best_bid_e4 or -1, of.best_ask_e4 or -1
 
 
-@dataclass
-class NaiveRun:
-    """What the strategy wanted, and when."""
-
-    stream: dict[int, Wish]
-    """By the index of the event that it was decided on."""
-    scans: dict[int, list[Wish]]
-    """By the second."""
-    holds: int
-
-
-def wishes_of(
-    events: Sequence[FeedEvent],
-    strategy: type[Strategy],
-    configuration: Configuration,
-    assumptions: Assumptions,
-) -> NaiveRun:
-    """Of the stream and of the scanner; each counts the strategy's failures for itself."""
-    memories, last = MarketMemories(), dict[str, BookSnapshot]()
-    failures, scans_failures = StrategyFailures(), StrategyFailures()
-    run, ended = NaiveRun({}, {}, 0), set[str]()
-
-    def asked(snapshot: BookSnapshot, now_ms: int, failed: StrategyFailures) -> Trade | None:
-        if hold_reason_of(snapshot, configuration.gate, now_ms) is not None or failed.disabled:
-            return None
-        view = memories.view(snapshot, now_ms)
-        assert view is not None
-        try:
-            answer = ask_strategy(strategy, view, configuration)
-        except ValueError:
-            failed.note(now_ms)
-            return None
-        return answer if isinstance(answer, Trade) else None
-
-    for moment in _moments(events, assumptions):
-        if isinstance(moment, int):
-            for book in last.values():
-                market, scan_ms = book.market, moment * 1_000
-                age_ms = scan_ms - book.received_at_ns // 10**6
-                poll = assumptions.poll
-                if poll is None or market.condition_id in ended:
-                    continue
-                if age_ms > assumptions.gap_over_ms:
-                    continue
-                if not market.start_ms <= scan_ms < market.end_ms:
-                    continue
-                trade = asked(_fresh(book, scan_ms), scan_ms, scans_failures)
-                if trade is not None:
-                    what = f"scan:{market.condition_id}:{scan_ms}"
-                    takes_ms = poll.execution.draw_ms(what, assumptions.seed)
-                    wish = Wish(scan_ms, market, trade, takes_ms + assumptions.taker_delay_ms)
-                    run.scans.setdefault(moment, []).append(wish)
-            continue
-        index, event = moment
-        if isinstance(event, MarketPaid):
-            ended.add(event.condition_id)
-            continue
-        market, now_ms = event.market, event_at_ms(event)
-        if market.condition_id in ended or now_ms > market.end_ms:
-            run.holds += 1
-            ended.add(market.condition_id)
-            continue
-        last[market.condition_id] = event
-        memories.note(event)
-        trade = asked(event, now_ms, failures)
-        if trade is None:
-            run.holds += 1
-            continue
-        takes_ms = assumptions.latency.draw_ms(f"{market.condition_id}:{now_ms}", assumptions.seed)
-        run.stream[index] = Wish(now_ms, market, trade, takes_ms + assumptions.taker_delay_ms)
-    return run
-
-
 def stream_lane(
     events: Sequence[FeedEvent],
     run: NaiveRun,
@@ -389,7 +326,7 @@ def scanner_lane(
     """What becomes of the wishes of one phase's scans."""
     assert assumptions.poll is not None
     lane = NaiveLane(bracket, configuration.limits, assumptions.gap_over_ms)
-    for moment in _moments(events, assumptions):
+    for moment in moments_between(events, assumptions):
         if not isinstance(moment, int):
             _step(lane, moment[1])
         elif moment * 1_000 % assumptions.poll.every_ms == phase_ms:
@@ -405,29 +342,3 @@ def _step(lane: NaiveLane, event: FeedEvent) -> None:
         lane.pay(event)
     else:
         lane.book(event, event_at_ms(event))
-
-
-def _moments(
-    events: Sequence[FeedEvent], assumptions: Assumptions
-) -> Iterator[int | tuple[int, FeedEvent]]:
-    """Events by index, and between them each second in which a scanner looks."""
-    scan_s = event_at_ms(events[0]) // 1_000
-    for index, event in enumerate(events):
-        while assumptions.poll is not None and scan_s * 1_000 < event_at_ms(event):
-            yield scan_s
-            scan_s += 1
-        yield index, event
-
-
-def _fresh(book: BookSnapshot, at_ms: int) -> BookSnapshot:
-    """The same, received now."""
-    return BookSnapshot(
-        market=book.market,
-        books=book.books,
-        proof=book.proof,
-        venue_timestamp_ms=at_ms,
-        received_at_ns=at_ms * 10**6,
-        published_at_ns=at_ms * 10**6,
-        epoch=book.epoch,
-        sequence=book.sequence,
-    )

@@ -268,11 +268,11 @@ class MarketSession:
             if view.take_blame(now_ms, DARK_AFTER_MS) or (unseen and view.usable)
         ]
 
-    def take_dark(self, now_ms: int) -> bool:
-        """Whether the market is found dark now."""
+    def take_dark(self, now_ms: int, *, at_once: bool = False) -> bool:
+        """Whether the market is found dark now; `at_once`: nobody looks for help first."""
         self.note(now_ms)
-        since_ms = self.unusable_since_ms
-        if self.dark or since_ms is None or now_ms - since_ms < DARK_AFTER_MS:
+        since_ms, after_ms = self.unusable_since_ms, 0 if at_once else DARK_AFTER_MS
+        if self.dark or since_ms is None or now_ms - since_ms < after_ms:
             return False
         self.dark_since_ms = now_ms
         return True

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import Final
 
 import pytest
 
-from backtest.engine.assumptions import Assumptions, Bracket, Polling
-from backtest.engine.latency import Latency
-from backtest.engine.observations import DELAYS_S, HORIZONS_S, Lane, Observations
+from backtest.engine.assumptions import Bracket
+from backtest.engine.observations import DELAYS_S, HORIZONS_S, Lane, Observations, WhatIf
 from backtest.engine.run import run
 from backtest.feed.events import FeedEvent
 from protocol.market import DOWN, UP
@@ -19,37 +17,12 @@ from tests.support.made_up_feeds import (
     Failing,
     Leaning,
     ListFeed,
+    assumptions_of,
     made_up_configuration,
     made_up_events,
 )
-from tests.support.naive_backtest import (
-    NaiveLane,
-    NaivePrices,
-    scanner_lane,
-    stream_lane,
-    wishes_of,
-)
-
-LATENCIES: Final = (
-    Latency.constant(0),
-    Latency.constant(10),
-    Latency.constant(1_000),
-    Latency.between(0, 20_000),
-)
-POLLS: Final = (
-    Polling(every_ms=5_000, execution=Latency.between(0, 3_000)),
-    Polling(every_ms=3_000, execution=Latency.between(5_000, 45_000)),
-    None,
-)
-
-
-def assumptions_of(seed: int) -> Assumptions:
-    return Assumptions(
-        latency=LATENCIES[seed % len(LATENCIES)],
-        taker_delay_ms=(0, 250)[seed // 2 % 2],
-        poll=POLLS[seed % len(POLLS)],
-        seed=seed,
-    )
+from tests.support.naive_backtest import NaiveLane, NaivePrices, scanner_lane, stream_lane
+from tests.support.naive_wishes import wishes_of
 
 
 def told(lane: Lane, seen: Observations) -> list[dict[str, object]]:
@@ -70,16 +43,21 @@ def told(lane: Lane, seen: Observations) -> list[dict[str, object]]:
             "fee_e6": order.fee_e6,
             "payout_e6": order.payout_e6,
             "pnl_e6": order.pnl_e6,
+            "other": _amounts(order.down if order.outcome == UP else order.up),
         }
         for order in lane.orders
     ]
 
 
+def _amounts(what_if: WhatIf | None) -> tuple[int, int, int] | None:
+    return None if what_if is None else (what_if.spend_e6, what_if.size_e6, what_if.fee_e6)
+
+
 def naively(lane: NaiveLane) -> list[dict[str, object]]:
-    orders = []
+    orders, hidden = [], ("answered", "booked_day", "other_limit_e4")
     for order in lane.orders:
         fields = {**asdict(order), "market": order.market.condition_id}
-        orders.append({k: v for k, v in fields.items() if k not in ("answered", "booked_day")})
+        orders.append({k: v for k, v in fields.items() if k not in hidden})
     return orders
 
 

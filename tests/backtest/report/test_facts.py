@@ -104,7 +104,7 @@ def test_assumptions_have_their_names() -> None:
     assert lines["latency"] == "5 ms"
     assert lines["fee"] == "0, 0.07"
     assert lines["entries_a_market"] == "not limited"
-    assert lines["poll"] == "every 30 s, executed after 30000 to 120000 ms"
+    assert lines["poll"] == "every 30 s, executed after 30 to 120 s"
 
 
 def test_without_a_scanner_it_is_said() -> None:

@@ -28,7 +28,7 @@ from protocol.subjects import DECISIONS
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
 from sandbox.simulator import Venue, serve
-from sandbox.simulator.feed import Notice
+from sandbox.simulator.fan_out import Notice
 from tests.executor.commands.test_record import heard, process
 from tests.executor.conftest import Command
 from tests.support.account_builders import ACCOUNT

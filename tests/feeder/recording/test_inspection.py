@@ -379,3 +379,18 @@ def test_what_went_between_our_processes_is_counted_beside_the_frames() -> None:
     )
     assert found.missed == {"books": 1}
     assert found.frames == 0
+
+
+def test_markets_that_ended_without_a_payout_are_counted() -> None:
+    after = at((INFO.end_ms - INFO.start_ms) / 1000)
+    paid = Paid(
+        **after,
+        condition_id=INFO.condition_id,
+        payouts_e6={UP_TOKEN: 1, DOWN_TOKEN: 0},
+        source="gamma",
+    )
+    running = recorded(*five_changes())
+    assert inspected(running).unpaid_markets == 0
+    assert inspected([*running, Stopped(**after)]).unpaid_markets == 1
+    found = inspected([*running, paid, Stopped(**after)])
+    assert (found.paid_markets, found.unpaid_markets) == (1, 0)

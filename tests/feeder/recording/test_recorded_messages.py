@@ -21,7 +21,7 @@ from protocol.subjects import DECISIONS
 from runtime.nats import ensure_stream
 from runtime.nats_settings import NatsSettings
 from runtime.process import stop_tasks
-from sandbox.simulator.feed import Notice
+from sandbox.simulator.fan_out import Notice
 from tests.support.message_builders import snapshot
 from tests.support.servers import NatsServer
 

@@ -15,7 +15,7 @@ from py_clob_client.utilities import generate_orderbook_summary_hash
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from sandbox.simulator import Market, Venue, feed
+from sandbox.simulator import Market, Venue, fan_out
 from tests.sandbox.simulator.conftest import SHARES, buy
 from tests.sandbox.simulator.test_control import call
 from tests.support.frame_reader import NaiveBook, Reader
@@ -261,8 +261,8 @@ async def test_a_reader_that_stops_reading_is_closed_and_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
     reads_on: bool,
 ) -> None:
-    monkeypatch.setattr(feed, "FRAMES_WAITING_MAX", 50)
-    monkeypatch.setattr(feed, "SLOW_CLOSE_S", 10 if reads_on else 0.05)
+    monkeypatch.setattr(fan_out, "FRAMES_WAITING_MAX", 50)
+    monkeypatch.setattr(fan_out, "SLOW_CLOSE_S", 10 if reads_on else 0.05)
     up = market.token("Up")
     await subscribe(ws, up)
     host, port = url.removeprefix("http://").split(":")

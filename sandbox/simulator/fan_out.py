@@ -108,7 +108,7 @@ class Subscriber:
 ConnectionT = TypeVar("ConnectionT", bound=Subscriber)
 
 
-class Feed(Generic[ConnectionT]):
+class FanOut(Generic[ConnectionT]):
     """The open connections of one channel, which `connected` makes."""
 
     def __init__(

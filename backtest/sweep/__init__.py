@@ -1,0 +1,1 @@
+"""Many parameters at once: what is tried, each point the faster way, and what luck would give."""
