@@ -29,7 +29,7 @@ from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
 from executor.commands.recorded_history import RecordedHistory
-from executor.commands.replay_line import replay
+from executor.commands.replay_line import explain, replay
 from executor.commands.strategy_line import app as strategy_app
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
@@ -262,6 +262,7 @@ def inspect(
 
 
 app.command()(replay)
+app.command()(explain)
 app.command()(backtest)
 app.add_typer(configuration_app, name="config")
 app.add_typer(strategy_app, name="strategy")

@@ -112,7 +112,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def replay(path: Path, strategies: Strategies) -> ReplayReport:
     """Read all of the recording once, in bounded memory. Raises RecordingError."""
-    reader = RecordingReader(path)
+    reader = RecordingReader(path, without_frames=True)
     history, books = DecisionHistory(reader), AllBooks(strategies)
     equal, differences, unlike = 0, list[Different](), Counter[str]()
     different, not_again, first = 0, Counter[str](), dict[NotAgain, NotRemade]()

@@ -15,17 +15,26 @@ from backtest.replay.answers import Strategies
 from backtest.replay.replay import ReplayReport, replay
 from backtest.replay.told import lines_of, verdict_line
 from executor.rendering import BAD, CARE, GOOD, plain
+from functions.core.strategy_rules import StrategyNotUsableError
 from functions.strategy_loading import load_strategy
 from strategies.interface import Strategy
 
 
-def replayed(recording: Path, own: Sequence[str]) -> ReplayReport:
-    """Read all of it; the strategies that `own` name (files, say) replace those of their names."""
+def strategies_of(own: Sequence[str]) -> Strategies:
+    """The code at hand; what `own` name (files, say) replaces the strategies of those names."""
     loaded: dict[str, type[Strategy]] = {}
     for each in own:
-        strategy = load_strategy(each)
+        try:
+            strategy = load_strategy(each)
+        except StrategyNotUsableError as error:
+            raise StrategyNotUsableError(f"--strategy: {error}") from None
         loaded[strategy.name] = strategy
-    return replay(recording, Strategies(loaded))
+    return Strategies(loaded)
+
+
+def replayed(recording: Path, own: Sequence[str]) -> ReplayReport:
+    """Read all of it."""
+    return replay(recording, strategies_of(own))
 
 
 def replay_view(report: ReplayReport) -> RenderableType:

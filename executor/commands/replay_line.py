@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from executor.answers import EXIT_FAILED, Json, answer_json, refuse, say
+from executor.answers import EXIT_FAILED, Json, answer_json, done, refuse, say
 from feeder.recording.errors import RecordingError
 from functions.core.strategy_rules import StrategyNotUsableError
+from functions.settings import AccountSettings
 from runtime.output import complain
+from runtime.settings import load_settings
 
 
 def replay(
@@ -36,9 +38,7 @@ def replay(
 
     try:
         report = command.replayed(recording, strategy or ())
-    except StrategyNotUsableError as error:
-        refuse(f"--strategy: {error}")
-    except RecordingError as error:
+    except (StrategyNotUsableError, RecordingError) as error:
         refuse(str(error))
     if json:
         answer_json(report)
@@ -51,3 +51,52 @@ def replay(
     if json:
         complain(verdict_line(report))
     raise typer.Exit(EXIT_FAILED)
+
+
+def explain(
+    decision_id: Annotated[
+        str, typer.Argument(metavar="DECISION_ID", help="Or how it begins: 6 characters at least.")
+    ],
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A directory of `executor record --books`; else the decision table, which keeps "
+            "no books.",
+        ),
+    ] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[:CLASS]", help="As for `executor replay`."),
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """One decision: the book, the gate's numbers, the strategy's, the order, what became of it, and
+    what a share was worth later. Exit code 1: there is no such decision."""
+    from backtest.replay.explained import (  # noqa: PLC0415 - see above
+        ID_LENGTH_MIN,
+        AmbiguousIdError,
+        NoSuchDecisionError,
+    )
+    from executor.commands import explain as command  # noqa: PLC0415 - see above
+    from executor.commands.replay import strategies_of  # noqa: PLC0415 - see above
+
+    if len(decision_id) < ID_LENGTH_MIN:
+        refuse(f"DECISION_ID: {ID_LENGTH_MIN} characters of it at least")
+    try:
+        if recording is None:
+            found = done(command.from_table(load_settings(AccountSettings), decision_id))
+        else:
+            found = command.from_recording(recording, decision_id, strategies_of(strategy or ()))
+            if command.state_is_named():
+                found = done(command.with_evidence(found, load_settings(AccountSettings)))
+    except (StrategyNotUsableError, RecordingError, AmbiguousIdError) as error:
+        refuse(str(error))
+    except NoSuchDecisionError as error:
+        complain(f"failed: {error}")
+        raise typer.Exit(EXIT_FAILED) from None
+    if json:
+        answer_json(found)
+    else:
+        say(command.explained_view(found))
