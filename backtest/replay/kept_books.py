@@ -57,6 +57,8 @@ class _Market(msgspec.Struct):
     """The oldest in the recording."""
     rows: dict[Version, bytes | None] = {}
     """None: a book that no memory keeps."""
+    order: deque[Version] = msgspec.field(default_factory=deque)
+    """As `rows` came: the first of a large dict is not found quickly."""
     whole: dict[Version, bytes] = {}
     kept: deque[tuple[int, Version]] = msgspec.field(default_factory=deque)
     """When each of `whole` was recorded (epoch ns)."""
@@ -79,9 +81,11 @@ class KeptBooks:
             market = self._begin(snapshot, version, at_ns)
         row = row_of(snapshot)
         market.first = min(market.first, version)
+        if version not in market.rows:
+            market.order.append(version)
         market.rows[version] = None if row is None else _packed(row)
-        if len(market.rows) > ROWS_MAX:
-            del market.rows[next(iter(market.rows))]
+        if len(market.order) > ROWS_MAX:
+            del market.rows[market.order.popleft()]
         market.whole[version] = payload
         market.kept.append((at_ns, version))
         while len(market.kept) > WHOLE_MAX or at_ns - market.kept[0][0] > WHOLE_KEPT_S * 10**9:
