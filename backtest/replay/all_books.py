@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from backtest.replay.answers import Bought, CannotAskError, Strategies, asked_again
+from backtest.replay.answers import CannotAskError, DecidedTrade, Strategies, asked_again
 from backtest.replay.history import BookRead, ConfigurationRead
 from functions.core.configuration import Configuration, ConfigurationRow
 from functions.core.fencing import Fence
@@ -174,4 +174,4 @@ def _ask(account: _Asked, snapshot: BookSnapshot, view: MarketView | None, now_m
 
 
 def _said(answer: Trade | Hold) -> bytes:
-    return _encode(Bought.of(answer)) if isinstance(answer, Trade) else answer.reason.encode()
+    return _encode(DecidedTrade.of(answer)) if isinstance(answer, Trade) else answer.reason.encode()

@@ -32,7 +32,7 @@ CONFIGURATIONS_KEPT: Final = 1_000
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
-class Bought(msgspec.Struct, frozen=True, kw_only=True):
+class DecidedTrade(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision wants to buy, and why: all that is compared."""
 
     outcome: str
@@ -45,7 +45,7 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True):
     spend_e6: int
 
     @classmethod
-    def of(cls, told: Decision | Trade) -> Bought:
+    def of(cls, told: Decision | Trade) -> DecidedTrade:
         """As it was logged, or as it is decided now."""
         return cls(**{name: getattr(told, name) for name in cls.__struct_fields__})
 
@@ -123,7 +123,7 @@ def asked_again(
     return ask_strategy(strategy, view, configuration)
 
 
-def made_again(remade: Remade, strategies: Strategies) -> Bought | str:
+def made_again(remade: Remade, strategies: Strategies) -> DecidedTrade | str:
     """What is decided now: what to buy, or in words why nothing. Raises CannotAskError."""
     decision, snapshot = remade.decision, remade.snapshot
     configuration = strategies.configuration(remade.row)
@@ -133,15 +133,16 @@ def made_again(remade: Remade, strategies: Strategies) -> Bought | str:
         answer = asked_again(snapshot, view, decision.asked_at_ms, strategy, configuration)
     except Exception as error:  # noqa: BLE001 - a strategy may raise anything
         return f"raises {type(error).__name__}: {error}"[:ERROR_LENGTH_MAX]
-    return Bought.of(answer) if isinstance(answer, Trade) else f"holds: {answer.reason.value}"
+    return DecidedTrade.of(answer) if isinstance(answer, Trade) else f"holds: {answer.reason.value}"
 
 
-def differences_of(logged: Bought, again: Bought | str) -> list[Unlike]:
+def differences_of(logged: DecidedTrade, again: DecidedTrade | str) -> list[Unlike]:
     """What differs, to the last bit; empty where nothing does."""
     if isinstance(again, str):
         return [Unlike(name="answer", logged=f"buys {logged.outcome}", again=again)]
     fields: dict[str, tuple[Any, Any]] = {
-        name: (getattr(logged, name), getattr(again, name)) for name in Bought.__struct_fields__
+        name: (getattr(logged, name), getattr(again, name))
+        for name in DecidedTrade.__struct_fields__
     }
     return [
         Unlike(name=name, logged=_encode(one).decode(), again=_encode(other).decode())

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from backtest.replay.answers import (
-    Bought,
     CannotAskError,
+    DecidedTrade,
     Strategies,
     Unlike,
     differences_of,
@@ -56,7 +56,7 @@ class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
-class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+class BestLevels(msgspec.Struct, frozen=True, kw_only=True):
     """The best levels of one outcome's book, best first: (1e-4 USD, 1e-6 shares)."""
 
     outcome: str
@@ -72,7 +72,7 @@ class SeenBook(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof
     received_at_ms: int
     venue_timestamp_ms: int
-    ladders: list[Ladder]
+    ladders: list[BestLevels]
     memory_rows: int
     memory_from_ms: int | None
     """When the oldest of them was received."""
@@ -226,7 +226,7 @@ def explained(
     if remade is not None:
         try:
             answer = made_again(remade, strategies)
-            unlike = differences_of(Bought.of(decision), answer)
+            unlike = differences_of(DecidedTrade.of(decision), answer)
             again = "different" if unlike else "equal"
         except CannotAskError as error:
             again = str(error)
@@ -308,7 +308,7 @@ def _seen_book(remade: Remade) -> SeenBook:
         received_at_ms=snapshot.received_at_ns // 1_000_000,
         venue_timestamp_ms=snapshot.venue_timestamp_ms,
         ladders=[
-            Ladder(
+            BestLevels(
                 outcome=names[book.token_id],
                 bids=book.bids[:LEVELS_SHOWN],
                 asks=book.asks[:LEVELS_SHOWN],

@@ -10,8 +10,8 @@ import msgspec
 
 from backtest.replay.all_books import AccountAnswers, AllBooks, digest_of_all
 from backtest.replay.answers import (
-    Bought,
     CannotAskError,
+    DecidedTrade,
     Strategies,
     Unlike,
     differences_of,
@@ -53,8 +53,8 @@ class Different(msgspec.Struct, frozen=True, kw_only=True):
     parameters: str
     """Of that version, as JSON."""
     unlike: list[Unlike]
-    logged: Bought
-    again: Bought | str
+    logged: DecidedTrade
+    again: DecidedTrade | str
     """What to buy, or in words why nothing."""
 
 
@@ -169,7 +169,7 @@ def compared(remade: Remade, strategies: Strategies) -> Different | NotRemade | 
         again = made_again(remade, strategies)
     except CannotAskError as error:
         return not_remade(decision, error.why, str(error))
-    logged = Bought.of(decision)
+    logged = DecidedTrade.of(decision)
     unlike = differences_of(logged, again)
     if not unlike:
         return None

@@ -18,9 +18,9 @@ from rich.table import Table
 from backtest.replay.answers import Strategies
 from backtest.replay.explained import (
     MATCHES_MAX,
+    BestLevels,
     Evidence,
     Explained,
-    Ladder,
     MarkoutLater,
     SeenBook,
     explain,
@@ -203,7 +203,7 @@ def _book(book: SeenBook) -> Iterator[RenderableType]:
     yield table
 
 
-def _levels(ladder: Ladder) -> Iterator[tuple[str, ...]]:
+def _levels(ladder: BestLevels) -> Iterator[tuple[str, ...]]:
     for index in range(max(len(ladder.bids), len(ladder.asks), 1)):
         cells = [ladder.outcome if index == 0 else ""]
         for side in (ladder.bids, ladder.asks):
