@@ -190,6 +190,21 @@ def test_a_version_counts_from_where_it_stands(tmp_path: Path) -> None:
     assert replayed(tmp_path, records).ok
 
 
+def test_each_decision_is_made_again_under_the_version_that_it_names(tmp_path: Path) -> None:
+    books = made.books(40)
+    first, second = made.row(1), made.row(2, imbalance_min=0.5, hurdle_ticks=0.0)
+    told = [*made.decisions(books[:20], first), *made.decisions(books[20:], second)]
+    assert {each.config_version for each in told} == {1, 2}
+    versions = [made.configured(each) for each in (second, first)]
+    records = [started(), *versions, *map(made.published, books), *map(made.decided, told)]
+    assert replayed(tmp_path, made.in_order(records)).ok
+    wrong = [msgspec.structs.replace(each, config_version=2) for each in told]
+    records = [started(), *versions, *map(made.published, books), *map(made.decided, wrong)]
+    assert replayed(tmp_path, made.in_order(records)).unlike == {
+        "answer": len([each for each in told if abs(each.numbers["imbalance"]) < 0.5])
+    }
+
+
 # -- not again -------------------------------------------------------------------------------------
 
 
