@@ -15,10 +15,6 @@ import typer
 from nats.errors import Error as NatsError
 from rich.console import Console
 
-from backtest.replay.answers import Strategies as ReplayedBy
-from backtest.replay.replay import replay
-from backtest.replay.told import lines_of, verdict_line
-from feeder.recording.errors import RecordingError
 from functions.ports import StoreError
 from functions.strategy_loading import load_strategy
 from sandbox.audit_input import STRATEGY
@@ -27,6 +23,7 @@ from sandbox.chaos.run import run_chaos
 from sandbox.child import SandboxError
 from sandbox.rolling.report import report as rolling_report
 from sandbox.rolling.run import run_rolling
+from sandbox.run.replayed import replayed
 from sandbox.run.run import PLAIN, WINDOW_S, run_all
 from sandbox.services import SEVERAL, Options
 from sandbox.soak.report import report as soak_report
@@ -179,26 +176,10 @@ async def _guarded(run: Coroutine[None, None, int]) -> int:
 
 async def _run(options: Options, duration_s: int) -> int:
     outcome = await run_all(options, LOG_DIR, duration_s)
-    violations = [*outcome.violations, *_replayed(options)]
-    code = _verdict(violations, title="DISAGREEMENT")
+    lines, unlike = replayed(options)
+    _say(lines)
+    code = _verdict([*outcome.violations, *unlike], title="DISAGREEMENT")
     return EXIT_STOPPED if outcome.interrupted and code == 0 else code
-
-
-def _replayed(options: Options) -> list[str]:
-    """Every decision of a run that was recorded is made again; a sentence where one is not as it
-    was logged (invariant 10)."""
-    if options.record is None:
-        return []
-    own = [load_strategy(each.strategy) for each in options.accounts]
-    try:
-        report = replay(options.record, ReplayedBy({each.name: each for each in own}))
-    except RecordingError as error:
-        return [f"the recording of the run cannot be replayed: {error}"]
-    verdict = verdict_line(report)
-    _say([f"replayed: {verdict}", *lines_of(report)])
-    # Here nothing is from before the recording.
-    as_logged = report.equal == report.decisions
-    return [] if as_logged else [f"replayed from its own recording: {verdict}"]
 
 
 async def _chaos(options: Options, seed: int, duration_s: int) -> int:

@@ -309,7 +309,7 @@ def _seen_book(remade: Remade) -> SeenBook:
         venue_timestamp_ms=snapshot.venue_timestamp_ms,
         ladders=[
             BestLevels(
-                outcome=names[book.token_id],
+                outcome=names.get(book.token_id, book.token_id),
                 bids=book.bids[:LEVELS_SHOWN],
                 asks=book.asks[:LEVELS_SHOWN],
             )
@@ -381,8 +381,11 @@ def _markouts(
         elif (snapshot := later.books.get(after_s)) is None:
             why_not = "no book is there"
         else:
-            book = next(each for each in snapshot.books if each.token_id == decision.token_id)
-            if book.mid_e4 is None:
+            books = {each.token_id: each for each in snapshot.books}
+            book = books.get(decision.token_id)
+            if book is None:
+                why_not = "the market has no such token"
+            elif book.mid_e4 is None:
                 why_not = "no price on both sides then"
         bid_e4 = None if book is None else book.best_bid_e4
         found.append(markout(after_s, bid_e4, None if book is None else book.mid_e4, why_not))

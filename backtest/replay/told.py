@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from backtest.replay.all_books import AccountAnswers
+from backtest.replay.answers import DecidedTrade
 from backtest.replay.history import NotAgain, NotRemade
 from backtest.replay.replay import Different, ReplayReport
-from protocol.units import PRICE_SCALE
+from protocol.units import PRICE_SCALE, usd_decimal
 
 HINTS: Final = {
     NotAgain.STRATEGY_NOT_LOADED: "name its file: --strategy ./my_strategy.py",
@@ -74,8 +75,21 @@ def difference_lines(each: Different) -> Iterator[str]:
         f"Down {_price(each.down_bid_e4)} / {_price(each.down_ask_e4)}"
     )
     yield f"  configuration {each.config_version}: {each.parameters} {each.settings}"
+    yield f"  logged: {_answer(each.logged)}"
+    yield f"  now:    {_answer(each.again)}"
     for unlike in each.unlike:
         yield f"  {unlike.name}: logged {unlike.logged}, now {unlike.again}"
+
+
+def _answer(answer: DecidedTrade | str) -> str:
+    if isinstance(answer, str):
+        return answer
+    numbers = "  ".join(f"{name} {number:g}" for name, number in answer.numbers.items())
+    return (
+        f"buys {answer.outcome} for {usd_decimal(answer.spend_e6):f} USD at most at "
+        f"{_price(answer.max_price_e4)}, ask {_price(answer.signal_price_e4)}, "
+        f"edge {answer.edge_after_costs_ticks:+.2f} ticks: {numbers}"
+    )
 
 
 def _not_again_line(why: str, count: int, first: NotRemade) -> str:

@@ -136,6 +136,6 @@ def history(count: int = 40, traded_as: MarketInfo | None = None) -> list[Record
 
 def write(path: Path, records: Iterable[Record], rest: bytes = b"") -> Path:
     """As a file of a recording; `rest` follows its lines."""
-    file = path / "part-000001-made.jsonl.gz"
+    file = path / "part-000001-20231114T000000Z.jsonl.gz"
     file.write_bytes(gzip.compress(b"".join(map(encode_record, records)), mtime=0) + rest)
     return file

@@ -19,11 +19,15 @@ from backtest.replay.explained import (
     explain,
     gate_checks,
 )
+from backtest.replay.replay import replay
+from executor.answers import say
+from executor.commands.explain import explained_view
 from feeder.recording.format import Configured, Decided, Paid, Published, Record, payload
 from functions.core.gate import GateConfig, hold_reason_of
 from protocol.book import Proof
 from protocol.decision import Decision, decode_decision
 from protocol.fee import taker_fee_e6
+from protocol.market import Outcome
 from tests.support import made_history as made
 from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, market_info, snapshot
 
@@ -143,6 +147,32 @@ def test_without_its_books_or_configuration_the_rest_is_shown(tmp_path: Path) ->
     found = of_first(tmp_path, unconfigured)
     assert "configuration is not there" in found.why_no_book
     assert not found.parameters
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_id": "3"},
+        {"outcome": "Neither"},
+        {
+            "market": msgspec.structs.replace(
+                market_info(),
+                outcomes=(Outcome(name="Up", token_id="8"), Outcome(name="Down", token_id="9")),
+            )
+        },
+        {"filled_size_e6": 1, "filled_spend_e6": 10**18},
+        {"asked_at_ms": 1},
+        {"numbers": {}, "imbalance": 0.0},
+    ],
+    ids=str,
+)
+def test_whatever_was_logged_is_shown(tmp_path: Path, changes: dict[str, Any]) -> None:
+    found = of_first(tmp_path, [*made.history(), PAID], **changes)
+    assert found.book is not None
+    assert found.again == ("equal" if "filled_size_e6" in changes else "different")
+    assert len(found.markouts) == 5
+    say(explained_view(found))
+    assert replay(tmp_path, Strategies()).different == (found.again == "different")
 
 
 def test_an_id_has_to_name_one_decision(tmp_path: Path) -> None:

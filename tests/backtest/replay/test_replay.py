@@ -98,6 +98,8 @@ def test_a_strategy_that_knows_another_number_is_named_with_both_answers(tmp_pat
     assert f"{first.decision_id}  book_imbalance_crypto (book_imbalance_crypto)" in text
     assert f"  book {first.book}, received 2023-11-14 22:1" in text
     assert '"more":1.0' in text
+    assert "  logged: buys " in text
+    assert "  now:    buys " in text
     assert f"... and {report.different - 10} more" in text
 
 
@@ -309,7 +311,7 @@ def test_what_cannot_be_read_and_what_was_missed_is_said_and_the_rest_is_used(
     assert report.ok
     assert (report.unreadable, report.gaps, len(report.damages)) == (2, 2, 1)
     text = "\n".join(lines_of(report))
-    assert "DAMAGED: part-000001-made.jsonl.gz: " in text
+    assert "DAMAGED: part-000001-20231114T000000Z.jsonl.gz: " in text
     assert "UNREADABLE: 2; the first: configuration of a: " in text
     assert "MISSED by the recorder, 2 times; the first: books: a gap" in text
 
