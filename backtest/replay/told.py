@@ -77,7 +77,7 @@ def difference_lines(each: Different) -> Iterator[str]:
     yield f"  configuration {each.config_version}: {each.parameters} {each.settings}"
     yield f"  logged: {_answer(each.logged)}"
     yield f"  now:    {_answer(each.again)}"
-    for unlike in each.unlike:
+    for unlike in () if isinstance(each.again, str) else each.unlike:
         yield f"  {unlike.name}: logged {unlike.logged}, now {unlike.again}"
 
 

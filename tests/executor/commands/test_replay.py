@@ -54,8 +54,8 @@ async def test_another_configuration_is_a_list_of_differences_and_1(
     result = await run("replay", path)
     assert result.exit_code == 1
     assert result.stdout.startswith("12 decisions: 12 DIFFERENT, 0 equal\n")
-    assert "  answer: logged buys " in result.stdout
-    assert "now holds: no_imbalance" in result.stdout
+    assert "  logged: buys " in result.stdout
+    assert "  now:    holds: no_imbalance" in result.stdout
     result = await run("replay", path, "--json")
     assert result.exit_code == 1
     assert result.stderr == "12 decisions: 12 DIFFERENT, 0 equal\n"
