@@ -25,6 +25,8 @@ EXIT_FAILED: Final = 1
 EXIT_REFUSED: Final = 2
 WIDTH_PIPED: Final = 240
 """Where there is no terminal: a row stays on one line."""
+WIDTH_REPORT: Final = 100
+"""Likewise, of what has sentences in it: as much as a file or a mail shows without scrolling."""
 WIDTH_MIN: Final = 40
 WIDTH_MAX: Final = 1_000
 _T = TypeVar("_T")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -21,7 +20,7 @@ from backtest.report.build import report_of
 from backtest.report.report import BacktestReport
 from backtest.sweep.grid import SweepError
 from backtest.sweep.result import SweepDisagreesError, SweepResult
-from executor.answers import answer_json, say
+from executor.answers import WIDTH_REPORT, answer_json, say
 from executor.backtest_rendering import report_view
 from executor.commands.backtest_options import (
     STDOUT,
@@ -36,10 +35,6 @@ from executor.commands.backtest_trades import write_trades
 from protocol.text import encoded
 
 __all__ = ["BadInputError", "FailedError", "run"]
-
-
-REPORT_WIDTH_PIPED: Final = 100
-"""A report has sentences in it: what a file or a mail shows without scrolling."""
 
 
 class BacktestFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +66,7 @@ def run(asked: Asked) -> None:
     if asked.json == STDOUT:
         answer_json(found)
     else:
-        say(view, width_piped=REPORT_WIDTH_PIPED)
+        say(view, width_piped=WIDTH_REPORT)
     # After the answer: a disk that is full shall not cost it.
     if asked.trades is not None:
         _written(asked.trades, lambda path: write_trades(seen, path))
