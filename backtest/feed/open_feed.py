@@ -90,7 +90,7 @@ def _opened(path: Path, columns: Mapping[str, str] | None) -> Feed | list[Path]:
             raise FeedError(f"{path}: not a recording: {RECOGNISED}")
         return _recorded(path) if _is_part(path) else [path]
     if not path.is_dir():
-        raise FeedError(f"{path}: there is nothing: {RECOGNISED}")
+        raise FeedError(f"{path}: no such file or folder: {RECOGNISED}")
     parts = sorted(path.glob("part-*.jsonl.gz"))
     files = [each for each in sorted(path.glob("*.jsonl.gz")) if each not in parts]
     tables = tables_in(path)

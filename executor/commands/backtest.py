@@ -21,7 +21,7 @@ from backtest.report.build import report_of
 from backtest.report.report import BacktestReport
 from backtest.sweep.grid import SweepError
 from backtest.sweep.result import SweepDisagreesError, SweepResult
-from executor.answers import answer_json, say
+from executor.answers import WIDTH_REPORT, answer_json, say
 from executor.backtest_rendering import report_view
 from executor.commands.backtest_options import (
     STDOUT,
@@ -67,7 +67,7 @@ def run(asked: Asked) -> None:
     if asked.json == STDOUT:
         answer_json(found)
     else:
-        say(view)
+        say(view, width_piped=WIDTH_REPORT)
     # After the answer: a disk that is full shall not cost it.
     unwritten = _unwritten(asked, seen, found, view)
     if seen.strategy_error:

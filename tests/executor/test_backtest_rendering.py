@@ -244,7 +244,7 @@ def test_no_point_stands_without_its_test_half_and_without_what_luck_makes() -> 
     assert "levels=0, imbalance_min=0.5 +6.90 / +6.90 +70 / +70 +0.10 / +0.10 +1 / +1" in text
     assert "levels=2" not in text  # production has not run it again
     assert "By luck alone the best of 10 points would make +5.00 / +5.00 in the train half" in text
-    assert "Luck does as well 34 / 34 times in 100: these points are no better than luck" in text
+    assert "Luck does as well 34 / 34 times in 100: nothing but luck is shown" in text
     assert "Of the 2 points that were best in the train half, 1 / 1 earned anything in the" in text
     assert "3 points with 54 orders were run again by the code that trades: all agree" in text
 

@@ -103,7 +103,9 @@ def refused(path: Path) -> str:
 
 def test_what_is_no_recording_is_told_what_would_be(tmp_path: Path) -> None:
     recognised = ": recognised are a file *.jsonl.gz of the bundled form or a folder of them, "
-    assert refused(tmp_path / "x").startswith(f"{tmp_path / 'x'}: there is nothing{recognised}")
+    assert refused(tmp_path / "x").startswith(
+        f"{tmp_path / 'x'}: no such file or folder{recognised}"
+    )
     assert refused(tmp_path).startswith(f"{tmp_path}: there is no recording in it{recognised}")
     (tmp_path / "books.xlsx").touch()
     assert "books.xlsx: not a recording" in refused(tmp_path / "books.xlsx")
@@ -132,7 +134,7 @@ def test_nothing_in_a_folder_is_passed_over(tmp_path: Path) -> None:
 def test_links_to_themselves_and_pipes_are_one_line(tmp_path: Path) -> None:
     loop = tmp_path / "loop.jsonl.gz"
     loop.symlink_to(loop)
-    assert "there is nothing" in refused(loop)
+    assert "no such file or folder" in refused(loop)
     assert refused(tmp_path).startswith("loop.jsonl.gz: cannot read it: Too many levels")
     shutil.copy(bundled()[0], tmp_path)
     (left_out,) = open_feed([tmp_path]).exclusions

@@ -94,7 +94,7 @@ def test_markets_open_at_the_same_time_count_once() -> None:
     together = [a_market(number, slot=number % 2) for number in range(12)]
     said = verdict_of(observations(together, moving(6.0, 12)))
     assert (said.kind, said.markets, said.blocks) == (VerdictKind.TOO_POOR, 12, 2)
-    assert f"below {BLOCKS_MIN}" in said.sentence
+    assert f"it takes {BLOCKS_MIN} to tell an edge from luck" in said.sentence
 
 
 def test_too_few_markets_are_too_poor() -> None:

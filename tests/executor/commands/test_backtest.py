@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import re
 import subprocess
@@ -52,6 +53,10 @@ def test_the_report_is_in_its_order(run: Backtest) -> None:
     heads = [line for line in lines if line and not line.startswith(" ")]
     assert [next(s for s in SECTIONS if head.startswith(s)) for head in heads] == list(SECTIONS)
     assert "\x1b" not in result.stdout
+
+
+def test_in_a_file_no_line_is_longer_than_a_person_reads(run: Backtest) -> None:
+    assert max(map(len, run(MARKET).stdout.splitlines())) <= 100
 
 
 def test_the_same_run_is_the_same_text(run: Backtest) -> None:
@@ -114,10 +119,11 @@ def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["/nowhere"], "/nowhere: there is nothing: recognised are"),
+        (["/nowhere"], "/nowhere: no such file or folder: recognised are"),
         (["--strategy", "none"], "--strategy: none: no such strategy"),
         (["--set", "levels"], "'levels': NAME=VALUE is wanted"),
         (["--set", "levels=1", "--set", "levels=2"], "levels: given twice"),
+        (["--poll", "1.5"], "--poll: a scanner looks every so many whole seconds"),
         (["--no-poll", "--poll", "30"], "--no-poll and --poll: one of them is wanted"),
         (["--latency", "-1"], "--latency: '-1': neither milliseconds (e.g. 250) nor a file"),
         (["--sweep", "levels=2..1"], "--sweep: levels=2..1: an empty sweep"),
@@ -228,6 +234,15 @@ def test_a_sweep_that_production_does_not_agree_with_is_a_failure(
     result = run(MARKET, "--no-poll", "--sweep", "levels=3..5")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "failed: levels=3: the sweep says 1, production 2\n"
+
+
+def test_a_market_may_run_for_years(run: Backtest, tmp_path: Path) -> None:
+    header, *lines = gzip.decompress(bundled()[0].read_bytes()).splitlines()[:200]
+    later = json.dumps({**json.loads(header), "end_ms": 4_000_000_000_000}).encode()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n".join([later, *lines])))
+    result = run(str(tmp_path), "--no-poll")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "signals, in" in result.stdout
 
 
 def test_a_process_that_is_killed_is_a_failure(
