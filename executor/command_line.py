@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
@@ -220,15 +221,18 @@ def record(
     ] = None,
     *,
     books: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--books",
-            help="Also what workers saw (books, from NATS), decided, and by which configurations.",
+            "--books/--no-books",
+            help="Also what workers saw (books, from NATS), decided, and by which configurations. "
+            "By default where NATS_URL is set and names this machine.",
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Write down every frame of the venue's market channel. Needs no account and no key; with
     --books, the accounts of STRATEGIES and NATS_URL."""
+    if books is None:
+        books = record_commands.is_on_this_machine(os.environ.get("NATS_URL", ""))
     beside = RecordedHistory(load_settings(ConfigurationSettings)) if books else None
     try:
         settings = record_commands.settings_with(series)
