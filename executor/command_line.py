@@ -231,9 +231,10 @@ def record(
 ) -> None:
     """Write down every frame of the venue's market channel. Needs no account and no key; with
     --books, the accounts of STRATEGIES and NATS_URL."""
-    if books is None:
-        books = record_commands.is_on_this_machine(os.environ.get("NATS_URL", ""))
-    beside = RecordedHistory(load_settings(ConfigurationSettings)) if books else None
+    here = record_commands.is_on_this_machine(os.environ.get("NATS_URL", ""))
+    beside = None
+    if here if books is None else books:
+        beside = RecordedHistory(load_settings(ConfigurationSettings))
     try:
         settings = record_commands.settings_with(series)
         recorded = record_commands.record(settings, out, duration, beside)
@@ -243,7 +244,7 @@ def record(
         complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
     say(record_commands.recorded_line(recorded, out))
-    if books:
+    if beside is not None:
         say(record_commands.history_line(recorded))
     if recorded.lost or not recorded.frames or (books and not recorded.books):
         raise typer.Exit(EXIT_FAILED)
