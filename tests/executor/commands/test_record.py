@@ -135,6 +135,7 @@ def here(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> Venue:
     url = os.environ["GAMMA_URL"]
     monkeypatch.setenv("MARKET_WS_URL", f"{url}/ws/market".replace("http", "ws"))
     monkeypatch.setenv("SERIES", SERIES.name)
+    monkeypatch.delenv("NATS_URL")  # nothing beside the frames
     return venue
 
 
