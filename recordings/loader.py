@@ -16,13 +16,11 @@ looks like a removed one), and what happened between two snapshots.
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -30,6 +28,8 @@ from protocol.units import parse_price_e4, parse_size_e6
 
 FORMAT: Final = 1
 BUNDLED: Final = Path(__file__).parent
+_GZIP: Final = 31
+"""zlib's window bits that mean a gzip header and trailer."""
 
 
 class BundledRecordingError(ValueError):
@@ -129,7 +129,8 @@ def load(path: Path) -> Recording:
 def load_readable(path: Path) -> tuple[Recording, str]:
     """One file as far as it can be read, and why not further; "" where it is whole.
 
-    Raises BundledRecordingError where not even the header can be read; OSError.
+    Raises BundledRecordingError where not even the header can be read, or where all can be and is
+    not what was written; OSError.
     """
     lines, damage = _lines(path)
     if not lines:
@@ -153,19 +154,67 @@ def load_header(path: Path) -> tuple[Header, int | None]:
         return header, None
 
 
-_DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
+_READ_BYTES: Final = 1 << 14
+_FINE_BYTES: Final = 64
+_FILE_BYTES_MAX: Final = 256 << 20
+"""Of a market's lines; the bundled ones have less than 1 MB. A file that claims more is none."""
+_WRONG_SUM: Final = "incorrect data check"
 
 
 def _lines(path: Path, first: int | None = None) -> tuple[list[bytes], str]:
-    """The complete lines (the first ones), and what is wrong with what follows them."""
-    lines: list[bytes] = []
-    damage = ""
-    with gzip.open(path) as file:
+    """The complete lines (the first ones), and what is wrong with what follows them.
+
+    Raises BundledRecordingError where all is there, but not what was written.
+    """
+    data, damage = bytearray(), ""
+    try:
+        for piece in _inflated(path):
+            data += piece
+            if len(data) > _FILE_BYTES_MAX:
+                damage = f"more than {_FILE_BYTES_MAX >> 20} MB"
+                break
+            if first is not None and data.count(b"\n") >= first:
+                break
+    except (EOFError, zlib.error) as error:
+        damage = str(error)
+        if _WRONG_SUM in damage:  # which of the lines is wrong nobody can say
+            raise BundledRecordingError(
+                f"{path.name}: not a recording: its checksum is of another content"
+            ) from error
+    *lines, rest = data.split(b"\n")
+    if rest and not damage:
+        lines.append(rest)
+    return [bytes(line) for line in lines[:first]], damage
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """What a gzip file holds, up to the place of a damage. Raises EOFError, zlib.error, OSError."""
+    inflate, begun = zlib.decompressobj(_GZIP), False
+    with path.open("rb") as file:
+        while data := file.read(_READ_BYTES):
+            while data:
+                before = inflate.copy()
+                try:
+                    piece = inflate.decompress(data)
+                except zlib.error:
+                    yield from _finely(before, data)
+                    raise
+                yield piece
+                begun, data = True, inflate.unused_data
+                if inflate.eof:
+                    inflate, begun = zlib.decompressobj(_GZIP), False
+                    data = data.lstrip(b"\0")  # some writers fill a block with them
+    if begun:
+        raise EOFError("it was cut: the end-of-stream marker is missing")
+
+
+def _finely(inflate: Any, data: bytes) -> Iterator[bytes]:
+    """As far as it goes: where a piece cannot be inflated, what stands before the damage can."""
+    for start in range(0, len(data), _FINE_BYTES):
         try:
-            lines.extend(islice(file, first))  # keeps those before the damage
-        except _DAMAGE as error:
-            damage = str(error)
-    return [line.removesuffix(b"\n") for line in lines], damage
+            yield inflate.decompress(data[start : start + _FINE_BYTES])
+        except zlib.error:
+            return
 
 
 def _header(path: Path, line: bytes) -> Header:

@@ -15,7 +15,7 @@ _PREFIXES: Final = (
     *("AIOHTTP_", "MULTIDICT_", "YARL_", "FROZENLIST_", "PROPCACHE_", "MSGPACK_", "WRAPT_"),
 )
 _NAMES: Final = (
-    *("TERMINAL_WIDTH", "UNICODE_VERSION"),
+    *("TERMINAL_WIDTH", "UNICODE_VERSION", "MPLBACKEND", "MATPLOTLIBRC"),
     "SSLKEYLOGFILE",  # whoever reads that file reads all that is sent, credentials too
 )
 _ignored: list[str] = []

@@ -25,7 +25,7 @@ _KINDS: Final[dict[str, type[np.generic]]] = {
     "episode": np.int32,
     "strength": np.float64,
     "edge_ticks": np.float64,
-    "to_close_ms": np.int32,
+    "to_close_ms": np.int64,
     "bid_e4": np.int32,
     "ask_e4": np.int32,
     "max_price_e4": np.int32,

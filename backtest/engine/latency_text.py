@@ -47,6 +47,8 @@ def latency_of(text: str) -> Latency:
     """What `--latency` says: `250`, or a file."""
     if _NUMBER.fullmatch(text):
         return Latency.constant(float(text))
+    if not text:
+        raise LatencyError("milliseconds are wanted, or a file that measured it")
     path = Path(text)
     content = _content(path, text)
     try:

@@ -183,7 +183,7 @@ class MarketRun:
             episode=np.array([each.episode for each in noted], dtype=np.int32),
             strength=np.array([each.strength for each in noted], dtype=np.float64),
             edge_ticks=np.array([each.edge_ticks for each in noted], dtype=np.float64),
-            to_close_ms=np.array([each.to_close_ms for each in noted], dtype=np.int32),
+            to_close_ms=np.array([each.to_close_ms for each in noted], dtype=np.int64),
             bid_e4=np.array([each.bid_e4 for each in noted], dtype=np.int32),
             ask_e4=np.array([each.ask_e4 for each in noted], dtype=np.int32),
             max_price_e4=np.array([each.max_price_e4 for each in noted], dtype=np.int32),

@@ -57,7 +57,7 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
     """The strategy's first number (`Observations.strength_name`), its size; NaN without one."""
     edge_ticks: NDArray[np.float64]
     """What the strategy says it is worth beyond costs (`Trade.edge_after_costs_ticks`)."""
-    to_close_ms: NDArray[np.int32]
+    to_close_ms: NDArray[np.int64]
     bid_e4: Prices
     ask_e4: Prices
     """What it decided on."""

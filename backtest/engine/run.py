@@ -35,13 +35,13 @@ from functions.core.gate import hold_reason_of
 from functions.core.hold import HoldReason, hold
 from functions.core.market_memories import MarketMemories
 from functions.core.strategy_failures import StrategyFailures
+from functions.core.strategy_rules import said_of
 from functions.core.trade import Trade
 from protocol.market import DOWN, UP, MarketInfo
 from protocol.snapshot import BookSnapshot
 from strategies.interface import Hold, Strategy
 from strategies.view import MarketView
 
-_ERROR_LENGTH_MAX: Final = 200
 _PROGRESS_EVERY: Final = 5_000
 
 
@@ -163,8 +163,7 @@ class _Run:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a strategy may raise anything
             failures.note(now_ms)
             if not self._error:
-                text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH_MAX]
-                self._error = f"{view.market.slug}: {' '.join(text.split())}"
+                self._error = f"{view.market.slug}: {said_of(error)}"
             return hold(HoldReason.STRATEGY_ERROR)
 
     def _signal(self, run: MarketRun, snapshot: BookSnapshot, trade: Trade, now_ms: int) -> None:

@@ -6,17 +6,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from backtest.feed.events import Exclusion, FeedError, FeedEvent, LeftOut, MarketPaid
+from backtest.feed.events import (
+    Exclusion,
+    FeedError,
+    FeedEvent,
+    LeftOut,
+    MarketPaid,
+    check_file,
+    check_payouts,
+    is_time,
+)
 from backtest.feed.merged import Source, merged
 from functions.core.evidence import Resolution
-from protocol.bounds import EPOCH_MS_MAX
 from protocol.market import DOWN, UP
 from protocol.units import parse_price_e4
 from recordings.books import market_of, snapshots_of
 from recordings.loader import BundledRecordingError, Header, bundled, load_header, load_readable
+
+AROUND_MAX_MS: Final = 7 * 86_400_000
+"""No book of a market is so long before its start or after its end."""
 
 
 class _MarketFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +98,14 @@ class BundledFeed:
         return False
 
     def _events(self, file: _MarketFile) -> Iterator[FeedEvent]:
-        header, last_ns, late = file.header, -1, 0
+        header, last_ns, late, strange, damage = file.header, -1, 0, 0, ""
+        first_ms, end_ms = header.start_ms - AROUND_MAX_MS, header.end_ms + AROUND_MAX_MS
         try:
             recording, damage = load_readable(file.path)
             for snapshot in snapshots_of(recording):
+                if not first_ms <= snapshot.received_at_ns // 1_000_000 <= end_ms:
+                    strange += 1
+                    continue
                 if snapshot.received_at_ns < last_ns:
                     late += 1
                     continue
@@ -100,11 +116,15 @@ class BundledFeed:
         except BundledRecordingError as error:
             damage = str(error)
         if damage:
-            text = f"what follows the damage is not used: {damage}"
+            used = "what follows the damage" if last_ns >= 0 else "it"
+            text = f"{used} is not used: {damage}"
             self._while_reading.append(_excluded(LeftOut.DAMAGED, file.path.name, 1, text))
         if late:
             text = "older than the book before"
             self._while_reading.append(_excluded(LeftOut.OUT_OF_ORDER, header.slug, late, text))
+        if strange:
+            text = "of a time that is more than a week before or after the market"
+            self._while_reading.append(_excluded(LeftOut.UNREADABLE, header.slug, strange, text))
         if last_ns < 0:
             text = "there is no book in it"
             self._while_reading.append(_excluded(LeftOut.UNREADABLE, header.slug, 1, text))
@@ -124,9 +144,11 @@ def _excluded(why: LeftOut, where: str, count: int, text: str) -> Exclusion:
 def _market_file(path: Path) -> _MarketFile:
     """Raises ValueError with one line that names the file."""
     try:
+        check_file(path)
         header, first_ms = load_header(path)
         _check_window(header)
-        payouts = [parse_price_e4(text) * 100 for text in header.payouts]
+        payouts_e6 = [parse_price_e4(text) * 100 for text in header.payouts]
+        check_payouts(payouts_e6)
     except BundledRecordingError:
         raise
     except OSError as error:
@@ -137,13 +159,21 @@ def _market_file(path: Path) -> _MarketFile:
     return _MarketFile(
         path=path,
         header=header,
-        first_at_ms=header.start_ms + (first_ms or 0),
+        first_at_ms=_first_at_ms(header, first_ms or 0),
         resolution=Resolution(
-            payouts_e6=dict(zip(tokens, payouts, strict=True)), source="recording"
+            payouts_e6=dict(zip(tokens, payouts_e6, strict=True)), source="recording"
         ),
     )
 
 
+def _first_at_ms(header: Header, first_ms: int) -> int:
+    """None of its books that is used is older."""
+    if -AROUND_MAX_MS <= first_ms <= header.end_ms - header.start_ms + AROUND_MAX_MS:
+        return header.start_ms + first_ms
+    return header.start_ms - AROUND_MAX_MS  # the first one is left out
+
+
 def _check_window(header: Header) -> None:
-    if not 0 <= header.start_ms < header.end_ms <= EPOCH_MS_MAX:
-        raise ValueError(f"a market from {header.start_ms} to {header.end_ms}")
+    start_ms, end_ms = header.start_ms, header.end_ms
+    if not is_time(start_ms) or not is_time(end_ms) or start_ms >= end_ms:
+        raise ValueError(f"a market from {start_ms} to {end_ms}, in epoch milliseconds")

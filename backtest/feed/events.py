@@ -7,14 +7,18 @@ decides can know it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
 from functions.core.evidence import Resolution
+from protocol.bounds import EPOCH_MS_MAX
 from protocol.snapshot import BookSnapshot
+from protocol.units import SIZE_SCALE
 
 
 class FeedError(ValueError):
@@ -39,6 +43,32 @@ def event_at_ms(event: FeedEvent) -> int:
     if isinstance(event, MarketPaid):
         return event.at_ms
     return event.received_at_ns // 1_000_000
+
+
+EPOCH_MS_MIN: Final = 100_000_000_000
+"""In 1973: what is less is not in milliseconds."""
+_ROUNDED_E6: Final = 2
+"""Two payouts of 1e-6 USD may be off by so much together."""
+
+
+def is_time(at_ms: int | None) -> bool:
+    """Whether it can be epoch milliseconds."""
+    return at_ms is not None and EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError for what is there and is none: a pipe would be waited for. OSError."""
+    if not stat.S_ISREG(mode := path.stat().st_mode):
+        raise ValueError("it is a directory" if stat.S_ISDIR(mode) else "it is not a file")
+
+
+def check_payouts(payouts_e6: Collection[int]) -> None:
+    """A share of each outcome, in 1e-6 USD: together they pay what both cost, 1 USD, as the venue's
+    contract has it for a winner, a split and a void alike. Raises ValueError."""
+    paid_e6 = sum(payouts_e6)
+    if min(payouts_e6) < 0 or abs(paid_e6 - SIZE_SCALE) > _ROUNDED_E6:
+        shown = " and ".join(f"{each / SIZE_SCALE:g}" for each in payouts_e6)
+        raise ValueError(f"a market that pays {shown} USD: together it has to be 1")
 
 
 class LeftOut(StrEnum):

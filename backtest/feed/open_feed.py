@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Final
 import msgspec
 
 from backtest.feed.bundled import BundledFeed
-from backtest.feed.events import Exclusion, Feed, FeedError, FeedEvent, MarketPaid
+from backtest.feed.events import Exclusion, Feed, FeedError, FeedEvent, MarketPaid, check_file
 from backtest.feed.merged import Source, merged
 from backtest.feed.tables import TablesFeed, tables_in
 
@@ -65,7 +66,7 @@ def open_feed(paths: Sequence[Path], columns: Mapping[str, str] | None = None) -
     files: list[Path] = []
     feeds: list[Feed] = []
     tables = False
-    for path in {path.resolve(): path for path in paths}.values():
+    for path in _each_once(paths):
         try:
             found = _opened(path, columns)
         except OSError as error:
@@ -78,7 +79,7 @@ def open_feed(paths: Sequence[Path], columns: Mapping[str, str] | None = None) -
     if columns and not tables:
         raise FeedError("columns are for tables, Parquet or CSV, and none is given")
     if files or not feeds:
-        feeds.insert(0, BundledFeed([*{path.resolve(): path for path in files}.values()]))
+        feeds.insert(0, BundledFeed(_each_once(files)))
     return feeds[0] if len(feeds) == 1 else MergedFeed(feeds)
 
 
@@ -90,16 +91,32 @@ def _opened(path: Path, columns: Mapping[str, str] | None) -> Feed | list[Path]:
         return _recorded(path) if _is_part(path) else [path]
     if not path.is_dir():
         raise FeedError(f"{path}: no such file or folder: {RECOGNISED}")
-    if any(path.glob("part-*.jsonl.gz")):
+    parts = sorted(path.glob("part-*.jsonl.gz"))
+    files = [each for each in sorted(path.glob("*.jsonl.gz")) if each not in parts]
+    tables = tables_in(path)
+    found = [each[0].name for each in (parts, files, tables) if each]
+    if len(found) > 1:
+        raise FeedError(f"{path}: {' and '.join(found)} are of several recordings: a folder each")
+    if parts:
         return _recorded(path)
-    if tables_in(path) is not None:
+    if tables:
         return TablesFeed(path, columns)
-    if files := sorted(path.glob("*.jsonl.gz")):
+    if files:
         return files
     raise FeedError(f"{path}: there is no recording in it: {RECOGNISED}")
 
 
+def _each_once(paths: Sequence[Path]) -> list[Path]:
+    # Not `Path.resolve`, which raises for a link to itself; what it is shows when it is opened.
+    return [*{os.path.realpath(path): path for path in paths}.values()]
+
+
 def _recorded(path: Path) -> Feed:
+    for part in [path] if path.is_file() else path.glob("part-*.jsonl.gz"):
+        try:
+            check_file(part)
+        except ValueError as error:
+            raise FeedError(f"{part}: {error}") from error
     # Here, because it needs the feeder's code: who has no such recording need not wait for that.
     from backtest.feed.recorded import RecordedFeed  # noqa: PLC0415
 

@@ -27,6 +27,7 @@ from backtest.feed.events import (
     FeedEvent,
     LeftOut,
     MarketPaid,
+    check_payouts,
     event_at_ms,
 )
 from feeder.core.market.session_table import END_GRACE_MS
@@ -46,7 +47,6 @@ from feeder.recording.replayed import FrameReplay, ReplayFault
 from functions.core.evidence import Resolution
 from protocol.market import DOWN, UP, MarketInfo
 from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
-from protocol.units import SIZE_SCALE
 
 FORESIGHT_NS: Final = 10_000_000_000
 """Recorded time that is read ahead where a run begins."""
@@ -311,9 +311,13 @@ class _Playing:
         if market is None:
             return  # it is known already, or no book of it is here
         info, payouts_e6 = market.info, record.payouts_e6
-        wrong = payouts_e6.keys() != {outcome.token_id for outcome in info.outcomes}
-        if wrong or not all(0 <= each <= SIZE_SCALE for each in payouts_e6.values()):
-            self._tally.add(LeftOut.UNREADABLE, info.slug, text="what it paid is no payout of it")
+        if payouts_e6.keys() != {outcome.token_id for outcome in info.outcomes}:
+            self._tally.add(LeftOut.UNREADABLE, info.slug, text="its payout is of other tokens")
+            return
+        try:
+            check_payouts(payouts_e6.values())
+        except ValueError as error:
+            self._tally.add(LeftOut.UNREADABLE, info.slug, text=str(error))
             return
         del self._markets[record.condition_id]
         self._put(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backtest.feed.events import FeedError
-from backtest.feed.table_rows import EPOCH_MS_MIN, BookFile, Place
-from protocol.bounds import EPOCH_MS_MAX
+from backtest.feed.events import FeedError, is_time
+from backtest.feed.table_rows import BookFile, Place
 
 
 class Span(NamedTuple):
@@ -43,7 +42,7 @@ def layout_of(books: BookFile, sorted_by: str) -> Layout:
     for row, offset, market_id, at_ms in books.row_keys():
         if row == 1:
             start = Place(row, offset)
-        if not market_id or at_ms is None or not EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX:
+        if not market_id or at_ms is None or not is_time(at_ms):
             continue  # counted when it is read
         by_time = by_time and at_ms >= newest_ms
         newest_ms = at_ms

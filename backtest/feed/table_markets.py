@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from backtest.feed.events import Exclusion, LeftOut
-from backtest.feed.table_files import CsvTable, ParquetTable, missing_columns
-from backtest.feed.table_rows import is_time
+from backtest.feed.events import Exclusion, LeftOut, check_payouts, is_time
+from backtest.feed.table_csv import CsvTable
+from backtest.feed.table_files import ParquetTable
+from backtest.feed.table_rows import missing_columns
 from functions.core.evidence import Resolution
 from protocol.fee import FeeSchedule, is_rate
 from protocol.market import DOWN, UP, MarketInfo
@@ -22,6 +22,8 @@ from recordings.loader import FORMAT, Header
 
 MARKET_COLUMNS: Final = ("market_id", "slug", "start_ts", "end_ts", "payout_up", "payout_down")
 OPTIONAL_COLUMNS: Final = ("outcome_up", "outcome_down", "fee_rate")
+_TIMES: Final = ("start_ts", "end_ts")
+_TEXTS: Final = ("market_id", "slug", "outcome_up", "outcome_down")
 
 _Row: TypeAlias = Mapping[str, object]
 """Our name of a column to its value; None and "" are none."""
@@ -99,26 +101,28 @@ def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[_Row]:
     none: dict[str, object] = dict.fromkeys(theirs)
     if isinstance(table, ParquetTable):
         for batch in table.batches([*there.values()], 1_024):
-            for row in batch.to_pylist():
-                yield none | {ours: row[name] for ours, name in there.items()}
+            read = [_values(table, batch.column(name), ours, name) for ours, name in there.items()]
+            for values in zip(*read, strict=True):
+                yield none | dict(zip(there, values, strict=True))
         return
     at = {ours: table.columns.index(name) for ours, name in there.items()}
-    rows = table.rows(0)
-    next(rows, None)
-    for _, fields in rows:
+    lines = table.rows(0)
+    next(lines, None)
+    for _, fields in lines:
         whole = len(fields) == len(table.columns)
         yield none | {ours: fields[index] if whole else None for ours, index in at.items()}
 
 
+def _values(table: ParquetTable, column: Any, ours: str, theirs: str) -> list[Any]:
+    if ours in _TIMES:
+        return table.times(column, theirs)
+    return table.texts(column, theirs) if ours in _TEXTS else table.values(column, theirs)
+
+
 def _time(row: _Row, column: str) -> int:
     value = row[column]
-    if isinstance(value, datetime):  # a Parquet's timestamp; without a zone it is UTC
-        at_ms = round(value.replace(tzinfo=value.tzinfo or UTC).timestamp() * 1_000)
-    elif isinstance(value, float) and value.is_integer():  # a column in which some are missing
-        at_ms = int(value)
-    else:
-        text = str(value)
-        at_ms = int(text) if text.isdigit() and text.isascii() and len(text) < 19 else -1
+    text = str(value)
+    at_ms = int(text) if text.isdigit() and text.isascii() and len(text) < 19 else -1
     if not is_time(at_ms):
         raise ValueError(f"{column} is not in epoch milliseconds: {value}")
     return at_ms
@@ -147,6 +151,7 @@ def _resolution(market: MarketInfo, row: _Row) -> Resolution | None:
         if not 0 <= payout <= 1:
             raise ValueError(f"{market.slug} pays {payout} USD for {outcome.name}")
         payouts_e6[outcome.token_id] = round(payout * 1_000_000)
+    check_payouts(payouts_e6.values())
     return Resolution(payouts_e6=payouts_e6, source="recording")
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.feed.events import FeedError, is_time
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
-from protocol.bounds import EPOCH_MS_MAX
 from protocol.units import AMOUNT_E6_MAX, PRICE_SCALE
 
 BATCH_ROWS: Final = 2_048
 """A row of 20 levels a side is some 6 kB as Python objects: 12 MB."""
-EPOCH_MS_MIN: Final = 100_000_000_000
-"""In 1973: what is less is not in milliseconds."""
 LEVEL_COLUMNS: Final = ("bid_px", "bid_sz", "ask_px", "ask_sz")
 BOOK_COLUMNS: Final = ("market_id", "ts", "side", *LEVEL_COLUMNS)
 _OFF_GRID: Final = 0.01
@@ -84,6 +82,11 @@ class BookFile(Protocol):
         """Of the file."""
         ...
 
+    @property
+    def damages(self) -> dict[int, tuple[int, str]]:
+        """What could not be read so far: first row to how many, and why."""
+        ...
+
     def row_keys(self) -> Iterator[tuple[int, int, str | None, int | None]]:
         """Number and offset (`Place`), market and time of every row. Raises FeedError."""
         ...
@@ -93,9 +96,26 @@ class BookFile(Protocol):
         ...
 
 
-def is_time(at_ms: int | None) -> bool:
-    """Whether it can be epoch milliseconds."""
-    return at_ms is not None and EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX
+def missing_columns(name: str, wanted: Mapping[str, str], there: list[str]) -> None:
+    """Raises FeedError with one line that names what is missing, and what there is; or what is
+    there twice. `wanted`: our name of a column to the file's."""
+    missing = [
+        theirs if ours == theirs else f"{theirs} (for {ours})"
+        for ours, theirs in wanted.items()
+        if theirs not in there
+    ]
+    if missing:
+        raise FeedError(
+            f"{name}: no column {', '.join(missing)}; there are: {', '.join(there) or 'none'}"
+        )
+    for theirs in wanted.values():
+        if there.count(theirs) > 1:
+            raise FeedError(f"{name}: column {theirs} is there {there.count(theirs)} times")
+
+
+def epoch_ms_in(text: str) -> int | None:
+    """Digits alone; None for what no time in milliseconds looks like."""
+    return int(text) if text.isdigit() and text.isascii() and len(text) < 19 else None
 
 
 def books_of(raw: RawRows) -> Iterator[TableRow | UnreadableRow]:
@@ -109,7 +129,7 @@ def books_of(raw: RawRows) -> Iterator[TableRow | UnreadableRow]:
         row = raw.first_row + index
         if not market_id:
             yield UnreadableRow(row, "it names no market")
-        elif at_ms is None or not EPOCH_MS_MIN <= at_ms <= EPOCH_MS_MAX:
+        elif at_ms is None or not is_time(at_ms):
             yield UnreadableRow(row, f"its time is not in epoch milliseconds: {at_ms}")
         elif side not in {"UP", "DOWN"}:
             yield UnreadableRow(row, f"its side is neither UP nor DOWN: {side}")

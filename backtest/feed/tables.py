@@ -25,7 +25,8 @@ import msgspec
 
 from backtest.feed.events import Exclusion, FeedError, FeedEvent, LeftOut, MarketPaid
 from backtest.feed.merged import Source, merged
-from backtest.feed.table_files import CsvBooks, ParquetBooks
+from backtest.feed.table_csv import CsvBooks
+from backtest.feed.table_files import ParquetBooks
 from backtest.feed.table_layout import Layout, Span, layout_of
 from backtest.feed.table_markets import MARKET_COLUMNS, OPTIONAL_COLUMNS, TableMarkets
 from backtest.feed.table_rows import BOOK_COLUMNS, BookFile, TableRow, UnreadableRow, books_of
@@ -40,16 +41,19 @@ COLUMNS: Final = tuple(dict.fromkeys(BOOK_COLUMNS + MARKET_COLUMNS + OPTIONAL_CO
 
 def tables_in(folder: Path) -> tuple[Path, Path] | None:
     """Its tables of books and of markets; None where it has neither. Raises FeedError where one of
-    them is missing."""
+    them is missing, or there are two."""
+    found: list[tuple[Path, Path]] = []
     for kind in KINDS:
         books, markets = folder / f"books.{kind}", folder / f"markets.{kind}"
-        if books.is_file() and markets.is_file():
-            return books, markets
-    for kind in KINDS:
-        for there, other in (("books", "markets"), ("markets", "books")):
-            if (folder / f"{there}.{kind}").is_file():
-                raise FeedError(f"{folder}: there is {there}.{kind}, but no {other}.{kind}")
-    return None
+        for there, other in ((books, markets), (markets, books)):
+            if there.is_file() and not other.is_file():
+                raise FeedError(f"{folder}: there is {there.name}, but no {other.name}")
+        if books.is_file():
+            found.append((books, markets))
+    if len(found) > 1:
+        names = " and ".join(books.name for books, _ in found)
+        raise FeedError(f"{folder}: there are {names}: one of them is wanted")
+    return found[0] if found else None
 
 
 class TablesFeed:
@@ -82,7 +86,16 @@ class TablesFeed:
     @property
     def exclusions(self) -> list[Exclusion]:
         """What has been left out of what was read so far."""
-        return [*self._markets.exclusions, *self._left_out.values()]
+        damaged = [
+            Exclusion(
+                why=LeftOut.DAMAGED,
+                where=self._books.name,
+                count=count,
+                text=f"rows that cannot be read, from row {row} on: {why}",
+            )
+            for row, (count, why) in sorted(self._books.damages.items())
+        ]
+        return [*self._markets.exclusions, *damaged, *self._left_out.values()]
 
     def __iter__(self) -> Iterator[FeedEvent]:
         """Books, and what a market paid: at its end, or with its last book if that is later."""

@@ -127,7 +127,7 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
         left_out[each.why] += each.count
     for why in (LeftOut.DARK, LeftOut.PLACEHOLDER, LeftOut.UNPROVEN, LeftOut.UNREADABLE):
         if left_out[why] > _MUCH * max(seen.moments, 1):
-            yield f"left out as {why}: {left_out[why]:,} books; the run has {seen.moments:,}"
+            yield f"left out as {why}: {left_out[why]:,}; the run has {seen.moments:,} books"
 
 
 def _of_the_money(money: Both[Money], compared: Both[list[Comparison]]) -> Iterator[str]:

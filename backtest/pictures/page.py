@@ -6,7 +6,6 @@ It has no script and names no address. Whatever comes from the data is escaped.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.console import RenderableType
@@ -23,15 +22,9 @@ from backtest.report.report import BacktestReport
 from backtest.sweep.result import SweepResult
 
 
-def write_html(
-    report: BacktestReport, view: RenderableType, sweep: SweepResult | None, path: Path
-) -> None:
-    """Write the page; `view` is the report as it stands on a terminal. Raises OSError."""
-    path.write_bytes(html_of(report, view, sweep).encode())
-
-
 def html_of(report: BacktestReport, view: RenderableType, sweep: SweepResult | None) -> str:
-    """The page. Each picture stands in the section that it is about."""
+    """The page; `view` is the report as it stands on a terminal. Each picture stands in the section
+    that it is about."""
     pictures: dict[str, list[Picture]] = {}
     with drawing():
         for section, label, figure, caption in _drawn(report, sweep):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -41,7 +43,8 @@ def in_shares(
 ) -> list[_T]:
     """What `work` answers for each number below `shares`, in that order; one process each.
 
-    What it answers is sent between processes, and so is what it raises.
+    What it answers is sent between processes, and so is what it raises. Raises BrokenProcessPool
+    where one was killed.
     """
     teller = _Teller(text, progress)
     if shares == 1:
@@ -50,7 +53,7 @@ def in_shares(
     done = context.Array("d", shares, lock=False)
     _inherited.append(_writing(work, done))
     try:
-        with ProcessPoolExecutor(shares, mp_context=context) as pool:
+        with ProcessPoolExecutor(shares, mp_context=context, initializer=_end_with_parent) as pool:
             futures: list[Future[_T]] = [pool.submit(_do, share) for share in range(shares)]
             running = set(futures)
             while running:
@@ -69,6 +72,18 @@ def _writing(work: Work[_T], done: Any) -> Work[_T]:
         return work(share, tell)
 
     return write
+
+
+def _end_with_parent() -> None:
+    """Whoever waits for work of a process that was killed waits for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - this runs in a child
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _do(share: int) -> Any:

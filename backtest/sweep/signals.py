@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import Final
 
 import numpy as np
 
@@ -18,12 +17,11 @@ from backtest.sweep.moments import Batch, Ints
 from functions.core.ask import ask_strategy
 from functions.core.configuration import Configuration
 from functions.core.strategy_failures import StrategyFailures
+from functions.core.strategy_rules import said_of
 from functions.core.trade import Trade, trade_of
 from protocol.market import DOWN, UP
 from strategies.interface import Hold, Signal, Strategy
 from strategies.view import MarketView
-
-_ERROR_LENGTH_MAX: Final = 200
 
 
 class _Offers:
@@ -115,8 +113,7 @@ class Asking:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a strategy may raise anything
                 failures.note(view.now_ms)
                 if not self.error:
-                    text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH_MAX]
-                    self.error = f"{view.market.slug}: {' '.join(text.split())}"
+                    self.error = f"{view.market.slug}: {said_of(error)}"
                 continue
             if isinstance(answer, Trade):
                 wanted.append((2 * event, answer))

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from backtest.feed.events import Exclusion, LeftOut
 from backtest.measures.sections import (
     Both,
     MarkoutAfter,
@@ -36,6 +37,9 @@ from executor.backtest_rendering.figures import (
 from executor.rendering import CARE, duration, facts_table, moment, plain
 
 _DIGITS_S: Final = 2
+EXCLUSIONS_MAX: Final = 8
+"""So many places are listed."""
+_TEXT_MAX: Final = 240
 _FILLED: Final = ("filled", "partly_filled")
 
 
@@ -130,7 +134,21 @@ def trust_view(trust: Trust) -> RenderableType:
         rows.add_row("cannot tell", f"{shares} of the signals: no book near their arrival")
     excluded = ", ".join(f"{found:,} {reason}" for reason, found in reasons(trust.excluded))
     rows.add_row("left out", plain(excluded or "nothing", CARE if excluded else ""))
+    for line in _left_out(trust.exclusions):
+        rows.add_row("", line)
     return section("TRUST", "what these books can tell", rows)
+
+
+def _left_out(exclusions: list[Exclusion]) -> Iterator[Text]:
+    """What and where, of files before what is of markets; the last line counts the others."""
+    kinds = list(LeftOut)
+    listed = sorted(exclusions, key=lambda each: kinds.index(each.why))
+    for each in listed[:EXCLUSIONS_MAX]:
+        more = f": {each.text}" if each.text else ""
+        text = f"{each.count:,} {words(each.why)}, {each.where[:_TEXT_MAX]}{more}"
+        yield plain(text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]} ...")
+    if len(listed) > EXCLUSIONS_MAX:
+        yield plain(f"... and {len(listed) - EXCLUSIONS_MAX:,} more: --json has them all")
 
 
 def _markets(trust: Trust) -> str:

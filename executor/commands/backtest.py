@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from rich.console import RenderableType
 
 from backtest.engine.observations import Observations
 from backtest.engine.run import run as run_feed
@@ -27,11 +28,11 @@ from executor.commands.backtest_options import (
     Asked,
     BacktestPlan,
     BadInputError,
-    check_outputs,
     plan_of,
 )
+from executor.commands.backtest_outputs import check_outputs, write_whole
 from executor.commands.backtest_progress import progress_bar
-from executor.commands.backtest_trades import write_trades
+from executor.commands.backtest_trades import trades_csv
 from protocol.text import encoded
 
 __all__ = ["BadInputError", "FailedError", "run"]
@@ -68,25 +69,38 @@ def run(asked: Asked) -> None:
     else:
         say(view, width_piped=WIDTH_REPORT)
     # After the answer: a disk that is full shall not cost it.
-    if asked.trades is not None:
-        _written(asked.trades, lambda path: write_trades(seen, path))
-    if asked.json is not None and asked.json != STDOUT:
-        figures = encoded(msgspec.json.encode, found) + b"\n"
-        _written(asked.json, lambda path: path.write_bytes(figures))
-    if asked.html is not None:
-        # Here, because matplotlib takes half a second.
-        from backtest.pictures.page import write_html  # noqa: PLC0415 - see above
-
-        _written(asked.html, lambda path: write_html(found.report, view, found.sweep, path))
+    unwritten = _unwritten(asked, seen, found, view)
     if seen.strategy_error:
         raise FailedError(f"the strategy raised: {seen.strategy_error}")
+    if unwritten:
+        raise FailedError("; ".join(unwritten))
 
 
-def _written(path: Path, write: Callable[[Path], object]) -> None:
-    try:
-        write(path)
-    except OSError as error:
-        raise FailedError(f"{path} cannot be written: {error.strerror or error}") from None
+def _unwritten(
+    asked: Asked, seen: Observations, found: BacktestFound, view: RenderableType
+) -> list[str]:
+    """Writes the files. Which could not be, and why; the others are there."""
+
+    def page() -> bytes:
+        # Here, because matplotlib takes half a second.
+        from backtest.pictures.page import html_of  # noqa: PLC0415 - see above
+
+        return html_of(found.report, view, found.sweep).encode("utf-8", "backslashreplace")
+
+    contents: tuple[tuple[Path | None, Callable[[], bytes]], ...] = (
+        (asked.trades, lambda: trades_csv(seen)),
+        (asked.json, lambda: encoded(msgspec.json.encode, found) + b"\n"),
+        (asked.html, page),
+    )
+    unwritten: list[str] = []
+    for path, content in contents:
+        if path is None or path == STDOUT:
+            continue
+        try:
+            write_whole(path, content())
+        except OSError as error:
+            unwritten.append(f"{path} cannot be written: {error.strerror or error}")
+    return unwritten
 
 
 def _run(feed: Feed, plan: BacktestPlan) -> Observations:
@@ -103,7 +117,9 @@ def _run(feed: Feed, plan: BacktestPlan) -> Observations:
 def _swept(opened: Callable[[], Feed], plan: BacktestPlan) -> SweepResult | None:
     if plan.sweep is None:
         return None
-    # Here, because only a sweep needs it.
+    # Here, because only a sweep needs them.
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - see above
+
     from backtest.sweep.run import sweep  # noqa: PLC0415 - see above
 
     try:
@@ -120,3 +136,6 @@ def _swept(opened: Callable[[], Feed], plan: BacktestPlan) -> SweepResult | None
             )
     except SweepDisagreesError as error:
         raise FailedError(str(error)) from None
+    except BrokenProcessPool:
+        text = "a process of the sweep was killed, for want of memory perhaps: fewer --procs"
+        raise FailedError(text) from None

@@ -94,36 +94,6 @@ def plan_of(asked: Asked, environment: Mapping[str, str]) -> BacktestPlan:
     )
 
 
-def check_outputs(asked: Asked) -> None:
-    """Whether each file can be written, and none twice: a run may take long."""
-    outputs = {"--html": asked.html, "--json": asked.json, "--trades": asked.trades}
-    seen: dict[Path, str] = {}
-    for name, path in outputs.items():
-        if path is None or (name == "--json" and path == STDOUT):
-            continue
-        _check_writable(name, path)
-        other = seen.setdefault(path.absolute(), name)
-        if other != name:
-            raise BadInputError(f"{other} and {name}: the same file")
-
-
-def _check_writable(name: str, path: Path) -> None:
-    try:
-        existed = path.exists()
-        if existed and not (path.is_file() or path.is_dir()) and not path.is_char_device():
-            raise BadInputError(f"{name}: {path} is not a file")  # a pipe would be waited for
-        # The only answer that holds: rights, read-only disks and names of directories are many.
-        with path.open("ab"):
-            pass
-        if not existed:
-            path.unlink()
-    except (OSError, ValueError) as error:
-        if isinstance(error, BadInputError):
-            raise
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInputError(f"{name}: {path} cannot be written: {why}") from None
-
-
 def _series(text: str | None) -> list[str]:
     try:
         return [] if text is None else series_in(text)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from backtest.engine.observations import UNKNOWN, Lane, MarketSeen, Observations, OrderSeen
@@ -38,12 +38,13 @@ _COLUMNS: Final[dict[str, Callable[[Lane, MarketSeen, OrderSeen], _Cell]]] = {
 }
 
 
-def write_trades(seen: Observations, path: Path) -> None:
-    """Orders in order of time, the unchanged bracket first. Raises OSError."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows(_rows(seen))
+def trades_csv(seen: Observations) -> bytes:
+    """Orders in order of time, the unchanged bracket first."""
+    written = io.StringIO(newline="")
+    writer = csv.writer(written)
+    writer.writerow(_COLUMNS)
+    writer.writerows(_rows(seen))
+    return written.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _rows(seen: Observations) -> Iterable[list[_Cell]]:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from backtest.engine.observations import Observations
+from backtest.feed.events import Exclusion, LeftOut
 from backtest.measures.sections import Both, Estimate, Rate, VerdictKind
 from backtest.report.build import report_of
 from backtest.report.report import BacktestReport
@@ -34,6 +35,7 @@ from executor.backtest_rendering.figures import (
     words,
 )
 from executor.backtest_rendering.orders import MARKETS_MAX
+from executor.backtest_rendering.signals import EXCLUSIONS_MAX
 from executor.backtest_rendering.swept import sweep_view
 from executor.rendering import BAD, GOOD
 from tests.support.backtest_builders import a_large_run, a_market, observations
@@ -158,6 +160,22 @@ def test_many_markets_are_cut_and_counted() -> None:
     many = msgspec.structs.replace(large(), markets=large().markets * 5)
     text = text_of(report_view(many))
     assert f"... and {len(many.markets) - MARKETS_MAX} more: --json has them all" in text
+
+
+def test_what_is_left_out_is_listed_with_its_place_and_reason() -> None:
+    exclusions = [
+        Exclusion(why=LeftOut.GAP, where=f"btc-15m-{number}", count=2, text="orders, next")
+        for number in range(EXCLUSIONS_MAX)
+    ]
+    damaged = Exclusion(why=LeftOut.DAMAGED, where="a\x1b.gz", count=1, text="cut " * 200)
+    trust = msgspec.structs.replace(large().trust, exclusions=[*exclusions, damaged])
+    report = msgspec.structs.replace(large(), trust=trust)
+    text = " ".join(text_of(report_view(report), 80).split())
+    assert "1 damaged, a .gz: cut cut" in text
+    assert f"2 gap, btc-15m-{EXCLUSIONS_MAX - 2}: orders, next ... and 1 more: --json" in text
+    assert text.index("1 damaged, a") < text.index("2 gap, btc-15m-0: orders")
+    assert f"btc-15m-{EXCLUSIONS_MAX - 1}: orders" not in text
+    assert text.count("cut") < 70
 
 
 def test_what_came_from_outside_cannot_move_the_cursor() -> None:

@@ -146,13 +146,42 @@ def test_of_a_cut_file_the_complete_lines_are_there(tmp_path: Path) -> None:
 
 def test_of_an_altered_file_the_lines_before_the_damage_are_there(tmp_path: Path) -> None:
     content = bytearray(bundled()[0].read_bytes())
-    content[30_000:30_010] = b"\xff" * 10
+    content[2_000] ^= 0x55  # the stream itself cannot be inflated beyond it
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(content)
     recording, damage = load_readable(path)
-    assert damage and len(recording.lines) > 100
+    whole = load(bundled()[0])
+    assert damage and 10 < len(recording.lines) < 100
+    assert recording.lines[:-1] == whole.lines[: len(recording.lines) - 1]
     with pytest.raises(BundledRecordingError, match="not a recording"):
         load(path)
+
+
+def test_where_only_the_checksum_is_wrong_no_line_can_be_trusted(tmp_path: Path) -> None:
+    content = bytearray(bundled()[0].read_bytes())
+    content[30_000:30_010] = b"\xff" * 10
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(content)
+    with pytest.raises(BundledRecordingError, match="its checksum is of another content"):
+        load_readable(path)
+    assert load_header(path)[0] == load_header(bundled()[0])[0]
+
+
+def test_a_file_of_several_members_is_one(tmp_path: Path) -> None:
+    lines = gzip.decompress(bundled()[0].read_bytes()).splitlines(keepends=True)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b"".join(lines[:9])) + gzip.compress(b"".join(lines[9:])))
+    assert load(path) == load(bundled()[0])
+    path.write_bytes(path.read_bytes() + bytes(100))
+    assert load(path) == load(bundled()[0])
+
+
+def test_a_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recordings.loader._FILE_BYTES_MAX", 100_000)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(HEADER).encode() + b"\n" + bytes(10_000_000)))
+    recording, damage = load_readable(path)
+    assert (recording.lines, damage) == ((), "more than 0 MB")
 
 
 def test_a_header_without_moments(tmp_path: Path) -> None:

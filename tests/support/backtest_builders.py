@@ -115,7 +115,7 @@ def signal_rows(signals: Sequence[ASignal]) -> SignalRows:
         ),
         strength=np.array([each.strength for each in signals], dtype=np.float64),
         edge_ticks=np.array([each.edge_ticks for each in signals], dtype=np.float64),
-        to_close_ms=np.array([WINDOW_MS - each.after_ms for each in signals], dtype=np.int32),
+        to_close_ms=np.array([WINDOW_MS - each.after_ms for each in signals], dtype=np.int64),
         bid_e4=np.array([each.bid_e4 for each in signals], dtype=np.int32),
         ask_e4=np.array([each.ask_e4 for each in signals], dtype=np.int32),
         max_price_e4=np.array(
@@ -342,7 +342,7 @@ def _random_rows(chance: np.random.Generator, count: int, markets: list[MarketSe
         episode=np.cumsum(first).astype(np.int32),
         strength=chance.uniform(0.5, 1.0, count),
         edge_ticks=chance.normal(1, 1, count),
-        to_close_ms=(WINDOW_MS - after_ms).astype(np.int32),
+        to_close_ms=(WINDOW_MS - after_ms).astype(np.int64),
         bid_e4=bid,
         ask_e4=ask,
         max_price_e4=(ask * 105 // 10_000 * 100).astype(np.int32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from protocol.snapshot import BookSnapshot
 from recordings.loader import bundled, load
 from tests.support.recorded_views import recorded_books
 
+START_MS, END_MS = 1_700_000_100_000, 1_700_001_000_000
 HEADER = {
     "format": 1,
     "slug": "btc-updown-15m-1",
     "condition_id": "0x01",
     "outcomes": ["Up", "Down"],
-    "start_ms": 100_000,
-    "end_ms": 1_000_000,
+    "start_ms": START_MS,
+    "end_ms": END_MS,
     "payouts": ["0.5", "0.5"],
     "source": "a test",
 }
@@ -83,7 +85,7 @@ def test_of_a_cut_file_the_rest_is_used_and_that_is_said(tmp_path: Path) -> None
 def test_a_line_that_is_none_ends_its_market(tmp_path: Path) -> None:
     lines = [-5, BOOK, 1], [1, BOOK, 1], [2, "x", 1], [3, BOOK, 1]
     feed = BundledFeed([write(tmp_path / "a.jsonl.gz", HEADER, *lines)])
-    assert [event_at_ms(event) for event in feed] == [99_995, 100_001, 1_000_000]
+    assert [event_at_ms(event) for event in feed] == [START_MS - 5, START_MS + 1, END_MS]
     assert found(feed) == [(LeftOut.DAMAGED, "a.jsonl.gz", 1)]
     assert "btc-updown-15m-1: line 4" in feed.exclusions[0].text
 
@@ -91,13 +93,42 @@ def test_a_line_that_is_none_ends_its_market(tmp_path: Path) -> None:
 def test_books_that_go_back_in_time_are_left_out_and_counted(tmp_path: Path) -> None:
     lines = [5, BOOK, 1], [4, BOOK, 1], [-9, BOOK, 1], [6, BOOK, 1]
     feed = BundledFeed([write(tmp_path / "a.jsonl.gz", HEADER, *lines)])
-    assert [event_at_ms(event) for event in feed] == [100_005, 100_006, 1_000_000]
+    assert [event_at_ms(event) for event in feed] == [START_MS + 5, START_MS + 6, END_MS]
     assert found(feed) == [(LeftOut.OUT_OF_ORDER, "btc-updown-15m-1", 2)]
+
+
+@pytest.mark.parametrize("strange_ms", [-(10**12), 10**12, 10**30])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_time_that_is_none_of_the_market_costs_its_book_alone(
+    tmp_path: Path, strange_ms: int, first: bool
+) -> None:
+    strange, own = [strange_ms, BOOK, 1], [[-5, BOOK, 1], [1, BOOK, 1]]
+    lines = [strange, *own] if first else [own[0], strange, own[1]]
+    feed = BundledFeed([write(tmp_path / "a.jsonl.gz", HEADER, *lines)])
+    assert [event_at_ms(event) for event in feed] == [START_MS - 5, START_MS + 1, END_MS]
+    assert found(feed) == [(LeftOut.UNREADABLE, "btc-updown-15m-1", 1)]
+
+
+def test_a_file_with_another_checksum_is_not_used_at_all(tmp_path: Path) -> None:
+    content = bytearray(bundled()[0].read_bytes())
+    content[-6] ^= 1
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(content)
+    feed = BundledFeed([path])
+    assert [*feed] == []
+    assert [each.why for each in feed.exclusions] == [LeftOut.DAMAGED, LeftOut.UNREADABLE]
+    assert feed.exclusions[0].text.startswith("it is not used: a.jsonl.gz: not a recording: its")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl.gz")
+    with pytest.raises(FeedError, match=r"a\.jsonl\.gz: not a recording: it is not a file"):
+        BundledFeed([tmp_path / "a.jsonl.gz"])
 
 
 def test_a_market_whose_books_go_on_pays_after_them(tmp_path: Path) -> None:
     feed = BundledFeed([write(tmp_path / "a.jsonl.gz", HEADER, [900_007, BOOK, 1])])
-    assert [event_at_ms(event) for event in feed] == [1_000_007, 1_000_007]
+    assert [event_at_ms(event) for event in feed] == [END_MS + 7, END_MS + 7]
 
 
 def test_other_outcomes_and_no_books_are_exclusions(tmp_path: Path) -> None:
@@ -119,7 +150,12 @@ def test_other_outcomes_and_no_books_are_exclusions(tmp_path: Path) -> None:
     [
         ({"payouts": ["1.5", "0"]}, "not a recording: not a price, above 1: '1.5'"),
         ({"payouts": ["", "0"]}, "not a recording: not a price: ''"),
-        ({"end_ms": 5}, "not a recording: a market from 100000 to 5"),
+        ({"end_ms": 5}, f"not a recording: a market from {START_MS} to 5, in epoch milliseconds"),
+        ({"end_ms": START_MS}, f"not a recording: a market from {START_MS} to {START_MS}"),
+        ({"start_ms": START_MS // 1_000}, "not a recording: a market from 1700000100 to"),
+        ({"end_ms": END_MS * 1_000}, "not a recording: a market from .* in epoch milliseconds"),
+        ({"payouts": ["1", "1"]}, "not a recording: a market that pays 1 and 1 USD: together"),
+        ({"payouts": ["0", "0"]}, "not a recording: a market that pays 0 and 0 USD: together"),
         ({"start_ms": "x"}, "not a recording: Expected `int`"),
         ({"format": 2}, "format 2, expected 1"),
     ],

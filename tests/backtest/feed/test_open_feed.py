@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -62,7 +63,6 @@ def test_what_the_recorder_wrote_is_played_by_its_own_feed(
     monkeypatch.setitem(sys.modules, module.__name__, module)
     part = tmp_path / "part-000001-20261122T190000Z.jsonl.gz"
     part.write_bytes(gzip.compress(b'{"kind":"start","format":1}\n'))
-    shutil.copy(bundled()[0], tmp_path)
     open_feed([tmp_path])
     open_feed([part])
     part.write_bytes(b"a cut one")
@@ -115,3 +115,33 @@ def test_what_is_no_recording_is_told_what_would_be(tmp_path: Path) -> None:
     assert refused(tmp_path).startswith("a.jsonl.gz: not a recording: ")
     (tmp_path / "books.csv").touch()
     assert refused(tmp_path) == f"{tmp_path}: there is books.csv, but no markets.csv"
+
+
+def test_nothing_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    shutil.copy(bundled()[0], tmp_path)
+    for name in ("books.csv", "markets.csv"):
+        (tmp_path / name).touch()
+    both = f"{bundled()[0].name} and books.csv are of several recordings: a folder each"
+    assert refused(tmp_path) == f"{tmp_path}: {both}"
+    (tmp_path / bundled()[0].name).rename(tmp_path / "part-000001-20261122T190000Z.jsonl.gz")
+    assert "part-000001-20261122T190000Z.jsonl.gz and books.csv are of" in refused(tmp_path)
+    table_folder(tmp_path / "tables")
+    for name in ("books.parquet", "markets.parquet"):
+        (tmp_path / "tables" / name).touch()
+    assert "there are books.parquet and books.csv: one of" in refused(tmp_path / "tables")
+
+
+def test_links_to_themselves_and_pipes_are_one_line(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.jsonl.gz"
+    loop.symlink_to(loop)
+    assert "no such file or folder" in refused(loop)
+    assert refused(tmp_path).startswith("loop.jsonl.gz: cannot read it: Too many levels")
+    shutil.copy(bundled()[0], tmp_path)
+    (left_out,) = open_feed([tmp_path]).exclusions
+    assert left_out.where == "loop.jsonl.gz"
+    (tmp_path / "pipes").mkdir()
+    pipe = tmp_path / "pipes" / "part-000001-20261122T190000Z.jsonl.gz"
+    os.mkfifo(pipe)
+    assert refused(tmp_path / "pipes") == f"{pipe}: it is not a file"
+    pipe.rename(tmp_path / "pipes" / "a.jsonl.gz")
+    assert refused(tmp_path / "pipes").endswith("a.jsonl.gz: not a recording: it is not a file")

@@ -280,12 +280,14 @@ def test_what_cannot_be_used_is_said_in_one_line(
     assert refused(tmp_path).endswith("there is no books.parquet or books.csv in it")
     write_tables(tmp_path, "csv", both(1), [table_market()])
     (tmp_path / "books.csv").write_bytes(b"")
-    assert refused(tmp_path) == "books.csv: there is no header line in it"
+    assert refused(tmp_path) == "books.csv: there is no header line in it: not CSV in UTF-8"
     (tmp_path / "books.csv").unlink()
     assert refused(tmp_path) == f"{tmp_path}: there is markets.csv, but no books.csv"
     write_tables(tmp_path, "csv", [table_book(-START_MS, "UP", BIDS, ASKS)], [table_market()])
     assert refused(tmp_path).startswith("books.csv: no row has a market and a time in epoch mil")
 
+    for name in ("books.csv", "markets.csv"):
+        (tmp_path / name).unlink()
     wrong: list[dict[str, Any]] = [row | {"bid_px": "none"} for row in both(1)]
     write_tables(tmp_path, "parquet", wrong, [table_market()])
     assert refused(tmp_path).startswith("books.parquet: column bid_px: Unsupported cast from")

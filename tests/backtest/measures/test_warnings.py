@@ -134,7 +134,7 @@ def test_what_the_recording_does_not_have() -> None:
     texts = warned(seen)
     assert "of 3 of 3 markets it is not known what they paid" in texts
     assert "no market of this recording has a fee: what is after fees is before them" in texts
-    assert "left out as dark: 25 books; the run has 100" in texts
+    assert "left out as dark: 25; the run has 100 books" in texts
     assert "3 markets count as 1: those that were open at the same time move together" in texts
 
 

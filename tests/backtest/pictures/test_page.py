@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +12,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from backtest.pictures.page import html_of, write_html
+from backtest.pictures.page import html_of
 from backtest.pictures.words import sections_of
 from backtest.report.build import report_of
 from backtest.report.report import BacktestReport
@@ -61,11 +60,9 @@ def checked(page: str) -> str:
 
 
 def test_the_page_has_the_reports_words_in_their_order_and_all_pictures(
-    report: BacktestReport, tmp_path: Path
+    report: BacktestReport,
 ) -> None:
-    path = tmp_path / "page.html"
-    write_html(report, report_view(report, a_sweep()), a_sweep(), path)
-    page = checked(path.read_text(encoding="utf-8"))
+    page = checked(html_of(report, report_view(report, a_sweep()), a_sweep()))
     headings = re.findall(r"<h2>([A-Z]+)", page)
     assert headings[:4] == ["VERDICT", "WORTH", "TRUST", "FUNNEL"]
     assert "\ufffd" not in page

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from importlib import util
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -234,14 +236,54 @@ def test_a_sweep_that_production_does_not_agree_with_is_a_failure(
     assert result.stderr == "failed: levels=3: the sweep says 1, production 2\n"
 
 
+def test_a_market_may_run_for_years(run: Backtest, tmp_path: Path) -> None:
+    header, *lines = gzip.decompress(bundled()[0].read_bytes()).splitlines()[:200]
+    later = json.dumps({**json.loads(header), "end_ms": 4_000_000_000_000}).encode()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n".join([later, *lines])))
+    result = run(str(tmp_path), "--no-poll")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "signals, in" in result.stdout
+
+
+def test_a_process_that_is_killed_is_a_failure(
+    run: Backtest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("backtest.sweep.run.sweep", killed)
+    result = run(MARKET, "--no-poll", "--sweep", "levels=3..5", "--procs", "2")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("failed: a process of the sweep was killed")
+
+
+def test_an_error_without_a_text_is_said_without(run: Backtest, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(
+        RAISES.replace('raise ValueError("no idea")', "raise Silent")
+        + "\nclass Silent(Exception):\n    def __str__(self):\n        raise ValueError\n",
+        encoding="utf-8",
+    )
+    result = run(MARKET, "--no-poll", "--strategy", f"{tmp_path}/bad.py")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "failed: the strategy raised: btc-updown-15m-1790586000: Silent: an error without a text\n",
+    )
+
+
 def test_a_page_is_written_of_what_the_report_says(
     run: Backtest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Any] = []
-    monkeypatch.setattr("backtest.pictures.page.write_html", lambda *what: written.append(what))
+
+    def page_of(*what: Any) -> str:
+        written.append(what)
+        return "a page \udcff"
+
+    monkeypatch.setattr("backtest.pictures.page.html_of", page_of)
     result = run(MARKET, "--no-poll", "--html", str(tmp_path / "page.html"))
     assert (result.exit_code, result.stderr) == (0, "")
-    ((report, view, sweep, path),) = written
+    ((report, view, sweep),) = written
     assert report.funnel.moments == 883
     assert view.renderables
-    assert (sweep, path) == (None, tmp_path / "page.html")
+    assert sweep is None
+    assert (tmp_path / "page.html").read_bytes() == rb"a page \udcff"

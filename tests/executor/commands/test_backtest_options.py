@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from executor.commands.backtest_options import (
     Asked,
     BacktestPlan,
     BadInputError,
-    check_outputs,
     plan_of,
 )
 from strategies.fair_value import FairValue
@@ -135,37 +133,3 @@ def test_what_cannot_be_is_one_line(asked: dict[str, Any], says: str) -> None:
 def test_strategies_that_name_no_single_one_are_refused(strategies: str) -> None:
     with pytest.raises(BadInputError, match=r"^(STRATEGIES|--strategy): [^\n]+$"):
         planned({"STRATEGIES": strategies})
-
-
-# -- files -----------------------------------------------------------------------------------------
-
-
-def test_files_are_tried_and_left_as_they_were(tmp_path: Path) -> None:
-    (old := tmp_path / "old").write_text("kept", encoding="utf-8")
-    check_outputs(Asked(json=old, trades=tmp_path / "new"))
-    assert [each.name for each in tmp_path.iterdir()] == ["old"]
-    assert old.read_text(encoding="utf-8") == "kept"
-    check_outputs(Asked(json=Path("-")))
-
-
-def test_a_file_that_cannot_be_written_is_said_beforehand(tmp_path: Path) -> None:
-    for path, why in (
-        (tmp_path, "Is a directory"),
-        (tmp_path / "none" / "file", "No such file or directory"),
-        (tmp_path / ("n" * 300), "File name too long"),
-        (Path("a\0b"), "embedded null byte"),
-    ):
-        with pytest.raises(BadInputError, match=rf"^--html: [^\n]+ cannot be written: {why}$"):
-            check_outputs(Asked(html=path))
-
-
-def test_a_pipe_that_nobody_reads_is_no_file(tmp_path: Path) -> None:
-    os.mkfifo(pipe := tmp_path / "pipe")
-    with pytest.raises(BadInputError, match="not a file"):
-        check_outputs(Asked(trades=pipe))
-
-
-def test_two_files_are_not_one(tmp_path: Path) -> None:
-    same = tmp_path / "same"
-    with pytest.raises(BadInputError, match=r"^--html and --trades: the same file$"):
-        check_outputs(Asked(html=same, trades=same))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+import io
 
 from backtest.engine.observations import OrderEnd
 from backtest.feed.events import LeftOut
-from executor.commands.backtest_trades import write_trades
+from executor.commands.backtest_trades import trades_csv
 from tests.support.backtest_builders import START_MS, a_market, an_order, observations
 
 
-def test_every_order_of_both_brackets_is_a_row(tmp_path: Path) -> None:
+def test_every_order_of_both_brackets_is_a_row() -> None:
     market = a_market(0, paid="Up")
     filled = an_order(market, 0, price_e4=5_100, signal_price_e4=5_000, shares=2)
     missed = an_order(market, 0, end=OrderEnd.LEFT_OUT, strength=float("nan"))
     missed.left_out, missed.met_at_ms, missed.arrival_ask_e4 = LeftOut.GAP, None, -1
-    write_trades(observations([market], (), [filled], orders_next=[missed]), tmp_path / "trades")
+    written = trades_csv(observations([market], (), [filled], orders_next=[missed]))
 
-    with (tmp_path / "trades").open(encoding="utf-8", newline="") as file:
-        first, second = csv.DictReader(file)
+    first, second = csv.DictReader(io.StringIO(written.decode(), newline=""))
     assert first == {
         "bracket": "unchanged",
         "market": "btc-15m-0",
