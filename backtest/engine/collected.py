@@ -32,6 +32,7 @@ def signal_rows(measured: Sequence[MeasuredSignals]) -> SignalRows:
         market=np.array(market, dtype=np.int32)[order],
         is_up=column(lambda each: each.is_up, np.bool_),
         episode=column(lambda each: each.episode, np.int32),
+        tick_e4=column(lambda each: each.tick_e4, np.int32),
         strength=column(lambda each: each.strength, np.float64),
         edge_ticks=column(lambda each: each.edge_ticks, np.float64),
         to_close_ms=column(lambda each: each.to_close_ms, np.int32),

@@ -41,6 +41,7 @@ class SignalNoted(msgspec.Struct, frozen=True):
     at_ms: int
     is_up: bool
     episode: int
+    tick_e4: int
     strength: float
     edge_ticks: float
     to_close_ms: int
@@ -106,13 +107,10 @@ class MarketRun:
         if up.token_id != self._up_token:
             up, down = down, up
         up_bids, up_asks, down_bids, down_asks = up.bids, up.asks, down.bids, down.asks
-        tops = (
-            now_ms,
-            up_bids[0][0] if up_bids else UNKNOWN,
-            up_asks[0][0] if up_asks else UNKNOWN,
-            down_bids[0][0] if down_bids else UNKNOWN,
-            down_asks[0][0] if down_asks else UNKNOWN,
-        )
+        if up_bids and up_asks and down_bids and down_asks:
+            tops = (now_ms, up_bids[0][0], up_asks[0][0], down_bids[0][0], down_asks[0][0])
+        else:
+            tops = (now_ms, *_top_of(up), *_top_of(down))
         if snapshot.proof is Proof.NONE:
             self.darks += 1
             tops = (now_ms, *_UNSEEN)
@@ -143,7 +141,10 @@ class MarketRun:
     def note_signal(
         self, trade: Trade, book: Book, strength: float, now_ms: int, arrives_at_ms: int
     ) -> None:
-        """A signal on the newest book; `book` is the bought token's. `episode` is set before."""
+        """A signal on the newest book, which `note` has; `book` is the bought token's. `episode` is
+        set before."""
+        assert self.last is not None  # noqa: S101 - it was noted
+        tick_e4 = self.last.market.tick_size_e4
         first = not self.signals or self.signals[-1].episode != self.episode
         bid_e4 = book.best_bid_e4
         self.signals.append(
@@ -151,6 +152,7 @@ class MarketRun:
                 at_ms=now_ms,
                 is_up=trade.outcome == UP,
                 episode=self.episode,
+                tick_e4=tick_e4,
                 strength=strength,
                 edge_ticks=trade.edge_after_costs_ticks,
                 to_close_ms=self.market.end_ms - now_ms,
@@ -242,6 +244,14 @@ class _Tops:
 
     def asks(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
         return np.where(is_up[:, np.newaxis], self._up_ask[index], self._down_ask[index])
+
+
+def _top_of(book: Book) -> tuple[int, int]:
+    """Best bid and ask as `SignalRows` has them: an empty side is worth what it can be at most."""
+    bid_e4, ask_e4 = book.best_bid_e4, book.best_ask_e4
+    if bid_e4 is None and ask_e4 is None:
+        return UNKNOWN, UNKNOWN
+    return 0 if bid_e4 is None else bid_e4, PRICE_SCALE if ask_e4 is None else ask_e4
 
 
 _NO_SIZES: Final = (math.nan,) * len(SIZES_USD)

@@ -30,7 +30,7 @@ DELAYS_S: Final = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 SIZES_USD: Final = (1, 10, 50, 250, 1_000)
 """How large an order might be."""
 UNKNOWN: Final = -1
-"""A price that is not known: no book there, or none that shows this side."""
+"""A price that is not known: no book there, or one that shows nothing."""
 CHART_POINTS: Final = 200
 
 Prices: TypeAlias = NDArray[np.int32]
@@ -42,7 +42,8 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
 
     Prices are of the token that is to be bought. A price at a time is of the last book at or before
     it (`unchanged`), unless it says `next`; it is UNKNOWN when that book is further away than
-    `gap_over_ms`, and after the market's end.
+    `gap_over_ms`, and after the market's end. Where a book has no ask it is taken for 1 USD, where
+    it has no bid for 0: such books stand where a price has run away, and must not drop out.
     """
 
     at_ms: NDArray[np.int64]
@@ -53,6 +54,8 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
     """Whether Up is to be bought."""
     episode: NDArray[np.int32]
     """Signals of one market and outcome with no book between them that held: numbered, over all."""
+    tick_e4: Prices
+    """The market's tick at that moment: it becomes finer where prices are extreme."""
     strength: NDArray[np.float64]
     """The strategy's first number (`Observations.strength_name`), its size; NaN without one."""
     edge_ticks: NDArray[np.float64]
@@ -119,6 +122,8 @@ class OrderSeen(msgspec.Struct, kw_only=True):
     """The time of the book that it met; None where it met none."""
     signal_price_e4: int
     max_price_e4: int
+    tick_e4: int
+    """The market's tick when it was decided."""
     spend_e6: int
     """What it was to spend."""
     strength: float

@@ -143,7 +143,8 @@ def _compared(blocks: Blocks, own: _Result, rival: _Result, name: Rival) -> Comp
     estimate, difference = Estimate(), Estimate()
     if value is not None:
         draws, used = _draws(blocks, rival)
-        estimate = estimate_of(value, draws, n=len(rival.market), used=used)
+        # Of a coin's two sides, and of a scanner's phases, no more orders than one of them has.
+        estimate = estimate_of(value, draws, n=round(rival.orders), used=used)
         if own_value is not None and name is not Rival.STRATEGY:
             own_draws, own_used = _draws(blocks, own)
             difference = estimate_of(
@@ -166,4 +167,4 @@ def _compared(blocks: Blocks, own: _Result, rival: _Result, name: Rival) -> Comp
 def _draws(blocks: Blocks, result: _Result) -> tuple[Floats, int]:
     """(its return on stake a draw, blocks that it is in)."""
     spent, pnl = (blocks.sums(result.market, each) for each in (result.spent_e6, result.pnl_e6))
-    return ratio_draws(blocks, pnl, spent), len(np.unique(blocks.of_market[result.market]))
+    return ratio_draws(blocks, pnl, spent), blocks.used(result.market)

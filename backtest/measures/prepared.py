@@ -35,7 +35,6 @@ Flags: TypeAlias = NDArray[np.bool_]
 class MarketArrays(msgspec.Struct, frozen=True):
     """One entry a market."""
 
-    tick_e4: Floats
     fee_rate: Floats
     fee_exponent: Floats
     up_payout_e4: Floats
@@ -106,7 +105,7 @@ def prepare(seen: Observations) -> Prepared:
         ),
         by_market=by_market,
         market=market,
-        tick_e4=by_market.tick_e4[market],
+        tick_e4=rows.tick_e4.astype(np.float64),
         mid_e4=(known_e4(rows.bid_e4) + known_e4(rows.ask_e4)) / 2,
         payout_e4=payout_e4,
         mid_after_e4=(bid_after + ask_after) / 2,
@@ -128,6 +127,12 @@ def known_e4(prices: NDArray[np.int32]) -> Floats:
     return np.where(prices == UNKNOWN, np.nan, prices.astype(np.float64))
 
 
+def offered_e4(asks: NDArray[np.int32]) -> Floats:
+    """Likewise, and NaN where nobody asks: nothing can be met there."""
+    prices = known_e4(asks)
+    return np.where(prices >= PRICE_SCALE, np.nan, prices)
+
+
 def _market_arrays(markets: Sequence[MarketSeen]) -> MarketArrays:
     def column(values: Sequence[float | None]) -> Floats:
         return np.array([np.nan if each is None else each for each in values], dtype=np.float64)
@@ -135,7 +140,6 @@ def _market_arrays(markets: Sequence[MarketSeen]) -> MarketArrays:
     fees: list[FeeSchedule] = [each.fee for each in markets]
     e4_of_e6 = PRICE_SCALE / SIZE_SCALE
     return MarketArrays(
-        tick_e4=column([each.tick_e4 for each in markets]),
         fee_rate=column([float(fee.rate) for fee in fees]),
         fee_exponent=column([fee.exponent for fee in fees]),
         up_payout_e4=column([each.up_payout_e6 for each in markets]) * e4_of_e6,

@@ -34,7 +34,7 @@ class Both(msgspec.Struct, Generic[_T], frozen=True):
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A number and its interval over blocks. Low and high are None below two blocks."""
+    """A number and its interval over blocks. Low and high are None below five blocks."""
 
     value: float | None = None
     low: float | None = None
@@ -49,7 +49,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """How often something was so, and its interval.
 
     Wilson's, of as many draws as there are `independent` ones: orders of one market share one
-    outcome, so a market counts once. Of signals it is drawn over blocks, as an `Estimate`.
+    outcome, and those at one time move together, so a block counts once. Of signals it is drawn
+    over blocks, as an `Estimate`.
     """
 
     hits: int = 0
@@ -148,7 +149,7 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurvePoint(msgspec.Struct, frozen=True):
-    """P&L summed up to the end of a market, and its band (None below two blocks)."""
+    """P&L summed up to the end of a market, and its band (None below five blocks)."""
 
     at_ms: int
     pnl_e6: int
@@ -280,7 +281,8 @@ class TableCells(msgspec.Struct, frozen=True, kw_only=True):
     mean_price: float | None
     mean_fee: float | None
     edge: float | None
-    """Win rate less price and fee, USD a share."""
+    """What a share paid, in the mean, less price and fee, USD: the win rate less them, but for
+    splits."""
     pnl_e6: int
 
 

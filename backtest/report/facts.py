@@ -11,7 +11,7 @@ import numpy as np
 from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import Lane, MarketSeen, Observations, OrderSeen
 from backtest.measures.markout import plain_mean
-from backtest.measures.prepared import FILLED, Prepared, book_every_ms, known_e4
+from backtest.measures.prepared import FILLED, Prepared, book_every_ms, offered_e4
 from backtest.measures.sections import Both
 from backtest.report.report import (
     Assumption,
@@ -34,7 +34,7 @@ def trust(run: Prepared) -> Trust:
     excluded: Counter[str] = Counter()
     for exclusion in seen.exclusions:
         excluded[exclusion.why] += exclusion.count
-    arrival = known_e4(run.rows.arrival_ask_e4)
+    arrival = offered_e4(run.rows.arrival_ask_e4)
     both_known = ~np.isnan(arrival).any(axis=1)
     differs = arrival[both_known, 1] - arrival[both_known, 0]
     arrivals = [
@@ -223,7 +223,8 @@ def assumption_lines(seen: Observations) -> list[Assumption]:
         (
             "depletion",
             "until the level changes",
-            "What an order took of a level is gone until the venue shows another size there.",
+            "What an order took of a level is gone until a later one meets another size there; what"
+            " changed and changed back in between is gone, too.",
         ),
         (
             "fee",
@@ -234,6 +235,16 @@ def assumption_lines(seen: Observations) -> list[Assumption]:
             "settlement",
             "as recorded",
             "A share pays 1, 0, or what a split or a void says; nothing is sold before.",
+        ),
+        (
+            "positions",
+            "end with their market",
+            "A slot is free from then on; a live one waits for the payout, some minutes longer.",
+        ),
+        (
+            "capital",
+            "not limited",
+            "What is bought needs no balance: only the account's limits say how much is held.",
         ),
         (
             "gaps_over_s",

@@ -296,7 +296,10 @@ class NaivePrices:
         if snapshot.proof is Proof.NONE or empty or abs(at_ms - book_ms) > self._gap_over_ms:
             return -1, -1
         of = snapshot.book_of(self._outcome)
-        return of.best_bid_e4 or -1, of.best_ask_e4 or -1
+        if not of.bids and not of.asks:
+            return -1, -1
+        # Nobody bids, nobody asks: a share is worth 0 and 1 USD at most.
+        return of.best_bid_e4 or 0, of.best_ask_e4 or 10_000
 
 
 def stream_lane(

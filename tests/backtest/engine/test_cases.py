@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from backtest.engine.assumptions import Assumptions, Bracket
 from backtest.engine.latency import Latency
-from backtest.engine.observations import Observations, OrderEnd, OrderSeen
+from backtest.engine.observations import UNKNOWN, Observations, OrderEnd, OrderSeen
 from backtest.engine.run import run
 from backtest.feed.events import FeedEvent, LeftOut, MarketPaid
 from functions.core.evidence import Resolution
@@ -179,6 +180,38 @@ def test_what_is_left_of_a_claim_makes_room_for_the_next_one_that_day() -> None:
     events.remove(paid)
     lane = seen_of(*events, daily_spend_cap_usd="1.6").lane(UNCHANGED)
     assert lane.refused == {"market_claimed": 1, "daily_spend": 1}
+
+
+def test_a_price_that_has_run_away_does_not_drop_out() -> None:
+    """Nobody asks any more for what is sure to win, nobody bids for what is not."""
+    later_ms = NOW_MS + 5_000
+    gone: list[FeedEvent] = [book_at(MARKET, later_ms, ((9_900, 10**8),), ())]
+    lost: list[FeedEvent] = [book_at(MARKET, later_ms, (), ((200, 10**8),))]
+    nothing: list[FeedEvent] = [book_at(MARKET, later_ms, (), (), down=(BIDS, ASKS))]
+    after = [
+        (int(rows.bid_after_e4[0, 1]), int(rows.ask_after_e4[0, 1]), int(rows.ask_waited_e4[0, 6]))
+        for events in (gone, lost, nothing)
+        for rows in [
+            seen_of(
+                book_at(MARKET, NOW_MS, BIDS, ASKS), *events, paid_of(MARKET, (10**6, 0))
+            ).signals
+        ]
+    ]
+    assert after == [(9_900, 10_000, 10_000), (0, 200, 200), (UNKNOWN, UNKNOWN, UNKNOWN)]
+
+
+def test_a_signals_tick_is_that_of_its_moment() -> None:
+    fine = msgspec.structs.replace(MARKET, tick_size_e4=10)
+    seen = seen_of(
+        book_at(MARKET, NOW_MS, BIDS, ASKS),
+        book_at(fine, NOW_MS + 2_000, BIDS, ASKS, sequence=2),
+        paid_of(MARKET, (10**6, 0)),
+        ms=0,
+        cooldown_s="1",
+        max_positions="9",
+    )
+    assert seen.signals.tick_e4.tolist() == [100, 10]
+    assert [order.tick_e4 for order in seen.lane(UNCHANGED).orders] == [100, 10]
 
 
 class Raising(AlwaysBuy):

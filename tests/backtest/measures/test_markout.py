@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backtest.engine.assumptions import Bracket
@@ -84,8 +86,9 @@ def test_the_hurdle_is_half_the_spread_and_the_fee() -> None:
     assert section.claimed_edge_ticks == 1.0
 
 
-def test_ticks_are_those_of_each_market() -> None:
-    run = prepare(observations([a_market(tick_e4=10, fee=NO_FEE)], [RISES]))
+def test_ticks_are_those_of_the_moment() -> None:
+    fine = replace(RISES, tick_e4=10)
+    run = prepare(observations([a_market(fee=NO_FEE)], [fine]))
     assert after_costs_ticks(run, Bracket.UNCHANGED).tolist() == [40.0]
 
 

@@ -95,6 +95,8 @@ def test_assumptions_have_their_names() -> None:
         "depletion",
         "fee",
         "settlement",
+        "positions",
+        "capital",
         "gaps_over_s",
         "min_size",
         "entries_a_market",
