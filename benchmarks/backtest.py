@@ -12,7 +12,8 @@ when the clock starts, as each engine wants them. What is measured:
   fees by level, payouts, and prices after each signal; with the scanner beside it, that of 30
   phases with accounts of their own, too;
 - resolvedkit: its loop and its fills, in one bracket; production decides, as with ours, and its
-  orders, fills and profit are compared with ours before anything is measured;
+  orders and profit are compared with ours before anything is measured. It counts all books of its
+  sample, a seventh of which are before the windows and cost nearly nothing;
 - hftbacktest: see `benchmarks.backtest_hft`; another decision, compiled, without most of the above.
 - the commands, as processes: from the start to the end of the report.
 

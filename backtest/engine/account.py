@@ -27,7 +27,8 @@ class SimulatedAccount:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._refusal_until: dict[str, tuple[ClaimRefusal, int, int]] = {}
+        self._refusal_until: dict[str, tuple[ClaimRefusal, int, int, int]] = {}
+        """By market: why, until when, as of which change, and for claims of at least so much."""
         self._day = (-1, "")
         self.changes = 0
         """Counts what has changed; what was refused stays refused until then, or until its time."""
@@ -42,18 +43,22 @@ class SimulatedAccount:
             config_version=limits.config_version,
         )
 
-    def foreseen(self, condition_id: str, now_ms: int) -> ClaimRefusal | None:
-        """The refusal that a claim on this market is known to meet: it met it, and nothing has
-        changed since that could lift it. None: ask `claim`."""
+    def foreseen(self, condition_id: str, spend_e6: int, now_ms: int) -> ClaimRefusal | None:
+        """The refusal that a claim of so much on this market is known to meet: one met it, and
+        nothing has changed since that could lift it. None: ask `claim`."""
         known = self._refusal_until.get(condition_id)
         if known is None:
             return None
-        refusal, until_ms, changes = known
-        return refusal if changes == self.changes and now_ms < until_ms else None
+        refusal, until_ms, changes, least_e6 = known
+        lasts = changes == self.changes and now_ms < until_ms and spend_e6 >= least_e6
+        return refusal if lasts else None
 
-    def refused_until_ms(self, condition_id: str) -> int:
-        """Until when a refusal is foreseen if nothing changes. Raises KeyError without one."""
-        return self._refusal_until[condition_id][1]
+    def refused_until_ms(self, condition_id: str, spend_e6: int) -> int | None:
+        """Until when `foreseen` says a refusal if nothing changes; None where it says none."""
+        known = self._refusal_until.get(condition_id)
+        if known is None or known[2] != self.changes or spend_e6 < known[3]:
+            return None
+        return known[1]
 
     def claim(self, claim: Claim, now_ms: int) -> ClaimRefusal | None:
         """Make the claim, or say why it is refused."""
@@ -63,8 +68,9 @@ class SimulatedAccount:
         if refusal is not None:
             next_day_ms = (now_ms // _DAY_MS + 1) * _DAY_MS
             until_ms = item.cooldowns[market] if refusal is ClaimRefusal.COOLDOWN else next_day_ms
-            if refusal is not ClaimRefusal.DAILY_SPEND:  # a smaller claim may have room
-                self._refusal_until[market] = (refusal, until_ms, self.changes)
+            # A smaller claim may have room.
+            least_e6 = claim.spend_e6 if refusal is ClaimRefusal.DAILY_SPEND else 0
+            self._refusal_until[market] = (refusal, until_ms, self.changes, least_e6)
             return refusal
         item.claims[market] = claim
         item.cooldowns[market] = now_ms + max(limits.cooldown_ms, 1)

@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.engine.market_run import MeasuredSignals, SignalNoted
-from backtest.engine.observations import DELAYS_S, HORIZONS_S, SIZES_USD, Prices, SignalRows
+from backtest.engine.observations import DELAYS_S, HORIZONS_S, SIZES_USD, SignalRows
+
+_WIDTHS: Final = {
+    "bid_after_e4": len(HORIZONS_S),
+    "ask_after_e4": len(HORIZONS_S),
+    "ask_waited_e4": len(DELAYS_S),
+    "ask_waited_next_e4": len(DELAYS_S),
+    "arrival_ask_e4": 2,
+    "size_price_e4": len(SIZES_USD),
+}
+"""Columns that have several values a signal."""
+_KINDS: Final[dict[str, type[np.generic]]] = {
+    "at_ms": np.int64,
+    "market": np.int32,
+    "is_up": np.bool_,
+    "episode": np.int32,
+    "tick_e4": np.int32,
+    "strength": np.float64,
+    "edge_ticks": np.float64,
+    "to_close_ms": np.int32,
+    "bid_e4": np.int32,
+    "ask_e4": np.int32,
+    "max_price_e4": np.int32,
+    "bid_after_e4": np.int32,
+    "ask_after_e4": np.int32,
+    "ask_waited_e4": np.int32,
+    "ask_waited_next_e4": np.int32,
+    "arrival_ask_e4": np.int32,
+    "size_price_e4": np.float64,
+}
 
 
-def signal_rows(measured: Sequence[MeasuredSignals]) -> SignalRows:
-    """Of one run; markets in the order in which they ended."""
-    noted = [each for part in measured for each in part.noted]
-    # Stable: signals of the same millisecond stay in the order of their markets.
-    order = np.argsort(np.array([each.at_ms for each in noted], dtype=np.int64), kind="stable")
+class SignalColumns:
+    """`add` each market when it is over; bytes from then on, because there may be millions."""
 
-    def column(of: Callable[[SignalNoted], Any], kind: type[np.generic]) -> NDArray[Any]:
-        return np.array([of(each) for each in noted], dtype=kind)[order]
+    def __init__(self) -> None:
+        self._bytes = {name: bytearray() for name in _KINDS}
 
-    def columns(of: Callable[[MeasuredSignals], Prices], width: int) -> Prices:
-        parts = [of(part) for part in measured]
-        return np.concatenate(parts)[order] if parts else np.zeros((0, width), dtype=np.int32)
+    def add(self, rows: SignalRows) -> None:
+        """The next market's; markets in the order in which they end."""
+        for name, column in self._bytes.items():
+            column.extend(getattr(rows, name).tobytes())
 
-    market = [part.market for part in measured for _ in part.noted]
-    sizes = np.array([each.size_prices_e4 for each in noted], dtype=np.float64)
-    return SignalRows(
-        at_ms=column(lambda each: each.at_ms, np.int64),
-        market=np.array(market, dtype=np.int32)[order],
-        is_up=column(lambda each: each.is_up, np.bool_),
-        episode=column(lambda each: each.episode, np.int32),
-        tick_e4=column(lambda each: each.tick_e4, np.int32),
-        strength=column(lambda each: each.strength, np.float64),
-        edge_ticks=column(lambda each: each.edge_ticks, np.float64),
-        to_close_ms=column(lambda each: each.to_close_ms, np.int32),
-        bid_e4=column(lambda each: each.bid_e4, np.int32),
-        ask_e4=column(lambda each: each.ask_e4, np.int32),
-        max_price_e4=column(lambda each: each.max_price_e4, np.int32),
-        bid_after_e4=columns(lambda part: part.bid_after_e4, len(HORIZONS_S)),
-        ask_after_e4=columns(lambda part: part.ask_after_e4, len(HORIZONS_S)),
-        ask_waited_e4=columns(lambda part: part.ask_waited_e4, len(DELAYS_S)),
-        ask_waited_next_e4=columns(lambda part: part.ask_waited_next_e4, len(DELAYS_S)),
-        arrival_ask_e4=columns(lambda part: part.arrival_ask_e4, 2),
-        size_price_e4=sizes.reshape((len(noted), len(SIZES_USD)))[order],
-    )
+    def rows(self) -> SignalRows:
+        """All of them, once: what they were made of is gone then."""
+        # Stable: signals of the same millisecond stay in the order of their markets.
+        order = np.argsort(self._column("at_ms"), kind="stable")
+        # One column after the other, so that never more than one is there twice.
+        whole: dict[str, NDArray[Any]] = {}
+        for name in _KINDS:
+            whole[name] = self._column(name)[order]
+            del self._bytes[name]
+        return SignalRows(**whole)
+
+    def _column(self, name: str) -> NDArray[Any]:
+        column: NDArray[Any] = np.frombuffer(self._bytes[name], dtype=_KINDS[name])
+        return column.reshape((-1, _WIDTHS[name])) if name in _WIDTHS else column

@@ -90,7 +90,7 @@ class Desk:
         """Claim, and send the order on its way; None where the account refuses."""
         lane, account, now_ms = self.lane, self.account, offered.now_ms
         lane.signals += 1
-        refusal = account.foreseen(offered.market.condition_id, now_ms)
+        refusal = account.foreseen(offered.market.condition_id, offered.trade.spend_e6, now_ms)
         if refusal is None:
             claim = self._claim_of(offered)
             refusal = account.claim(claim, now_ms)

@@ -23,6 +23,7 @@ from backtest.engine.observations import (
     UNKNOWN,
     MarketSeen,
     Prices,
+    SignalRows,
 )
 from functions.core.trade import Trade
 from protocol.book import Book, Level, Proof
@@ -164,44 +165,42 @@ class MarketRun:
             )
         )
 
-    def measured(self, gap_over_ms: int, cut_at_ms: int | None) -> MeasuredSignals | None:
+    def measured(self, gap_over_ms: int, cut_at_ms: int | None) -> SignalRows | None:
         """What became of the signals' prices; None without signals. The market is over, or the
         recording is at `cut_at_ms`: what a price was after that nobody knows."""
-        if not self.signals:
-            return None
         noted = self.signals
+        if not noted:
+            return None
         tops = _Tops(self, gap_over_ms, cut_at_ms)
-        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)[:, np.newaxis]
+        at_ms = np.array([each.at_ms for each in noted], dtype=np.int64)
         arrives_ms = np.array([each.arrives_at_ms for each in noted], dtype=np.int64)
         is_up = np.array([each.is_up for each in noted], dtype=np.bool_)
-        after = tops.unchanged(at_ms + _HORIZONS_MS)
-        waited_ms = at_ms + _DELAYS_MS
+        after = tops.unchanged(at_ms[:, np.newaxis] + _HORIZONS_MS)
+        waited_ms = at_ms[:, np.newaxis] + _DELAYS_MS
         arrived = np.stack((tops.unchanged(arrives_ms), tops.next(arrives_ms)), axis=1)
-        return MeasuredSignals(
-            noted=noted,
-            market=self.index,
+        return SignalRows(
+            at_ms=at_ms,
+            market=np.full(len(noted), self.index, dtype=np.int32),
+            is_up=is_up,
+            episode=np.array([each.episode for each in noted], dtype=np.int32),
+            tick_e4=np.array([each.tick_e4 for each in noted], dtype=np.int32),
+            strength=np.array([each.strength for each in noted], dtype=np.float64),
+            edge_ticks=np.array([each.edge_ticks for each in noted], dtype=np.float64),
+            to_close_ms=np.array([each.to_close_ms for each in noted], dtype=np.int32),
+            bid_e4=np.array([each.bid_e4 for each in noted], dtype=np.int32),
+            ask_e4=np.array([each.ask_e4 for each in noted], dtype=np.int32),
+            max_price_e4=np.array([each.max_price_e4 for each in noted], dtype=np.int32),
             bid_after_e4=tops.bids(after, is_up),
             ask_after_e4=tops.asks(after, is_up),
             ask_waited_e4=tops.asks(tops.unchanged(waited_ms), is_up),
             ask_waited_next_e4=tops.asks(tops.next(waited_ms), is_up),
             arrival_ask_e4=tops.asks(arrived, is_up),
+            size_price_e4=np.array([each.size_prices_e4 for each in noted], dtype=np.float64),
         )
 
     def tops(self) -> NDArray[np.int64]:
         """(books, 5): time, best bid and ask of Up, best bid and ask of Down."""
         return np.frombuffer(self._tops, dtype=np.int64).reshape((-1, 5))
-
-
-class MeasuredSignals(msgspec.Struct, frozen=True, kw_only=True):
-    """The signals of one market; columns as in `SignalRows`."""
-
-    noted: list[SignalNoted]
-    market: int
-    bid_after_e4: Prices
-    ask_after_e4: Prices
-    ask_waited_e4: Prices
-    ask_waited_next_e4: Prices
-    arrival_ask_e4: Prices
 
 
 class _Tops:

@@ -4,7 +4,7 @@ A *moment* is one snapshot of a market, both tokens' books. A *signal* is a trad
 wanted; there is one list of them, because brackets and comparisons decide on the same books. An
 *order* is a signal whose claim the account took, so each lane has orders of its own.
 
-Memory: a row of about 150 bytes a signal, an object an order, and 200 points a market for its
+Memory: a row of about 220 bytes a signal, an object an order, and 200 points a market for its
 picture; nothing grows with the moments.
 """
 

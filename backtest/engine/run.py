@@ -23,9 +23,9 @@ from math import nan
 from typing import Final
 
 from backtest.engine.assumptions import Assumptions, Bracket
-from backtest.engine.collected import signal_rows
+from backtest.engine.collected import SignalColumns
 from backtest.engine.desk import Desk, Offered, UnderWay, other_limit_e4
-from backtest.engine.market_run import MarketRun, MeasuredSignals
+from backtest.engine.market_run import MarketRun
 from backtest.engine.observations import Lane, MarketSeen, Observations
 from backtest.engine.scanner import SCAN_MS, Scanner
 from backtest.feed.events import Exclusion, Feed, FeedEvent, LeftOut, MarketPaid
@@ -81,7 +81,7 @@ class _Run:
         self._markets: list[MarketSeen] = []
         self._ended: dict[str, tuple[MarketInfo, MarketSeen]] = {}
         """By condition id."""
-        self._measured: list[MeasuredSignals] = []
+        self._signals = SignalColumns()
         self._exclusions: list[Exclusion] = []
         self._due: list[tuple[int, int, Desk | None, UnderWay | MarketRun | None]] = []
         """What happens at a time: an order's arrival at its desk, a market's end, or (None) that
@@ -285,7 +285,7 @@ class _Run:
             desk.market_ended(run.market)
         measured = run.measured(self._assumptions.gap_over_ms, cut_at_ms)
         if measured is not None:
-            self._measured.append(measured)
+            self._signals.add(measured)
         run.seen.last_at_ms = run.last_ms
         self._leave_out(LeftOut.PLACEHOLDER, run.market.slug, run.placeholders)
         self._leave_out(LeftOut.DARK, run.market.slug, run.darks)
@@ -359,7 +359,7 @@ class _Run:
             assumptions=self._assumptions,
             moments=self._moments,
             holds=self._holds,
-            signals=signal_rows(self._measured),
+            signals=self._signals.rows(),
             markets=self._markets,
             lanes=[desk.lane for desk in self._stream],
             polling=[] if self._scanner is None else [d.lane for d in self._scanner.desks],

@@ -81,11 +81,8 @@ class RememberingDesk(Desk):
         if touched or came is None:
             self.arrive(order, arrival.met, arrival.met_at_ms)
             assert self._became is not None  # noqa: S101 - every arrival has an answer
-            taken = (
-                self._taken[claim.condition_id].get(claim.token_id)
-                if seen.fee_e6 or seen.filled_size_e6
-                else None
-            )
+            # Only what was bought is taken.
+            taken = self._taken[claim.condition_id][book.token_id] if seen.filled_size_e6 else None
             came = _Came(
                 self._became, seen.end, seen.left_out, _win_share(book, self._became), taken
             )

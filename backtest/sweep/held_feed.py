@@ -17,7 +17,7 @@ class HeldFeed:
     def __init__(self, open_feed: Callable[[], Feed], held_max: int = HELD_MAX) -> None:
         self._open_feed = open_feed
         self._held_max = held_max
-        self._feed = open_feed()
+        self._feed, self._is_new = open_feed(), True
         self._held: list[FeedEvent] | None = None
 
     @property
@@ -35,7 +35,9 @@ class HeldFeed:
         if self._held is not None:
             yield from self._held
             return
-        self._feed = self._open_feed()
+        if not self._is_new:
+            self._feed = self._open_feed()
+        self._is_new = False
         read: list[FeedEvent] | None = []
         for event in self._feed:
             if read is not None:

@@ -30,6 +30,8 @@ class Signals(Protocol):
 
     moments: Ints
     """Rising."""
+    least_e6: int
+    """No offer spends less."""
 
     def offer(self, moment: int) -> Offer | None:
         """What it offers there; None where nothing can be ordered after all."""
@@ -154,8 +156,8 @@ class PointLane:
         self._fold()
 
     def _offer(self, batch: Batch, signals: Signals, index: int) -> int:
-        """Offer one signal. The position before which its market stays refused; 0: it was taken, or
-        there was nothing to offer."""
+        """Offer one signal. The position before which its market stays refused if nothing changes;
+        0 where that is not known, as after an order."""
         moment = int(signals.moments[index])
         offer = signals.offer(moment)
         if offer is None:
@@ -165,7 +167,8 @@ class PointLane:
         order = desk.offer(offer, latency_ms)
         condition_id = offer.market.condition_id
         if order is None:
-            return batch.position_at(desk.account.refused_until_ms(condition_id))
+            until_ms = desk.account.refused_until_ms(condition_id, signals.least_e6)
+            return 0 if until_ms is None else batch.position_at(until_ms)
         self._orders += 1
         arrival = offer.arrivals[self._bracket]
         heapq.heappush(self._due, (arrival.position, self._orders, order, offer))

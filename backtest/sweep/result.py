@@ -6,13 +6,10 @@ half, and what they do in the *test* half is said with them, always.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import msgspec
 
 from backtest.measures.sections import Both
-
-Number: TypeAlias = int | float
+from backtest.sweep.grid import Number
 
 
 class SweepDisagreesError(RuntimeError):

@@ -8,26 +8,27 @@ over the whole feed: where it does not agree there is no result.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
-import numpy as np
 from pydantic import ValidationError
 
 from backtest.engine.assumptions import Assumptions
-from backtest.engine.observations import MarketSeen, Observations
+from backtest.engine.observations import MarketSeen
 from backtest.engine.run import run
-from backtest.feed.events import Feed, FeedEvent
+from backtest.feed.events import Feed
 from backtest.measures.sections import Both
 from backtest.sweep.desk import BRACKETS
 from backtest.sweep.features import TWINS
 from backtest.sweep.grid import Point, SweepError
 from backtest.sweep.held_feed import HeldFeed
 from backtest.sweep.luck import luck_of
-from backtest.sweep.moments import Batch, Collector
-from backtest.sweep.play import HalfSums, LaneSums, PointLane, Signals
+from backtest.sweep.play import HalfSums
+from backtest.sweep.points import PointSums, Told, played, sums_of
 from backtest.sweep.result import (
     Agreement,
     Half,
@@ -38,7 +39,6 @@ from backtest.sweep.result import (
     SweptPoint,
 )
 from backtest.sweep.shares import ShareProgress, SweepProgress, in_shares
-from backtest.sweep.signals import AskedSignals, Asking, TwinSignals
 from backtest.sweep.split import Split, split_of
 from functions.core.configuration import Configuration, mistakes_in
 from strategies.interface import Strategy
@@ -60,8 +60,9 @@ def sweep(
 ) -> SweepResult:
     """Try the points, by `procs` processes: the result is the same with any number of them.
 
-    `open_feed` is called anew for each reading, in other processes, too. Without `--poll`: a sweep
-    has no scanner. Raises SweepError, FeedError, SweepDisagreesError.
+    `open_feed` is called for each reading of what is too much to be held, in other processes, too.
+    There is no scanner in a sweep, whatever the assumptions say. Raises SweepError, FeedError,
+    SweepDisagreesError.
     """
     assumptions = msgspec.structs.replace(assumptions, poll=None)
     tried = [_configuration_of(configuration, strategy, point) for point in points]
@@ -78,11 +79,12 @@ def sweep(
         split,
         default.moments + len(default.markets),
     )
-    sums, error = one.played(procs, progress)
-    ranked = _best_first(sums[:-1])
-    best = ranked[:BEST]
+    with _held_books_set_aside():
+        sums, error = one.played(procs, progress)
+        ranked = _best_first(sums[:-1])
+        again = one.again(ranked[:BEST], procs)
     orders = _check("the default", sums[-1], sums_of(default, split.is_train))
-    for number, production in zip(best, one.again(best, procs), strict=True):
+    for number, production in zip(ranked, again, strict=False):
         orders += _check(_named(points[number]), sums[number], production)
     axes = _axes(points, configuration)
     defaults = {axis.name: axis.default for axis in axes}
@@ -101,10 +103,21 @@ def sweep(
         best=ranked,
         default=_swept(defaults, sums[-1]),
         luck=_luck(sums[:-1], assumptions.seed, default.markets),
-        agreement=Agreement(points=len(best) + 1, orders=orders),
+        agreement=Agreement(points=len(again) + 1, orders=orders),
         twin=strategy in TWINS,
         strategy_error=default.strategy_error or error,
     )
+
+
+@contextmanager
+def _held_books_set_aside() -> Iterator[None]:
+    """They stay as long as the sweep: the collector of garbage, which would look at each of them
+    again and again, takes a fifth of the time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Sweep:
@@ -127,14 +140,21 @@ class _Sweep:
 
     def played(
         self, procs: int, progress: Callable[[SweepProgress], None] | None
-    ) -> tuple[list[tuple[LaneSums, ...]], str]:
+    ) -> tuple[list[PointSums], str]:
         """(by point: its sums by bracket, the first thing that the strategy raised)."""
         count = len(self._points)
         shares = min(procs, count)
         bounds = [count * share // shares for share in range(shares + 1)]
 
-        def play(share: int, tell: ShareProgress) -> tuple[list[tuple[LaneSums, ...]], str]:
-            return self._play(self._points[bounds[share] : bounds[share + 1]], tell)
+        def play(share: int, tell: ShareProgress) -> tuple[list[PointSums], str]:
+            return played(
+                self._feed,
+                self._strategy,
+                self._assumptions,
+                self._points[bounds[share] : bounds[share + 1]],
+                self._split.is_train,
+                told=Told(tell, self._events),
+            )
 
         text = f"{count - 1} points"
         if self._strategy not in TWINS:
@@ -143,74 +163,24 @@ class _Sweep:
         errors = [error for _, error in parts if error]
         return [each for sums, _ in parts for each in sums], errors[0] if errors else ""
 
-    def _play(
-        self, points: list[Configuration], tell: ShareProgress
-    ) -> tuple[list[tuple[LaneSums, ...]], str]:
-        is_train = self._split.is_train
-        lanes = [
-            [PointLane(bracket, point.limits, is_train) for bracket in BRACKETS] for point in points
-        ]
-        asking = None if self._strategy in TWINS else Asking(self._strategy, points)
-        ask = None if asking is None else asking.ask
-        collector = Collector(points[0].gate, self._assumptions, ask)
-        read = 0
-        for batch in collector.batches(self._told(tell) if asking else self._feed):
-            signals: TwinSignals | AskedSignals
-            if asking is None:
-                signals = TwinSignals(batch, self._strategy, points)
-            else:
-                signals = asking.signals(batch)
-            for number, of_point in enumerate(lanes):
-                _play(of_point, batch, signals.of(number))
-                if asking is None:
-                    done = read + (collector.events - read) * (number + 1) / len(points)
-                    tell(done / self._events)
-            read = collector.events
-        sums = [tuple(lane.finish() for lane in of_point) for of_point in lanes]
-        return sums, "" if asking is None else asking.error
-
-    def _told(self, tell: ShareProgress) -> Iterator[FeedEvent]:
-        """The feed; where the strategy is asked, reading on is what takes the time."""
-        for number, event in enumerate(self._feed):
-            yield event
-            tell((number + 1) / self._events)
-
     # -- production's word -------------------------------------------------------------------------
 
-    def again(self, numbers: Sequence[int], procs: int) -> list[tuple[LaneSums, ...]]:
+    def again(self, numbers: Sequence[int], procs: int) -> list[PointSums]:
         """What production makes of these points over the whole feed."""
         shares = min(procs, len(numbers)) or 1
 
-        def rerun(share: int, _: ShareProgress) -> list[tuple[LaneSums, ...]]:
+        def rerun(share: int, _: ShareProgress) -> list[PointSums]:
             return [self._rerun(number) for number in numbers[share::shares]]
 
         parts = in_shares(rerun, shares, "", None)
         return [parts[place % shares][place // shares] for place in range(len(numbers))]
 
-    def _rerun(self, number: int) -> tuple[LaneSums, ...]:
+    def _rerun(self, number: int) -> PointSums:
         seen = run(self._feed, self._strategy, self._points[number], self._assumptions)
         return sums_of(seen, self._split.is_train)
 
 
-def _play(lanes: list[PointLane], batch: Batch, signals: Signals) -> None:
-    positions = batch.position[signals.moments].tolist()
-    bounds = np.searchsorted(signals.moments, batch.bounds).tolist()
-    for lane in lanes:
-        lane.play(batch, signals, positions, bounds)
-
-
-def sums_of(seen: Observations, is_train: Sequence[bool]) -> tuple[LaneSums, ...]:
-    """What a run of production came to, by bracket."""
-    both: list[LaneSums] = []
-    for bracket in BRACKETS:
-        sums = LaneSums()
-        for order in seen.lane(bracket).orders:
-            (sums.train if is_train[order.market] else sums.test).add(order)
-        both.append(sums)
-    return tuple(both)
-
-
-def _check(point: str, swept: tuple[LaneSums, ...], production: tuple[LaneSums, ...]) -> int:
+def _check(point: str, swept: PointSums, production: PointSums) -> int:
     """How many orders agree. Raises SweepDisagreesError unless all do."""
     orders = 0
     for bracket, ours, theirs in zip(BRACKETS, swept, production, strict=True):
@@ -253,7 +223,7 @@ def _named(point: Point) -> str:
     return " ".join(f"{name}={value:g}" for name, value in point.items())
 
 
-def _best_first(sums: Sequence[tuple[LaneSums, ...]]) -> list[int]:
+def _best_first(sums: Sequence[PointSums]) -> list[int]:
     """By train P&L, `next` first; points without a settled order there are not ranked."""
 
     def goodness(number: int) -> tuple[int, int, int]:
@@ -264,7 +234,7 @@ def _best_first(sums: Sequence[tuple[LaneSums, ...]]) -> list[int]:
     return sorted(ranked, key=goodness, reverse=True)
 
 
-def _swept(parameters: Point, sums: tuple[LaneSums, ...]) -> SweptPoint:
+def _swept(parameters: Point, sums: PointSums) -> SweptPoint:
     return SweptPoint(
         parameters=parameters,
         train=Both(*(_half(each.train) for each in sums)),
@@ -298,12 +268,12 @@ def _axes(points: Sequence[Point], configuration: Configuration) -> list[SweptAx
 def _is_grid(axes: Sequence[SweptAxis], points: Sequence[Point]) -> bool:
     """Whether the points are all combinations of the axes' values, each once."""
     different = {tuple(sorted(point.items())) for point in points}
-    return len(different) == len(points) == math.prod(len(axis.values) for axis in axes)
+    combinations = math.prod(len(axis.values) for axis in axes)
+    whole = all(len(point) == len(axes) for point in points)
+    return whole and len(different) == len(points) == combinations
 
 
-def _luck(
-    sums: Sequence[tuple[LaneSums, ...]], seed: int, markets: Sequence[MarketSeen]
-) -> Both[Luck] | None:
+def _luck(sums: Sequence[PointSums], seed: int, markets: Sequence[MarketSeen]) -> Both[Luck] | None:
     both: list[Luck] = []
     windows = [(each.start_ms, each.end_ms) for each in markets]
     for bracket in range(len(BRACKETS)):

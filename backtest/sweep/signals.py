@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class TwinSignals:
         self._batch = batch
         self._points = points
         self._order, self._version = points[0].order, points[0].version
+        self.spend_e6 = self._order.spend_e6
+        """Of each offer."""
         self._twin = TWINS[strategy](batch.views, [point.parameters for point in points])
         self._offers = _Offers(batch)
         self._made: dict[tuple[int, bool], Offer | None] = {}
@@ -85,6 +87,7 @@ class _Wanted:
 
     def __init__(self, signals: TwinSignals, wants: Wants) -> None:
         self.moments: Ints = np.flatnonzero(wants)
+        self.least_e6 = signals.spend_e6
         self._signals, self._wants = signals, wants
 
     def offer(self, moment: int) -> Offer | None:
@@ -146,8 +149,9 @@ class AskedSignals:
 class _Asked:
     """One point's, by asking."""
 
-    def __init__(self, offers: _Offers, trades: dict[int, Any]) -> None:
+    def __init__(self, offers: _Offers, trades: dict[int, Trade]) -> None:
         self.moments: Ints = np.array(sorted(trades), dtype=np.int64)
+        self.least_e6 = min((trade.spend_e6 for trade in trades.values()), default=0)
         self._offers, self._trades = offers, trades
 
     def offer(self, moment: int) -> Offer | None:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backtest.measures.sections import Both
-from backtest.sweep.result import Half, Luck, Number, SweepResult, SweptPoint
+from backtest.sweep.grid import Number
+from backtest.sweep.result import Half, Luck, SweepResult, SweptPoint
 from executor.backtest_rendering.figures import (
     NONE,
     both,

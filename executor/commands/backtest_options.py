@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from backtest.engine.assumptions import PLAN_POLLING, Assumptions, Polling
+from backtest.engine.assumptions import PLAN_POLLING, Assumptions, Polling, PollingError
 from backtest.engine.latency import Latency, LatencyError
 from backtest.engine.latency_text import execution_of, latency_of
 from backtest.feed.of_series import series_in
@@ -171,7 +171,10 @@ def _polling(asked: Asked) -> Polling | None:
     execution = PLAN_POLLING.execution
     if asked.execution is not None:
         execution = _latency("--execution", execution_of, asked.execution)
-    return Polling(every_ms=every_ms, execution=execution)
+    try:
+        return Polling(every_ms=every_ms, execution=execution)
+    except PollingError as error:
+        raise BadInputError(f"--poll: {error}") from None
 
 
 def _latency(name: str, read: Callable[[str], Latency], text: str) -> Latency:

@@ -78,7 +78,7 @@ async def _agree(seed: int, store: DynamoStore) -> Counter[str]:
         act = rng.random()
         if act < 0.6:
             claim = _asked(rng, number, now_ms)
-            foreseen = simulated_account.foreseen(claim.condition_id, now_ms)
+            foreseen = simulated_account.foreseen(claim.condition_id, claim.spend_e6, now_ms)
             refusal = simulated_account.claim(claim, now_ms)
             assert foreseen in (None, refusal)
             stored = await store.claim(claim, limits, now_ms)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict
+from fractions import Fraction
 
 import pytest
 
 from backtest.engine.assumptions import Bracket
-from backtest.engine.observations import DELAYS_S, HORIZONS_S, Lane, Observations, WhatIf
+from backtest.engine.observations import DELAYS_S, HORIZONS_S, SIZES_USD, Lane, Observations, WhatIf
 from backtest.engine.run import run
-from backtest.feed.events import FeedEvent
+from backtest.feed.events import FeedEvent, MarketPaid
+from protocol.book import Level
 from protocol.market import DOWN, UP
 from strategies.interface import Strategy
 from tests.support.made_up_feeds import (
@@ -22,7 +25,7 @@ from tests.support.made_up_feeds import (
     made_up_events,
 )
 from tests.support.naive_backtest import NaiveLane, NaivePrices, scanner_lane, stream_lane
-from tests.support.naive_wishes import wishes_of
+from tests.support.naive_wishes import NaiveRun, wishes_of
 
 
 def told(lane: Lane, seen: Observations) -> list[dict[str, object]]:
@@ -82,6 +85,39 @@ def prices_compared(events: list[FeedEvent], seen: Observations) -> None:
         assert rows.arrival_ask_e4[row].tolist() == arrival
 
 
+def signals_compared(events: list[FeedEvent], naive: NaiveRun, seen: Observations) -> None:
+    """Episodes, and what larger orders would pay, of each signal in turn."""
+    lasting: dict[str, tuple[int, str]] = {}
+    episodes, row, rows = 0, 0, seen.signals
+    for index, event in enumerate(events):
+        if isinstance(event, MarketPaid):
+            continue
+        wish, condition_id = naive.stream.get(index), event.market.condition_id
+        if wish is None:
+            lasting.pop(condition_id, None)
+            continue
+        first = lasting.get(condition_id, (0, ""))[1] != wish.trade.outcome
+        if first:
+            lasting[condition_id] = episodes, wish.trade.outcome
+            episodes += 1
+        assert rows.episode[row] == lasting[condition_id][0]
+        asks = event.book_of(wish.trade.outcome).asks
+        expected = [mean_price_e4(asks, usd) if first else math.nan for usd in SIZES_USD]
+        assert rows.size_price_e4[row].tolist() == pytest.approx(expected, nan_ok=True)
+        row += 1
+    assert row == len(rows)
+
+
+def mean_price_e4(asks: tuple[Level, ...], usd: int) -> float:
+    """That so much is paid for at; NaN where there is not so much."""
+    left, shares = Fraction(usd), Fraction(0)
+    for price_e4, size_e6 in asks:
+        price = Fraction(price_e4, 10_000)
+        worth = min(left, price * Fraction(size_e6, 10**6))
+        left, shares = left - worth, shares + worth / price
+    return math.nan if left else float(10_000 * usd / shares)
+
+
 def compared(seed: int, strategy: type[Strategy] = Leaning) -> Counter[str]:
     """Engine and naive backtest agree on everything; what there was to agree on."""
     events = made_up_events(seed)
@@ -125,6 +161,7 @@ def test_prices_after_a_signal_are_those_of_the_books_that_were_there() -> None:
         events, configuration = made_up_events(seed), made_up_configuration(seed)
         seen = run(ListFeed(events), Leaning, configuration, assumptions_of(seed))
         prices_compared(events, seen)
+        signals_compared(events, wishes_of(events, Leaning, configuration, seen.assumptions), seen)
         signals += len(seen.signals)
     assert signals > 200
 

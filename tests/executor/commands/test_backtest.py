@@ -117,6 +117,7 @@ def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
         (["--strategy", "none"], "--strategy: none: no such strategy"),
         (["--set", "levels"], "'levels': NAME=VALUE is wanted"),
         (["--set", "levels=1", "--set", "levels=2"], "levels: given twice"),
+        (["--poll", "1.5"], "--poll: a scanner looks every so many whole seconds"),
         (["--no-poll", "--poll", "30"], "--no-poll and --poll: one of them is wanted"),
         (["--latency", "-1"], "--latency: '-1': neither milliseconds (e.g. 250) nor a file"),
         (["--sweep", "levels=2..1"], "--sweep: levels=2..1: an empty sweep"),
