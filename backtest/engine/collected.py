@@ -12,6 +12,8 @@ from backtest.engine.observations import DELAYS_S, HORIZONS_S, SIZES_USD, Signal
 _WIDTHS: Final = {
     "bid_after_e4": len(HORIZONS_S),
     "ask_after_e4": len(HORIZONS_S),
+    "bid_held_e4": 2 * len(HORIZONS_S),
+    "ask_held_e4": 2 * len(HORIZONS_S),
     "ask_waited_e4": len(DELAYS_S),
     "ask_waited_next_e4": len(DELAYS_S),
     "arrival_ask_e4": 2,
@@ -32,6 +34,8 @@ _KINDS: Final[dict[str, type[np.generic]]] = {
     "max_price_e4": np.int32,
     "bid_after_e4": np.int32,
     "ask_after_e4": np.int32,
+    "bid_held_e4": np.int32,
+    "ask_held_e4": np.int32,
     "ask_waited_e4": np.int32,
     "ask_waited_next_e4": np.int32,
     "arrival_ask_e4": np.int32,

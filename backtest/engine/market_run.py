@@ -178,6 +178,9 @@ class MarketRun:
         after = tops.unchanged(at_ms[:, np.newaxis] + _HORIZONS_MS)
         waited_ms = at_ms[:, np.newaxis] + _DELAYS_MS
         arrived = np.stack((tops.unchanged(arrives_ms), tops.next(arrives_ms)), axis=1)
+        # Where no book comes next nothing is met, and no price is paid.
+        met_ms = np.stack((arrives_ms, tops.at_ms(arrived[:, 1])), axis=1)[:, :, np.newaxis]
+        held = tops.unchanged((met_ms + _HORIZONS_MS).reshape((len(noted), -1)))
         return SignalRows(
             at_ms=at_ms,
             market=np.full(len(noted), self.index, dtype=np.int32),
@@ -192,6 +195,8 @@ class MarketRun:
             max_price_e4=np.array([each.max_price_e4 for each in noted], dtype=np.int32),
             bid_after_e4=tops.bids(after, is_up),
             ask_after_e4=tops.asks(after, is_up),
+            bid_held_e4=tops.bids(held, is_up),
+            ask_held_e4=tops.asks(held, is_up),
             ask_waited_e4=tops.asks(tops.unchanged(waited_ms), is_up),
             ask_waited_next_e4=tops.asks(tops.next(waited_ms), is_up),
             arrival_ask_e4=tops.asks(arrived, is_up),
@@ -237,6 +242,10 @@ class _Tops:
             there & (wait_ms <= self._gap_over_ms) & (self._at_ms[index] < self._known_before_ms)
         )
         return np.where(known, index, -1)
+
+    def at_ms(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When those books came; the newest one's time for none."""
+        return self._at_ms[index]
 
     def bids(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
         return np.where(is_up[:, np.newaxis], self._up_bid[index], self._down_bid[index])

@@ -4,7 +4,7 @@ A *moment* is one snapshot of a market, both tokens' books. A *signal* is a trad
 wanted; there is one list of them, because brackets and comparisons decide on the same books. An
 *order* is a signal whose claim the account took, so each lane has orders of its own.
 
-Memory: a row of about 220 bytes a signal, an object an order, and 200 points a market for its
+Memory: a row of about 290 bytes a signal, an object an order, and 200 points a market for its
 picture; nothing grows with the moments.
 """
 
@@ -70,6 +70,12 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
     """(signals, HORIZONS_S): the best bid so long after the decision."""
     ask_after_e4: Prices
     """(signals, HORIZONS_S): the best ask."""
+    bid_held_e4: Prices
+    """(signals, 2 x HORIZONS_S): the best bid so long after the arrival (unchanged), then so long
+    after the book that is met (next). What was bought later than a price is not worth that price:
+    it was bought because its limit allowed it then, and would look cheap."""
+    ask_held_e4: Prices
+    """The same, the best ask."""
     ask_waited_e4: Prices
     """(signals, DELAYS_S): the best ask that an order meets which comes so late, unchanged."""
     ask_waited_next_e4: Prices

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import (
+    HORIZONS_S,
     UNKNOWN,
     MarketSeen,
     Observations,
@@ -58,6 +59,14 @@ class PaidPrices(msgspec.Struct, frozen=True):
     unknown: Flags
 
 
+class HeldPrices(msgspec.Struct, frozen=True):
+    """What a share was worth since it was bought, in one bracket."""
+
+    mid_e4: Floats
+    """(signals, HORIZONS_S)."""
+    bid_e4: Floats
+
+
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A run, ready to be measured."""
 
@@ -72,8 +81,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     payout_e4: Floats
     """Of a share of the wanted token."""
     mid_after_e4: Floats
-    """(signals, HORIZONS_S)."""
-    bid_after_e4: Floats
+    """(signals, HORIZONS_S): since the decision."""
+    held: tuple[HeldPrices, HeldPrices]
+    """In the order of `Bracket`."""
     paid: tuple[PaidPrices, PaidPrices]
     """In the order of `Bracket`."""
     row_of: dict[tuple[int, int, bool], int]
@@ -83,6 +93,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> SignalRows:
         """The signals as they were collected."""
         return self.seen.signals
+
+    def held_in(self, bracket: Bracket) -> HeldPrices:
+        """The prices after those that were paid in a bracket."""
+        return self.held[tuple(Bracket).index(bracket)]
 
     def paid_in(self, bracket: Bracket) -> PaidPrices:
         """The prices paid in a bracket."""
@@ -109,7 +123,7 @@ def prepare(seen: Observations) -> Prepared:
         mid_e4=(known_e4(rows.bid_e4) + known_e4(rows.ask_e4)) / 2,
         payout_e4=payout_e4,
         mid_after_e4=(bid_after + ask_after) / 2,
-        bid_after_e4=bid_after,
+        held=(_held(rows, 0), _held(rows, 1)),
         paid=(_paid(rows, market, by_market, 0), _paid(rows, market, by_market, 1)),
         row_of={key: row for row, key in enumerate(keys)},
     )
@@ -153,6 +167,12 @@ def _paid(rows: SignalRows, market: Indices, by_market: MarketArrays, bracket: i
     refused = ~unknown & (asked > rows.max_price_e4)
     price_e4 = np.where(refused, np.nan, asked)
     return PaidPrices(price_e4, by_market.fee_e4(market, price_e4), refused, unknown)
+
+
+def _held(rows: SignalRows, bracket: int) -> HeldPrices:
+    part = slice(bracket * len(HORIZONS_S), (bracket + 1) * len(HORIZONS_S))
+    bid_e4, ask_e4 = known_e4(rows.bid_held_e4[:, part]), known_e4(rows.ask_held_e4[:, part])
+    return HeldPrices((bid_e4 + ask_e4) / 2, bid_e4)
 
 
 # -- orders ----------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class MovedAfter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkoutAfter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a share was worth some time after the decision, less the price paid, in ticks."""
+    """What a share was worth so long after its order met a book, less the price paid, in ticks."""
 
     after_s: int | None
     """None: at resolution, when a share is worth its payout."""

@@ -66,7 +66,7 @@ def _said(
     if poor:
         return VerdictKind.TOO_POOR, f"The data are too poor: {poor}."
     figures = (
-        f"{MEASURED_AT_S} s after a signal a share has gained {_ticks(estimates.unchanged)} ticks"
+        f"{MEASURED_AT_S} s after an order a share has gained {_ticks(estimates.unchanged)} ticks"
         f" beyond price and fee, {_ticks(estimates.next)} if its order met the next book"
     )
     filled = [_at_60_s(worth.filled_markouts.of(each)) for each in Bracket]

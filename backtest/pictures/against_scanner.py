@@ -274,7 +274,7 @@ def _cannot_tell(report: BacktestReport) -> Iterator[str]:
         "the move of all of it.",
         f"What is so in general: {trust.markets} markets of {series} within {hours:.0f} hours, of "
         f"which {up} went Up. To show 2% of the stake would take about "
-        f"{_many(verdict.markets_needed)} markets by prices 60 s after the signals, and "
+        f"{_many(verdict.markets_needed)} markets by prices 60 s after the orders, and "
         f"{_many(verdict.markets_needed_by_pnl)} by what is paid out.",
         "What a scanner would lose besides: here it remembers each market as the stream does, and "
         "its scan takes no time.",

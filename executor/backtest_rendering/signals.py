@@ -76,7 +76,8 @@ def _cost(worth: Worth) -> Iterator[Text]:
     yield plain(
         f"An entry costs {number(worth.hurdle_ticks)} ticks: half the spread "
         f"{number(worth.half_spread_ticks)}, the fee {number(worth.fee_ticks)}. "
-        "Below: what a share is worth later, by mid or bid, less its price and the fee."
+        "Below: what a share is worth so long after it was bought, by mid or bid, less its price "
+        "and the fee; how far the mid moves is since the signal."
     )
     if worth.claimed_edge_ticks is not None:
         claimed = number(worth.claimed_edge_ticks, sign=True)

@@ -89,6 +89,8 @@ class ASignal:
     """None: 5% above the ask, on a grid of 0.01."""
     bid_after_e4: Sequence[int] | None = None
     ask_after_e4: Sequence[int] | None = None
+    held: Sequence[Sequence[int]] | None = None
+    """Bids and asks of both brackets, as many as 2 x HORIZONS_S; None: as after the decision."""
     ask_waited_e4: Sequence[int] | None = None
     ask_waited_next_e4: Sequence[int] | None = None
     arrival_ask_e4: tuple[int, int] | None = None
@@ -136,6 +138,20 @@ def signal_rows(signals: Sequence[ASignal]) -> SignalRows:
         ask_after_e4=prices(
             [each.ask_after_e4 or [each.ask_e4] * len(HORIZONS_S) for each in signals],
             len(HORIZONS_S),
+        ),
+        bid_held_e4=prices(
+            [
+                each.held[0] if each.held else 2 * list(each.bid_after_e4 or [each.bid_e4] * 4)
+                for each in signals
+            ],
+            2 * len(HORIZONS_S),
+        ),
+        ask_held_e4=prices(
+            [
+                each.held[1] if each.held else 2 * list(each.ask_after_e4 or [each.ask_e4] * 4)
+                for each in signals
+            ],
+            2 * len(HORIZONS_S),
         ),
         ask_waited_e4=prices(
             [each.ask_waited_e4 or [each.ask_e4] * len(DELAYS_S) for each in signals],
@@ -352,6 +368,8 @@ def _random_rows(chance: np.random.Generator, count: int, markets: list[MarketSe
         max_price_e4=(ask * 105 // 10_000 * 100).astype(np.int32),
         bid_after_e4=walked(len(HORIZONS_S), 100),
         ask_after_e4=walked(len(HORIZONS_S), 0),
+        bid_held_e4=walked(2 * len(HORIZONS_S), 100),
+        ask_held_e4=walked(2 * len(HORIZONS_S), 0),
         ask_waited_e4=walked(len(DELAYS_S), 0),
         ask_waited_next_e4=walked(len(DELAYS_S), 0),
         arrival_ask_e4=walked(2, 0),

@@ -289,6 +289,10 @@ class NaivePrices:
         after = [each for each in self._books if at_ms < each[0] < self._end_ms]
         return self._top(after[0], at_ms) if after else (-1, -1)
 
+    def next_ms(self, at_ms: int) -> int:
+        """When that book came; raises StopIteration without one."""
+        return next(each[0] for each in self._books if at_ms < each[0] < self._end_ms)
+
     def _top(self, book: tuple[int, BookSnapshot], at_ms: int) -> tuple[int, int]:
         book_ms, snapshot = book
         tops = [(each.best_bid_e4 or 0, each.best_ask_e4 or 10_000) for each in snapshot.books]

@@ -200,6 +200,23 @@ def test_a_price_that_has_run_away_does_not_drop_out() -> None:
     assert after == [(9_900, 10_000, 10_000), (0, 200, 200), (UNKNOWN, UNKNOWN, UNKNOWN)]
 
 
+def test_what_is_bought_late_is_not_valued_by_a_price_before_it() -> None:
+    """An order of 10 s buys what has become cheap again; 5 s after the signal it was dear."""
+    dear, cheap = (((5_400, 10**8),), ((5_500, 10**8),)), (((4_800, 10**8),), ((4_900, 10**8),))
+    seen = seen_of(
+        book_at(MARKET, NOW_MS, BIDS, ASKS),
+        book_at(MARKET, NOW_MS + 3_000, *dear, sequence=2),
+        book_at(MARKET, NOW_MS + 9_000, BIDS, ASKS, sequence=3),
+        book_at(MARKET, NOW_MS + 14_000, *cheap, sequence=4),
+        paid_of(MARKET, (10**6, 0)),
+        ms=10_000,
+    )
+    rows = seen.signals
+    assert rows.bid_after_e4[0, :2].tolist() == [4_900, 5_400]
+    # 1 and 5 s after the arrival, then after the book that came next.
+    assert rows.bid_held_e4[0].tolist() == [4_900, 4_800, -1, -1, 4_800, 4_800, -1, -1]
+
+
 def test_a_signals_tick_is_that_of_its_moment() -> None:
     fine = msgspec.structs.replace(MARKET, tick_size_e4=10)
     seen = seen_of(
