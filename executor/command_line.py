@@ -29,6 +29,7 @@ from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
 from executor.commands.recorded_history import RecordedHistory
+from executor.commands.replay_line import explain, replay
 from executor.commands.strategy_line import app as strategy_app
 from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
@@ -44,8 +45,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Look at strategy accounts, stop them, start them again. STRATEGIES, EXECUTION (paper or "
     "live) and STATE_TABLE in the environment say which accounts there are. Record the venue's "
-    "market channel, and look at recordings. Begin a strategy, prove it, and see on recorded books "
-    "what it is worth.",
+    "market channel, look at recordings, and make their decisions again. Begin a strategy, prove "
+    "it, and see on recorded books what it is worth.",
     # A traceback with its variables would show keys.
     pretty_exceptions_enable=False,
 )
@@ -260,6 +261,8 @@ def inspect(
         say(record_commands.recording_view(report))
 
 
+app.command()(replay)
+app.command()(explain)
 app.command()(backtest)
 app.add_typer(configuration_app, name="config")
 app.add_typer(strategy_app, name="strategy")

@@ -23,6 +23,7 @@ from sandbox.chaos.run import run_chaos
 from sandbox.child import SandboxError
 from sandbox.rolling.report import report as rolling_report
 from sandbox.rolling.run import run_rolling
+from sandbox.run.replayed import replayed
 from sandbox.run.run import PLAIN, WINDOW_S, run_all
 from sandbox.services import SEVERAL, Options
 from sandbox.soak.report import report as soak_report
@@ -175,7 +176,9 @@ async def _guarded(run: Coroutine[None, None, int]) -> int:
 
 async def _run(options: Options, duration_s: int) -> int:
     outcome = await run_all(options, LOG_DIR, duration_s)
-    code = _verdict(outcome.violations, title="DISAGREEMENT")
+    lines, unlike = replayed(options)
+    _say(lines)
+    code = _verdict([*outcome.violations, *unlike], title="DISAGREEMENT")
     return EXIT_STOPPED if outcome.interrupted and code == 0 else code
 
 

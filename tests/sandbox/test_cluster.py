@@ -126,6 +126,7 @@ async def test_paper_trades_without_the_venue_hearing_of_it_and_its_history_is_w
     assert "venue: 0 orders matched, 0 refused" in text
     assert "all accounts agree" in text
     check_history(tmp_path / "history", text)
+    assert re.search(r"^replayed: [1-9]\d* decisions?: all equal$", text, re.MULTILINE)
 
 
 def check_history(recording: Path, text: str) -> None:

@@ -1,0 +1,49 @@
+"""`executor replay`: a recording's decisions made again, in lines for a person.
+
+Raises RecordingError and StrategyNotUsableError; `executor.commands.replay_line` makes one line of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+
+from backtest.replay.answers import Strategies
+from backtest.replay.replay import ReplayReport, replay
+from backtest.replay.told import lines_of, verdict_line
+from executor.rendering import BAD, CARE, GOOD, plain
+from functions.core.strategy_rules import StrategyNotUsableError
+from functions.strategy_loading import load_strategy
+from strategies.interface import Strategy
+
+
+def strategies_of(own: Sequence[str]) -> Strategies:
+    """The code at hand; what `own` name (files, say) replaces the strategies of those names."""
+    loaded: dict[str, type[Strategy]] = {}
+    for each in own:
+        try:
+            strategy = load_strategy(each)
+        except StrategyNotUsableError as error:
+            raise StrategyNotUsableError(f"--strategy: {error}") from None
+        loaded[strategy.name] = strategy
+    return Strategies(loaded)
+
+
+def replayed(recording: Path, own: Sequence[str]) -> ReplayReport:
+    """Read all of it."""
+    return replay(recording, strategies_of(own))
+
+
+def replay_view(report: ReplayReport) -> RenderableType:
+    """`executor replay`."""
+    style = GOOD if report.ok else BAD if report.different else CARE
+    return Group(plain(verdict_line(report), style), *map(plain, _lines(report)))
+
+
+def _lines(report: ReplayReport) -> Iterator[str]:
+    # Of a recording without a decision the one line says it all.
+    if report.decisions:
+        yield from lines_of(report)
