@@ -99,7 +99,8 @@ class MarketRun:
         self._up_token = market.token_of(UP)
         self._tops = array("q")
         """Of each book: its time, best bid and ask of Up, best bid and ask of Down."""
-        self._longest_gap_ms = 0
+        # What a recording has missed of a window's beginning is a gap, too.
+        self._longest_gap_ms = self.seen.longest_gap_ms = max(0, first_at_ms - market.start_ms)
         self._chart_from_ms = market.start_ms
 
     def note(self, snapshot: BookSnapshot, now_ms: int) -> None:
@@ -125,6 +126,12 @@ class MarketRun:
         if now_ms >= self._chart_from_ms:
             self._note_chart(now_ms, tops[1], tops[2])
         self.last, self.last_ms = snapshot, now_ms
+
+    def note_end(self) -> None:
+        """The market is over, or the recording: nobody knows what came after the last book."""
+        self.seen.last_at_ms = self.last_ms
+        gap_ms = self.market.end_ms - max(self.last_ms, self.market.start_ms)
+        self.seen.longest_gap_ms = max(self._longest_gap_ms, gap_ms)
 
     def _note_gap(self, now_ms: int, gap_ms: int) -> None:
         market = self.market

@@ -183,7 +183,7 @@ class MarketSeen(msgspec.Struct, kw_only=True):
     first_at_ms: int = 0
     last_at_ms: int = 0
     longest_gap_ms: int = 0
-    """Between two books within its window."""
+    """Within its window without a book, also from its beginning or until its end."""
     chart_at_ms: list[int] = msgspec.field(default_factory=list)
     """At most CHART_POINTS."""
     chart_mid_e4: list[float] = msgspec.field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -53,6 +53,7 @@ def trust(run: Prepared) -> Trust:
         if arrivals
         else assumptions.latency.median_ms + assumptions.taker_delay_ms,
         longest_gap_ms=max((each.longest_gap_ms for each in markets), default=0),
+        missing_windows=missing_windows(markets),
         unknown_share=Both(
             *(plain_mean(run.paid_in(each).unknown.astype(np.float64)) for each in Bracket)
         ),
@@ -61,6 +62,22 @@ def trust(run: Prepared) -> Trust:
         exclusions=list(seen.exclusions),
         excluded=_most_frequent_first(excluded),
     )
+
+
+def missing_windows(markets: Sequence[MarketSeen]) -> int:
+    """How many windows of a series lie between its first and its last one and are not there.
+
+    Of series whose windows follow each other, all as long; of others nobody can say.
+    """
+    starts: dict[tuple[str, int], set[int]] = {}
+    for each in markets:
+        starts.setdefault((each.series, each.end_ms - each.start_ms), set()).add(each.start_ms)
+    missing = 0
+    for (_, length_ms), of_series in starts.items():
+        first_ms, last_ms = min(of_series), max(of_series)
+        if length_ms > 0 and all(not (each - first_ms) % length_ms for each in of_series):
+            missing += (last_ms - first_ms) // length_ms + 1 - len(of_series)
+    return missing
 
 
 def median_book_every_ms(run: Prepared) -> float | None:

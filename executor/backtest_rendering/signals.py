@@ -137,8 +137,10 @@ def trust_view(trust: Trust) -> RenderableType:
 def _markets(trust: Trust) -> str:
     unpaid = trust.markets - trust.resolved_markets
     paid = f"; of {count(unpaid)} it is not known what they paid" if unpaid else ""
+    if trust.missing_windows:
+        paid += f"; between them {many(trust.missing_windows, 'window')} without any book"
     if trust.blocks == trust.markets:
-        return f"{count(trust.markets)}, one after the other{paid}"
+        return f"{count(trust.markets)}, no two at one time{paid}"
     blocks = count(trust.blocks)
     return (
         f"{count(trust.markets)}{paid}; as those at one time move together, they count as {blocks}"

@@ -217,6 +217,14 @@ def test_what_is_bought_late_is_not_valued_by_a_price_before_it() -> None:
     assert rows.bid_held_e4[0].tolist() == [4_900, 4_800, -1, -1, 4_800, 4_800, -1, -1]
 
 
+def test_what_a_recording_misses_of_a_windows_ends_is_a_gap() -> None:
+    late_ms = MARKET.start_ms + 100_000
+    late = seen_of(*(book_at(MARKET, late_ms + each, BIDS, ASKS) for each in (0, 90_000, 139_000)))
+    assert late.markets[0].longest_gap_ms == 100_000
+    cut = seen_of(book_at(MARKET, MARKET.start_ms - 9, BIDS, ASKS), paid_of(MARKET, (10**6, 0)))
+    assert cut.markets[0].longest_gap_ms == MARKET.end_ms - MARKET.start_ms
+
+
 def test_a_signals_tick_is_that_of_its_moment() -> None:
     fine = msgspec.structs.replace(MARKET, tick_size_e4=10)
     seen = seen_of(
