@@ -35,7 +35,7 @@ def test_rivals_trade_where_and_when_the_strategy_does() -> None:
     assert lines[Rival.AGAINST].pnl_e6 == lines[Rival.ALWAYS_UP].pnl_e6
     # Each outcome half the time: two shares of both cost 2 USD and pay 2 USD.
     assert (lines[Rival.COIN_TOSS].pnl_e6, lines[Rival.COIN_TOSS].spent_e6) == (0, 2_000_000)
-    assert lines[Rival.COIN_TOSS].orders == 2
+    assert lines[Rival.COIN_TOSS].orders == lines[Rival.COIN_TOSS].return_on_stake.n == 2
     assert lines[Rival.ALWAYS_UP].return_on_stake.value == pytest.approx(-0.2 / 2.2)
     assert lines[Rival.ALWAYS_UP].strategy_minus.value == pytest.approx(0.2 / 1.8 + 0.2 / 2.2)
 

@@ -93,6 +93,8 @@ def test_each_bracket_is_valued_since_it_was_bought() -> None:
     paid = [run.paid_in(each).price_e4[0] for each in Bracket]
     after = [after_costs_ticks(run, each)[0] for each in Bracket]
     assert after == [(5_000 - paid[0]) / 100, (4_800 - paid[1]) / 100]
+    both = worth_of(replace(RISES, held=held)).signals_markouts
+    assert [both.of(each).rows[3].mid.value for each in Bracket] == [0.0, -4.0]
     assert worth_of(replace(RISES, held=held)).moved[3].moved_ticks.value == pytest.approx(4.5)
 
 
