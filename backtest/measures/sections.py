@@ -254,6 +254,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     rival: Rival
     orders: float
     """Filled and settled; a scanner's: the mean over its phases."""
+    left_out: float
+    """Orders of which the recording cannot tell, likewise: not in what follows."""
     spent_e6: int
     pnl_e6: int
     """A coin toss's: the exact expectation. A scanner's: the mean over its phases."""

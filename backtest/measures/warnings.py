@@ -14,7 +14,7 @@ from backtest.feed.events import LeftOut
 from backtest.measures.intervals import BLOCKS_FOR_INTERVAL
 from backtest.measures.markout import MEASURED_AT_S, after_costs_ticks
 from backtest.measures.prepared import FILLED, Prepared
-from backtest.measures.sections import Both, Comparison, Money
+from backtest.measures.sections import Both, Comparison, Money, Rival
 from backtest.measures.verdict import RARER_MIN
 from functions.core.hold import HoldReason
 
@@ -188,6 +188,14 @@ def _of_the_money(
                 f" than it is, {_usd(one.pnl_e6)} ({bracket})"
             )
         own = one.return_on_stake.value
+        for each in compared.of(bracket):
+            if each.rival is Rival.SCANNER and each.left_out > _MUCH * (
+                each.left_out + each.orders
+            ):
+                yield (
+                    f"of the scanner's orders {each.left_out:.1f} are left out, and {each.orders:.1f}"
+                    f" count ({bracket}): the recording cannot say what they would have got"
+                )
         better = [
             f"{each.rival} {earned:+.0%}"
             for each in compared.of(bracket)

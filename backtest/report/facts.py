@@ -225,7 +225,11 @@ def assumption_lines(seen: Observations) -> list[Assumption]:
     rates = sorted({each.fee.rate for each in seen.markets})
     entries, poll = settings.max_entries_per_market, assumptions.poll
     lines = (
-        ("latency", assumptions.latency.name, "From the decision to the venue."),
+        (
+            "latency",
+            assumptions.latency.name,
+            "From the decision to the venue; a book is decided on when it was received.",
+        ),
         (
             "taker_delay",
             f"{assumptions.taker_delay_ms} ms",

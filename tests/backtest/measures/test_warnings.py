@@ -14,7 +14,7 @@ from backtest.measures.warnings import warnings
 from functions.core.hold import HoldReason
 from protocol.fee import NO_FEE
 from protocol.market import DOWN, UP
-from tests.support.backtest_builders import ASignal, a_market, an_order, observations
+from tests.support.backtest_builders import ASignal, a_lane, a_market, an_order, observations
 
 
 def warned(seen: Observations, every_ms: float | None = None) -> list[str]:
@@ -159,6 +159,18 @@ def test_signals_that_drop_out_of_the_verdict_are_said() -> None:
     lost = ASignal(bid_after_e4=[UNKNOWN] * 4, ask_after_e4=[UNKNOWN] * 4)
     said = warned(observations([a_market()], [ASignal(), ASignal(), lost]))
     assert sum("33% of the signals with a price it is not known what" in each for each in said) == 2
+
+
+def test_a_scanner_whose_orders_are_left_out_is_no_fair_comparison() -> None:
+    market = a_market()
+    ends = [OrderEnd.FILLED, OrderEnd.LEFT_OUT]
+    phases = [
+        a_lane([an_order(market, 0, end=end)], poll_phase_ms=1_000 * n, bracket=bracket)
+        for n, end in enumerate(ends)
+        for bracket in Bracket
+    ]
+    said = warned(observations([market], [ASignal()], [an_order(market, 0)], polling=phases))
+    assert sum("of the scanner's orders 0.5 are left out, and 0.5 count" in x for x in said) == 2
 
 
 def test_a_return_on_sure_things_is_said_to_be_too_sure() -> None:
