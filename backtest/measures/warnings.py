@@ -193,8 +193,9 @@ def _of_the_money(
                 each.left_out + each.orders
             ):
                 yield (
-                    f"of the scanner's orders {each.left_out:.1f} are left out, and {each.orders:.1f}"
-                    f" count ({bracket}): the recording cannot say what they would have got"
+                    f"of the scanner's orders {each.left_out:.1f} are left out, and"
+                    f" {each.orders:.1f} count ({bracket}): the recording cannot say what they"
+                    " would have got"
                 )
         better = [
             f"{each.rival} {earned:+.0%}"
