@@ -30,10 +30,10 @@ from backtest.measures.sections import (
 from protocol.units import PRICE_SCALE
 
 BLOCKS_MIN: Final = 10
-RARER_MIN: Final = 5
+RARER_MIN: Final = 3
 """How often the rarer outcome of what was bought must be expected among the blocks. Below it an
 interval knows nothing of the one market that would turn it: fair bets at 0.95 look like a sure gain
-in 41 of 100 runs of 18 markets. (The old rule for the normal approximation: n p of at least 5.)
+in 41 of 100 runs of 18 markets, in 9 where it is expected 2.5 times (5 are what 95% promises).
 """
 UNKNOWN_SHARE_MAX: Final = 0.5
 
