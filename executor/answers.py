@@ -25,6 +25,8 @@ EXIT_FAILED: Final = 1
 EXIT_REFUSED: Final = 2
 WIDTH_PIPED: Final = 240
 """Where there is no terminal: a row stays on one line."""
+WIDTH_REPORT: Final = 100
+"""Likewise, of what has sentences in it: as much as a file or a mail shows without scrolling."""
 WIDTH_MIN: Final = 40
 WIDTH_MAX: Final = 1_000
 _T = TypeVar("_T")
@@ -88,7 +90,7 @@ def show(
     say(view)
 
 
-def say(what: RenderableType) -> None:
+def say(what: RenderableType, width_piped: int = WIDTH_PIPED) -> None:
     """A part of the answer, for a person."""
     # Of itself rich takes COLUMNS and LINES as they are: with 0 nothing is said at all.
     here, written = Console(width=WIDTH_PIPED, height=1), io.StringIO()
@@ -97,7 +99,7 @@ def say(what: RenderableType) -> None:
         file=written,
         highlight=False,
         force_terminal=here.is_terminal,
-        width=min(max(columns, WIDTH_MIN), WIDTH_MAX) if here.is_terminal else WIDTH_PIPED,
+        width=min(max(columns, WIDTH_MIN), WIDTH_MAX) if here.is_terminal else width_piped,
         height=1,
     )
     console.print(what, soft_wrap=isinstance(what, Text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
@@ -220,16 +221,20 @@ def record(
     ] = None,
     *,
     books: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--books",
-            help="Also what workers saw (books, from NATS), decided, and by which configurations.",
+            "--books/--no-books",
+            help="Also what workers saw (books, from NATS), decided, and by which configurations. "
+            "By default where NATS_URL is set and names this machine.",
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Write down every frame of the venue's market channel. Needs no account and no key; with
     --books, the accounts of STRATEGIES and NATS_URL."""
-    beside = RecordedHistory(load_settings(ConfigurationSettings)) if books else None
+    here = record_commands.is_on_this_machine(os.environ.get("NATS_URL", ""))
+    beside = None
+    if here if books is None else books:
+        beside = RecordedHistory(load_settings(ConfigurationSettings))
     try:
         settings = record_commands.settings_with(series)
         recorded = record_commands.record(settings, out, duration, beside)
@@ -239,7 +244,7 @@ def record(
         complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None
     say(record_commands.recorded_line(recorded, out))
-    if books:
+    if beside is not None:
         say(record_commands.history_line(recorded))
     if recorded.lost or not recorded.frames or (books and not recorded.books):
         raise typer.Exit(EXIT_FAILED)

@@ -17,7 +17,7 @@ DOCUMENTS = (
     "README.md",
     "CHANGELOG.md",
     "tests/README.md",
-    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
 )
 MADE_BY_RUNS = (".build/", "benchmarks/out/", "sandbox-logs/")
 SERVICES = ("venue", "runtime", "feeder", "functions", "executor")

@@ -89,7 +89,7 @@ def _opened(path: Path, columns: Mapping[str, str] | None) -> Feed | list[Path]:
             raise FeedError(f"{path}: not a recording: {RECOGNISED}")
         return _recorded(path) if _is_part(path) else [path]
     if not path.is_dir():
-        raise FeedError(f"{path}: there is nothing: {RECOGNISED}")
+        raise FeedError(f"{path}: no such file or folder: {RECOGNISED}")
     if any(path.glob("part-*.jsonl.gz")):
         return _recorded(path)
     if tables_in(path) is not None:

@@ -107,8 +107,8 @@ def _too_poor(run: Prepared, worth: Worth, estimates: Both[Estimate]) -> str:
             )
         if estimate.blocks < BLOCKS_MIN:
             return (
-                f"signals with a price are in {_blocks(estimate.blocks)} of markets that were open"
-                f" at the same time, and below {BLOCKS_MIN} luck cannot be told from an edge"
+                f"signals with a price are in {_blocks(estimate.blocks)} (markets that are open at"
+                f" the same time are one), and it takes {BLOCKS_MIN} to tell an edge from luck"
                 f" ({bracket})"
             )
         prices = run.paid_in(bracket).price_e4 / PRICE_SCALE
@@ -153,11 +153,11 @@ def _markets_needed(
 def _needed_text(needed: int | None, by_pnl: int | None, markets: int) -> str:
     if needed is None:
         return ""
-    payouts = "" if by_pnl is None else f", {_about(by_pnl)} by what is paid out"
-    enough = ": an edge of so much would probably have shown" if needed <= markets else ""
+    payouts = "" if by_pnl is None else f", or {_about(by_pnl)} by what they pay out"
+    enough = ": such an edge would probably have shown" if needed <= markets else ""
     return (
-        f" To show {WORTH_SHOWING:.0%} of the stake takes about {_about(needed)} markets by prices"
-        f" after {MEASURED_AT_S} s{payouts}; here are {markets}{enough}."
+        f" To show an edge of {WORTH_SHOWING:.0%} of the stake takes about {_about(needed)} markets"
+        f" by prices after {MEASURED_AT_S} s{payouts}; here are {markets}{enough}."
     )
 
 
@@ -169,7 +169,11 @@ def _about(number: int) -> str:
 def _ticks(estimate: Estimate) -> str:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return "unknown"
-    return f"{estimate.value:+.1f} [{estimate.low:+.1f}, {estimate.high:+.1f}]"
+    # A zero is added to what was rounded: -0.0 becomes 0.0.
+    value, low, high = (
+        round(each, 1) + 0.0 for each in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _markets(run: Prepared) -> str:

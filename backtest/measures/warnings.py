@@ -184,8 +184,8 @@ def _of_the_money(
             )
         if one.split is not None and abs(one.split.change_e6) > abs(one.pnl_e6):
             yield (
-                f"one split ({one.split.slug}) would move P&L by {_usd(one.split.change_e6)}, more"
-                f" than it is, {_usd(one.pnl_e6)} ({bracket})"
+                f"had one market split ({one.split.slug}), P&L would be"
+                f" {_usd(one.split.pnl_e6)} instead of {_usd(one.pnl_e6)} ({bracket})"
             )
         own = one.return_on_stake.value
         for each in compared.of(bracket):
@@ -206,7 +206,7 @@ def _of_the_money(
         ]
         if better and own is not None:
             yield (
-                f"of the stake the strategy earned {own:+.0%}, and without it {', '.join(better)}"
+                f"better than the strategy ({own:+.0%} of its stake): {', '.join(better)}"
                 f" ({bracket})"
             )
 

@@ -72,7 +72,7 @@ def _what(report: BacktestReport) -> RenderableType:
     rows.add_row("unchanged", "an order meets the last book before it arrives: optimistic")
     rows.add_row("next", "the first one after: pessimistic. In between nobody knows the book.")
     rows.add_row(
-        "+5 [-1, +9]", "the truth is within, 19 times in 20; drawn over whole markets, 5 at least"
+        "+5 [-1, +9]", "a value and its 95% interval, drawn over whole markets, never over trades"
     )
     return Group("", indented(rows))
 

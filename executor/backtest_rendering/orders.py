@@ -62,15 +62,15 @@ def money_view(money: Both[Money]) -> RenderableType:
     row("P&L", lambda one: plain(usd(one.pnl_e6), money_style(one.pnl_e6)))
     row("return on stake", lambda one: returns(one.return_on_stake))
     row("won", lambda one: rate(one.win_rate))
-    row("must win: price and fee", lambda one: percent(_needed(one.mean_price, one.mean_fee)))
+    row("break-even: price and fee", lambda one: percent(_needed(one.mean_price, one.mean_fee)))
     row("Brier score of the price", lambda one: number(one.brier_price, 3))
     if money.unchanged.brier_value is not None or money.next.brier_value is not None:
         row("  of the strategy's value", lambda one: number(one.brier_value, 3))
-    row("deepest fall", lambda one: usd(one.drawdown_e6, sign=False))
+    row("max drawdown", lambda one: usd(one.drawdown_e6, sign=False))
     row("longest losing run", lambda one: many(one.longest_losing_run, "order"))
-    row("a quarter of Kelly's bet", lambda one: percent(one.quarter_kelly, 1))
+    row("quarter Kelly, of the capital", lambda one: percent(one.quarter_kelly, 1))
     row("P&L if one market had split", lambda one: usd(one.split.pnl_e6 if one.split else None))
-    says = "USD; the split is the one that would change it most"
+    says = "USD; a split pays 0.50 to both: of the market that it changes most"
     return section("MONEY", says, rows, *_kelly(money))
 
 
@@ -80,8 +80,8 @@ def _kelly(money: Both[Money]) -> Iterator[Text]:
         needed, low = _needed(one.mean_price, one.mean_fee), one.win_rate.low
         if one.quarter_kelly and needed is not None and low is not None and low <= needed:
             yield plain(
-                "Kelly's bet takes what was won for the truth; by the low end of its interval it is"
-                " none.",
+                "Kelly takes the win rate for the truth; by the low end of its interval it bets"
+                " nothing.",
                 "dim",
             )
             return
@@ -109,7 +109,9 @@ def execution_view(execution: Both[ExecutionEnds]) -> RenderableType:
     row("  median, 95 of 100 below", lambda one: _spread(one.met_by_signals))
     row("  more than 5% away", lambda one: percent(one.met_by_signals.over_5pct_share))
     row("signals their limit refuses", lambda one: rate(one.refused_by_limit))
-    return section("EXECUTION", "against the ask that was decided on; ticks, + is dearer", rows)
+    return section(
+        "EXECUTION", "slippage: against the ask that was decided on; ticks, + is dearer", rows
+    )
 
 
 def _spread(deviations: Deviations) -> str:
@@ -123,7 +125,7 @@ def compared_view(compared: Both[list[Comparison]]) -> RenderableType:
     """COMPARED WITH."""
     spent = "\non stake"
     rows = table("", "unchanged\nP&L", spent, "next\nP&L", spent)
-    more = _both_table("the strategy earns more by")
+    more = _both_table("the strategy's return")
     for pair in _rivals(compared):
         name = _rival_name(pair.unchanged)
         style = "bold" if pair.unchanged.rival is Rival.STRATEGY else ""
@@ -133,7 +135,7 @@ def compared_view(compared: Both[list[Comparison]]) -> RenderableType:
         rows.add_row(plain(name, style), *cells)
         if pair.unchanged.rival is not Rival.STRATEGY:
             more.add_row(
-                f"than {name}",
+                f"minus {name}",
                 returns(pair.unchanged.strategy_minus),
                 returns(pair.next.strategy_minus),
             )
@@ -182,13 +184,13 @@ def tables_view(tables: Tables) -> RenderableType:
         parts += ["", plain(note, "dim")]
     return section(
         "BY KIND OF SIGNAL",
-        "after 60 s: as in WORTH; must: what has to be won",
+        "ticks after 60 s, as in WORTH; break even: the win rate it takes",
         *parts[1:],
     )
 
 
 def _broken_down(each: BrokenDown) -> RenderableType:
-    rows = table(each.by, "", "after 60 s", "orders won", "must", "P&L", gap=1)
+    rows = table(each.by, "", "after 60 s", "orders won", "break\neven", "P&L", gap=1)
     first = rows.columns[0]
     first.no_wrap, first.max_width = False, _LABEL_WIDTH
     for line in each.lines:

@@ -64,7 +64,7 @@ def _points(sweep: SweepResult) -> Table:
         rows.add_column(head, justify="right", no_wrap=True)
     for point in _best(sweep):
         _row(rows, _named(point), point)
-    _row(rows, "as it is without a sweep", sweep.default)
+    _row(rows, "the default", sweep.default)
     return rows
 
 
@@ -112,7 +112,7 @@ def _luck(sweep: SweepResult) -> Iterator[Text]:
     lucky = any(one.reached_share >= _LUCKY for one in (luck.unchanged, luck.next))
     yield plain(
         f"Luck does as well {both(luck, _reached)} times in 100"
-        + (": these points are no better than luck shows." if lucky else "."),
+        + (": nothing but luck is shown." if lucky else "."),
         CARE if lucky else "",
     )
 

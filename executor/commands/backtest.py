@@ -20,7 +20,7 @@ from backtest.report.build import report_of
 from backtest.report.report import BacktestReport
 from backtest.sweep.grid import SweepError
 from backtest.sweep.result import SweepDisagreesError, SweepResult
-from executor.answers import answer_json, say
+from executor.answers import WIDTH_REPORT, answer_json, say
 from executor.backtest_rendering import report_view
 from executor.commands.backtest_options import (
     STDOUT,
@@ -66,7 +66,7 @@ def run(asked: Asked) -> None:
     if asked.json == STDOUT:
         answer_json(found)
     else:
-        say(view)
+        say(view, width_piped=WIDTH_REPORT)
     # After the answer: a disk that is full shall not cost it.
     if asked.trades is not None:
         _written(asked.trades, lambda path: write_trades(seen, path))

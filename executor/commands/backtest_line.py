@@ -25,8 +25,9 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Directories of `executor record`, their files, or Parquet or CSV files of books "
-            "and markets; else the markets that come with the project.",
+            help="Directories of `executor record` or their files, or directories with "
+            "books.parquet and markets.parquet (or .csv); else the markets that come with the "
+            "project.",
             show_default=False,
         ),
     ] = None,
@@ -107,8 +108,8 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="The first markets that points are chosen by; they are tested by the rest. "
-            "Else 0.5.",
+            help="Points are chosen by the first part of the time, this share of it, and tested by "
+            "the rest. Else 0.5.",
             rich_help_panel=_SWEEP,
         ),
     ] = None,
@@ -141,10 +142,11 @@ def backtest(  # noqa: PLR0913 - typer takes each option as an argument
         typer.Option(metavar="F", help="Every order in both brackets, CSV.", rich_help_panel=_OUT),
     ] = None,
 ) -> None:
-    """What a strategy is worth on recorded books, by the code that trades. Needs no account.
+    """What a strategy is worth on recorded books, by the code that trades.
 
-    Between two recorded books nobody knows the book, so all results are given twice: as if it had
-    not changed, and as if the next one stood there already.
+    Needs no account. Between two recorded books nobody knows the book, so all
+    is given twice: as if it had not changed, and as if the next one stood there
+    already.
     """
     if find_spec("numpy") is None:
         refuse(_EXTRA)

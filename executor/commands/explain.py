@@ -273,6 +273,7 @@ def _markouts(found: Explained) -> Iterator[RenderableType]:
     fee = "" if found.fee_ticks is None else f"; the fee is {found.fee_ticks:.2f} ticks"
     yield plain(f"later, less {found.price_e4 / 10_000:.4g} a share ({paid}){fee}")
     table = columns_table("after", "bid", "mid", "by the bid", "by the mid", "after the fee", "")
+    table.columns[-1].no_wrap = False  # a sentence: numbers beside it must not be cut
     for each in found.markouts:
         after = "resolution" if each.after_s is None else f"{each.after_s} s"
         table.add_row(after, *map(plain, _markout_cells(each)), plain(each.why_not))

@@ -6,8 +6,10 @@ Raises RecordingError; `executor.command_line` makes one line of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import ValidationError
@@ -55,6 +57,15 @@ class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
     unreadable_lines: int
     first_unreadable_line: str
     inspection: Inspection
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether a URL names this machine's loopback; a broken one does not."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def settings_with(series: str | None) -> MarketChannelSettings:

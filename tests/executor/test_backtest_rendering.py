@@ -232,7 +232,7 @@ def test_no_point_stands_without_its_test_half_and_without_what_luck_makes() -> 
     assert "levels=0, imbalance_min=0.5 +6.90 / +6.90 +70 / +70 +0.10 / +0.10 +1 / +1" in text
     assert "levels=2" not in text  # production has not run it again
     assert "By luck alone the best of 10 points would make +5.00 / +5.00 in the train half" in text
-    assert "Luck does as well 34 / 34 times in 100: these points are no better than luck" in text
+    assert "Luck does as well 34 / 34 times in 100: nothing but luck is shown" in text
     assert "Of the 2 points that were best in the train half, 1 / 1 earned anything in the" in text
     assert "3 points with 54 orders were run again by the code that trades: all agree" in text
 
@@ -254,7 +254,7 @@ def test_what_would_flatter_is_said_beside_it() -> None:
     report = report_of(observations(markets, [ASignal()], orders))
     text = text_of(report_view(report))
     assert "4, no two at one time; between them 1 window without any book" in text
-    assert "by the low end of its interval it is none" in text
+    assert "by the low end of its interval it bets nothing" in text
     assert "some leave zero out by luck" in text
     sure = [a_market(slot) for slot in range(40)]
     bought = [an_order(each, index) for index, each in enumerate(sure)]

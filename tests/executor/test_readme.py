@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
+from backtest.feed import bundled as bundled_feed
+from backtest.pictures import page
 from executor.command_line import app
-from executor.commands import record
+from executor.commands import backtest, record
+from executor.commands.backtest_options import Asked, plan_of
 from executor.strategy_check import run as proofs
 from executor.strategy_check.report import StrategyCheck, StrategyReport
 from executor.strategy_check.source_rules import broken_rules
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.strategy_loading import file_of, load_strategy
+from recordings.loader import bundled
 from sandbox.simulator import Venue
 from tests.executor.conftest import Command
 from tests.support.configuration_builders import seed
 
 ROOT = Path(__file__).parents[2]
+HISTORY = ROOT / "tests/histories/paper_fast.jsonl.gz"
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
 GROUPS = {each.name for each in app.registered_groups}
 
 
 def shown(document: str) -> list[list[str]]:
-    lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
-    return [shlex.split(line)[1:] for line in lines if line.startswith("    executor ")]
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return [shlex.split(line)[1:] for line in re.findall(r"(?m)^ {4,}(executor .*)$", text)]
 
 
 async def exit_code(run: Command, argv: list[str]) -> int:
@@ -41,6 +48,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where recordings may be left, and where no real venue is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MARKET_WS_URL", "ws://127.0.0.1:1")
+    for recording in ("monday", "friday"):
+        (tmp_path / recording).mkdir()
+        shutil.copy(HISTORY, tmp_path / recording / "part-000001-20261129T170800Z.jsonl.gz")
+    # All of them take seconds; a sweep needs two.
+    monkeypatch.setattr(bundled_feed, "bundled", lambda: bundled()[:2])
     # Commands run in a thread here, where signals cannot be handled.
     monkeypatch.setattr(record, "run_service", asyncio.run)
 
@@ -59,6 +71,8 @@ async def test_every_command_of_the_readme_works(
     run: Command, store: DynamoStore, venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proofs, "prove", proven_by_its_source)
+    # Drawing takes a second, and `tests/backtest/pictures/` does it.
+    monkeypatch.setattr(page, "write_html", lambda *_: None)
     commands = shown("README.md")
     assert {argv[0] for argv in commands} == NAMES | GROUPS
     await seed(store)
@@ -74,3 +88,18 @@ async def test_the_runbooks_commands_work(run: Command, store: DynamoStore) -> N
     assert ["resume"] in commands
     for argv in commands:
         assert await exit_code(run, argv) == (argv[0] == "record"), argv
+
+
+@pytest.mark.parametrize("document", ["docs/backtest.md", "docs/strategies.md"])
+async def test_backtests_that_are_shown_ask_for_what_there_is(
+    run: Command, document: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_for(asked: Asked) -> None:
+        plan_of(asked, {})
+
+    monkeypatch.setattr(backtest, "run", asked_for)
+    await run("strategy", "new", "my_strategy")
+    commands = [argv for argv in shown(document) if argv[0] == "backtest"]
+    assert commands
+    for argv in commands:
+        assert await exit_code(run, argv) == 0, argv

@@ -103,7 +103,9 @@ def refused(path: Path) -> str:
 
 def test_what_is_no_recording_is_told_what_would_be(tmp_path: Path) -> None:
     recognised = ": recognised are a file *.jsonl.gz of the bundled form or a folder of them, "
-    assert refused(tmp_path / "x").startswith(f"{tmp_path / 'x'}: there is nothing{recognised}")
+    assert refused(tmp_path / "x").startswith(
+        f"{tmp_path / 'x'}: no such file or folder{recognised}"
+    )
     assert refused(tmp_path).startswith(f"{tmp_path}: there is no recording in it{recognised}")
     (tmp_path / "books.xlsx").touch()
     assert "books.xlsx: not a recording" in refused(tmp_path / "books.xlsx")

@@ -89,7 +89,7 @@ def test_nothing_shown_says_how_many_markets_it_would_take() -> None:
     assert said.markets_needed == pytest.approx(8, abs=4)
     # Half of them double the stake, half lose it: (2.8 x 1 / 0.02)^2 is about 20,000.
     assert said.markets_needed_by_pnl == pytest.approx(20_000, rel=0.2)
-    assert "here are 12: an edge of so much would probably have shown." in said.sentence
+    assert "here are 12: such an edge would probably have shown." in said.sentence
 
 
 def test_more_markets_than_here_are_are_said_without_that() -> None:
@@ -141,7 +141,7 @@ def test_markets_open_at_the_same_time_count_once() -> None:
     together = [a_market(number, slot=number % 2) for number in range(12)]
     said = verdict_of(observations(together, moving(6.0, 12)))
     assert (said.kind, said.markets, said.blocks) == (VerdictKind.TOO_POOR, 12, 2)
-    assert f"below {BLOCKS_MIN}" in said.sentence
+    assert f"it takes {BLOCKS_MIN} to tell an edge from luck" in said.sentence
 
 
 def test_too_few_markets_are_too_poor() -> None:

@@ -79,7 +79,7 @@ def test_one_split_is_more_than_all_that_was_earned() -> None:
     markets = [a_market(0, paid=UP, fee=NO_FEE), a_market(1, paid=DOWN, fee=NO_FEE)]
     orders = [an_order(each, index) for index, each in enumerate(markets)]
     assert (
-        "one split (btc-15m-0) would move P&L by -1.00 USD, more than it is, +0.00 USD (unchanged)"
+        "had one market split (btc-15m-0), P&L would be -1.00 USD instead of +0.00 USD (unchanged)"
         in warned(observations(markets, [ASignal()], orders))
     )
 
@@ -88,7 +88,7 @@ def test_rivals_that_earned_more() -> None:
     market = a_market(paid=UP, fee=NO_FEE)
     order = an_order(market, 0, outcome=DOWN, price_e4=5_000, other_price_e4=5_000)
     assert (
-        "of the stake the strategy earned -100%, and without it always Up +100%, coin toss +0%,"
+        "better than the strategy (-100% of its stake): always Up +100%, coin toss +0%,"
         " against the signal +100% (unchanged)"
     ) in warned(observations([market], [ASignal()], [order]))
 

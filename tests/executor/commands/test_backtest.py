@@ -53,6 +53,10 @@ def test_the_report_is_in_its_order(run: Backtest) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_in_a_file_no_line_is_longer_than_a_person_reads(run: Backtest) -> None:
+    assert max(map(len, run(MARKET).stdout.splitlines())) <= 100
+
+
 def test_the_same_run_is_the_same_text(run: Backtest) -> None:
     assert run("--no-poll", MARKET).stdout == run("--no-poll", MARKET).stdout
 
@@ -113,7 +117,7 @@ def test_a_series_that_is_not_there_is_one_line(run: Backtest) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["/nowhere"], "/nowhere: there is nothing: recognised are"),
+        (["/nowhere"], "/nowhere: no such file or folder: recognised are"),
         (["--strategy", "none"], "--strategy: none: no such strategy"),
         (["--set", "levels"], "'levels': NAME=VALUE is wanted"),
         (["--set", "levels=1", "--set", "levels=2"], "levels: given twice"),

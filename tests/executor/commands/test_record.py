@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from executor.commands import record
+from executor.commands.record import is_on_this_machine
 from feeder.recording.format import Frame, Listed, payload
 from feeder.recording.reader import RecordingReader
 from sandbox.simulator import Venue, serve
@@ -134,6 +135,7 @@ def here(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> Venue:
     url = os.environ["GAMMA_URL"]
     monkeypatch.setenv("MARKET_WS_URL", f"{url}/ws/market".replace("http", "ws"))
     monkeypatch.setenv("SERIES", SERIES.name)
+    monkeypatch.delenv("NATS_URL")  # nothing beside the frames
     return venue
 
 
@@ -271,3 +273,21 @@ async def test_no_recording_is_one_sentence_and_exit_2(run: Command, tmp_path: P
     ):
         result = await run("inspect", str(path))
         assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("nats://127.0.0.1:4222", True),
+        ("tls://localhost", True),
+        ("nats://[::1]:4222", True),
+        ("nats://nats.example.com:4222", False),
+        ("nats://10.0.0.1", False),
+        ("nats://[oops", False),
+        ("", False),
+    ],
+)
+def test_what_workers_saw_is_recorded_unasked_where_all_runs_on_this_machine(
+    url: str, here: bool
+) -> None:
+    assert is_on_this_machine(url) is here

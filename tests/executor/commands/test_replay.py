@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from backtest.replay.answers import Strategies
+from executor.commands import explain
 from feeder.recording.format import Configured, Decided, payload
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.claim import ClaimState
@@ -121,6 +125,20 @@ async def test_a_decision_is_explained_from_the_recording_alone(
         assert said in result.stdout
     told = await run("explain", decision.decision_id, "--recording", recording, "--json")
     assert json.loads(told.stdout)["again"] == "equal"
+
+
+def test_no_number_is_cut_where_the_terminal_is_narrow(recording: str) -> None:
+    prefix = first_decision().decision_id
+    found = explain.from_recording(Path(recording), prefix, Strategies({}))
+    shown = []
+    for width in (80, 240):
+        console = Console(width=width, highlight=False, color_system=None)
+        with console.capture() as capture:
+            console.print(explain.explained_view(found))
+        _, _, later = capture.get().partition("by the mid")
+        shown.append(re.findall(r"[-+]?\d+\.\d+", later))
+    assert shown[0] == shown[1]
+    assert shown[0]
 
 
 async def test_a_wrong_id_is_one_line(run: Command, recording: str) -> None:
