@@ -200,7 +200,8 @@ class RecordedConfigurations:
             self._say(str(error))
             return False
         for row in sorted(rows, key=lambda each: each.version):
-            if row.version not in known:
+            # Another one of that version: the account's table was made anew.
+            if known.get(row.version) != row:
                 known[row.version] = row
                 self._put(_configured(name, row))
                 self._progress.configurations += 1
