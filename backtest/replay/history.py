@@ -173,6 +173,8 @@ class DecisionHistory:
 
     def _pass_time(self, record: Record) -> None:
         if isinstance(record, Started) and record.run != self._run:  # the clock begins anew
+            if self._run:
+                self._note_gap("all: the recorder began anew, and was away before")
             self._run, self._mono_ns = record.run, record.mono_ns
             self._kept.note_run()
         self._passed_ns += max(0, record.mono_ns - self._mono_ns)

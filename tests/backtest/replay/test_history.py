@@ -99,3 +99,11 @@ def test_a_memory_that_keeps_less_by_now_is_named(
     report = replayed(tmp_path, records)
     assert report.different
     assert report.unlike == {"memory": report.different}
+
+
+def test_a_recorder_that_began_anew_was_away_before(tmp_path: Path) -> None:
+    records = made.history()
+    again = msgspec.structs.replace(records[0], run="b", at_ns=records[-1].at_ns)
+    report = replayed(tmp_path, [*records, again])
+    assert report.ok
+    assert report.missed == ["all: the recorder began anew, and was away before"]
