@@ -106,6 +106,7 @@ class Desk:
             arrived_at_ms=now_ms + latency_ms,
             signal_price_e4=trade.signal_price_e4,
             max_price_e4=trade.max_price_e4,
+            tick_e4=offered.market.tick_size_e4,
             spend_e6=trade.spend_e6,
             strength=offered.strength,
             to_close_ms=offered.market.end_ms - now_ms,

@@ -42,6 +42,7 @@ class SignalNoted(msgspec.Struct, frozen=True):
     at_ms: int
     is_up: bool
     episode: int
+    tick_e4: int
     strength: float
     edge_ticks: float
     to_close_ms: int
@@ -98,7 +99,8 @@ class MarketRun:
         self._up_token = market.token_of(UP)
         self._tops = array("q")
         """Of each book: its time, best bid and ask of Up, best bid and ask of Down."""
-        self._longest_gap_ms = 0
+        # What a recording has missed of a window's beginning is a gap, too.
+        self._longest_gap_ms = self.seen.longest_gap_ms = max(0, first_at_ms - market.start_ms)
         self._chart_from_ms = market.start_ms
 
     def note(self, snapshot: BookSnapshot, now_ms: int) -> None:
@@ -107,13 +109,10 @@ class MarketRun:
         if up.token_id != self._up_token:
             up, down = down, up
         up_bids, up_asks, down_bids, down_asks = up.bids, up.asks, down.bids, down.asks
-        tops = (
-            now_ms,
-            up_bids[0][0] if up_bids else UNKNOWN,
-            up_asks[0][0] if up_asks else UNKNOWN,
-            down_bids[0][0] if down_bids else UNKNOWN,
-            down_asks[0][0] if down_asks else UNKNOWN,
-        )
+        if up_bids and up_asks and down_bids and down_asks:
+            tops = (now_ms, up_bids[0][0], up_asks[0][0], down_bids[0][0], down_asks[0][0])
+        else:
+            tops = (now_ms, *_top_of(up), *_top_of(down))
         if snapshot.proof is Proof.NONE:
             self.darks += 1
             tops = (now_ms, *_UNSEEN)
@@ -127,6 +126,12 @@ class MarketRun:
         if now_ms >= self._chart_from_ms:
             self._note_chart(now_ms, tops[1], tops[2])
         self.last, self.last_ms = snapshot, now_ms
+
+    def note_end(self) -> None:
+        """The market is over, or the recording: nobody knows what came after the last book."""
+        self.seen.last_at_ms = self.last_ms
+        gap_ms = self.market.end_ms - max(self.last_ms, self.market.start_ms)
+        self.seen.longest_gap_ms = max(self._longest_gap_ms, gap_ms)
 
     def _note_gap(self, now_ms: int, gap_ms: int) -> None:
         market = self.market
@@ -144,7 +149,10 @@ class MarketRun:
     def note_signal(
         self, trade: Trade, book: Book, strength: float, now_ms: int, arrives_at_ms: int
     ) -> None:
-        """A signal on the newest book; `book` is the bought token's. `episode` is set before."""
+        """A signal on the newest book, which `note` has; `book` is the bought token's. `episode` is
+        set before."""
+        assert self.last is not None  # noqa: S101 - it was noted
+        tick_e4 = self.last.market.tick_size_e4
         first = not self.signals or self.signals[-1].episode != self.episode
         bid_e4 = book.best_bid_e4
         self.signals.append(
@@ -152,6 +160,7 @@ class MarketRun:
                 at_ms=now_ms,
                 is_up=trade.outcome == UP,
                 episode=self.episode,
+                tick_e4=tick_e4,
                 strength=strength,
                 edge_ticks=trade.edge_after_costs_ticks,
                 to_close_ms=self.market.end_ms - now_ms,
@@ -176,11 +185,15 @@ class MarketRun:
         after = tops.unchanged(at_ms[:, np.newaxis] + _HORIZONS_MS)
         waited_ms = at_ms[:, np.newaxis] + _DELAYS_MS
         arrived = np.stack((tops.unchanged(arrives_ms), tops.next(arrives_ms)), axis=1)
+        # Where no book comes next nothing is met, and no price is paid.
+        met_ms = np.stack((arrives_ms, tops.at_ms(arrived[:, 1])), axis=1)[:, :, np.newaxis]
+        held = tops.unchanged((met_ms + _HORIZONS_MS).reshape((len(noted), -1)))
         return SignalRows(
             at_ms=at_ms,
             market=np.full(len(noted), self.index, dtype=np.int32),
             is_up=is_up,
             episode=np.array([each.episode for each in noted], dtype=np.int32),
+            tick_e4=np.array([each.tick_e4 for each in noted], dtype=np.int32),
             strength=np.array([each.strength for each in noted], dtype=np.float64),
             edge_ticks=np.array([each.edge_ticks for each in noted], dtype=np.float64),
             to_close_ms=np.array([each.to_close_ms for each in noted], dtype=np.int64),
@@ -189,6 +202,8 @@ class MarketRun:
             max_price_e4=np.array([each.max_price_e4 for each in noted], dtype=np.int32),
             bid_after_e4=tops.bids(after, is_up),
             ask_after_e4=tops.asks(after, is_up),
+            bid_held_e4=tops.bids(held, is_up),
+            ask_held_e4=tops.asks(held, is_up),
             ask_waited_e4=tops.asks(tops.unchanged(waited_ms), is_up),
             ask_waited_next_e4=tops.asks(tops.next(waited_ms), is_up),
             arrival_ask_e4=tops.asks(arrived, is_up),
@@ -235,11 +250,23 @@ class _Tops:
         )
         return np.where(known, index, -1)
 
+    def at_ms(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When those books came; the newest one's time for none."""
+        return self._at_ms[index]
+
     def bids(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
         return np.where(is_up[:, np.newaxis], self._up_bid[index], self._down_bid[index])
 
     def asks(self, index: NDArray[np.int64], is_up: NDArray[np.bool_]) -> Prices:
         return np.where(is_up[:, np.newaxis], self._up_ask[index], self._down_ask[index])
+
+
+def _top_of(book: Book) -> tuple[int, int]:
+    """Best bid and ask as `SignalRows` has them: an empty side is worth what it can be at most."""
+    bid_e4, ask_e4 = book.best_bid_e4, book.best_ask_e4
+    if bid_e4 is None and ask_e4 is None:
+        return UNKNOWN, UNKNOWN
+    return 0 if bid_e4 is None else bid_e4, PRICE_SCALE if ask_e4 is None else ask_e4
 
 
 _NO_SIZES: Final = (math.nan,) * len(SIZES_USD)

@@ -4,7 +4,7 @@ A *moment* is one snapshot of a market, both tokens' books. A *signal* is a trad
 wanted; there is one list of them, because brackets and comparisons decide on the same books. An
 *order* is a signal whose claim the account took, so each lane has orders of its own.
 
-Memory: a row of about 220 bytes a signal, an object an order, and 200 points a market for its
+Memory: a row of about 290 bytes a signal, an object an order, and 200 points a market for its
 picture; nothing grows with the moments.
 """
 
@@ -30,7 +30,7 @@ DELAYS_S: Final = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 SIZES_USD: Final = (1, 10, 50, 250, 1_000)
 """How large an order might be."""
 UNKNOWN: Final = -1
-"""A price that is not known: no book there, or none that shows this side."""
+"""A price that is not known: no book there, or one that shows nothing."""
 CHART_POINTS: Final = 200
 
 Prices: TypeAlias = NDArray[np.int32]
@@ -42,7 +42,8 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
 
     Prices are of the token that is to be bought. A price at a time is of the last book at or before
     it (`unchanged`), unless it says `next`; it is UNKNOWN when that book is further away than
-    `gap_over_ms`, and after the market's end.
+    `gap_over_ms`, and after the market's end. Where a book has no ask it is taken for 1 USD, where
+    it has no bid for 0: such books stand where a price has run away, and must not drop out.
     """
 
     at_ms: NDArray[np.int64]
@@ -53,6 +54,8 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
     """Whether Up is to be bought."""
     episode: NDArray[np.int32]
     """Signals of one market and outcome with no book between them that held: numbered, over all."""
+    tick_e4: Prices
+    """The market's tick at that moment: it becomes finer where prices are extreme."""
     strength: NDArray[np.float64]
     """The strategy's first number (`Observations.strength_name`), its size; NaN without one."""
     edge_ticks: NDArray[np.float64]
@@ -67,6 +70,12 @@ class SignalRows(msgspec.Struct, frozen=True, kw_only=True):
     """(signals, HORIZONS_S): the best bid so long after the decision."""
     ask_after_e4: Prices
     """(signals, HORIZONS_S): the best ask."""
+    bid_held_e4: Prices
+    """(signals, 2 x HORIZONS_S): the best bid so long after the arrival (unchanged), then so long
+    after the book that is met (next). What was bought later than a price is not worth that price:
+    it was bought because its limit allowed it then, and would look cheap."""
+    ask_held_e4: Prices
+    """The same, the best ask."""
     ask_waited_e4: Prices
     """(signals, DELAYS_S): the best ask that an order meets which comes so late, unchanged."""
     ask_waited_next_e4: Prices
@@ -119,6 +128,8 @@ class OrderSeen(msgspec.Struct, kw_only=True):
     """The time of the book that it met; None where it met none."""
     signal_price_e4: int
     max_price_e4: int
+    tick_e4: int
+    """The market's tick when it was decided."""
     spend_e6: int
     """What it was to spend."""
     strength: float
@@ -172,7 +183,7 @@ class MarketSeen(msgspec.Struct, kw_only=True):
     first_at_ms: int = 0
     last_at_ms: int = 0
     longest_gap_ms: int = 0
-    """Between two books within its window."""
+    """Within its window without a book, also from its beginning or until its end."""
     chart_at_ms: list[int] = msgspec.field(default_factory=list)
     """At most CHART_POINTS."""
     chart_mid_e4: list[float] = msgspec.field(default_factory=list)

@@ -285,7 +285,7 @@ class _Run:
         measured = run.measured(self._assumptions.gap_over_ms, cut_at_ms)
         if measured is not None:
             self._signals.add(measured)
-        run.seen.last_at_ms = run.last_ms
+        run.note_end()
         self._leave_out(LeftOut.PLACEHOLDER, run.market.slug, run.placeholders)
         self._leave_out(LeftOut.DARK, run.market.slug, run.darks)
         self._ended[condition_id] = (run.market, run.seen)

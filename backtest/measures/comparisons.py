@@ -20,7 +20,7 @@ from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import Lane, MarketSeen, OrderSeen, WhatIf
 from backtest.measures.intervals import Blocks, Floats, Indices, estimate_of, ratio_draws
 from backtest.measures.money import curve_of, settled_of
-from backtest.measures.prepared import FilledOrders, Prepared, filled_orders
+from backtest.measures.prepared import CANNOT_TELL, FilledOrders, Prepared, filled_orders
 from backtest.measures.sections import Comparison, CurvePoint, Estimate, Rival
 from protocol.market import DOWN, UP
 from protocol.units import SIZE_SCALE
@@ -34,6 +34,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     spent_e6: Floats
     pnl_e6: Floats
     orders: float
+    left_out: float
 
     @property
     def return_on_stake(self) -> float | None:
@@ -51,6 +52,7 @@ def comparisons(run: Prepared, bracket: Bracket, filled: FilledOrders) -> list[C
         spent_e6=settled.spent_e6,
         pnl_e6=settled.pnl_e6,
         orders=len(settled),
+        left_out=_left_out(orders),
     )
     up, down, against = (
         _bought(markets, [(each, _what_if(each, outcome)) for each in orders])
@@ -84,6 +86,7 @@ def _scanner(run: Prepared, own: _Result, lanes: Sequence[Lane]) -> Comparison:
                 spent_e6=settled.spent_e6,
                 pnl_e6=settled.pnl_e6,
                 orders=len(settled),
+                left_out=_left_out(lane.orders),
             )
         )
     returns = [each for phase in phases if (each := phase.return_on_stake) is not None]
@@ -94,6 +97,10 @@ def _scanner(run: Prepared, own: _Result, lanes: Sequence[Lane]) -> Comparison:
         best_return=max(returns, default=None),
         phases=len(phases),
     )
+
+
+def _left_out(orders: Sequence[OrderSeen]) -> int:
+    return sum(each.end in CANNOT_TELL for each in orders)
 
 
 def _what_if(order: OrderSeen, outcome: str | None) -> tuple[bool, WhatIf | None]:
@@ -123,6 +130,7 @@ def _bought(
         spent_e6=table[:, 2].astype(np.float64),
         pnl_e6=table[:, 3].astype(np.float64),
         orders=len(bought),
+        left_out=_left_out([order for order, _ in wanted]),
     )
 
 
@@ -135,6 +143,7 @@ def _joined(results: Sequence[_Result], weight: float) -> _Result:
         spent_e6=np.concatenate([each.spent_e6 for each in results])[order] * weight,
         pnl_e6=np.concatenate([each.pnl_e6 for each in results])[order] * weight,
         orders=sum(each.orders for each in results) * weight,
+        left_out=sum(each.left_out for each in results) * weight,
     )
 
 
@@ -143,7 +152,8 @@ def _compared(blocks: Blocks, own: _Result, rival: _Result, name: Rival) -> Comp
     estimate, difference = Estimate(), Estimate()
     if value is not None:
         draws, used = _draws(blocks, rival)
-        estimate = estimate_of(value, draws, n=len(rival.market), used=used)
+        # Of a coin's two sides, and of a scanner's phases, no more orders than one of them has.
+        estimate = estimate_of(value, draws, n=round(rival.orders), used=used)
         if own_value is not None and name is not Rival.STRATEGY:
             own_draws, own_used = _draws(blocks, own)
             difference = estimate_of(
@@ -153,6 +163,7 @@ def _compared(blocks: Blocks, own: _Result, rival: _Result, name: Rival) -> Comp
     return Comparison(
         rival=name,
         orders=rival.orders,
+        left_out=rival.left_out,
         spent_e6=round(float(rival.spent_e6.sum())),
         pnl_e6=round(float(rival.pnl_e6.sum())),
         return_on_stake=estimate,
@@ -166,4 +177,4 @@ def _compared(blocks: Blocks, own: _Result, rival: _Result, name: Rival) -> Comp
 def _draws(blocks: Blocks, result: _Result) -> tuple[Floats, int]:
     """(its return on stake a draw, blocks that it is in)."""
     spent, pnl = (blocks.sums(result.market, each) for each in (result.spent_e6, result.pnl_e6))
-    return ratio_draws(blocks, pnl, spent), len(np.unique(blocks.of_market[result.market]))
+    return ratio_draws(blocks, pnl, spent), blocks.used(result.market)

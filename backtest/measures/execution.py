@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from backtest.engine.assumptions import Bracket
-from backtest.engine.observations import UNKNOWN, Lane, OrderEnd
+from backtest.engine.observations import UNKNOWN, Lane, OrderEnd, OrderSeen
 from backtest.measures.intervals import Floats, rate_over_blocks, wilson
 from backtest.measures.prepared import (
     CANNOT_TELL,
@@ -13,6 +15,7 @@ from backtest.measures.prepared import (
     FilledOrders,
     Prepared,
     known_e4,
+    offered_e4,
 )
 from backtest.measures.sections import Deviations, ExecutionEnds
 from protocol.units import PRICE_SCALE
@@ -26,12 +29,13 @@ def execution(run: Prepared, lane: Lane, filled: FilledOrders) -> ExecutionEnds:
     met = [each for each in lane.orders if each.arrival_ask_e4 != UNKNOWN]
     paid, ask_e4 = run.paid_in(lane.bracket), known_e4(run.rows.ask_e4)
     bracket = tuple(Bracket).index(lane.bracket)
-    markets = run.by_market
     return ExecutionEnds(
         orders=len(lane.orders),
         ends={end.value: sum(each.end is end for each in lane.orders) for end in OrderEnd},
         fill_rate=wilson(
-            sum(each.end in FILLED for each in told), len(told), len({each.market for each in told})
+            sum(each.end in FILLED for each in told),
+            len(told),
+            run.blocks.used(np.array([each.market for each in told], dtype=np.intp)),
         ),
         refused_by_limit=rate_over_blocks(
             run.blocks, run.market[~paid.unknown], paid.refused[~paid.unknown]
@@ -42,15 +46,15 @@ def execution(run: Prepared, lane: Lane, filled: FilledOrders) -> ExecutionEnds:
         paid=deviations(
             filled.price * PRICE_SCALE,
             np.array([each.signal_price_e4 for each in filled.orders], dtype=np.float64),
-            markets.tick_e4[filled.market],
+            _ticks_e4(filled.orders),
         ),
         met=deviations(
             np.array([each.arrival_ask_e4 for each in met], dtype=np.float64),
             np.array([each.signal_price_e4 for each in met], dtype=np.float64),
-            markets.tick_e4[np.array([each.market for each in met], dtype=np.intp)],
+            _ticks_e4(met),
         ),
         met_by_signals=deviations(
-            known_e4(run.rows.arrival_ask_e4[:, bracket]), ask_e4, run.tick_e4
+            offered_e4(run.rows.arrival_ask_e4[:, bracket]), ask_e4, run.tick_e4
         ),
     )
 
@@ -75,6 +79,10 @@ def deviations(price_e4: Floats, asked_e4: Floats, tick_e4: Floats) -> Deviation
         # Prices are on a grid: exactly 5% must not be above it by a float's last digit.
         over_5pct_share=float((pct > _TOO_FAR_PCT + 1e-9).mean()),
     )
+
+
+def _ticks_e4(orders: Sequence[OrderSeen]) -> Floats:
+    return np.array([each.tick_e4 for each in orders], dtype=np.float64)
 
 
 def _median_or_none(values: Floats) -> float | None:

@@ -7,7 +7,10 @@ for clusters). All estimates of a run share one set of draws: their differences 
 
 With few blocks such an interval is too narrow. Its percentiles are therefore taken further out, by
 Student's t instead of the normal and by sqrt(n / (n - 1)) (Hesterberg 2015, the *expanded*
-percentile interval): 2.2 instead of 2.0 standard errors at 18 blocks.
+percentile interval): 2.2 instead of 2.0 standard errors at 18 blocks. Of very few no stretching
+helps, as there is nothing further out to be drawn: measured on fair bets, what is called 95% holds
+the truth in 51% of all cases at two blocks, in 73% at three, in 91% at five, in 94% from seven on.
+So below BLOCKS_FOR_INTERVAL there is none.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from backtest.measures.sections import Estimate, Rate
 
 DRAWS: Final = 2_000
+BLOCKS_FOR_INTERVAL: Final = 5
 BLOCKS_MAX: Final = 1_000
 """Of more, neighbours in time are drawn together: the weights stay at 16 MB."""
 WORTH_SHOWING: Final = 0.02
@@ -50,6 +54,10 @@ class Blocks(msgspec.Struct, frozen=True):
         """(count,): the values of rows, summed a block; `market` is each row's."""
         sums = np.bincount(self.of_market[market], values, self.count)
         return sums.astype(np.float64, copy=False)  # integers where there are no rows
+
+    def used(self, market: Indices) -> int:
+        """In how many of them rows with these markets are."""
+        return len(np.unique(self.of_market[market]))
 
     def drawn(self, sums: Floats) -> Floats:
         """(DRAWS, ...): sums a block, (count, ...), as each draw has them.
@@ -90,10 +98,8 @@ def ratio_of_sums(blocks: Blocks, market: Indices, above: Floats, below: Floats)
     sums = blocks.sums(market, above), blocks.sums(market, below)
     if not sums[1].sum():
         return Estimate(n=len(market))
-    used = int(np.count_nonzero(np.bincount(blocks.of_market[market], minlength=blocks.count)))
-    return estimate_of(
-        float(sums[0].sum() / sums[1].sum()), ratio_draws(blocks, *sums), n=len(market), used=used
-    )
+    value, draws = float(sums[0].sum() / sums[1].sum()), ratio_draws(blocks, *sums)
+    return estimate_of(value, draws, n=len(market), used=blocks.used(market))
 
 
 def mean(blocks: Blocks, market: Indices, values: Floats) -> Estimate:
@@ -111,8 +117,8 @@ def ratio_draws(blocks: Blocks, above: Floats, below: Floats) -> Floats:
 
 
 def estimate_of(value: float, draws: Floats, *, n: int, used: int) -> Estimate:
-    """A value and the percentiles of its draws; without them below two used blocks."""
-    if used < 2:
+    """A value and the percentiles of its draws; without them where too few blocks are used."""
+    if used < BLOCKS_FOR_INTERVAL:
         return Estimate(value=value, n=n, blocks=used)
     low, high = percentiles(draws[~np.isnan(draws)], used)
     return Estimate(value=value, low=low, high=high, n=n, blocks=used)

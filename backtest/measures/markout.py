@@ -1,9 +1,11 @@
-"""What a share was worth some time after the decision, less what was paid: is there an edge? Pure.
+"""What a share was worth some time after it was bought, less what was paid: is there an edge? Pure.
 
-Markout(h) = mid(t + h) - price paid, of the wanted token; also with the bid, for which it could be
-sold, and at resolution, with the payout. Of all signals, also those that the account refused: they
-are many more than the orders, and decide on the same books. Where an order's arrival found an ask
-above its limit nothing is paid and there is no markout, but the signal is counted.
+Markout(h) = mid(t + h) - price paid, of the wanted token, t being when its order met a book: what
+was bought after 90 s must not be valued by the price of the 60th. It is given with the bid, too,
+for which it could be sold, and at resolution, with the payout. Of all signals, also those that the
+account refused: they are many more than the orders, and decide on the same books. Where an order's
+arrival found an ask above its limit nothing is paid and there is no markout, but the signal is
+counted.
 
 A mean that falls right after the fill is adverse selection: somebody knew more.
 """
@@ -18,7 +20,6 @@ from backtest.measures.intervals import Floats, Indices, mean
 from backtest.measures.prepared import (
     FilledOrders,
     Flags,
-    PaidPrices,
     Prepared,
     known_e4,
     signals_of,
@@ -52,15 +53,16 @@ def worth(run: Prepared, filled: Both[FilledOrders]) -> Worth:
             )
             for index, after_s in enumerate(HORIZONS_S)
         ],
-        signals_markouts=Both(*(_of_signals(run, run.paid_in(each)) for each in Bracket)),
-        filled_markouts=Both(*(_of_filled(run, filled.of(each)) for each in Bracket)),
+        signals_markouts=Both(*(_of_signals(run, each) for each in Bracket)),
+        filled_markouts=Both(*(_of_filled(run, each, filled.of(each)) for each in Bracket)),
     )
 
 
 def after_costs_ticks(run: Prepared, bracket: Bracket) -> Floats:
     """(signals,): the mid-based markout after MEASURED_AT_S, less the fee; NaN where unknown."""
     paid, index = run.paid_in(bracket), HORIZONS_S.index(MEASURED_AT_S)
-    markout: Floats = (run.mid_after_e4[:, index] - paid.price_e4 - paid.fee_e4) / run.tick_e4
+    mid_e4 = run.held_in(bracket).mid_e4[:, index]
+    markout: Floats = (mid_e4 - paid.price_e4 - paid.fee_e4) / run.tick_e4
     return markout
 
 
@@ -70,17 +72,18 @@ def plain_mean(values: Floats) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _of_signals(run: Prepared, paid: PaidPrices) -> Markouts:
+def _of_signals(run: Prepared, bracket: Bracket) -> Markouts:
+    paid = run.paid_in(bracket)
     everything = np.arange(len(run.rows))
     return Markouts(
         priced=int((~np.isnan(paid.price_e4)).sum()),
         refused=int(paid.refused.sum()),
         unknown=int(paid.unknown.sum()),
-        rows=_rows(run, everything, paid.price_e4, paid.fee_e4),
+        rows=_rows(run, bracket, everything, paid.price_e4, paid.fee_e4),
     )
 
 
-def _of_filled(run: Prepared, filled: FilledOrders) -> Markouts:
+def _of_filled(run: Prepared, bracket: Bracket, filled: FilledOrders) -> Markouts:
     row = signals_of(run, filled)
     found: Flags = row >= 0
     return Markouts(
@@ -88,17 +91,23 @@ def _of_filled(run: Prepared, filled: FilledOrders) -> Markouts:
         refused=0,
         unknown=int((~found).sum()),
         rows=_rows(
-            run, row[found], filled.price[found] * PRICE_SCALE, filled.fee[found] * PRICE_SCALE
+            run,
+            bracket,
+            row[found],
+            filled.price[found] * PRICE_SCALE,
+            filled.fee[found] * PRICE_SCALE,
         ),
     )
 
 
-def _rows(run: Prepared, row: Indices, price_e4: Floats, fee_e4: Floats) -> list[MarkoutAfter]:
+def _rows(
+    run: Prepared, bracket: Bracket, row: Indices, price_e4: Floats, fee_e4: Floats
+) -> list[MarkoutAfter]:
     """Markouts of signals `row`, bought at these prices."""
     horizons: tuple[int | None, ...] = (*HORIZONS_S, None)
-    payout = run.payout_e4[row][:, None]
-    mids = np.concatenate((run.mid_after_e4[row], payout), axis=1)
-    bids = np.concatenate((run.bid_after_e4[row], payout), axis=1)
+    payout, held = run.payout_e4[row][:, None], run.held_in(bracket)
+    mids = np.concatenate((held.mid_e4[row], payout), axis=1)
+    bids = np.concatenate((held.bid_e4[row], payout), axis=1)
     market, tick_e4 = run.market[row], run.tick_e4[row]
     lines = []
     for index, after_s in enumerate(horizons):

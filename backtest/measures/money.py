@@ -12,6 +12,7 @@ import numpy as np
 
 from backtest.engine.observations import Observations
 from backtest.measures.intervals import (
+    BLOCKS_FOR_INTERVAL,
     Blocks,
     Floats,
     Indices,
@@ -31,7 +32,7 @@ _KELLY_PART: Final = 4
 def money(run: Prepared, filled: FilledOrders) -> Money:
     """MONEY of one lane."""
     settled = settled_of(filled)
-    win_rate = win_rate_of(settled)
+    win_rate = win_rate_of(run.blocks, settled)
     price, fee = plain_mean(settled.price), plain_mean(settled.fee)
     value = _values(run, settled)
     return Money(
@@ -61,10 +62,9 @@ def settled_of(filled: FilledOrders) -> FilledOrders:
     return filled.only(known[np.argsort(filled.end_ms[known], kind="stable")])
 
 
-def win_rate_of(settled: FilledOrders) -> Rate:
-    """How often a share paid more than half a USD; a market is one independent draw."""
-    markets = len(np.unique(settled.market))
-    return wilson(int(settled.won.sum()), len(settled), markets)
+def win_rate_of(blocks: Blocks, settled: FilledOrders) -> Rate:
+    """How often a share paid more than half a USD; a block is one independent draw."""
+    return wilson(int(settled.won.sum()), len(settled), blocks.used(settled.market))
 
 
 def drawdown_e6(pnl_e6: Floats) -> int:
@@ -123,9 +123,8 @@ def curve_of(end_ms: Indices, pnl_e6: Floats) -> tuple[list[int], Floats, Indice
 def banded_curve(blocks: Blocks, settled: FilledOrders) -> list[CurvePoint]:
     """The summed P&L, and what it could have been had the blocks been drawn anew."""
     times, summed, upto = curve_of(settled.end_ms, settled.pnl_e6)
-    block = blocks.of_market[settled.market]
-    used = len(np.unique(block))
-    if used < 2:
+    block, used = blocks.of_market[settled.market], blocks.used(settled.market)
+    if used < BLOCKS_FOR_INTERVAL:
         return [CurvePoint(at_ms, round(pnl)) for at_ms, pnl in zip(times, summed, strict=True)]
     by_block = np.zeros((blocks.count, len(times)))
     # A row counts at its own end's point and at all that come after it.

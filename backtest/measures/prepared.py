@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import (
+    HORIZONS_S,
     UNKNOWN,
     MarketSeen,
     Observations,
@@ -35,7 +36,6 @@ Flags: TypeAlias = NDArray[np.bool_]
 class MarketArrays(msgspec.Struct, frozen=True):
     """One entry a market."""
 
-    tick_e4: Floats
     fee_rate: Floats
     fee_exponent: Floats
     up_payout_e4: Floats
@@ -59,6 +59,14 @@ class PaidPrices(msgspec.Struct, frozen=True):
     unknown: Flags
 
 
+class HeldPrices(msgspec.Struct, frozen=True):
+    """What a share was worth since it was bought, in one bracket."""
+
+    mid_e4: Floats
+    """(signals, HORIZONS_S)."""
+    bid_e4: Floats
+
+
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A run, ready to be measured."""
 
@@ -73,8 +81,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     payout_e4: Floats
     """Of a share of the wanted token."""
     mid_after_e4: Floats
-    """(signals, HORIZONS_S)."""
-    bid_after_e4: Floats
+    """(signals, HORIZONS_S): since the decision."""
+    held: tuple[HeldPrices, HeldPrices]
+    """In the order of `Bracket`."""
     paid: tuple[PaidPrices, PaidPrices]
     """In the order of `Bracket`."""
     row_of: dict[tuple[int, int, bool], int]
@@ -84,6 +93,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> SignalRows:
         """The signals as they were collected."""
         return self.seen.signals
+
+    def held_in(self, bracket: Bracket) -> HeldPrices:
+        """The prices after those that were paid in a bracket."""
+        return self.held[tuple(Bracket).index(bracket)]
 
     def paid_in(self, bracket: Bracket) -> PaidPrices:
         """The prices paid in a bracket."""
@@ -106,11 +119,11 @@ def prepare(seen: Observations) -> Prepared:
         ),
         by_market=by_market,
         market=market,
-        tick_e4=by_market.tick_e4[market],
+        tick_e4=rows.tick_e4.astype(np.float64),
         mid_e4=(known_e4(rows.bid_e4) + known_e4(rows.ask_e4)) / 2,
         payout_e4=payout_e4,
         mid_after_e4=(bid_after + ask_after) / 2,
-        bid_after_e4=bid_after,
+        held=(_held(rows, 0), _held(rows, 1)),
         paid=(_paid(rows, market, by_market, 0), _paid(rows, market, by_market, 1)),
         row_of={key: row for row, key in enumerate(keys)},
     )
@@ -128,6 +141,12 @@ def known_e4(prices: NDArray[np.int32]) -> Floats:
     return np.where(prices == UNKNOWN, np.nan, prices.astype(np.float64))
 
 
+def offered_e4(asks: NDArray[np.int32]) -> Floats:
+    """Likewise, and NaN where nobody asks: nothing can be met there."""
+    prices = known_e4(asks)
+    return np.where(prices >= PRICE_SCALE, np.nan, prices)
+
+
 def _market_arrays(markets: Sequence[MarketSeen]) -> MarketArrays:
     def column(values: Sequence[float | None]) -> Floats:
         return np.array([np.nan if each is None else each for each in values], dtype=np.float64)
@@ -135,7 +154,6 @@ def _market_arrays(markets: Sequence[MarketSeen]) -> MarketArrays:
     fees: list[FeeSchedule] = [each.fee for each in markets]
     e4_of_e6 = PRICE_SCALE / SIZE_SCALE
     return MarketArrays(
-        tick_e4=column([each.tick_e4 for each in markets]),
         fee_rate=column([float(fee.rate) for fee in fees]),
         fee_exponent=column([fee.exponent for fee in fees]),
         up_payout_e4=column([each.up_payout_e6 for each in markets]) * e4_of_e6,
@@ -149,6 +167,12 @@ def _paid(rows: SignalRows, market: Indices, by_market: MarketArrays, bracket: i
     refused = ~unknown & (asked > rows.max_price_e4)
     price_e4 = np.where(refused, np.nan, asked)
     return PaidPrices(price_e4, by_market.fee_e4(market, price_e4), refused, unknown)
+
+
+def _held(rows: SignalRows, bracket: int) -> HeldPrices:
+    part = slice(bracket * len(HORIZONS_S), (bracket + 1) * len(HORIZONS_S))
+    bid_e4, ask_e4 = known_e4(rows.bid_held_e4[:, part]), known_e4(rows.ask_held_e4[:, part])
+    return HeldPrices((bid_e4 + ask_e4) / 2, bid_e4)
 
 
 # -- orders ----------------------------------------------------------------------------------------

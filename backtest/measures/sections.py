@@ -34,7 +34,7 @@ class Both(msgspec.Struct, Generic[_T], frozen=True):
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A number and its interval over blocks. Low and high are None below two blocks."""
+    """A number and its interval over blocks. Low and high are None below five blocks."""
 
     value: float | None = None
     low: float | None = None
@@ -49,7 +49,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """How often something was so, and its interval.
 
     Wilson's, of as many draws as there are `independent` ones: orders of one market share one
-    outcome, so a market counts once. Of signals it is drawn over blocks, as an `Estimate`.
+    outcome, and those at one time move together, so a block counts once. Of signals it is drawn
+    over blocks, as an `Estimate`.
     """
 
     hits: int = 0
@@ -101,7 +102,7 @@ class MovedAfter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkoutAfter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a share was worth some time after the decision, less the price paid, in ticks."""
+    """What a share was worth so long after its order met a book, less the price paid, in ticks."""
 
     after_s: int | None
     """None: at resolution, when a share is worth its payout."""
@@ -148,7 +149,7 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurvePoint(msgspec.Struct, frozen=True):
-    """P&L summed up to the end of a market, and its band (None below two blocks)."""
+    """P&L summed up to the end of a market, and its band (None below five blocks)."""
 
     at_ms: int
     pnl_e6: int
@@ -253,6 +254,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     rival: Rival
     orders: float
     """Filled and settled; a scanner's: the mean over its phases."""
+    left_out: float
+    """Orders of which the recording cannot tell, likewise: not in what follows."""
     spent_e6: int
     pnl_e6: int
     """A coin toss's: the exact expectation. A scanner's: the mean over its phases."""
@@ -280,7 +283,8 @@ class TableCells(msgspec.Struct, frozen=True, kw_only=True):
     mean_price: float | None
     mean_fee: float | None
     edge: float | None
-    """Win rate less price and fee, USD a share."""
+    """What a share paid, in the mean, less price and fee, USD: the win rate less them, but for
+    splits."""
     pnl_e6: int
 
 

@@ -149,11 +149,11 @@ class _Maker:
     def _cells(self, bracket: Bracket, signals: Indices, orders: Indices) -> TableCells:
         run = self._run
         settled = self._settled.of(bracket).only(orders)
-        win_rate = win_rate_of(settled)
+        win_rate = win_rate_of(run.blocks, settled)
         price, fee = plain_mean(settled.price), plain_mean(settled.fee)
-        edge = None
-        if win_rate.value is not None and price is not None and fee is not None:
-            edge = win_rate.value - price - fee
+        paid_out, edge = plain_mean(settled.paid_out), None
+        if paid_out is not None and price is not None and fee is not None:
+            edge = paid_out - price - fee
         markouts = self._markouts.of(bracket)[signals]
         return TableCells(
             markout_60s=mean(run.blocks, run.market[signals], markouts),

@@ -6,11 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import Observations, OrderEnd
 from backtest.feed.events import LeftOut
-from backtest.measures.prepared import Prepared
-from backtest.measures.sections import Both, Comparison, Money
+from backtest.measures.intervals import BLOCKS_FOR_INTERVAL
+from backtest.measures.markout import MEASURED_AT_S, after_costs_ticks
+from backtest.measures.prepared import FILLED, Prepared
+from backtest.measures.sections import Both, Comparison, Money, Rival
+from backtest.measures.verdict import RARER_MIN
 from functions.core.hold import HoldReason
 
 _DOMINATES: Final = 0.9
@@ -34,7 +39,7 @@ def warnings(
         *_of_the_strategy(seen),
         *_of_the_funnel(seen),
         *_of_the_recording(run, book_every_ms),
-        *_of_the_money(money, compared),
+        *_of_the_money(run, money, compared),
     ]
 
 
@@ -107,6 +112,7 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
             f" book every {every_ms / 1_000:.1f} s (median), and orders arrive after"
             f" {arrival_ms / 1_000:.2f} s"
         )
+    yield from _of_what_is_known(run)
     markets, blocks = len(seen.markets), run.blocks.count
     if blocks < markets:
         yield (
@@ -130,7 +136,31 @@ def _of_the_recording(run: Prepared, every_ms: float | None) -> Iterator[str]:
             yield f"left out as {why}: {left_out[why]:,}; the run has {seen.moments:,} books"
 
 
-def _of_the_money(money: Both[Money], compared: Both[list[Comparison]]) -> Iterator[str]:
+def _of_what_is_known(run: Prepared) -> Iterator[str]:
+    orders = run.seen.lane(Bracket.UNCHANGED).orders
+    filled = [each for each in orders if each.end in FILLED]
+    decided_on = sum(each.met_at_ms == each.decided_at_ms for each in filled)
+    if decided_on > _MUCH * len(filled):
+        yield (
+            f"{decided_on} of {len(filled)} filled orders met the very book that they were decided"
+            f" on ({Bracket.UNCHANGED}): what their way to the venue costs is in next alone"
+        )
+    for bracket in Bracket:
+        priced = ~np.isnan(run.paid_in(bracket).price_e4)
+        unknown = float(
+            np.isnan(after_costs_ticks(run, bracket)[priced]).mean() if priced.any() else 0
+        )
+        if unknown > _MUCH:
+            yield (
+                f"of {unknown:.0%} of the signals with a price it is not known what a share was"
+                f" worth {MEASURED_AT_S} s later ({bracket}): the verdict is by the others, and"
+                " gaps come where prices move"
+            )
+
+
+def _of_the_money(
+    run: Prepared, money: Both[Money], compared: Both[list[Comparison]]
+) -> Iterator[str]:
     first, second = (money.of(each).return_on_stake.value for each in Bracket)
     if (
         first is not None
@@ -144,12 +174,29 @@ def _of_the_money(money: Both[Money], compared: Both[list[Comparison]]) -> Itera
         )
     for bracket in Bracket:
         one = money.of(bracket)
+        blocks, price = one.return_on_stake.blocks, one.mean_price
+        rarer = None if price is None else min(price, 1 - price) * blocks
+        if rarer is not None and blocks >= BLOCKS_FOR_INTERVAL and rarer < RARER_MIN:
+            yield (
+                f"at a mean price of {price:.2f} USD the rarer outcome is expected in {rarer:.1f}"
+                f" of {blocks} independent markets ({bracket}): below {RARER_MIN} the interval of"
+                " the return is too narrow"
+            )
         if one.split is not None and abs(one.split.change_e6) > abs(one.pnl_e6):
             yield (
                 f"had one market split ({one.split.slug}), P&L would be"
                 f" {_usd(one.split.pnl_e6)} instead of {_usd(one.pnl_e6)} ({bracket})"
             )
         own = one.return_on_stake.value
+        for each in compared.of(bracket):
+            if each.rival is Rival.SCANNER and each.left_out > _MUCH * (
+                each.left_out + each.orders
+            ):
+                yield (
+                    f"of the scanner's orders {each.left_out:.1f} are left out, and"
+                    f" {each.orders:.1f} count ({bracket}): the recording cannot say what they"
+                    " would have got"
+                )
         better = [
             f"{each.rival} {earned:+.0%}"
             for each in compared.of(bracket)

@@ -181,8 +181,8 @@ def _table(
     yield from _paragraph(
         "The plan expected a price 30 to 40% away when a scanner's order arrives. Half of them "
         f"are more than {_both(met, lambda one: _points(one.median_pct))} away (unchanged / next). "
-        "That the price is gone is not luck, and the brackets agree on it. Whether that costs "
-        "money is another question: see the result."
+        "That the price is gone is no matter of the bracket. Whether that costs money is another "
+        "question: see the result."
     )
 
 
@@ -257,8 +257,8 @@ def _edge(stream: Both[WayToTrade]) -> str:
     if all(each.low is not None and each.low > 0 for each in returns):
         return "That the stream itself earns money is shown in both brackets."
     return (
-        "Nor is it shown that the stream itself earns money. Speed gets the price that was decided "
-        "on; what that is worth, the signal has to show."
+        "Nor is it shown that the stream itself earns money. Speed gets a price nearer to the one "
+        "that was decided on; what that is worth, the signal has to show."
     )
 
 
@@ -274,7 +274,7 @@ def _cannot_tell(report: BacktestReport) -> Iterator[str]:
         "the move of all of it.",
         f"What is so in general: {trust.markets} markets of {series} within {hours:.0f} hours, of "
         f"which {up} went Up. To show 2% of the stake would take about "
-        f"{_many(verdict.markets_needed)} markets by prices 60 s after the signals, and "
+        f"{_many(verdict.markets_needed)} markets by prices 60 s after the orders, and "
         f"{_many(verdict.markets_needed_by_pnl)} by what is paid out.",
         "What a scanner would lose besides: here it remembers each market as the stream does, and "
         "its scan takes no time.",

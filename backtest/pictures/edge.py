@@ -16,7 +16,8 @@ from backtest.pictures.canvas import BLUE, INK, MUTED, RED, figure_of, panel
 from backtest.pictures.labels import LineEnd, heading, label_ends, note
 
 EDGE_CAPTION: Final = (
-    "Means in ticks a share, with 95% intervals over blocks of markets. After costs: the mid less "
+    "Means in ticks a share, with 95% intervals over blocks of markets. After costs: the mid so "
+    "long after a share was bought less "
     "the price paid and the fee; at resolution what a share paid instead of the mid, on a scale of "
     "its own. Circles: unchanged; squares: next."
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from backtest.engine.assumptions import Bracket
 from backtest.engine.observations import Lane, MarketSeen, Observations, OrderSeen
 from backtest.measures.markout import plain_mean
-from backtest.measures.prepared import FILLED, Prepared, book_every_ms, known_e4
+from backtest.measures.prepared import FILLED, Prepared, book_every_ms, offered_e4
 from backtest.measures.sections import Both
 from backtest.report.report import (
     Assumption,
@@ -34,7 +34,7 @@ def trust(run: Prepared) -> Trust:
     excluded: Counter[str] = Counter()
     for exclusion in seen.exclusions:
         excluded[exclusion.why] += exclusion.count
-    arrival = known_e4(run.rows.arrival_ask_e4)
+    arrival = offered_e4(run.rows.arrival_ask_e4)
     both_known = ~np.isnan(arrival).any(axis=1)
     differs = arrival[both_known, 1] - arrival[both_known, 0]
     arrivals = [
@@ -53,6 +53,7 @@ def trust(run: Prepared) -> Trust:
         if arrivals
         else assumptions.latency.median_ms + assumptions.taker_delay_ms,
         longest_gap_ms=max((each.longest_gap_ms for each in markets), default=0),
+        missing_windows=missing_windows(markets),
         unknown_share=Both(
             *(plain_mean(run.paid_in(each).unknown.astype(np.float64)) for each in Bracket)
         ),
@@ -61,6 +62,22 @@ def trust(run: Prepared) -> Trust:
         exclusions=list(seen.exclusions),
         excluded=_most_frequent_first(excluded),
     )
+
+
+def missing_windows(markets: Sequence[MarketSeen]) -> int:
+    """How many windows of a series lie between its first and its last one and are not there.
+
+    Of series whose windows follow each other, all as long; of others nobody can say.
+    """
+    starts: dict[tuple[str, int], set[int]] = {}
+    for each in markets:
+        starts.setdefault((each.series, each.end_ms - each.start_ms), set()).add(each.start_ms)
+    missing = 0
+    for (_, length_ms), of_series in starts.items():
+        first_ms, last_ms = min(of_series), max(of_series)
+        if length_ms > 0 and all(not (each - first_ms) % length_ms for each in of_series):
+            missing += (last_ms - first_ms) // length_ms + 1 - len(of_series)
+    return missing
 
 
 def median_book_every_ms(run: Prepared) -> float | None:
@@ -208,7 +225,11 @@ def assumption_lines(seen: Observations) -> list[Assumption]:
     rates = sorted({each.fee.rate for each in seen.markets})
     entries, poll = settings.max_entries_per_market, assumptions.poll
     lines = (
-        ("latency", assumptions.latency.name, "From the decision to the venue."),
+        (
+            "latency",
+            assumptions.latency.name,
+            "From the decision to the venue; a book is decided on when it was received.",
+        ),
         (
             "taker_delay",
             f"{assumptions.taker_delay_ms} ms",
@@ -223,7 +244,8 @@ def assumption_lines(seen: Observations) -> list[Assumption]:
         (
             "depletion",
             "until the level changes",
-            "What an order took of a level is gone until the venue shows another size there.",
+            "What an order took of a level is gone until a later one meets another size there; what"
+            " changed and changed back in between is gone, too.",
         ),
         (
             "fee",
@@ -234,6 +256,16 @@ def assumption_lines(seen: Observations) -> list[Assumption]:
             "settlement",
             "as recorded",
             "A share pays 1, 0, or what a split or a void says; nothing is sold before.",
+        ),
+        (
+            "positions",
+            "end with their market",
+            "A slot is free from then on; a live one waits for the payout, some minutes longer.",
+        ),
+        (
+            "capital",
+            "not limited",
+            "What is bought needs no balance: only the account's limits say how much is held.",
         ),
         (
             "gaps_over_s",

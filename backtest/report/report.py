@@ -40,7 +40,10 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     arrival_ms: float | None
     """Median time from decision to arrival: latency and taker delay."""
     longest_gap_ms: int
-    """Between two books of a market's window, over all."""
+    """Without a book within a market's window, over all."""
+    missing_windows: int
+    """Windows between the first and the last one of each series of which there is no book: a market
+    that is not here cannot lose."""
     unknown_share: Both[float | None]
     """Of the signals: no book near enough to their arrival."""
     brackets_differ_share: float | None

@@ -59,7 +59,8 @@ class Luck(msgspec.Struct, frozen=True, kw_only=True):
     good: winners drawn anew, the best of as many points taken, many times over.
 
     Each order wins with the probability that the book it was filled from said (its mid), so a point
-    expects to lose half the spread and the fee. In one draw a market has one fate for all points.
+    expects to lose half the spread and the fee. In one draw markets of one window have one fate,
+    for all points.
     """
 
     draws: int

@@ -18,6 +18,7 @@ import msgspec
 from pydantic import ValidationError
 
 from backtest.engine.assumptions import Assumptions
+from backtest.engine.observations import MarketSeen
 from backtest.engine.run import run
 from backtest.feed.events import Feed
 from backtest.measures.sections import Both
@@ -101,7 +102,7 @@ def sweep(
         points=[_swept(point, each) for point, each in zip(points, sums[:-1], strict=True)],
         best=ranked,
         default=_swept(defaults, sums[-1]),
-        luck=_luck(sums[:-1], assumptions.seed),
+        luck=_luck(sums[:-1], assumptions.seed, default.markets),
         agreement=Agreement(points=len(again) + 1, orders=orders),
         twin=strategy in TWINS,
         strategy_error=default.strategy_error or error,
@@ -272,12 +273,13 @@ def _is_grid(axes: Sequence[SweptAxis], points: Sequence[Point]) -> bool:
     return whole and len(different) == len(points) == combinations
 
 
-def _luck(sums: Sequence[PointSums], seed: int) -> Both[Luck] | None:
+def _luck(sums: Sequence[PointSums], seed: int, markets: Sequence[MarketSeen]) -> Both[Luck] | None:
     both: list[Luck] = []
+    windows = [(each.start_ms, each.end_ms) for each in markets]
     for bracket in range(len(BRACKETS)):
         lanes = [each[bracket] for each in sums if each[bracket].train.settled]
         best = max((lane.train.pnl_e6 for lane in lanes), default=0)
-        luck = luck_of([lane.bought for lane in lanes], best, seed)
+        luck = luck_of([lane.bought for lane in lanes], best, seed, windows)
         if luck is None:
             return None
         both.append(luck)

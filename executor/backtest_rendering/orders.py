@@ -71,7 +71,20 @@ def money_view(money: Both[Money]) -> RenderableType:
     row("quarter Kelly, of the capital", lambda one: percent(one.quarter_kelly, 1))
     row("P&L if one market had split", lambda one: usd(one.split.pnl_e6 if one.split else None))
     says = "USD; a split pays 0.50 to both: of the market that it changes most"
-    return section("MONEY", says, rows)
+    return section("MONEY", says, rows, *_kelly(money))
+
+
+def _kelly(money: Both[Money]) -> Iterator[Text]:
+    """Where a bet is only worth making if the share that was won is no luck."""
+    for one in (money.unchanged, money.next):
+        needed, low = _needed(one.mean_price, one.mean_fee), one.win_rate.low
+        if one.quarter_kelly and needed is not None and low is not None and low <= needed:
+            yield plain(
+                "Kelly takes the win rate for the truth; by the low end of its interval it bets"
+                " nothing.",
+                "dim",
+            )
+            return
 
 
 def _needed(price: float | None, fee: float | None) -> float | None:
@@ -166,6 +179,9 @@ def tables_view(tables: Tables) -> RenderableType:
     for each in (tables.by_strength, tables.by_price, tables.by_time_to_close, tables.by_series):
         if each.lines:
             parts += ["", _broken_down(each)]
+    if parts:
+        note = "Of so many lines some leave zero out by luck: each is a question, not an answer."
+        parts += ["", plain(note, "dim")]
     return section(
         "BY KIND OF SIGNAL",
         "ticks after 60 s, as in WORTH; break even: the win rate it takes",

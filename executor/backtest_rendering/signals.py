@@ -80,7 +80,8 @@ def _cost(worth: Worth) -> Iterator[Text]:
     yield plain(
         f"An entry costs {number(worth.hurdle_ticks)} ticks: half the spread "
         f"{number(worth.half_spread_ticks)}, the fee {number(worth.fee_ticks)}. "
-        "Below: what a share is worth later, by mid or bid, less its price and the fee."
+        "Below: what a share is worth so long after it was bought, by mid or bid, less its price "
+        "and the fee; how far the mid moves is since the signal."
     )
     if worth.claimed_edge_ticks is not None:
         claimed = number(worth.claimed_edge_ticks, sign=True)
@@ -157,8 +158,10 @@ def _left_out(exclusions: list[Exclusion]) -> Iterator[Text]:
 def _markets(trust: Trust) -> str:
     unpaid = trust.markets - trust.resolved_markets
     paid = f"; of {count(unpaid)} it is not known what they paid" if unpaid else ""
+    if trust.missing_windows:
+        paid += f"; between them {many(trust.missing_windows, 'window')} without any book"
     if trust.blocks == trust.markets:
-        return f"{count(trust.markets)}, one after the other{paid}"
+        return f"{count(trust.markets)}, no two at one time{paid}"
     blocks = count(trust.blocks)
     return (
         f"{count(trust.markets)}{paid}; as those at one time move together, they count as {blocks}"

@@ -20,6 +20,7 @@ from backtest.feed.open_feed import open_feed
 from backtest.report.build import report_of
 from backtest.report.report import BacktestReport
 from backtest.sweep.grid import SweepError
+from backtest.sweep.held_feed import HeldFeed
 from backtest.sweep.result import SweepDisagreesError, SweepResult
 from executor.answers import WIDTH_REPORT, answer_json, say
 from executor.backtest_rendering import report_view
@@ -59,8 +60,9 @@ def run(asked: Asked) -> None:
         return SeriesFeed(feed, plan.series) if plan.series else feed
 
     try:
-        seen = _run(opened(), plan)
-        found = BacktestFound(report=report_of(seen), sweep=_swept(opened, plan))
+        feed = opened() if plan.sweep is None else HeldFeed(opened)
+        seen = _run(feed, plan)
+        found = BacktestFound(report=report_of(seen), sweep=_swept(feed, plan))
     except (FeedError, SweepError) as error:
         raise BadInputError(str(error)) from None
     view = report_view(found.report, found.sweep)
@@ -114,7 +116,7 @@ def _run(feed: Feed, plan: BacktestPlan) -> Observations:
         )
 
 
-def _swept(opened: Callable[[], Feed], plan: BacktestPlan) -> SweepResult | None:
+def _swept(feed: Feed, plan: BacktestPlan) -> SweepResult | None:
     if plan.sweep is None:
         return None
     # Here, because only a sweep needs them.
@@ -125,7 +127,7 @@ def _swept(opened: Callable[[], Feed], plan: BacktestPlan) -> SweepResult | None
     try:
         with progress_bar() as tell:
             return sweep(
-                opened,
+                lambda: feed,
                 plan.strategy,
                 plan.configuration,
                 plan.assumptions,

@@ -38,7 +38,13 @@ from executor.backtest_rendering.orders import MARKETS_MAX
 from executor.backtest_rendering.signals import EXCLUSIONS_MAX
 from executor.backtest_rendering.swept import sweep_view
 from executor.rendering import BAD, GOOD
-from tests.support.backtest_builders import a_large_run, a_market, observations
+from tests.support.backtest_builders import (
+    ASignal,
+    a_large_run,
+    a_market,
+    an_order,
+    observations,
+)
 
 
 @cache
@@ -256,3 +262,20 @@ def test_more_than_luck_is_said_without_a_warning() -> None:
 def test_without_orders_there_is_nothing_to_choose_by() -> None:
     none = msgspec.structs.replace(swept(), luck=None, best=[])
     assert "there is nothing to choose by" in text_of(sweep_view(none))
+
+
+def test_what_would_flatter_is_said_beside_it() -> None:
+    markets = [
+        a_market(slot, slot=slot, paid="Up" if slot % 3 else "Down") for slot in (1, 2, 4, 5)
+    ]
+    orders = [an_order(each, index) for index, each in enumerate(markets)]
+    report = report_of(observations(markets, [ASignal()], orders))
+    text = text_of(report_view(report))
+    assert "4, no two at one time; between them 1 window without any book" in text
+    assert "by the low end of its interval it bets nothing" in text
+    assert "some leave zero out by luck" in text
+    sure = [a_market(slot) for slot in range(40)]
+    bought = [an_order(each, index) for index, each in enumerate(sure)]
+    text = text_of(report_view(report_of(observations(sure, [ASignal()], bought))))
+    assert "without any book" not in text
+    assert "low end of its interval" not in text

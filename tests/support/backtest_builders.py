@@ -80,6 +80,7 @@ class ASignal:
     is_up: bool = True
     episode: int | None = None
     """None: an episode of its own."""
+    tick_e4: int = 100
     strength: float = 0.6
     edge_ticks: float = 1.0
     bid_e4: int = 4_900
@@ -88,6 +89,8 @@ class ASignal:
     """None: 5% above the ask, on a grid of 0.01."""
     bid_after_e4: Sequence[int] | None = None
     ask_after_e4: Sequence[int] | None = None
+    held: Sequence[Sequence[int]] | None = None
+    """Bids and asks of both brackets, as many as 2 x HORIZONS_S; None: as after the decision."""
     ask_waited_e4: Sequence[int] | None = None
     ask_waited_next_e4: Sequence[int] | None = None
     arrival_ask_e4: tuple[int, int] | None = None
@@ -113,6 +116,7 @@ def signal_rows(signals: Sequence[ASignal]) -> SignalRows:
             [own + i if each.episode is None else each.episode for i, each in enumerate(signals)],
             dtype=np.int32,
         ),
+        tick_e4=np.array([each.tick_e4 for each in signals], dtype=np.int32),
         strength=np.array([each.strength for each in signals], dtype=np.float64),
         edge_ticks=np.array([each.edge_ticks for each in signals], dtype=np.float64),
         to_close_ms=np.array([WINDOW_MS - each.after_ms for each in signals], dtype=np.int64),
@@ -134,6 +138,20 @@ def signal_rows(signals: Sequence[ASignal]) -> SignalRows:
         ask_after_e4=prices(
             [each.ask_after_e4 or [each.ask_e4] * len(HORIZONS_S) for each in signals],
             len(HORIZONS_S),
+        ),
+        bid_held_e4=prices(
+            [
+                each.held[0] if each.held else 2 * list(each.bid_after_e4 or [each.bid_e4] * 4)
+                for each in signals
+            ],
+            2 * len(HORIZONS_S),
+        ),
+        ask_held_e4=prices(
+            [
+                each.held[1] if each.held else 2 * list(each.ask_after_e4 or [each.ask_e4] * 4)
+                for each in signals
+            ],
+            2 * len(HORIZONS_S),
         ),
         ask_waited_e4=prices(
             [each.ask_waited_e4 or [each.ask_e4] * len(DELAYS_S) for each in signals],
@@ -176,9 +194,10 @@ def an_order(
         outcome=outcome,
         decided_at_ms=at_ms,
         arrived_at_ms=at_ms + 255,
-        met_at_ms=at_ms,
+        met_at_ms=at_ms + 200,
         signal_price_e4=signal_price_e4,
         max_price_e4=signal_price_e4 * 105 // 10_000 * 100,
+        tick_e4=market.tick_e4,
         spend_e6=price_e4 * shares * 100,
         strength=strength,
         to_close_ms=market.end_ms - at_ms,
@@ -340,6 +359,7 @@ def _random_rows(chance: np.random.Generator, count: int, markets: list[MarketSe
         market=market,
         is_up=chance.random(count) < 0.5,
         episode=np.cumsum(first).astype(np.int32),
+        tick_e4=np.full(count, 100, dtype=np.int32),
         strength=chance.uniform(0.5, 1.0, count),
         edge_ticks=chance.normal(1, 1, count),
         to_close_ms=(WINDOW_MS - after_ms).astype(np.int64),
@@ -348,6 +368,8 @@ def _random_rows(chance: np.random.Generator, count: int, markets: list[MarketSe
         max_price_e4=(ask * 105 // 10_000 * 100).astype(np.int32),
         bid_after_e4=walked(len(HORIZONS_S), 100),
         ask_after_e4=walked(len(HORIZONS_S), 0),
+        bid_held_e4=walked(2 * len(HORIZONS_S), 100),
+        ask_held_e4=walked(2 * len(HORIZONS_S), 0),
         ask_waited_e4=walked(len(DELAYS_S), 0),
         ask_waited_next_e4=walked(len(DELAYS_S), 0),
         arrival_ask_e4=walked(2, 0),

@@ -289,6 +289,10 @@ class NaivePrices:
         after = [each for each in self._books if at_ms < each[0] < self._end_ms]
         return self._top(after[0], at_ms) if after else (-1, -1)
 
+    def next_ms(self, at_ms: int) -> int:
+        """When that book came; raises StopIteration without one."""
+        return next(each[0] for each in self._books if at_ms < each[0] < self._end_ms)
+
     def _top(self, book: tuple[int, BookSnapshot], at_ms: int) -> tuple[int, int]:
         book_ms, snapshot = book
         tops = [(each.best_bid_e4 or 0, each.best_ask_e4 or 10_000) for each in snapshot.books]
@@ -296,7 +300,10 @@ class NaivePrices:
         if snapshot.proof is Proof.NONE or empty or abs(at_ms - book_ms) > self._gap_over_ms:
             return -1, -1
         of = snapshot.book_of(self._outcome)
-        return of.best_bid_e4 or -1, of.best_ask_e4 or -1
+        if not of.bids and not of.asks:
+            return -1, -1
+        # Nobody bids, nobody asks: a share is worth 0 and 1 USD at most.
+        return of.best_bid_e4 or 0, of.best_ask_e4 or 10_000
 
 
 def stream_lane(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from backtest.engine.assumptions import Assumptions, Bracket
 from backtest.engine.latency import Latency
-from backtest.engine.observations import Observations, OrderEnd, OrderSeen
+from backtest.engine.observations import UNKNOWN, Observations, OrderEnd, OrderSeen
 from backtest.engine.run import run
 from backtest.feed.events import FeedEvent, LeftOut, MarketPaid
 from functions.core.evidence import Resolution
@@ -179,6 +180,63 @@ def test_what_is_left_of_a_claim_makes_room_for_the_next_one_that_day() -> None:
     events.remove(paid)
     lane = seen_of(*events, daily_spend_cap_usd="1.6").lane(UNCHANGED)
     assert lane.refused == {"market_claimed": 1, "daily_spend": 1}
+
+
+def test_a_price_that_has_run_away_does_not_drop_out() -> None:
+    """Nobody asks any more for what is sure to win, nobody bids for what is not."""
+    later_ms = NOW_MS + 5_000
+    gone: list[FeedEvent] = [book_at(MARKET, later_ms, ((9_900, 10**8),), ())]
+    lost: list[FeedEvent] = [book_at(MARKET, later_ms, (), ((200, 10**8),))]
+    nothing: list[FeedEvent] = [book_at(MARKET, later_ms, (), (), down=(BIDS, ASKS))]
+    after = [
+        (int(rows.bid_after_e4[0, 1]), int(rows.ask_after_e4[0, 1]), int(rows.ask_waited_e4[0, 6]))
+        for events in (gone, lost, nothing)
+        for rows in [
+            seen_of(
+                book_at(MARKET, NOW_MS, BIDS, ASKS), *events, paid_of(MARKET, (10**6, 0))
+            ).signals
+        ]
+    ]
+    assert after == [(9_900, 10_000, 10_000), (0, 200, 200), (UNKNOWN, UNKNOWN, UNKNOWN)]
+
+
+def test_what_is_bought_late_is_not_valued_by_a_price_before_it() -> None:
+    """An order of 10 s buys what has become cheap again; 5 s after the signal it was dear."""
+    dear, cheap = (((5_400, 10**8),), ((5_500, 10**8),)), (((4_800, 10**8),), ((4_900, 10**8),))
+    seen = seen_of(
+        book_at(MARKET, NOW_MS, BIDS, ASKS),
+        book_at(MARKET, NOW_MS + 3_000, *dear, sequence=2),
+        book_at(MARKET, NOW_MS + 9_000, BIDS, ASKS, sequence=3),
+        book_at(MARKET, NOW_MS + 14_000, *cheap, sequence=4),
+        paid_of(MARKET, (10**6, 0)),
+        ms=10_000,
+    )
+    rows = seen.signals
+    assert rows.bid_after_e4[0, :2].tolist() == [4_900, 5_400]
+    # 1 and 5 s after the arrival, then after the book that came next.
+    assert rows.bid_held_e4[0].tolist() == [4_900, 4_800, -1, -1, 4_800, 4_800, -1, -1]
+
+
+def test_what_a_recording_misses_of_a_windows_ends_is_a_gap() -> None:
+    late_ms = MARKET.start_ms + 100_000
+    late = seen_of(*(book_at(MARKET, late_ms + each, BIDS, ASKS) for each in (0, 90_000, 139_000)))
+    assert late.markets[0].longest_gap_ms == 100_000
+    cut = seen_of(book_at(MARKET, MARKET.start_ms - 9, BIDS, ASKS), paid_of(MARKET, (10**6, 0)))
+    assert cut.markets[0].longest_gap_ms == MARKET.end_ms - MARKET.start_ms
+
+
+def test_a_signals_tick_is_that_of_its_moment() -> None:
+    fine = msgspec.structs.replace(MARKET, tick_size_e4=10)
+    seen = seen_of(
+        book_at(MARKET, NOW_MS, BIDS, ASKS),
+        book_at(fine, NOW_MS + 2_000, BIDS, ASKS, sequence=2),
+        paid_of(MARKET, (10**6, 0)),
+        ms=0,
+        cooldown_s="1",
+        max_positions="9",
+    )
+    assert seen.signals.tick_e4.tolist() == [100, 10]
+    assert [order.tick_e4 for order in seen.lane(UNCHANGED).orders] == [100, 10]
 
 
 class Raising(AlwaysBuy):

@@ -83,6 +83,13 @@ def prices_compared(events: list[FeedEvent], seen: Observations) -> None:
         arrives_ms = at_ms + drawn_ms + assumptions.taker_delay_ms
         arrival = [known.unchanged(arrives_ms)[1], known.next(arrives_ms)[1]]
         assert rows.arrival_ask_e4[row].tolist() == arrival
+        # What was bought is valued from then on; where nothing came next nothing was bought.
+        next_ms = known.next_ms(arrives_ms) if arrival[1] >= 0 else None
+        for met_ms, of_bracket in ((arrives_ms, slice(0, 4)), (next_ms, slice(4, 8))):
+            if met_ms is not None:
+                tops = [known.unchanged(met_ms + 1_000 * each) for each in HORIZONS_S]
+                assert rows.bid_held_e4[row, of_bracket].tolist() == [bid for bid, _ in tops]
+                assert rows.ask_held_e4[row, of_bracket].tolist() == [ask for _, ask in tops]
 
 
 def signals_compared(events: list[FeedEvent], naive: NaiveRun, seen: Observations) -> None:

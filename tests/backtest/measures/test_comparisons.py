@@ -35,7 +35,7 @@ def test_rivals_trade_where_and_when_the_strategy_does() -> None:
     assert lines[Rival.AGAINST].pnl_e6 == lines[Rival.ALWAYS_UP].pnl_e6
     # Each outcome half the time: two shares of both cost 2 USD and pay 2 USD.
     assert (lines[Rival.COIN_TOSS].pnl_e6, lines[Rival.COIN_TOSS].spent_e6) == (0, 2_000_000)
-    assert lines[Rival.COIN_TOSS].orders == 2
+    assert lines[Rival.COIN_TOSS].orders == lines[Rival.COIN_TOSS].return_on_stake.n == 2
     assert lines[Rival.ALWAYS_UP].return_on_stake.value == pytest.approx(-0.2 / 2.2)
     assert lines[Rival.ALWAYS_UP].strategy_minus.value == pytest.approx(0.2 / 1.8 + 0.2 / 2.2)
 
@@ -63,6 +63,7 @@ def test_what_could_not_be_bought_is_not_in_it() -> None:
     market = a_market()
     lines = compared([market], [an_order(market, 0, end=OrderEnd.LEFT_OUT)])
     assert all(each.orders == 0 and each.return_on_stake.value is None for each in lines.values())
+    assert {each.left_out for each in lines.values()} == {1}
 
 
 def test_a_scanner_is_the_mean_of_its_phases_with_its_worst_and_best() -> None:
@@ -71,12 +72,13 @@ def test_a_scanner_is_the_mean_of_its_phases_with_its_worst_and_best() -> None:
     polling = [
         a_lane([wins], poll_phase_ms=0),
         a_lane([loses], poll_phase_ms=1_000),
-        a_lane([], poll_phase_ms=2_000),
+        a_lane([an_order(markets[0], 0, end=OrderEnd.LEFT_OUT)], poll_phase_ms=2_000),
         a_lane([wins, wins], poll_phase_ms=0, bracket=Bracket.NEXT),
     ]
     line = compared(markets, [wins], polling)[Rival.SCANNER]
     assert line.phases == 3
     assert line.orders == pytest.approx(2 / 3)
+    assert line.left_out == pytest.approx(1 / 3)
     assert (line.worst_return, line.best_return) == (-1.0, 1.0)
     assert line.return_on_stake.value == 0.0
     assert line.spent_e6 == round(2_000_000 / 3)

@@ -68,6 +68,20 @@ def test_refusals_by_the_limit_are_counted_over_all_signals() -> None:
     assert section.arrival_ms is None
 
 
+def test_orders_of_one_time_are_one_draw_of_the_fill_rate() -> None:
+    markets = [a_market(0), a_market(1, slot=0), a_market(2)]
+    orders = [an_order(each, index) for index, each in enumerate(markets)]
+    run = prepare(observations(markets, [], orders))
+    rate = execution(run, run.seen.lane(Bracket.UNCHANGED), filled_orders(run, orders)).fill_rate
+    assert (rate.of, rate.independent) == (3, 2)
+
+
+def test_where_nobody_asks_the_limit_refuses_and_no_ask_is_met() -> None:
+    section = execution_of([], [ASignal(arrival_ask_e4=(10_000, 5_000)), ASignal()])
+    assert (section.refused_by_limit.hits, section.refused_by_limit.of) == (1, 2)
+    assert (section.met_by_signals.n, section.met_by_signals.mean_ticks) == (1, 0.0)
+
+
 def test_exactly_five_percent_is_not_above_five_percent() -> None:
     asked = np.arange(20, 1_000, 20, dtype=float) * 10
     assert deviations(asked * 21 / 20, asked, np.full(len(asked), 100.0)).over_5pct_share == 0.0

@@ -81,6 +81,15 @@ def test_one_block_has_no_interval() -> None:
     assert estimate.low is estimate.high is None
 
 
+def test_below_five_blocks_there_is_no_interval_because_it_would_be_none() -> None:
+    few, enough = (
+        mean(alone(count), np.arange(count), of([1.0, -1.0, 2.0, -2.0, 3.0][:count]))
+        for count in (4, 5)
+    )
+    assert few.value is not None and few.low is few.high is None
+    assert enough.low is not None and enough.high is not None
+
+
 def test_without_rows_nothing_is_said() -> None:
     assert mean(alone(5), np.zeros(0, dtype=np.intp), of([])).value is None
     assert mean(alone(0), np.zeros(0, dtype=np.intp), of([])).value is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from backtest.engine.assumptions import Bracket
@@ -84,8 +86,21 @@ def test_the_hurdle_is_half_the_spread_and_the_fee() -> None:
     assert section.claimed_edge_ticks == 1.0
 
 
-def test_ticks_are_those_of_each_market() -> None:
-    run = prepare(observations([a_market(tick_e4=10, fee=NO_FEE)], [RISES]))
+def test_each_bracket_is_valued_since_it_was_bought() -> None:
+    """By the prices after its own book, not by those after the signal."""
+    held = ([4_900] * 4 + [4_700] * 4, [5_100] * 4 + [4_900] * 4)
+    run = prepare(observations([a_market(fee=NO_FEE)], [replace(RISES, held=held)]))
+    paid = [run.paid_in(each).price_e4[0] for each in Bracket]
+    after = [after_costs_ticks(run, each)[0] for each in Bracket]
+    assert after == [(5_000 - paid[0]) / 100, (4_800 - paid[1]) / 100]
+    both = worth_of(replace(RISES, held=held)).signals_markouts
+    assert [both.of(each).rows[3].mid.value for each in Bracket] == [0.0, -4.0]
+    assert worth_of(replace(RISES, held=held)).moved[3].moved_ticks.value == pytest.approx(4.5)
+
+
+def test_ticks_are_those_of_the_moment() -> None:
+    fine = replace(RISES, tick_e4=10)
+    run = prepare(observations([a_market(fee=NO_FEE)], [fine]))
     assert after_costs_ticks(run, Bracket.UNCHANGED).tolist() == [40.0]
 
 

@@ -129,3 +129,9 @@ def test_drawdown_and_run_are_what_a_loop_finds(pnl: list[int]) -> None:
     signs = "".join("L" if each < 0 else " " for each in pnl)
     assert drawdown_e6(np.array(pnl, dtype=float)) == deepest
     assert longest_losing_run(np.array(pnl, dtype=float)) == max(map(len, signs.split(" ")))
+
+
+def test_markets_open_at_the_same_time_are_one_draw_of_the_win_rate() -> None:
+    markets = [a_market(number, slot=number // 4) for number in range(12)]
+    section = money_of(markets, [an_order(each, index) for index, each in enumerate(markets)])
+    assert (section.win_rate.of, section.win_rate.independent) == (12, 3)

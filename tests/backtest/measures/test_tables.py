@@ -89,3 +89,11 @@ def test_each_table_has_every_signal_once() -> None:
     made = tables_of(seen)
     for table in (made.by_strength, made.by_price, made.by_time_to_close, made.by_series):
         assert sum(line.signals for line in table.lines) == 400
+
+
+def test_the_edge_counts_what_a_split_paid() -> None:
+    market = a_market(paid="split", fee=NO_FEE)
+    orders = [an_order(market, 0, price_e4=4_500)]
+    cells = tables_of(observations([market], [ASignal()], orders)).by_series.lines[0].cells
+    assert cells.unchanged.win_rate.hits == 0
+    assert cells.unchanged.edge == pytest.approx(0.05)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,7 +89,52 @@ def test_nothing_shown_says_how_many_markets_it_would_take() -> None:
     assert said.markets_needed == pytest.approx(8, abs=4)
     # Half of them double the stake, half lose it: (2.8 x 1 / 0.02)^2 is about 20,000.
     assert said.markets_needed_by_pnl == pytest.approx(20_000, rel=0.2)
-    assert "here are 12." in said.sentence
+    assert "here are 12: such an edge would probably have shown." in said.sentence
+
+
+def test_more_markets_than_here_are_are_said_without_that() -> None:
+    seen = markets(12)
+    noisy = [
+        ASignal(
+            market=index,
+            bid_after_e4=[4_900 + move] * 4,
+            ask_after_e4=[5_000 + move] * 4,
+        )
+        for index, move in enumerate([900, -400] * 6)
+    ]
+    said = verdict_of(observations(seen, noisy))
+    assert said.kind is VerdictKind.NOTHING_SHOWN
+    assert said.sentence.endswith("here are 12.")
+
+
+@pytest.mark.parametrize(("ticks", "own"), [(6.0, -9.0), (0.0, 9.0)])
+def test_the_orders_that_were_filled_may_contradict_the_signals(ticks: float, own: float) -> None:
+    """Most signals are refused, by a cooldown for instance: what is traded may be another kind."""
+    seen = markets(12)
+    first = [
+        ASignal(
+            market=index,
+            after_ms=10_000,
+            bid_after_e4=[4_900 + round(100 * own)] * 4,
+            ask_after_e4=[5_000 + round(100 * own)] * 4,
+        )
+        for index in range(12)
+    ]
+    later = [replace(each, after_ms=20_000) for each in moving(ticks, 12) for _ in range(20)]
+    signals = sorted([*first, *later], key=lambda each: each.at_ms)
+    assert verdict_of(observations(seen, signals)).kind is not VerdictKind.NOTHING_SHOWN
+    said = verdict_of(observations(seen, signals, bought(seen)))
+    assert said.kind is VerdictKind.NOTHING_SHOWN
+    assert "the orders that were filled, few of the signals, show the opposite" in said.sentence
+
+
+@pytest.mark.parametrize("ask_e4", [9_500, 800])
+def test_where_the_rarer_outcome_has_hardly_come_luck_cannot_be_told(ask_e4: int) -> None:
+    """Fair bets at 0.95 win 18 of 18 times in two of five runs, and look like a sure gain."""
+    signals = [replace(each, bid_e4=ask_e4 - 100, ask_e4=ask_e4) for each in moving(6.0, 18)]
+    said = verdict_of(observations(markets(18), signals))
+    assert said.kind is VerdictKind.TOO_POOR
+    assert "the rarer outcome decides, and in 18 blocks of markets it is expected" in said.sentence
 
 
 def test_markets_open_at_the_same_time_count_once() -> None:

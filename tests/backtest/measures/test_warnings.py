@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backtest.engine.assumptions import Assumptions, Bracket
 from backtest.engine.latency import Latency
-from backtest.engine.observations import Observations, OrderEnd
+from backtest.engine.observations import UNKNOWN, Observations, OrderEnd
 from backtest.feed.events import Exclusion, LeftOut
 from backtest.measures.comparisons import comparisons
 from backtest.measures.money import money
@@ -14,7 +14,7 @@ from backtest.measures.warnings import warnings
 from functions.core.hold import HoldReason
 from protocol.fee import NO_FEE
 from protocol.market import DOWN, UP
-from tests.support.backtest_builders import ASignal, a_market, an_order, observations
+from tests.support.backtest_builders import ASignal, a_lane, a_market, an_order, observations
 
 
 def warned(seen: Observations, every_ms: float | None = None) -> list[str]:
@@ -145,6 +145,43 @@ def test_markets_that_went_one_way() -> None:
 
 def test_no_order() -> None:
     assert "no order was made (next)" in warned(observations([a_market()], [ASignal()]))
+
+
+def test_fills_on_the_very_book_that_was_decided_on_are_said() -> None:
+    market = a_market()
+    order = an_order(market, 0, after_ms=60_000)
+    order.met_at_ms = order.decided_at_ms
+    text = "1 of 1 filled orders met the very book that they were decided on (unchanged)"
+    assert any(text in each for each in warned(observations([market], [ASignal()], [order])))
+
+
+def test_signals_that_drop_out_of_the_verdict_are_said() -> None:
+    lost = ASignal(bid_after_e4=[UNKNOWN] * 4, ask_after_e4=[UNKNOWN] * 4)
+    said = warned(observations([a_market()], [ASignal(), ASignal(), lost]))
+    assert sum("33% of the signals with a price it is not known what" in each for each in said) == 2
+
+
+def test_a_scanner_whose_orders_are_left_out_is_no_fair_comparison() -> None:
+    market = a_market()
+    ends = [OrderEnd.FILLED, OrderEnd.LEFT_OUT]
+    phases = [
+        a_lane([an_order(market, 0, end=end)], poll_phase_ms=1_000 * n, bracket=bracket)
+        for n, end in enumerate(ends)
+        for bracket in Bracket
+    ]
+    said = warned(observations([market], [ASignal()], [an_order(market, 0)], polling=phases))
+    assert sum("of the scanner's orders 0.5 are left out, and 0.5 count" in x for x in said) == 2
+
+
+def test_a_return_on_sure_things_is_said_to_be_too_sure() -> None:
+    markets = [a_market(n) for n in range(18)]
+    sure = [an_order(each, n, price_e4=9_500, other_price_e4=600) for n, each in enumerate(markets)]
+    said = warned(observations(markets, [ASignal()], sure))
+    assert any(
+        "at a mean price of 0.95 USD the rarer outcome is expected in 0.9" in x for x in said
+    )
+    fair = [an_order(each, n) for n, each in enumerate(markets)]
+    assert not any("rarer" in each for each in warned(observations(markets, [ASignal()], fair)))
 
 
 def test_an_ordinary_run_has_nothing_to_warn_of() -> None:

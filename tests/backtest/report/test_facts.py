@@ -9,7 +9,7 @@ from backtest.engine.latency import Latency
 from backtest.engine.observations import UNKNOWN, OrderEnd
 from backtest.feed.events import Exclusion, LeftOut
 from backtest.measures.prepared import prepare
-from backtest.report.facts import assumption_lines, funnel, market_lines, trust
+from backtest.report.facts import assumption_lines, funnel, market_lines, missing_windows, trust
 from protocol.fee import NO_FEE
 from protocol.market import DOWN
 from tests.support.backtest_builders import ASignal, a_market, an_order, observations
@@ -38,6 +38,19 @@ def test_what_the_data_can_tell() -> None:
     assert (section.brackets_differ_share, section.brackets_differ_ticks) == (0.5, 0.5)
     assert section.excluded == {"unproven": 5, "gap": 3}
     assert len(section.exclusions) == 3
+
+
+def test_windows_that_are_missing_are_counted() -> None:
+    def missing(*slots: int, series: str = "btc-15m") -> int:
+        markets = [a_market(n, slot=slot, series=series) for n, slot in enumerate(slots)]
+        return trust(prepare(observations(markets))).missing_windows
+
+    assert [missing(), missing(3), missing(0, 1, 2), missing(0, 2, 5)] == [0, 0, 0, 3]
+    two = [a_market(0, slot=0), a_market(1, slot=1, series="eth-15m"), a_market(2, slot=2)]
+    assert missing_windows(two) == 1
+    two[2].start_ms += 7  # windows that do not follow each other
+    two[2].end_ms += 7
+    assert missing_windows(two) == 0
 
 
 def test_a_book_or_none_has_no_time_between_books() -> None:
@@ -95,6 +108,8 @@ def test_assumptions_have_their_names() -> None:
         "depletion",
         "fee",
         "settlement",
+        "positions",
+        "capital",
         "gaps_over_s",
         "min_size",
         "entries_a_market",

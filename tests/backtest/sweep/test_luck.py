@@ -59,3 +59,12 @@ def test_points_that_trade_alike_are_one_and_points_that_do_not_trade_are_none()
 def test_the_same_seed_draws_the_same() -> None:
     bets = [[a_bet(market) for market in range(9)]]
     assert luck_of(bets, 0, seed=3) == luck_of(bets, 0, seed=3) != luck_of(bets, 0, seed=4)
+
+
+def test_markets_of_one_window_have_one_fate_because_coins_move_together() -> None:
+    bets = [a_bet(market) for market in range(64)]
+    windows = [(number // 4, number // 4 + 1) for number in range(64)]
+    alone, four = luck_of([bets], 0, seed=1), luck_of([bets], 0, seed=1, windows=windows)
+    assert alone is not None and four is not None
+    # Sixteen tosses for four each instead of 64 for one: twice as far apart.
+    assert four.p95_pnl_e6 == pytest.approx(2 * alone.p95_pnl_e6, rel=0.15)
