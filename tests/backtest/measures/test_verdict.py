@@ -174,4 +174,6 @@ def test_no_signal_is_too_poor() -> None:
 
 
 def test_no_market_is_too_poor() -> None:
-    assert verdict_of(observations()).kind is VerdictKind.TOO_POOR
+    said = verdict_of(observations())
+    assert said.kind is VerdictKind.TOO_POOR
+    assert "there is no book that can be used" in said.sentence
