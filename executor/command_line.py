@@ -29,6 +29,7 @@ from executor.commands import record as record_commands
 from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
+from executor.commands.recorded_decisions import recorded_decisions
 from executor.commands.recorded_history import RecordedHistory
 from executor.commands.replay_line import explain, replay
 from executor.commands.strategy_line import app as strategy_app
@@ -100,12 +101,39 @@ def decisions(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
     day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="UTC; today.")] = None,
     account: Named = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Those of a recording (`executor record --books`): of all its days and accounts, "
+            "unless --day and --account say which.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """The newest decisions of a day, newest first."""
+    """The newest decisions of a day, newest first; `executor explain` shows one by its id."""
+    day = _checked_day(day)
+    if recording is not None:
+        _recorded_decisions(recording, account, day, limit, json=json)
+        return
     settings = one_account(AccountSettings, account)
-    report = done(account_commands.decisions(settings, _checked_day(day), limit))
+    report = done(account_commands.decisions(settings, day, limit))
     show(settings, report, rendering.decisions_view(report), json=json)
+
+
+def _recorded_decisions(
+    recording: Path, account: str | None, day: str | None, limit: int, *, json: bool
+) -> None:
+    try:
+        report = recorded_decisions(recording, account, day, limit)
+    except RecordingError as error:
+        refuse(str(error))
+    if json:
+        answer_json(report)
+    else:
+        of = f"of {report.account}" if report.account else "without decisions"
+        say(plain(f"{recording}, {of}"))
+        say(rendering.decisions_view(report))
 
 
 @app.command()

@@ -29,6 +29,8 @@ BAD: Final = "bold red"
 CARE: Final = "yellow"
 _FOLDED: Final = frozenset({"order", "words", "latency, ms", "why"})
 """Columns that may take several lines where the terminal is narrow."""
+ID_SHOWN: Final = 8
+"""Characters of a decision's id: `executor explain` takes them for the whole."""
 
 
 def account_line(account: str, execution: str) -> Text:
@@ -98,12 +100,25 @@ def decisions_view(decisions: Decisions) -> RenderableType:
     """`executor decisions`."""
     unreadable = _unreadable(decisions.unreadable)
     if not decisions.decisions:
-        return Group(plain(f"no decisions on {decisions.day}"), *unreadable)
+        on = f" on {decisions.day}" if decisions.day else ""
+        return Group(plain(f"no decisions{on}"), *unreadable)
+    several = len({each.account for each in decisions.decisions}) > 1
     table = columns_table(
-        "time", "market", "", "result", "version", "signal at", "bought", "words", "latency, ms"
+        "id",
+        *(["account"] if several else []),
+        "time",
+        "market",
+        "",
+        "result",
+        "version",
+        "signal at",
+        "bought",
+        "words",
+        "latency, ms",
     )
     for each in decisions.decisions:
-        table.add_row(*_decision_row(each))
+        account = [plain(each.account)] if several else []
+        table.add_row(plain(each.decision_id[:ID_SHOWN]), *account, *_decision_row(each))
     return Group(table, *unreadable)
 
 

@@ -76,6 +76,8 @@ class Positions(msgspec.Struct, frozen=True, kw_only=True):
 class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision."""
 
+    decision_id: str
+    account: str
     at_ms: int
     market: str
     outcome: str
@@ -168,6 +170,8 @@ def positions_of(
 def decided_of(decision: Decision) -> LoggedDecision:
     """One row of the decision log."""
     return LoggedDecision(
+        decision_id=decision.decision_id,
+        account=decision.strategy,
         at_ms=decision.decided_at_ms,
         market=decision.slug,
         outcome=decision.outcome,

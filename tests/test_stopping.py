@@ -74,7 +74,7 @@ class System:
             text = (self.log_dir / f"{name}.log").read_text()
             assert child.returncode == 0, f"{name} ended with {child.returncode}:\n{text}"
             for line in text.splitlines():
-                if name == "recorder" and line.startswith("recorded "):
+                if name == "recorder" and line.startswith(("recorded ", "beside them ")):
                     continue  # its answer
                 said = json.loads(line)
                 # What is said of an error is in its line; what stops in order meets no defect.

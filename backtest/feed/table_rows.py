@@ -106,7 +106,8 @@ def missing_columns(name: str, wanted: Mapping[str, str], there: list[str]) -> N
     ]
     if missing:
         raise FeedError(
-            f"{name}: no column {', '.join(missing)}; there are: {', '.join(there) or 'none'}"
+            f"{name}: no column {', '.join(missing)}; there are: {', '.join(there) or 'none'} "
+            "(--columns OURS=THEIRS says which one it is)"
         )
     for theirs in wanted.values():
         if there.count(theirs) > 1:

@@ -94,9 +94,13 @@ def _said(
 
 def _too_poor(run: Prepared, worth: Worth, estimates: Both[Estimate]) -> str:
     """Why nothing can be said; empty where something can."""
+    if not (books := run.seen.moments):
+        return "there is no book that can be used: TRUST has what was left out, and why"
     if not worth.signals:
-        books = run.seen.moments
-        return f"the strategy gave no signal on {books:,} books of {_markets(run)}"
+        text = f"there was no signal on {books:,} books of {_markets(run)}"
+        for reason, count in run.seen.holds.most_common(1):
+            text += f"; {count / books:.0%} of them were held as {reason.replace('_', ' ')}"
+        return text
     for bracket in Bracket:
         estimate, markouts = estimates.of(bracket), worth.signals_markouts.of(bracket)
         unknown = 1 - (estimate.n + markouts.refused) / worth.signals

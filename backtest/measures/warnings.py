@@ -54,7 +54,7 @@ def _of_the_strategy(seen: Observations) -> Iterator[str]:
 
 def _of_the_funnel(seen: Observations) -> Iterator[str]:
     if not len(seen.signals):
-        yield "the strategy gave no signal"
+        yield "there was no signal"
     yield from _dominating(seen.holds, seen.moments, "of the books were held back as")
     refused = [
         text

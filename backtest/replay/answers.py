@@ -72,11 +72,13 @@ class Strategies:
 
     def __init__(self, own: Mapping[str, type[Strategy]] | None = None) -> None:
         self._own = dict(own or {})
+        self._asked = set[str]()
         self._loaded: dict[str, type[Strategy] | str] = {}
         self._configurations: dict[ConfigurationRow, Configuration | str] = {}
 
     def strategy(self, name: str) -> type[Strategy]:
         """Raises CannotAskError."""
+        self._asked.add(name)
         if (own := self._own.get(name)) is not None:
             return own
         if file_of(name) is not None:  # a stranger's recording must not choose code to run
@@ -93,6 +95,16 @@ class Strategies:
         if isinstance(loaded, str):
             raise CannotAskError(NotAgain.STRATEGY_NOT_LOADED, loaded)
         return loaded
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The names of those that were named."""
+        return frozenset(self._own)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The names of all that were asked for, of those that are not there, too."""
+        return frozenset(self._asked)
 
     def configuration(self, row: ConfigurationRow) -> Configuration:
         """The row as the code at hand follows it. Raises CannotAskError."""

@@ -57,7 +57,7 @@ def lines_of(report: ReplayReport) -> Iterator[str]:
         yield f"MISSED by the recorder, {report.gaps:,} times; the first: {report.missed[0]}"
     yield (
         "not compared, because not logged: whatever was held, and signals like one that was logged "
-        f"shortly before ({report.repeats:,} that a later decision counts)"
+        f"shortly before ({report.repeats:,} of them are counted in a later decision)"
     )
     yield from _all_books_lines(report)
 

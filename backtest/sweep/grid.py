@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 from pydantic import ValidationError
 
+from functions.core.configuration import SETTINGS
 from strategies.parameters import StrategyParameters
 
 POINTS_MAX: Final = 100_000
@@ -172,6 +173,8 @@ def _is_whole(name: str, parameters: type[StrategyParameters]) -> bool:
     tunable = parameters.tunable()
     if name not in tunable:
         why = "not marked tunable" if name in parameters.model_fields else "no such parameter"
+        if name in SETTINGS:
+            why = "a setting of the account, which only --set can change"
         raise SweepError(f"{name}: {why}; tunable are: {', '.join(tunable) or 'none'}")
     kind = parameters.model_fields[name].annotation
     if kind not in (int, float):

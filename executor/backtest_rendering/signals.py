@@ -85,7 +85,10 @@ def _cost(worth: Worth) -> Iterator[Text]:
     )
     if worth.claimed_edge_ticks is not None:
         claimed = number(worth.claimed_edge_ticks, sign=True)
-        yield plain(f"The strategy itself claims {claimed} ticks a share beyond costs.")
+        yield plain(
+            f"By the strategy's own value of a share (the mid, where it names none) an entry gains "
+            f"{claimed} ticks after costs."
+        )
     markouts = worth.signals_markouts
     unknown = ""
     if markouts.unchanged.unknown or markouts.next.unknown:

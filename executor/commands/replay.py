@@ -33,8 +33,17 @@ def strategies_of(own: Sequence[str]) -> Strategies:
 
 
 def replayed(recording: Path, own: Sequence[str]) -> ReplayReport:
-    """Read all of it."""
-    return replay(recording, strategies_of(own))
+    """Read all of it. Raises StrategyNotUsableError, also where one of `own` took no one's place:
+    the verdict would be about other code than was meant."""
+    strategies = strategies_of(own)
+    report = replay(recording, strategies)
+    for name in sorted(strategies.own - strategies.asked):
+        there = ", ".join(sorted(strategies.asked)) or "none"
+        raise StrategyNotUsableError(
+            f"--strategy: {name}: no account of {recording} has a strategy of that name; "
+            f"there is: {there}"
+        )
+    return report
 
 
 def replay_view(report: ReplayReport) -> RenderableType:

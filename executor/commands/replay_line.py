@@ -24,8 +24,8 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="FILE[:CLASS]",
-            help="Takes the place of the strategy of its name, e.g. ./my_strategy.py; may be "
-            "repeated.",
+            help="Takes the place of the strategy of its name, e.g. ./my_strategy.py, which must "
+            "be no built-in's; may be repeated.",
         ),
     ] = None,
     *,
@@ -55,14 +55,18 @@ def replay(
 
 def explain(
     decision_id: Annotated[
-        str, typer.Argument(metavar="DECISION_ID", help="Or how it begins: 6 characters at least.")
+        str,
+        typer.Argument(
+            metavar="DECISION_ID",
+            help="Or how it begins, 6 characters at least: `executor decisions` shows them.",
+        ),
     ],
     recording: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="A directory of `executor record --books`; else the decision table, which keeps "
-            "no books.",
+            help="A directory of `executor record --books`; else the decision table of the "
+            "environment's accounts, which keeps no books.",
         ),
     ] = None,
     strategy: Annotated[

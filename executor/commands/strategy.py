@@ -78,6 +78,7 @@ def written_view(path: Path, test: Path) -> RenderableType:
         plain(f"written: {path} and {test}", GOOD),
         plain(f"test it:   python -m pytest {test}"),
         plain(f"prove it:  executor strategy check {shown}"),
+        plain(f"its worth: {_backtest_line(shown)}"),
         plain(f"run it:    {_sandbox_line(shown)}"),
     )
 
@@ -85,6 +86,11 @@ def written_view(path: Path, test: Path) -> RenderableType:
 def _sandbox_line(strategy: str) -> str:
     """What lets it trade on this machine, to be pasted."""
     return f"make run {shlex.quote(f'STRATEGIES={strategy}@paper')}"
+
+
+def _backtest_line(strategy: str) -> str:
+    """What says whether it earns anything, to be pasted."""
+    return f"executor backtest --strategy {shlex.quote(strategy)}"
 
 
 def report_view(report: StrategyReport) -> RenderableType:
@@ -104,6 +110,8 @@ def report_view(report: StrategyReport) -> RenderableType:
     verdict = f"it may run: {_sandbox_line(report.file)}"
     verdict = verdict if report.ok else "it may not run: mend what FAILED"
     parts += ["", plain(f"{report.strategy or report.file}: {verdict}", GOOD if report.ok else BAD)]
+    if report.ok:
+        parts.append(plain(f"what it is worth: {_backtest_line(report.file)}"))
     return Group(*parts)
 
 

@@ -1,8 +1,9 @@
 """`my_strategy`: buy the outcome that the price has just moved to.
 
-A starting point: change it, then prove it and run it (docs/strategies.md tells how):
+A starting point: change it, then prove it, and ask what it is worth (docs/strategies.md tells how):
 
     executor strategy check ./my_strategy.py
+    executor backtest --strategy ./my_strategy.py
 
 Say here what you assume, and where you have it from.
 """

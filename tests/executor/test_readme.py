@@ -6,6 +6,7 @@ import asyncio
 import re
 import shlex
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from backtest.feed import bundled as bundled_feed
 from backtest.pictures import page
 from executor.command_line import app
-from executor.commands import backtest, record
+from executor.commands import backtest, backtest_outputs, record
 from executor.commands.backtest_options import Asked, plan_of
 from executor.strategy_check import run as proofs
 from executor.strategy_check.report import StrategyCheck, StrategyReport
@@ -43,6 +44,11 @@ async def exit_code(run: Command, argv: list[str]) -> int:
     return (await run(*argv)).exit_code
 
 
+def keep(file: Path, text: str) -> None:
+    """As `> file` does."""
+    file.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where recordings may be left, and where no real venue is."""
@@ -55,6 +61,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled_feed, "bundled", lambda: bundled()[:2])
     # Commands run in a thread here, where signals cannot be handled.
     monkeypatch.setattr(record, "run_service", asyncio.run)
+    monkeypatch.setattr(backtest_outputs, "_uninterrupted", nullcontext)
 
 
 def proven_by_its_source(text: str) -> StrategyReport:
@@ -72,7 +79,7 @@ async def test_every_command_of_the_readme_works(
 ) -> None:
     monkeypatch.setattr(proofs, "prove", proven_by_its_source)
     # Drawing takes a second, and `tests/backtest/pictures/` does it.
-    monkeypatch.setattr(page, "write_html", lambda *_: None)
+    monkeypatch.setattr(page, "html_of", lambda *_: "")
     commands = shown("README.md")
     assert {argv[0] for argv in commands} == NAMES | GROUPS
     await seed(store)
@@ -99,6 +106,8 @@ async def test_backtests_that_are_shown_ask_for_what_there_is(
 
     monkeypatch.setattr(backtest, "run", asked_for)
     await run("strategy", "new", "my_strategy")
+    logged = await run("decisions", "--recording", "friday", "--json")
+    keep(Path("log.json"), logged.stdout)
     commands = [argv for argv in shown(document) if argv[0] == "backtest"]
     assert commands
     for argv in commands:

@@ -134,7 +134,7 @@ def test_a_decision_on_one_line() -> None:
     refused = make_decision(2, repeats=4)
     told = Decisions(account="x", day=TODAY, decisions=(decided_of(executed), decided_of(refused)))
     _, first, second = text_of(rendering.decisions_view(told)).splitlines()
-    assert first.startswith("2026-09-21 14:13:20")
+    assert first.startswith(f"{executed.decision_id[:8]}  2026-09-21 14:13:20")
     for shown in ("executed: matched", " 17 ", "0.5100", "1.10 USD", "sign 0.5  claim 7.0"):
         assert shown in first
     assert "refused: cooldown (and 4 times before)" in second

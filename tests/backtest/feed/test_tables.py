@@ -231,7 +231,8 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path, kind: str) -> None:
     with pytest.raises(FeedError) as refused:
         TablesFeed(tmp_path)
     there = "timestamp_ms, market_id, side, bid_px, bid_sz, ask_px, ask_sz"
-    assert str(refused.value) == f"books.{kind}: no column ts; there are: {there}"
+    hint = " (--columns OURS=THEIRS says which one it is)"
+    assert str(refused.value) == f"books.{kind}: no column ts; there are: {there}{hint}"
     assert len(moments(TablesFeed(tmp_path, {"ts": "timestamp_ms"}))) == 1
     with pytest.raises(FeedError, match=r"no column at \(for ts\); there are: timestamp_ms"):
         TablesFeed(tmp_path, {"ts": "at"})

@@ -167,10 +167,13 @@ def test_refused_is_not_unknown() -> None:
 def test_no_signal_is_too_poor() -> None:
     said = verdict_of(observations(markets(1), holds={"no_imbalance": 1_234}))
     assert said.sentence == (
-        "The data are too poor: the strategy gave no signal on 1,234 books of 1 market."
+        "The data are too poor: there was no signal on 1,234 books of 1 market; "
+        "100% of them were held as no imbalance."
     )
     assert said.markets_needed is None
 
 
 def test_no_market_is_too_poor() -> None:
-    assert verdict_of(observations()).kind is VerdictKind.TOO_POOR
+    said = verdict_of(observations())
+    assert said.kind is VerdictKind.TOO_POOR
+    assert "there is no book that can be used" in said.sentence

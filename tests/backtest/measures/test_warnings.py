@@ -112,7 +112,7 @@ def test_a_strategy_that_raised() -> None:
     assert warned(seen)[:3] == [
         "the strategy raised on 3 books, first btc-15m-0: ZeroDivisionError: division by zero",
         "on 4,000 books the strategy was not asked: it had raised too often",
-        "the strategy gave no signal",
+        "there was no signal",
     ]
 
 

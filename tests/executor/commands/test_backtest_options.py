@@ -109,7 +109,7 @@ def test_a_sweep_is_planned_with_its_points() -> None:
         ({"no_poll": True, "poll_s": 30}, "--no-poll and --poll: one of them is wanted"),
         ({"no_poll": True, "execution": "1"}, "--no-poll and --execution: one of them is wanted"),
         ({"sweep": ("levels=9..1",)}, "--sweep: levels=9..1: an empty sweep: 1 is below 9"),
-        ({"sweep": ("size_usd=1..2",)}, "--sweep: size_usd: no such parameter; tunable are:"),
+        ({"sweep": ("size_usd=1..2",)}, "--sweep: size_usd: a setting of the account"),
         ({"sweep": ("levels=1..2",), "random": 9}, "--random: 9 points are wanted, and there are"),
         ({"sweep": ("levels=1..2",), "random": 0}, "--random: from 1 to 100,000 points are wanted"),
         ({"sweep": ("levels=1..2",), "train": 1.0}, "--train: a share between 0 and 1 is wanted"),

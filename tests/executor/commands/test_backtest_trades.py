@@ -27,7 +27,7 @@ def test_every_order_of_both_brackets_is_a_row() -> None:
         "decided_at_utc": "2023-11-14T22:15:10.000+00:00",
         "decided_at_ms": str(START_MS + 10_000),
         "arrived_at_ms": str(START_MS + 10_255),
-        "book_met_at_ms": str(START_MS + 10_000),
+        "book_met_at_ms": str(START_MS + 10_200),
         "to_close_ms": "890000",
         "strength": "0.6",
         "decided_on_usd": "0.5000",

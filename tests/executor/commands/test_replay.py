@@ -89,6 +89,23 @@ async def test_a_file_takes_the_place_of_the_strategy_of_its_name(
     assert result.exit_code == 0, result.output
 
 
+async def test_a_file_that_takes_nobody_s_place_is_one_line_and_2(
+    run: Command, recording: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from strategies.book_imbalance import BookImbalance\n"
+        "class Mine(BookImbalance):\n"
+        "    name = 'mine'\n"
+    )
+    result = await run("replay", recording, "--strategy", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"--strategy: mine: no account of {recording} has a strategy of that name; "
+        "there is: book_imbalance_crypto\n"
+    )
+
+
 async def test_nothing_to_replay_is_one_line_and_2(run: Command, tmp_path: Path) -> None:
     for argument, said in (
         (str(made.write(tmp_path, [started()])), "nothing to replay: no decision in "),

@@ -107,7 +107,10 @@ async def test_check_says_a_line_for_each_and_what_it_did_on_the_recordings(run:
     assert "us at p99 (CPU time, best of 3 rounds" in result.output
     assert any(line.startswith("signals ") and "a market (median)" in line for line in lines)
     assert any(line.startswith("held ") for line in lines)
-    assert lines[-1] == "mine: it may run: make run STRATEGIES=./mine.py@paper"
+    assert lines[-2:] == [
+        "mine: it may run: make run STRATEGIES=./mine.py@paper",
+        "what it is worth: executor backtest --strategy ./mine.py",
+    ]
 
 
 async def test_check_fails_where_one_fails_and_says_so_to_scripts(run: Command) -> None:
