@@ -19,7 +19,7 @@ import msgspec
 from backtest.replay.answers import CannotAskError, DecidedTrade, Strategies, asked_again
 from backtest.replay.history import BookRead, ConfigurationRead
 from functions.core.configuration import Configuration, ConfigurationRow
-from functions.core.fencing import Fence
+from functions.core.fencing import MARKETS_MAX, Fence
 from functions.core.hold import HoldReason, hold
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
@@ -102,7 +102,7 @@ class AllBooks:
         if not self._fence.admits(snapshot, read.at_ns // 1_000_000):
             self.superseded += 1
             return
-        self._forget_ended(snapshot, read.at_ns // 1_000_000)
+        self._forget_ended(snapshot, snapshot.published_at_ns // 1_000_000)
         self._memories.note(snapshot)
         if not self._accounts:
             self.before_any += 1
@@ -135,9 +135,14 @@ class AllBooks:
             return
         for condition_id, end_ms in list(self._ends_ms.items()):
             if end_ms + ENDED_KEPT_MS < now_ms:
-                self._memories.forget(condition_id)
-                del self._ends_ms[condition_id]
+                self._forget(condition_id)
+        if len(self._ends_ms) >= MARKETS_MAX:
+            self._forget(next(iter(self._ends_ms)))
         self._ends_ms[market.condition_id] = market.end_ms
+
+    def _forget(self, condition_id: str) -> None:
+        self._memories.forget(condition_id)
+        del self._ends_ms[condition_id]
 
 
 def digest_of_all(accounts: list[AccountAnswers]) -> str:
@@ -156,7 +161,9 @@ def _ask(account: _Asked, snapshot: BookSnapshot, view: MarketView | None, now_m
     account.books += 1
     try:
         answer = asked_again(snapshot, view, now_ms, strategy, configuration)
-    except Exception:  # noqa: BLE001 - a strategy may raise anything; a worker holds then
+    except KeyboardInterrupt:  # of whoever waits for the replay
+        raise
+    except BaseException:  # noqa: BLE001 - a strategy may raise anything; a worker holds then
         answer = hold(HoldReason.STRATEGY_ERROR)
     account.digest.update(
         b"%s %d:%d %s\n"

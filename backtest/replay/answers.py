@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,13 +18,14 @@ from functions.core.configuration import (
 from functions.core.gate import hold_reason_of
 from functions.core.hold import HoldReason, hold
 from functions.core.market_memories import view_of
-from functions.core.strategy_rules import StrategyNotUsableError
+from functions.core.strategy_rules import StrategyNotUsableError, one_line, said_of
 from functions.core.trade import Trade
-from functions.strategy_loading import load_strategy
+from functions.strategy_loading import file_of, load_strategy
 from protocol.decision import Decision
 from protocol.side import Side
 from protocol.snapshot import BookSnapshot
 from strategies.interface import Hold, Strategy
+from strategies.memory import MarketMemory
 from strategies.view import MarketView
 
 ERROR_LENGTH_MAX: Final = 200
@@ -80,7 +81,12 @@ class Strategies:
         self._asked.add(name)
         if (own := self._own.get(name)) is not None:
             return own
+        if file_of(name) is not None:  # a stranger's recording must not choose code to run
+            text = f"{one_line(name)}: a file, which no recording names"
+            raise CannotAskError(NotAgain.STRATEGY_NOT_LOADED, text)
         if name not in self._loaded:
+            if len(self._loaded) >= CONFIGURATIONS_KEPT:
+                self._loaded.clear()
             try:
                 self._loaded[name] = load_strategy(name)
             except StrategyNotUsableError as error:
@@ -143,13 +149,29 @@ def made_again(remade: Remade, strategies: Strategies) -> DecidedTrade | str:
     view = view_of(snapshot, remade.memory, decision.asked_at_ms)
     try:
         answer = asked_again(snapshot, view, decision.asked_at_ms, strategy, configuration)
-    except Exception as error:  # noqa: BLE001 - a strategy may raise anything
-        return f"raises {type(error).__name__}: {error}"[:ERROR_LENGTH_MAX]
+    except KeyboardInterrupt:  # of whoever waits for the replay
+        raise
+    except BaseException as error:  # noqa: BLE001 - a strategy may raise anything
+        return f"raises {said_of(error)}"[:ERROR_LENGTH_MAX]
     return DecidedTrade.of(answer) if isinstance(answer, Trade) else f"holds: {answer.reason.value}"
 
 
-def differences_of(logged: DecidedTrade, again: DecidedTrade | str) -> list[Unlike]:
+def differences_of(remade: Remade, again: DecidedTrade | str) -> list[Unlike]:
     """What differs, to the last bit; empty where nothing does."""
+    return [*_unlike(DecidedTrade.of(remade.decision), again), *_unlike_memory(remade)]
+
+
+def _unlike_memory(remade: Remade) -> Iterator[Unlike]:
+    # What was kept is kept when it comes again: a memory that keeps less by now would not.
+    memory, rows = MarketMemory(), remade.memory.rows
+    for row in rows:
+        memory.keep(remade.snapshot.market, row)
+    if memory.rows != rows:
+        now = f"{len(memory.rows)} of them"
+        yield Unlike(name="memory", logged=f"{len(rows)} books", again=now)
+
+
+def _unlike(logged: DecidedTrade, again: DecidedTrade | str) -> list[Unlike]:
     if isinstance(again, str):
         return [Unlike(name="answer", logged=f"buys {logged.outcome}", again=again)]
     fields: dict[str, tuple[Any, Any]] = {

@@ -12,7 +12,6 @@ import msgspec
 
 from backtest.replay.answers import (
     CannotAskError,
-    DecidedTrade,
     Strategies,
     Unlike,
     differences_of,
@@ -144,7 +143,7 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
     def wanted(decision: Decision) -> bool:
         if not decision.decision_id.startswith(prefix):
             return False
-        if len(found) < MATCHES_MAX:
+        if len(found) < MATCHES_MAX or decision.decision_id == prefix:
             found[decision.decision_id] = decision
         return True
 
@@ -155,10 +154,13 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
         if isinstance(event, ConfigurationRead):
             rows[event.account, event.row.version] = event.row
         elif isinstance(event, Remade):
-            remade = event
+            if remade is None or event.decision.decision_id == prefix:
+                remade = event
         elif isinstance(event, NotRemade) and event.decision_id:
             why = event.text
     decision = the_one(found, prefix, f"no decision in {path}")
+    if remade is not None and remade.decision.decision_id != decision.decision_id:
+        remade = None
     row = rows.get((decision.strategy, decision.config_version))
     market = remade.snapshot.market if remade is not None else decision.market
     later = _later(path, decision, market)
@@ -166,7 +168,9 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
 
 
 def the_one(found: dict[str, Decision], prefix: str, nowhere: str) -> Decision:
-    """The only one. Raises NoSuchDecisionError, AmbiguousIdError."""
+    """The only one, or the one with just that id. Raises NoSuchDecisionError, AmbiguousIdError."""
+    if prefix in found:
+        return found[prefix]
     if not found:
         raise NoSuchDecisionError(f"{nowhere} has an id that begins with {prefix}")
     if len(found) > 1:
@@ -226,7 +230,7 @@ def explained(
     if remade is not None:
         try:
             answer = made_again(remade, strategies)
-            unlike = differences_of(DecidedTrade.of(decision), answer)
+            unlike = differences_of(remade, answer)
             again = "different" if unlike else "equal"
         except CannotAskError as error:
             again = str(error)

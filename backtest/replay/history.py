@@ -2,11 +2,13 @@
 
 A decision and its books come to the recorder by different ways, and a version of a configuration by
 a third: a decision waits for its books up to `WAIT_S` of the recording's time, and for its
-configuration to the end. Then it is said why it cannot be made again.
+configuration to the end. Then it is said why it cannot be made again. Time is what the recorder's
+clock that nobody sets has counted: the other one may be set, and may be wrong.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -22,6 +24,7 @@ from feeder.recording.format import (
     Paid,
     Published,
     Record,
+    Started,
     payload,
 )
 from functions.core.configuration import ConfigurationRow
@@ -31,6 +34,7 @@ from strategies.memory import MarketMemory, Version, digest_of
 from strategies.seen_books import SeenBooks, seen_of
 
 WAIT_S: Final = 10
+_WAIT_NS: Final = WAIT_S * 10**9
 WAITING_MAX: Final = 1_000
 """Decisions, for books; and as many for configurations."""
 CONFIGURATIONS_MAX: Final = 10_000
@@ -96,7 +100,8 @@ HistoryEvent: TypeAlias = BookRead | ConfigurationRead | Remade | NotRemade | Pa
 
 
 class _Waiting(msgspec.Struct):
-    at_ns: int
+    since_ns: int
+    """Of the recording's time."""
     decision: Decision
     seen: SeenBooks
     missing: set[Version]
@@ -119,8 +124,12 @@ class DecisionHistory:
         self._unconfigured: dict[tuple[str, int], list[tuple[Decision, BookSnapshot, MarketMemory]]]
         self._unconfigured = {}
         self._unconfigured_count = 0
-        self._ids: dict[str, None] = {}
-        self._began_ns: int | None = None
+        self._ids: dict[str, bytes] = {}
+        """What each one says, as a digest."""
+        self._began_ms: int | None = None
+        """By the feeders' clock, once there is a book: workers agree with it, and the recorder's
+        may be wrong."""
+        self._run, self._mono_ns, self._passed_ns = "", 0, 0
         self.books = 0
         self.decisions = 0
         self.twice = 0
@@ -137,10 +146,11 @@ class DecisionHistory:
 
     def __iter__(self) -> Iterator[HistoryEvent]:
         for record in self._records:
-            if self._began_ns is None:
-                self._began_ns = record.at_ns
-            if self._waiting and record.at_ns - self._waiting[0].at_ns > WAIT_S * 10**9:
-                yield from self._give_up(record.at_ns)
+            if self._began_ms is None:
+                self._began_ms = record.at_ns // 1_000_000
+            self._pass_time(record)
+            if self._waiting and self._waiting[0].since_ns + _WAIT_NS < self._passed_ns:
+                yield from self._give_up(self._passed_ns)
             if isinstance(record, Published):
                 yield from self._book(record)
             elif isinstance(record, Decided):
@@ -150,13 +160,25 @@ class DecisionHistory:
             elif isinstance(record, Paid):
                 yield record
             elif isinstance(record, Missed):
+                if record.what == "books":
+                    self._kept.note_gap(record.since_ns)
                 self._note_gap(f"{record.what}: {record.why}")
             elif isinstance(record, Lost):
+                self._kept.note_gap(record.since_ns)
                 self._note_gap(f"{record.records} records lost: the disk was too slow")
         yield from self._give_up(None)
         for waiting in self._unconfigured.values():
             for decision, _, _ in waiting:
                 yield _unconfigured(decision)
+
+    def _pass_time(self, record: Record) -> None:
+        if isinstance(record, Started) and record.run != self._run:  # the clock begins anew
+            if self._run:
+                self._note_gap("all: the recorder began anew, and was away before")
+            self._run, self._mono_ns = record.run, record.mono_ns
+            self._kept.note_run()
+        self._passed_ns += max(0, record.mono_ns - self._mono_ns)
+        self._mono_ns = max(record.mono_ns, self._mono_ns)
 
     # -- books -------------------------------------------------------------------------------------
 
@@ -167,8 +189,10 @@ class DecisionHistory:
         except ProtocolError as error:
             self._note_unreadable(str(error))
             return
+        if not self.books:
+            self._began_ms = snapshot.published_at_ns // 1_000_000
         self.books += 1
-        self._kept.keep(snapshot, message, record.at_ns)
+        self._kept.keep(snapshot, message, record.at_ns, self._passed_ns)
         yield BookRead(record.at_ns, snapshot)
         if not self._waiting:
             return
@@ -190,16 +214,25 @@ class DecisionHistory:
             self.decisions += 1
             yield NotRemade(why=NotAgain.UNREADABLE, text=str(error))
             return
-        if decision.decision_id in self._ids:
-            self.twice += 1
+        digest = hashlib.blake2b(payload(record), digest_size=8).digest()
+        known = self._ids.setdefault(decision.decision_id, digest)
+        if known is not digest:
+            if known == digest:
+                self.twice += 1
+                return
+            self.decisions += 1
+            if self._wanted(decision):
+                yield not_remade(decision, NotAgain.UNREADABLE, "another decision has its id")
             return
-        self._ids[decision.decision_id] = None
         if len(self._ids) > IDS_MAX:
             del self._ids[next(iter(self._ids))]
         self.decisions += 1
         self.repeats += decision.repeats
-        if not self._wanted(decision):
-            return
+        if self._wanted(decision):
+            yield from self._seek(decision)
+
+    def _seek(self, decision: Decision) -> Iterator[HistoryEvent]:
+        """What it saw; it waits for what is not there."""
         if not (decision.memory_versions and decision.config_version and decision.asked_at_ms):
             yield not_remade(decision, NotAgain.NOT_TOLD, "it does not say which books it saw")
             return
@@ -209,7 +242,7 @@ class DecisionHistory:
             yield not_remade(decision, NotAgain.UNREADABLE, str(error))
             return
         missing = self._kept.missing(decision.condition_id, seen)
-        waiting = _Waiting(record.at_ns, decision, seen, missing)
+        waiting = _Waiting(self._passed_ns, decision, seen, missing)
         if not missing:
             yield from self._found(waiting)
             return
@@ -219,9 +252,7 @@ class DecisionHistory:
 
     def _give_up(self, now_ns: int | None) -> Iterator[HistoryEvent]:
         """Those that have waited for their books long enough, by now or at the end."""
-        while self._waiting and (
-            now_ns is None or now_ns - self._waiting[0].at_ns > WAIT_S * 10**9
-        ):
+        while self._waiting and (now_ns is None or self._waiting[0].since_ns + _WAIT_NS < now_ns):
             yield from self._found(self._waiting.pop(0))
 
     def _found(self, waiting: _Waiting) -> Iterator[HistoryEvent]:
@@ -257,8 +288,7 @@ class DecisionHistory:
         if missing.late:
             text = f"it came more than {WHOLE_KEPT_S} s after the book that it was decided on"
             return not_remade(decision, NotAgain.BOOKS_MISSING, text)
-        began_ms = (self._began_ns or 0) // 1_000_000
-        if missing.before or decision.decided_at_ms < began_ms:
+        if missing.before or decision.decided_at_ms < (self._began_ms or 0):
             text = f"{len(missing.versions)} of its books are older than the recording; {first}"
             return not_remade(decision, NotAgain.BEFORE_RECORDING, text)
         text = f"{len(missing.versions)} of its books are not there; {first}"

@@ -5,7 +5,9 @@
 2. The whole book for `WHOLE_KEPT_S`: a decision is made on one that is seconds old, but may come to
    the recording late.
 3. At most `MARKETS_MAX` markets, `ROWS_MAX` and `WHOLE_MAX` books a market (the oldest go first),
-   however long the recording is.
+   and `ALL_ROWS_MAX` and `WHOLE_BYTES_MAX` of all markets, however long the recording is.
+4. Clocks are set: spans are measured by the recorder's clock that nobody sets, and whether a market
+   has ended by the time of the books.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ WHOLE_MAX: Final = 20_000
 """Of a market: ten times as many as the busiest one has in that time."""
 ROWS_MAX: Final = 200_000
 """Of a market: five times as many as a busy quarter of an hour has."""
+ALL_ROWS_MAX: Final = 1_000_000
+"""Three times as many as eight busy series have."""
+WHOLE_BYTES_MAX: Final = 512 << 20
 ENDED_KEPT_MS: Final = 120_000
 """Decisions on a market may come to the recording a little after its end."""
 _Packed: TypeAlias = tuple[int, int, int, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
@@ -53,6 +58,10 @@ class MissingBooks(msgspec.Struct, frozen=True):
 
 class _Market(msgspec.Struct):
     end_ms: int
+    begun_ns: int
+    """When the first of its books was recorded (epoch)."""
+    interrupted: bool
+    """Whether the recorder may have missed books of it before that."""
     first: Version
     """The oldest in the recording."""
     rows: dict[Version, bytes | None] = {}
@@ -61,20 +70,33 @@ class _Market(msgspec.Struct):
     """As `rows` came: the first of a large dict is not found quickly."""
     whole: dict[Version, bytes] = {}
     kept: deque[tuple[int, Version]] = msgspec.field(default_factory=deque)
-    """When each of `whole` was recorded (epoch ns)."""
+    """When each of `whole` was recorded, by the clock that nobody sets."""
 
 
 class KeptBooks:
-    """By market and version. Times are the recording's."""
+    """By market and version."""
 
     def __init__(self) -> None:
         self._markets: dict[str, _Market] = {}
+        self._rows = self._whole_bytes = 0
+        self._interrupted = False
 
     def __len__(self) -> int:
-        return sum(len(market.rows) for market in self._markets.values())
+        return self._rows
 
-    def keep(self, snapshot: BookSnapshot, payload: bytes, at_ns: int) -> None:
-        """Keep one that was just read."""
+    def note_run(self) -> None:
+        """A recorder begins: what it has not of a market is from before it."""
+        self._interrupted = False
+
+    def note_gap(self, since_ns: int) -> None:
+        """The recorder missed something after `since_ns` (epoch): a market that begins in the
+        recording from then on may have lost books, and not only those from before the recording."""
+        self._interrupted = True
+        for market in self._markets.values():
+            market.interrupted |= market.begun_ns >= since_ns
+
+    def keep(self, snapshot: BookSnapshot, payload: bytes, at_ns: int, passed_ns: int) -> None:
+        """Keep one that was just read, at `at_ns` (epoch), after `passed_ns` of the recording."""
         version = snapshot.epoch, snapshot.sequence
         market = self._markets.get(snapshot.market.condition_id)
         if market is None:
@@ -83,13 +105,20 @@ class KeptBooks:
         market.first = min(market.first, version)
         if version not in market.rows:
             market.order.append(version)
+            self._rows += 1
         market.rows[version] = None if row is None else _packed(row)
-        if len(market.order) > ROWS_MAX:
+        if len(market.order) > ROWS_MAX or self._rows > ALL_ROWS_MAX:
             del market.rows[market.order.popleft()]
+            self._rows -= 1
+        self._whole_bytes += len(payload) - len(market.whole.get(version, b""))
         market.whole[version] = payload
-        market.kept.append((at_ns, version))
-        while len(market.kept) > WHOLE_MAX or at_ns - market.kept[0][0] > WHOLE_KEPT_S * 10**9:
-            market.whole.pop(market.kept.popleft()[1], None)
+        market.kept.append((passed_ns, version))
+        while market.kept and (
+            len(market.kept) > WHOLE_MAX
+            or self._whole_bytes > WHOLE_BYTES_MAX
+            or passed_ns - market.kept[0][0] > WHOLE_KEPT_S * 10**9
+        ):
+            self._whole_bytes -= len(market.whole.pop(market.kept.popleft()[1], b""))
 
     def missing(self, condition_id: str, seen: SeenBooks) -> set[Version]:
         """Which of those that a decision names are not there."""
@@ -101,7 +130,7 @@ class KeptBooks:
         """What a decision saw, or what is not there of it."""
         market, missing = self._markets.get(condition_id), self.missing(condition_id, seen)
         if market is None or missing:
-            before = market is not None and max(missing) < market.first
+            before = market is not None and max(missing) < market.first and not market.interrupted
             return MissingBooks(tuple(sorted(missing)), before)
         payload = market.whole.get(seen.decided)
         if payload is None:
@@ -112,18 +141,23 @@ class KeptBooks:
         return FoundBooks(decode_snapshot(payload), MarketMemory.of(kept, start))
 
     def _begin(self, snapshot: BookSnapshot, version: Version, at_ns: int) -> _Market:
-        at_ms = at_ns // 1_000_000
+        now_ms = snapshot.published_at_ns // 1_000_000
         for each in [
             condition_id
             for condition_id, market in self._markets.items()
-            if market.end_ms + ENDED_KEPT_MS < at_ms
+            if market.end_ms + ENDED_KEPT_MS < now_ms
         ]:
-            del self._markets[each]
+            self._drop(each)
         if len(self._markets) >= MARKETS_MAX:
-            del self._markets[next(iter(self._markets))]
-        market = _Market(end_ms=snapshot.market.end_ms, first=version)
+            self._drop(next(iter(self._markets)))
+        market = _Market(snapshot.market.end_ms, at_ns, self._interrupted, version)
         self._markets[snapshot.market.condition_id] = market
         return market
+
+    def _drop(self, condition_id: str) -> None:
+        market = self._markets.pop(condition_id)
+        self._rows -= len(market.rows)
+        self._whole_bytes -= sum(map(len, market.whole.values()))
 
 
 def _packed(row: BookRow) -> bytes:

@@ -169,8 +169,7 @@ def compared(remade: Remade, strategies: Strategies) -> Different | NotRemade | 
         again = made_again(remade, strategies)
     except CannotAskError as error:
         return not_remade(decision, error.why, str(error))
-    logged = DecidedTrade.of(decision)
-    unlike = differences_of(logged, again)
+    unlike = differences_of(remade, again)
     if not unlike:
         return None
     up, down = snapshot.up_and_down() or snapshot.books
@@ -190,6 +189,6 @@ def compared(remade: Remade, strategies: Strategies) -> Different | NotRemade | 
         settings=row.values,
         parameters=row.parameters,
         unlike=unlike,
-        logged=logged,
+        logged=DecidedTrade.of(decision),
         again=again,
     )

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -35,6 +35,7 @@ from functions.core.configuration import ConfigurationRow, shown
 from functions.ports import AccountReads, Store, StoreError, UnreadableRowsError
 from functions.settings import AccountSettings
 from protocol.decision import Decision, stages_ns
+from protocol.snapshot import UNDECODABLE
 from protocol.units import price_decimal, size_decimal
 
 DAYS_KEPT: Final = 8
@@ -79,7 +80,9 @@ async def from_table(settings: AccountSettings, prefix: str) -> Explained:
             day = utc_day(now_ms - days * _DAY_MS)
             for store in stores.values():
                 for each in await _readable(store, day):
-                    if each.decision_id.startswith(prefix) and len(found) < MATCHES_MAX:
+                    if each.decision_id == prefix or (
+                        each.decision_id.startswith(prefix) and len(found) < MATCHES_MAX
+                    ):
                         found[each.decision_id] = each
             if found:
                 break
@@ -242,7 +245,11 @@ def _named_values(text: str) -> str:
     """A JSON object as a person reads it."""
     if not text:
         return "not known"
-    return "  ".join(f"{name} {shown(value)}" for name, value in msgspec.json.decode(text).items())
+    try:
+        named = msgspec.json.decode(text, type=dict[str, Any])
+    except (*UNDECODABLE, ValueError):
+        return text  # as it is stored: that it cannot be followed is said above
+    return "  ".join(f"{name} {shown(value)}" for name, value in named.items())
 
 
 def _claim(found: Explained) -> Table:

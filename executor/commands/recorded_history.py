@@ -25,6 +25,7 @@ from functions.core.group import ACCOUNTS_MAX
 from functions.ports import Store, StoreError, UnreadableRowsError
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError
+from runtime.addresses import origins
 from runtime.line_throttle import LineThrottle
 from runtime.process import first_failure
 
@@ -64,6 +65,7 @@ class RecordedHistory:
                 await self._configurations.finish()
         except TimeoutError:
             _log.warning("history_not_finished", within_s=FINISH_S)
+            self._messages.tell_unread()
         self._configurations.tell_missing()
 
     async def close(self) -> None:
@@ -200,7 +202,8 @@ class RecordedConfigurations:
             self._say(str(error))
             return False
         for row in sorted(rows, key=lambda each: each.version):
-            if row.version not in known:
+            # Another one of that version: the account's table was made anew.
+            if known.get(row.version) != row:
                 known[row.version] = row
                 self._put(_configured(name, row))
                 self._progress.configurations += 1
@@ -208,7 +211,7 @@ class RecordedConfigurations:
         return True
 
     def _say(self, why: str) -> None:
-        self._why = why
+        self._why = origins(why)  # a recording is given away: no key of a URL
         if (unlogged := self._failures.admit()) is not None:
             _log.warning("configurations_not_recorded", error=why, unlogged_before=unlogged)
 

@@ -21,6 +21,9 @@ from protocol.market import MarketInfo
 from protocol.text import encoded
 
 FORMAT: Final = 1
+LINE_BYTES_MAX: Final = 32 << 20
+"""The writer takes no longer one (`WriterLimits.waiting_bytes_max`), and what a line is decoded to
+may be many times as much."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -210,6 +213,8 @@ def encode_record(record: Record) -> bytes:
 
 def decode_record(line: bytes) -> Record:
     """Raises LineError, the only error that any bytes can lead to."""
+    if len(line) > LINE_BYTES_MAX:
+        raise LineError(f"no record: longer than {LINE_BYTES_MAX} bytes")
     try:
         record: Record = _decode(line)
         if isinstance(record, Frame | Published | Decided):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ class RecordingReader:
             number = 0
             for member in self._members(path):
                 self.line_bytes += len(member)
-                for line in member.splitlines():
+                for line in io.BytesIO(member):  # one by one: a member may be millions of them
                     number += 1
                     if self._without_frames and line.startswith(_FRAME):
                         continue
@@ -93,6 +94,8 @@ class RecordingReader:
     def _members(self, path: Path) -> Iterator[bytes]:
         """The complete members of a file; what comes after them is a damage."""
         try:
+            if path.is_fifo():  # nobody may ever write to it
+                raise RecordingError(f"cannot read {path}: a pipe, not a file")
             with path.open("rb") as file:
                 start = 0
                 try:

@@ -20,6 +20,7 @@ from feeder.core.market.session_table import SessionTable
 from feeder.recording.format import Closed, Listed, Opened, Sent, Unfollowed, frame_of
 from feeder.recording.writer import RecordingWriter
 from protocol.market import MarketInfo
+from runtime.addresses import origins
 from venue.errors import ChannelLostError
 from venue.websocket import Channel, ChannelTimes
 from venue.wire import subscriptions
@@ -127,7 +128,7 @@ class RecordedChannel(Channel):
             raise ChannelLostError(f"no market data received for {silent_s:.0f} s")
 
     def on_lost(self, error: Exception) -> Exception:
-        self._close_reason = f"{type(error).__name__}: {error}"
+        self._close_reason = origins(f"{type(error).__name__}: {error}")  # no key
         return error
 
     def on_close(self) -> None:

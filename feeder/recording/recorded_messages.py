@@ -83,15 +83,23 @@ class RecordedMessages:
         """The number of the next decision in the stream; None: not looked yet."""
         self._made: datetime.datetime | None = None
         """When the stream of decisions was made."""
-        self._read_at_ns = 0
+        self._read_at_ns = self._heard_ns = time.time_ns()
+        """When decisions were read last, and NATS was connected last."""
+        self._unread = False
+        """Whether the last try to read decisions failed."""
         self._failures = LineThrottle()
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS is there now."""
+        return self._nc is not None and self._nc.is_connected
 
     async def run(self) -> None:
         """Until cancelled. Exits 2 as `runtime.nats.connect` does."""
         settings = self._settings
         while True:
             self._nc = nc = await connect(settings.nats_url, "recorder", settings.nats_login())
-            connected_ns, reconnects = time.time_ns(), nc.stats["reconnects"]
+            self._heard_ns, reconnects = time.time_ns(), nc.stats["reconnects"]
             try:
                 await nc.subscribe(BOOKS.subjects[0], cb=self._take_book)
                 await nc.flush(round(REQUEST_TIMEOUT_S))
@@ -104,18 +112,27 @@ class RecordedMessages:
                     await asyncio.sleep(LOOK_EVERY_S)
                     if nc.stats["reconnects"] != reconnects:
                         reconnects = nc.stats["reconnects"]
-                        self._miss("books", 0, connected_ns, "NATS was not connected meanwhile")
+                        self._miss("books", 0, self._heard_ns, "NATS was not connected meanwhile")
                     if nc.is_connected:
-                        connected_ns = time.time_ns()
+                        self._heard_ns = time.time_ns()
                         await self._look(nc)
-                self._miss("books", 0, connected_ns, "NATS closed the connection")
+                self._miss("books", 0, self._heard_ns, "NATS closed the connection")
             await close(nc)
             await asyncio.sleep(AGAIN_S)
 
     async def finish(self) -> None:
-        """Take down the decisions that have come by now."""
-        if self._nc is not None and self._nc.is_connected:
+        """Take down the decisions that have come by now, and what does not come any more."""
+        if self._nc is not None and self.connected:
             await self._look(self._nc)
+        else:
+            self._unread = True
+            self._miss("books", 0, self._heard_ns, "NATS was not connected at the end")
+        if self._unread:
+            self.tell_unread()
+
+    def tell_unread(self) -> None:
+        """A line in the recording: the last decisions may not be in it."""
+        self._miss("decisions", 0, self._read_at_ns, "they could not be read at the end")
 
     async def close(self) -> None:
         """Let the server go, however it answers."""
@@ -149,19 +166,24 @@ class RecordedMessages:
     async def _look(self, nc: Client) -> None:
         """Take down the decisions that the stream has and we have not."""
         js = nc.jetstream(timeout=REQUEST_TIMEOUT_S)
+        failed, self._unread = self._unread, False
         try:
             with jetstream_answers():
-                await self._read_decisions(js)
+                await self._read_decisions(js, late=failed)
         except NotFoundError:
             self._next = self._next or 1  # no stream yet: all that it will have is new
         except (NatsError, OSError) as error:
+            self._unread = True
             self._say("decisions_not_read", error)
 
-    async def _read_decisions(self, js: JetStreamContext) -> None:
+    async def _read_decisions(self, js: JetStreamContext, *, late: bool) -> None:
         info = await js.stream_info(DECISIONS.name)
         first, last = info.state.first_seq, info.state.last_seq
         if self._next is None:
             self._next = last + 1
+            if late:
+                why = "their stream did not answer before"
+                self._miss("decisions", 0, self._read_at_ns, why)
         elif self._made not in (None, info.created):
             self._miss("decisions", 0, self._read_at_ns, "their stream was made anew")
             self._next = 1

@@ -78,18 +78,23 @@ def row(version: int = 1, *, cooldown_s: float = 0, **parameters: Any) -> Config
 def published(book: BookSnapshot, payload: bytes | None = None) -> Record:
     message = encode_snapshot(book) if payload is None else payload
     at_ns = book.received_at_ns + 1_000_000
-    return published_of(message, subject="book.btc-15m.x", at_ns=at_ns, mono_ns=1)
+    return published_of(message, subject="book.btc-15m.x", at_ns=at_ns, mono_ns=at_ns)
 
 
 def decided(decision: Decision) -> Record:
     at_ns = decision.decided_at_ms * 10**6 + 2_000_000
     message = encode_decision(decision)
-    return decided_of(message, subject="decision.a", at_ns=at_ns, mono_ns=1)
+    return decided_of(message, subject="decision.a", at_ns=at_ns, mono_ns=at_ns)
 
 
 def configured(configuration: ConfigurationRow, account: str = ACCOUNT, at_ns: int = 1) -> Record:
     text = msgspec.json.encode(configuration).decode()
-    return Configured(at_ns=at_ns, mono_ns=1, account=account, text=text)
+    return Configured(at_ns=at_ns, mono_ns=at_ns, account=account, text=text)
+
+
+def at(record: Record, at_ns: int) -> Record:
+    """The same, recorded at another time."""
+    return msgspec.structs.replace(record, at_ns=at_ns, mono_ns=at_ns)
 
 
 def decisions(

@@ -30,6 +30,7 @@ from protocol.fee import taker_fee_e6
 from protocol.market import Outcome
 from tests.support import made_history as made
 from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, market_info, snapshot
+from tests.support.recording_files import started
 
 END_NS = market_info().end_ms * 10**6
 PAID = Paid(
@@ -187,6 +188,30 @@ def test_an_id_has_to_name_one_decision(tmp_path: Path) -> None:
 
 
 ABOUT_MS = st.integers(-2_500, 2_500)
+
+
+def test_a_whole_id_names_its_decision_where_another_one_begins_so(tmp_path: Path) -> None:
+    records = made.history()
+    first = first_decision(records)
+    longer = msgspec.structs.replace(first, decision_id=f"{first.decision_id}0", spend_e6=7)
+    for order in (
+        [*records, made.decided(longer)],
+        [started(), made.decided(longer), *records],
+    ):
+        found = explain(made.write(tmp_path, order), first.decision_id, Strategies())
+        assert found.decision == first
+        assert found.again == "equal"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"a":1e400}', "[" * 900, '{"a":[1]}'])
+def test_a_configuration_that_cannot_be_read_is_shown_as_it_is(tmp_path: Path, text: str) -> None:
+    row = msgspec.structs.replace(made.row(), values=text, parameters=text)
+    records = [
+        made.configured(row) if isinstance(each, Configured) else each for each in made.history()
+    ]
+    found = of_first(tmp_path, records)
+    assert "cannot be followed" in found.again
+    say(explained_view(found))
 
 
 @given(

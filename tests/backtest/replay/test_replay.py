@@ -16,18 +16,15 @@ from hypothesis import strategies as st
 
 from backtest.replay.answers import Strategies
 from backtest.replay.history import WAIT_S, DecisionHistory, NotAgain, NotRemade, Remade
-from backtest.replay.kept_books import ENDED_KEPT_MS, WHOLE_KEPT_S, KeptBooks
 from backtest.replay.replay import ReplayReport, compared, replay
 from backtest.replay.told import lines_of, verdict_line
 from feeder.recording.errors import RecordingError
 from feeder.recording.format import Configured, Decided, Lost, Missed, Published, Record, payload
 from functions.core.configuration import configuration_row, settings_in
 from protocol.decision import decode_decision
-from protocol.snapshot import encode_snapshot
 from strategies.book_imbalance import BookImbalance
 from strategies.interface import Hold, Signal, Strategy
 from strategies.parameters import StrategyParameters
-from strategies.seen_books import seen_of
 from strategies.view import MarketView
 from tests.support import made_history as made
 from tests.support.message_builders import market_info
@@ -297,7 +294,7 @@ def test_what_cannot_be_read_and_what_was_missed_is_said_and_the_rest_is_used(
     tmp_path: Path,
 ) -> None:
     book = made.books(1)[0]
-    at = {"at_ns": book.received_at_ns, "mono_ns": 1}
+    at = {"at_ns": book.received_at_ns, "mono_ns": book.received_at_ns}
     records = made.in_order(
         [
             *made.history(),
@@ -357,7 +354,7 @@ def test_the_order_of_what_was_recorded_within_the_bound_changes_nothing(
     late_ms: list[int],
 ) -> None:
     records = made.in_order(
-        msgspec.structs.replace(each, at_ns=each.at_ns + shift * 10**6) if each.at_ns > 1 else each
+        made.at(each, each.at_ns + shift * 10**6) if each.at_ns > 1 else each
         for each, shift in zip(short(), late_ms, strict=False)
     )
     found = results(records)
@@ -369,7 +366,7 @@ def test_a_decision_waits_for_its_books_no_longer_than_is_said() -> None:
     first = next(each for each in short() if isinstance(each, Decided))
     decision = decode_decision(payload(first))
     late = [
-        msgspec.structs.replace(each, at_ns=first.at_ns + (WAIT_S + 1) * 10**9 + number)
+        made.at(each, first.at_ns + (WAIT_S + 1) * 10**9 + number)
         if isinstance(each, Published)
         else each
         for number, each in enumerate(short())
@@ -379,31 +376,3 @@ def test_a_decision_waits_for_its_books_no_longer_than_is_said() -> None:
         each for each in DecisionHistory(made.in_order(late)) if isinstance(each, NotRemade)
     ]
     assert (event.decision_id, event.why) == (decision.decision_id, NotAgain.BOOKS_MISSING)
-
-
-def test_what_is_kept_of_books_does_not_grow_with_the_recording() -> None:
-    kept, (plain,) = KeptBooks(), made.books(1)
-    most = 0
-    for number in range(30):
-        start_ms = plain.market.start_ms + number * 900_000
-        market = msgspec.structs.replace(
-            plain.market, condition_id=f"0x{number}", start_ms=start_ms, end_ms=start_ms + 900_000
-        )
-        for sequence in range(1, 46):
-            at_ns = (start_ms + sequence * 20_000) * 10**6
-            book = msgspec.structs.replace(
-                plain, market=market, sequence=sequence, received_at_ns=at_ns
-            )
-            kept.keep(book, encode_snapshot(book), at_ns)
-        most = max(most, len(kept))
-    assert ENDED_KEPT_MS < 900_000
-    assert most <= 2 * 45
-
-
-def test_a_whole_book_is_kept_for_as_long_as_is_said() -> None:
-    kept, (one, other) = KeptBooks(), made.books(2)
-    seen = seen_of(f"{one.epoch}:{one.sequence}")
-    kept.keep(one, encode_snapshot(one), 10**9)
-    assert getattr(kept.find(one.market.condition_id, seen), "snapshot", None) == one
-    kept.keep(other, encode_snapshot(other), (WHOLE_KEPT_S + 2) * 10**9)
-    assert getattr(kept.find(one.market.condition_id, seen), "late", False)

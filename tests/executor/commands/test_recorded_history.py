@@ -138,6 +138,20 @@ async def test_a_decision_from_before_brings_its_version_in(bench: Bench) -> Non
     assert bench.missed == []
 
 
+async def test_a_table_that_was_made_anew_counts_its_versions_again(bench: Bench) -> None:
+    await bench.store.open_account()
+    first = await bench.set(1)
+    async with bench.running():
+        assert await bench.until(1) == [1]
+        bench.store = MemoryStore()
+        await bench.store.open_account()
+        other = a_row(1, why="another beginning")
+        assert await bench.store.set_configuration(other, 0)
+    async with bench.running():
+        assert await bench.until(2) == [1, 1]
+    assert bench.rows == [first, other]
+
+
 async def test_an_account_that_no_worker_has_opened_yet_is_waited_for(bench: Bench) -> None:
     async with bench.running():
         async with asyncio.timeout(10):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,24 @@ def test_a_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     reader = RecordingReader(path)
     assert len(list(reader)) == 1
     assert "in one piece" in reader.damages[0].why
+
+
+def test_a_line_that_no_writer_makes_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feeder.recording.format.LINE_BYTES_MAX", 1_000)
+    path = tmp_path / "a"
+    lines = [encode_record(started()), *map(encode_record, frames([b"x" * 2_000, b"y"]))]
+    path.write_bytes(gzip.compress(b"".join(lines)))
+    reader = RecordingReader(path)
+    assert payloads_in(reader) == [b"y"]
+    assert "line 2: no record: longer than 1000 bytes" in reader.unreadable_line
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "part-000001-20231114T000000Z.jsonl.gz")
+    with pytest.raises(RecordingError, match="a pipe, not a file"):
+        list(RecordingReader(tmp_path))
 
 
 def test_nothing_to_read_is_refused(tmp_path: Path) -> None:

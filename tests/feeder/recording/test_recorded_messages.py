@@ -10,6 +10,7 @@ import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from structlog.testing import capture_logs
 
 from feeder.recording import recorded_messages
@@ -175,6 +176,36 @@ async def test_after_a_restart_of_nats_decisions_go_on_and_an_interruption_is_sa
     assert taken.progress.books == 1
 
 
+async def test_a_stream_that_does_not_answer_at_first_is_said(
+    nats_server: NatsServer, nc: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JetStreamContext, "stream_info", silent)
+        async with taking(nats_server) as taken:
+            await nc.jetstream().publish("decision.a", b"not read")
+            patched.undo()
+            await taken.until(1)
+            await nc.jetstream().publish("decision.a", b"read")
+            await taken.until(2)
+    assert (taken.missed, taken.decided) == ([("decisions", 0)], [b"read"])
+
+
+async def test_a_nats_that_is_away_at_the_end_is_said(nats_server: NatsServer, nc: Client) -> None:
+    async with taking(nats_server) as taken:
+        await nc.publish("book.btc-15m.0x1", book(1))
+        await taken.until(1)
+        nats_server.stop()
+        async with asyncio.timeout(10):
+            while taken.messages.connected:  # noqa: ASYNC110 - nats-py offers nothing to wait on
+                await asyncio.sleep(0.005)
+        await taken.messages.finish()
+        nats_server.start()
+    assert taken.missed == [("books", 0), ("decisions", 0)]
+
+
 async def test_what_the_stream_lost_before_it_was_read_is_counted(
     nats_server: NatsServer, nc: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,4 +252,4 @@ async def test_without_nats_one_line_says_what_is_waited_for() -> None:
         await taken.messages.close()
     assert logs[0]["event"] == "not_reachable"
     assert logs[0]["what"] == "NATS at nats://127.0.0.1:1"
-    assert taken.records == []
+    assert taken.missed == [("books", 0), ("decisions", 0)]
