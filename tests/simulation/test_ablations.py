@@ -25,6 +25,10 @@ LONG = frozenset(
         "a note of all its shares",
         "ledger before forgetting",
         "several looks before release",
+        "a time is over when the venue says so",
+        "shares may go after the end",
+        "only DynamoDB's own answer is a claim",
+        "only the order's own trader may miss it",
     }
 )
 """Noticed only by late or long seeds, seconds each: `python -m tests.simulation --ablations`, which
