@@ -230,7 +230,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[MarketView]:
 
 
 # The slowest of those that come with the project, and the template: each takes seconds.
-@pytest.mark.parametrize("strategy", [OrderFlowImbalance, MyStrategy])
+@pytest.mark.parametrize("strategy", [BUILTIN["order_flow_imbalance"], MyStrategy])
 def test_a_good_one_is_fast_and_small(strategy: type[Strategy], views: list[MarketView]) -> None:
     fast, small = measures.time_check(strategy, views), measures.memory_check(strategy, views)
     assert fast.ok, fast.text
