@@ -33,6 +33,7 @@ ROOMS = [
     "runtime",
     "feeder",
     "functions",
+    "backtest",
     "executor",
 ]
 
