@@ -18,6 +18,8 @@ PURE = sorted(
             "venue/wire/*.py",
             "feeder/core/**/*.py",
             "functions/core/*.py",
+            "backtest/engine/*.py",
+            "backtest/measures/*.py",
         ),
         *(f"feeder/recording/{name}.py" for name in ("errors", "format", "inspection", "replayed")),
         "feeder/recording/inspected_market.py",

@@ -27,6 +27,7 @@ from protocol.snapshot import BookSnapshot
 from runtime.process import first_failure, stop_tasks
 from sandbox.simulator import Market, Venue, serve
 from sandbox.simulator.market_faults import LATE_BOOK, LOST, NO_BOOK, MarketConnection
+from tests.support.stalls import noted_stalls
 from venue import websocket
 from venue.wire.subscriptions import TOKENS_MAX
 
@@ -348,9 +349,8 @@ async def test_connections_are_replaced_on_schedule_one_line_at_a_time(bench: Be
     bench.follow(market)
     async with bench.running(msgspec.structs.replace(TIMES, replace_every_s=0.3)):
         await bench.until(lambda: bench.complete(market))
-        took = await keep_changing(bench, market, 1.2)
-        # Each replacement would pause, four at least; a busy machine may stall once.
-        assert sorted(took)[-2] < PAUSE_MAX_S
+        async with noted_stalls() as stalls:
+            assert max(await keep_changing(bench, market, 1.2)) < PAUSE_MAX_S + max(stalls)
         assert all(lost >= 2 for lost in bench.lost())
         assert bench.value("markets_darkened_total") == 0
 
