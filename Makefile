@@ -195,7 +195,7 @@ LOCK_LAMBDA := uv pip compile --quiet --python-version 3.12 --python-platform aa
 	--no-annotate --no-emit-package cytoolz -c requirements/runtime.txt
 lock: infra-tools
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
-	$(LOCK) --extra dev --extra backtest -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra dev --extra backtest --extra local -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
 	$(LOCK) -c requirements/runtime.txt pyproject.toml requirements/image.in -o requirements/image.txt
 	$(LOCK) requirements/ministack.in -o requirements/ministack.txt
 	$(LOCK) requirements/infra.in -o requirements/infra.txt

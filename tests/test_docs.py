@@ -20,7 +20,7 @@ DOCUMENTS = (
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
 )
 MADE_BY_RUNS = (".build/", "benchmarks/out/", "sandbox-logs/")
-SERVICES = ("venue", "runtime", "feeder", "functions", "executor")
+SERVICES = ("venue", "runtime", "feeder", "functions", "local", "executor")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 

@@ -37,6 +37,7 @@ SOURCES = sorted(
         "feeder",
         "functions",
         "backtest",
+        "local",
         "executor",
         "sandbox",
         "deploy",
