@@ -37,7 +37,7 @@ def main() -> None:
 
 
 async def measure() -> dict[str, object]:
-    """Counts of one run. Raises SandboxError when it does not start."""
+    """Counts of one run. Raises ChildError when it does not start."""
     options = Options(speed=SPEED, workers=1, max_positions=40, balance_usd=5_000)
     sizes: list[int] = []
 

@@ -27,11 +27,11 @@ from eth_account import Account
 from hexbytes import HexBytes
 
 from benchmarks.stats import Figures, percentiles
+from local.child import Child
 from protocol.decision import Decision, decode_decision
 from protocol.series import parse_series
 from protocol.subjects import DECISIONS
 from runtime.process import freeze_heap
-from sandbox.child import Child
 from sandbox.cluster import start_dynamodb, start_nats
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE

@@ -26,9 +26,9 @@ from nats.aio.client import Client
 from benchmarks.growth_streams import _cpu_s
 from benchmarks.strategy_books import Books
 from benchmarks.stub_worker import FIGURES
+from local.child import Child
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.nats import ensure_stream
-from sandbox.child import Child
 from sandbox.cluster import start_nats
 
 BOOKS_PER_S: Final = 1_000

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from functions.ports import StoreError
 from functions.strategy_loading import load_strategy
+from local.child import ChildError
 from sandbox.audit_input import STRATEGY
 from sandbox.chaos.report import report as chaos_report
 from sandbox.chaos.run import run_chaos
-from sandbox.child import SandboxError
 from sandbox.rolling.report import report as rolling_report
 from sandbox.rolling.run import run_rolling
 from sandbox.run.replayed import replayed
@@ -169,7 +169,7 @@ async def _guarded(run: Coroutine[None, None, int]) -> int:
     except asyncio.CancelledError:
         console.print("stopped")
         return EXIT_STOPPED
-    except (SandboxError, StoreError, OSError, NatsError, aiohttp.ClientError) as error:
+    except (ChildError, StoreError, OSError, NatsError, aiohttp.ClientError) as error:
         console.print(f"the sandbox failed: {error}", style="bold red", **PLAIN)
         return 1
 

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from polymarket.errors import PolymarketError
 
+from local.child import READY_TIMEOUT_S, Child, ChildError
 from runtime.process import stop_tasks
 from sandbox.audit_input import AuditInput, gather_each
-from sandbox.child import READY_TIMEOUT_S, Child, SandboxError
 from sandbox.services import (
     RECORDER,
     STATE_TABLE,
@@ -110,11 +110,11 @@ class Cluster:
         )
 
     async def planned_services(self, dynamodb_url: str) -> list[Service]:
-        """What is to run here, with its state behind `dynamodb_url`. Raises SandboxError."""
+        """What is to run here, with its state behind `dynamodb_url`. Raises ChildError."""
         try:
             return await services(self.options, self._addresses(dynamodb_url))
         except PolymarketError as error:
-            raise SandboxError(f"no API key from the simulated venue: {error}") from error
+            raise ChildError(f"no API key from the simulated venue: {error}") from error
 
     async def audit_inputs(self) -> dict[str, AuditInput]:
         """What there is to compare now, by account. Raises aiohttp.ClientError, StoreError."""
@@ -179,7 +179,7 @@ class Cluster:
 
 
 async def start_nats(child: Child, scratch_dir: Path, port: int = -1) -> str:
-    """Start a nats-server with JetStream (-1: on a free port); its URL. Raises SandboxError."""
+    """Start a nats-server with JetStream (-1: on a free port); its URL. Raises ChildError."""
     await child.start(
         str(Path(sys.executable).with_name("nats-server")),
         *("--addr", "127.0.0.1", "--port", str(port)),
@@ -192,15 +192,15 @@ async def start_nats(child: Child, scratch_dir: Path, port: int = -1) -> str:
         async with asyncio.timeout(READY_TIMEOUT_S):
             while not (ports_file.exists() and ports_file.read_text()):
                 if child.returncode is not None:
-                    raise SandboxError(f"nats ended at start{child.last_words()}")
+                    raise ChildError(f"nats ended at start{child.last_words()}")
                 await asyncio.sleep(0.02)  # a file is all it says; nothing to await
     except TimeoutError:
-        raise SandboxError(f"nats is not ready{child.last_words()}") from None
+        raise ChildError(f"nats is not ready{child.last_words()}") from None
     return str(json.loads(ports_file.read_text())["nats"][0])
 
 
 async def start_venue(child: Child, options: Options) -> tuple[str, list[str]]:
-    """Start the simulated venue; its URL and its series. Raises SandboxError."""
+    """Start the simulated venue; its URL and its series. Raises ChildError."""
     await child.start(
         *(sys.executable, "-m", "sandbox.simulator", "--speed", str(options.speed)),
         *("--markets", str(options.markets), "--balance-usd", str(options.balance_usd)),
@@ -211,6 +211,6 @@ async def start_venue(child: Child, options: Options) -> tuple[str, list[str]]:
 
 
 async def start_dynamodb(child: Child) -> str:
-    """Start serialised moto with the state table; returns its URL. Raises SandboxError."""
+    """Start serialised moto with the state table; returns its URL. Raises ChildError."""
     await child.start(*(sys.executable, "-m", "sandbox.dynamodb", "--table", STATE_TABLE), env={})
     return str((await child.wait_for("url"))["url"])

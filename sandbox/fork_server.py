@@ -28,7 +28,7 @@ from functions import schedule, worker
 
 # What these two import only once they trade live: before the fork it costs nobody anything.
 from functions.adapters import live_exchange  # noqa: F401 - see above
-from sandbox.child import die_with_parent
+from local.child import die_with_parent
 from venue.trading import login  # noqa: F401 - see above
 
 MODULES: Final[dict[str, Callable[[list[str]], int]]] = {

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from local.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, ChildError, die_with_parent
 from runtime.process import stop_tasks
-from sandbox.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, SandboxError, die_with_parent
 from sandbox.cluster import Cluster
 from sandbox.services import Service
 
@@ -52,7 +52,7 @@ class Processes:
         """A sentence for each end that nobody caused."""
 
     async def start(self) -> None:
-        """Start the fork server, and every service from it. Raises SandboxError."""
+        """Start the fork server, and every service from it. Raises ChildError."""
         log_path = self._cluster.log_dir / "fork-server.log"
         self._log = log_path.open("ab")
         self._fork_server = await asyncio.create_subprocess_exec(
@@ -69,9 +69,9 @@ class Processes:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 if not await self._fork_server.stdout.readline():
-                    raise SandboxError(f"the fork server ended at start (see {log_path})")
+                    raise ChildError(f"the fork server ended at start (see {log_path})")
         except TimeoutError:
-            raise SandboxError("the fork server is not ready") from None
+            raise ChildError("the fork server is not ready") from None
         self._spawn(self._listen(self._fork_server.stdout))
         self._wanted = set(self._planned)
         for name in self._planned:
@@ -81,10 +81,10 @@ class Processes:
                 await self._started.wait_for(lambda: self._pids.keys() >= self._wanted)
         except TimeoutError:
             late = ", ".join(sorted(self._wanted - self._pids.keys()))
-            raise SandboxError(f"the fork server has not started {late} (see {log_path})") from None
+            raise ChildError(f"the fork server has not started {late} (see {log_path})") from None
 
     async def begin(self, service: Service) -> None:
-        """Start one more service, which goes on to be kept alive. Raises SandboxError."""
+        """Start one more service, which goes on to be kept alive. Raises ChildError."""
         self._planned[service.name] = service
         self._wanted.add(service.name)
         self._request(service.name)
@@ -92,7 +92,7 @@ class Processes:
             async with asyncio.timeout(READY_TIMEOUT_S), self._started:
                 await self._started.wait_for(lambda: service.name in self._pids)
         except TimeoutError:
-            raise SandboxError(f"the fork server has not started {service.name}") from None
+            raise ChildError(f"the fork server has not started {service.name}") from None
 
     def kill(self, name: str) -> None:
         """SIGKILL, and a new one at once. Nothing if it is between two lives."""

@@ -19,13 +19,13 @@ from hexbytes import HexBytes
 from nats.aio.msg import Msg
 
 from functions.core.claim import ClaimState
+from local.child import Child
 from protocol.decision import Decision, decode_decision
 from protocol.market import UP
 from protocol.series import parse_series
 from protocol.subjects import BOOKS, DECISIONS
 from sandbox.audit import disagreements
 from sandbox.audit_input import gather
-from sandbox.child import Child
 from sandbox.cluster import start_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from local.child import ROOT, Child
 from protocol.market import UP
 from protocol.series import parse_series
-from sandbox.child import ROOT, Child
 from sandbox.cluster import start_dynamodb
 from sandbox.services import Addresses, Options, Service, services
 from sandbox.simulator import Venue, serve

@@ -36,9 +36,9 @@ from deploy.local.stack import NAME, Stack
 from deploy.local.steps import Deployed, Progress, Run, StepError, follow_decisions, lost
 from deploy.local.system import System, still_listening
 from functions.ports import StoreError
+from local.child import ROOT, Child, ChildError
 from protocol.snapshot import ProtocolError
 from runtime.process import stop_tasks
-from sandbox.child import ROOT, Child, SandboxError
 from sandbox.services import Options
 
 LOG_DIR: Final = Path("sandbox-logs") / "deploy-local"
@@ -57,7 +57,7 @@ CHANGED: Final = {"functionMemory": "384"}
 _FAILURES: Final = (
     CloudError,
     StepError,
-    SandboxError,
+    ChildError,
     StoreError,
     ProtocolError,
     NatsError,
@@ -234,7 +234,7 @@ async def _removed(progress: Progress, cloud: Cloud, local: Stack) -> None:
 
 
 async def _unless(died: Coroutine[Any, Any, str], work: Coroutine[Any, Any, None]) -> None:
-    """Do the work. Raises SandboxError when a process dies meanwhile."""
+    """Do the work. Raises ChildError when a process dies meanwhile."""
     tasks = death, life = asyncio.create_task(died), asyncio.create_task(work)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -245,7 +245,7 @@ async def _unless(died: Coroutine[Any, Any, str], work: Coroutine[Any, Any, None
     if not life.cancelled():
         life.result()
     else:
-        raise SandboxError(death.result())
+        raise ChildError(death.result())
 
 
 async def _nothing(_: Exception) -> None:

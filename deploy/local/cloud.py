@@ -32,7 +32,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.child import ROOT, Child
+from local.child import ROOT, Child
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 
 MINISTACK_VENV: Final = ROOT / ".venv-ministack"
@@ -55,7 +55,7 @@ class CloudError(Exception):
 
 @asynccontextmanager
 async def ministack(child: Child) -> AsyncIterator[str]:
-    """Run it while the context lasts; its URL. Raises SandboxError or CloudError."""
+    """Run it while the context lasts; its URL. Raises ChildError or CloudError."""
     with TemporaryDirectory(prefix="ministack-") as home:
         # A socket that is already ours: a port that is free now may be taken in a second.
         with socket.create_server(("127.0.0.1", 0)) as listening:

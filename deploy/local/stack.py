@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local.cloud import CloudError
-from sandbox.child import ROOT, Child
+from local.child import ROOT, Child
 from sandbox.dynamodb import CREDENTIALS_ENV
 
 STAGE: Final = "local"

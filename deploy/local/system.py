@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from polymarket.errors import PolymarketError
 
+from local.child import Child, ChildError
 from runtime.process import stop_tasks
-from sandbox.child import Child, SandboxError
 from sandbox.cluster import start_nats, start_venue
 from sandbox.services import Addresses, Options, Service, services
 
@@ -49,7 +49,7 @@ class System:
         self._series: list[str] = []
 
     async def start_servers(self) -> None:
-        """NATS and the venue. Raises SandboxError."""
+        """NATS and the venue. Raises ChildError."""
         starts = (
             asyncio.create_task(start_nats(self._child("nats"), Path(self._scratch.name))),
             asyncio.create_task(start_venue(self._child("venue"), self._options)),
@@ -61,7 +61,7 @@ class System:
             await stop_tasks(*starts)
 
     async def open_account(self, cloud_url: str) -> LocalAccount:
-        """A funded account at the venue, for all who trade here. Raises SandboxError."""
+        """A funded account at the venue, for all who trade here. Raises ChildError."""
         at = Addresses(
             nats_url=self.nats_url,
             dynamodb_url=cloud_url,
@@ -71,7 +71,7 @@ class System:
         try:
             planned = await services(self._options, at)
         except PolymarketError as error:
-            raise SandboxError(f"no API key from the simulated venue: {error}") from error
+            raise ChildError(f"no API key from the simulated venue: {error}") from error
         self._planned = [each for each in planned if each.name != "schedule"]
         env = {name: value for each in self._planned for name, value in each.env.items()}
         return LocalAccount(
@@ -83,7 +83,7 @@ class System:
         )
 
     async def start_services(self, state_table: str, decision_table: str) -> int:
-        """Feeders and workers, on these tables; how many. Raises SandboxError."""
+        """Feeders and workers, on these tables; how many. Raises ChildError."""
         tables = {"STATE_TABLE": state_table, "DECISION_TABLE": decision_table}
         for service in self._planned:
             known = {**service.env, **(tables if "STATE_TABLE" in service.env else {})}

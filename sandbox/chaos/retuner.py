@@ -19,11 +19,11 @@ from functions.core.configuration import changed, configuration_of, configuratio
 from functions.core.group import AccountEntry
 from functions.ports import StoreError
 from functions.strategy_loading import load_strategy
+from local.child import ChildError
 from runtime.nats_settings import NatsSettings
 from sandbox.audit_input import reading_store
 from sandbox.chaos.claim_watch import ClaimWatch
 from sandbox.chaos.plan import retunings
-from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.services import STATE_TABLE
 
@@ -64,13 +64,13 @@ class Retuner:
     async def begin(self) -> None:
         """Give each account its positions once a worker has seeded its configuration.
 
-        Raises SandboxError when none does.
+        Raises ChildError when none does.
         """
         until_s = time.monotonic() + BEGIN_TIMEOUT_S
         for entry in self._accounts:
             while not await self._change(entry, {POSITIONS: str(self._positions)}):
                 if time.monotonic() > until_s:
-                    raise SandboxError(f"{entry.account} has no configuration that can be changed")
+                    raise ChildError(f"{entry.account} has no configuration that can be changed")
                 await asyncio.sleep(0.2)  # the fact is another process's
 
     async def run(self, seed: int) -> None:

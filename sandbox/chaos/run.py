@@ -99,7 +99,7 @@ class Chaos:
         self._worker_kills_ms: list[int] = []
 
     async def run(self, duration_s: int) -> ChaosOutcome:
-        """Safety phase, healing, audit. Raises SandboxError when the sandbox itself fails."""
+        """Safety phase, healing, audit. Raises ChildError when the sandbox itself fails."""
         planned = await self._cluster.planned_services(self._dynamodb.url)
         processes = Processes(self._cluster, planned)
         timeout = aiohttp.ClientTimeout(total=10)
@@ -285,7 +285,7 @@ def untested(kills: Counter[str], lowered: int, duration_s: int) -> list[str]:
 
 
 async def run_chaos(options: Options, log_dir: Path, seed: int, duration_s: int) -> ChaosOutcome:
-    """A whole run, servers included. Raises SandboxError, OSError, aiohttp.ClientError."""
+    """A whole run, servers included. Raises ChildError, OSError, aiohttp.ClientError."""
     console = Console()
     async with (
         Cluster(options, log_dir) as cluster,

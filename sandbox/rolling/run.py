@@ -27,11 +27,11 @@ import aiohttp
 import nats
 from rich.console import Console
 
+from local.child import ChildError
 from protocol.subjects import BOOKS
 from runtime.process import stop_tasks
 from sandbox.audit import unfinished
 from sandbox.audit_input import AuditInput
-from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.group_audit import group_disagreements, nothing_at_stake
 from sandbox.processes import Processes
@@ -92,7 +92,7 @@ class Rolling:
         self._found: list[str] = []
 
     async def run(self, duration_s: int) -> RollingOutcome:
-        """Raises SandboxError when the sandbox itself fails."""
+        """Raises ChildError when the sandbox itself fails."""
         planned = with_two_feeders(await self._cluster.planned_services(self._cluster.dynamodb_url))
         self._now = {each.name: generation(each, 1) for each in planned}
         processes = Processes(self._cluster, list(self._now.values()))
@@ -125,13 +125,13 @@ class Rolling:
         session: aiohttp.ClientSession,
         duration_s: int,
     ) -> None:
-        """Replace them in turn. Raises SandboxError when a server of the sandbox dies."""
+        """Replace them in turn. Raises ChildError when a server of the sandbox dies."""
         rolling = asyncio.create_task(self._roll(planned, processes, session, duration_s))
         died = asyncio.create_task(self._cluster.died())
         try:
             await asyncio.wait({rolling, died}, return_when=asyncio.FIRST_COMPLETED)
             if died.done():
-                raise SandboxError(died.result())
+                raise ChildError(died.result())
             rolling.result()
         finally:
             await stop_tasks(rolling, died)
@@ -205,7 +205,7 @@ class Rolling:
             except (aiohttp.ClientError, TimeoutError) as error:
                 said = f"{type(error).__name__}: {error}"
             await asyncio.sleep(POLL_S)  # the facts are another process's
-        raise SandboxError(f"{service.name} is not healthy after {HEALTHY_MAX_S:g} s: {said}")
+        raise ChildError(f"{service.name} is not healthy after {HEALTHY_MAX_S:g} s: {said}")
 
     def _log_of(self, service: Service) -> Path:
         return self._cluster.log_dir / f"{service.name}.log"
@@ -286,7 +286,7 @@ def generation(service: Service, number: int) -> Service:
 
 
 async def run_rolling(options: Options, log_dir: Path, duration_s: int) -> RollingOutcome:
-    """A whole run, servers included. Raises SandboxError, OSError, aiohttp.ClientError."""
+    """A whole run, servers included. Raises ChildError, OSError, aiohttp.ClientError."""
     async with Cluster(options, log_dir) as cluster:
         return await Rolling(cluster, Console()).run(duration_s)
 

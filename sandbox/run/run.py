@@ -20,13 +20,13 @@ from rich.live import Live
 
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.core.claim import Claim
+from local.child import ChildError
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.process import stop_tasks
 from sandbox.audit import records_of, unfinished
 from sandbox.audit_input import LEDGER_BACK_MS, reading_store
-from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.group_audit import group_disagreements, group_summary
 from sandbox.run.run_state import RunState
@@ -62,7 +62,7 @@ class RunOutcome:
 async def run_all(options: Options, log_dir: Path, duration_s: int) -> RunOutcome:
     """A whole run, servers included; it prints what happens.
 
-    Raises SandboxError, StoreError, OSError, NatsError, aiohttp.ClientError.
+    Raises ChildError, StoreError, OSError, NatsError, aiohttp.ClientError.
     """
     console = Console()
     if not console.is_terminal:
@@ -112,7 +112,7 @@ def _say_what_runs(console: Console, options: Options, log_dir: Path, duration_s
 
 
 async def _observe(console: Console, cluster: Cluster, state: RunState, duration_s: int) -> bool:
-    """Show the system for `duration_s`. True when interrupted; SandboxError when a process died."""
+    """Show the system for `duration_s`. True when interrupted; ChildError when a process died."""
     ends_at_s = time.monotonic() + duration_s
 
     def seconds_left() -> float:
@@ -127,7 +127,7 @@ async def _observe(console: Console, cluster: Cluster, state: RunState, duration
             {died, followed, shown}, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED
         )
         if died in done:
-            raise SandboxError(died.result())
+            raise ChildError(died.result())
         for task in done:
             task.result()  # a failure of the display is a failure
     except asyncio.CancelledError:

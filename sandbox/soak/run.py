@@ -28,11 +28,11 @@ import nats
 from nats.aio.client import Client
 from rich.console import Console
 
+from local.child import Child
 from protocol.book import Proof
 from protocol.series import parse_series
 from protocol.subjects import BOOKS
 from runtime.process import stop_tasks
-from sandbox.child import Child
 from sandbox.cluster import start_nats
 from sandbox.simulator import Faults, Venue, serve
 from sandbox.simulator.flood import Flood
@@ -101,7 +101,7 @@ class Soak:
         self._started = 0
 
     async def run(self, duration_s: int) -> SoakOutcome:
-        """Raises SandboxError when a process does not start."""
+        """Raises ChildError when a process does not start."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))

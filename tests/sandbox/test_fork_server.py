@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sandbox.child import ROOT
+from local.child import ROOT
 from sandbox.processes import ENDED_IN_ORDER
 
 TIMEOUT_S = 50

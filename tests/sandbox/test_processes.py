@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from local.child import Child
 from sandbox import processes as processes_module
-from sandbox.child import Child
 from sandbox.cluster import Cluster
 from sandbox.processes import NATS, Processes
 from sandbox.services import Options, Service

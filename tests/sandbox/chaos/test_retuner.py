@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from local.child import ChildError
 from sandbox.chaos import retuner as module
 from sandbox.chaos.claim_watch import ClaimWatch
 from sandbox.chaos.retuner import Retuner
-from sandbox.child import SandboxError
 from sandbox.cluster import Cluster
 from sandbox.services import Options
 from strategies.book_imbalance import BookImbalance
@@ -60,5 +60,5 @@ async def test_a_run_whose_workers_seed_nothing_fails_with_the_accounts_name(
     monkeypatch.setattr(module, "STATE_TABLE", state_table)
     monkeypatch.setattr(module, "BEGIN_TIMEOUT_S", 0.0)
     changing = retuner(tmp_path, dynamodb_server, ClaimWatch(dynamodb_server, ACCOUNT))
-    with pytest.raises(SandboxError, match=f"{ACCOUNT} has no configuration"):
+    with pytest.raises(ChildError, match=f"{ACCOUNT} has no configuration"):
         await changing.begin()

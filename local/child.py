@@ -1,8 +1,8 @@
-"""One process of the sandbox: started, listened to, stopped, and gone when the sandbox is gone.
+"""One process: started, listened to, stopped, and gone when whoever started it is gone.
 
-Output goes to `<log_dir>/<name>.log`. A child has a session of its own, so Ctrl-C reaches only the
-sandbox, which then stops it in order; the kernel kills it should the sandbox die without having had
-the chance (on Linux; elsewhere children outlive a killed sandbox).
+Output goes to `<log_dir>/<name>.log`. A child has a session of its own, so Ctrl-C reaches only who
+started it, and stops it in order; the kernel kills it should its parent die without having had the
+chance (on Linux; elsewhere children outlive a killed parent).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None)
 
 
-class SandboxError(Exception):
+class ChildError(Exception):
     """A process did not start, or ended by itself; the text says which and shows its last words."""
 
 
@@ -69,7 +69,7 @@ class Child:
     async def wait_for(self, key: str) -> dict[str, object]:
         """The first JSON line with this key, or with this value of `event`.
 
-        Raises SandboxError when the process ends first or READY_TIMEOUT_S pass.
+        Raises ChildError when the process ends first or READY_TIMEOUT_S pass.
         """
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -80,12 +80,12 @@ class Child:
                     ended.cancel()
                     if not said.done():
                         said.cancel()
-                        raise SandboxError(f"{self.name} ended at start{self.last_words()}")
+                        raise ChildError(f"{self.name} ended at start{self.last_words()}")
                     line = said.result()
                     if key in line or line.get("event") == key:
                         return line
         except TimeoutError:
-            raise SandboxError(f"{self.name} is not ready{self.last_words()}") from None
+            raise ChildError(f"{self.name} is not ready{self.last_words()}") from None
 
     async def ended(self) -> int:
         """Wait for its end; returns the exit code."""

@@ -1,0 +1,1 @@
+"""The system on one machine: nats-server, store and our processes, supervised."""
