@@ -156,6 +156,9 @@ class GrantingStore:
     async def upkeep(self) -> None:
         await asyncio.Event().wait()
 
+    def problem(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         return None
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import structlog
 from pydantic import SecretStr
 
-from functions.adapters.dynamodb.store import DynamoStore, open_stores
+from functions.adapters.dynamodb.store import open_stores
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
@@ -73,7 +73,7 @@ def exiting_when_misconfigured() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def unopened_stores(settings: AccountSettings) -> AsyncIterator[dict[str, DynamoStore]]:
+async def unopened_stores(settings: AccountSettings) -> AsyncIterator[dict[str, Store]]:
     """Stores that have not made a call yet, by account. Raises StoreError, as `open_client`."""
     async with open_stores(
         [entry.account for entry in settings.entries],
@@ -82,11 +82,11 @@ async def unopened_stores(settings: AccountSettings) -> AsyncIterator[dict[str, 
         region=settings.aws_region,
         endpoint_url=settings.aws_endpoint_url_dynamodb,
     ) as stores:
-        yield stores
+        yield dict(stores)
 
 
 @asynccontextmanager
-async def unopened_store(settings: AccountSettings) -> AsyncIterator[DynamoStore]:
+async def unopened_store(settings: AccountSettings) -> AsyncIterator[Store]:
     """The same of settings of one account."""
     async with unopened_stores(settings) as stores:
         yield stores[settings.account]
@@ -106,12 +106,10 @@ async def open_account(store: Store, settings: AccountSettings) -> Account:
     return account
 
 
-async def reachable_stores(
-    settings: AccountSettings, stack: AsyncExitStack
-) -> dict[str, DynamoStore]:
+async def reachable_stores(settings: AccountSettings, stack: AsyncExitStack) -> dict[str, Store]:
     """For processes: the same, open until the stack is closed; waits where no client can be made
     (credentials that nobody gives yet), exits 2 on what only a person can mend."""
-    stores: dict[str, DynamoStore] = {}
+    stores: dict[str, Store] = {}
 
     async def opened() -> None:
         stores.update(await stack.enter_async_context(unopened_stores(settings)))
@@ -234,9 +232,7 @@ async def followed_group(store: Store, settings: WorkerSettings, worker_name: st
     return GroupFollower(group, limits, names)
 
 
-def groups_of(
-    settings: AccountSettings, stores: Mapping[str, DynamoStore]
-) -> dict[str, GroupStore]:
+def groups_of(settings: AccountSettings, stores: Mapping[str, Store]) -> dict[str, GroupStore]:
     """For reconciliation: by account, the group that it compares; each group once, with the first
     of its accounts."""
     compared: set[str] = set()

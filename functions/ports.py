@@ -275,6 +275,9 @@ class Store(AccountReads, Protocol):
     async def upkeep(self) -> None:
         """What must be done beside the claims (keeping the connection open), until cancelled."""
 
+    def problem(self) -> str | None:
+        """While `upkeep` runs: that the store has not answered for long, for a person; else None."""
+
     async def close(self) -> None:
         """Release connections."""
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import structlog
 
-from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.paper_exchange import PaperBooks, PaperExchange
 from functions.bootstrap import (
     MisconfiguredError,
@@ -34,7 +33,7 @@ from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.follow_group import GroupFollower
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import MarketVerifier
-from functions.ports import Exchange, StoreMisconfiguredError
+from functions.ports import Exchange, Store, StoreMisconfiguredError
 from functions.settings import WorkerSettings
 from runtime.line_throttle import LineThrottle
 from runtime.retry import until_reachable
@@ -93,7 +92,7 @@ class WorkerAccounts:
         """What no account can be served without; None once one can."""
 
     async def open(
-        self, stores: Mapping[str, DynamoStore], exchanges: WorkerExchanges
+        self, stores: Mapping[str, Store], exchanges: WorkerExchanges
     ) -> list[OpenedAccount]:
         """Those that can be served now; at least one. Exits 2 on what only a person can mend."""
         settings, each = self._settings, self._settings.each()
@@ -113,7 +112,7 @@ class WorkerAccounts:
 
     def joining(
         self,
-        stores: Mapping[str, DynamoStore],
+        stores: Mapping[str, Store],
         exchanges: WorkerExchanges,
         join: Callable[[OpenedAccount], Awaitable[None]],
     ) -> list[Coroutine[Any, Any, None]]:
@@ -129,7 +128,7 @@ class WorkerAccounts:
     async def _join(
         self,
         settings: WorkerSettings,
-        stores: Mapping[str, DynamoStore],
+        stores: Mapping[str, Store],
         exchanges: WorkerExchanges,
         join: Callable[[OpenedAccount], Awaitable[None]],
     ) -> None:
@@ -158,7 +157,7 @@ class WorkerAccounts:
                 await join(opened)
 
     async def _configured(
-        self, stores: Mapping[str, DynamoStore], settings: WorkerSettings
+        self, stores: Mapping[str, Store], settings: WorkerSettings
     ) -> ConfigurationInForce:
         store = stores[settings.account]
         await open_account(store, settings)
@@ -168,7 +167,7 @@ class WorkerAccounts:
 
     async def _open(
         self,
-        stores: Mapping[str, DynamoStore],
+        stores: Mapping[str, Store],
         exchanges: WorkerExchanges,
         settings: WorkerSettings,
     ) -> OpenedAccount:

@@ -29,7 +29,6 @@ import structlog
 from pydantic import SecretStr, ValidationError
 
 from functions import bootstrap
-from functions.adapters.dynamodb.store import DynamoStore
 from functions.adapters.secrets import SecretError, secret_text
 from functions.adapters.venue_records import raising_records_error
 from functions.aws import control_http
@@ -67,7 +66,7 @@ class Resources:
     """What a function works with, for as long as its environment lives."""
 
     settings: FunctionSettings
-    stores: Mapping[str, DynamoStore]
+    stores: Mapping[str, Store]
     """By account; of scheduled functions those that could be opened."""
 
 

@@ -260,6 +260,9 @@ class MemoryStore(WalletsInMemory, MemoryConfigurations):
     async def upkeep(self) -> None:
         pass
 
+    def problem(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         pass
 

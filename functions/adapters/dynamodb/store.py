@@ -150,7 +150,6 @@ class DynamoStore:
         self._configurations = Configurations(self._table, self._account_key)
         self._together = Together(self._table, self._account_key, self.open_account)
         self._last_answer = LastAnswer(f"table {table} has not answered")
-        self.problem = self._last_answer.problem  # while `upkeep` runs
 
     async def open_account(self) -> Account:
         """See `Store.open_account`. Also warms the connection that the first claim will use."""
@@ -386,6 +385,10 @@ class DynamoStore:
             except StoreError as error:
                 self._last_answer.failed(str(error))
                 _log.warning("keep_warm_failed", error=str(error))
+
+    def problem(self) -> str | None:
+        """See `Store.problem`."""
+        return self._last_answer.problem()
 
     async def close(self) -> None:
         """Release connections."""
