@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -57,7 +57,6 @@ app = typer.Typer(
 All = Annotated[bool, typer.Option("--all", help="Every account of STRATEGIES.")]
 
 
-@app.command()
 def status(account: Named = None, json: Json = False) -> None:
     """Trading or halted, claims, limits and what waits; of several accounts a line each."""
     settings = load_settings(LimitSettings)
@@ -82,7 +81,6 @@ def _all_statuses(settings: LimitSettings, *, json: bool) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
 def positions(
     ended: Annotated[
         int, typer.Option(min=0, max=10_000, metavar="N", help="Also the last N that ended.")
@@ -96,7 +94,6 @@ def positions(
     show(settings, report, rendering.positions_view(report, ended=bool(ended)), json=json)
 
 
-@app.command()
 def decisions(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
     day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="UTC; today.")] = None,
@@ -136,7 +133,6 @@ def _recorded_decisions(
         say(rendering.decisions_view(report))
 
 
-@app.command()
 def halt(
     reason: Annotated[str, typer.Option(help="Why; everybody who looks at the account sees it.")],
     account: Named = None,
@@ -161,7 +157,6 @@ def halt(
     _end_with_failures(told)
 
 
-@app.command()
 def resume(account: Named = None, every: All = False) -> None:
     """Let workers claim again; shows the reason of the halt that it lifts."""
     told = done(account_commands.of_each(_wanted(account, every=every), account_commands.resume))
@@ -200,7 +195,6 @@ def _end_with_failures(told: Sequence[tuple[AccountSettings, object]]) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
 def reconcile(
     redeem_again: Annotated[
         bool, typer.Option(help="Ask for all winnings now, however often they were asked for.")
@@ -220,7 +214,6 @@ def reconcile(
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
 def doctor() -> None:
     """Check everything that trading depends on, and say what to do about what is wrong."""
     # Here, because they import the venue's client, which takes a second; `halt` shall not wait.
@@ -238,7 +231,6 @@ def doctor() -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
 def record(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A directory of its own.")],
     series: Annotated[
@@ -278,7 +270,6 @@ def record(
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(help="A recording's directory, or one of its files.")],
     json: Json = False,
@@ -294,18 +285,33 @@ def inspect(
         say(record_commands.recording_view(report))
 
 
-app.command()(replay)
-app.command()(explain)
-app.command()(backtest)
-app.add_typer(configuration_app, name="config")
-app.add_typer(strategy_app, name="strategy")
-for _commands in (app, configuration_app, strategy_app):
-    for _registered in _commands.registered_commands:
-        _registered.cls = AnsweringCommand
-
-
 def _checked_day(day: str | None) -> str | None:
     try:
         return None if day is None else date.fromisoformat(day).isoformat()
     except ValueError:
         refuse(f"--day: not a date of the form YYYY-MM-DD: {day!r}")
+
+
+_GROUPS: Final[dict[str, tuple[Callable[..., None] | typer.Typer, ...]]] = {
+    "Trade": (halt, resume, configuration_app),
+    "Look": (status, positions, decisions, explain),
+    "Learn": (record, inspect, backtest, replay, strategy_app),
+    "Care": (doctor, reconcile),
+}
+"""As `executor --help` shows them."""
+_NAMES: Final = {configuration_app: "config", strategy_app: "strategy"}
+
+
+def _register() -> None:
+    for panel, commands in _GROUPS.items():
+        for each in commands:
+            if isinstance(each, typer.Typer):
+                app.add_typer(each, name=_NAMES[each], rich_help_panel=panel)
+            else:
+                app.command(rich_help_panel=panel)(each)
+    for group in (app, *_NAMES):
+        for registered in group.registered_commands:
+            registered.cls = AnsweringCommand
+
+
+_register()

@@ -276,7 +276,7 @@ class Store(AccountReads, Protocol):
         """What must be done beside the claims (keeping the connection open), until cancelled."""
 
     def problem(self) -> str | None:
-        """While `upkeep` runs: that the store has not answered for long, for a person; else None."""
+        """While `upkeep` runs: that the store has not answered for long, a sentence; else None."""
 
     async def close(self) -> None:
         """Release connections."""

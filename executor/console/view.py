@@ -1,0 +1,74 @@
+"""What a view of the console is, and what all views share.
+
+A view is one page (`/<name>`). The page is rendered on the server; while it is open, the browser
+holds one event stream (`/events/<name>` with the page's query), on which the server sends those
+parts of the page whose HTML has changed since it last sent them, at most five times a second. The
+browser replaces the content of the element with that id, and does nothing else: all HTML and SVG
+comes from the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from nats.aio.client import Client
+
+    from executor.console.accounts import AccountsNow
+    from executor.console.metrics import MetricsNow
+    from executor.console.pages import Pages
+    from executor.console.settings import ConsoleSettings
+    from functions.ports import Store
+    from local.status import SystemStatus
+
+Query = Mapping[str, str]
+"""Of the page's URL, as it came: a view takes nothing of it for granted."""
+
+
+class View(Protocol):
+    """One page. Only `run` and the routes await; the others answer from memory, in milliseconds."""
+
+    name: str
+    """Its path, e.g. `markets`."""
+    title: str
+    template: str
+    """The page's template, which extends `base.html`."""
+
+    def variables(self, query: Query) -> dict[str, Any]:
+        """For the template, as of now."""
+
+    def parts(self, query: Query) -> dict[str, str]:
+        """Element id -> its HTML, as of now, of all that changes by itself. Raises nothing."""
+
+    def data_at_ms(self) -> int:
+        """Epoch ms of the newest data behind `parts`; 0: none has come. Two seconds later the page
+        says that it is stale."""
+
+    def routes(self) -> Sequence[web.AbstractRouteDef]:
+        """What else it answers: POSTs of its forms, pages of details. POSTs have passed the checks
+        of `executor.console.security` by then."""
+
+    async def run(self) -> None:
+        """What it does beside the requests, until cancelled. Ends only by raising."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What views are made of; `<module>.<View>(shared)`."""
+
+    settings: ConsoleSettings
+    nc: Client
+    stores: Mapping[str, Store]
+    """By account."""
+    accounts: AccountsNow
+    """Each account, its limits and its configuration, read again every second."""
+    metrics: MetricsNow
+    """What the processes count, read again every two seconds."""
+    pages: Pages
+    """The templates."""
+    system: Callable[[], SystemStatus | None]
+    """What the supervisor tells; None: there is none, or it cannot be read."""
+    now_ms: Callable[[], int]
