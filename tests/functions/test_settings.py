@@ -74,24 +74,24 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
     [
         (
             {"STATE": "redis://"},
-            "STATE: dynamodb is wanted, or a file on this machine: its name",
+            "STATE: dynamodb is wanted, or a file on this machine",
         ),
         (
             {"STATE": "sqlite://host/x"},
-            "STATE: dynamodb is wanted, or a file on this machine: its name",
+            "STATE: dynamodb is wanted, or a file on this machine",
         ),
-        ({"STATE": "sqlite:///"}, "STATE: dynamodb is wanted, or a file on this machine: its name"),
+        ({"STATE": "sqlite:///"}, "STATE: dynamodb is wanted, or a file on this machine"),
         (
             {"STATE": "sqlite:///.."},
-            "STATE: dynamodb is wanted, or a file on this machine: its name",
+            "STATE: dynamodb is wanted, or a file on this machine",
         ),
         (
             {"STATE": "sqlite:///a/"},
-            "STATE: after the slashes stands the name of a file, without ?",
+            "STATE: after the slashes stands the name of a file",
         ),
         (
             {"STATE": "sqlite:///a?mode=ro"},
-            "STATE: after the slashes stands the name of a file, without ?",
+            "STATE: after the slashes stands the name of a file",
         ),
         ({"STRATEGY": "martingale"}, "STRATEGY: no such strategy; there is: book_imbalance_crypto"),
         (
