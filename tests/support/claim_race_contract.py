@@ -18,7 +18,7 @@ import pytest
 from functions.core.account import Account
 from tests.support.claim_racer import MARKETS, RACERS
 from tests.support.dynamodb_engines import ROOT
-from tests.support.dynamodb_items import LIMITS
+from tests.support.store_builders import LIMITS
 
 PROCESSES = 2  # each takes a second or two of CPU to import its libraries
 ROUNDS = 2

@@ -21,7 +21,7 @@ from functions.adapters.dynamodb.store import open_store
 from functions.adapters.sqlite.store import open_stores
 from functions.ports import Claimed, Store, StoreError
 from sandbox.dynamodb import REGION, decision_table_of
-from tests.support.dynamodb_items import LIMITS, NOW_MS, make_claim
+from tests.support.store_builders import LIMITS, NOW_MS, make_claim
 
 RACERS = 16
 MARKETS = 7
