@@ -77,6 +77,7 @@ class _System:
         self._started_at_ms = _now_ms()
         self._nats_url = ""
         self._environment: dict[str, str] = {}
+        self._been_up: set[str] = set()
         self._told = True
         """Whether the last status could be written."""
         self.supervisor = Supervisor(plan.data.logs, say, self.write, times)
@@ -107,8 +108,11 @@ class _System:
         return self.supervisor.begin(Program(name=service.name, start=start, needed=needed))
 
     async def _start(self, service: Service, child: Child) -> Mapping[str, object]:
-        await service.launch(child, (self._plan.data.lock,), Path.cwd())
-        return await child.wait_for(service.started_event, timeout_s=None)
+        now = service.seeded() if service.name in self._been_up else service
+        await now.launch(child, (self._plan.data.lock,), Path.cwd())
+        said = await child.wait_for(service.started_event, timeout_s=None)
+        self._been_up.add(service.name)
+        return said
 
     async def _start_nats(self, child: Child) -> Mapping[str, object]:
         """Again on the port of before, which all others know."""
