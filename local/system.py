@@ -24,6 +24,7 @@ from local.kept_process import KeptProcess, Program, RestartTimes, SystemFailedE
 from local.nats_server import FREE_PORT, start_nats
 from local.plan import SystemPlan, VenueUrls
 from local.services import RECORDER, Service, looking_env, services_of
+from local.setback import Setback
 from local.status import SystemStatus, write_status
 from local.supervisor import NATS, Supervisor
 from runtime.process import first_failure, stop_tasks
@@ -78,8 +79,7 @@ class _System:
         self._nats_url = ""
         self._environment: dict[str, str] = {}
         self._been_up: set[str] = set()
-        self._told = True
-        """Whether the last status could be written."""
+        self._setback = Setback(say)
         self.supervisor = Supervisor(plan.data.logs, say, self.write, times)
 
     async def run(self) -> None:
@@ -132,11 +132,11 @@ class _System:
         try:
             write_status(self._plan.data.path, self._status(stopped=stopped))
         except OSError as error:
-            if self._told:
-                self._say(f"cannot write the status: {error.strerror or error}; all else goes on")
-            self._told = False
+            self._setback.failed(
+                f"cannot write the status: {error.strerror or error}; all else goes on"
+            )
         else:
-            self._told = True
+            self._setback.worked(lambda: "the status is written again")
 
     def _status(self, *, stopped: bool) -> SystemStatus:
         plan, kept = self._plan, self.supervisor.kept
