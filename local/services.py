@@ -84,8 +84,9 @@ class Service:
 
 
 def looking_env(plan: SystemPlan, nats_url: str) -> dict[str, str]:
-    """With which `executor` looks at this system; no secret."""
-    of_accounts = names_of(LimitSettings) - SIGNING
+    """With which `executor` looks at this system; no secret, and none of what is stored by then:
+    where that was changed, it would be contradicted."""
+    of_accounts = names_of(LimitSettings) - SIGNING - SEEDING
     return {
         **_given(plan, of_accounts | FEEDER_VARIABLES),
         **_placed(plan),
@@ -93,6 +94,7 @@ def looking_env(plan: SystemPlan, nats_url: str) -> dict[str, str]:
         "CLOB_URL": plan.venue.clob,
         "GAMMA_URL": plan.venue.gamma,
         "MARKET_WS_URL": plan.venue.market_ws,
+        "USER_WS_URL": plan.venue.user_ws,
     }
 
 
@@ -107,7 +109,7 @@ def services_of(plan: SystemPlan, nats_url: str) -> list[Service]:
 
 
 def _recorder(plan: SystemPlan, nats_url: str) -> Service:
-    most = str(plan.recording_bytes_max / 1e9)
+    most = f"{plan.recording_bytes_max / 1e9:g}"
     out = str(plan.data.recording)
     return Service(
         name=RECORDER,
