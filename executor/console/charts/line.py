@@ -140,7 +140,8 @@ def _path(number: int, points: Sequence[tuple[float, float | None]], x: Scale, y
 
 def _legend(lines: Sequence[Line], width: int) -> Markup:
     """Right above the picture, the last line's at the right end."""
-    parts, right = [], width - _RIGHT
+    parts: list[Markup] = []
+    right = width - _RIGHT
     for number, each in reversed(list(enumerate(lines))):
         name = each.name if len(each.name) <= 24 else f"{each.name[:23]}…"
         left = right - 7 * len(name) - 26
