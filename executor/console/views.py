@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from executor.console.health import HealthView
+from executor.console.markets import MarketsView
 from executor.console.view import Shared, View
 
-VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (HealthView,)
+VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (MarketsView, HealthView)
