@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from executor.console.health import HealthView
+from executor.console.latency import LatencyView
 from executor.console.markets import MarketsView
 from executor.console.view import Shared, View
 
-VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (MarketsView, HealthView)
+VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (MarketsView, LatencyView, HealthView)
