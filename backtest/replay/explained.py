@@ -23,7 +23,7 @@ from backtest.replay.history import ConfigurationRead, DecisionHistory, NotRemad
 from feeder.recording.format import Paid, Published, Record, payload
 from feeder.recording.reader import RecordingReader
 from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
-from functions.core.gate import CLOCK_SKEW_MAX_MS, VENUE_CLOCK_SKEW_MAX_MS, GateConfig
+from functions.core.gate_checks import GateCheck, gate_checks
 from protocol.book import Book, Level, Proof
 from protocol.decision import Decision, stages_ns
 from protocol.fee import taker_fee_e6
@@ -46,15 +46,6 @@ class NoSuchDecisionError(Exception):
 
 class AmbiguousIdError(ValueError):
     """Several decisions' ids begin so."""
-
-
-class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the gate wants of a book."""
-
-    name: str
-    value: str
-    wanted: str
-    passed: bool
 
 
 class BestLevels(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,44 +265,6 @@ def explained(
         fee_ticks=fee_ticks,
         markouts=[] if later is None else _markouts(decision, later, price_e4, fee_ticks),
     )
-
-
-def gate_checks(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> list[GateCheck]:
-    """What `functions.core.gate` looks at, number by number, in its order."""
-    market = snapshot.market
-    age_ms = now_ms - snapshot.received_at_ns // 1_000_000
-    newest_ms = max(snapshot.received_at_ns, snapshot.published_at_ns) // 1_000_000
-    venue_ms = now_ms - snapshot.venue_timestamp_ms
-    venue_max_ms = config.book_age_max_ms + VENUE_CLOCK_SKEW_MAX_MS
-    to_close_ms = market.end_ms - now_ms
-    proven = snapshot.proof is not Proof.NONE and snapshot.proof.rank >= config.proof_min.rank
-    ahead_ms = newest_ms - now_ms
-    return [
-        _check("proof", snapshot.proof.value, f"at least {config.proof_min.value}", proven),
-        _at_most("ahead of our clock", ahead_ms, CLOCK_SKEW_MAX_MS),
-        _at_most("age", age_ms, config.book_age_max_ms),
-        _at_most("age by the venue's clock", venue_ms, venue_max_ms),
-        _at_most("ahead of it by the venue's clock", -venue_ms, VENUE_CLOCK_SKEW_MAX_MS),
-        _check("accepting orders", _yes(market.accepting), "yes", market.accepting),
-        _at_least("since its start", now_ms - market.start_ms, 0),
-        _at_least("to its end", to_close_ms, config.time_to_close_min_ms),
-    ]
-
-
-def _at_most(name: str, value_ms: int, most_ms: int) -> GateCheck:
-    return _check(name, f"{value_ms:,} ms", f"at most {most_ms:,} ms", value_ms <= most_ms)
-
-
-def _at_least(name: str, value_ms: int, least_ms: int) -> GateCheck:
-    return _check(name, f"{value_ms:,} ms", f"at least {least_ms:,} ms", value_ms >= least_ms)
-
-
-def _check(name: str, value: str, wanted: str, passed: bool) -> GateCheck:
-    return GateCheck(name=name, value=value, wanted=wanted, passed=passed)
-
-
-def _yes(fact: bool) -> str:
-    return "yes" if fact else "no"
 
 
 def _seen_book(remade: Remade) -> SeenBook:
