@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from executor.console.decisions import DecisionsView
 from executor.console.health import HealthView
+from executor.console.positions import PositionsView
 from executor.console.view import Shared, View
 
-VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (HealthView,)
+VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (
+    DecisionsView,
+    PositionsView,
+    HealthView,
+)
