@@ -23,7 +23,7 @@ from backtest.replay.history import ConfigurationRead, DecisionHistory, NotRemad
 from feeder.recording.format import Paid, Published, Record, payload
 from feeder.recording.reader import RecordingReader
 from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
-from functions.core.gate_checks import GateCheck, gate_checks
+from functions.core.gate_checks import NumberCheck, gate_checks
 from protocol.book import Book, Level, Proof
 from protocol.decision import Decision, stages_ns
 from protocol.fee import taker_fee_e6
@@ -111,7 +111,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     book: SeenBook | None
     why_no_book: str
-    gate: list[GateCheck]
+    gate: list[NumberCheck]
     settings: str
     """Of the configuration, as JSON; empty: not known."""
     parameters: str
@@ -228,7 +228,7 @@ def explained(
     later: Later | None,
 ) -> Explained:
     """All that is known of it; `later` is None where there is no recording."""
-    again, unlike, gate = "", list[Unlike](), list[GateCheck]()
+    again, unlike, gate = "", list[Unlike](), list[NumberCheck]()
     if remade is not None:
         try:
             answer = made_again(remade, strategies)

@@ -11,6 +11,7 @@ on that is told `as this console sees it`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -100,7 +101,14 @@ class NewestBooks:
 
     async def _keep_asking(self, nc: Client) -> None:
         inbox = nc.new_inbox()
-        await nc.subscribe(inbox, cb=self._take)
+        answers = await nc.subscribe(inbox, cb=self._take)
+        try:
+            await self._ask_again_and_again(nc, inbox)
+        finally:
+            with contextlib.suppress(NatsError, OSError):
+                await answers.unsubscribe()
+
+    async def _ask_again_and_again(self, nc: Client, inbox: str) -> None:
         while True:
             try:
                 consumer = await self._consumer(nc)

@@ -7,10 +7,12 @@ from typing import Final
 
 from executor.console.decisions import DecisionsView
 from executor.console.health import HealthView
+from executor.console.markets import MarketsView
 from executor.console.positions import PositionsView
 from executor.console.view import Shared, View
 
 VIEWS: Final[tuple[Callable[[Shared], View], ...]] = (
+    MarketsView,
     DecisionsView,
     PositionsView,
     HealthView,

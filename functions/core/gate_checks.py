@@ -16,8 +16,8 @@ from protocol.snapshot import BookSnapshot
 _IN_SECONDS_MS: Final = 10_000
 
 
-class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the gate wants of a book."""
+class NumberCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wanted of a book or of an account, as a person reads it."""
 
     name: str
     value: str
@@ -25,7 +25,7 @@ class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
-def gate_checks(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> list[GateCheck]:
+def gate_checks(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> list[NumberCheck]:
     """What `functions.core.gate` looks at, number by number, in its order."""
     market = snapshot.market
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
@@ -47,11 +47,11 @@ def gate_checks(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> list
     ]
 
 
-def _at_most(name: str, value_ms: int, most_ms: int) -> GateCheck:
+def _at_most(name: str, value_ms: int, most_ms: int) -> NumberCheck:
     return _check(name, _span(value_ms), f"at most {_span(most_ms)}", value_ms <= most_ms)
 
 
-def _at_least(name: str, value_ms: int, least_ms: int) -> GateCheck:
+def _at_least(name: str, value_ms: int, least_ms: int) -> NumberCheck:
     return _check(name, _span(value_ms), f"at least {_span(least_ms)}", value_ms >= least_ms)
 
 
@@ -59,8 +59,8 @@ def _span(span_ms: int) -> str:
     return f"{span_ms:,} ms" if abs(span_ms) < _IN_SECONDS_MS else f"{span_ms / 1_000:,.1f} s"
 
 
-def _check(name: str, value: str, wanted: str, passed: bool) -> GateCheck:
-    return GateCheck(name=name, value=value, wanted=wanted, passed=passed)
+def _check(name: str, value: str, wanted: str, passed: bool) -> NumberCheck:
+    return NumberCheck(name=name, value=value, wanted=wanted, passed=passed)
 
 
 def _yes(fact: bool) -> str:

@@ -46,13 +46,14 @@ def bar_chart(
     return Markup("").join(parts) + Markup("</svg>")
 
 
-def share_bar(share: float, kind: str, *, title: str) -> Markup:
-    """A bar as wide as `share` of its box, from 0 to 1; `kind` is the class that colours it."""
+def share_bar(share: float, kind: str) -> Markup:
+    """A bar as wide as `share` of its box, from 0 to 1; `kind` is the class that colours it. The
+    number beside it says the same, so nobody needs to be told of it."""
     wide = round(100 * min(max(share, 0.0), 1.0), 1)
     return Markup(
-        '<svg class="share-bar" role="img" viewBox="0 0 100 10" preserveAspectRatio="none">'
-        '<title>{}</title><rect class="share-bar-{}" width="{}" height="10"/></svg>'
-    ).format(title, kind, wide)
+        '<svg class="share-bar" aria-hidden="true" viewBox="0 0 100 10"'
+        ' preserveAspectRatio="none"><rect class="share-bar-{}" width="{}" height="10"/></svg>'
+    ).format(kind, wide)
 
 
 def _bar(x: float, y: float, wide: float, tall: float) -> Markup:

@@ -62,7 +62,7 @@ def line_chart(
     return Markup("").join(parts) + Markup("</svg>")
 
 
-def sparkline(values: Sequence[float | None], *, title: str) -> Markup:
+def sparkline(values: Sequence[float | None], title: str) -> Markup:
     """A line without axes, as high as a line of text, evenly apart in time."""
     there = usable(values)
     head = Markup('<svg class="sparkline" role="img" viewBox="0 0 80 20"><title>{}</title>')
@@ -108,7 +108,7 @@ def _time_axis(x: Scale, height: int) -> list[Markup]:
     apart_ms = next((each for each in _APART_MS if length_ms / each <= 6), _APART_MS[-1])
     text = Markup('<text class="chart-text" x="{}" y="{}" text-anchor="middle">{}</text>')
     at_ms = -(-int(x.low) // apart_ms) * apart_ms
-    parts = []
+    parts: list[Markup] = []
     while at_ms <= x.high and len(parts) < 12:
         parts.append(text.format(x.at(at_ms), height - 8, _moment(at_ms, days=apart_ms >= _DAY_MS)))
         at_ms += apart_ms
