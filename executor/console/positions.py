@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from executor.console.books import NewestBooks
 from executor.console.charts.line import Line, line_chart
 from executor.console.equity_reader import DAYS, LedgerReader
 from executor.console.equity_sums import (
@@ -51,10 +50,8 @@ class PositionsView:
 
     name, title, template = "positions", "Positions and P&L", "positions.html"
 
-    def __init__(self, shared: Shared, books: NewestBooks | None = None) -> None:
-        self._shared = shared
-        self._books = books or NewestBooks(shared.now_ms)
-        self._follows_books = books is None
+    def __init__(self, shared: Shared) -> None:
+        self._shared, self._books = shared, shared.books
         self._ledger = LedgerReader(shared.accounts, shared.stores, shared.now_ms)
         self._groups = GroupsReader(shared.accounts, shared.stores)
         self._slugs: tuple[int, dict[str, str]] = (-1, {})
@@ -96,12 +93,10 @@ class PositionsView:
         return ()
 
     async def run(self) -> None:
-        """Read the ledger and the groups, and follow the books."""
+        """Read the ledger and the groups."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ledger.run())
             group.create_task(self._groups.run())
-            if self._follows_books:
-                group.create_task(self._books.run(self._shared.nats.connected))
 
     def _asked(self, query: Query) -> tuple[str, int]:
         """The account (empty: all) and how many days."""

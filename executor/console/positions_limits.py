@@ -41,7 +41,7 @@ class LimitShown(msgspec.Struct, frozen=True, kw_only=True):
         """How much of it is used, as a picture."""
         share = self.share or 0.0
         kind = "bad" if self.alarm else "care" if share >= NEAR else "good"
-        return share_bar(share, kind, title=f"{self.name}: {share:.0%} of the limit")
+        return share_bar(share, kind)
 
 
 def limits_of(status: Status) -> list[LimitShown]:
