@@ -1,7 +1,7 @@
 """`python -m executor.console.decision_reader DIR ID SINCE_MS AT_MS [STRATEGY_FILE ...]`: what
 `executor explain --json` says of a decision of AT_MS, by the part of the recording that matters.
 
-Exit code 1: it is not there; a line to stderr says why.
+Exit code 3: it is not there; a line to stderr says why. Any other one is a failure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from feeder.recording.reader import RecordingReader
 
 AFTER_MS: Final = 75_000
 """As long as a markout, and a little more."""
-EXIT_NOT_THERE: Final = 1
+EXIT_NOT_THERE: Final = 3
 
 
 def files_between(recording: Path, since_ms: int, until_ms: int) -> list[Path]:

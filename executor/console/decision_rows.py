@@ -177,7 +177,6 @@ class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     market: str
     outcome: str
-    executed: bool
     result: str
     reason: str
     repeats: int
@@ -188,17 +187,17 @@ class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
     @classmethod
-    def of(cls, decision: Decision) -> DecisionRow:
-        """One row."""
+    def of(cls, decision: Decision, today: str = "") -> DecisionRow:
+        """One row; the day is left out where it is `today`."""
         at_ms = decision.decided_at_ms
+        day = utc_day(at_ms)
         return cls(
             path=path_of(decision),
             time=clock(at_ms),
-            day=utc_day(at_ms),
+            day="" if day == today else day,
             account=decision.strategy,
             market=decision.slug,
             outcome=decision.outcome,
-            executed=decision.result == "executed",
             result=decision.result,
             reason=decision.reason,
             repeats=decision.repeats,

@@ -130,8 +130,9 @@ class DecisionSearches:
             return
         if found is None and code != EXIT_NOT_THERE:
             _log.warning("decision_search_failed", code=code, error=said)
+            said = f"the search failed, its process ended with {code}: the log says why"
         search.found = found or search.found
-        _end(search, "" if found else said or f"its process ended with {code}", self._now_ms())
+        _end(search, "" if found else said, self._now_ms())
 
 
 def seen_since_ms(decision: Decision) -> int:

@@ -30,11 +30,11 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 def timeline_of(decision: Decision, claim: Claim | None) -> list[TimelineEvent]:
     """Of a decision, with its claim as it is now; None: neither account nor ledger has it."""
-    decided = f"{decision.outcome} at {price(decision.signal_price_e4)} or less than "
     events = [
         TimelineEvent(
             at_ms=decision.decided_at_ms,
-            what=f"signal: {decided}{price(decision.max_price_e4)}",
+            what=f"signal: {decision.outcome}, asked {price(decision.signal_price_e4)}, "
+            f"to be bought up to {price(decision.max_price_e4)}",
             evidence=f"the worker {decision.worker}",
         )
     ]

@@ -98,7 +98,8 @@ class DecisionsView:
                 return {}
             return {"decisions-detail": self._part("detail", **found)}
         wanted = DecisionFilter.of(query)
-        told = self._newest.version, self._begun, tuple(self._problems.items()), self._unread
+        problems = tuple(self._problems.items())
+        told = self._newest.version, self._begun, problems, self._unread, self._today()
         if (known := self._rendered.get(wanted)) is None or known[0] != told:
             while len(self._rendered) >= RENDERED_MAX:
                 del self._rendered[next(iter(self._rendered))]
@@ -127,7 +128,8 @@ class DecisionsView:
         if self._unread:
             notes.append(f"{self._unread} messages on decision.* could not be read.")
         return {
-            "rows": [DecisionRow.of(each) for each in page.decisions],
+            "rows": [DecisionRow.of(each, self._today()) for each in page.decisions],
+            "several": self._several(),
             "page": page,
             "notes": notes,
             "complete": len(self._newest) < KEPT_MAX,
@@ -135,6 +137,12 @@ class DecisionsView:
 
     def _part(self, macro: str, **arguments: Any) -> str:
         return self._shared.pages.part("decisions_parts.html", macro, **arguments)
+
+    def _several(self) -> bool:
+        return len(self._shared.accounts.of) > 1
+
+    def _today(self) -> str:
+        return utc_day(self._shared.now_ms())
 
     def _known_days(self) -> list[str]:
         now_ms = self._shared.now_ms()
@@ -167,7 +175,8 @@ class DecisionsView:
             kept_max=KEPT_MAX,
             days=self._known_days(),
             day=day,
-            rows=[DecisionRow.of(each) for each in page.decisions],
+            rows=[DecisionRow.of(each, day) for each in page.decisions],
+            several=self._several(),
             page=page,
             notes=notes,
             complete=read.complete,

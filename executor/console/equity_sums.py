@@ -35,6 +35,9 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     condition_id: str
     market: str
     """Its slug."""
+    day: str
+    """UTC, in which its P&L stands."""
+    series: str
     size_e6: int
     spent_e6: int
     fee_e6: int
@@ -52,6 +55,8 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
             booked_at_ms=claim.booked_at_ms,
             condition_id=claim.condition_id,
             market=claim.slug,
+            day=utc_day(claim.booked_at_ms),
+            series=series_of(claim.slug),
             size_e6=claim.filled_size_e6,
             spent_e6=claim.filled_spend_e6,
             fee_e6=claim.fee_e6,
@@ -145,16 +150,11 @@ def sums_by(
     return dict(sorted(sums.items()))
 
 
-def day_of(row: LedgerRow) -> str:
-    """The UTC day in which its P&L stands."""
-    return utc_day(row.booked_at_ms)
-
-
-def series_of(row: LedgerRow) -> str:
+def series_of(slug: str) -> str:
     """`btc-15m` of a market `btc-updown-15m-1700000100`; what is named otherwise, by all but its
     last part."""
-    found = _SLUG.fullmatch(row.market)
-    return f"{found[1]}-{found[2]}" if found else row.market.rpartition("-")[0] or row.market
+    found = _SLUG.fullmatch(slug)
+    return f"{found[1]}-{found[2]}" if found else slug.rpartition("-")[0] or slug
 
 
 def equity_of(

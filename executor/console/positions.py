@@ -19,9 +19,7 @@ from executor.console.equity_sums import (
     DAY_MS,
     LedgerRow,
     RealisedSum,
-    day_of,
     equity_of,
-    series_of,
     sums_by,
 )
 from executor.console.positions_limits import (
@@ -119,7 +117,12 @@ class PositionsView:
         problem = self._shared.nats.problem() or self._books.problem
         if problem and any(each.position.size_e6 for each in positions):
             notes.append(f"No marks: {problem}.")
-        return {"positions": positions, "total": total_of(positions), "notes": notes}
+        return {
+            "positions": positions,
+            "several": len(self._shared.accounts.of) > 1,
+            "total": total_of(positions),
+            "notes": notes,
+        }
 
     def _limits(self, wanted: str) -> dict[str, Any]:
         shown: list[tuple[str, str, list[LimitShown]]] = []
@@ -172,15 +175,14 @@ class PositionsView:
         today = utc_day(now_ms)
         since_ms = now_ms // DAY_MS * DAY_MS - (days - 1) * DAY_MS  # whole days, with today
         rows = ledger.rows.since(since_ms, account)
-        by_day = sums_by(rows, day_of)
+        by_day = sums_by(rows, lambda row: row.day)
         todays = by_day.get(today, RealisedSum(name=today)).pnl_e6
         told = self._todays(account)
         chart = line_chart(
             [Line("realised", equity_of(rows, since_ms, now_ms))],
             title=f"Equity curve of {account or 'all accounts'}, {days} days",
             y_label="P&L, USD",
-            width=720,
-            height=220,
+            height=200,
         )
         return {
             "chart": chart,
@@ -189,7 +191,7 @@ class PositionsView:
             "total": next(iter(sums_by(rows, lambda _: "all").values()), RealisedSum(name="all")),
             "by_day": list(reversed(by_day.values())),
             "by_strategy": list(sums_by(rows, self._strategy_of).values()),
-            "by_series": list(sums_by(rows, series_of).values()),
+            "by_series": list(sums_by(rows, lambda row: row.series).values()),
             "today": today,
             "account_e6": told,
             "apart_e6": None if told is None else told - todays,

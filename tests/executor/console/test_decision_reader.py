@@ -60,9 +60,9 @@ def test_reading_ends_when_the_time_is_over(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a_recording(tmp_path, HOUR_MS)
-    assert main(str(tmp_path), "abcdef", 1, 2, []) == 1
-    assert main(str(tmp_path), "abcdef", HOUR_MS, HOUR_MS + 5, []) == 1
-    assert main(str(tmp_path / "x"), "abcdef", HOUR_MS, HOUR_MS + 5, []) == 1
+    assert main(str(tmp_path), "abcdef", 1, 2, []) == 3
+    assert main(str(tmp_path), "abcdef", HOUR_MS, HOUR_MS + 5, []) == 3
+    assert main(str(tmp_path / "x"), "abcdef", HOUR_MS, HOUR_MS + 5, []) == 3
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "the recording has nothing of that time"
     assert told[1].startswith("no decision in ")

@@ -289,7 +289,7 @@ async def test_searches_come_one_after_the_other_and_are_bounded(
         most = max(most, running)
         await go_on.wait()
         running -= 1
-        return 1, b"", "it is not there"
+        return 3, b"", "it is not there"
 
     monkeypatch.setattr(decision_search, "_read", read)
     searches = decision_search.DecisionSearches(lambda: str(tmp_path), (), now_ms)

@@ -15,7 +15,6 @@ from executor.console.equity_sums import (
     DAY_MS,
     LedgerRow,
     LedgerRows,
-    day_of,
     equity_of,
     series_of,
     sums_by,
@@ -39,6 +38,8 @@ def a_row(**changes: Any) -> LedgerRow:
         "booked_at_ms": MARKET_END_MS,
         "condition_id": "0xc1",
         "market": "btc-updown-15m-1790000000",
+        "day": "2026-09-21",
+        "series": "btc-15m",
         "size_e6": 2_000_000,
         "spent_e6": 1_000_000,
         "fee_e6": 30_000,
@@ -88,9 +89,11 @@ def test_a_days_sum_is_what_the_account_says_of_that_day(
 
     store, rows = asyncio.run(lived())
     kept = rows.since(0)
-    by_day = {day: one.pnl_e6 for day, one in sums_by(kept, day_of).items() if one.pnl_e6}
+    by_day = {
+        day: one.pnl_e6 for day, one in sums_by(kept, lambda row: row.day).items() if one.pnl_e6
+    }
     assert by_day == {day: pnl for day, pnl in store._account().pnl_e6.items() if pnl}
-    assert sum(each.empty for each in sums_by(kept, day_of).values()) == sum(
+    assert sum(each.empty for each in sums_by(kept, lambda row: row.day).values()) == sum(
         1 for _, size_e6, _ in made if not size_e6
     )
     equity = equity_of(kept, MADE_AT_MS, MARKET_END_MS)
@@ -103,7 +106,7 @@ def test_sums_tell_entries_from_what_bought_nothing() -> None:
         a_row(pnl_e6=970_000, payout_e6=2_000_000),
         a_row(size_e6=0, spent_e6=0, fee_e6=0, pnl_e6=0),
     ]
-    (one,) = sums_by(rows, series_of).values()
+    (one,) = sums_by(rows, lambda row: row.series).values()
     assert (one.name, one.entries, one.won, one.empty) == ("btc-15m", 2, 1, 1)
     assert (one.spent_e6, one.fee_e6, one.payout_e6) == (2_000_000, 60_000, 2_000_000)
     assert one.pnl_e6 == -60_000
@@ -120,7 +123,7 @@ def test_sums_tell_entries_from_what_bought_nothing() -> None:
     ],
 )
 def test_a_series_is_read_from_the_slug(slug: str, series: str) -> None:
-    assert series_of(a_row(market=slug)) == series
+    assert series_of(slug) == series
 
 
 def test_a_newer_version_takes_the_place_of_an_older_one() -> None:
