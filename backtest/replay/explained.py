@@ -5,8 +5,7 @@ Reads the recording twice: for the decision with its books, and for what its mar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -131,15 +130,19 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
     """The decision whose id begins with `prefix`. Raises RecordingError, NoSuchDecisionError,
     AmbiguousIdError."""
-    read = partial(RecordingReader, path, without_frames=True)
-    return explain_records(read, str(path), prefix, strategies)
+    first, again = (RecordingReader(path, without_frames=True) for _ in range(2))
+    return explain_records(first, again, str(path), prefix, strategies)
 
 
 def explain_records(
-    read: Callable[[], Iterable[Record]], source: str, prefix: str, strategies: Strategies
+    first: Iterable[Record],
+    again: Iterable[Record],
+    source: str,
+    prefix: str,
+    strategies: Strategies,
 ) -> Explained:
-    """The same of records that `read` reads from the beginning each time; `source`: what they are
-    of."""
+    """The same of any records, which are read once and then `again`; `source`: what they are of.
+    Raises likewise."""
     found: dict[str, Decision] = {}
 
     def wanted(decision: Decision) -> bool:
@@ -152,7 +155,7 @@ def explain_records(
     rows: dict[tuple[str, int], ConfigurationRow] = {}
     remade: Remade | None = None
     why = ""
-    for event in DecisionHistory(read(), wanted):
+    for event in DecisionHistory(first, wanted):
         if isinstance(event, ConfigurationRead):
             rows[event.account, event.row.version] = event.row
         elif isinstance(event, Remade):
@@ -165,7 +168,7 @@ def explain_records(
         remade = None
     row = rows.get((decision.strategy, decision.config_version))
     market = remade.snapshot.market if remade is not None else decision.market
-    later = _later(read(), decision, market)
+    later = _later(again, decision, market)
     return explained(decision, source, row, remade, why, strategies, later)
 
 

@@ -74,12 +74,8 @@ def main(recording: str, decision_id: str, since_ms: int, at_ms: int, own: Seque
         if not files:
             sys.stderr.write("the recording has nothing of that time\n")
             return EXIT_NOT_THERE
-        found = explain_records(
-            lambda: records_of(files, at_ms + AFTER_MS),
-            recording,
-            decision_id,
-            strategies_of(own),
-        )
+        first, again = (records_of(files, at_ms + AFTER_MS) for _ in range(2))
+        found = explain_records(first, again, recording, decision_id, strategies_of(own))
     except (
         RecordingError,
         StrategyNotUsableError,
