@@ -31,7 +31,7 @@ AT_ONCE_MAX: Final = 20
 GIVEN_UP_AFTER_MS: Final = 6 * 3_600_000
 """A night without the internet is told of as far as it still matters."""
 TEXT_MAX: Final = 2_000
-LOCKED_S: Final = 1.0
+LOCKED_S: Final = 0.3
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 _log = structlog.get_logger()
 
@@ -271,6 +271,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         # Held until the process ends: a second one is refused.
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
+        # Survives a killed process; a power cut may have something told twice.
+        db.execute("PRAGMA synchronous=NORMAL")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         _check_version(path, version)
         with db:

@@ -95,7 +95,7 @@ class AlertService:
         Raises nothing. How long it may take is for the caller: a service that answers a byte a
         second is waited for.
         """
-        from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see `services_in`
+        from apprise import Apprise, NotifyFormat, NotifyType  # noqa: PLC0415 - see `services_in`
 
         _LAST.forget()
         try:
@@ -103,10 +103,12 @@ class AlertService:
             plugin = _plugin(self.url.get_secret_value())
             if plugin is None:
                 return "apprise does not know it any more"
+            # Whether it was taken is to be known; trying again is for `executor.alerts.sending`.
+            plugin.optional, plugin.retry = False, 0
+            # Not `plugin.notify`, which leaves a `<` for Telegram as it is (apprise 2.3).
+            client = Apprise([plugin], asset=_asset())
             kind = NotifyType.WARNING if alarm else NotifyType.INFO
-            done = plugin.notify(
-                body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
-            )
+            done = client.notify(text, title, kind, body_format=NotifyFormat.TEXT)
         except Exception as error:  # noqa: BLE001 - any plugin's, whose text may show the URL
             return f"{type(error).__name__} in apprise"
         return None if done else _LAST.said()
@@ -209,6 +211,7 @@ def _asset() -> AppriseAsset:
         pgp_autogen=False,
         pem_autogen=False,
         http_redirects=False,
-        default_service_retry=0,
+        async_mode=False,
+        service_timeout=0,  # else it would send in a thread that the process's end waits for
         language="en",
     )

@@ -64,7 +64,7 @@ class _Message(msgspec.Struct):
     is_topic_message: bool = False
 
 
-class _Parameters(msgspec.Struct):
+class _Parameters(msgspec.Struct, frozen=True):
     retry_after: float = 0.0
 
 

@@ -95,7 +95,7 @@ def _hold(decided: Decided, alert: Alert, row: ToldAlert | None, now_ms: int) ->
 
 
 def _pass(decided: Decided, key: str, row: ToldAlert, known: Collection[str], now_ms: int) -> None:
-    if elapsed(max(row.told_at_ms, row.seen_at_ms), KEPT_MS, now_ms):
+    if now_ms - max(row.told_at_ms, row.seen_at_ms) >= KEPT_MS:
         decided.changed[key] = None
         return
     calm = elapsed(row.seen_at_ms, row.calm_ms, now_ms)
