@@ -62,7 +62,7 @@ def conditions(seen: SeenNow) -> tuple[list[Alert], set[str]]:
             known.add(f"schedule|{one.name}")
             alerts += _of_schedule(one, seen)
     if seen.system is not None:
-        known.add("system")
+        known |= {"system"} | ({"processes"} if _alive(seen.system, seen.at_ms) else set())
         alerts += _of_system(seen.system, seen)
     return alerts + summaries(seen), known
 
@@ -245,8 +245,8 @@ def _of_books(seen: SeenNow) -> Iterator[Alert]:
 def _of_system(system: SystemStatus, seen: SeenNow) -> Iterator[Alert]:
     if system.stopped:
         return
-    age_ms = seen.at_ms - system.written_at_ms
-    if age_ms >= SYSTEM_GONE_AFTER_MS:
+    if not _alive(system, seen.at_ms):
+        age_ms = seen.at_ms - system.written_at_ms
         yield Alert(
             key="system_gone",
             scope="system",
@@ -260,23 +260,29 @@ def _of_system(system: SystemStatus, seen: SeenNow) -> Iterator[Alert]:
         yield from _of_process(process, seen)
 
 
+def _alive(system: SystemStatus, now_ms: int) -> bool:
+    """Whether what it says of its processes is of now."""
+    return not system.stopped and now_ms - system.written_at_ms < SYSTEM_GONE_AFTER_MS
+
+
 def _of_process(process: ProcessStatus, seen: SeenNow) -> Iterator[Alert]:
     name, lasts_ms = process.name, seen.at_ms - process.since_ms
     end = f"\nIts last end: {_line(process.last_end)}" if process.last_end else ""
     hint = f"\nlogs/{name}.log"
     if process.restarts and (process.state != "running" or lasts_ms < RECENTLY_MS):
+        times = "once" if process.restarts == 1 else f"{process.restarts} times"
         yield Alert(
             key=f"restarting|{name}",
-            scope="system",
-            text=f"RESTARTED: {name}, {process.restarts} times since the start{end}{hint}",
-            over=f"over: {name} has run for five minutes",
+            scope="processes",
+            text=f"RESTARTED: {name}, {times} since the start{end}{hint}",
+            over=f"over: {name} runs, without another restart",
             calm_ms=0,
         )
     patience_ms = STARTING_AFTER_MS if process.state == "starting" else GONE_AFTER_MS
     if process.state != "running" and lasts_ms >= patience_ms:
         yield Alert(
             key=f"gone|{name}",
-            scope="system",
+            scope="processes",
             text=f"NOT RUNNING: {name}, for {lasts_ms // 1000} s{end}{hint}",
             over=f"over: {name} runs again",
             calm_ms=0,
@@ -287,7 +293,7 @@ def _of_process(process: ProcessStatus, seen: SeenNow) -> Iterator[Alert]:
     if seen.at_ms - max(health.since_ms, process.since_ms) >= UNWELL_AFTER_MS:
         yield Alert(
             key=f"unwell|{name}",
-            scope="system",
+            scope="processes",
             text=f"UNWELL: {name}: {_line(health.problem)}{hint}",
             over=f"over: {name} is well again",
             calm_ms=30_000,

@@ -129,11 +129,11 @@ class Delivery:
             self._file.sent(label, rows)
             self._metrics.sent.labels(label).inc()
             self._failures, self._why = 0, ""
-            _log.info("alert_sent", service=label, alerts=len(rows))
+            _log.info("alert_sent", to=label, alerts=len(rows))
             return True
         self._failures, self._why = self._failures + 1, why
         self._metrics.failed.labels(label).inc()
-        _log.warning("alert_not_sent", service=label, why=why, tries=self._failures, again=True)
+        _log.warning("alert_not_sent", to=label, why=why, tries=self._failures, again=True)
         return True
 
     def count_lost(self, lost: int, why: str) -> None:
@@ -143,7 +143,7 @@ class Delivery:
 
     def _give_up(self, lost: int, why: str) -> None:
         self._metrics.given_up.labels(self.label).inc(lost)
-        _log.error("alert_not_sent", service=self.label, why=why, alerts=lost, again=False)
+        _log.error("alert_not_sent", to=self.label, why=why, alerts=lost, again=False)
 
     async def _send(self, title: str, text: str, *, alarm: bool) -> str | None:
         self._hung = [thread for thread in self._hung if thread.is_alive()]

@@ -140,9 +140,8 @@ async def serve(settings: AlertSettings, services: tuple[AlertService, ...]) -> 
     with closing(_opened(settings.executor_data)) as file:
         sending = deliveries(services, file, metrics)
         if gone := file.keep_only(each.label for each in sending):
-            _log.error(
-                "alert_not_sent", service="", alerts=gone, again=False, why="its URL was removed"
-            )
+            why = "their URLs are not in ALERT_URLS any more"
+            _log.error("alert_not_sent", to="", alerts=gone, again=False, why=why)
         accounts = WatchedAccounts(settings)
         system = WatchedSystem(settings.executor_data)
         books = WatchedBooks(settings, [series.name for series in settings.series])

@@ -71,9 +71,9 @@ class HttpSink:
         return web.json_response({"ok": True, "result": found})
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(holds: Callable[[], bool], within_s: float = 20) -> None:
     """Wait until it holds. Raises TimeoutError."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - of what other threads and processes do, too
             await asyncio.sleep(0.01)
 

@@ -38,7 +38,8 @@ def test_a_system_that_is_well_is_not_talked_about() -> None:
     )
     assert conditions(look) == (
         [],
-        {"machine", "books", "system", "imbalance", "store|imbalance", "schedule|imbalance"},
+        {"machine", "books", "system", "processes"}
+        | {"imbalance", "store|imbalance", "schedule|imbalance"},
     )
 
 
@@ -197,6 +198,7 @@ def test_a_supervisor_that_is_gone_is_told_instead_of_its_processes() -> None:
     dead = process(state="waiting", restarts=2)
     gone = system(dead, written_at_ms=NOW_MS - 15_000)
     assert set(alerts_of(seen(system=gone))) == {"system_gone"}
+    assert "processes" not in conditions(seen(system=gone))[1]
     stopped = system(dead, written_at_ms=NOW_MS - 15_000, stopped=True)
     assert not alerts_of(seen(system=stopped))
 
