@@ -240,6 +240,15 @@ def record(
         float | None, typer.Option(min=1, metavar="S", help="Seconds; else until stopped.")
     ] = None,
     *,
+    max_gb: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=1_000_000,
+            metavar="N",
+            help="How large the directory may become: the oldest files are deleted.",
+        ),
+    ] = None,
     books: Annotated[
         bool | None,
         typer.Option(
@@ -257,7 +266,7 @@ def record(
         beside = RecordedHistory(load_settings(ConfigurationSettings))
     try:
         settings = record_commands.settings_with(series)
-        recorded = record_commands.record(settings, out, duration, beside)
+        recorded = record_commands.record(settings, out, duration, beside, max_gb)
     except (record_commands.BadSettingsError, UnusableDirectoryError) as error:
         refuse(str(error))
     except RecordingError as error:

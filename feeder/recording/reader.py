@@ -4,6 +4,7 @@
    (the torn tail) fails its checksum and is left out, as is what follows it in its file.
 2. A line that is no record of this format costs itself only.
 3. A member that inflates to more than the writer makes is damage: a bomb is not inflated.
+4. A recording with a limit (`feeder.recording.room`) loses its oldest files, even while it is read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 
 from feeder.recording.errors import LineError, RecordingError
 from feeder.recording.format import FORMAT, Record, Started, decode_record
-from feeder.recording.part_files import GZIP, part_files
+from feeder.recording.part_files import GZIP, part_files, part_number
 
 _READ_BYTES: Final = 1 << 18
 _MEMBER_BYTES_MAX: Final = 256 << 20
@@ -57,6 +58,10 @@ class RecordingReader:
         self.compressed_bytes = 0
         self.line_bytes = 0
         self.damages: list[Damage] = []
+        self.deleted_files = 0
+        """The oldest ones, which made room for newer ones; of one file alone, that is not asked."""
+        if path != found[0]:
+            self.deleted_files = part_number(found[0]) - 1
         self.unreadable_lines = 0
         self.unreadable_line = ""
         """Where the first one is, and why."""
@@ -65,6 +70,9 @@ class RecordingReader:
         begun = False
         for path in self.files:
             number = 0
+            if not begun and path != self.files[-1] and path != self.path and not path.exists():
+                self.deleted_files += 1  # meanwhile
+                continue
             for member in self._members(path):
                 self.line_bytes += len(member)
                 for line in io.BytesIO(member):  # one by one: a member may be millions of them
