@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from aiohttp import web
-    from nats.aio.client import Client
 
     from executor.console.accounts import AccountsNow
+    from executor.console.messages import Messages
     from executor.console.metrics import MetricsNow
+    from executor.console.nats_now import NatsNow
     from executor.console.pages import Pages
     from executor.console.settings import ConsoleSettings
     from functions.ports import Store
@@ -52,7 +53,8 @@ class View(Protocol):
         of `executor.console.security` by then."""
 
     async def run(self) -> None:
-        """What it does beside the requests, until cancelled. Ends only by raising."""
+        """What it does beside the requests, until cancelled. If it ends or raises, that is logged,
+        and it is called again after a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +62,18 @@ class Shared:
     """What views are made of; `<module>.<View>(shared)`."""
 
     settings: ConsoleSettings
-    nc: Client
+    nats: NatsNow
+    """`await nats.connected()` in a view's `run` waits for the first connection."""
     stores: Mapping[str, Store]
-    """By account."""
+    """By account. Empty until they could be opened: ask for one with `get`, each time."""
     accounts: AccountsNow
     """Each account, its limits and its configuration, read again every second."""
     metrics: MetricsNow
     """What the processes count, read again every two seconds."""
     pages: Pages
     """The templates."""
+    messages: Messages
+    """How the POST of a form ends: `raise messages.see("/markets", "Done.")`."""
     system: Callable[[], SystemStatus | None]
     """What the supervisor tells; None: there is none, or it cannot be read."""
     now_ms: Callable[[], int]
