@@ -82,6 +82,7 @@ def looking_env(plan: SystemPlan, nats_url: str) -> dict[str, str]:
         "CLOB_URL": plan.venue.clob,
         "GAMMA_URL": plan.venue.gamma,
         "MARKET_WS_URL": plan.venue.market_ws,
+        "USER_WS_URL": plan.venue.user_ws,
     }
 
 
@@ -96,12 +97,12 @@ def services_of(plan: SystemPlan, nats_url: str) -> list[Service]:
 
 
 def _recorder(plan: SystemPlan, nats_url: str) -> Service:
-    most = str(plan.recording_bytes_max)
+    most_gb = f"{plan.recording_bytes_max / 1e9:g}"
     out = str(plan.data.recording)
     return Service(
         name=RECORDER,
         module="executor",
-        arguments=("record", "--books", "--out", out, "--max-bytes", most),
+        arguments=("record", "--books", "--out", out, "--max-gb", most_gb),
         started_event="history_followed",
         env=looking_env(plan, nats_url),
     )

@@ -5,6 +5,7 @@ Reads the recording twice: for the decision with its books, and for what its mar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -135,9 +136,15 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     markouts: list[MarkoutLater]
 
 
-def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
+def explain(
+    path: Path,
+    prefix: str,
+    strategies: Strategies,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Explained:
     """The decision whose id begins with `prefix`. Raises RecordingError, NoSuchDecisionError,
-    AmbiguousIdError."""
+    AmbiguousIdError. `tell` is called now and then with the share that was read, from 0 to 1; it
+    is read twice."""
     found: dict[str, Decision] = {}
 
     def wanted(decision: Decision) -> bool:
@@ -150,7 +157,8 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
     rows: dict[tuple[str, int], ConfigurationRow] = {}
     remade: Remade | None = None
     why = ""
-    for event in DecisionHistory(RecordingReader(path, without_frames=True), wanted):
+    reader = RecordingReader(path, without_frames=True, tell=lambda share: tell(share / 2))
+    for event in DecisionHistory(reader, wanted):
         if isinstance(event, ConfigurationRead):
             rows[event.account, event.row.version] = event.row
         elif isinstance(event, Remade):
@@ -163,7 +171,7 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
         remade = None
     row = rows.get((decision.strategy, decision.config_version))
     market = remade.snapshot.market if remade is not None else decision.market
-    later = _later(path, decision, market)
+    later = _later(path, decision, market, lambda share: tell((1 + share) / 2))
     return explained(decision, str(path), row, remade, why, strategies, later)
 
 
@@ -190,10 +198,12 @@ class Later(msgspec.Struct):
     payouts_e6: dict[str, int] = {}
 
 
-def _later(path: Path, decision: Decision, market: MarketInfo | None) -> Later:
+def _later(
+    path: Path, decision: Decision, market: MarketInfo | None, tell: Callable[[float], None]
+) -> Later:
     later = Later(market)
     condition, at_ms = decision.condition_id, decision.decided_at_ms
-    for record in RecordingReader(path, without_frames=True):
+    for record in RecordingReader(path, without_frames=True, tell=tell):
         later.ended_ns = max(later.ended_ns, record.at_ns)
         if isinstance(record, Paid) and record.condition_id == condition:
             later.payouts_e6 = record.payouts_e6

@@ -17,6 +17,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from executor.progress import progress_bar
 from executor.rendering import (
     BAD,
     CARE,
@@ -102,9 +103,11 @@ def record(
 
 def inspect(path: Path) -> RecordingReport:
     """Read all of it. Raises RecordingError when there is no recording."""
-    reader, inspector = RecordingReader(path), Inspector()
-    for each in reader:
-        inspector.take(each)
+    inspector = Inspector()
+    with progress_bar() as tell:
+        reader = RecordingReader(path, tell=lambda share: tell(share, "read"))
+        for each in reader:
+            inspector.take(each)
     inspection = inspector.result()
     frames = inspection.frames
     return RecordingReport(

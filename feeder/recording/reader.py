@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -43,9 +43,16 @@ class RecordingReader:
 
     The figures beside count what was iterated over so far. Raises RecordingError, here or while
     iterating. `without_frames` leaves the venue's frames out, which are nearly all of a recording.
+    `tell` is called now and then with the share that was read, from 0 to 1.
     """
 
-    def __init__(self, path: Path, *, without_frames: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        without_frames: bool = False,
+        tell: Callable[[float], None] | None = None,
+    ) -> None:
         try:
             found = [path] if path.is_file() else part_files(path)
         except OSError as error:
@@ -55,6 +62,8 @@ class RecordingReader:
         self.path = path
         self.files = found
         self._without_frames = without_frames
+        self._tell = tell
+        self._size = 0 if tell is None else sum(map(_size_of, found))
         self.compressed_bytes = 0
         self.line_bytes = 0
         self.damages: list[Damage] = []
@@ -75,6 +84,9 @@ class RecordingReader:
                 continue
             for member in self._members(path):
                 self.line_bytes += len(member)
+                if self._tell is not None and self._size:
+                    # More than there was at the beginning: it is still being written.
+                    self._tell(min(self.compressed_bytes / self._size, 1.0))
                 for line in io.BytesIO(member):  # one by one: a member may be millions of them
                     number += 1
                     if self._without_frames and line.startswith(_FRAME):
@@ -118,6 +130,13 @@ class RecordingReader:
             raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
         if size > start:
             self.damages.append(Damage(file=path.name, offset=start, bytes=size - start, why=why))
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # whoever reads it says why
 
 
 def _inflated(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

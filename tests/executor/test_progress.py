@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from rich.console import Console
 
 from executor import progress
-from executor.progress import progress_bar
+from executor.progress import awaited_progress, progress_bar
 
 
 @pytest.fixture
@@ -45,3 +47,17 @@ def test_a_file_gets_no_bar(
     with progress_bar() as tell:
         tell(0.5, "books")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("terminal")
+async def test_while_an_answer_is_waited_for_it_is_drawn_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0.1)
+    shown = ""
+    async with awaited_progress() as tell, asyncio.timeout(10):
+        tell(0.5, "the venue")  # too early to be shown
+        while "the venue" not in shown:
+            await asyncio.sleep(0.01)
+            shown += capsys.readouterr().err
+    assert "50%" in shown
