@@ -11,10 +11,10 @@ import pytest
 from functions.adapters.dynamodb import store as store_module
 from functions.adapters.dynamodb import table
 from functions.adapters.dynamodb.items import account_item, claim_of
-from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.adapters.dynamodb.store import open_store
 from functions.core.account import NO_PAUSE, Pause, Redemption
 from functions.core.claim import Claim, ClaimState
+from functions.core.pruning import LATE_REQUEST_MS
 from functions.ports import Claimed, ClaimRefused, StoreError
 from protocol.decision import Timeline
 from runtime.process import stop_tasks
