@@ -29,6 +29,7 @@ from executor.commands import record as record_commands
 from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
+from executor.commands.paper_line import live, paper
 from executor.commands.recorded_decisions import recorded_decisions
 from executor.commands.recorded_history import RecordedHistory
 from executor.commands.replay_line import explain, replay
@@ -302,7 +303,7 @@ def _checked_day(day: str | None) -> str | None:
 
 
 _GROUPS: Final[dict[str, tuple[Callable[..., None] | typer.Typer, ...]]] = {
-    "Trade": (halt, resume, configuration_app),
+    "Trade": (paper, live, halt, resume, configuration_app),
     "Look": (status, positions, decisions, explain),
     "Learn": (record, inspect, backtest, replay, strategy_app),
     "Care": (doctor, reconcile),

@@ -15,6 +15,7 @@ from executor.doctor import (
     market_data,
     nats,
     settlement,
+    state_file,
     system,
     table,
     venue,
@@ -24,7 +25,7 @@ from executor.doctor.finding import Finding, fail, ok, warn
 from executor.local_defaults import FOLDER_VARIABLE
 from executor.progress import awaited_progress
 from functions.bootstrap import trader_login
-from functions.settings import ApiSettings, AwsSettings
+from functions.settings import ApiSettings, AwsSettings, LimitSettings
 
 _NATS: Final = ("nats_password", "nats_user", "stream_replicas", "nats_url")
 
@@ -68,16 +69,18 @@ def _groups(config: EnvironmentRead, *, started: bool) -> list[_Group]:
     ]
     return [
         *(of_this_machine if started else []),
-        _Group("table", partial(table.check, limits), ("state_table", "decision_table", *accounts)),
+        _Group(
+            "table", partial(_store, limits), ("state", "state_table", "decision_table", *accounts)
+        ),
         _Group(
             "configuration in force",
             partial(in_force.check, limits, config.worker),
-            ("state_table", *accounts),
+            ("state", "state_table", *accounts),
         ),
         _Group(
             "settlement",
             partial(settlement.check, limits),
-            ("state_table", *accounts, "clob_url", "gamma_url"),
+            ("state", "state_table", *accounts, "clob_url", "gamma_url"),
         ),
         _Group("venue", partial(venue.check, limits), ("clob_url", "gamma_url", *_TRUST)),
         _Group(
@@ -105,6 +108,12 @@ def _folder() -> Path | None:
     """Of the system that `executor.local_defaults` has found, or that a person has named."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named) if named else None
+
+
+async def _store(limits: LimitSettings) -> list[Finding]:
+    if (file := limits.state_file) is not None:
+        return await state_file.check(limits, file)
+    return await table.check(limits)
 
 
 async def _account(config: EnvironmentRead) -> list[Finding]:
