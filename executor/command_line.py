@@ -29,7 +29,10 @@ from executor.commands import record as record_commands
 from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
+<<<<<<< HEAD
 from executor.commands.paper_line import live, paper
+=======
+from executor.commands.console_line import console
 from executor.commands.recorded_decisions import recorded_decisions
 from executor.commands.recorded_history import RecordedHistory
 from executor.commands.replay_line import explain, replay
@@ -304,7 +307,7 @@ def _checked_day(day: str | None) -> str | None:
 
 _GROUPS: Final[dict[str, tuple[Callable[..., None] | typer.Typer, ...]]] = {
     "Trade": (paper, live, halt, resume, configuration_app),
-    "Look": (status, positions, decisions, explain),
+    "Look": (status, positions, decisions, explain, console),
     "Learn": (record, inspect, backtest, replay, strategy_app),
     "Care": (doctor, reconcile),
 }

@@ -70,10 +70,14 @@ def age(span_ms: float | None) -> str:
     """How old something is: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if span_ms is None:
         return NOTHING
-    span_s = max(0.0, span_ms / 1_000)
-    if span_s < 10:
-        return f"{span_s:.1f} s"
-    seconds = int(span_s)
+    if span_ms < 10_000:
+        return f"{max(0.0, span_ms / 1_000):.1f} s"
+    return uptime(span_ms)
+
+
+def uptime(span_ms: float) -> str:
+    """The same in whole seconds: `4 s`."""
+    seconds = max(0, int(span_ms / 1_000))
     minutes, hours, days = seconds // 60, seconds // 3_600, seconds // 86_400
     if days:
         return f"{days} d {hours % 24} h"
@@ -104,4 +108,4 @@ def _at_least_cents(text: str) -> str:
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     each.__name__: each for each in (price, size, usd, signed_usd, percent, number, clock, moment)
-} | {"millis": millis, "age": age, "data_size": data_size}
+} | {"millis": millis, "age": age, "uptime": uptime, "data_size": data_size}

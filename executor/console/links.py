@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,12 @@ def link_secret(key: bytes, now_ms: int) -> str:
     """What a fresh link ends with."""
     head = _HEAD.pack(now_ms, secrets.token_bytes(16))
     return base64.urlsafe_b64encode(head + _mac(key, head)).decode().rstrip("=")
+
+
+def one_time_link(folder: Path, console_url: str) -> str:
+    """For a person at this machine: good for ten minutes, once, at a console that runs already.
+    Raises LinkKeyError."""
+    return f"{console_url}/open/{link_secret(link_key(folder), time.time_ns() // 1_000_000)}"
 
 
 def _mac(key: bytes, head: bytes) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +38,6 @@ class Messages:
         path = _NAMED.sub("", path)
         return web.HTTPSeeOther(f"{path}{'&' if '?' in path else '?'}{_NAME}={name}")
 
-    def take(self, query: Mapping[str, str]) -> Message | None:
-        """The one that a page's query names."""
-        return self._kept.pop(query.get(_NAME, ""), None)
+    def take(self, query: dict[str, str]) -> Message | None:
+        """The one that a page's query names; what names it is taken out of the query."""
+        return self._kept.pop(query.pop(_NAME, ""), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -103,8 +104,7 @@ def _home(views: Sequence[View]) -> Any:
 
     async def home(request: web.Request) -> web.Response:
         path = HOME if HOME in names else names[0]
-        query = f"?{request.query_string}" if request.query_string else ""
-        raise web.HTTPSeeOther(f"{path}{query}")
+        raise web.HTTPSeeOther(f"{path}{_encoded(request.query)}")
 
     return home
 
@@ -113,13 +113,10 @@ def _page(shared: Shared, view: View) -> Any:
     async def page(request: web.Request) -> web.Response:
         query = dict(request.query)
         message = shared.messages.take(query)
-        events = f"/events/{view.name}"
-        if request.query_string:
-            events = f"{events}?{request.query_string}"
         given: Mapping[str, Any] = {
             "view": view.name,
             "title": view.title,
-            "events": events,
+            "events": f"/events/{view.name}{_encoded(query)}",
             "message": message,
             "data_at_ms": view.data_at_ms(),
             **view.variables(query),
@@ -128,6 +125,10 @@ def _page(shared: Shared, view: View) -> Any:
         return web.Response(text=text, content_type="text/html")
 
     return page
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    return f"?{urlencode(query)}" if query else ""
 
 
 def _events(streams: Streams, view: View) -> Any:

@@ -46,11 +46,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def address(host: str, port: int) -> str:
-    """The console's URL."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 class SystemNow:
     """`system.json`, read at most twice a second."""
 
@@ -116,12 +111,15 @@ async def serving(shared: Shared, views: list[View], door: Door) -> AsyncIterato
         try:
             await web.TCPSite(runner, host, port).start()
         except (OSError, ValueError) as error:
-            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                refuse_to_start(
+                    f"CONSOLE_PORT: {port} is taken; if it is by a console that runs already, "
+                    "`executor console --link` opens it"
+                )
             why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-            variable = "CONSOLE_PORT" if taken else "CONSOLE_HOST"
-            refuse_to_start(f"{variable}: cannot listen on {host}:{port}: {why}")
+            refuse_to_start(f"CONSOLE_HOST: cannot listen on {host}:{port}: {why}")
         door.port = runner.addresses[0][1]
-        yield address(host, door.port)
+        yield settings.console_url(door.port)
     finally:
         await runner.cleanup()
 

@@ -7,18 +7,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import structlog
 from pydantic import AfterValidator, SecretStr, model_validator
 
 from functions.settings import LimitSettings
 from runtime.addresses import check_host
 from runtime.nats_settings import NatsSettings
-from runtime.settings import Port, load_settings
+from runtime.settings import Port
 
 KEYS: Final = ("PRIVATE_KEY", "API_KEY", "API_SECRET", "API_PASSPHRASE", "API_ADDRESS")
 """What a page needs not have, it cannot lose."""
 TOKEN_LENGTH_MIN: Final = 32
-_log = structlog.get_logger()
 
 
 def is_loopback(host: str) -> bool:
@@ -27,6 +25,11 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_unspecified(host: str) -> bool:
+    """Whether it is every address of this machine."""
+    return host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 class ConsoleSettings(LimitSettings, NatsSettings):
@@ -41,6 +44,13 @@ class ConsoleSettings(LimitSettings, NatsSettings):
     executor_data: Path = Path("executor-data")
     """The data folder of the system on this machine."""
 
+    def console_url(self, port: int) -> str:
+        """How this machine's browser reaches it, where it listens on `port`."""
+        host = self.console_host
+        if is_unspecified(host):
+            host = "127.0.0.1"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
     @model_validator(mode="after")
     def _others_need_a_token(self) -> Self:
         token = self.console_token
@@ -54,10 +64,7 @@ class ConsoleSettings(LimitSettings, NatsSettings):
         return self
 
 
-def load_console_settings() -> ConsoleSettings:
-    """From the environment, out of which the keys of the account are taken first, unread: this
-    process answers a browser, and signs nothing. Exits 2 with one line on a mistake."""
-    dropped = [name for name in KEYS if os.environ.pop(name, None)]
-    if dropped:
-        _log.warning("console_keys_dropped", variables=dropped)
-    return load_settings(ConsoleSettings)
+def drop_keys() -> list[str]:
+    """Take the account's keys out of the environment, unread: this process answers a browser, and
+    signs nothing. Returns the names of those that were there."""
+    return [name for name in KEYS if os.environ.pop(name, None)]
