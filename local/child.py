@@ -59,23 +59,29 @@ class Child:
         cwd: Path = ROOT,
     ) -> None:
         """Start it; secrets go in `env`, never in `argv`, which anybody may list."""
-        self._process = await asyncio.create_subprocess_exec(
-            *argv,
-            cwd=cwd,
-            env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            limit=LINE_BYTES_MAX,
-            pass_fds=pass_fds,
-            preexec_fn=die_with_parent,
-        )
-        assert self._process.stdout is not None and self._process.stderr is not None  # noqa: S101 - PIPE
-        self._pumps = [
-            asyncio.create_task(self._pump(stream))
-            for stream in (self._process.stdout, self._process.stderr)
-        ]
+        # Pipes of our own: asyncio takes a process for ended once its pipes are closed, too, which
+        # a child of its own may keep open.
+        pipes = [os.pipe(), os.pipe()]
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *argv,
+                cwd=cwd,
+                env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **env},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=pipes[0][1],
+                stderr=pipes[1][1],
+                start_new_session=True,
+                pass_fds=pass_fds,
+                preexec_fn=die_with_parent,
+            )
+        except BaseException:
+            for reader, _ in pipes:
+                os.close(reader)
+            raise
+        finally:
+            for _, writer in pipes:
+                os.close(writer)
+        self._pumps = [asyncio.create_task(self._pump(reader)) for reader, _ in pipes]
 
     async def wait_for(
         self, key: str, timeout_s: float | None = READY_TIMEOUT_S
@@ -162,14 +168,24 @@ class Child:
         recent = time.monotonic() - self._trouble_at_s <= LAST_WORDS_S
         return in_words(self._trouble) if self._trouble and recent else ""
 
-    async def _pump(self, stream: asyncio.StreamReader) -> None:
-        while line := await _line(stream):
-            self._log.write(line)
-            if is_trouble(line):
-                self._trouble, self._trouble_at_s = line, time.monotonic()
-            if line.startswith(b"{") and not self._said.full():
-                with suppress(ValueError, RecursionError):  # not ours to judge: it is in the log
-                    self._said.put_nowait(json.loads(line))
+    async def _pump(self, descriptor: int) -> None:
+        stream = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
+        )
+        try:
+            while line := await _line(stream):
+                self._take(line)
+        finally:
+            transport.close()
+
+    def _take(self, line: bytes) -> None:
+        self._log.write(line)
+        if is_trouble(line):
+            self._trouble, self._trouble_at_s = line, time.monotonic()
+        if line.startswith(b"{") and not self._said.full():
+            with suppress(ValueError, RecursionError):  # not ours to judge: it is in the log
+                self._said.put_nowait(json.loads(line))
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

@@ -126,9 +126,8 @@ class KeptProcess:
     async def stop(self, within_s: float) -> None:
         """SIGTERM, SIGKILL after `within_s`. To be called when `keep` was cancelled."""
         if self.child is not None:
-            running = self.child.returncode is None
             await self.child.stop(within_s)
-            if running and self.child.returncode == -signal.SIGKILL:
+            if self._state in ("starting", "running") and self.child.returncode == -signal.SIGKILL:
                 self._say(f"{self.name} did not stop in order: it was killed")
         self._log.close()
         self.problem = ""
