@@ -29,8 +29,8 @@ from executor.commands import record as record_commands
 from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
-from executor.commands.paper_line import live, paper
 from executor.commands.console_line import console
+from executor.commands.paper_line import live, paper
 from executor.commands.recorded_decisions import recorded_decisions
 from executor.commands.recorded_history import RecordedHistory
 from executor.commands.replay_line import explain, replay

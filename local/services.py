@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
+from functions.settings import ScheduleSettings, WorkerSettings
 from local.child import ROOT, Child
 from local.plan import SystemPlan
 from runtime.settings import EnvironmentSettings
@@ -74,7 +74,7 @@ class Service:
 
 def looking_env(plan: SystemPlan, nats_url: str) -> dict[str, str]:
     """With which `executor` looks at this system; no secret."""
-    of_accounts = names_of(LimitSettings) - SIGNING
+    of_accounts = names_of(WorkerSettings) - SIGNING - API_CREDENTIALS
     return {
         **_given(plan, of_accounts | FEEDER_VARIABLES),
         **_placed(plan),

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Coroutine
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -73,7 +74,8 @@ def _kept_running(plan: SystemPlan, worker: WorkerSettings) -> int:
     if plan.recording_bytes_max:
         limit_gb = plan.recording_bytes_max / 1e9
         tell(f"recording: {plan.data.recording}, {limit_gb:g} GB at most")
-    where = "" if plan.data.path.name == DEFAULT_FOLDER else f"{FOLDER_VARIABLE}={plan.data.path} "
+    here = plan.data.path == Path.cwd() / DEFAULT_FOLDER
+    where = "" if here else f"{FOLDER_VARIABLE}={plan.data.path} "
     tell(f"to look at it from another terminal: {where}executor status | positions | decisions")
     tell(f"to stop all orders at once: {where}executor halt --all --reason WHY; to end it: Ctrl-C")
     try:

@@ -65,7 +65,7 @@ def _groups(config: EnvironmentRead, *, started: bool) -> list[_Group]:
     accounts = ("strategies", "strategy", "execution", *_STORE)
     of_this_machine = [
         _Group("system on this machine", partial(system.check, _folder())),
-        _Group("NATS", partial(nats.check, config.nats), _NATS),
+        _Group("NATS", partial(_nats, config), _NATS),
     ]
     return [
         *(of_this_machine if started else []),
@@ -108,6 +108,13 @@ def _folder() -> Path | None:
     """Of the system that `executor.local_defaults` has found, or that a person has named."""
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named) if named else None
+
+
+async def _nats(config: EnvironmentRead) -> list[Finding]:
+    if system.stands_still(_folder()):
+        text = "not asked: it runs with the system on this machine, which does not"
+        return [warn("NATS", text, "see above")]
+    return await nats.check(config.nats)
 
 
 async def _store(limits: LimitSettings) -> list[Finding]:

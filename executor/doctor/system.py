@@ -29,6 +29,12 @@ async def check(folder: Path | None) -> list[Finding]:
     return [_itself(folder, status), *_processes(status), _disk(folder)]
 
 
+def stands_still(folder: Path | None) -> bool:
+    """Whether there is a system that does not run; without a folder nobody knows of one."""
+    status = None if folder is None else read_status(folder)
+    return status is not None and (status.stopped or is_stale(status))
+
+
 def _itself(folder: Path, status: SystemStatus) -> Finding:
     start = f"start it: executor {status.execution}"
     if status.stopped:
@@ -40,7 +46,7 @@ def _itself(folder: Path, status: SystemStatus) -> Finding:
 
 def _processes(status: SystemStatus) -> Iterator[Finding]:
     if status.stopped or is_stale(status):
-        return
+        return  # what it says of them is of then
     for each in status.processes:
         yield _process(each)
 
