@@ -27,6 +27,8 @@ LOCK_TIMEOUT_S: Final = 3.0
 DYING_S: Final = 0.5
 SPACE_MIN_BYTES: Final = 100 << 20
 _LOCK, _VERSION = "lock", "version"
+_NOT_IN_URLS: Final = "?#%"
+"""The store's file is named by a URL."""
 _AGAIN_S: Final = 0.05
 
 
@@ -48,6 +50,10 @@ class DataFolder:
         """Make it where there is none, and lock it. Blocks up to `timeout_s` seconds, for the
         processes of a supervisor that was killed. Raises DataFolderError."""
         path = path.expanduser().absolute()
+        if not str(path).isprintable() or set(str(path)) & set(_NOT_IN_URLS):
+            raise DataFolderError(
+                f"{one_line(str(path))}: name a directory without {', '.join(_NOT_IN_URLS)}"
+            )
         try:
             _make(path)
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

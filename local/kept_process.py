@@ -23,6 +23,9 @@ from runtime.settings import EXIT_BAD_CONFIGURATION
 
 SLOW_START_S: Final = 20.0
 """After it the person is told that it is not up yet."""
+SILENT_LOOKS: Final = 3
+"""After so many the person is told that it does not answer."""
+NO_ANSWER: Final = "it does not answer"
 START_ENDED_S: Final = 5.0
 """For the end of what could not be started."""
 
@@ -69,8 +72,6 @@ class KeptProcess:
         self.child: Child | None = None
         self.tried = asyncio.Event()
         """It is up, or has ended, for the first time."""
-        self.problem = ""
-        """What its health says, in a sentence."""
         self.console_url = ""
         self._program = program
         self._log = log
@@ -83,6 +84,9 @@ class KeptProcess:
         self._was_up = False
         self._last_end = ""
         self._metrics_url = ""
+        self._problem = ""
+        self._silent = 0
+        """Looks at its health that it has not answered, one after the other."""
 
     @property
     def status(self) -> ProcessStatus:
@@ -96,7 +100,7 @@ class KeptProcess:
             restarts=self._restarts,
             last_end=self._last_end,
             metrics_url=self._metrics_url,
-            problem=self.problem,
+            problem=self._problem,
         )
 
     async def keep(self) -> None:
@@ -130,8 +134,19 @@ class KeptProcess:
             if self._state in ("starting", "running") and self.child.returncode == -signal.SIGKILL:
                 self._say(f"{self.name} did not stop in order: it was killed")
         self._log.close()
-        self.problem = ""
         self._become("stopped")
+
+    def looked_at(self, problem: str | None) -> None:
+        """What its health has said: nothing (empty), a sentence, or no answer (None)."""
+        self._problem = NO_ANSWER if problem is None else problem
+        if problem is None:
+            self._silent += 1
+            if self._silent == SILENT_LOOKS:
+                self._say(f"{self.name} does not answer: it hangs, or somebody has suspended it")
+            return
+        if self._silent >= SILENT_LOOKS:
+            self._say(f"{self.name} answers again")
+        self._silent = 0
 
     async def _live(self) -> tuple[str, int | None]:
         """From one start to the next end: why, and its exit code if it ever began."""
@@ -172,7 +187,7 @@ class KeptProcess:
 
     def _become(self, state: ProcessState) -> None:
         if state != "running":
-            self._metrics_url, self.problem = "", ""
+            self._metrics_url, self._problem, self._silent = "", "", 0
         self._state, self._since_ms = state, _now_ms()
         self._changed()
 

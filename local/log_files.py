@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from local.setback import QUIET_S, Setback
+
 FILE_BYTES_MAX: Final = 16 << 20
 FILES_MAX: Final = 4
 """`worker-1.log` and the three before it: `worker-1.log.1` is the newest of them."""
@@ -31,9 +33,9 @@ class LogFile:
         *,
         file_bytes_max: int | None = None,
         files_max: int = FILES_MAX,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self.path = path
-        self._say = say
         self._file_bytes_max = file_bytes_max
         """None: one file, of any size."""
         self._files_max = files_max
@@ -41,23 +43,25 @@ class LogFile:
         self._size_bytes = 0
         self.lost = 0
         """Lines that could not be written."""
-        self._losing_since: int | None = None
-        """How many were lost before those that are being lost now."""
+        self._told_lost = 0
+        self._setback = Setback(say, quiet_s)
 
     def write(self, line: bytes) -> None:
         """Append one line; its end is added where it is missing."""
         try:
             self._write(line if line.endswith(b"\n") else line + b"\n")
         except OSError as error:
-            if self._losing_since is None:
-                self._losing_since = self.lost
-                self._say(f"cannot write {self.path}: {error.strerror or error}; all else goes on")
             self.lost += 1
+            self._setback.failed(
+                f"cannot write {self.path}: {error.strerror or error}; all else goes on"
+            )
             self.close()
-            return
-        if self._losing_since is not None:
-            lost, self._losing_since = self.lost - self._losing_since, None
-            self._say(f"{self.path} is written again; lines lost meanwhile: {lost}")
+        else:
+            self._setback.worked(self._recovered)
+
+    def _recovered(self) -> str:
+        lost, self._told_lost = self.lost - self._told_lost, self.lost
+        return f"{self.path} is written again; lines lost meanwhile: {lost}"
 
     def close(self) -> None:
         """The next line opens it again."""

@@ -21,7 +21,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from functions.settings import ScheduleSettings, WorkerSettings
+from functions.core.collective_configuration import COLLECTIVE_SETTINGS
+from functions.core.configuration import SETTINGS
+from functions.settings import LimitSettings, ScheduleSettings, WorkerSettings
 from local.child import ROOT, Child
 from local.plan import SystemPlan
 from runtime.settings import EnvironmentSettings
@@ -43,6 +45,7 @@ NOT_THE_PERSONS: Final = frozenset(
         *("STATE_TABLE", "DECISION_TABLE", "REQUESTS_CA_BUNDLE"),
     }
 )
+SEEDING: Final = frozenset(name.upper() for name in (*SETTINGS, *COLLECTIVE_SETTINGS))
 _OF_CLOUDS: Final = "AWS_"
 _CONSOLE_PREFIXES: Final = ("CONSOLE_",)
 _ALERT_PREFIXES: Final = ("ALERT_", "HEARTBEAT_", "TELEGRAM_")
@@ -60,6 +63,9 @@ class Service:
     started_event: str
     """What it logs once it is up: with its `metrics_port`, if it has one."""
     env: dict[str, str] = dataclasses.field(repr=False)
+    seeding: frozenset[str] = frozenset()
+    """Variables that count until it has been up once. By then their values are stored, and when
+    somebody has changed what is stored, it would refuse to start again with them."""
 
     async def launch(self, child: Child, pass_fds: Collection[int] = (), cwd: Path = ROOT) -> None:
         """Start it; its `started_event` is to be waited for. Raises OSError."""
@@ -71,10 +77,16 @@ class Service:
             cwd=cwd,
         )
 
+    def seeded(self) -> Service:
+        """As it is started after it has been up."""
+        env = {name: value for name, value in self.env.items() if name not in self.seeding}
+        return dataclasses.replace(self, env=env)
+
 
 def looking_env(plan: SystemPlan, nats_url: str) -> dict[str, str]:
-    """With which `executor` looks at this system; no secret."""
-    of_accounts = names_of(WorkerSettings) - SIGNING - API_CREDENTIALS
+    """With which `executor` looks at this system; no secret, and none of what is stored by then:
+    where that was changed, it would be contradicted."""
+    of_accounts = names_of(LimitSettings) - SIGNING - SEEDING
     return {
         **_given(plan, of_accounts | FEEDER_VARIABLES),
         **_placed(plan),
@@ -97,12 +109,12 @@ def services_of(plan: SystemPlan, nats_url: str) -> list[Service]:
 
 
 def _recorder(plan: SystemPlan, nats_url: str) -> Service:
-    most_gb = f"{plan.recording_bytes_max / 1e9:g}"
+    most = f"{plan.recording_bytes_max / 1e9:g}"
     out = str(plan.data.recording)
     return Service(
         name=RECORDER,
         module="executor",
-        arguments=("record", "--books", "--out", out, "--max-gb", most_gb),
+        arguments=("record", "--books", "--out", out, "--max-gb", most),
         started_event="history_followed",
         env=looking_env(plan, nats_url),
     )
@@ -153,6 +165,7 @@ def _functions(plan: SystemPlan, nats_url: str) -> Iterable[Service]:
                 **trading,
                 "NATS_URL": nats_url,
             },
+            seeding=SEEDING,
         )
     yield Service(
         name="schedule",

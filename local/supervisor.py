@@ -121,14 +121,14 @@ async def _look(kept: KeptProcess, session: aiohttp.ClientSession) -> None:
         return
     problem = await _problem_at(f"{url.removesuffix('/metrics')}/healthz", session)
     if kept.child is child and kept.status.metrics_url == url:  # else another one by now
-        kept.problem = problem
+        kept.looked_at(problem)
 
 
-async def _problem_at(url: str, session: aiohttp.ClientSession) -> str:
-    """What is to be said of a process by its `/healthz`; empty: it is well."""
+async def _problem_at(url: str, session: aiohttp.ClientSession) -> str | None:
+    """What a process says of itself at `/healthz`; empty: it is well; None: no answer."""
     try:
         async with session.get(url) as answer:
             text = await answer.content.read(_PROBLEM_MAX)
             return "" if answer.status == 200 else one_line(text.decode("utf-8", "replace"))
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return "it does not answer"
+        return None

@@ -24,6 +24,7 @@ from local.kept_process import KeptProcess, Program, RestartTimes, SystemFailedE
 from local.nats_server import FREE_PORT, start_nats
 from local.plan import SystemPlan, VenueUrls
 from local.services import RECORDER, Service, looking_env, services_of
+from local.setback import Setback
 from local.status import SystemStatus, write_status
 from local.supervisor import NATS, Supervisor
 from runtime.process import first_failure, stop_tasks
@@ -77,8 +78,8 @@ class _System:
         self._started_at_ms = _now_ms()
         self._nats_url = ""
         self._environment: dict[str, str] = {}
-        self._told = True
-        """Whether the last status could be written."""
+        self._been_up: set[str] = set()
+        self._setback = Setback(say)
         self.supervisor = Supervisor(plan.data.logs, say, self.write, times)
 
     async def run(self) -> None:
@@ -107,8 +108,11 @@ class _System:
         return self.supervisor.begin(Program(name=service.name, start=start, needed=needed))
 
     async def _start(self, service: Service, child: Child) -> Mapping[str, object]:
-        await service.launch(child, (self._plan.data.lock,), Path.cwd())
-        return await child.wait_for(service.started_event, timeout_s=None)
+        now = service.seeded() if service.name in self._been_up else service
+        await now.launch(child, (self._plan.data.lock,), Path.cwd())
+        said = await child.wait_for(service.started_event, timeout_s=None)
+        self._been_up.add(service.name)
+        return said
 
     async def _start_nats(self, child: Child) -> Mapping[str, object]:
         """Again on the port of before, which all others know."""
@@ -128,11 +132,11 @@ class _System:
         try:
             write_status(self._plan.data.path, self._status(stopped=stopped))
         except OSError as error:
-            if self._told:
-                self._say(f"cannot write the status: {error.strerror or error}; all else goes on")
-            self._told = False
+            self._setback.failed(
+                f"cannot write the status: {error.strerror or error}; all else goes on"
+            )
         else:
-            self._told = True
+            self._setback.worked(lambda: "the status is written again")
 
     def _status(self, *, stopped: bool) -> SystemStatus:
         plan, kept = self._plan, self.supervisor.kept

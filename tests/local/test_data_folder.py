@@ -125,6 +125,13 @@ def test_of_another_version_it_is_refused_and_not_held(
     DataFolder.open(tmp_path).close()
 
 
+@pytest.mark.parametrize("name", ["what?", "#1", "50%", "two\nlines"])
+def test_a_name_that_no_url_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataFolderError, match=r"^[^\n]*: name a directory without \?, #, %$"):
+        DataFolder.open(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_without_space_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_folder_module, "SPACE_MIN_BYTES", 1 << 60)
     assert "no space left on the disk" in refusal(tmp_path)

@@ -51,7 +51,7 @@ def test_it_goes_on_where_it_was_and_behind_a_line_that_broke_off(tmp_path: Path
 
 def test_on_a_full_disk_lines_are_counted_and_said_once_and_none_is_torn(tmp_path: Path) -> None:
     said: list[str] = []
-    log = LogFile(tmp_path / "a.log", said.append)
+    log = LogFile(tmp_path / "a.log", said.append, quiet_s=0)
     log.write(b"first")
     with files_end_at(12):
         for _ in range(3):

@@ -119,6 +119,13 @@ def test_each_gets_what_it_reads_and_the_supervisors_word_counts(tmp_path: Path)
         assert not {"AWS_SECRET_ACCESS_KEY", "NATS_PASSWORD", "LD_PRELOAD"} & each.env.keys()
 
 
+def test_what_is_stored_by_then_counts_when_a_worker_starts_again(tmp_path: Path) -> None:
+    known = services(plan(tmp_path))
+    worker, again = known["worker-1"], known["worker-1"].seeded()
+    assert worker.env.keys() - again.env.keys() == {"SIZE_USD", "MAX_BOOK_AGE_MS"}
+    assert known["feeder"].seeded() == known["feeder"]
+
+
 def test_what_others_look_with_is_no_secret(tmp_path: Path) -> None:
     env = looking_env(plan(tmp_path, "live"), NATS_URL)
     assert not [value for value in env.values() if "secret" in value]

@@ -180,11 +180,15 @@ async def test_health_stands_in_the_status_and_nobody_is_killed_for_it(
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=503, text="no proven book\nfor 30 s")
 
-    app = web.Application()
-    app.router.add_get("/healthz", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async def serving(port: int) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/healthz", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return runner
+
+    runner = await serving(0)
     port = runner.addresses[0][1]
     started = f"print('{json.dumps({'event': 'started', 'metrics_port': port})}', flush=True)"
     said = Told()
@@ -203,6 +207,10 @@ async def test_health_stands_in_the_status_and_nobody_is_killed_for_it(
         await problem_is("no proven book for 30 s")
         await runner.cleanup()
         await problem_is("it does not answer")
+        await said.line("feeder does not answer")
+        answering = await serving(port)
+        await said.line("feeder answers again")
+        await answering.cleanup()
         await stop_tasks(watching)
     assert kept.status.problem == ""
     assert kept.status.restarts == 0

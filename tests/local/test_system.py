@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
@@ -90,6 +91,23 @@ async def test_it_starts_tells_goes_on_after_kills_and_stops(
     assert sorted(each.name for each in (data / "logs").iterdir()) == sorted(
         f"{name}.log" for name in before
     )
+
+
+async def test_started_again_a_worker_is_told_nothing_that_was_stored_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Told()
+    tells = f"import os; print(os.environ.get('SIZE_USD'))\n{RUNS}"
+    worker = module(tmp_path, "worker-1", tells)
+    worker = dataclasses.replace(
+        worker, env={**worker.env, "SIZE_USD": "7"}, seeding=frozenset({"SIZE_USD"})
+    )
+    async with running(tmp_path, monkeypatch, said, worker):
+        await said.line("worker-1 runs")
+        os.kill(pids(tmp_path / "data")["worker-1"], signal.SIGKILL)
+        await said.line("worker-1 runs again")
+    log = (tmp_path / "data" / "logs" / "worker-1.log").read_text()
+    assert [line for line in log.splitlines() if "event" not in line] == ["7", "None"]
 
 
 async def test_told_twice_it_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
