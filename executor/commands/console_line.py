@@ -1,4 +1,4 @@
-"""`executor console`: the page in a browser, served until stopped; or a link to the one that runs."""
+"""`executor console`: the page in a browser, served until stopped; or a link to it."""
 
 from __future__ import annotations
 
