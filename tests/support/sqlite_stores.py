@@ -19,7 +19,7 @@ from functions.adapters.sqlite.place import make
 from functions.adapters.sqlite.schema import STATE_SCHEMA
 from functions.adapters.sqlite.store import SqliteStore, open_stores
 from functions.core.account import Account
-from tests.support.dynamodb_items import STRATEGY
+from tests.support.store_builders import STRATEGY
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from tests.support.dynamodb_engines import (
     state_table,
     store_on,
 )
-from tests.support.dynamodb_items import STRATEGY, Table, client_of
+from tests.support.dynamodb_items import Table, client_of
 from tests.support.dynamodb_proxy import Proxy, proxy_to
+from tests.support.store_builders import STRATEGY
 
 __all__ = ["one_sdk_session", "state_table"]
 

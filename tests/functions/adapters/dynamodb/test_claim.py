@@ -14,15 +14,9 @@ from functions.core.claim import ClaimEvent, ClaimState
 from functions.core.claim import moved as core_moved
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreError
 from tests.support.dynamodb_engines import store_on
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    TODAY,
-    Table,
-    make_account,
-    make_claim,
-)
+from tests.support.dynamodb_items import Table
 from tests.support.dynamodb_proxy import LOSE_REPLY, Proxy, refuse_with
+from tests.support.store_builders import LIMITS, NOW_MS, TODAY, make_account, make_claim
 
 OTHERS = {f"0xother{n}": make_claim(f"0xother{n}", f"o{n}") for n in range(3)}
 

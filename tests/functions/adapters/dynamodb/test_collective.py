@@ -21,17 +21,9 @@ from functions.core.claim import Claim, ClaimState
 from functions.core.collective import CollectiveLimits, CollectiveState, collective_refusal_of
 from functions.ports import Claimed, ClaimRefused, StoreBusyError, StoreDeniedError, StoreError
 from tests.support.dynamodb_engines import new_state_table, store_on
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    STRATEGY,
-    TODAY,
-    Table,
-    client_of,
-    make_account,
-    make_claim,
-)
+from tests.support.dynamodb_items import Table, client_of
 from tests.support.dynamodb_proxy import FORWARD, LOSE_REPLY, Proxy, refuse_with
+from tests.support.store_builders import LIMITS, NOW_MS, STRATEGY, TODAY, make_account, make_claim
 
 GROUP = "group"
 SPEND_E6 = make_claim().spend_e6

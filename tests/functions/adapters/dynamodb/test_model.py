@@ -31,14 +31,8 @@ from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused
 from tests.support.configuration_builders import a_row
 from tests.support.dynamodb_engines import new_state_table, store_on
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    STRATEGY,
-    Table,
-    make_account,
-    make_claim,
-)
+from tests.support.dynamodb_items import Table
+from tests.support.store_builders import LIMITS, NOW_MS, STRATEGY, make_account, make_claim
 
 MARKETS = ["0xm1", "0xm2", "0xm3", "0xm4", "0xm5"]
 MIDNIGHT_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z

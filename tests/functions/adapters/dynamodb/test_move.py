@@ -10,14 +10,8 @@ from functions.core.claim import Claim, ClaimFill, ClaimState, Finality
 from functions.core.winnings import key_of
 from functions.ports import Claimed, ClaimRefused, StoreBusyError
 from protocol.decision import Timeline
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    TODAY,
-    make_account,
-    make_claim,
-)
 from tests.support.dynamodb_proxy import LOSE_REPLY
+from tests.support.store_builders import LIMITS, NOW_MS, TODAY, make_account, make_claim
 
 NEIGHBOUR = {"0xm2": make_claim("0xm2", "n1")}
 replace = msgspec.structs.replace

@@ -20,7 +20,8 @@ from protocol.decision import Timeline
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 from tests.support.dynamodb_engines import store_on
-from tests.support.dynamodb_items import (
+from tests.support.dynamodb_proxy import LOSE_REPLY, refuse_with
+from tests.support.store_builders import (
     LIMITS,
     NOW_MS,
     STRATEGY,
@@ -29,7 +30,6 @@ from tests.support.dynamodb_items import (
     make_claim,
     make_decision,
 )
-from tests.support.dynamodb_proxy import LOSE_REPLY, refuse_with
 
 OLD_MS = NOW_MS - LATE_REQUEST_MS
 
