@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from executor.alerts.settings import AlertSettings
 from executor.commands.configuration import ConfigurationSettings
 from executor.console.settings import ConsoleSettings
 from feeder.settings import FeederSettings, MarketChannelSettings, UserFeederSettings
@@ -46,6 +47,7 @@ _READ_BY: Final[dict[str, tuple[type[EnvironmentSettings], ...]]] = {
     "worker": (WorkerSettings,),
     "schedule": (ScheduleSettings,),
     "console": (ConsoleSettings,),
+    "alerts": (AlertSettings,),
 }
 """What each process reads, by its name without a number."""
 
@@ -104,13 +106,10 @@ def check(plan: SystemPlan) -> WorkerSettings:
                 mistakes.update(dict.fromkeys(mistakes_in(error).split("; ")))
             else:
                 worker = read if isinstance(read, WorkerSettings) else worker
+    if "ALERT_URLS" in plan.variables and not any(each.startswith("ALERT") for each in mistakes):
+        mistakes.update(dict.fromkeys(_of_alerts(plan.variables["ALERT_URLS"])))
     if mistakes or worker is None:
         raise RefusedError("; ".join(mistakes))
-    if plan.execution == "paper" and worker.live:
-        raise RefusedError(
-            "STRATEGIES: an account is live (@live), and `executor paper` trades none: "
-            "take @live away, or type `executor live`"
-        )
     if plan.execution == "live" and not worker.live:
         raise RefusedError("STRATEGIES: no account is live: type `executor paper`")
     try:
@@ -120,6 +119,16 @@ def check(plan: SystemPlan) -> WorkerSettings:
     except MisconfiguredError as error:
         raise RefusedError(str(error)) from None
     return worker
+
+
+def _of_alerts(urls: str) -> Iterator[str]:
+    # Here, because it brings a hundred services, and few have set it.
+    from executor.alerts.services import ServiceError, services_in  # noqa: PLC0415 - see above
+
+    try:
+        services_in(SecretStr(urls))
+    except ServiceError as error:
+        yield str(error)
 
 
 def check_port(port: int) -> None:
@@ -161,11 +170,16 @@ def _refuse_contradictions(wanted: Wanted, data: Path, environment: Mapping[str,
 
 
 def _with_whole_paths(strategies: str, execution: Literal["paper", "live"]) -> str:
-    """Files of strategies by their whole path: who looks may stand elsewhere."""
+    """Files of strategies by their whole path: who looks may stand elsewhere. Raises RefusedError."""
     try:
         entries = parse_strategies(strategies, execution)
     except ValueError:
         return strategies  # the settings say what is wrong with it
+    if execution == "paper" and any(entry.live for entry in entries):
+        raise RefusedError(
+            "STRATEGIES: an account is live (@live), and `executor paper` trades none: "
+            "take @live away, or type `executor live`"
+        )
     told = []
     for part, entry in zip(strategies.split(","), entries, strict=True):
         named = entry.strategy

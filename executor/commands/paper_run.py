@@ -22,6 +22,8 @@ from executor.commands.paper import (
     plan_of,
 )
 from executor.commands.paper_told import tell_accounts, tell_console
+from executor.doctor import in_force
+from executor.doctor.finding import Level
 from executor.local_defaults import DEFAULT_FOLDER, FOLDER_VARIABLE
 from functions.settings import WorkerSettings
 from local.data_folder import DataFolder, DataFolderError
@@ -51,6 +53,7 @@ def run(wanted: Wanted) -> int:
     try:
         tell(f"data folder: {folder.path}")
         plan = replace(plan, data=folder)
+        _refuse_what_is_stored_otherwise(worker)
         if wanted.execution == "live":
             from executor.commands.live import NotReadyError, ready  # noqa: PLC0415 - not on paper
 
@@ -105,6 +108,16 @@ async def _harmless(telling: Coroutine[Any, Any, None]) -> None:
         await telling
     except Exception as error:  # noqa: BLE001 - see above
         _log.error("not_told", error=f"{type(error).__name__}: {error}")
+
+
+def _refuse_what_is_stored_otherwise(worker: WorkerSettings) -> None:
+    """A configuration that was stored before counts: variables that contradict it are a mistake.
+    Raises RefusedError."""
+    if worker.state_file is None or not worker.state_file.exists():
+        return
+    for finding in asyncio.run(in_force.check(worker, worker)):
+        if finding.level is Level.FAIL:
+            raise RefusedError(f"{finding.what}: {finding.text}: {finding.do}")
 
 
 def _accounts(worker: WorkerSettings) -> str:
