@@ -1,8 +1,8 @@
 """`python -m tests.browser`: Chromium through every view of the console of a running system.
 
 The simulated venue is replayed, `executor paper --venue` runs against it as a person would start
-it, and `walk.mjs` drives the browser. What only the machine can do or see (suspend the feeder, read the
-account) the walk asks for, one JSON object a line on its stdout, and is answered on its stdin.
+it, and `walk.mjs` drives the browser. What only the machine can do or see (suspend the feeder, read
+the account) the walk asks for, one JSON object a line on its stdout, and is answered on its stdin.
 Screenshots are left in `.build/browser/`.
 
 Exit code 0: every step held. 1: one did not. 2: there is no browser here, with a word why.
