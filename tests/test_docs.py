@@ -11,6 +11,7 @@ import pytest
 
 from functions.core.claim import TRANSITIONS
 from tests.simulation.ablations import ABLATIONS
+from tests.support.guides import EVENTS, pages
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -62,7 +63,7 @@ def test_tests_that_are_named_exist(document: str) -> None:
     assert named <= defined
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/runbook.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_make_targets_and_modules_that_are_shown_exist(document: str) -> None:
     for line in shown(document):
         command, *words = line.split()
@@ -93,16 +94,16 @@ def test_the_readme_counts_the_ablations_that_there_are() -> None:
     assert set(told) == {str(len(ABLATIONS))}
 
 
-def test_the_runbook_knows_every_event_that_is_not_routine() -> None:
-    runbook = text_of("docs/runbook.md")
+def test_the_guides_know_every_event_that_is_not_routine() -> None:
+    told = "\n".join(pages().values())
     events = logged("warning", "error", "critical")
     assert "claims_overdue" in events
-    assert {event for event in events if f"`{event}`" not in runbook} == set()
+    assert {event for event in events if f"`{event}`" not in told} == set()
 
 
 def test_what_wants_a_person_is_logged_as_critical_and_nothing_else_is() -> None:
     """Whatever is logged so is an alarm in the cloud (infra/alarms-lines.yml)."""
-    alarms = text_of("docs/runbook.md").partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    alarms = text_of(EVENTS).partition("\n## Alarms\n")[2].partition("\n## ")[0]
     rows = re.findall(r"(?m)^\| (`.*?) \| ", alarms)
     told = {event for row in rows for event in re.findall(r"`(\w+)`", row)}
     assert told == logged("critical")
