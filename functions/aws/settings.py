@@ -19,7 +19,7 @@ class FunctionSettings(LimitSettings, CloudWatchSettings):
     """Every variable that `control` reads, and all the others, too."""
 
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
-    """Refused: it has no business in a function's environment."""
+    """The cloud's functions refuse it: whoever may look at a function sees its environment."""
 
 
 class ReconcileSettings(FunctionSettings):

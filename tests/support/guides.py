@@ -12,8 +12,13 @@ EVENTS: Final = "docs/reference/events.md"
 
 def pages() -> dict[str, str]:
     """The text of each by its path: the guides, and the list of events that they lead to."""
+    # Of the events only what a person has written: every other one is in the list that is made.
     paths = [*sorted((ROOT / "docs/how-to").glob("*.md")), ROOT / EVENTS]
-    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+    return {str(path.relative_to(ROOT)): _written(path) for path in paths}
+
+
+def _written(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n## All events\n")[0]
 
 
 def sections() -> dict[str, str]:
