@@ -95,5 +95,5 @@ async def tell_console(folder: Path, pid: int, say: Callable[[str], None]) -> No
     except LinkKeyError as error:
         say(f"console: {status.console_url}; no link: {error}")
         return
-    link = f"{status.console_url.rstrip('/')}/open/{secret}"
+    link = f"{status.console_url}/open/{secret}"
     say(f"console: {link} (opens it once; for another link: executor console --link)")

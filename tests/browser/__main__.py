@@ -63,7 +63,7 @@ async def _walk_all(browser: str) -> int:
             url, _ = await start_venue(venue, Options(speed=SPEED, execution="paper"))
             await system.start(
                 *(sys.executable, "-m", "executor", "paper", "--venue", url),
-                *("--data", str(folder / "data")),
+                *("--data", str(folder / "data"), "--console-port", "0"),
                 env=_environment(folder / "data"),
             )
             link = await _link(folder / "data", system)
@@ -81,7 +81,6 @@ def _environment(data: Path) -> dict[str, str]:
     return {
         "HOME": str(data.parent),
         "EXECUTOR_DATA": str(data),
-        "CONSOLE_PORT": "0",
         "SERIES": "btc-15m",
         "COOLDOWN_S": str(300 / SPEED),
         "MIN_TIME_TO_CLOSE_S": str(300 / SPEED),
@@ -95,9 +94,7 @@ async def _link(data: Path, system: Child) -> str:
         if system.returncode is not None:
             raise ChildError(f"executor paper ended at start{system.last_words()}")
         told = read_status(data)
-        if told is not None and any(
-            each.name == "console" and each.state == "running" for each in told.processes
-        ):
+        if told is not None and told.console_url:
             return (await _command(data, "console", "--link")).strip()
         await asyncio.sleep(0.1)  # a file is all that says it; nothing to await
     raise ChildError(f"the console does not run{system.last_words()}")

@@ -56,6 +56,7 @@ await step("the one-time link opens the console", async () => {
     ...(page.url().includes(new URL(LINK).pathname) ? ["the link stays in the address bar"] : []),
   ];
 });
+if (failed) process.exit(1); // nothing else could be seen
 await step("it opens it once", async () => {
   const stranger = await browser.newContext();
   const answer = await (await stranger.newPage()).goto(LINK);
