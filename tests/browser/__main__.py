@@ -60,11 +60,11 @@ async def _walk_all(browser: str) -> int:
         venue, system = Child("venue", folder / "log"), Child("system", folder / "log")
         (folder / "log").mkdir()
         try:
-            url, _ = await start_venue(venue, Options(speed=SPEED, execution="paper"))
+            url, series = await start_venue(venue, Options(speed=SPEED, execution="paper"))
             await system.start(
                 *(sys.executable, "-m", "executor", "paper", "--venue", url),
                 *("--data", str(folder / "data"), "--console-port", "0"),
-                env=_environment(folder / "data"),
+                env=_environment(folder / "data", series),
             )
             link = await _link(folder / "data", system)
             return await _walk(browser, link, Machine(folder / "data"))
@@ -76,12 +76,12 @@ async def _walk_all(browser: str) -> int:
             await venue.stop()
 
 
-def _environment(data: Path) -> dict[str, str]:
-    """What a person would have set, at this speed; a free port for the console."""
+def _environment(data: Path, series: list[str]) -> dict[str, str]:
+    """What a person would have set, at this speed."""
     return {
         "HOME": str(data.parent),
         "EXECUTOR_DATA": str(data),
-        "SERIES": "btc-15m",
+        "SERIES": ",".join(series),
         "COOLDOWN_S": str(300 / SPEED),
         "MIN_TIME_TO_CLOSE_S": str(300 / SPEED),
         "MAX_POSITIONS": "8",

@@ -157,7 +157,7 @@ await step("a parameter is changed", async () => {
 });
 await step("a decision opens, with its numbers", async () => {
   await goto("/decisions");
-  await page.locator("main a[href^='/decisions/']").first().click();
+  await page.locator("main table a[href^='/decisions/']").first().click();
   await shown("main h1");
   await page.waitForTimeout(3000);
   await page.screenshot({ path: `${PICTURES}/decision-wide-dark.png`, fullPage: true });
