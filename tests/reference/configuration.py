@@ -80,6 +80,7 @@ _KINDS: Final = {
     "PlainSecret": "secret",
     "WalletAddress": "`0x` and 40 hex digits",
     "SignerAddress": "`0x` and 40 hex digits",
+    "StateName": "`dynamodb`, or `sqlite:///FILE`",
     "TableName": "table's name or ARN",
     "SecretName": "secret's name or ARN",
     "RegionName": "region's name",
