@@ -36,7 +36,7 @@ async def _check(settings: LimitSettings, worker: WorkerSettings | None) -> list
     try:
         stored = await _stored(settings)
     except StoreError as error:
-        return [warn(WHAT, str(error), "see the state table's line")]
+        return [warn(WHAT, str(error), "see the store's line")]
     except ConfigurationError as error:
         return [fail(WHAT, str(error), "no worker trades under it: executor config rollback")]
     except MisconfiguredError as error:
