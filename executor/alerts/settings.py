@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from feeder.settings import MarketChannelSettings
 from functions.settings import LimitSettings
 from runtime.addresses import checked_url
 from runtime.nats_settings import NatsSettings
 from runtime.settings import EnvironmentSettings, MetricsSettings, Port
+from venue.api_settings import no_signing_key
 
 URL_LENGTH_MAX = 2_048
 
@@ -39,8 +40,14 @@ class AlertUrls(EnvironmentSettings):
 
 
 class AlertSettings(AlertUrls, LimitSettings, NatsSettings, MarketChannelSettings, MetricsSettings):
-    """Every variable that the alerts read. No key is looked at: they could not trade."""
+    """Every variable that the alerts read. No key: they could not trade if they wanted to."""
 
     executor_data: Path = Field(default=Path("executor-data"))
     """The data folder: `system.json` is read there, and `alerts.sqlite` written."""
     metrics_port: Port = 9106
+
+    @field_validator("private_key", mode="before")
+    @classmethod
+    def _no_key(cls, value: object) -> None:
+        """Refused: nothing in this process trades."""
+        no_signing_key(value)
