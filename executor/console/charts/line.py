@@ -17,7 +17,7 @@ LINES_MAX: Final = 4
 _DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
 _CHUNKS: Final = 150
 """Of a long line so many parts are drawn, each by its lowest and its highest value."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 26, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 20, 26, 24
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 86_400_000
 _APART_MS: Final = (

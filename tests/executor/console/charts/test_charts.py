@@ -50,7 +50,7 @@ def test_a_line_is_drawn_from_its_first_value_to_its_last_with_times_and_values_
     chart = line_chart([Line("p50", points)], title="Claim", y_label="ms", width=480, height=180)
     drawn = places(chart)
     assert drawn[0] == ("M", 52.0, 156.0)
-    assert drawn[10] == ("L", 468.0, 26.0)
+    assert drawn[10] == ("L", 460.0, 26.0)
     texts = [each.text for each in parsed(chart).iter("text")]
     assert texts[0] == "ms"
     assert {"0", "2.5", "10", "12:00", "12:10"} <= set(texts)
