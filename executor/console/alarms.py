@@ -117,8 +117,15 @@ def _of_process(process: ProcessStatus, samples: Samples, now_ms: int) -> Iterat
     if lines is not None and lines < LINES_WANTED:
         text = f"{lines:g} of {LINES_WANTED} lines to the venue are open"
         yield ShownAlarm(name, text, "It connects again by itself.", severe=not lines)
-    if samples.value(name, "feeder_user_connected") == 0:
+    if user_channels(samples, name) == 0:
         yield ShownAlarm(name, "the user channel is not open", "Fills come by reconciliation.")
+
+
+def user_channels(samples: Samples, process: str) -> float | None:
+    """How many user channels it holds open; None: not known, or it is no user feeder."""
+    opened = samples.value(process, "feeder_user_connections_total")
+    lost = samples.value(process, "feeder_user_reconnects_total")
+    return None if opened is None or lost is None else opened - lost
 
 
 _BY_PROCESS: Final = {

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
-from executor.console.alarms import LINES_WANTED, shown_alarms
+from executor.console.alarms import LINES_WANTED, shown_alarms, user_channels
 from executor.console.doctor_run import DoctorRun
 from executor.console.formats import data_size
 from executor.console.view import Query, Shared
@@ -19,7 +19,7 @@ DISK_EVERY_S: Final = 5.0
 OLD_MS: Final = 5_000
 """`system.json` is written every two seconds."""
 DISK_FREE_MIN_BYTES: Final = 2 * 10**9
-_FEEDER: Final = (
+_FEEDER: Final[tuple[tuple[str, str], ...]] = (
     ("Leases held (series)", "feeder_leases_held"),
     ("Markets followed", "feeder_markets_followed"),
     ("Markets with a book", "feeder_markets_ready"),
@@ -28,6 +28,13 @@ _FEEDER: Final = (
     ("Snapshots published", "feeder_snapshots_published_total"),
     ("Not acknowledged", "feeder_publish_failures_total"),
 )
+_USER_FEEDER: Final[tuple[tuple[str, str], ...]] = (
+    ("Fills published", "feeder_user_fills_published_total"),
+    ("Fills waiting", "feeder_user_fills_waiting"),
+    ("Not acknowledged", "feeder_user_publish_failures_total"),
+)
+USER_FEEDER: Final = "user-feeder"
+FEEDERS: Final = ("feeder", USER_FEEDER)
 
 
 class HealthView:
@@ -59,7 +66,7 @@ class HealthView:
                 "old": old,
                 "now_ms": now_ms // 1_000 * 1_000,
             },
-            "feed": {"feeders": [self._feed(each) for each in processes if _feeds(each)]},
+            "feed": {"feeders": [self._feed(each) for each in processes if each.name in FEEDERS]},
             "surroundings": {"facts": self._facts(system)},
             "doctor": {
                 "report": self._doctor.report,
@@ -110,13 +117,13 @@ class HealthView:
         return self._shared.metrics.errors.get(process.name, "")
 
     def _feed(self, process: ProcessStatus) -> dict[str, Any]:
-        value = self._shared.metrics.value
-        return {
-            "name": process.name,
-            "lines": value(process.name, "feeder_connected"),
-            "wanted": LINES_WANTED,
-            "rows": [(text, value(process.name, sample)) for text, sample in _FEEDER],
-        }
+        samples, name = self._shared.metrics, process.name
+        if name == USER_FEEDER:
+            lines, wanted, rows = user_channels(samples, name), 1, _USER_FEEDER
+        else:
+            lines, wanted, rows = samples.value(name, "feeder_connected"), LINES_WANTED, _FEEDER
+        told = [(text, samples.value(name, sample)) for text, sample in rows]
+        return {"name": name, "lines": lines, "wanted": wanted, "rows": told}
 
     def _facts(self, system: SystemStatus | None) -> list[tuple[str, str, bool]]:
         """Name, text, and whether it is as it should be."""
@@ -137,7 +144,3 @@ class HealthView:
             facts.append(("Venue", system.venue, True))
             facts.append(("Recording", system.recording or "none is written", True))
         return facts
-
-
-def _feeds(process: ProcessStatus) -> bool:
-    return process.name.startswith("feeder")

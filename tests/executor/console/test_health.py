@@ -9,17 +9,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from executor.console import doctor_run
+from executor.console import doctor_run, health
 from executor.console.accounts import AccountNow
 from executor.console.alarms import ShownAlarm, shown_alarms
 from executor.console.doctor_run import DoctorLine, DoctorRun, doctor_line
 from executor.console.health import HealthView
 from executor.doctor.finding import fail, ok, warn
 from executor.rendering import findings_view
+from feeder.books.metrics import FeederMetrics
+from feeder.fills.metrics import UserMetrics
 from functions.core.account import Limits
 from functions.core.account_status import Status
+from functions.schedule_metrics import ScheduleMetrics
+from functions.worker_metrics import WorkerMetrics
 from local.status import ProcessStatus, SystemStatus
 from tests.support.console_app import console_app, until
 from tests.support.fake_ports import MemoryStore
@@ -115,6 +120,36 @@ def test_each_trouble_of_an_account_is_an_alarm(changes: dict[str, Any], wanted:
     assert wanted in found.text
 
 
+def test_the_numbers_it_asks_for_are_those_that_processes_tell() -> None:
+    registries = (
+        FeederMetrics(()).registry,
+        UserMetrics().registry,
+        WorkerMetrics({NAME: ()}).registry,
+        ScheduleMetrics([NAME]).registry,
+    )
+    told = {
+        sample.name
+        for registry in registries
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    } | _BY_SERIES
+    asked: set[str] = set()
+
+    class Asking(Told):
+        def value(self, process: str, sample: str, **labels: str) -> float | None:
+            asked.add(sample)
+            return 0.0
+
+    shown_alarms([account()], [process()], Asking(), NOW_MS)
+    asked |= {sample for _, sample in (*health._FEEDER, *health._USER_FEEDER)}
+    assert len(asked) > 12
+    assert asked - told == set()
+
+
+_BY_SERIES = {"feeder_snapshots_published_total"}
+"""Has a sample only where there are series."""
+
+
 def test_a_pause_is_worth_a_look() -> None:
     (found,) = alarms(accounts=(account(pause_until_ms=1_795_982_741_970, pause_reason="r"),))
     assert (found.severe, found.text) == (False, "paused until 20:05:41: r")
@@ -132,7 +167,11 @@ def test_a_pause_is_worth_a_look() -> None:
         ),
         ({"feeder_connected": 1}, "1 of 2 lines", False),
         ({"feeder_connected": 0}, "0 of 2 lines", True),
-        ({"feeder_user_connected": 0}, "the user channel is not open", True),
+        (
+            {"feeder_user_connections_total": 3, "feeder_user_reconnects_total": 3},
+            "the user channel is not open",
+            True,
+        ),
         ({"worker_clocks_differing": 2}, "clocks differ, or books are late, in 2 series", True),
         ({"worker_markets_differing": 1}, "contradict each other about 1 markets", True),
         ({"feeder_series_without_market": 1}, "1 series have no running market", True),
@@ -143,7 +182,7 @@ def test_a_pause_is_worth_a_look() -> None:
 def test_each_trouble_of_a_process_is_an_alarm(
     told: dict[str, Any], wanted: str, severe: bool
 ) -> None:
-    samples = {name: value for name, value in told.items() if "_connected" in name or "er_" in name}
+    samples = {name: value for name, value in told.items() if "er_" in name}
     changes = {name: value for name, value in told.items() if name not in samples}
     (found,) = alarms(processes=(process(**changes),), **samples)
     assert (wanted in found.text, found.severe) == (True, severe), found
