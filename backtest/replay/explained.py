@@ -5,6 +5,7 @@ Reads the recording twice: for the decision with its books, and for what its mar
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from backtest.replay.answers import (
     made_again,
 )
 from backtest.replay.history import ConfigurationRead, DecisionHistory, NotRemade, Remade
-from feeder.recording.format import Paid, Published, payload
+from feeder.recording.format import Paid, Published, Record, payload
 from feeder.recording.reader import RecordingReader
 from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
 from functions.core.gate_checks import NumberCheck, gate_checks
@@ -30,7 +31,7 @@ from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.units import PRICE_SCALE, SIZE_SCALE
 
 LEVELS_SHOWN: Final = 5
-HORIZONS_S: Final = (1, 5, 30, 60)
+HORIZONS_S: Final = (1, 5, 10, 30, 60)
 MATCHES_MAX: Final = 10
 ID_LENGTH_MIN: Final = 6
 _SHARES: Final = 1_000
@@ -126,9 +127,29 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     markouts: list[MarkoutLater]
 
 
-def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
+def explain(
+    path: Path,
+    prefix: str,
+    strategies: Strategies,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Explained:
     """The decision whose id begins with `prefix`. Raises RecordingError, NoSuchDecisionError,
-    AmbiguousIdError."""
+    AmbiguousIdError. `tell` is called now and then with the share that was read, from 0 to 1; it
+    is read twice."""
+    first = RecordingReader(path, without_frames=True, tell=lambda share: tell(share / 2))
+    again = RecordingReader(path, without_frames=True, tell=lambda share: tell((1 + share) / 2))
+    return explain_records(first, again, str(path), prefix, strategies)
+
+
+def explain_records(
+    first: Iterable[Record],
+    again: Iterable[Record],
+    source: str,
+    prefix: str,
+    strategies: Strategies,
+) -> Explained:
+    """The same of any records, which are read once and then `again`; `source`: what they are of.
+    Raises likewise."""
     found: dict[str, Decision] = {}
 
     def wanted(decision: Decision) -> bool:
@@ -141,7 +162,7 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
     rows: dict[tuple[str, int], ConfigurationRow] = {}
     remade: Remade | None = None
     why = ""
-    for event in DecisionHistory(RecordingReader(path, without_frames=True), wanted):
+    for event in DecisionHistory(first, wanted):
         if isinstance(event, ConfigurationRead):
             rows[event.account, event.row.version] = event.row
         elif isinstance(event, Remade):
@@ -149,13 +170,13 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
                 remade = event
         elif isinstance(event, NotRemade) and event.decision_id:
             why = event.text
-    decision = the_one(found, prefix, f"no decision in {path}")
+    decision = the_one(found, prefix, f"no decision in {source}")
     if remade is not None and remade.decision.decision_id != decision.decision_id:
         remade = None
     row = rows.get((decision.strategy, decision.config_version))
     market = remade.snapshot.market if remade is not None else decision.market
-    later = _later(path, decision, market)
-    return explained(decision, str(path), row, remade, why, strategies, later)
+    later = _later(again, decision, market)
+    return explained(decision, source, row, remade, why, strategies, later)
 
 
 def the_one(found: dict[str, Decision], prefix: str, nowhere: str) -> Decision:
@@ -181,10 +202,10 @@ class Later(msgspec.Struct):
     payouts_e6: dict[str, int] = {}
 
 
-def _later(path: Path, decision: Decision, market: MarketInfo | None) -> Later:
+def _later(records: Iterable[Record], decision: Decision, market: MarketInfo | None) -> Later:
     later = Later(market)
     condition, at_ms = decision.condition_id, decision.decided_at_ms
-    for record in RecordingReader(path, without_frames=True):
+    for record in records:
         later.ended_ns = max(later.ended_ns, record.at_ns)
         if isinstance(record, Paid) and record.condition_id == condition:
             later.payouts_e6 = record.payouts_e6

@@ -12,7 +12,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from executor.console.asked_strategies import AskedStrategies, StrategyAnswer
-from executor.console.books import NewestBooks
 from executor.console.market_shown import (
     AccountSignal,
     FollowedAccount,
@@ -40,7 +39,7 @@ class MarketsView:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._books = NewestBooks(shared.now_ms)
+        self._books = shared.books
         self._strategies = AskedStrategies(shared.settings)
         self._rows: tuple[int, dict[str, str]] = (0, {})
         """When they were rendered, and what came out."""

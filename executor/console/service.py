@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from executor.console.accounts import AccountsNow
+from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
 from executor.console.metrics import MetricsNow
@@ -76,6 +77,7 @@ async def serve(
         stores=stores,
         accounts=AccountsNow(settings.each(), stores, now_ms),
         metrics=MetricsNow(system, now_ms),
+        books=NewestBooks(now_ms),
         pages=Pages(),
         messages=Messages(),
         system=system,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from executor.console.accounts import AccountsNow
+    from executor.console.books import NewestBooks
     from executor.console.messages import Messages
     from executor.console.metrics import MetricsNow
     from executor.console.nats_now import NatsNow
@@ -75,6 +76,8 @@ class Shared:
     """Each account, its limits and its configuration, read again every second."""
     metrics: MetricsNow
     """What the processes count, read again every two seconds."""
+    books: NewestBooks
+    """The newest book of each market; the view *Markets* follows them."""
     pages: Pages
     """The templates."""
     messages: Messages

@@ -11,6 +11,7 @@ import pytest
 
 from backtest.replay.answers import Strategies
 from backtest.replay.explained import (
+    HORIZONS_S,
     AmbiguousIdError,
     Explained,
     NoSuchDecisionError,
@@ -79,7 +80,7 @@ def test_markouts_are_of_the_last_books_until_then_and_of_what_was_paid(tmp_path
     found = of_first(tmp_path, records)
     fee_ticks = taker_fee_e6(market_info().fee, decision.signal_price_e4, 10**9) / 10**3 / 100 / 100
     assert found.fee_ticks == pytest.approx(fee_ticks)
-    books = {1: 0, 5: 4, 30: 27}  # a book each 1.1 s
+    books = {1: 0, 5: 4, 10: 9, 30: 27}  # a book each 1.1 s
     decided_on = next(
         number
         for number, each in enumerate(made.books(40))
@@ -102,13 +103,13 @@ def test_markouts_are_of_the_last_books_until_then_and_of_what_was_paid(tmp_path
 
 def test_what_is_not_known_later_is_said(tmp_path: Path) -> None:
     found = of_first(tmp_path, made.history())
-    assert found.markouts[3].why_not == "the recording ends before"
-    assert found.markouts[4].why_not == "the recording does not say what the market paid"
+    assert found.markouts[4].why_not == "the recording ends before"
+    assert found.markouts[-1].why_not == "the recording does not say what the market paid"
     late = made.books(1)[0].market.end_ms - 2_000
     found = of_first(tmp_path, [*made.history(), PAID], decided_at_ms=late, signal_price_e4=1)
     assert [each.why_not for each in found.markouts] == [
         "",
-        *["the market had ended"] * 3,
+        *["the market had ended"] * 4,
         "",
     ]
     assert found.again == "different"
@@ -166,7 +167,7 @@ def test_whatever_was_logged_is_shown(tmp_path: Path, changes: dict[str, Any]) -
     found = of_first(tmp_path, [*made.history(), PAID], **changes)
     assert found.book is not None
     assert found.again == ("equal" if "filled_size_e6" in changes else "different")
-    assert len(found.markouts) == 5
+    assert len(found.markouts) == len(HORIZONS_S) + 1
     say(explained_view(found))
     assert replay(tmp_path, Strategies()).different == (found.again == "different")
 
