@@ -52,7 +52,7 @@ class MarketsView:
         snapshot = self._books.book(opened) if opened else None
         return {
             "opened": opened if snapshot is None else snapshot.market.slug,
-            "parts": self.parts(query),
+            "parts": self._shared.pages.made(self.parts(query)),
         }
 
     def parts(self, query: Query) -> dict[str, str]:
