@@ -136,7 +136,7 @@ class ConfigurationView:
             trouble = trouble or trouble_here
         return {
             "now": now,
-            "parts": self.parts({"account": now.name}),
+            "parts": self._shared.pages.made(self.parts({"account": now.name})),
             "groups": groups,
             "prefix": PREFIX,
             "why": why,

@@ -59,7 +59,7 @@ class LatencyView:
 
     def variables(self, query: Query) -> dict[str, Any]:
         """What the page shows."""
-        return {"parts": self.parts(query)}
+        return {"parts": self._shared.pages.made(self.parts(query))}
 
     def parts(self, query: Query) -> dict[str, str]:
         """What of it changes: with every reading, not with every look."""

@@ -25,7 +25,7 @@ KEYS_MAX: Final = 512
 """Stages of accounts: more than a worker may serve."""
 
 
-class Stage(msgspec.Struct, frozen=True):
+class LatencyStage(msgspec.Struct, frozen=True):
     """A part of the way from a book to an order."""
 
     name: str
@@ -35,14 +35,14 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 STAGES: Final = (
-    Stage("book age", "worker_book_age_seconds", "from the feeder to the decision"),
-    Stage("decode", "worker_decode_seconds", "reading one book"),
-    Stage("decide", "worker_decide_seconds", "gate and strategy"),
-    Stage("sign", "worker_sign_seconds", "decision to signed order"),
-    Stage("claim", "worker_claim_seconds", "signed order to durable claim"),
-    Stage("post", "worker_post_seconds", "claim to the answer"),
-    Stage("resolve", "worker_resolve_seconds", "answer to resolved claim"),
-    Stage("tick to trade", "worker_tick_to_trade_seconds", "frame at the feeder to POST"),
+    LatencyStage("book age", "worker_book_age_seconds", "from the feeder to the decision"),
+    LatencyStage("decode", "worker_decode_seconds", "reading one book"),
+    LatencyStage("decide", "worker_decide_seconds", "gate and strategy"),
+    LatencyStage("sign", "worker_sign_seconds", "decision to signed order"),
+    LatencyStage("claim", "worker_claim_seconds", "signed order to durable claim"),
+    LatencyStage("post", "worker_post_seconds", "claim to the answer"),
+    LatencyStage("resolve", "worker_resolve_seconds", "answer to resolved claim"),
+    LatencyStage("tick to trade", "worker_tick_to_trade_seconds", "frame at the feeder to POST"),
 )
 _STAGE_OF: Final = {stage.histogram: stage.name for stage in STAGES}
 

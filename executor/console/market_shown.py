@@ -79,7 +79,7 @@ class LadderStep(msgspec.Struct, frozen=True):
     share: float
 
 
-class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+class ShownLadder(msgspec.Struct, frozen=True, kw_only=True):
     """One outcome's book, highest price first."""
 
     outcome: str
@@ -165,7 +165,7 @@ def account_signal(
     )
 
 
-def ladders(snapshot: BookSnapshot) -> tuple[Ladder, ...]:
+def ladders(snapshot: BookSnapshot) -> tuple[ShownLadder, ...]:
     """Both books, on one scale."""
     books = named_books(snapshot)
     shown = [
@@ -178,7 +178,7 @@ def ladders(snapshot: BookSnapshot) -> tuple[Ladder, ...]:
         return tuple(LadderStep(*level, level[1] / most_e6) for level in levels[:LADDER_LEVELS])
 
     return tuple(
-        Ladder(
+        ShownLadder(
             outcome=outcome,
             asks=steps(book.asks)[::-1],
             bids=steps(book.bids),

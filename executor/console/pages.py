@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from executor.console.charts.bars import share_bar
 from executor.console.charts.line import sparkline
@@ -51,6 +52,11 @@ class Pages:
         """What a macro makes of its arguments. Raises likewise."""
         module: Any = self._environment.get_template(template).module
         return str(getattr(module, macro)(**arguments))
+
+    @staticmethod
+    def made(parts: Mapping[str, str]) -> dict[str, Markup]:
+        """Parts for a page that shows them at once: HTML already, not to be escaped again."""
+        return {name: Markup(html) for name, html in parts.items()}  # noqa: S704 - of `part`
 
     @staticmethod
     def key(text: str) -> str:
