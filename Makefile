@@ -1,4 +1,4 @@
-# Two commands matter: `make run` and `make test`. Both set everything up by themselves.
+# Three commands matter: `make paper`, `make run` and `make test`. All set everything up by themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,8 +28,9 @@ SEVERAL := book_imbalance_crypto,order_flow_imbalance,shadow=book_imbalance_cryp
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 RATE ?= 2000
+DATA ?= executor-data
 
-.PHONY: run chaos rolling soak fuzz test lint bench clean setup ministack lock
+.PHONY: paper paper-proof run demo chaos rolling soak fuzz test lint bench clean setup ministack lock
 .PHONY: infra-tools package deploy deployable remove removable deploy-local
 
 setup: $(STAMP)
@@ -130,6 +131,21 @@ removable: setup
 # The packaged template on an emulator on this machine: deployed, traded on, updated, removed.
 deploy-local: setup ministack infra-tools $(ZIPS)
 	@$(BIN)/python -m deploy.local
+
+# Trading on paper at the real venue, or at VENUE, until Ctrl-C; what it knows is kept in DATA.
+# STRATEGIES, SERIES and the accounts' limits are variables.
+paper: setup
+	@STRATEGIES='$(STRATEGIES)' $(BIN)/executor paper --data '$(DATA)' $(if $(VENUE),--venue '$(VENUE)')
+
+# The same at the simulated venue for DURATION seconds, killed again and again; then all must agree.
+paper-proof: DURATION := 60
+paper-proof: SPEED := 30
+paper-proof: setup
+	@$(BIN)/python -m sandbox front-door --duration $(DURATION) --speed $(SPEED) \
+		--strategies '$(STRATEGIES)'
+
+# The whole system on recorded books for DURATION seconds, shown; then all accounts must agree.
+demo: run
 
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \

@@ -5,7 +5,7 @@ Reads the recording twice: for the decision with its books, and for what its mar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -127,10 +127,17 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     markouts: list[MarkoutLater]
 
 
-def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
+def explain(
+    path: Path,
+    prefix: str,
+    strategies: Strategies,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Explained:
     """The decision whose id begins with `prefix`. Raises RecordingError, NoSuchDecisionError,
-    AmbiguousIdError."""
-    first, again = (RecordingReader(path, without_frames=True) for _ in range(2))
+    AmbiguousIdError. `tell` is called now and then with the share that was read, from 0 to 1; it
+    is read twice."""
+    first = RecordingReader(path, without_frames=True, tell=lambda share: tell(share / 2))
+    again = RecordingReader(path, without_frames=True, tell=lambda share: tell((1 + share) / 2))
     return explain_records(first, again, str(path), prefix, strategies)
 
 

@@ -27,6 +27,7 @@ from backtest.replay.explained import (
     explained,
     the_one,
 )
+from executor.progress import progress_bar
 from executor.rendering import BAD, GOOD, columns_table, facts_table, moment, plain, usd
 from functions.bootstrap import unopened_stores
 from functions.core.account import utc_day
@@ -51,12 +52,13 @@ _NO_BOOKS: Final = (
 
 def from_recording(recording: Path, prefix: str, strategies: Strategies) -> Explained:
     """See `backtest.replay.explained`."""
-    return explain(recording, prefix, strategies)
+    with progress_bar() as tell:
+        return explain(recording, prefix, strategies, lambda share: tell(share, "read"))
 
 
 def state_is_named() -> bool:
     """Whether the environment says where accounts are stored."""
-    return "STATE_TABLE" in os.environ
+    return any(os.environ.get(name) for name in ("STATE", "STATE_TABLE"))
 
 
 async def with_evidence(found: Explained, settings: AccountSettings) -> Explained:

@@ -9,14 +9,16 @@ from typing import Any, Final
 from aiohttp import web
 
 from executor.console.view import Shared
+from functions.core.account import TRADING_ENABLED, Account
 from functions.handlers import control
 from functions.handlers.control import NotDoneError
-from functions.ports import StoreError
+from functions.ports import Store, StoreError
 from runtime.addresses import origins
 from runtime.output import one_line
 
 REASON: Final = "console"
 TIMEOUT_S: Final = 20.0
+LOOK_TIMEOUT_S: Final = 2.0
 
 
 class HaltAndResume:
@@ -49,12 +51,26 @@ class HaltAndResume:
         raise self._back(request, text, failed=not done)
 
     async def _halted(self, name: str) -> str:
-        account = await control.halt(self._shared.stores[name], REASON)
+        store = self._shared.stores[name]
+        before = await self._seen(store)
+        if before is not None and before.trading != TRADING_ENABLED:
+            # Its reason is worth more than ours.
+            return f"{name}: halted already: {before.halt_reason or 'no reason given'}."
+        account = await control.halt(store, REASON)
         live = sum(not claim.ended for claim in account.claims.values())
         text = f"{name}: HALTED. No new order is made."
         if live:
             text += f" {live} claims were made before: their orders may still fill."
         return text
+
+    @staticmethod
+    async def _seen(store: Store) -> Account | None:
+        """The account; what cannot be read, or is not there yet, is halted all the same."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                return await store.account()
+        except (StoreError, TimeoutError):
+            return None
 
     async def _resumed(self, name: str, halt_id: str) -> str:
         before, _ = await control.resume(self._shared.stores[name], halt_id)

@@ -64,8 +64,8 @@ class MetricsNow:
 
     async def _read(self, session: aiohttp.ClientSession, name: str, url: str) -> None:
         try:
-            async with session.get(url, allow_redirects=False, raise_for_status=True) as answer:
-                text = await _bounded_text(answer.content)
+            async with session.get(url, allow_redirects=False) as answer:
+                text = await _bounded_text(answer)
             families = tuple(text_string_to_metric_families(text))
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, IndexError) as error:
             self.errors[name] = f"its metrics cannot be read: {type(error).__name__}"
@@ -74,10 +74,12 @@ class MetricsNow:
         self.of[name], self.read_at_ms[name] = families, self._now_ms()
 
 
-async def _bounded_text(body: aiohttp.StreamReader) -> str:
-    """Raises ValueError where there is more of it than any process has to say, or is no text."""
+async def _bounded_text(answer: aiohttp.ClientResponse) -> str:
+    """Raises ValueError where it is none, or more than any process has to say."""
+    if answer.status != 200:
+        raise ValueError("not an answer with metrics")
     read = b""
-    while more := await body.read(65_536):
+    while more := await answer.content.read(65_536):
         read += more
         if len(read) > ANSWER_BYTES_MAX:
             raise ValueError("more than metrics")

@@ -23,7 +23,7 @@ from executor.console.nats_now import NatsNow
 from executor.console.pages import Pages
 from executor.console.security import Door
 from executor.console.server import console_app
-from executor.console.settings import ConsoleSettings
+from executor.console.settings import ConsoleSettings, is_loopback
 from executor.console.view import Shared, View
 from executor.console.views import VIEWS
 from functions.bootstrap import reachable_stores
@@ -88,6 +88,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving(shared, views, door))
         _log.info("console_started", url=url)
+        if not is_loopback(settings.console_host):
+            _log.warning("console_not_encrypted", url=url)
         if say_link is not None:
             say_link(f"{url}/open/{link_secret(key, now_ms())}")
         freeze_heap()

@@ -5,6 +5,11 @@ holds one event stream (`/events/<name>` with the page's query), on which the se
 parts of the page whose HTML has changed since it last sent them, at most five times a second. The
 browser replaces the content of the element with that id, and does nothing else: all HTML and SVG
 comes from the server.
+
+A page's template extends `base.html`. Each part of it is made by a macro, of a template that
+extends nothing (`<view>_parts.html`), which the page imports and `Pages.part` renders: so the page
+and the stream show the same. A part that is not among the parts any more stays on the page as it
+was: let a list be one part, or its rows parts within a part that says which rows there are.
 """
 
 from __future__ import annotations

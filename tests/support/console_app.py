@@ -38,6 +38,13 @@ from tests.support.fake_ports import MemoryStore
 TIMEOUT_S = 10.0
 
 
+async def until(fact: Callable[[], bool]) -> None:
+    """Wait for what shows only by looking, at most TIMEOUT_S."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not fact():  # noqa: ASYNC110 - nobody says so
+            await asyncio.sleep(0.005)
+
+
 class ScriptedView:
     """A view of which a test says all."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import aiohttp
 import pytest
 from yarl import URL
 
@@ -265,9 +264,3 @@ def test_sessions_are_bounded() -> None:
 async def test_words_cannot_be_put_on_a_page_by_a_link() -> None:
     async with console_app(HealthView) as console:
         assert "Send your key" not in await console.page("/health?message=Send+your+key")
-
-
-async def test_a_stranger_on_the_port_is_no_defect() -> None:
-    async with console_app(HealthView) as console, aiohttp.ClientSession() as stranger:
-        async with stranger.get(f"{console.url}/health", headers={"Cookie": "a=b; ;;"}) as told:
-            assert told.status == 401

@@ -1,40 +1,52 @@
-"""Pages, streams and the header, over HTTP."""
+"""Pages, over HTTP."""
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from functools import partial
+
+import pytest
 
 from executor.console.health import HealthView
+from executor.console.security import Door
+from executor.console.service import serving
 from tests.support.console_app import ScriptedView, console_app
-from tests.support.fake_ports import MemoryStore
 
 
-async def test_a_view_is_served_and_its_stream_tells_what_changes() -> None:
+async def test_each_view_has_a_page_with_its_stream_and_all_views_to_go_to() -> None:
     async with console_app(ScriptedView, HealthView) as console:
-        view = console.views[0]
-        assert "Scripted · Executor" in await console.page("/scripted")
-        view.now = {"scripted-a": "1", "scripted-b": "2"}
-        async with aclosing(console.events("/events/scripted?x=1")) as events:
-            first = await anext(events)
-            assert first["parts"]["scripted-a"] == "1"
-            assert "trading" in first["parts"]["console-accounts"]
-            view.now = {"scripted-a": "1", "scripted-b": "3"}
-            while not (event := await anext(events))["parts"]:
+        text = await console.page("/scripted?x=a%26b&x=c")
+        assert "<title>Scripted · Executor</title>" in text
+        assert 'data-events="/events/scripted?x=a%26b"' in text
+        assert '<a href="/scripted" aria-current="page">' in text
+        assert '<a href="/health">' in text
+        assert '<script type="module" src="/static/app.js">' in text
+
+
+async def test_the_first_page_is_the_markets() -> None:
+    markets = partial(ScriptedView, name="markets")
+    async with console_app(HealthView, markets) as console:
+        assert "Markets · Executor" in await console.page("/")
+    async with console_app(HealthView) as console:
+        assert "Health · Executor" in await console.page("/")
+
+
+async def test_static_files_have_their_types() -> None:
+    async with console_app(HealthView) as console:
+        for name, kind in (("app.js", "text/javascript"), ("style.css", "text/css")):
+            async with console.browser.get(f"{console.url}/static/{name}") as told:
+                assert (told.status, told.content_type) == (200, kind)
+
+
+async def test_a_port_that_is_taken_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    async with console_app(HealthView) as console:
+        port = int(console.url.rpartition(":")[2])
+        settings = console.shared.settings.model_copy(update={"console_port": port})
+        door = Door(settings, None, console.shared.pages)  # type: ignore[arg-type]  # never asked
+        shared = type(console.shared)(**{**vars(console.shared), "settings": settings})
+        with pytest.raises(SystemExit) as refused:
+            async with serving(shared, [], door):
                 pass
-            assert event["parts"] == {"scripted-b": "3"}
-
-
-async def test_halt_and_resume_from_the_header() -> None:
-    store = MemoryStore(name="one")
-    async with console_app(
-        HealthView, stores={"one-paper": store}, strategies="one=book_imbalance_crypto"
-    ) as console:
-        text = await console.post("/halt", account="one-paper")
-        assert "HALTED: console" in text
-        assert "one-paper: HALTED. No new order is made." in text
-        assert store.item is not None
-        halt_id = store.item.halt_id
-        text = await console.post("/resume", account="one-paper", halt_id=halt_id)
-        assert "tick the reason" in text
-        text = await console.post("/resume", account="one-paper", halt_id=halt_id, lift="yes")
-        assert "trading again" in text
+        assert refused.value.code == 2
+    said = capfd.readouterr().err
+    assert f"CONSOLE_PORT: {port} is taken" in said
+    assert "executor console --link" in said
