@@ -23,6 +23,7 @@ from functions.core.strategy_failures import FAILURES_MAX, StrategyFailures
 from functions.core.strategy_rules import one_line, said_of
 from functions.core.trade import NUMBER_NAME_LENGTH_MAX, NUMBERS_MAX, Trade
 from functions.settings import AccountSettings
+from protocol.units import PRICE_SCALE
 from runtime.line_throttle import LineThrottle
 from runtime.time_limit import TookTooLongError, within_s
 from strategies.interface import Strategy
@@ -32,7 +33,16 @@ from strategies.view import MarketView
 ASK_MAX_S: Final = 0.25
 """Of time, not of CPU time: one that waits for something stops this process, too."""
 _ENDLESS_COUNTS: Final = FAILURES_MAX // 2
-_UNITS: Final = ("_e4", "_e6", "_ticks", "_s", "_ms", "_ratio", "_usd", "_bps")
+_UNITS: Final = {
+    "_e4": "",
+    "_ticks": " ticks",
+    "_s": " s",
+    "_ms": " ms",
+    "_usd": " USD",
+    "_bps": " bps",
+    "_ratio": "",
+}
+"""How names end, and how their numbers are told; what is in 1e-4 USD is told as a price."""
 _log = structlog.get_logger()
 
 
@@ -146,16 +156,23 @@ def measure_check(name: str, value: float, parameters: StrategyParameters) -> Nu
     stem = name.removesuffix(unit)
     values = parameters.model_dump()
     least, most = (_number(values.get(f"{stem}_{bound}{unit}")) for bound in ("min", "max"))
-    wanted = [] if least is None else [f"at least {least:g}"]
-    wanted += [] if most is None else [f"at most {most:g}"]
+    wanted = [] if least is None else [f"at least {_number_text(least, unit)}"]
+    wanted += [] if most is None else [f"at most {_number_text(most, unit)}"]
     below = least is not None and value < least
     above = most is not None and value > most
     return NumberCheck(
-        name=name.replace("_", " "),
-        value=f"{value:.4g}" if abs(value) < 1_000 else f"{value:,.0f}",
+        name=stem.replace("_", " "),
+        value=_number_text(value, unit),
         wanted=", ".join(wanted),
         passed=isfinite(value) and not below and not above,
     )
+
+
+def _number_text(value: float, unit: str) -> str:
+    if unit == "_e4":
+        return f"{value / PRICE_SCALE:.4g}"
+    text = f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
+    return f"{text}{_UNITS.get(unit, '')}"
 
 
 def _number(value: object) -> float | None:

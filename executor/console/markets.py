@@ -48,7 +48,12 @@ class MarketsView:
 
     def variables(self, query: Query) -> dict[str, Any]:
         """What the page shows."""
-        return {"opened": _opened_name(query), "parts": self.parts(query)}
+        opened = _opened_name(query)
+        snapshot = self._books.book(opened) if opened else None
+        return {
+            "opened": opened if snapshot is None else snapshot.market.slug,
+            "parts": self.parts(query),
+        }
 
     def parts(self, query: Query) -> dict[str, str]:
         """What of it changes."""

@@ -18,7 +18,7 @@ def bar_chart(
     *,
     title: str,
     y_label: str,
-    width: int = 480,
+    width: int = 400,
     height: int = 140,
 ) -> Markup:
     """One bar for each (name, value of zero or more); what each is, a screen reader is told."""

@@ -35,7 +35,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def line_chart(
-    series: Sequence[Line], *, title: str, y_label: str, width: int = 480, height: int = 180
+    series: Sequence[Line], *, title: str, y_label: str, width: int = 400, height: int = 160
 ) -> Markup:
     """At most `LINES_MAX` lines over UTC time; the height of the picture is `height` of `width`.
 
@@ -120,7 +120,7 @@ def _moment(at_ms: float, *, days: bool) -> str:
 
 
 def _path(number: int, points: Sequence[tuple[float, float | None]], x: Scale, y: Scale) -> Markup:
-    """Whatever is alone between two gaps is a dot: a line of one point cannot be seen."""
+    """Whatever is alone between two gaps is a dash: a line of one point cannot be seen."""
     steps: list[str] = []
     apart = True
     for place, (at, value) in enumerate(points):
@@ -131,7 +131,7 @@ def _path(number: int, points: Sequence[tuple[float, float | None]], x: Scale, y
         steps.append(f"{'M' if apart else 'L'}{at_x} {at_y}")
         following = points[place + 1][1] if place + 1 < len(points) else None
         if apart and not _is_there(following):
-            steps.append("h0.1")
+            steps[-1] = f"M{round(at_x - 2, 1)} {at_y}h4"
         apart = False
     dashes = Markup(' stroke-dasharray="{}"').format(_DASHES[number]) if _DASHES[number] else ""
     path = Markup('<path class="chart-line chart-line-{}" fill="none" d="{}"{}/>')

@@ -131,9 +131,9 @@ def test_what_the_strategy_says_stands_between_gate_and_account() -> None:
     [
         ("imbalance", 0.41, "at least 0.5", False),
         ("imbalance", 0.5, "at least 0.5", True),
-        ("mid_e4", 2_900, "at least 3000, at most 7000", False),
-        ("mid_e4", 7_001, "at least 3000, at most 7000", False),
-        ("spread_e4", 300, "at most 200", False),
+        ("mid_e4", 2_900, "at least 0.3, at most 0.7", False),
+        ("mid_e4", 7_001, "at least 0.3, at most 0.7", False),
+        ("spread_e4", 300, "at most 0.02", False),
         ("edge_ticks", -1.5, "", True),
         ("levels", 3, "", True),
         ("imbalance", float("nan"), "at least 0.5", False),
@@ -144,6 +144,17 @@ def test_a_number_stands_beside_the_parameters_that_are_called_like_it(
 ) -> None:
     check = measure_check(name, value, BookImbalance.Parameters())
     assert (check.wanted, check.passed) == (wanted, passed)
+
+
+def test_a_number_is_told_in_its_unit() -> None:
+    def told(name: str, value: float) -> tuple[str, str]:
+        check = measure_check(name, value, BookImbalance.Parameters())
+        return check.name, check.value
+
+    assert told("mid_e4", 4_725) == ("mid", "0.4725")
+    assert told("edge_ticks", -1.8049) == ("edge", "-1.8 ticks")
+    assert told("time_to_close_s", 5_000.2) == ("time to close", "5,000 s")
+    assert told("imbalance", 0.41234) == ("imbalance", "0.412")
 
 
 def test_both_ladders_are_on_one_scale_with_the_best_prices_in_the_middle() -> None:
