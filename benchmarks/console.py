@@ -24,6 +24,7 @@ from benchmarks.strategies_streams import _publish, _server
 from benchmarks.strategy_books import Books
 from benchmarks.stub_worker import GrantingStore
 from executor.console.accounts import AccountsNow
+from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
 from executor.console.metrics import MetricsNow
@@ -70,6 +71,7 @@ async def serve() -> None:
         stores=stores,
         accounts=AccountsNow(settings.each(), stores, now_ms),
         metrics=MetricsNow(lambda: None, now_ms),
+        books=NewestBooks(now_ms),
         pages=Pages(),
         messages=Messages(),
         system=lambda: None,
