@@ -21,7 +21,7 @@ from executor.commands.paper import (
     other_store_named,
     plan_of,
 )
-from executor.commands.paper_told import tell_accounts, tell_console
+from executor.commands.paper_told import tell_accounts, tell_console, tell_problems
 from executor.doctor import in_force
 from executor.doctor.finding import Level
 from executor.local_defaults import DEFAULT_FOLDER, FOLDER_VARIABLE
@@ -39,7 +39,6 @@ def run(wanted: Wanted) -> int:
 
     Raises RefusedError while nothing has been started.
     """
-    _stop_with_the_terminal()
     plan = plan_of(wanted, os.environ)
     worker = check(plan)
     tell(f"configuration: valid; accounts: {_accounts(worker)}")
@@ -81,6 +80,7 @@ def _kept_running(plan: SystemPlan, worker: WorkerSettings) -> int:
     where = "" if here else f"{FOLDER_VARIABLE}={plan.data.path} "
     tell(f"to look at it from another terminal: {where}executor status | positions | decisions")
     tell(f"to stop all orders at once: {where}executor halt --all --reason WHY; to end it: Ctrl-C")
+    _stop_with_the_terminal()
     try:
         code = run_service(_told(plan, worker))
     except SystemFailedError as error:
@@ -94,6 +94,7 @@ async def _told(plan: SystemPlan, worker: WorkerSettings) -> None:
     """The system, and what is told of it beside. Raises SystemFailedError."""
     telling = [
         asyncio.create_task(_harmless(tell_console(plan.data.path, os.getpid(), tell))),
+        asyncio.create_task(_harmless(tell_problems(plan.data.path, os.getpid(), tell))),
         asyncio.create_task(_harmless(tell_accounts(worker, tell))),
     ]
     try:
