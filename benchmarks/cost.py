@@ -1,4 +1,4 @@
-"""What the system costs a month, from measured counts and a table of prices: docs/cost.md.
+"""What the system costs a month, of measured counts and prices: docs/explanation/cost.md.
 
     python -m benchmarks.cost
 

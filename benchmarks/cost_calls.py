@@ -1,4 +1,4 @@
-"""What a running system asks of the cloud: the counts that docs/cost.md multiplies by prices.
+"""What a running system asks of the cloud: the counts that the page of costs takes times prices.
 
     python -m benchmarks.cost_calls
 

@@ -1,4 +1,4 @@
-"""What grows with markets and with strategy accounts: the figures of docs/scaling.md.
+"""What grows with markets and with strategy accounts: the figures of docs/explanation/scaling.md.
 
     python -m benchmarks.growth            all of it, some minutes
     python -m benchmarks.growth --quick    without 100,000 markets

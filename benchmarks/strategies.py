@@ -1,4 +1,4 @@
-"""A worker with 1, 10 and 30 strategies: the figures of docs/scaling.md.
+"""A worker with 1, 10 and 30 strategies: the figures of docs/explanation/scaling.md.
 
     python -m benchmarks.strategies            about five minutes
     python -m benchmarks.strategies --quick    one, to see that it works

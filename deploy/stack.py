@@ -146,7 +146,7 @@ def _check_names(
             continue
         findings.missing.append(
             f"table {table_name}: is there already, and not the stack's {name};"
-            ' docs/runbook.md, "A table is there already"'
+            ' docs/how-to/deploy.md, "A table is there already"'
         )
 
 

@@ -44,7 +44,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object, for scripts
 
 
 class AnsweringCommand(TyperCommand):
-    """What no command reports itself: this machine can open no file or socket any more."""
+    """A command whose help is its function's docstring, and what no command reports itself: this
+    machine can open no file or socket any more."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        # It is shown as wide as the terminal is, so lines must not end where the source's do.
+        paragraphs = (self.help or "").split("\n\n")
+        self.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
     def invoke(self, ctx: Any) -> Any:
         try:

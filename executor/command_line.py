@@ -61,7 +61,12 @@ All = Annotated[bool, typer.Option("--all", help="Every account of STRATEGIES.")
 
 
 def status(account: Named = None, json: Json = False) -> None:
-    """Trading or halted, claims, limits and what waits; of several accounts a line each."""
+    """Trading or halted, claims, limits and what waits; of several accounts a line each.
+
+    Of one account: until when it pauses and why, the day's P&L and spending against their limits,
+    winnings that wait, the oldest claim that is not resolved, and what should have ended long ago.
+    The limits are those in force.
+    """
     settings = load_settings(LimitSettings)
     if account is None and len(settings.entries) > 1:
         _all_statuses(settings, json=json)
@@ -91,7 +96,10 @@ def positions(
     account: Named = None,
     json: Json = False,
 ) -> None:
-    """A row for each live claim."""
+    """A row for each live claim.
+
+    With --ended also the last of the ledger, with their P&L after fees.
+    """
     settings = one_account(AccountSettings, account)
     report = done(account_commands.positions(settings, ended))
     show(settings, report, rendering.positions_view(report, ended=bool(ended)), json=json)
@@ -111,7 +119,11 @@ def decisions(
     ] = None,
     json: Json = False,
 ) -> None:
-    """The newest decisions of a day, newest first; `executor explain` shows one by its id."""
+    """The newest decisions of a day, newest first; `executor explain` shows one by its id.
+
+    Each with its reason, the version of the configuration that it was made under, and the latency
+    of each stage. They are kept for seven days.
+    """
     day = _checked_day(day)
     if recording is not None:
         _recorded_decisions(recording, account, day, limit, json=json)
@@ -141,7 +153,11 @@ def halt(
     account: Named = None,
     every: All = False,
 ) -> None:
-    """Stop every worker from claiming. Once this returns, no new order is made."""
+    """Stop every worker from claiming. Once this returns, no new order is made.
+
+    The halt is written where each claim's own condition looks, so it binds every worker, also one
+    that starts later. Orders that were claimed before may still be posted or filled.
+    """
     try:
         reason = halt_reason(reason)
     except ValueError as error:
@@ -161,7 +177,10 @@ def halt(
 
 
 def resume(account: Named = None, every: All = False) -> None:
-    """Let workers claim again; shows the reason of the halt that it lifts."""
+    """Let workers claim again; shows the reason of the halt that it lifts.
+
+    It lifts the halt that it has seen, and none that came after.
+    """
     told = done(account_commands.of_each(_wanted(account, every=every), account_commands.resume))
     for settings, accounts in told:
         say(account_line(settings.account, settings.execution))
@@ -204,7 +223,13 @@ def reconcile(
     ] = False,
     account: Named = None,
 ) -> None:
-    """Ask the venue about unresolved claims and settle what has ended, once, now."""
+    """Ask the venue about unresolved claims and settle what has ended, once, now.
+
+    Safe beside the scheduled runs. Exit code 1: a claim is overdue, a position is not what the
+    claims say, one is unsettled an hour after its market's end (with the reason), winnings were
+    asked for in vain or found no room, or a question got no answer. A live account needs its key
+    or its API credentials.
+    """
     settings = one_account(ScheduleSettings, account)
     if redeem_again and not settings.redeems:
         refuse("--redeem-again needs REDEEM=true and EXECUTION=live")
@@ -218,7 +243,12 @@ def reconcile(
 
 
 def doctor() -> None:
-    """Check everything that trading depends on, and say what to do about what is wrong."""
+    """Check everything that trading depends on, and say what to do about what is wrong.
+
+    Configuration, clock, NATS and its streams, the store, the venue, the series, the websockets,
+    what should have ended long ago; of a live account also credentials, balance and allowances.
+    Changes nothing.
+    """
     # Here, because they import the venue's client, which takes a second; `halt` shall not wait.
     from executor.doctor import checks, configuration  # noqa: PLC0415 - see above
 
@@ -262,7 +292,10 @@ def record(
     ] = None,
 ) -> None:
     """Write down every frame of the venue's market channel. Needs no account and no key; with
-    --books, the accounts of STRATEGIES and NATS_URL."""
+    --books, the accounts of STRATEGIES and NATS_URL.
+
+    The files are compressed, and can be read while they grow; a crash costs a second at most.
+    """
     here = record_commands.is_on_this_machine(os.environ.get("NATS_URL", ""))
     beside = None
     if here if books is None else books:
@@ -286,7 +319,8 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A recording's directory, or one of its files.")],
     json: Json = False,
 ) -> None:
-    """Sum up a recording: frames, silences, losses, and how many books are proven."""
+    """Sum up a recording: frames, rates, silences, losses, and how many books the venue's hash
+    proves."""
     try:
         report = record_commands.inspect(path)
     except RecordingError as error:

@@ -43,10 +43,12 @@ class MarketChannelSettings(GammaSettings):
     market_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     )
+    """The venue's channel of books."""
     series: Annotated[tuple[Series, ...], NoDecode, BeforeValidator(_series_list)] = Field(
         default="btc-15m", validate_default=True
     )
-    """Comma separated, e.g. `btc-15m,eth-15m`."""
+    """Which markets are followed, e.g. `btc-15m,eth-15m,btc-4h`. Which series there are the venue's
+    listing says: `executor doctor` asks it."""
 
 
 class FeederSettings(
@@ -55,7 +57,7 @@ class FeederSettings(
     """Every variable the market feeder reads. No key: it could not trade if it wanted to."""
 
     max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=10_000)
-    """How late one line may be before its connection is replaced; the workers' limit."""
+    """In the feeder: how late one line may be before its connection is replaced."""
     metrics_port: Port = 9101
 
 
@@ -65,6 +67,7 @@ class UserChannelSettings(EnvironmentSettings):
     user_ws_url: Annotated[str, url_of("wss", "ws")] = (
         "wss://ws-subscriptions-clob.polymarket.com/ws/user"
     )
+    """The venue's channel of an account's trades."""
 
 
 class UserFeederSettings(
@@ -77,9 +80,9 @@ class UserFeederSettings(
     api_passphrase: HeaderSecret
     api_address: SignerAddress
     wallet: WalletAddress | None = None
-    """The address that holds the funds; where it is given, it must be one of the signer's."""
+    """In the user feeder it may be left out; where it is given, API_ADDRESS must be its signer."""
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
-    """Refused: it has no business in this process."""
+    """The user feeder refuses to start where it is set."""
     metrics_port: Port = 9103
 
     @model_validator(mode="after")

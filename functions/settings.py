@@ -118,28 +118,46 @@ class AwsSettings(EnvironmentSettings):
     """
 
     aws_region: RegionName = "eu-west-1"
+    """Where the tables are."""
     aws_default_region: RegionName | None = None
+    """Of what the SDK asks beside DynamoDB."""
     aws_endpoint_url_dynamodb: HttpUrl | None = None
+    """Of the tables, where they are not AWS's."""
     aws_endpoint_url: HttpUrl | None = None
+    """Of every other service."""
     aws_endpoint_url_sts: HttpUrl | None = None
+    """Of one that the SDK asks for credentials."""
     aws_endpoint_url_sso: HttpUrl | None = None
+    """Likewise."""
     aws_endpoint_url_sso_oidc: HttpUrl | None = None
+    """Likewise."""
     aws_endpoint_url_secrets_manager: HttpUrl | None = None
-    """Of all services that the SDK asks here: for credentials, and for the key's secret."""
+    """Of the one that is asked for the key's secret."""
     aws_ca_bundle: CertificateFile | None = None
+    """Certificates that the SDK trusts instead of its own."""
     requests_ca_bundle: CertificateFile | None = None
+    """Likewise."""
     aws_access_key_id: PlainSecret | None = None
+    """Credentials as the SDK finds them: plain text without spaces and line ends."""
     aws_secret_access_key: PlainSecret | None = None
+    """Likewise."""
     aws_session_token: PlainSecret | None = None
+    """Likewise."""
     aws_security_token: PlainSecret | None = None
+    """Likewise."""
     aws_config_file: SdkFile = Field(default="~/.aws/config", validate_default=True)
+    """Profiles; at most 10 MB, and so are a profile's `ca_bundle` and `web_identity_token_file`. A
+    role with `mfa_serial` is refused: no process can ask for a code."""
     aws_shared_credentials_file: SdkFile = Field(
         default="~/.aws/credentials", validate_default=True
     )
+    """Their credentials; likewise."""
     aws_web_identity_token_file: SdkFile | None = None
+    """A token that stands for credentials; likewise."""
     aws_container_authorization_token_file: SdkFile | None = None
+    """Likewise, in a container."""
     aws_credential_file: SdkFile | None = None
-    """Of the SDK's forerunners, and still read."""
+    """What the SDK's forerunners read, and it still does."""
 
 
 def _check_known(strategy: str) -> None:
@@ -164,20 +182,31 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
     state: Annotated[str, AfterValidator(_state_place)] = DYNAMODB
     """Which store: DynamoDB's tables, or one SQLite file of this machine."""
     state_table: TableName = "streaming-executor-state"
+    """Where the accounts are: limits, claims, ledger."""
     decision_table: TableName = Field(default="streaming-executor-decisions", validate_default=True)
+    """The log of decisions, which trading does not need; another table than STATE_TABLE."""
 
     execution: Execution = "paper"
-    """Of entries of `strategies` that name none."""
+    """Of entries of STRATEGIES that name none. Live accounts need PRIVATE_KEY and WALLET, which
+    they share."""
     strategies: str | None = None
-    """The accounts that are served; see `functions.core.group`."""
+    """The accounts that are served, at most 50, commas between: `[account=]strategy`, with `@paper`
+    or `@live` after it. Without it `book_imbalance_crypto`. A strategy is a built-in, an entry
+    point or a file (`./my_strategy.py:MyStrategy`). The account is named by what stands before `=`,
+    else after the strategy; on paper `-paper` is appended. Each has limits, claims and P&L of its
+    own."""
     strategy: str | None = None
-    """As STRATEGIES was called before, with one entry; read until the next release."""
+    """The earlier name of STRATEGIES, read until the next release; refused where both differ."""
     group: GroupName = "group"
-    """How the shared consumer of several accounts is called, and which collective limits bind them.
-    """
+    """Of which group of accounts these are, live and paper apart: a group may have limits over all
+    of its accounts. It also begins the name of the consumer of books that workers share. At most 32
+    letters, digits, hyphens and underscores, not ending in `-paper`."""
     private_key: SigningKey | None = None
+    """The signing key, 64 hex digits; never logged. WALLET must be one of its signer's wallets. The
+    schedule takes API_KEY and its three companions instead, unless it redeems."""
     wallet: WalletAddress | None = None
-    """The address that holds the funds: the signer itself, or its Polymarket wallet."""
+    """The address that holds the funds, as your profile on the venue shows it: normally a deposit
+    wallet."""
 
     @field_validator("strategies", "strategy")
     @classmethod
@@ -341,8 +370,11 @@ class ApiSettings(EnvironmentSettings):
     """API credentials, which read an account and cannot sign an order: all four, or none."""
 
     api_key: ApiKey | None = None
+    """Of the trading account: reads it, signs nothing; never logged."""
     api_secret: Base64Secret | None = None
+    """Likewise."""
     api_passphrase: HeaderSecret | None = None
+    """Likewise."""
     api_address: SignerAddress | None = None
     """The signer's address, that the API key was made for."""
 
@@ -370,7 +402,9 @@ class ScheduleSettings(LimitSettings, ApiSettings, MetricsSettings):
     """Every variable that the scheduled functions read."""
 
     reconcile_every_s: float = Field(default=10, ge=1, le=3_600)
+    """How often orders whose end is not known are asked about."""
     settle_every_s: float = Field(default=10, ge=1, le=3_600)
+    """How often positions of ended markets are settled."""
     redeem: bool = False
     """Whether winnings are paid out to the wallet: sends transactions, which only the key can."""
 

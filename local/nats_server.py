@@ -59,7 +59,12 @@ async def start_nats(
 def _prepare(folder: Path) -> None:
     for stale in folder.glob("nats-server_*.ports"):  # of one that was killed
         stale.unlink()
-    (folder / _CONFIGURATION).write_text(_configuration(folder))
+    file, text = folder / _CONFIGURATION, _configuration(folder)
+    if file.exists() and file.read_text() == text:
+        return
+    new = file.with_suffix(".new")  # half of it, on a full disk, would be another configuration
+    new.write_text(text)
+    new.replace(file)
 
 
 def _configuration(folder: Path) -> str:

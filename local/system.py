@@ -21,12 +21,14 @@ from urllib.parse import urlsplit
 
 from local.child import Child
 from local.kept_process import KeptProcess, Program, RestartTimes, SystemFailedError
+from local.log_files import FILE_BYTES_MAX, LogFile
 from local.nats_server import FREE_PORT, start_nats
 from local.plan import SystemPlan, VenueUrls
 from local.services import RECORDER, Service, looking_env, services_of
 from local.setback import Setback
 from local.status import SystemStatus, write_status
 from local.supervisor import NATS, Supervisor
+from runtime.log import line_of
 from runtime.process import first_failure, stop_tasks
 
 __all__ = ["SystemFailedError", "SystemPlan", "VenueUrls", "run_system"]
@@ -43,7 +45,8 @@ async def run_system(
 ) -> None:
     """Start all of it and keep it running, until cancelled; then stop it, within ten seconds.
 
-    `say` gets a line for each event. Cancelled a second time, it kills what still runs. Raises
+    `say` gets a line for each event, which also stands in `supervisor.log`; it raises nothing, and
+    waits for nobody. Cancelled a second time, it kills what still runs. Raises
     SystemFailedError when it cannot start, or not go on, after having stopped what had started.
     """
     system = _System(plan, say, times)
@@ -74,13 +77,14 @@ class _System:
 
     def __init__(self, plan: SystemPlan, say: Callable[[str], None], times: RestartTimes) -> None:
         self._plan = plan
-        self._say = say
+        self._to_person = say
+        self._log = LogFile(plan.data.logs / "supervisor.log", file_bytes_max=FILE_BYTES_MAX)
         self._started_at_ms = _now_ms()
         self._nats_url = ""
         self._environment: dict[str, str] = {}
         self._been_up: set[str] = set()
-        self._setback = Setback(say)
-        self.supervisor = Supervisor(plan.data.logs, say, self.write, times)
+        self._setback = Setback(self._say)
+        self.supervisor = Supervisor(plan.data.logs, self._say, self.write, times)
 
     async def run(self) -> None:
         """Until cancelled. Raises SystemFailedError."""
@@ -99,7 +103,8 @@ class _System:
         others = [self._begin(each) for each in services if each.name != RECORDER]
         for each in others:
             await each.tried.wait()
-        self._say("all processes have been started")
+        late = [each.name for each in supervisor.kept if each.status.state != "running"]
+        self._say(f"not up yet: {', '.join(late)}" if late else "all processes run")
         await supervisor.watch()
 
     def _begin(self, service: Service) -> KeptProcess:
@@ -120,6 +125,11 @@ class _System:
         port = urlsplit(self._nats_url).port if self._nats_url else None
         self._nats_url = await start_nats(child, data.nats, port or FREE_PORT, (data.lock,))
         return {}
+
+    def _say(self, line: str) -> None:
+        self._to_person(line)
+        said = {"service": "supervisor", "event": "told", "text": line}
+        self._log.write(line_of("info", said).encode())
 
     async def tell(self) -> None:
         """Write the status every second, until cancelled."""

@@ -29,11 +29,15 @@ class NatsSettings(EnvironmentSettings):
     nats_url: Annotated[str, url_of("nats", "tls", "ws", "wss", user_allowed=True)] = (
         "nats://127.0.0.1:4222"
     )
+    """With `tls://` or `wss://` nothing is sent unencrypted: a server without TLS is refused. A
+    user and a password in it are percent-encoded (`@` is `%40`)."""
     nats_user: Annotated[str, Field(min_length=1)] | None = None
+    """Where nats-server asks who is there; together with NATS_PASSWORD, or neither."""
     nats_password: SecretStr | None = None
-    """Apart from the URL, which is shown: in logs, in a deployment's template."""
+    """Never in the URL, which is shown: in logs, in a deployment's template."""
     stream_replicas: Annotated[Literal[1, 3], BeforeValidator(_number)] = 1
-    """One value for all processes of a deployment: see `runtime.nats.ensure_stream`."""
+    """How many copies of a stream there are: `3` on a cluster of three nats-servers. The same for
+    all processes."""
 
     @model_validator(mode="after")
     def _one_whole_login(self) -> Self:

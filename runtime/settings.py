@@ -44,7 +44,9 @@ class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     ssl_cert_file: CertificateFile | None = None
+    """Certificates to trust, read by OpenSSL and Python; at most 10 MB, no pipe and no device."""
     ssl_cert_dir: Annotated[str, AfterValidator(check_directory)] | None = None
+    """Likewise, a folder of them."""
 
     @classmethod
     def settings_customise_sources(
@@ -66,7 +68,9 @@ class MetricsSettings(EnvironmentSettings):
     """Where a process serves its metrics and health; each has a port of its own as default."""
 
     metrics_host: Annotated[str, AfterValidator(check_host)] = "127.0.0.1"
+    """An address of this machine, at which `/metrics` and `/healthz` are served."""
     metrics_port: Port
+    """At which port; the log says which one where it is 0."""
 
 
 class CloudWatchSettings(EnvironmentSettings):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from functions.core.claim import TRANSITIONS
+from tests.reference.events import names
 from tests.simulation.ablations import ABLATIONS
+from tests.support.guides import EVENTS, pages
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -19,8 +21,11 @@ DOCUMENTS = (
     "tests/README.md",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
 )
-MADE_BY_RUNS = (".build/", "benchmarks/out/", "sandbox-logs/")
-SERVICES = ("venue", "runtime", "feeder", "functions", "local", "executor")
+MADE_BY_RUNS = (".build/", "benchmarks/out/", "executor-data/", "sandbox-logs/")
+CODE = (
+    "backtest", "benchmarks", "deploy", "executor", "feeder", "functions", "infra", "local",
+    "protocol", "recordings", "runtime", "sandbox", "strategies", "venue",
+)  # fmt: skip
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -62,7 +67,7 @@ def test_tests_that_are_named_exist(document: str) -> None:
     assert named <= defined
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/runbook.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_make_targets_and_modules_that_are_shown_exist(document: str) -> None:
     for line in shown(document):
         command, *words = line.split()
@@ -76,6 +81,35 @@ def test_make_targets_and_modules_that_are_shown_exist(document: str) -> None:
             if words[1] == "tests.simulation":
                 source = (ROOT / "tests/simulation/__main__.py").read_text(encoding="utf-8")
                 assert all(f'"{word}"' in source for word in words if word.startswith("--")), line
+
+
+def code() -> Iterator[tuple[str, str]]:
+    """The path and the text of each file that is no document."""
+    paths = [ROOT / name for name in ("Makefile", "serverless.yml", ".ci/run", "pyproject.toml")]
+    for folder in CODE:
+        found = (ROOT / folder).rglob("*")
+        paths += (path for path in found if path.suffix in (".py", ".yml", ".js", ".html"))
+    for path in paths:
+        if "node_modules" not in path.parts:
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+def test_what_code_says_of_documents_leads_to_a_page_and_to_a_section() -> None:
+    found = 0
+    for path, text in code():
+        for page in re.findall(r"\bdocs/[\w/-]+\.(?:md|svg|png)", text):
+            found += 1
+            assert (ROOT / page).exists(), f"{path}: {page}"
+        named = [
+            *re.findall(r"(docs/[\w/-]+\.md), \"([^\"]+)\"", text),
+            *(
+                (page, title)
+                for title, page in re.findall(r"\"([^\"]+)\" in (docs/[\w/-]+\.md)", text)
+            ),
+        ]
+        for page, title in named:
+            assert f"\n## {title}\n" in text_of(page), f"{path}: {title} in {page}"
+    assert found > 10
 
 
 def test_the_claims_life_is_told_as_it_is_executed() -> None:
@@ -93,38 +127,16 @@ def test_the_readme_counts_the_ablations_that_there_are() -> None:
     assert set(told) == {str(len(ABLATIONS))}
 
 
-def test_the_runbook_knows_every_event_that_is_not_routine() -> None:
-    runbook = text_of("docs/runbook.md")
-    events = logged("warning", "error", "critical")
+def test_the_guides_know_every_event_that_is_not_routine() -> None:
+    told = "\n".join(pages().values())
+    events = names("warning", "error", "critical")
     assert "claims_overdue" in events
-    assert {event for event in events if f"`{event}`" not in runbook} == set()
+    assert {event for event in events if f"`{event}`" not in told} == set()
 
 
 def test_what_wants_a_person_is_logged_as_critical_and_nothing_else_is() -> None:
     """Whatever is logged so is an alarm in the cloud (infra/alarms-lines.yml)."""
-    alarms = text_of("docs/runbook.md").partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    alarms = text_of(EVENTS).partition("\n## Alarms\n")[2].partition("\n## ")[0]
     rows = re.findall(r"(?m)^\| (`.*?) \| ", alarms)
     told = {event for row in rows for event in re.findall(r"`(\w+)`", row)}
-    assert told == logged("critical")
-
-
-def logged(*levels: str) -> set[str]:
-    """Events that are logged at one of these levels."""
-    events = set()
-    for path in (path for folder in SERVICES for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            match node:
-                case ast.Call(
-                    func=ast.Attribute(value=ast.Name(id="_log"), attr=level),
-                    args=[ast.Constant(value=str(event))],
-                ) if level in levels:
-                    events.add(event)
-                case ast.Call(
-                    func=ast.Name(id="_say"), args=[ast.Constant(value=level), ast.Dict() as said]
-                ) if level in levels:
-                    events |= {
-                        each.value
-                        for each in said.values
-                        if isinstance(each, ast.Constant) and isinstance(each.value, str)
-                    }
-    return events
+    assert told == names("critical")

@@ -1,4 +1,4 @@
-"""The arithmetic of docs/cost.md and docs/scaling.md: what they say is what their tables make."""
+"""The arithmetic of cost.md and scaling.md: what they say is what their tables make."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from benchmarks import cost, growth_cores
 
 ROOT = Path(__file__).parent.parent
-COST = (ROOT / "docs/cost.md").read_text(encoding="utf-8")
-SCALING = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+COST = (ROOT / "docs/explanation/cost.md").read_text(encoding="utf-8")
+SCALING = (ROOT / "docs/explanation/scaling.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

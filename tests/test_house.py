@@ -84,17 +84,3 @@ def test_requirement_files_pin_hashes_and_name_no_index() -> None:
         pinned = re.findall(r"(?m)^[a-z0-9][a-z0-9._-]*(?:\[[a-z0-9,]+\])?==", text)
         assert len(pinned) > 10
         assert text.count("--hash=sha256:") >= len(pinned)
-
-
-def test_the_readme_names_every_variable_that_is_read() -> None:
-    from feeder.settings import (  # noqa: PLC0415 - only this test needs them
-        FeederSettings,
-        UserFeederSettings,
-    )
-    from functions.settings import ScheduleSettings, WorkerSettings  # noqa: PLC0415
-
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "FIGURES" not in readme
-    for settings in (FeederSettings, UserFeederSettings, WorkerSettings, ScheduleSettings):
-        for name in settings.model_fields:
-            assert f"`{name.upper()}`" in readme, name

@@ -96,12 +96,14 @@ class ClobSettings(EnvironmentSettings):
     """Where the venue's order book API is."""
 
     clob_url: HttpUrl = "https://clob.polymarket.com"
+    """The venue's order book API."""
 
 
 class GammaSettings(EnvironmentSettings):
     """Where the venue lists its markets."""
 
     gamma_url: HttpUrl = "https://gamma-api.polymarket.com"
+    """The venue's listing of markets."""
 
 
 class ApiCredentials(BaseModel):

@@ -156,7 +156,7 @@ def _of_claim(kind: str, one: SeenAccount, claim: Claim, now_ms: int) -> Alert:
         "unresolved": f"UNRESOLVED for {age_s // 60} min: {who}: {what}\n"
         "Nobody knows yet what it bought. Runbook: An unresolved claim",
         "unsettled": f"NOT SETTLED an hour after its end: {who}: {what}\n"
-        "It takes a slot until it is. Runbook: A claim that never settles",
+        "It takes a slot until it is. Runbook: A market that does not resolve",
     }
     ends = {"unresolved": "is resolved", "unsettled": "is settled"}
     return Alert(
@@ -179,7 +179,7 @@ def _reopened(one: SeenAccount, live: list[Claim]) -> Iterator[Alert]:
             scope=one.name,
             text=f"REOPENED: {name_of(one)}: {claim.slug} {claim.outcome}\n"
             f"The venue showed late that it bought {shares:.2f} shares for "
-            f"{claim.filled_spend_e6 / 1e6:.2f} USD. It is counted; look at executor positions",
+            f"{claim.filled_spend_e6 / 1e6:.2f} USD. It is counted. Runbook: Reopened",
         )
 
 
@@ -190,7 +190,7 @@ def _of_schedule(one: SeenAccount, seen: SeenNow) -> Iterator[Alert]:
             key=f"positions_differ|{one.name}",
             scope=scope,
             text=f"POSITIONS DIFFER: {who}: the venue shows other shares of {found.mismatches} "
-            "tokens than the claims say\nRunbook: Positions differ",
+            "tokens than the claims say\nRunbook: A position differs",
             over=f"over: {who}: positions are what the claims say",
         )
     if found.strangers:
@@ -198,7 +198,7 @@ def _of_schedule(one: SeenAccount, seen: SeenNow) -> Iterator[Alert]:
             key=f"another_trader|{one.name}",
             scope=scope,
             text=f"ANOTHER TRADER: {who}: {found.strangers} live claims are not of these API "
-            "credentials\nRunbook: another_trader",
+            "credentials\nRunbook: Another account's credentials",
             over=f"over: {who}: all claims are of these API credentials",
         )
     if found.group_difference_usd:
@@ -206,7 +206,7 @@ def _of_schedule(one: SeenAccount, seen: SeenNow) -> Iterator[Alert]:
             key=f"group_differs|{one.name}",
             scope=scope,
             text=f"GROUP DIFFERS: {who}: the group counts {found.group_difference_usd:+.2f} USD "
-            "beside its claims\nRunbook: group_differs",
+            "beside its claims\nRunbook: A group counts something else",
             over=f"over: {who}: the group counts what its claims say",
         )
 

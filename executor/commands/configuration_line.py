@@ -56,7 +56,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would 
 
 @app.command("show")
 def show_(account: Named = None, group: OfGroup = None, json: Json = False) -> None:
-    """The version in force: who made it, why, and every value."""
+    """The version in force: who made it, why, and every value with what it means."""
     if group is not None:
         shown = _checked(group_configuration.show, _of_group(group))
         _show_group(shown.account, shown, _shown_view(shown), json=json)
@@ -78,7 +78,13 @@ def set_(
     group: OfGroup = None,
     json: Json = False,
 ) -> None:
-    """Change values, all at once or none. Types and bounds are checked before."""
+    """Change values, all at once or none. Types and bounds are checked before.
+
+    Each claim's own condition names the version that it was decided under: once this returns, no
+    claim is made under the limits before. Workers read the new version within ten seconds. The
+    names are the variables' in small letters, and those of the strategy's parameters. Nothing is
+    sold, and no cooldown that runs is changed; --dry-run says what it would mean for what is held.
+    """
     if group is not None:
         wanted = group_configuration.setting(pairs_in(values))
         how = _how(why, who, version, dry_run=dry_run)
@@ -117,8 +123,12 @@ def rollback(
 
 @app.command()
 def diff(
-    before: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
-    after: Annotated[int | None, typer.Argument(min=1, metavar="VERSION")] = None,
+    before: Annotated[
+        int | None, typer.Argument(min=1, metavar="VERSION", help="From this one.")
+    ] = None,
+    after: Annotated[
+        int | None, typer.Argument(min=1, metavar="VERSION", help="To this one.")
+    ] = None,
     account: Named = None,
     group: OfGroup = None,
     json: Json = False,

@@ -25,7 +25,6 @@ def console(
     ] = False,
 ) -> None:
     """Show the system in a browser, halt it and tune it; by default at http://127.0.0.1:8765."""
-    configure_logging(service="console")
     try:
         import jinja2  # noqa: F401, PLC0415 - of the extra
     except ImportError:
@@ -38,6 +37,7 @@ def console(
     if link:
         _say_link(_new_link(settings))
         return
+    configure_logging(service="console")
     if dropped:
         structlog.get_logger().warning("console_keys_dropped", variables=dropped)
     from executor.console.service import serve  # noqa: PLC0415 - see above

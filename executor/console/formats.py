@@ -52,6 +52,11 @@ def clock(at_ms: int | None) -> str:
     return NOTHING if not at_ms else _utc(at_ms).strftime("%H:%M:%S")
 
 
+def clock_ms(at_ms: int | None) -> str:
+    """The same to the millisecond: `14:03:09.120`."""
+    return NOTHING if not at_ms else f"{clock(at_ms)}.{at_ms % 1_000:03d}"
+
+
 def moment(at_ms: int | None) -> str:
     """Date and time, UTC: `2026-11-29 14:03:09`."""
     return NOTHING if not at_ms else _utc(at_ms).strftime("%Y-%m-%d %H:%M:%S")
@@ -107,5 +112,6 @@ def _at_least_cents(text: str) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
-    each.__name__: each for each in (price, size, usd, signed_usd, percent, number, clock, moment)
+    each.__name__: each
+    for each in (price, size, usd, signed_usd, percent, number, clock, clock_ms, moment)
 } | {"millis": millis, "age": age, "uptime": uptime, "data_size": data_size}

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from executor.console.charts.bars import share_bar
+from executor.console.charts.line import sparkline
 from executor.console.formats import FILTERS
 
 _FOLDER: Final = Path(__file__).parent / "templates"
@@ -32,7 +34,9 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters.update(FILTERS, key=self.key)
+        self._environment.filters.update(
+            FILTERS, key=self.key, share_bar=share_bar, sparkline=sparkline
+        )
 
     def render(self, template: str, **variables: Any) -> str:
         """A whole page. Raises jinja2.TemplateError, and whatever a variable raises.

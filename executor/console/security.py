@@ -103,7 +103,7 @@ class Door:
             return 414, "This address is too long."
         if changes and not self._is_own(request):
             return 403, "This did not come from a page of this console; it was not done."
-        if request.path.startswith(("/open", "/static/")):
+        if request.path == "/open" or request.path.startswith(("/open/", "/static/")):
             return None
         if not self._sessions.knows(request.cookies.get(self._cookie)):
             return 401, f"This browser has not been let in. {self._way_in()}"

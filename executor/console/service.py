@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from executor.console.accounts import AccountsNow
+from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
 from executor.console.metrics import MetricsNow
@@ -22,7 +23,7 @@ from executor.console.nats_now import NatsNow
 from executor.console.pages import Pages
 from executor.console.security import Door
 from executor.console.server import console_app
-from executor.console.settings import ConsoleSettings
+from executor.console.settings import ConsoleSettings, is_loopback
 from executor.console.view import Shared, View
 from executor.console.views import VIEWS
 from functions.bootstrap import reachable_stores
@@ -76,6 +77,7 @@ async def serve(
         stores=stores,
         accounts=AccountsNow(settings.each(), stores, now_ms),
         metrics=MetricsNow(system, now_ms),
+        books=NewestBooks(now_ms),
         pages=Pages(),
         messages=Messages(),
         system=system,
@@ -86,6 +88,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving(shared, views, door))
         _log.info("console_started", url=url)
+        if not is_loopback(settings.console_host):
+            _log.warning("console_not_encrypted", url=url)
         if say_link is not None:
             say_link(f"{url}/open/{link_secret(key, now_ms())}")
         freeze_heap()

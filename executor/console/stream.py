@@ -25,7 +25,7 @@ from runtime.process import stop_tasks
 
 RENDER_EVERY_S: Final = 0.2
 RENDER_SHARE_MAX: Final = 0.05
-"""Of a core, for one page: one that takes longer to render is rendered less often."""
+"""Of a core, for one page: what takes longer to render is rendered less often."""
 RENDER_EVERY_MAX_S: Final = 1.0
 SAY_EVERY_S: Final = 0.5
 WRITE_TIMEOUT_S: Final = 5.0
@@ -63,9 +63,9 @@ class ShownPage:
     async def run(self) -> None:
         """Render again and again, until cancelled."""
         while True:
-            began_s = time.monotonic()
-            self._render(began_s)
-            took_s = time.monotonic() - began_s
+            began_s = time.thread_time()
+            self._render()
+            took_s = time.thread_time() - began_s
             wait_s = max(RENDER_EVERY_S - took_s, took_s / RENDER_SHARE_MAX - took_s)
             await asyncio.sleep(min(wait_s, RENDER_EVERY_MAX_S))
 
@@ -82,7 +82,7 @@ class ShownPage:
             self._events[seen] = b"data: " + msgspec.json.encode(told) + b"\n\n"
         return self._events[seen]
 
-    def _render(self, now_s: float) -> None:
+    def _render(self) -> None:
         parts = {PROBLEM_ID: ""}
         try:
             parts |= self._around()
@@ -101,6 +101,7 @@ class ShownPage:
             for name, html in parts.items()
             if name not in before or before[name][0] != html
         }
+        now_s = time.monotonic()
         if not changed and now_s - self._said_at_s < SAY_EVERY_S:
             return
         self.round += 1

@@ -5,6 +5,11 @@ holds one event stream (`/events/<name>` with the page's query), on which the se
 parts of the page whose HTML has changed since it last sent them, at most five times a second. The
 browser replaces the content of the element with that id, and does nothing else: all HTML and SVG
 comes from the server.
+
+A page's template extends `base.html`. Each part of it is made by a macro, of a template that
+extends nothing (`<view>_parts.html`), which the page imports and `Pages.part` renders: so the page
+and the stream show the same. A part that is not among the parts any more stays on the page as it
+was: let a list be one part, or its rows parts within a part that says which rows there are.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from executor.console.accounts import AccountsNow
+    from executor.console.books import NewestBooks
     from executor.console.messages import Messages
     from executor.console.metrics import MetricsNow
     from executor.console.nats_now import NatsNow
@@ -70,6 +76,8 @@ class Shared:
     """Each account, its limits and its configuration, read again every second."""
     metrics: MetricsNow
     """What the processes count, read again every two seconds."""
+    books: NewestBooks
+    """The newest book of each market; the view *Markets* follows them."""
     pages: Pages
     """The templates."""
     messages: Messages

@@ -20,8 +20,8 @@ ASKED_MAX: Final = 5
 """Markets that are asked about: of more, the first ones say enough."""
 _CLAIMS: Final = "claims of ended markets"
 _WINNINGS: Final = "winnings"
-_REDEEM: Final = 'see "Redeeming" in docs/runbook.md'
-_WAIT: Final = 'see "A market that does not resolve" in docs/runbook.md'
+_REDEEM: Final = 'see "Redeeming" in docs/how-to/settlement.md'
+_WAIT: Final = 'see "A market that does not resolve" in docs/how-to/settlement.md'
 
 
 async def check(settings: AccountSettings) -> list[Finding]:

@@ -1,6 +1,6 @@
 """`my_strategy`: buy the outcome that the price has just moved to.
 
-A starting point: change it, then prove it, and ask what it is worth (docs/strategies.md tells how):
+A starting point: change it, then prove it, and ask what it is worth (docs/how-to/strategies.md):
 
     executor strategy check ./my_strategy.py
     executor backtest --strategy ./my_strategy.py

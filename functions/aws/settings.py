@@ -27,7 +27,7 @@ class FunctionSettings(LimitSettings, CloudWatchSettings):
     state: Annotated[str, BeforeValidator(_on_dynamodb)] = DYNAMODB
 
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
-    """Refused: it has no business in a function's environment."""
+    """The cloud's functions refuse it: whoever may look at a function sees its environment."""
 
 
 class ReconcileSettings(FunctionSettings):

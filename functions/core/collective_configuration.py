@@ -36,6 +36,8 @@ class CollectiveFields(BaseModel):
         decimal_places=6,
         description="No account trades once the day's P&L of all is at or below minus this.",
     )
+    """The first worker that has one of these two stores it; from then on what is stored counts, and
+    a variable that says something else is refused. Each claim then costs a transaction."""
     collective_exposure_max_usd: Decimal | None = Field(
         default=None,
         gt=0,

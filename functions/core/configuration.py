@@ -44,6 +44,12 @@ NOT_LIMITED: Final = "none"
 class ConfigurationError(ValueError):
     """What is wrong with a configuration, or with a change of it; one line for a person."""
 
+    def __init__(self, text: str, by_name: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.by_name = dict(by_name or {})
+        """Of the values that were typed, what is wrong with each; empty where it is none of them.
+        """
+
 
 # -- the settings ----------------------------------------------------------------------------------
 
@@ -58,11 +64,12 @@ class LimitFields(BaseModel):
     """What an account may do. Amounts in USD, times as their names say."""
 
     max_positions: int = Field(default=3, ge=1, le=100, description="Live claims at once.")
-    """At most 100: the account is one item, written and paid as a whole with every claim."""
+    """At most 100: the account is one item, written and paid for as a whole with every claim."""
     max_entries_per_market: int | None = Field(
         default=None, ge=1, le=1_000, description="Entries that a market's window takes, or none."
     )
-    """Without it the cooldown and `max_positions` say how often a market is entered."""
+    """What ends with nothing bought is given back. Without it the cooldown and the positions are
+    the limit."""
     cooldown_s: float = Field(
         default=300.0,
         ge=0,
@@ -77,6 +84,7 @@ class LimitFields(BaseModel):
         decimal_places=6,
         description="Once a UTC day has lost so much, nothing more is bought in it.",
     )
+    """Counted are positions that are settled, after fees."""
     daily_spend_cap_usd: Decimal = Field(
         default=Decimal(200),
         gt=0,
@@ -84,6 +92,7 @@ class LimitFields(BaseModel):
         decimal_places=6,
         description="No claim takes a UTC day's spending above this.",
     )
+    """What ends unspent is given back."""
     size_usd: Annotated[Decimal, AfterValidator(_cents)] = Field(
         default=Decimal("1.1"),
         ge=1,
@@ -91,7 +100,8 @@ class LimitFields(BaseModel):
         validate_default=True,
         description="How much an order spends, in whole cents.",
     )
-    """At least 1: the venue refuses a marketable BUY of less (`OrderConfig.spend_min_e6`)."""
+    """Before fees. At least 1, because the venue refuses less (`OrderConfig.spend_min_e6`), and at
+    most the day's cap."""
 
     @field_validator("size_usd")
     @classmethod
@@ -121,7 +131,7 @@ class GateFields(BaseModel):
     book_proof: Literal["top", "checksum"] = Field(
         default="top", description="What must show that a book is the venue's."
     )
-    """What must show that a book is the venue's: its best prices, or its hash over the whole."""
+    """Its best prices (`top`), or its hash over the whole (`checksum`)."""
     min_time_to_close_s: float = Field(
         default=300.0,
         ge=0,
@@ -129,6 +139,7 @@ class GateFields(BaseModel):
         allow_inf_nan=False,
         description="A market that ends sooner is not entered.",
     )
+    """With the default nothing of 5-minute series is traded; a worker says so, once a series."""
 
     def gate_config(self) -> GateConfig:
         """What a book must show before a strategy is asked."""
@@ -145,7 +156,8 @@ class SizeFields(LimitFields):
     enforce_min_order_size: bool = Field(
         default=False, description="Whether the market's minimum size binds our orders, too."
     )
-    """Whether the market's minimum size, meant for resting orders, also binds ours."""
+    """That minimum is meant for resting orders. With `true` and a minimum of 5 shares, `size_usd`
+    must be about 1.6 for any order, 3.8 for all."""
 
     def order_config(self) -> OrderConfig:
         """What a trade is made by."""
@@ -372,7 +384,7 @@ def _changed(kind: type[_Model], values: dict[str, Any], changes: Mapping[str, s
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(mistakes_in(error)) from None
+        raise ConfigurationError(mistakes_in(error), _mistakes_by_name(error)) from None
     except Exception as error:
         said = type(error).__name__
         raise ConfigurationError(f"the strategy's parameters raise {said} for this") from error
@@ -393,8 +405,19 @@ def contradictions(
 
 def mistakes_in(error: ValidationError) -> str:
     """One line that names each bad value, without the value."""
-    said: Iterable[str] = (
-        ": ".join((*(str(part) for part in item["loc"][:1]), item["msg"]))
-        for item in error.errors(include_input=False, include_url=False)
-    )
-    return "; ".join(each.replace("Value error, ", "") for each in said)
+    said = (": ".join(part for part in pair if part) for pair in _mistakes(error))
+    return "; ".join(said)
+
+
+def _mistakes_by_name(error: ValidationError) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, said in _mistakes(error):
+        found[name] = f"{found[name]}; {said}" if name in found else said
+    return found
+
+
+def _mistakes(error: ValidationError) -> Iterable[tuple[str, str]]:
+    """Name, empty for what concerns them all, and what is wrong."""
+    for item in error.errors(include_input=False, include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        yield name, item["msg"].replace("Value error, ", "")

@@ -25,10 +25,13 @@ from recordings.loader import bundled
 from sandbox.simulator import Venue
 from tests.executor.conftest import Command
 from tests.support.configuration_builders import seed
+from tests.support.guides import pages
 
 ROOT = Path(__file__).parents[2]
 HISTORY = ROOT / "tests/histories/paper_fast.jsonl.gz"
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
+GUIDES = sorted(page for page in pages() if Path(page).stem not in ("backtest", "strategies"))
+"""Backtests are long: what they ask for is tested below."""
 GROUPS = {each.name for each in app.registered_groups}
 
 
@@ -88,16 +91,16 @@ async def test_every_command_of_the_readme_works(
         assert await exit_code(run, argv) == (argv[0] in ("doctor", "record")), argv
 
 
-async def test_the_runbooks_commands_work(run: Command, store: DynamoStore) -> None:
+async def test_the_guides_commands_work(run: Command, store: DynamoStore) -> None:
     await seed(store)
     await store.group("NAME-paper").open(None)
-    commands = shown("docs/runbook.md")
+    commands = [argv for page in GUIDES for argv in shown(page)]
     assert ["resume"] in commands
     for argv in commands:
         assert await exit_code(run, argv) == (argv[0] == "record"), argv
 
 
-@pytest.mark.parametrize("document", ["docs/backtest.md", "docs/strategies.md"])
+@pytest.mark.parametrize("document", ["docs/how-to/backtest.md", "docs/how-to/strategies.md"])
 async def test_backtests_that_are_shown_ask_for_what_there_is(
     run: Command, document: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ from tests.support.declared_cloud import (
 )
 
 STOP_S: Final = 10
-"""Every process of ours has ended this long after SIGTERM (README, functions/worker.py)."""
+"""Every process of ours has ended this long after SIGTERM (functions/worker.py)."""
 NATS_AWAY_S: Final = 60
 """How long a replacement of NATS may take while its clients wait for it."""
 READS: Final[dict[str, type[BaseSettings]]] = {
@@ -172,7 +172,7 @@ def test_what_an_account_begins_with_is_the_code_s_unless_a_stage_says_otherwise
     paper = containers(EVERYTHING["paper", 1])
     worker, feeder = environment(paper["WorkerTask"]), environment(paper["FeederTask"])
     source = (INFRA / "worker.yml").read_text(encoding="utf-8")
-    runbook = (INFRA.parent / "docs/runbook.md").read_text(encoding="utf-8")
+    guide = (INFRA.parent / "docs/how-to/deploy.md").read_text(encoding="utf-8")
     for name in deployed.LIMITS | deployed.TASTE:
         assert name in worker, f"nobody can change {name} in the cloud"
         field = WorkerSettings.model_fields[name.lower()]
@@ -181,7 +181,7 @@ def test_what_an_account_begins_with_is_the_code_s_unless_a_stage_says_otherwise
         head, *rest = name.lower().split("_")
         param = "".join((head, *(part.capitalize() for part in rest)))
         assert f"${{param:{param}, '" in source, param
-        assert f"`{param}`" in runbook, param
+        assert f"`{param}`" in guide, param
     assert feeder["MAX_BOOK_AGE_MS"] == str(WorkerSettings.model_fields["max_book_age_ms"].default)
 
 

@@ -1,4 +1,4 @@
-"""What docs/cost.md counts is what is packaged: a part that is added shows in the bill."""
+"""What the page of costs counts is what is packaged: a part that is added shows in the bill."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -62,7 +63,7 @@ async def test_it_starts_tells_goes_on_after_kills_and_stops(
     services = [module(tmp_path, name, RUNS) for name in ("recorder", "feeder", "worker-1")]
     data = tmp_path / "data"
     async with running(tmp_path, monkeypatch, said, *services) as task:
-        await said.line("all processes have been started")
+        await said.line("all processes run")
         assert said.lines[:2] == ["nats runs", "recorder runs"]
         status = read_status(data)
         assert status is not None
@@ -89,8 +90,10 @@ async def test_it_starts_tells_goes_on_after_kills_and_stops(
     assert status.stopped
     assert {each.state for each in status.processes} == {"stopped"}
     assert sorted(each.name for each in (data / "logs").iterdir()) == sorted(
-        f"{name}.log" for name in before
+        f"{name}.log" for name in [*before, "supervisor"]
     )
+    log = (data / "logs" / "supervisor.log").read_text().splitlines()
+    assert [json.loads(line)["text"] for line in log] == said.lines
 
 
 async def test_started_again_a_worker_is_told_nothing_that_was_stored_meanwhile(
@@ -113,7 +116,7 @@ async def test_started_again_a_worker_is_told_nothing_that_was_stored_meanwhile(
 async def test_told_twice_it_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = Told()
     async with running(tmp_path, monkeypatch, said, module(tmp_path, "worker-1", HANGS)) as task:
-        await said.line("all processes have been started")
+        await said.line("all processes run")
         started_s = time.monotonic()
         task.cancel()
         await asyncio.sleep(0.1)  # it waits for the worker
@@ -155,7 +158,7 @@ async def test_a_status_that_cannot_be_written_stops_nothing(
     (tmp_path / "data" / "version").write_text("1\n")
     (tmp_path / "data" / ".system.json.new").mkdir()
     async with running(tmp_path, monkeypatch, said, module(tmp_path, "feeder", RUNS)):
-        await said.line("all processes have been started")
+        await said.line("all processes run")
     assert sum("cannot write the status" in line for line in said.lines) == 1
 
 
@@ -196,7 +199,7 @@ async def test_killed_itself_all_are_gone_and_a_new_one_starts(
     assert supervisor.stdout is not None
     try:
         async with asyncio.timeout(30):
-            while await supervisor.stdout.readline() != b"all processes have been started\n":
+            while await supervisor.stdout.readline() != b"all processes run\n":
                 assert supervisor.returncode is None
         before = pids(tmp_path / "data")
         assert len(before) == 3
@@ -205,7 +208,7 @@ async def test_killed_itself_all_are_gone_and_a_new_one_starts(
         services = [module(tmp_path, "feeder", RUNS)]
         async with running(tmp_path, monkeypatch, said, *services):
             assert [pid for pid in before.values() if is_at_work(pid)] == []
-            await said.line("all processes have been started")
+            await said.line("all processes run")
     finally:
         with suppress(ProcessLookupError):
             supervisor.kill()

@@ -1,4 +1,4 @@
-"""docs/strategies.md against the code: its tables, its figures, and its example, which is run."""
+"""How a strategy is written, against the code: tables, figures, and the example, which is run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.recorded_views import answers_on
 from tests.support.strategy_contract import StrategyContract
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs/how-to/strategies.md").read_text(encoding="utf-8")
 
 
 def table_of(strategy: type[Strategy]) -> list[str]:

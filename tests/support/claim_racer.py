@@ -17,10 +17,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from functions.adapters.dynamodb.store import open_store
 from functions.adapters.sqlite.store import open_stores
 from functions.ports import Claimed, Store, StoreError
-from sandbox.dynamodb import REGION, decision_table_of
 from tests.support.store_builders import LIMITS, NOW_MS, make_claim
 
 RACERS = 16
@@ -34,6 +32,10 @@ async def store_at(place: dict[str, str], account_name: str) -> AsyncIterator[St
         async with open_stores([account_name], Path(place["file"]), durable=True) as stores:
             yield stores[account_name]
         return
+    # Here, because the SDK takes a second to import, and one race does without.
+    from functions.adapters.dynamodb.store import open_store  # noqa: PLC0415 - see above
+    from sandbox.dynamodb import REGION, decision_table_of  # noqa: PLC0415 - see above
+
     async with open_store(
         table=place["table"],
         decision_table=decision_table_of(place["table"]),

@@ -21,6 +21,7 @@ import aiohttp
 import msgspec
 
 from executor.console.accounts import AccountsNow
+from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
 from executor.console.metrics import MetricsNow
@@ -151,6 +152,7 @@ async def console_app(
         stores=stores,
         accounts=AccountsNow(told.each(), stores, clock_ms),
         metrics=MetricsNow(lambda: status[0], clock_ms),
+        books=NewestBooks(clock_ms),
         pages=Pages(),
         messages=Messages(),
         system=lambda: status[0],

@@ -6,16 +6,20 @@ from functools import cache
 from typing import Any
 
 import botocore.session
+import msgspec
 from botocore.config import Config
 
+from functions.adapters.dynamodb.group_requests import group_key, state_of
 from functions.adapters.dynamodb.items import (
     Item,
     account_item,
     account_key,
     account_of,
     account_partition_key,
+    attributes_of,
 )
 from functions.core.account import Account
+from functions.core.collective import CollectiveState
 from sandbox.dynamodb import REGION
 from tests.support.store_builders import STRATEGY, TODAY
 
@@ -65,6 +69,13 @@ class Table:
             if row["sk"]["S"].startswith("CONFIG#"):
                 key = {name: row[name] for name in ("pk", "sk")}
                 self._client.delete_item(TableName=self.name, Key=key)
+
+    def put_group(self, name: str, state: CollectiveState) -> None:
+        self.put({**group_key(name), **attributes_of(msgspec.structs.asdict(state))})
+
+    def group(self, name: str) -> CollectiveState:
+        reply = self._client.get_item(TableName=self.name, Key=group_key(name), ConsistentRead=True)
+        return state_of(reply["Item"])
 
     def rows(self, pk: str) -> list[Item]:
         """Every item of a partition, in sort order."""

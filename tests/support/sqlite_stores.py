@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from functions.adapters.sqlite import groups
 from functions.adapters.sqlite.accounts import find, put
 from functions.adapters.sqlite.place import make
 from functions.adapters.sqlite.schema import STATE_SCHEMA
 from functions.adapters.sqlite.store import SqliteStore, open_stores
 from functions.core.account import Account
+from functions.core.collective import CollectiveState
 from tests.support.store_builders import STRATEGY
 
 
@@ -57,6 +59,16 @@ class SqliteTable:
             account = find(sql, account_name)
         assert account is not None
         return account
+
+    def put_group(self, name: str, state: CollectiveState) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as sql:
+            groups.put(sql, name, state)
+
+    def group(self, name: str) -> CollectiveState:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as sql:
+            state = groups.find(sql, name)
+        assert state is not None
+        return state
 
     def delete_account(self, account_name: str = STRATEGY) -> None:
         self.run("DELETE FROM accounts WHERE name = ?", account_name)

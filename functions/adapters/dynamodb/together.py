@@ -4,7 +4,7 @@ DynamoDB refuses a transaction while another write is under way on one of its it
 (TransactionConflict), and a single write while a transaction is. All claims of a group touch the
 group's item, so under a collective limit that is no rarity: it is tried again, a few times, each
 time after a longer pause. What `benchmarks/collective_claims.py` computes of it stands in
-docs/decisions.md.
+docs/explanation/decisions.md.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from executor.alerts import conditions as module
 from executor.alerts.alert import SeenAccount, SeenProcess, SeenSchedule
 from executor.alerts.conditions import conditions
 from functions.core.account import TRADING_HALTED, Pause, Redemption
@@ -207,3 +210,13 @@ def test_disk_and_services() -> None:
     found = alerts_of(seen(disk_free_bytes=499_000_000, failing={"Telegram": "HTTP 401"}))
     assert "499 MB are free" in found["disk"].text
     assert "ALERTS NOT DELIVERED by Telegram: HTTP 401" in found["not_delivered"].text
+
+
+def test_every_section_of_the_runbook_that_is_named_is_there() -> None:
+    named = set(re.findall(r"Runbook: ([^\\\".]+)", Path(module.__file__).read_text("utf-8")))
+    assert len(named) >= 7
+    documents = (Path(__file__).parents[3] / "docs").rglob("*.md")
+    text = "\n".join(path.read_text("utf-8") for path in documents)
+    assert {
+        each for each in named if not re.search(rf"^#+ {re.escape(each)}$", text, re.M)
+    } == set()
