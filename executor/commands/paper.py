@@ -177,7 +177,7 @@ def _refuse_contradictions(wanted: Wanted, data: Path, environment: Mapping[str,
 
 
 def _with_whole_paths(strategies: str, execution: Literal["paper", "live"]) -> str:
-    """Files by their whole path: who looks may stand elsewhere. Raises RefusedError."""
+    """Strategy files by their whole path: who looks may stand elsewhere. Raises RefusedError."""
     try:
         entries = parse_strategies(strategies, execution)
     except ValueError:
