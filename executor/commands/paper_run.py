@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from executor.answers import EXIT_FAILED
 from executor.commands.paper import (
     RefusedError,
@@ -30,8 +28,6 @@ from local.data_folder import DataFolder, DataFolderError
 from local.system import SystemFailedError, SystemPlan, run_system
 from runtime.output import STDOUT, complain, one_line
 from runtime.process import run_service, stop_tasks
-
-_log = structlog.get_logger()
 
 
 def run(wanted: Wanted) -> int:
@@ -108,7 +104,7 @@ async def _harmless(telling: Coroutine[Any, Any, None]) -> None:
     try:
         await telling
     except Exception as error:  # noqa: BLE001 - see above
-        _log.error("not_told", error=f"{type(error).__name__}: {error}")
+        tell(f"some lines are not shown here any more: {type(error).__name__}: {error}")
 
 
 def _refuse_what_is_stored_otherwise(worker: WorkerSettings) -> None:
