@@ -40,6 +40,7 @@ RECORD_BYTES_MIN: Final = 100_000_000
 _UNUSED_NATS: Final = "nats://127.0.0.1:4222"
 """In the place of the one that the system's own server will have."""
 _OTHER_STORES: Final = ("STATE_TABLE", "AWS_ENDPOINT_URL_DYNAMODB")
+_LIVE: Final = ("PRIVATE_KEY", "WALLET")
 _READ_BY: Final[dict[str, tuple[type[EnvironmentSettings], ...]]] = {
     "recorder": (MarketChannelSettings, ConfigurationSettings),
     "feeder": (FeederSettings,),
@@ -160,6 +161,12 @@ def _refuse_contradictions(wanted: Wanted, data: Path, environment: Mapping[str,
     if other and other != wanted.execution:
         raise RefusedError(
             f"EXECUTION is set, and not to {wanted.execution}: unset it; `{command}` says it"
+        )
+    missing = [name for name in _LIVE if not environment.get(name)]
+    if wanted.execution == "live" and missing:
+        raise RefusedError(
+            f"{' and '.join(missing)}: `{command}` needs {'them' if missing[1:] else 'it'} "
+            "(the signing key, and the address that holds your funds)"
         )
     state = environment.get("STATE")
     if state and state != DataFolder(path=data, lock=-1).state:
