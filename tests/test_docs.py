@@ -115,7 +115,7 @@ def test_what_code_says_of_documents_leads_to_a_page_and_to_a_section() -> None:
 def test_the_claims_life_is_told_as_it_is_executed() -> None:
     states = "claimed|unknown|open|released|settled"
     rows = re.findall(
-        rf"(?m)^\| ({states}) \| (\w+) \| ({states}) \|", text_of("docs/architecture.md")
+        rf"(?m)^\| ({states}) \| (\w+) \| ({states}) \|", text_of("docs/explanation/claims.md")
     )
     told = {(before, event): after for before, event, after in rows}
     assert len(told) == len(rows)
