@@ -1,4 +1,4 @@
-# Two commands matter: `make run` and `make test`. Both set everything up by themselves.
+# Three commands matter: `make paper`, `make run` and `make test`. All set everything up by themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,9 +28,10 @@ SEVERAL := book_imbalance_crypto,order_flow_imbalance,shadow=book_imbalance_cryp
 MAX_POSITIONS ?= 8
 MIN_ORDERS ?= 0
 RATE ?= 2000
+DATA ?= executor-data
 
-.PHONY: run chaos rolling soak fuzz test lint bench clean setup ministack lock
-.PHONY: infra-tools package deploy deployable remove removable deploy-local
+.PHONY: paper paper-proof run demo chaos rolling soak fuzz test lint bench clean setup ministack lock
+.PHONY: browser browser-tools infra-tools package deploy deployable remove removable deploy-local
 
 setup: $(STAMP)
 
@@ -131,6 +132,21 @@ removable: setup
 deploy-local: setup ministack infra-tools $(ZIPS)
 	@$(BIN)/python -m deploy.local
 
+# Trading on paper at the real venue, or at VENUE, until Ctrl-C; what it knows is kept in DATA.
+# STRATEGIES, SERIES and the accounts' limits are variables.
+paper: setup
+	@STRATEGIES='$(STRATEGIES)' $(BIN)/executor paper --data '$(DATA)' $(if $(VENUE),--venue '$(VENUE)')
+
+# The same at the simulated venue for DURATION seconds, killed again and again; then all must agree.
+paper-proof: DURATION := 60
+paper-proof: SPEED := 30
+paper-proof: setup
+	@$(BIN)/python -m sandbox front-door --duration $(DURATION) --speed $(SPEED) \
+		--strategies '$(STRATEGIES)'
+
+# The whole system on recorded books for DURATION seconds, shown; then all accounts must agree.
+demo: run
+
 run: setup
 	@$(BIN)/python -m sandbox run --speed $(SPEED) --workers $(WORKERS) --markets $(MARKETS) \
 		--duration $(DURATION) --execution $(EXECUTION) \
@@ -164,6 +180,22 @@ soak: setup
 # says: without it each of these, and each process that a test starts, compiles the tree anew.
 test: setup ministack package
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal
+
+# A real browser through every view of the console; pictures in .build/browser/. Debian's Chromium is
+# installed where that can be done; where there is none, a line says so.
+BROWSER_STAMP := tests/browser/node_modules/.installed
+$(BROWSER_STAMP): tests/browser/package.json tests/browser/package-lock.json $(INFRA_STAMP)
+	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) ci --prefix tests/browser --ignore-scripts --no-audit --no-fund \
+		--no-update-notifier --loglevel=error
+	touch $(BROWSER_STAMP)
+
+browser-tools: $(BROWSER_STAMP)
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+		|| echo "browser: no Chromium, and none could be installed"
+
+browser: setup browser-tools
+	@$(BIN)/python -m tests.browser || [ $$? -eq 2 ]
 
 # Damaged frames by the million; FRAMES and SEED.
 fuzz: FRAMES ?= 1000000

@@ -30,12 +30,12 @@ def main() -> int:
     updates = book_updates.run()
     console.print("checksums ...")
     checksums = checksum.run()
-    console.print("claims on serialised moto ...")
+    console.print("claims on each store ...")
     claims = claim_latency.run()
     for title, flat in (
         ("book updates", updates),
         ("checksums", checksums),
-        ("claims, serialised moto", claims),
+        *((f"claims, {name}", figures) for name, figures in claims.items()),
     ):
         table = Table(title=title, title_justify="left")
         table.add_column("figure")

@@ -23,7 +23,6 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks.claim_latency import server
 from benchmarks.stats import percentiles
 from functions.adapters.dynamodb.claim_requests import claim_request
 from functions.adapters.dynamodb.items import account_item, account_key
@@ -31,7 +30,7 @@ from functions.adapters.dynamodb.table import open_client
 from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Limits, utc_day
 from functions.core.claim import Claim, ClaimState
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables
-from tests.support.dynamodb_engines import MINISTACK_VENV, ministack
+from tests.support.dynamodb_engines import MINISTACK_VENV, ministack, moto
 
 ROUNDS: Final = 300
 WARM_UP: Final = 20
@@ -67,7 +66,7 @@ def run() -> dict[str, dict[str, float]]:
     """By engine: p50 and p99 of each way in ms, the client's CPU, and ratios to `one`."""
     os.environ.update(CREDENTIALS_ENV)
     figures = {}
-    with server() as (url, _):
+    with moto() as url:
         figures["moto"] = uvloop.run(_measure(url))
     if (MINISTACK_VENV / ".installed").exists():
         with ministack() as url:

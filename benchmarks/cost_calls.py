@@ -22,9 +22,10 @@ import nats
 from nats.aio.msg import Msg
 from prometheus_client.parser import text_string_to_metric_families
 
+from local.services import Service
 from protocol.subjects import BOOKS
 from sandbox.cluster import Cluster
-from sandbox.services import Options, Service
+from sandbox.services import Options
 from tests.support.counting_proxy import StoreCalls, counting_proxy
 
 SECONDS: Final = 60

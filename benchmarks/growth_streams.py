@@ -29,10 +29,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from benchmarks.stats import percentiles
 from functions.adapters.book_pull import BookPull
 from local.child import Child
+from local.nats_server import start_nats
 from protocol.subjects import BOOKS, StreamSpec, book_subject
 from runtime.nats import ensure_stream
 from runtime.process import stop_tasks
-from sandbox.cluster import start_nats
 
 SUBJECTS: Final = (10, 1_000, 10_000, 100_000)
 ACCOUNTS: Final = (1, 10, 100, 1_000)

@@ -28,11 +28,12 @@ from hexbytes import HexBytes
 
 from benchmarks.stats import Figures, percentiles
 from local.child import Child
+from local.nats_server import start_nats
 from protocol.decision import Decision, decode_decision
 from protocol.series import parse_series
 from protocol.subjects import DECISIONS
 from runtime.process import freeze_heap
-from sandbox.cluster import start_dynamodb, start_nats
+from sandbox.cluster import start_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE
 from sandbox.simulator import Market, Venue, deposit_wallet_of, error, serve

@@ -27,9 +27,9 @@ from benchmarks.growth_streams import _cpu_s
 from benchmarks.strategy_books import Books
 from benchmarks.stub_worker import FIGURES
 from local.child import Child
+from local.nats_server import start_nats
 from protocol.subjects import BOOKS, DECISIONS
 from runtime.nats import ensure_stream
-from sandbox.cluster import start_nats
 
 BOOKS_PER_S: Final = 1_000
 IN_FLIGHT_MAX: Final = 128

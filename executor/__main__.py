@@ -22,8 +22,10 @@ def main() -> None:
             signal.signal(number, _end)
     ignore_library_variables()
     from executor import lab_line  # noqa: PLC0415 - see above
+    from executor.local_defaults import use_local_system  # noqa: PLC0415 - see above
     from executor.running import run  # noqa: PLC0415 - see above
 
+    use_local_system(sys.argv[1:])
     if lab_line.is_asked(sys.argv[1:]):
         run(lab_line.app)
         return

@@ -26,9 +26,12 @@ from executor.answers import (
 )
 from executor.commands import account as account_commands
 from executor.commands import record as record_commands
+from executor.commands.alert_line import app as alert_app
 from executor.commands.backtest_line import backtest
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
+from executor.commands.console_line import console
+from executor.commands.paper_line import live, paper
 from executor.commands.recorded_decisions import recorded_decisions
 from executor.commands.recorded_history import RecordedHistory
 from executor.commands.replay_line import explain, replay
@@ -270,6 +273,15 @@ def record(
         float | None, typer.Option(min=1, metavar="S", help="Seconds; else until stopped.")
     ] = None,
     *,
+    max_gb: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=1_000_000,
+            metavar="N",
+            help="How large the directory may become: the oldest files are deleted.",
+        ),
+    ] = None,
     books: Annotated[
         bool | None,
         typer.Option(
@@ -290,7 +302,7 @@ def record(
         beside = RecordedHistory(load_settings(ConfigurationSettings))
     try:
         settings = record_commands.settings_with(series)
-        recorded = record_commands.record(settings, out, duration, beside)
+        recorded = record_commands.record(settings, out, duration, beside, max_gb)
     except (record_commands.BadSettingsError, UnusableDirectoryError) as error:
         refuse(str(error))
     except RecordingError as error:
@@ -327,13 +339,13 @@ def _checked_day(day: str | None) -> str | None:
 
 
 _GROUPS: Final[dict[str, tuple[Callable[..., None] | typer.Typer, ...]]] = {
-    "Trade": (halt, resume, configuration_app),
-    "Look": (status, positions, decisions, explain),
+    "Trade": (paper, live, halt, resume, configuration_app),
+    "Look": (status, positions, decisions, explain, console),
     "Learn": (record, inspect, backtest, replay, strategy_app),
-    "Care": (doctor, reconcile),
+    "Care": (doctor, reconcile, alert_app),
 }
 """As `executor --help` shows them."""
-_NAMES: Final = {configuration_app: "config", strategy_app: "strategy"}
+_NAMES: Final = {configuration_app: "config", strategy_app: "strategy", alert_app: "alert"}
 
 
 def _register() -> None:

@@ -11,7 +11,8 @@ it (`exiting_when_misconfigured`); a function fails with it.
    session key, which was let in otherwise, cannot be told from a stranger's key and is refused.
 3. Whatever needs the official client imports it only when it is needed: that costs as much time and
    memory as all the rest together, and on paper, or with API credentials alone, nobody needs it.
-   So does what waits, which the cloud's functions do not.
+   So does what waits, which the cloud's functions do not. And of the two stores only the one that
+   is used is loaded: the SDK takes half a second.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import structlog
 from pydantic import SecretStr
 
-from functions.adapters.dynamodb.store import open_stores
 from functions.adapters.venue_records import LiveRecords, PublicRecords
 from functions.core.account import TRADING_ENABLED, Account
 from functions.core.claim import trader_of
@@ -74,9 +74,19 @@ def exiting_when_misconfigured() -> Iterator[None]:
 
 @asynccontextmanager
 async def unopened_stores(settings: AccountSettings) -> AsyncIterator[dict[str, Store]]:
-    """Stores that have not made a call yet, by account. Raises StoreError, as `open_client`."""
-    async with open_stores(
-        [entry.account for entry in settings.entries],
+    """Stores that have not made a call yet, by account. Raises StoreError, where no client can be
+    made."""
+    names = [entry.account for entry in settings.entries]
+    if (file := settings.state_file) is not None:
+        from functions.adapters.sqlite import store as sqlite  # noqa: PLC0415 - see above
+
+        async with sqlite.open_stores(names, file, durable=settings.live) as on_this_machine:
+            yield dict(on_this_machine)
+        return
+    from functions.adapters.dynamodb import store as dynamodb  # noqa: PLC0415 - see above
+
+    async with dynamodb.open_stores(
+        names,
         table=settings.state_table,
         decision_table=settings.decision_table,
         region=settings.aws_region,
@@ -114,7 +124,7 @@ async def reachable_stores(settings: AccountSettings, stack: AsyncExitStack) -> 
     async def opened() -> None:
         stores.update(await stack.enter_async_context(unopened_stores(settings)))
 
-    await table_reached(settings, opened)
+    await store_reached(settings, opened)
     return stores
 
 
@@ -144,7 +154,7 @@ async def opened_accounts(
         raise failures[0]
 
 
-async def table_reached(settings: AccountSettings, attempt: Callable[[], Awaitable[None]]) -> None:
+async def store_reached(settings: AccountSettings, attempt: Callable[[], Awaitable[None]]) -> None:
     """For processes: call `attempt` until it succeeds; exits 2 on what only a person can mend."""
     from runtime.retry import until_reachable  # noqa: PLC0415 - see the module's docstring
 
@@ -152,8 +162,7 @@ async def table_reached(settings: AccountSettings, attempt: Callable[[], Awaitab
         with exiting_when_misconfigured():  # here: what only a person can mend is not tried again
             await attempt()
 
-    where = settings.aws_endpoint_url_dynamodb or f"DynamoDB in {settings.aws_region}"
-    await until_reachable(f"table {settings.state_table} at {where}", tried)
+    await until_reachable(settings.store_place, tried)
 
 
 async def configured(store: Store, settings: WorkerSettings, worker_name: str) -> Configuration:

@@ -45,6 +45,10 @@ class StoreBusyError(StoreError):
     """The store refused before it wrote anything (throttled, a conflict, no connection)."""
 
 
+class StoreFullError(StoreError):
+    """The store has no room left: nothing was written, nor will be until somebody makes some."""
+
+
 class UnreadableRowsError(StoreError):
     """Some rows of an answer cannot be read, the others can: who can go on with these, does.
 

@@ -29,7 +29,7 @@ from functions.bootstrap import (
     open_account,
     opened_accounts,
     reachable_stores,
-    table_reached,
+    store_reached,
 )
 from functions.core.account import Account, Limits
 from functions.handlers.limits_in_force import limits_in_force
@@ -90,7 +90,7 @@ class Schedule:
     def problem(self) -> str | None:
         """What is late, for the health check: of every account something is."""
         if not self._succeeded_at_s:
-            return "waiting for the state table or the venue"
+            return "waiting for the store or the venue"
         late, accounts = self._late(), {account for account, _ in self._succeeded_at_s}
         if len(accounts) == 1:
             return next(iter(late.values()), None)
@@ -183,7 +183,7 @@ async def serve(settings: ScheduleSettings) -> None:
         async def open_one(one: ScheduleSettings) -> Account:
             return await open_account(stores[one.account], one)
 
-        await table_reached(settings, lambda: opened_accounts(each, opened, open_one))
+        await store_reached(settings, lambda: opened_accounts(each, opened, open_one))
         records: dict[bool, VenueRecords] = {}
         for one in each:
             if one.live not in records:

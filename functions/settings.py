@@ -6,6 +6,7 @@ Defaults: the real venue, paper execution.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -91,6 +92,23 @@ DEFAULT_STRATEGY: Final = "book_imbalance_crypto"
 SdkFile = Annotated[str, AfterValidator(check_small_file)]
 
 
+DYNAMODB: Final = "dynamodb"
+_SQLITE: Final = "sqlite:///"
+
+
+def _state_place(text: str) -> str:
+    """Raises ValueError for what names no store."""
+    name = text.removeprefix(_SQLITE)
+    if text == DYNAMODB or (text.startswith(_SQLITE) and Path(name).name not in ("", "..")):
+        if name.endswith("/") or not name.isprintable() or set(name) & set("?#%"):
+            raise ValueError("after the slashes stands the name of a file, without ?, # and %")
+        return text
+    raise ValueError(
+        f"{DYNAMODB} is wanted, or a file on this machine: its name after sqlite: and three"
+        " slashes, four where it begins at the root"
+    )
+
+
 class AwsSettings(EnvironmentSettings):
     """Where the tables are, and how the SDK gets there.
 
@@ -161,6 +179,8 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
         default=parse_strategies(DEFAULT_STRATEGY, "paper")
     )
 
+    state: Annotated[str, AfterValidator(_state_place)] = DYNAMODB
+    """Which store: DynamoDB's tables, or one SQLite file of this machine."""
     state_table: TableName = "streaming-executor-state"
     """Where the accounts are: limits, claims, ledger."""
     decision_table: TableName = Field(default="streaming-executor-decisions", validate_default=True)
@@ -218,6 +238,19 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
             )
         self._entries = parse_strategies(told, self.execution)
         return self
+
+    @property
+    def state_file(self) -> Path | None:
+        """The SQLite file that is the store; None: DynamoDB is."""
+        return None if self.state == DYNAMODB else Path(self.state.removeprefix(_SQLITE))
+
+    @property
+    def store_place(self) -> str:
+        """Where the store is, as a sentence names it."""
+        if (file := self.state_file) is not None:
+            return f"the store {file}"
+        where = self.aws_endpoint_url_dynamodb or f"DynamoDB in {self.aws_region}"
+        return f"table {self.state_table} at {where}"
 
     @property
     def entries(self) -> tuple[AccountEntry, ...]:

@@ -25,8 +25,8 @@ from functions.bootstrap import (
     followed_group,
     open_account,
     opened_accounts,
+    store_reached,
     strategy_of,
-    table_reached,
     trader_login,
 )
 from functions.handlers.follow_configuration import ConfigurationInForce
@@ -88,7 +88,7 @@ class WorkerAccounts:
         self._groups: dict[str, GroupFollower] = {}
         self._opened: dict[str, OpenedAccount] = {}
         self._late: dict[str, str] = {}
-        self.waits_for: str | None = f"the state table {settings.state_table}"
+        self.waits_for: str | None = settings.store_place
         """What no account can be served without; None once one can."""
 
     async def open(
@@ -97,7 +97,7 @@ class WorkerAccounts:
         """Those that can be served now; at least one. Exits 2 on what only a person can mend."""
         settings, each = self._settings, self._settings.each()
         read = partial(self._configured, stores)
-        await table_reached(settings, lambda: opened_accounts(each, self._in_force, read))
+        await store_reached(settings, lambda: opened_accounts(each, self._in_force, read))
         self.waits_for = f"the venue at {settings.clob_url}"
         readable = [one for one in each if one.account in self._in_force]
 

@@ -32,6 +32,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Why it ended the last time, in a sentence; empty: it never has."""
     metrics_url: str = ""
     """Its `/metrics`, beside `/healthz`; empty where it has none, or has not said it yet."""
+    problem: str = ""
+    """What its `/healthz` complains of, or that it does not answer; empty: nothing."""
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):

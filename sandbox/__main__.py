@@ -1,4 +1,4 @@
-"""`python -m sandbox run|chaos|soak|rolling`: the whole system on this machine, on real books."""
+"""`python -m sandbox run|chaos|soak|rolling|front-door`: the whole system here, on real books."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from local.child import ChildError
 from sandbox.audit_input import STRATEGY
 from sandbox.chaos.report import report as chaos_report
 from sandbox.chaos.run import run_chaos
+from sandbox.front_door.run import FrontDoor
 from sandbox.rolling.report import report as rolling_report
 from sandbox.rolling.run import run_rolling
 from sandbox.run.replayed import replayed
@@ -148,6 +149,18 @@ def rolling(
     raise typer.Exit(asyncio.run(_guarded(_rolling(options, duration))))
 
 
+@app.command("front-door")
+def front_door(
+    duration: Annotated[int, typer.Option(min=10, help="seconds, without those to settle")] = 60,
+    speed: Annotated[int, typer.Option(min=1, max=60, callback=_divides_window)] = 30,
+    strategies: Strategies = STRATEGY,
+) -> None:
+    """`executor paper` as a person uses it, killed and started again; then all must agree."""
+    options = Options(speed=speed, execution="paper", strategies=strategies)
+    _check_accounts(options)
+    raise typer.Exit(asyncio.run(_guarded(_front_door(options, duration))))
+
+
 def _check_accounts(options: Options) -> None:
     """A mistake in them is one line, before anything is started."""
     try:
@@ -210,6 +223,17 @@ async def _rolling(options: Options, duration_s: int) -> int:
     outcome = await run_rolling(options, LOG_DIR, duration_s)
     _say(rolling_report(outcome))
     return _verdict(outcome.violations)
+
+
+async def _front_door(options: Options, duration_s: int) -> int:
+    again = (
+        f"python -m sandbox front-door --duration {duration_s} --speed {options.speed} "
+        f"--strategies {options.strategies}"
+    )
+    _say([f"{again}   (logs: {LOG_DIR}/front-door*.log)"])
+    outcome = await FrontDoor(options, LOG_DIR, lambda line: _say([line])).run(duration_s)
+    _say(outcome.lines)
+    return _verdict(outcome.violations, again=again)
 
 
 def _say(lines: Iterable[str]) -> None:

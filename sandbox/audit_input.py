@@ -17,6 +17,7 @@ from functions.adapters.dynamodb.store import DynamoStore, open_store
 from functions.core.account import Account
 from functions.core.claim import Claim
 from functions.core.group import AccountEntry
+from functions.ports import Store
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, decision_table_of
 from sandbox.simulator.journal import Entry
 
@@ -102,7 +103,7 @@ async def gather_each(
 
 
 async def audit_input_of(
-    store: DynamoStore, entries: list[Entry], resolved: dict[str, Resolved]
+    store: Store, entries: list[Entry], resolved: dict[str, Resolved]
 ) -> AuditInput:
     """The state's part, read now."""
     now_ms = time.time_ns() // 1_000_000

@@ -7,7 +7,6 @@ nats-server, DynamoDB (serialised moto), simulated venue
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,15 +17,15 @@ from urllib.parse import urlsplit
 
 from polymarket.errors import PolymarketError
 
-from local.child import READY_TIMEOUT_S, Child, ChildError
+from local.child import Child, ChildError
+from local.nats_server import FREE_PORT, start_nats
+from local.services import RECORDER, Service
 from runtime.process import stop_tasks
 from sandbox.audit_input import AuditInput, gather_each
 from sandbox.services import (
-    RECORDER,
     STATE_TABLE,
     Addresses,
     Options,
-    Service,
     recorder,
     services,
 )
@@ -99,7 +98,7 @@ class Cluster:
 
     async def _start(self, service: Service) -> None:
         child = self.services[service.name] = Child(service.name, self.log_dir)
-        await child.start(sys.executable, "-m", service.module, *service.arguments, env=service.env)
+        await service.launch(child)
 
     def _addresses(self, dynamodb_url: str) -> Addresses:
         return Addresses(
@@ -155,7 +154,9 @@ class Cluster:
     async def restart_nats(self) -> None:
         """Start the nats-server again, which has ended: same port, same files."""
         child = self._new_child("nats")
-        await start_nats(child, Path(self._scratch.name), port=urlsplit(self.nats_url).port or -1)
+        await start_nats(
+            child, Path(self._scratch.name), port=urlsplit(self.nats_url).port or FREE_PORT
+        )
 
     async def _start_infrastructure(self) -> None:
         starts = [
@@ -176,27 +177,6 @@ class Cluster:
     def _new_child(self, name: str) -> Child:
         child = self._infrastructure[name] = Child(name, self.log_dir)
         return child
-
-
-async def start_nats(child: Child, scratch_dir: Path, port: int = -1) -> str:
-    """Start a nats-server with JetStream (-1: on a free port); its URL. Raises ChildError."""
-    await child.start(
-        str(Path(sys.executable).with_name("nats-server")),
-        *("--addr", "127.0.0.1", "--port", str(port)),
-        *("--jetstream", "--store_dir", str(scratch_dir)),
-        *("--ports_file_dir", str(scratch_dir)),
-        env={},
-    )
-    ports_file = scratch_dir / f"nats-server_{child.pid}.ports"
-    try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            while not (ports_file.exists() and ports_file.read_text()):
-                if child.returncode is not None:
-                    raise ChildError(f"nats ended at start{child.last_words()}")
-                await asyncio.sleep(0.02)  # a file is all it says; nothing to await
-    except TimeoutError:
-        raise ChildError(f"nats is not ready{child.last_words()}") from None
-    return str(json.loads(ports_file.read_text())["nats"][0])
 
 
 async def start_venue(child: Child, options: Options) -> tuple[str, list[str]]:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from local.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, ChildError, die_with_parent
+from local.services import Service
 from runtime.process import stop_tasks
 from sandbox.cluster import Cluster
-from sandbox.services import Service
 
 ENDED_IN_ORDER: Final = (0, -signal.SIGTERM)
 """The second: SIGTERM came before it had begun, when there was nothing to tidy up."""

@@ -13,13 +13,13 @@ from hexbytes import HexBytes
 from polymarket import AsyncSecureClient
 
 from functions.core.group import AccountEntry, Execution, parse_strategies
+from local.services import RECORDER, Service
 from sandbox.audit_input import STRATEGY
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.simulator.wallets import deposit_wallet_of
 from venue.trading.official_client import environment
 
 STATE_TABLE = "sandbox-state"
-RECORDER = "recorder"
 SEVERAL = f"{STRATEGY},order_flow_imbalance,shadow={STRATEGY}@paper"
 """Two that trade with one wallet, and one beside them on paper."""
 
@@ -67,18 +67,6 @@ class Options:
     def min_time_to_close_s(self) -> float:
         """An account's 300 s, at this speed."""
         return 300 / self.speed
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Service:
-    """One process of the system itself."""
-
-    name: str
-    module: str
-    arguments: tuple[str, ...] = ()
-    started_event: str
-    """What it logs, with its `metrics_port`, once it is up."""
-    env: dict[str, str] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

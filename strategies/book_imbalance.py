@@ -93,6 +93,24 @@ class BookImbalance(Strategy):
                 return Hold(reason.BELOW_HURDLE)
         return Signal(outcome=outcome, numbers={"imbalance": imbalance}, value_e4=value_e4)
 
+    @staticmethod
+    def measures(view: MarketView, parameters: Parameters, now_ms: int) -> dict[str, float]:
+        """What `decide` compares, of Up's book; the edge is that of the outcome it leans to."""
+        up, numbers = view.up, dict[str, float]()
+        imbalance = up.imbalance(parameters.levels)
+        if up.mid_e4 is not None and up.spread_e4 is not None:
+            numbers |= {"mid_e4": up.mid_e4, "spread_e4": up.spread_e4}
+        if imbalance is not None:
+            numbers["imbalance"] = abs(imbalance)
+            outcome = UP if imbalance > 0 else DOWN
+            bought = view.book(outcome)
+            if bought.bids and bought.asks:
+                value_e4 = weighted_mid_e4(bought, parameters.levels)
+                edge_ticks = view.edge_after_costs_ticks(outcome, value_e4)
+                if edge_ticks is not None:
+                    numbers["edge_ticks"] = edge_ticks
+        return numbers
+
 
 def weighted_mid_e4(book: Book, levels: int) -> float:
     """The mean of both sides' prices over so many levels, each weighted with the other's size.

@@ -155,14 +155,8 @@ class FairValue(Strategy):
         if measured is None:
             return Hold(reason.TOO_FEW_BOOKS)
         ratio = max(parameters.volatility_min_ratio, measured.volatility_ratio)
-        up_wins = _NORMAL.cdf(measured.distance / (ratio * sqrt(left_s)))
-        # Nothing is certain before the close, and no price is beyond the finest tick.
-        fair_e4 = min(max(1.0, up_wins * PRICE_SCALE), PRICE_SCALE - 1.0)
-        best: tuple[float, str, float] | None = None
-        for outcome, value_e4 in ((UP, fair_e4), (DOWN, PRICE_SCALE - fair_e4)):
-            edge_ticks = view.edge_after_costs_ticks(outcome, value_e4)
-            if edge_ticks is not None and (best is None or edge_ticks > best[0]):
-                best = (edge_ticks, outcome, value_e4)
+        fair_e4 = _fair_e4(measured, parameters, left_s)
+        best = _best(view, fair_e4)
         if best is None or best[0] < parameters.edge_min_ticks:
             return Hold(reason.NO_EDGE)
         edge_ticks, outcome, value_e4 = best
@@ -178,6 +172,45 @@ class FairValue(Strategy):
             },
             value_e4=value_e4,
         )
+
+    @staticmethod
+    def measures(view: MarketView, parameters: Parameters, now_ms: int) -> dict[str, float]:
+        """What `decide` compares; the edge is that of the outcome that is cheaper."""
+        up = view.up
+        left_s = view.time_to_close_ms / 1_000
+        numbers: dict[str, float] = {"time_to_close_s": left_s}
+        if up.mid_e4 is not None and up.spread_e4 is not None:
+            numbers |= {"mid_e4": up.mid_e4, "spread_e4": up.spread_e4}
+        measured = _measure(view, parameters) if view.memory.rows else None
+        if measured is None or left_s <= 0:
+            return numbers
+        numbers |= {
+            "samples": float(measured.samples),
+            "seen_s": measured.seen_s,
+            "measured_volatility_ratio": measured.volatility_ratio,
+        }
+        best = _best(view, _fair_e4(measured, parameters, left_s))
+        if best is not None:
+            numbers["edge_ticks"] = best[0]
+        return numbers
+
+
+def _fair_e4(measured: _Measured, parameters: FairValue.Parameters, left_s: float) -> float:
+    """What Up is worth. Nothing is certain before the close, and no price is beyond the finest
+    tick."""
+    ratio = max(parameters.volatility_min_ratio, measured.volatility_ratio)
+    up_wins = _NORMAL.cdf(measured.distance / (ratio * sqrt(left_s)))
+    return min(max(1.0, up_wins * PRICE_SCALE), PRICE_SCALE - 1.0)
+
+
+def _best(view: MarketView, fair_e4: float) -> tuple[float, str, float] | None:
+    """Edge in ticks, outcome and its value, of the outcome that is cheaper."""
+    best: tuple[float, str, float] | None = None
+    for outcome, value_e4 in ((UP, fair_e4), (DOWN, PRICE_SCALE - fair_e4)):
+        edge_ticks = view.edge_after_costs_ticks(outcome, value_e4)
+        if edge_ticks is not None and (best is None or edge_ticks > best[0]):
+            best = (edge_ticks, outcome, value_e4)
+    return best
 
 
 def _prices(row: BookRow) -> tuple[int, int] | None:

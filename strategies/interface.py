@@ -64,3 +64,12 @@ class Strategy:
     def decide(view: MarketView, parameters: Any, now_ms: int) -> Signal | Hold:
         """Decide on one book, at `now_ms` (epoch milliseconds)."""
         raise NotImplementedError
+
+    @staticmethod
+    def measures(view: MarketView, parameters: Any, now_ms: int) -> dict[str, float]:
+        """What it goes by, as numbers by name, for a person who asks why it holds. May be left out.
+
+        Beside `spread_e4` the parameters `spread_min_e4` and `spread_max_e4` are shown, if there
+        are any: where a bound holds either way, the number is the size alone. No worker asks this.
+        """
+        return {}

@@ -138,6 +138,19 @@ class OrderFlowImbalance(Strategy):
             value_e4=value_e4,
         )
 
+    @staticmethod
+    def measures(view: MarketView, parameters: Parameters, now_ms: int) -> dict[str, float]:
+        """What `decide` compares, of Up's book and those before it."""
+        up, rows, numbers = view.up, view.memory.rows, dict[str, float]()
+        if up.mid_e4 is not None and up.spread_e4 is not None:
+            numbers |= {"mid_e4": up.mid_e4, "spread_e4": up.spread_e4}
+        if rows:
+            window = _window(rows, parameters)
+            numbers["books"] = float(len(window))
+            numbers["newest_ticks"] = abs(_flow_ticks(rows[-2:], parameters.levels))
+            numbers["flow_ticks"] = abs(_flow_ticks(window, parameters.levels))
+        return numbers
+
 
 def _mid_e4(book: Book, spread_max_e4: int) -> float | Hold:
     """The book's mid, or why it has none that means something."""

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from local.child import ROOT, Child
+from local.services import Service
 from protocol.market import UP
 from protocol.series import parse_series
 from sandbox.cluster import start_dynamodb
-from sandbox.services import Addresses, Options, Service, services
+from sandbox.services import Addresses, Options, services
 from sandbox.simulator import Venue, serve
 from tests.support.servers import NatsServer
 
@@ -45,8 +46,7 @@ class System:
         """All of them at once; none is waited for."""
         for service in self.services:
             child = self.children[service.name] = Child(service.name, self.log_dir)
-            arguments = (sys.executable, "-m", service.module, *service.arguments)
-            await child.start(*arguments, env=service.env)
+            await service.launch(child)
 
     async def said(self, *events: str) -> None:
         """Each process in turn has said one of these."""

@@ -1,23 +1,18 @@
 """The account of a run: the store's account item, and what its writes do, in memory. Pure.
 
 What is refused is `refusal_of`'s, the same function that stands for the store's condition; what a
-claim becomes is `functions.core.lifecycle`'s. Here is only what the writes of
-`functions/adapters/dynamodb/claim_requests.py` change in the item beside the claim.
+claim becomes is `functions.core.lifecycle`'s; what a write changes beside the claim is
+`functions.core.account_changes`'s.
 Does not model: pauses, halts, collective limits, a store that fails.
 """
 
 from __future__ import annotations
 
-from functions.core.account import (
-    NO_PAUSE,
-    TRADING_ENABLED,
-    Account,
-    ClaimRefusal,
-    Limits,
-    refusal_of,
-    utc_day,
-)
-from functions.core.claim import Claim, entries_difference
+import msgspec
+
+from functions.core.account import ClaimRefusal, Limits, new_account, refusal_of, utc_day
+from functions.core.account_changes import book, put_claim, put_move
+from functions.core.claim import Claim
 
 _DAY_MS = 86_400_000
 
@@ -32,16 +27,7 @@ class SimulatedAccount:
         self._day = (-1, "")
         self.changes = 0
         """Counts what has changed; what was refused stays refused until then, or until its time."""
-        self.item = Account(
-            trading=TRADING_ENABLED,
-            claims={},
-            cooldowns={},
-            pnl_e6={},
-            spent_e6={},
-            pause=NO_PAUSE,
-            redeem={},
-            config_version=limits.config_version,
-        )
+        self.item = msgspec.structs.replace(new_account(), config_version=limits.config_version)
 
     def foreseen(self, condition_id: str, spend_e6: int, now_ms: int) -> ClaimRefusal | None:
         """The refusal that a claim of so much on this market is known to meet: one met it, and
@@ -64,27 +50,21 @@ class SimulatedAccount:
         """Make the claim, or say why it is refused."""
         today, limits, item = self._today(now_ms), self._limits, self.item
         refusal = refusal_of(item, claim, limits, now_ms, today)
-        market = claim.condition_id
         if refusal is not None:
             next_day_ms = (now_ms // _DAY_MS + 1) * _DAY_MS
+            market = claim.condition_id
             until_ms = item.cooldowns[market] if refusal is ClaimRefusal.COOLDOWN else next_day_ms
             # A smaller claim may have room.
             least_e6 = claim.spend_e6 if refusal is ClaimRefusal.DAILY_SPEND else 0
             self._refusal_until[market] = (refusal, until_ms, self.changes, least_e6)
             return refusal
-        item.claims[market] = claim
-        item.cooldowns[market] = now_ms + max(limits.cooldown_ms, 1)
-        self._add(item.entries, claim.window, 1)
-        self._add(item.spent_e6, today, claim.spend_e6)
+        put_claim(item, claim, limits, now_ms)
         self.changes += 1
         return None
 
     def move(self, claim: Claim, seen: Claim) -> None:
         """Replace `seen` by what it has become."""
-        item = self.item
-        del item.claims[seen.slot]
-        item.claims[claim.slot] = claim
-        self._add_differences(claim, seen)
+        put_move(self.item, claim, seen)
         self.changes += 1
 
     def forget(self, claim: Claim) -> None:
@@ -94,7 +74,7 @@ class SimulatedAccount:
 
     def book(self, settled: Claim, seen: Claim) -> None:
         """What `move` books, for a claim that was forgotten before it was known what it paid."""
-        self._add_differences(settled, seen)
+        book(self.item, settled, seen)
         self.changes += 1
 
     def prune(self, condition_id: str, window: str) -> None:
@@ -103,20 +83,8 @@ class SimulatedAccount:
         self.item.entries.pop(window, None)
         self._refusal_until.pop(condition_id, None)
 
-    def _add_differences(self, claim: Claim, seen: Claim) -> None:
-        item = self.item
-        self._add(item.pnl_e6, utc_day(claim.booked_at_ms), claim.pnl_e6 - seen.pnl_e6)
-        reserved_e6 = claim.reserved_e6 - seen.reserved_e6
-        self._add(item.spent_e6, utc_day(claim.claimed_at_ms), reserved_e6)
-        self._add(item.entries, claim.window, entries_difference(claim, seen))
-
     def _today(self, now_ms: int) -> str:
         day = now_ms // _DAY_MS
         if day != self._day[0]:
             self._day = (day, utc_day(now_ms))
         return self._day[1]
-
-    @staticmethod
-    def _add(amounts: dict[str, int], key: str, amount: int) -> None:
-        if amount:
-            amounts[key] = amounts.get(key, 0) + amount

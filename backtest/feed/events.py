@@ -83,7 +83,7 @@ class LeftOut(StrEnum):
     OUT_OF_ORDER = "out_of_order"
     """Books that are older than one that was read before."""
     LOST = "lost"
-    """Records that were never written, because the disk was too slow."""
+    """Records that were never written, because the disk was too slow, or full."""
     UNPROVEN = "unproven"
     """Changes of a book that did not have the venue's checksum."""
     GAP = "gap"

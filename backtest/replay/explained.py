@@ -5,6 +5,7 @@ Reads the recording twice: for the decision with its books, and for what its mar
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,10 @@ from backtest.replay.answers import (
     made_again,
 )
 from backtest.replay.history import ConfigurationRead, DecisionHistory, NotRemade, Remade
-from feeder.recording.format import Paid, Published, payload
+from feeder.recording.format import Paid, Published, Record, payload
 from feeder.recording.reader import RecordingReader
 from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
-from functions.core.gate import CLOCK_SKEW_MAX_MS, VENUE_CLOCK_SKEW_MAX_MS, GateConfig
+from functions.core.gate_checks import NumberCheck, gate_checks
 from protocol.book import Book, Level, Proof
 from protocol.decision import Decision, stages_ns
 from protocol.fee import taker_fee_e6
@@ -30,7 +31,7 @@ from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
 from protocol.units import PRICE_SCALE, SIZE_SCALE
 
 LEVELS_SHOWN: Final = 5
-HORIZONS_S: Final = (1, 5, 30, 60)
+HORIZONS_S: Final = (1, 5, 10, 30, 60)
 MATCHES_MAX: Final = 10
 ID_LENGTH_MIN: Final = 6
 _SHARES: Final = 1_000
@@ -44,15 +45,6 @@ class NoSuchDecisionError(Exception):
 
 class AmbiguousIdError(ValueError):
     """Several decisions' ids begin so."""
-
-
-class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the gate wants of a book."""
-
-    name: str
-    value: str
-    wanted: str
-    passed: bool
 
 
 class BestLevels(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +110,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     book: SeenBook | None
     why_no_book: str
-    gate: list[GateCheck]
+    gate: list[NumberCheck]
     settings: str
     """Of the configuration, as JSON; empty: not known."""
     parameters: str
@@ -135,9 +127,29 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     markouts: list[MarkoutLater]
 
 
-def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
+def explain(
+    path: Path,
+    prefix: str,
+    strategies: Strategies,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Explained:
     """The decision whose id begins with `prefix`. Raises RecordingError, NoSuchDecisionError,
-    AmbiguousIdError."""
+    AmbiguousIdError. `tell` is called now and then with the share that was read, from 0 to 1; it
+    is read twice."""
+    first = RecordingReader(path, without_frames=True, tell=lambda share: tell(share / 2))
+    again = RecordingReader(path, without_frames=True, tell=lambda share: tell((1 + share) / 2))
+    return explain_records(first, again, str(path), prefix, strategies)
+
+
+def explain_records(
+    first: Iterable[Record],
+    again: Iterable[Record],
+    source: str,
+    prefix: str,
+    strategies: Strategies,
+) -> Explained:
+    """The same of any records, which are read once and then `again`; `source`: what they are of.
+    Raises likewise."""
     found: dict[str, Decision] = {}
 
     def wanted(decision: Decision) -> bool:
@@ -150,7 +162,7 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
     rows: dict[tuple[str, int], ConfigurationRow] = {}
     remade: Remade | None = None
     why = ""
-    for event in DecisionHistory(RecordingReader(path, without_frames=True), wanted):
+    for event in DecisionHistory(first, wanted):
         if isinstance(event, ConfigurationRead):
             rows[event.account, event.row.version] = event.row
         elif isinstance(event, Remade):
@@ -158,13 +170,13 @@ def explain(path: Path, prefix: str, strategies: Strategies) -> Explained:
                 remade = event
         elif isinstance(event, NotRemade) and event.decision_id:
             why = event.text
-    decision = the_one(found, prefix, f"no decision in {path}")
+    decision = the_one(found, prefix, f"no decision in {source}")
     if remade is not None and remade.decision.decision_id != decision.decision_id:
         remade = None
     row = rows.get((decision.strategy, decision.config_version))
     market = remade.snapshot.market if remade is not None else decision.market
-    later = _later(path, decision, market)
-    return explained(decision, str(path), row, remade, why, strategies, later)
+    later = _later(again, decision, market)
+    return explained(decision, source, row, remade, why, strategies, later)
 
 
 def the_one(found: dict[str, Decision], prefix: str, nowhere: str) -> Decision:
@@ -190,10 +202,10 @@ class Later(msgspec.Struct):
     payouts_e6: dict[str, int] = {}
 
 
-def _later(path: Path, decision: Decision, market: MarketInfo | None) -> Later:
+def _later(records: Iterable[Record], decision: Decision, market: MarketInfo | None) -> Later:
     later = Later(market)
     condition, at_ms = decision.condition_id, decision.decided_at_ms
-    for record in RecordingReader(path, without_frames=True):
+    for record in records:
         later.ended_ns = max(later.ended_ns, record.at_ns)
         if isinstance(record, Paid) and record.condition_id == condition:
             later.payouts_e6 = record.payouts_e6
@@ -226,7 +238,7 @@ def explained(
     later: Later | None,
 ) -> Explained:
     """All that is known of it; `later` is None where there is no recording."""
-    again, unlike, gate = "", list[Unlike](), list[GateCheck]()
+    again, unlike, gate = "", list[Unlike](), list[NumberCheck]()
     if remade is not None:
         try:
             answer = made_again(remade, strategies)
@@ -263,44 +275,6 @@ def explained(
         fee_ticks=fee_ticks,
         markouts=[] if later is None else _markouts(decision, later, price_e4, fee_ticks),
     )
-
-
-def gate_checks(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> list[GateCheck]:
-    """What `functions.core.gate` looks at, number by number, in its order."""
-    market = snapshot.market
-    age_ms = now_ms - snapshot.received_at_ns // 1_000_000
-    newest_ms = max(snapshot.received_at_ns, snapshot.published_at_ns) // 1_000_000
-    venue_ms = now_ms - snapshot.venue_timestamp_ms
-    venue_max_ms = config.book_age_max_ms + VENUE_CLOCK_SKEW_MAX_MS
-    to_close_ms = market.end_ms - now_ms
-    proven = snapshot.proof is not Proof.NONE and snapshot.proof.rank >= config.proof_min.rank
-    ahead_ms = newest_ms - now_ms
-    return [
-        _check("proof", snapshot.proof.value, f"at least {config.proof_min.value}", proven),
-        _at_most("ahead of our clock", ahead_ms, CLOCK_SKEW_MAX_MS),
-        _at_most("age", age_ms, config.book_age_max_ms),
-        _at_most("age by the venue's clock", venue_ms, venue_max_ms),
-        _at_most("ahead of it by the venue's clock", -venue_ms, VENUE_CLOCK_SKEW_MAX_MS),
-        _check("accepting orders", _yes(market.accepting), "yes", market.accepting),
-        _at_least("since its start", now_ms - market.start_ms, 0),
-        _at_least("to its end", to_close_ms, config.time_to_close_min_ms),
-    ]
-
-
-def _at_most(name: str, value_ms: int, most_ms: int) -> GateCheck:
-    return _check(name, f"{value_ms:,} ms", f"at most {most_ms:,} ms", value_ms <= most_ms)
-
-
-def _at_least(name: str, value_ms: int, least_ms: int) -> GateCheck:
-    return _check(name, f"{value_ms:,} ms", f"at least {least_ms:,} ms", value_ms >= least_ms)
-
-
-def _check(name: str, value: str, wanted: str, passed: bool) -> GateCheck:
-    return GateCheck(name=name, value=value, wanted=wanted, passed=passed)
-
-
-def _yes(fact: bool) -> str:
-    return "yes" if fact else "no"
 
 
 def _seen_book(remade: Remade) -> SeenBook:

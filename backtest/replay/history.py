@@ -165,7 +165,7 @@ class DecisionHistory:
                 self._note_gap(f"{record.what}: {record.why}")
             elif isinstance(record, Lost):
                 self._kept.note_gap(record.since_ns)
-                self._note_gap(f"{record.records} records lost: the disk was too slow")
+                self._note_gap(f"{record.records} records lost: the disk was too slow, or full")
         yield from self._give_up(None)
         for waiting in self._unconfigured.values():
             for decision, _, _ in waiting:

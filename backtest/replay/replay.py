@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -110,9 +111,14 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.equal) and not self.different and not self.missing
 
 
-def replay(path: Path, strategies: Strategies) -> ReplayReport:
-    """Read all of the recording once, in bounded memory. Raises RecordingError."""
-    reader = RecordingReader(path, without_frames=True)
+def replay(
+    path: Path, strategies: Strategies, tell: Callable[[float], None] | None = None
+) -> ReplayReport:
+    """Read all of the recording once, in bounded memory. Raises RecordingError.
+
+    `tell` is called now and then with the share that was read, from 0 to 1.
+    """
+    reader = RecordingReader(path, without_frames=True, tell=tell)
     history, books = DecisionHistory(reader), AllBooks(strategies)
     equal, differences, unlike = 0, list[Different](), Counter[str]()
     different, not_again, first = 0, Counter[str](), dict[NotAgain, NotRemade]()

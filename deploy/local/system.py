@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +19,11 @@ from urllib.parse import urlsplit
 from polymarket.errors import PolymarketError
 
 from local.child import Child, ChildError
+from local.nats_server import start_nats
+from local.services import Service
 from runtime.process import stop_tasks
-from sandbox.cluster import start_nats, start_venue
-from sandbox.services import Addresses, Options, Service, services
+from sandbox.cluster import start_venue
+from sandbox.services import Addresses, Options, services
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,9 +88,7 @@ class System:
         tables = {"STATE_TABLE": state_table, "DECISION_TABLE": decision_table}
         for service in self._planned:
             known = {**service.env, **(tables if "STATE_TABLE" in service.env else {})}
-            await self._child(service.name).start(
-                sys.executable, "-m", service.module, *service.arguments, env=known
-            )
+            await dataclasses.replace(service, env=known).launch(self._child(service.name))
         for service in self._planned:
             await self._children[service.name].wait_for(service.started_event)
         return len(self._planned)

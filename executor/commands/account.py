@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
+from executor.progress import awaited_progress
 from executor.reports import Decisions, Positions, Statuses, decided_of, positions_of
 from functions.adapters.venue_records import raising_records_error
 from functions.bootstrap import key_records, keyless_records, unopened_store, unopened_stores
@@ -122,8 +123,10 @@ async def reconcile_once(
     """
     async with unopened_store(settings) as store, _records(settings) as records:
         try:
-            async with asyncio.timeout(RUN_TIMEOUT_S):
+            async with asyncio.timeout(RUN_TIMEOUT_S), awaited_progress() as tell:
+                tell(None, "the venue is asked about claims")
                 report = await reconcile(store, records)
+                tell(None, "what has ended is settled")
                 settled = await settle(
                     store, records, redeem=settings.redeems, ask_anew=redeem_again
                 )

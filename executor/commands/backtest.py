@@ -32,8 +32,8 @@ from executor.commands.backtest_options import (
     plan_of,
 )
 from executor.commands.backtest_outputs import check_outputs, write_whole
-from executor.commands.backtest_progress import progress_bar
 from executor.commands.backtest_trades import trades_csv
+from executor.progress import progress_bar
 from protocol.text import encoded
 
 __all__ = ["BadInputError", "FailedError", "run"]

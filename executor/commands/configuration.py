@@ -67,7 +67,7 @@ def somebody() -> str:
 async def show(settings: ConfigurationSettings) -> Shown:
     """The version in force, with what each name means."""
     async with unopened_store(settings) as store:
-        row = await _in_force(store, settings)
+        row = await _in_force(store)
     configuration = _read(row, settings)
     return Shown(
         account=settings.account,
@@ -84,12 +84,17 @@ async def show(settings: ConfigurationSettings) -> Shown:
 async def history(settings: ConfigurationSettings, limit: int) -> History:
     """The newest `limit` versions, and what each of them changed."""
     async with unopened_store(settings) as store:
-        in_force = await _in_force(store, settings)
-        unreadable: tuple[str, ...] = ()
-        try:
-            rows = await store.configurations(limit + 1)
-        except UnreadableRowsError as error:
-            rows, unreadable = error.readable, error.unreadable
+        return await history_in(store, limit)
+
+
+async def history_in(store: Store, limit: int) -> History:
+    """The same of a store that is open."""
+    in_force = await _in_force(store)
+    unreadable: tuple[str, ...] = ()
+    try:
+        rows = await store.configurations(limit + 1)
+    except UnreadableRowsError as error:
+        rows, unreadable = error.readable, error.unreadable
     versions = [
         ConfigVersion(
             version=row.version,
@@ -101,7 +106,7 @@ async def history(settings: ConfigurationSettings, limit: int) -> History:
         for row, before in zip(rows, [*rows[1:], None], strict=True)
     ]
     return History(
-        account=settings.account,
+        account=store.account_name,
         in_force=in_force.version,
         versions=tuple(versions[:limit]),
         unreadable=unreadable,
@@ -113,7 +118,7 @@ async def compare(
 ) -> Compared:
     """Two versions; by default the one in force with the one before it, or with `before`."""
     async with unopened_store(settings) as store:
-        in_force = await _in_force(store, settings)
+        in_force = await _in_force(store)
         after = in_force.version if after is None else after
         before = max(after - 1, 1) if before is None else before
         rows = [await _version(store, in_force, each) for each in (before, after)]
@@ -133,9 +138,15 @@ def setting(changes: Mapping[str, str]) -> Change:
 async def rollback(settings: ConfigurationSettings, to_version: int, **how: Any) -> Changed:
     """Put the values of an earlier version in force, as a new version; `how` as in `change`."""
     async with unopened_store(settings) as store:
-        in_force = await _in_force(store, settings)
-        earlier = _read(await _version(store, in_force, to_version), settings)
-    return await change(settings, lambda *_: (earlier.settings, earlier.parameters), **how)
+        wanted = await as_in_version(store, settings, to_version)
+    return await change(settings, wanted, **how)
+
+
+async def as_in_version(store: Store, settings: AccountSettings, version: int) -> Change:
+    """The change to all values of an earlier version."""
+    in_force = await _in_force(store)
+    earlier = _read(await _version(store, in_force, version), settings)
+    return lambda *_: (earlier.settings, earlier.parameters)
 
 
 async def change(
@@ -153,60 +164,84 @@ async def change(
     nor where nothing would be another value.
     """
     async with unopened_store(settings) as store:
-        row = await _in_force(store, settings)
-        if seen_version is not None and seen_version != row.version:
-            return await _stale(store, settings, row, seen_version)
-        strategy = strategy_of(settings)
-        check_strategy_of(row, strategy.name)
-        now, stored = stored_values(row, strategy.Parameters)
-        values, parameters = wanted(now, stored, strategy.Parameters)
-        try:
-            try_out(strategy, parameters)
-        except StrategyNotUsableError as error:
-            raise ConfigurationError(f"with these parameters {error}") from None
-        changes = tuple(differences(flat(now) | stored, flat(values, parameters)))
-        account, now_ms = await store.account(), _now_ms()
-        effects = effects_of(
-            account,
-            now.limits(row.version),
-            values.limits(),
-            size_e6=values.order_config().spend_e6,
-            now_ms=now_ms,
-            today=utc_day(now_ms),
+        answer = await changed_in(
+            store, settings, wanted, who=who, why=why, seen_version=seen_version, dry_run=dry_run
         )
-        answer = Changed(
-            account=settings.account,
-            seen_version=row.version,
-            version=row.version,
-            changes=changes,
-            effects=effects,
-            dry_run=dry_run,
-        )
-        if dry_run or not changes:
-            return answer
-        after = configuration_row(
-            values,
-            parameters,
-            version=row.version + 1,
-            strategy=row.strategy,
-            who=who,
-            why=why,
-            made_at_ms=now_ms,
-        )
-        try:
-            made = await store.set_configuration(after, row.version)
-        except StoreError as error:
-            raise NotKnownError(
-                f"NOT KNOWN whether the configuration is changed now: `executor config show` says"
-                f" what is in force: {error}"
-            ) from error
-        if not made:
-            return await _stale(store, settings, await _in_force(store, settings), row.version)
+    return await told(settings, answer)
+
+
+async def changed_in(
+    store: Store,
+    settings: AccountSettings,
+    wanted: Change,
+    *,
+    who: str,
+    why: str,
+    seen_version: int | None,
+    dry_run: bool,
+) -> Changed:
+    """The same in a store that is open; no worker is told."""
+    row = await _in_force(store)
+    if seen_version is not None and seen_version != row.version:
+        return await _stale(store, row, seen_version)
+    strategy = strategy_of(settings)
+    check_strategy_of(row, strategy.name)
+    now, stored = stored_values(row, strategy.Parameters)
+    values, parameters = wanted(now, stored, strategy.Parameters)
+    try:
+        try_out(strategy, parameters)
+    except StrategyNotUsableError as error:
+        raise ConfigurationError(f"with these parameters {error}") from None
+    changes = tuple(differences(flat(now) | stored, flat(values, parameters)))
+    account, now_ms = await store.account(), _now_ms()
+    effects = effects_of(
+        account,
+        now.limits(row.version),
+        values.limits(),
+        size_e6=values.order_config().spend_e6,
+        now_ms=now_ms,
+        today=utc_day(now_ms),
+    )
+    answer = Changed(
+        account=settings.account,
+        seen_version=row.version,
+        version=row.version,
+        changes=changes,
+        effects=effects,
+        dry_run=dry_run,
+    )
+    if dry_run or not changes:
+        return answer
+    after = configuration_row(
+        values,
+        parameters,
+        version=row.version + 1,
+        strategy=row.strategy,
+        who=who,
+        why=why,
+        made_at_ms=now_ms,
+    )
+    try:
+        made = await store.set_configuration(after, row.version)
+    except StoreError as error:
+        raise NotKnownError(
+            f"NOT KNOWN whether the configuration is changed now: `executor config show` says"
+            f" what is in force: {error}"
+        ) from error
+    if not made:
+        return await _stale(store, await _in_force(store), row.version)
+    return msgspec.structs.replace(answer, version=after.version)
+
+
+async def told(settings: NatsSettings, answer: Changed) -> Changed:
+    """The answer, once the workers are told of the new version, if there is one."""
+    if answer.refused or answer.version == answer.seen_version:
+        return answer
     # Here, because it brings NATS' client, which takes a while; who only looks shall not wait.
     from functions.adapters.configuration_nudge import nudge  # noqa: PLC0415 - see above
 
-    nudged = await nudge(settings, settings.account, after.version)
-    return msgspec.structs.replace(answer, version=after.version, nudged=nudged)
+    nudged = await nudge(settings, answer.account, answer.version)
+    return msgspec.structs.replace(answer, nudged=nudged)
 
 
 def reason(text: str) -> str:
@@ -214,15 +249,13 @@ def reason(text: str) -> str:
     return halt_reason(text)
 
 
-async def _stale(
-    store: Store, settings: ConfigurationSettings, in_force: ConfigurationRow, seen_version: int
-) -> Changed:
+async def _stale(store: Store, in_force: ConfigurationRow, seen_version: int) -> Changed:
     others: tuple[Any, ...] = ()
     if 1 <= seen_version < in_force.version:
         seen = await _version(store, in_force, seen_version)
         others = tuple(differences(_values(seen), _values(in_force)))
     return Changed(
-        account=settings.account,
+        account=store.account_name,
         seen_version=seen_version,
         version=in_force.version,
         changes=(),
@@ -234,11 +267,11 @@ async def _stale(
     )
 
 
-async def _in_force(store: Store, settings: ConfigurationSettings) -> ConfigurationRow:
+async def _in_force(store: Store) -> ConfigurationRow:
     row = await store.configuration()
     if row is None:
         raise NotDoneError(
-            f"the account {settings.account} has no configuration yet: the first worker that"
+            f"the account {store.account_name} has no configuration yet: the first worker that"
             " starts makes version 1, from its environment"
         )
     return row
@@ -260,7 +293,7 @@ async def _version(store: Store, in_force: ConfigurationRow, version: int) -> Co
     return found
 
 
-def _read(row: ConfigurationRow, settings: ConfigurationSettings) -> Configuration:
+def _read(row: ConfigurationRow, settings: AccountSettings) -> Configuration:
     strategy = strategy_of(settings)
     return configuration_of(row, strategy.name, strategy.Parameters)
 

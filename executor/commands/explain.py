@@ -27,6 +27,7 @@ from backtest.replay.explained import (
     explained,
     the_one,
 )
+from executor.progress import progress_bar
 from executor.rendering import BAD, GOOD, columns_table, facts_table, moment, plain, usd
 from functions.bootstrap import unopened_stores
 from functions.core.account import utc_day
@@ -51,12 +52,13 @@ _NO_BOOKS: Final = (
 
 def from_recording(recording: Path, prefix: str, strategies: Strategies) -> Explained:
     """See `backtest.replay.explained`."""
-    return explain(recording, prefix, strategies)
+    with progress_bar() as tell:
+        return explain(recording, prefix, strategies, lambda share: tell(share, "read"))
 
 
 def state_is_named() -> bool:
     """Whether the environment says where accounts are stored."""
-    return "STATE_TABLE" in os.environ
+    return any(os.environ.get(name) for name in ("STATE", "STATE_TABLE"))
 
 
 async def with_evidence(found: Explained, settings: AccountSettings) -> Explained:
@@ -66,7 +68,7 @@ async def with_evidence(found: Explained, settings: AccountSettings) -> Explaine
     try:
         async with unopened_stores(settings) as stores:
             reads = next(iter(stores.values())).account_named(found.decision.strategy)
-            return _with_claim(found, *await _claim_of(reads, found.decision))
+            return with_claim(found, *await claim_of(reads, found.decision))
     except StoreError as error:
         return msgspec.structs.replace(found, evidence_note=f"as logged; {error}")
 
@@ -90,11 +92,11 @@ async def from_table(settings: AccountSettings, prefix: str) -> Explained:
         nowhere = f"no decision of the last {DAYS_KEPT} days of {names} in the decision table"
         decision = the_one(found, prefix, nowhere)
         store = stores[decision.strategy]
-        row = await _configuration_of(store, decision.config_version)
+        row = await configuration_of(store, decision.config_version)
         told = explained(decision, "decision table", row, None, _NO_BOOKS, Strategies(), None)
         if not decision.intent_id:
             return told
-        return _with_claim(told, *await _claim_of(store, decision))
+        return with_claim(told, *await claim_of(store, decision))
 
 
 async def _readable(store: Store, day: str) -> Sequence[Decision]:
@@ -104,7 +106,8 @@ async def _readable(store: Store, day: str) -> Sequence[Decision]:
         return error.readable
 
 
-async def _configuration_of(store: Store, version: int) -> ConfigurationRow | None:
+async def configuration_of(store: Store, version: int) -> ConfigurationRow | None:
+    """One version of an account, None where it is not known. Raises StoreError."""
     newest = await store.configuration()
     if newest is None or not 0 < version <= newest.version:
         return None
@@ -115,8 +118,9 @@ async def _configuration_of(store: Store, version: int) -> ConfigurationRow | No
     return next((row for row in rows if row.version == version), None)
 
 
-async def _claim_of(reads: AccountReads, decision: Decision) -> tuple[Claim | None, str]:
-    """The claim as it is now, and where it stands."""
+async def claim_of(reads: AccountReads, decision: Decision) -> tuple[Claim | None, str]:
+    """The decision's claim as it is now, and where it stands: `account` or `ledger`. Raises
+    StoreError."""
     account = await reads.account()
     for claim in account.claims.values():
         if claim.intent_id == decision.intent_id:
@@ -132,7 +136,8 @@ async def _claim_of(reads: AccountReads, decision: Decision) -> tuple[Claim | No
     return None, ""
 
 
-def _with_claim(found: Explained, claim: Claim | None, source: str) -> Explained:
+def with_claim(found: Explained, claim: Claim | None, source: str) -> Explained:
+    """The same, with what `claim_of` has found."""
     if claim is None:
         note = "as logged: neither the account nor the ledger has its claim"
         return msgspec.structs.replace(found, evidence_note=note)

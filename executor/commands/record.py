@@ -17,6 +17,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from executor.progress import progress_bar
 from executor.rendering import (
     BAD,
     CARE,
@@ -32,6 +33,7 @@ from feeder.recording.inspection import Inspection, Inspector
 from feeder.recording.reader import Damage, RecordingReader
 from feeder.recording.recorded_channel import SERIES_MAX, RecordingProgress
 from feeder.recording.recorder import Beside, Recorder
+from feeder.recording.writer import WriterLimits
 from feeder.settings import MarketChannelSettings
 from runtime.process import run_service
 from runtime.settings import mistakes_in
@@ -53,6 +55,8 @@ class RecordingReport(msgspec.Struct, frozen=True, kw_only=True):
     """The same uncompressed."""
     bytes_per_frame: float | None
     """Compressed."""
+    deleted_files: int
+    """The oldest ones, to keep it below its limit: it begins later than it was begun."""
     damages: list[Damage]
     unreadable_lines: int
     first_unreadable_line: str
@@ -85,18 +89,25 @@ def record(
     directory: Path,
     duration_s: float | None,
     beside: Beside | None = None,
+    max_gb: float | None = None,
 ) -> RecordingProgress:
-    """Record until SIGTERM or SIGINT, or until the time is over."""
-    recorder = Recorder(settings, directory, beside=beside)
+    """Record until SIGTERM or SIGINT, or until the time is over.
+
+    With more than `max_gb` (1e9 bytes) the oldest files are deleted.
+    """
+    limits = WriterLimits(total_bytes_max=None if max_gb is None else round(max_gb * 1e9))
+    recorder = Recorder(settings, directory, limits=limits, beside=beside)
     run_service(recorder.run(duration_s))
     return recorder.progress
 
 
 def inspect(path: Path) -> RecordingReport:
     """Read all of it. Raises RecordingError when there is no recording."""
-    reader, inspector = RecordingReader(path), Inspector()
-    for each in reader:
-        inspector.take(each)
+    inspector = Inspector()
+    with progress_bar() as tell:
+        reader = RecordingReader(path, tell=lambda share: tell(share, "read"))
+        for each in reader:
+            inspector.take(each)
     inspection = inspector.result()
     frames = inspection.frames
     return RecordingReport(
@@ -105,6 +116,7 @@ def inspect(path: Path) -> RecordingReport:
         compressed_bytes=reader.compressed_bytes,
         line_bytes=reader.line_bytes,
         bytes_per_frame=round(reader.compressed_bytes / frames, 1) if frames else None,
+        deleted_files=reader.deleted_files,
         damages=reader.damages,
         unreadable_lines=reader.unreadable_lines,
         first_unreadable_line=reader.unreadable_line,
@@ -114,10 +126,13 @@ def inspect(path: Path) -> RecordingReport:
 
 def recorded_line(done: RecordingProgress, directory: Path) -> Text:
     """The last line of `executor record`."""
-    lost = f"; {done.lost:,} RECORDS LOST, the disk was too slow" if done.lost else ""
+    lost = f"; {done.lost:,} RECORDS LOST, the disk was too slow, or full" if done.lost else ""
+    deleted = _many(done.deleted_files, "old file")
+    shortened = f"; {deleted} deleted to make room" if done.deleted_files else ""
     return plain(
         f"recorded {done.frames:,} frames ({_size(done.frame_bytes)}) of {done.markets} markets: "
-        f"{_size(done.written_bytes)} in {_many(done.files, 'file')} in {directory}{lost}",
+        f"{_size(done.written_bytes)} in {_many(done.files, 'file')} in {directory}"
+        f"{shortened}{lost}",
         BAD if done.lost else "",
     )
 
@@ -175,6 +190,12 @@ def _summary(report: RecordingReport) -> Table:
             f"(uncompressed {_size(report.line_bytes)}){per_frame}"
         ),
     )
+    if report.deleted_files:
+        deleted = _many(report.deleted_files, "file")
+        table.add_row(
+            "deleted",
+            plain(f"{deleted} before these, to make room: it begins later than it was begun", CARE),
+        )
     table.add_row(
         "connections",
         plain(f"{found.connections}, {found.lost_connections} of them lost"),
@@ -215,7 +236,7 @@ def _problems(report: RecordingReport) -> Iterator[Text]:
     found = report.inspection
     checks, markets = found.checks, found.markets
     counted = (
-        (found.lost_records, BAD, "records are missing: the disk was too slow"),
+        (found.lost_records, BAD, "records are missing: the disk was too slow, or full"),
         (checks.mismatched, BAD, "versions of books do not have the venue's checksum"),
         (checks.top_mismatched, BAD, "versions have another best bid or ask than the venue says"),
         (checks.crossed, BAD, "versions are crossed"),

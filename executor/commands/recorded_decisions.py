@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from executor.progress import progress_bar
 from executor.reports import Decisions, decided_of
 from feeder.recording.format import Decided, payload
 from feeder.recording.reader import RecordingReader
@@ -19,7 +21,14 @@ def recorded_decisions(
 
     Reads all of the recording. Raises RecordingError.
     """
-    reader = RecordingReader(recording, without_frames=True)
+    with progress_bar() as tell:
+        return _read(recording, account, day, limit, lambda share: tell(share, "read"))
+
+
+def _read(
+    recording: Path, account: str | None, day: str | None, limit: int, tell: Callable[[float], None]
+) -> Decisions:
+    reader = RecordingReader(recording, without_frames=True, tell=tell)
     newest: dict[str, Decision] = {}
     unreadable: list[str] = []
     for record in reader:

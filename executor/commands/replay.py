@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from backtest.replay.answers import Strategies
 from backtest.replay.replay import ReplayReport, replay
 from backtest.replay.told import lines_of, verdict_line
+from executor.progress import progress_bar
 from executor.rendering import BAD, CARE, GOOD, plain
 from functions.core.strategy_rules import StrategyNotUsableError
 from functions.strategy_loading import load_strategy
@@ -36,7 +37,8 @@ def replayed(recording: Path, own: Sequence[str]) -> ReplayReport:
     """Read all of it. Raises StrategyNotUsableError, also where one of `own` took no one's place:
     the verdict would be about other code than was meant."""
     strategies = strategies_of(own)
-    report = replay(recording, strategies)
+    with progress_bar() as tell:
+        report = replay(recording, strategies, lambda share: tell(share, "read"))
     for name in sorted(strategies.own - strategies.asked):
         there = ", ".join(sorted(strategies.asked)) or "none"
         raise StrategyNotUsableError(

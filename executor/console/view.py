@@ -5,6 +5,11 @@ holds one event stream (`/events/<name>` with the page's query), on which the se
 parts of the page whose HTML has changed since it last sent them, at most five times a second. The
 browser replaces the content of the element with that id, and does nothing else: all HTML and SVG
 comes from the server.
+
+A page's template extends `base.html`. Each part of it is made by a macro, of a template that
+extends nothing (`<view>_parts.html`), which the page imports and `Pages.part` renders: so the page
+and the stream show the same. A part that is not among the parts any more stays on the page as it
+was: let a list be one part, or its rows parts within a part that says which rows there are.
 """
 
 from __future__ import annotations
@@ -15,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from aiohttp import web
-    from nats.aio.client import Client
 
     from executor.console.accounts import AccountsNow
+    from executor.console.books import NewestBooks
+    from executor.console.messages import Messages
     from executor.console.metrics import MetricsNow
+    from executor.console.nats_now import NatsNow
     from executor.console.pages import Pages
     from executor.console.settings import ConsoleSettings
     from functions.ports import Store
@@ -52,7 +59,8 @@ class View(Protocol):
         of `executor.console.security` by then."""
 
     async def run(self) -> None:
-        """What it does beside the requests, until cancelled. Ends only by raising."""
+        """What it does beside the requests, until cancelled. If it ends or raises, that is logged,
+        and it is called again after a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +68,20 @@ class Shared:
     """What views are made of; `<module>.<View>(shared)`."""
 
     settings: ConsoleSettings
-    nc: Client
+    nats: NatsNow
+    """`await nats.connected()` in a view's `run` waits for the first connection."""
     stores: Mapping[str, Store]
-    """By account."""
+    """By account. Empty until they could be opened: ask for one with `get`, each time."""
     accounts: AccountsNow
     """Each account, its limits and its configuration, read again every second."""
     metrics: MetricsNow
     """What the processes count, read again every two seconds."""
+    books: NewestBooks
+    """The newest book of each market; the view *Markets* follows them."""
     pages: Pages
     """The templates."""
+    messages: Messages
+    """How the POST of a form ends: `raise messages.see("/markets", "Done.")`."""
     system: Callable[[], SystemStatus | None]
     """What the supervisor tells; None: there is none, or it cannot be read."""
     now_ms: Callable[[], int]

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from executor.doctor.configuration import EnvironmentRead
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import MisconfiguredError, strategy_of, unopened_store
 from functions.core.configuration import (
@@ -36,7 +37,7 @@ async def _check(settings: LimitSettings, worker: WorkerSettings | None) -> list
     try:
         stored = await _stored(settings)
     except StoreError as error:
-        return [warn(WHAT, str(error), "see the state table's line")]
+        return [warn(WHAT, str(error), "see the store's line")]
     except ConfigurationError as error:
         return [fail(WHAT, str(error), "no worker trades under it: executor config rollback")]
     except MisconfiguredError as error:
@@ -67,6 +68,16 @@ async def order_usd(settings: LimitSettings) -> Decimal:
                 stored = await _stored(one)
                 sizes_usd.append(settings.size_usd if stored is None else stored.settings.size_usd)
     return max(sizes_usd, default=settings.size_usd)
+
+
+async def min_time_to_close_s(config: EnvironmentRead) -> float:
+    """The shortest that an account of this environment wants, as stored, else as it says here."""
+    found: list[float] = []
+    for one in config.limits.each():
+        with suppress(StoreError, ConfigurationError, MisconfiguredError):
+            if (stored := await _stored(one)) is not None:
+                found.append(float(stored.settings.min_time_to_close_s))
+    return min(found, default=config.gate.min_time_to_close_s)
 
 
 async def _stored(settings: LimitSettings) -> Configuration | None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from executor.doctor import in_force
 from executor.doctor.configuration import ChannelSettings, EnvironmentRead
 from executor.doctor.finding import Finding, fail, ok, warn
 from executor.doctor.venue import REACH, REAL_CLOB_URL
@@ -34,12 +35,12 @@ _SERIES_DO: Final = (
 
 async def check(config: EnvironmentRead) -> list[Finding]:
     """A finding for each series, and one for the market channel."""
-    settings = config.channels
+    settings, close_s = config.channels, await in_force.min_time_to_close_s(config)
     findings: list[Finding] = []
     listed: list[MarketInfo] = []
     for series in settings.series:
         finding, infos = await _series(settings.gamma_url, series)
-        findings += [finding, *_too_short(series, config.gate.min_time_to_close_s)]
+        findings += [finding, *_too_short(series, close_s)]
         listed += infos
     tokens = [outcome.token_id for info in listed for outcome in info.outcomes]
     return [*findings, await _market_channel(config, tokens)]

@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from executor.progress import progress_bar
 from executor.strategy_check.report import StrategyCheck, StrategyReport, StrategyTrials
 
 TIME_MAX_S: Final = 180.0
 """On the wall: a busy machine makes nothing fail that is done within its CPU time."""
 CPU_MAX_S: Final = 60
+_TELL_EVERY_S: Final = 0.2
 
 
 def prove(
@@ -55,7 +58,7 @@ def _run(text: str, out: Path, time_max_s: float, cpu_max_s: int) -> str:
         start_new_session=True,  # so that what it starts ends with it
     )
     try:
-        code = process.wait(time_max_s)
+        code = _waited_for(process, time_max_s)
     except subprocess.TimeoutExpired:
         return f"did not come to its end within {time_max_s:g} s: a loop without end?"
     finally:
@@ -65,6 +68,19 @@ def _run(text: str, out: Path, time_max_s: float, cpu_max_s: int) -> str:
     if code == -signal.SIGXCPU:
         return f"did not come to its end within {cpu_max_s} s of CPU time: a loop without end?"
     return f"its process ended with {code} before it was done"
+
+
+def _waited_for(process: subprocess.Popen[bytes], time_max_s: float) -> int:
+    """Its exit code. Raises subprocess.TimeoutExpired."""
+    until_s = time.monotonic() + time_max_s
+    with progress_bar() as tell:
+        while True:
+            try:
+                return process.wait(_TELL_EVERY_S)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() >= until_s:
+                    raise
+            tell(None, "the strategy is tried on books")
 
 
 class _Found:

@@ -141,7 +141,7 @@ class Missed(_Record, frozen=True, kw_only=True, tag="missed"):
 
 
 class Lost(_Record, frozen=True, kw_only=True, tag="lost"):
-    """Records that could not be kept, because the disk was slower than the venue."""
+    """Records that could not be kept, because the disk was slower than the venue, or full."""
 
     records: int
     since_ns: int

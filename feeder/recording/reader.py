@@ -4,6 +4,7 @@
    (the torn tail) fails its checksum and is left out, as is what follows it in its file.
 2. A line that is no record of this format costs itself only.
 3. A member that inflates to more than the writer makes is damage: a bomb is not inflated.
+4. A recording with a limit (`feeder.recording.room`) loses its oldest files, even while it is read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,7 +20,7 @@ import msgspec
 
 from feeder.recording.errors import LineError, RecordingError
 from feeder.recording.format import FORMAT, Record, Started, decode_record
-from feeder.recording.part_files import GZIP, part_files
+from feeder.recording.part_files import GZIP, part_files, part_number
 
 _READ_BYTES: Final = 1 << 18
 _MEMBER_BYTES_MAX: Final = 256 << 20
@@ -42,9 +43,16 @@ class RecordingReader:
 
     The figures beside count what was iterated over so far. Raises RecordingError, here or while
     iterating. `without_frames` leaves the venue's frames out, which are nearly all of a recording.
+    `tell` is called now and then with the share that was read, from 0 to 1.
     """
 
-    def __init__(self, path: Path, *, without_frames: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        without_frames: bool = False,
+        tell: Callable[[float], None] | None = None,
+    ) -> None:
         try:
             found = [path] if path.is_file() else part_files(path)
         except OSError as error:
@@ -54,9 +62,15 @@ class RecordingReader:
         self.path = path
         self.files = found
         self._without_frames = without_frames
+        self._tell = tell
+        self._size = 0 if tell is None else sum(map(_size_of, found))
         self.compressed_bytes = 0
         self.line_bytes = 0
         self.damages: list[Damage] = []
+        self.deleted_files = 0
+        """The oldest ones, which made room for newer ones; of one file alone, that is not asked."""
+        if path != found[0]:
+            self.deleted_files = part_number(found[0]) - 1
         self.unreadable_lines = 0
         self.unreadable_line = ""
         """Where the first one is, and why."""
@@ -65,8 +79,14 @@ class RecordingReader:
         begun = False
         for path in self.files:
             number = 0
+            if not begun and path != self.files[-1] and path != self.path and not path.exists():
+                self.deleted_files += 1  # meanwhile
+                continue
             for member in self._members(path):
                 self.line_bytes += len(member)
+                if self._tell is not None and self._size:
+                    # More than there was at the beginning: it is still being written.
+                    self._tell(min(self.compressed_bytes / self._size, 1.0))
                 for line in io.BytesIO(member):  # one by one: a member may be millions of them
                     number += 1
                     if self._without_frames and line.startswith(_FRAME):
@@ -110,6 +130,13 @@ class RecordingReader:
             raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
         if size > start:
             self.damages.append(Damage(file=path.name, offset=start, bytes=size - start, why=why))
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # whoever reads it says why
 
 
 def _inflated(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

@@ -59,8 +59,10 @@ class RecordingProgress(msgspec.Struct, kw_only=True):
     missed: int = 0
     """Lines that say that some of these did not come."""
     lost: int = 0
-    """Records that the disk was too slow for."""
+    """Records that the disk was too slow for, or had no room for."""
     files: int = 0
+    deleted_files: int = 0
+    """The oldest ones, which made room for these."""
     written_bytes: int = 0
 
 

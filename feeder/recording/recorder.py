@@ -84,6 +84,7 @@ class Recorder:
         progress, writer = self._progress, self._writer
         if writer is not None:
             progress.lost, progress.files = writer.lost, writer.files
+            progress.deleted_files = writer.deleted_files
             progress.written_bytes = writer.written_bytes
         return progress
 

@@ -28,6 +28,8 @@ from typing import Any, Final, TypeVar
 import structlog
 from pydantic import SecretStr, ValidationError
 
+# The store's modules, which nothing here names: a cold start loads them before the first event.
+import functions.adapters.dynamodb.store  # noqa: F401 - see above
 from functions import bootstrap
 from functions.adapters.secrets import SecretError, secret_text
 from functions.adapters.venue_records import raising_records_error

@@ -4,19 +4,27 @@ credential from the environment, where whoever may look at a function sees them:
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.settings import PAPER, LimitSettings, SecretName, check_wallet
+from functions.settings import DYNAMODB, PAPER, LimitSettings, SecretName, check_wallet
 from runtime.settings import CloudWatchSettings
 from venue.api_settings import no_signing_key
 
 _GROUP_NAMES: Final = "^[a-zA-Z0-9_-]{1,32}(,[a-zA-Z0-9_-]{1,32})*$"
 
 
+def _on_dynamodb(text: Any) -> Any:
+    if text != DYNAMODB:
+        raise ValueError(f"a function of the cloud has no disk: only {DYNAMODB} works here")
+    return text
+
+
 class FunctionSettings(LimitSettings, CloudWatchSettings):
     """Every variable that `control` reads, and all the others, too."""
+
+    state: Annotated[str, BeforeValidator(_on_dynamodb)] = DYNAMODB
 
     private_key: Annotated[None, BeforeValidator(no_signing_key)] = None
     """The cloud's functions refuse it: whoever may look at a function sees its environment."""

@@ -108,6 +108,21 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The group's item that counts this account's claims; empty: none does, as far as is known."""
 
 
+def new_account() -> Account:
+    """An account as it begins: enabled, and empty."""
+    return Account(
+        trading=TRADING_ENABLED,
+        claims={},
+        cooldowns={},
+        pnl_e6={},
+        spent_e6={},
+        pause=NO_PAUSE,
+        redeem={},
+        entries={},
+        config_version=0,
+    )
+
+
 class ClaimRefusal(StrEnum):
     """Why an account takes no claim; the closed set, in the order in which it is reported."""
 

@@ -44,6 +44,12 @@ NOT_LIMITED: Final = "none"
 class ConfigurationError(ValueError):
     """What is wrong with a configuration, or with a change of it; one line for a person."""
 
+    def __init__(self, text: str, by_name: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.by_name = dict(by_name or {})
+        """Of the values that were typed, what is wrong with each; empty where it is none of them.
+        """
+
 
 # -- the settings ----------------------------------------------------------------------------------
 
@@ -378,7 +384,7 @@ def _changed(kind: type[_Model], values: dict[str, Any], changes: Mapping[str, s
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(mistakes_in(error)) from None
+        raise ConfigurationError(mistakes_in(error), _mistakes_by_name(error)) from None
     except Exception as error:
         said = type(error).__name__
         raise ConfigurationError(f"the strategy's parameters raise {said} for this") from error
@@ -399,8 +405,19 @@ def contradictions(
 
 def mistakes_in(error: ValidationError) -> str:
     """One line that names each bad value, without the value."""
-    said: Iterable[str] = (
-        ": ".join((*(str(part) for part in item["loc"][:1]), item["msg"]))
-        for item in error.errors(include_input=False, include_url=False)
-    )
-    return "; ".join(each.replace("Value error, ", "") for each in said)
+    said = (": ".join(part for part in pair if part) for pair in _mistakes(error))
+    return "; ".join(said)
+
+
+def _mistakes_by_name(error: ValidationError) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, said in _mistakes(error):
+        found[name] = f"{found[name]}; {said}" if name in found else said
+    return found
+
+
+def _mistakes(error: ValidationError) -> Iterable[tuple[str, str]]:
+    """Name, empty for what concerns them all, and what is wrong."""
+    for item in error.errors(include_input=False, include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        yield name, item["msg"].replace("Value error, ", "")

@@ -66,13 +66,15 @@ async def halt(store: Store, reason: str) -> Account:
     return account
 
 
-async def resume(store: Store) -> tuple[Account, Account]:
-    """Lift the halt that is there; the account before and after.
+async def resume(store: Store, halt_id: str | None = None) -> tuple[Account, Account]:
+    """Lift the halt that is there, or the one named only; the account before and after.
 
     Raises NotDoneError when it was not this halt that could be lifted: there is a newer one;
     NotKnownError; StoreError when the account cannot be read, and nothing was tried.
     """
     before = await store.account()
+    if halt_id not in (None, before.halt_id):
+        raise NotDoneError(f"not resumed: somebody else has set {_trading_text(before)}")
     try:
         lifted = await store.resume(before)
         account = await store.account()

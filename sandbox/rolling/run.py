@@ -28,6 +28,7 @@ import nats
 from rich.console import Console
 
 from local.child import ChildError
+from local.services import Service
 from protocol.subjects import BOOKS
 from runtime.process import stop_tasks
 from sandbox.audit import unfinished
@@ -43,7 +44,7 @@ from sandbox.rolling.report import (
     orders_in_flight,
     port_told,
 )
-from sandbox.services import Options, Service
+from sandbox.services import Options
 
 STOP_MAX_S: Final = 10.0
 """What a process promises; the container service kills it after its own, longer timeout."""

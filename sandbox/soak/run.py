@@ -29,11 +29,11 @@ from nats.aio.client import Client
 from rich.console import Console
 
 from local.child import Child
+from local.nats_server import FREE_PORT, start_nats
 from protocol.book import Proof
 from protocol.series import parse_series
 from protocol.subjects import BOOKS
 from runtime.process import stop_tasks
-from sandbox.cluster import start_nats
 from sandbox.simulator import Faults, Venue, serve
 from sandbox.simulator.flood import Flood
 from sandbox.simulator.market_faults import MarketConnection
@@ -235,7 +235,7 @@ class Soak:
         await self._nats.ended()
         await asyncio.sleep(NATS_DOWN_S)
         self._nats = Child("nats", self._log_dir)
-        await start_nats(self._nats, scratch, port=urlsplit(self._nats_url).port or -1)
+        await start_nats(self._nats, scratch, port=urlsplit(self._nats_url).port or FREE_PORT)
 
     async def _replace(self, feeder: Child) -> None:
         self._frozen.clear()

@@ -137,7 +137,7 @@ async def test_health_complains_when_a_function_has_not_succeeded_for_some_inter
     clock: Clock,
 ) -> None:
     schedule = Schedule(schedule_metrics()[0])
-    assert schedule.problem() == "waiting for the state table or the venue"
+    assert schedule.problem() == "waiting for the store or the venue"
     began_s = clock.now_s
 
     async def run() -> None:

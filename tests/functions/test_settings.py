@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -32,6 +33,23 @@ def test_by_default_nobody_trades_and_everything_points_at_the_real_venue() -> N
     assert settings.gate_config().proof_min is Proof.TOP
 
 
+@pytest.mark.parametrize(
+    ("state", "file", "place"),
+    [
+        ("dynamodb", None, "table streaming-executor-state at DynamoDB in eu-west-1"),
+        ("sqlite:///state.sqlite", Path("state.sqlite"), "the store state.sqlite"),
+        ("sqlite:////var/my data/s.sqlite", Path("/var/my data/s.sqlite"), "the store /var/my d"),
+    ],
+)
+def test_the_store_is_dynamodb_or_a_file(
+    state: str, file: Path | None, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE", state)
+    settings = load_settings(WorkerSettings)
+    assert settings.state_file == file
+    assert settings.store_place.startswith(place)
+
+
 @pytest.mark.parametrize(("told", "limit"), [("2", 2), ("", None)])
 def test_entries_are_limited_where_that_is_asked_for(
     told: str, limit: int | None, monkeypatch: pytest.MonkeyPatch
@@ -54,6 +72,27 @@ def test_the_fence_believes_at_least_as_long_as_a_book_may_be_acted_on() -> None
 @pytest.mark.parametrize(
     ("env", "told"),
     [
+        (
+            {"STATE": "redis://"},
+            "STATE: dynamodb is wanted, or a file on this machine",
+        ),
+        (
+            {"STATE": "sqlite://host/x"},
+            "STATE: dynamodb is wanted, or a file on this machine",
+        ),
+        ({"STATE": "sqlite:///"}, "STATE: dynamodb is wanted, or a file on this machine"),
+        (
+            {"STATE": "sqlite:///.."},
+            "STATE: dynamodb is wanted, or a file on this machine",
+        ),
+        (
+            {"STATE": "sqlite:///a/"},
+            "STATE: after the slashes stands the name of a file",
+        ),
+        (
+            {"STATE": "sqlite:///a?mode=ro"},
+            "STATE: after the slashes stands the name of a file",
+        ),
         ({"STRATEGY": "martingale"}, "STRATEGY: no such strategy; there is: book_imbalance_crypto"),
         (
             {"STRATEGIES": "book_imbalance_crypto,martingale"},

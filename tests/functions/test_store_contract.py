@@ -1,12 +1,14 @@
-"""One contract for the store in memory and the one on DynamoDB, the latter on two engines."""
+"""One contract for the store in memory, the embedded one, and DynamoDB's on two engines."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from functions.adapters.dynamodb.store import DynamoStore
+from functions.adapters.sqlite.store import SqliteStore
 from tests.support.dynamodb_engines import (
     decision_table_of,
     ministack,
@@ -16,10 +18,11 @@ from tests.support.dynamodb_engines import (
     store_on,
 )
 from tests.support.fake_ports import MemoryStore
+from tests.support.sqlite_stores import state_file, store_in
 from tests.support.store_contract import StoreContract
 from tests.support.store_wallets_contract import StoreNamed
 
-__all__ = ["one_sdk_session", "state_table"]
+__all__ = ["one_sdk_session", "state_file", "state_table"]
 
 ENGINES = {"moto": moto, "ministack": ministack}
 
@@ -34,6 +37,17 @@ class TestMemoryStore(StoreContract):
     @pytest.fixture
     def store_named(self, store: MemoryStore) -> StoreNamed:
         return lambda name: MemoryStore(table=store.table, name=name)
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    async def store(self, state_file: Path) -> AsyncIterator[SqliteStore]:
+        async with store_in(state_file, "strategy") as opened:
+            yield opened
+
+    @pytest.fixture
+    def store_named(self, store: SqliteStore) -> StoreNamed:
+        return lambda name: SqliteStore(store._file, store._log, name)
 
 
 @pytest.fixture(scope="module", params=ENGINES)

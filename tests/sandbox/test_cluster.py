@@ -176,8 +176,8 @@ async def test_ctrl_c_stops_everything_still_checks_and_nowhere_is_the_key_shown
 
 
 async def test_when_a_process_dies_the_others_are_stopped_and_it_is_named(tmp_path: Path) -> None:
-    async with sandbox(tmp_path, *SMALL) as process:
-        await output_until(process, " imbalance ")
+    async with sandbox(tmp_path, *SMALL, "--markets", "1", "--execution", "paper") as process:
+        await output_until(process, "To look at it")  # all have started by now
         children = dict(descendants(process.pid))
         [feeder] = [
             pid for pid, command in children.items() if command.rstrip().endswith("-m feeder")

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from local.child import Child
+from local.services import Service
 from sandbox import processes as processes_module
 from sandbox.cluster import Cluster
 from sandbox.processes import NATS, Processes
-from sandbox.services import Options, Service
+from sandbox.services import Options
 
 FEEDER = Service(name="feeder", module="feeder", started_event="feeder_started", env={})
 # Every start after the first waits for somebody to open the gate; pids go to stderr, which is the

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from functions.adapters.dynamodb import pruning
 from functions.adapters.dynamodb.items import account_of, claim_of
-from functions.core import lifecycle
+from functions.core import lifecycle, pruning
 from functions.core.account import Account, utc_day
 from functions.core.claim import Claim, ClaimFill, ClaimState
 from protocol.fee import taker_fee_e6

@@ -15,8 +15,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from functions import worker_loop
-from functions.adapters.dynamodb import pruning
-from functions.core import lifecycle, winnings
+from functions.core import lifecycle, pruning, winnings
 from functions.handlers.evaluate import Evaluator
 from functions.worker_loop import Worker
 from strategies.builtin import BUILTIN

@@ -16,7 +16,7 @@ from functions.core.claim import ClaimState
 from functions.ports import Claimed, StoreError
 from tests.simulation.dynamodb import DECISIONS, STATE, DynamoFaults, SimDynamo
 from tests.simulation.loop import simulated
-from tests.support.dynamodb_items import LIMITS, make_claim
+from tests.support.store_builders import LIMITS, make_claim
 
 # -- the production store on it ------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from functions import worker as worker_module
 from functions.adapters.paper_exchange import PaperBooks
-from functions.bootstrap import groups_of, open_account, opened_accounts, table_reached
+from functions.bootstrap import groups_of, open_account, opened_accounts, store_reached
 from functions.core.account import Account
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.reconcile import reconcile
@@ -88,7 +88,7 @@ async def run_schedule(world: World, name: str) -> None:
         return await open_account(stores[one.account], one)
 
     each = settings.each()
-    await table_reached(settings, lambda: opened_accounts(each, opened, open_one))
+    await store_reached(settings, lambda: opened_accounts(each, opened, open_one))
     groups = groups_of(settings, stores)
 
     def loops_of(one: WorkerSettings) -> tuple[Coroutine[Any, Any, None], ...]:

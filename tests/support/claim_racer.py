@@ -1,4 +1,6 @@
-"""One process of the claim race: `python -m tests.support.claim_racer URL TABLE ME`.
+"""One process of the claim race: `python -m tests.support.claim_racer PLACE ME`.
+
+PLACE is a JSON object: `url` and `table` of a DynamoDB, or the `file` of an embedded store.
 
 Two lines on stdin make a round: an account's name, answered by `warm` once the account is open, and
 `go`. Then `RACERS` coroutines claim at once, each with an attempt of its own, over `MARKETS`
@@ -11,25 +13,41 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-from functions.adapters.dynamodb.store import open_store
-from functions.ports import Claimed, StoreError
-from sandbox.dynamodb import REGION, decision_table_of
-from tests.support.dynamodb_items import LIMITS, NOW_MS, make_claim
+from functions.adapters.sqlite.store import open_stores
+from functions.ports import Claimed, Store, StoreError
+from tests.support.store_builders import LIMITS, NOW_MS, make_claim
 
 RACERS = 16
 MARKETS = 7
 TRIES_MAX = 5  # of the same attempt: on a busy machine an emulator may not answer in time
 
 
-async def race(url: str, table: str, me: str, account_name: str) -> list[tuple[str, str, str]]:
+@asynccontextmanager
+async def store_at(place: dict[str, str], account_name: str) -> AsyncIterator[Store]:
+    if "file" in place:
+        async with open_stores([account_name], Path(place["file"]), durable=True) as stores:
+            yield stores[account_name]
+        return
+    # Here, because the SDK takes a second to import, and one race does without.
+    from functions.adapters.dynamodb.store import open_store  # noqa: PLC0415 - see above
+    from sandbox.dynamodb import REGION, decision_table_of  # noqa: PLC0415 - see above
+
     async with open_store(
-        table=table,
-        decision_table=decision_table_of(table),
+        table=place["table"],
+        decision_table=decision_table_of(place["table"]),
         account_name=account_name,
         region=REGION,
-        endpoint_url=url,
+        endpoint_url=place["url"],
     ) as store:
+        yield store
+
+
+async def race(place: dict[str, str], me: str, account_name: str) -> list[tuple[str, str, str]]:
+    async with store_at(place, account_name) as store:
 
         async def run(number: int) -> tuple[str, str, str]:
             market, attempt = f"0xm{number % MARKETS}", f"{me}-{number}"
@@ -56,9 +74,9 @@ def tell(line: str) -> None:
 
 
 def main() -> None:
-    url, table, me = sys.argv[1:]
+    place, me = json.loads(sys.argv[1]), sys.argv[2]
     for line in iter(sys.stdin.readline, ""):
-        tell(json.dumps(asyncio.run(race(url, table, me, line.strip()))))
+        tell(json.dumps(asyncio.run(race(place, me, line.strip()))))
 
 
 if __name__ == "__main__":

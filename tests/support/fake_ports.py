@@ -10,20 +10,19 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS, WINDOW_KEPT_MS
 from functions.core.account import (
-    NO_PAUSE,
-    TRADING_ENABLED,
     Account,
     ClaimRefusal,
     Limits,
     Pause,
     Redemption,
+    new_account,
     refusal_of,
 )
 from functions.core.claim import Claim, ClaimState, entries_difference
 from functions.core.collective import CollectiveLimits
 from functions.core.evidence import OrderLookup, Resolution, Undecided
+from functions.core.pruning import LATE_REQUEST_MS, WINDOW_KEPT_MS
 from functions.core.trade import Trade
 from functions.core.winnings import key_of, note_of
 from functions.ports import (
@@ -52,16 +51,7 @@ Hook = Callable[[], Awaitable[None]]
 T = TypeVar("T")
 
 NOT_YET: Final = Undecided(reason="the CLOB has not closed it")
-NEW_ACCOUNT: Final = Account(
-    trading=TRADING_ENABLED,
-    claims={},
-    cooldowns={},
-    pnl_e6={},
-    spent_e6={},
-    pause=NO_PAUSE,
-    redeem={},
-    config_version=0,
-)
+NEW_ACCOUNT: Final = new_account()
 
 
 class MemoryStore(WalletsInMemory, MemoryConfigurations):

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from functions.adapters.dynamodb.pruning import WINDOW_KEPT_MS
 from functions.core.account import ClaimRefusal, Limits, Redemption
 from functions.core.claim import Claim, ClaimEvent, ClaimFill, ClaimState, Finality, moved
+from functions.core.pruning import WINDOW_KEPT_MS
 from functions.core.winnings import key_of, markets_of
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Timeline

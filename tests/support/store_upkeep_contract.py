@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.core.account import NO_PAUSE, ClaimRefusal, Pause
+from functions.core.pruning import LATE_REQUEST_MS
 from functions.ports import Claimed, ClaimRefused, Store
 from protocol.decision import Decision, Timeline
 from tests.support.store_entries_contract import (

@@ -28,7 +28,7 @@ from functions.adapters.dynamodb.conditions import (
     IS_OF_THE_GROUP,
 )
 from functions.adapters.dynamodb.items import MALFORMED, Item, attributes_of, plain_value
-from functions.adapters.dynamodb.pruning import DAYS_KEPT_MS, PRUNED_AT_ONCE_MAX
+from functions.adapters.dynamodb.pruning import PRUNED_AT_ONCE_MAX
 from functions.core.account import utc_day
 from functions.core.claim import Claim
 from functions.core.collective import (
@@ -37,6 +37,7 @@ from functions.core.collective import (
     exposed_e6,
     exposure_difference,
 )
+from functions.core.pruning import oldest_day_kept
 from functions.ports import StoreError
 
 GROUP_SK: Final = "LIMITS"
@@ -130,7 +131,7 @@ def moved_in_group(claim: Claim, seen: Claim) -> dict[str, Any] | None:
 
 def pruning_request(seen: CollectiveState, now_ms: int) -> dict[str, Any] | None:
     """The update that removes days that are past; None: there is none."""
-    oldest = utc_day(now_ms - DAYS_KEPT_MS)
+    oldest = oldest_day_kept(now_ms)
     days = [day for day in seen.pnl_e6 if day < oldest][:PRUNED_AT_ONCE_MAX]
     if not days:
         return None

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from functions.core.account import NO_PAUSE, TRADING_ENABLED, Account, Pause, Redemption, utc_day
+from functions.core.account import Account, Pause, Redemption, new_account, utc_day
 from functions.core.claim import Claim
 from functions.ports import StoreError, UnreadableRowsError
 from protocol.decision import Decision
@@ -67,19 +67,8 @@ def account_key(account_name: str) -> Item:
 
 def missing_account_attributes(changed: set[str]) -> Item:
     """What a new account consists of (enabled, empty), less what `changed` assignments name."""
-    account = Account(
-        trading=TRADING_ENABLED,
-        claims={},
-        cooldowns={},
-        pnl_e6={},
-        spent_e6={},
-        pause=NO_PAUSE,
-        redeem={},
-        entries={},
-        config_version=0,
-    )
     assigned = {assignment.partition(" ")[0] for assignment in changed}
-    fields = attributes_of(msgspec.structs.asdict(account))
+    fields = attributes_of(msgspec.structs.asdict(new_account()))
     del fields["collective"]  # its group's limits write it
     return {name: value for name, value in fields.items() if name not in assigned}
 

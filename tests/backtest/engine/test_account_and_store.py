@@ -16,8 +16,8 @@ from functions.ports import Claimed
 from protocol.decision import Timeline
 from tests.simulation.dynamodb import DECISIONS, STATE, SimDynamo
 from tests.simulation.loop import simulated
-from tests.support.dynamodb_items import make_claim
 from tests.support.made_up_feeds import MIDNIGHT_MS
+from tests.support.store_builders import make_claim
 from venue.wire.order_answer import Rejected, RejectReason
 
 

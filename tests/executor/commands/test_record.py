@@ -190,6 +190,7 @@ async def test_a_directory_that_will_not_do_is_one_sentence_and_exit_2(
         (["--series", "btc"], "SERIES: names as btc-15m"),
         (["--series", ",".join(f"btc-{n}m" for n in range(1, 40))], "SERIES: one connection has"),
         (["--duration", "0"], "--duration"),
+        (["--max-gb", "0"], "--max-gb"),
     ],
 )
 async def test_what_a_person_can_mend_is_one_sentence_and_exit_2(
@@ -206,6 +207,20 @@ async def test_a_variable_that_is_wrong_is_named(
     result = await run("record", "--out", str(tmp_path))
     assert (result.exit_code, "MARKET_WS_URL: not a URL" in result.output) == (2, True)
     assert "secret" not in result.output
+
+
+async def test_with_a_limit_old_files_make_room_and_inspect_says_so(
+    run: Command, here: Venue, tmp_path: Path
+) -> None:
+    old = tmp_path / "part-000007-20260101T000000Z.jsonl.gz"
+    with old.open("wb") as file:
+        file.truncate(100_000_000)  # all that is allowed; a hole takes no room on the disk
+    limited = ("--max-gb", "0.1", "--duration", "1")
+    result = await run("record", "--out", str(tmp_path), *limited)
+    assert result.output.splitlines()[-1].endswith("; 1 old file deleted to make room")
+    assert not old.exists()
+    text = await inspected(run, tmp_path)
+    assert "7 files before these, to make room: it begins later than it was begun" in text
 
 
 async def inspected(run: Command, path: Path) -> str:

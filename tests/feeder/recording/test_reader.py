@@ -12,7 +12,7 @@ from feeder.recording import reader as reader_module
 from feeder.recording.errors import RecordingError
 from feeder.recording.format import encode_record
 from feeder.recording.reader import RecordingReader
-from feeder.recording.writer import open_recording
+from feeder.recording.writer import WriterLimits, open_recording
 from tests.support.recording_files import (
     frames,
     head,
@@ -119,3 +119,14 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
     for path, says in ((tmp_path, "no file named"), (tmp_path / "absent", "No such file")):
         with pytest.raises(RecordingError, match=says):
             RecordingReader(path)
+
+
+async def test_how_much_was_read_is_told(tmp_path: Path) -> None:
+    async with open_recording(tmp_path, head, WriterLimits(file_bytes_max=1)) as writer:
+        for each in frames([b"0", b"1", b"2"]):
+            writer.put(each)
+            await writer.flush()
+    told: list[float] = []
+    assert payloads_in(RecordingReader(tmp_path, tell=told.append)) == [b"0", b"1", b"2"]
+    assert told == sorted(told)
+    assert (len(told), told[-1]) == (4, 1.0)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from functions.core.configuration_effects import Effects, effects_of
-from tests.support.dynamodb_items import LIMITS, NOW_MS, TODAY, make_account, make_claim
+from tests.support.store_builders import LIMITS, NOW_MS, TODAY, make_account, make_claim
 
 SIZE_E6 = 1_100_000
 HELD = make_account(

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.core.claim import Claim, ClaimState
 from functions.core.evidence import OrderLookup
 from functions.core.lifecycle import (
@@ -20,6 +19,7 @@ from functions.core.lifecycle import (
     UNSETTLED_AFTER_MS,
     apply_trades,
 )
+from functions.core.pruning import LATE_REQUEST_MS
 from functions.handlers.reconcile import SWEEP_MS, ReconcileReport, reconcile
 from functions.handlers.settle import settle
 from functions.ports import StoreError

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from local.services import Service
 from sandbox.rolling.report import (
     Pauses,
     RollingOutcome,
@@ -17,7 +18,6 @@ from sandbox.rolling.report import (
     report,
 )
 from sandbox.rolling.run import generation, with_two_feeders
-from sandbox.services import Service
 from tests.sandbox.test_audit import NOON_MS, audit_input, claim, entry
 
 START_MS, END_MS = NOON_MS, NOON_MS + 30_000

@@ -11,12 +11,16 @@ from tests.support.dynamodb_engines import (
     credentials,
     ministack,
     moto,
+    new_state_table,
     one_sdk_session,
     state_table,
     store_on,
 )
-from tests.support.dynamodb_items import STRATEGY, Table, client_of
+from tests.support.dynamodb_items import Table, client_of
 from tests.support.dynamodb_proxy import Proxy, proxy_to
+from tests.support.store_builders import STRATEGY
+from tests.support.store_wallets_contract import StoreNamed
+from tests.support.stored_model_contract import Opened, opened_on
 
 __all__ = ["one_sdk_session", "state_table"]
 
@@ -75,6 +79,20 @@ def log_table(dynamodb_server: str, state_table: str) -> Table:
 async def store(table: Table) -> AsyncIterator[DynamoStore]:
     async with store_on(table.url, table.name, STRATEGY) as opened:
         yield opened
+
+
+@pytest.fixture
+def store_named(store: DynamoStore, table: Table) -> StoreNamed:
+    client, log = store._table._client, decision_table_of(table.name)
+    return lambda name: DynamoStore(client, table=table.name, decision_table=log, account_name=name)
+
+
+@pytest.fixture(scope="session")
+def opened(dynamodb_server: str) -> Iterator[Opened]:
+    """A store and its table for properties, on a loop of its own."""
+    table = Table(dynamodb_server, new_state_table(dynamodb_server))
+    with opened_on(store_on(table.url, table.name, STRATEGY), table) as it:
+        yield it
 
 
 @pytest.fixture

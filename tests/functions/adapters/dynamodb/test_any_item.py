@@ -22,16 +22,9 @@ from functions.core.claim import ClaimFill, ClaimState, Finality
 from functions.handlers.on_fill import on_fill
 from functions.ports import StoreError
 from protocol.decision import Timeline
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    STRATEGY,
-    TODAY,
-    make_account,
-    make_claim,
-)
 from tests.support.fake_ports import MemoryStore
 from tests.support.metrics_builders import account_metrics
+from tests.support.store_builders import LIMITS, NOW_MS, STRATEGY, TODAY, make_account, make_claim
 from tests.support.trading_builders import a_fill
 
 ABSURD: list[Item] = [

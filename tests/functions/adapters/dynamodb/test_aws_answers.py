@@ -24,14 +24,7 @@ from functions.ports import StoreBusyError, StoreError
 from functions.settings import AccountSettings
 from tests.support.account_builders import make_decision
 from tests.support.dynamodb_engines import store_on
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    STRATEGY,
-    TODAY,
-    make_account,
-    make_claim,
-)
+from tests.support.store_builders import LIMITS, NOW_MS, STRATEGY, TODAY, make_account, make_claim
 
 MARKS = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "R" * 52}
 PORTAL = b"<html><body>Please log in to the guest network</body></html>"

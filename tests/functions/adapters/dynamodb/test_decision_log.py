@@ -12,9 +12,10 @@ from functions.ports import StoreError, StoreRefusedError
 from functions.worker_metrics import WorkerMetrics
 from runtime.line_throttle import LineThrottle
 from tests.functions.adapters.dynamodb.test_store import raised_by
-from tests.support.dynamodb_items import DECISIONS_PK, NOW_MS, TODAY, make_decision
+from tests.support.dynamodb_items import DECISIONS_PK
 from tests.support.dynamodb_proxy import FORWARD
 from tests.support.metrics_builders import counted, worker_metrics
+from tests.support.store_builders import NOW_MS, TODAY, make_decision
 
 # Made here, as no message decodes to them: too long a key, an item too large, no number of a table.
 REFUSED = {

@@ -32,7 +32,7 @@ from protocol.bounds import COUNT_MAX, EPOCH_MS_MAX
 from protocol.decision import Decision, Timeline
 from protocol.fee import is_rate
 from protocol.side import Side
-from tests.support.dynamodb_items import NOW_MS, TODAY, make_account, make_claim
+from tests.support.store_builders import NOW_MS, TODAY, make_account, make_claim
 from tests.support.trading_builders import market
 
 TEXT = st.text(max_size=20)

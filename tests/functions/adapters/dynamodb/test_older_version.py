@@ -37,16 +37,8 @@ from functions.core.winnings import market_of, markets_of, note_of
 from functions.handlers.apply_evidence import apply_evidence
 from functions.ports import Claimed, ClaimRefused
 from tests.support.configuration_builders import a_row
-from tests.support.dynamodb_items import (
-    LIMITS,
-    NOW_MS,
-    STRATEGY,
-    TODAY,
-    Table,
-    client_of,
-    make_account,
-    make_claim,
-)
+from tests.support.dynamodb_items import Table, client_of
+from tests.support.store_builders import LIMITS, NOW_MS, STRATEGY, TODAY, make_account, make_claim
 
 OLD_CONDITION = CLAIM_CONDITION.replace(f" AND {ENTRY_IS_LEFT}", "").replace(
     f" AND {CONFIGURATION_IS_IN_FORCE}", ""

@@ -11,16 +11,15 @@ import pytest
 from functions.adapters.dynamodb import store as store_module
 from functions.adapters.dynamodb import table
 from functions.adapters.dynamodb.items import account_item, claim_of
-from functions.adapters.dynamodb.pruning import LATE_REQUEST_MS
 from functions.adapters.dynamodb.store import open_store
-from functions.core.account import NO_PAUSE, Pause, Redemption
-from functions.core.claim import Claim, ClaimState
-from functions.ports import Claimed, ClaimRefused, StoreError
+from functions.core.account import Redemption
+from functions.ports import Claimed, StoreError
 from protocol.decision import Timeline
 from runtime.process import stop_tasks
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION
 from tests.support.dynamodb_engines import store_on
-from tests.support.dynamodb_items import (
+from tests.support.dynamodb_proxy import LOSE_REPLY, refuse_with
+from tests.support.store_builders import (
     LIMITS,
     NOW_MS,
     STRATEGY,
@@ -29,9 +28,7 @@ from tests.support.dynamodb_items import (
     make_claim,
     make_decision,
 )
-from tests.support.dynamodb_proxy import LOSE_REPLY, refuse_with
-
-OLD_MS = NOW_MS - LATE_REQUEST_MS
+from tests.support.stored_account_contract import ended
 
 
 async def raised_by(call) -> str:
@@ -44,29 +41,6 @@ async def raised_by(call) -> str:
 
 
 # -- the account ---------------------------------------------------------------------------------
-
-
-async def test_opening_creates_an_account_that_may_trade(store, table) -> None:
-    assert await store.open_account() == make_account()
-    assert table.account() == make_account()
-
-
-async def test_opening_never_changes_what_is_there(store, table) -> None:
-    account = make_account(
-        trading="halted",
-        halt_reason="by hand",
-        claims={"0xm1": make_claim()},
-        cooldowns={"0xm1": NOW_MS},
-        pnl_e6={TODAY: -5},
-    )
-    table.put_account(account)
-    assert await store.open_account() == account
-    assert table.account() == account
-
-
-async def test_many_may_open_at_once(store) -> None:
-    accounts = await asyncio.gather(*(store.open_account() for _ in range(8)))
-    assert accounts == [make_account()] * 8
 
 
 async def test_a_missing_table_is_named_and_never_created(table) -> None:
@@ -104,10 +78,6 @@ async def test_without_a_decision_table_everything_else_goes_on(table) -> None:
 # -- the ledger ----------------------------------------------------------------------------------
 
 
-def ended(version: int = 2, **changes) -> Claim:
-    return make_claim(state=ClaimState.RELEASED, version=version, **changes)
-
-
 async def test_the_same_ledger_row_twice_is_one_row(store, table) -> None:
     claim = ended(text="no orders found to match", timeline=Timeline(received_at_ns=1))
     await store.put_ledger(claim)
@@ -118,93 +88,13 @@ async def test_the_same_ledger_row_twice_is_one_row(store, table) -> None:
     assert await store.ledger_row(make_claim()) == claim
 
 
-async def test_the_ledger_never_goes_back(store) -> None:
-    newer = ended(5, text="newer")
-    await store.put_ledger(newer)
-    await store.put_ledger(ended(4, text="older"))
-    assert await store.ledger_row(newer) == newer
-    newest = ended(6, text="newest")
-    await store.put_ledger(newest)
-    assert await store.ledger_row(newer) == newest
-
-
-async def test_the_ledger_is_read_by_time_of_claim(store) -> None:
-    rows = [ended(attempt=f"a{n}", claimed_at_ms=NOW_MS + n) for n in range(4)]
-    for row in rows:
-        await store.put_ledger(row)
-    assert await store.ledger(NOW_MS + 1, NOW_MS + 3) == rows[1:3]
-    assert await store.ledger(0, 10**14) == rows
-    assert await store.ledger(NOW_MS + 4, NOW_MS + 9) == []
-    assert await store.ledger(NOW_MS + 4, NOW_MS) == []
-    assert await store.ledger_row(make_claim(attempt="other")) is None
-
-
 # -- trading, pauses, pruning ----------------------------------------------------------------------
-
-
-async def test_once_halted_nobody_claims_and_after_resuming_they_do(store, table) -> None:
-    await store.halt("by hand")
-    account = table.account()
-    assert (account.trading, account.halt_reason) == ("halted", "by hand")
-    assert isinstance(await store.claim(make_claim(), LIMITS, NOW_MS), ClaimRefused)
-    assert await store.resume(await store.account())
-    assert table.account() == make_account(halt_id=account.halt_id)
-    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
-
-
-async def test_a_pause_replaces_only_the_one_that_was_seen(store, table) -> None:
-    await store.open_account()
-    first = Pause(reason="rate_limited", since_ms=1, until_ms=2)
-    second = Pause(reason="rate_limited", since_ms=3, until_ms=9)
-    assert await store.set_pause(first, NO_PAUSE)
-    assert not await store.set_pause(second, NO_PAUSE)
-    assert table.account().pause == first
-    assert await store.set_pause(second, first)
-    assert table.account().pause == second
-
-
-async def test_pruning_takes_what_is_over_and_nothing_else(store, table) -> None:
-    account = make_account(
-        cooldowns={"0xm1": OLD_MS, "0xm2": OLD_MS + 1},
-        pnl_e6={TODAY: 1, "2026-09-01": 2},
-        spent_e6={TODAY: 3, "2026-09-12": 4},
-    )
-    table.put_account(account)
-    await store.prune(account, NOW_MS)
-    assert table.account() == make_account(
-        cooldowns={"0xm2": OLD_MS + 1}, pnl_e6={TODAY: 1}, spent_e6={TODAY: 3}
-    )
-    await store.prune(account, NOW_MS)  # what is not there any more cannot be taken
-
-
-async def test_a_cooldown_that_began_anew_is_not_pruned(store, table) -> None:
-    seen = make_account(cooldowns={"0xm1": OLD_MS - 1})
-    anew = make_account(cooldowns={"0xm1": NOW_MS + 300_000})
-    table.put_account(anew)
-    await store.prune(seen, NOW_MS)
-    assert table.account() == anew
-
-
-async def test_many_cooldowns_are_pruned_over_several_runs(store, table) -> None:
-    account = make_account(cooldowns={f"0xm{n}": OLD_MS for n in range(120)})
-    table.put_account(account)
-    for _ in range(3):
-        await store.prune(table.account(), NOW_MS)
-    assert table.account() == make_account()
 
 
 async def test_nothing_is_removed_from_an_account_that_is_not_there(store, table) -> None:
     await store.set_redemptions({"0xm1": None}, {"0xm1": Redemption(token_id="7", since_ms=1)})
     await store.prune(make_account(pnl_e6={"2026-01-01": 1}), NOW_MS)
     assert table.rows(f"STRATEGY#{STRATEGY}") == []
-
-
-async def test_redeemed_winnings_wait_no_longer(store, table) -> None:
-    one, two = (Redemption(token_id="7", since_ms=number) for number in (1, 2))
-    table.put_account(make_account(redeem={"0xm1": one, "0xm2": two}))
-    await store.set_redemptions({"0xm1": None}, {"0xm1": one})
-    await store.set_redemptions({"0xm1": None}, {"0xm1": one})
-    assert table.account().redeem == {"0xm2": two}
 
 
 async def test_a_note_of_an_older_version_is_read_and_changed(store, table) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from functions.ports import UnreadableRowsError
-from tests.functions.adapters.dynamodb.test_store import ended
-from tests.support.dynamodb_items import DECISIONS_PK, NOW_MS, STRATEGY, TODAY, make_decision
+from tests.support.dynamodb_items import DECISIONS_PK
+from tests.support.store_builders import NOW_MS, STRATEGY, TODAY, make_decision
+from tests.support.stored_account_contract import ended
 
 
 @pytest.mark.parametrize("kind", ["ledger", "decisions"])

@@ -10,7 +10,7 @@ from functions.adapters.dynamodb import wallets
 from functions.adapters.dynamodb.items import account_key
 from functions.adapters.dynamodb.wallets import account_name_of, wallet_key
 from functions.ports import StoreError
-from tests.support.dynamodb_items import STRATEGY
+from tests.support.store_builders import STRATEGY
 from tests.support.trading_builders import TRADER
 
 WALLET = TRADER.wallet

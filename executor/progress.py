@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 SHOWN_AFTER_S: Final = 1.0
 _REFRESHED_EVERY_S: Final = 0.1
+Tell: TypeAlias = Callable[[float | None, str], None]
+"""Called now and then with how much is done, from 0 to 1 (None: not known), and with what that is.
+"""
 
 
 class _StaysUsable(Console):
@@ -23,9 +27,8 @@ class _StaysUsable(Console):
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[float | None, str], None]]:
-    """Gives what is called now and then with how much is done, from 0 to 1 (None: not known), and
-    with what that is."""
+def progress_bar() -> Iterator[Tell]:
+    """Gives what is to be told."""
     console = _StaysUsable(stderr=True)
     if not console.is_terminal:
         yield lambda _, __: None
@@ -59,3 +62,26 @@ def progress_bar() -> Iterator[Callable[[float | None, str], None]]:
         yield tell
     finally:
         bar.stop()
+
+
+@asynccontextmanager
+async def awaited_progress() -> AsyncIterator[Tell]:
+    """The same for what waits for answers: while nothing is told, the time that it takes is."""
+    with progress_bar() as draw:
+        told: tuple[float | None, str] = None, ""
+
+        def tell(share: float | None, text: str) -> None:
+            nonlocal told
+            told = share, text
+            draw(share, text)
+
+        async def again() -> None:
+            while True:
+                await asyncio.sleep(_REFRESHED_EVERY_S)
+                draw(*told)
+
+        drawing = asyncio.create_task(again())
+        try:
+            yield tell
+        finally:
+            drawing.cancel()

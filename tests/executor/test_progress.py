@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from rich.console import Console
 
-from executor.commands import backtest_progress
-from executor.commands.backtest_progress import progress_bar
+from executor import progress
+from executor.progress import awaited_progress, progress_bar
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Console, "is_terminal", True)
-    monkeypatch.setattr(backtest_progress, "_REFRESHED_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "_REFRESHED_EVERY_S", 0.0)
 
 
 @pytest.mark.usefixtures("terminal")
 def test_it_shows_how_much_is_done_and_leaves_the_cursor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(backtest_progress, "SHOWN_AFTER_S", 0.0)
+    monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0.0)
     with progress_bar() as tell:
         tell(None, "5,000 books")
         tell(0.25, "12 points")
@@ -41,7 +43,21 @@ def test_what_is_quick_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_file_gets_no_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(backtest_progress, "SHOWN_AFTER_S", 0.0)
+    monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0.0)
     with progress_bar() as tell:
         tell(0.5, "books")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("terminal")
+async def test_while_an_answer_is_waited_for_it_is_drawn_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0.1)
+    shown = ""
+    async with awaited_progress() as tell, asyncio.timeout(10):
+        tell(0.5, "the venue")  # too early to be shown
+        while "the venue" not in shown:
+            await asyncio.sleep(0.01)
+            shown += capsys.readouterr().err
+    assert "50%" in shown

@@ -1,0 +1,1 @@
+"""Alerts: what happens is told to a person who is away. `executor alert run` is the process."""

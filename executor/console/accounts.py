@@ -1,0 +1,106 @@
+"""Each account as it was a second ago, for all views."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from functions.core.account import Account, Limits, utc_day
+from functions.core.account_status import Status, status_of
+from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
+from functions.core.group import Execution
+from functions.ports import Store, StoreError
+from functions.settings import LimitSettings
+from runtime.addresses import origins
+from runtime.output import one_line
+
+READ_EVERY_S: Final = 1.0
+READ_TIMEOUT_S: Final = 5.0
+NOT_OPEN: Final = "the store is not open yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountNow:
+    """What was read last; a reading that failed leaves it as it was, with the error beside it."""
+
+    name: str
+    execution: Execution
+    account: Account | None = None
+    """None: it has not been read yet."""
+    limits: Limits
+    """Those in force; before there is a configuration, the environment's."""
+    status: Status | None = None
+    configuration: ConfigurationRow | None = None
+    """None: there is none, or it has not been read yet."""
+    read_at_ms: int = 0
+    """Epoch ms, of the last reading that succeeded; 0: none has."""
+    error: str = NOT_OPEN
+    """Why the last reading failed, one line; empty: it did not."""
+
+
+class AccountsNow:
+    """`of`: by name, in the order of STRATEGIES."""
+
+    def __init__(
+        self,
+        settings: Sequence[LimitSettings],
+        stores: Mapping[str, Store],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._stores, self._now_ms = stores, now_ms
+        self.of: dict[str, AccountNow] = {
+            one.account: AccountNow(
+                name=one.account, execution=one.entries[0].execution, limits=one.limits()
+            )
+            for one in settings
+        }
+        self._begun = {name: now.limits for name, now in self.of.items()}
+
+    def read_at_ms(self) -> int:
+        """Epoch ms of the newest reading; 0: there is none."""
+        return max((now.read_at_ms for now in self.of.values()), default=0)
+
+    async def run(self) -> None:
+        """Read all again and again; an account that hangs holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            for name in self.of:
+                group.create_task(self._follow(name))
+
+    async def _follow(self, name: str) -> None:
+        while True:
+            await self.read(name)
+            await asyncio.sleep(READ_EVERY_S)
+
+    async def read(self, name: str) -> None:
+        """Once, now; whoever has changed something wants to see it. Raises nothing."""
+        store = self._stores.get(name)
+        if store is None:
+            return
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                account, row = await store.account(), await store.configuration()
+        except (StoreError, TimeoutError) as error:
+            text = one_line(origins(str(error))) or f"no answer within {READ_TIMEOUT_S:g} s"
+            self._change(name, error=text)
+            return
+        limits, why = self._begun[name], ""
+        if row is not None:
+            try:
+                limits = settings_in(row).limits(row.version)
+            except ConfigurationError as error:
+                why = f"configuration {row.version} cannot be read by this version: {error}"
+        now_ms = self._now_ms()
+        self._change(
+            name,
+            account=account,
+            limits=limits,
+            status=status_of(name, account, limits, now_ms, utc_day(now_ms)),
+            configuration=row,
+            read_at_ms=now_ms,
+            error=why,
+        )
+
+    def _change(self, name: str, **changes: object) -> None:
+        self.of[name] = AccountNow(**{**vars(self.of[name]), **changes})

@@ -1,0 +1,78 @@
+"""The system on this machine, as its supervisor tells of it: does it run, and all of it?
+
+Nothing is said where the environment names another store than that of a data folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from executor.doctor.finding import Finding, fail, ok, warn
+from executor.local_defaults import is_stale
+from local.status import ProcessStatus, SystemStatus, read_status
+
+WHAT: Final = "system on this machine"
+FREE_WARN_BYTES: Final = 2_000_000_000
+FREE_FAIL_BYTES: Final = 256 << 20
+"""Below it nothing is recorded, and soon nothing is claimed."""
+_RESTARTS_MANY: Final = 5
+
+
+async def check(folder: Path | None) -> list[Finding]:
+    """Of the system whose data folder this is; None: there is none."""
+    status = None if folder is None else read_status(folder)
+    if folder is None or status is None:
+        return []
+    return [_itself(folder, status), *_processes(status), _disk(folder)]
+
+
+def stands_still(folder: Path | None) -> bool:
+    """Whether there is a system that does not run; without a folder nobody knows of one."""
+    status = None if folder is None else read_status(folder)
+    return status is not None and (status.stopped or is_stale(status))
+
+
+def _itself(folder: Path, status: SystemStatus) -> Finding:
+    start = f"start it: executor {status.execution}"
+    if status.stopped:
+        return warn(WHAT, f"{folder}: it was stopped", start)
+    if is_stale(status):
+        return fail(WHAT, f"{folder}: it does not run, and was not stopped in order", start)
+    return ok(WHAT, f"{folder}: it runs, {status.execution}, at {status.venue}")
+
+
+def _processes(status: SystemStatus) -> Iterator[Finding]:
+    if status.stopped or is_stale(status):
+        return  # what it says of them is of then
+    for each in status.processes:
+        yield _process(each)
+
+
+def _process(process: ProcessStatus) -> Finding:
+    what = f"process {process.name}"
+    why = f": {process.last_end}" if process.last_end else ""
+    if process.state == "waiting":
+        return fail(what, f"it does not run{why}", "see logs/ in the data folder")
+    if process.restarts >= _RESTARTS_MANY:
+        text = f"{process.state}; it was started again {process.restarts} times{why}"
+        return warn(what, text, "see logs/ in the data folder")
+    if process.state == "running":
+        return ok(what, "running")
+    return warn(what, process.state, "nothing, unless it stays so")
+
+
+def _disk(folder: Path) -> Finding:
+    what = "room on the disk"
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        return warn(what, f"not known: {error.strerror or error}", f"see {folder}")
+    text = f"{free_bytes / 1e9:.1f} GB are free"
+    if free_bytes < FREE_FAIL_BYTES:
+        return fail(what, f"{text}: nothing is recorded", "make room")
+    if free_bytes < FREE_WARN_BYTES:
+        return warn(what, text, "make room, or start it with a smaller --record-gb")
+    return ok(what, text)

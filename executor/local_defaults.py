@@ -1,0 +1,103 @@
+"""Commands that look at accounts find the system on this machine: what nobody has set is taken from
+its data folder, `EXECUTOR_DATA` or `executor-data` here.
+
+1. Only where no variable says where accounts are stored: who has set one means another store.
+2. The folder must be the person's own, and nobody else may write to it: its file says which venue a
+   signing key would be used at.
+3. Nothing is imported here that takes time: `halt` shall not wait.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from local.status import FILE_NAME, SystemStatus, read_status
+from runtime.output import STDERR, complain, one_line
+
+FOLDER_VARIABLE: Final = "EXECUTOR_DATA"
+DEFAULT_FOLDER: Final = "executor-data"
+STORE_VARIABLES: Final = ("STATE", "STATE_TABLE", "AWS_ENDPOINT_URL_DYNAMODB")
+LOOKING: Final = frozenset(
+    {
+        *("status", "positions", "decisions", "explain", "console"),
+        *("halt", "resume", "config"),
+        *("doctor", "reconcile", "backup", "alert"),
+    }
+)
+"""The commands that look at accounts, or change them."""
+STALE_S: Final = 10
+"""A system that runs writes its file every two seconds."""
+EXIT_REFUSED: Final = 2
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def use_local_system(
+    arguments: Sequence[str], environment: MutableMapping[str, str] = os.environ
+) -> None:
+    """Fill what is not set, and say so in one line on stderr; not where JSON or help is wanted.
+
+    One line and exit code 2 where there is a file that cannot be used.
+    """
+    if not arguments or arguments[0] not in LOOKING or "--help" in arguments:
+        return
+    if any(environment.get(name) for name in STORE_VARIABLES):
+        return
+    folder = data_folder(environment)
+    status = _read(folder)
+    if status is None:
+        return
+    for name, value in status.environment.items():
+        if not environment.get(name):
+            environment[name] = value
+    environment[FOLDER_VARIABLE] = str(folder)
+    if "--json" not in arguments:
+        STDERR.write(one_line(f"looking at {folder}: {_said_of(status)}"))
+
+
+def data_folder(environment: MutableMapping[str, str] = os.environ) -> Path:
+    """Where the system on this machine keeps what it knows, unless a command says another one."""
+    return Path(environment.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+
+
+def _read(folder: Path) -> SystemStatus | None:
+    """None: there is no system. Exits where there is a file that cannot be used."""
+    file = folder / FILE_NAME
+    try:
+        of_folder, of_file = folder.stat(), file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        _refuse(file, error.strerror or str(error))
+    own = {of_folder.st_uid, of_file.st_uid} == {os.geteuid()}
+    if not own or of_folder.st_mode & _OTHERS_WRITE:
+        _refuse(file, "another user can write it, or it is another user's")
+    status = read_status(folder)
+    if status is None:
+        _refuse(file, "it cannot be read, or another version of executor wrote it")
+    return status
+
+
+def is_stale(status: SystemStatus) -> bool:
+    """Whether nobody writes it any more: its supervisor has stopped, or was killed."""
+    return time.time() - status.written_at_ms / 1000 > STALE_S
+
+
+def _said_of(status: SystemStatus) -> str:
+    if status.stopped:
+        return f"{status.execution}, stopped"
+    if is_stale(status):
+        return f"{status.execution}, DOES NOT RUN (it was killed)"
+    return f"{status.execution}, running"
+
+
+def _refuse(file: Path, why: str) -> NoReturn:
+    complain(
+        f"{file}: {why}; name the system's folder in {FOLDER_VARIABLE}, or the store in STATE "
+        "or STATE_TABLE"
+    )
+    raise SystemExit(EXIT_REFUSED)

@@ -1,0 +1,63 @@
+"""`executor alert`: would a person be reached?"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.executor.conftest import Command
+from tests.support.http_sink import http_sink
+
+SECRET = "pAsSwOrD-of-mine"
+
+
+async def test_each_service_says_whether_it_took_the_message(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_sink() as sink:
+        taken, refused = (
+            f"json://127.0.0.1:{sink.port}/{SECRET}",
+            f"json://u:{SECRET}@127.0.0.1:1/",
+        )
+        monkeypatch.setenv("ALERT_URLS", f"{taken}, {refused}")
+        monkeypatch.setenv("HEARTBEAT_URL", f"{sink.url}/ping/{SECRET}")
+        result = await run("alert", "test")
+        assert len(sink.requests) == 2
+        assert (
+            "TEST: alerts of the streaming executor reach you"
+            in sink.requests[0][1] + (sink.requests[1][1])
+        )
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "sent      JSON (1st of ALERT_URLS)",
+        "not sent  JSON (2nd of ALERT_URLS): it cannot be reached, or did not answer in time",
+        "sent      HEARTBEAT_URL",
+    ]
+
+
+@pytest.mark.parametrize("command", ["run", "test"])
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "ALERT_URLS and HEARTBEAT_URL are not set: there is nobody to tell"),
+        (
+            {"ALERT_URLS": f"foo://{SECRET}"},
+            "ALERT_URLS: the 1st is no service that apprise knows",
+        ),
+        ({"HEARTBEAT_URL": SECRET}, "HEARTBEAT_URL: not a URL of the form https://host"),
+    ],
+)
+async def test_what_a_person_can_mend_is_one_line(
+    run: Command,
+    command: str,
+    variables: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = await run("alert", command)
+    assert result.exit_code == 2
+    shown = result.output + "".join(capfd.readouterr())
+    assert said in shown
+    assert SECRET not in shown
