@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 HISTORY = ROOT / "tests/histories/paper_fast.jsonl.gz"
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
 TUTORIALS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/tutorial").glob("*.md"))
-COMING = {"paper", "live", "console", "alert", "backup"}
+COMING = {"backup"}
 """What the documents show before it is there."""
 SERVERS = ("paper", "live", "console", "alert")
 """They run until they are stopped, or tell somebody: their own tests and proofs run them."""
