@@ -33,17 +33,17 @@ class AlertUrls(EnvironmentSettings):
     """Where alerts go, and whom silence alarms. All of it is secret."""
 
     alert_urls: SecretStr | None = None
-    """URLs as apprise has them, with commas or spaces between; `executor.alerts.services` says
-    whether they can be used."""
+    """Where messages go: URLs as apprise has them, with commas or spaces between; never logged.
+    `executor alert test` says whether they can be used."""
     heartbeat_url: Annotated[SecretStr, AfterValidator(_check_ping)] | None = None
-    """Asked each minute while all is well; it alarms when nobody asks."""
+    """Asked each minute while all is well, so that somebody else alarms when nobody asks."""
 
 
 class AlertSettings(AlertUrls, LimitSettings, NatsSettings, MarketChannelSettings, MetricsSettings):
     """Every variable that the alerts read. No key: they could not trade if they wanted to."""
 
     executor_data: Path = Field(default=Path("executor-data"))
-    """The data folder: `system.json` is read there, and `alerts.sqlite` written."""
+    """The data folder of the system on this machine; alerts keep what was told there."""
     metrics_port: Port = 9106
 
     @field_validator("private_key", mode="before")
