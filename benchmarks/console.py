@@ -73,7 +73,6 @@ async def serve() -> None:
         metrics=MetricsNow(lambda: None, now_ms),
         books=NewestBooks(now_ms),
         pages=Pages(),
-        books=NewestBooks(now_ms),
         messages=Messages(),
         system=lambda: None,
         now_ms=now_ms,

@@ -23,7 +23,7 @@ from executor.console.equity_sums import (
     sums_by,
 )
 from executor.console.positions_limits import (
-    GroupNow,
+    GroupUse,
     GroupsReader,
     LimitShown,
     limits_of,
@@ -130,7 +130,7 @@ class PositionsView:
             if wanted in ("", name) and now.status is not None:
                 shown.append((name, now.status.day, limits_of(now.status)))
         today = utc_day(self._shared.now_ms())
-        groups: list[tuple[GroupNow, list[LimitShown]]] = [
+        groups: list[tuple[GroupUse, list[LimitShown]]] = [
             (each, limits_of_group(each, today)) for each in self._groups.of.values()
         ]
         return {"accounts": shown, "groups": groups}

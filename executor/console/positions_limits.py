@@ -88,7 +88,7 @@ def limits_of(status: Status) -> list[LimitShown]:
     return limits
 
 
-class GroupNow(msgspec.Struct, frozen=True, kw_only=True):
+class GroupUse(msgspec.Struct, frozen=True, kw_only=True):
     """A group of accounts as it was read last."""
 
     name: str
@@ -97,7 +97,7 @@ class GroupNow(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def limits_of_group(group: GroupNow, today: str) -> list[LimitShown]:
+def limits_of_group(group: GroupUse, today: str) -> list[LimitShown]:
     """Of all accounts of the group together."""
     if group.state is None:
         return []
@@ -128,7 +128,7 @@ class GroupsReader:
 
     def __init__(self, accounts: AccountsNow, stores: Mapping[str, Store]) -> None:
         self._accounts, self._stores = accounts, stores
-        self.of: dict[str, GroupNow] = {}
+        self.of: dict[str, GroupUse] = {}
 
     async def run(self) -> None:
         """Read them again and again, until cancelled."""
@@ -145,13 +145,13 @@ class GroupsReader:
                 named.setdefault(now.account.collective, store.group(now.account.collective))
         self.of = {name: await self._read(name, group) for name, group in named.items()}
 
-    async def _read(self, name: str, group: GroupStore) -> GroupNow:
+    async def _read(self, name: str, group: GroupStore) -> GroupUse:
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 state, row = await group.state(), await group.configuration()
             limits = None if row is None else collective_limits_of(row, name)
         except (StoreError, ConfigurationError, TimeoutError) as error:
             why = one_line(origins(str(error))) or f"no answer within {READ_TIMEOUT_S:g} s"
-            before = self.of.get(name, GroupNow(name=name))
+            before = self.of.get(name, GroupUse(name=name))
             return msgspec.structs.replace(before, problem=why)
-        return GroupNow(name=name, state=state, limits=limits)
+        return GroupUse(name=name, state=state, limits=limits)

@@ -12,7 +12,7 @@ import msgspec
 
 from executor.console.equity_sums import DAY_MS
 from executor.console.positions import PositionsView
-from executor.console.positions_limits import GroupNow, limits_of, limits_of_group
+from executor.console.positions_limits import GroupUse, limits_of, limits_of_group
 from executor.reports import positions_of
 from functions.core.account import Redemption, utc_day
 from functions.core.account_status import status_of
@@ -247,7 +247,7 @@ async def test_a_groups_limits_are_shown() -> None:
 def test_a_group_that_has_reached_its_loss_says_so() -> None:
     limits = CollectiveLimits(name="g", config_version=1, daily_loss_limit_e6=5)
     state = CollectiveState(pnl_e6={"2026-01-01": -5})
-    group = GroupNow(name="g", state=state, limits=limits)
+    group = GroupUse(name="g", state=state, limits=limits)
     assert [each.alarm for each in limits_of_group(group, "2026-01-01")] == [True, False]
     assert [each.alarm for each in limits_of_group(group, "2026-01-02")] == [False, False]
     assert limits_of_group(msgspec.structs.replace(group, state=None), "2026-01-01") == []
