@@ -23,8 +23,8 @@ from executor.console.equity_sums import (
     sums_by,
 )
 from executor.console.positions_limits import (
-    GroupUse,
     GroupsReader,
+    GroupUse,
     LimitShown,
     limits_of,
     limits_of_group,

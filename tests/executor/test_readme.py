@@ -34,8 +34,8 @@ HISTORY = ROOT / "tests/histories/paper_fast.jsonl.gz"
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
 TUTORIALS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/tutorial").glob("*.md"))
 ENDS_WITH = {"doctor": 1, "record": 1, "backup": 2}
-"""No NATS runs here, and the doctor must say so; nothing is listed that could be recorded; the state
-is DynamoDB's, which has its own way of backups."""
+"""No NATS runs here, and the doctor must say so; nothing is listed that could be recorded; the
+state is DynamoDB's, which has its own way of backups."""
 SERVERS = ("paper", "live", "console", "alert")
 """They run until they are stopped, or tell somebody: their own tests and proofs run them."""
 GUIDES = sorted(page for page in pages() if Path(page).stem not in ("backtest", "strategies"))
