@@ -31,7 +31,7 @@ RATE ?= 2000
 DATA ?= executor-data
 
 .PHONY: paper paper-proof run demo chaos rolling soak fuzz test lint bench clean setup ministack lock
-.PHONY: infra-tools package deploy deployable remove removable deploy-local
+.PHONY: browser browser-tools infra-tools package deploy deployable remove removable deploy-local
 
 setup: $(STAMP)
 
@@ -180,6 +180,22 @@ soak: setup
 # says: without it each of these, and each process that a test starts, compiles the tree anew.
 test: setup ministack package
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal
+
+# A real browser through every view of the console; pictures in .build/browser/. Debian's Chromium is
+# installed where that can be done; where there is none, a line says so.
+BROWSER_STAMP := tests/browser/node_modules/.installed
+$(BROWSER_STAMP): tests/browser/package.json tests/browser/package-lock.json $(INFRA_STAMP)
+	PATH="$(CURDIR)/$(INFRA_BIN):$$PATH" $(NPM) ci --prefix tests/browser --ignore-scripts --no-audit --no-fund \
+		--no-update-notifier --loglevel=error
+	touch $(BROWSER_STAMP)
+
+browser-tools: $(BROWSER_STAMP)
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+		|| echo "browser: no Chromium, and none could be installed"
+
+browser: setup browser-tools
+	@$(BIN)/python -m tests.browser || [ $$? -eq 2 ]
 
 # Damaged frames by the million; FRAMES and SEED.
 fuzz: FRAMES ?= 1000000

@@ -68,7 +68,7 @@ COUNTS: Final[dict[str, float]] = {
     "secrets": 4,
     "interface_endpoints": 4,
     "books_a_worker_s": 1_000,
-    "frames_a_feeder_s": 15_000,
+    "frames_a_feeder_s": 6_500,
 }
 
 

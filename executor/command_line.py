@@ -28,6 +28,7 @@ from executor.commands import account as account_commands
 from executor.commands import record as record_commands
 from executor.commands.alert_line import app as alert_app
 from executor.commands.backtest_line import backtest
+from executor.commands.backup_line import backup
 from executor.commands.configuration import ConfigurationSettings
 from executor.commands.configuration_line import app as configuration_app
 from executor.commands.console_line import console
@@ -342,7 +343,7 @@ _GROUPS: Final[dict[str, tuple[Callable[..., None] | typer.Typer, ...]]] = {
     "Trade": (paper, live, halt, resume, configuration_app),
     "Look": (status, positions, decisions, explain, console),
     "Learn": (record, inspect, backtest, replay, strategy_app),
-    "Care": (doctor, reconcile, alert_app),
+    "Care": (doctor, reconcile, backup, alert_app),
 }
 """As `executor --help` shows them."""
 _NAMES: Final = {configuration_app: "config", strategy_app: "strategy", alert_app: "alert"}

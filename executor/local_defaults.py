@@ -9,6 +9,7 @@ its data folder, `EXECUTOR_DATA` or `executor-data` here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import time
@@ -30,6 +31,8 @@ LOOKING: Final = frozenset(
     }
 )
 """The commands that look at accounts, or change them."""
+LOCK: Final = "lock"
+"""Held by each process of a system (`local.data_folder`)."""
 STALE_S: Final = 10
 """A system that runs writes its file every two seconds."""
 EXIT_REFUSED: Final = 2
@@ -56,7 +59,7 @@ def use_local_system(
             environment[name] = value
     environment[FOLDER_VARIABLE] = str(folder)
     if "--json" not in arguments:
-        STDERR.write(one_line(f"looking at {folder}: {_said_of(status)}"))
+        STDERR.write(one_line(f"looking at {folder}: {_said_of(folder, status)}"))
 
 
 def data_folder(environment: MutableMapping[str, str] = os.environ) -> Path:
@@ -82,15 +85,31 @@ def _read(folder: Path) -> SystemStatus | None:
     return status
 
 
-def is_stale(status: SystemStatus) -> bool:
-    """Whether nobody writes it any more: its supervisor has stopped, or was killed."""
-    return time.time() - status.written_at_ms / 1000 > STALE_S
+def runs(folder: Path, status: SystemStatus) -> bool:
+    """Whether the system of this folder runs, or at least a process of it."""
+    fresh = time.time() - status.written_at_ms / 1000 <= STALE_S
+    # On a full disk it cannot be written.
+    return not status.stopped and (fresh or _is_locked(folder / LOCK))
 
 
-def _said_of(status: SystemStatus) -> str:
+def _is_locked(file: Path) -> bool:
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _said_of(folder: Path, status: SystemStatus) -> str:
     if status.stopped:
         return f"{status.execution}, stopped"
-    if is_stale(status):
+    if not runs(folder, status):
         return f"{status.execution}, DOES NOT RUN (it was killed)"
     return f"{status.execution}, running"
 

@@ -109,6 +109,9 @@ def _state_place(text: str) -> str:
     )
 
 
+StateName = Annotated[str, AfterValidator(_state_place)]
+
+
 class AwsSettings(EnvironmentSettings):
     """Where the tables are, and how the SDK gets there.
 
@@ -179,7 +182,7 @@ class AccountSettings(AwsSettings, ClobSettings, GammaSettings):
         default=parse_strategies(DEFAULT_STRATEGY, "paper")
     )
 
-    state: Annotated[str, AfterValidator(_state_place)] = DYNAMODB
+    state: StateName = DYNAMODB
     """Which store: DynamoDB's tables, or one SQLite file of this machine."""
     state_table: TableName = "streaming-executor-state"
     """Where the accounts are: limits, claims, ledger."""

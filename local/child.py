@@ -121,8 +121,7 @@ class Child:
         if self._process is None:
             return
         if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
+            self._signal(signal.SIGTERM)
             try:
                 async with asyncio.timeout(within_s):
                     await self._process.wait()
@@ -133,9 +132,14 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL, if it runs."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        # Not by asyncio's process: that asks the kernel whether it has ended, and then whoever
+        # waits for it gets 255 instead of its exit code.
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self._process.pid, number)
 
     async def output_ended(self) -> None:
         """Wait, not for long, until all that it said before its end was read."""

@@ -174,7 +174,7 @@ class KeptProcess:
         self._metrics_url = f"http://127.0.0.1:{port}/metrics" if isinstance(port, int) else ""
         if isinstance(url, str):
             parts = urlsplit(url)  # without a token
-            self.console_url = f"{parts.scheme}://{parts.netloc}/"
+            self.console_url = f"{parts.scheme}://{parts.netloc}"
         self._was_up = True
         self._become("running")
         self._say(f"{self.name} runs" if not self._restarts else f"{self.name} runs again")

@@ -10,7 +10,7 @@ in arguments, which anybody may list.
 | feeder, recorder | SERIES, MAX_BOOK_AGE_MS |
 | user-feeder (live) | WALLET, API_* |
 | console | accounts and limits without their keys; CONSOLE_* |
-| alerts | accounts and limits without their keys; ALERT_*, HEARTBEAT_*, TELEGRAM_* |
+| alerts | accounts and limits without their keys; ALERT_*, HEARTBEAT_* |
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NOT_THE_PERSONS: Final = frozenset(
 SEEDING: Final = frozenset(name.upper() for name in (*SETTINGS, *COLLECTIVE_SETTINGS))
 _OF_CLOUDS: Final = "AWS_"
 _CONSOLE_PREFIXES: Final = ("CONSOLE_",)
-_ALERT_PREFIXES: Final = ("ALERT_", "HEARTBEAT_", "TELEGRAM_")
+_ALERT_PREFIXES: Final = ("ALERT_", "HEARTBEAT_")
 _ALERTING: Final = ("ALERT_URLS", "HEARTBEAT_URL")
 """Without any of them there is nobody to tell."""
 
@@ -195,7 +195,7 @@ def _watchers(plan: SystemPlan, nats_url: str) -> Iterable[Service]:
             module="executor",
             arguments=("alert", "run"),
             started_event="alerts_started",
-            env={**_beginning(plan, _ALERT_PREFIXES), **looking},
+            env={**_beginning(plan, _ALERT_PREFIXES), **looking, "METRICS_PORT": "0"},
         )
 
 

@@ -22,10 +22,10 @@ from runtime.output import one_line
 from runtime.process import stop_tasks
 
 NATS: Final = "nats"
-STOP_S: Final = 9.0
-"""From the first word of stopping until the last process is gone."""
-FEEDER_STOP_S: Final = 1.5
-LAST_STOP_S: Final = 0.7
+STOP_S: Final = 8.5
+"""From the first word of stopping until the last process is gone. The supervisor itself has ten."""
+FEEDER_STOP_S: Final = 1.0
+LAST_STOP_S: Final = 1.2
 """What recorder and nats have each, even when the others took all the time before them."""
 HEALTH_EVERY_S: Final = 5.0
 HEALTH_TIMEOUT_S: Final = 2.0

@@ -4,16 +4,19 @@
 
 The supervisor is whoever calls `run_system`. It tells a person of each event in a line, and
 everybody else by `system.json` (`local.status`). Cancelled, it stops all within ten seconds;
-cancelled once more, it kills them at once. Killed itself, the kernel takes the others with it (on
-Linux).
+cancelled once more, or by a SIGINT or SIGTERM then, it kills them at once. Killed itself, the
+kernel takes the others with it (on Linux).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -46,8 +49,9 @@ async def run_system(
     """Start all of it and keep it running, until cancelled; then stop it, within ten seconds.
 
     `say` gets a line for each event, which also stands in `supervisor.log`; it raises nothing, and
-    waits for nobody. Cancelled a second time, it kills what still runs. Raises
-    SystemFailedError when it cannot start, or not go on, after having stopped what had started.
+    waits for nobody. Cancelled a second time, or told by a signal to hurry, it kills what still
+    runs. Raises SystemFailedError when it cannot start, or not go on, after having stopped what had
+    started.
     """
     system = _System(plan, say, times)
     telling = asyncio.create_task(system.tell())
@@ -62,14 +66,35 @@ async def run_system(
 
 
 async def _stopped(supervisor: Supervisor) -> None:
-    """Stop all; a cancellation meanwhile is a person in a hurry."""
+    """Stop all; a cancellation or a signal meanwhile is a person in a hurry."""
     stopping = asyncio.create_task(supervisor.stop())
     try:
-        await asyncio.shield(stopping)
+        with _cancelled_by_signals():
+            await asyncio.shield(stopping)
     except asyncio.CancelledError:
         await stop_tasks(stopping)
         await supervisor.kill()
         raise
+
+
+@contextmanager
+def _cancelled_by_signals() -> Iterator[None]:
+    """Whoever runs the event loop takes no notice of the second SIGINT, or too much of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101 - within a coroutine
+
+    def cancel(*_: object) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class _System:

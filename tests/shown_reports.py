@@ -1,9 +1,10 @@
 """What the documents show of commands' output, against what the commands print today.
 
-    python -m tests.shown_reports
+    python -m tests.shown_reports [--draw]
 
 A block that begins with `$ executor ...` shows some of the lines that this command prints on the
-bundled recordings; `...` stands for lines that are left out. Exit code 1 names what is not so.
+bundled recordings; `...` stands for lines that are left out. The README's picture is one of those
+that `executor backtest --html` draws: `--draw` makes it anew. Exit code 1 names what is not so.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from typing import Final
 import msgspec
 from typer.testing import CliRunner
 
+from backtest.pictures.canvas import drawing, file_svg
+from backtest.pictures.edge import draw_edge
+from backtest.report.build import report_of
+from backtest.streaming_or_polling import seen_by_default
 from executor.lab_line import app
 from runtime.output import write_answer
 
 ROOT: Final = Path(__file__).parent.parent
+PICTURE: Final = ROOT / "docs/pictures/backtest.svg"
 LEFT_OUT: Final = "..."
 _BLOCK: Final = re.compile(r"^```\n\$ executor (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
@@ -67,6 +73,14 @@ def _printed_by(command: str) -> list[str]:
     return [line.rstrip() for line in result.output.splitlines()]
 
 
+def drawn() -> str:
+    """What `executor backtest --html` shows first, as a file of its own."""
+    with drawing():
+        return (
+            file_svg(draw_edge(report_of(seen_by_default()).worth), "The edge and its decay") + "\n"
+        )
+
+
 def main() -> int:
     """The exit code."""
     blocks = [
@@ -79,6 +93,13 @@ def main() -> int:
         for block in blocks
         if (line := not_printed(block.lines, _printed_by(block.command))) is not None
     ]
+    picture = drawn()
+    if sys.argv[1:] == ["--draw"]:
+        PICTURE.write_text(picture, encoding="utf-8")
+    elif PICTURE.read_text(encoding="utf-8") != picture:
+        wrong.append(
+            f"{PICTURE.name} is not what is drawn today: python -m tests.shown_reports --draw"
+        )
     write_answer("\n".join([*wrong, f"{len(blocks)} blocks, {len(wrong)} wrong"]) + "\n")
     return 1 if wrong or not blocks else 0
 

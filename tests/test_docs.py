@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "tests/README.md",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
 )
@@ -36,6 +37,14 @@ def text_of(document: str) -> str:
 def shown(document: str) -> list[str]:
     """Commands stand on indented lines."""
     return re.findall(r"(?m)^    (\S.*)$", text_of(document))
+
+
+def _unassigned(line: str) -> list[str]:
+    """Without variables that are set for this command alone."""
+    words = line.split()
+    while words[1:] and re.match(r"[A-Z_]+=", words[0]):
+        del words[0]
+    return words
 
 
 def anchors(document: str) -> set[str]:
@@ -70,7 +79,7 @@ def test_tests_that_are_named_exist(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_make_targets_and_modules_that_are_shown_exist(document: str) -> None:
     for line in shown(document):
-        command, *words = line.split()
+        command, *words = _unassigned(line)
         if command == "make":
             target, *variables = words
             assert re.search(rf"(?m)^{target}:", MAKEFILE), line
@@ -115,15 +124,17 @@ def test_what_code_says_of_documents_leads_to_a_page_and_to_a_section() -> None:
 def test_the_claims_life_is_told_as_it_is_executed() -> None:
     states = "claimed|unknown|open|released|settled"
     rows = re.findall(
-        rf"(?m)^\| ({states}) \| (\w+) \| ({states}) \|", text_of("docs/architecture.md")
+        rf"(?m)^\| ({states}) \| (\w+) \| ({states}) \|", text_of("docs/explanation/claims.md")
     )
     told = {(before, event): after for before, event, after in rows}
     assert len(told) == len(rows)
     assert told == {(b.value, e.value): after.value for (b, e), after in TRANSITIONS.items()}
 
 
-def test_the_readme_counts_the_ablations_that_there_are() -> None:
-    (told,) = re.findall(r"\| ablations caught \| all \| (\d+) of (\d+);", text_of("README.md"))
+def test_the_figures_count_the_ablations_that_there_are() -> None:
+    (told,) = re.findall(
+        r"\| ablations caught \| all \| (\d+) of (\d+);", text_of("docs/figures.md")
+    )
     assert set(told) == {str(len(ABLATIONS))}
 
 

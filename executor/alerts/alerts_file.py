@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from executor.alerts.alert import Level
-from executor.alerts.telling import APART_MS, AlertMessage, Decided, ToldAlert, elapsed
+from executor.alerts.telling import APART_MS, AlertMessage, DecidedAlerts, ToldAlert, elapsed
 from runtime.line_throttle import LineThrottle
 
 FILE_NAME: Final = "alerts.sqlite"
@@ -88,7 +88,7 @@ class AlertsFile:
 
     # -- what waits --------------------------------------------------------------------------------
 
-    def take(self, decided: Decided, services: Iterable[str], now_ms: int) -> dict[str, int]:
+    def take(self, decided: DecidedAlerts, services: Iterable[str], now_ms: int) -> dict[str, int]:
         """Remember what was decided, and let its messages wait for each service; for which of them
         there was no room for how many."""
         for key, told in decided.changed.items():

@@ -98,7 +98,7 @@ def _of_account(one: SeenAccount, account: Account, now_ms: int) -> Iterator[Ale
             key=f"winnings_stuck|{name}|{key}",
             scope=name,
             text=f"WINNINGS NOT PAID: {who}: market {_short(market_of(key))}\n"
-            "They were asked for in vain. Runbook: Redeeming",
+            "They were asked for in vain. Guide: Redeeming",
             over=f"over: {who}: the winnings of {_short(market_of(key))} are paid",
         )
     pause = account.pause
@@ -108,7 +108,7 @@ def _of_account(one: SeenAccount, account: Account, now_ms: int) -> Iterator[Ale
             key=f"paused|{name}|{pause.reason}",
             scope=name,
             text=f"PAUSED: {who}: the venue refuses the account: {pause.reason}\n"
-            f"No order for {minutes:.0f} minutes. Runbook: Paused",
+            f"No order for {minutes:.0f} minutes. Guide: Paused",
             over=f"over: {who} is not paused any more",
         )
 
@@ -154,9 +154,9 @@ def _of_claim(kind: str, one: SeenAccount, claim: Claim, now_ms: int) -> Alert:
     what = f"{claim.slug} {claim.outcome}, {claim.spend_e6 / 1e6:.2f} USD"
     texts = {
         "unresolved": f"UNRESOLVED for {age_s // 60} min: {who}: {what}\n"
-        "Nobody knows yet what it bought. Runbook: An unresolved claim",
+        "Nobody knows yet what it bought. Guide: An unresolved claim",
         "unsettled": f"NOT SETTLED an hour after its end: {who}: {what}\n"
-        "It takes a slot until it is. Runbook: A market that does not resolve",
+        "It takes a slot until it is. Guide: A market that does not resolve",
     }
     ends = {"unresolved": "is resolved", "unsettled": "is settled"}
     return Alert(
@@ -179,7 +179,7 @@ def _reopened(one: SeenAccount, live: list[Claim]) -> Iterator[Alert]:
             scope=one.name,
             text=f"REOPENED: {name_of(one)}: {claim.slug} {claim.outcome}\n"
             f"The venue showed late that it bought {shares:.2f} shares for "
-            f"{claim.filled_spend_e6 / 1e6:.2f} USD. It is counted. Runbook: Reopened",
+            f"{claim.filled_spend_e6 / 1e6:.2f} USD. It is counted. Guide: Reopened",
         )
 
 
@@ -190,7 +190,7 @@ def _of_schedule(one: SeenAccount, seen: SeenNow) -> Iterator[Alert]:
             key=f"positions_differ|{one.name}",
             scope=scope,
             text=f"POSITIONS DIFFER: {who}: the venue shows other shares of {found.mismatches} "
-            "tokens than the claims say\nRunbook: A position differs",
+            "tokens than the claims say\nGuide: A position differs",
             over=f"over: {who}: positions are what the claims say",
         )
     if found.strangers:
@@ -198,7 +198,7 @@ def _of_schedule(one: SeenAccount, seen: SeenNow) -> Iterator[Alert]:
             key=f"another_trader|{one.name}",
             scope=scope,
             text=f"ANOTHER TRADER: {who}: {found.strangers} live claims are not of these API "
-            "credentials\nRunbook: Another account's credentials",
+            "credentials\nGuide: Another account's credentials",
             over=f"over: {who}: all claims are of these API credentials",
         )
     if found.group_difference_usd:
@@ -206,7 +206,7 @@ def _of_schedule(one: SeenAccount, seen: SeenNow) -> Iterator[Alert]:
             key=f"group_differs|{one.name}",
             scope=scope,
             text=f"GROUP DIFFERS: {who}: the group counts {found.group_difference_usd:+.2f} USD "
-            "beside its claims\nRunbook: A group counts something else",
+            "beside its claims\nGuide: A group counts something else",
             over=f"over: {who}: the group counts what its claims say",
         )
 
@@ -236,7 +236,7 @@ def _of_books(seen: SeenNow) -> Iterator[Alert]:
             key=f"no_books|{series}",
             scope="books",
             text=f"NO PROVEN BOOK of {series} for {silent_s} s: nothing is traded on it{why}\n"
-            "Runbook: A dark market. executor doctor",
+            "Guide: A dark market. executor doctor",
             over=f"over: proven books of {series} come again",
             calm_ms=30_000,
         )

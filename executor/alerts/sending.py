@@ -61,7 +61,7 @@ class AlertMetrics:
         )
 
 
-class Delivery:
+class AlertDelivery:
     """To one service, until cancelled."""
 
     def __init__(
@@ -212,9 +212,9 @@ def joined(rows: Sequence[WaitingAlert]) -> tuple[str, str]:
 
 def deliveries(
     services: Sequence[AlertService], file: AlertsFile, metrics: AlertMetrics
-) -> list[Delivery]:
+) -> list[AlertDelivery]:
     """One each."""
-    return [Delivery(service, file, metrics) for service in services]
+    return [AlertDelivery(service, file, metrics) for service in services]
 
 
 def _now_ms() -> int:

@@ -21,7 +21,7 @@ from executor.alerts.alerts_file import FILE_NAME, AlertsFile, AlertsFileError
 from executor.alerts.commands import PhoneCommands
 from executor.alerts.conditions import conditions
 from executor.alerts.heartbeat import Heartbeat
-from executor.alerts.sending import AlertMetrics, Delivery, deliveries
+from executor.alerts.sending import AlertDelivery, AlertMetrics, deliveries
 from executor.alerts.services import AlertService, telegram_bots
 from executor.alerts.settings import AlertSettings
 from executor.alerts.telegram import TelegramCommands
@@ -46,7 +46,7 @@ class Telling:
     def __init__(
         self,
         file: AlertsFile,
-        sending: Sequence[Delivery],
+        sending: Sequence[AlertDelivery],
         metrics: AlertMetrics,
         accounts: WatchedAccounts,
         system: WatchedSystem,

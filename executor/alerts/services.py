@@ -68,6 +68,10 @@ def silence_libraries() -> None:
     logging.getLogger().setLevel(logging.CRITICAL + 1)
     for name in ("asyncio", "nats", "metrics_server"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    _silence_apprise()
+
+
+def _silence_apprise() -> None:
     apprise = logging.getLogger("apprise")
     apprise.setLevel(logging.WARNING)
     apprise.propagate = False
@@ -127,15 +131,15 @@ def services_in(urls: SecretStr | None) -> tuple[AlertService, ...]:
 
     apprise is imported here: a second, and it is in the extra `local` alone.
     """
-    if urls is None:
-        return ()
     try:
         from apprise.utils.parse import parse_urls  # noqa: PLC0415 - see above
     except ImportError:
         raise ServiceError(
-            "ALERT_URLS: apprise is not installed: pip install 'streaming-executor[local]'"
+            "apprise, which alerts need, is not installed: pip install 'streaming-executor[local]'"
         ) from None
-    silence_libraries()
+    if urls is None:
+        return ()
+    _silence_apprise()
     texts: list[str] = parse_urls(urls.get_secret_value())  # type: ignore[no-untyped-call]
     if not texts or len(texts) > SERVICES_MAX:
         raise ServiceError(f"ALERT_URLS: 1 to {SERVICES_MAX} URLs are wanted")

@@ -45,7 +45,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Decided(msgspec.Struct, frozen=True, kw_only=True):
+class DecidedAlerts(msgspec.Struct, frozen=True, kw_only=True):
     """What follows from one look; both are to be stored in one transaction."""
 
     changed: dict[str, ToldAlert | None]
@@ -55,9 +55,9 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(
     told: Mapping[str, ToldAlert], alerts: Sequence[Alert], known: Collection[str], now_ms: int
-) -> Decided:
+) -> DecidedAlerts:
     """What is to be told now, and remembered; `known`: the scopes of which anything was seen."""
-    decided = Decided(changed={}, messages=[])
+    decided = DecidedAlerts(changed={}, messages=[])
     holding = {alert.key: alert for alert in alerts}
     for key, alert in holding.items():
         _hold(decided, alert, told.get(key), now_ms)
@@ -72,7 +72,7 @@ def elapsed(since_ms: int, span_ms: int, now_ms: int) -> bool:
     return not 0 <= now_ms - since_ms < span_ms
 
 
-def _hold(decided: Decided, alert: Alert, row: ToldAlert | None, now_ms: int) -> None:
+def _hold(decided: DecidedAlerts, alert: Alert, row: ToldAlert | None, now_ms: int) -> None:
     again = row is not None and not row.ended
     if row is not None:
         lasting = bool(alert.over) and alert.repeats
@@ -94,7 +94,9 @@ def _hold(decided: Decided, alert: Alert, row: ToldAlert | None, now_ms: int) ->
     )
 
 
-def _pass(decided: Decided, key: str, row: ToldAlert, known: Collection[str], now_ms: int) -> None:
+def _pass(
+    decided: DecidedAlerts, key: str, row: ToldAlert, known: Collection[str], now_ms: int
+) -> None:
     if now_ms - max(row.told_at_ms, row.seen_at_ms) >= KEPT_MS:
         decided.changed[key] = None
         return

@@ -11,13 +11,14 @@ from typing import Final
 import structlog
 
 from executor.alerts.alert import SeenAccount
-from functions.bootstrap import reachable_stores
+from functions.bootstrap import unopened_stores
 from functions.core.claim import Claim
 from functions.core.configuration import ConfigurationError, settings_in
 from functions.ports import Store, StoreError, UnreadableRowsError
 from functions.settings import LimitSettings
 from protocol.units import to_usd_e6
 from runtime.addresses import origins
+from runtime.line_throttle import LineThrottle
 
 LOOK_EVERY_S: Final = 5.0
 STALE_AFTER_MS: Final = 30_000
@@ -38,6 +39,8 @@ class WatchedAccounts:
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
         self._began_ms = _now_ms()
+        self._problem = "it has not been reached yet"
+        self._throttle = LineThrottle()
         self.stores: dict[str, Store] = {}
         self._seen: dict[str, SeenAccount] = {}
         self._read_at_ms: dict[str, int] = {}
@@ -48,12 +51,21 @@ class WatchedAccounts:
         return tuple(self._of(one, now_ms) for one in self._settings.each())
 
     async def run(self) -> None:
-        """Until cancelled. Exits 2 on what only a person can mend."""
+        """Until cancelled. What only a person can mend does not end it, either: that is told."""
         async with AsyncExitStack() as stack:
-            stores = await reachable_stores(self._settings, stack)
-            self.stores.update(stores)
+            self.stores.update(await self._opened(stack))
             each = self._settings.each()
-            await asyncio.gather(*(self._follow(one, stores[one.account]) for one in each))
+            await asyncio.gather(*(self._follow(one, self.stores[one.account]) for one in each))
+
+    async def _opened(self, stack: AsyncExitStack) -> dict[str, Store]:
+        while True:
+            try:
+                return await stack.enter_async_context(unopened_stores(self._settings))
+            except Exception as error:  # noqa: BLE001 - whatever it is, a person is to know of it
+                self._problem = _said(error)
+                if (unlogged := self._throttle.admit()) is not None:
+                    _log.warning("state_not_opened", error=self._problem, unlogged_before=unlogged)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _of(self, one: LimitSettings, now_ms: int) -> SeenAccount:
         read_at_ms = self._read_at_ms.get(one.account, self._began_ms)
@@ -61,7 +73,7 @@ class WatchedAccounts:
             name=one.account,
             execution=one.execution,
             limits=one.limits(),
-            problem="it has not been reached yet",
+            problem=self._problem,
             unread_since_ms=self._began_ms,
         )
         if seen.account is None or now_ms - read_at_ms <= STALE_AFTER_MS:
@@ -87,7 +99,7 @@ class WatchedAccounts:
                     ended_at_s = now_s
                 seen = await self._read(one, store)
             except StoreError as error:
-                seen = self._unread(one, " ".join(origins(str(error)).split())[:200])
+                seen = self._unread(one, _said(error))
             except Exception as error:  # noqa: BLE001 - the others, and the alerts, go on
                 _log.error("account_not_watched", account=one.account, exc_info=error)
                 seen = self._unread(one, type(error).__name__)
@@ -133,6 +145,11 @@ class WatchedAccounts:
         for claim in list(known.values()):
             if claim.claimed_at_ms < now_ms - _ALL_MS:
                 del known[claim.intent_id]
+
+
+def _said(error: Exception) -> str:
+    text = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+    return " ".join(origins(text).split())[:200]
 
 
 def _now_ms() -> int:

@@ -17,7 +17,7 @@ from protocol.book import Proof
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS
 from runtime.addresses import origins
-from runtime.nats import close, connect, jetstream_answers
+from runtime.nats import close, connect_once, jetstream_answers
 from runtime.nats_settings import NatsSettings
 
 LOOK_EVERY_S: Final = 5.0
@@ -38,15 +38,25 @@ class WatchedBooks:
         self._newest_ns: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Look until cancelled. Exits 2 on a server that is too old."""
-        self.problem = f"NATS at {origins(self._settings.nats_url)} was not reached yet"
-        nc = await connect(self._settings.nats_url, "alerts", self._settings.nats_login())
-        try:
-            while True:
-                await self.look(nc)
+        """Look until cancelled."""
+        where = origins(self._settings.nats_url)
+        self.problem = f"NATS at {where} was not reached yet"
+        while True:
+            try:
+                nc = await connect_once(
+                    self._settings.nats_url, "alerts", self._settings.nats_login()
+                )
+            except Exception as error:  # noqa: BLE001 - nats-py's, of many kinds: it is told
+                why = " ".join(origins(f"{type(error).__name__}: {error}").split())[:200]
+                self.problem = f"NATS at {where}: {why}"
                 await asyncio.sleep(LOOK_EVERY_S)
-        finally:
-            await close(nc)
+                continue
+            try:
+                while not nc.is_closed:  # it gives up for good on some errors of the server
+                    await self.look(nc)
+                    await asyncio.sleep(LOOK_EVERY_S)
+            finally:
+                await close(nc)
 
     async def look(self, nc: Client) -> None:
         """Once. Raises nothing."""

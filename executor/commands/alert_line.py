@@ -30,10 +30,6 @@ app = typer.Typer(
 def run() -> None:
     """Watch the system and its accounts, and send alerts, until stopped. `executor paper` and
     `executor live` start it where ALERT_URLS or HEARTBEAT_URL is set."""
-    # Here, because they bring the store's client, which takes a second: a test needs none of it.
-    from executor.alerts.service import serve  # noqa: PLC0415 - see above
-    from runtime.process import run_service  # noqa: PLC0415 - see above
-
     configure_logging(service="alerts", libraries_from=logging.ERROR)
     silence_libraries()
     settings = load_settings(AlertSettings)
@@ -43,6 +39,10 @@ def run() -> None:
         services = services_in(settings.alert_urls)
     except ServiceError as error:
         refuse_to_start(str(error))
+    # Here, because a test needs none of it, and the image, which has no apprise, has not all of it.
+    from executor.alerts.service import serve  # noqa: PLC0415 - see above
+    from runtime.process import run_service  # noqa: PLC0415 - see above
+
     sys.exit(run_service(serve(settings, services)))
 
 

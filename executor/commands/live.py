@@ -33,6 +33,10 @@ class NotReadyError(Exception):
 
 def ready(plan: SystemPlan) -> SystemPlan:
     """The plan with API credentials, once all is well and the person has said yes."""
+    if not sys.stdin.isatty():
+        raise RefusedError(
+            "executor live asks for the wallet's address first: start it on a terminal"
+        )
     environment = _environment(plan)
     with only(environment):
         settings = ScheduleSettings()
@@ -53,10 +57,6 @@ def ready(plan: SystemPlan) -> SystemPlan:
 
 def confirm(wallet: str) -> None:
     """Let the person type the wallet's address. Raises RefusedError."""
-    if not sys.stdin.isatty():
-        raise RefusedError(
-            "executor live asks for the wallet's address first: start it on a terminal"
-        )
     STDERR.write("This trades with REAL MONEY. Type the address of the wallet (WALLET) to go on:")
     typed = sys.stdin.readline().strip()
     if not typed:

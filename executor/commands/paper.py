@@ -40,6 +40,7 @@ RECORD_BYTES_MIN: Final = 100_000_000
 _UNUSED_NATS: Final = "nats://127.0.0.1:4222"
 """In the place of the one that the system's own server will have."""
 _OTHER_STORES: Final = ("STATE_TABLE", "AWS_ENDPOINT_URL_DYNAMODB")
+_LIVE: Final = ("PRIVATE_KEY", "WALLET")
 _READ_BY: Final[dict[str, tuple[type[EnvironmentSettings], ...]]] = {
     "recorder": (MarketChannelSettings, ConfigurationSettings),
     "feeder": (FeederSettings,),
@@ -161,6 +162,12 @@ def _refuse_contradictions(wanted: Wanted, data: Path, environment: Mapping[str,
         raise RefusedError(
             f"EXECUTION is set, and not to {wanted.execution}: unset it; `{command}` says it"
         )
+    missing = [name for name in _LIVE if not environment.get(name)]
+    if wanted.execution == "live" and missing:
+        raise RefusedError(
+            f"{' and '.join(missing)}: `{command}` needs {'them' if missing[1:] else 'it'} "
+            "(the signing key, and the address that holds your funds)"
+        )
     state = environment.get("STATE")
     if state and state != DataFolder(path=data, lock=-1).state:
         raise RefusedError(
@@ -170,7 +177,7 @@ def _refuse_contradictions(wanted: Wanted, data: Path, environment: Mapping[str,
 
 
 def _with_whole_paths(strategies: str, execution: Literal["paper", "live"]) -> str:
-    """Files of strategies by their whole path: who looks may stand elsewhere. Raises RefusedError."""
+    """Strategy files by their whole path: who looks may stand elsewhere. Raises RefusedError."""
     try:
         entries = parse_strategies(strategies, execution)
     except ValueError:

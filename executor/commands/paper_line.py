@@ -46,7 +46,12 @@ def paper(
     record_gb: RecordGb = 20.0,
 ) -> None:
     """Trade on paper: start everything on this machine, show it in a browser, and keep it running
-    until Ctrl-C. STRATEGIES, SERIES and limits are variables, as docs say."""
+    until Ctrl-C. STRATEGIES, SERIES and limits are variables.
+
+    What it knows is kept in the data folder, and the next start goes on with it. A process that
+    dies is started again. A second start in the same folder is refused. Exit code 1: it could not
+    start, or not go on; 2: a variable or an option is wrong.
+    """
     _run("paper", data, venue, console_port, record_gb)
 
 

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from executor.answers import EXIT_FAILED
 from executor.commands.paper import (
     RefusedError,
@@ -21,7 +19,7 @@ from executor.commands.paper import (
     other_store_named,
     plan_of,
 )
-from executor.commands.paper_told import tell_accounts, tell_console
+from executor.commands.paper_told import tell_accounts, tell_console, tell_problems
 from executor.doctor import in_force
 from executor.doctor.finding import Level
 from executor.local_defaults import DEFAULT_FOLDER, FOLDER_VARIABLE
@@ -31,15 +29,12 @@ from local.system import SystemFailedError, SystemPlan, run_system
 from runtime.output import STDOUT, complain, one_line
 from runtime.process import run_service, stop_tasks
 
-_log = structlog.get_logger()
-
 
 def run(wanted: Wanted) -> int:
     """Start the system, and keep it running until SIGINT, SIGTERM or SIGHUP; the exit code.
 
     Raises RefusedError while nothing has been started.
     """
-    _stop_with_the_terminal()
     plan = plan_of(wanted, os.environ)
     worker = check(plan)
     tell(f"configuration: valid; accounts: {_accounts(worker)}")
@@ -81,6 +76,7 @@ def _kept_running(plan: SystemPlan, worker: WorkerSettings) -> int:
     where = "" if here else f"{FOLDER_VARIABLE}={plan.data.path} "
     tell(f"to look at it from another terminal: {where}executor status | positions | decisions")
     tell(f"to stop all orders at once: {where}executor halt --all --reason WHY; to end it: Ctrl-C")
+    _stop_with_the_terminal()
     try:
         code = run_service(_told(plan, worker))
     except SystemFailedError as error:
@@ -94,6 +90,7 @@ async def _told(plan: SystemPlan, worker: WorkerSettings) -> None:
     """The system, and what is told of it beside. Raises SystemFailedError."""
     telling = [
         asyncio.create_task(_harmless(tell_console(plan.data.path, os.getpid(), tell))),
+        asyncio.create_task(_harmless(tell_problems(plan.data.path, os.getpid(), tell))),
         asyncio.create_task(_harmless(tell_accounts(worker, tell))),
     ]
     try:
@@ -107,7 +104,7 @@ async def _harmless(telling: Coroutine[Any, Any, None]) -> None:
     try:
         await telling
     except Exception as error:  # noqa: BLE001 - see above
-        _log.error("not_told", error=f"{type(error).__name__}: {error}")
+        tell(f"some lines are not shown here any more: {type(error).__name__}: {error}")
 
 
 def _refuse_what_is_stored_otherwise(worker: WorkerSettings) -> None:

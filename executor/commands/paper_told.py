@@ -7,14 +7,17 @@ Nothing here is in the way of trading: what cannot be told is left out.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from executor.console.links import LinkKeyError, link_key, link_secret
+from feeder.recording.room import FREE_BYTES_MIN
+from functions.adapters.sqlite.place import RESERVE_BYTES
 from functions.bootstrap import unopened_stores
 from functions.core.account_status import Status
 from functions.handlers import control
@@ -65,6 +68,53 @@ def line_of(status: Status) -> str:
     )
 
 
+class ProblemLines:
+    """What processes say is wrong, once it lasts, and that it is over."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+        self._told: dict[str, str] = {}
+
+    def due(self, problems: Mapping[str, str]) -> Iterator[str]:
+        """By process, empty where all is well; called again and again."""
+        for name, problem in problems.items():
+            before, told = self._seen.get(name, ""), self._told.get(name, "")
+            self._seen[name] = problem
+            if problem and problem == before and problem != told:
+                self._told[name] = problem
+                yield f"{name}: {problem}"
+            elif told and not problem:
+                del self._told[name]
+                yield f"{name}: well again"
+
+
+def room_problem(folder: Path) -> str:
+    """A sentence while the disk has little room left, else empty."""
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"{folder} cannot be looked at: {error.strerror or error}"
+    if free_bytes >= FREE_BYTES_MIN:
+        return ""
+    return (
+        f"its disk has {free_bytes >> 20} MB left: nothing is recorded, and with less than "
+        f"{RESERVE_BYTES >> 20} MB no order is made; make room"
+    )
+
+
+async def tell_problems(folder: Path, pid: int, say: Callable[[str], None]) -> None:
+    """Until cancelled: what the processes of the supervisor `pid` say, and the room on the disk."""
+    lines = ProblemLines()
+    while True:
+        problems = {"data folder": room_problem(folder)}
+        status = read_status(folder)
+        if status is not None and status.pid == pid:
+            problems |= {each.name: each.problem for each in status.processes}
+        for line in lines.due(problems):
+            say(line)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
 async def tell_accounts(settings: LimitSettings, say: Callable[[str], None]) -> None:
     """Until cancelled. A store that does not answer is the processes' matter, which say so."""
     lines = AccountLines()
@@ -95,5 +145,5 @@ async def tell_console(folder: Path, pid: int, say: Callable[[str], None]) -> No
     except LinkKeyError as error:
         say(f"console: {status.console_url}; no link: {error}")
         return
-    link = f"{status.console_url.rstrip('/')}/open/{secret}"
+    link = f"{status.console_url}/open/{secret}"
     say(f"console: {link} (opens it once; for another link: executor console --link)")

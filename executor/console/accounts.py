@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from functions.core.account import Account, Limits, utc_day
 from functions.core.account_status import Status, status_of
 from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
@@ -14,11 +16,13 @@ from functions.core.group import Execution
 from functions.ports import Store, StoreError
 from functions.settings import LimitSettings
 from runtime.addresses import origins
+from runtime.line_throttle import LineThrottle
 from runtime.output import one_line
 
 READ_EVERY_S: Final = 1.0
 READ_TIMEOUT_S: Final = 5.0
 NOT_OPEN: Final = "the store is not open yet"
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ class AccountsNow:
             )
             for one in settings
         }
+        self._defects = LineThrottle()
         self._begun = {name: now.limits for name, now in self.of.items()}
 
     def read_at_ms(self) -> int:
@@ -84,6 +89,13 @@ class AccountsNow:
         except (StoreError, TimeoutError) as error:
             text = one_line(origins(str(error))) or f"no answer within {READ_TIMEOUT_S:g} s"
             self._change(name, error=text)
+            return
+        except Exception as error:  # noqa: BLE001 - a defect must not take the halt button away
+            if (unlogged := self._defects.admit()) is not None:
+                _log.error(
+                    "console_account_failed", account=name, exc_info=error, unlogged_before=unlogged
+                )
+            self._change(name, error=f"a defect, {type(error).__name__}: the log says more")
             return
         limits, why = self._begun[name], ""
         if row is not None:

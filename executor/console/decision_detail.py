@@ -24,7 +24,8 @@ from runtime.addresses import origins
 from runtime.output import one_line
 
 KEPT_MAX: Final = 32
-READ_TIMEOUT_S: Final = 15.0
+READ_TIMEOUT_S: Final = 5.0
+"""Whoever opens the page waits for it."""
 READ_AGAIN_MS: Final = 5_000
 WATCHED_MS: Final = 10_000
 """So long after somebody has looked at it last, a decision is followed."""

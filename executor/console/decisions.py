@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from executor.console.decision_days import DecisionDays
 from executor.console.decision_detail import DecisionDetails
@@ -222,7 +224,7 @@ class DecisionsView:
         try:
             await asyncio.Event().wait()
         finally:
-            if not nc.is_closed:
+            with suppress(NatsError):  # the connection is closed, or about to be
                 await taken.unsubscribe()
 
     async def _take(self, message: Msg) -> None:

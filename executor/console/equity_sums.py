@@ -18,6 +18,7 @@ from functions.core.account import utc_day
 from functions.core.claim import Claim
 
 DAY_MS: Final = 86_400_000
+BEFORE_FIRST_MS: Final = 60_000
 ROWS_MAX: Final = 50_000
 """Of all accounts: some tens of megabytes."""
 _SLUG: Final = re.compile(r"([a-z0-9]{2,10})-updown-(\d{1,5}[smh])-\d+")
@@ -160,15 +161,21 @@ def series_of(slug: str) -> str:
 def equity_of(
     rows: Iterable[LedgerRow], since_ms: int, until_ms: int
 ) -> list[tuple[float, float | None]]:
-    """(epoch ms, USD that were won or lost since the beginning), from zero to now."""
+    """(epoch ms, USD that were won or lost until then): in steps, from zero to now. It begins where
+    something was won or lost first, or at `since_ms`."""
     total_e6 = 0
-    points: list[tuple[float, float | None]] = [(since_ms, 0.0)]
+    points: list[tuple[float, float | None]] = []
     for row in rows:
         if not row.pnl_e6:
             continue
+        at_ms = row.booked_at_ms
+        if not points:
+            points.append((max(since_ms, at_ms - BEFORE_FIRST_MS), 0.0))
+        if points[-1][0] < at_ms:
+            points.append((at_ms, total_e6 / 1e6))
         total_e6 += row.pnl_e6
-        if points[-1][0] == row.booked_at_ms:
-            points.pop()
-        points.append((row.booked_at_ms, total_e6 / 1e6))
+        points.append((at_ms, total_e6 / 1e6))
+    if not points:
+        return [(since_ms, 0.0), (until_ms, 0.0)]
     points.append((max(until_ms, points[-1][0]), total_e6 / 1e6))
     return points

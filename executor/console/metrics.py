@@ -67,7 +67,7 @@ class MetricsNow:
             async with session.get(url, allow_redirects=False) as answer:
                 text = await _bounded_text(answer)
             families = tuple(text_string_to_metric_families(text))
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, IndexError) as error:
+        except Exception as error:  # noqa: BLE001 - the parser raises anything at what is no metrics
             self.errors[name] = f"its metrics cannot be read: {type(error).__name__}"
             return
         self.errors.pop(name, None)

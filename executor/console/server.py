@@ -33,7 +33,7 @@ def console_app(shared: Shared, views: Sequence[View], door: Door) -> web.Applic
     for view in views:
         app.add_routes([web.get(f"/{view.name}", _page(shared, view)), *view.routes()])
     for view in (*views, _Around(shared)):
-        app.add_routes([web.get(f"/events/{view.name}", _events(streams, view))])
+        app.add_routes([web.get(f"/events/{view.name}", _events(streams, view), allow_head=False)])
     return app
 
 

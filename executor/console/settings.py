@@ -36,9 +36,11 @@ class ConsoleSettings(LimitSettings, NatsSettings):
     """Every variable that the console reads."""
 
     console_host: Annotated[str, AfterValidator(check_host)] = "127.0.0.1"
+    """An address of this machine; one that others can reach needs CONSOLE_TOKEN, too."""
     console_port: Port = 8765
+    """At which port; `executor paper --console-port` says it of a whole system."""
     console_token: SecretStr | None = None
-    """Lets in whoever types it; the only way in from another machine."""
+    """Lets in whoever types it, 32 characters at least; the only way in from another machine."""
     console_read_only: bool = False
     """Nothing can be changed through the page: no halt, no resume, no configuration."""
     executor_data: Path = Path("executor-data")

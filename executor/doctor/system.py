@@ -6,12 +6,11 @@ Nothing is said where the environment names another store than that of a data fo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from executor.doctor.finding import Finding, fail, ok, warn
-from executor.local_defaults import is_stale
+from executor.local_defaults import runs
 from local.status import ProcessStatus, SystemStatus, read_status
 
 WHAT: Final = "system on this machine"
@@ -26,29 +25,23 @@ async def check(folder: Path | None) -> list[Finding]:
     status = None if folder is None else read_status(folder)
     if folder is None or status is None:
         return []
-    return [_itself(folder, status), *_processes(status), _disk(folder)]
+    processes = map(_process, status.processes) if runs(folder, status) else ()
+    return [_itself(folder, status), *processes, _disk(folder)]
 
 
 def stands_still(folder: Path | None) -> bool:
     """Whether there is a system that does not run; without a folder nobody knows of one."""
     status = None if folder is None else read_status(folder)
-    return status is not None and (status.stopped or is_stale(status))
+    return folder is not None and status is not None and not runs(folder, status)
 
 
 def _itself(folder: Path, status: SystemStatus) -> Finding:
     start = f"start it: executor {status.execution}"
     if status.stopped:
         return warn(WHAT, f"{folder}: it was stopped", start)
-    if is_stale(status):
+    if not runs(folder, status):
         return fail(WHAT, f"{folder}: it does not run, and was not stopped in order", start)
     return ok(WHAT, f"{folder}: it runs, {status.execution}, at {status.venue}")
-
-
-def _processes(status: SystemStatus) -> Iterator[Finding]:
-    if status.stopped or is_stale(status):
-        return  # what it says of them is of then
-    for each in status.processes:
-        yield _process(each)
 
 
 def _process(process: ProcessStatus) -> Finding:
@@ -56,6 +49,8 @@ def _process(process: ProcessStatus) -> Finding:
     why = f": {process.last_end}" if process.last_end else ""
     if process.state == "waiting":
         return fail(what, f"it does not run{why}", "see logs/ in the data folder")
+    if process.problem:
+        return warn(what, process.problem, "see logs/ in the data folder, if it goes on")
     if process.restarts >= _RESTARTS_MANY:
         text = f"{process.state}; it was started again {process.restarts} times{why}"
         return warn(what, text, "see logs/ in the data folder")

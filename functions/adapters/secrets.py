@@ -17,7 +17,7 @@ TIMEOUT_S: Final = 8.0
 """Asked once a cold start; two tries, a handshake and the SDK's pause between them fit in."""
 _CONFIG: Final = AioConfig(
     http_session_cls=AwsHttp,
-    proxies={},  # none, whatever the environment names (README, "Going live")
+    proxies={},  # none, whatever the environment names (docs/reference/configuration.md)
     connect_timeout=1,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 2},

@@ -1,7 +1,7 @@
 """What a market's tokens pay, from what the CLOB and Gamma say about it: the evidence rules. Pure.
 
-docs/architecture.md has them as a table. Whatever they do not decide stays undecided, with the
-reason in words: an hour after the market's end that is an alarm, and never a guess.
+docs/explanation/claims.md has them as a table. Whatever they do not decide stays undecided, with
+the reason in words: an hour after the market's end that is an alarm, and never a guess.
 """
 
 from __future__ import annotations

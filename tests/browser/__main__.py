@@ -60,15 +60,14 @@ async def _walk_all(browser: str) -> int:
         venue, system = Child("venue", folder / "log"), Child("system", folder / "log")
         (folder / "log").mkdir()
         try:
-            url, _ = await start_venue(venue, Options(speed=SPEED, execution="paper"))
-            environment = _environment(folder / "data")
+            url, series = await start_venue(venue, Options(speed=SPEED, execution="paper"))
             await system.start(
                 *(sys.executable, "-m", "executor", "paper", "--venue", url),
-                *("--data", str(folder / "data")),
-                env=environment,
+                *("--data", str(folder / "data"), "--console-port", "0"),
+                env=_environment(folder / "data", series),
             )
             link = await _link(folder / "data", system)
-            return await _walk(browser, link, Machine(folder / "data", environment))
+            return await _walk(browser, link, Machine(folder / "data"))
         except ChildError as error:
             print(f"browser: {error}")
             return 1
@@ -77,13 +76,12 @@ async def _walk_all(browser: str) -> int:
             await venue.stop()
 
 
-def _environment(data: Path) -> dict[str, str]:
-    """What a person would have set, at this speed; a free port for the console."""
+def _environment(data: Path, series: list[str]) -> dict[str, str]:
+    """What a person would have set, at this speed."""
     return {
         "HOME": str(data.parent),
         "EXECUTOR_DATA": str(data),
-        "CONSOLE_PORT": "0",
-        "SERIES": "btc-15m",
+        "SERIES": ",".join(series),
         "COOLDOWN_S": str(300 / SPEED),
         "MIN_TIME_TO_CLOSE_S": str(300 / SPEED),
         "MAX_POSITIONS": "8",
@@ -91,23 +89,34 @@ def _environment(data: Path) -> dict[str, str]:
 
 
 async def _link(data: Path, system: Child) -> str:
-    """The one-time link, once the console has written it."""
-    file = data / "console-link"
+    """A one-time link, once the console runs."""
     for _ in range(READY_S * 10):
         if system.returncode is not None:
             raise ChildError(f"executor paper ended at start{system.last_words()}")
-        if file.exists() and (link := file.read_text(encoding="utf-8").strip()):
-            return link
+        told = read_status(data)
+        if told is not None and told.console_url:
+            return (await _command(data, "console", "--link")).strip()
         await asyncio.sleep(0.1)  # a file is all that says it; nothing to await
-    raise ChildError(f"the console has not written its link{system.last_words()}")
+    raise ChildError(f"the console does not run{system.last_words()}")
+
+
+async def _command(data: Path, *arguments: str) -> str:
+    """What a command says of the system."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "executor", *arguments),
+        cwd=ROOT,
+        env={"PATH": os.environ.get("PATH", ""), "EXECUTOR_DATA": str(data)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return said.decode()
 
 
 class Machine:
     """What the walk asks for beside the browser."""
 
-    def __init__(self, data: Path, environment: dict[str, str]) -> None:
+    def __init__(self, data: Path) -> None:
         self._data = data
-        self._environment = environment
 
     async def answer(self, asked: dict[str, Any]) -> Any:
         """The answer to one request of the walk. Raises KeyError for one that there is not."""
@@ -119,7 +128,7 @@ class Machine:
                 os.kill(self._pid(asked["process"]), signal.SIGCONT)
                 return True
             case "executor":
-                return await self._executor(*asked["arguments"])
+                return json.loads(await _command(self._data, *asked["arguments"], "--json"))
         raise KeyError(asked["ask"])
 
     def _system(self) -> SystemStatus:
@@ -130,17 +139,6 @@ class Machine:
 
     def _pid(self, name: str) -> int:
         return next(each.pid for each in self._system().processes if each.name == name)
-
-    async def _executor(self, *arguments: str) -> Any:
-        """What a command of the command line prints as JSON."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "executor", *arguments, "--json"),
-            cwd=ROOT,
-            env={"PATH": os.environ.get("PATH", ""), "EXECUTOR_DATA": str(self._data)},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await process.communicate()
-        return json.loads(said)
 
 
 async def _walk(browser: str, link: str, machine: Machine) -> int:

@@ -56,6 +56,7 @@ await step("the one-time link opens the console", async () => {
     ...(page.url().includes(new URL(LINK).pathname) ? ["the link stays in the address bar"] : []),
   ];
 });
+if (failed) process.exit(1); // nothing else could be seen
 await step("it opens it once", async () => {
   const stranger = await browser.newContext();
   const answer = await (await stranger.newPage()).goto(LINK);
@@ -156,7 +157,7 @@ await step("a parameter is changed", async () => {
 });
 await step("a decision opens, with its numbers", async () => {
   await goto("/decisions");
-  await page.locator("main a[href^='/decisions/']").first().click();
+  await page.locator("main table a[href^='/decisions/']").first().click();
   await shown("main h1");
   await page.waitForTimeout(3000);
   await page.screenshot({ path: `${PICTURES}/decision-wide-dark.png`, fullPage: true });

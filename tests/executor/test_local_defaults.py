@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from pathlib import Path
 
 import pytest
 
 from executor.command_line import _GROUPS, _NAMES
-from executor.local_defaults import LOOKING, STALE_S, use_local_system
+from executor.local_defaults import LOCK, LOOKING, STALE_S, use_local_system
 from local.status import FILE_NAME, SystemStatus, write_status
 
 ENVIRONMENT = {
@@ -71,6 +72,18 @@ def test_a_system_that_was_killed_is_said_to_be(
     folder = told(tmp_path / "data", age_s=STALE_S + 1)
     line, _ = said(capsys, {"EXECUTOR_DATA": str(folder)}, "positions")
     assert line == f"looking at {folder}: paper, DOES NOT RUN (it was killed)\n"
+
+
+def test_on_a_full_disk_its_file_is_old_and_it_still_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = told(tmp_path / "data", age_s=STALE_S + 1)
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        line, _ = said(capsys, {"EXECUTOR_DATA": str(folder)}, "status")
+    assert line == f"looking at {folder}: paper, running\n"
+    line, _ = said(capsys, {"EXECUTOR_DATA": str(folder)}, "status")
+    assert "DOES NOT RUN" in line
 
 
 def test_a_script_reads_json_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The commands that the README shows, run as they stand there."""
+"""The commands that README, tutorials and guides show, run as they stand there."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ from functions.adapters.dynamodb.store import DynamoStore
 from functions.strategy_loading import file_of, load_strategy
 from recordings.loader import bundled
 from sandbox.simulator import Venue
+from strategies.interface import Signal
 from tests.executor.conftest import Command
 from tests.support.configuration_builders import seed
 from tests.support.guides import pages
+from tests.support.recorded_views import answers_on
 
 ROOT = Path(__file__).parents[2]
 HISTORY = ROOT / "tests/histories/paper_fast.jsonl.gz"
 NAMES = {each.callback.__name__ for each in app.registered_commands if each.callback is not None}
-SERVED = {"console"}
-"""Until they are stopped."""
+TUTORIALS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/tutorial").glob("*.md"))
+COMING = {"backup"}
+"""What the documents show before it is there."""
+SERVERS = ("paper", "live", "console", "alert")
+"""They run until they are stopped, or tell somebody: their own tests and proofs run them."""
 GUIDES = sorted(page for page in pages() if Path(page).stem not in ("backtest", "strategies"))
 """Backtests are long: what they ask for is tested below."""
 GROUPS = {each.name for each in app.registered_groups}
@@ -59,8 +64,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where recordings may be left, and where no real venue is."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MARKET_WS_URL", "ws://127.0.0.1:1")
-    for recording in ("monday", "friday"):
-        (tmp_path / recording).mkdir()
+    for recording in ("monday", "friday", "executor-data/recording"):
+        (tmp_path / recording).mkdir(parents=True)
         shutil.copy(HISTORY, tmp_path / recording / "part-000001-20261129T170800Z.jsonl.gz")
     # All of them take seconds; a sweep needs two.
     monkeypatch.setattr(bundled_feed, "bundled", lambda: bundled()[:2])
@@ -79,16 +84,33 @@ def proven_by_its_source(text: str) -> StrategyReport:
     )
 
 
-async def test_every_command_of_the_readme_works(
+def commands_of(*documents: str) -> list[list[str]]:
+    """Those that end by themselves."""
+    return [
+        argv
+        for document in documents
+        for argv in shown(document)
+        if argv[0] not in SERVERS and argv[0] in NAMES | GROUPS
+    ]
+
+
+def test_every_command_that_is_shown_is_there() -> None:
+    told = {argv[0] for document in ("README.md", *TUTORIALS, *GUIDES) for argv in shown(document)}
+    assert told >= NAMES | GROUPS
+    assert told - NAMES - GROUPS <= COMING
+
+
+async def test_the_commands_of_readme_and_tutorials_work(
     run: Command, store: DynamoStore, venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proofs, "prove", proven_by_its_source)
     # Drawing takes a second, and `tests/backtest/pictures/` does it.
     monkeypatch.setattr(page, "html_of", lambda *_: "")
-    commands = shown("README.md")
-    assert {argv[0] for argv in commands} == (NAMES | GROUPS) - SERVED
+    keep(Path("momentum.py"), strategy_of_the_readme())
     await seed(store)
-    for argv in commands:
+    for argv in commands_of("README.md", *TUTORIALS):
+        if "--account" in argv:
+            monkeypatch.setenv("STRATEGIES", "./my_strategy.py@paper")
         # No NATS runs here, and the doctor must say so; nothing is listed that could be recorded.
         assert await exit_code(run, argv) == (argv[0] in ("doctor", "record")), argv
 
@@ -96,10 +118,24 @@ async def test_every_command_of_the_readme_works(
 async def test_the_guides_commands_work(run: Command, store: DynamoStore) -> None:
     await seed(store)
     await store.group("NAME-paper").open(None)
-    commands = [argv for page in GUIDES for argv in shown(page)]
+    commands = commands_of(*GUIDES)
     assert ["resume"] in commands
     for argv in commands:
-        assert await exit_code(run, argv) == (argv[0] == "record"), argv
+        assert await exit_code(run, argv) == (argv[0] in ("doctor", "record")), argv
+
+
+def strategy_of_the_readme() -> str:
+    """The one that is to be put into a file."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return text.partition("```python\n")[2].partition("```")[0]
+
+
+def test_the_strategy_of_the_readme_is_as_short_as_it_says_and_gives_signals() -> None:
+    text = strategy_of_the_readme()
+    assert len([line for line in text.splitlines() if line]) == 15
+    keep(Path("momentum.py"), text)
+    answers = answers_on(load_strategy("./momentum.py"), "btc-updown-15m-1790588700")
+    assert 0 < sum(isinstance(answer, Signal) for answer in answers) < len(answers)
 
 
 @pytest.mark.parametrize("document", ["docs/how-to/backtest.md", "docs/how-to/strategies.md"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,12 +16,15 @@ from aiohttp import web
 from hexbytes import HexBytes
 
 from functions import bootstrap
+from functions.adapters.sqlite.schema import number
+from functions.adapters.sqlite.store import SqliteStore
 from functions.bootstrap import (
     MisconfiguredError,
     key_records,
     keyless_records,
     open_account,
     strategies_of,
+    unopened_store,
 )
 from functions.ports import StoreError
 from functions.settings import AccountSettings, ScheduleSettings
@@ -169,3 +175,48 @@ async def test_an_account_that_cannot_join_its_wallet_is_not_opened() -> None:
     store.failures["join_wallet"] = 1
     with pytest.raises(StoreError, match="join_wallet"):
         await open_account(store, account_settings("live"))
+
+
+async def test_the_store_is_where_state_says_and_the_other_one_is_not_loaded(
+    tmp_path: Path,
+) -> None:
+    program = """
+        import asyncio, sys
+        from functions.bootstrap import open_account, unopened_stores
+        from functions.settings import AccountSettings
+
+        async def main():
+            settings = AccountSettings(strategies="a=fair_value@live,b=fair_value@paper")
+            async with unopened_stores(settings) as stores:
+                for one in settings.each():
+                    account = await stores[one.account].open_account()
+                    print(one.account, account.trading)
+
+        asyncio.run(main())
+        print(sorted({"aiobotocore", "botocore", "aiohttp"} & set(sys.modules)))
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", textwrap.dedent(program)),
+        cwd=Path(__file__).parents[2],
+        env={"PATH": os.environ["PATH"], "STATE": f"sqlite:///{tmp_path / 's.sqlite'}"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await child.communicate()
+    assert child.returncode == 0
+    *accounts, loaded = told.decode().splitlines()
+    assert accounts == ["a enabled", "b-paper enabled"]
+    assert "botocore" not in loaded
+
+
+@pytest.mark.parametrize(("entry", "synchronous"), [("@live", 2), ("@paper", 1)])
+async def test_what_a_live_account_was_answered_survives_a_power_cut(
+    tmp_path: Path, entry: str, synchronous: int
+) -> None:
+    settings = AccountSettings(
+        state=f"sqlite:///{tmp_path / 's.sqlite'}", strategies=f"fair_value{entry}"
+    )
+    async with unopened_store(settings) as store:
+        await store.open_account()
+        assert isinstance(store, SqliteStore)
+        told = await store._file.use("test", lambda sql: number(sql, "synchronous"))
+        assert told == synchronous

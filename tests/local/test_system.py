@@ -113,7 +113,10 @@ async def test_started_again_a_worker_is_told_nothing_that_was_stored_meanwhile(
     assert [line for line in log.splitlines() if "event" not in line] == ["7", "None"]
 
 
-async def test_told_twice_it_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_told_twice_it_stops_at_once(
+    by_signal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = Told()
     async with running(tmp_path, monkeypatch, said, module(tmp_path, "worker-1", HANGS)) as task:
         await said.line("all processes run")
@@ -121,7 +124,10 @@ async def test_told_twice_it_stops_at_once(tmp_path: Path, monkeypatch: pytest.M
         task.cancel()
         await asyncio.sleep(0.1)  # it waits for the worker
         assert not task.done()
-        task.cancel()
+        if by_signal:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert time.monotonic() - started_s < 2

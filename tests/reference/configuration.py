@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from executor.alerts.settings import AlertSettings, AlertUrls
+from executor.console.settings import ConsoleSettings
 from feeder.settings import (
     FeederSettings,
     MarketChannelSettings,
@@ -45,6 +48,8 @@ READERS: Final[dict[str, type[EnvironmentSettings]]] = {
     "schedule": ScheduleSettings,
     "feeder": FeederSettings,
     "user feeder": UserFeederSettings,
+    "console": ConsoleSettings,
+    "alerts": AlertSettings,
     "`control`": FunctionSettings,
     "`reconcile`": ReconcileSettings,
     "`settle`": SettleSettings,
@@ -68,6 +73,8 @@ TOPICS: Final[dict[str, tuple[type[BaseModel], ...]]] = {
         ScheduleSettings,
         CloudWatchSettings,
     ),
+    "The console": (ConsoleSettings,),
+    "Alerts": (AlertUrls,),
     "Certificates": (EnvironmentSettings,),
     "AWS": (AwsSettings, ReconcileSettings, SettleSettings),
 }
@@ -80,6 +87,7 @@ _KINDS: Final = {
     "PlainSecret": "secret",
     "WalletAddress": "`0x` and 40 hex digits",
     "SignerAddress": "`0x` and 40 hex digits",
+    "StateName": "`dynamodb`, or `sqlite:///FILE`",
     "TableName": "table's name or ARN",
     "SecretName": "secret's name or ARN",
     "RegionName": "region's name",
@@ -100,6 +108,7 @@ _TYPES: Final[dict[object, str]] = {
     float: "number",
     Decimal: "number",
     SecretStr: "secret",
+    Path: "folder",
     str: "text",
 }
 

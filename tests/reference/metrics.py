@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 
+from executor.alerts.sending import AlertMetrics
 from feeder.books.metrics import FeederMetrics
 from feeder.fills.metrics import UserMetrics
 from functions.core.group import parse_strategies
@@ -36,6 +37,7 @@ def registries() -> Mapping[str, CollectorRegistry]:
         "User feeder": UserMetrics().registry,
         "Worker": WorkerMetrics(reasons).registry,
         "Schedule": ScheduleMetrics([_ACCOUNT]).registry,
+        "Alerts": AlertMetrics().registry,
         "Every process": _of_every_process(),
     }
 

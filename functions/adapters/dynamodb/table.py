@@ -53,7 +53,7 @@ CLIENT_TIMEOUT_S: Final = 30
 
 _CONFIG: Final = AioConfig(
     http_session_cls=AwsHttp,
-    proxies={},  # none, whatever the environment names (README, "Going live")
+    proxies={},  # none, whatever the environment names (docs/reference/configuration.md)
     connect_timeout=CONNECT_TIMEOUT_S,
     read_timeout=READ_TIMEOUT_S,
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},

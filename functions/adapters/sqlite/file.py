@@ -110,6 +110,11 @@ class SqliteFile:
             if not isinstance(told, _HARMLESS):
                 self._drop()
             raise told from error
+        except PermissionError as error:
+            self._drop()
+            raise StoreMisconfiguredError(
+                f"STATE: {self.path} may not be used by this user: {error.strerror}"
+            ) from error
         except OSError as error:
             self._drop()
             raise StoreError(f"{what}: {self.path}: {error.strerror or error}") from error

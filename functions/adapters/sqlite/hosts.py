@@ -64,9 +64,9 @@ def check_host(sql: sqlite3.Connection, path: Path, host: Host, now_ms: int) -> 
     silent_ms = now_ms - int(seen_at_ms)
     if abs(silent_ms) < SILENT_MS:
         raise StoreMisconfiguredError(
-            f"STATE: {path} is in use on host {other.name}, {silent_ms / 1000:.0f} s ago; across"
-            " hosts DynamoDB is the only store (STATE=dynamodb); a copied folder can be used once"
-            f" {SILENT_MS // 1000} s have passed"
+            f"STATE: {path} is in use on host {other.name}, {silent_ms / 1000:.0f} s ago:"
+            " DynamoDB is the only store across hosts (STATE=dynamodb). A copied folder can be used"
+            f" after {SILENT_MS // 1000} s"
         )
     return 0
 

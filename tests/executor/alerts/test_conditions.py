@@ -212,8 +212,8 @@ def test_disk_and_services() -> None:
     assert "ALERTS NOT DELIVERED by Telegram: HTTP 401" in found["not_delivered"].text
 
 
-def test_every_section_of_the_runbook_that_is_named_is_there() -> None:
-    named = set(re.findall(r"Runbook: ([^\\\".]+)", Path(module.__file__).read_text("utf-8")))
+def test_every_guide_that_is_named_is_there() -> None:
+    named = set(re.findall(r"Guide: ([^\\\".]+)", Path(module.__file__).read_text("utf-8")))
     assert len(named) >= 7
     documents = (Path(__file__).parents[3] / "docs").rglob("*.md")
     text = "\n".join(path.read_text("utf-8") for path in documents)

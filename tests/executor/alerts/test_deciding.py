@@ -10,7 +10,7 @@ import pytest
 
 from executor.alerts.alert import SeenSchedule
 from executor.alerts.alerts_file import AlertsFile
-from executor.alerts.sending import AlertMetrics, Delivery
+from executor.alerts.sending import AlertDelivery, AlertMetrics
 from executor.alerts.service import Telling
 from executor.alerts.watched_accounts import WatchedAccounts
 from executor.alerts.watched_books import WatchedBooks
@@ -35,7 +35,7 @@ class Desk:
         self.accounts = WatchedAccounts(LimitSettings(strategies="imbalance=made_up"))
         self.system = WatchedSystem(data)
         self.books = WatchedBooks(NatsSettings(), ["btc-15m"])
-        self.delivery = Delivery(FakeService("one"), self.file, AlertMetrics())
+        self.delivery = AlertDelivery(FakeService("one"), self.file, AlertMetrics())
         self.telling = Telling(
             self.file, [self.delivery], AlertMetrics(), self.accounts, self.system, self.books
         )

@@ -16,6 +16,8 @@ import pytest
 from executor.alerts.alerts_file import AlertsFile
 from executor.alerts.service import serve
 from executor.alerts.settings import AlertSettings
+from functions.bootstrap import unopened_store
+from functions.core.account import Account
 from local.status import ProcessStatus, SystemStatus, read_status, write_status
 from tests.executor.alerts.seen_builders import system
 from tests.support.http_sink import CHAT, TOKEN, HttpSink, http_sink, until
@@ -43,9 +45,7 @@ class Running:
             "EXECUTOR_DATA": str(self.data),
             "METRICS_PORT": "0",
             "NATS_URL": "nats://127.0.0.1:1",
-            "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1",
-            "AWS_ACCESS_KEY_ID": "x",
-            "AWS_SECRET_ACCESS_KEY": "x",
+            "STATE": f"sqlite:///{self.data}/state.sqlite",
         }
         argv = ("-m", "tests.support.alert_process", self.sink.url, "alert", "run")
         with self.log.open("ab") as log:
@@ -75,6 +75,13 @@ class Running:
 
 def _now(status: SystemStatus) -> SystemStatus:
     return msgspec.structs.replace(status, written_at_ms=time.time_ns() // 1_000_000)
+
+
+async def _account(data: Path) -> Account:
+    """As another process finds it."""
+    settings = AlertSettings(state=f"sqlite:///{data}/state.sqlite")
+    async with unopened_store(settings) as store:
+        return await store.account()
 
 
 @asynccontextmanager
@@ -107,16 +114,17 @@ async def test_a_life_with_a_kill_and_a_service_that_hangs(tmp_path: Path) -> No
             await running.start()
             await until(lambda: any("RESTARTED: worker-1" in each for each in running.hooks()), 60)
             await until(lambda: len(sink.messages) == 1)
-            sink.say("/status", date=time.time())
+            sink.say("/halt I have seen enough", date=time.time())
             await until(lambda: len(sink.messages) == 2)
+            assert "HALTED: book_imbalance_crypto-paper" in sink.messages[1]["text"]
             await running.end(kill=True)
+            account = await _account(data)
+            assert account.halt_reason == "Telegram: I have seen enough"
 
             running.tell("worker-1", "feeder")
+            sink.delay_s = 30
             await running.start()
             await until(lambda: any("RESTARTED: feeder" in each for each in running.hooks()), 60)
-            sink.delay_s = 30
-            running.tell("worker-1", "feeder", "schedule")
-            await until(lambda: any("RESTARTED: schedule" in each for each in running.hooks()))
             began_s = time.monotonic()
             assert await running.end() == 0
             assert time.monotonic() - began_s < 8

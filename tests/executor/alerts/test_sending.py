@@ -13,7 +13,7 @@ import pytest
 
 from executor.alerts.alert import Alert
 from executor.alerts.alerts_file import AlertsFile, WaitingAlert
-from executor.alerts.sending import HUNG_MAX, AlertMetrics, Delivery, joined
+from executor.alerts.sending import HUNG_MAX, AlertDelivery, AlertMetrics, joined
 from executor.alerts.telling import decide
 from tests.support.http_sink import until
 
@@ -45,7 +45,7 @@ def tell(file: AlertsFile, *keys: str, services: tuple[str, ...]) -> None:
 
 
 @asynccontextmanager
-async def running(*deliveries: Delivery) -> AsyncIterator[None]:
+async def running(*deliveries: AlertDelivery) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(each.run()) for each in deliveries]
     try:
         yield
@@ -60,9 +60,9 @@ async def test_a_service_that_hangs_delays_no_other_one(file: AlertsFile) -> Non
     slow = FakeService("slow", lambda: "late" if end.wait(20) else None)
     quick, metrics = FakeService("quick"), AlertMetrics()
     tell(file, "a", services=("slow", "quick"))
-    hanging = Delivery(slow, file, metrics, spacing_s=0.01)
+    hanging = AlertDelivery(slow, file, metrics, spacing_s=0.01)
     try:
-        async with running(hanging, Delivery(quick, file, metrics, spacing_s=0.01)):
+        async with running(hanging, AlertDelivery(quick, file, metrics, spacing_s=0.01)):
             await until(lambda: bool(slow.messages) and not file.waiting("quick"))
             tell(file, "b", services=("slow", "quick"))
             await until(lambda: len(quick.messages) == 2)
@@ -75,7 +75,9 @@ async def test_a_service_that_hangs_delays_no_other_one(file: AlertsFile) -> Non
 async def test_threads_that_hang_are_bounded(file: AlertsFile) -> None:
     end, metrics = threading.Event(), AlertMetrics()
     slow = FakeService("slow", lambda: "late" if end.wait(20) else None)
-    hanging = Delivery(slow, file, metrics, spacing_s=0.01, back_off_s=(0.01,), send_max_s=0.01)
+    hanging = AlertDelivery(
+        slow, file, metrics, spacing_s=0.01, back_off_s=(0.01,), send_max_s=0.01
+    )
     try:
         async with running(hanging):
             for number in range(HUNG_MAX + 3):
@@ -90,7 +92,7 @@ async def test_threads_that_hang_are_bounded(file: AlertsFile) -> None:
 async def test_what_was_refused_is_told_as_failing_and_sent_later(file: AlertsFile) -> None:
     answers = ["HTTP 500", "HTTP 500", None]
     service, metrics = FakeService("one", lambda: answers.pop(0)), AlertMetrics()
-    delivery = Delivery(service, file, metrics, spacing_s=0.01, back_off_s=(0.01,))
+    delivery = AlertDelivery(service, file, metrics, spacing_s=0.01, back_off_s=(0.01,))
     async with running(delivery):
         tell(file, "a", services=("one",))
         await until(lambda: len(answers) == 2)
@@ -109,7 +111,7 @@ async def test_what_was_refused_is_told_as_failing_and_sent_later(file: AlertsFi
 async def test_many_at_once_are_one_message(file: AlertsFile) -> None:
     service = FakeService("one")
     tell(file, "a", "b", "c", services=("one",))
-    async with running(Delivery(service, file, AlertMetrics(), spacing_s=0.01)):
+    async with running(AlertDelivery(service, file, AlertMetrics(), spacing_s=0.01)):
         await until(lambda: file.waiting("one") == 0)
     assert service.messages == [
         ("a! (and 2 more)", "a!\nmore of a\n\nb!\nmore of b\n\nc!\nmore of c", True)
@@ -120,7 +122,7 @@ async def test_a_service_that_raises_is_a_failure_without_its_text(file: AlertsF
     def fail() -> str | None:
         raise ValueError("https://host/SECRET")
 
-    delivery = Delivery(FakeService("one", fail), file, AlertMetrics(), back_off_s=(0.01,))
+    delivery = AlertDelivery(FakeService("one", fail), file, AlertMetrics(), back_off_s=(0.01,))
     async with running(delivery):
         for key in ("a", "b"):
             tell(file, key, services=("one",))

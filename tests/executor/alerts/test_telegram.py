@@ -166,6 +166,13 @@ async def test_what_was_executed_is_not_again_after_a_crash(phone: Phone) -> Non
     assert phone.halted() == ["Telegram: x"]  # two's alone
 
 
+async def test_an_update_that_comes_twice_is_executed_once(phone: Phone) -> None:
+    phone.sink.say("/status", date=time.time())
+    phone.sink.updates *= 2  # in one answer, whatever was confirmed
+    await phone.poll()
+    assert len(phone.answers()) == 1
+
+
 async def test_updates_of_other_kinds_are_passed_over(phone: Phone) -> None:
     phone.sink.updates += [
         {"update_id": 1, "edited_message": {}},

@@ -47,7 +47,7 @@ def told_at(
     ),
     st.sampled_from([0, 30_000, 300_000]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_of_one_key_there_is_a_minute_between_two_messages(
     steps: list[tuple[int, set[str], bool]], calm_ms: int
 ) -> None:
@@ -135,7 +135,7 @@ CRASHES = ("after_take", "after_attempt", "after_send", "")
         max_size=12,
     )
 )  # fmt: skip
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_wherever_it_dies_all_is_sent_and_nothing_twice_a_minute(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[int, set[str], str, bool]],
@@ -226,6 +226,18 @@ def test_a_disk_that_takes_nothing_stops_no_alert(tmp_path: Path) -> None:
     assert set(again.told) == {"a"}
     assert again.waiting("one") == 1
     again.close()
+
+
+def test_what_comes_while_the_same_key_is_being_sent_is_sent_later(tmp_path: Path) -> None:
+    file = AlertsFile(tmp_path / "alerts.sqlite")
+    file.take(decide({}, [lasting("a")], {"s"}, T0), ["one"], T0)
+    rows = file.due("one", T0)
+    file.attempting("one", rows, T0)
+    later_ms = T0 + APART_MS
+    file.take(decide(file.told, [], {"s"}, later_ms), ["one"], later_ms)
+    file.sent("one", rows)
+    assert [row.text for row in file.due("one", later_ms)] == ["ends a (it lasted 1 min)"]
+    file.close()
 
 
 def test_what_waits_is_bounded_and_given_up_after_six_hours(tmp_path: Path) -> None:

@@ -47,10 +47,11 @@ def now_ms() -> int:
 async def watched(
     monkeypatch: pytest.MonkeyPatch, store: MemoryStore
 ) -> AsyncIterator[WatchedAccounts]:
-    async def reachable(*_: object) -> dict[str, MemoryStore]:
-        return {store.account_name: store}
+    @asynccontextmanager
+    async def opened(_: object) -> AsyncIterator[dict[str, MemoryStore]]:
+        yield {store.account_name: store}
 
-    monkeypatch.setattr(watched_accounts, "reachable_stores", reachable)
+    monkeypatch.setattr(watched_accounts, "unopened_stores", opened)
     monkeypatch.setattr(watched_accounts, "LOOK_EVERY_S", 0.01)
     accounts = WatchedAccounts(LimitSettings(strategies="one=book_imbalance_crypto"))
     task = asyncio.create_task(accounts.run())
@@ -100,6 +101,23 @@ async def test_a_store_that_hangs_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
         await until(lambda: one_of(accounts).account is not None)
         (later,) = accounts.seen(now_ms() + 60_000)
         assert (later.account, later.problem) == (None, "the store does not answer")
+
+
+async def test_a_store_that_cannot_be_opened_is_told_and_opened_when_it_can(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(watched_accounts, "LOOK_EVERY_S", 0.01)
+    file = tmp_path / "later" / "state.sqlite"
+    settings = LimitSettings(strategies="one=book_imbalance_crypto", state=f"sqlite:///{file}")
+    accounts = WatchedAccounts(settings)
+    task = asyncio.create_task(accounts.run())
+    try:
+        await until(lambda: "later" in one_of(accounts).problem)
+        file.parent.mkdir()
+        await until(lambda: "one-paper" in accounts.stores)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 # -- processes -------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from tests.executor.conftest import SECRET as KEY_SECRET
 from tests.executor.conftest import Command
 from tests.support.http_sink import http_sink
 
@@ -61,3 +64,28 @@ async def test_what_a_person_can_mend_is_one_line(
     shown = result.output + "".join(capfd.readouterr())
     assert said in shown
     assert SECRET not in shown
+
+
+async def test_a_signing_key_is_refused_unseen(
+    run: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEARTBEAT_URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("PRIVATE_KEY", KEY_SECRET)
+    result = await run("alert", "run")
+    shown = result.output + "".join(capfd.readouterr())
+    assert result.exit_code == 2
+    assert "PRIVATE_KEY" in shown
+    assert KEY_SECRET not in shown
+
+
+async def test_without_apprise_one_line_says_what_to_install(
+    run: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEARTBEAT_URL", "http://127.0.0.1:1/")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "apprise"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    for command in ("run", "test"):
+        result = await run("alert", command)
+        assert result.exit_code == 2
+        assert "pip install 'streaming-executor[local]'" in capfd.readouterr().err + result.output

@@ -97,7 +97,8 @@ def test_each_mistake_is_said_once(tmp_path: Path) -> None:
 
 
 def test_live_needs_its_variables_and_a_live_account(tmp_path: Path) -> None:
-    assert "EXECUTION=live needs PRIVATE_KEY" in refusal(tmp_path, "live")
+    assert refusal(tmp_path, "live").startswith("PRIVATE_KEY and WALLET: `executor live` needs")
+    assert refusal(tmp_path, "live", PRIVATE_KEY=KEY).startswith("WALLET: `executor live` needs it")
     everything = {"PRIVATE_KEY": KEY, "WALLET": "0x" + "2" * 40}
     assert check(planned(tmp_path, "live", **everything)).live
     everything["STRATEGIES"] = "book_imbalance_crypto@paper"

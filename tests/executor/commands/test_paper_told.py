@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
-from executor.commands.paper_told import CHANGED_EVERY_S, QUIET_S, AccountLines, line_of
+from executor.commands.paper_told import (
+    CHANGED_EVERY_S,
+    QUIET_S,
+    AccountLines,
+    ProblemLines,
+    line_of,
+    room_problem,
+)
 from functions.core.account_status import Status
 
 STATUS = Status(
@@ -77,3 +88,28 @@ def test_each_account_has_lines_of_its_own() -> None:
     assert lines.due(STATUS, 0) and lines.due(other, 0)
     assert lines.due(with_(account="other-paper", open=1), CHANGED_EVERY_S)
     assert lines.due(STATUS, CHANGED_EVERY_S) is None
+
+
+def test_a_problem_is_said_once_it_lasts_and_when_it_is_over() -> None:
+    lines = ProblemLines()
+
+    def said(problem: str) -> list[str]:
+        return list(lines.due({"worker-1": problem}))
+
+    assert said("not connected") == []  # as at every start
+    assert said("") == []
+    assert said("the disk is full") == []
+    assert said("the disk is full") == ["worker-1: the disk is full"]
+    assert said("the disk is full") == []
+    assert said("another") == []
+    assert said("another") == ["worker-1: another"]
+    assert said("") == ["worker-1: well again"]
+    assert said("") == []
+
+
+def test_little_room_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert room_problem(tmp_path) == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 << 20))
+    assert room_problem(tmp_path).startswith("its disk has 100 MB left: nothing is recorded, and ")
+    monkeypatch.undo()
+    assert "No such file" in room_problem(tmp_path / "none")

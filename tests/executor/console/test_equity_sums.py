@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -159,13 +158,12 @@ def test_old_rows_go_and_what_there_is_no_room_for_is_counted(
     assert rows.version > version
 
 
-def test_equity_begins_at_zero_and_reaches_to_now() -> None:
-    pnls = [5, 0, -7, 2]
-    rows = [
-        a_row(pnl_e6=pnl * 1_000_000, booked_at_ms=at * 1_000) for at, pnl in enumerate(pnls, 1)
-    ]
-    rows.append(a_row(pnl_e6=1_000_000, booked_at_ms=4_000))
-    points = equity_of(rows, 500, 9_000)
-    assert points == [(500, 0), (1_000, 5), (3_000, -2), (4_000, 1), (9_000, 1)]
-    assert [value for _, value in points[1:4]] == [5, -2, list(accumulate(pnls))[-1] + 1]
+def test_equity_goes_in_steps_from_zero_to_now() -> None:
+    def booked(*pnls: tuple[int, int]) -> list[LedgerRow]:
+        return [a_row(booked_at_ms=at_ms, pnl_e6=usd * 1_000_000) for at_ms, usd in pnls]
+
+    rows = booked((101_000, 5), (102_000, 0), (103_000, -7), (103_000, 1))
+    steps = [(101_000, 0), (101_000, 5), (103_000, 5), (103_000, -2), (103_000, -1), (109_000, -1)]
+    assert equity_of(rows, 500, 109_000) == [(41_000, 0), *steps]
+    assert equity_of(rows, 100_500, 109_000) == [(100_500, 0), *steps]
     assert equity_of([], 1, 2) == [(1, 0), (2, 0)]

@@ -102,7 +102,7 @@ async def test_a_position_is_marked_and_one_without_a_book_is_unknown() -> None:
         assert html.escape(SCRIPT) in page
         live = text_of(view.parts({})["positions-live"])
         # 2.2 shares at 0.60 are 1.32, less 2.2 x 0.07 x 0.6 x 0.4 = 0.03696; paid 1.1385.
-        assert "0.60 1.28 +0.14" in live
+        assert "0.60 1.28 (fee 0.04) +0.14" in live
         assert "unknown unknown: no book of its market has come" in live
         assert "Without a mark 1 of 2" in live
         command = positions_of(NAME, await store.account(), [], now_ms())

@@ -174,6 +174,7 @@ async def test_what_is_not_there_is_not_repeated() -> None:
         assert (await answer(console, "DELETE", "/health"))[0] == 403
         own = {"Origin": console.url}
         assert (await answer(console, "DELETE", "/health", headers=own))[0] == 405
+        assert (await answer(console, "HEAD", "/events/health"))[0] == 405
 
 
 async def test_requests_are_bounded() -> None:

@@ -49,6 +49,23 @@ async def test_a_reading_that_fails_keeps_what_was_read() -> None:
     assert (read.of[NAME].error, read.read_at_ms()) == ("", 2_000)
 
 
+async def test_a_defect_in_reading_is_said_and_ends_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    store = MemoryStore(name=NAME)
+    read = AccountsNow(settings().each(), {NAME: store}, lambda: 5)
+
+    async def broken() -> None:
+        raise KeyError("x")
+
+    store.before["account"] = broken
+    await read.read(NAME)
+    assert read.of[NAME].error == "a defect, KeyError: the log says more"
+    assert "console_account_failed" in "".join(capfd.readouterr())
+    await read.read(NAME)
+    assert read.of[NAME].error == ""
+
+
 async def test_an_account_that_hangs_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "READ_EVERY_S", 0.01)
     monkeypatch.setattr(accounts, "READ_TIMEOUT_S", 0.05)

@@ -185,6 +185,11 @@ REDEEM = {**LIVE, "REDEEM": "true", "PRIVATE_KEY_SECRET": KEY_SECRET}
         ),
         (
             RECONCILE,
+            {"STATE": "sqlite:///tmp/state.sqlite"},
+            "STATE: a function of the cloud has no disk: only dynamodb works here",
+        ),
+        (
+            RECONCILE,
             {**LIVE, "API_CREDENTIALS_SECRET": "x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
             "API_CREDENTIALS_SECRET: Secrets Manager in eu-west-1 cannot be asked: ",
         ),

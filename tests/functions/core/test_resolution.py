@@ -1,4 +1,4 @@
-"""What a market's tokens pay: one row of the table in docs/architecture.md each."""
+"""What a market's tokens pay: one row of the table in docs/explanation/claims.md each."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""`executor paper` as a person types it where it cannot start: one line, exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from functions.adapters.sqlite import store as sqlite
+from functions.core.configuration import AccountConfiguration
+from functions.handlers.seed_configuration import seed_configuration
+from local.data_folder import DataFolder
+from strategies.builtin import BUILTIN
+from tests.executor.conftest import Command
+
+ACCOUNT = "book_imbalance_crypto-paper"
+
+
+async def refused(run: Command, folder: Path) -> str:
+    result = await run("paper", "--data", str(folder), "--console-port", "0")
+    assert result.exit_code == 2
+    last: str = result.output.splitlines()[-1]
+    assert last.startswith("cannot start: ")
+    return last.removeprefix("cannot start: ")
+
+
+async def test_a_second_one_in_the_same_folder(run: Command, tmp_path: Path) -> None:
+    first = DataFolder.open(tmp_path / "data")
+    try:
+        assert "a system runs here already (pid" in await refused(run, first.path)
+    finally:
+        first.close()
+
+
+async def test_a_folder_of_another_version_or_of_something_else(
+    run: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "version").write_text("2\n")
+    assert "of version 2, and this executor reads version 1" in await refused(run, tmp_path)
+    (tmp_path / "version").unlink()
+    (tmp_path / "notes").touch()
+    assert "holds something else (notes)" in await refused(run, tmp_path)
+    assert "notes: not a directory" in await refused(run, tmp_path / "notes")
+
+
+async def test_a_variable_that_contradicts_what_is_stored(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = DataFolder.open(tmp_path / "data")
+    folder.close()
+    strategy = BUILTIN["book_imbalance_crypto"]
+    async with sqlite.open_stores([ACCOUNT], folder.path / "state.sqlite", durable=False) as stores:
+        await stores[ACCOUNT].open_account()
+        await seed_configuration(
+            stores[ACCOUNT],
+            account_name=ACCOUNT,
+            strategy=strategy.name,
+            parameters=strategy.Parameters,
+            seed=AccountConfiguration(),
+            variables={},
+            who="a test",
+        )
+    monkeypatch.setenv("MAX_POSITIONS", "7")
+    line = await refused(run, folder.path)
+    assert "MAX_POSITIONS=7 (stored: 3): unset what is set, or change what is stored" in line
