@@ -31,7 +31,7 @@ from executor.console.metrics import MetricsNow
 from executor.console.nats_now import NatsNow
 from executor.console.pages import Pages
 from executor.console.security import Door
-from executor.console.service import now_ms, serving
+from executor.console.service import _lasting, now_ms, serving
 from executor.console.settings import ConsoleSettings
 from executor.console.view import Shared
 from executor.console.views import VIEWS
@@ -82,7 +82,7 @@ async def serve() -> None:
     async with serving(shared, views, Door(settings, Links(key, now_ms), shared.pages)) as url:
         link = f"{url}/open/{link_secret(key, now_ms())}"
         print(json.dumps({"event": "console_started", "link": link}), flush=True)
-        await first_failure(shared.accounts.run(), *(view.run() for view in views))
+        await first_failure(shared.accounts.run(), *(_lasting(view) for view in views))
 
 
 async def measure() -> int:

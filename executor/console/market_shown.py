@@ -6,6 +6,7 @@ In the order in which a worker asks: the gate, the strategy, the account.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 import msgspec
@@ -22,13 +23,16 @@ from functions.core.gate_checks import NumberCheck, gate_checks
 from protocol.book import Book, Level
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
+from strategies.memory import BookRow
 from strategies.view import MarketView
 
 STALE_MS: Final = 2_000
 """An older book is marked."""
 IMBALANCE_LEVELS: Final = 5
 LADDER_LEVELS: Final = 10
-MIDS_SHOWN: Final = 60
+MIDS_APART_MS: Final = 2_500
+MIDS_MAX: Final = 25
+"""Of the last minute, so."""
 
 
 class FollowedAccount(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ class MarketRow(msgspec.Struct, frozen=True, kw_only=True):
     to_close_ms: int
     """Zero or less: it has ended."""
     mids_e4: tuple[float | None, ...]
-    """The newest of them, oldest first, about one a second."""
+    """Of the last minute, oldest first."""
     why: tuple[WhyNot, ...]
 
     @property
@@ -112,7 +116,6 @@ def market_row(
     books = named_books(snapshot)
     first = books[0][1]
     spread_e4 = first.spread_e4
-    rows = view.memory.rows[-MIDS_SHOWN:] if view is not None else ()
     return MarketRow(
         condition_id=market.condition_id,
         slug=market.slug,
@@ -122,9 +125,22 @@ def market_row(
         proof=snapshot.proof.value,
         age_ms=now_ms - snapshot.received_at_ns // 1_000_000,
         to_close_ms=market.end_ms - now_ms,
-        mids_e4=tuple(row.mid_e4 for row in rows),
+        mids_e4=() if view is None else recent_mids_e4(view.memory.rows),
         why=tuple(why_not(snapshot, each, now_ms) for each in accounts),
     )
+
+
+def recent_mids_e4(rows: Sequence[BookRow]) -> tuple[float | None, ...]:
+    """The mids of the last minute, oldest first, `MIDS_APART_MS` apart at least."""
+    mids: list[float | None] = []
+    until_ms = inf
+    for row in reversed(rows):
+        if row.at_ms <= until_ms:
+            mids.append(row.mid_e4)
+            until_ms = row.at_ms - MIDS_APART_MS
+            if len(mids) == MIDS_MAX:
+                break
+    return tuple(reversed(mids))
 
 
 def why_not(snapshot: BookSnapshot, account: FollowedAccount, now_ms: int) -> WhyNot:

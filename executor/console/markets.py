@@ -13,9 +13,7 @@ from aiohttp import web
 
 from executor.console.asked_strategies import AskedStrategies, StrategyAnswer
 from executor.console.market_shown import (
-    AccountSignal,
     FollowedAccount,
-    MarketRow,
     account_signal,
     ladders,
     market_row,
@@ -25,9 +23,11 @@ from functions.core.gate import hold_reason_of
 from protocol.snapshot import BookSnapshot
 
 ROWS_EVERY_MS: Final = 500
-SIGNALS_EVERY_MS: Final = 500
+ROW_EVERY_MS: Final = 20
+"""Of each row: 50 markets are rendered once a second, so that they cost no more than 25 do."""
+OPENED_EVERY_MS: Final = 500
 OPENED_MAX: Final = 16
-"""Markets whose signals are remembered: as many pages as a stream shows."""
+"""Markets of which that is remembered: as many pages as streams show."""
 NAME_LENGTH_MAX: Final = 200
 _PARTS: Final = "markets_parts.html"
 
@@ -43,7 +43,7 @@ class MarketsView:
         self._strategies = AskedStrategies(shared.settings)
         self._rows: tuple[int, dict[str, str]] = (0, {})
         """When they were rendered, and what came out."""
-        self._signals: dict[str, tuple[int, tuple[AccountSignal, ...]]] = {}
+        self._opened: dict[str, tuple[int, dict[str, str]]] = {}
         """By condition id, likewise; the one that was asked for first is the first to go."""
 
     def variables(self, query: Query) -> dict[str, Any]:
@@ -86,7 +86,8 @@ class MarketsView:
         """Each row by itself, after the table's body as it was when its markets were others."""
         now_ms = self._shared.now_ms()
         rendered_at_ms, before = self._rows
-        if before and 0 <= now_ms - rendered_at_ms < ROWS_EVERY_MS:
+        every_ms = max(ROWS_EVERY_MS, ROW_EVERY_MS * len(before))
+        if before and 0 <= now_ms - rendered_at_ms < every_ms:
             return before
         part, key = self._shared.pages.part, self._shared.pages.key
         accounts = self._accounts()
@@ -114,38 +115,35 @@ class MarketsView:
     def _opened_parts(self, opened: str) -> dict[str, str]:
         part, now_ms = self._shared.pages.part, self._shared.now_ms()
         snapshot = self._books.book(opened)
-        row: MarketRow | None = None
         if snapshot is None:
             return {
                 "markets-open-facts": part(_PARTS, "unknown", opened=opened),
                 "markets-open-books": "",
                 "markets-open-why": "",
             }
+        condition_id = snapshot.market.condition_id
+        rendered_at_ms, parts = self._opened.get(condition_id, (0, {}))
+        if parts and 0 <= now_ms - rendered_at_ms < OPENED_EVERY_MS:
+            return parts
+        if condition_id not in self._opened and len(self._opened) >= OPENED_MAX:
+            del self._opened[next(iter(self._opened))]
         view = self._books.view(snapshot)
         row = market_row(snapshot, view, (), now_ms)
-        return {
+        signals = [
+            account_signal(snapshot, each, self._answer(snapshot, each, now_ms), now_ms)
+            for each in self._accounts()
+        ]
+        parts = {
             "markets-open-facts": part(
                 _PARTS, "facts", row=row, snapshot=snapshot, memory=view and view.memory
             ),
             "markets-open-books": part(
                 _PARTS, "ladders", ladders=ladders(snapshot), stale=row.stale
             ),
-            "markets-open-why": part(_PARTS, "signals", signals=self._signals_of(snapshot, now_ms)),
+            "markets-open-why": part(_PARTS, "signals", signals=signals),
         }
-
-    def _signals_of(self, snapshot: BookSnapshot, now_ms: int) -> tuple[AccountSignal, ...]:
-        condition_id = snapshot.market.condition_id
-        asked_at_ms, signals = self._signals.get(condition_id, (0, ()))
-        if 0 <= now_ms - asked_at_ms < SIGNALS_EVERY_MS:
-            return signals
-        if condition_id not in self._signals and len(self._signals) >= OPENED_MAX:
-            del self._signals[next(iter(self._signals))]
-        signals = tuple(
-            account_signal(snapshot, each, self._answer(snapshot, each, now_ms), now_ms)
-            for each in self._accounts()
-        )
-        self._signals[condition_id] = now_ms, signals
-        return signals
+        self._opened[condition_id] = now_ms, parts
+        return parts
 
     def _answer(
         self, snapshot: BookSnapshot, account: FollowedAccount, now_ms: int

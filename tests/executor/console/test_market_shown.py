@@ -15,6 +15,7 @@ from executor.console.market_shown import (
     account_signal,
     ladders,
     market_row,
+    recent_mids_e4,
     why_not,
 )
 from functions.core.account import Account, Pause
@@ -23,6 +24,7 @@ from functions.core.trade import Trade
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from strategies.book_imbalance import BookImbalance
+from strategies.memory import BookRow
 from tests.support.account_builders import make_account
 from tests.support.configuration_builders import a_configuration
 from tests.support.trading_builders import market, snapshot, stale
@@ -167,3 +169,15 @@ def test_both_ladders_are_on_one_scale_with_the_best_prices_in_the_middle() -> N
     assert [step.share for step in (*up.asks, *up.bids)] == [1, 0.125, 0.5, 0.125]
     assert (down.outcome, down.bids, down.spread_e4) == ("Down", (), None)
     assert down.asks[0].share == 0.25
+
+
+def test_the_mids_are_of_the_last_minute_and_evenly_apart() -> None:
+    rows = [
+        BookRow(at_ms, 1, at_ms, ((4_000 + at_ms // 1_000, 1),), ((4_002 + at_ms // 1_000, 1),))
+        for at_ms in range(0, 100_000, 250)
+    ]
+    mids = recent_mids_e4(rows)
+    assert len(mids) == 25
+    assert mids[-1] == 4_100
+    assert mids[0] == 4_040
+    assert recent_mids_e4([]) == ()
