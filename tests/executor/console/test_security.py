@@ -83,10 +83,10 @@ async def test_a_form_comes_through_a_server_with_tls() -> None:
 
 
 async def test_every_address_is_called_by_the_one_that_was_asked() -> None:
-    every = {"console_host": "0.0.0.0", "console_token": TOKEN}  # noqa: S104 - in a test
+    every: dict[str, Any] = {"console_host": "0.0.0.0", "console_token": TOKEN}  # noqa: S104 - in a test
     async with console_app(HealthView, **every) as console:
         port = URL(console.url).port
-        for host, wanted in ((f"127.0.0.2:{port}", 200), ("127.0.0.3", 421), ("0.0.0.0", 421)):
+        for host, wanted in ((f"127.0.0.2:{port}", 200), ("127.0.0.3", 421), (f"evil:{port}", 421)):
             url = f"http://127.0.0.2:{port}/open"
             async with console.browser.get(url, headers={"Host": host}) as told:
                 assert told.status == wanted, host
