@@ -21,6 +21,8 @@ from runtime.output import one_line
 
 READ_EVERY_S: Final = 1.0
 READ_TIMEOUT_S: Final = 5.0
+OLD_MS: Final = 3_000
+"""It is read every second: what was read so long ago is not said as if it were so."""
 NOT_OPEN: Final = "the store is not open yet"
 _log = structlog.get_logger()
 
@@ -39,9 +41,13 @@ class AccountNow:
     configuration: ConfigurationRow | None = None
     """None: there is none, or it has not been read yet."""
     read_at_ms: int = 0
-    """Epoch ms, of the last reading that succeeded; 0: none has."""
+    """Epoch ms, when the last reading that succeeded began; 0: none has."""
     error: str = NOT_OPEN
     """Why the last reading failed, one line; empty: it did not."""
+
+    def old(self, now_ms: int) -> bool:
+        """Whether it may be otherwise by now."""
+        return now_ms - self.read_at_ms > OLD_MS
 
 
 class AccountsNow:
@@ -64,8 +70,10 @@ class AccountsNow:
         self._begun = {name: now.limits for name, now in self.of.items()}
 
     def read_at_ms(self) -> int:
-        """Epoch ms of the newest reading; 0: there is none."""
-        return max((now.read_at_ms for now in self.of.values()), default=0)
+        """Epoch ms of the reading that is the oldest, of accounts that were read at all; 0: there
+        is none."""
+        read = [now.read_at_ms for now in self.of.values() if now.read_at_ms]
+        return min(read, default=0)
 
     async def run(self) -> None:
         """Read all again and again; an account that hangs holds up no other."""
@@ -83,6 +91,7 @@ class AccountsNow:
         store = self._stores.get(name)
         if store is None:
             return
+        asked_at_ms = self._now_ms()  # a slow store tells of then
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 account, row = await store.account(), await store.configuration()
@@ -110,7 +119,7 @@ class AccountsNow:
             limits=limits,
             status=status_of(name, account, limits, now_ms, utc_day(now_ms)),
             configuration=row,
-            read_at_ms=now_ms,
+            read_at_ms=asked_at_ms,
             error=why,
         )
 

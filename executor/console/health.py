@@ -128,7 +128,7 @@ class HealthView:
     def _facts(self, system: SystemStatus | None) -> list[tuple[str, str, bool]]:
         """Name, text, and whether it is as it should be."""
         shared = self._shared
-        nats = shared.nats.problem()
+        nats = shared.nats_problem()
         facts = [("NATS", nats or f"connected to {shared.nats.where}", not nats)]
         for name, store in shared.stores.items():
             problem = store.problem() or shared.accounts.of[name].error

@@ -83,8 +83,7 @@ class PositionsView:
 
     def data_at_ms(self) -> int:
         """When the account was read whose reading is the oldest; books have their own ages."""
-        read = [now.read_at_ms for now in self._shared.accounts.of.values() if now.read_at_ms]
-        return min(read, default=0)
+        return self._shared.accounts.read_at_ms()
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """None: nothing can be changed here."""

@@ -64,7 +64,11 @@ class _Header:
         part = self._shared.pages.part
         return {
             "console-accounts": part(
-                "header_parts.html", "accounts", accounts=accounts, read_only=read_only
+                "header_parts.html",
+                "accounts",
+                accounts=accounts,
+                read_only=read_only,
+                now_ms=self._shared.now_ms(),
             ),
             "console-troubles": part("header_parts.html", "troubles", troubles=self._troubles()),
         }
@@ -72,7 +76,7 @@ class _Header:
     def _troubles(self) -> list[str]:
         of = self._shared.accounts.of.values()
         unread = [f"{each.name}: not read: {each.error}" for each in of if each.error]
-        return [each for each in (self._shared.nats.problem(), *unread) if each]
+        return [each for each in (self._shared.nats_problem(), *unread) if each]
 
 
 class _Around:

@@ -85,3 +85,7 @@ class Shared:
     system: Callable[[], SystemStatus | None]
     """What the supervisor tells; None: there is none, or it cannot be read."""
     now_ms: Callable[[], int]
+
+    def nats_problem(self) -> str:
+        """Why nothing comes from NATS, a sentence; empty: it does."""
+        return self.nats.problem() or self.books.silence()
