@@ -41,7 +41,7 @@ def back_up(path: Path, target: Path, tell: Callable[[float], None] = lambda _: 
             source.execute("SELECT 1 FROM accounts").fetchone()
             source.backup(copy, pages=PAGES_AT_ONCE, progress=told)
             copy.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
-            check_integrity(copy, path, pragma="integrity_check", within_s=None)
+            check_integrity(copy, path, within_s=None)
             contents = contents_of(copy)
     except sqlite3.Error as error:
         raise store_error("backup", path, error) from error
