@@ -39,11 +39,12 @@ def free_bytes(path: Path) -> int:
 
 
 def too_little_room(path: Path) -> str | None:
-    """A sentence while there is too little room for another claim, None while there is enough."""
+    """A sentence while there is too little room for another claim, None while there is enough, or
+    nothing to be seen: whoever writes there then is told why."""
     try:
         free = free_bytes(path)
-    except OSError as error:
-        return f"{path.parent} cannot be looked at: {error.strerror}"
+    except OSError:
+        return None
     if free >= RESERVE_BYTES:
         return None
     return (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from functions.adapters.sqlite.backup import back_up
 from functions.adapters.sqlite.look import look_at
-from functions.ports import Claimed, StoreBusyError, StoreMisconfiguredError
+from functions.ports import Claimed, StoreBusyError, StoreFullError, StoreMisconfiguredError
 from tests.functions.adapters.sqlite.test_file import refused
 from tests.support.sqlite_stores import store_in
 from tests.support.store_builders import LIMITS, NOW_MS, make_claim
@@ -93,6 +95,39 @@ async def test_who_only_looks_sees_the_file_that_is_there_and_who_trades_is_told
         assert (await looks.account()).claims == {}
         with pytest.raises(StoreMisconfiguredError, match="removed or replaced"):
             await trades.account()
+
+
+async def test_a_folder_that_was_moved_is_not_taken_for_a_full_disk(
+    state_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = state_file.rename(folder / "state.sqlite")
+    async with store_in(path) as store:
+        await store.open_account()
+        folder.rename(tmp_path / "moved")
+        with pytest.raises(StoreMisconfiguredError, match="removed or replaced"):
+            await store.claim(make_claim(), LIMITS, NOW_MS)
+        with pytest.raises(StoreMisconfiguredError, match="there is no folder"):
+            await store.claim(make_claim(), LIMITS, NOW_MS)
+
+
+async def test_where_a_copy_does_not_fit_its_own_disk_is_named(
+    state_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with store_in(state_file) as store:
+        await store.open_account()
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode, full.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+
+    def fails(*_: object, **__: object) -> None:
+        raise full
+
+    monkeypatch.setattr("functions.adapters.sqlite.backup.check_integrity", fails)
+    target = tmp_path / "copy.sqlite"
+    with pytest.raises(StoreFullError, match=f"^backup: {re.escape(str(target))}: .* full"):
+        back_up(state_file, target)
+    assert not target.exists()
 
 
 async def test_a_halt_stops_the_account_of_the_file_that_is_there(
