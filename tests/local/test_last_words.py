@@ -31,6 +31,7 @@ def test_a_refused_configuration_is_told_as_it_stands() -> None:
         b"[17] 2026/11/29 20:00:00.000000 [INF] Server is ready\n",
         b"\n",
     ],
+    ids=lambda line: str(len(line)),  # a time in it would be another one in each process
 )
 def test_what_is_routine_is_no_reason(line: bytes) -> None:
     assert not is_trouble(line)
@@ -44,6 +45,7 @@ def test_what_is_routine_is_no_reason(line: bytes) -> None:
         b"[17] 2026/11/29 20:00:00.000000 [FTL] no space\n",
         b"Segmentation fault",
     ],
+    ids=lambda line: str(len(line)),  # a time in it would be another one in each process
 )
 def test_what_is_bad_may_be_the_reason(line: bytes) -> None:
     assert is_trouble(line)
