@@ -178,9 +178,6 @@ class Processes:
         env = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONUNBUFFERED": "1",
-            # A directory without certificates: reading those that come with the HTTP client is
-            # most of a start's processor time, and there is no TLS on loopback.
-            "SSL_CERT_DIR": str(self._cluster.log_dir.absolute()),
             **service.env,
         }
         line = {

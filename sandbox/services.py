@@ -20,6 +20,9 @@ from sandbox.simulator.wallets import deposit_wallet_of
 from venue.trading.official_client import environment
 
 STATE_TABLE = "sandbox-state"
+WITHOUT_CERTIFICATES = {"SSL_CERT_DIR": str(Path(__file__).parent)}
+"""There is no TLS on loopback, and reading those that come with the HTTP clients takes a good part
+of a start's processor time."""
 SEVERAL = f"{STRATEGY},order_flow_imbalance,shadow={STRATEGY}@paper"
 """Two that trade with one wallet, and one beside them on paper."""
 
@@ -149,8 +152,9 @@ async def services(options: Options, at: Addresses) -> list[Service]:
     key = Account.create()
     wallet = deposit_wallet_of(key.address)
     private_key = HexBytes(key.key).to_0x_hex()
-    listening = {"NATS_URL": at.nats_url, "METRICS_PORT": "0"}
+    listening = {"NATS_URL": at.nats_url, "METRICS_PORT": "0", **WITHOUT_CERTIFICATES}
     trading = {
+        **WITHOUT_CERTIFICATES,
         **_account_env(options, at.dynamodb_url),
         "METRICS_PORT": "0",
         "CLOB_URL": at.venue_url,

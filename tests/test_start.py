@@ -7,6 +7,7 @@ of a kind are tried where they are read (`tests/runtime/test_addresses.py`, `tes
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.dynamodb import CREDENTIALS_ENV
+from sandbox.processes import FORK_SERVER
 from tests.support.dynamodb_engines import dynamodb_server, state_table
 from tests.support.dynamodb_items import client_of
 from tests.support.servers import NatsServer
@@ -38,9 +40,11 @@ PROCESSES: dict[str, tuple[list[str], dict[str, str]]] = {
     "executor reconcile": (["executor", "reconcile"], {}),
 }
 ALL = tuple(PROCESSES)
+COMMANDS = ("executor status", "executor halt", "executor reconcile")
 SERVICES = ("worker", "schedule", "feeder", "user feeder")
 ON_NATS = ("worker", "feeder", "user feeder")
 ON_THE_TABLE = ("worker", "schedule", "executor status", "executor halt")
+NO_HOST = {"CLOB_URL": "http://a..b", "GAMMA_URL": "http://a..b"}
 NOWHERE = "127.0.0.1:1"
 BASE = {
     "PATH": os.environ["PATH"],
@@ -74,6 +78,10 @@ async def refused(process: str, env: Mapping[str, str]) -> str:
             await child.wait()
     text = stderr.decode()
     assert child.returncode == 2, text
+    return the_line(text)
+
+
+def the_line(text: str) -> str:
     assert "Traceback" not in text
     [line] = [each for each in text.splitlines() if not each.startswith("{")]  # but for its log
     return line
@@ -88,28 +96,78 @@ def cases(
 @pytest.mark.parametrize(
     ("process", "env", "variable"),
     cases(
-        (ALL, {"CLOB_URL": "http://a..b", "GAMMA_URL": "http://a..b"}, "URL"),
+        (COMMANDS, NO_HOST, "URL"),
         (ALL, {"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE"),
-        (("user feeder",), {"USER_WS_URL": "ws://u:hunter2@h"}, "USER_WS_URL"),
         (("executor status",), {"SSL_CERT_FILE": "/dev/zero"}, "SSL_CERT_FILE"),
-        (("worker",), {"AWS_SESSION_TOKEN": "word\r\n"}, "AWS_SESSION_TOKEN"),
         (("executor halt",), {"STATE_TABLE": "   "}, "STATE_TABLE"),
-        (SERVICES, {"METRICS_HOST": "192.0.2.1"}, "METRICS_HOST"),
-        (ON_NATS, {"NATS_URL": "nats://::1:4222"}, "NATS_URL"),
-        (("worker", "schedule"), {"AWS_CA_BUNDLE": str(ROOT / "README.md")}, "AWS_CA_BUNDLE"),
-        (("schedule", "executor status"), {"AWS_PROFILE": "nobody"}, "AWS_PROFILE"),
-        (("schedule", "executor halt"), {"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
-        (("schedule", "executor reconcile"), {"AWS_REGION": "no region"}, "AWS_REGION"),
+        (("executor status",), {"AWS_PROFILE": "nobody"}, "AWS_PROFILE"),
+        (("executor halt",), {"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
+        (("executor reconcile",), {"AWS_REGION": "no region"}, "AWS_REGION"),
     ),
 )
 async def test_a_mistake_is_one_line_that_begins_with_its_variable(
     process: str, env: dict[str, str], variable: str
 ) -> None:
-    assert (
-        (await refused(process, env))
-        .partition(": ")[2]
-        .startswith(("CLOB_URL", "GAMMA_URL") if variable == "URL" else variable)
+    assert begins_with(variable, await refused(process, env))
+
+
+def begins_with(variable: str, line: str) -> bool:
+    wanted = ("CLOB_URL", "GAMMA_URL") if variable == "URL" else variable
+    return line.partition(": ")[2].startswith(wanted)
+
+
+OF_SERVICES = cases(
+    (SERVICES, NO_HOST, "URL"),
+    (("user feeder",), {"USER_WS_URL": "ws://u:hunter2@h"}, "USER_WS_URL"),
+    (("worker",), {"AWS_SESSION_TOKEN": "word\r\n"}, "AWS_SESSION_TOKEN"),
+    (SERVICES, {"METRICS_HOST": "192.0.2.1"}, "METRICS_HOST"),
+    (ON_NATS, {"NATS_URL": "nats://::1:4222"}, "NATS_URL"),
+    (("worker", "schedule"), {"AWS_CA_BUNDLE": str(ROOT / "README.md")}, "AWS_CA_BUNDLE"),
+    (("schedule",), {"AWS_PROFILE": "nobody"}, "AWS_PROFILE"),
+    (("schedule",), {"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
+    (("schedule",), {"AWS_REGION": "no region"}, "AWS_REGION"),
+)
+
+
+# Forked by one process that has imported everything: each start would import for over a second.
+# What an import may read of the environment, certificates, is tried above.
+@pytest.mark.timeout(120)
+async def test_a_mistake_of_a_service_is_one_line_that_begins_with_its_variable(
+    tmp_path: Path,
+) -> None:
+    logs = {f"{number} {case[0]}": case for number, case in enumerate(OF_SERVICES)}
+    for name, code in (await forked(logs, tmp_path)).items():
+        _, env, variable = logs[name]
+        text = (tmp_path / name).read_text()
+        assert code == 2, f"{name} {env}: {text}"
+        assert begins_with(variable, the_line(text)), f"{name} {env}: {text}"
+
+
+async def forked(
+    cases: Mapping[str, tuple[str, dict[str, str], str]], log_dir: Path
+) -> dict[str, int]:
+    """Exit codes, by name; what each says is in the file of its name."""
+    fork_server = await asyncio.create_subprocess_exec(
+        *FORK_SERVER, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
+    assert fork_server.stdin is not None and fork_server.stdout is not None
+    codes = {}
+    try:
+        for name, (process, env, _) in cases.items():
+            [module, *arguments], own = PROCESSES[process]
+            request = {"name": name, "module": module, "arguments": arguments}
+            request |= {"env": {**BASE, **own, **env}, "log": str(log_dir / name)}
+            fork_server.stdin.write(json.dumps(request).encode() + b"\n")
+        async with asyncio.timeout(100):
+            while len(codes) < len(cases):
+                said = json.loads(await fork_server.stdout.readline())
+                if "ended" in said:
+                    codes[said["ended"]] = said["code"]
+    finally:
+        fork_server.stdin.close()
+        fork_server.kill()
+        await fork_server.wait()
+    return codes
 
 
 @pytest.fixture

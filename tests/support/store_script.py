@@ -83,6 +83,7 @@ def script() -> tuple[Write, ...]:
     return tuple(writes)
 
 
+@cache
 def states() -> tuple[Held, ...]:
     """What is held after none of the writes, after the first, ..."""
     return asyncio.run(_states())

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import io
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from hypothesis import given
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from executor.rendering import positions_view, status_view
-from executor.reports import positions_of
+from executor.reports import Positions, positions_of
 from functions.adapters.dynamodb.items import Item, account_item, account_of, claim_of
 from functions.adapters.dynamodb.pruning import prune_request
 from functions.core.account import Account, Pause, Redemption, refusal_of
-from functions.core.account_status import status_of
+from functions.core.account_status import Status, status_of
 from functions.core.claim import ClaimFill, ClaimState, Finality
 from functions.handlers.on_fill import on_fill
 from functions.ports import StoreError
@@ -37,7 +38,9 @@ Path = tuple[str, ...]
 METRICS = account_metrics()
 
 
+@cache
 def sound() -> Item:
+    """To be copied, never changed."""
     claims = [
         make_claim(
             attempt=state.value,
@@ -83,10 +86,9 @@ def bent(changes: dict[Path, Item]) -> Item:
 
 def used(account: Account) -> None:
     """By everything that only needs the account."""
-    console = Console(file=io.StringIO())
     status = status_of(STRATEGY, account, LIMITS, NOW_MS, TODAY)
     positions = positions_of(STRATEGY, account, list(account.claims.values()), NOW_MS)
-    console.print(status_view(status), positions_view(positions, ended=True))
+    drawn(status, positions)
     refusal_of(account, make_claim(), LIMITS, NOW_MS, TODAY)
     prune_request(account, NOW_MS)
     store = MemoryStore()
@@ -94,6 +96,17 @@ def used(account: Account) -> None:
     orders = [claim.order_id for claim in account.claims.values()]
     fills = [a_fill(order_id=order, matched_at_ms=NOW_MS) for order in orders]
     asyncio.run(on_fill(store, METRICS, fills))
+
+
+SHOWN: set[str] = set()
+
+
+def drawn(status: Status, positions: Positions) -> None:
+    """Once for all accounts that look the same: drawing takes nearly all of a test's time."""
+    status_table, positions_table = status_view(status), positions_view(positions, ended=True)
+    if (looks := repr((status, positions))) not in SHOWN:
+        SHOWN.add(looks)
+        Console(file=io.StringIO()).print(status_table, positions_table)
 
 
 def read(item: Item) -> None:

@@ -31,7 +31,6 @@ from tests.support.store_script import ACCOUNT, Held, held_by, script, states
 KILLS = 30
 FRAME_BYTES = 24 + 4_096
 HEADER_BYTES = 32
-STATES = states()
 
 
 @pytest.fixture
@@ -61,7 +60,8 @@ def held_in(path: Path) -> Held:
 
 def one_of(held: Held, first: int, last: int) -> int:
     """Which of the states it is, of those after `first` writes to those after `last`."""
-    found = [n for n in range(first, min(last, len(STATES) - 1) + 1) if STATES[n] == held]
+    every = states()
+    found = [n for n in range(first, min(last, len(every) - 1) + 1) if every[n] == held]
     assert found, f"none of the states after {first} to {last} writes: {held}"
     return found[0]
 
@@ -175,7 +175,7 @@ def test_of_a_write_that_a_power_cut_met_all_is_there_or_nothing(
         # With FULL the log up to the last answered write is on the disk.
         for cut in cuts(log, len(before)):
             one_of(opened_with(folder / "cut", data, cut), number, number + 1)
-        assert opened_with(folder / "cut", data, log) == STATES[number + 1]
+        assert opened_with(folder / "cut", data, log) == states()[number + 1]
 
 
 def test_without_an_fsync_a_power_cut_takes_only_the_newest_writes(
@@ -206,5 +206,5 @@ def test_a_power_cut_while_the_log_is_copied_into_the_file_loses_nothing(
             (older if seeded.random() < 0.5 else data)[at : at + 4_096] or data[at : at + 4_096]
             for at in pages
         )
-        assert opened_with(folder / "cut", mixed, log) == STATES[number]
+        assert opened_with(folder / "cut", mixed, log) == states()[number]
     assert copied >= 3
