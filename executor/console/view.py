@@ -74,7 +74,7 @@ class Shared:
     stores: Mapping[str, Store]
     """By account. Empty until they could be opened: ask for one with `get`, each time."""
     accounts: AccountsNow
-    """Each account, its limits and its configuration, read again every second while somebody looks."""
+    """Each account, its limits and its configuration, read each second while somebody looks."""
     audience: Audience
     """Whether somebody looks: what is read for people alone waits for it."""
     metrics: MetricsNow
