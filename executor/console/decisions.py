@@ -248,6 +248,8 @@ class DecisionsView:
                     begun.add(name)
             self._begun = begun.issuperset(names)
             await asyncio.sleep(READ_AGAIN_S if self._begun else TRY_AGAIN_S)
+            if self._begun:
+                await self._shared.audience.come()
 
     async def _read_account(self, name: str, *, begun: bool) -> bool:
         """Whether its log was read."""

@@ -92,8 +92,8 @@ class PositionsView:
     async def run(self) -> None:
         """Read the ledger and the groups."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._ledger.run())
-            group.create_task(self._groups.run())
+            group.create_task(self._ledger.run(self._shared.audience))
+            group.create_task(self._groups.run(self._shared.audience))
 
     def _asked(self, query: Query) -> tuple[str, int]:
         """The account (empty: all) and how many days."""

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from executor.console.accounts import AccountsNow
+from executor.console.audience import Audience
 from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
@@ -92,6 +93,7 @@ async def serve(
         nats=nats,
         stores=stores,
         accounts=AccountsNow(settings.each(), stores, now_ms),
+        audience=Audience(),
         metrics=MetricsNow(system, now_ms),
         books=NewestBooks(now_ms),
         pages=Pages(),
@@ -110,8 +112,8 @@ async def serve(
             say_link(f"{url}/open/{link_secret(key, now_ms())}")
         freeze_heap()
         await first_failure(
-            shared.accounts.run(),
-            shared.metrics.run(),
+            shared.accounts.run(shared.audience),
+            shared.metrics.run(shared.audience),
             _connected(settings, nats, stack),
             _opened(settings, stores, stack),
             *(_lasting(view) for view in views),
