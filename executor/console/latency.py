@@ -29,6 +29,7 @@ from executor.console.view import Query, Shared
 from functions.account_metrics import SECONDS_BUCKETS
 
 MINUTE_MS: Final = 60_000
+LABEL_LENGTH_MAX: Final = 26
 STILL_NEW_MS: Final = round(READ_EVERY_S * 1_000) + 1_500
 """Numbers are read again every two seconds, and reading takes its time: until then none is old."""
 WORKER: Final = "worker"
@@ -139,7 +140,7 @@ class LatencyView:
         return line_chart(
             [Line("p50", median), Line("p99", tail)],
             title=f"{row.name} {row.account}".strip(),
-            y_label=f"{row.name} {row.account}, ms".replace(" ,", ","),
+            y_label=f"{_shortened(f'{row.name} {row.account}'.strip())}, ms",
         )
 
     def _ages(self, now_ms: int) -> list[Markup]:
@@ -160,6 +161,11 @@ class LatencyView:
 
 def _is_worker(process: str) -> bool:
     return process.startswith(WORKER)
+
+
+def _shortened(text: str) -> str:
+    """To what has room beside the chart's legend."""
+    return text if len(text) <= LABEL_LENGTH_MAX else f"{text[: LABEL_LENGTH_MAX - 1]}…"
 
 
 def _drawn(value_ms: float | None) -> float | None:
