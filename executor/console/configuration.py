@@ -26,10 +26,11 @@ from executor.console.configuration_form import (
     form_of,
     typed_in,
 )
-from executor.console.configuration_groups import GroupNow, GroupsNow
 from executor.console.messages import Message
+from executor.console.positions_limits import GroupsReader, limits_of_group
 from executor.console.view import Query, Shared
 from functions.bootstrap import MisconfiguredError
+from functions.core.account import utc_day
 from functions.core.configuration import (
     AccountConfiguration,
     ConfigurationError,
@@ -72,7 +73,7 @@ class ConfigurationView:
         }
         self._strategies = AskedStrategies(shared.settings)
         self._history: dict[str, History] = {}
-        self._groups = GroupsNow(shared)
+        self._groups = GroupsReader(shared.accounts, shared.stores)
         self._failures = LineThrottle()
 
     # -- the page ----------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ class ConfigurationView:
         return {
             "configuration-in-force": part(_PARTS, "in_force", now=now),
             "configuration-history": part(_PARTS, "history", history=self._history.get(now.name)),
-            "configuration-group": part(_PARTS, "group", group=self._group(now)),
+            "configuration-group": self._group_part(now),
         }
 
     def data_at_ms(self) -> int:
@@ -107,10 +108,14 @@ class ConfigurationView:
 
     async def run(self) -> None:
         """Read each account's history when its version is another one, and the groups."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_reading_histories())
+            tasks.create_task(self._groups.run())
+
+    async def _keep_reading_histories(self) -> None:
         while True:
             for now in self._shared.accounts.of.values():
                 await self._read_history(now)
-            await self._groups.read()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _account(self, query: Query) -> AccountNow:
@@ -118,8 +123,14 @@ class ConfigurationView:
         accounts = self._shared.accounts.of
         return accounts.get(query.get("account", "")) or next(iter(accounts.values()))
 
-    def _group(self, now: AccountNow) -> GroupNow | None:
-        return self._groups.of.get(self._settings[now.name].group_item)
+    def _group_part(self, now: AccountNow) -> str:
+        """The limits of the group that counts the account's claims, if one does."""
+        counted_by = "" if now.account is None else now.account.collective
+        group = self._groups.of.get(counted_by)
+        limits = [] if group is None else limits_of_group(group, utc_day(self._shared.now_ms()))
+        return self._shared.pages.part(
+            _PARTS, "group", counted_by=counted_by, group=group, limits=limits
+        )
 
     def _page(
         self,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import pytest
 from executor.commands import configuration as commands
 from executor.configuration_reports import Changed
 from executor.console.configuration import ConfigurationView
+from functions.core.collective_configuration import CollectiveConfiguration, collective_row
 from functions.core.configuration import ConfigurationRow
 from strategies.book_imbalance import BookImbalance
 from tests.support.configuration_builders import a_row, seed
@@ -205,4 +207,20 @@ async def test_the_history_and_the_group_are_read_beside_the_page() -> None:
     stores = {ACCOUNT: store}
     async with console_app(ConfigurationView, stores=stores, run_views=True) as console:
         await console.shown("/events/configuration", "configuration-history", "because")
-        await console.shown("/events/configuration", "configuration-group", "has no limits")
+        await console.shown("/events/configuration", "configuration-group", "No group counts")
+
+
+async def test_the_limits_of_the_group_stand_beside_the_accounts() -> None:
+    store = MemoryStore(name=ACCOUNT)
+    await seed(store)
+    group = store.group("group-paper")
+    group.members[ACCOUNT] = store
+    limits = CollectiveConfiguration(collective_exposure_max_usd=Decimal(50))
+    row = collective_row(limits, version=1, who="w", why="w", made_at_ms=1)
+    await group.open(ACCOUNT)
+    assert await group.set_configuration(row, 0)
+    async with console_app(ConfigurationView, stores={ACCOUNT: store}) as console:
+        await console.views[0]._groups.read()
+        page = await console.page("/configuration")
+        assert "group-paper, version 1" in page
+        assert "50.00" in page
