@@ -71,6 +71,7 @@ async def serve() -> None:
         stores=stores,
         accounts=AccountsNow(settings.each(), stores, now_ms),
         metrics=MetricsNow(lambda: None, now_ms),
+        books=NewestBooks(now_ms),
         pages=Pages(),
         messages=Messages(),
         system=lambda: None,
