@@ -41,7 +41,7 @@ from functions.core.configuration import ConfigurationRow
 from functions.handlers.follow_configuration import ConfigurationInForce
 from functions.handlers.trading_account import OpenedAccount
 from functions.handlers.verify_markets import Doubt, MarketVerifier
-from functions.ports import AccountReads, Claimed, ClaimRefused, ClaimResult, GroupStore
+from functions.ports import AccountReads, Claimed, ClaimRefused, ClaimResult, GroupStore, StoreError
 from functions.settings import WorkerSettings
 from functions.worker import run_worker
 from functions.worker_accounts import WorkerExchanges
@@ -100,7 +100,8 @@ class GrantingStore:
         return Claimed()
 
     def group(self, name: str) -> GroupStore:
-        raise NotImplementedError
+        """Of no account: none of them is in a group."""
+        raise StoreError(f"there is no group {name}")
 
     async def move(self, claim: Claim, seen: Claim, *, redeem: bool = False) -> bool:
         return True

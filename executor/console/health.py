@@ -26,12 +26,12 @@ _FEEDER: Final[tuple[tuple[str, str], ...]] = (
     ("Markets dark", "feeder_markets_dark"),
     ("Connections lost", "feeder_reconnects_total"),
     ("Snapshots published", "feeder_snapshots_published_total"),
-    ("Not acknowledged", "feeder_publish_failures_total"),
+    ("Snapshots not acknowledged", "feeder_publish_failures_total"),
 )
 _USER_FEEDER: Final[tuple[tuple[str, str], ...]] = (
     ("Fills published", "feeder_user_fills_published_total"),
     ("Fills waiting", "feeder_user_fills_waiting"),
-    ("Not acknowledged", "feeder_user_publish_failures_total"),
+    ("Fills not acknowledged", "feeder_user_publish_failures_total"),
 )
 USER_FEEDER: Final = "user-feeder"
 FEEDERS: Final = ("feeder", USER_FEEDER)

@@ -30,6 +30,7 @@ from functions.account_metrics import SECONDS_BUCKETS
 MINUTE_MS: Final = 60_000
 READING_MS: Final = 1_500
 """What a reading may take: until the next one is there, none is old."""
+LABEL_LENGTH_MAX: Final = 26
 WORKER: Final = "worker"
 """How the names of processes begin whose stages these are."""
 _PARTS: Final = "latency_parts.html"
@@ -140,7 +141,7 @@ class LatencyView:
         return line_chart(
             [Line("p50", median), Line("p99", tail)],
             title=f"{row.name} {row.account}".strip(),
-            y_label=f"{row.name} {row.account}, ms".replace(" ,", ","),
+            y_label=f"{_shortened(f'{row.name} {row.account}'.strip())}, ms",
         )
 
     def _ages(self, now_ms: int) -> list[Markup]:
@@ -161,6 +162,11 @@ class LatencyView:
 
 def _is_worker(process: str) -> bool:
     return process.startswith(WORKER)
+
+
+def _shortened(text: str) -> str:
+    """To what has room beside the chart's legend."""
+    return text if len(text) <= LABEL_LENGTH_MAX else f"{text[: LABEL_LENGTH_MAX - 1]}…"
 
 
 def _drawn(value_ms: float | None) -> float | None:

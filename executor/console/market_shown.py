@@ -30,6 +30,7 @@ STALE_MS: Final = 2_000
 """An older book is marked."""
 IMBALANCE_LEVELS: Final = 5
 LADDER_LEVELS: Final = 10
+ENDED: Final = "it has ended"
 MIDS_APART_MS: Final = 2_500
 MIDS_MAX: Final = 25
 """Of the last minute, so."""
@@ -148,6 +149,8 @@ def why_not(snapshot: BookSnapshot, account: FollowedAccount, now_ms: int) -> Wh
     name, configuration = account.now.name, account.configuration
     if isinstance(configuration, str):
         return WhyNot(account=name, text=configuration, held=True)
+    if now_ms >= snapshot.market.end_ms:
+        return WhyNot(account=name, text=ENDED, held=True)
     if hold_reason_of(snapshot, configuration.gate, now_ms) is not None:
         return _first_failed(name, gate_checks(snapshot, configuration.gate, now_ms))
     claim = imagined_claim(snapshot.market, account.now, configuration, now_ms)
@@ -246,7 +249,7 @@ def _limits(
             NumberCheck(
                 name="account",
                 value=now.error or "not read yet",
-                wanted="read",
+                wanted="known",
                 passed=False,
             )
         ]
@@ -289,4 +292,4 @@ def _first_failed(account: str, checks: Sequence[NumberCheck]) -> WhyNot:
 
 
 def _told(check: NumberCheck) -> str:
-    return f"{check.name} {check.value}; wanted: {check.wanted}"
+    return f"{check.name}: {check.value}, must be {check.wanted}"

@@ -95,6 +95,7 @@ class MarketsView:
             market_row(each, self._books.view(each), accounts, now_ms)
             for each in self._books.newest()
         ]
+        rows.sort(key=lambda row: row.to_close_ms <= 0)  # what has ended, after what runs
         parts = {
             f"markets-row-{key(row.condition_id)}": part(_PARTS, "row", row=row) for row in rows
         }

@@ -69,14 +69,14 @@ def limits_of(status: Status) -> list[LimitShown]:
             alarm=status.spent_e6 >= status.daily_spend_cap_e6,
         ),
     ]
-    entries = f"{status.entries} in running windows, at most {most} in one"
+    entries = f"{status.entries} in running markets"
     if status.max_entries_per_market is None:
         limits.append(LimitShown(name="Entries", text=f"{entries}; no limit", share=None))
     else:
         limits.append(
             LimitShown(
                 name="Entries",
-                text=f"{entries} of {status.max_entries_per_market}",
+                text=f"{entries}; at most {most} of {status.max_entries_per_market} in one",
                 share=most / status.max_entries_per_market,
                 alarm=most >= status.max_entries_per_market,
             )
@@ -84,7 +84,7 @@ def limits_of(status: Status) -> list[LimitShown]:
     paused = bool(status.pause_until_ms)
     pause = f"until {clock(status.pause_until_ms)}: {status.pause_reason}" if paused else "no"
     limits.append(LimitShown(name="Paused", text=pause, share=None, alarm=paused))
-    cooling = f"{status.cooldowns} markets"
+    cooling = f"{status.cooldowns} market{'' if status.cooldowns == 1 else 's'}"
     limits.append(LimitShown(name="Cooling down", text=cooling, share=None))
     return limits
 

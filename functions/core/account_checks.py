@@ -26,7 +26,7 @@ def account_checks(
     return {
         ClaimRefusal.HALTED: NumberCheck(
             name="trading",
-            value=f"halted: {account.halt_reason}" if halted else "enabled",
+            value=_halted(account.halt_reason) if halted else "enabled",
             wanted="enabled",
             passed=not halted,
         ),
@@ -68,7 +68,7 @@ def account_checks(
         ),
         ClaimRefusal.DAILY_LOSS: NumberCheck(
             name="P&L of today",
-            value=f"{_usd(pnl_e6)} USD",
+            value=f"{usd_decimal(pnl_e6):+.2f} USD",
             wanted=f"above {_usd(-limits.daily_loss_limit_e6)} USD",
             passed=pnl_e6 > -limits.daily_loss_limit_e6,
         ),
@@ -79,6 +79,10 @@ def account_checks(
             passed=spent_e6 <= room_e6,
         ),
     }
+
+
+def _halted(reason: str) -> str:
+    return f"halted ({reason})" if reason else "halted"
 
 
 def _left(span_ms: int) -> str:

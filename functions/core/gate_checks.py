@@ -37,10 +37,10 @@ def gate_checks(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> list
     ahead_ms = newest_ms - now_ms
     return [
         _check("proof", snapshot.proof.value, f"at least {config.proof_min.value}", proven),
-        _at_most("ahead of our clock", ahead_ms, CLOCK_SKEW_MAX_MS),
+        _at_most("ahead of our clock", max(0, ahead_ms), CLOCK_SKEW_MAX_MS),
         _at_most("age", age_ms, config.book_age_max_ms),
         _at_most("age by the venue's clock", venue_ms, venue_max_ms),
-        _at_most("ahead of it by the venue's clock", -venue_ms, VENUE_CLOCK_SKEW_MAX_MS),
+        _at_most("ahead of it by the venue's clock", max(0, -venue_ms), VENUE_CLOCK_SKEW_MAX_MS),
         _check("accepting orders", _yes(market.accepting), "yes", market.accepting),
         _at_least("since its start", now_ms - market.start_ms, 0),
         _at_least("to its end", to_close_ms, config.time_to_close_min_ms),

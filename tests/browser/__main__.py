@@ -31,8 +31,9 @@ PICTURES: Final = ROOT / ".build/browser"
 NODE: Final = ROOT / ".venv-infra/bin/node"
 SPEED: Final = 10
 """A market's window lasts 90 s."""
-READY_S: Final = 60
-WALK_S: Final = 240
+READY_S: Final = 120
+WALK_S: Final = 480
+"""About 80 s on a quiet machine."""
 EXIT_SKIPPED: Final = 2
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
@@ -54,7 +55,8 @@ def main() -> int:
 
 
 async def _walk_all(browser: str) -> int:
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    PICTURES.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="browser-") as scratch:
         folder = Path(scratch)
         venue, system = Child("venue", folder / "log"), Child("system", folder / "log")

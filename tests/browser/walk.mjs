@@ -1,189 +1,281 @@
-// The walk: every view at two widths in two themes, by keyboard, then halt, resume, a changed parameter, a
-// stale page. Prints what held, and ends with 1 when something did not.
-import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+// The walk: who may see the console, every view at two widths in two themes, then what a person does there.
+// Ends with 1 when something did not hold.
+import {
+  ask, browser, clickThrough, context, expectRefusal, failed, goto, link, look, origin, page, shown, step, tell,
+} from "./browser.mjs";
 import { doubled, lowContrast, sideways, unnamed } from "./checks.mjs";
 
-const { BROWSER, LINK, PICTURES } = process.env;
 const VIEWS = ["markets", "decisions", "positions", "latency", "configuration", "health"];
-const SCREENS = [["wide", 1280, 900], ["narrow", 390, 844]];
-const THEMES = ["dark", "light"];
-const WAIT_MS = 20_000;
+const WIDE = { width: 1280, height: 900 };
+const NARROW = { width: 390, height: 844 };
+/** Each of them is checked, and two of them are looked at: every width and every theme is among these. */
+const SCREENS = [
+  ["wide-dark", WIDE, "dark", true], ["wide-light", WIDE, "light", false],
+  ["narrow-dark", NARROW, "dark", false], ["narrow-light", NARROW, "light", true],
+];
+const PROCESSES = ["nats", "recorder", "feeder", "worker-1", "schedule", "console"];
+const FIRST_ORDER_MS = 60_000;
+const RECORDING_MS = 60_000;
+const DOCTOR_MS = 60_000;
+const STALE_WITHIN_MS = 3_000;
+const NUMBER = /^\s*-?[\d,.]+\s*$/;
 
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const tell = (said) => process.stdout.write(JSON.stringify(said) + "\n");
-const ask = async (what) => {
-  tell(what);
-  return JSON.parse((await answers.next()).value).answer;
+const missing = (text, wanted) => wanted.filter((each) => !text.includes(each)).map((each) => `not shown: ${each}`);
+const checkPage = async (where) => {
+  const by = await page.evaluate(sideways);
+  return [
+    by > 0 && `${where}: scrolls sideways by ${by} px`,
+    ...(await page.evaluate(lowContrast)).map((each) => `${where}: contrast ${each}`),
+    ...(await page.evaluate(unnamed)).map((each) => `${where}: no name: ${each}`),
+    ...(await page.evaluate(doubled)).map((each) => `${where}: id twice: ${each}`),
+  ].filter(Boolean);
 };
-
-let failed = 0;
-const hold = (what, problem) => {
-  const bad = problem && !(Array.isArray(problem) && problem.length === 0);
-  failed += bad ? 1 : 0;
-  tell({ say: bad ? `FAILED  ${what}: ${Array.isArray(problem) ? problem.join("; ") : problem}` : `held    ${what}` });
-};
-/** Do it; what it throws is what did not hold. */
-const step = async (what, doing) => {
-  try {
-    hold(what, await doing());
-  } catch (error) {
-    hold(what, String(error.message).split("\n")[0]);
+/** The open page in every screen; what does not hold. */
+const onEveryScreen = async (name) => {
+  const problems = [];
+  for (const [screen, size, theme, pictured] of SCREENS) {
+    await page.setViewportSize(size);
+    await page.emulateMedia({ colorScheme: theme });
+    problems.push(...(await checkPage(screen)));
+    if (pictured) await look(`${name}-${screen}`);
   }
+  await page.setViewportSize(WIDE);
+  await page.emulateMedia({ colorScheme: "dark" });
+  return problems;
 };
 
-const browser = await chromium.launch({ executablePath: BROWSER, args: ["--no-sandbox"] });
-const context = await browser.newContext();
-const page = await context.newPage();
-page.setDefaultTimeout(WAIT_MS);
-const complaints = [];
-page.on("console", (said) => said.type() === "error" && complaints.push(said.text()));
-page.on("pageerror", (error) => complaints.push(String(error)));
-const origin = new URL(LINK).origin;
-page.on("request", (request) => {
-  const url = new URL(request.url());
-  if (url.origin !== origin && url.protocol !== "data:") complaints.push(`asked another host: ${url.origin}`);
-});
-const goto = (path) => page.goto(origin + path, { waitUntil: "domcontentloaded" });
-const shown = (selector) => page.locator(selector).first().waitFor({ state: "visible" });
+// -- who may see it -------------------------------------------------------------------------------
 
 await step("the one-time link opens the console", async () => {
-  await page.goto(LINK);
+  await page.goto(link);
   await shown("main h1");
   const [cookie] = await context.cookies();
   return [
-    ...(cookie?.httpOnly && cookie.sameSite === "Strict" ? [] : ["the cookie is not HttpOnly and SameSite=Strict"]),
-    ...(page.url().includes(new URL(LINK).pathname) ? ["the link stays in the address bar"] : []),
+    !(cookie?.httpOnly && cookie.sameSite === "Strict") && "the cookie is not HttpOnly and SameSite=Strict",
+    page.url().includes(new URL(link).pathname) && "the link stays in the address bar",
   ];
 });
 if (failed) process.exit(1); // nothing else could be seen
-await step("it opens it once", async () => {
-  const stranger = await browser.newContext();
-  const answer = await (await stranger.newPage()).goto(LINK);
-  await stranger.close();
-  return answer.status() >= 400 ? "" : `answered ${answer.status()}`;
-});
-await step("without the cookie there is nothing to see", async () => {
-  const stranger = await browser.newContext();
-  const answer = await (await stranger.newPage()).goto(`${origin}/markets`);
-  await stranger.close();
-  return answer.status() === 401 ? "" : `answered ${answer.status()}`;
-});
-
-for (const view of VIEWS) {
-  for (const [screen, width, height] of SCREENS) {
-    for (const theme of THEMES) {
-      await step(`${view}, ${screen}, ${theme}`, async () => {
-        await page.setViewportSize({ width, height });
-        await page.emulateMedia({ colorScheme: theme });
-        await goto(`/${view}`);
-        await shown("main h1");
-        await page.waitForTimeout(1200); // as a person sees it: with its first updates
-        await page.screenshot({ path: `${PICTURES}/${view}-${screen}-${theme}.png`, fullPage: true });
-        const by = await page.evaluate(sideways);
-        return [
-          ...(by > 0 ? [`scrolls sideways by ${by} px`] : []),
-          ...(await page.evaluate(lowContrast)).map((each) => `contrast ${each}`),
-          ...(await page.evaluate(unnamed)).map((each) => `no name: ${each}`),
-          ...(await page.evaluate(doubled)).map((each) => `id twice: ${each}`),
-          ...complaints.splice(0),
-        ];
-      });
-    }
-  }
+for (const [what, url, wanted] of [["the link opens it once", link, 403], ["without the cookie there is nothing to see", `${origin}/markets`, 401]]) {
+  await step(what, async () => {
+    const stranger = await browser.newContext();
+    const answer = await (await stranger.newPage()).goto(url);
+    await stranger.close();
+    return answer.status() !== wanted && `answered ${answer.status()}, not ${wanted}`;
+  });
 }
-await page.setViewportSize({ width: 1280, height: 900 });
 
+// -- what it shows --------------------------------------------------------------------------------
+
+await step("health: all processes run, and the doctor finds no fault", async () => {
+  await goto("/health");
+  await page.waitForFunction(
+    (names) => names.every((name) => [...document.querySelectorAll("#health-processes tr")]
+      .some((row) => row.cells[0].innerText === name && row.innerText.includes("running"))), PROCESSES);
+  await clickThrough(page.locator("form[action='/health/doctor'] button"));
+  await shown("#health-doctor tbody tr", DOCTOR_MS);
+  const faults = await page.locator("#health-doctor tr", { hasText: "FAIL" }).allInnerTexts();
+  return [...faults, ...(await onEveryScreen("health"))];
+});
 await step("markets change by themselves", async () => {
   await goto("/markets");
-  const before = await page.locator("main").innerText();
-  await page.waitForFunction((text) => document.querySelector("main").innerText !== text, before);
+  const before = await page.locator("#markets-rows").innerText();
+  await page.waitForFunction((text) => document.querySelector("#markets-rows").innerText !== text, before);
 });
-await step("a market opens, with both ladders", async () => {
-  await page.locator("main a[href*='market=']").first().click();
-  await shown("[id^=markets-ladder]");
-  await page.waitForTimeout(1200);
-  await page.screenshot({ path: `${PICTURES}/market-wide-light.png`, fullPage: true });
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.screenshot({ path: `${PICTURES}/market-wide-dark.png`, fullPage: true });
-});
-await step("by keyboard alone: skip link, every view, halt", async () => {
-  await goto("/markets");
-  const names = [];
-  for (let i = 0; i < 40; i += 1) {
-    await page.keyboard.press("Tab");
-    names.push(await page.evaluate(() => {
-      const at = document.activeElement;
-      const outline = getComputedStyle(at).outlineStyle;
-      return `${at.textContent.trim().toLowerCase()}${outline === "none" && at !== document.body ? " (focus not seen)" : ""}`;
-    }));
-  }
-  const wanted = ["skip", ...VIEWS.slice(0, 5).map((each) => each.split("-")[0]), "halt"];
+await step("a market opens: both books, and each number against what is wanted of it", async () => {
+  // The one that has the longest to go, so that it does not end meanwhile.
+  const rows = page.locator("#markets-rows tr", { hasNotText: "ended" });
+  await rows.last().waitFor();
+  await clickThrough(rows.last().locator("a"));
+  await shown("#markets-open-why .checks");
+  const ladders = page.locator("#markets-open-books .ladder");
+  const why = await page.locator("#markets-open-why").innerText();
   return [
-    ...wanted.filter((each) => !names.some((name) => name.includes(each))).map((each) => `not reached: ${each}`),
-    ...names.filter((name) => name.includes("focus not seen")).slice(0, 3),
+    (await ladders.count()) !== 2 && `${await ladders.count()} ladders`,
+    !(await ladders.first().locator(".share-bar").count()) && "no bars",
+    ...missing(await page.locator("#markets-open-facts").innerText(), ["Proof", "Age of the book", "Imbalance"]),
+    ...missing(why, ["proof", "age", "positions", "spent today"]),
+    ...(await onEveryScreen("market")),
   ];
 });
+await step("an executed decision: its book, numbers, order step by step, and what came later", async () => {
+  await goto("/decisions?result=executed");
+  await shown("#decisions-table a[href^='/decisions/']", FIRST_ORDER_MS);
+  await clickThrough(page.locator("#decisions-table a[href^='/decisions/']").last());
+  await shown("section[aria-labelledby=decision-book] .ladders tbody tr", RECORDING_MS);
+  await shown("#decision-later-scroll", RECORDING_MS);
+  const numbers = await page.locator("section[aria-labelledby=decision-strategy] td.num").allInnerTexts();
+  const order = await page.locator(".timeline li").allInnerTexts();
+  return [
+    !numbers.length && "no number of the strategy",
+    order.length < 3 && `the order has only ${order.length} steps`,
+    !order.some((each) => /bought/.test(each)) && "no step says what was bought",
+    !(await page.locator("section[aria-labelledby=decision-gate] tbody tr").count()) && "no number of the gate",
+    ...(await onEveryScreen("decision")),
+  ];
+});
+await step("positions: marked at the bid, or unknown and why", async () => {
+  await goto("/positions");
+  await shown("#positions-scroll tbody tr", FIRST_ORDER_MS);
+  const rows = await page.locator("#positions-scroll tbody tr").evaluateAll((all) => all.map((row) =>
+    Object.fromEntries([...row.cells].map((cell) => [cell.dataset.label, cell.innerText]))));
+  return rows
+    .filter((row) => !(NUMBER.test(row.Bid) && /\d/.test(row.Value)) && !/^unknown: ./.test(row.Unrealised))
+    .map((row) => `neither marked nor unknown: ${JSON.stringify(row)}`);
+});
+await step("latency: p50 and p99 of every stage of an order", async () => {
+  await goto("/latency");
+  await page.waitForFunction(() => document.querySelector("#latency-stages tbody tr td:nth-last-child(1)")?.innerText.match(/\d/));
+  const text = await page.locator("#latency-stages").innerText();
+  return missing(text, ["p50", "p99", "ms"]);
+});
+for (const view of VIEWS.filter((each) => each !== "health")) {
+  await step(`${view}: readable, named, in place, in two widths and two themes`, async () => {
+    await goto(`/${view}`);
+    return await onEveryScreen(view);
+  });
+}
 
-const trading = async () => {
-  const told = await ask({ ask: "executor", arguments: ["status"] });
-  return (told.accounts ?? [told]).every((each) => each.trading);
-};
+// -- what a person does there ---------------------------------------------------------------------
+
+const trading = async () => (await ask({ ask: "executor", arguments: ["status"] })).trading;
+const version = async () => (await ask({ ask: "executor", arguments: ["config", "show"] })).version;
+const isHalted = () => shown("#console-accounts .state-bad");
+const isTrading = () => shown("#console-accounts .state-good");
+
 await step("halt is one click away, and holds", async () => {
   await goto("/markets");
-  await page.locator("button", { hasText: /halt/i }).first().click();
-  await page.getByText(/halted/i).first().waitFor();
-  await page.screenshot({ path: `${PICTURES}/halted-wide-dark.png` });
-  return (await trading()) ? "the account still trades" : "";
+  await clickThrough(page.locator(".halt-all button"));
+  await isHalted();
+  await look("halted-wide-dark", false);
+  return (await trading()) && "the account still trades";
 });
-await step("resume asks for the reason that it lifts", async () => {
-  await page.locator("input[name=reason]").first().fill("console");
-  await page.locator("button", { hasText: /resume/i }).first().click();
-  await page.waitForLoadState("domcontentloaded");
-  await page.waitForTimeout(1500);
-  return (await trading()) ? "" : "the account is still halted";
+await step("resume wants the reason that it lifts, ticked", async () => {
+  await page.locator("#console-accounts .resume summary").click();
+  const reason = await page.locator("#console-accounts .resume label").innerText();
+  await page.locator("#console-accounts .resume button").click();
+  const halted = await page.locator("#console-accounts .state-bad").count();
+  await page.locator("#console-accounts .resume input[name=lift]").check();
+  await look("resume-wide-dark", false);
+  await clickThrough(page.locator("#console-accounts .resume button"));
+  await isTrading();
+  return [
+    !/console/.test(reason) && `the reason is not shown: ${reason}`,
+    !halted && "resumed without the tick",
+    !(await trading()) && "the account is still halted",
+  ];
 });
-await step("a parameter is changed", async () => {
-  const before = await ask({ ask: "executor", arguments: ["config", "show"] });
+const focused = () => page.evaluate(() => {
+  const at = document.activeElement;
+  const seen = at === document.body || getComputedStyle(at).outlineStyle !== "none";
+  return { text: (at.innerText || at.name || "").trim(), seen };
+});
+/** Tab to what says so. */
+const tabTo = async (wanted, reached = []) => {
+  for (let presses = 0; presses < 40; presses += 1) {
+    await page.keyboard.press("Tab");
+    const at = await focused();
+    reached.push(at);
+    if (wanted.test(at.text)) return;
+  }
+  throw new Error(`40 times Tab do not reach ${wanted}`);
+};
+await step("by keyboard alone: past the skip link and every view to halt, then resume", async () => {
+  await goto("/health");
+  const reached = [];
+  await tabTo(/^Halt/, reached);
+  const names = reached.map((each) => each.text.toLowerCase());
+  await Promise.all([page.waitForEvent("domcontentloaded"), page.keyboard.press("Enter")]);
+  await isHalted();
+  await tabTo(/^Resume …/, reached);
+  await page.keyboard.press("Enter");
+  await tabTo(/^lift$/, reached);
+  await page.keyboard.press("Space");
+  await tabTo(/^Resume/, reached);
+  await Promise.all([page.waitForEvent("domcontentloaded"), page.keyboard.press("Enter")]);
+  await isTrading();
+  return [
+    ...["skip", ...VIEWS].filter((each) => !names.some((name) => name.includes(each))).map((each) => `not reached: ${each}`),
+    ...reached.filter((each) => !each.seen).slice(0, 3).map((each) => `focus not seen: ${each.text}`),
+    !(await trading()) && "the account is still halted",
+  ];
+});
+const field = (name) => page.locator(`input[name='value.${name}']`);
+const propose = () => clickThrough(page.locator("form[action='/configuration/preview'] button"));
+await step("a wrong value comes back with a sentence, and nothing typed is lost", async () => {
   await goto("/configuration");
-  await page.locator("input[name=imbalance_min]").first().fill("0.55");
-  await page.locator("[name=why]").first().fill("tried in a browser");
-  await page.locator("main form button[type=submit]").first().click();
-  await page.locator("button", { hasText: /confirm|put in force|set/i }).first().click();
-  await page.waitForLoadState("domcontentloaded");
-  await page.screenshot({ path: `${PICTURES}/changed-wide-dark.png`, fullPage: true });
-  const after = await ask({ ask: "executor", arguments: ["config", "show"] });
-  return after.version === before.version + 1 ? "" : `version ${before.version}, then ${after.version}`;
+  await page.locator("form[action='/configuration/preview']").evaluate((form) => { form.noValidate = true; });
+  await field("imbalance_min").fill("7");
+  await field("cooldown_s").fill("31");
+  await page.locator("#configuration-why").fill("tried in a browser");
+  await propose();
+  expectRefusal(422);
+  const wrong = page.locator(".field-wrong");
+  const sentence = await wrong.locator(".bad").innerText();
+  await look("mistake-wide-dark", false);
+  return [
+    (await wrong.count()) !== 1 && `${await wrong.count()} fields are marked`,
+    !/1/.test(sentence) && `the sentence says no bound: ${sentence}`,
+    (await field("imbalance_min").inputValue()) !== "7" && "the wrong value is gone",
+    (await field("cooldown_s").inputValue()) !== "31" && "the other value is gone",
+    (await page.locator("#configuration-why").inputValue()) !== "tried in a browser" && "the reason is gone",
+    ...(await checkPage("with a mistake")),
+  ];
 });
-await step("a decision opens, with its numbers", async () => {
-  await goto("/decisions");
-  await page.locator("main table a[href^='/decisions/']").first().click();
-  await shown("main h1");
-  await page.waitForTimeout(3000);
-  await page.screenshot({ path: `${PICTURES}/decision-wide-dark.png`, fullPage: true });
-  return await page.evaluate(lowContrast);
+await step("a parameter is changed, after what it would mean was shown", async () => {
+  const before = await version();
+  await goto("/configuration");
+  await field("imbalance_min").fill("0.55");
+  await page.locator("#configuration-why").fill("tried in a browser");
+  await propose();
+  const meant = await page.locator(".proposal").innerText();
+  await look("proposal-wide-dark", false);
+  const between = await version();
+  await clickThrough(page.locator(".proposal button"));
+  await shown(".message");
+  await page.locator("#configuration-history", { hasText: "tried in a browser" }).waitFor();
+  const after = await version();
+  return [
+    ...missing(meant, ["imbalance_min", "0.55", "tried in a browser"]),
+    between !== before && "the preview has changed it",
+    after !== before + 1 && `version ${before}, then ${after}`,
+    ...(await checkPage("after the change")),
+  ];
 });
-await step("without books for two seconds the page says that it is stale", async () => {
-  await goto("/markets");
-  await ask({ ask: "suspend", process: "feeder" });
-  try {
-    await page.locator("body.stale").waitFor({ state: "attached" });
-    await page.screenshot({ path: `${PICTURES}/stale-wide-dark.png` });
-  } finally {
-    await ask({ ask: "continue", process: "feeder" });
-  }
-  await page.locator("body:not(.stale)").waitFor({ state: "attached" });
+await step("an earlier version is put in force again", async () => {
+  const before = await version();
+  await page.locator("#configuration-to").selectOption(String(before - 1));
+  await page.locator("#configuration-rollback-why").fill("back again");
+  await clickThrough(page.locator("form[action='/configuration/preview-rollback'] button"));
+  await clickThrough(page.locator(".proposal button"));
+  await shown(".message");
+  const after = await version();
+  return [
+    after !== before + 1 && `version ${before}, then ${after}`,
+    (await field("imbalance_min").inputValue()) === "0.55" && "the value is not the earlier one",
+  ];
 });
-await step("without the console the page says so, too", async () => {
-  await ask({ ask: "suspend", process: "console" });
-  try {
-    await page.locator("body.stale").waitFor({ state: "attached" });
-  } finally {
-    await ask({ ask: "continue", process: "console" });
-  }
-  await page.locator("body:not(.stale)").waitFor({ state: "attached" });
-});
-hold("nothing was said on the browser's console", complaints);
+for (const [process, what] of [["feeder", "No new data"], ["console", "does not answer"]]) {
+  await step(`stale within three seconds once the ${process} is stopped, and no longer when it goes on`, async () => {
+    await goto("/markets");
+    await page.locator("body:not(.stale)").waitFor({ state: "attached" });
+    await ask({ ask: "suspend", process });
+    const began = performance.now();
+    const problems = [];
+    try {
+      await page.locator("body.stale").waitFor({ state: "attached" });
+      const took = performance.now() - began;
+      if (took > STALE_WITHIN_MS) problems.push(`only after ${(took / 1000).toFixed(1)} s`);
+      problems.push(...missing(await page.locator("#console-stale").innerText(), [what]));
+      problems.push(...(await checkPage("stale")));
+      await look(`stale-${process}-wide-dark`, false);
+    } finally {
+      await ask({ ask: "continue", process });
+    }
+    await page.locator("body:not(.stale)").waitFor({ state: "attached" });
+    return problems;
+  });
+}
 
 await browser.close();
 tell({ say: failed ? `${failed} steps did not hold` : "all of it held" });

@@ -54,22 +54,27 @@ def book(**changes: Any) -> BookSnapshot:
     ("shown", "account", "text"),
     [
         (book(), of(), "up to its strategy"),
-        (book(proof=Proof.NONE), of(), "proof none; wanted: at least top"),
-        (stale(book(), 1_500), of(), "age 1,500 ms; wanted: at most 1,000 ms"),
+        (
+            snapshot(of=market(end_ms=NOW_MS), received_at_ns=NOW_MS * 10**6),
+            of(),
+            "it has ended",
+        ),
+        (book(proof=Proof.NONE), of(), "proof: none, must be at least top"),
+        (stale(book(), 1_500), of(), "age: 1,500 ms, must be at most 1,000 ms"),
         (
             snapshot(of=market(end_ms=NOW_MS + 200_000), received_at_ns=NOW_MS * 10**6),
             of(),
-            "to its end 200.0 s; wanted: at least 300.0 s",
+            "to its end: 200.0 s, must be at least 300.0 s",
         ),
         (
             book(),
             of(make_account(config_version=3, cooldowns={"0xc1": NOW_MS + 120_000})),
-            "cooldown of this market 2 min 0 s left; wanted: over",
+            "cooldown of this market: 2 min 0 s left, must be over",
         ),
         (
             book(),
             of(make_account(config_version=3, trading="halted", halt_reason="by hand")),
-            "trading halted: by hand; wanted: enabled",
+            "trading: halted (by hand), must be enabled",
         ),
         (
             book(),
@@ -79,12 +84,12 @@ def book(**changes: Any) -> BookSnapshot:
                     pause=Pause(reason="rate_limited", since_ms=NOW_MS, until_ms=NOW_MS + 4_001),
                 )
             ),
-            "pause rate_limited, 5 s left; wanted: none",
+            "pause: rate_limited, 5 s left, must be none",
         ),
         (
             book(),
             of(None, error="no answer within 5 s"),
-            "account no answer within 5 s; wanted: read",
+            "account: no answer within 5 s, must be known",
         ),
     ],
 )
@@ -120,12 +125,12 @@ def test_what_the_strategy_says_stands_between_gate_and_account() -> None:
 
     full = of(make_account(config_version=3, spent_e6={}, trading="halted"))
     assert told(full, holds) == (
-        "the strategy holds: no imbalance (imbalance 0.41; wanted: at least 0.5)"
+        "the strategy holds: no imbalance (imbalance: 0.41, must be at least 0.5)"
     )
-    assert told(full, buys).startswith("trading halted")
+    assert told(full, buys).startswith("trading: halted, must")
     assert told(of(), buys) == "would buy Up for 1.10 USD at up to 0.52"
     assert told(of(), fails) == "the strategy fails: it raises ValueError"
-    assert told(of(), None, stale(book(), 5_000)).startswith("age 5,000 ms")
+    assert told(of(), None, stale(book(), 5_000)).startswith("age: 5,000 ms")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ async def test_a_row_ages_without_any_book_and_is_marked_when_it_is_old() -> Non
         come(console, stale(snapshot(of=market("0xc1")), 1_800))
         row = f"markets-row-{console.shared.pages.key('0xc1')}"
         html = await console.shown("/events/markets", row, "OLD")
-        assert "wanted: at most 1,000 ms" in html
+        assert "must be at most 1,000 ms" in html
 
 
 async def test_only_what_has_changed_is_sent_and_the_stream_says_how_old_the_books_are() -> None:

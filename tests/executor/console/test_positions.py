@@ -118,7 +118,7 @@ async def test_a_stale_book_marks_nothing() -> None:
             view, snapshot([("0.60", 10)], [("0.62", 10)], of=market("0xm1"), received_at_ns=old_ns)
         )
         live = text_of(view.parts({})["positions-live"])
-        assert re.search(r"Value after fees unknown Unrealised unknown", live)
+        assert re.search(r"Value after fees, USD unknown Unrealised, USD unknown", live)
         assert re.search(r"unknown: its book is 5\.\d s old", live)
 
 
@@ -152,12 +152,15 @@ async def test_what_was_realised_is_the_ledgers_and_agrees_with_the_account() ->
     async with serving(store) as console:
         view = await read_ledger(console)
         week = text_of(view.parts({})["positions-realised"])
-        assert "Realised P&L, 7 days -0.18 Today, by the account -0.18 Entries that ended 2" in week
+        assert (
+            "Realised P&L, 7 days, USD -0.18 Today, by the account, USD -0.18 Entries that ended 2"
+            in week
+        )
         assert "The accounts say" not in week
         assert "eth-5m -1.14 1 0 1.10 0.04 0.00 0" in week
         assert f"{today} -0.18 2 1" in week
         month = text_of(view.parts({"days": "30"})["positions-realised"])
-        assert "Realised P&L, 30 days +0.32" in month
+        assert "Realised P&L, 30 days, USD +0.32" in month
         page = await console.page("/positions?days=30&account=no-such")
         assert 'class="chart"' in page
         store.item = make_account(pnl_e6={today: 0})
@@ -226,7 +229,7 @@ async def test_winnings_wait_and_an_account_that_cannot_be_read_is_said() -> Non
         assert "two-paper: its positions are not known: account: injected" in live
         assert "No live positions" not in live
         realised = text_of(view.parts({})["positions-realised"])
-        assert "Today, by the accounts unknown" in realised
+        assert "Today, by the accounts, USD unknown" in realised
         assert "two-paper" not in text_of(view.parts({"account": NAME})["positions-live"])
 
 

@@ -43,7 +43,7 @@ def test_each_is_told_with_its_number_and_what_is_wanted_of_it() -> None:
         return found.value, found.wanted
 
     assert told(ClaimRefusal.HALTED, trading="halted", halt_reason="by hand") == (
-        "halted: by hand",
+        "halted (by hand)",
         "enabled",
     )
     assert told(ClaimRefusal.COOLDOWN, cooldowns={"m1": NOW_MS + 150_001}) == (
