@@ -154,7 +154,8 @@ def halt(
     account: Named = None,
     every: All = False,
 ) -> None:
-    """Stop every worker from claiming. Once this returns, no new order is made.
+    """Stop every worker from claiming, of every account or of the named one. Once this returns, no
+    new order is made.
 
     The halt is written where each claim's own condition looks, so it binds every worker, also one
     that starts later. Orders that were claimed before may still be posted or filled.
@@ -163,7 +164,8 @@ def halt(
         reason = halt_reason(reason)
     except ValueError as error:
         refuse(f"--reason: {error}")
-    wanted = _wanted(account, every=every)
+    # Nobody who wants everything to stop shall have to think of a name first.
+    wanted = _wanted(account, every=every or account is None)
     # Before a word that might not get out.
     told = done(account_commands.of_each(wanted, partial(account_commands.halt, reason=reason)))
     for settings, halted in told:

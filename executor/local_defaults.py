@@ -1,7 +1,9 @@
-"""Commands that look at accounts find the system on this machine: what nobody has set is taken from
-its data folder, `EXECUTOR_DATA` or `executor-data` here.
+"""Commands that look at accounts find the system on this machine: where it is, and whose accounts,
+is taken from its data folder, `EXECUTOR_DATA` or `executor-data` here.
 
 1. Only where no variable says where accounts are stored: who has set one means another store.
+   Otherwise what a terminal has left of other uses does not count: `halt` would stop an account
+   that nobody trades, and say that it has.
 2. The folder must be the person's own, and nobody else may write to it: its file says which venue a
    signing key would be used at.
 3. Nothing is imported here that takes time: `halt` shall not wait.
@@ -31,6 +33,8 @@ LOOKING: Final = frozenset(
     }
 )
 """The commands that look at accounts, or change them."""
+WHOSE: Final = ("STRATEGIES", "STRATEGY", "GROUP", "EXECUTION")
+"""Which accounts there are; one that the system has not set must not be another one here."""
 LOCK: Final = "lock"
 """Held by each process of a system (`local.data_folder`)."""
 STALE_S: Final = 10
@@ -42,7 +46,8 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 def use_local_system(
     arguments: Sequence[str], environment: MutableMapping[str, str] = os.environ
 ) -> None:
-    """Fill what is not set, and say so in one line on stderr; not where JSON or help is wanted.
+    """Set what the system has set, and say so in one line on stderr, with the variables of this
+    terminal that do not count; not where JSON or help is wanted.
 
     One line and exit code 2 where there is a file that cannot be used.
     """
@@ -54,12 +59,18 @@ def use_local_system(
     status = _read(folder)
     if status is None:
         return
-    for name, value in status.environment.items():
-        if not environment.get(name):
-            environment[name] = value
+    theirs = {**dict.fromkeys(WHOSE, ""), **status.environment}
+    unlike = [
+        name for name in theirs if environment.get(name, theirs[name]) not in ("", theirs[name])
+    ]
+    environment.update({name: value for name, value in theirs.items() if value})
+    for name in WHOSE:
+        if not theirs[name]:
+            environment.pop(name, None)
     environment[FOLDER_VARIABLE] = str(folder)
     if "--json" not in arguments:
-        STDERR.write(one_line(f"looking at {folder}: {_said_of(folder, status)}"))
+        other = f"; not as set here: {', '.join(unlike)}" if unlike else ""
+        STDERR.write(one_line(f"looking at {folder}: {_said_of(folder, status)}{other}"))
 
 
 def data_folder(environment: MutableMapping[str, str] = os.environ) -> Path:

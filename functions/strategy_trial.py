@@ -22,22 +22,27 @@ TRIAL_MAX_S: Final = 5.0
 _END_MS: Final = START_MS + WINDOW_MS
 
 
-def try_out(strategy: type[Strategy], parameters: StrategyParameters | None = None) -> None:
+def try_out(
+    strategy: type[Strategy],
+    parameters: StrategyParameters | None = None,
+    *,
+    max_s: float = TRIAL_MAX_S,
+) -> None:
     """Raises StrategyNotUsableError, one line, where it raises, answers nonsense or does not end.
 
-    `parameters`: those that it will run with; else its defaults.
+    `parameters`: those that it will run with; else its defaults. `max_s`: for all books together.
     """
     name, used = strategy.name, parameters or strategy.Parameters()
     what = ""
     try:
-        with within_s(TRIAL_MAX_S):
+        with within_s(max_s):
             for asked in _views():
                 what, view = asked
                 now_ms = view.market.end_ms - view.time_to_close_ms
                 check_answer(strategy, strategy.decide(view, used, now_ms), view)
     except TookTooLongError:
         raise StrategyNotUsableError(
-            f"{name}: does not answer within {TRIAL_MAX_S:g} s when it is asked about {what}"
+            f"{name}: does not answer within {max_s:g} s when it is asked about {what}"
         ) from None
     except MalformedSignalError as error:
         raise StrategyNotUsableError(f"{name}: asked about {what}: {said_of(error)}") from None

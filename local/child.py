@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,7 @@ class Child:
                 stderr=pipes[1][1],
                 start_new_session=True,
                 pass_fds=pass_fds,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with, os.getpid()),
             )
         except BaseException:
             for reader, _ in pipes:
@@ -201,7 +202,9 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return await stream.readexactly(error.consumed)
 
 
-def die_with_parent() -> None:
-    """To be called in a child, before it becomes what it is to be."""
+def die_with(parent: int) -> None:
+    """To be called in a child of that process, before it becomes what it is to be."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it is gone already, and nobody will be told
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -49,11 +49,7 @@ class DataFolder:
     def open(cls, path: Path, timeout_s: float = LOCK_TIMEOUT_S) -> Self:
         """Make it where there is none, and lock it. Blocks up to `timeout_s` seconds, for the
         processes of a supervisor that was killed. Raises DataFolderError."""
-        path = path.expanduser().absolute()
-        if not str(path).isprintable() or set(str(path)) & set(_NOT_IN_URLS):
-            raise DataFolderError(
-                f"{one_line(str(path))}: name a directory without {', '.join(_NOT_IN_URLS)}"
-            )
+        path = place_of(path)
         try:
             _make(path)
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -68,7 +64,7 @@ class DataFolder:
             for each in (folder.nats, folder.logs):
                 each.mkdir(mode=0o700, exist_ok=True)
                 if not os.access(each, os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
         except OSError as error:
             os.close(lock)
             raise _unusable(path, error) from error
@@ -101,6 +97,23 @@ class DataFolder:
         """Give it up."""
         with suppress(OSError):
             os.close(self.lock)
+
+
+def place_of(path: Path) -> Path:
+    """Where a folder of this name is: absolute, and fit for a URL. Raises DataFolderError."""
+    try:
+        path = path.expanduser().absolute()
+    except RuntimeError:  # `~` of nobody, or of somebody without a home
+        raise DataFolderError(f"{one_line(str(path))}: there is no such home directory") from None
+    except OSError as error:
+        raise DataFolderError(
+            f"{one_line(str(path))}: where this terminal stands: {error.strerror or error}"
+        ) from None
+    if not str(path).isprintable() or set(str(path)) & set(_NOT_IN_URLS):
+        raise DataFolderError(
+            f"{one_line(str(path))}: name a directory without {', '.join(_NOT_IN_URLS)}"
+        )
+    return path
 
 
 def _make(path: Path) -> None:
@@ -190,7 +203,10 @@ def _check_version(path: Path) -> None:
             found = one_line(opened.read(64))
     except FileNotFoundError:
         new = path / f".{_VERSION}.new"
-        new.write_text(f"{VERSION}\n")
+        with new.open("w", encoding="utf-8") as written:
+            written.write(f"{VERSION}\n")
+            written.flush()
+            os.fsync(written.fileno())  # empty after a power cut, it would be another version
         new.replace(file)
         return
     if found != VERSION:
@@ -201,4 +217,7 @@ def _check_version(path: Path) -> None:
 
 
 def _unusable(path: Path, error: OSError) -> DataFolderError:
-    return DataFolderError(f"{path}: cannot be used: {error.strerror or error}")
+    named = error.filename if isinstance(error.filename, (str, Path)) else ""
+    within = named and Path(named) != path and Path(named).is_relative_to(path)
+    what = f"{Path(named).name}: " if within else ""
+    return DataFolderError(f"{path}: cannot be used: {what}{error.strerror or error}")

@@ -28,7 +28,7 @@ from functions import schedule, worker
 
 # What these two import only once they trade live: before the fork it costs nobody anything.
 from functions.adapters import live_exchange  # noqa: F401 - see above
-from local.child import die_with_parent
+from local.child import die_with
 from venue.trading import login  # noqa: F401 - see above
 
 MODULES: Final[dict[str, Callable[[list[str]], int]]] = {
@@ -38,13 +38,13 @@ MODULES: Final[dict[str, Callable[[list[str]], int]]] = {
 }
 
 
-def _become(request: dict[str, Any]) -> None:
+def _become(request: dict[str, Any], parent: int) -> None:
     """In the child: take the request's environment and log, run its module, end."""
     # Told to stop before it has a handler of its own, it dies of it, like any process. Blocked
     # since before the fork: Python forgets a signal whose handler is replaced before it ran.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    die_with_parent()
+    die_with(parent)
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
@@ -110,9 +110,10 @@ def main() -> None:
             request = json.loads(line)
             Path(request["log"]).parent.mkdir(parents=True, exist_ok=True)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            parent = os.getpid()
             pid = os.fork()
             if pid == 0:
-                _become(request)
+                _become(request, parent)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             names[pid] = request["name"]
             _say(started=request["name"], pid=pid)

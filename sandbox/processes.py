@@ -13,10 +13,11 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from local.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, ChildError, die_with_parent
+from local.child import READY_TIMEOUT_S, ROOT, STOP_TIMEOUT_S, ChildError, die_with
 from local.services import Service
 from runtime.process import stop_tasks
 from sandbox.cluster import Cluster
@@ -63,7 +64,7 @@ class Processes:
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with, os.getpid()),
         )
         assert self._fork_server.stdout is not None  # noqa: S101 - PIPE
         try:

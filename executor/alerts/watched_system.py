@@ -91,18 +91,23 @@ async def _schedule(session: aiohttp.ClientSession, url: str) -> dict[str, SeenS
     status, text = await _asked(session, url)
     if status != 200:
         return {}
+    try:
+        return _reconciled(text)
+    except Exception:  # noqa: BLE001 - the parser raises anything at what is no metrics
+        return {}
+
+
+def _reconciled(text: str) -> dict[str, SeenSchedule]:
+    """Raises whatever the parser raises, ValueError and OverflowError for numbers that are none."""
     values: dict[tuple[str, str], float] = {}
     runs: set[str] = set()
-    try:
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                account = sample.labels.get("strategy", "")
-                values[sample.name, account] = sample.value
-                done = (sample.labels.get("name"), sample.labels.get("result"))
-                if sample.name == "schedule_runs_total" and done == ("reconcile", "done"):
-                    runs |= {account} if sample.value else set()
-    except (ValueError, KeyError, IndexError):  # not what a schedule answers
-        return {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            account = sample.labels.get("strategy", "")
+            values[sample.name, account] = sample.value
+            done = (sample.labels.get("name"), sample.labels.get("result"))
+            if sample.name == "schedule_runs_total" and done == ("reconcile", "done"):
+                runs |= {account} if sample.value else set()
     return {
         account: SeenSchedule(
             mismatches=int(values.get(("schedule_position_mismatches", account), 0)),

@@ -38,7 +38,7 @@ from functions.core.strategy_rules import StrategyNotUsableError
 from functions.handlers.control import NotDoneError, NotKnownError, halt_reason
 from functions.ports import Store, StoreError, UnreadableRowsError
 from functions.settings import AccountSettings
-from functions.strategy_trial import try_out
+from functions.strategy_trial import TRIAL_MAX_S, try_out
 from runtime.nats_settings import NatsSettings
 from strategies.parameters import StrategyParameters
 
@@ -179,8 +179,10 @@ async def changed_in(
     why: str,
     seen_version: int | None,
     dry_run: bool,
+    trial_max_s: float = TRIAL_MAX_S,
 ) -> Changed:
-    """The same in a store that is open; no worker is told."""
+    """The same in a store that is open; no worker is told. `trial_max_s`: for whom nothing else may
+    wait longer than that for a strategy."""
     row = await _in_force(store)
     if seen_version is not None and seen_version != row.version:
         return await _stale(store, row, seen_version)
@@ -189,7 +191,7 @@ async def changed_in(
     now, stored = stored_values(row, strategy.Parameters)
     values, parameters = wanted(now, stored, strategy.Parameters)
     try:
-        try_out(strategy, parameters)
+        try_out(strategy, parameters, max_s=trial_max_s)
     except StrategyNotUsableError as error:
         raise ConfigurationError(f"with these parameters {error}") from None
     changes = tuple(differences(flat(now) | stored, flat(values, parameters)))

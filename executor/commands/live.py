@@ -33,7 +33,7 @@ class NotReadyError(Exception):
 
 def ready(plan: SystemPlan) -> SystemPlan:
     """The plan with API credentials, once all is well and the person has said yes."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed
         raise RefusedError(
             "executor live asks for the wallet's address first: start it on a terminal"
         )
@@ -58,7 +58,12 @@ def ready(plan: SystemPlan) -> SystemPlan:
 def confirm(wallet: str) -> None:
     """Let the person type the wallet's address. Raises RefusedError."""
     STDERR.write("This trades with REAL MONEY. Type the address of the wallet (WALLET) to go on:")
-    typed = sys.stdin.readline().strip()
+    try:
+        typed = sys.stdin.readline().strip()
+    except UnicodeDecodeError:  # a keyboard that is set to another encoding
+        typed = "?"
+    except OSError:  # the terminal is gone
+        typed = ""
     if not typed:
         raise RefusedError("no address was typed: nothing was started")
     if typed.lower() != wallet.lower():

@@ -28,7 +28,7 @@ from feeder.settings import FeederSettings, MarketChannelSettings, UserFeederSet
 from functions.bootstrap import MisconfiguredError, strategies_of, try_strategy
 from functions.core.group import is_file, parse_strategies
 from functions.settings import ScheduleSettings, WorkerSettings
-from local.data_folder import DataFolder
+from local.data_folder import DataFolder, DataFolderError, place_of
 from local.services import services_of
 from local.system import SystemPlan, VenueUrls
 from runtime.addresses import checked_url
@@ -72,7 +72,10 @@ class Wanted:
 
 def plan_of(wanted: Wanted, environment: Mapping[str, str]) -> SystemPlan:
     """What is to run, checked; the data folder is not there yet. Raises RefusedError."""
-    data = wanted.data.expanduser().absolute()
+    try:
+        data = place_of(wanted.data)
+    except DataFolderError as error:
+        raise RefusedError(f"--data: {error}") from None
     _refuse_contradictions(wanted, data, environment)
     variables = {name: value for name, value in environment.items() if value and name.isupper()}
     told = variables.pop("STRATEGIES", None) or variables.get("STRATEGY")

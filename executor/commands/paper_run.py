@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,9 @@ from executor.commands.paper_told import tell_accounts, tell_console, tell_probl
 from executor.doctor import in_force
 from executor.doctor.finding import Level
 from executor.local_defaults import DEFAULT_FOLDER, FOLDER_VARIABLE
+from functions.bootstrap import unopened_stores
+from functions.core.account import utc_day
+from functions.ports import StoreError
 from functions.settings import WorkerSettings
 from local.data_folder import DataFolder, DataFolderError
 from local.system import SystemFailedError, SystemPlan, run_system
@@ -108,13 +112,26 @@ async def _harmless(telling: Coroutine[Any, Any, None]) -> None:
 
 
 def _refuse_what_is_stored_otherwise(worker: WorkerSettings) -> None:
-    """A configuration that was stored before counts: variables that contradict it are a mistake.
-    Raises RefusedError."""
+    """A configuration that was stored before counts: variables that contradict it are a mistake. A
+    store that cannot be read is one, too: no process would get anywhere. Raises RefusedError."""
     if worker.state_file is None or not worker.state_file.exists():
         return
+    try:
+        asyncio.run(_read(worker))
+    except StoreError as error:
+        raise RefusedError(str(error)) from None
     for finding in asyncio.run(in_force.check(worker, worker)):
         if finding.level is Level.FAIL:
             raise RefusedError(f"{finding.what}: {finding.text}: {finding.do}")
+
+
+async def _read(worker: WorkerSettings) -> None:
+    """Raises StoreError."""
+    today = utc_day(time.time_ns() // 1_000_000)
+    async with unopened_stores(worker) as stores:
+        for store in stores.values():
+            await store.configuration()
+            await store.decisions(today, 1)
 
 
 def _accounts(worker: WorkerSettings) -> str:

@@ -1,14 +1,20 @@
-"""Each account as it was a second ago, for all views."""
+"""Each account as it was a second ago, for all views.
+
+They are read while somebody looks: a store may cost money, and nobody is told what is here but by a
+page. Who comes when nobody was there has them read before the first page is made.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from executor.console.audience import Audience
 from functions.core.account import Account, Limits, utc_day
 from functions.core.account_status import Status, status_of
 from functions.core.configuration import ConfigurationError, ConfigurationRow, settings_in
@@ -21,6 +27,10 @@ from runtime.output import one_line
 
 READ_EVERY_S: Final = 1.0
 READ_TIMEOUT_S: Final = 5.0
+OLD_MS: Final = 3_000
+"""It is read every second: what was read so long ago is not said as if it were so."""
+FIRST_READ_TIMEOUT_S: Final = 1.0
+"""For the page of who comes first; then it is made of what is there, and says how old that is."""
 NOT_OPEN: Final = "the store is not open yet"
 _log = structlog.get_logger()
 
@@ -39,9 +49,13 @@ class AccountNow:
     configuration: ConfigurationRow | None = None
     """None: there is none, or it has not been read yet."""
     read_at_ms: int = 0
-    """Epoch ms, of the last reading that succeeded; 0: none has."""
+    """Epoch ms, when the last reading that succeeded began; 0: none has."""
     error: str = NOT_OPEN
     """Why the last reading failed, one line; empty: it did not."""
+
+    def old(self, now_ms: int) -> bool:
+        """Whether it may be otherwise by now."""
+        return now_ms - self.read_at_ms > OLD_MS
 
 
 class AccountsNow:
@@ -64,17 +78,27 @@ class AccountsNow:
         self._begun = {name: now.limits for name, now in self.of.items()}
 
     def read_at_ms(self) -> int:
-        """Epoch ms of the newest reading; 0: there is none."""
-        return max((now.read_at_ms for now in self.of.values()), default=0)
+        """Epoch ms of the reading that is the oldest, of accounts that were read at all; 0: there
+        is none."""
+        read = [now.read_at_ms for now in self.of.values() if now.read_at_ms]
+        return min(read, default=0)
 
-    async def run(self) -> None:
-        """Read all again and again; an account that hangs holds up no other."""
+    async def run(self, audience: Audience) -> None:
+        """Read all again and again while somebody looks; an account that hangs holds up no
+        other."""
         async with asyncio.TaskGroup() as group:
             for name in self.of:
-                group.create_task(self._follow(name))
+                group.create_task(self._follow(name, audience))
 
-    async def _follow(self, name: str) -> None:
+    async def read_first(self) -> None:
+        """All of them, once, for who has just come. Raises nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READ_TIMEOUT_S):
+                await asyncio.gather(*(self.read(name) for name in self.of))
+
+    async def _follow(self, name: str, audience: Audience) -> None:
         while True:
+            await audience.come()
             await self.read(name)
             await asyncio.sleep(READ_EVERY_S)
 
@@ -83,6 +107,7 @@ class AccountsNow:
         store = self._stores.get(name)
         if store is None:
             return
+        asked_at_ms = self._now_ms()  # a slow store tells of then
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 account, row = await store.account(), await store.configuration()
@@ -110,7 +135,7 @@ class AccountsNow:
             limits=limits,
             status=status_of(name, account, limits, now_ms, utc_day(now_ms)),
             configuration=row,
-            read_at_ms=now_ms,
+            read_at_ms=asked_at_ms,
             error=why,
         )
 

@@ -14,6 +14,9 @@ from local.status import ProcessStatus
 RESTARTED_LATELY_MS: Final = 300_000
 LINES_WANTED: Final = 2
 """Connections that a feeder holds at once, so that one may be lost."""
+LINES: Final = "feeder_connected"
+_USER_CONNECTIONS: Final = "feeder_user_connections_total"
+_USER_RECONNECTS: Final = "feeder_user_reconnects_total"
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _of_process(process: ProcessStatus, samples: Samples, now_ms: int) -> Iterat
     for sample, (text, do) in _BY_PROCESS.items():
         if value := samples.value(name, sample):
             yield ShownAlarm(name, text.format(value), do)
-    lines = samples.value(name, "feeder_connected")
+    lines = samples.value(name, LINES)
     if lines is not None and lines < LINES_WANTED:
         text = f"{lines:g} of {LINES_WANTED} lines to the venue are open"
         yield ShownAlarm(name, text, "It connects again by itself.", severe=not lines)
@@ -123,8 +126,8 @@ def _of_process(process: ProcessStatus, samples: Samples, now_ms: int) -> Iterat
 
 def user_channels(samples: Samples, process: str) -> float | None:
     """How many user channels it holds open; None: not known, or it is no user feeder."""
-    opened = samples.value(process, "feeder_user_connections_total")
-    lost = samples.value(process, "feeder_user_reconnects_total")
+    opened = samples.value(process, _USER_CONNECTIONS)
+    lost = samples.value(process, _USER_RECONNECTS)
     return None if opened is None or lost is None else opened - lost
 
 
@@ -141,3 +144,12 @@ _BY_PROCESS: Final = {
     "feeder_series_without_market": ("{:g} series have no running market", "Is the venue there?"),
     "feeder_markets_dark": ("{:g} markets have no book to show", "They come again by themselves."),
 }
+
+ALARM_SAMPLES: Final = (
+    *_BY_SCHEDULE,
+    *_BY_PROCESS,
+    LINES,
+    _USER_CONNECTIONS,
+    _USER_RECONNECTS,
+)
+"""All that is asked for here."""

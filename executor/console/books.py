@@ -40,6 +40,7 @@ CONSUMER_IDLE_S: Final = 30.0
 MARKETS_MAX: Final = 500
 """More are not shown: to make room, the market that has been silent longest goes."""
 ENDED_KEPT_MS: Final = 60_000
+SILENT_MS: Final = 3_000
 _log = structlog.get_logger()
 
 
@@ -59,6 +60,9 @@ class NewestBooks:
         """Messages that were no books, so far."""
         self.problem = "books have not been asked for yet"
         """Why none come, for a person; empty: they do, if there are any."""
+        self.answered_at_ms = 0
+        """Epoch ms: when NATS was asked what it has answered since; 0: nothing yet. That it is
+        connected says little: a server that hangs is so for minutes."""
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -86,6 +90,12 @@ class NewestBooks:
         published_ns = (each.published_at_ns for each in self._newest.values())
         return max(published_ns, default=0) // 1_000_000
 
+    def silence(self) -> str:
+        """That NATS has ceased to answer, a sentence; empty: it has not."""
+        if not self.answered_at_ms or self._now_ms() - self.answered_at_ms <= SILENT_MS:
+            return ""
+        return "NATS does not answer: books and decisions do not come"
+
     # -- how it comes ------------------------------------------------------------------------------
 
     async def run(self, connected: Callable[[], Awaitable[Client]]) -> None:
@@ -112,11 +122,14 @@ class NewestBooks:
         while True:
             try:
                 consumer = await self._consumer(nc)
+                asked_at_ms = self._now_ms()
                 while await self._ask(nc, consumer, inbox):
-                    self.problem = ""
+                    self.problem, self.answered_at_ms = "", asked_at_ms
                     await asyncio.sleep(ASK_EVERY_S)
+                    asked_at_ms = self._now_ms()
                 self.problem = "NATS does not answer requests for books"
             except NotFoundError:
+                self.answered_at_ms = self._now_ms()
                 self.problem = "there is no stream of books: no feeder has made it yet"
             except (NatsError, OSError) as error:  # TimeoutError is an OSError
                 self.problem = f"books cannot be read from NATS: {type(error).__name__}"

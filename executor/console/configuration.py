@@ -18,7 +18,7 @@ from aiohttp import web
 from executor.commands import configuration as commands
 from executor.configuration_reports import Changed, History
 from executor.console.accounts import AccountNow
-from executor.console.asked_strategies import AskedStrategies
+from executor.console.asked_strategies import ASK_MAX_S, AskedStrategies
 from executor.console.configuration_form import (
     PREFIX,
     FormGroup,
@@ -110,7 +110,7 @@ class ConfigurationView:
         """Read each account's history when its version is another one, and the groups."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_reading_histories())
-            tasks.create_task(self._groups.run())
+            tasks.create_task(self._groups.run(self._shared.audience))
 
     async def _keep_reading_histories(self) -> None:
         while True:
@@ -283,6 +283,7 @@ class ConfigurationView:
                 why=commands.reason(form.get("why", "")),
                 seen_version=_whole(form.get("version", "")),
                 dry_run=dry_run,
+                trial_max_s=ASK_MAX_S,
             )
         except ConfigurationError as error:
             return self._refused(now, form, changes, str(error), error.by_name)

@@ -110,9 +110,10 @@ class DecisionsView:
         return {"decisions-table": known[1]}
 
     def data_at_ms(self) -> int:
-        """While decisions would come, if any were made, that is now."""
-        if self._begun and not self._shared.nats.problem():
-            self._current_at_ms = self._shared.now_ms()
+        """While decisions would come, if any were made, that is now: when NATS was last asked for
+        something that it has answered, and was asked for books."""
+        if self._begun:
+            self._current_at_ms = max(self._current_at_ms, self._shared.books.answered_at_ms)
         return self._current_at_ms
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
@@ -247,6 +248,8 @@ class DecisionsView:
                     begun.add(name)
             self._begun = begun.issuperset(names)
             await asyncio.sleep(READ_AGAIN_S if self._begun else TRY_AGAIN_S)
+            if self._begun:
+                await self._shared.audience.come()
 
     async def _read_account(self, name: str, *, begun: bool) -> bool:
         """Whether its log was read."""

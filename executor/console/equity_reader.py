@@ -3,7 +3,7 @@
 A claim that ends is put into the ledger before it is taken out of its account, and may have been
 made long before. So new rows are found in three ways: a claim that is in the account no more, those
 that were claimed in the last minutes, and now and then the last two days again, for late evidence
-changes rows that are there.
+changes rows that are there. While nobody looks nothing is read; then the time since is read, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from executor.console.accounts import AccountsNow
+from executor.console.audience import Audience
 from executor.console.equity_sums import DAY_MS, LedgerRows
 from functions.core.claim import Claim
 from functions.ports import Store, StoreError, UnreadableRowsError
@@ -43,24 +44,29 @@ class LedgerReader:
         self.days_read = dict.fromkeys(accounts.of, 0)
         """By account: of `DAYS`, the newest ones."""
         self._again_at_ms: dict[str, int] = {}
+        self._read_at_ms: dict[str, int] = {}
         self._live: dict[str, dict[str, Claim]] = {}
 
-    async def run(self) -> None:
-        """Read what is there, newest days first, then what comes, until cancelled. An account that
-        hangs holds up no other."""
+    async def run(self, audience: Audience) -> None:
+        """Read what is there, newest days first, then what comes while somebody looks, until
+        cancelled. An account that hangs holds up no other."""
         async with asyncio.TaskGroup() as group:
             for name in self._accounts.of:
-                group.create_task(self._keep_reading(name))
+                group.create_task(self._keep_reading(name, audience))
 
-    async def _keep_reading(self, name: str) -> None:
+    async def _keep_reading(self, name: str, audience: Audience) -> None:
         while True:
+            await audience.come()
             done = await self.read(name)
             begins = done and self.days_read[name] < DAYS
             await asyncio.sleep(BETWEEN_DAYS_S if begins else READ_EVERY_S)
 
     async def read(self, name: str) -> bool:
         """One step: whether it was done. What fails is done again with the next one."""
-        now_ms, days = self._now_ms(), self.days_read[name]
+        now_ms = self._now_ms()
+        if now_ms - self._read_at_ms.get(name, now_ms) > DAY_MS:
+            self.days_read[name] = 0  # day by day, as at the start
+        days = self.days_read[name]
         spans, live = self._ended(name, now_ms)
         if days < DAYS:
             newest_ms = now_ms + DAY_MS if days == 0 else now_ms - (days - 1) * DAY_MS
@@ -72,7 +78,7 @@ class LedgerReader:
                 self._live[name] = self._live.get(name, {}) | live
                 return False
         self.problems.pop(name, None)
-        self._live[name] = live
+        self._live[name], self._read_at_ms[name] = live, now_ms
         if days < DAYS:
             self.days_read[name] += 1
         elif now_ms >= self._again_at_ms.get(name, 0):
@@ -93,7 +99,8 @@ class LedgerReader:
         spans = [(at_ms, at_ms + 1) for at_ms in gone]
         if len(spans) > GONE_MAX:
             spans = [(gone[0], gone[-1] + 1)]
-        return [*spans, (now_ms - RECENT_MS, now_ms + DAY_MS)], live
+        read_at_ms = self._read_at_ms.get(name, now_ms)
+        return [*spans, (min(now_ms, read_at_ms) - RECENT_MS, now_ms + DAY_MS)], live
 
     async def _between(self, name: str, since_ms: int, until_ms: int) -> bool:
         """Whether it was read."""

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
-from executor.console.alarms import LINES_WANTED, shown_alarms, user_channels
+from executor.console.alarms import ALARM_SAMPLES, LINES, LINES_WANTED, shown_alarms, user_channels
 from executor.console.doctor_run import DoctorRun
 from executor.console.formats import data_size
 from executor.console.view import Query, Shared
@@ -44,6 +44,8 @@ class HealthView:
 
     def __init__(self, shared: Shared, doctor: DoctorRun | None = None) -> None:
         self._shared = shared
+        rows = (*_FEEDER, *_USER_FEEDER)
+        shared.metrics.want(self.name, [*ALARM_SAMPLES, *(sample for _, sample in rows)])
         self._doctor = doctor or DoctorRun()
         self._disk: tuple[int, int] | None = None
         """Free and all bytes."""
@@ -121,14 +123,14 @@ class HealthView:
         if name == USER_FEEDER:
             lines, wanted, rows = user_channels(samples, name), 1, _USER_FEEDER
         else:
-            lines, wanted, rows = samples.value(name, "feeder_connected"), LINES_WANTED, _FEEDER
+            lines, wanted, rows = samples.value(name, LINES), LINES_WANTED, _FEEDER
         told = [(text, samples.value(name, sample)) for text, sample in rows]
         return {"name": name, "lines": lines, "wanted": wanted, "rows": told}
 
     def _facts(self, system: SystemStatus | None) -> list[tuple[str, str, bool]]:
         """Name, text, and whether it is as it should be."""
         shared = self._shared
-        nats = shared.nats.problem()
+        nats = shared.nats_problem()
         facts = [("NATS", nats or f"connected to {shared.nats.where}", not nats)]
         for name, store in shared.stores.items():
             problem = store.problem() or shared.accounts.of[name].error

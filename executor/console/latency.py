@@ -24,13 +24,12 @@ from executor.console.latency_history import (
     StageTimes,
     stage_times,
 )
-from executor.console.metrics import READ_EVERY_S
 from executor.console.view import Query, Shared
 from functions.account_metrics import SECONDS_BUCKETS
 
 MINUTE_MS: Final = 60_000
-STILL_NEW_MS: Final = round(READ_EVERY_S * 1_000) + 1_500
-"""Numbers are read again every two seconds, and reading takes its time: until then none is old."""
+READING_MS: Final = 1_500
+"""What a reading may take: until the next one is there, none is old."""
 WORKER: Final = "worker"
 """How the names of processes begin whose stages these are."""
 _PARTS: Final = "latency_parts.html"
@@ -54,6 +53,7 @@ class LatencyView:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        shared.metrics.want(self.name, [f"{stage.histogram}_bucket" for stage in STAGES])
         self._history = LatencyHistory()
         self._parts: dict[str, str] = {}
 
@@ -72,7 +72,8 @@ class LatencyView:
         )
         newest_ms = max(read, default=0)
         now_ms = self._shared.now_ms()
-        return now_ms if newest_ms and now_ms - newest_ms < STILL_NEW_MS else newest_ms
+        still_new_ms = self._shared.metrics.every_s * 1_000 + READING_MS
+        return now_ms if newest_ms and now_ms - newest_ms < still_new_ms else newest_ms
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """None beside its page."""

@@ -83,8 +83,7 @@ class PositionsView:
 
     def data_at_ms(self) -> int:
         """When the account was read whose reading is the oldest; books have their own ages."""
-        read = [now.read_at_ms for now in self._shared.accounts.of.values() if now.read_at_ms]
-        return min(read, default=0)
+        return self._shared.accounts.read_at_ms()
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """None: nothing can be changed here."""
@@ -93,8 +92,8 @@ class PositionsView:
     async def run(self) -> None:
         """Read the ledger and the groups."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._ledger.run())
-            group.create_task(self._groups.run())
+            group.create_task(self._ledger.run(self._shared.audience))
+            group.create_task(self._groups.run(self._shared.audience))
 
     def _asked(self, query: Query) -> tuple[str, int]:
         """The account (empty: all) and how many days."""

@@ -10,6 +10,7 @@ import msgspec
 from markupsafe import Markup
 
 from executor.console.accounts import AccountsNow
+from executor.console.audience import Audience
 from executor.console.charts.bars import share_bar
 from executor.console.formats import clock, signed_usd, usd
 from functions.core.account_status import Status
@@ -130,9 +131,10 @@ class GroupsReader:
         self._accounts, self._stores = accounts, stores
         self.of: dict[str, GroupUse] = {}
 
-    async def run(self) -> None:
-        """Read them again and again, until cancelled."""
+    async def run(self, audience: Audience) -> None:
+        """Read them again and again while somebody looks, until cancelled."""
         while True:
+            await audience.come()
             await self.read()
             await asyncio.sleep(READ_EVERY_S)
 

@@ -14,6 +14,7 @@ What is secret here (links, cookies, the token) is in no log: there is no log of
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from typing import Final
 
@@ -24,13 +25,16 @@ from aiohttp.typedefs import Handler
 from executor.console.links import Links
 from executor.console.pages import Pages
 from executor.console.sessions import Sessions
-from executor.console.settings import ConsoleSettings
+from executor.console.settings import ConsoleSettings, is_unspecified
 from runtime.line_throttle import LineThrottle
 
 NEW_LINK: Final = "A new link is what `executor console --link` says, in a terminal."
 TARGET_LENGTH_MAX: Final = 2_000
 """Of a request's path and query."""
 BODY_BYTES_MAX: Final = 64 << 10
+BODY_TIMEOUT_S: Final = 10.0
+_FORM: Final = "application/x-www-form-urlencoded"
+SAFE_METHODS: Final = ("GET", "HEAD")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -71,13 +75,15 @@ class Door:
         try:
             if refused := self._refusal(request):
                 return self._say(*refused)
+            if request.method not in SAFE_METHODS and (refused := await _body_refusal(request)):
+                return self._say(*refused)
             return await handler(request)
         except web.HTTPException as answer:
             if answer.status < 400:
                 raise
             return self._say(answer.status, _SENTENCES.get(answer.status, "This cannot be done."))
         except ConnectionError:
-            raise  # the browser has gone
+            return self._say(400, "The browser has gone.")
         except Exception as error:  # noqa: BLE001 - a defect of one page
             if (unlogged := self._defects.admit()) is not None:
                 route = request.match_info.route.resource
@@ -96,8 +102,8 @@ class Door:
         self, request: web.Request
     ) -> tuple[int, str] | None:
         """Status and sentence, for who is not let in."""
-        changes = request.method not in ("GET", "HEAD")
-        if request.headers.getall("Host", []) not in [[name] for name in self._names()]:
+        changes = request.method not in SAFE_METHODS
+        if request.headers.getall("Host", []) not in [[name] for name in self._names(request)]:
             return 421, "This console answers to another name; ask for it by that one."
         if len(request.path_qs) > TARGET_LENGTH_MAX:
             return 414, "This address is too long."
@@ -111,9 +117,11 @@ class Door:
             return 403, "This console is read-only (CONSOLE_READ_ONLY); it was not done."
         return None
 
-    def _names(self) -> list[str]:
+    def _names(self, request: web.Request) -> list[str]:
         """What `Host` may be."""
         host = self._settings.console_host
+        if is_unspecified(host):  # the address that it came to: nobody's name resolves to a number
+            host = (request.get_extra_info("sockname") or [host])[0]
         hosts = {*_LOOPBACK, f"[{host}]" if ":" in host else host.lower()}
         bare = sorted(hosts) if self.port == 80 else []
         return [f"{each}:{self.port}" for each in sorted(hosts)] + bare
@@ -122,9 +130,13 @@ class Door:
     def _is_own(request: web.Request) -> bool:
         """Whether a page of ours has sent it; `Host` has been looked at."""
         host = request.headers["Host"]
-        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        sites = request.headers.getall("Sec-Fetch-Site", [])
         origins = request.headers.getall("Origin", [])
-        return site == "same-origin" and origins in ([f"http://{host}"], [f"https://{host}"])
+        if sites not in ([], ["same-origin"]) or len(origins) != 1:
+            return False
+        # A server with TLS in front of us has another name; then the browser's own word counts.
+        by_proxy = bool(sites) and origins[0].startswith("https://")
+        return by_proxy or origins[0] in (f"http://{host}", f"https://{host}")
 
     @property
     def _cookie(self) -> str:
@@ -173,7 +185,29 @@ class Door:
         return web.Response(text=page, status=status, content_type="text/html")
 
 
+async def _body_refusal(request: web.Request) -> tuple[int, str] | None:
+    """Status and sentence, for what is no form; one is read by then. Raises HTTPException where it
+    is too long, and ConnectionError."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
+    except TimeoutError:
+        return 408, "The form did not come to its end."
+    except web.RequestPayloadError:
+        return 400, "This is no form."
+    if body and request.content_type != _FORM:
+        return 415, "This is no form."
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return 400, "This form is not written in UTF-8."
+    if (request.charset or "utf-8").lower() != "utf-8":
+        return 415, "This form is not written in UTF-8."
+    return None
+
+
 _SENTENCES: Final = {
+    400: "This is no form.",
     404: "There is no such page.",
     405: "This cannot be done with this page.",
     413: "This is more than the console takes.",

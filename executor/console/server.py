@@ -15,13 +15,16 @@ from executor.console.stream import Streams
 from executor.console.view import Query, Shared, View
 
 HOME: Final = "/markets"
+_NO_PAGES: Final = ("/static/", "/open")
 _STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def console_app(shared: Shared, views: Sequence[View], door: Door) -> web.Application:
     """Everything that is served. Nothing runs yet."""
-    app = web.Application(middlewares=[door.middleware], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(
+        middlewares=[door.middleware, _noticing(shared, views)], client_max_size=BODY_BYTES_MAX
+    )
     app.on_response_prepare.append(door.add_headers)
     header = _Header(shared, views)
     shared.pages.base = header.variables
@@ -64,7 +67,11 @@ class _Header:
         part = self._shared.pages.part
         return {
             "console-accounts": part(
-                "header_parts.html", "accounts", accounts=accounts, read_only=read_only
+                "header_parts.html",
+                "accounts",
+                accounts=accounts,
+                read_only=read_only,
+                now_ms=self._shared.now_ms(),
             ),
             "console-troubles": part("header_parts.html", "troubles", troubles=self._troubles()),
         }
@@ -72,7 +79,7 @@ class _Header:
     def _troubles(self) -> list[str]:
         of = self._shared.accounts.of.values()
         unread = [f"{each.name}: not read: {each.error}" for each in of if each.error]
-        return [each for each in (self._shared.nats.problem(), *unread) if each]
+        return [each for each in (self._shared.nats_problem(), *unread) if each]
 
 
 class _Around:
@@ -97,6 +104,24 @@ class _Around:
 
     async def run(self) -> None:
         """There is nothing to do."""
+
+
+def _noticing(shared: Shared, views: Sequence[View]) -> Any:
+    """Around every page and stream: who comes when nobody was there sees what is so now."""
+    names = {view.name for view in views}
+
+    @web.middleware
+    async def noticing(request: web.Request, handler: Any) -> Any:
+        # Halt waits for nothing, and for who was not let in nothing is read.
+        if request.method not in ("GET", "HEAD") or request.path.startswith(_NO_PAGES):
+            return await handler(request)
+        if not shared.audience.looks_at():
+            await shared.accounts.read_first()
+        name = request.path.removeprefix("/events").split("/")[1]
+        with shared.audience.looking(name if name in names else _Around.name):
+            return await handler(request)
+
+    return noticing
 
 
 def _home(views: Sequence[View]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,8 +14,10 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from executor.console.accounts import AccountsNow
+from executor.console.audience import Audience
 from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
@@ -39,7 +42,21 @@ VIEW_AGAIN_S: Final = 2.0
 """After its `run` has ended or failed."""
 SYSTEM_READ_EVERY_S: Final = 0.5
 SHUTDOWN_TIMEOUT_S: Final = 1.0
+CONNECTIONS_MAX: Final = 128
+"""With one more, the oldest is closed: whoever comes gets in, and files are left for the rest."""
+IDLE_S: Final = 30.0
+"""For a connection that asks for nothing, or never comes to the end of its request's headers."""
+_SERVER_LOG: Final = logging.getLogger("console_server")
 _log = structlog.get_logger()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what a stranger sends: that is no error, has no bound, and may be somebody's secret."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError)
+
+
+_SERVER_LOG.addFilter(_is_ours)
 
 
 def now_ms() -> int:
@@ -76,6 +93,7 @@ async def serve(
         nats=nats,
         stores=stores,
         accounts=AccountsNow(settings.each(), stores, now_ms),
+        audience=Audience(),
         metrics=MetricsNow(system, now_ms),
         books=NewestBooks(now_ms),
         pages=Pages(),
@@ -94,8 +112,8 @@ async def serve(
             say_link(f"{url}/open/{link_secret(key, now_ms())}")
         freeze_heap()
         await first_failure(
-            shared.accounts.run(),
-            shared.metrics.run(),
+            shared.accounts.run(shared.audience),
+            shared.metrics.run(shared.audience),
             _connected(settings, nats, stack),
             _opened(settings, stores, stack),
             *(_lasting(view) for view in views),
@@ -107,13 +125,20 @@ async def serving(shared: Shared, views: list[View], door: Door) -> AsyncIterato
     """Serve while the context lasts; yields the URL. Exits 2 when the address cannot be had."""
     settings = shared.settings
     runner = web.AppRunner(
-        console_app(shared, views, door), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+        console_app(shared, views, door),
+        access_log=None,
+        logger=_SERVER_LOG,
+        keepalive_timeout=IDLE_S,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 - set up
+    listening: asyncio.Server | None = None
     try:
         host, port = settings.console_host, settings.console_port
         try:
-            await web.TCPSite(runner, host, port).start()
+            made = partial(_connection, runner.server)
+            listening = await asyncio.get_running_loop().create_server(made, host, port)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 refuse_to_start(
@@ -122,10 +147,20 @@ async def serving(shared: Shared, views: list[View], door: Door) -> AsyncIterato
                 )
             why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
             refuse_to_start(f"CONSOLE_HOST: cannot listen on {host}:{port}: {why}")
-        door.port = runner.addresses[0][1]
+        door.port = listening.sockets[0].getsockname()[1]
         yield settings.console_url(door.port)
     finally:
+        if listening is not None:
+            listening.close()
         await runner.cleanup()
+
+
+def _connection(server: web.Server) -> asyncio.BaseProtocol:
+    """Of one that has just come."""
+    for oldest in server.connections[: max(0, len(server.connections) - CONNECTIONS_MAX + 1)]:
+        if oldest.transport is not None:
+            oldest.transport.abort()
+    return server()
 
 
 async def _connected(settings: ConsoleSettings, nats: NatsNow, stack: AsyncExitStack) -> None:

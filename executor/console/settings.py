@@ -44,7 +44,7 @@ class ConsoleSettings(LimitSettings, NatsSettings):
     console_read_only: bool = False
     """Nothing can be changed through the page: no halt, no resume, no configuration."""
     executor_data: Path = Path("executor-data")
-    """The data folder of the system on this machine."""
+    """The data folder of the system on this machine; alerts keep what was told there."""
 
     def console_url(self, port: int) -> str:
         """How this machine's browser reaches it, where it listens on `port`."""

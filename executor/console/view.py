@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from executor.console.accounts import AccountsNow
+    from executor.console.audience import Audience
     from executor.console.books import NewestBooks
     from executor.console.messages import Messages
     from executor.console.metrics import MetricsNow
@@ -73,9 +74,11 @@ class Shared:
     stores: Mapping[str, Store]
     """By account. Empty until they could be opened: ask for one with `get`, each time."""
     accounts: AccountsNow
-    """Each account, its limits and its configuration, read again every second."""
+    """Each account, its limits and its configuration, read each second while somebody looks."""
+    audience: Audience
+    """Whether somebody looks: what is read for people alone waits for it."""
     metrics: MetricsNow
-    """What the processes count, read again every two seconds."""
+    """What the processes count, as far as a view wants it (`want`)."""
     books: NewestBooks
     """The newest book of each market; the view *Markets* follows them."""
     pages: Pages
@@ -85,3 +88,7 @@ class Shared:
     system: Callable[[], SystemStatus | None]
     """What the supervisor tells; None: there is none, or it cannot be read."""
     now_ms: Callable[[], int]
+
+    def nats_problem(self) -> str:
+        """Why nothing comes from NATS, a sentence; empty: it does."""
+        return self.nats.problem() or self.books.silence()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ COMMANDS: Final = (("status",), ("positions", "--ended", "100"), ("decisions",))
 
 async def looked_at(person: Person, *, runs: bool) -> list[str]:
     """A sentence for each command that does not answer as it should."""
-    found = []
-    for command in COMMANDS:
-        answer = await person.types(*command, "--json")
-        if answer.code or _object_in(answer) is None or answer.stderr:
-            found.append(_said(command, answer))
-    answer = await person.types("status")
+    *answers, answer = await asyncio.gather(
+        *(person.types(*command, "--json") for command in COMMANDS), person.types("status")
+    )
+    found = [
+        _said(command, each)
+        for command, each in zip(COMMANDS, answers, strict=True)
+        if each.code or _object_in(each) is None or each.stderr
+    ]
     wanted = "running" if runs else "stopped"
     if answer.code or wanted not in answer.stderr:
         found.append(_said(("status",), answer))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import shutil
 import signal
@@ -21,8 +22,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from feeder.recording.errors import RecordingError
+from feeder.recording.reader import RecordingReader
 from local.child import Child
 from local.status import ProcessStatus
+from protocol.snapshot import ProtocolError
 from sandbox.audit import unfinished
 from sandbox.cluster import start_venue
 from sandbox.front_door.audit import (
@@ -32,6 +36,7 @@ from sandbox.front_door.audit import (
 )
 from sandbox.front_door.looks import looked_at, replayed_again
 from sandbox.front_door.person import FOLDER, STOP_S, Person, runs
+from sandbox.front_door.recorded import unrecorded
 from sandbox.services import Options
 
 KILL_SEEN_S: Final = 45.0
@@ -102,6 +107,14 @@ class FrontDoor:
         decisions = await logged_decisions(person.data, self._options)
         lines, found = disagreements_of(last, decisions, self._options)
         self._found += found
+        try:
+            records = RecordingReader(person.data / "recording", without_frames=True)
+            line, lost = unrecorded(itertools.chain(*decisions.values()), records)
+        except (RecordingError, ProtocolError) as error:
+            self._found.append(f"the recording: {error}")
+        else:
+            lines.append(line)
+            self._found += [f"decision {each.decision_id} is not recorded" for each in lost]
         lines_of_replay, unlike = await replayed_again(person)
         self._found += unlike
         return FrontDoorOutcome(violations=self._found, lines=[*lines, *lines_of_replay])

@@ -48,10 +48,22 @@ def test_what_is_not_set_is_the_systems_and_one_line_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = told(tmp_path / "data")
-    given = {"EXECUTOR_DATA": str(folder), "SERIES": "mine", "STATE": ""}
+    given = {"EXECUTOR_DATA": str(folder), "COOLDOWN_S": "5", "STATE": ""}
     line, filled = said(capsys, given, "status")
     assert line == f"looking at {folder}: paper, running\n"
-    assert filled == {**ENVIRONMENT, "SERIES": "mine", "EXECUTOR_DATA": str(folder)}
+    assert filled == {**ENVIRONMENT, "COOLDOWN_S": "5", "EXECUTOR_DATA": str(folder)}
+
+
+def test_a_halt_reaches_the_systems_accounts_whatever_the_terminal_has_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = told(tmp_path / "data")
+    left = {"STRATEGIES": "another", "GROUP": "g", "EXECUTION": "live", "NATS_URL": "nats://x:1"}
+    given = {"EXECUTOR_DATA": str(folder), "SERIES": ENVIRONMENT["SERIES"], **left}
+    line, filled = said(capsys, given, "halt", "--all", "--reason", "x")
+    names = "STRATEGIES, GROUP, EXECUTION, NATS_URL"
+    assert line == f"looking at {folder}: paper, running; not as set here: {names}\n"
+    assert filled == {**ENVIRONMENT, "EXECUTOR_DATA": str(folder)}
 
 
 def test_it_is_found_where_one_stands(

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from functions import strategy_trial, worker
+from functions import worker
 from functions.core.strategy_rules import StrategyNotUsableError
 from functions.settings import WorkerSettings
-from functions.strategy_trial import try_out
+from functions.strategy_trial import TRIAL_MAX_S, try_out
 from strategies.builtin import BUILTIN
 from strategies.interface import Hold, Signal, Strategy
 from strategies.parameters import StrategyParameters
@@ -29,9 +29,9 @@ def answering(answer: Callable[[MarketView], Any]) -> type[Strategy]:
     return Answering
 
 
-def refusal(answer: Callable[[MarketView], Any]) -> str:
+def refusal(answer: Callable[[MarketView], Any], max_s: float = TRIAL_MAX_S) -> str:
     with pytest.raises(StrategyNotUsableError) as caught:
-        try_out(answering(answer))
+        try_out(answering(answer), max_s=max_s)
     said = str(caught.value)
     assert "\n" not in said
     return said
@@ -93,13 +93,10 @@ def test_a_worker_is_not_started_with_one_that_fails(
     )
 
 
-def test_one_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strategy_trial, "TRIAL_MAX_S", 0.2)
-
+def test_one_that_does_not_end_is_ended() -> None:
     def for_ever(_: MarketView) -> None:
         while True:
             pass
 
-    assert "does not answer within 0.2 s when it is asked about an ordinary book" in refusal(
-        for_ever
-    )
+    said = refusal(for_ever, max_s=0.2)
+    assert "does not answer within 0.2 s when it is asked about an ordinary book" in said

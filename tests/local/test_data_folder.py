@@ -132,6 +132,23 @@ def test_a_name_that_no_url_can_have_is_refused(tmp_path: Path, name: str) -> No
     assert not (tmp_path / name).exists()
 
 
+def test_a_home_of_nobody_is_refused() -> None:
+    with pytest.raises(DataFolderError, match=r"^~nobody.s/x: there is no such home directory$"):
+        DataFolder.open(Path("~nobody.s/x"))
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    DataFolder.open(tmp_path).close()
+    for name in ("lock", "version", "logs"):
+        away = tmp_path / f".{name}"
+        (tmp_path / name).rename(away)
+        in_the_way = tmp_path / name
+        in_the_way.touch() if name == "logs" else in_the_way.mkdir()
+        assert refusal(tmp_path).startswith(f"cannot be used: {name}: ")
+        in_the_way.unlink() if name == "logs" else in_the_way.rmdir()
+        away.rename(tmp_path / name)
+
+
 def test_without_space_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_folder_module, "SPACE_MIN_BYTES", 1 << 60)
     assert "no space left on the disk" in refusal(tmp_path)

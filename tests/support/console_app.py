@@ -21,6 +21,7 @@ import aiohttp
 import msgspec
 
 from executor.console.accounts import AccountsNow
+from executor.console.audience import Audience
 from executor.console.books import NewestBooks
 from executor.console.links import Links, link_secret
 from executor.console.messages import Messages
@@ -151,6 +152,7 @@ async def console_app(
         nats=nats or NatsNow("nats://127.0.0.1:4222"),
         stores=stores,
         accounts=AccountsNow(told.each(), stores, clock_ms),
+        audience=Audience(),
         metrics=MetricsNow(lambda: status[0], clock_ms),
         books=NewestBooks(clock_ms),
         pages=Pages(),

@@ -13,6 +13,7 @@ const clock = document.getElementById("console-clock");
 let atMs = Number(body.dataset.atMs);
 let dataAtMs = Number(body.dataset.dataAtMs);
 let heardAt = performance.now();
+let heardAtClock = Date.now();
 let source = null;
 let retry = 0;
 
@@ -25,7 +26,8 @@ function age(ms) {
 }
 
 function staleness() {
-  const silent = performance.now() - heardAt;
+  // By both: the one stands still while a laptop sleeps, the other may be set back.
+  const silent = Math.max(performance.now() - heardAt, Date.now() - heardAtClock);
   if (silent > STALE_MS) return ["The console does not answer. These numbers are old:", silent];
   if (dataAtMs === 0) return ["No data has come yet.", null];
   const old = atMs + silent - dataAtMs;
@@ -124,6 +126,7 @@ function take(event) {
   atMs = told.at_ms;
   dataAtMs = told.data_at_ms;
   heardAt = performance.now();
+  heardAtClock = Date.now();
   for (const [id, html] of Object.entries(told.parts)) replace(id, html);
   show();
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+import msgspec
+
 from functions.adapters.sqlite.rows import all_of, read, text_of
 from functions.adapters.sqlite.state_file import StateFile
 from functions.core.account import Account, new_account
@@ -30,10 +32,12 @@ def get(sql: sqlite3.Connection, name: str) -> Account:
 
 
 def opened(sql: sqlite3.Connection, name: str) -> Account:
-    """The same; made when there is none."""
-    account = find(sql, name)
-    if account is None:
-        account = new_account()
+    """The same; made when there is none, and with what an older version has not written."""
+    found = find(sql, name)
+    account = new_account() if found is None else found
+    if account.config_version is None:
+        account = msgspec.structs.replace(account, config_version=0)
+    if account is not found:
         put(sql, name, account)
     return account
 

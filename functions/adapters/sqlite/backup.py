@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from functions.adapters.sqlite.failures import store_error
+from functions.adapters.sqlite.failures import code_of, store_error
 from functions.adapters.sqlite.integrity import check_integrity
 from functions.adapters.sqlite.look import Contents, contents_of, opened_to_look
 from functions.adapters.sqlite.place import new_file
@@ -41,8 +41,9 @@ def back_up(path: Path, target: Path, tell: Callable[[float], None] = lambda _: 
             source.execute("SELECT 1 FROM accounts").fetchone()
             source.backup(copy, pages=PAGES_AT_ONCE, progress=told)
             copy.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
-            check_integrity(copy, path, pragma="integrity_check", within_s=None)
+            check_integrity(copy, path, within_s=None)
             contents = contents_of(copy)
     except sqlite3.Error as error:
-        raise store_error("backup", path, error) from error
+        full = code_of(error) == sqlite3.SQLITE_FULL  # what is copied is not written to
+        raise store_error("backup", target if full else path, error) from error
     return contents

@@ -1,9 +1,11 @@
 """One SQLite file as it is used: opened when it is first asked, read and written on its thread.
 
 1. A write is one IMMEDIATE transaction: what it looks at cannot change before it has written.
-2. Each write looks whether the file is still the one under its name, and still of our schema. A
-   folder that was removed under a running worker, and made again by another one, would otherwise be
-   two stores, of which none knows the other's claims.
+2. Each write looks whether the file, its log and its locks are still those under their names, and
+   still of our schema. A folder that was removed under a running worker, and made again by another
+   one, would otherwise be two stores, of which none knows the other's claims; and what is written
+   to a log that somebody removed is lost with the last process that has it open. Who only looks
+   goes on with the file that is there by now: what a removed one holds is shown to nobody.
 3. After a failure that is not about the lock or the room, the file is opened anew: by then it may
    have been mended.
 """
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from functions.adapters.sqlite.failures import store_error
-from functions.adapters.sqlite.place import check_folder, make
+from functions.adapters.sqlite.place import check_folder, check_log_beside, make
 from functions.adapters.sqlite.schema import Schema
 from functions.adapters.sqlite.thread import SqlThread
 from functions.ports import (
@@ -58,7 +60,10 @@ class SqliteFile:
         self._thread = SqlThread(path.name)
         self._sql: sqlite3.Connection | None = None
         """Of the thread alone, as all below here."""
-        self._identity = (0, 0)
+        self._names: tuple[str, ...] = ()
+        self._identities: list[tuple[int, int]] = []
+        self._follows = True
+        """Whether who reads goes on with another file that has the name by now."""
 
     async def read(self, what: str, work: Work[_T]) -> _T:
         """What `work` reads of one moment. StoreMisconfiguredError where there is no file."""
@@ -76,17 +81,21 @@ class SqliteFile:
         return await self._thread.run(what, partial(self._with_connection, what, work))
 
     async def close(self) -> None:
-        """Close the file; a later call opens it again."""
-        await self._thread.run("close", self._drop)
+        """Close the file; a later call opens it again. Raises nothing: a disk that does not answer
+        has been told of by then."""
+        with suppress(StoreError):
+            await self._thread.run("close", self._drop)
         self._thread.end()
 
     # -- on the thread -----------------------------------------------------------------------------
 
     def _in_transaction(self, what: str, begin: str, work: Work[_T], *, create: bool = False) -> _T:
+        reads_on = begin == "BEGIN" and self._follows
+
         def done(sql: sqlite3.Connection) -> _T:
             sql.execute(begin)
             try:
-                if begin != "BEGIN":
+                if not reads_on:
                     self._check_still_ours(sql)
                 result = work(sql)
                 sql.execute("COMMIT")
@@ -97,10 +106,14 @@ class SqliteFile:
                 raise
             return result
 
-        return self._with_connection(what, done, create=create)
+        return self._with_connection(what, done, create=create, follow=create or reads_on)
 
-    def _with_connection(self, what: str, work: Work[_T], *, create: bool = False) -> _T:
+    def _with_connection(
+        self, what: str, work: Work[_T], *, create: bool = False, follow: bool = False
+    ) -> _T:
         try:
+            if follow and self._sql is not None and not self._has_its_names():
+                self._drop()
             return work(self._opened(create=create))
         except StoreMisconfiguredError:
             self._drop()
@@ -123,6 +136,7 @@ class SqliteFile:
         if self._sql is not None:
             return self._sql
         check_folder(self.path)
+        check_log_beside(self.path)
         if not self.path.exists():
             if not create:
                 raise StoreMisconfiguredError(
@@ -139,7 +153,10 @@ class SqliteFile:
             if not self._schema.check(sql, self.path):
                 self._schema.migrate(sql, self.path)
             self._log_ahead(sql)
-            self._identity = self._identity_under_the_name()
+            self._schema.check(sql, self.path)  # the first look: now log and locks are there
+            real = os.path.realpath(self.path)  # where SQLite puts them
+            self._names = (str(self.path), f"{real}-wal", f"{real}-shm")
+            self._identities = self._identities_under_the_names()
             self._on_open(sql)
         except BaseException:
             sql.close()
@@ -157,23 +174,27 @@ class SqliteFile:
             sql.execute("PRAGMA fullfsync = ON")  # macOS: through the disk's cache, too
 
     def _check_still_ours(self, sql: sqlite3.Connection) -> None:
-        try:
-            same = self._identity_under_the_name() == self._identity
-        except FileNotFoundError:
-            same = False
-        if not same:
+        if not self._has_its_names():
             raise StoreMisconfiguredError(
-                f"STATE: {self.path} was removed or replaced while it was in use: start everything"
-                " again"
+                f"STATE: {self.path}, its -wal or its -shm was removed or replaced while it was in"
+                " use: start everything again"
             )
         if not self._schema.check(sql, self.path):
             raise StoreMisconfiguredError(
                 f"STATE: {self.path} has become one of an older version while it was in use"
             )
 
-    def _identity_under_the_name(self) -> tuple[int, int]:
-        found = os.stat(self.path)  # noqa: PTH116 - with every claim: half the time of Path.stat
-        return found.st_dev, found.st_ino
+    def _has_its_names(self) -> bool:
+        """Whether what is open stands under its names still."""
+        try:
+            return self._identities_under_the_names() == self._identities
+        except FileNotFoundError:
+            return False
+
+    def _identities_under_the_names(self) -> list[tuple[int, int]]:
+        # With every claim: half the time of Path.stat.
+        found = [os.stat(name) for name in self._names]  # noqa: PTH116
+        return [(each.st_dev, each.st_ino) for each in found]
 
     def _drop(self) -> None:
         if self._sql is not None:

@@ -15,15 +15,14 @@ CHECK_MAX_S: Final = 5.0
 _STEPS_BETWEEN_LOOKS: Final = 10_000
 
 
-def check_integrity(
-    sql: sqlite3.Connection, path: Path, *, pragma: str = "quick_check", within_s: float | None
-) -> bool:
-    """Whether all of it was looked at. Raises StoreMisconfiguredError when it is damaged."""
+def check_integrity(sql: sqlite3.Connection, path: Path, *, within_s: float | None) -> bool:
+    """Whether all of it was looked at, indexes too: an account that its index has lost would be
+    made anew. Raises StoreMisconfiguredError when it is damaged."""
     if within_s is not None:
         until_s = time.monotonic() + within_s
         sql.set_progress_handler(lambda: time.monotonic() > until_s, _STEPS_BETWEEN_LOOKS)
     try:
-        said = str(sql.execute(f"PRAGMA {pragma}(1)").fetchone()[0])
+        said = str(sql.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise

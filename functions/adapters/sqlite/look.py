@@ -12,7 +12,7 @@ import msgspec
 
 from functions.adapters.sqlite.failures import store_error
 from functions.adapters.sqlite.integrity import CHECK_MAX_S, check_integrity
-from functions.adapters.sqlite.place import check_folder, free_bytes
+from functions.adapters.sqlite.place import check_folder, check_log_beside, free_bytes
 from functions.adapters.sqlite.schema import STATE_SCHEMA, number
 from functions.ports import StoreError, StoreMisconfiguredError
 
@@ -75,6 +75,7 @@ def contents_of(sql: sqlite3.Connection) -> Contents:
 def opened_to_look(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection of its own to a state file that is there, of the newest schema. Raises
     sqlite3.Error, StoreError."""
+    check_log_beside(path)
     if not path.exists():
         raise StoreMisconfiguredError(f"STATE: there is no store {path}")
     with closing(

@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -38,11 +39,12 @@ def free_bytes(path: Path) -> int:
 
 
 def too_little_room(path: Path) -> str | None:
-    """A sentence while there is too little room for another claim, None while there is enough."""
+    """A sentence while there is too little room for another claim, None while there is enough, or
+    nothing to be seen: whoever writes there then is told why."""
     try:
         free = free_bytes(path)
-    except OSError as error:
-        return f"{path.parent} cannot be looked at: {error.strerror}"
+    except OSError:
+        return None
     if free >= RESERVE_BYTES:
         return None
     return (
@@ -68,6 +70,40 @@ def check_folder(path: Path) -> None:
             f"STATE: {folder} is on a network disk ({kind}), where this store does not work: name a"
             " local one, or set STATE=dynamodb, the only store across hosts"
         )
+
+
+def check_log_beside(path: Path) -> None:
+    """Raises StoreMisconfiguredError where the log beside `path` is that of another file.
+
+    SQLite would take it for this one's, and put old pages in the place of newer ones, or the other
+    way round. Raises OSError.
+    """
+    log = Path(f"{os.path.realpath(path)}-wal")
+    # The log first: whoever makes a file, or begins to write ahead, does that before there is one.
+    if not log.exists() or log.stat().st_size == 0:
+        return
+    if not path.exists():
+        raise StoreMisconfiguredError(
+            f"STATE: {path} is gone, and its log {log.name} is still there: put the file back, or"
+            f" take {log.name} away, too, and -shm"
+        )
+    found = path.stat()
+    if os.pread(_descriptor(path, found.st_dev, found.st_ino), 1, _WRITES_AHEAD_AT) == _NOT_AHEAD:
+        raise StoreMisconfiguredError(
+            f"STATE: {path} is a copy that was put beside the log of another file: stop everything,"
+            f" take {log.name} and -shm away, and start again"
+        )
+
+
+_WRITES_AHEAD_AT: Final = 18  # https://www.sqlite.org/fileformat2.html#file_format_version_numbers
+_NOT_AHEAD: Final = b"\1"
+
+
+@cache
+def _descriptor(path: Path, device: int, inode: int) -> int:
+    """To read a file past SQLite, once for each; never closed: that would take away the locks of
+    every connection that this process has to the file."""
+    return os.open(path, os.O_RDONLY)
 
 
 def _file_system(folder: Path) -> str:

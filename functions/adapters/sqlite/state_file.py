@@ -40,10 +40,11 @@ class StateFile(SqliteFile):
     async def enter(self) -> None:
         """Make the file if there is none, look at all of it, and say that this host uses it: for
         whoever may claim something. Raises StoreError."""
+        self._follows = False  # whoever acts on what it reads is told, as with a write
         await self.write("open", self._note_host, create=True)
         if not self._whole:
             check = partial(check_integrity, path=self.path, within_s=CHECK_MAX_S)
-            if not await self.use("quick_check", check):
+            if not await self.use("integrity_check", check):
                 _log.info("store_checked_in_part", file=str(self.path), seconds=CHECK_MAX_S)
             self._whole = True
 
@@ -82,6 +83,7 @@ class StateFile(SqliteFile):
         check_host(sql, self.path, this_host(), _now_ms())
 
     def _beat(self, sql: sqlite3.Connection) -> None:
+        self._check_still_ours(sql)
         noted_at_ms = check_host(sql, self.path, this_host(), _now_ms())
         if abs(_now_ms() - noted_at_ms) >= HOST_EVERY_MS:
             self._in_transaction("upkeep", "BEGIN IMMEDIATE", self._note_host)

@@ -73,10 +73,13 @@ class SqlThread:
         StoreError. Cancelled, a call that has begun goes on to its end.
         """
         if self._jobs is None:
-            self._jobs = queue.SimpleQueue()
-            threading.Thread(
-                target=_run_jobs, args=(self._jobs,), name=self._name, daemon=True
-            ).start()
+            jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+            thread = threading.Thread(target=_run_jobs, args=(jobs,), name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # as many as this user may have
+                raise StoreBusyError(f"{what}: {self._name}: {error}") from error
+            self._jobs = jobs
         job = _Job(work)
         self._jobs.put(job)
         try:

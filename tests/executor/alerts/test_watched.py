@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from executor.alerts import watched_accounts
+from executor.alerts import watched_accounts, watched_system
 from executor.alerts.alert import SeenAccount, SeenSchedule
 from executor.alerts.watched_accounts import WatchedAccounts
 from executor.alerts.watched_books import START_GRACE_MS, WatchedBooks
@@ -190,3 +190,27 @@ async def test_proven_books_are_seen_and_others_are_not(nats_server: NatsServer)
     await close(nc)
     await books.look(nc)
     assert books.problem.startswith("not connected to NATS")
+
+
+RUN = 'schedule_runs_total{name="reconcile",result="done",strategy="one"} 1\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{RUN}schedule_position_mismatches{{strategy="one"}} NaN\n',
+        f'{RUN}schedule_position_mismatches{{strategy="one"}} +Inf\n',
+        "<html>{",
+        'a{b="c" 1\n',
+        "# TYPE a nothing\na{ 1 1 1\n",
+    ],
+)
+async def test_what_no_schedule_says_ends_nothing(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answered(_: object, __: str) -> tuple[int, str]:
+        return 200, text
+
+    monkeypatch.setattr(watched_system, "_asked", answered)
+    async with aiohttp.ClientSession() as session:
+        assert await watched_system._schedule(session, "http://127.0.0.1:1/metrics") == {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -40,10 +42,30 @@ def test_anything_else_is_a_no(monkeypatch: pytest.MonkeyPatch, typed: str, says
         confirm(WALLET)
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.EIO, "gone"), "no address was typed"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), "this is not the address"),
+    ],
+)
+def test_a_terminal_that_is_gone_or_of_another_encoding_is_a_no(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    terminal = Mock(spec=io.StringIO)
+    terminal.readline.side_effect = error
+    monkeypatch.setattr(sys, "stdin", terminal)
+    with pytest.raises(RefusedError, match=says):
+        confirm(WALLET)
+
+
+@pytest.mark.parametrize("closed", [False, True])
 async def test_it_wants_a_terminal_and_asks_nobody_before(
-    run: Command, live: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Command, live: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed: bool
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB")
+    if closed:
+        monkeypatch.setattr("executor.commands.live.sys", Mock(stdin=None))
     result = await run("live", "--data", str(tmp_path / "data"), "--console-port", "0")
     assert result.exit_code == 2
     assert result.output.splitlines()[-1] == (

@@ -60,6 +60,12 @@ def test_a_venue_that_is_none_is_refused(tmp_path: Path, venue: str) -> None:
         planned(tmp_path, venue=venue)
 
 
+@pytest.mark.parametrize("name", ["what?", "~nobody.s"])
+def test_a_folder_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(RefusedError, match=r"^--data: "):
+        planned(Path(name))
+
+
 def test_with_nothing_set_all_is_well(tmp_path: Path) -> None:
     worker = check(planned(tmp_path))
     assert [entry.account for entry in worker.entries] == ["book_imbalance_crypto-paper"]

@@ -43,6 +43,13 @@ async def test_a_folder_of_another_version_or_of_something_else(
     assert "notes: not a directory" in await refused(run, tmp_path / "notes")
 
 
+@pytest.mark.parametrize("content", [b"", b"garbage" * 2_000])
+async def test_accounts_that_cannot_be_read(run: Command, tmp_path: Path, content: bytes) -> None:
+    DataFolder.open(tmp_path / "data").close()
+    (tmp_path / "data" / "state.sqlite").write_bytes(content)
+    assert "data/state.sqlite is " in await refused(run, tmp_path / "data")
+
+
 async def test_a_variable_that_contradicts_what_is_stored(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,10 +91,12 @@ async def test_one_account_is_shown_in_full_by_its_name(
     )
 
 
+@pytest.mark.parametrize("told", [(), ("--all",)], ids=str)
 async def test_halt_and_resume_of_all_are_of_each(
-    run: Command, stores: dict[str, DynamoStore]
+    run: Command, stores: dict[str, DynamoStore], told: tuple[str, ...]
 ) -> None:
-    halted = await run("halt", "--all", "--reason", "odd fills")
+    """Nobody who wants to halt has to name anything first; to resume, they do."""
+    halted = await run("halt", *told, "--reason", "odd fills")
     assert (halted.exit_code, halted.stderr) == (0, "")
     assert halted.stdout.count("HALTED: odd fills") == 3
     assert await trading(stores) == dict.fromkeys(ACCOUNTS, "halted")
@@ -147,7 +149,6 @@ async def test_what_fails_of_one_account_is_named_and_stops_no_other(
     [
         ["positions"],
         ["decisions"],
-        ["halt", "--reason", "x"],
         ["resume"],
         ["config", "show"],
         ["status", "--account", "third"],

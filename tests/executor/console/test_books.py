@@ -85,6 +85,23 @@ async def test_what_was_there_before_comes_and_then_each_newest_book(
         assert view.memory.rows[-1].sequence == newer[-1].sequence
 
 
+async def test_a_server_that_hangs_is_said_while_the_line_is_open(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books_module, "SILENT_MS", 300)
+    async with following(nats_server) as (books, nc):
+        assert (books.answered_at_ms, books.silence()) == (0, "")
+        await ensure_stream(nc.jetstream(), BOOKS)
+        await until(lambda: books.problem == "" and books.answered_at_ms > 0)
+        nats_server.pause()
+        try:
+            await until(lambda: "NATS does not answer" in books.silence())
+            assert nc.is_connected
+        finally:
+            nats_server.resume()
+        await until(lambda: not books.silence())
+
+
 async def test_a_server_that_lost_everything_is_asked_again(nats_server: NatsServer) -> None:
     async with following(nats_server) as (books, nc):
         await ensure_stream(nc.jetstream(), BOOKS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,12 +19,32 @@ from executor.configuration_reports import Changed
 from executor.console.configuration import ConfigurationView
 from functions.core.collective_configuration import CollectiveConfiguration, collective_row
 from functions.core.configuration import ConfigurationRow
+from functions.strategy_trial import TRIAL_MAX_S
 from strategies.book_imbalance import BookImbalance
 from tests.support.configuration_builders import a_row, seed
 from tests.support.console_app import ConsoleApp, console_app
 from tests.support.fake_ports import MemoryStore
 
 ACCOUNT = "book_imbalance_crypto-paper"
+SLOW = """
+from enum import StrEnum
+
+from strategies.interface import Strategy
+from strategies.parameters import StrategyParameters
+
+
+class Slow(Strategy):
+    name = "slow"
+    Parameters = StrategyParameters
+
+    class Reason(StrEnum):
+        QUIET = "quiet"
+
+    @staticmethod
+    def decide(view, parameters, now_ms):
+        while True:
+            pass
+"""
 BAD = "<script>alert(1)</script>"
 
 
@@ -173,6 +195,22 @@ async def test_posts_that_no_form_of_ours_makes_change_nothing() -> None:
         assert "Nothing to change: version 1 says so already." in page
         assert len(store.config_rows) == 1
         assert "Configuration" in await console.page("/configuration/preview")
+
+
+async def test_a_slow_strategy_does_not_hold_the_console(tmp_path: Path) -> None:
+    file = tmp_path / "slow.py"
+    file.write_text(SLOW)
+    store = MemoryStore(name="mine-paper")
+    await store.set_configuration(a_row(strategy="slow"), 0)
+    async with console_app(
+        ConfigurationView, stores={"mine-paper": store}, strategies=f"mine={file}"
+    ) as console:
+        told = {"account": "mine-paper", "version": "1", "why": "w", "value.cooldown_s": "60"}
+        began_s = time.thread_time()
+        page = await console.post("/configuration/set", 409, **told)
+        assert time.thread_time() - began_s < TRIAL_MAX_S / 2
+        assert "slow: does not answer within 0.25 s" in page
+        assert len(store.config_rows) == 1
 
 
 async def test_read_only_shows_all_and_offers_nothing() -> None:

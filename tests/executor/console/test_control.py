@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -116,3 +117,33 @@ async def test_the_answer_is_shown_where_the_form_stands() -> None:
             ) as told:
                 went = told.headers["Location"]
                 assert (told.status, went.partition("message=")[0].rstrip("?&")) == (303, wanted)
+
+
+async def test_what_was_read_long_ago_is_not_said_as_if_it_were_so() -> None:
+    stores, clock_ms = two_stores(), [1_700_000_000_000]
+    await stores[TWO].halt("why")
+    async with console_app(
+        HealthView, stores=stores, clock_ms=lambda: clock_ms[0], **BOTH
+    ) as console:
+        clock_ms[0] += 1_000
+        assert "not read since" not in await console.page("/health")
+        clock_ms[0] += 2_001
+        text = await console.page("/health")
+        for state in ("was trading", "was HALTED"):
+            assert f">{state} at 22:13:20: not read since<" in text
+        assert ">trading<" not in text
+        assert text.count('action="/halt"') == 2, "halting needs no reading"
+        await console.shared.accounts.read(ONE)
+        assert ">trading<" in await console.page("/health")
+        assert console.shared.accounts.read_at_ms() == clock_ms[0] - 3_001, "the other one's"
+
+
+async def test_a_tick_is_of_the_halt_that_was_read_with_it() -> None:
+    """The page puts ticks back after a change, by the box's id."""
+    stores, boxes = two_stores(), []
+    async with console_app(HealthView, stores=stores, **BOTH) as console:
+        for reason in ("one", "another", "another"):
+            await stores[ONE].halt(reason)
+            await console.read()
+            boxes += re.findall(r'id="(lift-\w+)"', await console.page("/health"))
+    assert len(boxes) == len(set(boxes)) == 3

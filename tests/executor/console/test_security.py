@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 
 import pytest
 from yarl import URL
 
+from executor.console import security, service
 from executor.console.health import HealthView
 from executor.console.links import LINK_LASTS_MS, link_secret
 from executor.console.sessions import SESSIONS_MAX, Sessions
@@ -56,6 +58,9 @@ async def test_localhost_is_ours_too() -> None:
         {"Origin": "http://127.0.0.1:1"},
         {"Origin": "OURS", "Sec-Fetch-Site": "cross-site"},
         {"Origin": "OURS", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://proxy.example"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
     ],
     ids=str,
 )
@@ -66,6 +71,103 @@ async def test_a_form_of_another_page_changes_nothing(headers: dict[str, str]) -
         status, text, _ = await answer(console, "POST", "/halt", headers=told, data={"account": ""})
         assert (status, "did not come from a page" in text) == (403, True)
         assert "halt" not in store.calls
+
+
+async def test_a_form_comes_through_a_server_with_tls() -> None:
+    store = MemoryStore(name=NAME)
+    async with console_app(HealthView, stores={NAME: store}, **ONE) as console:
+        headers = {"Origin": "https://proxy.example", "Sec-Fetch-Site": "same-origin"}
+        form = {"account": ""}
+        assert (await answer(console, "POST", "/halt", headers=headers, data=form))[0] == 303
+        assert "halt" in store.calls
+
+
+async def test_every_address_is_called_by_the_one_that_was_asked() -> None:
+    every: dict[str, Any] = {"console_host": "0.0.0.0", "console_token": TOKEN}  # noqa: S104 - in a test
+    async with console_app(HealthView, **every) as console:
+        port = URL(console.url).port
+        for host, wanted in ((f"127.0.0.2:{port}", 200), ("127.0.0.3", 421), (f"evil:{port}", 421)):
+            url = f"http://127.0.0.2:{port}/open"
+            async with console.browser.get(url, headers={"Host": host}) as told:
+                assert told.status == wanted, host
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "wanted"),
+    [
+        ("application/json", b'{"account": ""}', 415),
+        ("text/plain", b"account=", 415),
+        ("multipart/form-data; boundary=x", b"garbage", 415),
+        (f"{FORM}; charset=bogus", b"account=", 415),
+        (f"{FORM}; charset=utf-16", b"account=", 415),
+        (FORM, b"account=\xff", 400),
+        (FORM, b"&".join([b"a=1"] * 5_000), 413),
+        (FORM, b"a" * 70_000, 413),
+    ],
+)
+async def test_what_is_no_form_changes_nothing_and_is_no_defect(
+    kind: str, body: bytes, wanted: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore(name=NAME)
+    async with console_app(HealthView, stores={NAME: store}, **ONE) as console:
+        headers = {"Origin": console.url, "Content-Type": kind}
+        status, _, _ = await answer(console, "POST", "/halt", headers=headers, data=body)
+        assert status == wanted
+        headers = {"Origin": console.url, "Content-Type": FORM, "Content-Encoding": "gzip"}
+        assert (await answer(console, "POST", "/halt", headers=headers, data=b"no"))[0] == 400
+    assert "halt" not in store.calls
+    assert not caplog.records
+
+
+async def said(console: ConsoleApp, request: bytes) -> bytes:
+    """The first line that comes back on a connection of its own; empty: it was closed."""
+    host, port = console.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.replace(b"OURS", f"{host}:{port}".encode()))
+    async with asyncio.timeout(5):
+        answered = await reader.readline()
+    writer.close()
+    return answered
+
+
+async def test_what_does_not_come_to_its_end_is_waited_for_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(security, "BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(service, "IDLE_S", 0.05)
+    async with console_app(HealthView, **ONE) as console:
+        (cookie,) = console.browser.cookie_jar
+        assert await said(console, b"GET /health HTTP/1.1\r\nHost: ") == b""
+        assert await said(console, b"") == b""
+        head = (
+            f"POST /halt HTTP/1.1\r\nHost: OURS\r\nOrigin: http://OURS\r\nConnection: close\r\n"
+            f"Cookie: {cookie.key}={cookie.value}\r\nContent-Length: 60000\r\n"
+            f"Content-Type: {FORM}\r\n\r\naccount="
+        )
+        assert b"HTTP/1.1 408" in await said(console, head.encode())
+        nonsense = b"GET /open/a-secret x HTTP/1.1\r\nCookie: \x00=another\r\n\r\n"
+        assert b" 400 " in await said(console, nonsense)
+    assert not caplog.records, "what a stranger sends is in no log"
+
+
+async def test_connections_are_bounded_and_the_newest_gets_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "CONNECTIONS_MAX", 4)
+    async with console_app(HealthView, **ONE) as console:
+        host, port = console.url.removeprefix("http://").split(":")
+        idle = [await asyncio.open_connection(host, int(port)) for _ in range(8)]
+        assert await console.page("/health")
+        async with asyncio.timeout(5):
+            ended = await asyncio.gather(
+                *(reader.read() for reader, _ in idle[:4]), return_exceptions=True
+            )
+        assert [each for each in ended if not isinstance(each, OSError)] in ([], [b""] * 4)
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_a_browser_that_was_not_let_in_sees_and_changes_nothing() -> None:

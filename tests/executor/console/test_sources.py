@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from prometheus_client import generate_latest
 
 from executor.console import accounts, formats, metrics
 from executor.console.accounts import AccountsNow
+from executor.console.audience import Audience
 from executor.console.messages import KEPT_MAX, Messages
 from executor.console.metrics import ANSWER_BYTES_MAX, MetricsNow
 from executor.console.pages import Pages
 from executor.console.service import SystemNow
 from executor.console.settings import ConsoleSettings
+from functions.account_metrics import SECONDS_BUCKETS
+from functions.core.account import Account
+from functions.worker_metrics import WorkerMetrics
 from local.status import ProcessStatus, SystemStatus, write_status
+from strategies.book_imbalance import BookImbalance
 from tests.support.configuration_builders import a_row
-from tests.support.console_app import until
+from tests.support.console_app import ScriptedView, console_app, until
 from tests.support.fake_ports import MemoryStore
 
 NAME = "one-paper"
@@ -77,8 +83,10 @@ async def test_an_account_that_hangs_holds_up_no_other(monkeypatch: pytest.Monke
 
     stores["one-paper"].before["account"] = hang
     told = ConsoleSettings(strategies="one=book_imbalance_crypto,two=book_imbalance_crypto")
-    read = AccountsNow(told.each(), stores, lambda: 5)
-    task = asyncio.create_task(read.run())
+    read, audience = AccountsNow(told.each(), stores, lambda: 5), Audience()
+    task = asyncio.create_task(read.run(audience))
+    with audience.looking("markets"):
+        pass
     await until(lambda: "no answer within 0.05 s" in read.of["one-paper"].error)
     assert read.of["two-paper"].read_at_ms == 5
     await until(lambda: not read.of["one-paper"].error)  # it hung once
@@ -137,6 +145,7 @@ async def test_what_processes_count_is_read_and_summed() -> None:
     async with process(web.Response(text=text)) as url, aiohttp.ClientSession() as session:
         system = [status(feeder=url)]
         read = MetricsNow(lambda: system[0], lambda: 9)
+        read.want("health", ["a_total", "b"])
         await read._read_all(session)
         assert read.value("feeder", "a_total") == 5
         assert read.value("feeder", "a_total", line="1") == 3
@@ -175,10 +184,106 @@ async def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch)
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     read = MetricsNow(lambda: status(feeder=f"http://127.0.0.1:{port}/metrics"), lambda: 9)
-    task = asyncio.create_task(read.run())
+    task = asyncio.create_task(read.run(Audience()))
     await until(lambda: bool(read.errors))
     task.cancel()
     server.close()
+
+
+async def test_of_a_page_only_what_a_view_wants_is_parsed() -> None:
+    accounts = {"a-paper": tuple(BookImbalance.Reason)}
+    page = generate_latest(WorkerMetrics(accounts).registry)
+    async with process(web.Response(body=page)) as url, aiohttp.ClientSession() as session:
+        read = MetricsNow(lambda: status(worker=url), lambda: 9)
+        read.want("latency", ["worker_decode_seconds_bucket"])
+        read.want("health", ["worker_orders_in_flight", "worker_books_total"])
+        await read._read_all(session)
+        assert read.errors == {}
+        found = {each.name: each for each in read.of["worker"]}
+        assert found.keys() == {"worker_decode_seconds", "worker_orders_in_flight", "worker_books"}
+        assert len(found["worker_decode_seconds"].samples) == len(SECONDS_BUCKETS) + 1
+        assert read.value("worker", "worker_books_total") == 0
+        with pytest.raises(KeyError):
+            read.value("worker", "worker_books_conflated_total")
+
+
+async def test_metrics_are_read_often_only_while_a_view_shows_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "READ_EVERY_S", 0.01)
+    monkeypatch.setattr(metrics, "SAMPLE_EVERY_S", 0.3)
+    read, audience, readings = MetricsNow(lambda: None, lambda: 9), Audience(), [0]
+    read.want("health", ["a"])
+
+    async def read_all(_: object) -> None:
+        readings[0] += 1
+
+    monkeypatch.setattr(read, "_read_all", read_all)
+    task = asyncio.create_task(read.run(audience))
+    with audience.looking("markets"):
+        await asyncio.sleep(0.05)
+    assert readings[0] == 1
+    with audience.looking("health"):
+        await until(lambda: readings[0] > 3)
+    monkeypatch.setattr("executor.console.audience.LOOK_LASTS_S", 0.0)
+    seen = readings[0]
+    await until(lambda: readings[0] > seen + 2)
+    task.cancel()
+
+
+class CountedReads(MemoryStore):
+    reads = 0
+
+    async def account(self) -> Account:
+        self.reads += 1
+        return await super().account()
+
+
+async def test_accounts_are_read_only_while_somebody_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accounts, "READ_EVERY_S", 0.01)
+    monkeypatch.setattr("executor.console.audience.LOOK_LASTS_S", 0.05)
+    store = CountedReads(name=NAME)
+    async with console_app(
+        ScriptedView, stores={NAME: store}, strategies="one=book_imbalance_crypto"
+    ) as console:
+        task = asyncio.create_task(console.shared.accounts.run(console.shared.audience))
+        async with aclosing(console.events("/events/scripted")) as events:
+            await anext(events)
+            before = store.reads
+            await until(lambda: store.reads > before + 5)
+        await until(lambda: not console.shared.audience.looks_at())
+        await asyncio.sleep(0.05)
+        before = store.reads
+        await asyncio.sleep(0.05)
+        assert store.reads == before
+        await store.halt("because")
+        assert "because" in await console.page("/scripted")
+        task.cancel()
+
+
+async def test_a_store_that_hangs_delays_no_page_and_no_stranger_has_it_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accounts, "FIRST_READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("executor.console.audience.LOOK_LASTS_S", 0.0)
+    store = CountedReads(name=NAME)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with console_app(
+        ScriptedView, stores={NAME: store}, strategies="one=book_imbalance_crypto"
+    ) as console:
+        async with aiohttp.ClientSession() as stranger:
+            before = store.reads
+            for path in ("/scripted", "/events/scripted", "/static/style.css", "/open/x"):
+                async with stranger.get(f"{console.url}{path}"):
+                    pass
+            assert store.reads == before
+        store.before["account"] = hang
+        assert "Scripted" in await console.page("/scripted")
 
 
 def test_the_supervisors_file_may_be_missing_broken_or_there(

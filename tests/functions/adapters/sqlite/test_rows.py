@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from functions.adapters.sqlite.rows import read, text_of
 from functions.core.account import Account, Pause
 from functions.core.claim import ClaimState
-from functions.ports import StoreError, StoreRefusedError, UnreadableRowsError
+from functions.ports import Claimed, StoreError, StoreRefusedError, UnreadableRowsError
 from tests.functions.adapters.dynamodb.test_any_item import used
-from tests.support.sqlite_stores import SqliteTable
+from tests.support.sqlite_stores import SqliteTable, store_in
 from tests.support.store_builders import (
     LIMITS,
     NOW_MS,
@@ -125,3 +125,36 @@ async def test_a_malformed_account_is_named_and_no_other_is_concerned(store, tab
     with pytest.raises(StoreError, match="account item: "):
         await store.account_named("other").account()
     assert (await store.account()).claims == {}
+
+
+@pytest.mark.parametrize("digit", [b"1", b"9"])
+async def test_a_digit_that_the_disk_has_changed_is_no_amount(
+    state_file: Path, digit: bytes
+) -> None:
+    """Each is as good a number as what was written, and SQLite finds nothing."""
+    spent = make_account(spent_e6={TODAY: 5_000_000})
+    SqliteTable(state_file).put_account(spent)
+    data = state_file.read_bytes()
+    written, found = f'"{TODAY}":5000000'.encode(), f'"{TODAY}":'.encode() + digit + b"000000"
+    assert data.count(written) == 1
+    state_file.write_bytes(data.replace(written, found))
+    async with store_in(state_file) as store:
+        with pytest.raises(StoreError, match=r"^account item: it is not what was written .*backup"):
+            await store.open_account()
+
+
+async def test_what_a_person_has_changed_is_read_without_the_checksum(store, table) -> None:
+    await store.open_account()
+    table.run("UPDATE accounts SET item = json_set(item, '$.halt_reason', 'mine')")
+    with pytest.raises(StoreError, match=r"not what was written \(\$\.crc32\)"):
+        await store.account()
+    table.run("UPDATE accounts SET item = json_remove(item, '$.crc32')")
+    assert (await store.account()).halt_reason == "mine"
+
+
+async def test_an_account_of_before_configurations_is_completed_when_it_is_opened(
+    store, table
+) -> None:
+    table.put_account(make_account(config_version=None))
+    assert await store.open_account() == make_account(config_version=0)
+    assert await store.claim(make_claim(), LIMITS, NOW_MS) == Claimed()
