@@ -151,7 +151,7 @@ async def forked(
         *FORK_SERVER, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert fork_server.stdin is not None and fork_server.stdout is not None
-    codes = {}
+    codes: dict[str, int] = {}
     try:
         for name, (process, env, _) in cases.items():
             [module, *arguments], own = PROCESSES[process]
