@@ -128,6 +128,8 @@ async def test_what_was_read_long_ago_is_not_said_as_if_it_were_so() -> None:
         clock_ms[0] += 1_000
         assert "not read since" not in await console.page("/health")
         clock_ms[0] += 2_001
+        for store in stores.values():
+            store.failures["account"] = 10
         text = await console.page("/health")
         for state in ("was trading", "was HALTED"):
             assert f">{state} at 22:13:20: not read since<" in text
