@@ -135,6 +135,7 @@ async def test_what_was_read_long_ago_is_not_said_as_if_it_were_so() -> None:
             assert f">{state} at 22:13:21: not read since<" in text
         assert ">trading<" not in text
         assert text.count('action="/halt"') == 2, "halting needs no reading"
+        stores[ONE].failures.clear()
         await console.shared.accounts.read(ONE)
         assert ">trading<" in await console.page("/health")
         assert console.shared.accounts.read_at_ms() == clock_ms[0] - 3_001, "the other one's"
