@@ -41,7 +41,7 @@ from executor.doctor.finding import Level
 from executor.rendering import account_line, plain
 from feeder.recording.errors import RecordingError, UnusableDirectoryError
 from functions.core.account import TRADING_ENABLED
-from functions.handlers.control import halt_reason
+from functions.handlers.control import halt_reason, still_there
 from functions.settings import AccountSettings, LimitSettings, ScheduleSettings
 from runtime.output import complain
 from runtime.settings import load_settings
@@ -173,9 +173,8 @@ def halt(
             continue
         say(account_line(settings.account, settings.execution))
         say(plain(f"HALTED: {halted.halt_reason}", "bold red"))
-        if live := sum(not claim.ended for claim in halted.claims.values()):
-            text = f"{live} claims were made before: their orders may still be posted or filled; "
-            say(plain(f"{text}see `executor positions`"))
+        if left := still_there(halted):
+            say(plain(f"{left} See `executor positions`."))
     _end_with_failures(told)
 
 

@@ -29,6 +29,7 @@ from functions.core.account import utc_day
 from functions.ports import StoreError
 from functions.settings import WorkerSettings
 from local.data_folder import DataFolder, DataFolderError
+from local.status import read_status
 from local.system import SystemFailedError, SystemPlan, run_system
 from runtime.output import STDOUT, complain, one_line
 from runtime.process import run_service, stop_tasks
@@ -51,6 +52,7 @@ def run(wanted: Wanted) -> int:
         raise RefusedError(str(error)) from None
     try:
         tell(f"data folder: {folder.path}")
+        _refuse_another_venue(folder, plan)
         plan = replace(plan, data=folder)
         _refuse_what_is_stored_otherwise(worker)
         if wanted.execution == "live":
@@ -109,6 +111,17 @@ async def _harmless(telling: Coroutine[Any, Any, None]) -> None:
         await telling
     except Exception as error:  # noqa: BLE001 - see above
         tell(f"some lines are not shown here any more: {type(error).__name__}: {error}")
+
+
+def _refuse_another_venue(folder: DataFolder, plan: SystemPlan) -> None:
+    """Positions of one venue are never settled at another, and the days' sums would mix. Raises
+    RefusedError."""
+    before = read_status(folder.path)
+    if before is not None and before.venue != plan.venue.origin:
+        raise RefusedError(
+            f"--data: {folder.path} holds the accounts of {before.venue}, and this is for "
+            f"{plan.venue.origin}: name another folder"
+        )
 
 
 def _refuse_what_is_stored_otherwise(worker: WorkerSettings) -> None:

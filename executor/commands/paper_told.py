@@ -109,7 +109,9 @@ async def tell_problems(folder: Path, pid: int, say: Callable[[str], None]) -> N
         problems = {"data folder": room_problem(folder)}
         status = read_status(folder)
         if status is not None and status.pid == pid:
-            problems |= {each.name: each.problem for each in status.processes}
+            # One that has ended, or is told to, has not become well by that.
+            running = [each for each in status.processes if each.state == "running"]
+            problems |= {each.name: each.problem for each in running}
         for line in lines.due(problems):
             say(line)
         await asyncio.sleep(LOOK_EVERY_S)

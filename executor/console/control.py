@@ -57,11 +57,7 @@ class HaltAndResume:
             # Its reason is worth more than ours.
             return f"{name}: halted already: {before.halt_reason or 'no reason given'}."
         account = await control.halt(store, REASON)
-        live = sum(not claim.ended for claim in account.claims.values())
-        text = f"{name}: HALTED. No new order is made."
-        if live:
-            text += f" {live} claims were made before: their orders may still fill."
-        return text
+        return f"{name}: HALTED. No new order is made. {control.still_there(account)}".strip()
 
     @staticmethod
     async def _seen(store: Store) -> Account | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from functions.core.account import TRADING_ENABLED, TRADING_HALTED, Account, Limits, utc_day
 from functions.core.account_status import Status, status_of
+from functions.core.claim import UNRESOLVED
 from functions.handlers.limits_in_force import limits_in_force
 from functions.ports import Store, StoreError, StoreMisconfiguredError
 
@@ -64,6 +65,22 @@ async def halt(store: Store, reason: str) -> Account:
     if (account.trading, account.halt_reason) != (TRADING_HALTED, reason):
         raise NotDoneError(f"written, but by now somebody else has set {_trading_text(account)}")
     return account
+
+
+def still_there(account: Account) -> str:
+    """What a halt leaves as it is, in a sentence; empty: nothing."""
+    live = [claim for claim in account.claims.values() if not claim.ended]
+    waiting = sum(claim.state in UNRESOLVED for claim in live)
+    held = len(live) - waiting
+    said = []
+    if waiting:
+        said.append(
+            f"{waiting} {'order was' if waiting == 1 else 'orders were'} claimed before, and may "
+            "still be posted or filled."
+        )
+    if held:
+        said.append(f"{held} {'position stays' if held == 1 else 'positions stay'} until settled.")
+    return " ".join(said)
 
 
 async def resume(store: Store, halt_id: str | None = None) -> tuple[Account, Account]:

@@ -28,7 +28,7 @@ async def test_after_halt_nobody_claims_until_resume(run: Command, store: Dynamo
     halted = await run("halt", "--reason", "odd  fills")
     assert halted.exit_code == 0, halted.output
     assert halted.stdout.splitlines()[:2] == [f"account {ACCOUNT} (paper)", "HALTED: odd fills"]
-    assert "1 claims were made before" in halted.stdout
+    assert "1 order was claimed before, and may still be posted or filled" in halted.stdout
     assert await claims(store, "m2") is ClaimRefusal.HALTED
     assert "HALTED: odd fills" in (await run("status")).stdout
 

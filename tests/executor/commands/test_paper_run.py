@@ -10,6 +10,7 @@ from functions.adapters.sqlite import store as sqlite
 from functions.core.configuration import AccountConfiguration
 from functions.handlers.seed_configuration import seed_configuration
 from local.data_folder import DataFolder
+from local.status import SystemStatus, write_status
 from strategies.builtin import BUILTIN
 from tests.executor.conftest import Command
 
@@ -41,6 +42,23 @@ async def test_a_folder_of_another_version_or_of_something_else(
     (tmp_path / "notes").touch()
     assert "holds something else (notes)" in await refused(run, tmp_path)
     assert "notes: not a directory" in await refused(run, tmp_path / "notes")
+
+
+async def test_a_folder_with_the_accounts_of_another_venue(run: Command, tmp_path: Path) -> None:
+    DataFolder.open(tmp_path / "data").close()
+    before = SystemStatus(
+        pid=1,
+        started_at_ms=1,
+        written_at_ms=1,
+        execution="paper",
+        environment={},
+        venue="http://venue.invalid",
+        processes=(),
+        stopped=True,
+    )
+    write_status(tmp_path / "data", before)
+    line = await refused(run, tmp_path / "data")
+    assert "data holds the accounts of http://venue.invalid, and this is for http" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 2_000])
