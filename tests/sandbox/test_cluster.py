@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -15,20 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from feeder.recording.format import (
-    Configured,
-    Decided,
-    Lost,
-    Missed,
-    Published,
-    Stopped,
-    payload,
-)
-from feeder.recording.reader import RecordingReader
-from protocol.decision import decode_decision
-from protocol.snapshot import decode_snapshot
 from sandbox.__main__ import app
-from strategies.seen_books import seen_of
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(120)
@@ -111,45 +96,8 @@ async def rest_of(process: asyncio.subprocess.Process) -> str:
     return (await process.stdout.read()).decode()
 
 
-# That a run trades and all accounts agree in the end is `make run MIN_ORDERS=1` of `.ci/run`.
-
-
-async def test_paper_trades_without_the_venue_hearing_of_it_and_its_history_is_whole(
-    tmp_path: Path,
-) -> None:
-    options = (*SMALL, "--execution", "paper", "--record", "history")
-    async with sandbox(tmp_path, *options) as process:
-        text = await output_until(process, "executed (matched)")
-        process.send_signal(signal.SIGTERM)
-        text += await rest_of(process)
-        assert await process.wait() == 130, text
-    assert "venue: 0 orders matched, 0 refused" in text
-    assert "all accounts agree" in text
-    check_history(tmp_path / "history", text)
-    assert re.search(r"^replayed: [1-9]\d* decisions?: all equal$", text, re.MULTILINE)
-
-
-def check_history(recording: Path, text: str) -> None:
-    """Every decision of the run is there, with all the books that it saw and its configuration."""
-    records = list(RecordingReader(recording))
-    books, versions = set[tuple[str, int, int]](), set[tuple[str, int]]()
-    for each in records:
-        if isinstance(each, Published):
-            book = decode_snapshot(payload(each))
-            books.add((book.market.condition_id, book.epoch, book.sequence))
-        elif isinstance(each, Configured):
-            versions.add((each.account, json.loads(each.text)["version"]))
-        assert not isinstance(each, Missed | Lost), each
-    decisions = [decode_decision(payload(each)) for each in records if isinstance(each, Decided)]
-    assert len(decisions) == sum(
-        int(each) for each in re.findall(r"^ +(\d+) (?:executed|refused): ", text, re.MULTILINE)
-    )
-    for decision in decisions:
-        seen = seen_of(decision.memory_versions)
-        named = {seen.decided, *seen.rows, *([seen.start] if seen.start else [])}
-        assert {(decision.condition_id, *version) for version in named} <= books
-        assert (decision.strategy, decision.config_version) in versions
-    assert isinstance(records[-1], Stopped)
+# That a run trades, all accounts agree in the end and its recording is whole is `make run` and
+# `make paper-proof` of `.ci/run`.
 
 
 async def test_ctrl_c_stops_everything_still_checks_and_nowhere_is_the_key_shown(
