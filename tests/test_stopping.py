@@ -192,11 +192,16 @@ async def test_while_they_import(module: str, number: signal.Signals) -> None:
     assert b"cannot start" not in rest
 
 
-@pytest.mark.parametrize("command", ["status", "halt --reason x", "record --out x", "--help"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("imported", [b"executor.__main__", b"msgspec", b"runtime.settings"])
+@pytest.mark.parametrize(
+    ("command", "imported", "number"),
+    [
+        (command, imported, (signal.SIGTERM, signal.SIGINT)[(i + j) % 2])
+        for i, command in enumerate(["status", "halt --reason x", "record --out x", "--help"])
+        for j, imported in enumerate([b"executor.__main__", b"msgspec", b"runtime.settings"])
+    ],
+)
 async def test_while_a_command_imports(
-    command: str, number: signal.Signals, imported: bytes, tmp_path: Path
+    command: str, imported: bytes, number: signal.Signals, tmp_path: Path
 ) -> None:
     # As the installed command does it; `-m` imports it as another module.
     start = "from executor.__main__ import main; main()"
