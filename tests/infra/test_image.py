@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -34,6 +35,7 @@ ROOMS = [
     "feeder",
     "functions",
     "backtest",
+    "local",
     "executor",
 ]
 
@@ -74,6 +76,25 @@ def test_unset_variables_and_shell_forms_are_refused() -> None:
     assert exec_form(parse('HEALTHCHECK --retries=3 CMD ["a", "b"]')[0]) == ["a", "b"]
     with pytest.raises(DockerfileError, match="line 1: CMD is not in exec form"):
         exec_form(parse("CMD python -m feeder")[0])
+
+
+def test_no_room_of_the_image_needs_one_that_is_not_there() -> None:
+    others = {path.parent.name for path in ROOT.glob("*/__init__.py")} - set(ROOMS)
+    needed = set()
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.ImportFrom(module=str(module), level=0):
+                    needed.add((module.partition(".")[0], str(path.relative_to(ROOT))))
+                case ast.Import(names=names):
+                    needed |= {(each.name.partition(".")[0], str(path)) for each in names}
+    assert {"sandbox", "deploy"} <= others
+    assert {each for each in needed if each[0] in others} == set()
+
+
+def test_every_room_is_copied() -> None:
+    copied = {step.text.split()[0] for step in STEPS if step.name == "COPY"}
+    assert copied >= set(ROOMS)
 
 
 def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
