@@ -263,10 +263,9 @@ for (const [process, what] of [["feeder", "No new data"], ["console", "does not 
     const began = performance.now();
     const problems = [];
     try {
-      await page.locator("body.stale").waitFor({ state: "attached" });
+      await page.locator("body.stale #console-stale", { hasText: what }).waitFor();
       const took = performance.now() - began;
       if (took > STALE_WITHIN_MS) problems.push(`only after ${(took / 1000).toFixed(1)} s`);
-      problems.push(...missing(await page.locator("#console-stale").innerText(), [what]));
       problems.push(...(await checkPage("stale")));
       await look(`stale-${process}-wide-dark`, false);
     } finally {

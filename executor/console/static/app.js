@@ -28,10 +28,11 @@ function age(ms) {
 function staleness() {
   // By both: the one stands still while a laptop sleeps, the other may be set back.
   const silent = Math.max(performance.now() - heardAt, Date.now() - heardAtClock);
-  if (silent > STALE_MS) return ["The console does not answer. These numbers are old:", silent];
-  if (dataAtMs === 0) return ["No data has come yet.", null];
-  const old = atMs + silent - dataAtMs;
-  return old > STALE_MS ? ["No new data comes. These numbers are old:", old] : null;
+  const old = dataAtMs === 0 ? silent : atMs + silent - dataAtMs;
+  if (old <= STALE_MS) return dataAtMs === 0 ? ["No data has come yet.", null] : null;
+  // Which silence makes them old: the console's own, or that of the data that it last told of.
+  if (silent > old / 2) return ["The console does not answer. These numbers are old:", old];
+  return ["No new data comes. These numbers are old:", old];
 }
 
 function show() {
