@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support.servers import NatsServer
@@ -48,6 +51,30 @@ def one_trust_store() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cached_logs() -> Iterator[None]:
+    """A logger that is cached keeps the configuration of the test that used it first."""
+    configure = structlog.configure
+
+    def without_cache(**how: Any) -> None:
+        configure(**{**how, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", without_cache)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_log_for_each_test() -> Iterator[None]:
+    """What a test configures is for that test: the next one looks for its lines on stdout."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.handlers, root.level = handlers, level
 
 
 @pytest.fixture

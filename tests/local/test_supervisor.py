@@ -21,7 +21,7 @@ from runtime.log import line_of
 from runtime.process import stop_tasks
 from tests.local.stand_ins import HANGS, RUNS, SAYS_STARTED, Told, stand_in
 
-TIMES = RestartTimes(first_s=0.02, most_s=0.08, steady_s=0.5)
+TIMES = RestartTimes(first_s=0.02, most_s=0.08, steady_s=60)
 
 
 @asynccontextmanager

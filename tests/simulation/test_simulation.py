@@ -30,6 +30,7 @@ def nothing_is_printed() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.timeout(240)  # a second of CPU time each, on busy cores
 def test_no_seed_breaks_an_invariant_though_the_failures_really_happen() -> None:
     """Otherwise the silence of the checks would mean nothing. As many seeds as that takes."""
     often = {"lost_answer", "lost_request", "late", "failed", "delayed", "partial", "no_match"}

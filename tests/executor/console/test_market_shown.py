@@ -46,7 +46,8 @@ def of(account: Account | None = FREE, **changes: Any) -> FollowedAccount:
 
 
 def book(**changes: Any) -> BookSnapshot:
-    made = snapshot(of=market("0xc1"), received_at_ns=NOW_MS * 10**6)
+    of = market("0xc1", start_ms=NOW_MS - 300_000, end_ms=NOW_MS + 600_000)
+    made = snapshot(of=of, received_at_ns=NOW_MS * 10**6)
     return msgspec.structs.replace(made, **changes)
 
 
