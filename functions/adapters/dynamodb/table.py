@@ -32,6 +32,7 @@ from functions.adapters.aws_mistakes import (
     without_credentials,
 )
 from functions.adapters.aws_session import sdk_session
+from functions.adapters.dynamodb.direct_client import DirectClient
 from functions.adapters.dynamodb.items import Item
 from functions.ports import (
     StoreBusyError,
@@ -131,7 +132,8 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
             )
             async with asyncio.timeout(CLIENT_TIMEOUT_S):
                 client = await stack.enter_async_context(opening)
-                line = mistake_in(await session.get_credentials())
+                credentials = await session.get_credentials()
+                line = mistake_in(credentials)
         except TimeoutError:
             raise StoreError(f"no AWS credentials within {CLIENT_TIMEOUT_S} s") from None
         except _FAILURES as error:
@@ -140,7 +142,7 @@ async def open_client(*, region: str, endpoint_url: str | None) -> AsyncIterator
             raise StoreError(f"{without_credentials(error)}: {_one_line(error)}") from error
         if line is not None:
             raise StoreMisconfiguredError(line)
-        yield client
+        yield DirectClient(client, credentials)
 
 
 class Table:
