@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -113,6 +112,8 @@ class DirectClient:
             elif failed is not None:
                 raise failed
             else:
+                tried = {"RetryAttempts": tries - 1, **context.get_retry_metadata()}
+                parsed["ResponseMetadata"].update(tried)  # the error's text says it
                 raise self._sdk.exceptions.from_code(parsed["Error"]["Code"])(parsed, operation)
 
     async def _signed(self, operation: str, body: bytes) -> _Request:
