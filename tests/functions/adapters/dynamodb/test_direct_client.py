@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from botocore.credentials import ReadOnlyCredentials
+from botocore.retries.standard import ExponentialBackoff
 
 from functions.adapters.dynamodb.claim_requests import claim_request
 from functions.adapters.dynamodb.direct_client import DirectClient
@@ -196,8 +198,19 @@ async def test_each_try_is_signed_with_the_credentials_of_its_time(server: Serve
         assert signed["x-amz-security-token"] == "session token"
 
 
-async def test_when_hardly_anything_is_answered_nothing_is_asked_twice(server: Server) -> None:
-    """The SDK's quota: 500, of which a second try takes 5, and a success gives them back."""
+async def test_a_second_try_waits_and_when_hardly_anything_is_answered_there_is_none(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK's pause; and its quota: 500, of which a second try takes 5, and a success gives them
+    back."""
+    waited, sleep = [], asyncio.sleep
+
+    async def keep(delay_s: float) -> None:
+        waited.append(delay_s)
+        await sleep(0)
+
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, tries: 0.25)
+    monkeypatch.setattr(asyncio, "sleep", keep)
     asked = []
     async with both_at(server.url) as (direct, _):
         direct._quota._quota.acquire(495)
@@ -207,6 +220,7 @@ async def test_when_hardly_anything_is_answered_nothing_is_asked_twice(server: S
             asked.append((len(server.asked), kind))
     closed = "ConnectionClosedError"
     assert asked == [(2, ""), (2, closed), (1, closed)]
+    assert waited == [0.25, 0.25]
 
 
 @pytest.mark.parametrize(
