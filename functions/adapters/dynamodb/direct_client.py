@@ -1,9 +1,9 @@
 """The SDK's client, of which two calls skip the SDK's client: UpdateItem and TransactWriteItems.
 
 A claim is one of them, and an order waits for it. On its way through the SDK's client it passes
-some twenty hooks, a serializer and a parser that are driven by the service's description, and the
-rules that find the endpoint. Here the request is written and signed, and that is all: half of the
-CPU (`benchmarks/claim_latency.py`). Everything that decides something stays the SDK's own:
+many hooks, a serializer and a parser that are driven by the service's description, and the rules
+that find the endpoint. Here the request is written and signed, and that is all: little more than
+half of the CPU (`benchmarks/claim_latency.py`). Whatever decides something stays the SDK's own:
 
     what                      whose
     endpoint, signing region  the SDK's client says them once, in a presigned URL (no call)
