@@ -47,8 +47,11 @@ async def main():
     async with open_websocket(f"ws://{where}/ws") as websocket:
         assert await websocket.recv() == "here"
     async with open_client(region="eu-west-1", endpoint_url=f"http://{where}") as client:
-        await Table(client, "t", "STATE_TABLE").get("get", Key={})
-    assert asked == ["/rest", "/orders", "/ws", "DynamoDB_20120810.GetItem"], asked
+        table = Table(client, "t", "STATE_TABLE")
+        await table.get("get", Key={})
+        await table.update("update", Key={})
+    stored = [f"DynamoDB_20120810.{name}" for name in ("GetItem", "UpdateItem")]
+    assert asked == ["/rest", "/orders", "/ws", *stored], asked
 
 names, *proxies = json.loads(sys.argv[1])
 for proxy in proxies:  # the first one is there already, while all of this is imported

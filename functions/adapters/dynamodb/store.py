@@ -1,7 +1,7 @@
 """The state store on DynamoDB: claims and ledger of one strategy account, and its decision log.
 
 1. A claim is ONE conditional UpdateItem; every limit stands in its condition (`CLAIM_CONDITION`).
-2. So is every later change of it (`SEEN_CONDITION`). Every write may be sent twice (the SDK retries
+2. So is every later change of it (`SEEN_CONDITION`). Every write may be sent twice (it is repeated
    when no reply came), so every write is idempotent: a claim recognises itself, and a change that
    is refused makes its caller look again at what is stored.
 3. The tables are made by `infra/state.yml`, never here. The decision log has one of its own and
@@ -12,7 +12,7 @@ The claim as a lock, in time:
     worker A                        account item                      worker B
     claim(m, attempt a) ----------> claims.m = {a, version 1}
           (reply lost)              cooldowns.m = t + cooldown
-    SDK sends the same again -----> condition fails, ALL_OLD shows a
+    the same is sent again -------> condition fails, ALL_OLD shows a
     Claimed: it is ours                                      <------- claim(m, attempt b)
     POST, once                                                        ALL_OLD shows a: refused
     move(unknown) ----------------> claims.m = {a, version 2}         (m stays taken)
