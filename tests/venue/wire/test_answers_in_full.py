@@ -78,10 +78,10 @@ def test_what_takes_a_refusal_back_counts_however_late_it_stands(
 
 def test_a_body_too_long_to_be_read_is_unknown_and_costs_nothing() -> None:
     body = b'{"error":"%s","pad":[%s]}' % (BALANCE.encode(), b"[]," * 5_000_000 + b"1")
-    before_s = time.perf_counter()
+    before_s = time.thread_time()
     for status in (200, *REFUSALS):
         assert isinstance(answered(status, body), Unknown)
-    assert time.perf_counter() - before_s < 0.5
+    assert time.thread_time() - before_s < 0.5
 
 
 @pytest.mark.parametrize("status", REFUSALS)
