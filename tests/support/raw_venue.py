@@ -62,6 +62,22 @@ class RawPeer:
         self.requests += 1
         return request
 
+    async def skip_request(self) -> None:
+        """Read one, and say nothing."""
+        await self.read_request()
+
+    async def hello(self, context: ssl.SSLContext) -> bytes:
+        """What a server says first in a handshake whose first bytes have been read."""
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._incoming.write(self.received + await self._more())
+        self.received = b""
+        with suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        return self._outgoing.read()
+
+    async def _more(self) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self.socket, _ONE_READ)
+
     async def read_to_end(self) -> bytes:
         """All that comes until the client ends or breaks the connection."""
         loop = asyncio.get_running_loop()
