@@ -4,6 +4,7 @@ and that no answer is taken for another order's."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.clients.async_secure import _make_l2_header_resolver
 from polymarket.models.clob import ApiKeyCreds
 
+from runtime.dialer import Dialer
 from tests.support.certificates import contexts
 from tests.support.raw_orders import (
     ANSWER,
@@ -32,13 +34,12 @@ from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 from venue.auth import Credentials
 from venue.errors import NotSentError, OrderUnknownError, VenueRefusedError, VenueUnreachableError
 from venue.trading import order_connection
+from venue.trading.kept_connection import open_connection
 from venue.trading.order_connection import CONNECTIONS_MAX, OrderConnection
 
 OTHER = b'{"error":"other"}'
 OTHER_ANSWER = b"HTTP/1.1 400 X\r\nContent-Length: 17\r\n\r\n" + OTHER
 OPEN = b'HTTP/1.1 200 X\r\nContent-Length: 21\r\n\r\n{"closed_only":false}'
-TICKETS = 2
-"""Records that OpenSSL sends after a handshake of TLS 1.3."""
 
 
 @pytest.fixture(autouse=True)
@@ -165,27 +166,39 @@ async def test_answers_in_order_keep_the_connection(tls: Contexts) -> None:
         assert venue.nobody_else_came()
 
 
-async def test_the_tickets_of_tls_are_no_answer_and_cost_no_connection(
-    certified: Contexts,
+@pytest.mark.parametrize("whole", [True, False])
+async def test_tickets_of_tls_are_nothing_that_was_said_but_must_be_whole(
+    whole: bool, certified: Contexts
 ) -> None:
-    async with orders(certified) as (connection, venue):
-        assert certified is not None
-        tickets = b""
+    assert certified is not None
+    with raw_venue(certified[0]) as venue:
+        opening = asyncio.create_task(
+            open_connection(Dialer(), "127.0.0.1", venue.port, certified[1], 100)
+        )
+        peer = await venue.accept_plain()
+        tickets = await peer.shake_hands(certified[0])
+        connection = await opening
+        peer.send(tickets if whole else tickets[:-1])  # not read yet
+        answering = connection.begin(b"GET / HTTP/1.1\r\n\r\n")
+        assert (answering is not None) is whole
+        assert connection.closed is not whole
+        connection.close("the end")
+        if answering is not None:
+            with pytest.raises(OrderUnknownError, match="the end"):
+                await answering
+            await peer.read_request()
+        else:
+            await silent(peer)
 
-        async def serve() -> None:
-            nonlocal tickets
-            peer = await venue.accept_plain()
-            tickets = await peer.shake_hands(certified[0])
-            await answers(peer, ANSWER)
 
-        # What OpenSSL has numbered before the answer must come before it.
-        certified[0].num_tickets = 0
-        try:
-            await beside(serve(), posted(connection))
-        finally:
-            certified[0].num_tickets = TICKETS
-        assert text(await beside(answers(venue.peers[0]), posted(connection))) == OTHER.decode()
-        assert venue.nobody_else_came()
+async def test_a_socket_that_takes_no_byte_is_proof(tls: Contexts) -> None:
+    async with orders(tls) as (connection, venue):
+        await kept_warm(connection, venue)
+        # As for a connection of which the kernel knows first: nothing to read, and no more writing.
+        for each in connection._idle:
+            each._socket.shutdown(socket.SHUT_WR)
+        venue.close()
+        assert await posted(connection) == "not sent"
 
 
 @pytest.mark.parametrize(
