@@ -105,7 +105,7 @@ async def _catch_up(nc: Client, count: int) -> dict[str, float]:
     try:
         async with asyncio.timeout(QUIET_S) as quiet:
             while seen < count:
-                await pull.ack(await pull.next())
+                await pull.next()
                 seen, seen_s = seen + 1, time.perf_counter()
                 quiet.reschedule(asyncio.get_running_loop().time() + QUIET_S)
     except TimeoutError:

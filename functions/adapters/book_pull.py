@@ -2,11 +2,13 @@
 
 The server keeps one message a subject, but what has been prefetched queues in the client, where a
 FIFO makes a busy worker act on seconds-old books. So deliveries land in a dict by market; a newer
-one takes the older one's place, and the displaced one is acknowledged. The pull is driven by hand
-(one inbox, a small number outstanding, refilled as books are taken): `fetch()` costs a round trip
-a call and saturates below 5,000 messages a second.
+one takes the older one's place. The pull is driven by hand (one inbox, a small number outstanding,
+refilled as books are taken): `fetch()` costs a round trip a call and saturates below 5,000 messages
+a second.
 
-A message lost here (crash, restart) costs nothing: the next change of the book is another one.
+No book is acknowledged, so none comes a second time: by then it would be as old as the stream lets
+any become. One that is lost (crash, suspension, restart) is replaced by the next change of its
+market. What bounds such losses is that a worker only gets what it has asked for.
 """
 
 from __future__ import annotations
@@ -32,28 +34,29 @@ PREFETCH_MAX: Final = 16
 """Books held or requested at once. Small, so that what one busy worker cannot take soon stays with
 the server, where it is replaced by newer ones and free for other workers."""
 PULL_EXPIRES_S: Final = 5.0
-ACK_WAIT_S: Final = 30.0
-"""A book is worthless after this long (the stream drops it at the same age)."""
 RECOVER_EVERY_S: Final = 1.0
 SILENT_MAX_S: Final = 15.0
 """Three requests: each is answered by books, or by their absence when it expires."""
 BOOKLESS_MAX_S: Final = 120.0
 """Running markets change many times a second, and each worker has its share."""
-_ACK: Final = b"+ACK"
+_UNACKNOWLEDGED: Final = ":unacknowledged"
+"""Ends the consumer's name. The server refuses to change how a consumer is acknowledged, and
+workers of an older version, which share one without this ending, may run beside these. No account
+has a colon in its name."""
 _log = structlog.get_logger()
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One book as delivered; `reply` is where its acknowledgement goes."""
+    """One book as delivered; `reply`, where nothing is sent, says which one of the stream it is."""
 
     payload: bytes
     reply: str
     delivered: Instant
 
     def stored_at_ns(self) -> int | None:
-        """When NATS stored it, by its own clock (epoch ns); None where the subject does not say.
+        """When NATS stored it, by its own clock (epoch ns); None where `reply` does not say.
 
-        From the end of the ack subject: ...<timestamp>.<pending>, and with a domain one part more.
+        From its end: ...<timestamp>.<pending>, and with a domain one part more.
         """
         parts = self.reply.split(".")
         at = {9: 7, 11: 9, 12: 9}.get(len(parts))
@@ -67,16 +70,16 @@ class BookPull:
         self._nc = nc
         self._replicas = replicas
         self._js = nc.jetstream(timeout=5)
-        self._durable = durable
+        self._durable = durable + _UNACKNOWLEDGED
         self._inbox = nc.new_inbox()
-        self._request_subject = f"$JS.API.CONSUMER.MSG.NEXT.{BOOKS.name}.{durable}"
+        self._request_subject = f"$JS.API.CONSUMER.MSG.NEXT.{BOOKS.name}.{self._durable}"
         self._waiting: dict[str, Delivery] = {}
         self._outstanding = 0
         self._heard_at_s = 0.0
         self._answered_at_s = self._book_at_s = time.monotonic()
         self._arrived = asyncio.Event()
         self._consumer_lost = asyncio.Event()
-        self._ack_failures, self._pull_failures = LineThrottle(), LineThrottle()
+        self._pull_failures = LineThrottle()
         self.conflated = 0
         """Books displaced by a newer one so far."""
 
@@ -123,15 +126,6 @@ class BookPull:
             await self._refill()
         return delivery
 
-    async def ack(self, delivery: Delivery) -> None:
-        """Acknowledge. A lost acknowledgement only means a second delivery, which is harmless."""
-        try:
-            await self._nc.publish(delivery.reply, _ACK)
-        except NatsError as error:
-            if (unlogged := self._ack_failures.admit()) is not None:
-                what = f"{type(error).__name__}: {error}"
-                _log.warning("ack_failed", error=what, unlogged_before=unlogged)
-
     async def _on_message(self, message: Msg) -> None:
         self._heard_at_s = time.monotonic()
         status = message.headers.get("Status") if message.headers else None
@@ -146,8 +140,7 @@ class BookPull:
             # The dict keeps the market's place in line: it does not lose its turn by being fresh.
             self.conflated += 1
             if _stream_sequence(older) > _stream_sequence(delivery):
-                older, delivery = delivery, older
-            await self.ack(older)
+                delivery = older
         self._waiting[message.subject] = delivery
         self._arrived.set()
 
@@ -196,11 +189,9 @@ class BookPull:
         await ensure_stream(self._js, BOOKS, self._replicas)
         config = ConsumerConfig(
             durable_name=self._durable,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
+            ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
             filter_subject=BOOKS.subjects[0],
-            max_ack_pending=1_000,
             mem_storage=True,
         )
         with jetstream_answers():
@@ -209,7 +200,7 @@ class BookPull:
 
 
 def _stream_sequence(delivery: Delivery) -> int:
-    """From the ack subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>. ..."""
+    """From its reply: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>. ..."""
     parts = delivery.reply.split(".")
     # With a domain the subject has two more parts in front: the count from the end is the same.
     return (_whole(parts[5] if len(parts) == 9 else parts[7]) or 0) if len(parts) > 8 else 0
