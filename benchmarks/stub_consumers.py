@@ -1,6 +1,7 @@
 """As many book consumers as single workers would have, in one process: `BENCH_CONSUMERS` of them.
 
-Each has a connection of its own and pulls as a worker does; it decodes and decides nothing. `python -m benchmarks.stub_consumers`, for `benchmarks.strategies`.
+Each has a connection of its own and pulls as a worker does; it decodes and decides nothing.
+`python -m benchmarks.stub_consumers`, for `benchmarks.strategies`.
 """
 
 from __future__ import annotations

@@ -7,15 +7,16 @@ server's process; answers come back the same way. So a killed client has sent wh
 and a paused one finds its messages when it goes on.
 
 Modelled: core subjects with wildcards and "no responders"; memory and file streams, message ids,
-`max_age`, `max_msgs_per_subject`; durable pull consumers shared by clients, without acknowledgements
-or with explicit ones (`ack_wait`, `max_ack_pending`, nak, term); pulls with batch, expiry and
-`no_wait`; connections that break and come back; a server that restarts (memory is lost, files are
-not, pulls are forgotten).
+`max_age`, `max_msgs_per_subject`; durable pull consumers shared by clients, which acknowledge
+nothing, or each message (with `ack_wait`, `max_ack_pending`, nak, term); pulls with batch, expiry
+and `no_wait`; connections that break and come back; a server that restarts (memory is lost, files
+are not, pulls are forgotten).
 
-Not modelled: push consumers, acknowledging all before one, other retention and discard policies, `max_bytes`, `max_deliver`,
-back-off, flow control, clusters, queue groups, drain, per-message TTL. What is not modelled and is
-asked for raises in the server (see `Simulation.errors`). An ack names a stream sequence only, so a
-late one may acknowledge another message after a stream was made anew, as with a real server.
+Not modelled: push consumers, one ack for many, other retention and discard policies, `max_bytes`,
+`max_deliver`, back-off, flow control, clusters, queue groups, drain, per-message TTL. What is not
+modelled and is asked for raises in the server (see `Simulation.errors`). An ack names a stream
+sequence only, so a late one may acknowledge another message after a stream was made anew, as with a
+real server.
 """
 
 from __future__ import annotations
