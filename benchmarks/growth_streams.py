@@ -129,10 +129,9 @@ async def _consumers(nc: Client, pid: int, accounts: int, book: bytes) -> dict[s
             BOOKS.name,
             ConsumerConfig(
                 durable_name=f"account-{number}",
-                ack_policy=AckPolicy.EXPLICIT,
+                ack_policy=AckPolicy.NONE,
                 deliver_policy=DeliverPolicy.NEW,
                 filter_subject=BOOKS.subjects[0],
-                max_ack_pending=1_000,
                 mem_storage=True,
             ),
         )
@@ -146,7 +145,6 @@ async def _consumers(nc: Client, pid: int, accounts: int, book: bytes) -> dict[s
         nonlocal delivered
         if message.headers is None:
             delivered += 1
-            await nc.publish(message.reply, b"+ACK")
             if delivered >= wanted:
                 done.set()
 
