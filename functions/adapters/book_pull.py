@@ -47,7 +47,7 @@ _log = structlog.get_logger()
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One book as delivered; `reply`, where nothing is sent, says which one of the stream it is."""
+    """One book as delivered; `reply`, where nothing is sent, says when NATS stored it."""
 
     payload: bytes
     reply: str
@@ -134,14 +134,11 @@ class BookPull:
             return
         self._answered_at_s = self._book_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
-        delivery = Delivery(message.data, message.reply, Instant())
-        older = self._waiting.get(message.subject)
-        if older is not None:
-            # The dict keeps the market's place in line: it does not lose its turn by being fresh.
+        if message.subject in self._waiting:
             self.conflated += 1
-            if _stream_sequence(older) > _stream_sequence(delivery):
-                delivery = older
-        self._waiting[message.subject] = delivery
+        # What comes later is newer: they come in the stream's order, and none twice. The dict keeps
+        # the market's place in line, so that it does not lose its turn by being fresh.
+        self._waiting[message.subject] = Delivery(message.data, message.reply, Instant())
         self._arrived.set()
 
     def _on_status(self, status: str, message: Msg) -> None:
@@ -197,13 +194,6 @@ class BookPull:
         with jetstream_answers():
             await self._js.add_consumer(BOOKS.name, config)
         self._heard_at_s = time.monotonic()
-
-
-def _stream_sequence(delivery: Delivery) -> int:
-    """From its reply: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>. ..."""
-    parts = delivery.reply.split(".")
-    # With a domain the subject has two more parts in front: the count from the end is the same.
-    return (_whole(parts[5] if len(parts) == 9 else parts[7]) or 0) if len(parts) > 8 else 0
 
 
 def _whole(text: str) -> int | None:
