@@ -75,6 +75,7 @@ class BookPull:
         self._request_subject = f"$JS.API.CONSUMER.MSG.NEXT.{BOOKS.name}.{self._durable}"
         self._waiting: dict[str, Delivery] = {}
         self._outstanding = 0
+        self._reconnects = nc.stats["reconnects"]
         self._heard_at_s = 0.0
         self._answered_at_s = self._book_at_s = time.monotonic()
         self._arrived = asyncio.Event()
@@ -105,7 +106,7 @@ class BookPull:
         while True:
             if self._nc.is_closed:  # the client gives up for good on some server errors
                 raise ConnectionError("NATS closed the connection for good")
-            if self._consumer_lost.is_set() or self._silent():
+            if self._consumer_lost.is_set() or self._reconnected() or self._silent():
                 await self._recover()
             await self._refill()
             if self._consumer_lost.is_set():
@@ -165,9 +166,13 @@ class BookPull:
                 what = f"{type(error).__name__}: {error}"
                 _log.warning("pull_failed", error=what, unlogged_before=unlogged)
 
+    def _reconnected(self) -> bool:
+        # What was under way is lost, and so are requests, if it is another server or a new start.
+        return self._nc.stats["reconnects"] != self._reconnects
+
     def _silent(self) -> bool:
         # A pending request is answered when it expires, at the latest: silence means that the
-        # server has forgotten it (a restart), or that it is out of reach.
+        # server has forgotten it, or that it is out of reach.
         return time.monotonic() - self._heard_at_s > PULL_EXPIRES_S + 1
 
     async def _recover(self) -> None:
@@ -175,6 +180,7 @@ class BookPull:
         self._consumer_lost.set()
         if not self._nc.is_connected:
             return
+        self._reconnects = self._nc.stats["reconnects"]
         try:
             await self._ensure_consumer()
         except (NatsError, TimeoutError, StreamMismatchError) as error:
