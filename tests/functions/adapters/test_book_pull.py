@@ -88,7 +88,7 @@ async def test_a_restarted_server_is_noticed_and_books_flow_again(
         await publish(nc, "a", b"before")
         await pull.next()
         await pull._refill()  # all that may be asked for is: nothing more would be refused
-        nats_server.stop()
+        nats_server.kill()
         nats_server.start()
         async with asyncio.timeout(30):
             while True:
