@@ -20,7 +20,8 @@ FREE_PORT: Final = -1
 _LOOK_EVERY_S: Final = 0.02
 _PROCESSORS: Final = "1"
 """Unless GOMAXPROCS says otherwise. A book passes through several goroutines; on more processors
-each wakes up another thread. One takes a sixth to a third of its time off a book, and is no slower."""
+each wakes up another thread. One takes a sixth to a third of its time off a book and is no slower.
+"""
 
 
 async def start_nats(
