@@ -105,7 +105,7 @@ async def _catch_up(nc: Client, count: int) -> dict[str, float]:
     try:
         async with asyncio.timeout(QUIET_S) as quiet:
             while seen < count:
-                await pull.ack(await pull.next())
+                await pull.next()
                 seen, seen_s = seen + 1, time.perf_counter()
                 quiet.reschedule(asyncio.get_running_loop().time() + QUIET_S)
     except TimeoutError:
@@ -129,10 +129,9 @@ async def _consumers(nc: Client, pid: int, accounts: int, book: bytes) -> dict[s
             BOOKS.name,
             ConsumerConfig(
                 durable_name=f"account-{number}",
-                ack_policy=AckPolicy.EXPLICIT,
+                ack_policy=AckPolicy.NONE,
                 deliver_policy=DeliverPolicy.NEW,
                 filter_subject=BOOKS.subjects[0],
-                max_ack_pending=1_000,
                 mem_storage=True,
             ),
         )
@@ -146,7 +145,6 @@ async def _consumers(nc: Client, pid: int, accounts: int, book: bytes) -> dict[s
         nonlocal delivered
         if message.headers is None:
             delivered += 1
-            await nc.publish(message.reply, b"+ACK")
             if delivered >= wanted:
                 done.set()
 

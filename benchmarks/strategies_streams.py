@@ -2,8 +2,8 @@
 
 Books of 50 markets, 1,000 a second offered, each acknowledged by the server. Either one worker
 process with 1, 10 or 30 accounts on paper (`benchmarks.stub_worker`), or as many consumers as
-single workers would have, each on a connection of its own: those only pull and acknowledge, because
-so many worker processes do not fit on one machine. Processor time is what each process says of
+single workers would have, each on a connection of its own: those only pull, because so many worker
+processes do not fit on one machine. Processor time is what each process says of
 itself, the server's is read from /proc (Linux).
 """
 

@@ -1,7 +1,7 @@
 """As many book consumers as single workers would have, in one process: `BENCH_CONSUMERS` of them.
 
-Each has a connection of its own and pulls as a worker does, and acknowledges what it is given; it
-decodes and decides nothing. `python -m benchmarks.stub_consumers`, for `benchmarks.strategies`.
+Each has a connection of its own and pulls as a worker does; it decodes and decides nothing.
+`python -m benchmarks.stub_consumers`, for `benchmarks.strategies`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ async def _serve(url: str, consumers: int) -> None:
     async def take(pull: BookPull) -> None:
         nonlocal taken
         while True:
-            delivery = await pull.next()
+            await pull.next()
             taken += 1
-            await pull.ack(delivery)
 
     async def tell(asked: Msg) -> None:
         conflated = sum(pull.conflated for pull in pulls)

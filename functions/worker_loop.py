@@ -95,10 +95,7 @@ class Worker:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
         conflated = 0
         while True:
-            delivery = await self._pull.next()
-            self._handle(delivery)
-            # Whatever came of it: by the time of a second delivery the book would be too old.
-            await self._pull.ack(delivery)
+            self._handle(await self._pull.next())
             if self._pull.conflated != conflated:
                 self._metrics.conflated.inc(self._pull.conflated - conflated)
                 conflated = self._pull.conflated

@@ -2,11 +2,13 @@
 
 The server keeps one message a subject, but what has been prefetched queues in the client, where a
 FIFO makes a busy worker act on seconds-old books. So deliveries land in a dict by market; a newer
-one takes the older one's place, and the displaced one is acknowledged. The pull is driven by hand
-(one inbox, a small number outstanding, refilled as books are taken): `fetch()` costs a round trip
-a call and saturates below 5,000 messages a second.
+one takes the older one's place. The pull is driven by hand (one inbox, a small number outstanding,
+refilled as books are taken): `fetch()` costs a round trip a call and saturates below 5,000 messages
+a second.
 
-A message lost here (crash, restart) costs nothing: the next change of the book is another one.
+No book is acknowledged, so none comes a second time: by then it would be as old as the stream lets
+any become. One that is lost (crash, suspension, restart) is replaced by the next change of its
+market. What bounds such losses is that a worker only gets what it has asked for.
 """
 
 from __future__ import annotations
@@ -32,28 +34,29 @@ PREFETCH_MAX: Final = 16
 """Books held or requested at once. Small, so that what one busy worker cannot take soon stays with
 the server, where it is replaced by newer ones and free for other workers."""
 PULL_EXPIRES_S: Final = 5.0
-ACK_WAIT_S: Final = 30.0
-"""A book is worthless after this long (the stream drops it at the same age)."""
 RECOVER_EVERY_S: Final = 1.0
 SILENT_MAX_S: Final = 15.0
 """Three requests: each is answered by books, or by their absence when it expires."""
 BOOKLESS_MAX_S: Final = 120.0
 """Running markets change many times a second, and each worker has its share."""
-_ACK: Final = b"+ACK"
+_UNACKNOWLEDGED: Final = ":unacknowledged"
+"""Ends the consumer's name. The server refuses to change how a consumer is acknowledged, and
+workers of an older version, which share one without this ending, may run beside these. No account
+has a colon in its name."""
 _log = structlog.get_logger()
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One book as delivered; `reply` is where its acknowledgement goes."""
+    """One book as delivered; `reply`, where nothing is sent, says when NATS stored it."""
 
     payload: bytes
     reply: str
     delivered: Instant
 
     def stored_at_ns(self) -> int | None:
-        """When NATS stored it, by its own clock (epoch ns); None where the subject does not say.
+        """When NATS stored it, by its own clock (epoch ns); None where `reply` does not say.
 
-        From the end of the ack subject: ...<timestamp>.<pending>, and with a domain one part more.
+        From its end: ...<timestamp>.<pending>, and with a domain one part more.
         """
         parts = self.reply.split(".")
         at = {9: 7, 11: 9, 12: 9}.get(len(parts))
@@ -67,16 +70,17 @@ class BookPull:
         self._nc = nc
         self._replicas = replicas
         self._js = nc.jetstream(timeout=5)
-        self._durable = durable
+        self._durable = durable + _UNACKNOWLEDGED
         self._inbox = nc.new_inbox()
-        self._request_subject = f"$JS.API.CONSUMER.MSG.NEXT.{BOOKS.name}.{durable}"
+        self._request_subject = f"$JS.API.CONSUMER.MSG.NEXT.{BOOKS.name}.{self._durable}"
         self._waiting: dict[str, Delivery] = {}
         self._outstanding = 0
+        self._reconnects = nc.stats["reconnects"]
         self._heard_at_s = 0.0
         self._answered_at_s = self._book_at_s = time.monotonic()
         self._arrived = asyncio.Event()
         self._consumer_lost = asyncio.Event()
-        self._ack_failures, self._pull_failures = LineThrottle(), LineThrottle()
+        self._pull_failures = LineThrottle()
         self.conflated = 0
         """Books displaced by a newer one so far."""
 
@@ -102,7 +106,7 @@ class BookPull:
         while True:
             if self._nc.is_closed:  # the client gives up for good on some server errors
                 raise ConnectionError("NATS closed the connection for good")
-            if self._consumer_lost.is_set() or self._silent():
+            if self._consumer_lost.is_set() or self._reconnected() or self._silent():
                 await self._recover()
             await self._refill()
             if self._consumer_lost.is_set():
@@ -123,15 +127,6 @@ class BookPull:
             await self._refill()
         return delivery
 
-    async def ack(self, delivery: Delivery) -> None:
-        """Acknowledge. A lost acknowledgement only means a second delivery, which is harmless."""
-        try:
-            await self._nc.publish(delivery.reply, _ACK)
-        except NatsError as error:
-            if (unlogged := self._ack_failures.admit()) is not None:
-                what = f"{type(error).__name__}: {error}"
-                _log.warning("ack_failed", error=what, unlogged_before=unlogged)
-
     async def _on_message(self, message: Msg) -> None:
         self._heard_at_s = time.monotonic()
         status = message.headers.get("Status") if message.headers else None
@@ -140,15 +135,11 @@ class BookPull:
             return
         self._answered_at_s = self._book_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
-        delivery = Delivery(message.data, message.reply, Instant())
-        older = self._waiting.get(message.subject)
-        if older is not None:
-            # The dict keeps the market's place in line: it does not lose its turn by being fresh.
+        if message.subject in self._waiting:
             self.conflated += 1
-            if _stream_sequence(older) > _stream_sequence(delivery):
-                older, delivery = delivery, older
-            await self.ack(older)
-        self._waiting[message.subject] = delivery
+        # What comes later is newer: they come in the stream's order, and none twice. The dict keeps
+        # the market's place in line, so that it does not lose its turn by being fresh.
+        self._waiting[message.subject] = Delivery(message.data, message.reply, Instant())
         self._arrived.set()
 
     def _on_status(self, status: str, message: Msg) -> None:
@@ -175,9 +166,13 @@ class BookPull:
                 what = f"{type(error).__name__}: {error}"
                 _log.warning("pull_failed", error=what, unlogged_before=unlogged)
 
+    def _reconnected(self) -> bool:
+        # What was under way is lost, and so are requests, if it is another server or a new start.
+        return self._nc.stats["reconnects"] != self._reconnects
+
     def _silent(self) -> bool:
         # A pending request is answered when it expires, at the latest: silence means that the
-        # server has forgotten it (a restart), or that it is out of reach.
+        # server has forgotten it, or that it is out of reach.
         return time.monotonic() - self._heard_at_s > PULL_EXPIRES_S + 1
 
     async def _recover(self) -> None:
@@ -185,6 +180,7 @@ class BookPull:
         self._consumer_lost.set()
         if not self._nc.is_connected:
             return
+        self._reconnects = self._nc.stats["reconnects"]
         try:
             await self._ensure_consumer()
         except (NatsError, TimeoutError, StreamMismatchError) as error:
@@ -196,23 +192,14 @@ class BookPull:
         await ensure_stream(self._js, BOOKS, self._replicas)
         config = ConsumerConfig(
             durable_name=self._durable,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
+            ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
             filter_subject=BOOKS.subjects[0],
-            max_ack_pending=1_000,
             mem_storage=True,
         )
         with jetstream_answers():
             await self._js.add_consumer(BOOKS.name, config)
         self._heard_at_s = time.monotonic()
-
-
-def _stream_sequence(delivery: Delivery) -> int:
-    """From the ack subject: $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>. ..."""
-    parts = delivery.reply.split(".")
-    # With a domain the subject has two more parts in front: the count from the end is the same.
-    return (_whole(parts[5] if len(parts) == 9 else parts[7]) or 0) if len(parts) > 8 else 0
 
 
 def _whole(text: str) -> int | None:

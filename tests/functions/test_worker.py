@@ -30,25 +30,24 @@ from tests.support.trading_builders import clob_market, market, snapshot
 
 
 class Books(BookPull):
-    """A pull that is fed by hand and keeps what was acknowledged."""
+    """A pull that is fed by hand and keeps what was taken."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Delivery] = asyncio.Queue()
-        self.acked: list[str] = []
+        self.taken: list[str] = []
         self.conflated = 0
         self.given = 0
 
     async def next(self) -> Delivery:
-        return await self.queue.get()
-
-    async def ack(self, delivery: Delivery) -> None:
-        self.acked.append(delivery.reply)
+        delivery = await self.queue.get()
+        self.taken.append(delivery.reply)
+        return delivery
 
     def give(self, payload: bytes | BookSnapshot) -> str:
         if isinstance(payload, BookSnapshot):
             payload = encode_snapshot(payload)
         self.given += 1
-        reply = f"ack-{self.given}"
+        reply = f"book-{self.given}"
         self.queue.put_nowait(Delivery(payload, reply, Instant()))
         return reply
 
@@ -127,7 +126,7 @@ async def test_the_newest_book_waits_until_its_market_is_warm_and_is_then_decide
     first, second = desk.books.give(quiet), desk.books.give(snapshot(of=info))
     await desk.handle_all()
     assert desk.exchange.warmed == ["0xc1"]  # once a market
-    assert desk.books.acked == [first, second]
+    assert desk.books.taken == [first, second]
     assert desk.told == []
     desk.exchange.warm_now.set()
     await desk.settle()
@@ -292,7 +291,7 @@ async def test_the_exchange_sees_each_newest_book_also_of_markets_that_are_being
     await desk.worker.finish()
 
 
-async def test_a_superseded_book_is_acknowledged_and_never_decided_on() -> None:
+async def test_a_superseded_book_is_never_decided_on() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()
     info = market()
@@ -300,7 +299,7 @@ async def test_a_superseded_book_is_acknowledged_and_never_decided_on() -> None:
     late, again = snapshot(of=info, epoch=1), snapshot(of=info, epoch=2, sequence=quiet.sequence)
     replies = [desk.books.give(book) for book in (quiet, late, again)]
     await desk.handle_all()
-    assert desk.books.acked == replies
+    assert desk.books.taken == replies
     assert desk.told == []
     assert counted(desk.metrics, "holds_total", reason="superseded") == 2
     desk.books.give(snapshot(of=info, epoch=2))
@@ -341,7 +340,7 @@ async def test_a_later_feeders_book_stops_an_order_that_is_not_claimed_yet() -> 
     assert desk.exchange.posted == []
 
 
-async def test_a_book_of_a_market_that_is_being_bought_is_acknowledged_and_left() -> None:
+async def test_a_book_of_a_market_that_is_being_bought_is_left() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()
     answering = asyncio.Event()
@@ -351,7 +350,7 @@ async def test_a_book_of_a_market_that_is_being_bought_is_acknowledged_and_left(
     await desk.handle_all()
     left = desk.books.give(snapshot(of=info))
     await desk.handle_all()
-    assert desk.books.acked == [bought, left]
+    assert desk.books.taken == [bought, left]
     answering.set()
     await desk.settle()
     assert len(desk.exchange.posted) == 1
@@ -370,14 +369,14 @@ async def test_other_markets_are_bought_while_one_order_is_under_way() -> None:
     await desk.worker.finish()
 
 
-async def test_a_malformed_book_is_counted_acknowledged_and_does_no_harm() -> None:
+async def test_a_malformed_book_is_counted_and_does_no_harm() -> None:
     desk = Desk()
     desk.exchange.warm_now.set()
     replies = [desk.books.give(payload) for payload in (b"", b"{", b"\xff\xfe", b"[]", b"{}")]
     desk.books.give(snapshot())
     await desk.handle_all()
     assert desk.metrics.registry.get_sample_value("worker_books_malformed_total") == 5
-    assert desk.books.acked[:5] == replies
+    assert desk.books.taken[:5] == replies
     assert [each.reason for each in desk.told] == ["matched"]
 
 

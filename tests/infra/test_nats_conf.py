@@ -116,7 +116,7 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                 while not delivered.done():  # again, where a pause made a book too old to be sent
                     books.change(market, size=7)
                     await asyncio.wait([delivered], timeout=1)
-                await pull.ack(delivered.result())
+                assert delivered.result().stored_at_ns()
                 decisions.offer(decision())
                 assert fills.offer(FILL)
                 await fills.drained()

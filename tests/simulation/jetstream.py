@@ -7,14 +7,16 @@ server's process; answers come back the same way. So a killed client has sent wh
 and a paused one finds its messages when it goes on.
 
 Modelled: core subjects with wildcards and "no responders"; memory and file streams, message ids,
-`max_age`, `max_msgs_per_subject`; durable explicit-ack pull consumers shared by clients, with
-`ack_wait`, `max_ack_pending`, nak, term; pulls with batch, expiry and `no_wait`; connections that
-break and come back; a server that restarts (memory is lost, files are not, pulls are forgotten).
+`max_age`, `max_msgs_per_subject`; durable pull consumers shared by clients, which acknowledge
+nothing, or each message (with `ack_wait`, `max_ack_pending`, nak, term); pulls with batch, expiry
+and `no_wait`; connections that break and come back; a server that restarts (memory is lost, files
+are not, pulls are forgotten).
 
-Not modelled: push consumers, other retention and discard policies, `max_bytes`, `max_deliver`,
-back-off, flow control, clusters, queue groups, drain, per-message TTL. What is not modelled and is
-asked for raises in the server (see `Simulation.errors`). An ack names a stream sequence only, so a
-late one may acknowledge another message after a stream was made anew, as with a real server.
+Not modelled: push consumers, one ack for many, other retention and discard policies, `max_bytes`,
+`max_deliver`, back-off, flow control, clusters, queue groups, drain, per-message TTL. What is not
+modelled and is asked for raises in the server (see `Simulation.errors`). An ack names a stream
+sequence only, so a late one may acknowledge another message after a stream was made anew, as with a
+real server.
 """
 
 from __future__ import annotations
@@ -285,8 +287,11 @@ class SimNats:
                 break
             stored = stream.messages[seq]
             consumer.consumer_seq += 1
-            tries = consumer.deliveries[seq] = consumer.deliveries.get(seq, 0) + 1
-            consumer.pending[seq] = Pending(now_ns + consumer.ack_wait_ns, consumer.consumer_seq)
+            tries = 1
+            if consumer.acknowledged:
+                tries = consumer.deliveries[seq] = consumer.deliveries.get(seq, 0) + 1
+                deadline_ns = now_ns + consumer.ack_wait_ns
+                consumer.pending[seq] = Pending(deadline_ns, consumer.consumer_seq)
             pull.left -= 1
             pull.delivered += 1
             if pull.left == 0:
@@ -382,10 +387,14 @@ class SimNats:
         consumer = stream.consumers.get(name)
         if action == "CREATE":
             config = request["config"]
-            if config.get("ack_policy") != "explicit" or config.get("deliver_subject"):
+            if config.get("ack_policy") not in ("explicit", "none") or config.get(
+                "deliver_subject"
+            ):
                 raise NotImplementedError(f"consumer {config}")
             if consumer is None:
                 consumer = stream.consumers[name] = self._new_consumer(stream, name, config)
+            elif consumer.config["ack_policy"] != config["ack_policy"]:
+                return _error(500, 10012, "ack policy can not be updated")
             else:
                 consumer.config = config
         elif consumer is None:

@@ -61,6 +61,10 @@ class Consumer:
     timer: asyncio.TimerHandle | None = None
 
     @property
+    def acknowledged(self) -> bool:
+        return bool(self.config["ack_policy"] == "explicit")
+
+    @property
     def ack_wait_ns(self) -> int:
         return self.config.get("ack_wait") or DEFAULT_ACK_WAIT_NS
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from functions.adapters.book_pull import BookPull
+from functions.adapters.book_pull import PREFETCH_MAX, BookPull
 from protocol.subjects import BOOKS, FILLS
 from runtime.nats import ensure_stream
 from runtime.retry import until_reachable
@@ -30,9 +30,7 @@ async def _books(sim: Simulation, server: SimNats, got: list[bytes]) -> None:
     running = asyncio.create_task(pull.run())
     try:
         while True:
-            delivery = await pull.next()
-            got.append(delivery.payload)
-            await pull.ack(delivery)
+            got.append((await pull.next()).payload)
     finally:
         running.cancel()
 
@@ -62,6 +60,33 @@ def _run_books(seed: int, faults: NatsFaults) -> tuple[list[bytes], str, SimNats
         sim.run(scenario())
         assert not sim.errors
     return got, sim.fingerprint, server
+
+
+@pytest.mark.parametrize("way", ["killed", "paused"])
+def test_a_worker_that_is_gone_takes_no_more_than_it_has_asked_for(way: str) -> None:
+    """Of two: a share of all books would be what a queue group gives it, for as long as the server
+    takes it for alive."""
+    published, got = 400, [[], []]  # type: tuple[int, list[list[bytes]]]
+    with simulated(1) as sim:
+        server = SimNats(sim)
+        workers = [sim.process(f"worker-{number}") for number in (0, 1)]
+        for worker, books in zip(workers, got, strict=True):
+            worker.start(_books(sim, server, books))
+
+        async def scenario() -> None:
+            nc = await server.connect("feeder")
+            await asyncio.sleep(1)
+            await _publish(nc, range(100), every_s=0.01)
+            await asyncio.sleep(0.1)
+            getattr(workers[0], {"killed": "kill", "paused": "pause"}[way])()
+            await _publish(nc, range(100, published), every_s=0.01)
+            await asyncio.sleep(1)
+
+        sim.run(scenario())
+    assert all(got)
+    missed = set(range(published)) - {int(each) for books in got for each in books}
+    assert len(missed) <= (PREFETCH_MAX if way == "paused" else 0)
+    assert max(missed, default=0) < 100 + 4 * PREFETCH_MAX  # at once, and none later
 
 
 def test_faults_change_a_run_and_repeat_with_the_seed() -> None:

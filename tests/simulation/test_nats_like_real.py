@@ -128,6 +128,26 @@ async def superseded_is_never_redelivered(nc: Client) -> Any:
     return puller.got
 
 
+async def without_acknowledgements(nc: Client) -> Any:
+    js = nc.jetstream()
+    await newest_only(js)
+    config = consumer("d", "book.>", ack_policy=AckPolicy.NONE, ack_wait=None, max_ack_pending=None)
+    await js.add_consumer("BOOKS", config)
+    puller = Puller(nc, "BOOKS", "d")
+    await puller.start()
+    for number in range(3):
+        await js.publish(f"book.{number % 2}", b"%d" % number)
+    await puller.pull(batch=1, expires=10**9)
+    await asyncio.sleep(0.1)
+    out = (await js.consumer_info("BOOKS", "d")).num_ack_pending
+    await nc.publish(puller.replies[0], b"-NAK")  # nobody listens
+    await asyncio.sleep(0.1)
+    await puller.pull(batch=5, expires=800_000_000)  # longer than the other ones' `ack_wait`
+    await asyncio.sleep(1)
+    stored = [reply.split(".")[4:7] for reply in puller.replies]
+    return puller.got, out, stored, [len(reply.split(".")) for reply in puller.replies]
+
+
 async def message_ids(nc: Client) -> Any:
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="F", subjects=["fill.>"], duplicate_window=0.5))
@@ -205,6 +225,9 @@ async def errors(nc: Client) -> Any:
         lambda: js.publish("nobody.listens", b""),
         lambda: js.add_stream(StreamConfig(name="S", subjects=["s.>"])),
         lambda: js.consumer_info("S", "none"),
+        lambda: js.add_consumer("S", consumer("d", "s.>")),
+        lambda: js.add_consumer("S", consumer("d", "s.>", ack_policy=AckPolicy.NONE)),
+        lambda: js.add_consumer("S", consumer("d", "s.>", ack_wait=2)),
         lambda: js.add_stream(StreamConfig(name="S", subjects=["s.>"], max_age=5)),
         lambda: js.update_stream(
             StreamConfig(name="S", subjects=["s.>"], storage=StorageType.MEMORY)
@@ -245,6 +268,7 @@ async def old_messages_go(nc: Client) -> Any:
 SCRIPTS = [
     pulls_and_statuses,
     superseded_is_never_redelivered,
+    without_acknowledgements,
     message_ids,
     deliver_policies,
     fetch_and_ack,

@@ -26,7 +26,10 @@ COMMANDS = {
     "worker": ["python", "-m", "functions.worker"],
     "schedule": ["python", "-m", "functions.schedule"],
 }
-NATS_VARIABLES = {"NATS_STORE_DIR", "NATS_FEEDER_PASSWORD", "NATS_WORKER_PASSWORD"}
+NATS_VARIABLES = {
+    "GOMAXPROCS",
+    *("NATS_STORE_DIR", "NATS_FEEDER_PASSWORD", "NATS_WORKER_PASSWORD"),
+}
 SECRETS = {
     "PRIVATE_KEY": "0x" + "11" * 32,
     "API_KEY": "key",

@@ -94,6 +94,12 @@ class NatsServer:
         self._child.stderr.close()
         self._child = None
 
+    def kill(self) -> None:
+        """Without a word to anybody (one that is stopped tells whoever waits for messages)."""
+        if self._child is not None:
+            self._child.kill()
+        self.stop()
+
     def pause(self) -> None:
         """Let it neither read nor answer, as a stalled host; its connections stay open."""
         assert self._child is not None
