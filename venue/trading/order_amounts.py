@@ -1,4 +1,4 @@
-"""What a market BUY gives and asks for, in whole base units, as the official client rounds it. Pure.
+"""What a market BUY gives and asks for, in base units, as the official client rounds it. Pure.
 
 1. Of the money only whole cents are spent.
 2. The shares are cut, never rounded up, to the decimals that the venue takes on the market's tick:
