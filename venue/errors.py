@@ -22,6 +22,15 @@ class VenueUnreachableError(VenueError):
     """No answer: no connection, it broke, or nothing came in time."""
 
 
+class NotSentError(VenueUnreachableError):
+    """Not one byte of a request left this machine, so the venue cannot have read any of it."""
+
+
+class OrderUnknownError(VenueUnreachableError):
+    """A request was written, in part at least, and no whole answer to it came: nobody knows whether
+    the venue has acted on it."""
+
+
 class ChannelLostError(ConnectionError):
     """A websocket came to its end, or we gave it up; the text says why."""
 

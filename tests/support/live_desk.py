@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from decimal import Decimal
 from aiohttp import web
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
+from polymarket.models.clob.orders import SignedOrder
 from pydantic import SecretStr
 
 from functions.adapters.live_exchange import LiveExchange
@@ -19,11 +21,14 @@ from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.simulator import Market, Venue, answer, deposit_wallet_of, serve
+from venue.trading.direct_orders import DirectOrders
 from venue.trading.login import TraderLogin, log_in
+from venue.trading.official_orders import OfficialOrders
 from venue.wire.order_answer import Answer
 
 KEY = EthAccount.create()
 WALLET = deposit_wallet_of(KEY.address)
+MadeBy = type[DirectOrders | OfficialOrders]
 Hook = Callable[[str], Awaitable[web.Response | None]]
 
 
@@ -36,6 +41,12 @@ def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
         gamma_url=url,
         order_usd=Decimal(order_usd),
     )
+
+
+async def live_exchange(url: str, order_client: MadeBy = DirectOrders) -> LiveExchange:
+    """An exchange that is logged in."""
+    client = await log_in(account(url))
+    return LiveExchange(client, order_client(client))
 
 
 class Desk:
@@ -102,7 +113,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[Desk]:
+async def open_desk(
+    token_ids: tuple[str, str] | None = None, order_client: MadeBy = DirectOrders
+) -> AsyncIterator[Desk]:
     """A desk whose market asks 100 at 0.50 for Up."""
     venue = Venue()
     now_ms = venue.now_ms()
@@ -114,7 +127,7 @@ async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[D
     )
     venue.set_book(market.token("Up"), [(4_900, 100_000_000)], [(5_000, 100_000_000)])
     async with serve(venue) as url:
-        exchange = LiveExchange(await log_in(account(url)))
+        exchange = await live_exchange(url, order_client)
         try:
             yield Desk(venue, url, exchange, market)
         finally:
@@ -128,3 +141,25 @@ def answering(status: int, body: object) -> Hook:
         return answer(body, status)
 
     return hook
+
+
+def signed_order_of(order: PreparedOrder) -> SignedOrder:
+    """What the official client would have made, of what is sent."""
+    body = json.loads(order.payload.body)
+    sent = body["order"]
+    return SignedOrder(
+        builder=sent["builder"],
+        expiration=int(sent["expiration"]),
+        maker=sent["maker"],
+        maker_amount=int(sent["makerAmount"]),
+        metadata=sent["metadata"],
+        order_type=body["orderType"],
+        salt=sent["salt"],
+        side=sent["side"],
+        signature=sent["signature"],
+        signature_type=sent["signatureType"],
+        signer=sent["signer"],
+        taker_amount=int(sent["takerAmount"]),
+        timestamp=int(sent["timestamp"]),
+        token_id=sent["tokenId"],
+    )
