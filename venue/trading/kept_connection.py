@@ -1,0 +1,245 @@
+"""One connection of HTTP/1.1, on which a request is written once, and which never takes for its
+answer what came before it.
+
+1. Right before a request is written, all that the machine has received is read. An end, a reset, or
+   one byte that nobody asked for, also the first bytes of a TLS record: the connection is closed,
+   and nothing is written. Between that look and the write nothing is waited for.
+2. The write goes to the socket itself. As long as the kernel has taken no byte of it, as of a
+   connection that was reset, the request was never sent: that is the proof, and the only one. Once
+   it has taken one, the connection never says so again, whatever follows.
+3. A connection is used again only after a whole answer with its length, beyond which nothing has
+   come, and to a request that was written in full.
+4. An answer is given up beyond its bound. None is asked for compressed, and one that comes so is
+   not read (a kilobyte may unpack to a gigabyte). What is no HTTP is quoted nowhere: it may repeat
+   the request, and that has credentials in it.
+
+h11 reads the answers. Why the rest is written here: see `docs/explanation/decisions.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Final, TypeAlias
+
+import h11
+
+from runtime.dialer import Dialer
+from venue.errors import OrderUnknownError
+from venue.trading.tls_session import READ_BYTES, Received, TlsSession
+from venue.wire.order_answer import HttpAnswer
+
+_READS_MAX: Final = 8
+"""Before a request. Who has sent more than that unasked is not waited for."""
+_ASKED: Final = h11.Request(
+    method="POST", target="/", headers=[("Host", "x"), ("Content-Length", "0")]
+)
+"""What h11 wants to know of a request to read its answer; it may have been a GET as well."""
+Answering: TypeAlias = "asyncio.Future[HttpAnswer]"
+"""Fails with OrderUnknownError."""
+
+
+class KeptConnection:
+    """To be made inside the loop that uses it; owns the socket, which is connected and does not
+    block."""
+
+    def __init__(self, sock: socket.socket, tls: TlsSession | None, bytes_max: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._tls = tls
+        self._bytes_max = bytes_max
+        self._unwritten = b""
+        self._answering: Answering | None = None
+        self._answer = _Answer()
+        self.closed = False
+        self._loop.add_reader(sock, self._on_readable)
+
+    def begin(self, request: bytes) -> Answering | None:
+        """Write a request, once; what its answer will be. None: not one byte of it was written, and
+        the connection is closed. Only for a connection that waits for no answer.
+        """
+        for _ in range(_READS_MAX):
+            if self.closed or not self._on_readable():
+                break
+        else:
+            self.close("more was sent than was asked for")
+        if self.closed or self._unwritten or not self._is_between_records():
+            self.close("what was sent was not asked for")
+            return None
+        try:
+            written = request if self._tls is None else self._tls.encrypted(request)
+            taken = self._socket.send(written)
+        except OSError as error:  # ssl.SSLError too: none of it was written then
+            self.close(f"{type(error).__name__}: {error}")
+            return None
+        if not taken:
+            self.close("the socket takes nothing")
+            return None
+        self._answering = self._loop.create_future()
+        self._answer = _Answer()
+        self._unwritten = written[taken:]
+        if self._unwritten:
+            self._loop.add_writer(self._socket, self._write_rest)
+        return self._answering
+
+    def close(self, why: str) -> None:
+        """At once. Whoever waits for an answer is told why there is none."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        if self._answering is not None and not self._answering.done():
+            self._answering.set_exception(OrderUnknownError(why))
+        self._answering = None
+
+    def _is_between_records(self) -> bool:
+        return self._tls is None or self._tls.between_records()
+
+    def _on_readable(self) -> bool:
+        """Read once. False: nothing was there, or nothing will be any more."""
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            self.close(f"{type(error).__name__}: {error}")
+            return False
+        if self._tls is None:
+            self._take(Received(data, ended=not data))
+        else:
+            self._take(self._tls.received(data))
+        return not self.closed
+
+    def _take(self, received: Received) -> None:
+        answering = self._answering
+        if answering is None:
+            if received.plain or received.ended:
+                self.close("the venue closed it, or sent what was not asked for")
+        else:
+            try:
+                self._read_answer(received, answering)
+            except h11.RemoteProtocolError:
+                after = f"after {self._answer.bytes_read} bytes of an answer"
+                self.close(f"closed {after}" if received.ended else f"no HTTP/1.1, {after}")
+            except OrderUnknownError as error:
+                self.close(str(error))
+        if self._tls is not None and not self.closed and (said := self._tls.to_say()):
+            self._unwritten += said
+            self._write_rest()
+
+    def _read_answer(self, received: Received, answering: Answering) -> None:
+        answer = self._answer
+        answer.read(received.plain, self._bytes_max)
+        if received.broken and not answer.whole:
+            raise OrderUnknownError(f"{received.broken}, after {answer.bytes_read} bytes")
+        if received.ended and not answer.whole:
+            answer.end()
+        if not answer.whole:
+            return
+        if not answering.done():  # else it was given up
+            answering.set_result(answer.as_read())
+        self._answering = None
+        if (
+            received.ended
+            or self._unwritten
+            or not self._is_between_records()
+            or not answer.nothing_follows()
+        ):
+            self.close("not to be used again")
+
+    def _write_rest(self) -> None:
+        try:
+            taken = self._socket.send(self._unwritten)
+        except (BlockingIOError, InterruptedError):
+            taken = 0
+        except OSError as error:
+            self.close(f"{type(error).__name__}: {error}")
+            return
+        self._unwritten = self._unwritten[taken:]
+        if self._unwritten:
+            self._loop.add_writer(self._socket, self._write_rest)
+        else:
+            self._loop.remove_writer(self._socket)
+
+
+class _Answer:
+    """The answer to one request, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._http = h11.Connection(h11.CLIENT)
+        self._http.send(_ASKED)
+        self._http.send(h11.EndOfMessage())
+        self._status = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._body = bytearray()
+        self.bytes_read = 0
+        self.whole = False
+
+    def read(self, plain: bytes, bytes_max: int) -> None:
+        """Raises OrderUnknownError, h11.RemoteProtocolError."""
+        self.bytes_read += len(plain)
+        if self.bytes_read > bytes_max:
+            raise OrderUnknownError(f"an answer of more than {bytes_max} bytes")
+        if plain:
+            self._http.receive_data(plain)
+            self._read_on()
+
+    def end(self) -> None:
+        """No more comes: the end of an answer that does not say its length. Raises
+        h11.RemoteProtocolError for any other."""
+        self._http.receive_data(b"")
+        self._read_on()
+
+    def as_read(self) -> HttpAnswer:
+        """The whole answer."""
+        return HttpAnswer(
+            status=self._status,
+            body=bytes(self._body),
+            content_type=self._header(b"content-type"),
+            retry_after=self._header(b"retry-after"),
+        )
+
+    def nothing_follows(self) -> bool:
+        """Whether both sides keep the connection, and nothing has come beyond the answer."""
+        http = self._http
+        kept = http.our_state is h11.DONE and http.their_state is h11.DONE
+        return kept and http.trailing_data == (b"", False)
+
+    def _read_on(self) -> None:
+        while not self.whole:
+            event = self._http.next_event()
+            if isinstance(event, h11.Data):
+                self._body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                self.whole = True
+            elif isinstance(event, h11.Response):
+                self._status = event.status_code
+                for name, value in event.headers:
+                    known = self._headers.get(name)
+                    self._headers[name] = value if known is None else known + b", " + value
+                encoding = self._header(b"content-encoding").strip().lower()
+                if encoding not in ("identity", ""):
+                    raise OrderUnknownError("a compressed answer")
+            elif not isinstance(event, h11.InformationalResponse):
+                return
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
+
+
+async def open_connection(
+    dialer: Dialer, host: str, port: int, context: ssl.SSLContext | None, bytes_max: int
+) -> KeptConnection:
+    """Raises OSError. Not bounded in time."""
+    sock = await dialer.connect(host, port)
+    try:
+        tls = None if context is None else TlsSession(context, host)
+        if tls is not None:
+            await tls.shake_hands(sock)
+        return KeptConnection(sock, tls, bytes_max)
+    except BaseException:
+        sock.close()
+        raise
