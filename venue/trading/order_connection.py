@@ -238,6 +238,8 @@ class _Requests:
             f" HTTP/1.1\r\nHost: {url.netloc.decode('ascii')}\r\n"
             "Accept: */*\r\nAccept-Encoding: identity\r\nConnection: keep-alive\r\n"
             f"User-Agent: python-httpx/{httpx.__version__}\r\n"
+        )
+        self._given = (
             f"POLY_ADDRESS: {credentials.address}\r\nPOLY_API_KEY: {credentials.key}\r\n"
             f"POLY_PASSPHRASE: {credentials.passphrase}\r\nPOLY_SIGNATURE: "
         )
@@ -248,9 +250,14 @@ class _Requests:
         signed = f"{now_s}{method}{path}".encode() + body
         digest = hmac.digest(self._secret, signed, "sha256")
         signature = base64.urlsafe_b64encode(digest).decode()
-        head = f"{method} {self._base}{path}{self._first}{signature}\r\nPOLY_TIMESTAMP: {now_s}\r\n"
+        kind, length = "", ""
         if method == "POST":
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            kind = "Content-Type: application/json\r\n"
+            length = f"Content-Length: {len(body)}\r\n"
+        head = (
+            f"{method} {self._base}{path}{self._first}{kind}{self._given}{signature}\r\n"
+            f"POLY_TIMESTAMP: {now_s}\r\n{length}"
+        )
         return f"{head}\r\n".encode() + body, signature
 
 
