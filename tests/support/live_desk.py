@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import httpx
 from aiohttp import web
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
@@ -22,8 +23,9 @@ from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.simulator import Market, Venue, answer, deposit_wallet_of, serve
 from venue.trading.direct_orders import DirectOrders
-from venue.trading.login import TraderLogin, log_in
+from venue.trading.login import TraderLogin, api_credentials, log_in
 from venue.trading.official_orders import OfficialOrders
+from venue.trading.order_connection import OrderConnection
 from venue.wire.order_answer import Answer
 
 KEY = EthAccount.create()
@@ -163,3 +165,11 @@ def signed_order_of(order: PreparedOrder) -> SignedOrder:
         timestamp=int(sent["timestamp"]),
         token_id=sent["tokenId"],
     )
+
+
+def send_orders_to(exchange: LiveExchange, url: str) -> None:
+    """All that a logged-in exchange asks from here on with credentials, orders too."""
+    client = exchange._client
+    client._ctx.secure_clob._client.base_url = httpx.URL(url)
+    if isinstance(exchange._orders, DirectOrders):
+        exchange._orders._connection = OrderConnection(url, api_credentials(client))

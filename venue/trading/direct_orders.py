@@ -15,8 +15,10 @@ import msgspec
 from polymarket import AsyncSecureClient
 
 from venue.trading import official_client
+from venue.trading.login import api_credentials
 from venue.trading.order_amounts import OrderAmountError, buy_amounts
 from venue.trading.order_builder import BuiltOrder, OrderForm
+from venue.trading.order_connection import OrderConnection
 from venue.wire.order_answer import HttpAnswer
 
 FACTS_AGE_MAX_S: Final = 600.0
@@ -34,8 +36,11 @@ class DirectOrders:
     """`OrderClient` without the official client in an order's way."""
 
     def __init__(self, client: AsyncSecureClient) -> None:
-        """Of a client that `official_client.prepare_for_orders` has seen."""
+        """Of a client that `official_client.prepare_for_orders` has seen; inside the loop."""
         self._client = client
+        self._connection = OrderConnection(
+            official_client.clob_url_of(client), api_credentials(client)
+        )
         self._builder = official_client.builder_of(client)
         self._tokens: dict[str, _KnownToken] = {}
 
@@ -62,7 +67,7 @@ class DirectOrders:
 
     async def post(self, order: BuiltOrder) -> HttpAnswer:
         """See `OrderClient.post`."""
-        return await official_client.post_order(self._client, order.body)
+        return await self._connection.post(order.body)
 
     def forget(self, token_ids: tuple[str, ...]) -> None:
         """See `OrderClient.forget`."""
@@ -72,10 +77,11 @@ class DirectOrders:
 
     async def keep_warm(self) -> bool:
         """See `OrderClient.keep_warm`."""
-        return await self._client.get_closed_only_mode()
+        return await self._connection.keep_warm()
 
     async def close(self) -> None:
         """See `OrderClient.close`."""
+        await self._connection.close()
 
     async def _look_up(self, token_id: str, *others: str) -> _KnownToken:
         until_s = monotonic() + FACTS_AGE_MAX_S

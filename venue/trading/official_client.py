@@ -236,6 +236,11 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
     await ctx.secure_clob.get_bytes(path, params=params)
 
 
+def clob_url_of(client: AsyncSecureClient) -> str:
+    """Where the client's orders go."""
+    return client._ctx.environment_config.clob_url
+
+
 def builder_of(client: AsyncSecureClient) -> OrderBuilder:
     """What builds orders of the client's account; after `prepare_for_orders`."""
     ctx = client._ctx

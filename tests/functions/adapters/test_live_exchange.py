@@ -34,6 +34,7 @@ from tests.support.live_desk import (
 from venue.errors import VenueError
 from venue.trading import official_client
 from venue.trading.direct_orders import DirectOrders
+from venue.trading.kept_connection import KeptConnection
 from venue.trading.login import secure_client
 from venue.trading.official_orders import OfficialOrders
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
@@ -42,6 +43,12 @@ from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Un
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     async with open_desk() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def official_desk() -> AsyncIterator[Desk]:
+    async with open_desk(order_client=OfficialOrders) as opened:
         yield opened
 
 
@@ -164,19 +171,19 @@ async def test_a_server_error_after_the_match_is_unknown(desk: Desk, status: int
     ],
 )
 async def test_a_failure_of_a_connection_that_was_made_is_unknown(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: type[httpx.HTTPError]
+    official_desk: Desk, monkeypatch: pytest.MonkeyPatch, error: type[httpx.HTTPError]
 ) -> None:
-    order = await desk.prepare()
+    order = await official_desk.prepare()
 
     async def fail(*_: object, **__: object) -> None:
         raise error("broken")
 
-    monkeypatch.setattr(desk.exchange._client._ctx.secure_clob._client, "request", fail)
-    assert isinstance(await desk.exchange.post(order), Unknown)
+    monkeypatch.setattr(official_desk.exchange._client._ctx.secure_clob._client, "request", fail)
+    assert isinstance(await official_desk.exchange.post(order), Unknown)
 
 
-async def test_orders_go_over_http_1_which_sends_each_byte_once(desk: Desk) -> None:
-    pool = desk.exchange._client._ctx.secure_clob._client._transport._pool  # type: ignore[attr-defined]
+async def test_orders_go_over_http_1_which_sends_each_byte_once(official_desk: Desk) -> None:
+    pool = official_desk.exchange._client._ctx.secure_clob._client._transport._pool  # type: ignore[attr-defined]
     assert pool._http1 is True
     assert pool._http2 is False
     assert pool._retries == 0
@@ -228,25 +235,48 @@ async def test_an_answer_without_a_remark_or_lists_is_read_all_the_same(
     assert (bought.status, bought.size_e6) == ("matched", 2_200_000)
 
 
-async def test_an_order_is_sent_as_the_client_itself_would_send_it(
-    each_desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[httpx.Request] = []
-    http = each_desk.exchange._client._ctx.secure_clob._client
+class Sent(list[httpx.Request]):
+    """What the official client sends, which is answered with no answer."""
 
-    async def send(request: httpx.Request, **_: object) -> httpx.Response:
-        sent.append(request)
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        http = desk.exchange._client._ctx.secure_clob._client
+        monkeypatch.setattr(http, "send", self._send)
+        monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)  # it is signed
+
+    async def _send(self, request: httpx.Request, **_: object) -> httpx.Response:
+        self.append(request)
         return httpx.Response(200, text="{}", request=request)
 
-    monkeypatch.setattr(http, "send", send)
-    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)  # it is signed
-    order = await each_desk.prepare()
-    assert isinstance(await each_desk.exchange.post(order), Unknown)
+
+async def test_an_order_is_sent_as_the_client_itself_would_send_it(
+    official_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = Sent(official_desk, monkeypatch)
+    order = await official_desk.prepare()
+    assert isinstance(await official_desk.exchange.post(order), Unknown)
     with pytest.raises(PolymarketError):  # its own reader
-        await each_desk.exchange._client.post_order(signed_order_of(order))
+        await official_desk.exchange._client.post_order(signed_order_of(order))
     ours, theirs = sent
     assert (ours.method, ours.url, ours.content) == (theirs.method, theirs.url, theirs.content)
     assert ours.headers == theirs.headers
+
+
+async def test_the_bytes_of_an_order_are_those_that_the_client_itself_would_send(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(KeptConnection, "begin", lambda _, request: written.append(request))
+    sent = Sent(desk, monkeypatch)
+    order = await desk.prepare()
+    answered = await desk.exchange.post(order)
+    assert isinstance(answered, Rejected)
+    assert answered.reason is RejectReason.NOT_SENT
+    with pytest.raises(PolymarketError):
+        await desk.exchange._client.post_order(signed_order_of(order))
+    [theirs] = sent
+    lines = [b"%s: %s" % header for header in theirs.headers.raw]
+    head = b"\r\n".join([b"POST /order HTTP/1.1", *lines, b"", b""])
+    assert written == [head + theirs.content]
 
 
 async def test_a_market_signed_for_another_contract_than_listed_is_refused(each_desk: Desk) -> None:

@@ -39,6 +39,9 @@ class Market:
         monkeypatch.setattr(
             official_client, "forget_metadata", lambda _, token_id: self.forgotten.append(token_id)
         )
+        for name in ("clob_url_of", "api_credentials", "OrderConnection"):
+            place = official_client if name == "clob_url_of" else direct_orders
+            monkeypatch.setattr(place, name, lambda *_: None)
         monkeypatch.setattr(direct_orders, "monotonic", lambda: self.now_s)
         client: Any = None
         self.orders = DirectOrders(client)
