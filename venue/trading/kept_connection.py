@@ -7,8 +7,9 @@ answer what came before it.
 2. The write goes to the socket itself. As long as the kernel has taken no byte of it, as of a
    connection that was reset, the request was never sent: that is the proof, and the only one. Once
    it has taken one, the connection never says so again, whatever follows.
-3. A connection is used again only after a whole answer with its length, beyond which nothing has
-   come, and to a request that was written in full.
+3. An answer counts when it is whole, and it has to say its length for that: where only the end of
+   the connection ends it, what takes a refusal back may have been cut off. A connection is used
+   again only after a whole answer, beyond which nothing has come, to a request written in full.
 4. An answer is given up beyond its bound. None is asked for compressed, and one that comes so is
    not read (a kilobyte may unpack to a gigabyte). What is no HTTP is quoted nowhere: it may repeat
    the request, and that has credentials in it.
@@ -30,8 +31,8 @@ from venue.errors import OrderUnknownError
 from venue.trading.tls_session import READ_BYTES, Received, TlsSession
 from venue.wire.order_answer import HttpAnswer
 
-_READS_MAX: Final = 8
-"""Before a request. Who has sent more than that unasked is not waited for."""
+_READS_MAX: Final = 16
+"""At once. Each answer is shorter; who has sent more than that before a request is not heard out."""
 _ASKED: Final = h11.Request(
     method="POST", target="/", headers=[("Host", "x"), ("Content-Length", "0")]
 )
@@ -53,18 +54,14 @@ class KeptConnection:
         self._answering: Answering | None = None
         self._answer = _Answer()
         self.closed = False
-        self._loop.add_reader(sock, self._on_readable)
+        self._loop.add_reader(sock, self._read_all)
 
     def begin(self, request: bytes) -> Answering | None:
         """Write a request, once; what its answer will be. None: not one byte of it was written, and
         the connection is closed. Only for a connection that waits for no answer.
         """
-        for _ in range(_READS_MAX):
-            if self.closed or not self._on_readable():
-                break
-        else:
-            self.close("more was sent than was asked for")
-        if self.closed or self._unwritten or not self._is_between_records():
+        heard_out = not self.closed and self._read_all()
+        if not heard_out or self._unwritten or not self._is_between_records():
             self.close("what was sent was not asked for")
             return None
         try:
@@ -98,20 +95,26 @@ class KeptConnection:
     def _is_between_records(self) -> bool:
         return self._tls is None or self._tls.between_records()
 
-    def _on_readable(self) -> bool:
-        """Read once. False: nothing was there, or nothing will be any more."""
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError as error:
-            self.close(f"{type(error).__name__}: {error}")
-            return False
-        if self._tls is None:
-            self._take(Received(data, ended=not data))
-        else:
-            self._take(self._tls.received(data))
-        return not self.closed
+    def _read_all(self) -> bool:
+        """Read until nothing is there. False: more is there, or the connection is closed.
+
+        uvloop tells of a socket with an error once, and no more: what is left then is never read.
+        """
+        for _ in range(_READS_MAX):
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return True
+            except OSError as error:
+                self.close(f"{type(error).__name__}: {error}")
+                return False
+            if self._tls is None:
+                self._take(Received(data, ended=not data))
+            else:
+                self._take(self._tls.received(data))
+            if self.closed:
+                return False
+        return False
 
     def _take(self, received: Received) -> None:
         answering = self._answering
@@ -122,8 +125,7 @@ class KeptConnection:
             try:
                 self._read_answer(received, answering)
             except h11.RemoteProtocolError:
-                after = f"after {self._answer.bytes_read} bytes of an answer"
-                self.close(f"closed {after}" if received.ended else f"no HTTP/1.1, {after}")
+                self.close(f"no HTTP/1.1 within {self._answer.bytes_read} bytes")
             except OrderUnknownError as error:
                 self.close(str(error))
         if self._tls is not None and not self.closed and (said := self._tls.to_say()):
@@ -133,11 +135,10 @@ class KeptConnection:
     def _read_answer(self, received: Received, answering: Answering) -> None:
         answer = self._answer
         answer.read(received.plain, self._bytes_max)
-        if received.broken and not answer.whole:
-            raise OrderUnknownError(f"{received.broken}, after {answer.bytes_read} bytes")
-        if received.ended and not answer.whole:
-            answer.end()
         if not answer.whole:
+            if received.ended:
+                how = received.broken or "closed by the venue"
+                raise OrderUnknownError(f"{how} after {answer.bytes_read} bytes of an answer")
             return
         if not answering.done():  # else it was given up
             answering.set_result(answer.as_read())
@@ -186,12 +187,6 @@ class _Answer:
         if plain:
             self._http.receive_data(plain)
             self._read_on()
-
-    def end(self) -> None:
-        """No more comes: the end of an answer that does not say its length. Raises
-        h11.RemoteProtocolError for any other."""
-        self._http.receive_data(b"")
-        self._read_on()
 
     def as_read(self) -> HttpAnswer:
         """The whole answer."""
