@@ -80,10 +80,10 @@ class Desk:
             accepting=True,
         )
 
-    async def prepare(
+    def decided(
         self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000, outcome: str = "Up"
-    ) -> PreparedOrder:
-        """A signed BUY."""
+    ) -> tuple[Trade, BookSnapshot]:
+        """What a BUY is prepared from."""
         up = self.market.token("Up")
         trade = Trade(
             outcome=outcome,
@@ -105,6 +105,15 @@ class Desk:
             published_at_ns=now_ns,
             epoch=1,
             sequence=1,
+        )
+        return trade, snapshot
+
+    async def prepare(
+        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000, outcome: str = "Up"
+    ) -> PreparedOrder:
+        """A signed BUY."""
+        trade, snapshot = self.decided(
+            max_price_e4=max_price_e4, spend_e6=spend_e6, outcome=outcome
         )
         return await self.exchange.prepare(trade, snapshot)
 
