@@ -32,7 +32,7 @@ from venue.trading.tls_session import READ_BYTES, Received, TlsSession
 from venue.wire.order_answer import HttpAnswer
 
 _READS_MAX: Final = 16
-"""At once. Each answer is shorter; who has sent more than that before a request is not heard out."""
+"""At once. Each answer is shorter; who has sent more before a request is not heard out."""
 _ASKED: Final = h11.Request(
     method="POST", target="/", headers=[("Host", "x"), ("Content-Length", "0")]
 )

@@ -239,7 +239,7 @@ class _Requests:
             "Accept: */*\r\nAccept-Encoding: identity\r\nConnection: keep-alive\r\n"
             f"User-Agent: python-httpx/{httpx.__version__}\r\n"
         )
-        self._given = (
+        self._who = (
             f"POLY_ADDRESS: {credentials.address}\r\nPOLY_API_KEY: {credentials.key}\r\n"
             f"POLY_PASSPHRASE: {credentials.passphrase}\r\nPOLY_SIGNATURE: "
         )
@@ -250,15 +250,15 @@ class _Requests:
         signed = f"{now_s}{method}{path}".encode() + body
         digest = hmac.digest(self._secret, signed, "sha256")
         signature = base64.urlsafe_b64encode(digest).decode()
-        kind, length = "", ""
+        kind = length = ""
         if method == "POST":
             kind = "Content-Type: application/json\r\n"
             length = f"Content-Length: {len(body)}\r\n"
         head = (
-            f"{method} {self._base}{path}{self._first}{kind}{self._given}{signature}\r\n"
-            f"POLY_TIMESTAMP: {now_s}\r\n{length}"
+            f"{method} {self._base}{path}{self._first}{kind}{self._who}{signature}\r\n"
+            f"POLY_TIMESTAMP: {now_s}\r\n{length}\r\n"
         )
-        return f"{head}\r\n".encode() + body, signature
+        return head.encode() + body, signature
 
 
 def _trusted() -> ssl.SSLContext:
