@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import decimal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -29,12 +28,10 @@ from tests.support.live_desk import (
     answering,
     live_exchange,
     open_desk,
-    signed_order_of,
 )
 from venue.errors import VenueError
 from venue.trading import official_client
 from venue.trading.direct_orders import DirectOrders
-from venue.trading.kept_connection import KeptConnection
 from venue.trading.login import secure_client
 from venue.trading.official_orders import OfficialOrders
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
@@ -233,50 +230,6 @@ async def test_an_answer_without_a_remark_or_lists_is_read_all_the_same(
     bought = await desk.buy()
     assert isinstance(bought, Accepted)
     assert (bought.status, bought.size_e6) == ("matched", 2_200_000)
-
-
-class Sent(list[httpx.Request]):
-    """What the official client sends, which is answered with no answer."""
-
-    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        http = desk.exchange._client._ctx.secure_clob._client
-        monkeypatch.setattr(http, "send", self._send)
-        monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)  # it is signed
-
-    async def _send(self, request: httpx.Request, **_: object) -> httpx.Response:
-        self.append(request)
-        return httpx.Response(200, text="{}", request=request)
-
-
-async def test_an_order_is_sent_as_the_client_itself_would_send_it(
-    official_desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent = Sent(official_desk, monkeypatch)
-    order = await official_desk.prepare()
-    assert isinstance(await official_desk.exchange.post(order), Unknown)
-    with pytest.raises(PolymarketError):  # its own reader
-        await official_desk.exchange._client.post_order(signed_order_of(order))
-    ours, theirs = sent
-    assert (ours.method, ours.url, ours.content) == (theirs.method, theirs.url, theirs.content)
-    assert ours.headers == theirs.headers
-
-
-async def test_the_bytes_of_an_order_are_those_that_the_client_itself_would_send(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[bytes] = []
-    monkeypatch.setattr(KeptConnection, "begin", lambda _, request: written.append(request))
-    sent = Sent(desk, monkeypatch)
-    order = await desk.prepare()
-    answered = await desk.exchange.post(order)
-    assert isinstance(answered, Rejected)
-    assert answered.reason is RejectReason.NOT_SENT
-    with pytest.raises(PolymarketError):
-        await desk.exchange._client.post_order(signed_order_of(order))
-    [theirs] = sent
-    lines = [b"%s: %s" % header for header in theirs.headers.raw]
-    head = b"\r\n".join([b"POST /order HTTP/1.1", *lines, b"", b""])
-    assert written == [head + theirs.content]
 
 
 async def test_a_market_signed_for_another_contract_than_listed_is_refused(each_desk: Desk) -> None:
