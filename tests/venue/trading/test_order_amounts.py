@@ -73,6 +73,7 @@ def limits(draw: st.DrawFn) -> tuple[int, int]:
 @example(spend_e6=1_000_000, limit=(9_999, 1))
 @example(spend_e6=AMOUNT_E6_MAX, limit=(1, 1))
 @example(spend_e6=10_000, limit=(9_000, 1_000))
+@example(spend_e6=160000, limit=(3000, 1000))  # would be a hair too dear
 @settings(max_examples=150)
 def test_the_amounts_are_those_of_the_official_client(
     spend_e6: int, limit: tuple[int, int]
