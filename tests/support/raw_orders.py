@@ -11,12 +11,15 @@ from typing import Any, TypeAlias
 from tests.support.raw_venue import RawPeer, RawVenue, raw_venue
 from tests.support.user_channel_frames import CREDENTIALS
 from venue.errors import NotSentError, OrderUnknownError
-from venue.trading.order_connection import OrderConnection
+from venue.trading.order_connection import KEPT, OrderConnection
 from venue.wire.order_answer import HttpAnswer
 
 BODY = b'{"order":1}'
 REFUSED = b'{"error":"none"}'
 ANSWER = b"HTTP/1.1 400 X\r\nContent-Length: 16\r\n\r\n" + REFUSED
+OTHER = b'{"error":"other"}'
+OTHER_ANSWER = b"HTTP/1.1 400 X\r\nContent-Length: 17\r\n\r\n" + OTHER
+OPEN = b'HTTP/1.1 200 X\r\nContent-Length: 21\r\n\r\n{"closed_only":false}'
 LONG_S = 30.0
 """Beyond what any test takes, also on a slow machine."""
 Contexts: TypeAlias = tuple[ssl.SSLContext, ssl.SSLContext] | None
@@ -77,3 +80,29 @@ async def exchanged(
 def text(outcome: Outcome) -> str:
     """The body of an answer, or what else became of the order."""
     return outcome if isinstance(outcome, str) else outcome.body.decode()
+
+
+async def kept_warm(connection: OrderConnection, venue: RawVenue) -> bool:
+    """Both connections open, by the venue's leave."""
+
+    async def serve() -> None:
+        for _ in range(KEPT):
+            peer = await venue.accept()
+            await peer.read_request()
+            peer.say(OPEN)
+
+    serving = asyncio.create_task(serve())
+    closed_only = await connection.keep_warm()
+    await serving
+    return closed_only
+
+
+async def answers(peer: RawPeer, answer: bytes = OTHER_ANSWER) -> None:
+    """One request on a connection that is there."""
+    await peer.read_request()
+    peer.say(answer)
+
+
+async def silent(peer: RawPeer) -> None:
+    """Wait until we have hung up, and see that there was no request before."""
+    assert await peer.read_to_end() == b""

@@ -70,9 +70,6 @@ class KeptConnection:
         except OSError as error:  # ssl.SSLError too: none of it was written then
             self.close(f"{type(error).__name__}: {error}")
             return None
-        if not taken:
-            self.close("the socket takes nothing")
-            return None
         self._answering = self._loop.create_future()
         self._answer = _Answer()
         self._unwritten = written[taken:]

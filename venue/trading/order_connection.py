@@ -230,7 +230,7 @@ class _Requests:
         if not all(map(_HEADER.fullmatch, given)):
             raise ValueError("credentials that no header can have")
         try:
-            self._secret = secret_bytes(credentials.secret)
+            self._unsigned = hmac.new(secret_bytes(credentials.secret), digestmod="sha256")
         except ValueError:
             raise ValueError("the secret of the API credentials is not base64") from None
         self._base = url.raw_path.decode("ascii").rstrip("/")
@@ -247,9 +247,10 @@ class _Requests:
     def made(self, method: str, path: str, body: bytes = b"") -> tuple[bytes, str]:
         """A whole request, signed for this second, and its signature."""
         now_s = int(time.time())
-        signed = f"{now_s}{method}{path}".encode() + body
-        digest = hmac.digest(self._secret, signed, "sha256")
-        signature = base64.urlsafe_b64encode(digest).decode()
+        signing = self._unsigned.copy()  # the key is laid out in it
+        signing.update(f"{now_s}{method}{path}".encode())
+        signing.update(body)
+        signature = base64.urlsafe_b64encode(signing.digest()).decode()
         kind = length = ""
         if method == "POST":
             kind = "Content-Type: application/json\r\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 READ_BYTES: Final = 16 << 10
@@ -55,6 +56,9 @@ class TlsSession:
                 if not data:
                     raise ConnectionResetError("closed during the TLS handshake")
                 self._take(data)
+        with suppress(ssl.SSLWantReadError):  # what has come along with the handshake's end
+            self._tls.read(1)
+            raise ConnectionResetError("closed, or sent what was not asked for")
 
     def encrypted(self, plain: bytes) -> bytes:
         """What to write for it, before which stands whatever TLS itself has to say. Raises
