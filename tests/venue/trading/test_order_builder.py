@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from eth_account import Account
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from polymarket import AsyncSecureClient
 from polymarket._internal.actions.orders import orders as client_orders
@@ -26,7 +26,7 @@ from polymarket._internal.wallet import WalletType, signature_type_for
 from protocol.units import price_decimal, usd_decimal
 from tests.venue.trading.test_order_id import by_eth_account, by_the_older_client
 from venue.trading.official_client import domain_of
-from venue.trading.order_amounts import TICKS_E4, buy_amounts
+from venue.trading.order_amounts import TICKS_E4, OrderAmountError, buy_amounts
 from venue.trading.order_builder import BuiltOrder, OrderBuilder
 from venue.trading.order_id import OrderFields
 from venue.trading.order_signer import OrderSigner
@@ -97,7 +97,12 @@ def orders(draw: st.DrawFn) -> tuple[tuple[int, int], int]:
     """A limit (price and tick), and money that can be spent at it."""
     tick_e4 = draw(st.sampled_from(sorted(TICKS_E4)))
     price_e4 = draw(st.integers(1, 10_000 // tick_e4 - 1)) * tick_e4
-    return (price_e4, tick_e4), draw(st.integers(1_000_000, 10**10))
+    spend_e6 = draw(st.integers(1_000_000, 10**10))
+    try:
+        buy_amounts(spend_e6, price_e4, tick_e4)
+    except OrderAmountError:  # too coarse a tick for so little
+        reject()
+    return (price_e4, tick_e4), spend_e6
 
 
 v2_positions = st.integers(0, 2**256 - 1).map(lambda number: number & ~(((1 << 64) - 1) << 40))
