@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -340,6 +340,9 @@ class WorkerSettings(
 
     paper_delay_ms: int = Field(default=250, ge=0, le=30_000)
     """How long paper orders are held where the market itself names no taker delay."""
+    order_client: Literal["direct", "official"] = "direct"
+    """Who makes and sends live orders: the worker itself, or the venue's official client, which
+    takes longer over the same bytes."""
 
     metrics_port: Port = 9102
 

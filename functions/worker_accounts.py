@@ -67,9 +67,13 @@ class WorkerExchanges:
             # Here, because they cost what all the rest costs together, and on paper nobody needs
             # them.
             from functions.adapters.live_exchange import LiveExchange  # noqa: PLC0415 - see above
+            from venue.trading.direct_orders import DirectOrders  # noqa: PLC0415 - see above
             from venue.trading.login import log_in  # noqa: PLC0415 - see above
+            from venue.trading.official_orders import OfficialOrders  # noqa: PLC0415 - see above
 
-            self._live = LiveExchange(await log_in(login))
+            client = await log_in(login)
+            made_by = DirectOrders if settings.order_client == "direct" else OfficialOrders
+            self._live = LiveExchange(client, made_by(client))
         return self._live
 
     async def close(self) -> None:

@@ -57,7 +57,7 @@ def test_a_finding_of_the_doctor() -> None:
 def test_what_is_published_of_an_order() -> None:
     given = SimpleNamespace(key="k1", secret="s1", passphrase="p1")
     client = SimpleNamespace(credentials=given, signer="0x1", wallet="0x2")
-    told = LiveExchange(client)._describe(OSError(f"Request to {URL} failed"))  # type: ignore[arg-type] # no more of it is used
+    told = LiveExchange(client, client)._describe(OSError(f"Request to {URL} failed"))  # type: ignore[arg-type] # no more of it is used
     assert told == f"OSError: Request to {SHOWN} failed"
 
 

@@ -1,35 +1,30 @@
-"""Live execution on the official client: create and sign with a limit price, then post, once.
+"""Live execution: an order with a limit price is made and signed, then posted, once.
 
-`place_market_order` is never used: on a balance or allowance rejection it may send an on-chain
-approval and post again, and a taker order that is posted again buys from a book that is gone
-(invariant 3). Nor is the client's `post_order`, which refuses answers that lack a field. What the
-answers mean is in `venue.wire.order_answer`; an exception after the POST has begun is never proof
-of anything, except that no connection was made.
+Who makes and sends it is an `OrderClient`. What the answers mean is in `venue.wire.order_answer`;
+an exception after the POST has begun is never proof of anything, except that nothing was sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from typing import Final
 
-import httpx
 import structlog
 from polymarket import AsyncSecureClient
-from polymarket.models.clob.orders import SignedOrder
 
 from functions.core.claim import trader_of
 from functions.core.trade import Trade
 from functions.ports import PreparedOrder, UnpreparableOrderError
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
-from protocol.units import price_decimal, usd_decimal
 from runtime.addresses import origins
 from runtime.last_answer import LastAnswer
 from runtime.line_throttle import LineThrottle
 from venue.auth import blotted
-from venue.errors import TEXT_LENGTH_MAX
+from venue.errors import TEXT_LENGTH_MAX, NotSentError, VenueError
 from venue.trading import official_client
+from venue.trading.order_builder import BuiltOrder
+from venue.trading.order_client import OrderClient
 from venue.wire.order_answer import (
     Answer,
     Rejected,
@@ -52,16 +47,16 @@ is shown, cut in two."""
 METADATA_REFRESH_S: Final = 300.0
 """The client forgets a market's metadata after 600 s."""
 
-# Over HTTP/1.1 (see `official_client.prepare_for_orders`) these come before the first byte.
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _log = structlog.get_logger()
 
 
 class LiveExchange:
     """`functions.ports.Exchange` on the real venue, or on anything that speaks like it."""
 
-    def __init__(self, client: AsyncSecureClient) -> None:
+    def __init__(self, client: AsyncSecureClient, orders: OrderClient) -> None:
+        """`orders` are made for the account that `client` is logged in with."""
         self._client = client
+        self._orders = orders
         self._trader = trader_of(client.signer, client.wallet)
         self._warmed: dict[str, tuple[float, MarketInfo]] = {}
         self._last_answer = LastAnswer("the venue has not answered where orders go")
@@ -83,14 +78,7 @@ class LiveExchange:
         self._warmed[market.condition_id] = (float("-inf"), market)  # `upkeep` tries again
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
-                # One request for both tokens: the client keeps metadata by market.
-                await official_client.refresh_metadata(self._client, market.outcomes[0].token_id)
-                await self._client.create_market_order(
-                    asset_id=market.outcomes[0].token_id,
-                    side="BUY",
-                    amount=Decimal(1),
-                    max_price=Decimal("0.5"),  # on every tick grid
-                )
+                await self._orders.warm(_tokens_of(market))
         except official_client.FAILURES as error:
             if (unlogged := self._not_warmed.admit()) is not None:
                 _log.warning(
@@ -100,46 +88,48 @@ class LiveExchange:
                     unlogged_before=unlogged,
                 )
             return
-        if market.condition_id in self._warmed:  # not forgotten meanwhile
+        if market.condition_id in self._warmed:
             self._warmed[market.condition_id] = (loop.time(), market)
+        else:  # forgotten meanwhile
+            self._orders.forget(_tokens_of(market))
 
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         """Build and sign; no network once the market is warm."""
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                signed = await self._client.create_market_order(
-                    asset_id=trade.token_id,
-                    side="BUY",
-                    amount=usd_decimal(trade.spend_e6),
-                    max_price=price_decimal(trade.max_price_e4),
+                built = await self._orders.prepare(
+                    trade.token_id,
+                    spend_e6=trade.spend_e6,
+                    max_price_e4=trade.max_price_e4,
+                    tick_e4=(trade.traded_as or snapshot.market).tick_size_e4,
                 )
-                neg_risk = await official_client.signed_for_neg_risk(self._client, trade.token_id)
         except official_client.FAILURES as error:
             raise UnpreparableOrderError(self._describe(error)) from error
-        if neg_risk != snapshot.market.neg_risk:
+        if built.neg_risk != snapshot.market.neg_risk:
             # Signed for another contract than the listing says: nobody knows the order's id.
-            raise UnpreparableOrderError(f"listed with neg_risk={not neg_risk}, signed otherwise")
+            text = f"listed with neg_risk={not built.neg_risk}, signed otherwise"
+            raise UnpreparableOrderError(text)
         return PreparedOrder(
-            order_id=official_client.id_of(signed, neg_risk=neg_risk),
+            order_id=built.order_id,
             trader=self._trader,
-            salt=str(signed.salt),
-            order_timestamp_ms=signed.timestamp,
-            spend_e6=signed.maker_amount,
-            size_e6=signed.taker_amount,
-            payload=signed,
+            salt=str(built.salt),
+            order_timestamp_ms=built.timestamp_ms,
+            spend_e6=built.maker_e6,
+            size_e6=built.taker_e6,
+            payload=built,
         )
 
     async def post(self, order: PreparedOrder) -> Answer:
         """Send once. After this has been called, only the venue's own word counts."""
-        signed: SignedOrder = order.payload
+        built: BuiltOrder = order.payload
         try:
             async with asyncio.timeout(POST_TIMEOUT_S):
-                answer = await official_client.post_order(self._client, signed)
+                answer = await self._orders.post(built)
         except TimeoutError:
             return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
+        except NotSentError as error:
+            return Rejected(reason=RejectReason.NOT_SENT, text=self._describe(error))
         except Exception as error:  # noqa: BLE001 - the order may be at the venue: not our call
-            if isinstance(error, _NEVER_SENT):
-                return Rejected(reason=RejectReason.NOT_SENT, text=self._describe(error))
             return Unknown(text=self._describe(error))
         return read_answer(answer, order.order_id, order.spend_e6, order.size_e6)
 
@@ -150,7 +140,7 @@ class LiveExchange:
         """See `Exchange.forget`."""
         known = self._warmed.pop(condition_id, None)
         if known is not None:
-            official_client.forget_metadata(self._client, known[1].outcomes[0].token_id)
+            self._orders.forget(_tokens_of(known[1]))
 
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""
@@ -175,19 +165,18 @@ class LiveExchange:
                     await self.warm(market)
 
     async def close(self) -> None:
-        """Close the client's connections."""
+        """Close all connections."""
+        await self._orders.close()
         await self._client.close()
 
     async def _ping(self) -> None:
-        # The cheapest call on the connection that orders use; it also shows whether the account
-        # has been restricted.
         try:
             async with asyncio.timeout(WARM_TIMEOUT_S):
-                self._closed_only = await self._client.get_closed_only_mode()
+                self._closed_only = await self._orders.keep_warm()
                 self._last_answer.came()
                 if self._closed_only:
                     _log.critical("account_closed_only", hint="the venue refuses new positions")
-        except official_client.FAILURES as error:
+        except (VenueError, *official_client.FAILURES) as error:
             trouble = self._describe(error)
             self._last_answer.failed(trouble)
             _log.warning("keep_warm_failed", error=trouble)
@@ -197,3 +186,7 @@ class LiveExchange:
         quoted = f"{type(error).__name__}: {error}"[:QUOTED_MAX]
         text = blotted(quoted, given.key, given.secret, given.passphrase)
         return origins(text)[:TEXT_LENGTH_MAX]  # it is stored and published, too
+
+
+def _tokens_of(market: MarketInfo) -> tuple[str, ...]:
+    return tuple(outcome.token_id for outcome in market.outcomes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import httpx
 from aiohttp import web
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
+from polymarket.models.clob.orders import SignedOrder
 from pydantic import SecretStr
 
 from functions.adapters.live_exchange import LiveExchange
@@ -19,11 +22,15 @@ from protocol.book import Book, Proof
 from protocol.market import MarketInfo, Outcome
 from protocol.snapshot import BookSnapshot
 from sandbox.simulator import Market, Venue, answer, deposit_wallet_of, serve
-from venue.trading.login import TraderLogin, log_in
+from venue.trading.direct_orders import DirectOrders
+from venue.trading.login import TraderLogin, api_credentials, log_in
+from venue.trading.official_orders import OfficialOrders
+from venue.trading.order_connection import OrderConnection
 from venue.wire.order_answer import Answer
 
 KEY = EthAccount.create()
 WALLET = deposit_wallet_of(KEY.address)
+MadeBy = type[DirectOrders | OfficialOrders]
 Hook = Callable[[str], Awaitable[web.Response | None]]
 
 
@@ -36,6 +43,12 @@ def account(url: str, *, order_usd: str = "1.1") -> TraderLogin:
         gamma_url=url,
         order_usd=Decimal(order_usd),
     )
+
+
+async def live_exchange(url: str, order_client: MadeBy = DirectOrders) -> LiveExchange:
+    """An exchange that is logged in."""
+    client = await log_in(account(url))
+    return LiveExchange(client, order_client(client))
 
 
 class Desk:
@@ -67,10 +80,10 @@ class Desk:
             accepting=True,
         )
 
-    async def prepare(
+    def decided(
         self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000, outcome: str = "Up"
-    ) -> PreparedOrder:
-        """A signed BUY."""
+    ) -> tuple[Trade, BookSnapshot]:
+        """What a BUY is prepared from."""
         up = self.market.token("Up")
         trade = Trade(
             outcome=outcome,
@@ -93,6 +106,15 @@ class Desk:
             epoch=1,
             sequence=1,
         )
+        return trade, snapshot
+
+    async def prepare(
+        self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000, outcome: str = "Up"
+    ) -> PreparedOrder:
+        """A signed BUY."""
+        trade, snapshot = self.decided(
+            max_price_e4=max_price_e4, spend_e6=spend_e6, outcome=outcome
+        )
         return await self.exchange.prepare(trade, snapshot)
 
     async def buy(self, *, max_price_e4: int = 5_200, spend_e6: int = 1_100_000) -> Answer:
@@ -102,7 +124,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[Desk]:
+async def open_desk(
+    token_ids: tuple[str, str] | None = None, order_client: MadeBy = DirectOrders
+) -> AsyncIterator[Desk]:
     """A desk whose market asks 100 at 0.50 for Up."""
     venue = Venue()
     now_ms = venue.now_ms()
@@ -114,7 +138,7 @@ async def open_desk(token_ids: tuple[str, str] | None = None) -> AsyncIterator[D
     )
     venue.set_book(market.token("Up"), [(4_900, 100_000_000)], [(5_000, 100_000_000)])
     async with serve(venue) as url:
-        exchange = LiveExchange(await log_in(account(url)))
+        exchange = await live_exchange(url, order_client)
         try:
             yield Desk(venue, url, exchange, market)
         finally:
@@ -128,3 +152,33 @@ def answering(status: int, body: object) -> Hook:
         return answer(body, status)
 
     return hook
+
+
+def signed_order_of(order: PreparedOrder) -> SignedOrder:
+    """What the official client would have made, of what is sent."""
+    body = json.loads(order.payload.body)
+    sent = body["order"]
+    return SignedOrder(
+        builder=sent["builder"],
+        expiration=int(sent["expiration"]),
+        maker=sent["maker"],
+        maker_amount=int(sent["makerAmount"]),
+        metadata=sent["metadata"],
+        order_type=body["orderType"],
+        salt=sent["salt"],
+        side=sent["side"],
+        signature=sent["signature"],
+        signature_type=sent["signatureType"],
+        signer=sent["signer"],
+        taker_amount=int(sent["takerAmount"]),
+        timestamp=int(sent["timestamp"]),
+        token_id=sent["tokenId"],
+    )
+
+
+def send_orders_to(exchange: LiveExchange, url: str) -> None:
+    """All that a logged-in exchange asks from here on with credentials, orders too."""
+    client = exchange._client
+    client._ctx.secure_clob._client.base_url = httpx.URL(url)
+    if isinstance(exchange._orders, DirectOrders):
+        exchange._orders._connection = OrderConnection(url, api_credentials(client))

@@ -20,6 +20,7 @@ from protocol.snapshot import BookSnapshot
 from sandbox.simulator import Market, Venue, serve
 from tests.support import canned_venue as canned
 from tests.support.canned_venue import CannedVenue, account, claim
+from venue.trading.direct_orders import DirectOrders
 from venue.trading.login import log_in
 from venue.wire.order_answer import Accepted
 
@@ -45,7 +46,8 @@ class Desk:
 
     async def bought(self) -> Claim:
         """Buy Up for 1.1 USD; the claim of it."""
-        exchange = LiveExchange(await log_in(account(self.url)))
+        client = await log_in(account(self.url))
+        exchange = LiveExchange(client, DirectOrders(client))
         market = self.market
         info = MarketInfo(
             condition_id=market.condition_id,

@@ -33,14 +33,22 @@ from polymarket.errors import PolymarketError, RequestRejectedError, UserInputEr
 from polymarket.models.clob import ApiKeyCreds
 from polymarket.models.clob.orders import SignedOrder
 
+from protocol.units import to_price_e4
 from venue import rest
-from venue.errors import AccountRefusedError, VenueError, VenueUnreachableError, one_line
+from venue.errors import (
+    AccountRefusedError,
+    NotSentError,
+    VenueError,
+    VenueUnreachableError,
+    one_line,
+)
 from venue.trading.connections import (
     ORDER_ANSWER_BYTES_MAX,
     bound,
     bound_answers,
     close_what_has_more,
 )
+from venue.trading.order_builder import OrderBuilder
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id
 from venue.trading.order_signer import OrderSigner
 from venue.wallet import asset_type
@@ -57,6 +65,8 @@ NOT_DEPLOYED: Final = (
     "WALLET: this wallet is not deployed yet; make the first deposit on the venue's website"
 )
 SIDE_CODES: Final = {"BUY": 0, "SELL": 1}
+# Over HTTP/1.1 (see `prepare_for_orders`) these come before the first byte.
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 ORDER_TIMEOUT: Final = httpx.Timeout(connect=0.5, read=10.0, write=2.0, pool=0.5)
 """Of the connection's parts. How long an answer to a POST is waited for is said in
 `functions.adapters.live_exchange`, which is less than this read timeout."""
@@ -180,13 +190,26 @@ async def signed_for_neg_risk(client: AsyncSecureClient, token_id: str) -> bool:
     return metadata.neg_risk
 
 
-async def refresh_metadata(client: AsyncSecureClient, token_id: str) -> None:
-    """Fetch a token's market metadata into the client's cache, whatever is cached.
+class MarketFacts(NamedTuple):
+    """What an order depends on, of its token's market."""
 
-    Raises polymarket.errors.PolymarketError.
+    token_ids: frozenset[str]
+    tick_e4: int
+    neg_risk: bool
+
+
+async def market_facts(client: AsyncSecureClient, token_id: str) -> MarketFacts:
+    """Fetch them, into the client's cache too, whatever is cached. The token is among `token_ids`.
+
+    Raises what FAILURES names.
     """
     ctx = client._ctx
-    await ctx.order_metadata.fetch_current_market(ctx, token_id=token_id)  # type: ignore[arg-type]
+    market = await ctx.order_metadata.fetch_current_market(ctx, token_id=token_id)  # type: ignore[arg-type]
+    return MarketFacts(
+        token_ids=frozenset(market.token_ids),
+        tick_e4=to_price_e4(market.tick_size),
+        neg_risk=market.neg_risk,
+    )
 
 
 def forget_metadata(client: AsyncSecureClient, token_id: str) -> None:
@@ -213,24 +236,48 @@ async def refresh_balance(client: AsyncSecureClient, token_id: str | None = None
     await ctx.secure_clob.get_bytes(path, params=params)
 
 
-async def post_order(client: AsyncSecureClient, order: SignedOrder) -> HttpAnswer:
+def clob_url_of(client: AsyncSecureClient) -> str:
+    """Where the client's orders go."""
+    return client._ctx.environment_config.clob_url
+
+
+def builder_of(client: AsyncSecureClient) -> OrderBuilder:
+    """What builds orders of the client's account; after `prepare_for_orders`."""
+    ctx = client._ctx
+    signer: Any = ctx.signer
+    return OrderBuilder(
+        signer.sign,
+        signer=signer.address,
+        wallet=ctx.wallet,
+        signature_type=signature_type_for(ctx.wallet_type),
+        api_key=ctx.credentials.key,
+    )
+
+
+def body_of(client: AsyncSecureClient, order: SignedOrder) -> bytes:
+    """What the client sends to post an order."""
+    _, payload = build_post_order_request(order, owner_api_key=client._ctx.credentials.key)
+    return json.dumps(payload, separators=(",", ":")).encode()
+
+
+async def post_order(client: AsyncSecureClient, body: bytes) -> HttpAnswer:
     """Send a signed order once; the answer as it is, whatever its status.
 
     As `AsyncSecureClient.post_order` sends it, with the client's own headers and on the connection
     of `prepare_for_orders`. Only the answer is not read here: of a success the client refuses what
-    lacks a field, and of a refusal it keeps one text of many. Raises httpx.HTTPError, also for an
-    answer of more than ORDER_ANSWER_BYTES_MAX bytes. Not bounded in time.
+    lacks a field, and of a refusal it keeps one text of many. Raises NotSentError; httpx.HTTPError
+    where it may have been sent, also for an answer of more than ORDER_ANSWER_BYTES_MAX bytes. Not
+    bounded in time.
     """
-    ctx = client._ctx
-    path, payload = build_post_order_request(order, owner_api_key=ctx.credentials.key)
-    text = json.dumps(payload, separators=(",", ":"))
-    resolve = ctx.secure_clob._header_resolver
-    headers = dict(await resolve("POST", path, text)) if resolve is not None else {}
+    transport = client._ctx.secure_clob
+    resolve = transport._header_resolver
+    headers = dict(await resolve("POST", "/order", body.decode())) if resolve is not None else {}
     headers["Content-Type"] = "application/json"
-    await close_what_has_more(ctx.secure_clob)
-    response = await ctx.secure_clob._client.request(
-        "POST", path, content=text.encode(), headers=headers
-    )
+    await close_what_has_more(transport)
+    try:
+        response = await transport._client.request("POST", "/order", content=body, headers=headers)
+    except _NEVER_SENT as error:
+        raise NotSentError(one_line(f"{type(error).__name__}: {error}")) from error
     return HttpAnswer(
         status=response.status_code,
         body=response.content,

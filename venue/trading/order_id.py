@@ -20,15 +20,15 @@ _DOMAIN_NAME: Final = "Polymarket CTF Exchange"
 _DOMAIN_TYPE: Final = keccak(
     text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
-_ORDER: Final = (
+ORDER_SCHEMA: Final = (
     "Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,"
     "uint256 takerAmount,uint8 side,uint8 signatureType,uint256 timestamp,bytes32 metadata,"
     "bytes32 builder)"
 )
-_ORDER_TYPE: Final = keccak(text=_ORDER)
-_WRAPPED_TYPE: Final = keccak(
+ORDER_TYPE: Final = keccak(text=ORDER_SCHEMA)
+WRAPPED_TYPE: Final = keccak(
     text="TypedDataSign(Order contents,string name,string version,uint256 chainId,"
-    f"address verifyingContract,bytes32 salt){_ORDER}"
+    f"address verifyingContract,bytes32 salt){ORDER_SCHEMA}"
 )
 
 
@@ -63,7 +63,7 @@ def order_id(order: OrderFields, domain: ExchangeDomain) -> str:
     Every field is static, so its ABI encoding is one 32-byte word, and the struct's is the words
     in order. (A general ABI encoder does the same ten times slower, on the hot path.)
     """
-    return "0x" + keccak(b"\x19\x01" + _domain_separator(domain) + _order_hash(order)).hex()
+    return "0x" + keccak(b"\x19\x01" + domain_separator(domain) + _order_hash(order)).hex()
 
 
 def wrapped_digest(
@@ -71,54 +71,59 @@ def wrapped_digest(
 ) -> bytes:
     """What the owner of a deposit wallet signs for an order: the order inside a `TypedDataSign`
     (ERC-7739) that names the wallet's own domain; `salt` is 32 bytes in hex."""
+    wrapped = WRAPPED_TYPE + _order_hash(order) + wallet_words(wallet, name, salt)
+    return keccak(b"\x19\x01" + domain_separator(domain) + keccak(wrapped))
+
+
+def wallet_words(wallet: ExchangeDomain, name: str, salt: str) -> bytes:
+    """What stands behind the order's hash in a `TypedDataSign`."""
     words = (
-        _WRAPPED_TYPE,
-        _order_hash(order),
         keccak(text=name),
         keccak(text=wallet.version),
-        _uint(wallet.chain_id),
-        _hex(wallet.contract),
-        _hex(salt),
+        uint_word(wallet.chain_id),
+        hex_word(wallet.contract),
+        hex_word(salt),
     )
-    return keccak(b"\x19\x01" + _domain_separator(domain) + keccak(b"".join(words)))
+    return b"".join(words)
 
 
 def _order_hash(order: OrderFields) -> bytes:
     struct = b"".join(
         (
-            _ORDER_TYPE,
-            _uint(order.salt),
-            _hex(order.maker),
-            _hex(order.signer),
-            _uint(order.token_id),
-            _uint(order.maker_amount),
-            _uint(order.taker_amount),
-            _uint(order.side),
-            _uint(order.signature_type),
-            _uint(order.timestamp_ms),
-            _hex(order.metadata),
-            _hex(order.builder),
+            ORDER_TYPE,
+            uint_word(order.salt),
+            hex_word(order.maker),
+            hex_word(order.signer),
+            uint_word(order.token_id),
+            uint_word(order.maker_amount),
+            uint_word(order.taker_amount),
+            uint_word(order.side),
+            uint_word(order.signature_type),
+            uint_word(order.timestamp_ms),
+            hex_word(order.metadata),
+            hex_word(order.builder),
         )
     )
     return keccak(struct)
 
 
 @lru_cache(maxsize=16)
-def _domain_separator(domain: ExchangeDomain) -> bytes:
+def domain_separator(domain: ExchangeDomain) -> bytes:
     words = (
         _DOMAIN_TYPE,
         keccak(text=_DOMAIN_NAME),
         keccak(text=domain.version),
-        _uint(domain.chain_id),
-        _hex(domain.contract),
+        uint_word(domain.chain_id),
+        hex_word(domain.contract),
     )
     return keccak(b"".join(words))
 
 
-def _uint(number: int) -> bytes:
+def uint_word(number: int) -> bytes:
+    """A number as the 32 bytes that are hashed. Raises OverflowError when it has more bits."""
     return number.to_bytes(32)
 
 
-def _hex(text: str) -> bytes:
+def hex_word(text: str) -> bytes:
     """An address or a 32-byte word in hex, padded on the left."""
     return bytes.fromhex(text.removeprefix("0x")).rjust(32, b"\0")

@@ -9,13 +9,15 @@ coincurve. Everything else (logging in) stays with eth-account. Signatures are d
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
 from venue.trading.order_id import ExchangeDomain, OrderFields, order_id, wrapped_digest
+
+_RECOVERY_IDS: Final = tuple(bytes([27 + each]) for each in range(4))
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -50,9 +52,12 @@ class OrderSigner:
         else:
             wallet, name, salt = _domain(message), message["name"], message["salt"]
             digest = wrapped_digest(_order(message["contents"]), exchange, wallet, name, salt)
-        signature = self._key.sign_recoverable(digest, hasher=None)
-        # coincurve counts the recovery id from 0, Ethereum from 27.
-        return Signed(signature[:64] + bytes([signature[64] + 27]))
+        return Signed(self.sign(digest))
+
+    def sign(self, digest: bytes) -> bytes:
+        """The signature of 32 bytes: r, s, and the recovery id, which Ethereum counts from 27."""
+        signature: bytes = self._key.sign_recoverable(digest, hasher=None)
+        return signature[:64] + _RECOVERY_IDS[signature[64]]
 
 
 def _domain(named: dict[str, Any]) -> ExchangeDomain:

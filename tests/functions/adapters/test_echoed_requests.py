@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from functions.core.claim import ClaimState
 from functions.core.lifecycle import TEXT_LENGTH_MAX, apply_answer
 from protocol.decision import Timeline
-from tests.support.live_desk import Desk, open_desk
+from tests.support.live_desk import Desk, open_desk, send_orders_to
 from tests.support.trading_builders import a_claim
 from venue.auth import Credentials
 from venue.errors import VenueError
@@ -67,7 +67,7 @@ async def serving(echo: Echo) -> AsyncIterator[str]:
 async def refused(desk: Desk, echo: Echo) -> Answer:
     order = await desk.prepare()
     async with serving(echo) as url:
-        desk.exchange._client._ctx.secure_clob._client.base_url = url
+        send_orders_to(desk.exchange, url)
         return await desk.exchange.post(order)
 
 
@@ -110,7 +110,7 @@ async def test_whatever_else_the_official_client_asks_is_logged_cut_and_lets_nob
 ) -> None:
     echo = Echo(400, form)
     async with open_desk() as desk, serving(echo) as url:
-        desk.exchange._client._ctx.secure_clob._client.base_url = url
+        send_orders_to(desk.exchange, url)
         with capture_logs() as logs:
             await desk.exchange._ping()
             await desk.exchange.refresh_balance()

@@ -17,7 +17,8 @@ from functions.core.evidence import OrderLookup
 from functions.core.lifecycle import apply_lookup
 from functions.ports import PreparedOrder
 from tests.support import canned_venue
-from tests.support.live_desk import KEY, WALLET, Desk, account, open_desk
+from tests.support.live_desk import KEY, WALLET, Desk, account, open_desk, signed_order_of
+from venue.trading.direct_orders import DirectOrders
 from venue.trading.login import log_in
 from venue.wallet import DEPOSIT, is_wallet_of, signature_type
 from venue.wire.order_answer import Accepted, Rejected, RejectReason, Unknown
@@ -52,7 +53,7 @@ async def test_a_deposit_wallet_trades_and_is_asked_about(desk: Desk) -> None:
     assert is_wallet_of(KEY.address, WALLET)
     assert signature_type(KEY.address, WALLET) == DEPOSIT
     order = await desk.prepare()
-    assert order.payload.signature_type == DEPOSIT
+    assert signed_order_of(order).signature_type == DEPOSIT
     bought = await desk.exchange.post(order)
     assert isinstance(bought, Accepted)
     look = await lookup(desk, order)
@@ -66,7 +67,8 @@ async def test_a_deposit_wallet_trades_and_is_asked_about(desk: Desk) -> None:
 
 async def test_a_plain_wallet_is_told_what_the_venue_wants(desk: Desk) -> None:
     plain = dataclasses.replace(account(desk.url), wallet=KEY.address)
-    exchange = LiveExchange(await log_in(plain))
+    client = await log_in(plain)
+    exchange = LiveExchange(client, DirectOrders(client))
     try:
         answered = await Desk(desk.venue, desk.url, exchange, desk.market).buy()
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import decimal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -14,17 +13,27 @@ from aiohttp import web
 from polymarket.errors import PolymarketError
 from structlog.testing import capture_logs
 
-from functions.adapters import live_exchange
+from functions.adapters import live_exchange as adapter
 from functions.adapters.live_exchange import LiveExchange
 from functions.core.claim import trader_of
 from functions.ports import UnpreparableOrderError
 from sandbox.simulator import CutConnection, Venue, answer, position_ids_of, serve
 from tests.support.canned_venue import account as canned_account
 from tests.support.canned_venue import canned_venue
-from tests.support.live_desk import KEY, WALLET, Desk, account, answering, open_desk
+from tests.support.live_desk import (
+    KEY,
+    WALLET,
+    Desk,
+    MadeBy,
+    answering,
+    live_exchange,
+    open_desk,
+)
 from venue.errors import VenueError
 from venue.trading import official_client
-from venue.trading.login import log_in, secure_client
+from venue.trading.direct_orders import DirectOrders
+from venue.trading.login import secure_client
+from venue.trading.official_orders import OfficialOrders
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 
@@ -34,13 +43,26 @@ async def desk() -> AsyncIterator[Desk]:
         yield opened
 
 
-async def test_a_match_is_accepted_under_the_id_we_computed(desk: Desk) -> None:
-    order = await desk.prepare()
+@pytest.fixture
+async def official_desk() -> AsyncIterator[Desk]:
+    async with open_desk(order_client=OfficialOrders) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[DirectOrders, OfficialOrders])
+async def each_desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """Of each order client, for what may differ: how orders are made and sent."""
+    async with open_desk(order_client=request.param) as opened:
+        yield opened
+
+
+async def test_a_match_is_accepted_under_the_id_we_computed(each_desk: Desk) -> None:
+    order = await each_desk.prepare()
     assert order.trader == trader_of(KEY.address, WALLET)
-    bought = await desk.exchange.post(order)
+    bought = await each_desk.exchange.post(order)
     assert isinstance(bought, Accepted)
     assert bought.status == "matched"
-    [entry] = desk.venue.journal.entries
+    [entry] = each_desk.venue.journal.entries
     assert entry.order_id == order.order_id
     assert (
         (bought.spend_e6, bought.size_e6)
@@ -50,8 +72,9 @@ async def test_a_match_is_accepted_under_the_id_we_computed(desk: Desk) -> None:
     assert list(bought.trade_ids) == entry.trade_ids
 
 
-async def test_position_ids_are_signed_for_their_own_contract() -> None:
-    async with open_desk(position_ids_of("some-market")) as desk:
+@pytest.mark.parametrize("order_client", [DirectOrders, OfficialOrders])
+async def test_position_ids_are_signed_for_their_own_contract(order_client: MadeBy) -> None:
+    async with open_desk(position_ids_of("some-market"), order_client) as desk:
         order = await desk.prepare()
         assert isinstance(await desk.exchange.post(order), Accepted)
         assert desk.venue.journal.entries[0].order_id == order.order_id
@@ -83,9 +106,9 @@ async def test_the_same_order_again_is_unknown_never_a_rejection(desk: Desk) -> 
     assert "Duplicated" in again.text
 
 
-async def test_a_price_off_the_grid_is_refused_before_anything_is_claimed(desk: Desk) -> None:
+async def test_a_price_off_the_grid_is_refused_before_anything_is_claimed(each_desk: Desk) -> None:
     with pytest.raises(UnpreparableOrderError, match="tick size"):
-        await desk.prepare(max_price_e4=5_250)
+        await each_desk.prepare(max_price_e4=5_250)
 
 
 async def test_an_empty_wallet_is_a_proven_rejection(desk: Desk) -> None:
@@ -145,19 +168,19 @@ async def test_a_server_error_after_the_match_is_unknown(desk: Desk, status: int
     ],
 )
 async def test_a_failure_of_a_connection_that_was_made_is_unknown(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: type[httpx.HTTPError]
+    official_desk: Desk, monkeypatch: pytest.MonkeyPatch, error: type[httpx.HTTPError]
 ) -> None:
-    order = await desk.prepare()
+    order = await official_desk.prepare()
 
     async def fail(*_: object, **__: object) -> None:
         raise error("broken")
 
-    monkeypatch.setattr(desk.exchange._client._ctx.secure_clob._client, "request", fail)
-    assert isinstance(await desk.exchange.post(order), Unknown)
+    monkeypatch.setattr(official_desk.exchange._client._ctx.secure_clob._client, "request", fail)
+    assert isinstance(await official_desk.exchange.post(order), Unknown)
 
 
-async def test_orders_go_over_http_1_which_sends_each_byte_once(desk: Desk) -> None:
-    pool = desk.exchange._client._ctx.secure_clob._client._transport._pool  # type: ignore[attr-defined]
+async def test_orders_go_over_http_1_which_sends_each_byte_once(official_desk: Desk) -> None:
+    pool = official_desk.exchange._client._ctx.secure_clob._client._transport._pool  # type: ignore[attr-defined]
     assert pool._http1 is True
     assert pool._http2 is False
     assert pool._retries == 0
@@ -209,31 +232,10 @@ async def test_an_answer_without_a_remark_or_lists_is_read_all_the_same(
     assert (bought.status, bought.size_e6) == ("matched", 2_200_000)
 
 
-async def test_an_order_is_sent_as_the_client_itself_would_send_it(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[httpx.Request] = []
-    http = desk.exchange._client._ctx.secure_clob._client
-
-    async def send(request: httpx.Request, **_: object) -> httpx.Response:
-        sent.append(request)
-        return httpx.Response(200, text="{}", request=request)
-
-    monkeypatch.setattr(http, "send", send)
-    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)  # it is signed
-    order = await desk.prepare()
-    assert isinstance(await desk.exchange.post(order), Unknown)
-    with pytest.raises(PolymarketError):  # its own reader
-        await desk.exchange._client.post_order(order.payload)
-    ours, theirs = sent
-    assert (ours.method, ours.url, ours.content) == (theirs.method, theirs.url, theirs.content)
-    assert ours.headers == theirs.headers
-
-
-async def test_a_market_signed_for_another_contract_than_listed_is_refused(desk: Desk) -> None:
-    desk.market.neg_risk = True  # what the client fetches; the listing says otherwise
+async def test_a_market_signed_for_another_contract_than_listed_is_refused(each_desk: Desk) -> None:
+    each_desk.market.neg_risk = True  # what the client fetches; the listing says otherwise
     with pytest.raises(UnpreparableOrderError, match="neg_risk"):
-        await desk.prepare()
+        await each_desk.prepare()
 
 
 async def test_the_venue_s_own_words_are_found_wherever_they_stand(desk: Desk) -> None:
@@ -261,27 +263,27 @@ async def test_a_page_with_status_403_proves_nothing_and_pauses(desk: Desk) -> N
     assert len(desk.venue.journal.matched()) == 1
 
 
-async def test_a_cut_connection_after_the_match_is_unknown(desk: Desk) -> None:
+async def test_a_cut_connection_after_the_match_is_unknown(each_desk: Desk) -> None:
     async def cut(_: str) -> web.Response | None:
         raise CutConnection
 
-    desk.venue.after_matching = cut
-    assert isinstance(await desk.buy(), Unknown)
-    assert len(desk.venue.journal.entries) == 1  # sent once, never again
+    each_desk.venue.after_matching = cut
+    assert isinstance(await each_desk.buy(), Unknown)
+    assert len(each_desk.venue.journal.entries) == 1  # sent once, never again
 
 
 async def test_silence_is_unknown_in_bounded_time(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    each_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_exchange, "POST_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(adapter, "POST_TIMEOUT_S", 0.05)
     released = asyncio.Event()
 
     async def hang(_: str) -> web.Response | None:
         await released.wait()
         return None
 
-    desk.venue.before_matching = hang
-    answered = await desk.buy()
+    each_desk.venue.before_matching = hang
+    answered = await each_desk.buy()
     released.set()
     assert isinstance(answered, Unknown)
     assert "no answer" in answered.text
@@ -329,12 +331,15 @@ async def test_what_a_status_without_fill_means(
         assert (answered.status, answered.size_e6) == (status, 0)
 
 
-async def test_a_connection_that_was_never_made_proves_that_nothing_was_sent() -> None:
+@pytest.mark.parametrize("order_client", [DirectOrders, OfficialOrders])
+async def test_a_connection_that_was_never_made_proves_that_nothing_was_sent(
+    order_client: MadeBy,
+) -> None:
     venue, stack = Venue(), AsyncExitStack()
     now_ms = venue.now_ms()
     market = venue.add_market("btc-updown-15m-1800000000", start_ms=0, end_ms=now_ms + 840_000)
     url = await stack.enter_async_context(serve(venue))
-    exchange = LiveExchange(await log_in(account(url)))
+    exchange = await live_exchange(url, order_client)
     order = await Desk(venue, url, exchange, market).prepare()
     await stack.aclose()  # the venue's port refuses connections from here on
     answered = await exchange.post(order)
@@ -343,25 +348,25 @@ async def test_a_connection_that_was_never_made_proves_that_nothing_was_sent() -
     assert answered.reason is RejectReason.NOT_SENT
 
 
-async def test_a_warm_market_is_signed_without_any_request(desk: Desk) -> None:
-    await desk.exchange.warm(desk.info())
-    desk.venue.markets.clear()  # from now on every metadata request would fail
-    desk.venue.by_token.clear()
+async def test_a_warm_market_is_signed_without_any_request(each_desk: Desk) -> None:
+    await each_desk.exchange.warm(each_desk.info())
+    each_desk.venue.markets.clear()  # from now on every metadata request would fail
+    each_desk.venue.by_token.clear()
     for outcome in ("Up", "Down"):
-        assert (await desk.prepare(outcome=outcome)).spend_e6 == 1_100_000
+        assert (await each_desk.prepare(outcome=outcome)).spend_e6 == 1_100_000
 
 
-async def test_warming_an_unknown_market_fails_quietly(desk: Desk) -> None:
-    desk.venue.by_token.clear()
-    await desk.exchange.warm(desk.info())
+async def test_warming_an_unknown_market_fails_quietly(each_desk: Desk) -> None:
+    each_desk.venue.by_token.clear()
+    await each_desk.exchange.warm(each_desk.info())
     with pytest.raises(UnpreparableOrderError):
-        await desk.prepare()
+        await each_desk.prepare()
 
 
 async def test_deeply_nested_json_does_not_end_what_keeps_the_connection_warm() -> None:
     async with canned_venue() as venue:
         client = await secure_client(canned_account(venue.url))
-        exchange = LiveExchange(client)
+        exchange = LiveExchange(client, OfficialOrders(client))
         for path in ("/auth/ban-status/closed-only", "/balance-allowance/update"):
             venue.says_text(path, "[" * 100_000)
         await exchange.refresh_balance()
@@ -371,18 +376,19 @@ async def test_deeply_nested_json_does_not_end_what_keeps_the_connection_warm() 
         await exchange.close()
 
 
-async def test_an_answer_that_repeats_an_order_shows_no_credentials(desk: Desk) -> None:
-    given = desk.exchange._client.credentials
+async def test_an_answer_that_repeats_an_order_shows_no_credentials(each_desk: Desk) -> None:
+    given = each_desk.exchange._client.credentials
     secrets = (given.key, given.secret, given.passphrase)
     refused = {"error": f"Invalid order payload: {' '.join(secrets)}"}
-    desk.venue.before_matching = answering(400, refused)
-    answered = await desk.buy()
+    each_desk.venue.before_matching = answering(400, refused)
+    answered = await each_desk.buy()
     assert "Invalid order payload: *** *** ***" in str(answered)
 
 
 async def test_an_answer_that_repeats_a_question_shows_no_credentials() -> None:
     async with canned_venue() as venue:
-        exchange = LiveExchange(await secure_client(canned_account(venue.url)))
+        client = await secure_client(canned_account(venue.url))
+        exchange = LiveExchange(client, OfficialOrders(client))
         said = {"error": "Bad header canned-key, canned%2Dphrase"}
         venue.says("/balance-allowance/update", said, 400)
         with capture_logs() as logs:
@@ -404,7 +410,7 @@ async def test_whatever_the_client_makes_of_an_answer_ends_nothing(
     async def fails(*_: object) -> None:
         raise failure  # `"mts": "sNaN"` among a market's facts, say
 
-    for name in ("refresh_metadata", "refresh_balance", "signed_for_neg_risk"):
+    for name in ("market_facts", "refresh_balance", "signed_for_neg_risk"):
         monkeypatch.setattr(official_client, name, fails)
     await desk.exchange.warm(desk.info())
     await desk.exchange.refresh_balance()

@@ -15,13 +15,15 @@ from tests.support.canned_venue import canned_venue
 from tests.support.live_desk import open_desk
 from venue.trading import official_client
 from venue.trading.login import secure_client
+from venue.trading.official_orders import OfficialOrders
 
 
 async def test_a_venue_that_does_not_answer_or_restricts_the_account_is_a_problem(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with canned_venue() as venue:
-        exchange = LiveExchange(await secure_client(canned_account(venue.url)))
+        client = await secure_client(canned_account(venue.url))
+        exchange = LiveExchange(client, OfficialOrders(client))
         exchange._last_answer.silent_max_s = -1.0
         path = "/auth/ban-status/closed-only"
         venue.says(path, {"error": "down"}, 500)
@@ -51,7 +53,7 @@ async def test_metadata_that_never_comes_do_not_keep_the_order_connection_from_b
         await asyncio.sleep(0.02)
         raise TimeoutError
 
-    monkeypatch.setattr(official_client, "refresh_metadata", slow)
+    monkeypatch.setattr(official_client, "market_facts", slow)
     monkeypatch.setattr(live_exchange, "KEEP_WARM_S", 0.05)
     async with open_desk() as desk:
         monkeypatch.setattr(desk.exchange, "_ping", ping)

@@ -21,6 +21,7 @@ from venue.errors import VenueError
 from venue.rest import ANSWER_BYTES_MAX
 from venue.trading.connections import ORDER_ANSWER_BYTES_MAX
 from venue.trading.official_client import bounded_call
+from venue.trading.official_orders import OfficialOrders
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
 BALANCE = json.dumps({"error": "not enough balance / allowance"}).encode()
@@ -78,7 +79,7 @@ async def sockets(tls: Path | None = None) -> AsyncIterator[tuple[Desk, Socket]]
     ours, theirs = (None, None) if tls is None else contexts(tls, "localhost")
     server = await asyncio.start_server(socket.serve, "127.0.0.1", 0, ssl=ours)
     port = server.sockets[0].getsockname()[1]
-    async with open_desk() as desk:
+    async with open_desk(order_client=OfficialOrders) as desk:
         http = desk.exchange._client._ctx.secure_clob._client
         http.base_url = httpx.URL(f"http{'s' if tls else ''}://127.0.0.1:{port}")
         http._transport._pool._ssl_context = theirs  # type: ignore[attr-defined]

@@ -1,0 +1,97 @@
+"""Orders made here, from facts that the official client has fetched when their market was warmed.
+
+1. Tick size and kind of market are the venue's own, and never older than the client has them.
+2. As the client does, an order that they do not allow makes them be asked for again, once: the tick
+   may have become finer. If it has become coarser, which the tick that the price was chosen on
+   tells, the amounts are cut to that one: the venue refuses more decimals.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+import msgspec
+from polymarket import AsyncSecureClient
+
+from venue.trading import official_client
+from venue.trading.login import api_credentials
+from venue.trading.order_amounts import OrderAmountError, buy_amounts
+from venue.trading.order_builder import BuiltOrder, OrderForm
+from venue.trading.order_connection import OrderConnection
+from venue.wire.order_answer import HttpAnswer
+
+FACTS_AGE_MAX_S: Final = 600.0
+"""The official client's bound."""
+_SPECIMEN: Final = (1_000_000, 2_000_000)
+
+
+class _KnownToken(msgspec.Struct, frozen=True, kw_only=True):
+    form: OrderForm
+    tick_e4: int
+    until_s: float
+
+
+class DirectOrders:
+    """`OrderClient` without the official client in an order's way."""
+
+    def __init__(self, client: AsyncSecureClient) -> None:
+        """Of a client that `official_client.prepare_for_orders` has seen; inside the loop."""
+        self._client = client
+        self._connection = OrderConnection(
+            official_client.clob_url_of(client), api_credentials(client)
+        )
+        self._builder = official_client.builder_of(client)
+        self._tokens: dict[str, _KnownToken] = {}
+
+    async def warm(self, token_ids: tuple[str, ...]) -> None:
+        """See `OrderClient.warm`."""
+        known = await self._look_up(token_ids[0], *token_ids[1:])
+        self._builder.build(known.form, _SPECIMEN)
+
+    async def prepare(
+        self, token_id: str, *, spend_e6: int, max_price_e4: int, tick_e4: int
+    ) -> BuiltOrder:
+        """See `OrderClient.prepare`."""
+        known = self._tokens.get(token_id)
+        if known is None or monotonic() >= known.until_s:
+            known = await self._look_up(token_id)
+        try:
+            amounts = buy_amounts(spend_e6, max_price_e4, known.tick_e4)
+        except OrderAmountError:
+            known = await self._look_up(token_id)
+            amounts = buy_amounts(spend_e6, max_price_e4, known.tick_e4)
+        if tick_e4 > known.tick_e4:
+            amounts = buy_amounts(spend_e6, max_price_e4, tick_e4)
+        return self._builder.build(known.form, amounts)
+
+    async def post(self, order: BuiltOrder) -> HttpAnswer:
+        """See `OrderClient.post`."""
+        return await self._connection.post(order.body)
+
+    def forget(self, token_ids: tuple[str, ...]) -> None:
+        """See `OrderClient.forget`."""
+        for each in token_ids:
+            self._tokens.pop(each, None)
+        official_client.forget_metadata(self._client, token_ids[0])
+
+    async def keep_warm(self) -> bool:
+        """See `OrderClient.keep_warm`."""
+        return await self._connection.keep_warm()
+
+    async def close(self) -> None:
+        """See `OrderClient.close`."""
+        await self._connection.close()
+
+    async def _look_up(self, token_id: str, *others: str) -> _KnownToken:
+        until_s = monotonic() + FACTS_AGE_MAX_S
+        facts = await official_client.market_facts(self._client, token_id)
+        for each in (token_id, *others):
+            if each in facts.token_ids:  # the first always is
+                domain = official_client.domain_of(each, neg_risk=facts.neg_risk)
+                self._tokens[each] = _KnownToken(
+                    form=self._builder.form_of(each, domain, neg_risk=facts.neg_risk),
+                    tick_e4=facts.tick_e4,
+                    until_s=until_s,
+                )
+        return self._tokens[token_id]

@@ -1,0 +1,43 @@
+"""What is needed of whoever makes and sends the orders; see ORDER_CLIENT in the configuration."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from venue.trading.order_builder import BuiltOrder
+from venue.wire.order_answer import HttpAnswer
+
+
+class OrderClient(Protocol):
+    """Makes BUYs and sends them. What it asks the venue is not bounded in time, but for `post`.
+
+    Beside VenueError, each question raises what `official_client.FAILURES` names.
+    """
+
+    async def warm(self, token_ids: tuple[str, ...]) -> None:
+        """Fetch anew what is to be known of the market of these tokens, and sign an order that is
+        not sent: the first one is then as fast as the tenth."""
+
+    async def prepare(
+        self, token_id: str, *, spend_e6: int, max_price_e4: int, tick_e4: int
+    ) -> BuiltOrder:
+        """A signed FAK order: spend `spend_e6` (1e-6 USD), at most at `max_price_e4` (1e-4 USD).
+
+        `tick_e4` is the tick that the price was chosen on. No request is made while the token is
+        warm, unless what is known of its market does not allow the order. Raises OrderAmountError.
+        """
+
+    async def post(self, order: BuiltOrder) -> HttpAnswer:
+        """Send it once; the answer as it is, whatever its status.
+
+        Raises NotSentError when no byte of it has left; after any other exception nobody knows.
+        """
+
+    def forget(self, token_ids: tuple[str, ...]) -> None:
+        """Keep nothing of the market of these tokens."""
+
+    async def keep_warm(self) -> bool:
+        """Use what orders are sent on; whether the venue lets the account only close positions."""
+
+    async def close(self) -> None:
+        """Close the connections of its own."""
