@@ -98,8 +98,10 @@ class RecordedBooks:
         for change in event.price_changes:
             book = self._books.get(change.asset_id)
             if book is not None and event.timestamp >= book.timestamp_ms:
-                (book.bids if change.side == "BUY" else book.asks).put(
-                    parse_level(change.price, change.size)
-                )
+                level = parse_level(change.price, change.size)
+                if change.side == "BUY":
+                    book.bids = book.bids.with_level(level)
+                else:
+                    book.asks = book.asks.with_level(level)
                 book.timestamp_ms, book.hash = event.timestamp, change.hash
         return {change.asset_id for change in event.price_changes}

@@ -28,9 +28,9 @@ from collections import deque
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from feeder.core.book.buffered_changes import BufferedChange, Sides, changes_after, with_changes
+from feeder.core.book.buffered_changes import BufferedChange, changes_after, with_changes
 from feeder.core.book.checksum import BookChecksum
-from feeder.core.book.ladder import Ladder, json_of, parse_level, parse_levels
+from feeder.core.book.ladder import Ladder, Sides, json_of, parse_level, parse_levels
 from feeder.core.book.stated_best import agrees, names_top
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
@@ -111,10 +111,10 @@ class TokenBook:
         "_present",
         "_searched",
         "_searches",
-        "_sides",
         "_verified_at_ns",
         "hash",
         "proof",
+        "sides",
         "timestamp_ms",
         "token_id",
         "trouble",
@@ -149,13 +149,13 @@ class TokenBook:
         self._drop(trouble)
 
     def _drop(self, trouble: Trouble) -> None:
-        empty = Ladder(ascending=True), Ladder(ascending=False)
+        empty = Sides(Ladder(ascending=True), Ladder(ascending=False))
         self._set(empty, (0, ""), Proof.NONE)
         self._note_proven()  # whatever failed is over: it is in trouble
         self.trouble: Trouble | None = trouble
 
     def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
-        self._sides, self.proof = sides, proof
+        self.sides, self.proof = sides, proof
         if version[0] != self.timestamp_ms:
             self._present.clear()
         self.timestamp_ms, self.hash = version
@@ -193,6 +193,7 @@ class TokenBook:
                 return SnapshotResult.OLDER
         elif outdated or event.timestamp < self._floor_ms:
             return SnapshotResult.REFUSED
+        sides = Sides(Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks))
         proof = Proof.TOP
         if event.hash:
             if checksum.proves(event, json_of(bids), json_of(asks)):
@@ -203,7 +204,8 @@ class TokenBook:
                 proof = Proof.NONE
         if proof is Proof.CHECKSUM or (proof is Proof.TOP and not checksum.confirmed):
             checksum.learn(event)
-        sides = Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks)
+        if proof is Proof.CHECKSUM:
+            sides.version, sides.words = (event.timestamp, event.hash or ""), checksum.words
         may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)
         return self._take((event.timestamp, event.hash or ""), sides, proof, may_stay_unproven)
 
@@ -216,12 +218,8 @@ class TokenBook:
             or other.timestamp_ms < self._floor_ms
         ):
             return False
-        bids, asks = other._sides
         version = other.timestamp_ms, other.hash
-        return (
-            self._take(version, (bids.copy(), asks.copy()), Proof.CHECKSUM, False)
-            is SnapshotResult.TAKEN
-        )
+        return self._take(version, other.sides, Proof.CHECKSUM, False) is SnapshotResult.TAKEN
 
     def _take(
         self, own: _Version, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
@@ -278,7 +276,7 @@ class TokenBook:
         elif change.hash and change in self._present:
             return False
         self._present.append(change)
-        self._sides[change.side == "SELL"].put(level)
+        self.sides = self.sides.with_level(change.side, level)
         # What is proven of it is for `check` to say.
         self.hash, self.proof, self._pending_at_ns = change.hash or "", Proof.NONE, None
         return True
@@ -295,18 +293,23 @@ class TokenBook:
             self.trouble = Trouble.OVERFLOW
         self._buffered.append((timestamp_ms, change))
 
-    def check(self, last: PriceChange, received_at_ns: int) -> None:
+    def check(self, last: PriceChange, received_at_ns: int) -> Trouble | None:
         """Compare the book with what the venue says of it in a frame's last applied delta.
 
         Once a frame and not once a delta, because only what a frame leaves behind is shown. Best
         prices first, then the hash; if a hash was compared less than a millisecond ago, that is
         put off to a later check or to `verify_deferred`, and until then the proof is the top.
 
-        Raises ValueError naming the field when the venue's word is not a price.
+        Returns what contradicts the best prices. Raises ValueError naming the field when the
+        venue's word is not a price.
         """
         if self.trouble is not None:
-            return
-        difference = _trouble_at_top(self._sides, last)
+            return None
+        difference = _trouble_at_top(self.sides, last)
+        self._judge(last, difference, received_at_ns)
+        return difference
+
+    def _judge(self, last: PriceChange, difference: Trouble | None, received_at_ns: int) -> None:
         if difference is None and last.hash and not self._checksum.unknown:
             self.proof, self._pending_at_ns = Proof.TOP, received_at_ns
             # A clock that was set back must not put it off for long.
@@ -331,7 +334,7 @@ class TokenBook:
         version = self.timestamp_ms, self.hash
         if version != self._searched:
             self._searched, self._searches = version, 0
-        if self._matches(self._sides, version, search=self._searches < SEARCHES_MAX):
+        if self._matches(self.sides, version, search=self._searches < SEARCHES_MAX):
             self.proof = Proof.CHECKSUM
             if self._failed_versions:
                 self._note_proven()
@@ -340,21 +343,27 @@ class TokenBook:
             self._fail(Trouble.CHECKSUM, at_ns)
 
     def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
-        bids, asks = sides
+        checksum = self._checksum
+        # Another line's book has shown it of these very sides, and would be told the same again.
+        if sides.version == version and sides.words == checksum.words:
+            return True
         timestamp_ms, wanted = version
-        return self._checksum.matches(
+        matched = checksum.matches(
             self.token_id,
             timestamp_ms,
-            bids.json(),
-            asks.json(),
+            sides.bids.json(),
+            sides.asks.json(),
             wanted,
             search=search,
             changes=self._present,
         )
+        if matched:
+            sides.version, sides.words = version, checksum.words
+        return matched
 
     def matches_hash(self) -> bool:
         """Whether this version has the venue's hash; nothing is concluded from it."""
-        return self._matches(self._sides, (self.timestamp_ms, self.hash), search=True)
+        return self._matches(self.sides, (self.timestamp_ms, self.hash), search=True)
 
     def doubt_if_overdue(self, now_ns: int) -> bool:
         """Doubt it when nothing has proven it for too long; whether it is in trouble by this."""
@@ -398,8 +407,8 @@ class TokenBook:
     @property
     def best(self) -> tuple[int | None, int | None]:
         """Best bid and best ask in 1e-4 USD, None for an empty side."""
-        bids, asks = self._sides
-        return bids.best_e4, asks.best_e4
+        sides = self.sides
+        return sides.bids.best_e4, sides.asks.best_e4
 
     @property
     def is_placeholder(self) -> bool:
@@ -418,15 +427,14 @@ class TokenBook:
             )
         except ValueError:
             return False
-        return self._sides[0].is_of(bids) and self._sides[1].is_of(asks)
+        return self.sides.bids.is_of(bids) and self.sides.asks.is_of(asks)
 
     def published(self) -> Book:
         """What may be published of a book without trouble: the best levels of each side."""
-        bids, asks = self._sides
         return Book(
             token_id=self.token_id,
-            bids=bids.published(),
-            asks=asks.published(),
+            bids=self.sides.bids.published(),
+            asks=self.sides.asks.published(),
             timestamp_ms=self.timestamp_ms,
             hash=self.hash,
         )
@@ -437,7 +445,7 @@ def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
 
     Raises ValueError naming the field when that is not a price.
     """
-    bid_e4, ask_e4 = sides[0].best_e4, sides[1].best_e4
+    bid_e4, ask_e4 = sides.bids.best_e4, sides.asks.best_e4
     if last is not None and not (
         agrees(last.best_bid, bid_e4, "best_bid") and agrees(last.best_ask, ask_e4, "best_ask")
     ):
