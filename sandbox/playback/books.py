@@ -26,8 +26,8 @@ from venue.wire.market_channel import (
 
 class _Book:
     def __init__(self, event: BookEvent) -> None:
-        self.bids = Ladder(ascending=True, levels=parse_levels(event.bids or (), "bids"))
-        self.asks = Ladder(ascending=False, levels=parse_levels(event.asks or (), "asks"))
+        self.bids = Ladder.of(parse_levels(event.bids or (), "bids"), ascending=True)
+        self.asks = Ladder.of(parse_levels(event.asks or (), "asks"), ascending=False)
         self.market = event.market
         self.timestamp_ms = event.timestamp
         self.hash = event.hash

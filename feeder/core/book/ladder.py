@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
 from venue.wire.market_channel import WireLevel
@@ -71,28 +73,33 @@ def json_of(levels: Iterable[ParsedLevel]) -> bytes:
     return f"[{','.join([text for _, _, text in levels])}]".encode()
 
 
-_new_ladder: Final = object.__new__
-
-
-class Ladder:
+class Ladder(msgspec.Struct, eq=False, gc=False):
     """Levels of one side, worst first, as on the wire: bids ascend, asks descend. Never changed."""
 
-    __slots__ = ("_json", "_keys", "_levels", "_sign", "_texts")
+    # Keys ascend on either side (an ask's is its price negated), so the best is always last.
+    # Three lists in step instead of one: a join and a slice of each is a single call.
+    _sign: int
+    _keys: list[int]
+    _levels: list[Level]
+    _texts: list[str]
+    _json: bytes | None = None
 
-    def __init__(self, *, ascending: bool, levels: Iterable[ParsedLevel] = ()) -> None:
+    @classmethod
+    def of(cls, levels: Iterable[ParsedLevel] = (), *, ascending: bool) -> Ladder:
         """`levels` in any order; those of size 0 are left out."""
-        # Keys ascend on either side (an ask's is its price negated), so the best is always last.
-        # Three lists in step instead of one: a join and a slice of each is a single call.
-        self._sign = sign = 1 if ascending else -1
+        sign = 1 if ascending else -1
         kept = sorted([(price * sign, price, size, text) for price, size, text in levels if size])
-        self._keys = [key for key, _, _, _ in kept]
-        self._levels: list[Level] = [(price, size) for _, price, size, _ in kept]
-        self._texts = [text for _, _, _, text in kept]
-        self._json: bytes | None = None
+        return cls(
+            sign,
+            [key for key, _, _, _ in kept],
+            [(price, size) for _, price, size, _ in kept],
+            [text for _, _, _, text in kept],
+        )
 
     def with_level(self, level: ParsedLevel) -> Ladder:
         """The same with a level's new aggregate; size 0 removes it."""
         price_e4, size_e6, text = level
+        self._json = None  # it is the other one's that is asked for next
         key = price_e4 * self._sign
         # Copies of a hundred pointers: little beside the hash of the book.
         keys, levels, texts = self._keys, self._levels.copy(), self._texts.copy()
@@ -109,10 +116,7 @@ class Ladder:
             keys.insert(at, key)
             levels.insert(at, (price_e4, size_e6))
             texts.insert(at, text)
-        other = _new_ladder(Ladder)
-        other._sign, other._keys, other._levels, other._texts = self._sign, keys, levels, texts
-        other._json = None
-        return other
+        return Ladder(self._sign, keys, levels, texts)
 
     @property
     def best_e4(self) -> int | None:
@@ -135,18 +139,15 @@ class Ladder:
         return tuple(self._levels[: -PUBLISHED_LEVELS_MAX - 1 : -1])
 
 
-class Sides:
+class Sides(msgspec.Struct, eq=False, gc=False):
     """Both sides of a token's book. Never changed, but for what has been shown of them."""
 
-    __slots__ = ("asks", "bids", "version", "words")
-
-    def __init__(self, bids: Ladder, asks: Ladder) -> None:
-        self.bids = bids
-        self.asks = asks
-        self.version: tuple[int, str] | None = None
-        """(timestamp, hash) of the version whose hash theirs has been found to be."""
-        self.words = 0
-        """`BookChecksum.words` when it was found."""
+    bids: Ladder
+    asks: Ladder
+    version: tuple[int, str] | None = None
+    """(timestamp, hash) of the version whose hash theirs has been found to be."""
+    words: int = 0
+    """`BookChecksum.words` when it was found."""
 
     def with_level(self, side: Literal["BUY", "SELL"], level: ParsedLevel) -> Sides:
         """The same with a level's new aggregate on one side."""

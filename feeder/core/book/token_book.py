@@ -28,6 +28,8 @@ from collections import deque
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+import msgspec
+
 from feeder.core.book.buffered_changes import BufferedChange, changes_after, with_changes
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.ladder import Ladder, Sides, json_of, parse_level, parse_levels
@@ -93,6 +95,16 @@ _Version: TypeAlias = tuple[int, str]
 """(timestamp, hash): how the venue names one state of a book."""
 
 
+class BookStep(msgspec.Struct, frozen=True, gc=False):
+    """What a frame has made of a book, each of its changes applied."""
+
+    before: Sides
+    changes: tuple[PriceChange, ...]
+    after: Sides
+    difference: Trouble | None
+    """What of the best prices contradicts the venue's word in the last change."""
+
+
 class TokenBook:
     """The book of one token, whether it can be used, and what is proven of it.
 
@@ -149,7 +161,7 @@ class TokenBook:
         self._drop(trouble)
 
     def _drop(self, trouble: Trouble) -> None:
-        empty = Sides(Ladder(ascending=True), Ladder(ascending=False))
+        empty = Sides(Ladder.of(ascending=True), Ladder.of(ascending=False))
         self._set(empty, (0, ""), Proof.NONE)
         self._note_proven()  # whatever failed is over: it is in trouble
         self.trouble: Trouble | None = trouble
@@ -193,7 +205,7 @@ class TokenBook:
                 return SnapshotResult.OLDER
         elif outdated or event.timestamp < self._floor_ms:
             return SnapshotResult.REFUSED
-        sides = Sides(Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks))
+        sides = Sides(Ladder.of(bids, ascending=True), Ladder.of(asks, ascending=False))
         proof = Proof.TOP
         if event.hash:
             if checksum.proves(event, json_of(bids), json_of(asks)):
@@ -321,6 +333,30 @@ class TokenBook:
             self._note_proven()
         else:
             self._fail(difference or Trouble.TOP_MISMATCH, received_at_ns)
+
+    def may_follow(self, step: BookStep, timestamp_ms: int) -> bool:
+        """Whether a frame of this time, that another line's book has made this step with, would do
+        the very same to this one."""
+        if (
+            self.trouble is not None
+            or timestamp_ms < self.timestamp_ms
+            or not self.sides.same_as(step.before)
+        ):
+            return False
+        return timestamp_ms != self.timestamp_ms or not any(
+            change.hash and change in self._present for change in step.changes
+        )
+
+    def follow(self, step: BookStep, timestamp_ms: int, received_at_ns: int) -> None:
+        """`change` and `check` of a whole frame that `may_follow`."""
+        if timestamp_ms != self.timestamp_ms:
+            self.timestamp_ms = timestamp_ms
+            self._present.clear()
+        self._present.extend(step.changes)
+        last = step.changes[-1]
+        self.sides = step.after
+        self.hash, self.proof, self._pending_at_ns = last.hash or "", Proof.NONE, None
+        self._judge(last, step.difference, received_at_ns)
 
     def verify_deferred(self) -> None:
         """Do the verification that `check` put off, if there is one. Call it before showing."""

@@ -31,6 +31,7 @@ from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
 from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
 from feeder.core.market.line_view import LineView, Troubles, Versions
+from feeder.core.market.shared_steps import SharedSteps
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -66,9 +67,11 @@ class MarketSession:
         "_offered",
         "_order",
         "_requests",
+        "_shared",
         "_shown",
         "_tick_changed_ms",
         "_tokens",
+        "books",
         "checksum",
         "dark_since_ms",
         "info",
@@ -84,6 +87,10 @@ class MarketSession:
         self.views = tuple(
             LineView(line, info, self.checksum, self._order, now_ms) for line in range(LINES)
         )
+        first_line, second_line = self.views
+        self.books = (*first_line.pair, *second_line.pair)
+        """Of both tokens on the first line, then on the second."""
+        self._shared = SharedSteps()
         self.sequence = 0
         self.unusable_since_ms: int | None = now_ms
         self.dark_since_ms: int | None = None
@@ -130,7 +137,7 @@ class MarketSession:
         _check_time(event, now_ms)
         self._requests.heard()
         if isinstance(event, PriceChangeEvent):
-            updates = view.apply_changes(event, received_at_ns, malformed)
+            updates = self._apply_changes(view, event, received_at_ns, malformed)
             if updates:
                 self._moved(view, now_ms)
         elif isinstance(event, BookEvent):
@@ -150,12 +157,13 @@ class MarketSession:
         """Whether this line now shows something newer than was offered before."""
         view = self.views[line]
         versions = view.versions
+        one, other = versions
+        # Without a hash nobody knows whether it is the same version or another.
+        if one.hash and other.hash and _same(versions, self._offered):
+            return False  # what the second line brings, nearly always
         if not self._showable(view) or (
             self._offered is not self._shown and self._older(versions, self._offered)
         ):
-            return False
-        # Without a hash nobody knows whether it is the same version or another.
-        if _same(versions, self._offered) and all(version.hash for version in versions):
             return False
         pairs = zip(self._tokens, versions, self._offered, strict=True)
         self._requests.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
@@ -352,6 +360,20 @@ class MarketSession:
         return older(first, one[0], other[0]) or older(second, one[1], other[1])
 
     # ---- events --------------------------------------------------------------------------------
+
+    def _apply_changes(
+        self,
+        view: LineView,
+        event: PriceChangeEvent,
+        received_at_ns: int,
+        malformed: list[Malformed],
+    ) -> int:
+        if not self.views[1 - view.line].usable:  # nobody is to follow
+            self._shared.clear()
+            return view.apply_changes(event, received_at_ns, malformed)
+        return view.follow_changes(event, received_at_ns, self._shared) or view.apply_changes(
+            event, received_at_ns, malformed, self._shared
+        )
 
     def _apply_book(self, view: LineView, event: BookEvent, now_ms: int) -> int:
         book = view.books.get(event.asset_id)
