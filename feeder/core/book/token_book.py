@@ -449,10 +449,11 @@ class TokenBook:
     @property
     def is_placeholder(self) -> bool:
         """Whether nobody trades here yet: nothing is bid above 0.01 nor asked below 0.99."""
-        bid_e4, ask_e4 = self.best
-        return (bid_e4 is None or bid_e4 <= _PLACEHOLDER_BID_E4) and (
-            ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
-        )
+        bid_e4 = self.sides.bids.best_e4
+        if bid_e4 is not None and bid_e4 > _PLACEHOLDER_BID_E4:
+            return False
+        ask_e4 = self.sides.asks.best_e4
+        return ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
 
     def same_levels(self, event: BookEvent) -> bool:
         """Whether a snapshot has the very levels of this book; a malformed one has not."""

@@ -347,10 +347,12 @@ class MarketSession:
         )
 
     def _showable(self, view: LineView) -> bool:
+        one, other = view.pair
         return (
-            view.proven
+            one.proof is not Proof.NONE
+            and other.proof is not Proof.NONE
             and not self._older(view.versions, self._shown)
-            and not (view.pair[0].is_placeholder or view.pair[1].is_placeholder)
+            and not (one.is_placeholder or other.is_placeholder)
         )
 
     def _older(self, one: Versions, other: Versions) -> bool:
@@ -393,7 +395,7 @@ class MarketSession:
         """A line has gone on: the other line has to, too."""
         view.moved(whole)
         other = self.views[1 - view.line]
-        if other.usable:
+        if other.usable and not _same(view.versions, other.versions):
             for book, version in zip(view.pair, view.versions, strict=True):
                 if book.proven:
                     other.expect(book.token_id, version, now_ms + self._late_max_ms)
@@ -449,8 +451,14 @@ def _check_time(event: KnownEvent, now_ms: int) -> None:
 
 
 def _same(versions: Versions, others: Versions) -> bool:
-    first, second = versions
-    return first.same_as(others[0]) and second.same_as(others[1])
+    one, other = versions
+    its_one, its_other = others
+    return (
+        one.hash == its_one.hash
+        and one.timestamp_ms == its_one.timestamp_ms
+        and other.hash == its_other.hash
+        and other.timestamp_ms == its_other.timestamp_ms
+    )
 
 
 def _tick_size_e4(text: str, field: str) -> int:

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from feeder.core.book.token_book import BookStep
 from venue.wire.market_channel import PriceChangeEvent
 
-STEPS_MAX: Final = 32
+STEPS_MAX: Final = 16
 """By so many frames a line may lag behind."""
 
 Steps: TypeAlias = Sequence[tuple[int, BookStep]]
