@@ -25,7 +25,6 @@ It refuses to repair: what to do about a trouble is the session's business.
 from __future__ import annotations
 
 from collections import deque
-from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
@@ -33,10 +32,13 @@ import msgspec
 from feeder.core.book.buffered_changes import BufferedChange, changes_after, with_changes
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.ladder import Ladder, Sides, json_of, parse_level, parse_levels
-from feeder.core.book.stated_best import agrees, names_top
+from feeder.core.book.stated_best import agrees, names_top, trouble_at_top
+from feeder.core.book.trouble import SnapshotResult, Trouble
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import BookEvent, PriceChange
+
+__all__ = ["BookStep", "SnapshotResult", "TokenBook", "Trouble"]
 
 CHANGES_BUFFERED_MAX: Final = 1_024
 # Real divergences go on for ever; on a perfect stream the next version nearly always matches, and
@@ -57,38 +59,6 @@ _PRESENT_MAX: Final = 32
 # What a freshly listed market shows before anybody trades: 0.01 bid, 0.99 asked.
 _PLACEHOLDER_BID_E4: Final = 100
 _PLACEHOLDER_ASK_E4: Final = PRICE_SCALE - _PLACEHOLDER_BID_E4
-
-
-class Trouble(StrEnum):
-    """Why a book cannot be used; the closed set behind a metric's label."""
-
-    NO_SNAPSHOT = "no_snapshot"
-    """Nothing received yet on this connection."""
-    TOP_MISMATCH = "top_mismatch"
-    """The venue goes on saying another best bid or ask than ours: a delta was missed."""
-    CHECKSUM = "checksum"
-    """The venue's hashes go on being of another book than ours."""
-    CROSSED = "crossed"
-    """Bids stay at or above asks."""
-    TICK_SIZE_CHANGE = "tick_size_change"
-    """A new price grid: the venue is about to send a fresh book."""
-    BAD_FRAME = "bad_frame"
-    """A frame was rejected that did or may have changed this book."""
-    FROZEN = "frozen"
-    """Others have seen newer versions: this line has stopped delivering."""
-    OVERFLOW = "overflow"
-    """More deltas came than are buffered for a snapshot that does not come."""
-
-
-class SnapshotResult(StrEnum):
-    """What became of a snapshot."""
-
-    TAKEN = "taken"
-    """It is the book now; one of the channel may be unproven."""
-    OLDER = "older"
-    """Older than the book or the very same; the book is as before."""
-    REFUSED = "refused"
-    """It does not verify, or is too old to be brought up to date; the book is as before."""
 
 
 _Version: TypeAlias = tuple[int, str]
@@ -244,14 +214,14 @@ class TokenBook:
                 timestamp_ms, last = changes[-1]
                 version = timestamp_ms, last.hash or ""
                 proof = self._proof(sides, version, last)
-            if proof is not Proof.NONE and _trouble_at_top(sides, None) is None:
+            if proof is not Proof.NONE and trouble_at_top(sides, None) is None:
                 self._install(sides, version, proof)
                 self._note_proven()
                 return SnapshotResult.TAKEN
         if not may_stay_unproven:
             return SnapshotResult.REFUSED
         self._install(sides, version, Proof.NONE)
-        self._fail(_trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
+        self._fail(trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
         return SnapshotResult.TAKEN
 
     def _install(self, sides: Sides, version: _Version, proof: Proof) -> None:
@@ -262,7 +232,7 @@ class TokenBook:
 
     def _proof(self, sides: Sides, version: _Version, last: PriceChange) -> Proof:
         """What the venue says of its last delta proves of these sides."""
-        if _trouble_at_top(sides, last) is not None:
+        if trouble_at_top(sides, last) is not None:
             return Proof.NONE
         if last.hash and not self._checksum.unknown:
             return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
@@ -317,7 +287,7 @@ class TokenBook:
         """
         if self.trouble is not None:
             return None
-        difference = _trouble_at_top(self.sides, last)
+        difference = trouble_at_top(self.sides, last)
         self._judge(last, difference, received_at_ns)
         return difference
 
@@ -475,18 +445,3 @@ class TokenBook:
             timestamp_ms=self.timestamp_ms,
             hash=self.hash,
         )
-
-
-def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
-    """Whether the best prices contradict the venue's word in its last delta, or each other.
-
-    Raises ValueError naming the field when that is not a price.
-    """
-    bid_e4, ask_e4 = sides.bids.best_e4, sides.asks.best_e4
-    if last is not None and not (
-        agrees(last.best_bid, bid_e4, "best_bid") and agrees(last.best_ask, ask_e4, "best_ask")
-    ):
-        return Trouble.TOP_MISMATCH
-    if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
-        return Trouble.CROSSED
-    return None

@@ -82,6 +82,23 @@ class LineView:
         first, second = self.pair
         return first.proven and second.proven
 
+    def take_changes(
+        self,
+        event: PriceChangeEvent,
+        received_at_ns: int,
+        malformed: list[Malformed],
+        shared: SharedSteps,
+        other_usable: bool,
+    ) -> int:
+        """Apply the deltas of a frame, as `apply_changes` does, with what the other line has made
+        of them if its books can be used; how many took effect."""
+        if not other_usable:
+            shared.clear()
+            return self.apply_changes(event, received_at_ns, malformed)
+        return self.follow_changes(event, received_at_ns, shared) or self.apply_changes(
+            event, received_at_ns, malformed, shared
+        )
+
     def follow_changes(
         self, event: PriceChangeEvent, received_at_ns: int, shared: SharedSteps
     ) -> int:
@@ -264,6 +281,18 @@ class LineView:
             if now_ms >= self.behind[token_id][0][1]:
                 overdue.append(book)
         return overdue
+
+
+def same_versions(versions: Versions, others: Versions) -> bool:
+    """Whether the venue gives both pairs the same names."""
+    one, other = versions
+    its_one, its_other = others
+    return (
+        one.hash == its_one.hash
+        and one.timestamp_ms == its_one.timestamp_ms
+        and other.hash == its_other.hash
+        and other.timestamp_ms == its_other.timestamp_ms
+    )
 
 
 def _not_a_change(

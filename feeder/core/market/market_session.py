@@ -30,7 +30,7 @@ from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
 from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
-from feeder.core.market.line_view import LineView, Troubles, Versions
+from feeder.core.market.line_view import LineView, Troubles, Versions, same_versions
 from feeder.core.market.shared_steps import SharedSteps
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
@@ -137,7 +137,8 @@ class MarketSession:
         _check_time(event, now_ms)
         self._requests.heard()
         if isinstance(event, PriceChangeEvent):
-            updates = self._apply_changes(view, event, received_at_ns, malformed)
+            shared, followed = self._shared, self.views[1 - line].usable
+            updates = view.take_changes(event, received_at_ns, malformed, shared, followed)
             if updates:
                 self._moved(view, now_ms)
         elif isinstance(event, BookEvent):
@@ -159,7 +160,7 @@ class MarketSession:
         versions = view.versions
         one, other = versions
         # Without a hash nobody knows whether it is the same version or another.
-        if one.hash and other.hash and _same(versions, self._offered):
+        if one.hash and other.hash and same_versions(versions, self._offered):
             return False  # what the second line brings, nearly always
         if not self._showable(view) or (
             self._offered is not self._shown and self._older(versions, self._offered)
@@ -173,7 +174,8 @@ class MarketSession:
     def has_unpublished_view(self) -> bool:
         """Whether a view can show what was not published yet; asked when another one was lost."""
         return any(
-            self._showable(view) and not _same(view.versions, self._shown) for view in self.views
+            self._showable(view) and not same_versions(view.versions, self._shown)
+            for view in self.views
         )
 
     # ---- book requests -------------------------------------------------------------------------
@@ -363,20 +365,6 @@ class MarketSession:
 
     # ---- events --------------------------------------------------------------------------------
 
-    def _apply_changes(
-        self,
-        view: LineView,
-        event: PriceChangeEvent,
-        received_at_ns: int,
-        malformed: list[Malformed],
-    ) -> int:
-        if not self.views[1 - view.line].usable:  # nobody is to follow
-            self._shared.clear()
-            return view.apply_changes(event, received_at_ns, malformed)
-        return view.follow_changes(event, received_at_ns, self._shared) or view.apply_changes(
-            event, received_at_ns, malformed, self._shared
-        )
-
     def _apply_book(self, view: LineView, event: BookEvent, now_ms: int) -> int:
         book = view.books.get(event.asset_id)
         if book is None:
@@ -395,7 +383,7 @@ class MarketSession:
         """A line has gone on: the other line has to, too."""
         view.moved(whole)
         other = self.views[1 - view.line]
-        if other.usable and not _same(view.versions, other.versions):
+        if other.usable and not same_versions(view.versions, other.versions):
             for book, version in zip(view.pair, view.versions, strict=True):
                 if book.proven:
                     other.expect(book.token_id, version, now_ms + self._late_max_ms)
@@ -448,17 +436,6 @@ class MarketSession:
 def _check_time(event: KnownEvent, now_ms: int) -> None:
     if event.timestamp > now_ms + FUTURE_MAX_MS:
         raise ValueError(f"timestamp: {event.timestamp} is in the future")
-
-
-def _same(versions: Versions, others: Versions) -> bool:
-    one, other = versions
-    its_one, its_other = others
-    return (
-        one.hash == its_one.hash
-        and one.timestamp_ms == its_one.timestamp_ms
-        and other.hash == its_other.hash
-        and other.timestamp_ms == its_other.timestamp_ms
-    )
 
 
 def _tick_size_e4(text: str, field: str) -> int:
