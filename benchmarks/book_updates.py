@@ -3,8 +3,10 @@
 The frames are generated, with the shape of real ones: `price_change` with two entries (both tokens
 at once, the second one mirrored), best prices and the venue's checksum included (`_top`: without
 it), most changes near the top, books of 40 to 99 levels a side. They come two milliseconds apart,
-so every one is verified, and on one line: a feeder pays for each of its lines. Median and best of
-many batches, in CPU time: what else a shared machine does counts less that way.
+so every one is verified, and on one line; `frame_on_both_lines` is what a frame costs that comes on
+both, once where the second line takes over what the first has made of the same bytes, and once
+where each does all of it. Median and best of many batches, of this one quartiles too, in CPU time:
+what else a shared machine does counts less that way.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from py_clob_client.utilities import generate_orderbook_summary_hash, parse_raw_orderbook_summary
@@ -181,6 +184,21 @@ def _measure(name: str, batch: Callable[[], object], operations: int) -> dict[st
     return {f"{name}_us": statistics.median(taken), f"{name}_best_us": min(taken)}
 
 
+def _both_lines(feed: _Feed) -> dict[str, float]:
+    """Microseconds a frame on both lines, interleaved: shared, and each line by itself."""
+    taken: dict[str, list[float]] = {"frame_on_both_lines": [], "frame_on_both_lines_unshared": []}
+    for _ in range(BATCHES + 1):
+        for name, times in taken.items():
+            begun = time.process_time_ns()
+            feed.both_lines(shared=name == "frame_on_both_lines")
+            times.append((time.process_time_ns() - begun) / 1_000 / FRAMES)
+    figures: dict[str, float] = {}
+    for name, times in taken.items():
+        low, median, high = statistics.quantiles(times[1:], n=4)
+        figures |= {f"{name}_us": median, f"{name}_q1_us": low, f"{name}_q3_us": high}
+    return figures
+
+
 class _Feed:
     """Frames of one market, and what a feeder does with them."""
 
@@ -216,6 +234,19 @@ class _Feed:
                 if isinstance(event, PriceChangeEvent):
                     table.apply(0, event, event.timestamp * 1_000_000)
 
+    def both_lines(self, *, shared: bool) -> None:
+        """Each frame comes on one line, then on the other."""
+        decode = lru_cache(16)(decode_frame) if shared else decode_frame
+        table = self.begun()
+        table.connected(1, {_UP, _DOWN}, _BEGIN_MS)
+        for book in self._books:
+            table.apply(1, book, _BEGIN_MS * 1_000_000)
+        for payload in self.frames:
+            for line in (0, 1):
+                for event in decode(payload):
+                    if isinstance(event, PriceChangeEvent):
+                        table.apply(line, event, event.timestamp * 1_000_000)
+
     def decode_and_apply_books(self) -> None:
         table = _table()
         for event in decode_frame(self.first):
@@ -240,6 +271,7 @@ def run() -> dict[str, float]:
         **_measure("price_change_entry_apply", feed.apply, 2 * FRAMES),
         **_measure("price_change_entry_top", bare.decode_and_apply, 2 * FRAMES),
         **_measure("price_change_entry_top_apply", bare.apply, 2 * FRAMES),
+        **_both_lines(feed),
         **_measure("book_decode_and_apply", feed.decode_and_apply_books, 2),
         **_measure("snapshot_build", lambda: table.snapshot(session, now_ns, 1), 1),
         **_measure("snapshot_encode", lambda: encode_snapshot(snapshot), 1),

@@ -7,6 +7,7 @@ counted, and logged at most every ten seconds; nothing a venue sends raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -20,6 +21,10 @@ from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_fram
 
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20
+# By so many frames one line may lag behind the other. Longer ones, whole books of many markets,
+# are rare; these take 10 MB at the very most, and usually less than one.
+FRAMES_REMEMBERED: Final = 256
+FRAME_REMEMBERED_BYTES_MAX: Final = 12_288
 
 _WITHOUT_CHANGES: Final = (Malformed, Pong, UnknownEvent)
 
@@ -42,11 +47,15 @@ class FrameIntake:
         self._nudge = nudge
         self._rejections = LineThrottle(REJECTION_LOG_EVERY_S)
         self._unknown_types: set[str] = set()
+        # The same bytes are the same event objects: that is how the session table knows that both
+        # lines have brought one frame.
+        self._decode_again = lru_cache(FRAMES_REMEMBERED)(decode_frame)
 
     def take(self, line: int, payload: bytes, received_at_ns: int) -> None:
         """One frame of a line, received at `received_at_ns` (epoch)."""
         metrics, table = self._metrics, self._table
-        for event in decode_frame(payload):
+        short = len(payload) <= FRAME_REMEMBERED_BYTES_MAX
+        for event in self._decode_again(payload) if short else decode_frame(payload):
             if isinstance(event, _WITHOUT_CHANGES):
                 self._take_other(line, event, received_at_ns // 1_000_000)
                 continue

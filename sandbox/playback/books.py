@@ -26,8 +26,8 @@ from venue.wire.market_channel import (
 
 class _Book:
     def __init__(self, event: BookEvent) -> None:
-        self.bids = Ladder(ascending=True, levels=parse_levels(event.bids or (), "bids"))
-        self.asks = Ladder(ascending=False, levels=parse_levels(event.asks or (), "asks"))
+        self.bids = Ladder.of(parse_levels(event.bids or (), "bids"), ascending=True)
+        self.asks = Ladder.of(parse_levels(event.asks or (), "asks"), ascending=False)
         self.market = event.market
         self.timestamp_ms = event.timestamp
         self.hash = event.hash
@@ -98,8 +98,10 @@ class RecordedBooks:
         for change in event.price_changes:
             book = self._books.get(change.asset_id)
             if book is not None and event.timestamp >= book.timestamp_ms:
-                (book.bids if change.side == "BUY" else book.asks).put(
-                    parse_level(change.price, change.size)
-                )
+                level = parse_level(change.price, change.size)
+                if change.side == "BUY":
+                    book.bids = book.bids.with_level(level)
+                else:
+                    book.asks = book.asks.with_level(level)
                 book.timestamp_ms, book.hash = event.timestamp, change.hash
         return {change.asset_id for change in event.price_changes}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from tests.fuzz.play import FRAMES_A_RECOVERY, FRAMES_A_ROUND, Round, Score
+from tests.fuzz.unshared import play_both
 
 
 def main() -> int:
@@ -23,13 +24,16 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="play this round alone, and make it smaller")
+    parser.add_argument(
+        "--both", action="store_true", help="compare with lines that share nothing: takes twice"
+    )
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     arguments = parser.parse_args()
     if arguments.only is not None:
         return _alone(arguments.seed, arguments.only)
     begun = time.monotonic()
     total, failed = Score(), []
-    play = partial(_play, arguments.seed)
+    play = partial(_play, arguments.seed, both=arguments.both)
     rounds = range(-(-arguments.frames // (FRAMES_A_ROUND + FRAMES_A_RECOVERY)))
     with multiprocessing.Pool(arguments.processes) as pool:
         for number, result in enumerate(pool.imap(play, rounds, chunksize=8)):
@@ -49,9 +53,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _play(seed: int, number: int) -> Score | str:
+def _play(seed: int, number: int, *, both: bool) -> Score | str:
     try:
-        return Round(seed, number).play()
+        return play_both(seed, number) if both else Round(seed, number).play()
     except Exception as error:  # noqa: BLE001 - any exception at all is the finding
         return "".join(traceback.format_exception(error, limit=-4))
 

@@ -13,9 +13,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 from typing import Final
 
@@ -29,7 +30,14 @@ from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.venue import START_MS, Market, Side, Token, Venue
-from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_book, decode_frame
+from venue.wire.market_channel import (
+    Event,
+    Malformed,
+    Pong,
+    UnknownEvent,
+    decode_book,
+    decode_frame,
+)
 
 FRAMES_A_ROUND: Final = 1_000
 """Then the damage ends."""
@@ -83,9 +91,17 @@ class _Road:
 
 
 class Round:
-    """See above. `without`: names of the damages to leave out."""
+    """See above. `without`: names of the damages to leave out. `decode` gives the same bytes the
+    same events, as production does, so that the lines share what they make of them."""
 
-    def __init__(self, seed: int, number: int, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        seed: int,
+        number: int,
+        without: Collection[str] = (),
+        table: SessionTable | None = None,
+        decode: Callable[[bytes], Sequence[Event]] | None = None,
+    ) -> None:
         self.name = f"{seed}/{number}"
         self.score = Score()
         self.damages: dict[str, str] = {}
@@ -99,7 +115,8 @@ class Round:
         self._tokens = {t.token_id: (m, t) for m in self._venue.markets for t in m.tokens}
         self._lines = tuple(_Road(f"{self.name}/line{line}") for line in (0, 1))
         self._rest = _Road(f"{self.name}/rest")
-        self._table = SessionTable([parse_series("btc-15m")])
+        self._table = SessionTable([parse_series("btc-15m")]) if table is None else table
+        self._decode = decode or lru_cache(EARLIER_KEPT)(decode_frame)
         self._kept_up_ms = 0
         self._requests: deque[tuple[int, BookRequest]] = deque()
         """(answer after so many more frames, request)."""
@@ -200,7 +217,7 @@ class Round:
         self.score.frames += 1
         table, now_ms = self._table, self._now_ms
         received_at_ns = now_ms * 1_000_000
-        for event in decode_frame(payload):
+        for event in self._decode(payload):
             if isinstance(event, Malformed):
                 self.score.rejected += 1
                 self._count(table.distrust(line, event, now_ms))

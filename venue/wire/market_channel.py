@@ -94,7 +94,7 @@ class PriceChange(msgspec.Struct, frozen=True, gc=False):
 class PriceChangeEvent(_Event, frozen=True, gc=False, tag="price_change"):
     """Changes of one market, usually of both tokens at once."""
 
-    price_changes: list[PriceChange]
+    price_changes: tuple[PriceChange, ...]
 
 
 class LastTradeEvent(_Event, frozen=True, gc=False, tag="last_trade_price"):
@@ -244,7 +244,7 @@ def _salvaged(payload: bytes, where: str) -> list[Event]:
             malformed.append(Malformed(_fault_of(error), reason, *whose))
             if len(malformed) > MALFORMED_MAX:
                 return []  # no use in judging the rest
-    rest = [PriceChangeEvent(event.market, event.timestamp, changes)] if changes else []
+    rest = [PriceChangeEvent(event.market, event.timestamp, tuple(changes))] if changes else []
     return [*malformed, *rest]
 
 

@@ -10,14 +10,11 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
-from feeder.core.book.ladder import Ladder, parse_level
+from feeder.core.book.ladder import Sides, parse_level
 from venue.wire.market_channel import PriceChange
 
 BufferedChange: TypeAlias = tuple[int, PriceChange]
 """(the venue's timestamp, a delta)."""
-
-Sides: TypeAlias = tuple[Ladder, Ladder]
-"""Bids and asks."""
 
 
 def changes_after(
@@ -44,10 +41,10 @@ def changes_after(
 
 
 def with_changes(snapshot: Sides, changes: Sequence[BufferedChange]) -> Sides:
-    """A copy of the snapshot with these deltas, which were checked when they came, applied."""
-    sides = snapshot[0].copy(), snapshot[1].copy()
+    """The snapshot with these deltas, which were checked when they came."""
+    sides = snapshot
     for _, change in changes:
-        sides[change.side == "SELL"].put(parse_level(change.price, change.size))
+        sides = sides.with_level(change.side, parse_level(change.price, change.size))
     return sides
 
 

@@ -80,6 +80,7 @@ class BookChecksum:
         "_tick_since_ms",
         "confirmed",
         "unknown",
+        "words",
     )
 
     def __init__(self, info: MarketInfo) -> None:
@@ -89,6 +90,8 @@ class BookChecksum:
         """Some hash of this market has matched: a mismatch is the book's fault from now on."""
         self.unknown = False
         """No candidate reproduces the venue's hashes; the next snapshot tries again."""
+        self.words = 0
+        """Grows whenever other words than before are tried first."""
         self._heads = {
             token: f'{{"market":{json.dumps(info.condition_id)},"asset_id":{json.dumps(token)},'
             '"timestamp":"'.encode()
@@ -221,6 +224,7 @@ class BookChecksum:
             return
         if end in known:
             known.remove(end)
+        self.words += 1
         known.insert(0, end)
         del known[_KNOWN_MAX:]
 
@@ -228,6 +232,7 @@ class BookChecksum:
         if inputs != self._inputs:
             self._tails = (inputs.tail(), self._inputs.tail())
             self._inputs = inputs
+            self.words += 1
 
     def _is_tick(self, tick_size: str) -> bool:
         return parse_price_e4(tick_size) == self.tick_size_e4

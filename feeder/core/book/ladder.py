@@ -1,9 +1,10 @@
-"""One side of a book: its levels in wire order, and the JSON that the venue hashes.
+"""The sides of a book: their levels in wire order, and the JSON that the venue hashes.
 
 1. Levels are kept by price; the wire order of what came means nothing.
 2. A level keeps the texts it came with: the checksum is over those. The parsers bound their length
    (a price 14 characters, a size 28), and there are 9,999 prices, so a side's memory is bounded.
-3. A ladder that raises has changed nothing.
+3. Ladders and sides never change: what a change makes of them is another one. So any number of
+   books may hold the same ones, whatever becomes of each.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
@@ -70,38 +73,50 @@ def json_of(levels: Iterable[ParsedLevel]) -> bytes:
     return f"[{','.join([text for _, _, text in levels])}]".encode()
 
 
-class Ladder:
-    """Levels of one side, worst first, as on the wire: bids ascend, asks descend."""
+class Ladder(msgspec.Struct, eq=False, gc=False):
+    """Levels of one side, worst first, as on the wire: bids ascend, asks descend. Never changed."""
 
-    __slots__ = ("_json", "_keys", "_levels", "_sign", "_texts")
+    # Keys ascend on either side (an ask's is its price negated), so the best is always last.
+    # Three lists in step instead of one: a join and a slice of each is a single call.
+    _sign: int
+    _keys: list[int]
+    _levels: list[Level]
+    _texts: list[str]
+    _json: bytes | None = None
 
-    def __init__(self, *, ascending: bool, levels: Iterable[ParsedLevel] = ()) -> None:
+    @classmethod
+    def of(cls, levels: Iterable[ParsedLevel] = (), *, ascending: bool) -> Ladder:
         """`levels` in any order; those of size 0 are left out."""
-        # Keys ascend on either side (an ask's is its price negated), so the best is always last.
-        # Three lists in step instead of one: a join and a slice of each is a single call.
-        self._sign = sign = 1 if ascending else -1
+        sign = 1 if ascending else -1
         kept = sorted([(price * sign, price, size, text) for price, size, text in levels if size])
-        self._keys = [key for key, _, _, _ in kept]
-        self._levels: list[Level] = [(price, size) for _, price, size, _ in kept]
-        self._texts = [text for _, _, _, text in kept]
-        self._json: bytes | None = None
+        return cls(
+            sign,
+            [key for key, _, _, _ in kept],
+            [(price, size) for _, price, size, _ in kept],
+            [text for _, _, _, text in kept],
+        )
 
-    def put(self, level: ParsedLevel) -> None:
-        """The level's new aggregate; size 0 removes it."""
+    def with_level(self, level: ParsedLevel) -> Ladder:
+        """The same with a level's new aggregate; size 0 removes it."""
         price_e4, size_e6, text = level
-        self._json = None
+        self._json = None  # it is the other one's that is asked for next
         key = price_e4 * self._sign
-        at = bisect_left(self._keys, key)
-        if at < len(self._keys) and self._keys[at] == key:
+        # Copies of a hundred pointers: little beside the hash of the book.
+        keys, levels, texts = self._keys, self._levels.copy(), self._texts.copy()
+        at = bisect_left(keys, key)
+        if at < len(keys) and keys[at] == key:
             if size_e6:
-                self._levels[at] = (price_e4, size_e6)
-                self._texts[at] = text
+                levels[at] = (price_e4, size_e6)
+                texts[at] = text
             else:
-                del self._keys[at], self._levels[at], self._texts[at]
+                keys = keys.copy()
+                del keys[at], levels[at], texts[at]
         elif size_e6:
-            self._keys.insert(at, key)
-            self._levels.insert(at, (price_e4, size_e6))
-            self._texts.insert(at, text)
+            keys = keys.copy()
+            keys.insert(at, key)
+            levels.insert(at, (price_e4, size_e6))
+            texts.insert(at, text)
+        return Ladder(self._sign, keys, levels, texts)
 
     @property
     def best_e4(self) -> int | None:
@@ -123,9 +138,24 @@ class Ladder:
         """The best levels, best first."""
         return tuple(self._levels[: -PUBLISHED_LEVELS_MAX - 1 : -1])
 
-    def copy(self) -> Ladder:
-        """Another of the same levels."""
-        other = Ladder(ascending=self._sign > 0)
-        other._keys, other._levels = self._keys.copy(), self._levels.copy()
-        other._texts, other._json = self._texts.copy(), self._json
-        return other
+
+class Sides(msgspec.Struct, eq=False, gc=False):
+    """Both sides of a token's book. Never changed, but for what has been shown of them."""
+
+    bids: Ladder
+    asks: Ladder
+    version: tuple[int, str] | None = None
+    """(timestamp, hash) of the version whose hash theirs has been found to be."""
+    words: int = 0
+    """`BookChecksum.words` when it was found."""
+
+    def with_level(self, side: Literal["BUY", "SELL"], level: ParsedLevel) -> Sides:
+        """The same with a level's new aggregate on one side."""
+        if side == "BUY":
+            return Sides(self.bids.with_level(level), self.asks)
+        return Sides(self.bids, self.asks.with_level(level))
+
+    def same_as(self, other: Sides) -> bool:
+        """Whether these are known to be the levels of the other, of the same token, in the same
+        spelling: they are the very object, or have the hash of one version."""
+        return self is other or (self.version is not None and self.version == other.version)

@@ -25,16 +25,20 @@ It refuses to repair: what to do about a trouble is the session's business.
 from __future__ import annotations
 
 from collections import deque
-from enum import StrEnum
 from typing import Final, TypeAlias
 
-from feeder.core.book.buffered_changes import BufferedChange, Sides, changes_after, with_changes
+import msgspec
+
+from feeder.core.book.buffered_changes import BufferedChange, changes_after, with_changes
 from feeder.core.book.checksum import BookChecksum
-from feeder.core.book.ladder import Ladder, json_of, parse_level, parse_levels
-from feeder.core.book.stated_best import agrees, names_top
+from feeder.core.book.ladder import Ladder, Sides, json_of, parse_level, parse_levels
+from feeder.core.book.stated_best import agrees, names_top, trouble_at_top
+from feeder.core.book.trouble import SnapshotResult, Trouble
 from protocol.book import Book, Proof
 from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import BookEvent, PriceChange
+
+__all__ = ["BookStep", "SnapshotResult", "TokenBook", "Trouble"]
 
 CHANGES_BUFFERED_MAX: Final = 1_024
 # Real divergences go on for ever; on a perfect stream the next version nearly always matches, and
@@ -57,40 +61,18 @@ _PLACEHOLDER_BID_E4: Final = 100
 _PLACEHOLDER_ASK_E4: Final = PRICE_SCALE - _PLACEHOLDER_BID_E4
 
 
-class Trouble(StrEnum):
-    """Why a book cannot be used; the closed set behind a metric's label."""
-
-    NO_SNAPSHOT = "no_snapshot"
-    """Nothing received yet on this connection."""
-    TOP_MISMATCH = "top_mismatch"
-    """The venue goes on saying another best bid or ask than ours: a delta was missed."""
-    CHECKSUM = "checksum"
-    """The venue's hashes go on being of another book than ours."""
-    CROSSED = "crossed"
-    """Bids stay at or above asks."""
-    TICK_SIZE_CHANGE = "tick_size_change"
-    """A new price grid: the venue is about to send a fresh book."""
-    BAD_FRAME = "bad_frame"
-    """A frame was rejected that did or may have changed this book."""
-    FROZEN = "frozen"
-    """Others have seen newer versions: this line has stopped delivering."""
-    OVERFLOW = "overflow"
-    """More deltas came than are buffered for a snapshot that does not come."""
-
-
-class SnapshotResult(StrEnum):
-    """What became of a snapshot."""
-
-    TAKEN = "taken"
-    """It is the book now; one of the channel may be unproven."""
-    OLDER = "older"
-    """Older than the book or the very same; the book is as before."""
-    REFUSED = "refused"
-    """It does not verify, or is too old to be brought up to date; the book is as before."""
-
-
 _Version: TypeAlias = tuple[int, str]
 """(timestamp, hash): how the venue names one state of a book."""
+
+
+class BookStep(msgspec.Struct, frozen=True, gc=False):
+    """What a frame has made of a book, each of its changes applied."""
+
+    before: Sides
+    changes: tuple[PriceChange, ...]
+    after: Sides
+    difference: Trouble | None
+    """What of the best prices contradicts the venue's word in the last change."""
 
 
 class TokenBook:
@@ -111,10 +93,10 @@ class TokenBook:
         "_present",
         "_searched",
         "_searches",
-        "_sides",
         "_verified_at_ns",
         "hash",
         "proof",
+        "sides",
         "timestamp_ms",
         "token_id",
         "trouble",
@@ -149,13 +131,13 @@ class TokenBook:
         self._drop(trouble)
 
     def _drop(self, trouble: Trouble) -> None:
-        empty = Ladder(ascending=True), Ladder(ascending=False)
+        empty = Sides(Ladder.of(ascending=True), Ladder.of(ascending=False))
         self._set(empty, (0, ""), Proof.NONE)
         self._note_proven()  # whatever failed is over: it is in trouble
         self.trouble: Trouble | None = trouble
 
     def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
-        self._sides, self.proof = sides, proof
+        self.sides, self.proof = sides, proof
         if version[0] != self.timestamp_ms:
             self._present.clear()
         self.timestamp_ms, self.hash = version
@@ -193,6 +175,7 @@ class TokenBook:
                 return SnapshotResult.OLDER
         elif outdated or event.timestamp < self._floor_ms:
             return SnapshotResult.REFUSED
+        sides = Sides(Ladder.of(bids, ascending=True), Ladder.of(asks, ascending=False))
         proof = Proof.TOP
         if event.hash:
             if checksum.proves(event, json_of(bids), json_of(asks)):
@@ -203,7 +186,8 @@ class TokenBook:
                 proof = Proof.NONE
         if proof is Proof.CHECKSUM or (proof is Proof.TOP and not checksum.confirmed):
             checksum.learn(event)
-        sides = Ladder(ascending=True, levels=bids), Ladder(ascending=False, levels=asks)
+        if proof is Proof.CHECKSUM:
+            sides.version, sides.words = (event.timestamp, event.hash or ""), checksum.words
         may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)
         return self._take((event.timestamp, event.hash or ""), sides, proof, may_stay_unproven)
 
@@ -216,12 +200,8 @@ class TokenBook:
             or other.timestamp_ms < self._floor_ms
         ):
             return False
-        bids, asks = other._sides
         version = other.timestamp_ms, other.hash
-        return (
-            self._take(version, (bids.copy(), asks.copy()), Proof.CHECKSUM, False)
-            is SnapshotResult.TAKEN
-        )
+        return self._take(version, other.sides, Proof.CHECKSUM, False) is SnapshotResult.TAKEN
 
     def _take(
         self, own: _Version, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
@@ -234,14 +214,14 @@ class TokenBook:
                 timestamp_ms, last = changes[-1]
                 version = timestamp_ms, last.hash or ""
                 proof = self._proof(sides, version, last)
-            if proof is not Proof.NONE and _trouble_at_top(sides, None) is None:
+            if proof is not Proof.NONE and trouble_at_top(sides, None) is None:
                 self._install(sides, version, proof)
                 self._note_proven()
                 return SnapshotResult.TAKEN
         if not may_stay_unproven:
             return SnapshotResult.REFUSED
         self._install(sides, version, Proof.NONE)
-        self._fail(_trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
+        self._fail(trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
         return SnapshotResult.TAKEN
 
     def _install(self, sides: Sides, version: _Version, proof: Proof) -> None:
@@ -252,7 +232,7 @@ class TokenBook:
 
     def _proof(self, sides: Sides, version: _Version, last: PriceChange) -> Proof:
         """What the venue says of its last delta proves of these sides."""
-        if _trouble_at_top(sides, last) is not None:
+        if trouble_at_top(sides, last) is not None:
             return Proof.NONE
         if last.hash and not self._checksum.unknown:
             return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
@@ -278,7 +258,7 @@ class TokenBook:
         elif change.hash and change in self._present:
             return False
         self._present.append(change)
-        self._sides[change.side == "SELL"].put(level)
+        self.sides = self.sides.with_level(change.side, level)
         # What is proven of it is for `check` to say.
         self.hash, self.proof, self._pending_at_ns = change.hash or "", Proof.NONE, None
         return True
@@ -295,18 +275,23 @@ class TokenBook:
             self.trouble = Trouble.OVERFLOW
         self._buffered.append((timestamp_ms, change))
 
-    def check(self, last: PriceChange, received_at_ns: int) -> None:
+    def check(self, last: PriceChange, received_at_ns: int) -> Trouble | None:
         """Compare the book with what the venue says of it in a frame's last applied delta.
 
         Once a frame and not once a delta, because only what a frame leaves behind is shown. Best
         prices first, then the hash; if a hash was compared less than a millisecond ago, that is
         put off to a later check or to `verify_deferred`, and until then the proof is the top.
 
-        Raises ValueError naming the field when the venue's word is not a price.
+        Returns what contradicts the best prices. Raises ValueError naming the field when the
+        venue's word is not a price.
         """
         if self.trouble is not None:
-            return
-        difference = _trouble_at_top(self._sides, last)
+            return None
+        difference = trouble_at_top(self.sides, last)
+        self._judge(last, difference, received_at_ns)
+        return difference
+
+    def _judge(self, last: PriceChange, difference: Trouble | None, received_at_ns: int) -> None:
         if difference is None and last.hash and not self._checksum.unknown:
             self.proof, self._pending_at_ns = Proof.TOP, received_at_ns
             # A clock that was set back must not put it off for long.
@@ -318,6 +303,30 @@ class TokenBook:
             self._note_proven()
         else:
             self._fail(difference or Trouble.TOP_MISMATCH, received_at_ns)
+
+    def may_follow(self, step: BookStep, timestamp_ms: int) -> bool:
+        """Whether a frame of this time, that another line's book has made this step with, would do
+        the very same to this one."""
+        if (
+            self.trouble is not None
+            or timestamp_ms < self.timestamp_ms
+            or not self.sides.same_as(step.before)
+        ):
+            return False
+        return timestamp_ms != self.timestamp_ms or not any(
+            change.hash and change in self._present for change in step.changes
+        )
+
+    def follow(self, step: BookStep, timestamp_ms: int, received_at_ns: int) -> None:
+        """`change` and `check` of a whole frame that `may_follow`."""
+        if timestamp_ms != self.timestamp_ms:
+            self.timestamp_ms = timestamp_ms
+            self._present.clear()
+        self._present.extend(step.changes)
+        last = step.changes[-1]
+        self.sides = step.after
+        self.hash, self.proof, self._pending_at_ns = last.hash or "", Proof.NONE, None
+        self._judge(last, step.difference, received_at_ns)
 
     def verify_deferred(self) -> None:
         """Do the verification that `check` put off, if there is one. Call it before showing."""
@@ -331,7 +340,7 @@ class TokenBook:
         version = self.timestamp_ms, self.hash
         if version != self._searched:
             self._searched, self._searches = version, 0
-        if self._matches(self._sides, version, search=self._searches < SEARCHES_MAX):
+        if self._matches(self.sides, version, search=self._searches < SEARCHES_MAX):
             self.proof = Proof.CHECKSUM
             if self._failed_versions:
                 self._note_proven()
@@ -340,21 +349,27 @@ class TokenBook:
             self._fail(Trouble.CHECKSUM, at_ns)
 
     def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
-        bids, asks = sides
+        checksum = self._checksum
+        # Another line's book has shown it of these very sides, and would be told the same again.
+        if sides.version == version and sides.words == checksum.words:
+            return True
         timestamp_ms, wanted = version
-        return self._checksum.matches(
+        matched = checksum.matches(
             self.token_id,
             timestamp_ms,
-            bids.json(),
-            asks.json(),
+            sides.bids.json(),
+            sides.asks.json(),
             wanted,
             search=search,
             changes=self._present,
         )
+        if matched:
+            sides.version, sides.words = version, checksum.words
+        return matched
 
     def matches_hash(self) -> bool:
         """Whether this version has the venue's hash; nothing is concluded from it."""
-        return self._matches(self._sides, (self.timestamp_ms, self.hash), search=True)
+        return self._matches(self.sides, (self.timestamp_ms, self.hash), search=True)
 
     def doubt_if_overdue(self, now_ns: int) -> bool:
         """Doubt it when nothing has proven it for too long; whether it is in trouble by this."""
@@ -398,16 +413,17 @@ class TokenBook:
     @property
     def best(self) -> tuple[int | None, int | None]:
         """Best bid and best ask in 1e-4 USD, None for an empty side."""
-        bids, asks = self._sides
-        return bids.best_e4, asks.best_e4
+        sides = self.sides
+        return sides.bids.best_e4, sides.asks.best_e4
 
     @property
     def is_placeholder(self) -> bool:
         """Whether nobody trades here yet: nothing is bid above 0.01 nor asked below 0.99."""
-        bid_e4, ask_e4 = self.best
-        return (bid_e4 is None or bid_e4 <= _PLACEHOLDER_BID_E4) and (
-            ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
-        )
+        bid_e4 = self.sides.bids.best_e4
+        if bid_e4 is not None and bid_e4 > _PLACEHOLDER_BID_E4:
+            return False
+        ask_e4 = self.sides.asks.best_e4
+        return ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
 
     def same_levels(self, event: BookEvent) -> bool:
         """Whether a snapshot has the very levels of this book; a malformed one has not."""
@@ -418,30 +434,14 @@ class TokenBook:
             )
         except ValueError:
             return False
-        return self._sides[0].is_of(bids) and self._sides[1].is_of(asks)
+        return self.sides.bids.is_of(bids) and self.sides.asks.is_of(asks)
 
     def published(self) -> Book:
         """What may be published of a book without trouble: the best levels of each side."""
-        bids, asks = self._sides
         return Book(
             token_id=self.token_id,
-            bids=bids.published(),
-            asks=asks.published(),
+            bids=self.sides.bids.published(),
+            asks=self.sides.asks.published(),
             timestamp_ms=self.timestamp_ms,
             hash=self.hash,
         )
-
-
-def _trouble_at_top(sides: Sides, last: PriceChange | None) -> Trouble | None:
-    """Whether the best prices contradict the venue's word in its last delta, or each other.
-
-    Raises ValueError naming the field when that is not a price.
-    """
-    bid_e4, ask_e4 = sides[0].best_e4, sides[1].best_e4
-    if last is not None and not (
-        agrees(last.best_bid, bid_e4, "best_bid") and agrees(last.best_ask, ask_e4, "best_ask")
-    ):
-        return Trouble.TOP_MISMATCH
-    if bid_e4 is not None and ask_e4 is not None and bid_e4 >= ask_e4:
-        return Trouble.CROSSED
-    return None

@@ -11,13 +11,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 PATH_MAX: Final = 256
 _AHEAD: Final = 1 << 60
 
 
-class Version(NamedTuple):
+class Version(msgspec.Struct, frozen=True, gc=False):
     """Of one token's book; NO_BOOK while that cannot be used."""
 
     timestamp_ms: int

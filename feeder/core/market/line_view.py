@@ -11,8 +11,9 @@ from collections.abc import Collection
 from typing import Final, TypeAlias
 
 from feeder.core.book.checksum import BookChecksum
-from feeder.core.book.token_book import TokenBook, Trouble
+from feeder.core.book.token_book import BookStep, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
+from feeder.core.market.shared_steps import SharedSteps
 from protocol.market import MarketInfo
 from venue.wire.market_channel import (
     MALFORMED_MAX,
@@ -81,29 +82,75 @@ class LineView:
         first, second = self.pair
         return first.proven and second.proven
 
-    def apply_changes(
-        self, event: PriceChangeEvent, received_at_ns: int, malformed: list[Malformed]
+    def take_changes(
+        self,
+        event: PriceChangeEvent,
+        received_at_ns: int,
+        malformed: list[Malformed],
+        shared: SharedSteps,
+        other_usable: bool,
     ) -> int:
-        """Apply the deltas of a frame; how many took effect.
+        """Apply the deltas of a frame, as `apply_changes` does, with what the other line has made
+        of them if its books can be used; how many took effect."""
+        if not other_usable:
+            shared.clear()
+            return self.apply_changes(event, received_at_ns, malformed)
+        return self.follow_changes(event, received_at_ns, shared) or self.apply_changes(
+            event, received_at_ns, malformed, shared
+        )
+
+    def follow_changes(
+        self, event: PriceChangeEvent, received_at_ns: int, shared: SharedSteps
+    ) -> int:
+        """Apply the deltas of a frame as the other line's books have, where that is the same; how
+        many took effect: none if it is not."""
+        steps, pair, timestamp_ms = shared.take(event), self.pair, event.timestamp
+        for at, step in steps:
+            if not pair[at].may_follow(step, timestamp_ms):
+                return 0
+        updates = 0
+        for at, step in steps:
+            pair[at].follow(step, timestamp_ms, received_at_ns)
+            updates += len(step.changes)
+        return updates
+
+    def apply_changes(
+        self,
+        event: PriceChangeEvent,
+        received_at_ns: int,
+        malformed: list[Malformed],
+        shared: SharedSteps | None = None,
+    ) -> int:
+        """Apply the deltas of a frame; how many took effect. If all have, they are noted in
+        `shared`.
 
         Entries that are no change are added to `malformed`, and their books are in doubt.
         """
         books, timestamp_ms = self.books, event.timestamp
-        last: dict[TokenBook, PriceChange] = {}
-        updates = 0
+        first, second = self.pair
+        before = first.sides, second.sides
+        applied: tuple[list[PriceChange], list[PriceChange]] = ([], [])
         for change in event.price_changes:
             book = books.get(change.asset_id)
             try:
                 if book is not None and book.change(change, timestamp_ms):
-                    last[book] = change
-                    updates += 1
+                    applied[book is second].append(change)
             except ValueError as error:
                 malformed.append(_not_a_change(event, change, error, len(malformed)))
-        for book, change in last.items():
-            try:
-                book.check(change, received_at_ns)
-            except ValueError as error:
-                malformed.append(_not_a_change(event, change, error, len(malformed)))
+        steps: list[tuple[int, BookStep]] = []
+        for at, changes in enumerate(applied):
+            if changes:
+                book = self.pair[at]
+                after = book.sides
+                try:
+                    difference = book.check(changes[-1], received_at_ns)
+                except ValueError as error:
+                    malformed.append(_not_a_change(event, changes[-1], error, len(malformed)))
+                    continue
+                steps.append((at, BookStep(before[at], tuple(changes), after, difference)))
+        updates = len(applied[0]) + len(applied[1])
+        if shared is not None and updates == len(event.price_changes) and not malformed:
+            shared.note(event, steps)
         for token_id in {each.token_id for each in malformed}:
             self.distrust_malformed(token_id, received_at_ns // 1_000_000)
         return updates
@@ -234,6 +281,18 @@ class LineView:
             if now_ms >= self.behind[token_id][0][1]:
                 overdue.append(book)
         return overdue
+
+
+def same_versions(versions: Versions, others: Versions) -> bool:
+    """Whether the venue gives both pairs the same names."""
+    one, other = versions
+    its_one, its_other = others
+    return (
+        one.hash == its_one.hash
+        and one.timestamp_ms == its_one.timestamp_ms
+        and other.hash == its_other.hash
+        and other.timestamp_ms == its_other.timestamp_ms
+    )
 
 
 def _not_a_change(

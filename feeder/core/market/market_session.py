@@ -30,7 +30,8 @@ from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
 from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
-from feeder.core.market.line_view import LineView, Troubles, Versions
+from feeder.core.market.line_view import LineView, Troubles, Versions, same_versions
+from feeder.core.market.shared_steps import SharedSteps
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -66,9 +67,11 @@ class MarketSession:
         "_offered",
         "_order",
         "_requests",
+        "_shared",
         "_shown",
         "_tick_changed_ms",
         "_tokens",
+        "books",
         "checksum",
         "dark_since_ms",
         "info",
@@ -84,6 +87,10 @@ class MarketSession:
         self.views = tuple(
             LineView(line, info, self.checksum, self._order, now_ms) for line in range(LINES)
         )
+        first_line, second_line = self.views
+        self.books = (*first_line.pair, *second_line.pair)
+        """Of both tokens on the first line, then on the second."""
+        self._shared = SharedSteps()
         self.sequence = 0
         self.unusable_since_ms: int | None = now_ms
         self.dark_since_ms: int | None = None
@@ -130,7 +137,8 @@ class MarketSession:
         _check_time(event, now_ms)
         self._requests.heard()
         if isinstance(event, PriceChangeEvent):
-            updates = view.apply_changes(event, received_at_ns, malformed)
+            shared, followed = self._shared, self.views[1 - line].usable
+            updates = view.take_changes(event, received_at_ns, malformed, shared, followed)
             if updates:
                 self._moved(view, now_ms)
         elif isinstance(event, BookEvent):
@@ -150,12 +158,13 @@ class MarketSession:
         """Whether this line now shows something newer than was offered before."""
         view = self.views[line]
         versions = view.versions
+        one, other = versions
+        # Without a hash nobody knows whether it is the same version or another.
+        if one.hash and other.hash and same_versions(versions, self._offered):
+            return False  # what the second line brings, nearly always
         if not self._showable(view) or (
             self._offered is not self._shown and self._older(versions, self._offered)
         ):
-            return False
-        # Without a hash nobody knows whether it is the same version or another.
-        if _same(versions, self._offered) and all(version.hash for version in versions):
             return False
         pairs = zip(self._tokens, versions, self._offered, strict=True)
         self._requests.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
@@ -165,7 +174,8 @@ class MarketSession:
     def has_unpublished_view(self) -> bool:
         """Whether a view can show what was not published yet; asked when another one was lost."""
         return any(
-            self._showable(view) and not _same(view.versions, self._shown) for view in self.views
+            self._showable(view) and not same_versions(view.versions, self._shown)
+            for view in self.views
         )
 
     # ---- book requests -------------------------------------------------------------------------
@@ -339,10 +349,12 @@ class MarketSession:
         )
 
     def _showable(self, view: LineView) -> bool:
+        one, other = view.pair
         return (
-            view.proven
+            one.proof is not Proof.NONE
+            and other.proof is not Proof.NONE
             and not self._older(view.versions, self._shown)
-            and not (view.pair[0].is_placeholder or view.pair[1].is_placeholder)
+            and not (one.is_placeholder or other.is_placeholder)
         )
 
     def _older(self, one: Versions, other: Versions) -> bool:
@@ -371,7 +383,7 @@ class MarketSession:
         """A line has gone on: the other line has to, too."""
         view.moved(whole)
         other = self.views[1 - view.line]
-        if other.usable:
+        if other.usable and not same_versions(view.versions, other.versions):
             for book, version in zip(view.pair, view.versions, strict=True):
                 if book.proven:
                     other.expect(book.token_id, version, now_ms + self._late_max_ms)
@@ -424,11 +436,6 @@ class MarketSession:
 def _check_time(event: KnownEvent, now_ms: int) -> None:
     if event.timestamp > now_ms + FUTURE_MAX_MS:
         raise ValueError(f"timestamp: {event.timestamp} is in the future")
-
-
-def _same(versions: Versions, others: Versions) -> bool:
-    first, second = versions
-    return first.same_as(others[0]) and second.same_as(others[1])
 
 
 def _tick_size_e4(text: str, field: str) -> int:

@@ -269,9 +269,9 @@ class SessionTable:
         return [session for session in self if not session.views[0].books.keys().isdisjoint(tokens)]
 
 
-def _troubles(session: MarketSession) -> list[Trouble | None]:
-    first, second = session.views
-    return [*first.troubles(), *second.troubles()]
+def _troubles(session: MarketSession) -> Sequence[Trouble | None]:
+    one, other, its_one, its_other = session.books
+    return one.trouble, other.trouble, its_one.trouble, its_other.trouble
 
 
 def _new(before: Sequence[Trouble | None], after: Sequence[Trouble | None]) -> Troubles:

@@ -53,6 +53,19 @@ def test_a_market_is_offered_once_both_books_are_here_and_with_every_version(
     assert intake.nudges == 0
 
 
+def test_what_both_lines_bring_is_taken_over_by_the_second(intake: Intake) -> None:
+    for line in (0, 1):
+        intake.take(line, intake.opening())
+    intake.now_ms += 10
+    frame = intake.change()
+    for line in (0, 1):
+        intake.take(line, bytes(bytearray(frame)))
+    first, second = intake.session.views
+    for token in (0, 1):
+        assert first.pair[token].sides is second.pair[token].sides
+    assert intake.value("book_updates_total", series="btc-15m") == 8
+
+
 def test_pong_and_what_is_of_no_market_of_ours_are_only_counted(intake: Intake) -> None:
     intake.take(0, b"PONG")
     intake.take(0, b"[]")

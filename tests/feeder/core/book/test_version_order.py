@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,7 +52,7 @@ def test_a_book_may_come_back_to_a_version_and_the_lines_agree_on_which_time_it_
 def test_a_line_that_jumps_is_where_it_landed() -> None:
     order = VersionOrder([ONE])
     _, _, c = walk(order, "abc")
-    assert walk(order, "ac")[-1] == c._replace(whole=True)
+    assert walk(order, "ac")[-1] == msgspec.structs.replace(c, whole=True)
 
 
 def test_what_only_a_look_has_shown_is_ahead_until_a_line_comes_through_it() -> None:
@@ -63,7 +64,7 @@ def test_what_only_a_look_has_shown_is_ahead_until_a_line_comes_through_it() -> 
     assert order.older(ONE, b, looked)
     assert not order.older(ONE, c, looked)
     assert order.older(ONE, looked, d)
-    assert order.seen(ONE, 5, "b") == b._replace(whole=True)
+    assert order.seen(ONE, 5, "b") == msgspec.structs.replace(b, whole=True)
     assert order.moved(ONE, looked, 6, "e").place == 0
 
 

@@ -13,6 +13,7 @@ nobody could tell which of its versions came first.
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 from random import Random
 
 from hypothesis import settings
@@ -62,6 +63,7 @@ class TwoLines(RuleBasedStateMachine):
         del self.venue.markets[0], self.venue.markets[1]  # one is enough, and has a tick of 0.01
         self.bench = Bench(*self.venue.markets)
         self.lines = [Line() for _ in range(LINES)]
+        self.decode = lru_cache(64)(decode_frame)
         self.requests: deque[tuple[int, BookRequest, bytes | None]] = deque()
         """(when it is answered, request, answer)."""
         self.answers = "now"
@@ -166,7 +168,7 @@ class TwoLines(RuleBasedStateMachine):
     def _deliver(self, line: int) -> None:
         frames, now_ms = self.lines[line].frames, self.bench.now_ms
         while frames and frames[0][0] <= now_ms:
-            for event in decode_frame(frames.popleft()[1]):
+            for event in self.decode(frames.popleft()[1]):
                 assert not isinstance(event, Malformed)
                 if not isinstance(event, UnknownEvent | Pong):
                     applied = self.bench.table.apply(line, event, now_ms * 1_000_000)
