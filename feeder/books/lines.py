@@ -27,7 +27,7 @@ from runtime.process import stop_tasks
 from venue.errors import VenueUnreachableError
 from venue.wire.subscriptions import TOKENS_MAX
 
-# All markets are looked at each time, which takes a millisecond or two for a hundred.
+# All markets are looked at each time, which takes a fraction of a millisecond for a hundred.
 NUDGES_APART_S: Final = 0.005
 
 _log = structlog.get_logger()
@@ -105,6 +105,11 @@ class MarketLines:
         """Whether there are books to show. Without a running market there are none, although that
         is no problem by itself: none may be listed."""
         return bool(self._running()) and self.problem() is None
+
+    @property
+    def behind(self) -> bool:
+        """Whether more frames come than are taken."""
+        return any(each.behind for each in self._connections)
 
     def _running(self) -> list[MarketSession]:
         now_ms = _now_ms()

@@ -45,6 +45,9 @@ ACK_TIMEOUT_S: Final = 1.0
 FRESH_MAX_S: Final = 1.0
 """Workers refuse books older than a second by default."""
 SWEEP_EVERY_S: Final = 0.1
+BEHIND_PAUSE: Final = 4
+"""While frames wait, sending takes a fifth of the time."""
+BEHIND_PAUSE_MAX_S: Final = 0.05
 REPAIR_EVERY_S: Final = 1.0
 REPAIR_TIMEOUT_S: Final = 2.0
 UNACKNOWLEDGED_S: Final = 3.0
@@ -84,8 +87,10 @@ class Publisher:
         metrics: FeederMetrics,
         epoch_of: Callable[[str], int | None],
         replicas: int = 1,
+        behind: Callable[[], bool] = lambda: False,
     ) -> None:
         self._nc = nc
+        self._behind = behind
         self._replicas = replicas
         self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
         self._table = table
@@ -137,10 +142,14 @@ class Publisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            began_s = time.monotonic()
             for condition_id in [each for each in self._marked if each not in self._flying]:
                 if self._silent and self._flights:
                     break
                 await self._send(condition_id, self._marked.pop(condition_id))
+            if self._behind():
+                took_s = time.monotonic() - began_s
+                await asyncio.sleep(min(BEHIND_PAUSE * took_s, BEHIND_PAUSE_MAX_S))
 
     async def _send(self, condition_id: str, session: MarketSession) -> None:
         if condition_id not in self._table or not (session.ready or session.dark):

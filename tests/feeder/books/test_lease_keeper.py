@@ -26,6 +26,13 @@ NAMES = [series.name for series in SERIES]
 TIMES = LeaseTimes(lease_s=0.8, margin_s=0.1, every_s=0.1, attempt_s=0.3)
 
 
+def test_the_longer_a_renewal_took_the_sooner_the_next_begins() -> None:
+    times = LeaseTimes(lease_s=1.0, margin_s=0.2, every_s=0.25)
+    assert times.next_try_s(100, 100.01) == pytest.approx(100.26)
+    assert times.next_try_s(100, 100.3) == pytest.approx(100.4)  # half of the lease is over
+    assert times.next_try_s(100, None) == pytest.approx(100.25)
+
+
 class Side:
     """One feeder's leases."""
 

@@ -98,8 +98,13 @@ class Bench:
         self.table = Table()
         self.metrics = FeederMetrics([SERIES])
         self.epoch: int | None = 1
+        self.behind = False
         self.publisher = Publisher(
-            nc, cast(SessionTable, self.table), self.metrics, lambda _: self.epoch
+            nc,
+            cast(SessionTable, self.table),
+            self.metrics,
+            lambda _: self.epoch,
+            behind=lambda: self.behind,
         )
 
     def value(self, name: str, **labels: str) -> float:
@@ -241,6 +246,25 @@ async def test_one_market_in_flight_does_not_hold_up_another(nats_server: NatsSe
         assert first.sequence == 1
         nats_server.resume()
         await bench.until(lambda: bench.published == 3)
+
+
+async def test_while_more_frames_come_than_are_taken_sending_pauses(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(nats_server) as bench:
+        first, second = bench.follow(), bench.follow("0xother")
+        bench.behind = True
+        monkeypatch.setattr(publisher_module, "BEHIND_PAUSE", 1_000_000)
+        monkeypatch.setattr(publisher_module, "BEHIND_PAUSE_MAX_S", 0.1)
+        began_s = time.monotonic()
+        bench.change(first, 1)
+        await bench.until(lambda: bench.published == 1)
+        for size in range(1, 10):
+            bench.change(second, size)
+        await bench.until(lambda: bench.published == 2)
+        assert time.monotonic() - began_s >= 0.1
+        assert second.sequence == 1
+        assert size_of(await bench.newest("0xother")) == 9
 
 
 async def test_a_lost_stream_is_made_again_and_the_newest_book_is_sent(
