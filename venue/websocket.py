@@ -75,10 +75,16 @@ class Channel(ABC):
     what becomes of the frames."""
 
     def __init__(
-        self, url: str, name: str, on_frame: Callable[[bytes, int], None], times: ChannelTimes
+        self,
+        url: str,
+        name: str,
+        on_frame: Callable[[bytes, int], None],
+        times: ChannelTimes,
+        others_first: Callable[[], bool] = lambda: False,
     ) -> None:
         """`name` says in the log what is connected, and where. `on_frame(payload, received_at_ns)`
-        gets each frame and the epoch time; what it raises ends `run`."""
+        gets each frame and the epoch time; what it raises ends `run`. `others_first`: whether
+        somebody is in a hurry, and is to have a turn after each frame."""
         self.data_frames = 0
         """Frames of all connections so far, without PONGs."""
         self.behind = False
@@ -87,6 +93,7 @@ class Channel(ABC):
         self._name = name
         self._on_frame = on_frame
         self._times = times
+        self._others_first = others_first
         self._pongs = 0
         self._nudged = asyncio.Event()
         self._websocket: ClientConnection | None = None
@@ -176,6 +183,8 @@ class Channel(ABC):
                 taken += 1
                 if taken % FRAMES_AT_ONCE_MAX == 0:
                     self.behind = taken >= BEHIND_FRAMES
+                    await asyncio.sleep(0)
+                elif self._others_first():
                     await asyncio.sleep(0)
             else:
                 taken, self.behind = 0, False

@@ -63,9 +63,10 @@ class Connection(Channel):
         times: LineTimes,
         *,
         first_replacement_s: float,
+        others_first: Callable[[], bool] = lambda: False,
     ) -> None:
         name = f"market channel at {url} (line {line})"
-        super().__init__(url, name, partial(intake.take, line), times)
+        super().__init__(url, name, partial(intake.take, line), times, others_first)
         self.line = line
         self.tokens: set[str] = set()
         """What it should bring; whoever changes it calls `nudge` then."""

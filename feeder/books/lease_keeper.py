@@ -117,6 +117,8 @@ class LeaseKeeper:
         self._reached_s = _now_s()
         self._ever_reached = False
         self._bad_tables = LineThrottle()
+        self.renewing = False
+        """Whether the leases hang on an answer that is waited for."""
         self._refusal = ""
         """What NATS has refused us with since then; empty when it was only silent."""
 
@@ -153,6 +155,7 @@ class LeaseKeeper:
             await self._renew()
 
     async def _renew(self) -> bool:
+        self.renewing = True
         try:
             async with asyncio.timeout(self._times.attempt_s), self._one_try:
                 for _ in range(TRIES_MAX):
@@ -167,6 +170,8 @@ class LeaseKeeper:
             self._bucket = None
             self._metrics.lease_failures["error"].inc()
             self._refuse(f"{type(error).__name__}: {error}")
+        finally:
+            self.renewing = False
         return False
 
     def _refuse(self, reason: str) -> None:

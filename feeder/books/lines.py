@@ -44,13 +44,16 @@ class MarketLines:
         metrics: FeederMetrics,
         offer: Callable[[MarketSession], None],
         times: LineTimes = LineTimes(),  # noqa: B008 - frozen
+        others_first: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`others_first`: whether somebody is in a hurry, also while frames wait."""
         self._url = url
         self._table = table
         self._requests = requests
         self._metrics = metrics
         self._offer = offer
         self._times = times
+        self._others_first = others_first
         self._nudged = asyncio.Event()
         self._intake = FrameIntake(table, metrics, offer, self.nudge)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -173,6 +176,7 @@ class MarketLines:
             self._offer,
             self._times,
             first_replacement_s=every_s * (1 + line / LINES),
+            others_first=self._others_first,
         )
         mine.append(connection)
         self._connections[connection] = asyncio.create_task(connection.run())

@@ -90,7 +90,14 @@ async def serve(settings: FeederSettings) -> None:
         )
         publisher = Publisher(nc, table, metrics, leases.epoch, replicas, behind)
         requests = BookRequests(settings.clob_url, table, metrics, publisher.offer)
-        lines = MarketLines(settings.market_ws_url, table, requests, metrics, publisher.offer)
+        lines = MarketLines(
+            settings.market_ws_url,
+            table,
+            requests,
+            metrics,
+            publisher.offer,
+            others_first=lambda: leases.renewing,
+        )
         discovery = Discovery(settings.gamma_url, table, metrics, lines.nudge)
         parts = (lines, leases, publisher, discovery)
         stack.push_async_callback(leases.release)

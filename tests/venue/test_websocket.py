@@ -121,6 +121,7 @@ async def test_a_burst_leaves_everybody_a_turn_and_a_long_one_means_being_behind
 ) -> None:
     class Counting(Probe):
         turns = 0
+        hurry = False
 
         def _frame(self, payload: bytes, received_at_ns: int) -> None:
             seen.append((self.turns, self.behind))
@@ -135,13 +136,20 @@ async def test_a_burst_leaves_everybody_a_turn_and_a_long_one_means_being_behind
 
     seen: list[tuple[int, bool]] = []
     probe = Counting(venue.url)
+    probe._others_first = lambda: probe.hurry
     async with running(probe):
         caller = await venue.caller()
         for _ in range(200):  # they are read at once
             await caller.send("[]")
         await until(lambda: len(seen) == 200)
+        probe.hurry = True
+        for _ in range(200):
+            await caller.send("[]")
+        await until(lambda: len(seen) == 400)
         probe.counting.cancel()
-    in_one_turn = Counter(turn for turn, _ in seen)
+    in_one_turn = Counter(turn for turn, _ in seen[200:])
+    assert max(in_one_turn.values()) == 1
+    in_one_turn = Counter(turn for turn, _ in seen[:200])
     assert max(in_one_turn.values()) <= websocket.FRAMES_AT_ONCE_MAX
     behind = [behind for _, behind in seen]
     assert True in behind

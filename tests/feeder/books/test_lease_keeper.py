@@ -158,6 +158,16 @@ def above(new: dict[str, int], old: dict[str, int], names: Iterable[str] = NAMES
     return all(new[name] > old[name] for name in names)
 
 
+async def test_it_says_while_its_leases_hang_on_an_answer(nats_server: NatsServer) -> None:
+    async with watching(nats_server) as watch:
+        seen: list[bool] = []
+        side = await watch.side("only")
+        side.keeper._on_acquired = lambda _: seen.append(side.keeper.renewing)
+        await watch.until(lambda: side.owns_all)
+        await watch.until(lambda: not side.keeper.renewing)
+    assert seen == [True] * len(NAMES)
+
+
 async def test_alone_it_owns_everything_and_says_so(nats_server: NatsServer) -> None:
     async with watching(nats_server) as watch:
         before_ms = time.time_ns() // 1_000_000
