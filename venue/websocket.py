@@ -8,7 +8,9 @@
 3. A lost connection is replaced at once if it lasted for STABLE_S; otherwise with back-off. Only
    cancellation and errors that are not the network's end the loop.
 4. Each `on_open` is followed by one `on_close`, whatever ends the connection.
-5. Between a frame's arrival and `on_frame` nothing is awaited and nothing is queued.
+5. Between taking a frame and `on_frame` nothing is awaited. After FRAMES_AT_ONCE_MAX frames
+   everybody else has a turn, however many wait: whoever sends, renews or pings must not stand still
+   while the venue sends more than can be read.
 6. Each address of the host gets its turn, whatever the others do (`runtime.dialer`). One is of use
    when a frame came from it: what opens a connection is small, and larger packets may be lost.
 7. Redirects are not followed: what is sent is for the venue alone.
@@ -46,6 +48,9 @@ STABLE_S: Final = 10
 FRAME_BYTES_MAX: Final = 16 << 20
 # Frames that wait in the client while the loop is busy; beyond that the socket is not read.
 FRAMES_WAITING_MAX: Final = 32
+FRAMES_AT_ONCE_MAX: Final = 16
+BEHIND_FRAMES: Final = 64
+"""So many frames taken without having them all is more than a burst."""
 
 _LOSSES: Final = (OSError, TimeoutError, WebSocketException)
 # At level DEBUG the library logs frames, and the user channel's first one holds credentials.
@@ -70,16 +75,25 @@ class Channel(ABC):
     what becomes of the frames."""
 
     def __init__(
-        self, url: str, name: str, on_frame: Callable[[bytes, int], None], times: ChannelTimes
+        self,
+        url: str,
+        name: str,
+        on_frame: Callable[[bytes, int], None],
+        times: ChannelTimes,
+        others_first: Callable[[], bool] = lambda: False,
     ) -> None:
         """`name` says in the log what is connected, and where. `on_frame(payload, received_at_ns)`
-        gets each frame and the epoch time; what it raises ends `run`."""
+        gets each frame and the epoch time; what it raises ends `run`. `others_first`: whether
+        somebody is in a hurry, and is to have a turn after each frame."""
         self.data_frames = 0
         """Frames of all connections so far, without PONGs."""
+        self.behind = False
+        """Whether more frames come than are taken."""
         self._url = url
         self._name = name
         self._on_frame = on_frame
         self._times = times
+        self._others_first = others_first
         self._pongs = 0
         self._nudged = asyncio.Event()
         self._websocket: ClientConnection | None = None
@@ -151,18 +165,29 @@ class Channel(ABC):
                 _log.warning("channel_lost", channel=self._name, error=why)
             finally:
                 self._websocket = None
+                self.behind = False
                 self.on_close()
 
     async def _receive(self, websocket: ClientConnection) -> None:
-        on_frame = self._on_frame
+        on_frame, waiting = self._on_frame, websocket.recv_messages.frames
         payload = await websocket.recv(decode=False)
         self._dialer.proven()
+        taken = 0
         while True:
             if payload == PONG:
                 self._pongs += 1
             else:
                 self.data_frames += 1
             on_frame(payload, time.time_ns())
+            if waiting:  # then `recv` gives nobody a turn
+                taken += 1
+                if taken % FRAMES_AT_ONCE_MAX == 0:
+                    self.behind = taken >= BEHIND_FRAMES
+                    await asyncio.sleep(0)
+                elif self._others_first():
+                    await asyncio.sleep(0)
+            else:
+                taken, self.behind = 0, False
             payload = await websocket.recv(decode=False)
 
     async def _keep_up(self, opened_at_s: float) -> None:

@@ -9,6 +9,8 @@ replaced although it is not lost. Opening, PING, silence and reconnecting are `v
 4. Now and then a connection is replaced although nothing is wrong with it: what both ends believe
    of a connection drifts apart with its age. It waits for another line to have all its markets. A
    connection in doubt waits for that, too, but if it brings no data at all not for long.
+5. A connection that has more to bring than is taken brings older and older books. After a while it
+   is replaced: a new one begins with the books of now, and what waited on the old one is skipped.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from venue.wire import subscriptions
 # brings nothing: both lines may be in doubt at once, and the other's new connection has its books
 # in a fraction of this.
 REPLACE_WAIT_MAX_S: Final = 2
+# Workers trade on no book that the venue sent more than two seconds ago.
+BEHIND_MAX_S: Final = 2
 
 _log = structlog.get_logger()
 
@@ -59,9 +63,10 @@ class Connection(Channel):
         times: LineTimes,
         *,
         first_replacement_s: float,
+        others_first: Callable[[], bool] = lambda: False,
     ) -> None:
         name = f"market channel at {url} (line {line})"
-        super().__init__(url, name, partial(intake.take, line), times)
+        super().__init__(url, name, partial(intake.take, line), times, others_first)
         self.line = line
         self.tokens: set[str] = set()
         """What it should bring; whoever changes it calls `nudge` then."""
@@ -73,7 +78,7 @@ class Connection(Channel):
         self._replace_after_s = first_replacement_s
         self._subscribed: set[str] = set()
         """What the venue believes that we want."""
-        self._opened_at_s = 0.0
+        self._opened_at_s = self._kept_up_s = 0.0
         self._doubt = ""
         """Why it is to be replaced, "" while it is not in doubt."""
         self._data_frames_at_doubt = 0
@@ -91,7 +96,7 @@ class Connection(Channel):
         return bool(self.tokens)
 
     async def on_open(self) -> None:
-        self._opened_at_s = time.monotonic()
+        self._opened_at_s = self._kept_up_s = time.monotonic()
         self._doubt = ""
         self._subscribed = set(self.tokens)
         # Before the request is sent: the answer may be here before `send` returns.
@@ -104,6 +109,10 @@ class Connection(Channel):
     async def upkeep(self, now_s: float) -> None:
         """Subscriptions, and a replacement when it is due."""
         await self._subscribe()
+        if not self.behind:
+            self._kept_up_s = now_s
+        elif now_s - self._kept_up_s > BEHIND_MAX_S:
+            self.replace("more comes than can be taken, and grows old")
         old = now_s - self._opened_at_s > self._replace_after_s
         if (self._doubt or old) and (
             self._table.spared(self.line, self._subscribed) or self._is_useless(now_s)

@@ -72,6 +72,16 @@ class LeaseTimes(msgspec.Struct, frozen=True):
     attempt_s: float = 0.35
     """Two tries fit into a lease after a renewal that failed."""
 
+    def next_try_s(self, began_s: float, renewed_s: float | None) -> float:
+        """When to try again after a try that began then and renewed the leases at `renewed_s`, or
+        failed (None)."""
+        if renewed_s is None:
+            return began_s + self.every_s
+        # Those who met at the table count from when each got its turn, and meet no more. But a
+        # lease counts from when its try began, which on a busy machine is long before.
+        halfway_s = began_s + (self.lease_s - self.margin_s) / 2
+        return min(renewed_s + self.every_s, halfway_s)
+
 
 class LeaseKeeper:
     """`run` keeps the leases, `epoch` says what may be published now, `release` ends it all.
@@ -107,6 +117,8 @@ class LeaseKeeper:
         self._reached_s = _now_s()
         self._ever_reached = False
         self._bad_tables = LineThrottle()
+        self.renewing = False
+        """Whether the leases hang on an answer that is waited for."""
         self._refusal = ""
         """What NATS has refused us with since then; empty when it was only silent."""
 
@@ -125,16 +137,15 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renew, until cancelled. Raises ConnectionError when the client is closed for good."""
         while not self._holder.leaving:
-            began_s, renewed = _now_s(), False
+            began_s, renewed_s = _now_s(), None
             if self._nc.is_closed:
                 raise ConnectionError("NATS closed the connection for good")
             if self._nc.is_connected:  # otherwise the client would keep our writes for later
-                renewed = await self._renew()
+                renewed_s = _now_s() if await self._renew() else None
             self._holder.expire(_now_s())
             self._report_changes()
-            # Those who met at the table count from when each got its turn, and meet no more.
-            from_s = _now_s() if renewed else began_s
-            await asyncio.sleep(max(RETRY_S, from_s + self._times.every_s - _now_s()))
+            next_s = self._times.next_try_s(began_s, renewed_s)
+            await asyncio.sleep(max(RETRY_S, next_s - _now_s()))
 
     async def release(self) -> None:
         """Give everything up, so that others take over at once. Ends in bounded time."""
@@ -144,6 +155,7 @@ class LeaseKeeper:
             await self._renew()
 
     async def _renew(self) -> bool:
+        self.renewing = True
         try:
             async with asyncio.timeout(self._times.attempt_s), self._one_try:
                 for _ in range(TRIES_MAX):
@@ -158,6 +170,8 @@ class LeaseKeeper:
             self._bucket = None
             self._metrics.lease_failures["error"].inc()
             self._refuse(f"{type(error).__name__}: {error}")
+        finally:
+            self.renewing = False
         return False
 
     def _refuse(self, reason: str) -> None:

@@ -27,7 +27,7 @@ from runtime.process import stop_tasks
 from venue.errors import VenueUnreachableError
 from venue.wire.subscriptions import TOKENS_MAX
 
-# All markets are looked at each time, which takes a millisecond or two for a hundred.
+# All markets are looked at each time, which takes a fraction of a millisecond for a hundred.
 NUDGES_APART_S: Final = 0.005
 
 _log = structlog.get_logger()
@@ -44,13 +44,16 @@ class MarketLines:
         metrics: FeederMetrics,
         offer: Callable[[MarketSession], None],
         times: LineTimes = LineTimes(),  # noqa: B008 - frozen
+        others_first: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`others_first`: whether somebody is in a hurry, also while frames wait."""
         self._url = url
         self._table = table
         self._requests = requests
         self._metrics = metrics
         self._offer = offer
         self._times = times
+        self._others_first = others_first
         self._nudged = asyncio.Event()
         self._intake = FrameIntake(table, metrics, offer, self.nudge)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -105,6 +108,11 @@ class MarketLines:
         """Whether there are books to show. Without a running market there are none, although that
         is no problem by itself: none may be listed."""
         return bool(self._running()) and self.problem() is None
+
+    @property
+    def behind(self) -> bool:
+        """Whether more frames come than are taken."""
+        return any(each.behind for each in self._connections)
 
     def _running(self) -> list[MarketSession]:
         now_ms = _now_ms()
@@ -168,6 +176,7 @@ class MarketLines:
             self._offer,
             self._times,
             first_replacement_s=every_s * (1 + line / LINES),
+            others_first=self._others_first,
         )
         mine.append(connection)
         self._connections[connection] = asyncio.create_task(connection.run())

@@ -2,18 +2,23 @@
 
 1. At most one publish a market is under way. What changes meanwhile only marks the market; its
    snapshot is built when it is sent, so it is the newest, and costs nothing until then.
-2. A publish that fails is not repeated: the market is marked again, and its newest state is sent
+2. Of books that are sent at once only the last one asks for an acknowledgement, which is for all of
+   them: a stream takes what comes by one connection in its order. Until then all are under way; a
+   refusal, or silence, is of all of them. What is lost between two books that arrive (where a
+   stream of a cluster changes its leader) nobody notices; the market's next change replaces it.
+3. A publish that fails is not repeated: the market is marked again, and its newest state is sent
    while that is fresh (a worker would refuse an older one anyway).
-3. While NATS is disconnected nothing is handed to the client, which would buffer it.
-4. A market that has ended or has nothing to show is never sent, marked or not; nor is one whose
+4. While NATS is disconnected nothing is handed to the client, which would buffer it.
+5. A market that has ended or has nothing to show is never sent, marked or not; nor is one whose
    series is not ours at that instant: its lease is asked for right before each snapshot is built.
-5. NATS that does not answer is handed one book a second, as a question, until it does. What was
+6. NATS that does not answer is handed one book a second, as a question, until it does. What was
    handed to the client would wait in its buffers, and leave, old, before anything fresh.
-6. A lost stream is restored beside all that: the answer may take seconds, and other books need not
+7. A lost stream is restored beside all that: the answer may take seconds, and other books need not
    wait for it.
 
-One task sends, woken by an event: it runs when the receive loop has nothing more to read, so a
-burst of frames costs one snapshot a market. Acknowledgements come to one inbox; the client's own
+One task sends, woken by an event: it has a turn after 16 frames of a line at most, so a burst of
+frames costs few snapshots a market. While more frames come than are taken, it pauses between its
+turns, so that frames have most of the time. Acknowledgements come to one inbox; the client's own
 `publish_async` would add a future, a semaphore and two callbacks to every book.
 """
 
@@ -45,6 +50,9 @@ ACK_TIMEOUT_S: Final = 1.0
 FRESH_MAX_S: Final = 1.0
 """Workers refuse books older than a second by default."""
 SWEEP_EVERY_S: Final = 0.1
+BEHIND_PAUSE: Final = 4
+"""While frames wait, sending takes a fifth of the time."""
+BEHIND_PAUSE_MAX_S: Final = 0.05
 REPAIR_EVERY_S: Final = 1.0
 REPAIR_TIMEOUT_S: Final = 2.0
 UNACKNOWLEDGED_S: Final = 3.0
@@ -58,7 +66,8 @@ _subject: Final = lru_cache(maxsize=1024)(book_subject)
 
 
 class _Flight(msgspec.Struct, frozen=True):
-    session: MarketSession
+    sessions: tuple[MarketSession, ...]
+    """Whose books one acknowledgement is for."""
     sent_at_s: float
 
 
@@ -84,8 +93,10 @@ class Publisher:
         metrics: FeederMetrics,
         epoch_of: Callable[[str], int | None],
         replicas: int = 1,
+        behind: Callable[[], bool] = lambda: False,
     ) -> None:
         self._nc = nc
+        self._behind = behind
         self._replicas = replicas
         self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
         self._table = table
@@ -137,50 +148,77 @@ class Publisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for condition_id in [each for each in self._marked if each not in self._flying]:
-                if self._silent and self._flights:
-                    break
-                await self._send(condition_id, self._marked.pop(condition_id))
+            began_s = time.monotonic()
+            await self._send_round([each for each in self._marked if each not in self._flying])
+            if self._behind():
+                took_s = time.monotonic() - began_s
+                await asyncio.sleep(min(BEHIND_PAUSE * took_s, BEHIND_PAUSE_MAX_S))
 
-    async def _send(self, condition_id: str, session: MarketSession) -> None:
-        if condition_id not in self._table or not (session.ready or session.dark):
+    async def _send_round(self, condition_ids: list[str]) -> None:
+        """Send these markets; the acknowledgement of the last book is for all of them."""
+        if self._silent:  # one book is question enough
+            condition_ids = [] if self._flights else condition_ids[:1]
+        sent: list[MarketSession] = []
+        held: tuple[MarketSession, bytes] | None = None
+        """The last of all asks, and which one that is shows when there is no further one."""
+        for condition_id in condition_ids:
+            session = self._marked.pop(condition_id)
+            payload = self._built(condition_id, session)
+            if payload is None:
+                continue
+            if held is not None and await self._publish(*held):
+                sent.append(held[0])
+            held = session, payload
+        if held is None:
             return
+        self._attempts += 1
+        attempt = str(self._attempts)
+        sessions = (*sent, held[0])
+        self._sent_s = time.monotonic()
+        self._flights[attempt] = _Flight(sessions, self._sent_s)
+        self._flying.update(each.info.condition_id for each in sessions)
+        if self._unacknowledged_since_s is None:
+            self._unacknowledged_since_s = self._sent_s
+        if not await self._publish(*held, reply=f"{self._inbox}.{attempt}"):
+            self._landed(attempt)
+            for session in sent:  # nobody will say what became of them
+                self._failed(session, "error")
+
+    def _built(self, condition_id: str, session: MarketSession) -> bytes | None:
+        """The market's snapshot as it is now, None when there is none to send."""
+        if condition_id not in self._table or not (session.ready or session.dark):
+            return None
         epoch = self._epoch_of(session.info.series)
         if epoch is None:  # another feeder sends it; when it becomes ours it is offered again
             self._metrics.publish_failures["not_leased"].inc()
-            return
+            return None
         if not self._nc.is_connected:
             self._failed(session, "disconnected")
-            return
+            return None
         published_at_ns = time.time_ns()
         snapshot = self._table.snapshot(session, published_at_ns, epoch)
         if snapshot is None:
-            return
+            return None
         age_s = (published_at_ns - snapshot.received_at_ns) / 1e9
         if age_s > FRESH_MAX_S:
             self._metrics.publish_failures["stale"].inc()
-            return
+            return None
         payload = encode_snapshot(snapshot)
         self._metrics.book_age.observe(age_s)
-        self._attempts += 1
-        attempt = str(self._attempts)
-        self._flying.add(condition_id)
-        self._sent_s = time.monotonic()
-        self._flights[attempt] = _Flight(session, self._sent_s)
-        if self._unacknowledged_since_s is None:
-            self._unacknowledged_since_s = self._sent_s
+        return payload
+
+    async def _publish(self, session: MarketSession, payload: bytes, reply: str = "") -> bool:
+        """Hand a book to the client, which sends it when we wait for something."""
+        subject = _subject(session.info.series, session.info.condition_id)
         try:
-            await self._nc.publish(
-                _subject(session.info.series, condition_id),
-                payload,
-                reply=f"{self._inbox}.{attempt}",
-            )
+            await self._nc.publish(subject, payload, reply=reply)
         except NatsError as error:
             if (unlogged := self._failures.admit()) is not None:
                 what = f"{type(error).__name__}: {error}"
                 _log.warning("publish_failed", error=what, unlogged_before=unlogged)
-            self._landed(attempt)
             self._failed(session, "error")
+            return False
+        return True
 
     async def _on_ack(self, message: Msg) -> None:
         self._answered_s = time.monotonic()
@@ -193,17 +231,19 @@ class Publisher:
         fault = _fault_of(message)
         if fault is not None:
             self._damaged.set()
-            self._failed(flight.session, fault)
+            for session in flight.sessions:
+                self._failed(session, fault)
             return
         self._unacknowledged_since_s = None
-        self._metrics.series[flight.session.info.series].published.inc()
-        if flight.session.info.condition_id in self._marked:
-            self._wake.set()
+        for session in flight.sessions:
+            self._metrics.series[session.info.series].published.inc()
+            if session.info.condition_id in self._marked:
+                self._wake.set()
 
     def _landed(self, attempt: str) -> _Flight | None:
         flight = self._flights.pop(attempt, None)
         if flight is not None:
-            self._flying.discard(flight.session.info.condition_id)
+            self._flying.difference_update(each.info.condition_id for each in flight.sessions)
         return flight
 
     def _failed(self, session: MarketSession, fault: str) -> None:
@@ -221,7 +261,8 @@ class Publisher:
             for attempt, flight in tuple(self._flights.items()):
                 if not connected or now_s - flight.sent_at_s > ACK_TIMEOUT_S:
                     self._landed(attempt)
-                    self._failed(flight.session, "timeout" if connected else "disconnected")
+                    for session in flight.sessions:
+                        self._failed(session, "timeout" if connected else "disconnected")
                     self._damaged.set()
                     self._silent |= self._answered_s < flight.sent_at_s
             if connected and self._marked:

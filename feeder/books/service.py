@@ -81,13 +81,23 @@ async def serve(settings: FeederSettings) -> None:
         def fit() -> bool:
             return lines.fit
 
+        def behind() -> bool:
+            return lines.behind
+
         names = [series.name for series in settings.series]
         leases = LeaseKeeper(
             nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit, replicas=replicas
         )
-        publisher = Publisher(nc, table, metrics, leases.epoch, replicas)
+        publisher = Publisher(nc, table, metrics, leases.epoch, replicas, behind)
         requests = BookRequests(settings.clob_url, table, metrics, publisher.offer)
-        lines = MarketLines(settings.market_ws_url, table, requests, metrics, publisher.offer)
+        lines = MarketLines(
+            settings.market_ws_url,
+            table,
+            requests,
+            metrics,
+            publisher.offer,
+            others_first=lambda: leases.renewing,
+        )
         discovery = Discovery(settings.gamma_url, table, metrics, lines.nudge)
         parts = (lines, leases, publisher, discovery)
         stack.push_async_callback(leases.release)

@@ -33,6 +33,7 @@ def report(outcome: SoakOutcome) -> Iterator[str]:
         )
     for fault, pauses_s in sorted(outcome.pauses_s.items()):
         yield f"longest pause of any market, {fault.value}: {_spread(pauses_s)} ({len(pauses_s)})"
+    yield f"leases lost for lack of time: {outcome.leases_lost}"
     yield f"a feeder's memory: {outcome.rss_max_mb:.0f} MB at most"
     if outcome.healed_s is not None:
         yield f"every market proven {outcome.healed_s:.1f} s after healing"

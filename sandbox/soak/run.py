@@ -38,6 +38,7 @@ from sandbox.simulator import Faults, Venue, serve
 from sandbox.simulator.flood import Flood
 from sandbox.simulator.market_faults import MarketConnection
 from sandbox.soak.judge import Judge
+from sandbox.soak.leases import Span, losses, unexplained
 from sandbox.soak.plan import FAULT_EVERY_S, SoakFault, faults, with_spell
 
 FEEDERS: Final = 2
@@ -54,6 +55,8 @@ FROZEN_MAX_S: Final = 3.0
 SLOW_MACHINE: Final = 0.02
 """When more of the changes than this had to be left out, times say nothing about the feeders."""
 STOPPED_S: Final = (0.5, 2.5)
+LEASES_BACK_S: Final = 5.0
+"""So long after a feeder or nats-server stood still, a lost lease is no sign of a lack of time."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -73,6 +76,8 @@ class SoakOutcome:
     pauses_s: dict[SoakFault, list[float]]
     """For each fault the longest pause of any running market's snapshots after it."""
     rss_max_mb: float
+    leases_lost: int
+    """For lack of time: while nobody was suspended and nats-server was there."""
     healed_s: float | None
     violations: list[str]
 
@@ -99,6 +104,8 @@ class Soak:
         self._pauses_s: dict[SoakFault, list[float]] = defaultdict(list)
         self._rss_max_mb = 0.0
         self._started = 0
+        self._began_s = time.time()
+        self._standstills: list[Span] = []
 
     async def run(self, duration_s: int) -> SoakOutcome:
         """Raises ChildError when a process does not start."""
@@ -225,17 +232,21 @@ class Soak:
     async def _suspend(self, child: Child) -> None:
         # What stops with a feeder is not late: its frozen connections are not measured.
         self._frozen.clear()
+        began_s = time.time()
         _signal(child, signal.SIGSTOP)
         await asyncio.sleep(self._random.uniform(*STOPPED_S))
         _signal(child, signal.SIGCONT)
+        self._standstills.append((began_s, time.time() + LEASES_BACK_S))
 
     async def _restart_nats(self, scratch: Path) -> None:
         assert self._nats is not None  # noqa: S101 - it was started first
+        began_s = time.time()
         _signal(self._nats, signal.SIGKILL)
         await self._nats.ended()
         await asyncio.sleep(NATS_DOWN_S)
         self._nats = Child("nats", self._log_dir)
         await start_nats(self._nats, scratch, port=urlsplit(self._nats_url).port or FREE_PORT)
+        self._standstills.append((began_s, time.time() + LEASES_BACK_S))
 
     async def _replace(self, feeder: Child) -> None:
         self._frozen.clear()
@@ -312,6 +323,7 @@ class Soak:
             freezes_s=self._freezes_s,
             pauses_s=dict(self._pauses_s),
             rss_max_mb=self._rss_max_mb,
+            leases_lost=unexplained(losses(self._log_dir), self._began_s, self._standstills),
             healed_s=healed_s,
             violations=violations + self._judge.violations,
         )

@@ -35,10 +35,10 @@ from runtime.nats import connect, ensure_stream
 from runtime.nats_settings import NatsSettings
 from runtime.process import stop_tasks
 from tests.feeder.books.test_lease_keeper import Side
-from tests.feeder.books.test_publisher import Bench
 from tests.support.fake_ports import MemoryStore
 from tests.support.message_builders import decision
 from tests.support.metrics_builders import counted, worker_metrics
+from tests.support.publisher_bench import Bench
 from tests.support.servers import NatsServer
 from tests.venue.wire.test_user_channel import FILL
 

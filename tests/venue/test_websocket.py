@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -113,6 +114,47 @@ async def test_the_first_message_goes_first_and_every_frame_arrives_byte_for_byt
     assert received == [b"[]", b"PONG", "ö".encode(), b""]
     assert probe.data_frames == 3
     assert before_ns <= probe.times[0] <= probe.times[3] <= time.time_ns()
+
+
+async def test_a_burst_leaves_everybody_a_turn_and_a_long_one_means_being_behind(
+    venue: WireVenue,
+) -> None:
+    class Counting(Probe):
+        turns = 0
+        hurry = False
+
+        def _frame(self, payload: bytes, received_at_ns: int) -> None:
+            seen.append((self.turns, self.behind))
+
+        async def on_open(self) -> None:
+            self.counting = asyncio.create_task(self._count())
+
+        async def _count(self) -> None:
+            while True:
+                self.turns += 1
+                await asyncio.sleep(0)
+
+    seen: list[tuple[int, bool]] = []
+    probe = Counting(venue.url)
+    probe._others_first = lambda: probe.hurry
+    async with running(probe):
+        caller = await venue.caller()
+        for _ in range(200):  # they are read at once
+            await caller.send("[]")
+        await until(lambda: len(seen) == 200)
+        probe.hurry = True
+        for _ in range(200):
+            await caller.send("[]")
+        await until(lambda: len(seen) == 400)
+        probe.counting.cancel()
+    in_one_turn = Counter(turn for turn, _ in seen[200:])
+    assert max(in_one_turn.values()) == 1
+    in_one_turn = Counter(turn for turn, _ in seen[:200])
+    assert max(in_one_turn.values()) <= websocket.FRAMES_AT_ONCE_MAX
+    behind = [behind for _, behind in seen]
+    assert True in behind
+    assert behind.index(True) >= websocket.BEHIND_FRAMES
+    assert not probe.behind
 
 
 async def test_nothing_is_connected_until_it_is_wanted(venue: WireVenue) -> None:

@@ -145,9 +145,7 @@ class TokenBook:
 
     def _forget(self) -> None:
         """What was buffered is of no use; a snapshot must have it already."""
-        self._floor_ms = max(
-            [self._floor_ms, *(timestamp_ms for timestamp_ms, _ in self._buffered)]
-        )
+        self._floor_ms = max([self._floor_ms, *(at_ms for at_ms, _ in self._buffered)])
         self._buffered.clear()
 
     # ---- snapshots -----------------------------------------------------------------------------
@@ -386,6 +384,11 @@ class TokenBook:
     def proven(self) -> bool:
         """Whether it may be shown; ask again after `verify_deferred`."""
         return self.proof is not Proof.NONE
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is proven and nothing was put off: time alone changes nothing of it."""
+        return self.proof is not Proof.NONE and self._pending_at_ns is None
 
     def _note_proven(self) -> None:
         self.unproven_since_ns: int | None = None

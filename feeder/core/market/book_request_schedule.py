@@ -72,6 +72,7 @@ class SilenceTimer:
     """Of whatever changes."""
 
     __slots__ = (
+        "_due_ms",
         "_late_max_ms",
         "_pause_ms",
         "_requested_ms",
@@ -89,18 +90,24 @@ class SilenceTimer:
         """Since the last change."""
         self._unchanged = 0
         """Of these, those that told something."""
+        self._due_ms: float | None = None
+        """When the silence is to be looked into, once that was asked."""
 
     def changed(self, now_ms: int) -> None:
         """There is something new to show."""
         self._pause_ms += (now_ms - self.changed_ms - self._pause_ms) / PAUSE_FACTOR
         self.changed_ms, self.requests, self._unchanged = now_ms, 0, 0
+        self._due_ms = None
 
     def request_due(self, now_ms: int) -> bool:
         """Whether the silence is to be looked into now."""
-        longest_ms = self._late_max_ms + SILENCE_SLACK_MS
-        pause_ms = min(max(PAUSE_FACTOR * self._pause_ms, SILENCE_MIN_MS), longest_ms)
-        wait_ms = min(pause_ms * (1 << min(self._unchanged, 10)), QUIET_WAIT_MAX_MS)
-        return now_ms - max(self.changed_ms, self._requested_ms) >= wait_ms
+        due_ms = self._due_ms
+        if due_ms is None:
+            longest_ms = self._late_max_ms + SILENCE_SLACK_MS
+            pause_ms = min(max(PAUSE_FACTOR * self._pause_ms, SILENCE_MIN_MS), longest_ms)
+            wait_ms = min(pause_ms * (1 << min(self._unchanged, 10)), QUIET_WAIT_MAX_MS)
+            due_ms = self._due_ms = max(self.changed_ms, self._requested_ms) + wait_ms
+        return now_ms >= due_ms
 
     def unusual(self, now_ms: int) -> bool:
         """Whether usual pauses do not explain the silence."""
@@ -112,11 +119,13 @@ class SilenceTimer:
         self._requested_ms = now_ms
         self.requests += 1
         self._unchanged += 1
+        self._due_ms = None
 
     def failed(self) -> None:
         """It told nothing: the silence is as it was."""
         self._requested_ms = 0
         self._unchanged = max(0, self._unchanged - 1)
+        self._due_ms = None
 
 
 class BookRequestSchedule:
@@ -159,6 +168,17 @@ class BookRequestSchedule:
         begins = needed or (usable and self._silence_due(token_id, now_ms))
         self._backoffs[token_id].under_way = begins
         return begins
+
+    def nothing_due(self, now_ms: int) -> bool:
+        """Whether no request of a market without doubts would begin, and it is not unseen."""
+        market = self._market
+        if self._unanswered_since_ms is not None or market.request_due(now_ms):
+            return False
+        left_behind_ms = market.changed_ms - self._late_max_ms
+        for own in self._tokens.values():
+            if own.changed_ms <= left_behind_ms and own.request_due(now_ms):
+                return False
+        return True
 
     def heard(self) -> None:
         """An event came, or an answer that is not behind what is known."""

@@ -264,6 +264,12 @@ class LineView:
         here = self.versions[book is self.pair[1]]
         return book.trouble is None and self._order.older(book.token_id, here, version)
 
+    def nothing_due(self, now_ms: int) -> bool:
+        """Whether time finds nothing: all is proven, and what has to come here is not late."""
+        first, second = self.pair
+        settled = self.usable and first.settled and second.settled
+        return settled and not (self.behind and self.frozen(now_ms))
+
     def doubt_overdue(self, now_ms: int) -> list[TokenBook]:
         """Doubt the books whose version was not proven in time; returns them."""
         return [book for book in self.pair if book.doubt_if_overdue(now_ms * 1_000_000)]

@@ -238,6 +238,13 @@ class MarketSession:
 
     # ---- what time shows ----------------------------------------------------------------------
 
+    def nothing_due(self, now_ms: int) -> bool:
+        """Whether all of the following would find nothing; cheap. False tells nothing."""
+        if self.unusable_since_ms is not None or not self._requests.nothing_due(now_ms):
+            return False
+        first, second = self.views
+        return first.nothing_due(now_ms) and second.nothing_due(now_ms)
+
     def doubt_overdue(self, now_ms: int) -> None:
         """Doubt what stayed unproven for too long."""
         for view in self.views:

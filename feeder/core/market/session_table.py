@@ -217,6 +217,8 @@ class SessionTable:
         for session in self:
             if set_back:
                 session.clock_set_back(now_ms)
+            elif session.nothing_due(now_ms):  # of most markets nearly always
+                continue
             before = _troubles(session)
             unproven = [view for view in session.views if not view.proven]
             session.doubt_overdue(now_ms)

@@ -286,6 +286,21 @@ async def test_a_scheduled_replacement_waits_for_the_other_line(
     assert lost[0] == "ChannelLostError: replaced as scheduled"
 
 
+async def test_a_connection_that_stays_behind_is_replaced_by_one_with_the_books_of_now(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "BEHIND_MAX_S", 0.05)
+    bench.open(1)
+    async with bench.connection(venue.url) as connection:
+        caller = await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
+        connection.behind = True  # and no frame shows that it is not
+        await caller.gone()
+        await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
+        assert not connection.behind
+
+
 async def test_a_frame_beyond_all_bounds_ends_the_connection_and_not_the_feeder(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,13 @@ NAMES = [series.name for series in SERIES]
 TIMES = LeaseTimes(lease_s=0.8, margin_s=0.1, every_s=0.1, attempt_s=0.3)
 
 
+def test_the_longer_a_renewal_took_the_sooner_the_next_begins() -> None:
+    times = LeaseTimes(lease_s=1.0, margin_s=0.2, every_s=0.25)
+    assert times.next_try_s(100, 100.01) == pytest.approx(100.26)
+    assert times.next_try_s(100, 100.3) == pytest.approx(100.4)  # half of the lease is over
+    assert times.next_try_s(100, None) == pytest.approx(100.25)
+
+
 class Side:
     """One feeder's leases."""
 
@@ -149,6 +156,16 @@ async def door(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 def above(new: dict[str, int], old: dict[str, int], names: Iterable[str] = NAMES) -> bool:
     return all(new[name] > old[name] for name in names)
+
+
+async def test_it_says_while_its_leases_hang_on_an_answer(nats_server: NatsServer) -> None:
+    async with watching(nats_server) as watch:
+        seen: list[bool] = []
+        side = await watch.side("only")
+        side.keeper._on_acquired = lambda _: seen.append(side.keeper.renewing)
+        await watch.until(lambda: side.owns_all)
+        await watch.until(lambda: not side.keeper.renewing)
+    assert seen == [True] * len(NAMES)
 
 
 async def test_alone_it_owns_everything_and_says_so(nats_server: NatsServer) -> None:

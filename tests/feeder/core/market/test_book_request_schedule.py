@@ -10,6 +10,7 @@ from feeder.core.market.book_request_schedule import (
     REQUEST_WAIT_MIN_MS,
     SILENCE_MIN_MS,
     SILENCE_SLACK_MS,
+    BookRequestSchedule,
     RequestBackoff,
     SilenceTimer,
 )
@@ -74,3 +75,12 @@ def test_looks_that_do_not_help_grow_rare_up_to_a_limit_and_success_ends_that() 
     assert set(waits[6:]) == {REQUEST_WAIT_MAX_MS}
     schedule.ended(True, 0)
     assert schedule.next_ms == REQUEST_WAIT_MIN_MS
+
+
+def test_while_requests_tell_nothing_something_is_due() -> None:
+    schedule = BookRequestSchedule(["1", "2"], LATE_MAX_MS, 0)
+    assert schedule.nothing_due(100)
+    schedule.told_nothing("1", 100)
+    assert not schedule.nothing_due(100)
+    schedule.heard()
+    assert schedule.nothing_due(100)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from feeder.core.book.token_book import Trouble
-from feeder.core.market.market_session import DARK_AFTER_MS, FUTURE_MAX_MS
+from feeder.core.market.market_session import DARK_AFTER_MS, FUTURE_MAX_MS, LINES
 from protocol.book import Proof
 from protocol.snapshot import decode_snapshot, encode_snapshot
 from tests.fuzz.venue import Market
@@ -409,3 +409,15 @@ def test_facts_that_change_travel_with_the_next_snapshot(bench: Bench) -> None:
     snapshot = bench.show()
     assert snapshot is not None
     assert not snapshot.market.accepting
+
+
+def test_what_was_put_off_is_due(bench: Bench) -> None:
+    bench.open()
+    bench.pass_ms(50)
+    assert bench.session.nothing_due(bench.now_ms)
+    frames = [bench.change(), bench.change(8)]  # the second one is not hashed at once
+    for line in range(LINES):
+        bench.send(line, *frames)
+    assert not bench.session.nothing_due(bench.now_ms)
+    bench.pass_ms(1)
+    assert bench.session.nothing_due(bench.now_ms)

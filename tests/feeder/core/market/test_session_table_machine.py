@@ -5,6 +5,8 @@
 2. A token is looked up at most every REQUEST_WAIT_MIN_MS.
 3. A line that receives nothing while the other one moves is named for replacement in time.
 4. When nothing goes wrong any more, the market is shown again, up to date, in bounded time.
+5. A market in which upkeep says that nothing is due is one in which it would find nothing, and
+   leave all as it is.
 
 A request's answer may lag, but is never of the middle of a millisecond: when both lines are new,
 nobody could tell which of its versions came first.
@@ -12,17 +14,20 @@ nobody could tell which of its versions came first.
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from functools import lru_cache
 from random import Random
+from unittest.mock import patch
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from feeder.core.market.book_request_schedule import REQUEST_WAIT_MIN_MS
-from feeder.core.market.market_session import LINES
-from feeder.core.market.session_table import BookRequest
+from feeder.core.market.market_session import LINES, MarketSession
+from feeder.core.market.session_table import BookRequest, Due
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from tests.fuzz.venue import Venue, Version
@@ -30,6 +35,8 @@ from tests.support.session_bench import Bench
 from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 UPKEEP_MS = 50
+COMPARED_EVERY = 3
+"""How many times upkeep takes its short way for one time that it must look at everything."""
 RECONNECT_MS = 150
 RECOVERY_MS = 25_000
 """The longest wait between two requests, twice, and what a replacement takes."""
@@ -67,6 +74,7 @@ class TwoLines(RuleBasedStateMachine):
         self.requests: deque[tuple[int, BookRequest, bytes | None]] = deque()
         """(when it is answered, request, answer)."""
         self.answers = "now"
+        self.upkeeps = 0
         self.asked_ms: dict[str, int] = {}
         self.history: dict[str, list[Version]] = {}
         self.place: dict[str, int] = dict.fromkeys(self.bench.tokens, 0)
@@ -178,7 +186,7 @@ class TwoLines(RuleBasedStateMachine):
 
     def _upkeep(self) -> None:
         now_ms = self.bench.now_ms
-        due = self.bench.table.take_due(now_ms)
+        due = self._take_due()
         for request in due.requests:
             if request.token_id in self.asked_ms:
                 assert now_ms - self.asked_ms[request.token_id] >= REQUEST_WAIT_MIN_MS
@@ -194,6 +202,19 @@ class TwoLines(RuleBasedStateMachine):
         for number, line in enumerate(self.lines):
             if not line.connected and now_ms >= line.reconnects_ms > 0:
                 self._connect(number, with_books=True)
+
+    def _take_due(self) -> Due:
+        table, session, now_ms = self.bench.table, self.bench.session, self.bench.now_ms
+        self.upkeeps += 1
+        if self.upkeeps % COMPARED_EVERY or table._troubles or not session.nothing_due(now_ms):
+            return table.take_due(now_ms)
+        before = pickle.dumps(session)
+        with patch.object(MarketSession, "nothing_due", return_value=False):
+            due = table.take_due(now_ms)
+        for found in msgspec.structs.astuple(due):
+            assert not found, f"upkeep would have missed it: {due}"
+        assert pickle.dumps(session) == before, "upkeep would have changed it"
+        return due
 
     def _answer(self) -> None:
         now_ms = self.bench.now_ms
