@@ -23,6 +23,7 @@ from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
+from functions.handlers.evaluate import BookLook
 from functions.handlers.trading_account import TradingAccount
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange
@@ -163,9 +164,10 @@ class Worker:
         self._metrics.books.inc()
         self._metrics.book_age.observe((now_ns - snapshot.received_at_ns) / 1e9)
         view = self._memories.view(snapshot, now_ns // 1_000_000)
+        look = BookLook(snapshot, view, delivered, traded_as)
         for account in accounts:
             configuration = account.configuration
-            trade = account.evaluator.consider(snapshot, view, delivered, configuration, traded_as)
+            trade = account.evaluator.consider(look, configuration)
             if trade is not None:
                 self._order(account, snapshot, trade, delivered, configuration)
 

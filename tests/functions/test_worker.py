@@ -13,6 +13,7 @@ from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.trade import Trade
+from functions.handlers.evaluate import BookLook
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
 from functions.worker_clock import WorkerClock
@@ -22,7 +23,6 @@ from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
 from runtime.instant import Instant
 from strategies.book_imbalance import BookImbalance
-from strategies.view import MarketView
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import hot_path
 from tests.support.metrics_builders import counted, worker_metrics
@@ -248,17 +248,11 @@ async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
     seen: list[int] = []
     consider = desk.account.evaluator.consider
 
-    def noted(
-        book: BookSnapshot,
-        view: MarketView | None,
-        delivered: Instant,
-        configuration: Configuration,
-        traded_as: MarketInfo | None,
-    ) -> Trade | None:
-        seen.append(book.market.min_order_size_e6)
-        assert view is not None
-        assert view.market is book.market
-        return consider(book, view, delivered, configuration, traded_as)
+    def noted(look: BookLook, configuration: Configuration) -> Trade | None:
+        seen.append(look.snapshot.market.min_order_size_e6)
+        assert look.view is not None
+        assert look.view.market is look.snapshot.market
+        return consider(look, configuration)
 
     desk.account.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
     desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)

@@ -19,7 +19,7 @@ from functions.core.market_memories import row_of
 from functions.core.market_memories import view_of as shown
 from functions.core.strategy_failures import FAILURES_MAX, WITHIN_MS
 from functions.core.trade import Trade, trade_of
-from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS
+from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS, BookLook
 from protocol.snapshot import BookSnapshot
 from runtime import line_throttle
 from runtime.instant import Instant
@@ -242,7 +242,8 @@ async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
     book = snapshot()
     desk.memories.note(book)
     view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)  # the worker was busy
-    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    look = BookLook(book, view, delivered)
+    trade = desk.account.evaluator.consider(look, desk.account.configuration)
     assert trade is not None
     await desk.execute(book, trade, delivered)
     assert [each.asked_at_ms for each in desk.told] == asked
@@ -253,7 +254,8 @@ async def test_gate_and_strategy_are_asked_with_the_one_moment_that_is_recorded(
     book = stale(snapshot(), by_ms=1_004)  # too old by now, and not when it was looked at
     desk.memories.note(book)
     view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)
-    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    look = BookLook(book, view, delivered)
+    trade = desk.account.evaluator.consider(look, desk.account.configuration)
     assert trade is not None
     await desk.execute(book, trade, delivered)
     (told,) = desk.told  # and it is refused for its age before anything is claimed
