@@ -85,7 +85,9 @@ async def serve(settings: FeederSettings) -> None:
         leases = LeaseKeeper(
             nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit, replicas=replicas
         )
-        publisher = Publisher(nc, table, metrics, leases.epoch, replicas)
+        publisher = Publisher(
+            nc, table, metrics, leases.epoch, replicas, bids_max=settings.published_bids
+        )
         requests = BookRequests(settings.clob_url, table, metrics, publisher.offer)
         lines = MarketLines(settings.market_ws_url, table, requests, metrics, publisher.offer)
         discovery = Discovery(settings.gamma_url, table, metrics, lines.nudge)

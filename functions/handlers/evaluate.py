@@ -96,9 +96,11 @@ class Evaluator:
         self._reporter = reporter
         self._metrics = metrics
         self._failures = StrategyFailures()
-        self._failed = LineThrottle()
+        self._failed, self._few_bids = LineThrottle(), LineThrottle()
         self._too_short: set[str] = set()
         """Series, told of once."""
+        self._bids_max: int | None = None
+        """How many bids the last book had at most, where these were too few for the strategy."""
 
     def note_market(self, market: MarketInfo, gate: GateConfig) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
@@ -116,10 +118,15 @@ class Evaluator:
             )
 
     def problem(self) -> str | None:
-        """Why this account's strategy is not asked any more, None while it is."""
-        if not self._failures.disabled:
-            return None
-        return f"the strategy of {self._reporter.account_name} is disabled: it failed too often"
+        """Why this account's strategy is not asked, None while it is."""
+        account = self._reporter.account_name
+        if self._failures.disabled:
+            return f"the strategy of {account} is disabled: it failed too often"
+        if self._bids_max is not None:
+            return (
+                f"the feeder publishes {self._bids_max} bids, too few for the strategy of {account}"
+            )
+        return None
 
     def consider(self, look: BookLook, configuration: Configuration) -> Trade | None:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once, and
@@ -130,6 +137,8 @@ class Evaluator:
         metrics.decide.observe((time.monotonic_ns() - began_ns) / 1e9)
         if isinstance(answer, Hold):
             metrics.holds[answer.reason].inc()
+            if answer.reason is HoldReason.TOO_FEW_BIDS:
+                self._note_few_bids(look.snapshot.bids_max)
             return None
         if look.traded_as is not None:
             answer = msgspec.structs.replace(answer, traded_as=look.traded_as)
@@ -149,7 +158,7 @@ class Evaluator:
         try:
             STRATEGY_CALLS.call = object()
             answer = ask_strategy(self._strategy, look.view, configuration)
-            STRATEGY_CALLS.call = None
+            STRATEGY_CALLS.call = self._bids_max = None
             return answer
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above
@@ -166,6 +175,17 @@ class Evaluator:
         elif reason is None and doubt and doubt.holds(series, _monotonic_ms()):
             reason = HoldReason.CLOCK_BEHIND
         return reason
+
+    def _note_few_bids(self, bids_max: int) -> None:
+        self._bids_max = bids_max
+        if (unlogged := self._few_bids.admit()) is not None:
+            _log.error(
+                "too_few_bids",
+                account=self._reporter.account_name,
+                published=bids_max,
+                hint="PUBLISHED_BIDS: the feeders publish fewer bids than the strategy looks at",
+                unlogged_before=unlogged,
+            )
 
     def _note_failure(self, snapshot: BookSnapshot, error: BaseException) -> None:
         # One that does not end costs all accounts a second each time.

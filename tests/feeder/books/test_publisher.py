@@ -92,14 +92,14 @@ class Table:
 class Bench:
     """A publisher on a real nats-server, fed without a venue."""
 
-    def __init__(self, nc: Client) -> None:
+    def __init__(self, nc: Client, **told: int) -> None:
         self.nc = nc
         self.js = nc.jetstream()
         self.table = Table()
         self.metrics = FeederMetrics([SERIES])
         self.epoch: int | None = 1
         self.publisher = Publisher(
-            nc, cast(SessionTable, self.table), self.metrics, lambda _: self.epoch
+            nc, cast(SessionTable, self.table), self.metrics, lambda _: self.epoch, **told
         )
 
     def value(self, name: str, **labels: str) -> float:
@@ -162,11 +162,11 @@ def size_of(snapshot: BookSnapshot) -> int:
 
 
 @asynccontextmanager
-async def running(nats_server: NatsServer) -> AsyncIterator[Bench]:
+async def running(nats_server: NatsServer, **told: int) -> AsyncIterator[Bench]:
     nc = await connect(nats_server.url, "test")
     try:
         await ensure_stream(nc.jetstream(), BOOKS)
-        bench = Bench(nc)
+        bench = Bench(nc, **told)
         task = asyncio.create_task(bench.publisher.run())
         try:
             yield bench
@@ -192,6 +192,18 @@ async def test_a_changed_market_is_published_on_its_subject(nats_server: NatsSer
         assert (snapshot.epoch, snapshot.sequence) == (1, 1)
         assert before_ns <= snapshot.received_at_ns <= snapshot.published_at_ns <= time.time_ns()
         assert bench.value("book_age_seconds_count") == 1
+
+
+async def test_no_more_bids_are_published_than_it_is_told_and_the_book_says_so(
+    nats_server: NatsServer,
+) -> None:
+    async with running(nats_server, bids_max=10) as bench:
+        bench.change(bench.follow(levels=30), 1)
+        snapshot = await bench.fresh(MARKET, 1)
+        assert snapshot.bids_max == 10
+        assert [[price for price, _ in book.bids] for book in snapshot.books] == 2 * [
+            [5_100, *range(5_000, 4_991, -1)]
+        ]
 
 
 async def test_a_burst_costs_one_snapshot_a_market(nats_server: NatsServer) -> None:

@@ -20,11 +20,12 @@ from functions.core.market_memories import view_of as shown
 from functions.core.strategy_failures import FAILURES_MAX, WITHIN_MS
 from functions.core.trade import Trade, trade_of
 from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS, BookLook
-from protocol.snapshot import BookSnapshot
+from protocol.book import PUBLISHED_LEVELS_MAX
+from protocol.snapshot import BookSnapshot, with_bids
 from runtime import line_throttle
 from runtime.instant import Instant
 from strategies.book_imbalance import BookImbalance
-from strategies.interface import Hold, Signal
+from strategies.interface import Hold, Signal, Strategy
 from strategies.memory import MarketMemory, digest_of
 from strategies.seen_books import seen_of
 from strategies.view import MarketView
@@ -210,6 +211,44 @@ async def test_its_own_hold_is_counted_by_its_own_reason_and_is_no_failure(
     assert held(desk, "never") == 2 * FAILURES_MAX
     assert held(desk, HoldReason.STRATEGY_ERROR) == 0
     assert desk.account.evaluator.problem() is None
+
+
+class Deep(AlwaysBuy):
+    """Looks at 20 bids."""
+
+    @staticmethod
+    def bids_seen(parameters: Any) -> int:
+        return 20
+
+
+@pytest.mark.parametrize(("strategy", "enough"), [(Deep, 20), (AlwaysBuy, PUBLISHED_LEVELS_MAX)])
+async def test_it_is_never_asked_about_fewer_bids_than_it_looks_at(
+    strategy: type[Strategy], enough: int, minutes: Clock
+) -> None:
+    desk = Desk(strategy=strategy)
+    with capture_logs() as lines:
+        for _ in range(2):
+            assert not await desk.handle(with_bids(book_at(minutes), enough - 1))
+    assert (desk.calls, held(desk, HoldReason.TOO_FEW_BIDS)) == ([], 2)
+    (line,) = lines
+    assert (line["event"], line["account"]) == ("too_few_bids", "s")
+    assert line["published"] == enough - 1
+    assert f"publishes {enough - 1} bids" in (desk.account.evaluator.problem() or "")
+    assert await desk.handle(with_bids(book_at(minutes), enough))  # a feeder that was told more
+    assert desk.account.evaluator.problem() is None
+
+
+async def test_how_many_bids_book_imbalance_looks_at_says_the_configuration_in_force(
+    minutes: Clock,
+) -> None:
+    desk = Desk()
+    ask, before = desk.account.evaluator.consider, desk.account.configuration
+    book, delivered = with_bids(book_at(minutes), 10), Instant()
+    for levels, asked in ((10, True), (11, False)):
+        parameters = BookImbalance.Parameters(levels=levels)
+        configuration = msgspec.structs.replace(before, parameters=parameters)
+        view = desk.memories.view(book, delivered.now_ns() // 1_000_000)
+        assert (ask(BookLook(book, view, delivered), configuration) is not None) is asked
 
 
 async def test_numbers_that_a_strategy_changes_afterwards_stay_as_they_were_decided_on(
