@@ -137,7 +137,7 @@ class DecisionReporter:
             memory_digest=digest_of(trade.seen, trade.start) if trade.seen else "",
             memory_versions=seen_text(
                 SeenBooks(
-                    rows=tuple(row.version for row in trade.seen),
+                    rows=tuple([(row.epoch, row.sequence) for row in trade.seen]),
                     start=None if trade.start is None else trade.start.version,
                     decided=(snapshot.epoch, snapshot.sequence),
                 )
