@@ -17,7 +17,7 @@ from functions.handlers.evaluate import BookLook
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
 from functions.worker_clock import WorkerClock
-from functions.worker_loop import ORDERS_IN_FLIGHT_MAX, Worker
+from functions.worker_loop import ORDERS_IN_FLIGHT_MAX, UNDER_WAY_MAX, Worker
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
@@ -391,6 +391,32 @@ async def test_orders_under_way_are_bounded() -> None:
     assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX + 5
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_open_orders_keep_no_book_of_another_market_from_its_decision() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    answering = asyncio.Event()
+    desk.exchange.during_post = answering.wait  # type: ignore[assignment]
+    running = asyncio.create_task(desk.worker.run())
+    for number in range(ORDERS_IN_FLIGHT_MAX):
+        desk.books.give(snapshot(of=market(f"0x{number}")))
+    for _ in range(5):
+        await desk.settle()
+    assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX
+    for number in range(3):
+        desk.books.give(snapshot([("0.49", 1)], [("0.50", 1)], of=market(f"0xheld{number}")))
+    await desk.settle()
+    assert counted(desk.metrics, "holds_total", reason="no_imbalance") == 3
+    for number in range(UNDER_WAY_MAX):  # until nobody could order on another one
+        desk.books.give(snapshot(of=market(f"0xwaits{number}")))
+        await desk.settle()
+    assert len(desk.books.acked) == UNDER_WAY_MAX + 4  # the last one had been asked for
+    assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX
+    answering.set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await desk.worker.finish()
 
 
 async def test_a_book_from_the_future_says_that_the_clock_is_behind_and_is_no_crash() -> None:
