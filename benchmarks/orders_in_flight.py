@@ -69,13 +69,11 @@ class ConflatingPull:
         self._given.set()
 
     async def next(self) -> Delivery:
+        await asyncio.sleep(0)
         while not self._waiting:
             self._given.clear()
             await self._given.wait()
         return self._waiting.pop(next(iter(self._waiting)))
-
-    async def ack(self, delivery: Delivery) -> None:
-        await asyncio.sleep(0)
 
 
 class HoldingExchange:

@@ -411,7 +411,7 @@ async def test_open_orders_keep_no_book_of_another_market_from_its_decision() ->
     for number in range(UNDER_WAY_MAX):  # until nobody could order on another one
         desk.books.give(snapshot(of=market(f"0xwaits{number}")))
         await desk.settle()
-    assert len(desk.books.acked) == UNDER_WAY_MAX + 4  # the last one had been asked for
+    assert len(desk.books.taken) == UNDER_WAY_MAX + 4  # the last one had been asked for
     assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX
     answering.set()
     running.cancel()
