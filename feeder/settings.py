@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from feeder.core.market.session_table import BOOK_AGE_MAX_MS
+from protocol.book import PUBLISHED_BIDS_MIN, PUBLISHED_LEVELS_MAX
 from protocol.series import Series, parse_series
 from runtime.nats_settings import NatsSettings
 from runtime.settings import CloudWatchSettings, EnvironmentSettings, MetricsSettings, Port, url_of
@@ -58,6 +59,11 @@ class FeederSettings(
 
     max_book_age_ms: int = Field(default=BOOK_AGE_MAX_MS, ge=100, le=10_000)
     """In the feeder: how late one line may be before its connection is replaced."""
+    published_bids: int = Field(
+        default=PUBLISHED_LEVELS_MAX, ge=PUBLISHED_BIDS_MIN, le=PUBLISHED_LEVELS_MAX
+    )
+    """How many bids of each book are published at most: as many as any strategy looks at, so that
+    messages are no longer than they need be. `executor paper` and `executor live` find it out."""
     metrics_port: Port = 9101
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from functions.core.account import ClaimRefusal, pauses
 from functions.core.hold import MARKET_DOUBTS, HoldReason
 from protocol.decision import Timeline, stages_ns
+from runtime.loop_metrics import LoopCounter, LoopHistogram
 from venue.wire.order_answer import RejectReason
 
 # The goal is a hundredth of 500 ms (signal) and 1 s (execution); buckets are dense around it.
@@ -35,11 +36,11 @@ class AccountFamilies:
     def __init__(self, registry: CollectorRegistry) -> None:
         r = registry
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"worker_{name}", text, [_LABEL, *labels], registry=r)
+        def counter(name: str, text: str, *labels: str) -> LoopCounter:
+            return LoopCounter(f"worker_{name}", text, [_LABEL, *labels], registry=r)
 
-        def seconds(name: str, text: str) -> Histogram:
-            return Histogram(
+        def seconds(name: str, text: str) -> LoopHistogram:
+            return LoopHistogram(
                 f"worker_{name}_seconds", text, [_LABEL], buckets=SECONDS_BUCKETS, registry=r
             )
 
@@ -54,7 +55,7 @@ class AccountFamilies:
             "resolve": seconds("resolve", "Answer to resolved claim"),
         }
         self.tick_to_trade = seconds("tick_to_trade", "Frame at the feeder to order POST")
-        self.price_deviation = Histogram(
+        self.price_deviation = LoopHistogram(
             "worker_price_deviation_ratio",
             "Average fill price above the signal's price, as a share of it",
             [_LABEL],

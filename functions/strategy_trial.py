@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from functions.core.ask import bids_wanted
 from functions.core.strategy_rules import StrategyNotUsableError, said_of
 from functions.core.trade import MalformedSignalError, OrderConfig, trade_of
 from protocol.book import Level
@@ -36,6 +37,8 @@ def try_out(
     what = ""
     try:
         with within_s(max_s):
+            what = "how many bids it looks at"
+            bids_wanted(strategy, used)
             for asked in _views():
                 what, view = asked
                 now_ms = view.market.end_ms - view.time_to_close_ms

@@ -23,6 +23,7 @@ from functions.core.fencing import Fence
 from functions.core.hold import HoldReason
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
+from functions.handlers.evaluate import BookLook
 from functions.handlers.trading_account import TradingAccount
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange
@@ -34,10 +35,13 @@ from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 
 ORDERS_IN_FLIGHT_MAX: Final = 16
-"""Of one account; as many may wait, with more it lets books pass. When all accounts have as many
-the worker stops taking books until one is answered, and leaves them to others; but not where one is
-on paper, whose orders are filled from the books that come. No number over all of them stops it:
-orders of some would keep the others from theirs."""
+"""Of one account, signed and claimed and posted at once."""
+UNDER_WAY_MAX: Final = 2 * ORDERS_IN_FLIGHT_MAX
+"""Of one account: as many may wait for their turn, which its book must be young enough for; with
+more it lets books pass. When all accounts have so many, the worker stops taking books until one is
+answered, and leaves them to others; but not where one is on paper, whose orders are filled from the
+books that come. Not sooner: most books are no signal, and deciding on one waits for no order. No
+number over all of them stops it: orders of some would keep the others from theirs."""
 FINISH_S: Final = 6.0
 """How long orders under way may take after SIGTERM: a POST's timeout and a write. All that follows
 is bounded too, so that the process ends within ten seconds."""
@@ -163,16 +167,17 @@ class Worker:
         self._metrics.books.inc()
         self._metrics.book_age.observe((now_ns - snapshot.received_at_ns) / 1e9)
         view = self._memories.view(snapshot, now_ns // 1_000_000)
+        look = BookLook(snapshot, view, delivered, traded_as)
         for account in accounts:
             configuration = account.configuration
-            trade = account.evaluator.consider(snapshot, view, delivered, configuration, traded_as)
+            trade = account.evaluator.consider(look, configuration)
             if trade is not None:
                 self._order(account, snapshot, trade, delivered, configuration)
 
     def _is_free(self, account: TradingAccount, condition_id: str) -> bool:
         """Whether it may order now; a book that it lets pass is counted."""
         # One order a market at a time; whatever becomes of it, a cooldown has begun.
-        full = self._under_way[account.name] >= 2 * ORDERS_IN_FLIGHT_MAX
+        full = self._under_way[account.name] >= UNDER_WAY_MAX
         if full or (account.name, condition_id) in self._executing:
             account.metrics.busy.inc()
             return False
@@ -182,7 +187,7 @@ class Worker:
         """Whether nobody could order on a further book."""
         if any(isinstance(each, PaperExchange) for each in self._exchanges):
             return False
-        return min(self._under_way.values()) >= ORDERS_IN_FLIGHT_MAX
+        return min(self._under_way.values()) >= UNDER_WAY_MAX
 
     def _order(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
 from functions.account_metrics import SECONDS_BUCKETS, AccountFamilies, AccountMetrics
 from functions.core.hold import HoldReason
 from runtime.cloudwatch import CloudWatchMetric
+from runtime.loop_metrics import LoopCounter, LoopHistogram
 
 
 class WorkerMetrics:
@@ -20,14 +21,17 @@ class WorkerMetrics:
         self.registry = CollectorRegistry()
         r = self.registry
 
-        def seconds(name: str, text: str) -> Histogram:
-            return Histogram(f"worker_{name}_seconds", text, buckets=SECONDS_BUCKETS, registry=r)
+        def seconds(name: str, text: str) -> LoopHistogram:
+            name = f"worker_{name}_seconds"
+            return LoopHistogram(name, text, buckets=SECONDS_BUCKETS, registry=r)
 
-        self.books = Counter("worker_books", "Books handled", registry=r)
-        self.conflated = Counter(
+        self.books = LoopCounter("worker_books", "Books handled", registry=r)
+        self.conflated = LoopCounter(
             "worker_books_conflated", "Books displaced by a newer one before handling", registry=r
         )
-        self.malformed = Counter("worker_books_malformed", "Books that do not decode", registry=r)
+        self.malformed = LoopCounter(
+            "worker_books_malformed", "Books that do not decode", registry=r
+        )
         self.book_age = seconds("book_age", "Age of a book when it is decided on")
         self.book_way_min = Gauge(
             "worker_book_way_min_seconds",

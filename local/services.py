@@ -8,6 +8,7 @@ in arguments, which anybody may list.
 | worker | those of its settings; live PRIVATE_KEY and WALLET, too |
 | schedule | those of its settings; live PRIVATE_KEY, WALLET and API_*, too |
 | feeder, recorder | SERIES, MAX_BOOK_AGE_MS |
+| feeder | PUBLISHED_BIDS |
 | user-feeder (live) | WALLET, API_* |
 | console | accounts and limits without their keys; CONSOLE_* |
 | alerts | accounts and limits without their keys; ALERT_*, HEARTBEAT_* |
@@ -34,6 +35,7 @@ CERTIFICATES: Final = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR"})
 SIGNING: Final = frozenset({"PRIVATE_KEY", "WALLET"})
 API_CREDENTIALS: Final = frozenset({"API_KEY", "API_SECRET", "API_PASSPHRASE", "API_ADDRESS"})
 FEEDER_VARIABLES: Final = CERTIFICATES | {"SERIES", "MAX_BOOK_AGE_MS"}
+PUBLISHED_BIDS: Final = "PUBLISHED_BIDS"
 USER_FEEDER_VARIABLES: Final = CERTIFICATES | API_CREDENTIALS | {"WALLET"}
 NOT_THE_PERSONS: Final = frozenset(
     {
@@ -127,7 +129,7 @@ def _feeders(plan: SystemPlan, nats_url: str) -> Iterable[Service]:
         module="feeder",
         started_event="feeder_started",
         env={
-            **_given(plan, FEEDER_VARIABLES),
+            **_given(plan, FEEDER_VARIABLES | {PUBLISHED_BIDS}),
             **listening,
             "GAMMA_URL": plan.venue.gamma,
             "MARKET_WS_URL": plan.venue.market_ws,

@@ -17,6 +17,10 @@ from protocol.units import PRICE_SCALE, cost_e6
 # grid. Levels beyond that can neither be bought nor influence a decision, so they do not travel.
 PUBLISHED_LEVELS_MAX: Final = 40
 
+# Bids are only looked at, never bought: a feeder may be told to publish fewer of them, but never
+# fewer than these, which memories keep and people are shown.
+PUBLISHED_BIDS_MIN: Final = 10
+
 Level: TypeAlias = tuple[LevelPriceE4, LevelSizeE6]
 """(price in 1e-4 USD, size in 1e-6 shares)."""
 size_of: Final[Callable[[Level], int]] = itemgetter(1)

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.book import Book, Proof, check_order
+from protocol.book import PUBLISHED_LEVELS_MAX, Book, Proof, check_order
 from protocol.bounds import Count, EpochMs, EpochNs
 from protocol.market import DOWN, UP, MarketInfo, check_market
 from protocol.text import encoded
@@ -45,6 +45,9 @@ class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """When the feeder encoded this snapshot."""
     epoch: Count
     sequence: Count
+    bids_max: Count = PUBLISHED_LEVELS_MAX
+    """How many bids of each book its feeder publishes at most; of asks all that travel are there.
+    The default is also what feeders mean that do not say it."""
 
     def book_of(self, outcome_name: str) -> Book:
         """The book of an outcome by name. Raises KeyError naming what is missing."""
@@ -68,6 +71,17 @@ class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
             one, other = other, one
         same = one.token_id == first.token_id and other.token_id == second.token_id
         return (one, other) if same else None
+
+
+def with_bids(snapshot: BookSnapshot, bids_max: int) -> BookSnapshot:
+    """The same with at most so many bids a book, which it says."""
+    first, second = snapshot.books
+    replace = msgspec.structs.replace
+    books = (
+        replace(first, bids=first.bids[:bids_max]),
+        replace(second, bids=second.bids[:bids_max]),
+    )
+    return replace(snapshot, books=books, bids_max=bids_max)
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")

@@ -159,9 +159,10 @@ def line_of(level: str, fields: Mapping[str, Any]) -> str:
 
 
 def _json_of(fields: Mapping[str, Any], shorter: int) -> str:
+    text_max = TEXT_MAX // shorter
     plain = {
-        _cut(str(key), TEXT_MAX // shorter): _plain(
-            value, (EXCEPTION_MAX if key == "exception" else TEXT_MAX) // shorter
+        _plain(str(key), text_max): _plain(
+            value, EXCEPTION_MAX // shorter if key == "exception" else text_max
         )
         for key, value in fields.items()
     }
@@ -172,6 +173,8 @@ def _json_of(fields: Mapping[str, Any], shorter: int) -> str:
 def _plain(value: Any, text_max: int, depth: int = 0) -> Any:
     """What JSON can say of any value, bounded."""
     kind = type(value)
+    if kind is str and len(value) <= text_max and "://" not in value and value.isascii():
+        return value  # as most are: nothing of it is cut
     if value is None or kind is bool or (kind is int and value in _WHOLE_NUMBERS):
         return value
     if kind is float and math.isfinite(value):

@@ -94,6 +94,11 @@ class BookImbalance(Strategy):
         return Signal(outcome=outcome, numbers={"imbalance": imbalance}, value_e4=value_e4)
 
     @staticmethod
+    def bids_seen(parameters: Parameters) -> int:
+        """Of each book as many as are weighed."""
+        return parameters.levels
+
+    @staticmethod
     def measures(view: MarketView, parameters: Parameters, now_ms: int) -> dict[str, float]:
         """What `decide` compares, of Up's book; the edge is that of the outcome it leans to."""
         up, numbers = view.up, dict[str, float]()

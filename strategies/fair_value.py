@@ -174,6 +174,11 @@ class FairValue(Strategy):
         )
 
     @staticmethod
+    def bids_seen(parameters: Parameters) -> int:
+        """The best one; all else it reads in memory."""
+        return 1
+
+    @staticmethod
     def measures(view: MarketView, parameters: Parameters, now_ms: int) -> dict[str, float]:
         """What `decide` compares; the edge is that of the outcome that is cheaper."""
         up = view.up

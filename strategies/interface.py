@@ -66,6 +66,15 @@ class Strategy:
         raise NotImplementedError
 
     @staticmethod
+    def bids_seen(parameters: Any) -> int | None:
+        """How many bids of each book, best first, it looks at under these parameters. None: all.
+
+        Feeders need not publish more (`PUBLISHED_BIDS`); a memory's rows are complete either way.
+        On books with fewer than it says it is not asked, so that it never decides on a part.
+        """
+        return None
+
+    @staticmethod
     def measures(view: MarketView, parameters: Any, now_ms: int) -> dict[str, float]:
         """What it goes by, as numbers by name, for a person who asks why it holds. May be left out.
 

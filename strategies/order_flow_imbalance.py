@@ -139,6 +139,11 @@ class OrderFlowImbalance(Strategy):
         )
 
     @staticmethod
+    def bids_seen(parameters: Parameters) -> int:
+        """The best one; all else it reads in memory."""
+        return 1
+
+    @staticmethod
     def measures(view: MarketView, parameters: Parameters, now_ms: int) -> dict[str, float]:
         """What `decide` compares, of Up's book and those before it."""
         up, rows, numbers = view.up, view.memory.rows, dict[str, float]()

@@ -39,18 +39,20 @@ _EPOCH: Final = re.compile(r"(\d+):(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)", re.ASCII)
 def seen_text(seen: SeenBooks) -> str:
     """As a decision has it; at most VERSIONS_LENGTH_MAX characters."""
     start = "" if seen.start is None else f"s{_version_text(seen.start)}|"
-    by_epoch: dict[int, list[tuple[int, int]]] = {}
+    by_epoch: dict[int, list[str]] = {}
+    of = first = last = -2  # no number is the next one after this
     for epoch, sequence in seen.rows:
-        ranges = by_epoch.setdefault(epoch, [])
-        if ranges and ranges[-1][1] + 1 == sequence:
-            ranges[-1] = (ranges[-1][0], sequence)
-        else:
-            ranges.append((sequence, sequence))
-    rows = ";".join(
-        f"{epoch}:{','.join(map(_range_text, ranges))}" for epoch, ranges in by_epoch.items()
-    )
-    last = seen.rows[-1] if seen.rows else None
-    decided = "" if seen.decided == last else f"!{_version_text(seen.decided)}"
+        if sequence == last + 1 and epoch == of:
+            last = sequence
+            continue
+        if last >= 0:
+            by_epoch.setdefault(of, []).append(_range_text(first, last))
+        of, first, last = epoch, sequence, sequence
+    if last >= 0:
+        by_epoch.setdefault(of, []).append(_range_text(first, last))
+    rows = ";".join([f"{epoch}:{','.join(ranges)}" for epoch, ranges in by_epoch.items()])
+    newest = seen.rows[-1] if seen.rows else None
+    decided = "" if seen.decided == newest else f"!{_version_text(seen.decided)}"
     return f"{start}{rows}{decided}"
 
 
@@ -83,8 +85,7 @@ def _version_text(version: Version) -> str:
     return f"{version[0]}:{version[1]}"
 
 
-def _range_text(range_: tuple[int, int]) -> str:
-    first, last = range_
+def _range_text(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 

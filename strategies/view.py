@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from protocol.book import Book
+from protocol.book import PUBLISHED_LEVELS_MAX, Book
 from protocol.market import DOWN, UP, MarketInfo
 from protocol.units import PRICE_SCALE
 from strategies.memory import MarketMemory
@@ -23,6 +23,8 @@ class MarketView(msgspec.Struct, frozen=True):
     down: Book
     time_to_close_ms: int
     memory: MarketMemory
+    bids_max: int = PUBLISHED_LEVELS_MAX
+    """How many bids a book shows at most; no strategy is asked that looks at more."""
 
     @property
     def now_ms(self) -> int:

@@ -14,11 +14,12 @@ import numpy as np
 from backtest.sweep.desk import BRACKETS, Offer
 from backtest.sweep.features import TWINS, Wants
 from backtest.sweep.moments import Batch, Ints
-from functions.core.ask import ask_strategy
+from functions.core.ask import ask_strategy, bids_wanted
 from functions.core.configuration import Configuration
 from functions.core.strategy_failures import StrategyFailures
 from functions.core.strategy_rules import said_of
 from functions.core.trade import Trade, trade_of
+from protocol.book import PUBLISHED_LEVELS_MAX
 from protocol.market import DOWN, UP
 from strategies.interface import Hold, Signal, Strategy
 from strategies.view import MarketView
@@ -61,13 +62,19 @@ class TwinSignals:
         self._order, self._version = points[0].order, points[0].version
         self.spend_e6 = self._order.spend_e6
         """Of each offer."""
+        self._strategy = strategy
+        self._bids_max = np.array([view.bids_max for view in batch.views], dtype=np.int64)
         self._twin = TWINS[strategy](batch.views, [point.parameters for point in points])
         self._offers = _Offers(batch)
         self._made: dict[tuple[int, bool], Offer | None] = {}
 
     def of(self, point: int) -> _Wanted:
         """Where the point with this number wants to buy."""
-        return _Wanted(self, self._twin.wants(self._points[point].parameters))
+        parameters = self._points[point].parameters
+        wants = self._twin.wants(parameters)
+        if self._bids_max.min(initial=PUBLISHED_LEVELS_MAX) < PUBLISHED_LEVELS_MAX:
+            wants = np.where(self._bids_max < bids_wanted(self._strategy, parameters), 0, wants)
+        return _Wanted(self, wants)
 
     def offer(self, moment: int, *, is_up: bool) -> Offer | None:
         """What is offered by who wants that; None where it cannot be ordered."""

@@ -19,16 +19,19 @@ from executor.commands.paper import (
     check_port,
     other_store_named,
     plan_of,
+    with_variables,
 )
 from executor.commands.paper_told import tell_accounts, tell_console, tell_problems
 from executor.doctor import in_force
 from executor.doctor.finding import Level
+from executor.doctor.in_force import bids_wanted_most
 from executor.local_defaults import DEFAULT_FOLDER, FOLDER_VARIABLE
 from functions.bootstrap import unopened_stores
 from functions.core.account import utc_day
 from functions.ports import StoreError
 from functions.settings import WorkerSettings
 from local.data_folder import DataFolder, DataFolderError
+from local.services import PUBLISHED_BIDS
 from local.status import read_status
 from local.system import SystemFailedError, SystemPlan, run_system
 from runtime.output import STDOUT, complain, one_line
@@ -55,6 +58,7 @@ def run(wanted: Wanted) -> int:
         _refuse_another_venue(folder, plan)
         plan = replace(plan, data=folder)
         _refuse_what_is_stored_otherwise(worker)
+        plan = _publishing_what_is_looked_at(plan, worker)
         if wanted.execution == "live":
             from executor.commands.live import NotReadyError, ready  # noqa: PLC0415 - not on paper
 
@@ -136,6 +140,14 @@ def _refuse_what_is_stored_otherwise(worker: WorkerSettings) -> None:
     for finding in asyncio.run(in_force.check(worker, worker)):
         if finding.level is Level.FAIL:
             raise RefusedError(f"{finding.what}: {finding.text}: {finding.do}")
+
+
+def _publishing_what_is_looked_at(plan: SystemPlan, worker: WorkerSettings) -> SystemPlan:
+    """With as many bids published as a strategy looks at, unless the person says how many."""
+    if PUBLISHED_BIDS in plan.variables:
+        return plan
+    bids = asyncio.run(bids_wanted_most(worker))
+    return with_variables(plan, {PUBLISHED_BIDS: str(bids)})
 
 
 async def _read(worker: WorkerSettings) -> None:

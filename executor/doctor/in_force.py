@@ -10,6 +10,7 @@ import msgspec
 from executor.doctor.configuration import EnvironmentRead
 from executor.doctor.finding import Finding, fail, ok, warn
 from functions.bootstrap import MisconfiguredError, strategy_of, unopened_store
+from functions.core.ask import bids_wanted
 from functions.core.configuration import (
     SETTINGS,
     Configuration,
@@ -19,6 +20,7 @@ from functions.core.configuration import (
 )
 from functions.ports import StoreError
 from functions.settings import LimitSettings, WorkerSettings
+from protocol.book import PUBLISHED_BIDS_MIN, PUBLISHED_LEVELS_MAX
 
 WHAT = "configuration in force"
 
@@ -78,6 +80,24 @@ async def min_time_to_close_s(config: EnvironmentRead) -> float:
             if (stored := await _stored(one)) is not None:
                 found.append(float(stored.settings.min_time_to_close_s))
     return min(found, default=config.gate.min_time_to_close_s)
+
+
+async def bids_wanted_most(settings: LimitSettings) -> int:
+    """How many bids of each book a feeder here is to publish, so that every account's strategy is
+    asked, under the parameters that are stored, else under its defaults.
+
+    Of an account that cannot be read, or whose strategy cannot say, all: workers say what is wrong.
+    """
+    file, most = settings.state_file, PUBLISHED_BIDS_MIN
+    for one in settings.each():
+        try:
+            strategy = strategy_of(one)
+            stored = await _stored(one) if file is None or file.exists() else None
+            parameters = strategy.Parameters() if stored is None else stored.parameters
+            most = max(most, bids_wanted(strategy, parameters))
+        except Exception:  # noqa: BLE001 - a strategy may raise anything
+            return PUBLISHED_LEVELS_MAX
+    return most
 
 
 async def _stored(settings: LimitSettings) -> Configuration | None:

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from executor.strategy_check import another_order
+from executor.strategy_check import another_order, bids_seen
 from executor.strategy_check.measures import memory_check, time_check
 from executor.strategy_check.module_state import changed, modules_of, state_of
 from executor.strategy_check.parameter_rules import parameter_check
@@ -100,6 +100,9 @@ def _proof(text: str) -> Iterator[dict[str, Any]]:
     yield {"doing": another_order.WHAT}
     for check in another_order.checks(strategy, text, trials.sample):
         yield {"check": check}
+    yield {"doing": bids_seen.WHAT}
+    if (seen := bids_seen.bids_check(strategy, trials.sample)) is not None:
+        yield {"check": seen}
     yield {"doing": "fast enough"}
     yield {"check": time_check(strategy, trials.sample)}
     yield {"doing": "memory is bounded"}

@@ -39,7 +39,8 @@ from nats.errors import Error as NatsError
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
-from protocol.snapshot import UNDECODABLE, encode_snapshot
+from protocol.book import PUBLISHED_LEVELS_MAX
+from protocol.snapshot import UNDECODABLE, encode_snapshot, with_bids
 from protocol.subjects import BOOKS, book_subject
 from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream
@@ -94,10 +95,12 @@ class Publisher:
         epoch_of: Callable[[str], int | None],
         replicas: int = 1,
         behind: Callable[[], bool] = lambda: False,
+        bids_max: int = PUBLISHED_LEVELS_MAX,
     ) -> None:
+        """`bids_max`: how many bids of a book are published at most."""
         self._nc = nc
         self._behind = behind
-        self._replicas = replicas
+        self._replicas, self._bids_max = replicas, bids_max
         self._js = nc.jetstream(timeout=REPAIR_TIMEOUT_S)
         self._table = table
         self._metrics = metrics
@@ -203,6 +206,8 @@ class Publisher:
         if age_s > FRESH_MAX_S:
             self._metrics.publish_failures["stale"].inc()
             return None
+        if self._bids_max < PUBLISHED_LEVELS_MAX:
+            snapshot = with_bids(snapshot, self._bids_max)
         payload = encode_snapshot(snapshot)
         self._metrics.book_age.observe(age_s)
         return payload

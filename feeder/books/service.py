@@ -88,7 +88,8 @@ async def serve(settings: FeederSettings) -> None:
         leases = LeaseKeeper(
             nc, feeder_id, names, metrics, on_acquired=offer_all, fit=fit, replicas=replicas
         )
-        publisher = Publisher(nc, table, metrics, leases.epoch, replicas, behind)
+        bids_max = settings.published_bids
+        publisher = Publisher(nc, table, metrics, leases.epoch, replicas, behind, bids_max)
         requests = BookRequests(settings.clob_url, table, metrics, publisher.offer)
         lines = MarketLines(
             settings.market_ws_url,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functions.core.configuration import Configuration
+from functions.core.hold import HoldReason, hold
 from functions.core.trade import MalformedSignalError, Trade, trade_of
+from protocol.book import PUBLISHED_LEVELS_MAX
 from strategies.interface import Hold, Signal, Strategy
+from strategies.parameters import StrategyParameters
 from strategies.view import MarketView
 
 
@@ -13,8 +16,14 @@ def ask_strategy(
 ) -> Trade | Hold:
     """What it would do, at the view's moment. The gate comes first (`functions.core.gate`).
 
+    Where the feeder publishes fewer bids than the strategy says that it looks at, it is not asked.
+
     Raises MalformedSignalError for an answer that is none, and whatever the strategy raises.
     """
+    if view.bids_max < PUBLISHED_LEVELS_MAX and view.bids_max < bids_wanted(
+        strategy, configuration.parameters
+    ):
+        return hold(HoldReason.TOO_FEW_BIDS)
     answer: object = strategy.decide(view, configuration.parameters, view.now_ms)
     # Exactly these: what a subclass says may change between two looks.
     if type(answer) is Signal:
@@ -22,3 +31,12 @@ def ask_strategy(
     if type(answer) is Hold and isinstance(answer.reason, strategy.Reason):
         return answer
     raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
+
+
+def bids_wanted(strategy: type[Strategy], parameters: StrategyParameters) -> int:
+    """How many bids of each book must be published for it, at most `PUBLISHED_LEVELS_MAX`.
+
+    Raises whatever the strategy raises.
+    """
+    seen = strategy.bids_seen(parameters)
+    return PUBLISHED_LEVELS_MAX if seen is None else min(seen, PUBLISHED_LEVELS_MAX)

@@ -24,6 +24,8 @@ class HoldReason(StrEnum):
     NOT_STARTED = "not_started"
     TOO_CLOSE_TO_END = "too_close_to_end"
     UNKNOWN_OUTCOMES = "unknown_outcomes"
+    # The feeder publishes fewer bids than the strategy looks at (`functions.core.ask`).
+    TOO_FEW_BIDS = "too_few_bids"
     # The strategy failed, or has failed too often (`functions.core.strategy_failures`). Why it
     # holds of its own accord is of its own closed set (`strategies.interface.Strategy.Reason`).
     STRATEGY_ERROR = "strategy_error"

@@ -57,4 +57,4 @@ def view_of(snapshot: BookSnapshot, memory: MarketMemory, now_ms: int) -> Market
     books = snapshot.up_and_down()
     if books is None:
         return None
-    return MarketView(market, *books, market.end_ms - now_ms, memory)
+    return MarketView(market, *books, market.end_ms - now_ms, memory, snapshot.bids_max)

@@ -12,6 +12,7 @@ account: what it raises is a hold, and one that goes on failing is not asked any
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -26,7 +27,7 @@ from functions.core.hold import HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_failures import FAILURES_MAX, StrategyFailures
 from functions.core.trade import Trade
-from functions.handlers.report_decisions import DecisionReporter, timeline_of
+from functions.handlers.report_decisions import DecisionReporter
 from functions.handlers.verify_markets import MarketVerifier
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -42,6 +43,36 @@ CALL_LOOK_EVERY_S: Final = 0.5
 SERIES_MAX: Final = 100
 ERROR_LENGTH_MAX: Final = 200
 _log = structlog.get_logger()
+
+
+class BookLook:
+    """One book as all accounts of a worker are asked about it, one after the other, at one moment.
+
+    What the gate says is kept for the next account that has the same.
+    """
+
+    __slots__ = ("delivered", "gate", "held", "now_ms", "snapshot", "traded_as", "view")
+
+    def __init__(
+        self,
+        snapshot: BookSnapshot,
+        view: MarketView | None,
+        delivered: Instant,
+        traded_as: MarketInfo | None = None,
+    ) -> None:
+        """`view` shows the same book; None when its outcomes are not Up and Down. `traded_as` is
+        the snapshot's market where it is another one than was published."""
+        self.snapshot = snapshot
+        self.view = view
+        self.delivered = delivered
+        self.traded_as = traded_as
+        # One moment, the view's, which is recorded: by a later one gate or strategy could answer
+        # otherwise.
+        self.now_ms = delivered.now_ns() // 1_000_000 if view is None else view.now_ms
+        self.gate: GateConfig | None = None
+        """The gate that was asked last."""
+        self.held: HoldReason | None = None
+        """Why it held this book, None where it did not."""
 
 
 class Evaluator:
@@ -65,9 +96,11 @@ class Evaluator:
         self._reporter = reporter
         self._metrics = metrics
         self._failures = StrategyFailures()
-        self._failed = LineThrottle()
+        self._failed, self._few_bids = LineThrottle(), LineThrottle()
         self._too_short: set[str] = set()
         """Series, told of once."""
+        self._bids_max: int | None = None
+        """How many bids the last book had at most, where these were too few for the strategy."""
 
     def note_market(self, market: MarketInfo, gate: GateConfig) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
@@ -85,75 +118,74 @@ class Evaluator:
             )
 
     def problem(self) -> str | None:
-        """Why this account's strategy is not asked any more, None while it is."""
-        if not self._failures.disabled:
-            return None
-        return f"the strategy of {self._reporter.account_name} is disabled: it failed too often"
+        """Why this account's strategy is not asked, None while it is."""
+        account = self._reporter.account_name
+        if self._failures.disabled:
+            return f"the strategy of {account} is disabled: it failed too often"
+        if self._bids_max is not None:
+            return (
+                f"the feeder publishes {self._bids_max} bids, too few for the strategy of {account}"
+            )
+        return None
 
-    def consider(
-        self,
-        snapshot: BookSnapshot,
-        view: MarketView | None,
-        delivered: Instant,
-        configuration: Configuration,
-        traded_as: MarketInfo | None = None,
-    ) -> Trade | None:
+    def consider(self, look: BookLook, configuration: Configuration) -> Trade | None:
         """Decide on one book, without awaiting anything. A Trade is to be executed at once, and
-        under the same configuration.
-
-        `view` shows the same book; None when its outcomes are not Up and Down. `traded_as` is the
-        snapshot's market where it is another one than was published.
-        """
-        started_ns = delivered.now_ns()
-        # One moment, the view's, which is recorded: by a later one either could answer otherwise.
-        now_ms = started_ns // 1_000_000 if view is None else view.now_ms
-        decision = self._decide(snapshot, view, now_ms, configuration)
-        ended_ns = delivered.now_ns()
+        under the same configuration."""
+        began_ns = time.monotonic_ns()
+        answer = self._answer(look, configuration)
         metrics = self._metrics
-        metrics.decide.observe((ended_ns - started_ns) / 1e9)
-        if isinstance(decision, Hold):
-            metrics.holds[decision.reason].inc()
+        metrics.decide.observe((time.monotonic_ns() - began_ns) / 1e9)
+        if isinstance(answer, Hold):
+            metrics.holds[answer.reason].inc()
+            if answer.reason is HoldReason.TOO_FEW_BIDS:
+                self._note_few_bids(look.snapshot.bids_max)
             return None
-        if traded_as is not None:
-            decision = msgspec.structs.replace(decision, traded_as=traded_as)
-        if self._doubted(snapshot, decision, delivered, ended_ns):
+        if look.traded_as is not None:
+            answer = msgspec.structs.replace(answer, traded_as=look.traded_as)
+        if self._doubted(look, answer) or self._foreseen(look, answer):
             return None
-        if self._foreseen(snapshot, decision, delivered, ended_ns):
-            return None
-        return decision
+        return answer
 
-    def _decide(
-        self,
-        snapshot: BookSnapshot,
-        view: MarketView | None,
-        now_ms: int,
-        configuration: Configuration,
-    ) -> Trade | Hold:
-        reason = hold_reason_of(snapshot, configuration.gate, now_ms)
-        if reason is HoldReason.CLOCK_BEHIND:
-            self._clock_doubt.note(snapshot.market.series, _monotonic_ms())
-        elif (
-            reason is None
-            and self._clock_doubt
-            and self._clock_doubt.holds(snapshot.market.series, _monotonic_ms())
-        ):
-            reason = HoldReason.CLOCK_BEHIND
-        if reason is not None:
-            return hold(reason)
-        if view is None:
+    def _answer(self, look: BookLook, configuration: Configuration) -> Trade | Hold:
+        if look.gate != configuration.gate:
+            look.gate, look.held = configuration.gate, self._held(look, configuration.gate)
+        if look.held is not None:
+            return hold(look.held)
+        if look.view is None:
             return hold(HoldReason.UNKNOWN_OUTCOMES)
         if self._failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
         try:
             STRATEGY_CALLS.call = object()
-            answer = ask_strategy(self._strategy, view, configuration)
-            STRATEGY_CALLS.call = None
+            answer = ask_strategy(self._strategy, look.view, configuration)
+            STRATEGY_CALLS.call = self._bids_max = None
             return answer
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above
             STRATEGY_CALLS.call = None
-            self._note_failure(snapshot, error)
+            self._note_failure(look.snapshot, error)
             return hold(HoldReason.STRATEGY_ERROR)
+
+    def _held(self, look: BookLook, gate: GateConfig) -> HoldReason | None:
+        """Why nobody with this gate may trade on the book."""
+        reason = hold_reason_of(look.snapshot, gate, look.now_ms)
+        series, doubt = look.snapshot.market.series, self._clock_doubt
+        if reason is HoldReason.CLOCK_BEHIND:
+            doubt.note(series, _monotonic_ms())
+        elif reason is None and doubt and doubt.holds(series, _monotonic_ms()):
+            reason = HoldReason.CLOCK_BEHIND
+        return reason
+
+    def _note_few_bids(self, bids_max: int) -> None:
+        self._bids_max = bids_max
+        if (unlogged := self._few_bids.admit()) is not None:
+            _log.error(
+                "too_few_bids",
+                account=self._reporter.account_name,
+                published=bids_max,
+                hint="PUBLISHED_BIDS: the feeders publish fewer bids than the strategy looks at",
+                unlogged_before=unlogged,
+            )
 
     def _note_failure(self, snapshot: BookSnapshot, error: BaseException) -> None:
         # One that does not end costs all accounts a second each time.
@@ -172,30 +204,28 @@ class Evaluator:
             self._metrics.strategies_disabled.inc()
             _log.critical("strategy_disabled", account=account, hint="restart when it is mended")
 
-    def _doubted(
-        self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
-    ) -> bool:
+    def _doubted(self, look: BookLook, trade: Trade) -> bool:
         """Whether the CLOB does not confirm this market; then the signal is reported as refused."""
-        doubt = self._verifier.doubt(snapshot.market)
+        doubt = self._verifier.doubt(look.snapshot.market)
         if doubt is None:
             return False
         self._metrics.holds[doubt.reason].inc()
-        timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
-        self._reporter.refused(snapshot, trade, doubt.reason.value, timeline, doubt.text)
+        self._refused(look, trade, doubt.reason, doubt.text)
         return True
 
-    def _foreseen(
-        self, snapshot: BookSnapshot, trade: Trade, delivered: Instant, decided_at_ns: int
-    ) -> bool:
+    def _foreseen(self, look: BookLook, trade: Trade) -> bool:
         """Whether the claim would be refused, as far as this worker knows; then it is reported."""
-        condition_id = snapshot.market.condition_id
-        refusal = self._refusals.refusal(condition_id, decided_at_ns // 1_000_000)
+        refusal = self._refusals.refusal(look.snapshot.market.condition_id, look.now_ms)
         if refusal is None:
             return False
         self._metrics.refused_from_cache[refusal].inc()
-        timeline = timeline_of(snapshot, delivered.epoch_ns, decided_at_ns)
-        self._reporter.refused(snapshot, trade, refusal.value, timeline)
+        self._refused(look, trade, refusal)
         return True
+
+    def _refused(self, look: BookLook, trade: Trade, reason: StrEnum, text: str = "") -> None:
+        self._reporter.foreseen(
+            look.snapshot, trade, reason.value, look.delivered, look.now_ms, text
+        )
 
 
 def _monotonic_ms() -> int:

@@ -15,6 +15,7 @@ from functions.core.refusal_throttle import RefusalThrottle
 from functions.core.trade import Trade
 from protocol.decision import Decision, Timeline
 from protocol.snapshot import BookSnapshot
+from runtime.instant import Instant
 from strategies.memory import digest_of
 from strategies.seen_books import SeenBooks, seen_text
 
@@ -47,12 +48,43 @@ class DecisionReporter:
         self, snapshot: BookSnapshot, trade: Trade, reason: str, timeline: Timeline, text: str = ""
     ) -> None:
         """A signal that led to no order; repeats within the window are counted only."""
-        key = (snapshot.market.condition_id, trade.outcome, reason)
-        suppressed = self._throttle.admit(key, timeline.decided_at_ns // 1_000_000)
-        if suppressed is not None:
-            decision = self._decision(snapshot, trade, "refused", reason, timeline)
-            text = text[:TEXT_LENGTH_MAX]
-            self._report(msgspec.structs.replace(decision, text=text, repeats=suppressed))
+        repeats = self._repeats(snapshot, trade, reason, timeline.decided_at_ns // 1_000_000)
+        if repeats is not None:
+            self._report_refused(snapshot, trade, reason, timeline, text, repeats)
+
+    def foreseen(
+        self,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        reason: str,
+        delivered: Instant,
+        now_ms: int,
+        text: str = "",
+    ) -> None:
+        """The same of one that is refused as soon as it was decided on, at `now_ms` (epoch)."""
+        repeats = self._repeats(snapshot, trade, reason, now_ms)
+        if repeats is not None:  # seldom: a signal lasts for hundreds of books
+            timeline = timeline_of(snapshot, delivered.epoch_ns, delivered.now_ns())
+            self._report_refused(snapshot, trade, reason, timeline, text, repeats)
+
+    def _repeats(
+        self, snapshot: BookSnapshot, trade: Trade, reason: str, now_ms: int
+    ) -> int | None:
+        """None: counted only. Otherwise it is to be reported, and how many before it were not."""
+        return self._throttle.admit((snapshot.market.condition_id, trade.outcome, reason), now_ms)
+
+    def _report_refused(
+        self,
+        snapshot: BookSnapshot,
+        trade: Trade,
+        reason: str,
+        timeline: Timeline,
+        text: str,
+        repeats: int,
+    ) -> None:
+        decision = self._decision(snapshot, trade, "refused", reason, timeline)
+        text = text[:TEXT_LENGTH_MAX]
+        self._report(msgspec.structs.replace(decision, text=text, repeats=repeats))
 
     def executed(
         self, snapshot: BookSnapshot, trade: Trade, claim: Claim, answer: str, timeline: Timeline
@@ -105,7 +137,7 @@ class DecisionReporter:
             memory_digest=digest_of(trade.seen, trade.start) if trade.seen else "",
             memory_versions=seen_text(
                 SeenBooks(
-                    rows=tuple(row.version for row in trade.seen),
+                    rows=tuple([(row.epoch, row.sequence) for row in trade.seen]),
                     start=None if trade.start is None else trade.start.version,
                     decided=(snapshot.epoch, snapshot.sequence),
                 )

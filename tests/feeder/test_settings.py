@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from feeder.settings import FeederSettings
+from protocol.book import PUBLISHED_LEVELS_MAX
 from runtime.settings import load_settings
 
 VARIABLES = (
@@ -11,6 +12,7 @@ VARIABLES = (
     "GAMMA_URL",
     "CLOB_URL",
     "MAX_BOOK_AGE_MS",
+    "PUBLISHED_BIDS",
     "SERIES",
     "METRICS_HOST",
     "METRICS_PORT",
@@ -29,6 +31,7 @@ def test_the_defaults_are_the_real_venue() -> None:
     assert settings.gamma_url == "https://gamma-api.polymarket.com"
     assert settings.clob_url == "https://clob.polymarket.com"
     assert settings.max_book_age_ms == 1_000
+    assert settings.published_bids == PUBLISHED_LEVELS_MAX
     assert settings.nats_url == "nats://127.0.0.1:4222"
     assert [series.name for series in settings.series] == ["btc-15m"]
     assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 9101)
@@ -54,6 +57,8 @@ def test_series_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> N
         ("MAX_BOOK_AGE_MS", "99", "100"),
         ("MAX_BOOK_AGE_MS", "10001", "10000"),
         ("MAX_BOOK_AGE_MS", "1s", "integer"),
+        ("PUBLISHED_BIDS", "9", "10"),
+        ("PUBLISHED_BIDS", "41", "40"),
         ("METRICS_PORT", "http", "integer"),
         ("METRICS_PORT", "65536", "65535"),
     ],

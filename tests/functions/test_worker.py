@@ -13,16 +13,16 @@ from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.trade import Trade
+from functions.handlers.evaluate import BookLook
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import RecordsError
 from functions.worker_clock import WorkerClock
-from functions.worker_loop import ORDERS_IN_FLIGHT_MAX, Worker
+from functions.worker_loop import ORDERS_IN_FLIGHT_MAX, UNDER_WAY_MAX, Worker
 from protocol.decision import Decision
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot, encode_snapshot
 from runtime.instant import Instant
 from strategies.book_imbalance import BookImbalance
-from strategies.view import MarketView
 from tests.support.fake_ports import MemoryStore, ScriptedClob, ScriptedExchange
 from tests.support.hot_path import hot_path
 from tests.support.metrics_builders import counted, worker_metrics
@@ -248,17 +248,11 @@ async def test_the_clobs_larger_minimum_counts_for_the_strategy() -> None:
     seen: list[int] = []
     consider = desk.account.evaluator.consider
 
-    def noted(
-        book: BookSnapshot,
-        view: MarketView | None,
-        delivered: Instant,
-        configuration: Configuration,
-        traded_as: MarketInfo | None,
-    ) -> Trade | None:
-        seen.append(book.market.min_order_size_e6)
-        assert view is not None
-        assert view.market is book.market
-        return consider(book, view, delivered, configuration, traded_as)
+    def noted(look: BookLook, configuration: Configuration) -> Trade | None:
+        seen.append(look.snapshot.market.min_order_size_e6)
+        assert look.view is not None
+        assert look.view.market is look.snapshot.market
+        return consider(look, configuration)
 
     desk.account.evaluator.consider = noted  # type: ignore[method-assign] # to look at its argument
     desk.clob.answers["0xc1"] = clob_market(min_order_size_e6=15_000_000)
@@ -397,6 +391,32 @@ async def test_orders_under_way_are_bounded() -> None:
     assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX + 5
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_open_orders_keep_no_book_of_another_market_from_its_decision() -> None:
+    desk = Desk()
+    desk.exchange.warm_now.set()
+    answering = asyncio.Event()
+    desk.exchange.during_post = answering.wait  # type: ignore[assignment]
+    running = asyncio.create_task(desk.worker.run())
+    for number in range(ORDERS_IN_FLIGHT_MAX):
+        desk.books.give(snapshot(of=market(f"0x{number}")))
+    for _ in range(5):
+        await desk.settle()
+    assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX
+    for number in range(3):
+        desk.books.give(snapshot([("0.49", 1)], [("0.50", 1)], of=market(f"0xheld{number}")))
+    await desk.settle()
+    assert counted(desk.metrics, "holds_total", reason="no_imbalance") == 3
+    for number in range(UNDER_WAY_MAX):  # until nobody could order on another one
+        desk.books.give(snapshot(of=market(f"0xwaits{number}")))
+        await desk.settle()
+    assert len(desk.books.taken) == UNDER_WAY_MAX + 4  # the last one had been asked for
+    assert len(desk.exchange.posted) == ORDERS_IN_FLIGHT_MAX
+    answering.set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await desk.worker.finish()
 
 
 async def test_a_book_from_the_future_says_that_the_clock_is_behind_and_is_no_crash() -> None:

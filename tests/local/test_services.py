@@ -12,6 +12,7 @@ from local.data_folder import DataFolder
 from local.plan import SystemPlan, VenueUrls
 from local.services import (
     FEEDER_VARIABLES,
+    PUBLISHED_BIDS,
     USER_FEEDER_VARIABLES,
     Service,
     looking_env,
@@ -137,7 +138,7 @@ def test_what_others_look_with_is_no_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "named"),
     [
-        (FeederSettings, FEEDER_VARIABLES),
+        (FeederSettings, FEEDER_VARIABLES | {PUBLISHED_BIDS}),
         (MarketChannelSettings, FEEDER_VARIABLES - {"MAX_BOOK_AGE_MS"}),
         (UserFeederSettings, USER_FEEDER_VARIABLES | {"PRIVATE_KEY"}),  # which it refuses
     ],

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.book import Book
+from protocol.book import PUBLISHED_LEVELS_MAX, Book
 from protocol.decision import decode_decision, encode_decision
 from protocol.fill import Fill, TradeStatus, decode_fill, encode_fill
 from protocol.side import Side
-from protocol.snapshot import ProtocolError, decode_snapshot, encode_snapshot
+from protocol.snapshot import ProtocolError, decode_snapshot, encode_snapshot, with_bids
 from tests.support.message_builders import DOWN_TOKEN, UP_TOKEN, decision, snapshot
 
 
@@ -28,6 +28,17 @@ def decode(message: dict[str, Any]) -> None:
 
 def test_a_snapshot_survives_a_round_trip() -> None:
     assert decode_snapshot(encode_snapshot(snapshot())) == snapshot()
+
+
+def test_a_snapshot_says_how_many_bids_its_feeder_publishes() -> None:
+    whole = snapshot()
+    cut = decode_snapshot(encode_snapshot(with_bids(whole, 1)))
+    assert cut.bids_max == 1
+    for before, after in zip(whole.books, cut.books, strict=True):
+        assert (after.bids, after.asks) == (before.bids[:1], before.asks)
+    older: dict[str, Any] = json.loads(encode_snapshot(whole))
+    del older["bids_max"]  # of a feeder that knows nothing of it, and publishes all
+    assert decode_snapshot(json.dumps(older).encode()).bids_max == PUBLISHED_LEVELS_MAX
 
 
 def test_a_decision_survives_a_round_trip() -> None:
@@ -84,7 +95,9 @@ def test_unknown_fields_of_a_newer_feeder_are_ignored() -> None:
     decode(message)
 
 
-@pytest.mark.parametrize("field", [name for name in encoded() if name != "market"])
+@pytest.mark.parametrize(
+    "field", [name for name in encoded() if name not in ("market", "bids_max")]
+)
 def test_a_missing_field_is_named(field: str) -> None:
     message = encoded()
     del message[field]

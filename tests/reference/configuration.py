@@ -62,6 +62,7 @@ TOPICS: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "Limits of a group of accounts": (CollectiveFields,),
     "Markets and the venue": (
         MarketChannelSettings,
+        FeederSettings,
         UserChannelSettings,
         ClobSettings,
         GammaSettings,

@@ -91,7 +91,7 @@ class Table:
 class Bench:
     """A publisher on a real nats-server, fed without a venue."""
 
-    def __init__(self, nc: Client) -> None:
+    def __init__(self, nc: Client, **told: int) -> None:
         self.nc = nc
         self.js = nc.jetstream()
         self.table = Table()
@@ -104,6 +104,7 @@ class Bench:
             self.metrics,
             lambda _: self.epoch,
             behind=lambda: self.behind,
+            **told,
         )
 
     def value(self, name: str, **labels: str) -> float:
@@ -166,11 +167,11 @@ def size_of(snapshot: BookSnapshot) -> int:
 
 
 @asynccontextmanager
-async def running(nats_server: NatsServer) -> AsyncIterator[Bench]:
+async def running(nats_server: NatsServer, **told: int) -> AsyncIterator[Bench]:
     nc = await connect(nats_server.url, "test")
     try:
         await ensure_stream(nc.jetstream(), BOOKS)
-        bench = Bench(nc)
+        bench = Bench(nc, **told)
         task = asyncio.create_task(bench.publisher.run())
         try:
             yield bench

@@ -23,6 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from executor.strategy_check.bids_seen import with_bids_of
+from functions.core.ask import bids_wanted
 from functions.core.trade import OrderConfig, Trade, check_signal, trade_of
 from protocol.book import Book
 from protocol.market import MarketInfo
@@ -148,6 +150,9 @@ def check_once(
     before, own = _seen(view), _own(strategy)
     answer = strategy.decide(view, parameters, now_ms)
     check_answer(strategy, answer, view)
+    # Of the bids that a feeder need not publish for it, it takes no notice.
+    published = with_bids_of(view, bids_wanted(strategy, parameters))
+    assert strategy.decide(published, parameters, now_ms) == answer
     assert strategy.decide(view, parameters, now_ms) == answer
     assert _seen(view) == before
     assert _own(strategy) == own  # nothing is kept

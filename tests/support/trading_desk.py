@@ -7,6 +7,7 @@ from functions.core.fencing import Fence
 from functions.core.gate import GateConfig
 from functions.core.market_memories import MarketMemories
 from functions.core.trade import Trade
+from functions.handlers.evaluate import BookLook
 from functions.handlers.follow_group import GroupFollower
 from protocol.book import Proof
 from protocol.decision import Decision
@@ -65,7 +66,7 @@ class Desk:
         self.memories.note(book)
         view = self.memories.view(book, delivered.now_ns() // 1_000_000)
         configuration = self.account.configuration
-        return self.account.evaluator.consider(book, view, delivered, configuration)
+        return self.account.evaluator.consider(BookLook(book, view, delivered), configuration)
 
     async def handle(self, book: BookSnapshot, delivered: Instant | None = None) -> bool:
         """As the worker does; True when there was something to execute."""

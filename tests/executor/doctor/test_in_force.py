@@ -10,8 +10,10 @@ from executor.doctor import in_force
 from executor.doctor.finding import Finding, Level
 from functions.adapters.dynamodb.store import DynamoStore
 from functions.settings import LimitSettings, WorkerSettings
+from protocol.book import PUBLISHED_BIDS_MIN, PUBLISHED_LEVELS_MAX
 from runtime.settings import load_settings
 from strategies.book_imbalance import BookImbalance
+from strategies.interface import Strategy
 from tests.support.configuration_builders import a_row
 
 
@@ -38,6 +40,20 @@ async def test_the_version_in_force_and_what_contradicts_it(
     finding = await found()
     assert finding.level is Level.FAIL
     assert "MAX_POSITIONS=5 (stored: 2)" in finding.text
+
+
+async def test_feeders_publish_as_many_bids_as_a_strategy_looks_at_under_what_is_stored(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wanted() -> int:
+        return await in_force.bids_wanted_most(load_settings(LimitSettings))
+
+    await store.open_account()
+    assert await wanted() == PUBLISHED_BIDS_MIN  # by its defaults it looks at five
+    assert await store.set_configuration(a_row(parameters=BookImbalance.Parameters(levels=17)), 0)
+    assert await wanted() == 17
+    monkeypatch.setattr(BookImbalance, "bids_seen", Strategy.bids_seen)  # says nothing
+    assert await wanted() == PUBLISHED_LEVELS_MAX
 
 
 async def test_one_that_cannot_be_followed_fails(store: DynamoStore) -> None:

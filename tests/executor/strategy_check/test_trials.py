@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.strategy_check import measures, trials
+from executor.strategy_check.bids_seen import bids_check
 from executor.strategy_check.made_up_views import made_up_views
 from executor.strategy_check.recorded_views import recorded_views, recordings, with_own_memory
 from executor.strategy_check.trials import ANSWERS, GIVEN, GRID, RAISES, Trials, answers_of
@@ -18,6 +19,7 @@ from executor.strategy_template.my_strategy import MyStrategy
 from functions.core.trade import Trade, trade_of
 from functions.strategy_trial import check_answer
 from protocol.book import Level, check_order
+from strategies.book_imbalance import BookImbalance
 from strategies.builtin import BUILTIN
 from strategies.interface import Hold, Signal, Strategy
 from strategies.made_up import NOW_MS, made_up_view
@@ -51,6 +53,18 @@ def wrong(strategy: type[Strategy]) -> dict[str, str]:
     ran = Trials(strategy, __file__)
     ran.run()
     return {check.what: check.text for check in ran.checks() if not check.ok}
+
+
+def test_one_that_looks_at_more_bids_than_it_says_is_found() -> None:
+    views = list(made_up_views(seed=1, count=200))
+
+    class Deeper(BookImbalance):
+        @staticmethod
+        def bids_seen(parameters: Any) -> int:
+            return parameters.levels - 1  # type: ignore[no-any-return]
+
+    said = [bids_check(each, views) for each in (BookImbalance, Deeper, MyStrategy)]
+    assert [None if each is None else each.ok for each in said] == [True, False, None]
 
 
 @pytest.mark.parametrize("strategy", GOOD)

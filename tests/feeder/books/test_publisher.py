@@ -15,13 +15,13 @@ from tests.support.servers import NatsServer
 
 
 async def test_a_changed_market_is_published_on_its_subject(nats_server: NatsServer) -> None:
-    async with running(nats_server) as bench:
-        session = bench.follow()
+    async with running(nats_server, bids_max=10) as bench:
+        session = bench.follow(levels=30)
         before_ns = time.time_ns()
         bench.change(session, 7)
         await bench.until(lambda: bench.published == 1)
-        snapshot = await bench.newest()
-        assert size_of(snapshot) == 7
+        assert size_of(snapshot := await bench.newest()) == 7
+        assert [snapshot.bids_max, *(len(book.bids) for book in snapshot.books)] == [10, 10, 10]
         assert snapshot.market == session.info
         assert (snapshot.epoch, snapshot.sequence) == (1, 1)
         assert before_ns <= snapshot.received_at_ns <= snapshot.published_at_ns <= time.time_ns()

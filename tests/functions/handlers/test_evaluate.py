@@ -9,7 +9,11 @@ import msgspec
 import pytest
 
 from functions.core.clock_doubt import BEHIND_BELIEVED_MS, SERIES_MAX
+from functions.core.gate import GateConfig
+from functions.core.gate import hold_reason_of as gate_says
 from functions.core.hold import HoldReason
+from functions.handlers import evaluate
+from functions.handlers.evaluate import BookLook
 from protocol.book import Proof
 from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
@@ -93,6 +97,30 @@ async def test_a_strategy_that_always_buys_cannot_trade_what_the_gate_refuses(
     assert not await desk.handle(book())
     assert desk.calls == HOT_PATH
     assert counted(desk.metrics, "holds_total", reason=reason) == 1
+
+
+def test_accounts_that_are_asked_about_one_book_have_each_its_own_gate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[GateConfig] = []
+
+    def hold_reason_of(book: BookSnapshot, gate: GateConfig, now_ms: int) -> HoldReason | None:
+        asked.append(gate)
+        return gate_says(book, gate, now_ms)
+
+    monkeypatch.setattr(evaluate, "hold_reason_of", hold_reason_of)
+    limits_ms = (1_000, 1_000, 2_000, 1_000)
+    desks = [Desk(strategy=AlwaysBuy, book_age_max_ms=limit_ms) for limit_ms in limits_ms]
+    book, delivered = stale(snapshot(), by_ms=1_500), Instant()
+    desks[0].memories.note(book)
+    view = desks[0].memories.view(book, delivered.now_ns() // 1_000_000)
+    look = BookLook(book, view, delivered)
+    bought = [
+        desk.account.evaluator.consider(look, desk.account.configuration) is not None
+        for desk in desks
+    ]
+    assert bought == [False, False, True, False]
+    assert [gate.book_age_max_ms for gate in asked] == [1_000, 2_000, 1_000]  # not twice the same
 
 
 # -- a clock that is behind ----------------------------------------------------------------------

@@ -19,12 +19,13 @@ from functions.core.market_memories import row_of
 from functions.core.market_memories import view_of as shown
 from functions.core.strategy_failures import FAILURES_MAX, WITHIN_MS
 from functions.core.trade import Trade, trade_of
-from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS
-from protocol.snapshot import BookSnapshot
+from functions.handlers.evaluate import ERROR_LENGTH_MAX, STRATEGY_CALLS, BookLook
+from protocol.book import PUBLISHED_LEVELS_MAX
+from protocol.snapshot import BookSnapshot, with_bids
 from runtime import line_throttle
 from runtime.instant import Instant
 from strategies.book_imbalance import BookImbalance
-from strategies.interface import Hold, Signal
+from strategies.interface import Hold, Signal, Strategy
 from strategies.memory import MarketMemory, digest_of
 from strategies.seen_books import seen_of
 from strategies.view import MarketView
@@ -212,6 +213,44 @@ async def test_its_own_hold_is_counted_by_its_own_reason_and_is_no_failure(
     assert desk.account.evaluator.problem() is None
 
 
+class Deep(AlwaysBuy):
+    """Looks at 20 bids."""
+
+    @staticmethod
+    def bids_seen(parameters: Any) -> int:
+        return 20
+
+
+@pytest.mark.parametrize(("strategy", "enough"), [(Deep, 20), (AlwaysBuy, PUBLISHED_LEVELS_MAX)])
+async def test_it_is_never_asked_about_fewer_bids_than_it_looks_at(
+    strategy: type[Strategy], enough: int, minutes: Clock
+) -> None:
+    desk = Desk(strategy=strategy)
+    with capture_logs() as lines:
+        for _ in range(2):
+            assert not await desk.handle(with_bids(book_at(minutes), enough - 1))
+    assert (desk.calls, held(desk, HoldReason.TOO_FEW_BIDS)) == ([], 2)
+    (line,) = lines
+    assert (line["event"], line["account"]) == ("too_few_bids", "s")
+    assert line["published"] == enough - 1
+    assert f"publishes {enough - 1} bids" in (desk.account.evaluator.problem() or "")
+    assert await desk.handle(with_bids(book_at(minutes), enough))  # a feeder that was told more
+    assert desk.account.evaluator.problem() is None
+
+
+async def test_how_many_bids_book_imbalance_looks_at_says_the_configuration_in_force(
+    minutes: Clock,
+) -> None:
+    desk = Desk()
+    ask, before = desk.account.evaluator.consider, desk.account.configuration
+    book, delivered = with_bids(book_at(minutes), 10), Instant()
+    for levels, asked in ((10, True), (11, False)):
+        parameters = BookImbalance.Parameters(levels=levels)
+        configuration = msgspec.structs.replace(before, parameters=parameters)
+        view = desk.memories.view(book, delivered.now_ns() // 1_000_000)
+        assert (ask(BookLook(book, view, delivered), configuration) is not None) is asked
+
+
 async def test_numbers_that_a_strategy_changes_afterwards_stay_as_they_were_decided_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -242,7 +281,8 @@ async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
     book = snapshot()
     desk.memories.note(book)
     view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)  # the worker was busy
-    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    look = BookLook(book, view, delivered)
+    trade = desk.account.evaluator.consider(look, desk.account.configuration)
     assert trade is not None
     await desk.execute(book, trade, delivered)
     assert [each.asked_at_ms for each in desk.told] == asked
@@ -253,7 +293,8 @@ async def test_gate_and_strategy_are_asked_with_the_one_moment_that_is_recorded(
     book = stale(snapshot(), by_ms=1_004)  # too old by now, and not when it was looked at
     desk.memories.note(book)
     view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)
-    trade = desk.account.evaluator.consider(book, view, delivered, desk.account.configuration)
+    look = BookLook(book, view, delivered)
+    trade = desk.account.evaluator.consider(look, desk.account.configuration)
     assert trade is not None
     await desk.execute(book, trade, delivered)
     (told,) = desk.told  # and it is refused for its age before anything is claimed
