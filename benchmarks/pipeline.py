@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import nats
 import uvloop
@@ -29,7 +29,15 @@ import uvloop
 from benchmarks.process_times import ProcessTimes, times_by_name
 from benchmarks.scripted_markets import MARKETS, SignalDriver, scripted_venue, series_names
 from benchmarks.stats import percentiles
-from benchmarks.system import TODAY, Processes, Tree, processes_of, signer_env, venue_env, worker_env
+from benchmarks.system import (
+    TODAY,
+    Processes,
+    Tree,
+    processes_of,
+    signer_env,
+    venue_env,
+    worker_env,
+)
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
 from runtime.process import freeze_heap
@@ -86,8 +94,24 @@ class Measured:
         return float(getattr(percentiles(self.stages_ms[stage]), share))
 
 
-Run = dict[str, Measured]
+Run: TypeAlias = dict[str, Measured]
 """By load."""
+
+
+def summary(measured: Measured) -> dict[str, Any]:
+    """For a file: percentiles in place of the samples."""
+    return {
+        "frames": measured.frames,
+        "signals": measured.signals,
+        "orders": len(measured.stages_ms.get(WHOLE, ())),
+        "stages_ms": {
+            name: dataclasses.asdict(percentiles(samples))
+            for name, samples in measured.stages_ms.items()
+        },
+        "processes": {
+            name: dataclasses.asdict(times) for name, times in measured.processes.items()
+        },
+    }
 
 
 def run(
@@ -216,9 +240,7 @@ def _stages_ms(
     return spans
 
 
-def _marks(
-    decision: Decision, written_ns: int, received_ns: int
-) -> dict[str, tuple[int, int]]:
+def _marks(decision: Decision, written_ns: int, received_ns: int) -> dict[str, tuple[int, int]]:
     """Where each stage begins and ends, by the clock of this machine."""
     line = decision.timeline
     claim_ns = line.claimed_at_ns - line.signed_at_ns

@@ -1,4 +1,4 @@
-"""What processes have had of the processors, and how long they waited for one, by Linux's own count.
+"""What processes have had of the processors, and how long they waited for one, as Linux counts it.
 
 CPU time of a process is in `/proc/<pid>/stat`, in clock ticks, ended threads included. Time on a
 run queue (ready to run, and no processor free) is in `/proc/<pid>/task/<tid>/schedstat`, by thread,
@@ -70,6 +70,4 @@ def _waited_s(thread: Path) -> float:
 
 def times_by_name(pids: Mapping[str, Iterable[int]]) -> dict[str, ProcessTimes]:
     """Sums over the processes of each name, until now."""
-    return {
-        name: sum(map(times_of, processes), start=NOTHING) for name, processes in pids.items()
-    }
+    return {name: sum(map(times_of, processes), start=NOTHING) for name, processes in pids.items()}

@@ -42,7 +42,7 @@ class Quartiles:
 
 
 def quartiles(samples: Sequence[float]) -> Quartiles:
-    """Of at least one sample, which then is all three. Raises StatisticsError when there is none."""
+    """Of one sample it is all three. Raises StatisticsError when there is none."""
     if len(samples) == 1:
         return Quartiles(low=samples[0], median=samples[0], high=samples[0])
     low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
