@@ -31,7 +31,7 @@ from rich.console import Console
 from benchmarks import capacity, claim_latency, overload, peers, pipeline
 from benchmarks import report as tables
 from benchmarks.other_tree import NoSuchCommitError, tree_of
-from benchmarks.pipeline import OURS, SCRIPT, STORES, Run, Variant
+from benchmarks.pipeline import LOADS, MOTO, OURS, SCRIPT, STORES, Run, Variant
 from benchmarks.system import TODAY, Tree
 from local.child import ChildError
 
@@ -86,6 +86,7 @@ class Bench:
         if self.other:
             others.append(dataclasses.replace(OURS, name=self.other.name, tree=self.other))
         runs = self._pipeline([OURS, *others])
+        self.results["pipeline_without_store"] = pipeline.summary(runs[OURS.name], "loaded")
         against = {variant.name: runs[variant.name] for variant in others}
         self.console.print(
             tables.ratios_table("how many times as long as ours", runs[OURS.name], against)
@@ -103,6 +104,7 @@ class Bench:
             for other in self.trees[1:]
         }
         runs = self._pipeline([*STORES, *earlier.values()])
+        self.results["pipeline_with_store"] = pipeline.summary(runs[MOTO.name], "loaded")
         for each, then in earlier.items():
             self.console.print(tables.compared_table(then.name, runs[each.name], runs[then.name]))
         self.say("claims alone")
@@ -133,12 +135,9 @@ class Bench:
         for name, repeats in runs.items():
             self.console.print(tables.stages_table(name, repeats))
             self.console.print(tables.processes_table(name, repeats))
-        told = self.results.setdefault("pipeline", {})
         for name, repeats in runs.items():
-            told[name] = [
-                {load: pipeline.summary(measured) for load, measured in run.items()}
-                for run in repeats
-            ]
+            for load in LOADS:
+                self.results[f"{name}, {load}"] = pipeline.summary(repeats, load)
         return runs
 
 
@@ -160,8 +159,10 @@ def main() -> int:
         bench = Bench(arguments.seconds, arguments.repeats, other)
         for part in arguments.only or PARTS:
             PARTS[part](bench)
+    # What other parts found is kept: a part alone replaces its own figures.
+    before = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(bench.results, indent=2) + "\n", encoding="utf-8")
+    OUT.write_text(json.dumps(before | bench.results, indent=2) + "\n", encoding="utf-8")
     bench.console.print(f"written to {OUT}")
     return 0
 

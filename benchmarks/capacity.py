@@ -44,7 +44,7 @@ SHEDS_BELOW: Final = 0.95
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Step:
+class RateStep:
     """One rate."""
 
     frames_per_s: float
@@ -77,9 +77,9 @@ def run(
     progress: Callable[[str], None] = print,
     rates: Sequence[int] = RATES,
     step_s: float = STEP_S,
-) -> dict[str, list[list[Step]]]:
+) -> dict[str, list[list[RateStep]]]:
     """By tree's name, its repeats; trees take turns."""
-    steps: dict[str, list[list[Step]]] = {tree.name: [] for tree in trees}
+    steps: dict[str, list[list[RateStep]]] = {tree.name: [] for tree in trees}
     for repeat in range(repeats):
         for tree in trees:
             progress(f"a feeder under rising load, {tree.name}, {repeat + 1} of {repeats}")
@@ -87,7 +87,7 @@ def run(
     return steps
 
 
-async def _measure(tree: Tree, rates: Sequence[int], step_s: float) -> list[Step]:
+async def _measure(tree: Tree, rates: Sequence[int], step_s: float) -> list[RateStep]:
     venue, markets = scripted_venue(MARKETS)
     _, twins = scripted_venue(MARKETS)
     source = FrameSource(venue, markets, twins)
@@ -113,7 +113,7 @@ async def _measure(tree: Tree, rates: Sequence[int], step_s: float) -> list[Step
 
 async def _step(
     source: FrameSource, feeder: _Feeder, reader: _Reader, rate: int, step_s: float
-) -> Step:
+) -> RateStep:
     await asyncio.sleep(_SETTLE_S)
     before, cut = await feeder.counts(), source.cut
     reader.begin()
@@ -124,7 +124,7 @@ async def _step(
     counts = {name: count - before[name] for name, count in (await feeder.counts()).items()}
     line_frames = counts["frames"] or 1
     ages = percentiles(reader.ages_ms or [0.0])
-    return Step(
+    return RateStep(
         frames_per_s=int(rate * step_s) / took_s,
         handled_per_s=line_frames / 2 / took_s,
         books_per_s=books / took_s,

@@ -31,7 +31,7 @@ from benchmarks.scripted_markets import MARKETS, SignalDriver, scripted_venue, s
 from benchmarks.stats import percentiles
 from benchmarks.system import (
     TODAY,
-    Processes,
+    TreeProcesses,
     Tree,
     processes_of,
     signer_env,
@@ -47,7 +47,7 @@ FEEDERS: Final = 2
 """One connection holds the windows of at most 33 series."""
 WORKERS: Final = 2
 WARM_UP_S: Final = 3.0
-_LAST_ORDERS_S: Final = 0.5
+_LAST_ORDERS_S: Final = 1.0
 WHOLE: Final = "frame to order"
 LESS_CLAIM: Final = "frame to order less claim"
 LOADS: Final = ("idle", "loaded")
@@ -69,10 +69,11 @@ class Variant:
 
 OURS: Final = Variant(name="ours, without a store")
 SCRIPT: Final = Variant(name="script on the official SDK", official_sdk=True)
+MOTO: Final = Variant(name="DynamoDB (moto)", store="moto")
 STORES: Final = (
     Variant(name="embedded store, no disk below", store="memory"),
     Variant(name="embedded store, on this disk", store="disk"),
-    Variant(name="DynamoDB (moto)", store="moto"),
+    MOTO,
 )
 """Without a disk, the claim is what comes before its fsync."""
 
@@ -98,19 +99,20 @@ Run: TypeAlias = dict[str, Measured]
 """By load."""
 
 
-def summary(measured: Measured) -> dict[str, Any]:
-    """For a file: percentiles in place of the samples."""
+def summary(repeats: Sequence[Run], load: str) -> dict[str, Any]:
+    """Of all samples of all repeats, as `benchmarks/out/latest.json` has it."""
+    samples: dict[str, list[float]] = {}
+    for run in repeats:
+        for stage, each in run[load].stages_ms.items():
+            samples.setdefault(stage, []).extend(each)
     return {
-        "frames": measured.frames,
-        "signals": measured.signals,
-        "orders": len(measured.stages_ms.get(WHOLE, ())),
-        "stages_ms": {
-            name: dataclasses.asdict(percentiles(samples))
-            for name, samples in measured.stages_ms.items()
-        },
-        "processes": {
-            name: dataclasses.asdict(times) for name, times in measured.processes.items()
-        },
+        "count": len(samples.get(WHOLE, ())),
+        "signals": sum(run[load].signals for run in repeats),
+        "stages": {name: dataclasses.asdict(percentiles(each)) for name, each in samples.items()},
+        "processes": [
+            {name: dataclasses.asdict(times) for name, times in run[load].processes.items()}
+            for run in repeats
+        ],
     }
 
 
@@ -181,7 +183,7 @@ async def _running(
         yield processes.pids
 
 
-async def _start_script(processes: Processes, markets: Sequence[Market], url: str) -> None:
+async def _start_script(processes: TreeProcesses, markets: Sequence[Market], url: str) -> None:
     tokens = [book.token_id for market in markets for book in market.books]
     await processes.start(
         *("script", "-m", "benchmarks.official_sdk_script"),
@@ -191,7 +193,7 @@ async def _start_script(processes: Processes, markets: Sequence[Market], url: st
 
 
 async def _start_system(
-    variant: Variant, processes: Processes, stack: AsyncExitStack, url: str
+    variant: Variant, processes: TreeProcesses, stack: AsyncExitStack, url: str
 ) -> None:
     await processes.start_nats()
     await start_feeders(processes, url)
@@ -211,7 +213,7 @@ async def _start_system(
 
 
 async def start_feeders(
-    processes: Processes, url: str, feeders: int = FEEDERS, markets: int = MARKETS
+    processes: TreeProcesses, url: str, feeders: int = FEEDERS, markets: int = MARKETS
 ) -> None:
     """Each follows its share of the series alone."""
     for number in range(feeders):

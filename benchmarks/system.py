@@ -61,7 +61,7 @@ class Tree:
 TODAY: Final = Tree("today")
 
 
-class Processes:
+class TreeProcesses:
     """Those of one run, by what they are; `pids` is what their times are read of."""
 
     def __init__(self, stack: AsyncExitStack, tree: Tree, scratch: Path) -> None:
@@ -107,13 +107,13 @@ class Processes:
 
 
 @asynccontextmanager
-async def processes_of(tree: Tree) -> AsyncIterator[Processes]:
+async def processes_of(tree: Tree) -> AsyncIterator[TreeProcesses]:
     """None yet; all that are started end with the context."""
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         )
-        yield Processes(stack, tree, Path(scratch))
+        yield TreeProcesses(stack, tree, Path(scratch))
 
 
 def venue_env(url: str) -> dict[str, str]:
