@@ -31,8 +31,8 @@ from benchmarks.scripted_markets import MARKETS, SignalDriver, scripted_venue, s
 from benchmarks.stats import percentiles
 from benchmarks.system import (
     TODAY,
-    TreeProcesses,
     Tree,
+    TreeProcesses,
     processes_of,
     signer_env,
     venue_env,
