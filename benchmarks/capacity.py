@@ -37,8 +37,8 @@ MARKETS: Final = 30
 STEP_S: Final = 4.0
 _SETTLE_S: Final = 1.5
 """After a step: what is still unread is read, and a lost connection opened again."""
-_JUDGE_EVERY: Final = 20
-"""Books: to read the age of each would take a core from the feeder."""
+_LOOK_EVERY_MS: Final = 5
+"""To read the age of every book would take a core from the feeder."""
 SHEDS_BELOW: Final = 0.95
 """Of the market frames, published as books of their own."""
 
@@ -52,9 +52,9 @@ class RateStep:
     handled_per_s: float
     """Of them, by the feeder: half of what it took from both lines."""
     books_per_s: float
-    age_p50_ms: float
-    age_p99_ms: float
-    """From the moment that stands in the frame to the reader of the book."""
+    age_p50_ms: float | None
+    age_p99_ms: float | None
+    """From the moment that stands in the frame to the reader of the book; None: no book came."""
     feeder_cores: float
     feeder_us_a_line_frame: float
     waited_us_a_line_frame: float
@@ -123,13 +123,13 @@ async def _step(
     books = reader.books
     counts = {name: count - before[name] for name, count in (await feeder.counts()).items()}
     line_frames = counts["frames"] or 1
-    ages = percentiles(reader.ages_ms or [0.0])
+    ages = percentiles(reader.ages_ms) if reader.ages_ms else None
     return RateStep(
         frames_per_s=int(rate * step_s) / took_s,
         handled_per_s=line_frames / 2 / took_s,
         books_per_s=books / took_s,
-        age_p50_ms=ages.p50,
-        age_p99_ms=ages.p99,
+        age_p50_ms=ages.p50 if ages else None,
+        age_p99_ms=ages.p99 if ages else None,
         feeder_cores=used.cpu_s / took_s,
         feeder_us_a_line_frame=used.cpu_s / line_frames * 1e6,
         waited_us_a_line_frame=used.waited_s / line_frames * 1e6,
@@ -146,14 +146,16 @@ class _Reader:
     def __init__(self) -> None:
         self.books = 0
         self.ages_ms: list[float] = []
+        self._look_at_ms = 0.0
 
     def begin(self) -> None:
         self.books, self.ages_ms = 0, []
 
     async def on_book(self, message: Any) -> None:
         self.books += 1
-        if self.books % _JUDGE_EVERY == 0:
-            now_ms = time.time() * 1e3
+        now_ms = time.time() * 1e3
+        if now_ms >= self._look_at_ms:
+            self._look_at_ms = now_ms + _LOOK_EVERY_MS
             with contextlib.suppress(ProtocolError):  # of another tree
                 snapshot = decode_snapshot(message.data)
                 self.ages_ms.append(now_ms - snapshot.venue_timestamp_ms)

@@ -147,13 +147,18 @@ def capacity_table(name: str, repeats: Sequence[Sequence[RateStep]]) -> Table:
     """One row a rate; medians and quartiles of the repeats."""
     rows = [
         [
-            *(_text(quartiles([getattr(each, f) for each in steps]), n) for f, n in _CAPACITY),
+            *(_text(_of_steps(steps, field), digits) for field, digits in _CAPACITY),
             "yes" if sum(step.sheds for step in steps) * 2 > len(steps) else "no",
         ]
         for steps in zip(*repeats, strict=True)
     ]
     columns = (*(field.replace("_", " ") for field, _ in _CAPACITY), "sheds")
     return table(f"one feeder under rising load, {name}", columns, rows)
+
+
+def _of_steps(steps: Sequence[RateStep], field: str) -> Quartiles | None:
+    known = [value for step in steps if (value := getattr(step, field)) is not None]
+    return quartiles(known) if known else None
 
 
 _CAPACITY = (
