@@ -147,12 +147,12 @@ def capacity_table(name: str, repeats: Sequence[Sequence[RateStep]]) -> Table:
     """One row a rate; medians and quartiles of the repeats."""
     rows = [
         [
-            *(_text(_of_steps(steps, field), digits) for field, digits in _CAPACITY),
+            *(_text(_of_steps(steps, field), digits) for field, _, digits in _CAPACITY),
             "yes" if sum(step.sheds for step in steps) * 2 > len(steps) else "no",
         ]
         for steps in zip(*repeats, strict=True)
     ]
-    columns = (*(field.replace("_", " ") for field, _ in _CAPACITY), "sheds")
+    columns = (*(title for _, title, _ in _CAPACITY), "sheds")
     return table(f"one feeder under rising load, {name}", columns, rows)
 
 
@@ -162,17 +162,17 @@ def _of_steps(steps: Sequence[RateStep], field: str) -> Quartiles | None:
 
 
 _CAPACITY = (
-    ("frames_per_s", 0),
-    ("handled_per_s", 0),
-    ("books_per_s", 0),
-    ("age_p50_ms", 1),
-    ("age_p99_ms", 1),
-    ("feeder_cores", 2),
-    ("feeder_us_a_line_frame", 0),
-    ("waited_us_a_line_frame", 0),
-    ("leases_lost", 0),
-    ("connections_lost", 0),
-    ("books_doubted", 0),
+    ("frames_per_s", "frames/s", 0),
+    ("handled_per_s", "handled/s", 0),
+    ("books_per_s", "books/s", 0),
+    ("age_p50_ms", "age p50 ms", 1),
+    ("age_p99_ms", "age p99 ms", 1),
+    ("feeder_cores", "cores", 2),
+    ("feeder_us_a_line_frame", "CPU µs a line's frame", 0),
+    ("waited_us_a_line_frame", "waited µs", 0),
+    ("leases_lost", "leases lost", 0),
+    ("connections_lost", "lines lost", 0),
+    ("books_doubted", "books doubted", 0),
 )
 
 
