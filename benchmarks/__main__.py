@@ -36,7 +36,8 @@ from benchmarks.system import TODAY, Tree
 from local.child import ChildError
 
 OUT: Final = Path(__file__).parent / "out" / "latest.json"
-CAPACITY_REPEATS_MAX: Final = 2
+_FEW: Final = 2
+"""Repeats of what takes longer than the rest, and differs less."""
 WIDTH_MIN: Final = 130
 """Columns of text: a file, or a pipe, has no width of its own."""
 _BOOKS: Final = """
@@ -85,7 +86,7 @@ class Bench:
         others = [SCRIPT]
         if self.other:
             others.append(dataclasses.replace(OURS, name=self.other.name, tree=self.other))
-        runs = self._pipeline([OURS, *others])
+        runs = self._pipeline([OURS, *others], self.repeats)
         self.results["pipeline_without_store"] = pipeline.summary(runs[OURS.name], "loaded")
         against = {variant.name: runs[variant.name] for variant in others}
         self.console.print(
@@ -103,7 +104,7 @@ class Bench:
             for each in STORES
             for other in self.trees[1:]
         }
-        runs = self._pipeline([*STORES, *earlier.values()])
+        runs = self._pipeline([*STORES, *earlier.values()], min(self.repeats, _FEW))
         self.results["pipeline_with_store"] = pipeline.summary(runs[MOTO.name], "loaded")
         for each, then in earlier.items():
             self.console.print(tables.compared_table(then.name, runs[each.name], runs[then.name]))
@@ -115,7 +116,7 @@ class Bench:
 
     def capacity(self) -> None:
         """A feeder under rising load."""
-        repeats = min(self.repeats, CAPACITY_REPEATS_MAX)
+        repeats = min(self.repeats, _FEW)
         found = capacity.run(self.trees, repeats=repeats, progress=self.say)
         for name, of_tree in found.items():
             self.console.print(tables.capacity_table(name, of_tree))
@@ -126,18 +127,17 @@ class Bench:
 
     def overload(self) -> None:
         """A worker that is too slow."""
-        found = overload.run(self.trees, repeats=self.repeats, progress=self.say)
+        found = overload.run(self.trees, repeats=min(self.repeats, _FEW), progress=self.say)
         self.console.print(overload.table(found))
         self.results["overload_age_ms"] = found
 
-    def _pipeline(self, variants: Sequence[Variant]) -> dict[str, list[Run]]:
-        runs = pipeline.run(variants, seconds=self.seconds, repeats=self.repeats, progress=self.say)
-        for name, repeats in runs.items():
-            self.console.print(tables.stages_table(name, repeats))
-            self.console.print(tables.processes_table(name, repeats))
-        for name, repeats in runs.items():
+    def _pipeline(self, variants: Sequence[Variant], repeats: int) -> dict[str, list[Run]]:
+        runs = pipeline.run(variants, seconds=self.seconds, repeats=repeats, progress=self.say)
+        for name, of_variant in runs.items():
+            self.console.print(tables.stages_table(name, of_variant))
+            self.console.print(tables.processes_table(name, of_variant))
             for load in LOADS:
-                self.results[f"{name}, {load}"] = pipeline.summary(repeats, load)
+                self.results[f"{name}, {load}"] = pipeline.summary(of_variant, load)
         return runs
 
 
