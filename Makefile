@@ -212,8 +212,10 @@ lint: setup package
 	$(INFRA_BIN)/cfn-lint --regions eu-west-1 -t $(PACKAGED:%/.packaged=%/$(TEMPLATE))
 	$(INFRA_BIN)/checkov --config-file deploy/checkov.yml --file .build/prod/$(TEMPLATE)
 
+# About ten minutes; ONLY=latency (or another part) is two. COMPARE=a commit: both in turn, and their ratios.
 bench: setup
-	$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(COMPARE),--compare '$(COMPARE)') \
+		$(if $(REPEATS),--repeats '$(REPEATS)') $(if $(SITE),--site '$(SITE)')
 
 clean:
 	rm -rf $(VENV) $(MINISTACK_VENV) $(INFRA_VENV) deploy/node_modules .build .serverless .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/out sandbox-logs

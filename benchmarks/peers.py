@@ -10,26 +10,34 @@ A change is one entry of a `price_change`: decoded from bytes and applied to a b
 side. What each does with it:
 - ours: best prices and the venue's hash over the whole book are checked after every frame;
 - ours, best prices only: the same frames without hashes;
+- floor: what any Python has to do that checks the hash, and nothing else: our decoder, and SHA-1
+  over a book's text that is there already;
 - nautilus_trader: the adapter's decoder and its steps from a quote to the Rust/Cython order book,
   without its message bus; it checks nothing;
 - polyws: its parser, cache, spread and midpoint, without its callbacks; it checks nothing;
 - polypulse: `BookFeed` from text to its callback; it checks nothing.
-Each one's best prices at the end are compared with the venue's.
+Each one's best prices at the end are compared with the venue's. In processor time, in turn; a ratio
+is taken within each turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import random
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import report
+from benchmarks.stats import quartiles, ratios
 from feeder.core.market.session_table import SessionTable
 from protocol.fee import FeeSchedule
 from protocol.market import MarketInfo, Outcome
@@ -267,16 +275,31 @@ def _trimmed(price: object) -> str:
 
 
 PEERS: Final = {"nautilus_trader": _nautilus, "polyws": _polyws, "polypulse": _polypulse}
+OURS: Final = "ours, hash of every change checked"
 
 
-def run() -> dict[str, dict[str, float]]:
-    """Changes a second by contender: median and best of TURNS turns, all taken in turn."""
+def _floor(book: _Book) -> Contender:
+    texts = [json.dumps(book._sides(token_id)).encode() for token_id in (UP, DOWN)]
+
+    def play(frames: Sequence[bytes]) -> Top:
+        for frame in frames:
+            decode_frame(frame)
+            for text in texts:
+                hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        return book.best()
+
+    return play
+
+
+def run() -> dict[str, list[float]]:
+    """Changes a second by contender, one figure a turn; what is not importable is left out."""
     book = _Book(seed=1)
     frames = book.frames()
     unproven = [_without_hashes(frame) for frame in frames]
     contenders: dict[str, tuple[Contender, list[bytes]]] = {
-        "ours, hash of every change checked": (ours, frames),
+        OURS: (ours, frames),
         "ours, best prices only": (ours, unproven),
+        "floor: decode, and SHA-1 of a book": (_floor(book), frames),
     }
     for name, prepare in PEERS.items():
         try:
@@ -286,13 +309,23 @@ def run() -> dict[str, dict[str, float]]:
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(TURNS):
         for name, (play, given) in contenders.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             top = play(given)
-            taken[name].append(2 * FRAMES / (time.perf_counter() - begun))
+            taken[name].append(2 * FRAMES / (time.process_time() - begun))
             assert top == book.best(), f"{name} ends with {top}, the venue with {book.best()}"
-    return {
-        name: {"median": statistics.median(each), "best": max(each)} for name, each in taken.items()
-    }
+    return taken
+
+
+def table(found: Mapping[str, Sequence[float]]) -> Table:
+    """Medians and quartiles of what `run` found, and ratios to ours."""
+    rows = []
+    for name, turns in found.items():
+        ratio = ratios(turns, found[OURS])
+        each_us = quartiles([1e6 / each for each in turns])
+        cells = (quartiles(turns).text(0), each_us.text(1), ratio.text() if ratio else "")
+        rows.append((name, *cells))
+    columns = ("", "changes/s", "µs a change", "times as many as ours")
+    return report.table("changes of a book, on one core", columns, rows)
 
 
 def _without_hashes(frame: bytes) -> bytes:
@@ -305,11 +338,14 @@ def _without_hashes(frame: bytes) -> bytes:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--site", action="append", default=[], help="where peers are installed")
     sys.path.extend(parser.parse_args().site)
-    for name, figures in run().items():
-        print(f"{name:<36} {figures['median']:>9,.0f} changes/s (best {figures['best']:,.0f})")
+    Console().print(table(run()))
 
 
 if __name__ == "__main__":

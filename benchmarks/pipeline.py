@@ -1,286 +1,262 @@
-"""From a frame written to the feeder's socket to the order's bytes at the venue.
+"""From a frame written to the feeder's socket to the order's bytes at the venue, stage by stage.
 
-1,000 `price_change` frames a second over 50 markets, two feeders, two workers; ten frames a second
-carry a signal that the next frame of that market takes back. Real processes, real sockets, the
-official client; the venue is simulated and runs in this process, so both ends read one clock. It
-answers every order with "no match", a proven rejection, so that the market may trade again.
-Everything shares this machine's cores: the figures include that.
+Real processes, real sockets: two feeders of 25 markets each, two lines a market, two workers, and
+nats-server; the venue is simulated and runs in this process, so both ends read one clock. Each run
+measures two loads, one after the other: *idle*, ten signals a second and nothing else, which is
+what the work itself takes; and *loaded*, 1,000 frames a second with the same signals among them,
+where processes also wait for a core. Who has had how much processor, and has waited for one for how
+long, is the kernel's own count.
+
+Variants are run in turn, repeat by repeat. A figure of a variant is compared only with that of
+another in the same repeat.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
-import random
-import sys
-import tempfile
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TypeAlias
 
 import nats
 import uvloop
-from eth_account import Account
-from hexbytes import HexBytes
 
-from benchmarks.stats import Figures, percentiles
-from local.child import Child
-from local.nats_server import start_nats
+from benchmarks.process_times import ProcessTimes, times_by_name
+from benchmarks.scripted_markets import MARKETS, SignalDriver, scripted_venue, series_names
+from benchmarks.stats import percentiles
+from benchmarks.system import (
+    TODAY,
+    Tree,
+    TreeProcesses,
+    processes_of,
+    signer_env,
+    venue_env,
+    worker_env,
+)
 from protocol.decision import Decision, decode_decision
-from protocol.series import parse_series
 from protocol.subjects import DECISIONS
 from runtime.process import freeze_heap
-from sandbox.cluster import start_dynamodb
-from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
-from sandbox.services import STATE_TABLE
-from sandbox.simulator import Market, Venue, deposit_wallet_of, error, serve
+from sandbox.simulator import Market, Venue, serve
 
-FRAMES_PER_S: Final = 1_000
-MARKETS: Final = 50
 FEEDERS: Final = 2
 """One connection holds the windows of at most 33 series."""
 WORKERS: Final = 2
-SIGNAL_EVERY: Final = 100
-"""Frames: ten signals a second over all markets."""
-WARM_UP_S: Final = 4.0
-LEVELS: Final = 40
-SIZE_E6: Final = 100_000_000
-STRONG_E6: Final = 5_000_000_000
-_NO_MATCH: Final = (
-    "no orders found to match with FAK order. FAK orders are partially filled or killed if no "
-    "match is found."
-)
+WARM_UP_S: Final = 3.0
+_LAST_ORDERS_S: Final = 1.0
+WHOLE: Final = "frame to order"
+LESS_CLAIM: Final = "frame to order less claim"
+LOADS: Final = ("idle", "loaded")
+_DISK: Final = Path(__file__).parent / "out"
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a file system without a disk below it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Load:
-    """One run."""
+class Variant:
+    """What is run."""
+
+    name: str
+    tree: Tree = TODAY
+    store: str = ""
+    """`moto`, `disk` or `memory` (the embedded store there); empty: claims are granted at once."""
+    official_sdk: bool = False
+    """The script of `benchmarks.official_sdk_script` in place of everything."""
+
+
+OURS: Final = Variant(name="ours, without a store")
+SCRIPT: Final = Variant(name="script on the official SDK", official_sdk=True)
+MOTO: Final = Variant(name="DynamoDB (moto)", store="moto")
+STORES: Final = (
+    Variant(name="embedded store, no disk below", store="memory"),
+    Variant(name="embedded store, on this disk", store="disk"),
+    MOTO,
+)
+"""Without a disk, the claim is what comes before its fsync."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One load of one run."""
 
     seconds: float
-    store: bool = False
-    """True: claims on serialised moto. False: granted in memory."""
-    book_cost_ms: float = 0.0
-    workers: int = WORKERS
-    execution: str = "live"
+    """It took: longer than asked for where this machine could not send as fast."""
+    frames: int
+    signals: int
+    stages_ms: dict[str, list[float]]
+    """By stage; each order's, in the order in which they arrived."""
+    processes: dict[str, ProcessTimes]
+    """By kind of process, the sum of that kind."""
+
+    def percentile(self, stage: str, share: str) -> float:
+        """`p50` or `p99` of a stage. Raises KeyError, IndexError when there are no samples."""
+        return float(getattr(percentiles(self.stages_ms[stage]), share))
 
 
-def run(seconds: float = 30.0) -> dict[str, Figures]:
-    """Stages in milliseconds, without the store and with it."""
+Run: TypeAlias = dict[str, Measured]
+"""By load."""
+
+
+def summary(repeats: Sequence[Run], load: str) -> dict[str, Any]:
+    """Of all samples of all repeats, as `benchmarks/out/latest.json` has it."""
+    samples: dict[str, list[float]] = {}
+    for run in repeats:
+        for stage, each in run[load].stages_ms.items():
+            samples.setdefault(stage, []).extend(each)
     return {
-        "pipeline_without_store": uvloop.run(_measure(Load(seconds=seconds))),
-        "pipeline_with_store": uvloop.run(_measure(Load(seconds=seconds, store=True))),
+        "count": len(samples.get(WHOLE, ())),
+        "signals": sum(run[load].signals for run in repeats),
+        "stages": {name: dataclasses.asdict(percentiles(each)) for name, each in samples.items()},
+        "processes": [
+            {name: dataclasses.asdict(times) for name, times in run[load].processes.items()}
+            for run in repeats
+        ],
     }
 
 
-def run_overload(seconds: float = 15.0) -> dict[str, Figures]:
-    """Age of the books acted on by one worker that needs 3 ms a book: a third of what arrives."""
-    load = Load(seconds=seconds, book_cost_ms=3.0, workers=1, execution="paper")
-    return {"overload_3ms_a_book": uvloop.run(_measure_overload(load))}
+def run(
+    variants: Sequence[Variant],
+    *,
+    seconds: float,
+    repeats: int,
+    progress: Callable[[str], None] = print,
+) -> dict[str, list[Run]]:
+    """By variant's name, its repeats; each takes `seconds` a load and about ten more."""
+    runs: dict[str, list[Run]] = {variant.name: [] for variant in variants}
+    for repeat in range(repeats):
+        for variant in variants:
+            progress(f"{variant.name}, {repeat + 1} of {repeats}")
+            runs[variant.name].append(uvloop.run(_measure(variant, seconds)))
+    return runs
 
 
-async def _measure(load: Load) -> Figures:
-    async with _system(load) as system:
-        decisions: dict[str, Decision] = {}
-
-        async def remember(message: Any) -> None:
-            decision = decode_decision(message.data)
-            decisions[decision.order_id] = decision
-
-        nc = await nats.connect(system.nats_url)
-        await nc.subscribe(DECISIONS.subjects[0], cb=remember)
-        await system.drive(WARM_UP_S)
-        warm_ns = time.time_ns()
-        await system.drive(load.seconds)
-        await asyncio.sleep(1)  # the last orders are on their way
-        await nc.close()
-        return _stages(system, decisions, warm_ns)
-
-
-async def _measure_overload(load: Load) -> Figures:
-    async with _system(load) as system:
-        await system.drive(WARM_UP_S)
-        await system.drive(load.seconds)
-        [worker] = system.workers
-        said = asyncio.create_task(worker.wait_for("ages_ms"))
-        await worker.stop()
-        ages: list[float] = (await said)["ages_ms"]  # type: ignore[assignment]
-        settled = ages[len(ages) // 5 :]  # without the start
-        return Figures(count=len(settled), stages={"age acted on": percentiles(settled)})
-
-
-def _stages(system: _System, decisions: dict[str, Decision], warm_ns: int) -> Figures:
-    spans: dict[str, list[float]] = {}
-    for entry in system.venue.journal.entries:
-        decision = decisions.get(entry.order_id)
-        written_ns = system.signal_before(entry.token_id, entry.received_at_ns)
-        if decision is None or written_ns is None or written_ns < warm_ns:
-            continue
-        line = decision.timeline
-        marks = [
-            ("frame to feeder", written_ns, line.received_at_ns),
-            ("build, publish", line.received_at_ns, line.published_at_ns),
-            ("stream", line.published_at_ns, line.delivered_at_ns),
-            ("decode, decide", line.delivered_at_ns, line.decided_at_ns),
-            ("sign", line.decided_at_ns, line.signed_at_ns),
-            ("claim", line.signed_at_ns, line.claimed_at_ns),
-            ("post", line.claimed_at_ns, entry.received_at_ns),
-            ("frame to order", written_ns, entry.received_at_ns),
-        ]
-        for name, start, end in marks:
-            spans.setdefault(name, []).append((end - start) / 1e6)
-        claim_ns = line.claimed_at_ns - line.signed_at_ns
-        spans.setdefault("frame to order less claim", []).append(
-            (entry.received_at_ns - written_ns - claim_ns) / 1e6
-        )
-    signals = sum(at > warm_ns for times in system.signals.values() for at in times)
-    return Figures(
-        count=len(spans.get("frame to order", [])),
-        signals=signals,
-        stages={name: percentiles(values) for name, values in spans.items()},
-    )
-
-
-class _System:
-    """The processes of one run, and the venue in this one."""
-
-    def __init__(self, venue: Venue, markets: list[Market]) -> None:
-        self.venue = venue
-        self.markets = markets
-        self.workers: list[Child] = []
-        self.nats_url = ""
-        self.signals: dict[str, list[int]] = {market.token("Up"): [] for market in markets}
-        self._frame = 0
-        self._random = random.Random(1)
-
-    async def drive(self, seconds: float) -> None:
-        """Send frames at the set rate for so long."""
+async def _measure(variant: Variant, seconds: float) -> Run:
+    venue, markets = scripted_venue()
+    driver = SignalDriver(venue, markets)
+    decisions: dict[str, Decision] = {}
+    async with serve(venue) as url, _running(variant, venue, markets, url, decisions) as pids:
         freeze_heap()  # the venue's pauses are not the pipeline's
-        loop = asyncio.get_running_loop()
-        started, first = loop.time(), self._frame
-        total = int(seconds * FRAMES_PER_S)
-        while (sent := self._frame - first) < total:
-            # Sleep until the next frame is due: a busy driver would take a core from the others.
-            await asyncio.sleep(max(0.0, started + (sent + 1) / FRAMES_PER_S - loop.time()))
-            due = int((loop.time() - started) * FRAMES_PER_S)
-            for _ in range(min(due, total) - sent):
-                self._send_frame()
-
-    def signal_before(self, token_id: str, at_ns: int) -> int | None:
-        """When the newest signal of a market before `at_ns` was written."""
-        times = self.signals.get(token_id, [])
-        return next((time_ns for time_ns in reversed(times) if time_ns <= at_ns), None)
-
-    def _send_frame(self) -> None:
-        number, self._frame = self._frame, self._frame + 1
-        # The market whose turn it is, and a signal on every hundredth frame: on 25 of the markets,
-        # each one every 2.5 s.
-        token = self.markets[number % MARKETS].token("Up")
-        turn = number // MARKETS
-        if number % SIGNAL_EVERY == turn % MARKETS:
-            self.signals[token].append(time.time_ns())
-            self.venue.change_level(token, "BUY", 4_900, STRONG_E6)
-        elif (number - MARKETS) % SIGNAL_EVERY == (turn - 1) % MARKETS:
-            self.venue.change_level(token, "BUY", 4_900, SIZE_E6)
-        else:
-            depth = self._random.randrange(10, LEVELS) * 100
-            size = SIZE_E6 + self._random.randrange(10_000) * 10_000
-            self.venue.change_level(token, "BUY", 4_900 - depth, size)
-
-
-def _series_names() -> list[str]:
-    return [f"m{number:02d}-4h" for number in range(MARKETS)]
-
-
-def _scripted_venue() -> tuple[Venue, list[Market]]:
-    venue = Venue()
-    now_ms = venue.now_ms()
-    markets = []
-    for name in _series_names():
-        series = parse_series(name)
-        start_s = series.window_start_s(now_ms / 1000)
-        market = venue.add_market(
-            series.slug(start_s),
-            start_ms=start_s * 1000,
-            end_ms=(start_s + series.window_s) * 1000,
-        )
-        bids = [(4_900 - 100 * i, SIZE_E6) for i in range(LEVELS)]
-        asks = [(5_000 + 100 * i, SIZE_E6) for i in range(LEVELS)]
-        venue.set_book(market.token("Up"), bids, asks)
-        markets.append(market)
-    return venue, markets
+        await driver.loaded(WARM_UP_S)
+        measured: Run = {}
+        for load in LOADS:
+            begun_ns, before = time.time_ns(), times_by_name(pids)
+            begun_s = time.monotonic()
+            frames = await getattr(driver, load)(seconds)
+            took_s = time.monotonic() - begun_s
+            used = {name: now - before[name] for name, now in times_by_name(pids).items()}
+            await asyncio.sleep(_LAST_ORDERS_S)  # the last orders are on their way
+            measured[load] = Measured(
+                seconds=took_s,
+                frames=frames,
+                signals=driver.signals_since(begun_ns),
+                stages_ms=_stages_ms(venue, driver, decisions, begun_ns),
+                processes=used,
+            )
+        return measured
 
 
 @asynccontextmanager
-async def _system(load: Load) -> AsyncIterator[_System]:
-    venue, markets = _scripted_venue()
+async def _running(
+    variant: Variant,
+    venue: Venue,
+    markets: Sequence[Market],
+    url: str,
+    decisions: dict[str, Decision],
+) -> AsyncIterator[Mapping[str, list[int]]]:
+    """Yields the processes' ids by kind, once every market has its readers."""
+    async with processes_of(variant.tree) as processes, AsyncExitStack() as stack:
+        if variant.official_sdk:
+            await _start_script(processes, markets, url)
+        else:
+            await _start_system(variant, processes, stack, url)
+            nc = await nats.connect(processes.nats_url)
+            stack.push_async_callback(nc.close)
 
-    async def no_match(_: str) -> Any:
-        return error(_NO_MATCH)
+            async def remember(message: Any) -> None:
+                decision = decode_decision(message.data)
+                decisions[decision.order_id] = decision
 
-    venue.before_matching = no_match
-    system = _System(venue, markets)
-    async with AsyncExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        url = await stack.enter_async_context(serve(venue))
-
-        def child(name: str) -> Child:
-            started = Child(name, scratch)
-            stack.push_async_callback(started.stop)
-            return started
-
-        system.nats_url = await start_nats(child("nats"), scratch)
-        dynamodb_url = await start_dynamodb(child("dynamodb")) if load.store else ""
-        shared = {
-            "NATS_URL": system.nats_url,
-            "GAMMA_URL": url,
-            "CLOB_URL": url,
-            "METRICS_PORT": "0",
-        }
-        feeders = [child(f"feeder-{number}") for number in range(FEEDERS)]
-        for number, feeder in enumerate(feeders):
-            await feeder.start(
-                *(sys.executable, "-m", "feeder"),
-                env={
-                    **shared,
-                    "MARKET_WS_URL": url.replace("http://", "ws://") + "/ws/market",
-                    "SERIES": ",".join(_series_names()[number::FEEDERS]),
-                },
-            )
-        key = Account.create()
-        for number in range(load.workers):
-            worker = child(f"worker-{number}")
-            module = "functions.worker" if load.store else "benchmarks.stub_worker"
-            await worker.start(
-                *(sys.executable, "-m", module),
-                env={
-                    **shared,
-                    **CREDENTIALS_ENV,
-                    "CLOB_URL": url,
-                    "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url,
-                    "STATE_TABLE": STATE_TABLE,
-                    "DECISION_TABLE": decision_table_of(STATE_TABLE),
-                    "EXECUTION": load.execution,
-                    "PRIVATE_KEY": HexBytes(key.key).to_0x_hex(),
-                    "WALLET": deposit_wallet_of(key.address),
-                    "MAX_POSITIONS": str(MARKETS),
-                    "COOLDOWN_S": "0",
-                    "MIN_TIME_TO_CLOSE_S": "0",
-                    "BENCH_BOOK_COST_MS": str(load.book_cost_ms),
-                },
-            )
-            system.workers.append(worker)
-        for feeder in feeders:
-            await feeder.wait_for("feeder_started")
-        for worker in system.workers:
-            await worker.wait_for("worker_started")
+            await nc.subscribe(DECISIONS.subjects[0], cb=remember)
         async with asyncio.timeout(60):
             await venue.subscribed(*(market.token("Up") for market in markets))
-        yield system
+        processes.pids["venue and driver"] = [os.getpid()]
+        yield processes.pids
 
 
-if __name__ == "__main__":
-    for name, figures in {**run(), **run_overload()}.items():
-        print(json.dumps({name: dataclasses.asdict(figures)}))
+async def _start_script(processes: TreeProcesses, markets: Sequence[Market], url: str) -> None:
+    tokens = [book.token_id for market in markets for book in market.books]
+    await processes.start(
+        *("script", "-m", "benchmarks.official_sdk_script"),
+        env={"CLOB_URL": url, "TOKENS": ",".join(tokens), **signer_env()},
+    )
+    await processes.started("script", "script_started")
+
+
+async def _start_system(
+    variant: Variant, processes: TreeProcesses, stack: AsyncExitStack, url: str
+) -> None:
+    await processes.start_nats()
+    await start_feeders(processes, url)
+    dynamodb_url = await processes.start_dynamodb() if variant.store == "moto" else ""
+    state = "dynamodb"
+    if variant.store in ("disk", "memory"):
+        below = _MEMORY if variant.store == "memory" and _MEMORY.is_dir() else _DISK
+        below.mkdir(exist_ok=True)
+        folder = stack.enter_context(TemporaryDirectory(dir=below, prefix="bench-"))
+        state = f"sqlite:///{folder}/state.sqlite"
+    env = worker_env(processes.nats_url, url, state, dynamodb_url)
+    module = "functions.worker" if variant.store else "benchmarks.stub_worker"
+    for _ in range(WORKERS):
+        await processes.start("workers", "-m", module, env=env)
+    await processes.started("feeders", "feeder_started")
+    await processes.started("workers", "worker_started")
+
+
+async def start_feeders(
+    processes: TreeProcesses, url: str, feeders: int = FEEDERS, markets: int = MARKETS
+) -> None:
+    """Each follows its share of the series alone."""
+    for number in range(feeders):
+        series = ",".join(series_names(markets)[number::feeders])
+        env = {**venue_env(url), "NATS_URL": processes.nats_url, "SERIES": series}
+        await processes.start("feeders", "-m", "feeder", env=env)
+
+
+def _stages_ms(
+    venue: Venue, driver: SignalDriver, decisions: Mapping[str, Decision], since_ns: int
+) -> dict[str, list[float]]:
+    spans: dict[str, list[float]] = {}
+    answered: set[tuple[str, int]] = set()
+    for entry in venue.journal.entries:
+        written_ns = driver.signal_before(entry.token_id, entry.received_at_ns)
+        if written_ns is None or written_ns < since_ns:
+            continue
+        if (entry.token_id, written_ns) in answered:  # one order a signal
+            continue
+        answered.add((entry.token_id, written_ns))
+        marks = {WHOLE: (written_ns, entry.received_at_ns)}
+        if (decision := decisions.get(entry.order_id)) is not None:
+            marks |= _marks(decision, written_ns, entry.received_at_ns)
+        for name, (start_ns, end_ns) in marks.items():
+            spans.setdefault(name, []).append((end_ns - start_ns) / 1e6)
+    return spans
+
+
+def _marks(decision: Decision, written_ns: int, received_ns: int) -> dict[str, tuple[int, int]]:
+    """Where each stage begins and ends, by the clock of this machine."""
+    line = decision.timeline
+    claim_ns = line.claimed_at_ns - line.signed_at_ns
+    return {
+        "frame to feeder": (written_ns, line.received_at_ns),
+        "build, publish": (line.received_at_ns, line.published_at_ns),
+        "stream": (line.published_at_ns, line.delivered_at_ns),
+        "decode, decide": (line.delivered_at_ns, line.decided_at_ns),
+        "sign": (line.decided_at_ns, line.signed_at_ns),
+        "claim": (line.signed_at_ns, line.claimed_at_ns),
+        "post": (line.claimed_at_ns, received_ns),
+        WHOLE: (written_ns, received_ns),
+        LESS_CLAIM: (written_ns, received_ns - claim_ns),
+    }

@@ -1,0 +1,60 @@
+"""The tables: of repeats, and of two trees."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from benchmarks.pipeline import LOADS, WHOLE, Measured, Run
+from benchmarks.process_times import ProcessTimes
+from benchmarks.report import compared_table, figures_table, ratios_table, stages_table
+
+
+def run(whole_ms: float, *, cpu_s: float = 1.0, stage: str = "sign") -> Run:
+    return {
+        load: Measured(
+            seconds=2.0,
+            frames=1_000,
+            signals=2,
+            stages_ms={WHOLE: [whole_ms, 3 * whole_ms], stage: [whole_ms / 10]},
+            processes={"feeders": ProcessTimes(cpu_s, 0.0)},
+        )
+        for load in LOADS
+    }
+
+
+def cells(table: Table, row: str) -> list[str]:
+    columns = [list(column.cells) for column in table.columns]
+    number = columns[0].index(row)
+    return [str(column[number]) for column in columns[1:]]
+
+
+def test_of_each_stage_p50_and_p99_idle_and_loaded_stand_in_a_row() -> None:
+    table = stages_table("ours", [run(1.0), run(2.0), run(3.0)])
+    assert cells(table, "sign") == ["0.20 (0.15-0.25)"] * 4
+    assert "idle 6 of 6" in str(table.title)
+
+
+def test_how_many_times_as_long_is_said_of_each_repeat() -> None:
+    table = ratios_table("ratios", [run(1.0), run(2.0)], {"script": [run(3.0), run(6.0)]})
+    assert cells(table, "script") == ["3.00"] * 4
+
+
+def test_two_trees_are_compared_stage_by_stage_and_by_processor_time() -> None:
+    now, then = [run(1.0, cpu_s=0.5)], [run(2.0, cpu_s=1.0)]
+    table = compared_table("main", now, then)
+    assert cells(table, "sign") == ["0.50"] * 4
+    assert cells(table, "CPU of feeders") == ["0.50", "", "0.50", ""]
+
+
+def test_a_stage_or_a_process_that_one_tree_does_not_have_has_no_ratio() -> None:
+    now, then = [run(1.0, stage="rehearse")], [run(2.0)]
+    then[0]["idle"].processes.clear()
+    table = compared_table("main", now, then)
+    assert cells(table, "rehearse") == ["-"] * 4
+    assert cells(table, "CPU of feeders")[0] == "-"
+
+
+def test_figures_that_only_one_tree_has_are_shown_without_a_ratio() -> None:
+    table = figures_table("f", {"today": [{"a": 1.0, "b": 4.0}], "main": [{"b": 8.0}]})
+    assert cells(table, "b") == ["4.00", "8.00", "0.50"]
+    assert cells(table, "a") == ["1.00", "-", "-"]
