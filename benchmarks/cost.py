@@ -67,7 +67,7 @@ COUNTS: Final[dict[str, float]] = {
     "alarm_metrics": 35,
     "secrets": 4,
     "interface_endpoints": 4,
-    "books_a_worker_s": 1_000,
+    "books_a_worker_s": 3_000,
     "frames_a_feeder_s": 6_500,
 }
 

@@ -63,7 +63,8 @@ class FeederSettings(
         default=PUBLISHED_LEVELS_MAX, ge=PUBLISHED_BIDS_MIN, le=PUBLISHED_LEVELS_MAX
     )
     """How many bids of each book are published at most: as many as any strategy looks at, so that
-    messages are no longer than they need be. `executor paper` and `executor live` find it out."""
+    messages are no longer than they need be. `executor paper` and `executor live` find it out;
+    elsewhere to be set once all workers are of a version that knows it."""
     metrics_port: Port = 9101
 
 

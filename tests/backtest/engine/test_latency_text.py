@@ -78,6 +78,7 @@ def test_what_executor_decisions_printed_is_a_log(tmp_path: Path) -> None:
         ("", "no latency was measured there"),
         ("{", "neither figures of `make bench` nor a decision log: line 1"),
         ("[1]", "neither figures of `make bench` nor a decision log: line 1"),
+        ('{"machine": {}, "overload_age_ms": {}}', "of `make bench`, without its part `stores`"),
         ("\x00\x01", "neither figures of `make bench` nor a decision log: line 1"),
         ('{"pipeline_with_store": 1}', "pipeline_with_store: Expected `object`, got `int`"),
         ({"pipeline_with_store": {"stages": {}}}, "pipeline_with_store has no stage 'sign'"),
