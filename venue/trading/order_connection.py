@@ -37,6 +37,9 @@ from venue.wire.order_answer import HttpAnswer
 
 ANSWER_TIMEOUT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 0.5
+KEEP_WARM_TIMEOUT_S: Final = 2.0
+"""For an answer that only shows that a connection is alive: shorter, so that a silent one still
+leaves time for another before whoever asks gives up."""
 TURN_TIMEOUT_S: Final = 0.5
 """How long an order waits while there are as many connections as there may be."""
 CONNECTIONS_MAX: Final = 16
@@ -88,13 +91,14 @@ class OrderConnection:
         answer = await self._exchange(request, timeout_s)
         return self._blotted(answer, signature)
 
-    async def keep_warm(self, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
+    async def keep_warm(self, timeout_s: float = KEEP_WARM_TIMEOUT_S) -> bool:
         """Ask something cheap on the connections that are kept, one after the other, and make those
         that are missing; whether the venue lets the account only close positions.
 
         That is how a connection that died without a word is noticed. Raises VenueError when the
         last one has brought no answer, or none that is a success.
         """
+        self._idle = [each for each in self._idle if not each.closed]
         for each in self._idle[:-KEPT]:
             self._drop(each, "more than are kept open")
         closed_only = False
@@ -186,10 +190,8 @@ class OrderConnection:
         timer = asyncio.get_running_loop().call_later(timeout_s, connection.close, late)
         try:
             answer = await answering
-        except OrderUnknownError:
+        except BaseException:  # also of who gives up before we do
             self._dialer.doubt()
-            raise
-        except BaseException:
             connection.close("given up")
             raise
         finally:
