@@ -25,7 +25,6 @@ from runtime.dialer import Dialer
 from venue.auth import Credentials, secret_bytes
 from venue.errors import (
     NotSentError,
-    OrderUnknownError,
     VenueRefusedError,
     VenueUnreachableError,
     one_line,
@@ -75,6 +74,8 @@ class OrderConnection:
         self._credentials = credentials
         self._requests = _Requests(url, credentials)
         self._dialer = Dialer()
+        self._latest: KeptConnection | None = None
+        """What the dialer takes words about; None while that is no connection of use."""
         self._turns = asyncio.Semaphore(CONNECTIONS_MAX)
         self._open: set[KeptConnection] = set()
         self._idle: list[KeptConnection] = []
@@ -166,6 +167,7 @@ class OrderConnection:
         return None
 
     async def _begin_on_new(self, request: bytes) -> tuple[KeptConnection, Answering]:
+        self._latest = None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await open_connection(
@@ -181,6 +183,7 @@ class OrderConnection:
         if (answering := connection.begin(request)) is None:
             raise NotSentError("the venue closed the new connection before anything was written")
         self._open.add(connection)
+        self._latest = connection
         return connection, answering
 
     async def _answer(
@@ -191,12 +194,14 @@ class OrderConnection:
         try:
             answer = await answering
         except BaseException:  # also of who gives up before we do
-            self._dialer.doubt()
+            if connection is self._latest:
+                self._dialer.doubt()
             connection.close("given up")
             raise
         finally:
             timer.cancel()
-        self._dialer.proven()
+        if connection is self._latest:
+            self._dialer.proven()
         if connection.closed:
             self._open.discard(connection)
         else:
