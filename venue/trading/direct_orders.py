@@ -2,8 +2,8 @@
 
 1. Tick size and kind of market are the venue's own, and never older than the client has them.
 2. As the client does, an order that they do not allow makes them be asked for again, once: the tick
-   may have become finer. If it has become coarser, which the tick that the price was chosen on
-   tells, the amounts are cut to that one: the venue refuses more decimals.
+   may have become finer. If it has become one of fewer decimals of a share, which the tick that the
+   price was chosen on tells, the amounts are cut to those: the venue refuses more.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Final
 import msgspec
 from polymarket import AsyncSecureClient
 
+from protocol.units import PRICE_SCALE
 from venue.trading import official_client
 from venue.trading.login import api_credentials
-from venue.trading.order_amounts import OrderAmountError, buy_amounts
+from venue.trading.order_amounts import TICKS_E4, OrderAmountError, buy_amounts
 from venue.trading.order_builder import BuiltOrder, OrderForm
 from venue.trading.order_connection import OrderConnection
 from venue.wire.order_answer import HttpAnswer
@@ -61,7 +62,7 @@ class DirectOrders:
         except OrderAmountError:
             known = await self._look_up(token_id)
             amounts = buy_amounts(spend_e6, max_price_e4, known.tick_e4)
-        if tick_e4 > known.tick_e4:
+        if _part_e6(tick_e4) > _part_e6(known.tick_e4):
             amounts = buy_amounts(spend_e6, max_price_e4, tick_e4)
         return self._builder.build(known.form, amounts)
 
@@ -95,3 +96,9 @@ class DirectOrders:
                     until_s=until_s,
                 )
         return self._tokens[token_id]
+
+
+def _part_e6(tick_e4: int) -> int:
+    """The smallest part of a share that is bought there. What is no tick of the venue is coarser
+    than all of them, and then refused."""
+    return TICKS_E4.get(tick_e4, PRICE_SCALE)

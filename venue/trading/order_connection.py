@@ -25,7 +25,6 @@ from runtime.dialer import Dialer
 from venue.auth import Credentials, secret_bytes
 from venue.errors import (
     NotSentError,
-    OrderUnknownError,
     VenueRefusedError,
     VenueUnreachableError,
     one_line,
@@ -37,6 +36,9 @@ from venue.wire.order_answer import HttpAnswer
 
 ANSWER_TIMEOUT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 0.5
+KEEP_WARM_TIMEOUT_S: Final = 2.0
+"""For an answer that only shows that a connection is alive: shorter, so that a silent one still
+leaves time for another before whoever asks gives up."""
 TURN_TIMEOUT_S: Final = 0.5
 """How long an order waits while there are as many connections as there may be."""
 CONNECTIONS_MAX: Final = 16
@@ -72,6 +74,8 @@ class OrderConnection:
         self._credentials = credentials
         self._requests = _Requests(url, credentials)
         self._dialer = Dialer()
+        self._latest: KeptConnection | None = None
+        """What the dialer takes words about; None while that is no connection of use."""
         self._turns = asyncio.Semaphore(CONNECTIONS_MAX)
         self._open: set[KeptConnection] = set()
         self._idle: list[KeptConnection] = []
@@ -88,13 +92,14 @@ class OrderConnection:
         answer = await self._exchange(request, timeout_s)
         return self._blotted(answer, signature)
 
-    async def keep_warm(self, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
+    async def keep_warm(self, timeout_s: float = KEEP_WARM_TIMEOUT_S) -> bool:
         """Ask something cheap on the connections that are kept, one after the other, and make those
         that are missing; whether the venue lets the account only close positions.
 
         That is how a connection that died without a word is noticed. Raises VenueError when the
         last one has brought no answer, or none that is a success.
         """
+        self._idle = [each for each in self._idle if not each.closed]
         for each in self._idle[:-KEPT]:
             self._drop(each, "more than are kept open")
         closed_only = False
@@ -162,6 +167,7 @@ class OrderConnection:
         return None
 
     async def _begin_on_new(self, request: bytes) -> tuple[KeptConnection, Answering]:
+        self._latest = None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await open_connection(
@@ -177,6 +183,7 @@ class OrderConnection:
         if (answering := connection.begin(request)) is None:
             raise NotSentError("the venue closed the new connection before anything was written")
         self._open.add(connection)
+        self._latest = connection
         return connection, answering
 
     async def _answer(
@@ -186,15 +193,15 @@ class OrderConnection:
         timer = asyncio.get_running_loop().call_later(timeout_s, connection.close, late)
         try:
             answer = await answering
-        except OrderUnknownError:
-            self._dialer.doubt()
-            raise
-        except BaseException:
+        except BaseException:  # also of who gives up before we do
+            if connection is self._latest:
+                self._dialer.doubt()
             connection.close("given up")
             raise
         finally:
             timer.cancel()
-        self._dialer.proven()
+        if connection is self._latest:
+            self._dialer.proven()
         if connection.closed:
             self._open.discard(connection)
         else:

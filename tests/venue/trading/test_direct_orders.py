@@ -106,6 +106,15 @@ async def test_a_price_of_a_coarser_tick_asks_for_no_more_decimals_than_that(
     assert market.asked == [UP]
 
 
+@pytest.mark.parametrize(("known_e4", "tick_e4"), [(10, 25), (25, 10)])
+async def test_of_two_ticks_that_with_fewer_decimals_of_a_share_counts(
+    market: Market, known_e4: int, tick_e4: int
+) -> None:
+    market.facts = market.facts._replace(tick_e4=known_e4)
+    await market.orders.warm((UP, DOWN))
+    assert await market.shares_e6(max_price_e4=5_150, tick_e4=tick_e4) == 2_135_920
+
+
 async def test_the_kind_of_market_is_the_venue_s(market: Market) -> None:
     market.facts = market.facts._replace(neg_risk=True)
     built = await market.orders.prepare(UP, spend_e6=1_100_000, max_price_e4=5_200, tick_e4=100)

@@ -333,6 +333,33 @@ async def test_an_order_that_is_cancelled_leaves_nothing_behind(
         assert text(outcome) == REFUSED.decode()
 
 
+async def test_an_address_of_which_nothing_came_before_the_order_was_given_up_is_doubted() -> None:
+    async with orders() as (connection, venue):
+        _, peer = await exchanged(connection, venue)
+        assert not connection._dialer._unproven
+        posting = asyncio.create_task(connection.post(BODY))
+        await peer.read_request()
+        posting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+        assert [*connection._dialer._unproven] == [("127.0.0.1", venue.port)]
+
+
+async def test_an_answer_on_an_older_connection_is_no_word_for_the_address_of_the_latest(
+    certified: Contexts,
+) -> None:
+    async with orders(certified) as (connection, venue):
+        _, peer = await exchanged(connection, venue)
+        first = asyncio.create_task(posted(connection))
+        await peer.read_request()
+        second = asyncio.create_task(posted(connection))
+        (await venue.accept_plain()).reset()  # no handshake: only TCP works there
+        assert await second == "not sent"
+        peer.say(ANSWER)
+        assert text(await first) == REFUSED.decode()
+        assert [*connection._dialer._unproven] == [("127.0.0.1", venue.port)]
+
+
 async def test_closing_ends_what_waits_and_sends_no_more() -> None:
     async with orders() as (connection, venue):
         posting = asyncio.create_task(posted(connection))

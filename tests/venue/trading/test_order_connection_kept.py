@@ -4,6 +4,7 @@ writes them, and nobody's credentials back."""
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from polymarket.clients._transport import AsyncTransport, TransportOptions
 from polymarket.clients.async_secure import _make_l2_header_resolver
 from polymarket.models.clob import ApiKeyCreds
 
+from functions.adapters.live_exchange import WARM_TIMEOUT_S
 from tests.support.certificates import contexts
 from tests.support.raw_orders import (
     ANSWER,
@@ -30,7 +32,7 @@ from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 from venue.auth import Credentials
 from venue.errors import OrderUnknownError, VenueRefusedError, VenueUnreachableError
 from venue.trading import order_connection
-from venue.trading.order_connection import KEPT, OrderConnection
+from venue.trading.order_connection import CONNECT_TIMEOUT_S, KEPT, OrderConnection
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,11 @@ async def test_a_connection_that_died_without_a_word_is_replaced() -> None:
         await first.read_to_end()  # we have hung up
 
 
+def test_a_silent_connection_leaves_time_for_another() -> None:
+    silent_s = inspect.signature(OrderConnection.keep_warm).parameters["timeout_s"].default
+    assert KEPT * (CONNECT_TIMEOUT_S + silent_s) <= WARM_TIMEOUT_S
+
+
 async def test_what_an_answer_says_of_the_account_is_told() -> None:
     async with orders() as (connection, venue):
         closed = OPEN.replace(b"21", b"20").replace(b"false", b"true")
@@ -111,6 +118,20 @@ async def test_more_than_are_kept_are_closed_with_the_next_round() -> None:
         assert len(reading) == KEPT
         for task in (pinging, *reading):
             task.cancel()
+
+
+async def test_what_the_venue_has_closed_is_not_among_those_that_are_kept() -> None:
+    async with orders() as (connection, venue):
+        posts = [asyncio.create_task(posted(connection)) for _ in range(2 * KEPT)]
+        for _ in posts:
+            await answers(await venue.accept())
+        await asyncio.gather(*posts)
+        for latest in connection._idle[-KEPT:]:
+            latest.close("by the venue")
+        both = asyncio.gather(*(answers(peer, OPEN) for peer in venue.peers[:KEPT]))
+        assert await connection.keep_warm() is False
+        await both
+        assert venue.nobody_else_came()
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
