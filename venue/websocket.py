@@ -179,6 +179,10 @@ class Channel(ABC):
             else:
                 self.data_frames += 1
             on_frame(payload, time.time_ns())
+            if taken >= FRAMES_AT_ONCE_MAX and not waiting:
+                # The client reads the socket only now, and in the second turn all of that is here.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
             if waiting:  # then `recv` gives nobody a turn
                 taken += 1
                 if taken % FRAMES_AT_ONCE_MAX == 0:

@@ -9,8 +9,10 @@ replaced although it is not lost. Opening, PING, silence and reconnecting are `v
 4. Now and then a connection is replaced although nothing is wrong with it: what both ends believe
    of a connection drifts apart with its age. It waits for another line to have all its markets. A
    connection in doubt waits for that, too, but if it brings no data at all not for long.
-5. A connection that has more to bring than is taken brings older and older books. After a while it
-   is replaced: a new one begins with the books of now, and what waited on the old one is skipped.
+5. A connection that has more to bring than is taken brings older and older books. If it does so
+   for BEHIND_MAX_S it is replaced, as soon as another line has all its markets: a new one begins
+   with the books of now, and what waited on the old one is skipped. If that does not help, the next
+   one is opened after growing pauses, in which the other line has all the time for itself.
 """
 
 from __future__ import annotations
@@ -109,18 +111,21 @@ class Connection(Channel):
     async def upkeep(self, now_s: float) -> None:
         """Subscriptions, and a replacement when it is due."""
         await self._subscribe()
-        if not self.behind:
-            self._kept_up_s = now_s
-        elif now_s - self._kept_up_s > BEHIND_MAX_S:
-            self.replace("more comes than can be taken, and grows old")
-        old = now_s - self._opened_at_s > self._replace_after_s
-        if (self._doubt or old) and (
-            self._table.spared(self.line, self._subscribed) or self._is_useless(now_s)
-        ):
+        why = self._doubt or self._why_replace(now_s)
+        if why and (self._table.spared(self.line, self._subscribed) or self._is_useless(now_s)):
             self._replace_after_s = self._replace_every_s
             # Before anything is awaited: the other line's may be about to decide the same.
             self._drop_books()
-            raise ChannelLostError(self._doubt or "replaced as scheduled")
+            raise ChannelLostError(why)
+
+    def _why_replace(self, now_s: float) -> str:
+        """Why it is better replaced now, although it is not in doubt; "" if it is not."""
+        if not self.behind:
+            self._kept_up_s = now_s
+        if now_s - self._kept_up_s > BEHIND_MAX_S:
+            return "more comes than can be taken, and grows old"
+        old = now_s - self._opened_at_s > self._replace_after_s
+        return "replaced as scheduled" if old else ""
 
     async def _subscribe(self) -> None:
         """Bring the venue's idea of our tokens to what is wanted."""

@@ -22,7 +22,8 @@ from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_fram
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20
 # By so many frames one line may lag behind the other. Longer ones, whole books of many markets,
-# are rare; these take 10 MB at the very most, and usually less than one.
+# are rare; these take less than 1 MB usually, 20 MB where each is as long as it may be, and 55 MB
+# at the very most, where they are nonsense in small pieces.
 FRAMES_REMEMBERED: Final = 256
 FRAME_REMEMBERED_BYTES_MAX: Final = 12_288
 

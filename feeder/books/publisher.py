@@ -4,8 +4,9 @@
    snapshot is built when it is sent, so it is the newest, and costs nothing until then.
 2. Of books that are sent at once only the last one asks for an acknowledgement, which is for all of
    them: a stream takes what comes by one connection in its order. Until then all are under way; a
-   refusal, or silence, is of all of them. What is lost between two books that arrive (where a
-   stream of a cluster changes its leader) nobody notices; the market's next change replaces it.
+   refusal, or silence, is of all of them. The stream numbers what it takes: if it has taken fewer
+   than were sent (it was made anew meanwhile, or a cluster changed its leader), all are sent again.
+   Where others publish meanwhile that may go unnoticed; the market's next change replaces it.
 3. A publish that fails is not repeated: the market is marked again, and its newest state is sent
    while that is fresh (a worker would refuse an older one anyway).
 4. While NATS is disconnected nothing is handed to the client, which would buffer it.
@@ -79,6 +80,8 @@ class _AckError(msgspec.Struct):
 
 class _Ack(msgspec.Struct):
     error: _AckError | None = None
+    seq: int = 0
+    """The stream's number of the message, from 1 on."""
 
 
 _decode_ack: Final = msgspec.json.Decoder(_Ack).decode
@@ -121,6 +124,8 @@ class Publisher:
         self._silent = False
         """Whether something went unanswered, and nothing has been answered since it was sent."""
         self._unacknowledged_since_s: float | None = None
+        self._seq = 0
+        """The highest number of which we know in the present stream."""
         self._failures = LineThrottle()
 
     def offer(self, session: MarketSession) -> None:
@@ -233,7 +238,7 @@ class Publisher:
         flight = self._landed(message.subject.rpartition(".")[2])
         if flight is None:
             return  # given up before, and counted then
-        fault = _fault_of(message)
+        fault = self._fault_of(message, len(flight.sessions))
         if fault is not None:
             self._damaged.set()
             for session in flight.sessions:
@@ -244,6 +249,20 @@ class Publisher:
             self._metrics.series[session.info.series].published.inc()
             if session.info.condition_id in self._marked:
                 self._wake.set()
+
+    def _fault_of(self, message: Msg, books: int) -> str | None:
+        """What the answer to so many books says is wrong, None if the stream has all of them."""
+        if message.headers and message.headers.get("Status") == "503":
+            return "no_stream"  # nobody listens on the subject
+        try:
+            ack = _decode_ack(message.data)
+        except UNDECODABLE:
+            return "refused"
+        if ack.error is not None:
+            return "no_stream" if ack.error.err_code == _STREAM_NOT_FOUND else "refused"
+        before = self._seq if ack.seq > self._seq else 0  # one that was made anew begins again
+        self._seq = ack.seq
+        return "refused" if ack.seq - before < books else None
 
     def _landed(self, attempt: str) -> _Flight | None:
         flight = self._flights.pop(attempt, None)
@@ -290,16 +309,3 @@ class Publisher:
         except (NatsError, TimeoutError, StreamMismatchError) as error:
             self._damaged.set()
             _log.warning("stream_not_restored", error=f"{type(error).__name__}: {error}")
-
-
-def _fault_of(message: Msg) -> str | None:
-    """What the answer to a publish says is wrong, None for an acknowledgement."""
-    if message.headers and message.headers.get("Status") == "503":
-        return "no_stream"  # nobody listens on the subject
-    try:
-        error = _decode_ack(message.data).error
-    except UNDECODABLE:
-        return "refused"
-    if error is None:
-        return None
-    return "no_stream" if error.err_code == _STREAM_NOT_FOUND else "refused"

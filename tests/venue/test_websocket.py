@@ -157,6 +157,21 @@ async def test_a_burst_leaves_everybody_a_turn_and_a_long_one_means_being_behind
     assert not probe.behind
 
 
+async def test_what_the_client_has_not_read_yet_counts_as_waiting(venue: WireVenue) -> None:
+    class Watched(Probe):
+        def _frame(self, payload: bytes, received_at_ns: int) -> None:
+            seen.append(self.behind)
+
+    seen: list[bool] = []
+    probe = Watched(venue.url)
+    async with running(probe):
+        caller = await venue.caller()
+        for _ in range(400):  # more than the sockets hold; the client reads 25 of them at once
+            await caller.send("x" * 10_000)
+        await until(lambda: len(seen) == 400 and not probe.behind)
+    assert seen.count(True) >= 200
+
+
 async def test_nothing_is_connected_until_it_is_wanted(venue: WireVenue) -> None:
     probe = Probe(venue.url)
     probe.may_connect = False

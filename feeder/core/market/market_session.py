@@ -28,10 +28,11 @@ import msgspec
 
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.token_book import SnapshotResult, TokenBook, Trouble
-from feeder.core.book.version_order import NO_BOOK, VersionOrder
+from feeder.core.book.version_order import VersionOrder
 from feeder.core.market.book_request_schedule import BookRequestSchedule, RequestOutcome
-from feeder.core.market.line_view import LineView, Troubles, Versions, same_versions
+from feeder.core.market.line_view import LineView, Troubles, same_versions
 from feeder.core.market.shared_steps import SharedSteps
+from feeder.core.market.shown_versions import ShownVersions
 from protocol.book import Book, Proof
 from protocol.market import MarketInfo
 from protocol.snapshot import BookSnapshot
@@ -56,21 +57,17 @@ REST_LATE_MAX_MS: Final = 1_300
 # The venue's clock and ours differ by less; beyond it a timestamp would block all later ones.
 FUTURE_MAX_MS: Final = 5_000
 
-_NO_BOOKS: Final = (NO_BOOK, NO_BOOK)
-
 
 class MarketSession:
     """Facts, both lines' views, and where recovery stands."""
 
     __slots__ = (
         "_late_max_ms",
-        "_offered",
         "_order",
         "_requests",
         "_shared",
         "_shown",
         "_tick_changed_ms",
-        "_tokens",
         "books",
         "checksum",
         "dark_since_ms",
@@ -96,18 +93,15 @@ class MarketSession:
         self.dark_since_ms: int | None = None
         self._late_max_ms = late_max_ms
         first, second = info.outcomes
-        self._tokens = first.token_id, second.token_id
-        self._requests = BookRequestSchedule(self._tokens, late_max_ms, now_ms)
-        self._shown: Versions = _NO_BOOKS
-        """Of both books in the last snapshot that had any."""
-        self._offered: Versions = _NO_BOOKS
-        """The newest that was offered; forgotten when it could not be shown after all."""
+        tokens = first.token_id, second.token_id
+        self._requests = BookRequestSchedule(tokens, late_max_ms, now_ms)
+        self._shown = ShownVersions(tokens, self._order)
         self._tick_changed_ms = 0
 
     @property
     def ready(self) -> bool:
         """Whether there is a book to show: proven, no placeholder, not older than shown before."""
-        return any(self._showable(view) for view in self.views)
+        return any(self._shown.may_show(view) for view in self.views)
 
     @property
     def dark(self) -> bool:
@@ -156,27 +150,15 @@ class MarketSession:
 
     def take_offer(self, line: int, now_ms: int) -> bool:
         """Whether this line now shows something newer than was offered before."""
-        view = self.views[line]
-        versions = view.versions
-        one, other = versions
-        # Without a hash nobody knows whether it is the same version or another.
-        if one.hash and other.hash and same_versions(versions, self._offered):
-            return False  # what the second line brings, nearly always
-        if not self._showable(view) or (
-            self._offered is not self._shown and self._older(versions, self._offered)
-        ):
+        changed = self._shown.offer(self.views[line])
+        if changed is None:
             return False
-        pairs = zip(self._tokens, versions, self._offered, strict=True)
-        self._requests.changed([token for token, v, w in pairs if not v.same_as(w)], now_ms)
-        self._offered = versions
+        self._requests.changed(changed, now_ms)
         return True
 
     def has_unpublished_view(self) -> bool:
         """Whether a view can show what was not published yet; asked when another one was lost."""
-        return any(
-            self._showable(view) and not same_versions(view.versions, self._shown)
-            for view in self.views
-        )
+        return any(self._shown.has_news(view) for view in self.views)
 
     # ---- book requests -------------------------------------------------------------------------
 
@@ -312,22 +294,22 @@ class MarketSession:
 
     def snapshot(self, published_at_ns: int, epoch: int) -> BookSnapshot | None:
         """The next snapshot; None when there is nothing to show. Verifies what was deferred."""
-        first, second = self.views
-        second_first = self._older(first.versions, second.versions)
+        (first, second), shown = self.views, self._shown
+        second_first = shown.older(first.versions, second.versions)
         for view in (second, first) if second_first else (first, second):
-            if not self._showable(view):
+            if not shown.may_show(view):
                 continue
             one, other = view.pair
             one.verify_deferred()
             other.verify_deferred()
             view.note(published_at_ns // 1_000_000)
-            if not self._showable(view):
+            if not shown.may_show(view):
                 continue
-            self._shown = self._offered = view.versions
+            shown.show(view)
             proof = min(one.proof, other.proof, key=lambda each: each.rank)
             books = one.published(), other.published()
             return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
-        self._offered = _NO_BOOKS  # what comes next is to be offered, also if it was shown before
+        shown.show_nothing()
         if self.dark_since_ms is None:
             return None
         nothing = [Book(token_id=o.token_id, bids=(), asks=()) for o in self.info.outcomes]
@@ -348,27 +330,12 @@ class MarketSession:
             market=self.info,
             books=books,
             proof=proof,
-            venue_timestamp_ms=max(version.timestamp_ms for version in self._shown),
+            venue_timestamp_ms=max(version.timestamp_ms for version in self._shown.shown),
             received_at_ns=received_at_ns,
             published_at_ns=published_at_ns,
             epoch=epoch,
             sequence=self.sequence,
         )
-
-    def _showable(self, view: LineView) -> bool:
-        one, other = view.pair
-        return (
-            one.proof is not Proof.NONE
-            and other.proof is not Proof.NONE
-            and not self._older(view.versions, self._shown)
-            and not (one.is_placeholder or other.is_placeholder)
-        )
-
-    def _older(self, one: Versions, other: Versions) -> bool:
-        """Whether `one` is from before `other`, of any token."""
-        first, second = self._tokens
-        older = self._order.older
-        return older(first, one[0], other[0]) or older(second, one[1], other[1])
 
     # ---- events --------------------------------------------------------------------------------
 

@@ -301,6 +301,21 @@ async def test_a_connection_that_stays_behind_is_replaced_by_one_with_the_books_
         assert not connection.behind
 
 
+async def test_a_connection_that_has_caught_up_again_is_kept(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "BEHIND_MAX_S", 0.02)
+    async with bench.connection(venue.url) as connection:
+        await bench.greet(venue)
+        await bench.until(lambda: bench.usable(0))
+        connection.behind = True
+        await asyncio.sleep(0.1)  # no other line has its market, so it stays
+        connection.behind = False
+        bench.open(1)
+        await asyncio.sleep(0.05)  # this is about what it does NOT do
+        assert bench.usable(0)
+
+
 async def test_a_frame_beyond_all_bounds_ends_the_connection_and_not_the_feeder(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

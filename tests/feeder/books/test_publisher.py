@@ -151,13 +151,12 @@ async def test_a_publish_that_is_never_acknowledged_frees_its_market(
         session = bench.follow()
         nats_server.pause()
         bench.change(session, 1)
-        await bench.until(lambda: bench.value("publish_failures_total", cause="timeout") == 1)
+        await bench.until(lambda: bench.value("publish_failures_total", cause="timeout") >= 1)
         monkeypatch.undo()
         nats_server.resume()
         bench.change(session, 2)
-        await bench.until(lambda: bench.published >= 1)
-        snapshot = await bench.newest()
-        assert size_of(snapshot) == 2
+        # What is acknowledged first may be the old book, which was sent again before this one.
+        snapshot = await bench.fresh(MARKET, 2)
         assert snapshot.sequence > 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from nats.errors import Error as NatsError
@@ -78,3 +79,24 @@ async def test_when_the_book_that_asks_cannot_be_sent_nothing_is_known_of_the_ot
             bench.change(bench.follow(market), 5)
         await bench.until(lambda: bench.published == 2)
         assert bench.value("publish_failures_total", cause="error") == 2
+
+
+async def test_when_the_stream_took_fewer_books_than_were_sent_all_are_sent_again(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(nats_server) as bench:
+        publish, losing = bench.nc.publish, [True]
+
+        async def loses_one(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
+            if not reply and losing:
+                losing.clear()
+            else:
+                await publish(subject, payload, reply, **told)
+
+        bench.change(bench.follow("0xbefore"), 5)
+        await bench.until(lambda: bench.published == 1)
+        monkeypatch.setattr(bench.nc, "publish", loses_one)
+        for market in (MARKET, "0xother"):
+            bench.change(bench.follow(market), 5)
+        await bench.fresh(MARKET, 5)
+        assert bench.value("publish_failures_total", cause="refused") == 2
