@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from functions.core.account import ClaimRefusal, pauses
 from functions.core.hold import MARKET_DOUBTS, HoldReason
-from protocol.decision import Timeline, stages_ns
+from protocol.decision import STAGES, Timeline
 from runtime.loop_metrics import LoopCounter, LoopHistogram
 from venue.wire.order_answer import RejectReason
 
@@ -119,6 +119,9 @@ class AccountMetrics:
         self.decide = of.decide.labels(account)
         self.stages = {name: each.labels(account) for name, each in of.stages.items()}
         """By the stage's name in `protocol.decision.STAGES`; the stages before have their own."""
+        self._observed = [
+            (begin, end, self.stages[name]) for name, begin, end in STAGES if name in self.stages
+        ]
         self.tick_to_trade = of.tick_to_trade.labels(account)
         self.price_deviation = of.price_deviation.labels(account)
         self.holds = {
@@ -159,10 +162,10 @@ class AccountMetrics:
         From the frame to the POST only where the order has an answer: a claim that was refused has
         its time, too.
         """
-        took_ns = stages_ns(timeline)
-        for name, histogram in self.stages.items():
-            if name in took_ns:
-                histogram.observe(took_ns[name] / 1e9)
+        for begin, end, histogram in self._observed:
+            begin_ns, end_ns = getattr(timeline, begin), getattr(timeline, end)
+            if begin_ns and end_ns:
+                histogram.observe((end_ns - begin_ns) / 1e9)
         if timeline.answered_at_ns:
             ready_ns = timeline.claimed_at_ns - timeline.received_at_ns
             self.tick_to_trade.observe(ready_ns / 1e9)

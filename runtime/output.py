@@ -105,16 +105,26 @@ class Output:
         if self._torn:
             left = memoryview(b"\n" + left)
         target = self._not_blocking(descriptor)
-        room = select.poll()
-        room.register(target, select.POLLOUT)
+        asks_first = target == descriptor  # our own never blocks, and nearly always there is room
         while left:
-            if not room.poll(0 if self._stalled else WAIT_MS):
-                self._stalled = True
-                raise BlockingIOError("nobody reads it")
+            if asks_first:
+                self._wait_for_room(target)
+            part = left[: select.PIPE_BUF]
+            try:
+                written = os.write(target, part)
+            except BlockingIOError:
+                self._wait_for_room(target)
+                written = os.write(target, part)
             self._stalled = False
-            written = os.write(target, left[: select.PIPE_BUF])
             left = left[written:]
             self._torn = bool(left)
+
+    def _wait_for_room(self, target: int) -> None:
+        room = select.poll()
+        room.register(target, select.POLLOUT)
+        if not room.poll(0 if self._stalled else WAIT_MS):
+            self._stalled = True
+            raise BlockingIOError("nobody reads it")
 
     def _not_blocking(self, descriptor: int) -> int:
         """A descriptor of the same pipe or terminal that is ours alone; of a file, its own."""

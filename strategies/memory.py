@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -28,6 +29,7 @@ LEVELS_KEPT: Final = 5
 """Of each side: as many as the measures of order flow in the literature look at."""
 Version: TypeAlias = tuple[int, int]
 """(epoch, sequence): which book of a market."""
+_EPOCH: Final = attrgetter("epoch")
 
 
 class BookRow(msgspec.Struct, frozen=True):
@@ -130,7 +132,8 @@ class MarketMemory:
 
 def digest_of(rows: tuple[BookRow, ...], start: BookRow | None) -> str:
     """16 hex digits that name exactly these books: equal for a replay that saw the same."""
-    seen = hashlib.blake2b(digest_size=8)
-    for row in (*rows, *((start,) if start is not None else ())):
-        seen.update(b"%d:%d;" % (row.epoch, row.sequence))
-    return seen.hexdigest()
+    named = rows if start is None else (*rows, start)
+    seen = []
+    for epoch, some in groupby(named, key=_EPOCH):  # nearly always one: it is written once
+        seen.append(f"{epoch}:" + f";{epoch}:".join([str(row.sequence) for row in some]) + ";")
+    return hashlib.blake2b("".join(seen).encode(), digest_size=8).hexdigest()

@@ -85,11 +85,13 @@ async def get_bytes(  # noqa: PLR0913 - one function for all that a GET may need
             success, date = 200 <= response.status < 300, response.headers.get("Date", "")
             if credentials is not None and not success:  # it may repeat what it was sent
                 body = bytearray(credentials.without_bytes(bytes(body)))
-            text, is_error = _error_text(response.content_type, bytes(body))
+            # Not of a success: that takes several times as long as reading a book.
+            said = ("", False) if success else _error_text(response.content_type, bytes(body))
+            text, is_error = said
             own_word = is_error and "cf-mitigated" not in response.headers
             of_venue = success or (own_word and response.status < 500)  # not of a gateway
-            of_venue = of_venue and not response.history and _is_json(bytes(body))
-            if tell_date is not None and of_venue:
+            of_venue = of_venue and not response.history
+            if tell_date is not None and of_venue and _is_json(bytes(body)):
                 tell_date(date)
             if success:
                 return bytes(body)

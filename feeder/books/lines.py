@@ -120,12 +120,16 @@ class MarketLines:
 
     async def run(self) -> None:
         """Keep both lines up until cancelled."""
+        assigned: set[str] = set()
         try:
             while True:
                 self._nudged.clear()
                 self._table.drop_ended(_now_ms())
-                for line in range(LINES):
-                    self._assign(line)
+                wanted = self._table.tokens()
+                if wanted != assigned:  # nothing else changes what a connection subscribes to
+                    for line in range(LINES):
+                        self._assign(line, wanted)
+                    assigned = wanted
                 self._do(self._table.take_due(_now_ms()))
                 self._observe()
                 for task in self._connections.values():
@@ -139,10 +143,9 @@ class MarketLines:
             await stop_tasks(*self._connections.values(), *self._closing)
             self._connections.clear()
 
-    def _assign(self, line: int) -> None:
+    def _assign(self, line: int, wanted: set[str]) -> None:
         """Give every followed market to a connection of the line, and close empty ones."""
         mine = [each for each in self._connections if each.line == line]
-        wanted = self._table.tokens()
         assigned: set[str] = set()
         for connection in mine:
             if not connection.tokens <= wanted:

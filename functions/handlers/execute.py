@@ -19,12 +19,12 @@ stays reserved, and its order id is what reconciliation asks the venue about.
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import Callable
+from typing import Final
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
 
 from functions.account_metrics import AccountMetrics
 from functions.core.account import ClaimRefusal, Limits, next_pause, pauses
@@ -57,6 +57,8 @@ from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from venue.wire.order_answer import Accepted, Answer, Rejected, RejectReason, Unknown
 
+RESOLVE_TRIES: Final = 3
+RESOLVE_PAUSE_MAX_S: Final = 0.5
 _log = structlog.get_logger()
 
 
@@ -249,18 +251,22 @@ class OrderExecutor:
             return apply_answer(seen, answer, now_ms, timeline)
 
         stored = None
-        try:
-            async for attempt in _store_retries():
-                with attempt:
-                    stored = await apply_evidence(self._store, claim, step)
-            timeline.resolved_at_ns = delivered.now_ns()
-        except StoreError as error:
-            # The claim stays as it is, so its exposure stays reserved and its order id known:
-            # reconciliation will find out what this worker knows.
-            self._metrics.store_errors.inc()
-            _log.error(
-                "not_recorded", intent=claim.intent_id, order=claim.order_id, error=str(error)
-            )
+        for tries_left in reversed(range(RESOLVE_TRIES)):
+            try:
+                stored = await apply_evidence(self._store, claim, step)
+            except StoreError as error:
+                if tries_left:
+                    await asyncio.sleep(random.uniform(0.05, RESOLVE_PAUSE_MAX_S))  # noqa: S311 - jitter
+                    continue
+                # The claim stays as it is, so its exposure stays reserved and its order id known:
+                # reconciliation will find out what this worker knows.
+                self._metrics.store_errors.inc()
+                _log.error(
+                    "not_recorded", intent=claim.intent_id, order=claim.order_id, error=str(error)
+                )
+            else:
+                timeline.resolved_at_ns = delivered.now_ns()
+            break
         return stored or step(claim) or claim
 
     async def _pause(self, reason: RejectReason, delivered: Instant, asked_ms: int = 0) -> None:
@@ -343,12 +349,3 @@ def _outcome_of(answer: Answer) -> str:
     if isinstance(answer, Accepted):
         return answer.status
     return answer.reason.value if isinstance(answer, Rejected) else "unknown"
-
-
-def _store_retries() -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(StoreError),
-        stop=stop_after_attempt(3),
-        wait=wait_exponential_jitter(multiplier=0.05, max=0.5),
-        reraise=True,
-    )

@@ -34,8 +34,11 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def test_a_success_is_its_bytes(venue: CannedVenue, http: aiohttp.ClientSession) -> None:
-    venue.says_text("/book", "[1]", 201)
+async def test_a_success_is_its_bytes_which_nobody_reads_as_a_refusal(
+    venue: CannedVenue, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "read_refusal", Mock(side_effect=AssertionError))
+    venue.says("/book", [1], 201)
     assert await get_bytes(http, venue.url, "/book", {"token_id": "1"}) == b"[1]"
     assert venue.requests == [("/book", {"token_id": "1"})]
 

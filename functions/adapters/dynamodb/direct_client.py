@@ -1,9 +1,11 @@
-"""The SDK's client, of which two calls skip the SDK's client: UpdateItem and TransactWriteItems.
+"""The SDK's client, past which the writes go that every order makes.
 
-A claim is one of them, and an order waits for it. On its way through the SDK's client it passes
-many hooks, a serializer and a parser that are driven by the service's description, and the rules
-that find the endpoint. Here the request is written and signed, and that is all: little more than
-half of the CPU (`benchmarks/claim_latency.py`). Whatever decides something stays the SDK's own:
+A claim is one of them, and an order waits for it; the others are what is recorded of it afterwards
+(its answer, its row of the ledger, its decision), on the same loop as the next order. On its way
+through the SDK's client a request passes many hooks, a serializer and a parser that are driven by
+the service's description, and the rules that find the endpoint. Here it is written and signed, and
+that is all: little more than half of the CPU (`benchmarks/claim_latency.py`). Whatever decides
+something stays the SDK's own:
 
     what                      whose
     endpoint, signing region  the SDK's client says them once, in a presigned URL (no call)
@@ -80,6 +82,14 @@ class DirectClient:
         return await self._call(
             "TransactWriteItems", {"ClientRequestToken": str(uuid.uuid4()), **request}
         )
+
+    async def put_item(self, **request: Any) -> Any:
+        """PutItem."""
+        return await self._call("PutItem", request)
+
+    async def batch_write_item(self, **request: Any) -> Any:
+        """BatchWriteItem; what was not taken is in its answer."""
+        return await self._call("BatchWriteItem", request)
 
     async def _call(self, operation: str, request: dict[str, Any]) -> Any:
         body, of_call, tries = _encode(request), dict[str, Any](), 0

@@ -25,7 +25,7 @@ from tests.support.store_builders import LIMITS, NOW_MS, make_claim
 
 SECRET = CREDENTIALS_ENV["AWS_SECRET_ACCESS_KEY"]
 ITEM = {"pk": {"S": "a"}, "n": {"N": "1"}, "m": {"M": {"l": {"L": [{"BOOL": True}]}}}}
-USED = {"Error", "Attributes", "Item", "Message", "CancellationReasons"}
+USED = {"Error", "Attributes", "Item", "Message", "CancellationReasons", "UnprocessedItems"}
 CLOSED = (0, b"")
 """The connection ends without an answer."""
 
@@ -120,6 +120,11 @@ def claiming() -> dict[str, Any]:
     return {"TableName": "t", "Key": account_key("a"), **request}
 
 
+TRANSACTION = {"TransactItems": [{"Update": claiming()}]}
+ROW = {"TableName": "t", "Item": {**account_key("a"), "numbers": {"M": {"größer €": {"N": "0.5"}}}}}
+BATCH = {"RequestItems": {"t": [{"PutRequest": {"Item": ROW["Item"]}}]}}
+
+
 def truly_signed(request: web.Request, body: bytes, secret: str = SECRET) -> dict[str, str]:
     """The signed headers and the scope, once the signature is found to be of what has come: after
     AWS's description of it (Signature Version 4), without a library."""
@@ -143,8 +148,10 @@ async def test_a_request_is_the_sdks_own_and_truly_signed(server: Server) -> Non
     async with both_at(server.url) as clients:
         for client in clients:
             await client.update_item(**claiming())
-            await client.transact_write_items(TransactItems=[{"Update": claiming()}])
-    for direct, sdk in zip(server.asked[:2], server.asked[2:], strict=True):
+            await client.transact_write_items(**TRANSACTION)
+            await client.put_item(**ROW)
+            await client.batch_write_item(**BATCH)
+    for direct, sdk in zip(server.asked[:4], server.asked[4:], strict=True):
         assert truly_signed(*direct) == truly_signed(*sdk)
         assert direct[0].path == sdk[0].path
         sent, expected = json.loads(direct[1]), json.loads(sdk[1])
@@ -162,17 +169,36 @@ async def outcome_of(call: Awaitable[Any]) -> tuple[str, str, Any]:
     return kind, text, {name: each for name, each in (said or {}).items() if name in USED}
 
 
-@pytest.mark.parametrize("operation", ["update_item", "transact_write_items"])
-async def test_the_same_answers_mean_the_same(server: Server, operation: str) -> None:
+OF_ROWS = {
+    "all taken": (200, b'{"UnprocessedItems": {}}'),
+    "some left": (200, json.dumps({"UnprocessedItems": BATCH["RequestItems"]}).encode()),
+    **{
+        kind: ANSWERS[kind]
+        for kind in ("nothing more", "closed", "condition", "ThrottlingException 400", "a page")
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "answers"),
+    [
+        ("update_item", claiming(), ANSWERS),
+        ("transact_write_items", TRANSACTION, ANSWERS),
+        ("put_item", ROW, OF_ROWS),
+        ("batch_write_item", BATCH, OF_ROWS),
+    ],
+    ids=["update_item", "transact_write_items", "put_item", "batch_write_item"],
+)
+async def test_the_same_answers_mean_the_same(
+    server: Server, operation: str, request_: Any, answers: dict[str, tuple[int, bytes]]
+) -> None:
     """Value or error, and how often it was asked."""
-    transaction = {"TransactItems": [{"Update": claiming()}]}
-    request = claiming() if operation == "update_item" else transaction
     async with both_at(server.url) as clients:
-        for kind, answer in ANSWERS.items():
+        for kind, answer in answers.items():
             outcomes = []
             for client in clients:
                 server.answers, server.asked = [answer] * 5, []
-                outcome = await outcome_of(getattr(client, operation)(**request))
+                outcome = await outcome_of(getattr(client, operation)(**request_))
                 outcomes.append((outcome, len(server.asked)))
             assert outcomes[0] == outcomes[1], kind
 
