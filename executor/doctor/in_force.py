@@ -98,8 +98,7 @@ async def bids_wanted_most(settings: LimitSettings) -> int:
             parameters = strategy.Parameters() if stored is None else stored.parameters
             with within_s(TRIAL_MAX_S):
                 most = max(most, bids_wanted(strategy, parameters))
-        # A strategy may raise anything, and need not come to its end.
-        except (Exception, SystemExit, TookTooLongError):
+        except (Exception, SystemExit, TookTooLongError):  # noqa: BLE001 - a stranger's code
             return PUBLISHED_LEVELS_MAX
     return most
 
