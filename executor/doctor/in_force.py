@@ -20,7 +20,9 @@ from functions.core.configuration import (
 )
 from functions.ports import StoreError
 from functions.settings import LimitSettings, WorkerSettings
+from functions.strategy_trial import TRIAL_MAX_S
 from protocol.book import PUBLISHED_BIDS_MIN, PUBLISHED_LEVELS_MAX
+from runtime.time_limit import TookTooLongError, within_s
 
 WHAT = "configuration in force"
 
@@ -94,8 +96,9 @@ async def bids_wanted_most(settings: LimitSettings) -> int:
             strategy = strategy_of(one)
             stored = await _stored(one) if file is None or file.exists() else None
             parameters = strategy.Parameters() if stored is None else stored.parameters
-            most = max(most, bids_wanted(strategy, parameters))
-        except Exception:  # noqa: BLE001 - a strategy may raise anything
+            with within_s(TRIAL_MAX_S):
+                most = max(most, bids_wanted(strategy, parameters))
+        except (Exception, SystemExit, TookTooLongError):  # noqa: BLE001 - a stranger's code
             return PUBLISHED_LEVELS_MAX
     return most
 

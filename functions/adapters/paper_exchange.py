@@ -195,7 +195,8 @@ class PaperExchange:
         if now_ms >= min(decided_on.market.end_ms, newest.market.end_ms):
             return HoldReason.TOO_CLOSE_TO_END
         book, before = (_book_of(each, paper.token_id) for each in (newest, decided_on))
-        if book is None or book == before:
+        bids_max = min(newest.bids_max, decided_on.bids_max)
+        if book is None or before is None or _shown(book, bids_max) == _shown(before, bids_max):
             return "no other book than it was decided on"
         # Such a book fills until its market's end, which is looked at above.
         gate = msgspec.structs.replace(self._gate(), time_to_close_min_ms=1)
@@ -208,6 +209,11 @@ class PaperExchange:
 
 def _version(snapshot: BookSnapshot) -> tuple[int, int]:
     return snapshot.epoch, snapshot.sequence
+
+
+def _shown(book: Book, bids_max: int) -> Book:
+    """What two feeders show of one book, of which one may publish fewer bids."""
+    return msgspec.structs.replace(book, bids=book.bids[:bids_max])
 
 
 def _book_of(snapshot: BookSnapshot, token_id: str) -> Book | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from functions.core.configuration import Configuration
 from functions.core.hold import HoldReason, hold
 from functions.core.trade import MalformedSignalError, Trade, trade_of
@@ -36,7 +38,12 @@ def ask_strategy(
 def bids_wanted(strategy: type[Strategy], parameters: StrategyParameters) -> int:
     """How many bids of each book must be published for it, at most `PUBLISHED_LEVELS_MAX`.
 
-    Raises whatever the strategy raises.
+    Raises TypeError and ValueError for what is no number of bids, and whatever the strategy raises.
     """
     seen = strategy.bids_seen(parameters)
-    return PUBLISHED_LEVELS_MAX if seen is None else min(seen, PUBLISHED_LEVELS_MAX)
+    if seen is None:
+        return PUBLISHED_LEVELS_MAX
+    wanted = index(seen)  # a half, or no number at all, would pass for enough, or stop a feeder
+    if wanted < 0:
+        raise ValueError(f"bids_seen: {wanted} is no number of bids; None says all")
+    return min(wanted, PUBLISHED_LEVELS_MAX)

@@ -148,7 +148,7 @@ class DirectClient:
             "update_item", Params={"TableName": "any", "Key": {}}, HttpMethod="POST"
         )
         [scope] = parse_qs(urlsplit(url).query)["X-Amz-Credential"]
-        return url.partition("?")[0], scope.split("/")[2]
+        return url.partition("?")[0], scope.split("/")[-3]  # a key may have a slash
 
     def _parsed(self, answer: Any, body: bytes, model: Any) -> Any:
         if answer.status_code < 300 and body == b"{}":

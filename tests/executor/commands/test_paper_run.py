@@ -1,4 +1,5 @@
-"""`executor paper` as a person types it where it cannot start: one line, exit code 2."""
+"""`executor paper` as a person types it: where it cannot start, one line and exit code 2; and with
+what it starts."""
 
 from __future__ import annotations
 
@@ -6,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from executor.commands import paper_run
+from executor.commands.paper import Wanted
 from functions.adapters.sqlite import store as sqlite
 from functions.core.configuration import AccountConfiguration
 from functions.handlers.seed_configuration import seed_configuration
+from functions.settings import WorkerSettings
 from local.data_folder import DataFolder
+from local.services import FEEDER, PUBLISHED_BIDS, services_of
 from local.status import SystemStatus, write_status
+from local.system import SystemPlan
 from strategies.builtin import BUILTIN
 from tests.executor.conftest import Command
+from tests.support.strategy_files import write_strategy
 
 ACCOUNT = "book_imbalance_crypto-paper"
 
@@ -88,3 +95,29 @@ async def test_a_variable_that_contradicts_what_is_stored(
     monkeypatch.setenv("MAX_POSITIONS", "7")
     line = await refused(run, folder.path)
     assert "MAX_POSITIONS=7 (stored: 3): unset what is set, or change what is stored" in line
+
+
+@pytest.mark.parametrize(("said", "published"), [({}, "20"), ({PUBLISHED_BIDS: "33"}, "33")])
+def test_as_many_bids_are_published_as_any_strategy_looks_at_unless_a_person_says_how_many(
+    said: dict[str, str], published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = "class Mine(Strategy):\n    bids_seen = staticmethod(lambda parameters: 20)\n"
+    mine = write_strategy(tmp_path, changes=(("class Mine(Strategy):\n", looking),))
+    strategies = f"book_imbalance_crypto@paper,{mine}@paper"
+    for name, value in {"STRATEGIES": strategies, **said}.items():
+        monkeypatch.setenv(name, value)
+    started: list[dict[str, dict[str, str]]] = []
+
+    def keep(plan: SystemPlan, worker: WorkerSettings) -> int:
+        assert len(worker.entries) == 2
+        started.append({each.name: each.env for each in services_of(plan, "nats://nowhere:1")})
+        return 0
+
+    monkeypatch.setattr(paper_run, "_kept_running", keep)
+    wanted = Wanted(
+        execution="paper", data=tmp_path / "data", venue=None, console_port=0, record_gb=0
+    )
+    assert paper_run.run(wanted) == 0
+    [processes] = started
+    assert {name for name, env in processes.items() if PUBLISHED_BIDS in env} == {FEEDER}
+    assert processes[FEEDER][PUBLISHED_BIDS] == published

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +58,28 @@ async def test_feeders_publish_as_many_bids_as_a_strategy_looks_at_under_what_is
     assert await wanted() == 17
     monkeypatch.setattr(BookImbalance, "bids_seen", Strategy.bids_seen)  # says nothing
     assert await wanted() == PUBLISHED_LEVELS_MAX
+
+
+def for_ever(_: Any) -> int:
+    while True:
+        pass
+
+
+def ending_everything(_: Any) -> int:
+    raise SystemExit
+
+
+@pytest.mark.parametrize(
+    "answer", [for_ever, ending_everything, lambda _: 12.5], ids=["endless", "ends", "half"]
+)
+def test_feeders_publish_all_bids_where_a_strategy_cannot_say(
+    answer: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STATE", f"sqlite:///{tmp_path}/none")
+    monkeypatch.setattr(in_force, "TRIAL_MAX_S", 0.05)
+    monkeypatch.setattr(BookImbalance, "bids_seen", staticmethod(answer))
+    wanted = asyncio.run(in_force.bids_wanted_most(load_settings(LimitSettings)))
+    assert wanted == PUBLISHED_LEVELS_MAX
 
 
 async def test_one_that_cannot_be_followed_fails(store: DynamoStore) -> None:

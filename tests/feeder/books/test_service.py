@@ -124,12 +124,16 @@ async def test_a_change_at_the_venue_becomes_a_snapshot_and_a_signal_ends_it_cle
 
     await observer.subscribe("book.btc-9999h.*", cb=observe)
     await observer.flush()
-    async with serve(venue) as url, feeder(**variables(nats_server.url, url)) as process:
+    async with (
+        serve(venue) as url,
+        feeder(**variables(nats_server.url, url), PUBLISHED_BIDS="12") as process,
+    ):
         port = int((await process.line("feeder_started"))["metrics_port"])
         await process.line("lease_acquired")  # the first books may be too old by then to be sent
         venue.change_level(up, "SELL", 5_300, 50_000_000)
         first = await snapshots.get()
         assert first.market.slug == market.slug
+        assert first.bids_max == 12
         assert first.book_of("Up").bids == ((5_200, 100_000_000),)
         assert first.book_of("Down").bids == ((4_700, 50_000_000),)
 

@@ -18,7 +18,7 @@ from functions.core.trade import OrderConfig, Trade
 from protocol.book import Proof
 from protocol.decision import Timeline
 from protocol.market import MarketInfo
-from protocol.snapshot import BookSnapshot
+from protocol.snapshot import BookSnapshot, with_bids
 from strategies.book_imbalance import BookImbalance
 from tests.support.strategies import decided
 from tests.support.trading_builders import Levels, a_claim, market, snapshot
@@ -158,9 +158,10 @@ async def test_an_unchanged_book_is_waited_out_and_the_first_other_one_fills() -
     again = msgspec.structs.replace(
         decided_on, epoch=2, received_at_ns=time.time_ns(), published_at_ns=time.time_ns()
     )
-    desk.exchange.observe(again)
-    await asyncio.sleep(0.03)
-    assert not posted.done()
+    for same in (again, with_bids(again, 1)):  # which may publish fewer bids
+        desk.exchange.observe(same)
+        await asyncio.sleep(0.03)
+        assert not posted.done()
     desk.exchange.observe(snapshot(BIDS, DEARER, of=desk.info, epoch=2))
     assert prices(await posted)[0][0] == 5_100
 

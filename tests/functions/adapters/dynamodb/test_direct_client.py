@@ -257,8 +257,9 @@ async def test_a_second_try_waits_and_when_hardly_anything_is_answered_there_is_
         ("us-east-1", {"AWS_USE_FIPS_ENDPOINT": "true"}, None),
         ("cn-north-1", {}, None),
         ("local", {}, None),
+        ("local", {"AWS_ACCESS_KEY_ID": "any/key"}, None),
     ],
-    ids=["region", "account", "FIPS", "China", "local"],
+    ids=["region", "account", "FIPS", "China", "local", "slash"],
 )
 async def test_it_asks_where_the_sdk_asks(
     region: str,
