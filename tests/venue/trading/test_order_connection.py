@@ -37,15 +37,7 @@ from venue.trading import order_connection
 from venue.trading.kept_connection import open_connection
 from venue.trading.order_connection import CONNECTIONS_MAX, OrderConnection
 
-
-@pytest.fixture(autouse=True)
-def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_connection, "CONNECT_TIMEOUT_S", 20.0)
-
-
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
-    return contexts(tmp_path_factory.mktemp("tls"), "localhost")
+pytestmark = pytest.mark.usefixtures("slow_machine")
 
 
 @pytest.fixture(params=["plain", "tls"])

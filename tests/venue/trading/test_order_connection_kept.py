@@ -15,7 +15,6 @@ from polymarket.clients.async_secure import _make_l2_header_resolver
 from polymarket.models.clob import ApiKeyCreds
 
 from functions.adapters.live_exchange import WARM_TIMEOUT_S
-from tests.support.certificates import contexts
 from tests.support.raw_orders import (
     ANSWER,
     BODY,
@@ -34,15 +33,7 @@ from venue.errors import OrderUnknownError, VenueRefusedError, VenueUnreachableE
 from venue.trading import order_connection
 from venue.trading.order_connection import CONNECT_TIMEOUT_S, KEPT, OrderConnection
 
-
-@pytest.fixture(autouse=True)
-def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_connection, "CONNECT_TIMEOUT_S", 20.0)
-
-
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
-    return contexts(tmp_path_factory.mktemp("tls"), "localhost")
+pytestmark = pytest.mark.usefixtures("slow_machine")
 
 
 @pytest.fixture(params=["plain", "tls"])

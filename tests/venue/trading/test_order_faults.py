@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 import pytest
 import uvloop
 
-from tests.support.certificates import contexts
 from tests.support.raw_orders import (
     ANSWER,
     BODY,
@@ -22,7 +21,8 @@ from tests.support.raw_orders import (
     text,
 )
 from tests.support.raw_venue import RawPeer
-from venue.trading import order_connection
+
+pytestmark = pytest.mark.usefixtures("slow_machine")
 
 CHUNKED = (
     b"HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -51,14 +51,9 @@ def say_goodbye(peer: RawPeer) -> None:
 BREAKS = [end, reset]
 
 
-@pytest.fixture(autouse=True)
-def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_connection, "CONNECT_TIMEOUT_S", 20.0)
-
-
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
-    return contexts(tmp_path_factory.mktemp("tls"), "localhost")
+def tls(certified: Contexts) -> Contexts:
+    return certified
 
 
 def near(*boundaries: int, until: int, step: int = 24) -> list[int]:
