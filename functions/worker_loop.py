@@ -72,6 +72,8 @@ class Worker:
         self._memories = MarketMemories()
         self._executing: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By account and condition id."""
+        self._begun: set[tuple[str, str]] = set()
+        """Which of them have had their turn: what they wait for is an answer."""
         self._under_way: dict[str, int] = {}
         """How many of them, by account."""
         self._slots: dict[str, asyncio.Semaphore] = {}
@@ -99,7 +101,10 @@ class Worker:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
         conflated = 0
         while True:
-            self._handle(await self._pull.next())
+            delivery, under_way = await self._pull.next(), len(self._executing)
+            self._handle(delivery)
+            if len(self._executing) > under_way:
+                await asyncio.sleep(0)  # it is signed before the books that wait are looked at
             if self._pull.conflated != conflated:
                 self._metrics.conflated.inc(self._pull.conflated - conflated)
                 conflated = self._pull.conflated
@@ -112,10 +117,13 @@ class Worker:
             task.cancel()
         if self._executing:
             _, late = await asyncio.wait(self._executing.values(), timeout=FINISH_S)
+            # Those that only waited for their turn are at no venue, and in no store.
+            begun = sum(self._executing[key] in late for key in self._begun)
             for task in late:
                 task.cancel()
+            if begun:
+                _log.error("orders_abandoned", count=begun)
             if late:
-                _log.error("orders_abandoned", count=len(late))
                 await asyncio.wait(late, timeout=0.5)
 
     def _handle(self, delivery: Delivery) -> None:
@@ -197,12 +205,18 @@ class Worker:
         delivered: Instant,
         configuration: Configuration,
     ) -> None:
+        key = account.name, snapshot.market.condition_id
+
         async def execute() -> None:
             structlog.contextvars.bind_contextvars(account=account.name)
             async with self._slots[account.name]:
-                await account.executor.execute(snapshot, trade, delivered, configuration)
+                self._begun.add(key)
+                try:
+                    await account.executor.execute(snapshot, trade, delivered, configuration)
+                finally:
+                    self._begun.discard(key)
 
-        self._start(self._executing, (account.name, snapshot.market.condition_id), execute())
+        self._start(self._executing, key, execute())
         self._count_orders()
 
     def _count_orders(self) -> None:
