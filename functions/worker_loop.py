@@ -30,7 +30,7 @@ from functions.ports import Exchange
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
-from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
+from protocol.snapshot import BookSnapshot, ProtocolError, SnapshotDecoder
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 
@@ -69,7 +69,7 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
-        self._memories = MarketMemories()
+        self._decoder, self._memories = SnapshotDecoder(), MarketMemories()
         self._executing: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By account and condition id."""
         self._begun: set[tuple[str, str]] = set()
@@ -129,7 +129,7 @@ class Worker:
     def _handle(self, delivery: Delivery) -> None:
         started_ns = time.time_ns()
         try:
-            snapshot = decode_snapshot(delivery.payload)
+            snapshot = self._decoder.decode(delivery.payload)
         except ProtocolError as error:
             self._metrics.malformed.inc()
             if (unlogged := self._malformed.admit()) is not None:
