@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.paper_exchange import PaperExchange
@@ -77,6 +79,9 @@ class Worker:
         self._under_way: dict[str, int] = {}
         """How many of them, by account."""
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._contexts: dict[str, Context] = {}
+        """What an order's task begins with: lines of its log name the account."""
+        metrics.orders_in_flight.set_function(lambda: len(self._executing))
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._warmed: dict[str, MarketInfo] = {}
         self._held: dict[str, tuple[BookSnapshot, Instant]] = {}
@@ -91,6 +96,8 @@ class Worker:
         self._accounts += (account,)
         self._under_way[account.name] = 0
         self._slots[account.name] = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
+        self._contexts[account.name] = copy_context()
+        self._contexts[account.name].run(bind_contextvars, account=account.name)
         for market in self._warmed.values():
             account.evaluator.note_market(market, account.configuration.gate)
         if not any(account.opened.exchange is each for each in self._exchanges):
@@ -205,25 +212,24 @@ class Worker:
         delivered: Instant,
         configuration: Configuration,
     ) -> None:
-        key = account.name, snapshot.market.condition_id
+        name = account.name
+        key = name, snapshot.market.condition_id
 
         async def execute() -> None:
-            structlog.contextvars.bind_contextvars(account=account.name)
-            async with self._slots[account.name]:
+            async with self._slots[name]:
                 self._begun.add(key)
                 try:
                     await account.executor.execute(snapshot, trade, delivered, configuration)
                 finally:
                     self._begun.discard(key)
 
-        self._start(self._executing, key, execute())
-        self._count_orders()
+        self._start(self._executing, key, execute(), self._contexts[name].copy())
+        self._under_way[name] += 1
 
     def _count_orders(self) -> None:
         self._under_way = dict.fromkeys(self._under_way, 0)
         for name, _ in self._executing:
             self._under_way[name] += 1
-        self._metrics.orders_in_flight.set(len(self._executing))
 
     def _warm(self, market: MarketInfo) -> None:
         """Make a new market's first order as fast as its tenth, and have the CLOB confirm it; its
@@ -278,8 +284,9 @@ class Worker:
         tasks: dict[_Key, asyncio.Task[None]],
         key: _Key,
         coroutine: Coroutine[Any, Any, None],
+        context: Context | None = None,
     ) -> None:
-        task = asyncio.create_task(coroutine)
+        task = asyncio.create_task(coroutine, context=context)
         tasks[key] = task
 
         def ended(task: asyncio.Task[None]) -> None:

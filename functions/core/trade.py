@@ -6,7 +6,6 @@ signal says, and an order is only made where the outcome's own book can fill it.
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Final, NamedTuple
 
 import msgspec
@@ -179,13 +178,13 @@ def check_signal(signal: Signal) -> None:
 
 
 def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if type(value) is not float and (not isinstance(value, int | float) or isinstance(value, bool)):
         return False
     try:
         size = abs(float(value))
     except OverflowError:
         return False
-    return isfinite(size) and (size == 0 or _NUMBER_MIN <= size <= _NUMBER_MAX)
+    return size == 0 or _NUMBER_MIN <= size <= _NUMBER_MAX
 
 
 def _is_int(value: object, largest: int) -> bool:
