@@ -59,7 +59,7 @@ def test_a_market_is_read_once_and_again_when_it_is_listed_otherwise() -> None:
     assert decoder.decode(BOOK).market is first
 
 
-ODD = [None, "", "x", -1, 0, 0.5, 10**30, [], {}, "0", True]
+ODD: list[Any] = [None, "", "x", -1, 0, 0.5, 10**30, [], {}, "0", True]
 
 
 @pytest.mark.parametrize("known", [False, True])
