@@ -37,6 +37,8 @@ _ASKED: Final = h11.Request(
     method="POST", target="/", headers=[("Host", "x"), ("Content-Length", "0")]
 )
 """What h11 wants to know of a request to read its answer; it may have been a GET as well."""
+_ASKED_IN_FULL: Final = h11.EndOfMessage()
+_HEADERS_READ: Final = frozenset({b"content-type", b"content-encoding", b"retry-after"})
 Answering: TypeAlias = "asyncio.Future[HttpAnswer]"
 """Fails with OrderUnknownError."""
 
@@ -169,7 +171,7 @@ class _Answer:
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT)
         self._http.send(_ASKED)
-        self._http.send(h11.EndOfMessage())
+        self._http.send(_ASKED_IN_FULL)
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
@@ -209,9 +211,10 @@ class _Answer:
                 self.whole = True
             elif isinstance(event, h11.Response):
                 self._status = event.status_code
-                for name, value in event.headers:
-                    known = self._headers.get(name)
-                    self._headers[name] = value if known is None else known + b", " + value
+                for raw_name, value in event.headers.raw_items():
+                    if (name := raw_name.lower()) in _HEADERS_READ:
+                        known = self._headers.get(name)
+                        self._headers[name] = value if known is None else known + b", " + value
                 encoding = self._header(b"content-encoding").strip().lower()
                 if encoding not in ("identity", ""):
                     raise OrderUnknownError("a compressed answer")
