@@ -20,6 +20,7 @@ h11 reads the answers. Why the rest is written here: see `docs/explanation/decis
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import ssl
 from typing import Final, TypeAlias
@@ -56,6 +57,8 @@ class KeptConnection:
         self._answering: Answering | None = None
         self._answer = _Answer()
         self.closed = False
+        self._there = select.poll()  # asked before each read: an error costs more than an answer
+        self._there.register(sock, select.POLLIN)
         self._loop.add_reader(sock, self._read_all)
 
     def begin(self, request: bytes) -> Answering | None:
@@ -100,6 +103,8 @@ class KeptConnection:
         uvloop tells of a socket with an error once, and no more: what is left then is never read.
         """
         for _ in range(_READS_MAX):
+            if not self._there.poll(0):  # neither bytes, nor an end, nor an error
+                return True
             try:
                 data = self._socket.recv(READ_BYTES)
             except (BlockingIOError, InterruptedError):
