@@ -149,7 +149,7 @@ async def _store(kind: str) -> AsyncIterator[tuple[Store, Callable[[], Any]]]:
             yield store, reset
 
 
-class OneAccount:
+class BuyingWorker:
     """A worker with one account that buys on each book."""
 
     def __init__(self, store: Store, exchange: Any, marks: Marks) -> None:
@@ -226,7 +226,7 @@ async def _run(url: str, kind: str, orders: int) -> dict[str, dict[str, list[flo
         direct = cast(DirectOrders, exchange._orders)
         _mark(direct._builder, "_sign", marks, before="signing", after="signature")
         store, reset = await stack.enter_async_context(_store(kind))
-        one = OneAccount(store, exchange, marks)
+        one = BuyingWorker(store, exchange, marks)
         for _ in range(BOOKS_SEEN):
             one.worker._memories.note(decode_snapshot(books.next()[1]))
         _mark_awaited(exchange, "prepare", marks, "signed")
