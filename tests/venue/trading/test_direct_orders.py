@@ -140,10 +140,10 @@ async def test_nothing_is_kept_of_what_is_forgotten(market: Market) -> None:
     assert (market.orders._tokens, market.forgotten) == ({}, [UP])
 
 
-async def test_a_warm_order_is_made_without_a_turn_of_the_loop(market: Market) -> None:
-    await market.orders.warm((UP, DOWN))
+def test_a_warm_order_needs_neither_a_turn_of_the_loop_nor_a_timer(market: Market) -> None:
+    asyncio.run(market.orders.warm((UP, DOWN)))
     making = market.orders.prepare(UP, spend_e6=1_100_000, max_price_e4=5_200, tick_e4=100)
-    with pytest.raises(StopIteration):
+    with pytest.raises(StopIteration):  # it has come to its end, and no loop is running
         making.send(None)
 
 
