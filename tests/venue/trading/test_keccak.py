@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from venue.trading.keccak import Keccak256
+
+ROOT = Path(__file__).parents[3]
 
 
 @given(st.lists(st.binary(max_size=300), max_size=4))
@@ -26,3 +32,11 @@ def test_a_hash_that_was_handed_out_stays_as_it_is() -> None:
     first = hashes.of(b"a")
     hashes.of(b"b")
     assert first == keccak(b"a")
+
+
+def test_it_needs_no_library_that_images_do_not_have() -> None:
+    """pycryptodome goes another way to its functions where cffi is; no image has that."""
+    code = "import sys; sys.modules['cffi'] = None; from venue.trading.keccak import Keccak256\n"
+    code += "print(Keccak256().of(b'').hex())"
+    said = subprocess.check_output((sys.executable, "-c", code), cwd=ROOT, text=True)  # noqa: S603 - ours
+    assert said.strip() == keccak(b"").hex()
