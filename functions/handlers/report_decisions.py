@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -112,7 +112,7 @@ class DecisionReporter:
         timeline: Timeline,
     ) -> Decision:
         return Decision(
-            decision_id=uuid.uuid4().hex,
+            decision_id=os.urandom(16).hex(),
             strategy=self.account_name,
             worker=self._worker,
             condition_id=snapshot.market.condition_id,
