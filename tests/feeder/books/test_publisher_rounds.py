@@ -66,15 +66,15 @@ async def test_when_the_book_that_asks_cannot_be_sent_nothing_is_known_of_the_ot
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(nats_server) as bench:
-        publish, failing = bench.nc.publish, [True]
+        publish, failing = bench.nc.publish_nowait, [True]
 
-        async def fails_once(subject: str, payload: bytes, reply: str = "") -> None:
+        def fails_once(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
             if reply and failing:
                 failing.clear()
                 raise NatsError("too large")
-            await publish(subject, payload, reply)
+            publish(subject, payload, reply, **told)
 
-        monkeypatch.setattr(bench.nc, "publish", fails_once)
+        monkeypatch.setattr(bench.nc, "publish_nowait", fails_once)
         for market in (MARKET, "0xother"):
             bench.change(bench.follow(market), 5)
         await bench.until(lambda: bench.published == 2)
@@ -85,17 +85,17 @@ async def test_when_the_stream_took_fewer_books_than_were_sent_all_are_sent_agai
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(nats_server) as bench:
-        publish, losing = bench.nc.publish, [True]
+        publish, losing = bench.nc.publish_nowait, [True]
 
-        async def loses_one(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
+        def loses_one(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
             if not reply and losing:
                 losing.clear()
             else:
-                await publish(subject, payload, reply, **told)
+                publish(subject, payload, reply, **told)
 
         bench.change(bench.follow("0xbefore"), 5)
         await bench.until(lambda: bench.published == 1)
-        monkeypatch.setattr(bench.nc, "publish", loses_one)
+        monkeypatch.setattr(bench.nc, "publish_nowait", loses_one)
         for market in (MARKET, "0xother"):
             bench.change(bench.follow(market), 5)
         await bench.fresh(MARKET, 5)
