@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -67,6 +67,12 @@ _STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
 
 _log = structlog.get_logger()
 _subject: Final = lru_cache(maxsize=1024)(book_subject)
+
+
+class _Book(msgspec.Struct, frozen=True):
+    session: MarketSession
+    payload: bytes
+    age_s: float
 
 
 class _Flight(msgspec.Struct, frozen=True):
@@ -180,35 +186,28 @@ class Publisher:
         """Send these markets; the acknowledgement of the last book is for all of them."""
         if self._silent:  # one book is question enough
             condition_ids = [] if self._flights else condition_ids[:1]
-        books = list(self._built(condition_ids))
+        marked = [self._marked.pop(each) for each in condition_ids]
+        books = [book for session in marked if (book := self._built(session)) is not None]
         if not books:
             return
-        *others, (asking, payload) = books
-        sessions = [session for session, payload in others if self._publish(session, payload)]
-        sessions.append(asking)
+        *others, asking = books
+        sent = [book.session for book in others if self._publish(book)]
         self._attempts += 1
         attempt = str(self._attempts)
+        if not self._publish(asking, reply=f"{self._inbox}.{attempt}"):
+            for session in sent:  # nobody will say what became of them
+                self._failed(session, "error")
+            return
+        sessions = (*sent, asking.session)
         self._sent_s = time.monotonic()
-        self._flights[attempt] = _Flight(tuple(sessions), self._sent_s)
+        self._flights[attempt] = _Flight(sessions, self._sent_s)
         self._flying.update(each.info.condition_id for each in sessions)
         if self._unacknowledged_since_s is None:
             self._unacknowledged_since_s = self._sent_s
-        if not self._publish(asking, payload, reply=f"{self._inbox}.{attempt}"):
-            self._landed(attempt)
-            for session in sessions[:-1]:  # nobody will say what became of them
-                self._failed(session, "error")
 
-    def _built(self, condition_ids: Iterable[str]) -> Iterator[tuple[MarketSession, bytes]]:
-        """Those of these markets that can be sent, with their snapshots as they are now."""
-        for condition_id in condition_ids:
-            session = self._marked.pop(condition_id)
-            payload = self._snapshot(condition_id, session)
-            if payload is not None:
-                yield session, payload
-
-    def _snapshot(self, condition_id: str, session: MarketSession) -> bytes | None:
+    def _built(self, session: MarketSession) -> _Book | None:
         """The market's snapshot as it is now, None when there is none to send."""
-        if condition_id not in self._table or not (session.ready or session.dark):
+        if session.info.condition_id not in self._table or not (session.ready or session.dark):
             return None
         epoch = self._epoch_of(session.info.series)
         if epoch is None:  # another feeder sends it; when it becomes ours it is offered again
@@ -227,21 +226,21 @@ class Publisher:
             return None
         if self._bids_max < PUBLISHED_LEVELS_MAX:
             snapshot = with_bids(snapshot, self._bids_max)
-        payload = encode_snapshot(snapshot)
-        self._metrics.book_age.observe(age_s)
-        return payload
+        return _Book(session, encode_snapshot(snapshot), age_s)
 
-    def _publish(self, session: MarketSession, payload: bytes, reply: str = "") -> bool:
+    def _publish(self, book: _Book, reply: str = "") -> bool:
         """Hand a book to the client; it is written with the one that asks for `reply`."""
-        subject = _subject(session.info.series, session.info.condition_id)
+        info = book.session.info
+        subject = _subject(info.series, info.condition_id)
         try:
-            self._nc.publish_nowait(subject, payload, reply, more=not reply)
+            self._nc.publish_nowait(subject, book.payload, reply, more=not reply)
         except NatsError as error:
             if (unlogged := self._failures.admit()) is not None:
                 what = f"{type(error).__name__}: {error}"
                 _log.warning("publish_failed", error=what, unlogged_before=unlogged)
-            self._failed(session, "error")
+            self._failed(book.session, "error")
             return False
+        self._metrics.book_age.observe(book.age_s)
         return True
 
     def _on_ack(self, message: Msg) -> None:

@@ -129,7 +129,7 @@ def test_to_a_server_that_does_not_read_no_more_is_kept_than_nats_py_would_and_i
                 await subscriber.flush()
                 server.pause()
                 padding, sent = bytes(100_000), 0
-                with pytest.raises(OutboundBufferLimitError):  # noqa: PT012 - when is the kernel's
+                with pytest.raises(OutboundBufferLimitError):
                     while True:
                         publisher.publish_nowait("a", b"%08d" % sent + padding)
                         sent += 1
