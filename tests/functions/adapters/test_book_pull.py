@@ -69,6 +69,25 @@ async def test_a_newer_book_takes_the_place_of_the_one_that_waits(nats_server: N
         assert info.num_ack_pending == 0  # nothing is kept for a second delivery
 
 
+async def test_more_is_asked_for_when_the_next_book_is_wanted_and_not_before_one_is_handed_over(
+    nats_server: NatsServer,
+) -> None:
+    async with pulling(nats_server) as (pull, nc):
+        for number in range(3 * PREFETCH_MAX):
+            await publish(nc, f"m{number}", b"book")
+        await until_prefetched(pull, {f"m{number}": b"book" for number in range(PREFETCH_MAX)})
+        for _ in range(PREFETCH_MAX // 2):
+            await pull.next()
+        sent = nc.stats["out_msgs"]
+        assert pull._outstanding == 0
+        await pull.next()
+        assert nc.stats["out_msgs"] == sent + 1
+        assert nc.pending_data_size == 0
+        async with asyncio.timeout(30):
+            for _ in range(3 * PREFETCH_MAX - PREFETCH_MAX // 2 - 1):
+                await pull.next()
+
+
 async def test_what_a_busy_worker_does_not_hold_another_one_gets(nats_server: NatsServer) -> None:
     async with pulling(nats_server) as (busy, nc):
         for number in range(PREFETCH_MAX + 3):
