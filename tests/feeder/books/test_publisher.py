@@ -10,7 +10,8 @@ from feeder.books import publisher as publisher_module
 from protocol.book import Proof
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
-from tests.support.publisher_bench import MARKET, rss_bytes, running, size_of
+from runtime.process import stop_tasks
+from tests.support.publisher_bench import MARKET, Bench, rss_bytes, running, size_of
 from tests.support.servers import NatsServer
 
 
@@ -50,13 +51,16 @@ async def test_a_changed_market_is_written_before_offer_returns_and_again_when_i
 
 
 async def test_nothing_is_sent_before_it_runs_and_after_that(nats_server: NatsServer) -> None:
-    async with running(nats_server) as bench:
+    async with running(nats_server) as running_bench:
+        bench = Bench(running_bench.nc)
         session = bench.follow()
         bench.change(session, 1)
+        task = asyncio.create_task(bench.publisher.run())
         assert session.sequence == 0
         await bench.until(lambda: bench.published == 1)
-    bench.change(session, 2)
-    assert session.sequence == 1
+        await stop_tasks(task)
+        bench.change(session, 2)
+        assert session.sequence == 1
 
 
 async def test_while_a_publish_is_in_flight_newer_books_replace_the_waiting_one(
