@@ -13,7 +13,7 @@
 5. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
    nothing: a server may be told not to name any.
 6. `publish_nowait` writes before it returns, and `handle` has a message handled before the next one
-   is read. nats-py passes both on to other tasks, which costs a book most of its time here.
+   is read. nats-py passes both on to other tasks, each of which has to wake up for it.
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
 """
