@@ -388,6 +388,17 @@ async def test_an_address_over_which_nothing_comes_any_more_is_left(
         await close(client)
 
 
+async def test_what_was_flushed_the_server_has_taken() -> None:
+    listener = Listener()
+    async with listener.open() as port:
+        client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+        await client.subscribe("config.*")
+        await client.publish("config.a", b"7")
+        await client.flush()
+        assert listener.told.endswith(b"\r\nSUB config.*  1\r\nPUB config.a  1\r\n7\r\nPING\r\n")
+        await close(client)
+
+
 @pytest.mark.parametrize(
     "words",
     [
