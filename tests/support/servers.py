@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
 _LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
 

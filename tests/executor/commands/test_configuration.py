@@ -286,6 +286,6 @@ async def test_the_workers_are_told(
         await client.flush()
         done = await run("config", "set", "cooldown_s=60", *WHY)
         assert "the workers are told" in done.stdout
-        assert (await heard.next_msg(timeout=5)).data == b"2"
+        assert (await heard.next_msg(timeout=20)).data == b"2"
     finally:
         await client.close()

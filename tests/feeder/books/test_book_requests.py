@@ -77,7 +77,7 @@ class Looks(Bench):
         requests = BookRequests(url, self.table, self.metrics, self.offered.put_nowait)
         task = asyncio.create_task(requests.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 yield requests
         finally:
             task.cancel()

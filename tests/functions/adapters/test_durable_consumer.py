@@ -153,7 +153,7 @@ async def test_a_defect_of_the_handler_is_raised_and_nothing_is_acknowledged(
         bench.failures = [ZeroDivisionError()]
         await bench.publish(b"a")
         with pytest.raises(ZeroDivisionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await bench.start()
         info = await bench.nc.jetstream().consumer_info(STREAM.name, "worker")
         assert info.num_ack_pending == 1
@@ -185,7 +185,7 @@ async def test_a_cancelled_loop_ends_soon_and_takes_nothing_more(nats_server: Na
         await bench.publish(b"a")
         await bench.until_handled(1)
         await bench.until_acknowledged()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await stop_tasks(task)
         assert task.cancelled()
         await bench.publish(b"b")
@@ -215,7 +215,7 @@ async def test_a_server_that_hands_nothing_out_is_no_empty_stream(
             await asyncio.sleep(1)
             assert consumer.problem() is None  # nothing waits, so nothing is missed
             await bench.publish(b"1")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (problem := consumer.problem()) is None:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.05)
             assert "messages wait, and none is handed out" in problem

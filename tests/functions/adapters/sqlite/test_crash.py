@@ -88,7 +88,7 @@ def writer(path: Path, synchronous: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.close()
-        process.wait(10)
+        process.wait(30)
         process.stdout.close()
 
 
