@@ -225,7 +225,7 @@ async def test_after_a_429_nobody_is_asked_for_a_while(
         for _ in range(5):
             requests.ask(BookRequest(session, token_id, True))
         await bench.until(lambda: len(bench.asked) == 2)
-    first_s, second_s = (asked_s for asked_s, _ in bench.asked)
+    first_s, second_s, *_ = (asked_s for asked_s, _ in bench.asked)  # a third if this is slow
     assert second_s - first_s >= 0.25
 
 
