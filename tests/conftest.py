@@ -8,6 +8,8 @@ import gc
 import logging
 import signal
 import ssl
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,13 +96,17 @@ def undisturbed_parser() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def same_log_for_each_test() -> Iterator[None]:
-    """What a test configures is for that test: the next one looks for its lines on stdout."""
+    """What a test configures is for that test: the next one looks for its lines on stdout, and its
+    errors that nobody can raise are pytest's."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     yield
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+    root.setLevel(level)
     if structlog.is_configured():
         structlog.reset_defaults()
-        root.handlers, root.level = handlers, level
+        root.handlers = handlers
 
 
 @pytest.fixture
