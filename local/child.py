@@ -103,7 +103,9 @@ class Child:
                         said.cancel()  # nothing, once it is done
                     if not said.done():
                         await self.output_ended()
-                        raise ChildError(f"{self.name} ended at start{self.last_words()}")
+                        if self._said.empty():
+                            raise ChildError(f"{self.name} ended at start{self.last_words()}")
+                        continue  # its end was known before its last lines were
                     line = said.result()
                     if key in line or line.get("event") == key:
                         return line

@@ -10,7 +10,9 @@
    and the client is then neither connected nor closed for good.
 4. No word of a server's ends the client for good, and nothing stored ends its reading, or is taken
    for a word of the server's: whoever may publish chooses subject and headers.
-5. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
+5. `flush` says that the server has taken all that was sent before. nats-py's PING overtakes what
+   still waits to be written: its answer says nothing of a subscription or a message of that moment.
+6. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
    nothing: a server may be told not to name any.
 6. `publish_nowait` writes before it returns, and `handle` has a message handled before the next one
    is read. nats-py passes both on to other tasks, each of which has to wake up for it.
@@ -256,6 +258,12 @@ class NatsClient(Client):
         if silent and isinstance(self._transport, _DialledTransport):
             self._transport.doubt()
         await super()._process_op_err(e)
+
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        if self._transport and self._pending and self.is_connected:
+            self._transport.writelines(self._pending)
+            self._pending, self._pending_data_size = [], 0
+        await super()._send_ping(future)
 
     async def flush(self, timeout: int = DEFAULT_FLUSH_TIMEOUT) -> None:
         """As nats-py's, which does so at the end of each reconnect."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 from click.testing import Result
 from eth_account import Account as EthAccount
 from hexbytes import HexBytes
@@ -42,6 +43,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, one_sdk_session: None) -> None:
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    # Nobody listens there, and between two tries the SDK waits up to a second, nats-py a quarter.
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
+    monkeypatch.setattr("runtime.nats.RECONNECT_WAIT_S", 0.01)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ async def test_while_an_answer_is_waited_for_it_is_drawn_again(
 ) -> None:
     monkeypatch.setattr(progress, "SHOWN_AFTER_S", 0.1)
     shown = ""
-    async with awaited_progress() as tell, asyncio.timeout(10):
+    async with awaited_progress() as tell, asyncio.timeout(30):
         tell(0.5, "the venue")  # too early to be shown
         while "the venue" not in shown:
             await asyncio.sleep(0.01)

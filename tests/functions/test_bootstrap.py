@@ -92,7 +92,7 @@ async def test_an_answer_that_trickles_in_is_not_waited_for_for_ever(
     monkeypatch.setattr(bootstrap, "LOG_IN_TIMEOUT_S", 0.5)
     async with canned_venue() as venue:
         streams(venue, path, b" ", 0.05)
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(30):
             with pytest.raises(VenueUnreachableError, match=r"no answer within 0\.5 s"):
                 await key_records(settings(venue))
 

@@ -337,7 +337,7 @@ async def test_it_starts_without_any_key_reconciles_and_stops_at_once(
             assert claim.looks == 1
             process.send_signal(signal.SIGTERM)
             assert process.stderr is not None
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 rest = (await process.stderr.read()).decode()
                 assert await process.wait() == 0
     assert "Traceback" not in rest
@@ -352,7 +352,7 @@ async def test_without_the_table_it_waits_says_so_and_stops_when_told(
         line = await said(process, "not_reachable")
         assert "infra/state.yml" in str(line["error"])
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await process.wait() == 0
 
 

@@ -94,7 +94,7 @@ async def test_without_nats_it_says_where_it_waits_and_stops_when_told() -> None
         assert "hunter2" not in json.dumps(line)
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             rest = (await process.stderr.read()).decode()
             assert await process.wait() == 0
     assert "Traceback" not in rest
@@ -276,7 +276,7 @@ async def test_one_worker_serves_two_live_accounts_of_one_wallet_and_a_shadow_on
             executed = await executed_by_all(nats_server.url, desk)
             status, metrics = await fetched(f"{at}/metrics")
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await process.wait() == 0
         posted = {entry.order_id: entry.verdict for entry in desk.venue.journal.entries}
     assert status == 200

@@ -123,11 +123,13 @@ async def test_feeders_and_workers_may_do_what_they_do(deployed: NatsServer) -> 
                 await until(lambda: counted(metrics, "fills_total") == 1)
                 await logged.wait()
                 await until(lambda: side.owns_all)
+                # Acknowledged means that nothing comes again.
+                for spec, durable in ((DECISIONS, "account-log"), (FILLS, "account-fills")):
+                    while (
+                        info := await worker.jetstream().consumer_info(spec.name, durable)
+                    ).num_ack_pending or info.num_pending:
+                        pass
             await stop_tasks(side.task)
-            # Acknowledged means that nothing comes again.
-            for spec, durable in ((DECISIONS, "account-log"), (FILLS, "account-fills")):
-                info = await worker.jetstream().consumer_info(spec.name, durable)
-                assert info.num_ack_pending == info.num_pending == 0
             await worker.flush()
             await feeder.flush()
     assert [log for log in logs if log["event"] == "nats_error"] == []

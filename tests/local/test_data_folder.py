@@ -58,8 +58,8 @@ def test_a_relative_path_is_one_of_where_it_was_said(
 def test_a_second_one_is_refused_with_the_pid_that_holds_it(tmp_path: Path) -> None:
     data = DataFolder.open(tmp_path)
     started_s = time.monotonic()
-    assert refusal(tmp_path) == f"a system runs here already (pid {os.getpid()})"
-    assert time.monotonic() - started_s < 1
+    assert refusal(tmp_path, 60) == f"a system runs here already (pid {os.getpid()})"
+    assert time.monotonic() - started_s < 30
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
     data.close()
     DataFolder.open(tmp_path).close()

@@ -130,9 +130,9 @@ def test_of_a_url_only_its_host_is_shown(text: str, said: str) -> None:
 
 def test_what_is_shown_is_found_in_time() -> None:
     for part in ("a.", "a://", ":", "/", "a://b@", "a://b/", "http://h/x'"):
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         origins(f"{part * 200_000}://")
-        assert time.perf_counter() - began_s < 5, part
+        assert time.thread_time() - began_s < 5, part
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ async def test_a_line_comes_with_every_interval_and_one_at_the_end(
     lines: asyncio.Queue[str] = asyncio.Queue()
     shop = Shop()
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         reporting_to_cloudwatch("dev", "shop", shop.cloudwatch, lines.put_nowait),
     ):
         shop.sold.labels("a").inc()

@@ -99,7 +99,7 @@ class Listener:
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not fact():  # noqa: ASYNC110 - nats-py offers nothing to wait on
             await asyncio.sleep(0.01)
 
@@ -261,7 +261,7 @@ def test_an_address_that_does_not_work_keeps_nobody_from_the_server(
         with NatsServer(tmp_path / "jetstream") as server:
             port = int(server.url.rpartition(":")[2])
             with dropping(port):
-                async with swallowing(port) as taken, asyncio.timeout(6):
+                async with swallowing(port) as taken, asyncio.timeout(30):
                     client = await connect_once(f"nats://{HOST}:{port}", "test")
                     for _ in range(2):
                         await client.force_reconnect()
@@ -388,6 +388,17 @@ async def test_an_address_over_which_nothing_comes_any_more_is_left(
         await close(client)
 
 
+async def test_what_was_flushed_the_server_has_taken() -> None:
+    listener = Listener()
+    async with listener.open() as port:
+        client = await connect_once(f"nats://127.0.0.1:{port}", "test")
+        await client.subscribe("config.*")
+        await client.publish("config.a", b"7")
+        await client.flush()
+        assert listener.told.endswith(b"\r\nSUB config.*  1\r\nPUB config.a  1\r\n7\r\nPING\r\n")
+        await close(client)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -432,7 +443,7 @@ async def test_what_is_stored_with_a_strange_subject_or_headers_is_a_message_lik
             where = b"HMSG fill.x 1 $JS.ACK.a %d %d\r\n" % (length, length + 2)
             listener.says(where + headers + b"{}\r\n")
         for _ in range(3):
-            message = await inbox.next_msg(timeout=5)
+            message = await inbox.next_msg(timeout=20)
             assert (message.data, message.headers) == (b"{}", None)
             assert message.subject in ("fill.x", "fill.\ufffd\ufffd")
         assert listener.connections == 1

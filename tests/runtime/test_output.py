@@ -50,7 +50,7 @@ def test_a_pipe_that_nobody_reads_takes_what_it_holds_and_blocks_nobody(
     written, took_s = fill(output)
     assert 0 < written < 2_000
     assert output.lost == 2_000 - written
-    assert WAIT_MS / 1000 <= took_s < 2
+    assert WAIT_MS / 1000 <= took_s < 20  # that moment for each would be 100 s
     assert os.get_blocking(writer)  # it is shared with whoever gave it
     assert os.read(reader, 1 << 20) == f"{LINE}\n".encode() * written
     assert output.write("there is room again") is None
@@ -67,7 +67,7 @@ def test_a_terminal_and_a_socket_that_nobody_reads_block_nobody(
         for descriptor in (follower, near.fileno()):
             written, took_s = fill(output_to(descriptor, monkeypatch))
             assert 0 < written < 2_000
-            assert took_s < 2
+            assert took_s < 20
     os.close(leader)
     os.close(follower)
 
@@ -208,7 +208,7 @@ def test_a_line_that_does_not_come_to_its_end_is_not_waited_for_for_long(
     with held_by_another_thread(output):
         began_s = time.monotonic()
         assert output.write(LINE) == "another line does not come to its end"
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 20
     assert output.lost == 1
     assert output.write(LINE) is None
 

@@ -82,7 +82,7 @@ async def test_a_trickle_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) ->
     async with server:
         started_s = time.monotonic()
         assert await run(str(server.sockets[0].getsockname()[1])) == 1
-        assert time.monotonic() - started_s < 5
+        assert time.monotonic() - started_s < 20
 
 
 def test_it_is_a_program_that_imports_next_to_nothing() -> None:

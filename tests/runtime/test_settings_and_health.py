@@ -88,7 +88,7 @@ async def test_strange_requests_are_counted_and_fill_no_log(
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request)
             writer.write_eof()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 with suppress(ConnectionError):
                     await reader.read()
             writer.close()

@@ -57,7 +57,7 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
 async def all_gone(pids: Iterable[int]) -> None:
     """Wait until none of these processes exists."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for pid in pids:
             try:
                 handle = os.pidfd_open(pid)

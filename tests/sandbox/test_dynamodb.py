@@ -58,7 +58,7 @@ def test_ready_means_that_the_tables_of_the_definition_exist(server, name):
 
 
 def test_a_connection_is_kept_alive(server):
-    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=20)
     ports = set()
     for _ in range(3):
         connection.request(
@@ -100,7 +100,7 @@ def test_a_refused_condition_brings_back_the_item(server):
 def test_a_signal_ends_it_with_exit_code_0(number):
     with server_process() as (process, _):
         process.send_signal(number)
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_request_that_never_ends_does_not_hold_up_a_stop():
@@ -109,7 +109,7 @@ def test_a_request_that_never_ends_does_not_hold_up_a_stop():
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
         assert client_of(url).list_tables()["TableNames"]  # it has read the other's by now
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_taken_port_is_one_line_without_a_traceback():

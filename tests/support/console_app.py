@@ -36,7 +36,7 @@ from functions.ports import Store
 from local.status import SystemStatus
 from tests.support.fake_ports import MemoryStore
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 async def until(fact: Callable[[], bool]) -> None:

@@ -137,7 +137,7 @@ class Bench:
 
     async def fresh(self, market: str, size: int) -> BookSnapshot:
         """Waits until the stream's newest of a market has this size."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 with suppress(NotFoundError):
                     snapshot = await self.newest(market)
@@ -150,7 +150,7 @@ class Bench:
         return (await self.js.stream_info(BOOKS.name)).state.last_seq
 
     async def until(self, fact: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not fact():  # noqa: ASYNC110 - counters offer nothing to wait on
                 await asyncio.sleep(0.002)
 
@@ -181,5 +181,5 @@ async def running(nats_server: NatsServer, **told: int) -> AsyncIterator[Bench]:
                 await task
     finally:
         nats_server.resume()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await nc.close()

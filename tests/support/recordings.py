@@ -73,7 +73,7 @@ class Recording:
 
     async def until_taken(self, frames: int) -> None:
         """TimeoutError when they do not come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.venue.notice.until(lambda: self.taken >= frames)
 
     async def stop(self) -> None:

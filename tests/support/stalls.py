@@ -6,25 +6,44 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from runtime.process import stop_tasks
 
+TICK_S: Final = 0.01
+
+
+class LivedTime:
+    """A clock that stands still while the machine has no time for this process.
+
+    What our own code takes counts, so that whatever blocks here by its own work is no excuse.
+    """
+
+    def __init__(self) -> None:
+        self._lived_s = 0.0
+        self._seen_s, self._worked_s = time.monotonic(), time.process_time()
+
+    def now_s(self) -> float:
+        """To be looked at in each tick: of a longer time only two of them count, and work."""
+        seen_s, worked_s = time.monotonic(), time.process_time()
+        worked_by_us_s = worked_s - self._worked_s
+        self._lived_s += min(seen_s - self._seen_s, 2 * TICK_S + worked_by_us_s)
+        self._seen_s, self._worked_s = seen_s, worked_s
+        return self._lived_s
+
 
 @asynccontextmanager
-async def noted_stalls() -> AsyncIterator[list[float]]:
-    """How long, in seconds, the machine had no time for this process: what passed without any of
-    our code running, so that whatever blocks here by its own work is no excuse."""
-    stalls: list[float] = [0.0]
-    noting = asyncio.create_task(_note(stalls))
+async def lived_time() -> AsyncIterator[LivedTime]:
+    """While it is open, the clock ticks."""
+    clock = LivedTime()
+
+    async def tick() -> None:
+        while True:
+            clock.now_s()
+            await asyncio.sleep(TICK_S)
+
+    ticking = asyncio.create_task(tick())
     try:
-        yield stalls
+        yield clock
     finally:
-        await stop_tasks(noting)
-
-
-async def _note(stalls: list[float]) -> None:
-    while True:
-        began_s, worked_s = time.monotonic(), time.process_time()
-        await asyncio.sleep(0.01)
-        passed_s = time.monotonic() - began_s - 0.01
-        stalls.append(passed_s - (time.process_time() - worked_s))
+        await stop_tasks(ticking)

@@ -2,8 +2,9 @@
 FILE SYNCHRONOUS`.
 
 A number on stdin begins a run: a process of its own (forked, so that it starts in a millisecond)
-does the writes of `store_script` from that one on. It says `pid N`, then one line with its number
-for each write that was answered. `ended` follows once it is gone.
+does the writes of `store_script` from that one on, and waits for its death after the last. It says
+`pid N`, then one line with its number for each write that was answered. `ended` follows once it is
+gone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ async def write(path: Path, first: int, *, durable: bool) -> None:
         for number, each in enumerate(script()[first:], first):
             await each(stores[ACCOUNT])
             tell(str(number))
+        await asyncio.Event().wait()
 
 
 def main() -> None:

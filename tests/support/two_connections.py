@@ -27,7 +27,7 @@ class Line:
 
     async def frame(self) -> Any:
         """The next frame, decoded."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return json.loads(await self.ws.recv())
 
     async def read(self, count: int) -> list[Frame]:
@@ -42,7 +42,7 @@ class Line:
         """All frames that are there before the answer to a PING."""
         frames = []
         await self.ws.send("PING")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (text := await self.ws.recv()) != "PONG":
                 frames.append(json.loads(text))
         return frames
@@ -55,6 +55,6 @@ async def line(url: str, venue: Venue, market: Market) -> AsyncIterator[Line]:
     async with connect(
         f"{url.replace('http', 'ws')}/ws/market", compression=None, close_timeout=0.2
     ) as ws:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await venue.notice.until(lambda: len(venue.market_feed.connections) > known)
         yield Line(ws, market)

@@ -127,7 +127,7 @@ async def test_a_life_with_a_kill_and_a_service_that_hangs(tmp_path: Path) -> No
             await until(lambda: any("RESTARTED: feeder" in each for each in running.hooks()), 60)
             began_s = time.monotonic()
             assert await running.end() == 0
-            assert time.monotonic() - began_s < 8
+            assert time.monotonic() - began_s < 20
         finally:
             await running.end(kill=True)
     told = "".join(running.hooks())

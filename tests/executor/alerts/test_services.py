@@ -126,7 +126,7 @@ async def test_a_service_that_is_not_there_or_never_answers() -> None:
         sink.delay_s = 30
         began_s = time.monotonic()
         assert await sent(one(f"json://127.0.0.1:{sink.port}/?rto=0.2")) == said
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20
 
 
 async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from executor.commands.configuration import ConfigurationSettings, change, setting
 from functions.adapters.dynamodb.store import DynamoStore
-from functions.core.account import ClaimRefusal, Limits
+from functions.core.account import Account, ClaimRefusal, Limits
 from functions.core.configuration import ConfigurationRow
 from functions.ports import Claimed, ClaimRefused
 from functions.strategy_loading import load_strategy
@@ -158,8 +158,15 @@ async def test_a_stale_version_is_refused_and_shows_what_others_changed(
 
 
 async def test_of_changes_at_the_same_moment_one_is_made_and_the_others_see_it(
-    seeded: DynamoStore,
+    seeded: DynamoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    all_have_read, account = asyncio.Barrier(3), DynamoStore.account
+
+    async def account_with_the_others(store: DynamoStore) -> Account:
+        await all_have_read.wait()
+        return await account(store)
+
+    monkeypatch.setattr(DynamoStore, "account", account_with_the_others)
     settings = load_settings(ConfigurationSettings)
     answers = await asyncio.gather(
         *(
@@ -286,6 +293,6 @@ async def test_the_workers_are_told(
         await client.flush()
         done = await run("config", "set", "cooldown_s=60", *WHY)
         assert "the workers are told" in done.stdout
-        assert (await heard.next_msg(timeout=5)).data == b"2"
+        assert (await heard.next_msg(timeout=20)).data == b"2"
     finally:
         await client.close()

@@ -85,7 +85,7 @@ class Bench:
 
     async def until(self, count: int) -> list[int]:
         """The versions, once there are so many. Raises TimeoutError."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.notice.until(lambda: len(self.records) >= count)
         return [row.version for row in self.rows]
 
@@ -154,7 +154,7 @@ async def test_a_table_that_was_made_anew_counts_its_versions_again(bench: Bench
 
 async def test_an_account_that_no_worker_has_opened_yet_is_waited_for(bench: Bench) -> None:
     async with bench.running():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while bench.asked.count("configuration") < 2:  # noqa: ASYNC110 - as often as it likes
                 await asyncio.sleep(0.001)
         await bench.store.open_account()
@@ -169,7 +169,7 @@ async def test_a_table_that_does_not_answer_is_said_once_and_what_is_missing_at_
     with capture_logs() as logs:
         async with bench.running():
             bench.decide(7)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while bench.opened < 3:  # noqa: ASYNC110 - as often as it likes
                     await asyncio.sleep(0.001)
         await bench.recorded.finish()

@@ -49,7 +49,7 @@ async def test_it_serves_whatever_is_away_and_stops_at_once(tmp_path: Path) -> N
         process.send_signal(signal.SIGTERM)
         stdout, stderr = await process.communicate()
     assert (process.returncode, stdout) == (0, b"")
-    assert time.monotonic() - began_s < 8
+    assert time.monotonic() - began_s < 20
     assert link.rpartition("/")[2].encode() not in stderr
 
 

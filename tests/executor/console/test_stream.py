@@ -11,27 +11,28 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from executor.console import stream
+from executor.console import service, stream
 from executor.console.health import HealthView
 from executor.console.links import link_secret
 from executor.console.stream import FAILED, PROBLEM_ID, STREAMS_MAX
 from tests.support.console_app import ConsoleApp, ScriptedView, console_app
+from tests.support.stalls import lived_time
 
 PATH = "/events/scripted"
 
 
 async def test_only_what_has_changed_is_sent_and_silence_is_not_long() -> None:
-    async with console_app(ScriptedView) as console:
+    async with console_app(ScriptedView) as console, lived_time() as clock:
         view = console.views[0]
         view.now, view.at_ms = {"scripted-a": "1", "scripted-b": "2"}, 7
         async with aclosing(console.events(PATH)) as events:
             first = await anext(events)
             assert {"scripted-a", "scripted-b", "console-accounts"} <= first["parts"].keys()
             assert first["data_at_ms"] == 7
-            began_s = time.monotonic()
+            began_s = clock.now_s()
             second = await anext(events)
             assert second["parts"] == {}
-            assert time.monotonic() - began_s < 2
+            assert clock.now_s() - began_s < 2
             view.now = {"scripted-a": "1", "scripted-b": "3"}
             while not (event := await anext(events))["parts"]:
                 pass
@@ -77,7 +78,7 @@ async def test_nothing_is_rendered_for_nobody() -> None:
         async with aclosing(console.events(PATH)) as events:
             await anext(events)
         view = console.views[0]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:  # the browser's end is noticed with the next word to it
                 before = view.rendered
                 await asyncio.sleep(0.5)
@@ -149,7 +150,8 @@ async def silent_browser(
     return reader, writer
 
 
-async def test_stopping_does_not_wait_for_browsers() -> None:
+async def test_stopping_does_not_wait_for_browsers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SHUTDOWN_TIMEOUT_S", 60)  # aiohttp would wait for the handler
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as browser:
         async with console_app(ScriptedView, let_in=False) as console:
@@ -158,7 +160,7 @@ async def test_stopping_does_not_wait_for_browsers() -> None:
             told = await browser.get(f"{console.url}{PATH}")
             assert (await told.content.readline()).startswith(b"data: ")
             began_s = time.monotonic()
-        assert time.monotonic() - began_s < 0.9  # aiohttp would wait a second for the handler
+        assert time.monotonic() - began_s < 30
 
 
 async def test_a_page_that_takes_long_is_rendered_less_often(

@@ -77,7 +77,7 @@ class Looks(Bench):
         requests = BookRequests(url, self.table, self.metrics, self.offered.put_nowait)
         task = asyncio.create_task(requests.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 yield requests
         finally:
             task.cancel()
@@ -225,7 +225,7 @@ async def test_after_a_429_nobody_is_asked_for_a_while(
         for _ in range(5):
             requests.ask(BookRequest(session, token_id, True))
         await bench.until(lambda: len(bench.asked) == 2)
-    first_s, second_s = (asked_s for asked_s, _ in bench.asked)
+    first_s, second_s, *_ = (asked_s for asked_s, _ in bench.asked)  # a third if this is slow
     assert second_s - first_s >= 0.25
 
 

@@ -70,7 +70,7 @@ class Channel(Bench):
         connection.tokens |= self.tokens if tokens else set()
         task = asyncio.create_task(connection.run())
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 yield connection
         finally:
             await stop_tasks(task)

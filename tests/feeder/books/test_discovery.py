@@ -89,7 +89,7 @@ class Bench:
         self.discovery = Discovery(self.gamma.url, self.table, self.metrics, self.followed.set)
         task = asyncio.create_task(self.discovery.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 yield
         finally:
             task.cancel()

@@ -151,7 +151,7 @@ async def test_a_change_at_the_venue_becomes_a_snapshot_and_a_signal_ends_it_cle
 
         begun_s = time.monotonic()
         assert await process.stop(signum) == 0
-        assert time.monotonic() - begun_s < 5
+        assert time.monotonic() - begun_s < 20
         last = (await process.last_words()).strip().splitlines()[-1]
         assert json.loads(last)["event"] == "feeder_stopped"
     await observer.close()

@@ -55,7 +55,7 @@ class Bench:
         )
         task = asyncio.create_task(self.channel.run())
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 yield
         finally:
             task.cancel()

@@ -71,7 +71,7 @@ class Asking:
         self.some.set()
 
     async def first(self) -> Paid:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.some.wait()
         (record,) = self.records
         assert isinstance(record, Paid)
@@ -281,6 +281,6 @@ def _paid(directory: Path) -> list[Paid]:
 
 async def _until(met: Callable[[], bool]) -> None:
     """Nothing that these wait for could be awaited: it is within a loop, or on the disk."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not met():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.002)

@@ -161,7 +161,7 @@ async def test_a_market_that_ends_is_left_and_the_next_one_joined(
         await running.venue.subscribed(market.token("Up"), after.token("Up"))
         ended_ns = (market.end_ms + 5000) * 1_000_000
         monkeypatch.setattr(recorded_channel, "now", lambda: (ended_ns, time.monotonic_ns()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await running.venue.notice.until(
                 lambda: not running.venue.market_feed.readers(market.token("Up"))
             )
@@ -179,7 +179,7 @@ async def test_a_frame_that_is_not_text_survives(
         recording(tmp_path, monkeypatch, wire.url) as running,
     ):
         list_market(running.venue)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             caller = await wire.caller()
         for raw in (b"\xff\x00\xfe", b"", b"[]"):
             await caller._websocket.send(raw)
@@ -199,7 +199,7 @@ async def test_a_disk_that_refuses_ends_the_recorder(
         monkeypatch.setattr(os, "fsync", full)
         change_books(running.venue, next(iter(running.venue.markets.values())), 1)
         with pytest.raises(RecordingError, match="No space left"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await running.task
 
 

@@ -115,7 +115,7 @@ async def test_null_for_an_unknown_order_releases_no_faster_than_not_found(desk:
 async def test_a_market_that_holds_orders_answers_when_they_are_matched(desk: Desk) -> None:
     desk.market.itode = True
     posted = asyncio.create_task(desk.buy())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await desk.venue.notice.until(lambda: bool(desk.venue.journal.orders))
     assert not posted.done()
     bought = await posted

@@ -51,7 +51,7 @@ class Followed:
     async def running(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self.follower.run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 yield
         finally:
             task.cancel()
@@ -70,7 +70,10 @@ async def followed() -> Followed:
     return followed
 
 
-async def test_a_nudge_brings_the_new_version_at_once(followed: Followed) -> None:
+async def test_a_nudge_brings_the_new_version_at_once(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_EVERY_S", 3_600.0)
     async with followed.running():
         with capture_logs() as logs:
             await followed.store.set_configuration(row(2, max_positions=1, why="less"), 1)
@@ -140,7 +143,10 @@ async def test_what_it_cannot_follow_is_said_and_the_last_one_stays(followed: Fo
 # -- as a worker trades ----------------------------------------------------------------------------
 
 
-async def test_a_claim_under_a_version_that_is_gone_is_refused_and_the_worker_goes_on() -> None:
+async def test_a_claim_under_a_version_that_is_gone_is_refused_and_the_worker_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "READ_EVERY_S", 3_600.0)
     desk = Desk(strategy=BookImbalance)
     assert await desk.store.set_configuration(row(1, cooldown_s=0), 0)
     assert await desk.handle(snapshot(of=market("0xc1")))
@@ -148,7 +154,7 @@ async def test_a_claim_under_a_version_that_is_gone_is_refused_and_the_worker_go
     assert desk.exchange.posted == []
     task = asyncio.create_task(desk.account.follower.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while desk.account.configuration.version != 1:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
     finally:

@@ -140,7 +140,7 @@ async def test_a_look_that_is_asked_for_comes_at_once(monkeypatch) -> None:
     running = asyncio.create_task(follower.run())
     await group.set_configuration(row(2), 1)
     follower.look()
-    await asyncio.wait_for(changed.wait(), 5)
+    await asyncio.wait_for(changed.wait(), 30)
     running.cancel()
 
 

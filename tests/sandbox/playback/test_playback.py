@@ -70,7 +70,7 @@ async def listener(url: str, *tokens: str) -> AsyncIterator[ClientConnection]:
 
 
 async def receive(websocket: ClientConnection, count: int) -> list[bytes]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return [await websocket.recv(decode=False) for _ in range(count)]
 
 
@@ -238,7 +238,7 @@ async def test_a_reader_that_does_not_read_is_cut_and_holds_nobody_up(
 
         monkeypatch.setattr(stuck._ws, "send_frame", never)
         async with playing(replay):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await replay.ended.wait()
             with pytest.raises(ConnectionClosed):
                 await receive(websocket, 1)

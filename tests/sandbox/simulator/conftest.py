@@ -78,7 +78,7 @@ async def client(url: str, market: Market) -> AsyncIterator[AsyncSecureClient]:
 
 async def until(venue: Venue, fact: Callable[[], bool]) -> None:
     """Wait for a fact about the venue; TimeoutError when it does not come about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await venue.notice.until(fact)
 
 

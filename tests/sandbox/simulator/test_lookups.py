@@ -169,6 +169,6 @@ async def test_the_user_channel_keeps_markets_apart(
 async def test_the_user_channel_closes_on_wrong_credentials(url: str, venue: Venue) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/ws/user") as ws:
         await ws.send_json({"type": "user", "auth": {"apiKey": "a", "secret": "b"}})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             message = await ws.receive()
     assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}

@@ -114,7 +114,7 @@ async def test_the_venue_draws_every_second_by_itself(
 ) -> None:
     async with line(url, venue, market):
         await call(url, "/sandbox/faults", {"market_frozen": 1.0})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await venue.notice.until(lambda: bool(venue.injections.log))
         _, ((kind, number, market_id, at_ns),) = await call(url, "/sandbox/injections")
         assert (kind, number, market_id, at_ns > 0) == ("market_frozen", 0, "", True)

@@ -299,9 +299,9 @@ async def test_a_reader_that_stops_reading_is_closed_and_holds_up_nobody(
                 *(1013, "slow consumer: send buffer full"),
             )
         else:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await venue.notice.until(lambda: len(venue.market_feed.connections) == 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await venue.notice.until(lambda: venue.market_feed.overflows == 1)
 
 

@@ -67,7 +67,7 @@ async def test_a_frozen_connection_answers_ping_and_says_nothing_else(
     lying.freeze()
     change(venue, market, 1, 2)
     assert await first.waiting() == []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await (await first.ws.ping())
     await first.subscribe()
     assert await first.waiting() == [], "a frozen connection brings no book either"
@@ -107,7 +107,7 @@ async def test_the_venue_forgets_a_half_open_connection_in_the_end(
 ) -> None:
     monkeypatch.setattr("sandbox.simulator.market_faults.HALF_OPEN_S_MAX", 0.01)
     lying.half_open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await venue.notice.until(lambda: len(venue.market_feed.connections) == 1)
 
 
@@ -300,7 +300,7 @@ async def test_a_connection_is_cut_without_a_word(
     with pytest.raises(ConnectionClosed) as ended:
         await lines[0].frame()
     assert ended.value.rcvd is None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await venue.notice.until(lambda: len(venue.market_feed.connections) == 1)
 
 

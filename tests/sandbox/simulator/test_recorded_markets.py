@@ -133,7 +133,7 @@ async def test_windows_follow_each_other_and_resolve() -> None:
             reader = Reader(following.condition_id, tokens)
             await ws.send_json({"type": "market", "assets_ids": tokens})
             while reader.seen.count("price_change") < 100:
-                reader.apply(await ws.receive_json(timeout=5))
+                reader.apply(await ws.receive_json(timeout=20))
         assert reader.seen[:2] == ["book", "book"]
         assert venue.now_ms() >= following.start_ms
         assert len(venue.markets) >= 3, "the window after it is listed as soon as it begins"
@@ -260,8 +260,8 @@ async def _ended_by(number: signal.Signals) -> None:
             # An open socket does not hold it up.
             async with session.ws_connect(f"{ready['url']}/ws/market") as ws:
                 process.send_signal(number)
-                assert (await ws.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
-        out, errors = await asyncio.to_thread(process.communicate, timeout=10)
+                assert (await ws.receive(timeout=20)).type is aiohttp.WSMsgType.CLOSE
+        out, errors = await asyncio.to_thread(process.communicate, timeout=30)
     finally:
         process.kill()
     assert (process.returncode, out) == (0, ""), errors

@@ -31,7 +31,7 @@ async def listening(
 
 async def events(ws: aiohttp.ClientWebSocketResponse, count: int) -> list[str]:
     """The statuses of the next events."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         texts = [await ws.receive_str() for _ in range(count)]
     return [str(parse_user_event(json.loads(text)).payload.status) for text in texts]
 
@@ -39,7 +39,7 @@ async def events(ws: aiohttp.ClientWebSocketResponse, count: int) -> list[str]:
 async def quiet(ws: aiohttp.ClientWebSocketResponse) -> None:
     """Nothing waits to be read: the answer to a PING comes next."""
     await ws.send_str("PING")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await ws.receive_str() == "PONG"
 
 
@@ -49,7 +49,7 @@ async def test_connections_are_cut_and_the_event_is_lost(
     async with listening(client, url, venue) as ws:
         venue.faults.user_cut = 1.0
         await buy(client, market.token("Up"), "1", "0.52")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             ended = await ws.receive()
     assert ended.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
     assert venue.chance.injected["user_cut"] >= 1
@@ -60,7 +60,7 @@ async def test_connections_can_be_cut_at_any_time(
 ) -> None:
     async with listening(client, url, venue) as ws:
         venue.cut_user_connections()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             ended = await ws.receive()
     assert ended.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
 
@@ -105,7 +105,7 @@ async def test_events_of_one_moment_overtake_each_other(
         venue.faults.user_reordered = 0.5
         venue.chance.restart(9)  # the first of three
         await buy(client, market.token("Up"), "2", "0.55")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             kinds = [json.loads(await ws.receive_str())["event_type"] for _ in range(3)]
         assert kinds == ["trade", "trade", "order"]
 

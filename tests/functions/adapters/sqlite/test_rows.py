@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_whatever_stands_there_is_used_or_named(changes: dict[tuple[str, ...], A
         for name in path[:-1]:
             target = target.get(name, {}) if isinstance(target, dict) else {}
         if isinstance(target, dict):
-            target[path[-1]] = value
+            target[path[-1]] = copy.deepcopy(value)  # it may be changed itself, and once again
     try:
         account = read(Account, json.dumps(item))
     except StoreError as error:
