@@ -104,9 +104,10 @@ class WebSocket(WSListener):
         self._gone.add_done_callback(_seen)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if self._closed is not None:
-            return
         kind = frame.msg_type
+        # The library reads on for a moment after it has refused something.
+        if self._closed is not None or (transport.is_close_frame_sent and kind != WSMsgType.CLOSE):
+            return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._refuse(WSCloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
         elif kind in (_TEXT, _BINARY):

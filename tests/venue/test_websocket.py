@@ -235,6 +235,31 @@ async def test_upkeep_may_give_the_connection_up_and_is_done_when_nudged(
     assert str(probe.error) == "it is old"
 
 
+async def test_no_frame_is_taken_before_it_is_opened_nor_after_it_is_given_up(
+    venue: WireVenue,
+) -> None:
+    class Flooded(Probe):
+        async def on_open(self) -> None:
+            await super().on_open()
+            await asyncio.sleep(0.02)  # what is sent by now waits
+            self.events.append("opened")
+
+        def _frame(self, payload: bytes, received_at_ns: int) -> None:
+            if self.events[-1] != "frame":
+                self.events.append("frame")
+            if payload == b"200":
+                self.give_up = "enough"
+                self.nudge()
+
+    async with running(probe := Flooded(venue.url, ChannelTimes(upkeep_every_s=60))):
+        caller = await venue.caller()
+        for number in range(1000):
+            await caller.send(str(number))
+        await caller.gone()
+    assert probe.events[:5] == ["open", "opened", "frame", "lost", "close"]
+    assert 200 <= probe.data_frames < 999
+
+
 async def test_a_venue_that_does_not_read_does_not_hold_the_sender_for_ever(
     venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -301,6 +301,28 @@ async def test_a_connection_that_stays_behind_is_replaced_by_one_with_the_books_
         assert not connection.behind
 
 
+async def test_a_connection_without_trouble_sleeps_until_something_is_due(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    upkeep = Connection.upkeep
+
+    async def counted(connection: Connection, now_s: float) -> None:
+        looks.append(now_s)
+        await upkeep(connection, now_s)
+
+    monkeypatch.setattr(Connection, "upkeep", counted)
+    times = LineTimes(upkeep_every_s=0.001, ping_every_s=0.05)
+    async with bench.connection(venue.url, times=times) as connection:
+        caller = await bench.greet(venue)
+        for _ in range(4):
+            assert await caller.next() == "PING"
+            await caller.send("PONG")
+        assert len(looks) < 20  # of 200
+        connection.replace("in doubt")
+        await bench.until(lambda: len(looks) > 50)  # no other line has its market, so it is asked
+
+
 async def test_a_connection_that_has_caught_up_again_is_kept(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
