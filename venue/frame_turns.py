@@ -66,13 +66,16 @@ class FrameTurns:
     def arrived(self, frame: bytes) -> None:
         """Take the frame, now or when it is its turn."""
         taken = self._taken
-        if self._queueing or (taken and (taken >= FRAMES_AT_ONCE_MAX or self._others_first())):
-            self._queue(frame)
-            return
-        self._taken = taken + 1
-        if not taken:
-            self._loop.call_soon(self._next_turn)
-        self._hand_over(frame)
+        try:
+            if self._queueing or (taken and (taken >= FRAMES_AT_ONCE_MAX or self._others_first())):
+                self._queue(frame)
+                return
+            self._taken = taken + 1
+            if not taken:
+                self._loop.call_soon(self._next_turn)
+            self._take(frame)
+        except BaseException as error:  # noqa: BLE001 - whoever asks for `ended` raises it
+            self._end(error)
 
     def close(self, why: Exception) -> None:
         """Nothing more will arrive: an end, as soon as all is taken."""
@@ -127,18 +130,15 @@ class FrameTurns:
 
     def _take_turn(self) -> int:
         waiting, taken = self._waiting, 0
-        while waiting and taken < FRAMES_AT_ONCE_MAX:
-            taken += 1
-            self._hand_over(waiting.popleft())
-            if waiting and self._others_first():
-                break
-        return taken
-
-    def _hand_over(self, frame: bytes) -> None:
         try:
-            self._take(frame)
-        except BaseException as error:  # noqa: BLE001 - whoever asks for `ended` raises it
+            while waiting and taken < FRAMES_AT_ONCE_MAX:
+                taken += 1
+                self._take(waiting.popleft())
+                if waiting and self._others_first():
+                    break
+        except BaseException as error:  # noqa: BLE001 - as above
             self._end(error)
+        return taken
 
     def _end(self, why: BaseException) -> None:
         if self.ended is None:

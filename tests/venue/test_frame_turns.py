@@ -166,6 +166,23 @@ async def test_what_takes_a_frame_and_fails_gets_no_other(bench: Bench, bug: int
     assert bench.calls.count("end") == 1
 
 
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_whoever_cannot_say_whether_he_is_in_a_hurry_is_an_end(
+    bench: Bench, waiting: bool
+) -> None:
+    def broken() -> bool:
+        raise ValueError("a bug")
+
+    await bench.open()
+    if waiting:
+        bench.arrive(0, 20)
+    bench.turns._others_first = broken
+    bench.arrive(20, 22)
+    await bench.rest()
+    assert isinstance(bench.turns.ended, ValueError)
+    assert bench.calls.count("end") == 1
+
+
 async def test_nothing_is_taken_once_it_is_stopped_and_nobody_told(bench: Bench) -> None:
     await bench.open()
     bench.arrive(0, 40)
