@@ -43,7 +43,7 @@ class FrameTurns:
         self._taken = 0
         """In this turn."""
         self._in_a_row = 0
-        """Taken since all that had come was taken."""
+        """Taken since a turn sufficed for all that had come."""
         self._looks = _TURNS_OF_A_READ
         """So many more turns may show that the socket has more."""
         self._closed: Exception | None = None
@@ -99,31 +99,31 @@ class FrameTurns:
         elif len(waiting) > FRAMES_HELD_MAX:
             self._end(ChannelLostError(f"more than {FRAMES_HELD_MAX} frames at once"))
         if not self._queueing:
-            self._queueing, self._in_a_row = True, self._taken
+            self._queueing, self._in_a_row, self._looks = True, self._taken, _TURNS_OF_A_READ
             self._loop.call_soon(self._go_on)
 
     def _next_turn(self) -> None:
         self._taken = 0
 
     def _go_on(self) -> None:
-        """One turn for what waits, until nothing does, and nothing comes that had to."""
+        """One turn for what waits, until a read of the socket brings no more than a turn takes."""
         taken = self._take_turn()
-        self._in_a_row += taken
         if self.ended is not None:
             return
         if self._waiting:
+            self._looks = _TURNS_OF_A_READ
+            self._in_a_row += taken
             if self._in_a_row >= BEHIND_FRAMES:
                 self._on_behind(True)
-        elif taken:
-            self._looks = _TURNS_OF_A_READ
-            self._resume_reading()
         elif self._closed is not None:
             self._end(self._closed)
             return
         elif self._looks:
             self._looks -= 1
+            self._resume_reading()
         else:
-            self._queueing, self._taken = False, 0
+            self._queueing, self._taken = False, taken
+            self._loop.call_soon(self._next_turn)
             self._on_behind(False)
             return
         self._loop.call_soon(self._go_on)

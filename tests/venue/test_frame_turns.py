@@ -120,17 +120,24 @@ async def test_the_socket_is_not_read_while_too_many_wait(bench: Bench) -> None:
 
 async def test_what_comes_as_soon_as_the_socket_is_read_again_had_to_wait(bench: Bench) -> None:
     await bench.open()
-    bench.arrive(0, 20)
-    for number in range(20, 90):
-        await bench.rest(2)
-        assert "behind True" not in bench.calls
-        bench.arrive(number, number + 1)
-        assert bench.taken[-1] < number  # it is not yet over
-    bench.arrive(90, 130)
-    await bench.rest(2)
+    for first in range(0, 100, 20):
+        bench.arrive(first, first + 20)
+        await bench.rest(2)  # all is taken, and the socket read again
+        assert len(bench.taken) == first + 20
     assert "behind True" in bench.calls
     await bench.rest()
     assert bench.calls[-1] == "behind False"
+
+
+async def test_a_turn_that_takes_all_that_comes_is_not_behind_after_a_burst(bench: Bench) -> None:
+    await bench.open()
+    bench.arrive(0, 40)
+    for first in range(40, 400, 10):
+        await bench.rest(1)
+        bench.arrive(first, first + 10)
+    await bench.rest()
+    assert "behind True" not in bench.calls
+    assert bench.taken == [*range(400)]
 
 
 async def test_the_end_comes_after_the_frames_before_it_and_once(bench: Bench) -> None:
