@@ -20,9 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import nats
 import uvloop
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
@@ -31,7 +29,8 @@ from functions.adapters.book_pull import BookPull
 from local.child import Child
 from local.nats_server import start_nats
 from protocol.subjects import BOOKS, StreamSpec, book_subject
-from runtime.nats import ensure_stream
+from runtime.nats import connect_once, ensure_stream
+from runtime.nats_client import NatsClient
 from runtime.process import stop_tasks
 
 SUBJECTS: Final = (10, 1_000, 10_000, 100_000)
@@ -68,7 +67,7 @@ async def _run(book_bytes: int, subjects: tuple[int, ...]) -> dict[str, float]:
     return figures
 
 
-async def _subjects(nc: Client, pid: int, count: int, book: bytes) -> dict[str, float]:
+async def _subjects(nc: NatsClient, pid: int, count: int, book: bytes) -> dict[str, float]:
     js, subjects = nc.jetstream(timeout=10), _subject_names(count)
     empty_mb = _rss_mb(pid)
     await _publish(nc, subjects, book)
@@ -94,7 +93,7 @@ async def _subjects(nc: Client, pid: int, count: int, book: bytes) -> dict[str, 
     }
 
 
-async def _catch_up(nc: Client, count: int) -> dict[str, float]:
+async def _catch_up(nc: NatsClient, count: int) -> dict[str, float]:
     """How long a new worker takes, by the pull of production, to see a book of every market.
 
     A book that is older than the stream keeps it is not there to be seen.
@@ -115,13 +114,13 @@ async def _catch_up(nc: Client, count: int) -> dict[str, float]:
     return {f"catch_up_s_at_{count}": seen_s - began_s, f"caught_up_on_at_{count}": float(seen)}
 
 
-async def _held(nc: Client, book: bytes) -> float:
+async def _held(nc: NatsClient, book: bytes) -> float:
     """How many of 100,000 markets' books the stream holds as it is declared."""
     await _publish(nc, _subject_names(100_000), book)
     return float((await nc.jetstream().stream_info(BOOKS.name)).state.messages)
 
 
-async def _consumers(nc: Client, pid: int, accounts: int, book: bytes) -> dict[str, float]:
+async def _consumers(nc: NatsClient, pid: int, accounts: int, book: bytes) -> dict[str, float]:
     js, subjects = nc.jetstream(timeout=10), _subject_names(MARKETS_WATCHED)
     before_mb, began_s = _rss_mb(pid), time.perf_counter()
     for number in range(accounts):
@@ -176,7 +175,7 @@ async def _consumers(nc: Client, pid: int, accounts: int, book: bytes) -> dict[s
     }
 
 
-async def _publish(nc: Client, subjects: list[str], book: bytes) -> None:
+async def _publish(nc: NatsClient, subjects: list[str], book: bytes) -> None:
     """Each acknowledged, IN_FLIGHT at once."""
     js, left = nc.jetstream(timeout=30), iter(subjects)
 
@@ -192,13 +191,13 @@ def _subject_names(count: int) -> list[str]:
 
 
 @asynccontextmanager
-async def _server(spec: StreamSpec) -> AsyncIterator[tuple[Client, int]]:
+async def _server(spec: StreamSpec) -> AsyncIterator[tuple[NatsClient, int]]:
     """A client and the pid of a fresh nats-server with this stream."""
     with tempfile.TemporaryDirectory(prefix="growth-") as scratch:
         child = Child("nats", Path(scratch))
         stops: list[Callable[[], Awaitable[None]]] = [child.stop]
         try:
-            nc = await nats.connect(await start_nats(child, Path(scratch)))
+            nc = await connect_once(await start_nats(child, Path(scratch)), "growth")
             stops.insert(0, nc.close)
             await ensure_stream(nc.jetstream(timeout=5), spec)
             yield nc, child.pid

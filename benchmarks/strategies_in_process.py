@@ -2,7 +2,8 @@
 
 Processor time of decode, fence, memory and every account's decision, of books that nobody trades
 on: held by the strategy, however far it has looked; held at the gate; or with a signal on each,
-which a cooldown refuses. The same books go to a worker with 1, 10 and 30 accounts in turn.
+which a cooldown refuses. All accounts have the same parameters, so that the strategy is asked once,
+or (`own_`) each has its own. The same books go to a worker with 1, 10 and 30 accounts in turn.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ _REPLY: Final = "$JS.ACK.BOOKS.bench.1.1.1.1790000000000000000.0"
 
 
 class HandlingWorker:
-    """A worker with so many accounts of one strategy, all on paper and in memory."""
+    """A worker with an account for each configuration, all of one strategy, on paper and in
+    memory."""
 
-    def __init__(self, configuration: Configuration, accounts: int, books: Books) -> None:
-        strategy = BUILTIN[configuration.strategy]
-        names = [f"a{number:02d}-paper" for number in range(accounts)]
+    def __init__(self, configurations: Sequence[Configuration], books: Books) -> None:
+        strategy = BUILTIN[configurations[0].strategy]
+        names = [f"a{number:02d}-paper" for number in range(len(configurations))]
         metrics = self.metrics = WorkerMetrics(dict.fromkeys(names, strategy.Reason))
         clob = VenueClobMarkets("http://127.0.0.1:9", "http://127.0.0.1:9")  # never asked
         verifier, fence = UnaskingVerifier(clob, metrics), Fence()
@@ -66,8 +68,9 @@ class HandlingWorker:
             metrics=metrics,
             fence=fence,
         )
-        for name in names:
-            exchange = PaperExchange(0, lambda: configuration.gate, lambda _: 0, paper_books)
+        gate = configurations[0].gate
+        for name, configuration in zip(names, configurations, strict=True):
+            exchange = PaperExchange(0, lambda: gate, lambda _: 0, paper_books)
             in_force = ConfigurationInForce(configuration)
             opened = OpenedAccount(name, strategy, GrantingStore(), exchange, in_force)
             account = trading_account(opened, parts, lambda _: None)
@@ -97,15 +100,19 @@ async def run(rounds: int) -> tuple[dict[str, Quartiles], dict[str, str]]:
     """Microseconds a book by strategy and accounts and added by each further account; and what
     became of the books."""
     imbalance, books = BUILTIN["book_imbalance_crypto"], Books()
-    cases = {
+    same = {
         "gate": _configuration(imbalance, min_time_to_close_s=86_400.0),
         **{name: _configuration(each, **_NEVER_BUYS[name]) for name, each in BUILTIN.items()},
         "signal": _configuration(imbalance, **_ALWAYS_BUYS),
     }
+    cases = {name: [each] * ACCOUNTS[-1] for name, each in same.items()} | {
+        "own_book_imbalance_crypto": _each_its_own(_NEVER_BUYS["book_imbalance_crypto"]),
+        "own_signal": _each_its_own(_ALWAYS_BUYS),
+    }
     figures: dict[str, Quartiles] = {}
     became: dict[str, str] = {}
-    for name, configuration in cases.items():
-        workers = [HandlingWorker(configuration, count, books) for count in ACCOUNTS]
+    for name, configurations in cases.items():
+        workers = [HandlingWorker(configurations[:count], books) for count in ACCOUNTS]
         for _ in range(_WARM_UP_BOOKS // BOOKS_A_ROUND):
             for worker in workers:
                 worker.handle(_some(books))
@@ -125,6 +132,13 @@ async def run(rounds: int) -> tuple[dict[str, Quartiles], dict[str, str]]:
 
 def _some(books: Books) -> list[bytes]:
     return [books.next()[1] for _ in range(BOOKS_A_ROUND)]
+
+
+def _each_its_own(parameters: dict[str, float]) -> list[Configuration]:
+    """The same of `book_imbalance_crypto`, but for a spread that no book has."""
+    strategy = BUILTIN["book_imbalance_crypto"]
+    own = ({**parameters, "spread_max_e4": 9_000 + number} for number in range(ACCOUNTS[-1]))
+    return [_configuration(strategy, **each) for each in own]
 
 
 def _configuration(

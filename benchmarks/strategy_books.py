@@ -43,6 +43,11 @@ class Books:
         """Of all markets."""
         return [each.condition_id for each in self._markets]
 
+    @property
+    def made(self) -> int:
+        """How many there were so far: the sequence of the last one."""
+        return self._turn
+
     def subject(self, number: int) -> str:
         """Where the books of a market are published."""
         market = self._markets[number]

@@ -69,12 +69,15 @@ class CoreGroup(BookPull):
     subject = BOOKS.subjects[0]
 
     async def start(self) -> None:
-        await self._nc.subscribe(self.subject, queue=_GROUP, cb=self._on_message)
+        async def take(message: Msg) -> None:
+            self._on_message(message)
+
+        await self._nc.subscribe(self.subject, queue=_GROUP, cb=take)
 
     async def run(self) -> None:
         await asyncio.Event().wait()
 
-    async def _refill(self) -> None:
+    def _refill(self) -> None:
         return
 
 

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from functions.adapters.clob_markets import VenueClobMarkets
@@ -51,6 +50,7 @@ from protocol.decision import Decision
 from protocol.market import MarketInfo
 from runtime.log import configure_logging
 from runtime.nats import connect
+from runtime.nats_client import NatsClient
 from runtime.process import run_service
 from runtime.settings import load_settings
 from strategies.book_imbalance import BookImbalance
@@ -197,7 +197,7 @@ class CostlyStrategy(BookImbalance):
         return Hold(BookImbalance.Reason.NO_IMBALANCE)
 
 
-async def _tell_figures(nc: Client, metrics: WorkerMetrics) -> None:
+async def _tell_figures(nc: NatsClient, metrics: WorkerMetrics) -> None:
     def total(name: str) -> float:
         return sum(
             sample.value
@@ -222,7 +222,7 @@ async def _serve(settings: WorkerSettings) -> None:
     each = settings.each()
     strategies = {one.account: strategy_of(one) for one in each}
     metrics = WorkerMetrics({name: strategy.Reason for name, strategy in strategies.items()})
-    nc: Client = await connect(settings.nats_url, "stub-worker", settings.nats_login())
+    nc: NatsClient = await connect(settings.nats_url, "stub-worker", settings.nats_login())
     clob_markets = VenueClobMarkets(settings.clob_url, settings.gamma_url)
     try:
         asks_no_venue = os.environ.get("BENCH_ASK_NO_VENUE") == "1"

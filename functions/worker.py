@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import structlog
-from nats.aio.client import Client
 
 from functions.adapters.book_pull import BookPull
 from functions.adapters.clob_markets import VenueClobMarkets
@@ -49,6 +48,7 @@ from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
 from runtime.log import configure_logging
 from runtime.nats import close, connect, declare_stream
+from runtime.nats_client import NatsClient
 from runtime.process import first_failure, freeze_heap, run_service, stop_tasks
 from runtime.proxies import ignore_proxies
 from runtime.retry import until_reachable
@@ -68,7 +68,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
     clock = WorkerClock(settings.max_book_age_ms, metrics)
     accounts, health = WorkerAccounts(settings, worker_name), WorkerHealth()
     nats_url = origins(settings.nats_url)
-    nc: Client | None = None
+    nc: NatsClient | None = None
 
     def missing() -> str | None:
         if nc is None or not nc.is_connected:
@@ -124,7 +124,7 @@ async def serve(settings: WorkerSettings, worker_name: str) -> None:
 async def run_worker(
     settings: WorkerSettings,
     worker_name: str,
-    nc: Client,
+    nc: NatsClient,
     opened: Sequence[OpenedAccount],
     *,
     verifier: MarketVerifier,

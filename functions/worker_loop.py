@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from functions.adapters.book_pull import BookPull, Delivery
 from functions.adapters.paper_exchange import PaperExchange
@@ -30,7 +32,7 @@ from functions.ports import Exchange
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
-from protocol.snapshot import BookSnapshot, ProtocolError, decode_snapshot
+from protocol.snapshot import BookSnapshot, ProtocolError, SnapshotDecoder
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 
@@ -69,12 +71,17 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
-        self._memories = MarketMemories()
+        self._decoder, self._memories = SnapshotDecoder(), MarketMemories()
         self._executing: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By account and condition id."""
+        self._begun: set[tuple[str, str]] = set()
+        """Which of them have had their turn: what they wait for is an answer."""
         self._under_way: dict[str, int] = {}
         """How many of them, by account."""
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._contexts: dict[str, Context] = {}
+        """What an order's task begins with: lines of its log name the account."""
+        metrics.orders_in_flight.set_function(lambda: len(self._executing))
         self._warming: dict[str, asyncio.Task[None]] = {}
         self._warmed: dict[str, MarketInfo] = {}
         self._held: dict[str, tuple[BookSnapshot, Instant]] = {}
@@ -89,6 +96,8 @@ class Worker:
         self._accounts += (account,)
         self._under_way[account.name] = 0
         self._slots[account.name] = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
+        self._contexts[account.name] = copy_context()
+        self._contexts[account.name].run(bind_contextvars, account=account.name)
         for market in self._warmed.values():
             account.evaluator.note_market(market, account.configuration.gate)
         if not any(account.opened.exchange is each for each in self._exchanges):
@@ -99,7 +108,10 @@ class Worker:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
         conflated = 0
         while True:
-            self._handle(await self._pull.next())
+            delivery, under_way = await self._pull.next(), len(self._executing)
+            self._handle(delivery)
+            if len(self._executing) > under_way:
+                await asyncio.sleep(0)  # it is signed before the books that wait are looked at
             if self._pull.conflated != conflated:
                 self._metrics.conflated.inc(self._pull.conflated - conflated)
                 conflated = self._pull.conflated
@@ -112,16 +124,19 @@ class Worker:
             task.cancel()
         if self._executing:
             _, late = await asyncio.wait(self._executing.values(), timeout=FINISH_S)
+            # Those that only waited for their turn are at no venue, and in no store.
+            begun = sum(self._executing[key] in late for key in self._begun)
             for task in late:
                 task.cancel()
+            if begun:
+                _log.error("orders_abandoned", count=begun)
             if late:
-                _log.error("orders_abandoned", count=len(late))
                 await asyncio.wait(late, timeout=0.5)
 
     def _handle(self, delivery: Delivery) -> None:
         started_ns = time.time_ns()
         try:
-            snapshot = decode_snapshot(delivery.payload)
+            snapshot = self._decoder.decode(delivery.payload)
         except ProtocolError as error:
             self._metrics.malformed.inc()
             if (unlogged := self._malformed.admit()) is not None:
@@ -197,19 +212,24 @@ class Worker:
         delivered: Instant,
         configuration: Configuration,
     ) -> None:
-        async def execute() -> None:
-            structlog.contextvars.bind_contextvars(account=account.name)
-            async with self._slots[account.name]:
-                await account.executor.execute(snapshot, trade, delivered, configuration)
+        name = account.name
+        key = name, snapshot.market.condition_id
 
-        self._start(self._executing, (account.name, snapshot.market.condition_id), execute())
-        self._count_orders()
+        async def execute() -> None:
+            async with self._slots[name]:
+                self._begun.add(key)
+                try:
+                    await account.executor.execute(snapshot, trade, delivered, configuration)
+                finally:
+                    self._begun.discard(key)
+
+        self._start(self._executing, key, execute(), self._contexts[name].copy())
+        self._under_way[name] += 1
 
     def _count_orders(self) -> None:
         self._under_way = dict.fromkeys(self._under_way, 0)
         for name, _ in self._executing:
             self._under_way[name] += 1
-        self._metrics.orders_in_flight.set(len(self._executing))
 
     def _warm(self, market: MarketInfo) -> None:
         """Make a new market's first order as fast as its tenth, and have the CLOB confirm it; its
@@ -264,8 +284,9 @@ class Worker:
         tasks: dict[_Key, asyncio.Task[None]],
         key: _Key,
         coroutine: Coroutine[Any, Any, None],
+        context: Context | None = None,
     ) -> None:
-        task = asyncio.create_task(coroutine)
+        task = asyncio.create_task(coroutine, context=context)
         tasks[key] = task
 
         def ended(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import Final
 
@@ -11,7 +12,7 @@ from runtime.output import one_line
 
 WORDS_MAX: Final = 240
 """Characters: one or two lines of a terminal."""
-_BAD_LEVELS: Final = (b'"level": "error"', b'"level": "critical"')
+_has_bad_level: Final = re.compile(rb'"level": ?"(?:error|critical)"').search
 _ROUTINE: Final = (b"[INF]", b"[DBG]", b"[TRC]")
 """Of nats-server's lines."""
 _WHY: Final = ("error", "why", "reason", "text", "hint")
@@ -22,7 +23,7 @@ def is_trouble(line: bytes) -> bool:
     """Whether a line of a log may be the reason of an end: an event of level error or critical, or
     what is no event, such as the one line of a refused configuration."""
     if line.startswith(b"{"):
-        return any(level in line for level in _BAD_LEVELS)
+        return _has_bad_level(line) is not None
     return bool(line.strip()) and not any(mark in line for mark in _ROUTINE)
 
 

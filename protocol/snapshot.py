@@ -16,6 +16,11 @@ from protocol.bounds import Count, EpochMs, EpochNs
 from protocol.market import DOWN, UP, MarketInfo, check_market
 from protocol.text import encoded
 
+LISTED_MAX: Final = 1_000
+"""Markets whose JSON a decoder knows. One that is forgotten is read again."""
+LISTED_BYTES_MAX: Final = 4_096
+"""Of one. A feeder's have 600; a stranger's may have any number, and are read each time."""
+
 # What msgspec raises on hostile input is more than its own errors: a string that is not UTF-8 and
 # nesting without end surface as Python's.
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -99,16 +104,72 @@ def decode_snapshot(payload: bytes) -> BookSnapshot:
         snapshot = _decoder.decode(payload)
     except UNDECODABLE as error:
         raise ProtocolError(f"book snapshot: {error}") from error
-    market, books = snapshot.market, snapshot.books
+    _check_books(snapshot.books, snapshot.market)
     try:
-        for book in books:
-            check_order(book)
-    except ValueError as error:
-        raise ProtocolError(f"book snapshot: $.books: {error}") from error
-    if {book.token_id for book in books} != {outcome.token_id for outcome in market.outcomes}:
-        raise ProtocolError("book snapshot: $.books: token ids differ from $.market.outcomes")
-    try:
-        check_market(market)
+        check_market(snapshot.market)
     except ValueError as error:
         raise ProtocolError(f"book snapshot: $.market.{error}") from error
     return snapshot
+
+
+def _check_books(books: tuple[Book, Book], market: MarketInfo) -> None:
+    first, second = books
+    try:
+        check_order(first)
+        check_order(second)
+    except ValueError as error:
+        raise ProtocolError(f"book snapshot: $.books: {error}") from error
+    one, other = market.outcomes
+    tokens = first.token_id, second.token_id
+    if tokens not in ((one.token_id, other.token_id), (other.token_id, one.token_id)):
+        raise ProtocolError("book snapshot: $.books: token ids differ from $.market.outcomes")
+
+
+class _MarketUnread(BookSnapshot, frozen=True, kw_only=True):
+    """A snapshot whose market is still the JSON that came."""
+
+    market: msgspec.Raw  # type: ignore[assignment]  # the one field that is another one here
+
+
+_market_unread = msgspec.json.Decoder(_MarketUnread)
+
+
+class SnapshotDecoder:
+    """`decode_snapshot` for whoever gets many books: what they say of their market is the same in
+    nearly each, and is read once."""
+
+    def __init__(self) -> None:
+        self._markets: dict[bytes, MarketInfo] = {}
+        """By their JSON, the longest known first: only what was read whole, and is sound."""
+
+    def decode(self, payload: bytes) -> BookSnapshot:
+        """The same as `decode_snapshot`."""
+        try:
+            unread = _market_unread.decode(payload)
+        except UNDECODABLE as error:
+            raise ProtocolError(f"book snapshot: {error}") from error
+        listed = bytes(unread.market)
+        market = self._markets.get(listed)
+        if market is None:
+            snapshot = decode_snapshot(payload)
+            self._keep(listed, snapshot.market)
+            return snapshot
+        _check_books(unread.books, market)
+        return BookSnapshot(
+            market=market,
+            books=unread.books,
+            proof=unread.proof,
+            venue_timestamp_ms=unread.venue_timestamp_ms,
+            received_at_ns=unread.received_at_ns,
+            published_at_ns=unread.published_at_ns,
+            epoch=unread.epoch,
+            sequence=unread.sequence,
+            bids_max=unread.bids_max,
+        )
+
+    def _keep(self, listed: bytes, market: MarketInfo) -> None:
+        if len(listed) > LISTED_BYTES_MAX:
+            return
+        if len(self._markets) >= LISTED_MAX:
+            del self._markets[next(iter(self._markets))]
+        self._markets[listed] = market

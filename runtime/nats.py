@@ -62,7 +62,7 @@ class StreamMismatchError(RuntimeError):
     """A stream of that name exists and cannot be turned into what is declared."""
 
 
-async def connect(url: str, name: str, login: Login | None = None) -> Client:
+async def connect(url: str, name: str, login: Login | None = None) -> NatsClient:
     """Connect, waiting with back-off until the server lets us in, and check its version.
 
     After that the client reconnects by itself for ever (every 0.25 s). While it is disconnected
@@ -72,7 +72,7 @@ async def connect(url: str, name: str, login: Login | None = None) -> Client:
     """
     where = f"NATS at {origins(url)}"
 
-    async def attempt() -> Client:
+    async def attempt() -> NatsClient:
         try:
             return await connect_once(url, name, login)
         except NotEncryptedError as error:
@@ -98,7 +98,7 @@ def version_complaint(client: Client) -> str | None:
     return f"{str(version).strip('<>')} is too old, {wanted} or newer is needed"
 
 
-async def connect_once(url: str, name: str, login: Login | None = None) -> Client:
+async def connect_once(url: str, name: str, login: Login | None = None) -> NatsClient:
     """One connection, of any version. Raises the reason, after two quick tries.
 
     LoginRefusedError when it is who we are, NotEncryptedError when the server offers no TLS.

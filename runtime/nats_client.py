@@ -12,6 +12,8 @@
    for a word of the server's: whoever may publish chooses subject and headers.
 5. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
    nothing: a server may be told not to name any.
+6. `publish_nowait` writes before it returns, and `handle` has a message handled before the next one
+   is read. nats-py passes both on to other tasks, each of which has to wake up for it.
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
 """
@@ -20,22 +22,49 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import ParseResult, urlsplit
 
-from nats.aio.client import DEFAULT_BUFFER_SIZE, DEFAULT_FLUSH_TIMEOUT, Client, Srv
+from nats.aio.client import (
+    DEFAULT_BUFFER_SIZE,
+    DEFAULT_FLUSH_TIMEOUT,
+    Client,
+    Srv,
+    _validate_subject,
+)
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport, WebSocketTransport
+from nats.errors import (
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    FlushTimeoutError,
+    MaxPayloadError,
+    OutboundBufferLimitError,
+    StaleConnectionError,
+    UnexpectedEOF,
+)
 from nats.errors import Error as NatsError
-from nats.errors import FlushTimeoutError, StaleConnectionError, UnexpectedEOF
+from nats.protocol.command import pub_cmd
 
 from runtime.dialer import Dialer
 
 _ENCRYPTED: Final = ("tls", "wss")
 _WEBSOCKET: Final = ("ws", "wss")
+Handler: TypeAlias = Callable[[Msg], None]
 
 
 class NotEncryptedError(NatsError):
     """The server offers no encryption, and was told nothing."""
+
+
+class HandledSubscription(Subscription):
+    """Its messages are handled as they are read: none is queued."""
+
+    def __init__(self, client: Client, number: int, subject: str, handler: Handler) -> None:
+        super().__init__(client, number, subject)
+        self.handler = handler
 
 
 class NatsClient(Client):
@@ -48,6 +77,67 @@ class NatsClient(Client):
         self._was_encrypted = False
         self.login_in_url = False
         """Whether it is NATS_URL that says who we are."""
+
+    def publish_nowait(
+        self, subject: str, payload: bytes, reply: str = "", *, more: bool = False
+    ) -> None:
+        """`publish` without waiting. It is written before this returns if nothing else waits to be
+        sent, otherwise by the flusher, in its turn, as all that is published.
+
+        `more`: another message follows at once, and the two are written together. Raises as
+        `publish` does, and OutboundBufferLimitError where that would wait for the server.
+        """
+        _validate_subject(subject)
+        if reply:
+            _validate_subject(reply)
+        if self.is_closed:
+            raise ConnectionClosedError
+        if self.is_draining_pubs:
+            raise ConnectionDrainingError
+        size = len(payload)
+        if size > self._max_payload:
+            raise MaxPayloadError
+        if size + self._pending_data_size > self._max_pending_size:
+            raise OutboundBufferLimitError
+        command = pub_cmd(subject, reply, payload)
+        self._pending.append(command)
+        self._pending_data_size += len(command)
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += size
+        if more or not self._write_pending():
+            self._wake_flusher()
+
+    async def handle(self, subject: str, handler: Handler) -> Subscription:
+        """Subscribe, and have each message handled before the next one is read. `handler` must be
+        quick; what it raises goes to the error callback, and the next message comes all the same.
+        """
+        _validate_subject(subject, strict=True)
+        if self.is_closed:
+            raise ConnectionClosedError
+        if self.is_draining:
+            raise ConnectionDrainingError
+        self._sid += 1
+        subscription = HandledSubscription(self, self._sid, subject, handler)
+        self._subs[self._sid] = subscription
+        await self._send_subscribe(subscription)
+        return subscription
+
+    def _write_pending(self) -> bool:
+        """Write what waits to be sent, unless the server has still to take what came before.
+
+        Only then is there no need to wait until it has: the bound on what waits stays nats-py's.
+        """
+        transport = self._transport
+        if not (isinstance(transport, _DialledTransport) and self.is_connected and transport.idle):
+            return False
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        transport.writelines(pending)  # type: ignore[no-untyped-call]  # nats-py's
+        return True
+
+    def _wake_flusher(self) -> None:
+        flusher, queue = self._flusher_task, self._flush_queue
+        if queue is not None and queue.empty() and flusher is not None and not flusher.done():
+            queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def _connect_to_server(self, s: Srv) -> None:
         uri = s.uri
@@ -134,7 +224,20 @@ class NatsClient(Client):
             reply = reply.decode("utf-8", "replace").encode()
         if reply.startswith(b"$JS.ACK."):
             headers = b""  # of what is stored nobody reads any
-        await super()._process_msg(sid, subject, reply, data, headers)
+        subscription = self._subs.get(sid)
+        if not isinstance(subscription, HandledSubscription):
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        subscription._received += 1
+        if 0 < subscription._max_msgs <= subscription._received:
+            self._remove_sub(sid)
+        read = await self._process_headers(headers) if headers else None
+        try:
+            subscription.handler(self._build_message(sid, subject, reply, data, read))
+        except Exception as error:  # noqa: BLE001 - as nats-py does
+            await self._error_cb(error)
 
     async def _process_connect_init(self) -> None:
         try:
@@ -183,6 +286,14 @@ class _DialledTransport(TcpTransport):
         """Whether what is written now leaves encrypted."""
         writer = self._io_writer
         return writer is not None and writer.get_extra_info("ssl_object") is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was written so far is on its way, and more can be written."""
+        if self._io_writer is None:
+            return False
+        transport = self._io_writer.transport
+        return not transport.is_closing() and transport.get_write_buffer_size() == 0
 
     def proven(self) -> None:
         """The server has let us in."""

@@ -16,7 +16,8 @@
 
 `decide` sees only books that the gate has passed, and decides nothing but what to buy: limits,
 cooldowns, the claim and the order are the worker's, and nothing that a strategy does weakens them.
-It must answer the same for the same arguments, raise nothing, and touch nothing outside.
+It must answer the same for the same arguments, raise nothing, and touch nothing outside. A
+worker's accounts with the same parameters share one answer to each book.
 """
 
 from __future__ import annotations

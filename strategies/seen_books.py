@@ -39,18 +39,13 @@ _EPOCH: Final = re.compile(r"(\d+):(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)", re.ASCII)
 def seen_text(seen: SeenBooks) -> str:
     """As a decision has it; at most VERSIONS_LENGTH_MAX characters."""
     start = "" if seen.start is None else f"s{_version_text(seen.start)}|"
-    by_epoch: dict[int, list[str]] = {}
-    of = first = last = -2  # no number is the next one after this
+    by_epoch: dict[int, list[int]] = {}
+    of, some = -1, list[int]()
     for epoch, sequence in seen.rows:
-        if sequence == last + 1 and epoch == of:
-            last = sequence
-            continue
-        if last >= 0:
-            by_epoch.setdefault(of, []).append(_range_text(first, last))
-        of, first, last = epoch, sequence, sequence
-    if last >= 0:
-        by_epoch.setdefault(of, []).append(_range_text(first, last))
-    rows = ";".join([f"{epoch}:{','.join(ranges)}" for epoch, ranges in by_epoch.items()])
+        if epoch != of:  # seldom: a feeder's books follow each other
+            of, some = epoch, by_epoch.setdefault(epoch, [])
+        some.append(sequence)
+    rows = ";".join([f"{epoch}:{_ranges_text(each)}" for epoch, each in by_epoch.items()])
     newest = seen.rows[-1] if seen.rows else None
     decided = "" if seen.decided == newest else f"!{_version_text(seen.decided)}"
     return f"{start}{rows}{decided}"
@@ -85,8 +80,15 @@ def _version_text(version: Version) -> str:
     return f"{version[0]}:{version[1]}"
 
 
-def _range_text(first: int, last: int) -> str:
-    return f"{first}" if first == last else f"{first}-{last}"
+def _ranges_text(sequences: list[int]) -> str:
+    ranges, first, last = [], sequences[0], sequences[0] - 1
+    for each in sequences:
+        if each != last + 1:
+            ranges.append(f"{first}" if first == last else f"{first}-{last}")
+            first = each
+        last = each
+    ranges.append(f"{first}" if first == last else f"{first}-{last}")
+    return ",".join(ranges)
 
 
 def _version_of(text: str | None) -> Version | None:

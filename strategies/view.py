@@ -50,11 +50,14 @@ class MarketView(msgspec.Struct, frozen=True):
 
         None where the outcome's book is one-sided. Raises KeyError as `book` does.
         """
-        book = self.book(outcome)
-        spread_e4, ask_e4 = book.spread_e4, book.best_ask_e4
-        if spread_e4 is None or ask_e4 is None:
+        return self._costs_ticks(self.book(outcome))
+
+    def _costs_ticks(self, book: Book) -> float | None:
+        if not book.bids or not book.asks:
             return None
-        return spread_e4 / 2 / self.market.tick_size_e4 + self.fee_ticks(ask_e4)
+        ask_e4 = book.asks[0][0]
+        half_e4 = (ask_e4 - book.bids[0][0]) / 2
+        return half_e4 / self.market.tick_size_e4 + self.fee_ticks(ask_e4)
 
     def edge_after_costs_ticks(self, outcome: str, value_e4: float | None = None) -> float | None:
         """What a share of the outcome is worth beyond what it costs (ask and fee), in ticks.
@@ -62,8 +65,10 @@ class MarketView(msgspec.Struct, frozen=True):
         `value_e4` is the strategy's own estimate; without one it is the book's mid, so that the
         edge is minus the costs. None where the book is one-sided. Raises KeyError as `book` does.
         """
-        costs_ticks, mid_e4 = self.costs_ticks(outcome), self.book(outcome).mid_e4
-        if costs_ticks is None or mid_e4 is None:
+        book = self.book(outcome)
+        costs_ticks = self._costs_ticks(book)
+        if costs_ticks is None:
             return None
+        mid_e4 = (book.bids[0][0] + book.asks[0][0]) / 2
         gained_e4 = 0.0 if value_e4 is None else value_e4 - mid_e4
         return gained_e4 / self.market.tick_size_e4 - costs_ticks

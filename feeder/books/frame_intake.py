@@ -56,6 +56,7 @@ class FrameIntake:
         """One frame of a line, received at `received_at_ns` (epoch)."""
         metrics, table = self._metrics, self._table
         short = len(payload) <= FRAME_REMEMBERED_BYTES_MAX
+        changed: dict[MarketSession, None] = {}
         for event in self._decode_again(payload) if short else decode_frame(payload):
             if isinstance(event, _WITHOUT_CHANGES):
                 self._take_other(line, event, received_at_ns // 1_000_000)
@@ -66,13 +67,16 @@ class FrameIntake:
             if session is not None and applied.updates:
                 metrics.series[session.info.series].updates.inc(applied.updates)
                 if applied.offer:
-                    self._offer(session)
+                    changed[session] = None
             if applied.ignored:
                 metrics.ignored.inc(applied.ignored)
             if applied.troubles:
                 self.count_troubles(applied.troubles)
             for malformed in applied.malformed:
                 self._report_malformed(malformed)
+        # Only now: one frame may bring both books of a market, and it is published at once.
+        for session in changed:
+            self._offer(session)
 
     def _take_other(self, line: int, event: Malformed | Pong | UnknownEvent, now_ms: int) -> None:
         if isinstance(event, Malformed):

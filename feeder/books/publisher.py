@@ -17,10 +17,12 @@
 7. A lost stream is restored beside all that: the answer may take seconds, and other books need not
    wait for it.
 
-One task sends, woken by an event: it has a turn after 16 frames of a line at most, so a burst of
-frames costs few snapshots a market. While more frames come than are taken, it pauses between its
-turns, so that frames have most of the time. Acknowledgements come to one inbox; the client's own
-`publish_async` would add a future, a semaphore and two callbacks to every book.
+What is offered is written to the socket before `offer` returns, and what was marked meanwhile when
+its market's acknowledgement is read: no task has to wake up for either. But while more frames come
+than are taken, a task sends in rounds, so that a burst of frames costs few snapshots a market, and
+pauses between its turns, so that frames have most of the time. It also sends what failed.
+Acknowledgements come to one inbox; the client's own `publish_async` would add a future, a semaphore
+and two callbacks to every book.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ from typing import Final
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
@@ -45,6 +46,7 @@ from protocol.snapshot import UNDECODABLE, encode_snapshot, with_bids
 from protocol.subjects import BOOKS, book_subject
 from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream
+from runtime.nats_client import NatsClient
 from runtime.process import first_failure
 
 # An ack takes a fraction of a millisecond; after this long the message or its ack is lost.
@@ -65,6 +67,12 @@ _STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
 
 _log = structlog.get_logger()
 _subject: Final = lru_cache(maxsize=1024)(book_subject)
+
+
+class _Book(msgspec.Struct, frozen=True):
+    session: MarketSession
+    payload: bytes
+    age_s: float
 
 
 class _Flight(msgspec.Struct, frozen=True):
@@ -88,11 +96,11 @@ _decode_ack: Final = msgspec.json.Decoder(_Ack).decode
 
 
 class Publisher:
-    """`offer` a market whenever its books changed; `run` sends."""
+    """`offer` a market whenever its books changed, while `run` runs."""
 
     def __init__(
         self,
-        nc: Client,
+        nc: NatsClient,
         table: SessionTable,
         metrics: FeederMetrics,
         epoch_of: Callable[[str], int | None],
@@ -118,6 +126,8 @@ class Publisher:
         self._flights: dict[str, _Flight] = {}
         """Publishes under way, by the last part of their reply subject."""
         self._wake = asyncio.Event()
+        """The sending task is to send what is marked, and nobody else until then."""
+        self._wake.set()
         self._damaged = asyncio.Event()
         """The stream may be lost."""
         self._answered_s = self._sent_s = float("-inf")
@@ -129,19 +139,22 @@ class Publisher:
         self._failures = LineThrottle()
 
     def offer(self, session: MarketSession) -> None:
-        """The market's books changed."""
+        """The market's books changed; they are as they are to be shown."""
         condition_id = session.info.condition_id
         if condition_id in self._marked:
             self._metrics.series[session.info.series].conflated.inc()
             return
         self._marked[condition_id] = session
         if condition_id not in self._flying:
-            self._wake.set()
+            self._send_soon([condition_id])
 
     async def run(self) -> None:
         """Send what is offered, until cancelled."""
-        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_ack)
-        await first_failure(self._send_marked(), self._sweep(), self._keep_stream())
+        await self._nc.handle(f"{self._inbox}.*", self._on_ack)
+        try:
+            await first_failure(self._send_rounds(), self._sweep(), self._keep_stream())
+        finally:
+            self._wake.set()  # and nobody sends
 
     def problem(self) -> str | None:
         """What is wrong, for a person. Nothing is while nothing needs to be sent."""
@@ -152,49 +165,49 @@ class Publisher:
             return None
         return f"NATS has acknowledged no book for {now_s - since_s:.0f} s"
 
-    async def _send_marked(self) -> None:
+    async def _send_rounds(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             began_s = time.monotonic()
-            await self._send_round([each for each in self._marked if each not in self._flying])
+            self._send([each for each in self._marked if each not in self._flying])
             if self._behind():
                 took_s = time.monotonic() - began_s
                 await asyncio.sleep(min(BEHIND_PAUSE * took_s, BEHIND_PAUSE_MAX_S))
 
-    async def _send_round(self, condition_ids: list[str]) -> None:
+    def _send_soon(self, condition_ids: list[str]) -> None:
+        """Send these markets, which are marked and not under way: now, or in the next round."""
+        if self._wake.is_set() or self._behind():
+            self._wake.set()
+        else:
+            self._send(condition_ids)
+
+    def _send(self, condition_ids: list[str]) -> None:
         """Send these markets; the acknowledgement of the last book is for all of them."""
         if self._silent:  # one book is question enough
             condition_ids = [] if self._flights else condition_ids[:1]
-        sent: list[MarketSession] = []
-        held: tuple[MarketSession, bytes] | None = None
-        """The last of all asks, and which one that is shows when there is no further one."""
-        for condition_id in condition_ids:
-            session = self._marked.pop(condition_id)
-            payload = self._built(condition_id, session)
-            if payload is None:
-                continue
-            if held is not None and await self._publish(*held):
-                sent.append(held[0])
-            held = session, payload
-        if held is None:
+        marked = [self._marked.pop(each) for each in condition_ids]
+        books = [book for session in marked if (book := self._built(session)) is not None]
+        if not books:
             return
+        *others, asking = books
+        sent = [book.session for book in others if self._publish(book)]
         self._attempts += 1
         attempt = str(self._attempts)
-        sessions = (*sent, held[0])
+        if not self._publish(asking, reply=f"{self._inbox}.{attempt}"):
+            for session in sent:  # nobody will say what became of them
+                self._failed(session, "error")
+            return
+        sessions = (*sent, asking.session)
         self._sent_s = time.monotonic()
         self._flights[attempt] = _Flight(sessions, self._sent_s)
         self._flying.update(each.info.condition_id for each in sessions)
         if self._unacknowledged_since_s is None:
             self._unacknowledged_since_s = self._sent_s
-        if not await self._publish(*held, reply=f"{self._inbox}.{attempt}"):
-            self._landed(attempt)
-            for session in sent:  # nobody will say what became of them
-                self._failed(session, "error")
 
-    def _built(self, condition_id: str, session: MarketSession) -> bytes | None:
+    def _built(self, session: MarketSession) -> _Book | None:
         """The market's snapshot as it is now, None when there is none to send."""
-        if condition_id not in self._table or not (session.ready or session.dark):
+        if session.info.condition_id not in self._table or not (session.ready or session.dark):
             return None
         epoch = self._epoch_of(session.info.series)
         if epoch is None:  # another feeder sends it; when it becomes ours it is offered again
@@ -213,24 +226,24 @@ class Publisher:
             return None
         if self._bids_max < PUBLISHED_LEVELS_MAX:
             snapshot = with_bids(snapshot, self._bids_max)
-        payload = encode_snapshot(snapshot)
-        self._metrics.book_age.observe(age_s)
-        return payload
+        return _Book(session, encode_snapshot(snapshot), age_s)
 
-    async def _publish(self, session: MarketSession, payload: bytes, reply: str = "") -> bool:
-        """Hand a book to the client, which sends it when we wait for something."""
-        subject = _subject(session.info.series, session.info.condition_id)
+    def _publish(self, book: _Book, reply: str = "") -> bool:
+        """Hand a book to the client; it is written with the one that asks for `reply`."""
+        info = book.session.info
+        subject = _subject(info.series, info.condition_id)
         try:
-            await self._nc.publish(subject, payload, reply=reply)
+            self._nc.publish_nowait(subject, book.payload, reply, more=not reply)
         except NatsError as error:
             if (unlogged := self._failures.admit()) is not None:
                 what = f"{type(error).__name__}: {error}"
                 _log.warning("publish_failed", error=what, unlogged_before=unlogged)
-            self._failed(session, "error")
+            self._failed(book.session, "error")
             return False
+        self._metrics.book_age.observe(book.age_s)
         return True
 
-    async def _on_ack(self, message: Msg) -> None:
+    def _on_ack(self, message: Msg) -> None:
         self._answered_s = time.monotonic()
         if self._silent:
             self._silent = False
@@ -245,10 +258,13 @@ class Publisher:
                 self._failed(session, fault)
             return
         self._unacknowledged_since_s = None
+        changed = []
         for session in flight.sessions:
             self._metrics.series[session.info.series].published.inc()
             if session.info.condition_id in self._marked:
-                self._wake.set()
+                changed.append(session.info.condition_id)
+        if changed:
+            self._send_soon(changed)
 
     def _fault_of(self, message: Msg, books: int) -> str | None:
         """What the answer to so many books says is wrong, None if the stream has all of them."""

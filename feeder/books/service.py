@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import structlog
-from nats.aio.client import Client
 
 from feeder.books.book_requests import BookRequests
 from feeder.books.discovery import Discovery
@@ -30,6 +29,7 @@ from runtime.addresses import origins
 from runtime.cloudwatch import reporting_to_cloudwatch
 from runtime.health import health_server
 from runtime.nats import close, connect, declare_stream
+from runtime.nats_client import NatsClient
 from runtime.process import first_failure, freeze_heap
 from runtime.retry import until_reachable
 
@@ -41,7 +41,7 @@ async def serve(settings: FeederSettings) -> None:
     metrics = FeederMetrics(settings.series)
     table = SessionTable(settings.series, settings.max_book_age_ms)
     nats_url = origins(settings.nats_url)
-    nc: Client | None = None
+    nc: NatsClient | None = None
     parts: tuple[MarketLines, LeaseKeeper, Publisher, Discovery] | None = None
 
     def problem() -> str | None:

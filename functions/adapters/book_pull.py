@@ -20,7 +20,6 @@ from typing import Final
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -29,6 +28,7 @@ from protocol.subjects import BOOKS
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from runtime.nats import StreamMismatchError, ensure_stream, jetstream_answers
+from runtime.nats_client import NatsClient
 
 PREFETCH_MAX: Final = 16
 """Books held or requested at once. Small, so that what one busy worker cannot take soon stays with
@@ -66,7 +66,7 @@ class Delivery(msgspec.Struct, frozen=True):
 class BookPull:
     """Pulls books of a durable consumer that all workers of an account share."""
 
-    def __init__(self, nc: Client, durable: str, replicas: int = 1) -> None:
+    def __init__(self, nc: NatsClient, durable: str, replicas: int = 1) -> None:
         self._nc = nc
         self._replicas = replicas
         self._js = nc.jetstream(timeout=5)
@@ -87,7 +87,7 @@ class BookPull:
     async def start(self) -> None:
         """Create stream and consumer where missing, and subscribe. Raises nats errors."""
         await self._ensure_consumer()
-        await self._nc.subscribe(self._inbox, cb=self._on_message)
+        await self._nc.handle(self._inbox, self._on_message)
         self._answered_at_s = self._book_at_s = time.monotonic()
 
     def problem(self) -> str | None:
@@ -108,7 +108,7 @@ class BookPull:
                 raise ConnectionError("NATS closed the connection for good")
             if self._consumer_lost.is_set() or self._reconnected() or self._silent():
                 await self._recover()
-            await self._refill()
+            self._refill()
             if self._consumer_lost.is_set():
                 await asyncio.sleep(RECOVER_EVERY_S)
                 continue
@@ -118,16 +118,16 @@ class BookPull:
 
     async def next(self) -> Delivery:
         """The delivery whose market has waited longest; waits for one."""
+        # Before the next book and not after this one, which is to be acted on first.
+        if self._outstanding + len(self._waiting) <= PREFETCH_MAX // 2:
+            self._refill()
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
         subject = next(iter(self._waiting))
-        delivery = self._waiting.pop(subject)
-        if self._outstanding + len(self._waiting) <= PREFETCH_MAX // 2:
-            await self._refill()
-        return delivery
+        return self._waiting.pop(subject)
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Msg) -> None:
         self._heard_at_s = time.monotonic()
         status = message.headers.get("Status") if message.headers else None
         if status is not None:
@@ -153,14 +153,14 @@ class BookPull:
             self._outstanding = 0
             self._consumer_lost.set()
 
-    async def _refill(self) -> None:
+    def _refill(self) -> None:
         batch = PREFETCH_MAX - self._outstanding - len(self._waiting)
         if batch <= 0 or not self._nc.is_connected:
             return
         self._outstanding += batch
         request = b'{"batch":%d,"expires":%d}' % (batch, int(PULL_EXPIRES_S * 1e9))
         try:
-            await self._nc.publish(self._request_subject, request, reply=self._inbox)
+            self._nc.publish_nowait(self._request_subject, request, self._inbox)
         except NatsError as error:  # the silence that follows makes `run` ask again
             if (unlogged := self._pull_failures.admit()) is not None:
                 what = f"{type(error).__name__}: {error}"

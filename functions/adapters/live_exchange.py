@@ -36,7 +36,6 @@ from venue.wire.order_answer import (
 POST_TIMEOUT_S: Final = 5.0
 """The venue answers in tens of milliseconds, plus its 250 ms hold; an answer after 5 s is a matter
 for reconciliation, and a worker must be able to stop within 10 s."""
-PREPARE_TIMEOUT_S: Final = 1.0
 WARM_TIMEOUT_S: Final = 5.0
 KEEP_WARM_S: Final = 10.0
 """The client drops idle connections after 30 s; a TLS handshake would cost the next order two
@@ -96,13 +95,12 @@ class LiveExchange:
     async def prepare(self, trade: Trade, snapshot: BookSnapshot) -> PreparedOrder:
         """Build and sign; no network once the market is warm."""
         try:
-            async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                built = await self._orders.prepare(
-                    trade.token_id,
-                    spend_e6=trade.spend_e6,
-                    max_price_e4=trade.max_price_e4,
-                    tick_e4=(trade.traded_as or snapshot.market).tick_size_e4,
-                )
+            built = await self._orders.prepare(
+                trade.token_id,
+                spend_e6=trade.spend_e6,
+                max_price_e4=trade.max_price_e4,
+                tick_e4=(trade.traded_as or snapshot.market).tick_size_e4,
+            )
         except official_client.FAILURES as error:
             raise UnpreparableOrderError(self._describe(error)) from error
         if built.neg_risk != snapshot.market.neg_risk:
@@ -123,8 +121,7 @@ class LiveExchange:
         """Send once. After this has been called, only the venue's own word counts."""
         built: BuiltOrder = order.payload
         try:
-            async with asyncio.timeout(POST_TIMEOUT_S):
-                answer = await self._orders.post(built)
+            answer = await self._orders.post(built, POST_TIMEOUT_S)
         except TimeoutError:
             return Unknown(text=f"no answer within {POST_TIMEOUT_S:g} s")
         except NotSentError as error:

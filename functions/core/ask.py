@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from operator import index
 
-from functions.core.configuration import Configuration
+from functions.core.configuration import Configuration, canonical
 from functions.core.hold import HoldReason, hold
-from functions.core.trade import MalformedSignalError, Trade, trade_of
+from functions.core.trade import (
+    MalformedSignalError,
+    Trade,
+    checked_signal,
+    terms_of,
+    trade_on,
+)
 from protocol.book import PUBLISHED_LEVELS_MAX
 from strategies.interface import Hold, Signal, Strategy
 from strategies.parameters import StrategyParameters
@@ -18,21 +25,42 @@ def ask_strategy(
 ) -> Trade | Hold:
     """What it would do, at the view's moment. The gate comes first (`functions.core.gate`).
 
-    Where the feeder publishes fewer bids than the strategy says that it looks at, it is not asked.
-
     Raises MalformedSignalError for an answer that is none, and whatever the strategy raises.
     """
-    if view.bids_max < PUBLISHED_LEVELS_MAX and view.bids_max < bids_wanted(
-        strategy, configuration.parameters
-    ):
+    answer = answer_of(strategy, view, configuration.parameters)
+    if isinstance(answer, Hold):
+        return answer
+    terms = terms_of(answer, view, configuration.order)
+    if isinstance(terms, Hold):
+        return terms
+    return trade_on(answer, terms, view, configuration.version)
+
+
+def answer_of(
+    strategy: type[Strategy], view: MarketView, parameters: StrategyParameters
+) -> Signal | Hold:
+    """What it says, checked: the same for all accounts that have the same strategy and parameters.
+
+    Where the feeder publishes fewer bids than the strategy says that it looks at, it is not asked.
+    Raises as `ask_strategy`.
+    """
+    if view.bids_max < PUBLISHED_LEVELS_MAX and view.bids_max < bids_wanted(strategy, parameters):
         return hold(HoldReason.TOO_FEW_BIDS)
-    answer: object = strategy.decide(view, configuration.parameters, view.now_ms)
+    answer: object = strategy.decide(view, parameters, view.now_ms)
     # Exactly these: what a subclass says may change between two looks.
     if type(answer) is Signal:
-        return trade_of(answer, view, configuration.order, configuration.version)
+        return checked_signal(answer)
     if type(answer) is Hold and isinstance(answer.reason, strategy.Reason):
         return answer
     raise MalformedSignalError("neither a Signal nor a Hold with a reason of its own")
+
+
+def question_of(strategy: type[Strategy], parameters: StrategyParameters) -> Hashable:
+    """Equal for those accounts whose strategy must answer the same to the same view."""
+    try:
+        return strategy, canonical(parameters)
+    except Exception:  # noqa: BLE001 - a strategy's parameters have validators of its own
+        return object()  # equal to none
 
 
 def bids_wanted(strategy: type[Strategy], parameters: StrategyParameters) -> int:

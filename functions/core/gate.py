@@ -25,6 +25,9 @@ may be ahead of ours: lookups, which count by the venue's clock, then begin so m
 is a small part of the age that they wait for (`functions.core.lifecycle.COUNT_AFTER_MS`)."""
 
 
+_BEST: Final = max(Proof, key=lambda proof: proof.rank)
+
+
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a book must show before it may be traded on; times in milliseconds."""
 
@@ -39,7 +42,7 @@ def hold_reason_of(snapshot: BookSnapshot, config: GateConfig, now_ms: int) -> H
     market, proof = snapshot.market, snapshot.proof
     if proof is Proof.NONE:
         return HoldReason.DARK
-    if proof.rank < config.proof_min.rank:
+    if proof is not _BEST and proof.rank < config.proof_min.rank:
         return HoldReason.UNPROVEN
     age_ms = now_ms - snapshot.received_at_ns // 1_000_000
     # A book from the future means that clocks disagree, so its age proves nothing. A quiet market's

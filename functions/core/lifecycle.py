@@ -7,7 +7,7 @@ amounts, whoever applies it. `functions.handlers.apply_evidence` applies it to t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -81,7 +81,7 @@ def apply_answer(claim: Claim, answer: Answer, now_ms: int, timeline: Timeline) 
     return moved(claim, event, resolved_at_ms=now_ms, text=text, timeline=timeline)
 
 
-def apply_trades(claim: Claim, fills: Iterable[Fill], now_ms: int) -> Claim | None:
+def apply_trades(claim: Claim, fills: Sequence[Fill], now_ms: int) -> Claim | None:
     """Trades of the claim's order; trades of other orders are ignored."""
     return _found(claim, _with_fills(claim, fills), now_ms)
 
@@ -278,9 +278,11 @@ def _is_of(fill: Fill, claim: Claim) -> bool:
     return fill.order_id.lower() == claim.order_id.lower()
 
 
-def _with_fills(claim: Claim, fills: Iterable[Fill]) -> Claim:
+def _with_fills(claim: Claim, fills: Sequence[Fill]) -> Claim:
     # By the order id alone, which is a hash over the order with its side. A trade of our order on
     # another side would be the venue contradicting itself; to ignore it would hide an exposure.
+    if not fills:
+        return claim  # as with nearly every answer
     joined = dict(claim.fills)
     for fill in fills:
         if not _is_of(fill, claim):

@@ -6,8 +6,7 @@ signal says, and an order is only made where the outcome's own book can fill it.
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -71,17 +70,30 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """The market as it is traded, where that is not as its book has it."""
 
 
+class OrderTerms(NamedTuple):
+    """What is ordered for a signal."""
+
+    max_price_e4: int
+    spend_e6: int
+
+
 def trade_of(
     signal: Signal, view: MarketView, order: OrderConfig, config_version: int = 0
 ) -> Trade | Hold:
     """What is ordered for `signal`, or why nothing is. Raises MalformedSignalError."""
-    check_signal(signal)
-    outcome = UP if signal.outcome == UP else DOWN
-    book, market = view.book(outcome), view.market
-    ask_e4, spread_e4 = book.best_ask_e4, book.spread_e4
-    if ask_e4 is None or spread_e4 is None:
+    checked = checked_signal(signal)
+    terms = terms_of(checked, view, order)
+    return terms if isinstance(terms, Hold) else trade_on(checked, terms, view, config_version)
+
+
+def terms_of(signal: Signal, view: MarketView, order: OrderConfig) -> OrderTerms | Hold:
+    """At what limit and for how much a checked signal is ordered, or why it cannot be bought."""
+    market, book = view.market, view.up if signal.outcome == UP else view.down
+    bids, asks = book.bids, book.asks
+    if not bids or not asks:
         return hold(HoldReason.ONE_SIDED)
-    if spread_e4 <= 0:
+    ask_e4 = asks[0][0]
+    if ask_e4 <= bids[0][0]:
         return hold(HoldReason.CROSSED)
     limit_e4 = ask_e4 * (10_000 + order.slippage_max_bps) // 10_000
     if signal.limit_price_e4 is not None:
@@ -98,22 +110,49 @@ def trade_of(
         return hold(HoldReason.BELOW_MINIMUM)
     if book.ask_depth_usd_e6(max_price_e4, spend_e6) < spend_e6:
         return hold(HoldReason.THIN_ASKS)
-    value_e4 = None if signal.value_e4 is None else float(signal.value_e4)
-    edge_ticks = view.edge_after_costs_ticks(outcome, value_e4) or 0.0
+    return OrderTerms(max_price_e4, spend_e6)
+
+
+def trade_on(
+    signal: Signal,
+    terms: OrderTerms,
+    view: MarketView,
+    config_version: int = 0,
+    traded_as: MarketInfo | None = None,
+) -> Trade:
+    """The order with all that is recorded of it; `terms` are those of this checked signal."""
+    outcome, book = signal.outcome, view.book(signal.outcome)
+    edge_ticks = view.edge_after_costs_ticks(outcome, signal.value_e4) or 0.0
     return Trade(
         outcome=outcome,
         token_id=book.token_id,
         config_version=config_version,
         asked_at_ms=view.now_ms,
-        # Its own: a strategy may use one dict again and again. Plain floats (the edge, too), which
-        # every encoder takes, also where a library's number is a subclass of them.
-        numbers={name: float(number) for name, number in signal.numbers.items()},
+        numbers=signal.numbers,
         edge_after_costs_ticks=max(-_EDGE_TICKS_MAX, min(edge_ticks, _EDGE_TICKS_MAX)),
-        signal_price_e4=ask_e4,
-        max_price_e4=max_price_e4,
-        spend_e6=spend_e6,
+        signal_price_e4=book.asks[0][0],
+        max_price_e4=terms.max_price_e4,
+        spend_e6=terms.spend_e6,
         seen=view.memory.rows,
         start=view.memory.start,
+        traded_as=traded_as,
+    )
+
+
+def checked_signal(signal: Signal) -> Signal:
+    """The same in plain values of its own: a strategy may use one dict again and again, and every
+    encoder takes a plain float, also where a library's number is a subclass of it.
+
+    Raises MalformedSignalError.
+    """
+    check_signal(signal)
+    limit_e4, spend_e6, value_e4 = signal.limit_price_e4, signal.spend_e6, signal.value_e4
+    return Signal(
+        outcome=UP if signal.outcome == UP else DOWN,
+        numbers={name: float(number) for name, number in signal.numbers.items()},
+        limit_price_e4=None if limit_e4 is None else int(limit_e4),
+        spend_e6=None if spend_e6 is None else int(spend_e6),
+        value_e4=None if value_e4 is None else float(value_e4),
     )
 
 
@@ -139,13 +178,13 @@ def check_signal(signal: Signal) -> None:
 
 
 def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if type(value) is not float and (not isinstance(value, int | float) or isinstance(value, bool)):
         return False
     try:
         size = abs(float(value))
     except OverflowError:
         return False
-    return isfinite(size) and (size == 0 or _NUMBER_MIN <= size <= _NUMBER_MAX)
+    return size == 0 or _NUMBER_MIN <= size <= _NUMBER_MAX
 
 
 def _is_int(value: object, largest: int) -> bool:

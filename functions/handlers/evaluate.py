@@ -12,21 +12,21 @@ account: what it raises is a hold, and one that goes on failing is not asked any
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
-import msgspec
 import structlog
 
 from functions.account_metrics import AccountMetrics
-from functions.core.ask import ask_strategy
+from functions.core.ask import answer_of, question_of
 from functions.core.clock_doubt import ClockDoubt
 from functions.core.configuration import Configuration
 from functions.core.gate import GateConfig, hold_reason_of
 from functions.core.hold import HoldReason, hold
 from functions.core.refusal_cache import RefusalCache
 from functions.core.strategy_failures import FAILURES_MAX, StrategyFailures
-from functions.core.trade import Trade
+from functions.core.trade import OrderTerms, Trade, terms_of, trade_on
 from functions.handlers.report_decisions import DecisionReporter
 from functions.handlers.verify_markets import MarketVerifier
 from protocol.market import MarketInfo
@@ -34,7 +34,7 @@ from protocol.snapshot import BookSnapshot
 from runtime.instant import Instant
 from runtime.line_throttle import LineThrottle
 from runtime.time_limit import CallWatch, TookTooLongError
-from strategies.interface import Hold, Strategy
+from strategies.interface import Hold, Signal, Strategy
 from strategies.view import MarketView
 
 STRATEGY_CALLS: Final = CallWatch()
@@ -42,16 +42,20 @@ STRATEGY_CALLS: Final = CallWatch()
 CALL_LOOK_EVERY_S: Final = 0.5
 SERIES_MAX: Final = 100
 ERROR_LENGTH_MAX: Final = 200
+_Wish: TypeAlias = tuple[Signal, OrderTerms, MarketView]
+"""A signal that can be ordered, and as what. Most are refused and only counted: so a `Trade`, with
+all that is recorded of one, is made for those that are ordered or reported."""
 _log = structlog.get_logger()
 
 
 class BookLook:
     """One book as all accounts of a worker are asked about it, one after the other, at one moment.
 
-    What the gate says is kept for the next account that has the same.
+    What the gate says is kept for the next account that has the same, and what a strategy answers
+    for each account that has the same parameters: both depend on nothing else.
     """
 
-    __slots__ = ("delivered", "gate", "held", "now_ms", "snapshot", "traded_as", "view")
+    __slots__ = ("answers", "delivered", "gate", "held", "now_ms", "snapshot", "traded_as", "view")
 
     def __init__(
         self,
@@ -73,6 +77,8 @@ class BookLook:
         """The gate that was asked last."""
         self.held: HoldReason | None = None
         """Why it held this book, None where it did not."""
+        self.answers: dict[Hashable, Signal | Hold] = {}
+        """By `question_of`. What was raised is not kept: it is each account's own failure."""
 
 
 class Evaluator:
@@ -101,6 +107,9 @@ class Evaluator:
         """Series, told of once."""
         self._bids_max: int | None = None
         """How many bids the last book had at most, where these were too few for the strategy."""
+        self._configuration: Configuration | None = None
+        """The one that `_question` is of."""
+        self._question: Hashable = None
 
     def note_market(self, market: MarketInfo, gate: GateConfig) -> None:
         """Of a market that is new here: say where the gate lets none of its series through."""
@@ -140,13 +149,13 @@ class Evaluator:
             if answer.reason is HoldReason.TOO_FEW_BIDS:
                 self._note_few_bids(look.snapshot.bids_max)
             return None
-        if look.traded_as is not None:
-            answer = msgspec.structs.replace(answer, traded_as=look.traded_as)
-        if self._doubted(look, answer) or self._foreseen(look, answer):
+        refusal = self._doubt(look) or self._foreseen(look)
+        if refusal is not None:
+            self._refused(look, answer, refusal, configuration)
             return None
-        return answer
+        return trade_on(*answer, configuration.version, look.traded_as)
 
-    def _answer(self, look: BookLook, configuration: Configuration) -> Trade | Hold:
+    def _answer(self, look: BookLook, configuration: Configuration) -> _Wish | Hold:
         if look.gate != configuration.gate:
             look.gate, look.held = configuration.gate, self._held(look, configuration.gate)
         if look.held is not None:
@@ -155,16 +164,26 @@ class Evaluator:
             return hold(HoldReason.UNKNOWN_OUTCOMES)
         if self._failures.disabled:
             return hold(HoldReason.STRATEGY_DISABLED)
+        if configuration is not self._configuration:
+            self._question = question_of(self._strategy, configuration.parameters)
+            self._configuration = configuration
         try:
-            STRATEGY_CALLS.call = object()
-            answer = ask_strategy(self._strategy, look.view, configuration)
-            STRATEGY_CALLS.call = self._bids_max = None
-            return answer
+            answer = look.answers.get(self._question)
+            if answer is None:
+                STRATEGY_CALLS.call = object()
+                answer = answer_of(self._strategy, look.view, configuration.parameters)
+                STRATEGY_CALLS.call = None
+                look.answers[self._question] = answer
         # Whatever it is: nothing else is under way here, so it comes from the strategy.
         except BaseException as error:  # noqa: BLE001 - see above
             STRATEGY_CALLS.call = None
             self._note_failure(look.snapshot, error)
             return hold(HoldReason.STRATEGY_ERROR)
+        self._bids_max = None
+        if isinstance(answer, Hold):
+            return answer
+        terms = terms_of(answer, look.view, configuration.order)
+        return terms if isinstance(terms, Hold) else (answer, terms, look.view)
 
     def _held(self, look: BookLook, gate: GateConfig) -> HoldReason | None:
         """Why nobody with this gate may trade on the book."""
@@ -204,28 +223,35 @@ class Evaluator:
             self._metrics.strategies_disabled.inc()
             _log.critical("strategy_disabled", account=account, hint="restart when it is mended")
 
-    def _doubted(self, look: BookLook, trade: Trade) -> bool:
-        """Whether the CLOB does not confirm this market; then the signal is reported as refused."""
+    def _doubt(self, look: BookLook) -> tuple[StrEnum, str] | None:
+        """Why the CLOB does not confirm this market, None where it does."""
         doubt = self._verifier.doubt(look.snapshot.market)
         if doubt is None:
-            return False
+            return None
         self._metrics.holds[doubt.reason].inc()
-        self._refused(look, trade, doubt.reason, doubt.text)
-        return True
+        return doubt.reason, doubt.text
 
-    def _foreseen(self, look: BookLook, trade: Trade) -> bool:
-        """Whether the claim would be refused, as far as this worker knows; then it is reported."""
+    def _foreseen(self, look: BookLook) -> tuple[StrEnum, str] | None:
+        """Why the claim would be refused, as far as this worker knows."""
         refusal = self._refusals.refusal(look.snapshot.market.condition_id, look.now_ms)
         if refusal is None:
-            return False
+            return None
         self._metrics.refused_from_cache[refusal].inc()
-        self._refused(look, trade, refusal)
-        return True
+        return refusal, ""
 
-    def _refused(self, look: BookLook, trade: Trade, reason: StrEnum, text: str = "") -> None:
-        self._reporter.foreseen(
-            look.snapshot, trade, reason.value, look.delivered, look.now_ms, text
-        )
+    def _refused(
+        self,
+        look: BookLook,
+        wish: _Wish,
+        refusal: tuple[StrEnum, str],
+        configuration: Configuration,
+    ) -> None:
+        """Report the signal, where it is not one of hundreds that are only counted."""
+        snapshot, (reason, text) = look.snapshot, refusal
+        repeats = self._reporter.repeats(snapshot, wish[0].outcome, reason, look.now_ms)
+        if repeats is not None:
+            trade = trade_on(*wish, configuration.version, look.traded_as)
+            self._reporter.foreseen(snapshot, trade, reason.value, look.delivered, repeats, text)
 
 
 def _monotonic_ms() -> int:

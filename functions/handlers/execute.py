@@ -19,8 +19,8 @@ stays reserved, and its order id is what reconciliation asks the venue about.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import uuid
 from collections.abc import Callable
 from typing import Final
 
@@ -137,7 +137,7 @@ class OrderExecutor:
             return None
         timeline.signed_at_ns = delivered.now_ns()
         # Signing is fast, but a cold market makes the client fetch metadata first (invariant 6).
-        doubt = self._doubt(snapshot, delivered, configuration.gate)
+        doubt = self._doubt(snapshot, timeline.signed_at_ns, configuration.gate)
         if doubt is not None:
             self._metrics.holds[doubt].inc()
             self._reporter.refused(snapshot, trade, doubt.value, timeline)
@@ -148,7 +148,7 @@ class OrderExecutor:
         limits, gate = configuration.limits, configuration.gate
         if not await self._claim(snapshot, trade, claim, timeline, delivered, limits, collective):
             return None
-        answer = await self._post(order, snapshot, delivered, gate)
+        answer = await self._post(order, snapshot, timeline.claimed_at_ns, gate)
         timeline.answered_at_ns = delivered.now_ns()
         self._count_answer(answer, trade)
 
@@ -205,11 +205,10 @@ class OrderExecutor:
             )
 
     async def _post(
-        self, order: PreparedOrder, snapshot: BookSnapshot, delivered: Instant, gate: GateConfig
+        self, order: PreparedOrder, snapshot: BookSnapshot, now_ns: int, gate: GateConfig
     ) -> Answer:
         """POST once, unless the claim took so long that the book is no longer fresh, or its market
         has ended."""
-        now_ns = delivered.now_ns()
         excess_ms = _age_excess_ms(snapshot, now_ns, gate)
         over_ms = now_ns // 1_000_000 - snapshot.market.end_ms
         if excess_ms > 0 or over_ms >= 0:
@@ -227,16 +226,13 @@ class OrderExecutor:
             _log.critical("post_failed", order=order.order_id, exc_info=error)
             return Unknown(text=f"{type(error).__name__}: {error}"[:TEXT_LENGTH_MAX])
 
-    def _doubt(
-        self, snapshot: BookSnapshot, delivered: Instant, gate: GateConfig
-    ) -> HoldReason | None:
+    def _doubt(self, snapshot: BookSnapshot, now_ns: int, gate: GateConfig) -> HoldReason | None:
         """What has happened to the book, or its market, since it was decided on."""
         if self._fence.fenced(snapshot):
             return HoldReason.SUPERSEDED
         unconfirmed = self._verifier.doubt(snapshot.market)
         if unconfirmed is not None:
             return unconfirmed.reason
-        now_ns = delivered.now_ns()
         if _age_excess_ms(snapshot, now_ns, gate) > 0:
             return HoldReason.STALE_BOOK
         if snapshot.market.end_ms - now_ns // 1_000_000 < gate.time_to_close_min_ms:
@@ -321,10 +317,10 @@ def _claim_of(
     now_ms: int,
     collective: CollectiveLimits | None,
 ) -> Claim:
-    market = snapshot.market
+    market, ids = snapshot.market, os.urandom(32).hex()
     return Claim(
-        intent_id=uuid.uuid4().hex,
-        attempt_id=uuid.uuid4().hex,
+        intent_id=ids[:32],
+        attempt_id=ids[32:],
         order_id=order.order_id,
         trader=order.trader,
         condition_id=market.condition_id,

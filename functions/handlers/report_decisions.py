@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -48,7 +48,8 @@ class DecisionReporter:
         self, snapshot: BookSnapshot, trade: Trade, reason: str, timeline: Timeline, text: str = ""
     ) -> None:
         """A signal that led to no order; repeats within the window are counted only."""
-        repeats = self._repeats(snapshot, trade, reason, timeline.decided_at_ns // 1_000_000)
+        decided_at_ms = timeline.decided_at_ns // 1_000_000
+        repeats = self.repeats(snapshot, trade.outcome, reason, decided_at_ms)
         if repeats is not None:
             self._report_refused(snapshot, trade, reason, timeline, text, repeats)
 
@@ -58,20 +59,18 @@ class DecisionReporter:
         trade: Trade,
         reason: str,
         delivered: Instant,
-        now_ms: int,
+        repeats: int,
         text: str = "",
     ) -> None:
-        """The same of one that is refused as soon as it was decided on, at `now_ms` (epoch)."""
-        repeats = self._repeats(snapshot, trade, reason, now_ms)
-        if repeats is not None:  # seldom: a signal lasts for hundreds of books
-            timeline = timeline_of(snapshot, delivered.epoch_ns, delivered.now_ns())
-            self._report_refused(snapshot, trade, reason, timeline, text, repeats)
+        """The same of one that is refused as soon as it was decided on, which `repeats` was asked
+        about."""
+        timeline = timeline_of(snapshot, delivered.epoch_ns, delivered.now_ns())
+        self._report_refused(snapshot, trade, reason, timeline, text, repeats)
 
-    def _repeats(
-        self, snapshot: BookSnapshot, trade: Trade, reason: str, now_ms: int
-    ) -> int | None:
-        """None: counted only. Otherwise it is to be reported, and how many before it were not."""
-        return self._throttle.admit((snapshot.market.condition_id, trade.outcome, reason), now_ms)
+    def repeats(self, snapshot: BookSnapshot, outcome: str, reason: str, now_ms: int) -> int | None:
+        """Of a refusal at `now_ms` (epoch). None: it is counted only, as it is for hundreds of
+        books in a row. Otherwise it is to be reported, and how many before it were not."""
+        return self._throttle.admit((snapshot.market.condition_id, outcome, reason), now_ms)
 
     def _report_refused(
         self,
@@ -113,7 +112,7 @@ class DecisionReporter:
         timeline: Timeline,
     ) -> Decision:
         return Decision(
-            decision_id=uuid.uuid4().hex,
+            decision_id=os.urandom(16).hex(),
             strategy=self.account_name,
             worker=self._worker,
             condition_id=snapshot.market.condition_id,

@@ -131,8 +131,14 @@ async def test_a_market_is_bought_by_two_accounts_at_once_and_each_has_its_claim
 
 
 async def test_all_accounts_see_one_view_of_a_book() -> None:
+    class SeenToo(Seen):
+        """Another strategy: of accounts with the same one, only the first is asked."""
+
+    class SeenAsWell(Seen):
+        """A third one."""
+
     Seen.views.clear()
-    floor = Floor(a=Seen, b=Seen, c=Seen)
+    floor = Floor(a=Seen, b=SeenToo, c=SeenAsWell)
     floor.books.give(snapshot(of=market()))
     await floor.handle_all()
     assert len(Seen.views) == 3

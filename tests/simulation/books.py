@@ -19,7 +19,7 @@ from functions.core.fencing import BELIEF_MS
 from protocol.fee import FeeSchedule
 from protocol.market import DOWN, UP, MarketInfo, Outcome
 from protocol.series import Series
-from protocol.snapshot import BookSnapshot, decode_snapshot
+from protocol.snapshot import BookSnapshot
 from tests.simulation.loop import Simulation
 from tests.support.market_channel_frames import book, frame
 from venue.wire.market_channel import BookEvent, decode_frame
@@ -125,9 +125,8 @@ class Witness:
         self._highest: dict[tuple[int, str], tuple[int, int]] = {}
         """(process, market) -> (highest epoch, when it was last seen in ms)."""
 
-    def decode(self, payload: bytes) -> BookSnapshot:
-        """As `decode_snapshot`, in the worker's place."""
-        snapshot = decode_snapshot(payload)
+    def saw(self, snapshot: BookSnapshot) -> BookSnapshot:
+        """A worker has decoded it."""
         key = (self._sim.current.number, snapshot.market.condition_id)
         if snapshot.epoch >= self._highest.get(key, (0, 0))[0]:
             self._highest[key] = snapshot.epoch, self._sim.now_ms

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from nats.aio.client import Client, ServerVersion
+from nats.aio.client import ServerVersion
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import NoServersError
+from nats.errors import ConnectionClosedError, NoServersError
 
+from runtime.nats_client import HandledSubscription, NatsClient
 from tests.simulation.loop import Process
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class Connection:
         process.call_later((at_ns - now_ns) / 1e9, arrive, *args)
 
 
-class SimClient(Client):
-    """nats-py's client over a `Connection` instead of a socket."""
+class SimClient(NatsClient):
+    """Our client over a `Connection` instead of a socket."""
 
     def __init__(self, server: SimNats, name: str) -> None:
         super().__init__()
@@ -152,7 +153,7 @@ class SimClient(Client):
         except ConnectionRefusedError as error:
             await self._error_cb(error)
             raise NoServersError from None
-        self._status = Client.CONNECTED
+        self._status = NatsClient.CONNECTED
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -167,6 +168,17 @@ class SimClient(Client):
         self.stats["out_msgs"] += 1
         self._pending_data_size += payload_size
         self._send(("pub", subject, reply, bytes(payload), dict(headers) if headers else None))
+
+    def publish_nowait(
+        self, subject: str, payload: bytes, reply: str = "", *, more: bool = False
+    ) -> None:
+        if self.is_closed:
+            raise ConnectionClosedError
+        self.stats["out_msgs"] += 1
+        self._pending_data_size += len(payload)
+        self._send(("pub", subject, reply, bytes(payload), None))
+        if not (more or self._server.sim.over):
+            self._flush_outbox()
 
     async def _send_subscribe(self, sub: Subscription) -> None:
         if sub.queue:
@@ -222,6 +234,12 @@ class SimClient(Client):
         sub._received += 1
         headers = dict(headers) if headers else None
         message = Msg(self, subject=subject, reply=reply, data=data, headers=headers, _sid=sid)
+        if isinstance(sub, HandledSubscription):
+            try:
+                sub.handler(message)
+            except Exception as error:  # noqa: BLE001 - as the client does
+                self.process.spawn(self._error_cb(error))
+            return
         if sub._future is not None:
             if not sub._future.done():
                 sub._future.set_result(message)
@@ -233,8 +251,8 @@ class SimClient(Client):
 
     def lost(self, connection: Connection) -> None:
         """The connection broke, in the client's process."""
-        if connection is self.connection and self._status == Client.CONNECTED:
-            self._status = Client.RECONNECTING
+        if connection is self.connection and self._status == NatsClient.CONNECTED:
+            self._status = NatsClient.RECONNECTING
             self.connection = None
             self._reconnection_task = self.process.spawn(self._reconnect())
 
@@ -251,7 +269,7 @@ class SimClient(Client):
             for sid, sub in self._subs.items():
                 self.connection.up(("sub", sid, sub.subject))
             self.stats["reconnects"] += 1
-            self._status = Client.CONNECTED
+            self._status = NatsClient.CONNECTED
             self._flush_outbox()
             if self._reconnected_cb is not None:
                 await self._reconnected_cb()

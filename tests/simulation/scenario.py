@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
-from functions import worker_loop
 from functions.core import lifecycle, pruning, winnings
 from functions.handlers.evaluate import Evaluator
 from functions.worker_loop import Worker
+from protocol.snapshot import BookSnapshot, SnapshotDecoder
 from strategies.builtin import BUILTIN
 from tests.simulation.faults import Faults, draw_faults
 from tests.simulation.loop import EPOCH_MS, simulated
@@ -118,7 +118,12 @@ async def scenario(world: World) -> None:
 def watch(stack: ExitStack, world: World) -> None:
     """Let the world see what workers decode, and what they ask which strategies."""
     strategies = world.strategies
-    stack.enter_context(patch.object(worker_loop, "decode_snapshot", world.witness.decode))
+    decode = SnapshotDecoder.decode
+
+    def witnessed(decoder: SnapshotDecoder, payload: bytes) -> BookSnapshot:
+        return world.witness.saw(decode(decoder, payload))
+
+    stack.enter_context(patch.object(SnapshotDecoder, "decode", witnessed))
     stack.enter_context(patch.dict(BUILTIN, strategies.strategies()))
 
     def evaluate(*arguments: Any) -> None:

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from feeder.books.metrics import FeederMetrics
@@ -24,6 +23,7 @@ from protocol.series import parse_series
 from protocol.snapshot import BookSnapshot, decode_snapshot
 from protocol.subjects import BOOKS, book_subject
 from runtime.nats import connect, ensure_stream
+from runtime.nats_client import NatsClient
 from tests.support.servers import NatsServer
 
 SERIES = parse_series("btc-15m")
@@ -91,7 +91,7 @@ class Table:
 class Bench:
     """A publisher on a real nats-server, fed without a venue."""
 
-    def __init__(self, nc: Client, **told: int) -> None:
+    def __init__(self, nc: NatsClient, **told: int) -> None:
         self.nc = nc
         self.js = nc.jetstream()
         self.table = Table()

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import Final
 
@@ -19,6 +20,7 @@ from venue.trading import official_client
 from venue.trading.login import api_credentials
 from venue.trading.order_amounts import TICKS_E4, OrderAmountError, buy_amounts
 from venue.trading.order_builder import BuiltOrder, OrderForm
+from venue.trading.order_client import PREPARE_TIMEOUT_S
 from venue.trading.order_connection import OrderConnection
 from venue.wire.order_answer import HttpAnswer
 
@@ -56,19 +58,19 @@ class DirectOrders:
         """See `OrderClient.prepare`."""
         known = self._tokens.get(token_id)
         if known is None or monotonic() >= known.until_s:
-            known = await self._look_up(token_id)
+            known = await self._look_up_in_time(token_id)
         try:
             amounts = buy_amounts(spend_e6, max_price_e4, known.tick_e4)
         except OrderAmountError:
-            known = await self._look_up(token_id)
+            known = await self._look_up_in_time(token_id)
             amounts = buy_amounts(spend_e6, max_price_e4, known.tick_e4)
         if _part_e6(tick_e4) > _part_e6(known.tick_e4):
             amounts = buy_amounts(spend_e6, max_price_e4, tick_e4)
         return self._builder.build(known.form, amounts)
 
-    async def post(self, order: BuiltOrder) -> HttpAnswer:
+    async def post(self, order: BuiltOrder, timeout_s: float) -> HttpAnswer:
         """See `OrderClient.post`."""
-        return await self._connection.post(order.body)
+        return await self._connection.post(order.body, timeout_s)
 
     def forget(self, token_ids: tuple[str, ...]) -> None:
         """See `OrderClient.forget`."""
@@ -83,6 +85,10 @@ class DirectOrders:
     async def close(self) -> None:
         """See `OrderClient.close`."""
         await self._connection.close()
+
+    async def _look_up_in_time(self, token_id: str) -> _KnownToken:
+        async with asyncio.timeout(PREPARE_TIMEOUT_S):
+            return await self._look_up(token_id)
 
     async def _look_up(self, token_id: str, *others: str) -> _KnownToken:
         until_s = monotonic() + FACTS_AGE_MAX_S

@@ -20,6 +20,7 @@ h11 reads the answers. Why the rest is written here: see `docs/explanation/decis
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import ssl
 from typing import Final, TypeAlias
@@ -37,6 +38,8 @@ _ASKED: Final = h11.Request(
     method="POST", target="/", headers=[("Host", "x"), ("Content-Length", "0")]
 )
 """What h11 wants to know of a request to read its answer; it may have been a GET as well."""
+_ASKED_IN_FULL: Final = h11.EndOfMessage()
+_HEADERS_READ: Final = frozenset({b"content-type", b"content-encoding", b"retry-after"})
 Answering: TypeAlias = "asyncio.Future[HttpAnswer]"
 """Fails with OrderUnknownError."""
 
@@ -54,6 +57,8 @@ class KeptConnection:
         self._answering: Answering | None = None
         self._answer = _Answer()
         self.closed = False
+        self._there = select.poll()  # asked before each read: an error costs more than an answer
+        self._there.register(sock, select.POLLIN)
         self._loop.add_reader(sock, self._read_all)
 
     def begin(self, request: bytes) -> Answering | None:
@@ -98,6 +103,8 @@ class KeptConnection:
         uvloop tells of a socket with an error once, and no more: what is left then is never read.
         """
         for _ in range(_READS_MAX):
+            if not self._there.poll(0):  # neither bytes, nor an end, nor an error
+                return True
             try:
                 data = self._socket.recv(READ_BYTES)
             except (BlockingIOError, InterruptedError):
@@ -169,7 +176,7 @@ class _Answer:
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT)
         self._http.send(_ASKED)
-        self._http.send(h11.EndOfMessage())
+        self._http.send(_ASKED_IN_FULL)
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
@@ -209,9 +216,10 @@ class _Answer:
                 self.whole = True
             elif isinstance(event, h11.Response):
                 self._status = event.status_code
-                for name, value in event.headers:
-                    known = self._headers.get(name)
-                    self._headers[name] = value if known is None else known + b", " + value
+                for raw_name, value in event.headers.raw_items():
+                    if (name := raw_name.lower()) in _HEADERS_READ:
+                        known = self._headers.get(name)
+                        self._headers[name] = value if known is None else known + b", " + value
                 encoding = self._header(b"content-encoding").strip().lower()
                 if encoding not in ("identity", ""):
                     raise OrderUnknownError("a compressed answer")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from polymarket import AsyncSecureClient
 from polymarket.models.clob.orders import SignedOrder
 
 from protocol.units import price_decimal, usd_decimal
 from venue.trading import official_client
 from venue.trading.order_builder import BuiltOrder
+from venue.trading.order_client import PREPARE_TIMEOUT_S
 from venue.wire.order_answer import HttpAnswer
 
 
@@ -33,8 +36,9 @@ class OfficialOrders:
         self, token_id: str, *, spend_e6: int, max_price_e4: int, tick_e4: int
     ) -> BuiltOrder:
         """See `OrderClient.prepare`. The client has the tick from its own metadata."""
-        signed = await self._signed(token_id, spend_e6=spend_e6, max_price_e4=max_price_e4)
-        neg_risk = await official_client.signed_for_neg_risk(self._client, token_id)
+        async with asyncio.timeout(PREPARE_TIMEOUT_S):
+            signed = await self._signed(token_id, spend_e6=spend_e6, max_price_e4=max_price_e4)
+            neg_risk = await official_client.signed_for_neg_risk(self._client, token_id)
         return BuiltOrder(
             order_id=official_client.id_of(signed, neg_risk=neg_risk),
             salt=signed.salt,
@@ -45,9 +49,10 @@ class OfficialOrders:
             body=official_client.body_of(self._client, signed),
         )
 
-    async def post(self, order: BuiltOrder) -> HttpAnswer:
+    async def post(self, order: BuiltOrder, timeout_s: float) -> HttpAnswer:
         """See `OrderClient.post`."""
-        return await official_client.post_order(self._client, order.body)
+        async with asyncio.timeout(timeout_s):
+            return await official_client.post_order(self._client, order.body)
 
     def forget(self, token_ids: tuple[str, ...]) -> None:
         """See `OrderClient.forget`."""

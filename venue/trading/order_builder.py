@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from venue.trading.keccak import keccak256
+from venue.trading.keccak import Keccak256
 from venue.trading.order_id import (
     ORDER_SCHEMA,
     ORDER_TYPE,
@@ -75,16 +76,17 @@ class OrderForm(msgspec.Struct, frozen=True, kw_only=True):
     """What stands before every hash that is signed for this contract."""
     wrapper: bytes
     """Words after the order's hash in a deposit wallet's `TypedDataSign`; else none."""
-    body: str
-    """With places for maker amount, salt, signature, taker amount and timestamp."""
+    body: bytes
+    """With places for maker amount, salt, signature, the order's hash where a deposit wallet's
+    contract wants it behind the signature (else for nothing), taker amount and timestamp."""
 
     def __repr__(self) -> str:  # the body names the API key
         return "OrderForm()"
 
 
 class OrderBuilder:
-    """Of one account. The key stays with who made `sign`: it takes 32 bytes and returns the 65 of a
-    recoverable signature, as Ethereum writes it."""
+    """Of one account, for one thread. The key stays with who made `sign`: it takes 32 bytes and
+    returns the 65 of a recoverable signature, as Ethereum writes it."""
 
     def __init__(
         self,
@@ -96,6 +98,7 @@ class OrderBuilder:
         api_key: str,
     ) -> None:
         self._sign = sign
+        self._keccak = Keccak256()
         self._maker = wallet
         self._signer = wallet if signature_type == DEPOSIT else signer
         self._signature_type = signature_type
@@ -107,14 +110,15 @@ class OrderBuilder:
         Raises ValueError and OverflowError for a token id that is no 256-bit number.
         """
         words = (hex_word(self._maker), hex_word(self._signer), uint_word(int(token_id)))
+        separator = domain_separator(domain)
         return OrderForm(
             neg_risk=neg_risk,
             parties=b"".join(words),
             kind=uint_word(BUY) + uint_word(self._signature_type),
             attribution=hex_word(_ZERO) + hex_word(_ZERO),
-            domain=b"\x19\x01" + domain_separator(domain),
+            domain=b"\x19\x01" + separator,
             wrapper=self._wrapper(domain.chain_id),
-            body=self._body(token_id),
+            body=self._body(token_id, separator),
         )
 
     def build(
@@ -137,16 +141,15 @@ class OrderBuilder:
             *(maker_e6.to_bytes(32), taker_e6.to_bytes(32), form.kind),
             *(timestamp_ms.to_bytes(32), form.attribution),
         )
+        keccak256 = self._keccak.of
         order_hash = keccak256(b"".join(struct))
         digest = keccak256(form.domain + order_hash)
         if form.wrapper:
             wrapped = keccak256(WRAPPED_TYPE + order_hash + form.wrapper)
-            signature = self._sign(keccak256(form.domain + wrapped)).hex()
-            # The wallet's contract checks the wrapping by these.
-            signature += form.domain[2:].hex() + order_hash.hex() + _SCHEMA_END
+            signature = self._sign(keccak256(form.domain + wrapped))
         else:
-            signature = self._sign(digest).hex()
-        body = form.body % (maker_e6, salt, signature, taker_e6, timestamp_ms)
+            signature, order_hash = self._sign(digest), b""
+        filled = (maker_e6, salt, hexlify(signature), hexlify(order_hash), taker_e6, timestamp_ms)
         return BuiltOrder(
             order_id="0x" + digest.hex(),
             salt=salt,
@@ -154,7 +157,7 @@ class OrderBuilder:
             maker_e6=maker_e6,
             taker_e6=taker_e6,
             neg_risk=form.neg_risk,
-            body=body.encode(),
+            body=form.body % filled,
         )
 
     def _wrapper(self, chain_id: int) -> bytes:
@@ -165,14 +168,18 @@ class OrderBuilder:
         )
         return wallet_words(wallet, _WALLET_DOMAIN, _ZERO)
 
-    def _body(self, token_id: str) -> str:
-        return (
+    def _body(self, token_id: str, separator: bytes) -> bytes:
+        signature = "0x%b%b"
+        if self._signature_type == DEPOSIT:  # the wallet's contract checks the wrapping by these
+            signature = f"0x%b{separator.hex()}%b{_SCHEMA_END}"
+        body = (
             f'{{"deferExec":false,"order":{{"builder":"{_ZERO}","expiration":"0"'
             f',"maker":{_text(self._maker)},"makerAmount":"%d","metadata":"{_ZERO}","salt":%d'
-            f',"side":"BUY","signature":"0x%s","signatureType":{self._signature_type}'
+            f',"side":"BUY","signature":"{signature}","signatureType":{self._signature_type}'
             f',"signer":{_text(self._signer)},"takerAmount":"%d","timestamp":"%d"'
             f',"tokenId":{_text(token_id)}}},"orderType":"FAK","owner":{_text(self._api_key)}}}'
         )
+        return body.encode()
 
 
 def _text(text: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from venue.trading.order_builder import BuiltOrder
 from venue.wire.order_answer import HttpAnswer
 
+PREPARE_TIMEOUT_S: Final = 1.0
+
 
 class OrderClient(Protocol):
-    """Makes BUYs and sends them. What it asks the venue is not bounded in time, but for `post`.
+    """Makes BUYs and sends them. What it asks the venue is not bounded in time, but for `prepare`
+    and `post`: they bound only what waits, and an order that is made here waits for nothing.
 
     Beside VenueError, each question raises what `official_client.FAILURES` names.
     """
@@ -24,13 +27,15 @@ class OrderClient(Protocol):
         """A signed FAK order: spend `spend_e6` (1e-6 USD), at most at `max_price_e4` (1e-4 USD).
 
         `tick_e4` is the tick that the price was chosen on. No request is made while the token is
-        warm, unless what is known of its market does not allow the order. Raises OrderAmountError.
+        warm, unless what is known of its market does not allow the order. Raises OrderAmountError,
+        and TimeoutError when what is asked takes longer than PREPARE_TIMEOUT_S.
         """
 
-    async def post(self, order: BuiltOrder) -> HttpAnswer:
+    async def post(self, order: BuiltOrder, timeout_s: float) -> HttpAnswer:
         """Send it once; the answer as it is, whatever its status.
 
-        Raises NotSentError when no byte of it has left; after any other exception nobody knows.
+        Raises NotSentError when no byte of it has left; after any other exception nobody knows,
+        also when no answer came within `timeout_s`.
         """
 
     def forget(self, token_ids: tuple[str, ...]) -> None:

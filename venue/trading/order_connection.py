@@ -85,11 +85,13 @@ class OrderConnection:
     async def post(self, body: bytes, timeout_s: float = ANSWER_TIMEOUT_S) -> HttpAnswer:
         """Send an order once; the answer as it is, whatever its status, without our credentials.
 
-        Raises NotSentError, OrderUnknownError: also when nothing came within `timeout_s`, or more
-        than ORDER_ANSWER_BYTES_MAX. Who cancels this knows nothing of the order.
+        Raises NotSentError, OrderUnknownError: also when nothing came within `timeout_s`, in which
+        a connection has to be made, too, or more than ORDER_ANSWER_BYTES_MAX. Who cancels this
+        knows nothing of the order.
         """
+        until_s = asyncio.get_running_loop().time() + timeout_s
         request, signature = self._requests.made("POST", _ORDERS, body)
-        answer = await self._exchange(request, timeout_s)
+        answer = await self._exchange(request, until_s)
         return self._blotted(answer, signature)
 
     async def keep_warm(self, timeout_s: float = KEEP_WARM_TIMEOUT_S) -> bool:
@@ -120,8 +122,9 @@ class OrderConnection:
             self._drop(each, "closed by us")
 
     async def _ask_closed_only(self, timeout_s: float) -> bool:
+        until_s = asyncio.get_running_loop().time() + timeout_s
         request, signature = self._requests.made("GET", _CLOSED_ONLY)
-        answer = await self._exchange(request, timeout_s, to_keep=True)
+        answer = await self._exchange(request, until_s, to_keep=True)
         answer = self._blotted(answer, signature)
         if answer.status != 200:
             raise VenueRefusedError(answer.status, answer.body.decode("utf-8", "replace"))
@@ -131,7 +134,7 @@ class OrderConnection:
             raise VenueUnreachableError("no answer to whether the account may trade") from error
 
     async def _exchange(
-        self, request: bytes, timeout_s: float, *, to_keep: bool = False
+        self, request: bytes, until_s: float, *, to_keep: bool = False
     ) -> HttpAnswer:
         if self._turns.locked():
             await self._wait_for_turn()
@@ -140,7 +143,7 @@ class OrderConnection:
         try:
             begun = self._begin_on_open(request, to_keep=to_keep)
             connection, answering = begun or await self._begin_on_new(request)
-            return await self._answer(connection, answering, timeout_s)
+            return await self._answer(connection, answering, until_s)
         finally:
             self._turns.release()
 
@@ -156,9 +159,10 @@ class OrderConnection:
         self, request: bytes, *, to_keep: bool
     ) -> tuple[KeptConnection, Answering] | None:
         """None: there is no connection that takes the request, and none has had a byte of it."""
-        self._open = {each for each in self._open if not each.closed}
-        if to_keep and len(self._open) < KEPT:
-            return None
+        if to_keep:
+            self._open = {each for each in self._open if not each.closed}
+            if len(self._open) < KEPT:
+                return None
         while self._idle:
             connection = self._idle.pop(0 if to_keep else -1)
             if (answering := connection.begin(request)) is not None:
@@ -187,10 +191,9 @@ class OrderConnection:
         return connection, answering
 
     async def _answer(
-        self, connection: KeptConnection, answering: Answering, timeout_s: float
+        self, connection: KeptConnection, answering: Answering, until_s: float
     ) -> HttpAnswer:
-        late = f"no answer within {timeout_s:g} s"
-        timer = asyncio.get_running_loop().call_later(timeout_s, connection.close, late)
+        timer = asyncio.get_running_loop().call_at(until_s, connection.close, "no answer in time")
         try:
             answer = await answering
         except BaseException:  # also of who gives up before we do
@@ -214,12 +217,14 @@ class OrderConnection:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def _blotted(self, answer: HttpAnswer, signature: str) -> HttpAnswer:
+    def _blotted(self, answer: HttpAnswer, signature: bytes) -> HttpAnswer:
         """An answer may repeat the request, and it is stored, published and shown."""
 
         # The signature is plain: what it is made of no JSON or URL writes otherwise.
+        plain = signature.decode().rstrip("=")
+
         def blot(text: str) -> str:
-            return self._credentials.without(text).replace(signature.rstrip("="), "***")
+            return self._credentials.without(text).replace(plain, "***") if text else text
 
         return HttpAnswer(
             status=answer.status,
@@ -250,23 +255,25 @@ class _Requests:
             f"POLY_ADDRESS: {credentials.address}\r\nPOLY_API_KEY: {credentials.key}\r\n"
             f"POLY_PASSPHRASE: {credentials.passphrase}\r\nPOLY_SIGNATURE: "
         )
+        self._heads = {
+            each: self._head(*each) for each in (("POST", _ORDERS), ("GET", _CLOSED_ONLY))
+        }
 
-    def made(self, method: str, path: str, body: bytes = b"") -> tuple[bytes, str]:
+    def made(self, method: str, path: str, body: bytes = b"") -> tuple[bytes, bytes]:
         """A whole request, signed for this second, and its signature."""
-        now_s = int(time.time())
+        now_s = b"%d" % int(time.time())
         signing = self._unsigned.copy()  # the key is laid out in it
-        signing.update(f"{now_s}{method}{path}".encode())
-        signing.update(body)
-        signature = base64.urlsafe_b64encode(signing.digest()).decode()
-        kind = length = ""
-        if method == "POST":
-            kind = "Content-Type: application/json\r\n"
-            length = f"Content-Length: {len(body)}\r\n"
-        head = (
-            f"{method} {self._base}{path}{self._first}{kind}{self._who}{signature}\r\n"
-            f"POLY_TIMESTAMP: {now_s}\r\n{length}\r\n"
-        )
-        return head.encode() + body, signature
+        signing.update(b"%b%b%b%b" % (now_s, method.encode(), path.encode(), body))
+        signature = base64.urlsafe_b64encode(signing.digest())
+        length = b"Content-Length: %d\r\n" % len(body) if method == "POST" else b""
+        head = self._heads.get((method, path)) or self._head(method, path)
+        parts = (head, signature, now_s, length, body)
+        return b"%b%b\r\nPOLY_TIMESTAMP: %b\r\n%b\r\n%b" % parts, signature
+
+    def _head(self, method: str, path: str) -> bytes:
+        """All before the signature."""
+        kind = "Content-Type: application/json\r\n" if method == "POST" else ""
+        return f"{method} {self._base}{path}{self._first}{kind}{self._who}".encode()
 
 
 def _trusted() -> ssl.SSLContext:

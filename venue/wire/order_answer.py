@@ -28,7 +28,7 @@ from protocol.fill import Fill
 from protocol.units import cost_e6
 from venue.wire.errors import TEXT_LENGTH_MAX, UNDECODABLE, decoded
 from venue.wire.numbers import MISSING, size_or_zero_e6
-from venue.wire.refusal_text import MODES, Said, mode_word, plain, read_refusal
+from venue.wire.refusal_text import MODES, Said, mode_word, plain, read_in_full, read_refusal
 
 
 class RejectReason(StrEnum):
@@ -206,18 +206,27 @@ def read_success(body: bytes, order_id: str, spend_e6: int, size_e6: int) -> Ans
         text = f"HTTP 200, answered as {named[:80]}, not as {order_id}"
         return Unknown(text=text, alarm=True)
     status = answer.word()
-    remarks = answer.remarks()
-    told = read_refusal(body, "", "")
-    doubt = "" if told.in_full else "not readable in full, "
-    said = f"HTTP 200, {doubt}{status[:80]}: {told.text if remarks else ''}"
+    if remarks := answer.remarks():
+        return _remarked(answer, remarks, read_refusal(body, "", ""), order_id)
+    in_full = read_in_full(body)
+    taken = answer.success is True and named and status in _ACCEPTED
+    if not (taken and in_full):
+        return Unknown(text=_told(status, in_full=in_full))
+    return _accepted(answer, status, (spent_e6, bought_e6), (spend_e6, size_e6))
+
+
+def _told(status: str, text: str = "", *, in_full: bool) -> str:
+    doubt = "" if in_full else "not readable in full, "
+    return f"HTTP 200, {doubt}{status[:80]}: {text}"[:TEXT_LENGTH_MAX]
+
+
+def _remarked(answer: _Success, remarks: list[object], told: Said, order_id: str) -> Answer:
+    """An answer of status 200 that says more than a status."""
+    said = _told(answer.word(), told.text, in_full=told.in_full)
     if any(_names_another(str(each), order_id) for each in remarks):
         return Unknown(text=f"HTTP 200 about another order: {said}"[:TEXT_LENGTH_MAX], alarm=True)
-    if remarks and told.in_full:
-        return _killed(answer, remarks, told) or Unknown(text=said[:TEXT_LENGTH_MAX])
-    taken = answer.success is True and named and status in _ACCEPTED
-    if not (taken and told.in_full):
-        return Unknown(text=said[:TEXT_LENGTH_MAX])
-    return _accepted(answer, status, (spent_e6, bought_e6), (spend_e6, size_e6))
+    killed = _killed(answer, remarks, told) if told.in_full else None
+    return killed or Unknown(text=said)
 
 
 def _killed(answer: _Success, remarks: list[object], told: Said) -> Rejected | None:

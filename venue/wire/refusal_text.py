@@ -116,6 +116,24 @@ def read_refusal(body: bytes, content_type: str, retry_after: str) -> Said:
     )
 
 
+def read_in_full(body: bytes) -> bool:
+    """`Said.in_full` alone, which is all that is asked of most successes."""
+    try:
+        return _parts_in(_json(body), _DEPTH_MAX) <= _PARTS_MAX
+    except _UNREADABLE:
+        return _no_json(body, "", 0).in_full
+
+
+def _parts_in(value: object, depth: int) -> int:
+    """How many leaves; too many where it goes deeper than is read."""
+    if not isinstance(value, dict | list):
+        return 1
+    if not depth:
+        return _PARTS_MAX + 1
+    inner = value.values() if isinstance(value, dict) else value
+    return sum([_parts_in(each, depth - 1) for each in inner])
+
+
 def _no_json(body: bytes, content_type: str, asked_ms: int) -> Said:
     if is_page(body, content_type):
         return Said(text="a page of HTML", retry_after_ms=asked_ms)
@@ -136,15 +154,14 @@ def _json(body: bytes) -> object:
     """Raises _UNREADABLE. Not with msgspec, which keeps the last of two values of one name."""
     if len(body) > _BYTES_MAX:
         raise ValueError("too long")
-    return json.loads(
-        body.removeprefix(BYTE_ORDER_MARK).decode(),
-        object_pairs_hook=once,
-        parse_constant=_refused,
-    )
+    return _decode(body.removeprefix(BYTE_ORDER_MARK).decode())
 
 
 def _refused(constant: str) -> object:
     raise ValueError(constant)  # NaN and the infinities are no JSON
+
+
+_decode: Final = json.JSONDecoder(object_pairs_hook=once, parse_constant=_refused).decode
 
 
 def _leaves(told: object) -> tuple[list[_Leaf], bool]:

@@ -14,11 +14,18 @@ something stays the SDK's own:
     connections, timeouts,    the client's own `AwsHttp`: the same pool, kept warm by the store's
     certificates, answers     reads, and the same check of whose answer it is
     refusals and errors       the SDK's parser, and its exceptions
-    another try, or not       the SDK's conditions, quota and pause ("standard"), as configured
+    another try, or not       the SDK's conditions and pause ("standard"), as configured, and its
+                              kind of quota
 
 Nothing else sends a request again: aiohttp repeats only GET and its like when a kept connection
 turns out closed (`aiohttp.client.IDEMPOTENT_METHODS`), never a POST. A second try is the same
 bytes under a new signature: the same attempt, the same token of a transaction.
+
+The quota, by which failures without end are soon not tried twice any more, is this client's own.
+The SDK's is in a closure of its client, which reads go through. So reads that fail take no second
+try from a claim, nor writes from a read; together both may try again twice as often before they
+stop, 200 times, and with two tries a call (`ATTEMPTS_MAX`) that is at most one request more for
+each that was made anyway.
 """
 
 from __future__ import annotations

@@ -50,6 +50,12 @@ class _Job(Generic[_T]):
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 
+    def give_up(self, text: str) -> None:
+        """Whoever waits is told so, unless it has been answered."""
+        if not self.answer.done():
+            failure = StoreBusyError if self.take() else StoreError
+            self.answer.set_exception(failure(text))
+
     def _tell(self, result: Any, failure: BaseException | None) -> None:
         if self.answer.done():
             return  # cancelled, or given up
@@ -82,15 +88,16 @@ class SqlThread:
             self._jobs = jobs
         job = _Job(work)
         self._jobs.put(job)
+        text = f"{what}: {self._name}: no answer within {CALL_TIMEOUT_S:g} s"
+        # A claim waits for it: a bound on the future is half the work of one on the task.
+        timer = asyncio.get_running_loop().call_later(CALL_TIMEOUT_S, job.give_up, text)
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await job.answer
-        except TimeoutError:
-            text = f"{what}: {self._name}: no answer within {CALL_TIMEOUT_S:g} s"
-            raise (StoreBusyError if job.take() else StoreError)(text) from None
+            return await job.answer
         except asyncio.CancelledError:
             job.take()
             raise
+        finally:
+            timer.cancel()
 
     def end(self) -> None:
         """Let the thread end once it has done what it was given."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,12 +16,17 @@ class Intake(Bench):
 
     def __init__(self) -> None:
         super().__init__()
+        self.on_offer: Callable[[], None] = lambda: None
         self.metrics = FeederMetrics([SERIES])
         self.offered: list[MarketSession] = []
         self.nudges = 0
-        self._intake = FrameIntake(self.table, self.metrics, self.offered.append, self._nudge)
+        self._intake = FrameIntake(self.table, self.metrics, self._offer, self._nudge)
         for line in (0, 1):
             self.table.connected(line, self.tokens, self.now_ms)
+
+    def _offer(self, session: MarketSession) -> None:
+        self.offered.append(session)
+        self.on_offer()
 
     def _nudge(self) -> None:
         self.nudges += 1
@@ -51,6 +58,17 @@ def test_a_market_is_offered_once_both_books_are_here_and_with_every_version(
     assert intake.value("book_updates_total", series="btc-15m") == 4
     assert intake.value("changes_ignored_total") == 2
     assert intake.nudges == 0
+
+
+def test_a_market_is_offered_when_all_of_its_frame_is_applied(intake: Intake) -> None:
+    intake.take(0, intake.opening())
+    intake.now_ms += 10
+    first, second = intake.change(), intake.change(9)
+    both, shown = b"[%b,%b]" % (first, second), []
+    intake.on_offer = lambda: shown.append(intake.session.views[0].versions)
+    intake.take(0, both)
+    assert shown == [intake.session.views[0].versions]
+    assert intake.offered == [intake.session] * 2
 
 
 def test_what_both_lines_bring_is_taken_over_by_the_second(intake: Intake) -> None:

@@ -10,7 +10,8 @@ from feeder.books import publisher as publisher_module
 from protocol.book import Proof
 from protocol.subjects import BOOKS
 from runtime.nats import ensure_stream
-from tests.support.publisher_bench import MARKET, rss_bytes, running, size_of
+from runtime.process import stop_tasks
+from tests.support.publisher_bench import MARKET, Bench, rss_bytes, running, size_of
 from tests.support.servers import NatsServer
 
 
@@ -26,6 +27,40 @@ async def test_a_changed_market_is_published_on_its_subject(nats_server: NatsSer
         assert (snapshot.epoch, snapshot.sequence) == (1, 1)
         assert before_ns <= snapshot.received_at_ns <= snapshot.published_at_ns <= time.time_ns()
         assert bench.value("book_age_seconds_count") == 1
+
+
+async def test_a_changed_market_is_written_before_offer_returns_and_again_when_it_is_acknowledged(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(nats_server) as bench:
+        first, second = bench.follow(), bench.follow("0xother")
+        bench.change(first, 1)
+        await bench.until(lambda: bench.published == 1)
+        rounds = Mock(wraps=bench.publisher._wake)
+        monkeypatch.setattr(bench.publisher, "_wake", rounds)
+        nats_server.pause()
+        for size in range(2, 5):
+            bench.change(first, size)
+            bench.change(second, size)
+            assert (first.sequence, second.sequence) == (2, 1)
+        assert bench.nc.pending_data_size == 0
+        nats_server.resume()
+        await bench.until(lambda: bench.published == 5)
+        assert size_of(await bench.newest()) == size_of(await bench.newest("0xother")) == 4
+        assert not rounds.set.called
+
+
+async def test_nothing_is_sent_before_it_runs_and_after_that(nats_server: NatsServer) -> None:
+    async with running(nats_server) as running_bench:
+        bench = Bench(running_bench.nc)
+        session = bench.follow()
+        bench.change(session, 1)
+        task = asyncio.create_task(bench.publisher.run())
+        assert session.sequence == 0
+        await bench.until(lambda: bench.published == 1)
+        await stop_tasks(task)
+        bench.change(session, 2)
+        assert session.sequence == 1
 
 
 async def test_while_a_publish_is_in_flight_newer_books_replace_the_waiting_one(

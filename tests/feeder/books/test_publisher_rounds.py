@@ -19,8 +19,9 @@ async def test_a_burst_costs_one_snapshot_a_market_and_one_acknowledgement(
 ) -> None:
     async with running(nats_server) as bench:
         first, second = bench.follow(), bench.follow("0xother")
+        bench.behind = True
         heard = bench.nc.stats["in_msgs"]
-        for size in range(1, 51):  # nothing else runs meanwhile, as between two reads of a socket
+        for size in range(1, 51):  # more frames come than are taken
             bench.change(first, size)
             bench.change(second, size + 1)
         await bench.until(lambda: bench.published == 2)
@@ -53,6 +54,7 @@ async def test_while_more_frames_come_than_are_taken_sending_pauses(
 async def test_a_refusal_is_of_all_books_that_were_sent_at_once(nats_server: NatsServer) -> None:
     markets = [f"0x{number}" for number in range(3)]
     async with running(nats_server) as bench:
+        bench.behind = True
         await bench.js.delete_stream(BOOKS.name)
         for market in markets:
             bench.change(bench.follow(market), 5)
@@ -66,15 +68,16 @@ async def test_when_the_book_that_asks_cannot_be_sent_nothing_is_known_of_the_ot
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(nats_server) as bench:
-        publish, failing = bench.nc.publish, [True]
+        publish, failing = bench.nc.publish_nowait, [True]
 
-        async def fails_once(subject: str, payload: bytes, reply: str = "") -> None:
+        def fails_once(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
             if reply and failing:
                 failing.clear()
                 raise NatsError("too large")
-            await publish(subject, payload, reply)
+            publish(subject, payload, reply, **told)
 
-        monkeypatch.setattr(bench.nc, "publish", fails_once)
+        monkeypatch.setattr(bench.nc, "publish_nowait", fails_once)
+        bench.behind = True
         for market in (MARKET, "0xother"):
             bench.change(bench.follow(market), 5)
         await bench.until(lambda: bench.published == 2)
@@ -85,17 +88,18 @@ async def test_when_the_stream_took_fewer_books_than_were_sent_all_are_sent_agai
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(nats_server) as bench:
-        publish, losing = bench.nc.publish, [True]
+        publish, losing = bench.nc.publish_nowait, [True]
 
-        async def loses_one(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
+        def loses_one(subject: str, payload: bytes, reply: str = "", **told: Any) -> None:
             if not reply and losing:
                 losing.clear()
             else:
-                await publish(subject, payload, reply, **told)
+                publish(subject, payload, reply, **told)
 
         bench.change(bench.follow("0xbefore"), 5)
         await bench.until(lambda: bench.published == 1)
-        monkeypatch.setattr(bench.nc, "publish", loses_one)
+        bench.behind = True
+        monkeypatch.setattr(bench.nc, "publish_nowait", loses_one)
         for market in (MARKET, "0xother"):
             bench.change(bench.follow(market), 5)
         await bench.fresh(MARKET, 5)

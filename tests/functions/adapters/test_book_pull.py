@@ -15,7 +15,7 @@ from functions.adapters import book_pull
 from functions.adapters.book_pull import PREFETCH_MAX, BookPull, Delivery
 from protocol.subjects import BOOKS
 from runtime.instant import Instant
-from runtime.nats import ensure_stream
+from runtime.nats import connect, ensure_stream
 from runtime.process import stop_tasks
 from tests.support.servers import NatsServer
 
@@ -24,7 +24,8 @@ DURABLE = "strategy"
 
 @asynccontextmanager
 async def pulling(server: NatsServer) -> AsyncIterator[tuple[BookPull, Client]]:
-    nc = await nats.connect(server.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1)
+    nc = await connect(server.url, "test")
+    nc.options["reconnect_time_wait"] = 0.05
     pull = BookPull(nc, DURABLE)
     await pull.start()
     running = asyncio.create_task(pull.run())
@@ -68,6 +69,25 @@ async def test_a_newer_book_takes_the_place_of_the_one_that_waits(nats_server: N
         assert info.num_ack_pending == 0  # nothing is kept for a second delivery
 
 
+async def test_more_is_asked_for_when_the_next_book_is_wanted_and_not_before_one_is_handed_over(
+    nats_server: NatsServer,
+) -> None:
+    async with pulling(nats_server) as (pull, nc):
+        for number in range(3 * PREFETCH_MAX):
+            await publish(nc, f"m{number}", b"book")
+        await until_prefetched(pull, {f"m{number}": b"book" for number in range(PREFETCH_MAX)})
+        for _ in range(PREFETCH_MAX // 2):
+            await pull.next()
+        sent = nc.stats["out_msgs"]
+        assert pull._outstanding == 0
+        await pull.next()
+        assert nc.stats["out_msgs"] == sent + 1
+        assert nc.pending_data_size == 0
+        async with asyncio.timeout(30):
+            for _ in range(3 * PREFETCH_MAX - PREFETCH_MAX // 2 - 1):
+                await pull.next()
+
+
 async def test_what_a_busy_worker_does_not_hold_another_one_gets(nats_server: NatsServer) -> None:
     async with pulling(nats_server) as (busy, nc):
         for number in range(PREFETCH_MAX + 3):
@@ -87,7 +107,7 @@ async def test_a_restarted_server_is_noticed_and_books_flow_again(
     async with pulling(nats_server) as (pull, nc):
         await publish(nc, "a", b"before")
         await pull.next()
-        await pull._refill()  # all that may be asked for is: nothing more would be refused
+        pull._refill()  # all that may be asked for is: nothing more would be refused
         nats_server.kill()
         nats_server.start()
         async with asyncio.timeout(30):
@@ -170,7 +190,7 @@ async def test_workers_of_an_older_version_get_all_books_beside_these(
 async def test_a_book_published_before_the_worker_came_is_delivered(
     nats_server: NatsServer,
 ) -> None:
-    nc = await nats.connect(nats_server.url)
+    nc = await connect(nats_server.url, "test")
     await ensure_stream(nc.jetstream(), BOOKS)
     await publish(nc, "a", b"old")
     await publish(nc, "a", b"new")

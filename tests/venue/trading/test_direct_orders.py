@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -137,3 +138,23 @@ async def test_nothing_is_kept_of_what_is_forgotten(market: Market) -> None:
     await market.orders.warm((UP, DOWN))
     market.orders.forget((UP, DOWN))
     assert (market.orders._tokens, market.forgotten) == ({}, [UP])
+
+
+def test_a_warm_order_needs_neither_a_turn_of_the_loop_nor_a_timer(market: Market) -> None:
+    asyncio.run(market.orders.warm((UP, DOWN)))
+    making = market.orders.prepare(UP, spend_e6=1_100_000, max_price_e4=5_200, tick_e4=100)
+    with pytest.raises(StopIteration):  # it has come to its end, and no loop is running
+        making.send(None)
+
+
+async def test_a_venue_that_does_not_say_what_its_market_is_is_given_up(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> MarketFacts:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(official_client, "market_facts", silent)
+    monkeypatch.setattr(direct_orders, "PREPARE_TIMEOUT_S", 0.001)
+    with pytest.raises(TimeoutError):
+        await market.shares_e6()

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.venue.wire.test_order_answer import success
+from venue.wire import refusal_text
 from venue.wire.order_answer import (
     Accepted,
     Answer,
@@ -206,3 +207,30 @@ def test_a_mark_of_the_byte_order_says_nothing() -> None:
 @given(st.sampled_from(REFUSALS), st.binary(), st.sampled_from(["", "text/html", "text/plain"]))
 def test_any_bytes_are_an_answer(status: int, body: bytes, kind: str) -> None:
     assert isinstance(answered(status, body, kind), Unknown | Rejected)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+)
+
+
+@given(_JSON.map(lambda each: json.dumps(each).encode()) | st.binary(max_size=8))
+def test_whether_an_answer_is_read_in_full_is_one_question(body: bytes) -> None:
+    assert refusal_text.read_in_full(body) is refusal_text.read_refusal(body, "", "").in_full
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(nested(depth, 1)).encode()
+        for depth in (refusal_text._DEPTH_MAX - 1, refusal_text._DEPTH_MAX, 17, 40)
+    ]
+    + [
+        json.dumps([[1]] * count).encode()
+        for count in (refusal_text._PARTS_MAX, refusal_text._PARTS_MAX + 1)
+    ]
+    + [b'{"a":1,"a":1}', b'{"a":NaN}', b'\xef\xbb\xbf{"a":1}', b'{"a":"\xff"}', b"{}x"],
+)  # fmt: skip
+def test_and_so_it_is_at_each_bound(body: bytes) -> None:
+    assert refusal_text.read_in_full(body) is refusal_text.read_refusal(body, "", "").in_full
