@@ -2,7 +2,7 @@
 
 asyncio and uvloop try one address after the other, each for as long as the kernel does: with a
 broken IPv6 the good address is never reached before the caller gives up. aiohttp, httpx and
-aiobotocore help themselves; websockets and nats-py do not.
+aiobotocore help themselves; picows and nats-py do not.
 
 1. An address gets ADDRESS_AHEAD_S before the next one is tried beside it (RFC 8305), less where a
    host has many: all are tried within ALL_TRIED_S. Families take turns. Which library runs the loop

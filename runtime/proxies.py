@@ -1,7 +1,7 @@
-"""Proxies of the environment: none of our clients uses one. One rule, because libraries have four.
+"""Proxies of the environment: none of our clients uses one. One rule, because libraries have three.
 
 Of themselves httpx and botocore take HTTP_PROXY and its like, each by rules of its own about
-ALL_PROXY and NO_PROXY, websockets would, aiohttp does not, and nats-py cannot. A proxy also adds
+ALL_PROXY and NO_PROXY, aiohttp and picows do not, and nats-py cannot. A proxy also adds
 answers that are not the venue's, and time between a book and its order.
 """
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from websockets.exceptions import ConnectionClosed, WebSocketException
-
-from venue.errors import VenueError, VenueUnreachableError, one_line
-from venue.websocket import open_websocket
+from venue.errors import ConnectionClosedError, VenueError, VenueUnreachableError, one_line
+from venue.websocket_connection import open_websocket
 from venue.wire.subscriptions import PING
 
 FIRST_WORD_TIMEOUT_S: Final = 5.0
@@ -29,9 +27,9 @@ async def first_word(url: str, subscription: str) -> None:
         async with open_websocket(url) as websocket, asyncio.timeout(FIRST_WORD_TIMEOUT_S):
             await websocket.send(subscription)
             await websocket.send(PING)
-            await websocket.recv()
-    except ConnectionClosed:
+            await websocket.first_frame()
+    except ConnectionClosedError:
         raise ChannelClosedError(f"{url}: closed by the venue before it said anything") from None
-    except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+    except OSError as error:  # TimeoutError is an OSError
         why = f"{type(error).__name__}: {error}" if str(error) else "connected, but silent"
         raise VenueUnreachableError(one_line(f"{url}: {why}")) from None

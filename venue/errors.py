@@ -35,6 +35,10 @@ class ChannelLostError(ConnectionError):
     """A websocket came to its end, or we gave it up; the text says why."""
 
 
+class ConnectionClosedError(ChannelLostError):
+    """A websocket was closed by the venue or by whatever is between, or because of what it sent."""
+
+
 class AccountRefusedError(Exception):
     """The venue does not let the account in, which only a person can mend.
 

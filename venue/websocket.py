@@ -8,54 +8,37 @@
 3. A lost connection is replaced at once if it lasted for STABLE_S; otherwise with back-off. Only
    cancellation and errors that are not the network's end the loop.
 4. Each `on_open` is followed by one `on_close`, whatever ends the connection.
-5. Between taking a frame and `on_frame` nothing is awaited. After FRAMES_AT_ONCE_MAX frames
-   everybody else has a turn, however many wait: whoever sends, renews or pings must not stand still
-   while the venue sends more than can be read.
+5. Between the arrival of a frame and `on_frame` nothing is awaited, nor a turn of the event loop
+   spent, unless more come than can be taken (`venue.frame_turns`).
 6. Each address of the host gets its turn, whatever the others do (`runtime.dialer`). One is of use
    when a frame came from it: what opens a connection is small, and larger packets may be lost.
-7. Redirects are not followed: what is sent is for the venue alone.
+7. Nothing wakes up but for what is due: a PING, silence, `upkeep`, or because it is nudged.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
-from websockets.uri import parse_uri
 
 from runtime.dialer import Dialer
-from runtime.process import first_failure
 from runtime.retry import until_reachable
 from venue.errors import ChannelLostError
+from venue.websocket_connection import WebSocket, open_websocket
 from venue.wire.market_channel import PONG
 from venue.wire.subscriptions import PING
 
-OPEN_TIMEOUT_S: Final = 10
 SEND_TIMEOUT_S: Final = 5
-CLOSE_TIMEOUT_S: Final = 1
 # A connection that lasted shorter was no success: reconnecting backs off further.
 STABLE_S: Final = 10
-# The market channel's first frame carries whole books of up to 200 tokens, about 10 KB each.
-FRAME_BYTES_MAX: Final = 16 << 20
-# Frames that wait in the client while the loop is busy; beyond that the socket is not read.
-FRAMES_WAITING_MAX: Final = 32
-FRAMES_AT_ONCE_MAX: Final = 16
-BEHIND_FRAMES: Final = 64
-"""So many frames taken without having them all is more than a burst."""
 
-_LOSSES: Final = (OSError, TimeoutError, WebSocketException)
-# At level DEBUG the library logs frames, and the user channel's first one holds credentials.
-_frames_log: Final = logging.getLogger("venue.websocket")
-_frames_log.setLevel(logging.WARNING)
+_LOSSES: Final = (OSError,)  # TimeoutError and ChannelLostError are OSErrors
 _log = structlog.get_logger()
 
 
@@ -67,7 +50,8 @@ class ChannelTimes(msgspec.Struct, frozen=True, kw_only=True):
     silence_max_s: float = 25
     """Two pings unanswered, and a little."""
     upkeep_every_s: float = 0.25
-    """PING, silence and `upkeep` are due this often, or when nudged."""
+    """PING, silence and `upkeep` are looked at no later than this after they are due, and no more
+    often, or when nudged."""
 
 
 class Channel(ABC):
@@ -87,16 +71,18 @@ class Channel(ABC):
         somebody is in a hurry, and is to have a turn after each frame."""
         self.data_frames = 0
         """Frames of all connections so far, without PONGs."""
-        self.behind = False
-        """Whether more frames come than are taken."""
+        self.behind_since_s: float | None = None
+        """Since when more frames come than are taken, on the monotonic clock."""
         self._url = url
         self._name = name
         self._on_frame = on_frame
         self._times = times
         self._others_first = others_first
-        self._pongs = 0
+        self._received_at_s = 0.0
+        """When the latest frame came, or the connection: on the monotonic clock."""
+        self._proven = False
         self._nudged = asyncio.Event()
-        self._websocket: ClientConnection | None = None
+        self._websocket: WebSocket | None = None
         self._dialer = Dialer()
 
     # ---- what a subclass decides ---------------------------------------------------------------
@@ -113,6 +99,10 @@ class Channel(ABC):
         """Regular work on the connection, `now_s` on the monotonic clock. May `send`, and raise
         ChannelLostError to have the connection replaced."""
 
+    def upkeep_due_s(self, now_s: float) -> float:
+        """When `upkeep` is due again, unless nudged before."""
+        return now_s
+
     def on_lost(self, error: Exception) -> Exception:
         """A connection is lost. Returns what is logged of it."""
         return error
@@ -127,9 +117,14 @@ class Channel(ABC):
         """Do the upkeep now."""
         self._nudged.set()
 
+    @property
+    def behind(self) -> bool:
+        """Whether more frames come than are taken."""
+        return self.behind_since_s is not None
+
     async def send(self, text: str) -> None:
-        """Raises ChannelLostError or a WebSocketException when the connection is gone, TimeoutError
-        when the venue does not read."""
+        """Raises ChannelLostError when the connection is gone, TimeoutError when the venue does not
+        read."""
         if self._websocket is None:
             raise ChannelLostError("not connected")
         try:
@@ -152,11 +147,14 @@ class Channel(ABC):
             self._nudged.clear()
             await self._nudged.wait()
         async with open_websocket(self._url, self._dialer) as websocket:
-            opened_at_s = time.monotonic()
-            self._websocket = websocket
+            opened_at_s = self._received_at_s = time.monotonic()
+            self._websocket, self._proven = websocket, False
             try:
                 await self.on_open()
-                await first_failure(self._receive(websocket), self._keep_up(opened_at_s))
+                websocket.frames.begin(
+                    self._arrived, self.nudge, self._set_behind, self._others_first
+                )
+                await self._keep_up(websocket, opened_at_s)
             except _LOSSES as error:
                 lost = self.on_lost(error)
                 if time.monotonic() - opened_at_s < STABLE_S:
@@ -165,90 +163,43 @@ class Channel(ABC):
                 _log.warning("channel_lost", channel=self._name, error=why)
             finally:
                 self._websocket = None
-                self.behind = False
+                self.behind_since_s = None
                 self.on_close()
 
-    async def _receive(self, websocket: ClientConnection) -> None:
-        on_frame, waiting = self._on_frame, websocket.recv_messages.frames
-        payload = await websocket.recv(decode=False)
-        self._dialer.proven()
-        taken = 0
-        while True:
-            if payload == PONG:
-                self._pongs += 1
-            else:
-                self.data_frames += 1
-            on_frame(payload, time.time_ns())
-            if taken >= FRAMES_AT_ONCE_MAX and not waiting:
-                # The client reads the socket only now, and in the second turn all of that is here.
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-            if waiting:  # then `recv` gives nobody a turn
-                taken += 1
-                if taken % FRAMES_AT_ONCE_MAX == 0:
-                    self.behind = taken >= BEHIND_FRAMES
-                    await asyncio.sleep(0)
-                elif self._others_first():
-                    await asyncio.sleep(0)
-            else:
-                taken, self.behind = 0, False
-            payload = await websocket.recv(decode=False)
+    def _set_behind(self, behind: bool) -> None:
+        if behind != self.behind:
+            self.behind_since_s = time.monotonic() if behind else None
+            self.nudge()
 
-    async def _keep_up(self, opened_at_s: float) -> None:
-        times = self._times
-        received_at_s = pinged_at_s = opened_at_s
-        received = self.data_frames + self._pongs
+    def _arrived(self, payload: bytes) -> None:
+        self._received_at_s = time.monotonic()
+        if not self._proven:
+            self._proven = True
+            self._dialer.proven()
+        if payload != PONG:
+            self.data_frames += 1
+        self._on_frame(payload, time.time_ns())
+
+    async def _keep_up(self, websocket: WebSocket, opened_at_s: float) -> None:
+        times, pinged_at_s = self._times, opened_at_s
         while True:
             self._nudged.clear()
+            if websocket.frames.ended is not None:
+                raise websocket.frames.ended
             now_s = time.monotonic()
             await self.upkeep(now_s)
             if now_s - pinged_at_s >= times.ping_every_s:
                 pinged_at_s = now_s
                 await self.send(PING)
-            if self.data_frames + self._pongs != received:
-                received, received_at_s = self.data_frames + self._pongs, now_s
-            if now_s - received_at_s > times.silence_max_s:
+            silent_s = now_s - self._received_at_s
+            if silent_s > times.silence_max_s:
                 self._dialer.doubt()
-                raise ChannelLostError(f"nothing received for {now_s - received_at_s:.0f} s")
-            try:
-                async with asyncio.timeout(times.upkeep_every_s):
-                    await self._nudged.wait()
-            except TimeoutError:
-                continue
-
-
-class _Handshake(connect):
-    """Without redirects."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        return exc
-
-
-@asynccontextmanager
-async def open_websocket(url: str, dialer: Dialer | None = None) -> AsyncIterator[ClientConnection]:
-    """`async with open_websocket(url) as websocket`. Raises OSError, TimeoutError or
-    WebSocketException when it cannot be opened.
-
-    `dialer` remembers from one time to the next which addresses are of no use. Tell it that this
-    one is `proven` when something comes from it.
-    """
-    dialer = dialer or Dialer()
-    host = parse_uri(url)
-    try:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            websocket = await _Handshake(
-                url,
-                sock=await dialer.connect(host.host, host.port),
-                compression=None,
-                proxy=None,
-                open_timeout=None,  # ours is for finding the address, too
-                close_timeout=CLOSE_TIMEOUT_S,
-                ping_interval=None,  # the venue wants text PINGs
-                max_size=FRAME_BYTES_MAX,
-                max_queue=FRAMES_WAITING_MAX,
-                logger=_frames_log,
+                raise ChannelLostError(f"nothing received for {silent_s:.0f} s")
+            due_s = min(
+                self.upkeep_due_s(now_s),
+                pinged_at_s + times.ping_every_s,
+                self._received_at_s + times.silence_max_s,
             )
-    except TimeoutError as error:
-        raise TimeoutError(str(error) or f"not open within {OPEN_TIMEOUT_S} s") from error
-    async with websocket:
-        yield websocket
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due_s - time.monotonic(), times.upkeep_every_s)):
+                    await self._nudged.wait()

@@ -80,7 +80,7 @@ class Connection(Channel):
         self._replace_after_s = first_replacement_s
         self._subscribed: set[str] = set()
         """What the venue believes that we want."""
-        self._opened_at_s = self._kept_up_s = 0.0
+        self._opened_at_s = 0.0
         self._doubt = ""
         """Why it is to be replaced, "" while it is not in doubt."""
         self._data_frames_at_doubt = 0
@@ -98,7 +98,7 @@ class Connection(Channel):
         return bool(self.tokens)
 
     async def on_open(self) -> None:
-        self._opened_at_s = self._kept_up_s = time.monotonic()
+        self._opened_at_s = time.monotonic()
         self._doubt = ""
         self._subscribed = set(self.tokens)
         # Before the request is sent: the answer may be here before `send` returns.
@@ -118,11 +118,16 @@ class Connection(Channel):
             self._drop_books()
             raise ChannelLostError(why)
 
+    def upkeep_due_s(self, now_s: float) -> float:
+        """At once for one in trouble; else when it is replaced as scheduled. Whoever changes what
+        it brings nudges."""
+        if self._doubt or self.behind:
+            return now_s
+        return self._opened_at_s + self._replace_after_s
+
     def _why_replace(self, now_s: float) -> str:
         """Why it is better replaced now, although it is not in doubt; "" if it is not."""
-        if not self.behind:
-            self._kept_up_s = now_s
-        if now_s - self._kept_up_s > BEHIND_MAX_S:
+        if self.behind_since_s is not None and now_s - self.behind_since_s > BEHIND_MAX_S:
             return "more comes than can be taken, and grows old"
         old = now_s - self._opened_at_s > self._replace_after_s
         return "replaced as scheduled" if old else ""

@@ -18,13 +18,12 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from websockets.exceptions import ConnectionClosed
 
 from feeder.fills.intake import Intake
 from feeder.fills.metrics import UserMetrics
 from protocol.fill import Fill
 from venue.auth import Credentials
-from venue.errors import ChannelLostError
+from venue.errors import ChannelLostError, ConnectionClosedError
 from venue.websocket import Channel, ChannelTimes
 from venue.wire import subscriptions
 from venue.wire.user_channel import decode_user_frame
@@ -86,7 +85,7 @@ class UserChannel(Channel):
     def on_lost(self, error: Exception) -> Exception:
         """Count the loss, and tell a refusal from other losses."""
         self._metrics.reconnects.inc()
-        if not self._subscribed and isinstance(error, ConnectionClosed):
+        if not self._subscribed and isinstance(error, ConnectionClosedError):
             self._refusals += 1
             self._metrics.refused.inc()
             if self._refusals == REFUSALS_BEFORE_SAYING:

@@ -38,14 +38,14 @@ async def main():
     from functions.adapters.dynamodb.table import Table, open_client
     from polymarket.clients._transport import AsyncTransport
     from venue.rest import get_bytes, open_session
-    from venue.websocket import open_websocket
+    from venue.websocket_connection import open_websocket
 
     async with open_session() as http:
         await get_bytes(http, f"http://{where}", "/rest")
     orders = AsyncTransport(base_url=f"http://{where}")
     await orders.get_bytes("/orders")
     async with open_websocket(f"ws://{where}/ws") as websocket:
-        assert await websocket.recv() == "here"
+        assert await websocket.first_frame() == b"here"
     async with open_client(region="eu-west-1", endpoint_url=f"http://{where}") as client:
         table = Table(client, "t", "STATE_TABLE")
         await table.get("get", Key={})

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 
 from runtime.process import stop_tasks
 from tests.support.certificates import contexts
@@ -29,9 +28,10 @@ from tests.support.unreachable_addresses import (
     resolving,
     swallowing,
 )
-from venue import websocket
-from venue.errors import ChannelLostError
-from venue.websocket import Channel, ChannelTimes, open_websocket
+from venue import frame_turns, websocket, websocket_connection
+from venue.errors import ChannelLostError, ConnectionClosedError
+from venue.websocket import Channel, ChannelTimes
+from venue.websocket_connection import open_websocket
 
 QUICK = ChannelTimes(upkeep_every_s=0.01)
 HELLO = '{"hello":1}'
@@ -150,10 +150,10 @@ async def test_a_burst_leaves_everybody_a_turn_and_a_long_one_means_being_behind
     in_one_turn = Counter(turn for turn, _ in seen[200:])
     assert max(in_one_turn.values()) == 1
     in_one_turn = Counter(turn for turn, _ in seen[:200])
-    assert max(in_one_turn.values()) <= websocket.FRAMES_AT_ONCE_MAX
+    assert max(in_one_turn.values()) <= frame_turns.FRAMES_AT_ONCE_MAX
     behind = [behind for _, behind in seen]
     assert True in behind
-    assert behind.index(True) >= websocket.BEHIND_FRAMES
+    assert behind.index(True) >= frame_turns.BEHIND_FRAMES
     assert not probe.behind
 
 
@@ -216,7 +216,7 @@ async def test_a_connection_that_was_short_is_replaced_with_back_off_and_one_tha
     assert [line["event"] for line in logs] == ["not_reachable", "channel_lost"]
     assert logs[0]["what"] == logs[1]["channel"] == f"probe at {venue.url}"
     assert all("ChannelLostError: as the probe says it: " in line["error"] for line in logs)
-    assert isinstance(probe.error, ConnectionClosed)
+    assert isinstance(probe.error, ConnectionClosedError)
     assert probe.events == ["open", "lost", "close", "open", "lost", "close", "open", "close"]
 
 
@@ -233,6 +233,31 @@ async def test_upkeep_may_give_the_connection_up_and_is_done_when_nudged(
         await caller.gone()
         await venue.caller()
     assert str(probe.error) == "it is old"
+
+
+async def test_no_frame_is_taken_before_it_is_opened_nor_after_it_is_given_up(
+    venue: WireVenue,
+) -> None:
+    class Flooded(Probe):
+        async def on_open(self) -> None:
+            await super().on_open()
+            await asyncio.sleep(0.02)  # what is sent by now waits
+            self.events.append("opened")
+
+        def _frame(self, payload: bytes, received_at_ns: int) -> None:
+            if self.events[-1] != "frame":
+                self.events.append("frame")
+            if payload == b"200":
+                self.give_up = "enough"
+                self.nudge()
+
+    async with running(probe := Flooded(venue.url, ChannelTimes(upkeep_every_s=60))):
+        caller = await venue.caller()
+        for number in range(1000):
+            await caller.send(str(number))
+        await caller.gone()
+    assert probe.events[:5] == ["open", "opened", "frame", "lost", "close"]
+    assert 200 <= probe.data_frames < 999
 
 
 async def test_a_venue_that_does_not_read_does_not_hold_the_sender_for_ever(
@@ -299,7 +324,7 @@ async def test_a_broken_address_before_the_good_one_holds_nothing_up(
 async def test_an_address_that_swallows_what_is_sent_costs_one_try(
     venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "OPEN_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(websocket_connection, "OPEN_TIMEOUT_S", 0.3)
     resolving(monkeypatch, SWALLOWS, GOOD)
     probe = Probe(venue.url.replace(GOOD, HOST))
     async with swallowing(urlsplit(venue.url).port or 0) as taken:
@@ -355,7 +380,7 @@ async def test_the_name_of_the_host_stays_what_it_is_for_tls(
     async with serve(answers, GOOD, 0, ssl=server) as listening:
         (port,) = {each.getsockname()[1] for each in listening.sockets}
         async with open_websocket(f"wss://{HOST}:{port}/ws/user") as opened:
-            assert await opened.recv() == f"for {HOST}:{port}"
+            assert await opened.first_frame() == f"for {HOST}:{port}".encode()
         resolving_other = f"wss://other.example:{port}/"
         monkeypatch.setattr("tests.support.unreachable_addresses.HOST", "other.example")
         with pytest.raises(ssl.SSLCertVerificationError, match=r"other\.example"):

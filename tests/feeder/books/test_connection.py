@@ -20,7 +20,7 @@ from runtime.process import stop_tasks
 from tests.fuzz.venue import Market
 from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.session_bench import SERIES, Bench, info_of
-from venue import websocket
+from venue import websocket, websocket_connection
 
 QUICK = LineTimes(upkeep_every_s=0.01)
 ENDLESS = LineTimes(upkeep_every_s=60)
@@ -294,11 +294,35 @@ async def test_a_connection_that_stays_behind_is_replaced_by_one_with_the_books_
     async with bench.connection(venue.url) as connection:
         caller = await bench.greet(venue)
         await bench.until(lambda: bench.usable(0))
-        connection.behind = True  # and no frame shows that it is not
+        connection._set_behind(True)  # and no frame shows that it is not
         await caller.gone()
         await bench.greet(venue)
         await bench.until(lambda: bench.usable(0))
         assert not connection.behind
+
+
+async def test_a_connection_without_trouble_sleeps_until_something_is_due(
+    bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    upkeep = Connection.upkeep
+
+    async def counted(connection: Connection, now_s: float) -> None:
+        looks.append(now_s)
+        await upkeep(connection, now_s)
+
+    monkeypatch.setattr(Connection, "upkeep", counted)
+    times = LineTimes(upkeep_every_s=0.001, ping_every_s=0.05)
+    async with bench.connection(venue.url, times=times) as connection:
+        caller = await bench.greet(venue)
+        for _ in range(4):
+            assert await caller.next() == "PING"
+            await caller.send("PONG")
+        assert len(looks) < 20  # of 200
+        connection.replace("in doubt")
+        looks.clear()
+        async with asyncio.timeout(1):  # no other line has its market: it is asked again and again
+            await bench.until(lambda: len(looks) > 40)  # by PINGs alone: 20
 
 
 async def test_a_connection_that_has_caught_up_again_is_kept(
@@ -308,9 +332,9 @@ async def test_a_connection_that_has_caught_up_again_is_kept(
     async with bench.connection(venue.url) as connection:
         await bench.greet(venue)
         await bench.until(lambda: bench.usable(0))
-        connection.behind = True
+        connection._set_behind(True)
         await asyncio.sleep(0.1)  # no other line has its market, so it stays
-        connection.behind = False
+        connection._set_behind(False)
         bench.open(1)
         await asyncio.sleep(0.05)  # this is about what it does NOT do
         assert bench.usable(0)
@@ -319,7 +343,7 @@ async def test_a_connection_that_has_caught_up_again_is_kept(
 async def test_a_frame_beyond_all_bounds_ends_the_connection_and_not_the_feeder(
     bench: Channel, venue: WireVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "FRAME_BYTES_MAX", 50_000)
+    monkeypatch.setattr(websocket_connection, "FRAME_BYTES_MAX", 50_000)
     async with bench.connection(venue.url):
         caller = await bench.greet(venue)
         await caller.send("x" * 60_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from feeder.recording import recorded_channel
 from feeder.recording.errors import RecordingError
@@ -45,7 +45,7 @@ from tests.support.recordings import (
 )
 from tests.support.scripted_market_channel import WireVenue
 from venue import websocket
-from venue.websocket import open_websocket
+from venue.websocket_connection import WebSocket, open_websocket
 
 CHANGES = 200
 
@@ -94,7 +94,7 @@ async def test_a_market_that_shows_while_connecting_is_recorded_before_its_frame
 ) -> None:
     late = msgspec.structs.replace(market_info(), end_ms=(time.time_ns() // 1_000_000) + 60_000)
 
-    def opening(url: str, dialer: Dialer) -> AbstractAsyncContextManager[ClientConnection]:
+    def opening(url: str, dialer: Dialer) -> AbstractAsyncContextManager[WebSocket]:
         running.recorder._table.follow(late, late.start_ms)
         return open_websocket(url, dialer)
 

@@ -1,0 +1,216 @@
+"""Turns by themselves: what is taken when, told by hand."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from venue import frame_turns
+from venue.errors import ChannelLostError
+from venue.frame_turns import FRAMES_AT_ONCE_MAX, FRAMES_WAITING_MAX, FrameTurns
+
+
+class Bench:
+    """Frames and how they are read; `hurry`, `bug`: what the other sides do."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.calls: list[str] = []
+        self.hurry = False
+        self.bug: int | None = None
+        self.turns = FrameTurns(
+            lambda: self.calls.append("pause"), lambda: self.calls.append("resume")
+        )
+
+    def begin(self) -> None:
+        self.turns.begin(
+            self._take,
+            lambda: self.calls.append("end"),
+            lambda behind: self.calls.append(f"behind {behind}"),
+            lambda: self.hurry,
+        )
+
+    def _take(self, frame: bytes) -> None:
+        if int(frame) == self.bug:
+            raise ValueError("a bug")
+        self.taken.append(int(frame))
+
+    def arrive(self, first: int, beyond: int) -> None:
+        for number in range(first, beyond):
+            self.turns.arrived(b"%d" % number)
+
+    async def open(self) -> None:
+        """Begin, and wait until frames are taken as they come."""
+        self.begin()
+        await self.rest()
+        self.calls.clear()
+
+    async def rest(self, turns: int = 10) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_nothing_is_taken_before_it_begins_and_all_in_its_order_then(bench: Bench) -> None:
+    bench.arrive(0, 3)
+    await bench.rest()
+    assert bench.taken == []
+    bench.begin()
+    assert bench.taken == []
+    bench.arrive(3, 4)
+    await bench.rest()
+    assert bench.taken == [0, 1, 2, 3]
+
+
+async def test_a_frame_is_taken_in_the_call_that_brings_it_up_to_so_many_a_turn(
+    bench: Bench,
+) -> None:
+    await bench.open()
+    bench.arrive(0, 20)
+    assert len(bench.taken) == FRAMES_AT_ONCE_MAX
+    bench.arrive(20, 21)  # no overtaking
+    await bench.rest(1)
+    assert bench.taken == [*range(21)]
+    await bench.rest()
+    for number in range(21, 60):
+        bench.arrive(number, number + 1)
+        assert bench.taken[-1] == number
+        await bench.rest(1)
+
+
+async def test_many_reads_in_one_turn_share_it(bench: Bench) -> None:
+    await bench.open()
+    for number in range(40):
+        bench.arrive(number, number + 1)
+    assert len(bench.taken) == FRAMES_AT_ONCE_MAX
+    await bench.rest(1)
+    assert len(bench.taken) == 2 * FRAMES_AT_ONCE_MAX
+    await bench.rest()
+    assert bench.taken == [*range(40)]
+
+
+async def test_one_frame_a_turn_while_somebody_is_in_a_hurry(bench: Bench) -> None:
+    await bench.open()
+    bench.hurry = True
+    bench.arrive(0, 4)
+    for count in range(1, 5):
+        assert len(bench.taken) == count
+        await bench.rest(1)
+    bench.hurry = False
+    await bench.rest()
+    assert bench.taken == [0, 1, 2, 3]
+
+
+async def test_the_socket_is_not_read_while_too_many_wait(bench: Bench) -> None:
+    await bench.open()
+    bench.arrive(0, FRAMES_AT_ONCE_MAX + FRAMES_WAITING_MAX - 1)
+    assert bench.calls == []
+    bench.arrive(100, 300)
+    assert bench.calls == ["pause"]
+    await bench.rest(50)
+    assert len(bench.taken) == FRAMES_AT_ONCE_MAX + FRAMES_WAITING_MAX - 1 + 200
+    assert bench.calls[-2:] == ["resume", "behind False"]
+    assert "behind True" in bench.calls
+
+
+async def test_what_comes_as_soon_as_the_socket_is_read_again_had_to_wait(bench: Bench) -> None:
+    await bench.open()
+    for first in range(0, 100, 20):
+        bench.arrive(first, first + 20)
+        await bench.rest(2)  # all is taken, and the socket read again
+        assert len(bench.taken) == first + 20
+    assert "behind True" in bench.calls
+    await bench.rest()
+    assert bench.calls[-1] == "behind False"
+
+
+async def test_a_turn_that_takes_all_that_comes_is_not_behind_after_a_burst(bench: Bench) -> None:
+    await bench.open()
+    bench.arrive(0, 40)
+    for first in range(40, 400, 10):
+        await bench.rest(1)
+        bench.arrive(first, first + 10)
+    await bench.rest()
+    assert "behind True" not in bench.calls
+    assert bench.taken == [*range(400)]
+
+
+async def test_the_end_comes_after_the_frames_before_it_and_once(bench: Bench) -> None:
+    await bench.open()
+    bench.arrive(0, 40)
+    bench.turns.close(ConnectionResetError("gone"))
+    bench.turns.close(OSError("again"))
+    assert bench.turns.ended is None
+    await bench.rest()
+    assert bench.taken == [*range(40)]
+    assert isinstance(bench.turns.ended, ConnectionResetError)
+    assert bench.calls.count("end") == 1
+    bench.arrive(40, 41)
+    await bench.rest()
+    assert bench.taken == [*range(40)]
+
+
+async def test_an_end_that_comes_while_nothing_waits_is_told_at_once(bench: Bench) -> None:
+    await bench.open()
+    bench.turns.close(ConnectionResetError("gone"))
+    assert bench.calls == ["end"]
+
+
+@pytest.mark.parametrize("bug", [3, 30])
+async def test_what_takes_a_frame_and_fails_gets_no_other(bench: Bench, bug: int) -> None:
+    """In the call that brings it, and in a later turn."""
+    await bench.open()
+    bench.bug = bug
+    bench.arrive(0, 60)
+    await bench.rest()
+    assert bench.taken == [*range(bug)]
+    assert isinstance(bench.turns.ended, ValueError)
+    assert bench.calls.count("end") == 1
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_whoever_cannot_say_whether_he_is_in_a_hurry_is_an_end(
+    bench: Bench, waiting: bool
+) -> None:
+    def broken() -> bool:
+        raise ValueError("a bug")
+
+    await bench.open()
+    if waiting:
+        bench.arrive(0, 20)
+    bench.turns._others_first = broken
+    bench.arrive(20, 22)
+    await bench.rest()
+    assert isinstance(bench.turns.ended, ValueError)
+    assert bench.calls.count("end") == 1
+
+
+async def test_nothing_is_taken_once_it_is_stopped_and_nobody_told(bench: Bench) -> None:
+    await bench.open()
+    bench.arrive(0, 40)
+    bench.turns.stop()
+    bench.arrive(40, 41)
+    await bench.rest()
+    assert bench.taken == [*range(FRAMES_AT_ONCE_MAX)]
+    assert "end" not in bench.calls
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_more_than_can_be_held_is_a_loss(
+    bench: Bench, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_turns, "FRAMES_HELD_MAX", 100)
+    if begun:
+        await bench.open()
+    bench.arrive(0, 200)
+    assert isinstance(bench.turns.ended, ChannelLostError)
+    if not begun:
+        bench.begin()
+    await bench.rest()
+    assert bench.calls.count("end") == 1
+    assert len(bench.taken) == (FRAMES_AT_ONCE_MAX if begun else 0)
