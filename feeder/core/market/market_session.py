@@ -302,13 +302,16 @@ class MarketSession:
             if not shown.may_show(view):
                 continue
             one, other = view.pair
-            one.verify_deferred()
-            other.verify_deferred()
-            view.note(published_at_ns // 1_000_000)
-            if not shown.may_show(view):
-                continue
+            if not (one.settled and other.settled):
+                one.verify_deferred()
+                other.verify_deferred()
+                view.note(published_at_ns // 1_000_000)
+                if not shown.may_show(view):
+                    continue
             shown.show(view)
-            proof = min(one.proof, other.proof, key=lambda each: each.rank)
+            proof = one.proof
+            if proof is not other.proof:
+                proof = min(proof, other.proof, key=lambda each: each.rank)
             books = one.published(), other.published()
             return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
         shown.show_nothing()
@@ -328,11 +331,12 @@ class MarketSession:
         epoch: int,
     ) -> BookSnapshot:
         self.sequence += 1
+        one, other = self._shown.shown
         return BookSnapshot(
             market=self.info,
             books=books,
             proof=proof,
-            venue_timestamp_ms=max(version.timestamp_ms for version in self._shown.shown),
+            venue_timestamp_ms=max(one.timestamp_ms, other.timestamp_ms),
             received_at_ns=received_at_ns,
             published_at_ns=published_at_ns,
             epoch=epoch,
