@@ -207,6 +207,8 @@ class BookChecksum:
             digest = bytes.fromhex(wanted)
         except ValueError:
             return False
+        if digest.hex() != wanted:
+            return False  # spelled as the venue never does: a name that none of its versions has
         states = [hashlib.sha1(book + tail, usedforsecurity=False) for tail in tails]
         found = _find(states[0], self._known, digest)
         if found is None:  # a trade that has not come yet, or a wrong book
