@@ -6,8 +6,7 @@ counted, and logged at most every ten seconds; nothing a venue sends raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from functools import lru_cache
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import structlog
@@ -17,7 +16,14 @@ from feeder.core.book.token_book import Trouble
 from feeder.core.market.market_session import MarketSession
 from feeder.core.market.session_table import SessionTable
 from runtime.line_throttle import LineThrottle
-from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
+from venue.wire.market_channel import (
+    Event,
+    Malformed,
+    Pong,
+    PriceChangeEvent,
+    UnknownEvent,
+    decode_frame,
+)
 
 REJECTION_LOG_EVERY_S: Final = 10
 UNKNOWN_TYPES_LOGGED_MAX: Final = 20
@@ -50,15 +56,14 @@ class FrameIntake:
         self._unknown_types: set[str] = set()
         # The same bytes are the same event objects: that is how the session table knows that both
         # lines have brought one frame.
-        self._decode_again = lru_cache(FRAMES_REMEMBERED)(decode_frame)
+        self._decoded: dict[bytes, Sequence[Event]] = {}
 
     def take(self, line: int, payload: bytes, received_at_ns: int) -> None:
         """One frame of a line, received at `received_at_ns` (epoch)."""
         metrics, table = self._metrics, self._table
-        short = len(payload) <= FRAME_REMEMBERED_BYTES_MAX
         changed: dict[MarketSession, None] = {}
-        for event in self._decode_again(payload) if short else decode_frame(payload):
-            if isinstance(event, _WITHOUT_CHANGES):
+        for event in self._decoded.pop(payload, None) or self._decode(payload):
+            if not isinstance(event, PriceChangeEvent) and isinstance(event, _WITHOUT_CHANGES):
                 self._take_other(line, event, received_at_ns // 1_000_000)
                 continue
             metrics.events[event.__class__].inc()
@@ -77,6 +82,15 @@ class FrameIntake:
         # Only now: one frame may bring both books of a market, and it is published at once.
         for session in changed:
             self._offer(session)
+
+    def _decode(self, payload: bytes) -> Sequence[Event]:
+        """The events of a frame that comes first, kept for the line that brings it second."""
+        events, decoded = decode_frame(payload), self._decoded
+        if len(payload) <= FRAME_REMEMBERED_BYTES_MAX:
+            if len(decoded) >= FRAMES_REMEMBERED:  # the other line has lost some, or brings nothing
+                decoded.clear()
+            decoded[payload] = events
+        return events
 
     def _take_other(self, line: int, event: Malformed | Pong | UnknownEvent, now_ms: int) -> None:
         if isinstance(event, Malformed):

@@ -58,6 +58,7 @@ class MarketLines:
         self._intake = FrameIntake(table, metrics, offer, self.nudge)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._observe()
 
     def nudge(self) -> None:
         """The session table changed: look at it now."""
@@ -131,7 +132,6 @@ class MarketLines:
                         self._assign(line, wanted)
                     assigned = wanted
                 self._do(self._table.take_due(_now_ms()))
-                self._observe()
                 for task in self._connections.values():
                     if task.done():
                         task.result()  # none of them ends but by an error
@@ -203,12 +203,17 @@ class MarketLines:
         self._intake.count_troubles(due.troubles)
 
     def _observe(self) -> None:
-        metrics, now_ms = self._metrics, _now_ms()
-        metrics.followed.set(len(self._table))
-        metrics.ready.set(sum(session.ready for session in self._table))
-        metrics.dark.set(sum(session.dark for session in self._table))
-        metrics.unseen.set(sum(session.unseen(now_ms) for session in self._running()))
-        metrics.connected.set(sum(each.connected for each in self._connections))
+        """Have these counted when they are read, and not with each round."""
+        metrics, table = self._metrics, self._table
+        metrics.followed.set_function(lambda: len(table))
+        metrics.ready.set_function(lambda: sum(session.ready for session in table))
+        metrics.dark.set_function(lambda: sum(session.dark for session in table))
+        metrics.unseen.set_function(self._unseen)
+        metrics.connected.set_function(lambda: sum(each.connected for each in self._connections))
+
+    def _unseen(self) -> int:
+        now_ms = _now_ms()
+        return sum(session.unseen(now_ms) for session in self._running())
 
 
 def _troubles(session: MarketSession) -> list[str]:

@@ -164,6 +164,9 @@ _KNOWN_TYPES: Final = frozenset(
 # Not strict: only that turns the venue's "1757908892351" into an integer on the way. It changes
 # nothing for fields declared as strings.
 _decode_any: Final = msgspec.json.Decoder(KnownEvent | list[KnownEvent], strict=False).decode
+# What nearly every frame ends with. Decoded as one of several kinds, it is first read to its end.
+_CHANGES_ENDS: Final = (b',"event_type":"price_change"}', b', "event_type":"price_change"}')
+_decode_changes: Final = msgspec.json.Decoder(PriceChangeEvent, strict=False).decode
 _decode_one: Final = msgspec.json.Decoder(KnownEvent, strict=False).decode
 # A tag that is missing is no error where only one kind of struct can come.
 _decode_book: Final = msgspec.json.Decoder(BookEvent, strict=False).decode
@@ -179,6 +182,11 @@ def decode_frame(payload: bytes) -> Sequence[Event]:
     """One frame to its events, in wire order; `[]` is a frame without events. Never raises."""
     if payload == PONG:
         return _PONG_FRAME
+    if payload.endswith(_CHANGES_ENDS):
+        try:
+            return (_decode_changes(payload),)
+        except UNDECODABLE:
+            return _decode_each(payload)
     try:
         events = _decode_any(payload)
     except UNDECODABLE:

@@ -78,6 +78,7 @@ class BookChecksum:
         "_known",
         "_tails",
         "_tick_since_ms",
+        "_usual_end",
         "confirmed",
         "unknown",
         "words",
@@ -94,7 +95,7 @@ class BookChecksum:
         """Grows whenever other words than before are tried first."""
         self._heads = {
             token: f'{{"market":{json.dumps(info.condition_id)},"asset_id":{json.dumps(token)},'
-            '"timestamp":"'.encode()
+            '"timestamp":"'
             for token in (first, second)
         }
         # Newest first. The trade price is the market's: the same text for both tokens.
@@ -106,6 +107,7 @@ class BookChecksum:
         )
         # Of the tick size now, and of the one before.
         self._tails: tuple[bytes, ...] = (self._inputs.tail(),)
+        self._usual_end = self._tails[0] + self._known[0]
         self._tick_since_ms = -1
 
     @property
@@ -155,22 +157,28 @@ class BookChecksum:
         self,
         token_id: str,
         timestamp_ms: int,
-        bids: bytes,
-        asks: bytes,
+        bids: str,
+        asks: str,
         wanted: str,
         *,
         search: bool = True,
         changes: Iterable[PriceChange] = (),
     ) -> bool:
-        """Whether `wanted` is the hash of this book; sides are JSON arrays.
+        """Whether `wanted` is the hash of this book; sides are as `Ladder.json` has them.
 
         Tries the trade prices known, those of the levels that `changes` changed, and then, if it
         shall `search`, all others. Remembers what matched.
         """
-        book = token_id, timestamp_ms, bids, asks
+        book = _book(self._heads[token_id], timestamp_ms, bids, asks)
+        # Nearly every book is hashed with the words of the one before, and so only once.
+        state = hashlib.sha1(book, usedforsecurity=False)
+        state.update(self._usual_end)
+        if state.hexdigest() == wanted:
+            self.confirmed, self.unknown = True, False
+            return True
         return self._match(self._tails, book, wanted, search=search, changes=changes)
 
-    def proves(self, event: BookEvent, bids: bytes, asks: bytes) -> bool:
+    def proves(self, event: BookEvent, bids: str, asks: str) -> bool:
         """Whether a book's own hash is that of these sides and of what else the book says.
 
         Raises ValueError naming a field that is not a number.
@@ -183,13 +191,13 @@ class BookChecksum:
                 raise ValueError(f"last_trade_price: {error}") from error
         if event.last_trade_price is not None:
             self._remember(_end(event.last_trade_price))
-        book = event.asset_id, event.timestamp, bids, asks
+        book = _book(self._heads[event.asset_id], event.timestamp, bids, asks)
         return self._match((tail,), book, event.hash or "")
 
     def _match(
         self,
         tails: tuple[bytes, ...],
-        book: tuple[str, int, bytes, bytes],
+        book: bytes,
         wanted: str,
         *,
         search: bool = True,
@@ -199,15 +207,11 @@ class BookChecksum:
             digest = bytes.fromhex(wanted)
         except ValueError:
             return False
-        token_id, timestamp_ms, bids, asks = book
-        stamp = f'{timestamp_ms}","hash":"","bids":'.encode()
-        before = (self._heads[token_id], stamp, bids, b',"asks":', asks)
-        states = [hashlib.sha1(b"".join((*before, tails[0])), usedforsecurity=False)]
+        if digest.hex() != wanted:
+            return False  # spelled as the venue never does: a name that none of its versions has
+        states = [hashlib.sha1(book + tail, usedforsecurity=False) for tail in tails]
         found = _find(states[0], self._known, digest)
-        if found is None:  # hardly ever: a trade that has not come yet, or a wrong book
-            states += [
-                hashlib.sha1(b"".join((*before, tail)), usedforsecurity=False) for tail in tails[1:]
-            ]
+        if found is None:  # a trade that has not come yet, or a wrong book
             grid = _GRID if search and not self.unknown else ()
             for ends in (self._known, _traded_at(changes), grid):
                 for state in states:
@@ -224,15 +228,19 @@ class BookChecksum:
             return
         if end in known:
             known.remove(end)
-        self.words += 1
         known.insert(0, end)
         del known[_KNOWN_MAX:]
+        self._words_changed()
 
     def _adopt(self, inputs: _Inputs) -> None:
         if inputs != self._inputs:
             self._tails = (inputs.tail(), self._inputs.tail())
             self._inputs = inputs
-            self.words += 1
+            self._words_changed()
+
+    def _words_changed(self) -> None:
+        self.words += 1
+        self._usual_end = self._tails[0] + self._known[0]
 
     def _is_tick(self, tick_size: str) -> bool:
         return parse_price_e4(tick_size) == self.tick_size_e4
@@ -252,6 +260,11 @@ class BookChecksum:
             _check_tick_size(tick_size)
         neg_risk = now.neg_risk if event.neg_risk is None else event.neg_risk
         return _Inputs(min_order_size, tick_size, neg_risk)
+
+
+def _book(head: str, timestamp_ms: int, bids: str, asks: str) -> bytes:
+    """What is hashed, but for its end."""
+    return f'{head}{timestamp_ms}","hash":"","bids":[{bids}],"asks":[{asks}]'.encode()
 
 
 def _traded_at(changes: Iterable[PriceChange]) -> list[bytes]:

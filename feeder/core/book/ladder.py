@@ -18,13 +18,17 @@ import msgspec
 
 from protocol.book import PUBLISHED_LEVELS_MAX, Level
 from protocol.units import PRICE_SCALE, parse_price_e4, parse_size_e6
-from venue.wire.market_channel import WireLevel
+from venue.wire.market_channel import BookEvent, WireLevel
 
 # There are 10,001 prices, each with a few spellings ("0.5", "0.50", ".5"): nearly every price text
 # is one that was seen before (0.12 us instead of 0.6 us).
 _PRICE_TEXTS_MAX: Final = 32_768
 price_of: Final = lru_cache(maxsize=_PRICE_TEXTS_MAX)(parse_price_e4)
 """Price text to 1e-4 USD. Raises ValueError naming the text."""
+
+# What a freshly listed market shows before anybody trades: 0.01 bid, 0.99 asked.
+_PLACEHOLDER_BID_E4: Final = 100
+_PLACEHOLDER_ASK_E4: Final = PRICE_SCALE - _PLACEHOLDER_BID_E4
 
 ParsedLevel: TypeAlias = tuple[int, int, str]
 """(price in 1e-4 USD, size in 1e-6 shares, the level as JSON)."""
@@ -68,9 +72,9 @@ def parse_levels(wire: Iterable[WireLevel], field: str) -> list[ParsedLevel]:
     return found
 
 
-def json_of(levels: Iterable[ParsedLevel]) -> bytes:
-    """The JSON array of levels, in their order."""
-    return f"[{','.join([text for _, _, text in levels])}]".encode()
+def json_of(levels: Iterable[ParsedLevel]) -> str:
+    """Levels as JSON, in their order: an array without its brackets."""
+    return ",".join([text for _, _, text in levels])
 
 
 class Ladder(msgspec.Struct, eq=False, gc=False):
@@ -82,7 +86,9 @@ class Ladder(msgspec.Struct, eq=False, gc=False):
     _keys: list[int]
     _levels: list[Level]
     _texts: list[str]
-    _json: bytes | None = None
+    best_e4: int | None
+    """The best price, None for an empty side."""
+    _json: str | None = None
 
     @classmethod
     def of(cls, levels: Iterable[ParsedLevel] = (), *, ascending: bool) -> Ladder:
@@ -94,13 +100,15 @@ class Ladder(msgspec.Struct, eq=False, gc=False):
             [key for key, _, _, _ in kept],
             [(price, size) for _, price, size, _ in kept],
             [text for _, _, _, text in kept],
+            kept[-1][1] if kept else None,
         )
 
     def with_level(self, level: ParsedLevel) -> Ladder:
         """The same with a level's new aggregate; size 0 removes it."""
         price_e4, size_e6, text = level
         self._json = None  # it is the other one's that is asked for next
-        key = price_e4 * self._sign
+        sign = self._sign
+        key = price_e4 * sign
         # Copies of a hundred pointers: little beside the hash of the book.
         keys, levels, texts = self._keys, self._levels.copy(), self._texts.copy()
         at = bisect_left(keys, key)
@@ -116,17 +124,12 @@ class Ladder(msgspec.Struct, eq=False, gc=False):
             keys.insert(at, key)
             levels.insert(at, (price_e4, size_e6))
             texts.insert(at, text)
-        return Ladder(self._sign, keys, levels, texts)
+        return Ladder(sign, keys, levels, texts, keys[-1] * sign if keys else None)
 
-    @property
-    def best_e4(self) -> int | None:
-        """The best price, None for an empty side."""
-        return self._levels[-1][0] if self._levels else None
-
-    def json(self) -> bytes:
-        """The side as the venue hashes it."""
+    def json(self) -> str:
+        """The side as the venue hashes it, without the brackets around it."""
         if self._json is None:
-            self._json = f"[{','.join(self._texts)}]".encode()
+            self._json = ",".join(self._texts)
         return self._json
 
     def is_of(self, levels: Iterable[ParsedLevel]) -> bool:
@@ -154,6 +157,23 @@ class Sides(msgspec.Struct, eq=False, gc=False):
         if side == "BUY":
             return Sides(self.bids.with_level(level), self.asks)
         return Sides(self.bids, self.asks.with_level(level))
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether nothing is bid above 0.01 nor asked below 0.99."""
+        bid_e4, ask_e4 = self.bids.best_e4, self.asks.best_e4
+        return (bid_e4 is None or bid_e4 <= _PLACEHOLDER_BID_E4) and (
+            ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
+        )
+
+    def same_levels(self, event: BookEvent) -> bool:
+        """Whether a snapshot has the very levels of this book; a malformed one has not."""
+        try:
+            bids = parse_levels(event.bids or (), "bids")
+            asks = parse_levels(event.asks or (), "asks")
+        except ValueError:
+            return False
+        return self.bids.is_of(bids) and self.asks.is_of(asks)
 
     def same_as(self, other: Sides) -> bool:
         """Whether these are known to be the levels of the other, of the same token, in the same

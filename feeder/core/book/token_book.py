@@ -24,21 +24,18 @@ It refuses to repair: what to do about a trouble is the session's business.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, TypeAlias
 
-import msgspec
-
+from feeder.core.book.book_step import BookStep
 from feeder.core.book.buffered_changes import BufferedChange, changes_after, with_changes
 from feeder.core.book.checksum import BookChecksum
 from feeder.core.book.ladder import Ladder, Sides, json_of, parse_level, parse_levels
 from feeder.core.book.stated_best import agrees, names_top, trouble_at_top
 from feeder.core.book.trouble import SnapshotResult, Trouble
 from protocol.book import Book, Proof
-from protocol.units import PRICE_SCALE
 from venue.wire.market_channel import BookEvent, PriceChange
 
-__all__ = ["BookStep", "SnapshotResult", "TokenBook", "Trouble"]
+__all__ = ["NOT_PROVEN", "SnapshotResult", "TokenBook", "Trouble"]
 
 CHANGES_BUFFERED_MAX: Final = 1_024
 # Real divergences go on for ever; on a perfect stream the next version nearly always matches, and
@@ -56,23 +53,13 @@ _HASH_CHARACTERS_MAX: Final = 64
 # Deltas of one millisecond that are remembered, because the venue repeats whole frames within a
 # few milliseconds. Not their hashes: a book may return to a state of the same millisecond.
 _PRESENT_MAX: Final = 32
-# What a freshly listed market shows before anybody trades: 0.01 bid, 0.99 asked.
-_PLACEHOLDER_BID_E4: Final = 100
-_PLACEHOLDER_ASK_E4: Final = PRICE_SCALE - _PLACEHOLDER_BID_E4
-
+# Bound once: Python 3.11 looks each member up by a call, a fifth of a microsecond each time.
+NOT_PROVEN: Final = Proof.NONE
+_BY_TOP: Final = Proof.TOP
+_BY_CHECKSUM: Final = Proof.CHECKSUM
 
 _Version: TypeAlias = tuple[int, str]
 """(timestamp, hash): how the venue names one state of a book."""
-
-
-class BookStep(msgspec.Struct, frozen=True, gc=False):
-    """What a frame has made of a book, each of its changes applied."""
-
-    before: Sides
-    changes: tuple[PriceChange, ...]
-    after: Sides
-    difference: Trouble | None
-    """What of the best prices contradicts the venue's word in the last change."""
 
 
 class TokenBook:
@@ -107,7 +94,7 @@ class TokenBook:
         self.token_id = token_id
         self._checksum = checksum
         self._verified_at_ns = 0
-        self._present: deque[PriceChange] = deque(maxlen=_PRESENT_MAX)
+        self._present: tuple[PriceChange, ...] = ()
         self.timestamp_ms = 0
         self._searched: _Version | None = None
         self._searches = 0
@@ -132,14 +119,14 @@ class TokenBook:
 
     def _drop(self, trouble: Trouble) -> None:
         empty = Sides(Ladder.of(ascending=True), Ladder.of(ascending=False))
-        self._set(empty, (0, ""), Proof.NONE)
+        self._set(empty, (0, ""), NOT_PROVEN)
         self._note_proven()  # whatever failed is over: it is in trouble
         self.trouble: Trouble | None = trouble
 
     def _set(self, sides: Sides, version: _Version, proof: Proof) -> None:
         self.sides, self.proof = sides, proof
         if version[0] != self.timestamp_ms:
-            self._present.clear()
+            self._present = ()
         self.timestamp_ms, self.hash = version
         self._pending_at_ns: int | None = None
 
@@ -161,7 +148,7 @@ class TokenBook:
         """
         if event.asset_id != self.token_id:
             raise ValueError(f"asset_id: the book of another token: {event.asset_id[:80]!r}")
-        if self.proof is Proof.CHECKSUM and event.hash == self.hash:
+        if self.proof is _BY_CHECKSUM and event.hash == self.hash:
             return SnapshotResult.OLDER  # what a trade ends with, nearly always
         if event.hash and event.hash in {each.hash for each in self._present} - {self.hash}:
             return SnapshotResult.OLDER  # of a millisecond that has gone on since
@@ -174,17 +161,17 @@ class TokenBook:
         elif outdated or event.timestamp < self._floor_ms:
             return SnapshotResult.REFUSED
         sides = Sides(Ladder.of(bids, ascending=True), Ladder.of(asks, ascending=False))
-        proof = Proof.TOP
+        proof = _BY_TOP
         if event.hash:
             if checksum.proves(event, json_of(bids), json_of(asks)):
-                proof = Proof.CHECKSUM
+                proof = _BY_CHECKSUM
             elif from_rest and not checksum.confirmed:
                 checksum.unknown = True
             elif not checksum.unknown:
-                proof = Proof.NONE
-        if proof is Proof.CHECKSUM or (proof is Proof.TOP and not checksum.confirmed):
+                proof = NOT_PROVEN
+        if proof is _BY_CHECKSUM or (proof is _BY_TOP and not checksum.confirmed):
             checksum.learn(event)
-        if proof is Proof.CHECKSUM:
+        if proof is _BY_CHECKSUM:
             sides.version, sides.words = (event.timestamp, event.hash or ""), checksum.words
         may_stay_unproven = not from_rest and self.trouble in (None, Trouble.NO_SNAPSHOT)
         return self._take((event.timestamp, event.hash or ""), sides, proof, may_stay_unproven)
@@ -194,12 +181,12 @@ class TokenBook:
         worked. The venue's hash proves it, whichever connection it came by."""
         if (
             self.trouble is None
-            or other.proof is not Proof.CHECKSUM
+            or other.proof is not _BY_CHECKSUM
             or other.timestamp_ms < self._floor_ms
         ):
             return False
         version = other.timestamp_ms, other.hash
-        return self._take(version, other.sides, Proof.CHECKSUM, False) is SnapshotResult.TAKEN
+        return self._take(version, other.sides, _BY_CHECKSUM, False) is SnapshotResult.TAKEN
 
     def _take(
         self, own: _Version, snapshot: Sides, own_proof: Proof, may_stay_unproven: bool
@@ -212,13 +199,13 @@ class TokenBook:
                 timestamp_ms, last = changes[-1]
                 version = timestamp_ms, last.hash or ""
                 proof = self._proof(sides, version, last)
-            if proof is not Proof.NONE and trouble_at_top(sides, None) is None:
+            if proof is not NOT_PROVEN and trouble_at_top(sides, None) is None:
                 self._install(sides, version, proof)
                 self._note_proven()
                 return SnapshotResult.TAKEN
         if not may_stay_unproven:
             return SnapshotResult.REFUSED
-        self._install(sides, version, Proof.NONE)
+        self._install(sides, version, NOT_PROVEN)
         self._fail(trouble_at_top(sides, None) or Trouble.CHECKSUM, None)
         return SnapshotResult.TAKEN
 
@@ -231,10 +218,10 @@ class TokenBook:
     def _proof(self, sides: Sides, version: _Version, last: PriceChange) -> Proof:
         """What the venue says of its last delta proves of these sides."""
         if trouble_at_top(sides, last) is not None:
-            return Proof.NONE
+            return NOT_PROVEN
         if last.hash and not self._checksum.unknown:
-            return Proof.CHECKSUM if self._matches(sides, version, search=True) else Proof.NONE
-        return Proof.TOP if names_top(last) else Proof.NONE
+            return _BY_CHECKSUM if self._matches(sides, version, search=True) else NOT_PROVEN
+        return _BY_TOP if names_top(last) else NOT_PROVEN
 
     # ---- deltas --------------------------------------------------------------------------------
 
@@ -251,14 +238,14 @@ class TokenBook:
             return False
         level = parse_level(change.price, change.size)
         if timestamp_ms != self.timestamp_ms:
-            self.timestamp_ms = timestamp_ms
-            self._present.clear()
+            self.timestamp_ms, self._present = timestamp_ms, (change,)
         elif change.hash and change in self._present:
             return False
-        self._present.append(change)
-        self.sides = self.sides.with_level(change.side, level)
+        else:
+            self._present = (*self._present, change)[-_PRESENT_MAX:]
+        self.sides, self.hash = self.sides.with_level(change.side, level), change.hash or ""
         # What is proven of it is for `check` to say.
-        self.hash, self.proof, self._pending_at_ns = change.hash or "", Proof.NONE, None
+        self.proof, self._pending_at_ns = NOT_PROVEN, None
         return True
 
     def _buffer(self, change: PriceChange, timestamp_ms: int) -> None:
@@ -291,13 +278,14 @@ class TokenBook:
 
     def _judge(self, last: PriceChange, difference: Trouble | None, received_at_ns: int) -> None:
         if difference is None and last.hash and not self._checksum.unknown:
-            self.proof, self._pending_at_ns = Proof.TOP, received_at_ns
             # A clock that was set back must not put it off for long.
-            if not 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
+            if 0 <= received_at_ns - self._verified_at_ns < VERIFY_EVERY_NS:
+                self.proof, self._pending_at_ns = _BY_TOP, received_at_ns
+            else:
                 self._verified_at_ns = received_at_ns
-                self.verify_deferred()
+                self._verify(received_at_ns)
         elif difference is None and names_top(last):
-            self.proof = Proof.TOP
+            self.proof = _BY_TOP
             self._note_proven()
         else:
             self._fail(difference or Trouble.TOP_MISMATCH, received_at_ns)
@@ -305,25 +293,23 @@ class TokenBook:
     def may_follow(self, step: BookStep, timestamp_ms: int) -> bool:
         """Whether a frame of this time, that another line's book has made this step with, would do
         the very same to this one."""
-        if (
-            self.trouble is not None
-            or timestamp_ms < self.timestamp_ms
-            or not self.sides.same_as(step.before)
-        ):
+        sides, before = self.sides, step.before
+        if self.trouble is not None or not (sides is before or sides.same_as(before)):
             return False
-        return timestamp_ms != self.timestamp_ms or not any(
-            change.hash and change in self._present for change in step.changes
-        )
+        if timestamp_ms == self.timestamp_ms:
+            return not any(each.hash and each in self._present for each in step.changes)
+        return timestamp_ms > self.timestamp_ms
 
     def follow(self, step: BookStep, timestamp_ms: int, received_at_ns: int) -> None:
         """`change` and `check` of a whole frame that `may_follow`."""
+        changes = step.changes
         if timestamp_ms != self.timestamp_ms:
-            self.timestamp_ms = timestamp_ms
-            self._present.clear()
-        self._present.extend(step.changes)
-        last = step.changes[-1]
-        self.sides = step.after
-        self.hash, self.proof, self._pending_at_ns = last.hash or "", Proof.NONE, None
+            self.timestamp_ms, self._present = timestamp_ms, changes
+        else:
+            self._present = (*self._present, *changes)[-_PRESENT_MAX:]
+        last = changes[-1]
+        self.sides, self.hash = step.after, last.hash or ""
+        self.proof, self._pending_at_ns = NOT_PROVEN, None
         self._judge(last, step.difference, received_at_ns)
 
     def verify_deferred(self) -> None:
@@ -334,12 +320,19 @@ class TokenBook:
         self._pending_at_ns = None
         if self._checksum.unknown:  # as a snapshot has shown meanwhile
             self._note_proven()
-            return
+        else:
+            self._verify(at_ns)
+
+    def _verify(self, at_ns: int) -> None:
         version = self.timestamp_ms, self.hash
         if version != self._searched:
             self._searched, self._searches = version, 0
-        if self._matches(self.sides, version, search=self._searches < SEARCHES_MAX):
-            self.proof = Proof.CHECKSUM
+        sides = self.sides
+        # Another line's book has shown it of these very sides, and would be told the same again.
+        if (sides.version == version and sides.words == self._checksum.words) or self._matches(
+            sides, version, search=self._searches < SEARCHES_MAX
+        ):
+            self.proof = _BY_CHECKSUM
             if self._failed_versions:
                 self._note_proven()
         else:
@@ -348,9 +341,6 @@ class TokenBook:
 
     def _matches(self, sides: Sides, version: _Version, *, search: bool) -> bool:
         checksum = self._checksum
-        # Another line's book has shown it of these very sides, and would be told the same again.
-        if sides.version == version and sides.words == checksum.words:
-            return True
         timestamp_ms, wanted = version
         matched = checksum.matches(
             self.token_id,
@@ -383,12 +373,12 @@ class TokenBook:
     @property
     def proven(self) -> bool:
         """Whether it may be shown; ask again after `verify_deferred`."""
-        return self.proof is not Proof.NONE
+        return self.proof is not NOT_PROVEN
 
     @property
     def settled(self) -> bool:
         """Whether it is proven and nothing was put off: time alone changes nothing of it."""
-        return self.proof is not Proof.NONE and self._pending_at_ns is None
+        return self.proof is not NOT_PROVEN and self._pending_at_ns is None
 
     def _note_proven(self) -> None:
         self.unproven_since_ns: int | None = None
@@ -398,7 +388,7 @@ class TokenBook:
 
     def _fail(self, failure: Trouble, at_ns: int | None) -> None:
         """The present version is not proven. `at_ns` None: at a time that is not known."""
-        self.proof, self._pending_at_ns, self._failure = Proof.NONE, None, failure
+        self.proof, self._pending_at_ns, self._failure = NOT_PROVEN, None, failure
         version = self.timestamp_ms, self.hash
         if version != self._failed:
             self._failed = version
@@ -421,23 +411,8 @@ class TokenBook:
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether nobody trades here yet: nothing is bid above 0.01 nor asked below 0.99."""
-        bid_e4 = self.sides.bids.best_e4
-        if bid_e4 is not None and bid_e4 > _PLACEHOLDER_BID_E4:
-            return False
-        ask_e4 = self.sides.asks.best_e4
-        return ask_e4 is None or ask_e4 >= _PLACEHOLDER_ASK_E4
-
-    def same_levels(self, event: BookEvent) -> bool:
-        """Whether a snapshot has the very levels of this book; a malformed one has not."""
-        try:
-            bids, asks = (
-                parse_levels(event.bids or (), "bids"),
-                parse_levels(event.asks or (), "asks"),
-            )
-        except ValueError:
-            return False
-        return self.sides.bids.is_of(bids) and self.sides.asks.is_of(asks)
+        """Whether nobody trades here yet."""
+        return self.sides.is_placeholder
 
     def published(self) -> Book:
         """What may be published of a book without trouble: the best levels of each side."""

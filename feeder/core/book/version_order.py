@@ -38,13 +38,38 @@ NO_BOOK: Final = Version(0, "", 0)
 
 
 class _Path:
-    __slots__ = ("first", "hashes", "timestamp_ms")
+    __slots__ = ("first", "hashes", "opening", "timestamp_ms")
 
     def __init__(self) -> None:
-        self.timestamp_ms = 0
+        self.timestamp_ms = -1
         self.hashes: list[str] = []
         self.first = 0
         """The place of the first one that is remembered."""
+        self.opening = NO_BOOK
+        """The version that it begins with."""
+
+    def begin(self, timestamp_ms: int, digest: str) -> Version:
+        self.timestamp_ms, self.hashes, self.first = timestamp_ms, [digest], 0
+        self.opening = Version(timestamp_ms, digest, 0)
+        return self.opening
+
+    def entered(self, timestamp_ms: int, digest: str) -> Version:
+        """Where a line is that comes from another millisecond; nearly always at the opening, so
+        that the versions of both lines are one object."""
+        if timestamp_ms > self.timestamp_ms:
+            return self.begin(timestamp_ms, digest)
+        if timestamp_ms != self.timestamp_ms:
+            return Version(timestamp_ms, digest, 0)
+        if digest == self.opening.hash and not self.first:
+            return self.opening
+        return self.gone_on(-1, digest)
+
+    def gone_on(self, place: int, digest: str) -> Version:
+        """Where a line is that was at this place."""
+        found = self.find(digest, place)
+        if found is None:
+            return Version(self.timestamp_ms, digest, self.append(digest))
+        return Version(self.timestamp_ms, digest, found, found > place + 1)
 
     def append(self, digest: str) -> int:
         self.hashes.append(digest)
@@ -76,22 +101,24 @@ class VersionOrder:
     def __init__(self, token_ids: Iterable[str]) -> None:
         self._paths = {token_id: _Path() for token_id in token_ids}
 
-    def moved(self, token_id: str, before: Version, timestamp_ms: int, digest: str) -> Version:
-        """Where a line is that has gone on from `before`."""
+    def moved(
+        self, token_id: str, before: Version, timestamp_ms: int, digest: str, whole: bool = False
+    ) -> Version:
+        """Where a line is that has gone on from `before`, or has got a whole book instead."""
+        if timestamp_ms == before.timestamp_ms and digest == before.hash:
+            return before
+        if whole:
+            return self.seen(token_id, timestamp_ms, digest)
         path = self._paths[token_id]
+        if timestamp_ms != before.timestamp_ms or timestamp_ms < path.timestamp_ms:
+            return path.entered(timestamp_ms, digest)
         if timestamp_ms > path.timestamp_ms:
-            path.timestamp_ms, path.hashes, path.first = timestamp_ms, [digest], 0
-        if timestamp_ms != path.timestamp_ms:
-            return Version(timestamp_ms, digest, 0)
-        after = self._place(token_id, before) if before.timestamp_ms == timestamp_ms else -1
-        if after >= _AHEAD:
-            return Version(timestamp_ms, digest, after + 1)
-        if before.whole and after >= 0:
-            after = -1  # its line may be late, and walk up to where the whole book was already
-        place = path.find(digest, after)
-        if place is None:
-            return Version(timestamp_ms, digest, path.append(digest))
-        return Version(timestamp_ms, digest, place, place > after + 1)
+            path.begin(timestamp_ms, digest)
+        place = self._place(token_id, before)
+        if place >= _AHEAD:
+            return Version(timestamp_ms, digest, place + 1)
+        # The line of a whole book may be late, and walk up to where that was already.
+        return path.gone_on(-1 if before.whole else place, digest)
 
     def seen(self, token_id: str, timestamp_ms: int, digest: str) -> Version:
         """A version that a whole book has brought."""

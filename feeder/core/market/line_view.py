@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, TypeAlias
 
+from feeder.core.book.book_step import BookStep
 from feeder.core.book.checksum import BookChecksum
-from feeder.core.book.token_book import BookStep, TokenBook, Trouble
+from feeder.core.book.token_book import NOT_PROVEN, TokenBook, Trouble
 from feeder.core.book.version_order import NO_BOOK, Version, VersionOrder
 from feeder.core.market.shared_steps import SharedSteps
 from protocol.market import MarketInfo
@@ -95,24 +96,15 @@ class LineView:
         if not other_usable:
             shared.clear()
             return self.apply_changes(event, received_at_ns, malformed)
-        return self.follow_changes(event, received_at_ns, shared) or self.apply_changes(
-            event, received_at_ns, malformed, shared
-        )
-
-    def follow_changes(
-        self, event: PriceChangeEvent, received_at_ns: int, shared: SharedSteps
-    ) -> int:
-        """Apply the deltas of a frame as the other line's books have, where that is the same; how
-        many took effect: none if it is not."""
         steps, pair, timestamp_ms = shared.take(event), self.pair, event.timestamp
         for at, step in steps:
             if not pair[at].may_follow(step, timestamp_ms):
-                return 0
-        updates = 0
+                steps = ()
+        if not steps:
+            return self.apply_changes(event, received_at_ns, malformed, shared)
         for at, step in steps:
             pair[at].follow(step, timestamp_ms, received_at_ns)
-            updates += len(step.changes)
-        return updates
+        return len(event.price_changes)
 
     def apply_changes(
         self,
@@ -151,25 +143,20 @@ class LineView:
         updates = len(applied[0]) + len(applied[1])
         if shared is not None and updates == len(event.price_changes) and not malformed:
             shared.note(event, steps)
-        for token_id in {each.token_id for each in malformed}:
-            self.distrust_malformed(token_id, received_at_ns // 1_000_000)
+        if malformed:
+            for token_id in {each.token_id for each in malformed}:
+                self.distrust_malformed(token_id, received_at_ns // 1_000_000)
         return updates
 
     def moved(self, whole: Collection[TokenBook] = ()) -> None:
         """The books have other versions now: find their places. Those in `whole` are new, and
         have not gone on from what was here before."""
-        (first, second), (one, other) = self.pair, self.versions
-        self.versions = self._placed(first, one, whole), self._placed(second, other, whole)
-
-    def _placed(self, book: TokenBook, before: Version, whole: Collection[TokenBook]) -> Version:
-        timestamp_ms, digest = book.timestamp_ms, book.hash
-        if book.trouble is not None or (
-            digest == before.hash and timestamp_ms == before.timestamp_ms
-        ):
-            return before
-        if book in whole:
-            return self._order.seen(book.token_id, timestamp_ms, digest)
-        return self._order.moved(book.token_id, before, timestamp_ms, digest)
+        moved, (first, second), (one, other) = self._order.moved, self.pair, self.versions
+        if first.trouble is None:
+            one = moved(first.token_id, one, first.timestamp_ms, first.hash, first in whole)
+        if second.trouble is None:
+            other = moved(second.token_id, other, second.timestamp_ms, second.hash, second in whole)
+        self.versions = one, other
 
     def troubles(self) -> tuple[Trouble | None, Trouble | None]:
         """Of each book."""
@@ -256,12 +243,20 @@ class LineView:
         if not self._lacks(self.books[token_id], version):
             return False
         expected = version, until_ms
-        first, _ = self.behind.get(token_id, (expected, expected))
-        self.behind[token_id] = first, expected
+        known = self.behind.get(token_id)
+        self.behind[token_id] = known[0] if known else expected, expected
         return True
+
+    def expect_proven(self, other: LineView, until_ms: int) -> None:
+        """What is proven of the other line's books has to come here."""
+        for book, version in zip(other.pair, other.versions, strict=True):
+            if book.proof is not NOT_PROVEN:
+                self.expect(book.token_id, version, until_ms)
 
     def _lacks(self, book: TokenBook, version: Version) -> bool:
         here = self.versions[book is self.pair[1]]
+        if here.timestamp_ms > version.timestamp_ms:
+            return False  # this line is ahead
         return book.trouble is None and self._order.older(book.token_id, here, version)
 
     def nothing_due(self, now_ms: int) -> bool:
@@ -293,11 +288,8 @@ def same_versions(versions: Versions, others: Versions) -> bool:
     """Whether the venue gives both pairs the same names."""
     one, other = versions
     its_one, its_other = others
-    return (
-        one.hash == its_one.hash
-        and one.timestamp_ms == its_one.timestamp_ms
-        and other.hash == its_other.hash
-        and other.timestamp_ms == its_other.timestamp_ms
+    return (one is its_one or one.same_as(its_one)) and (
+        other is its_other or other.same_as(its_other)
     )
 
 

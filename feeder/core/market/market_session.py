@@ -128,7 +128,8 @@ class MarketSession:
         in doubt. Raises ValueError naming the field when the whole event cannot be used.
         """
         view, now_ms = self.views[line], received_at_ns // 1_000_000
-        _check_time(event, now_ms)
+        if event.timestamp > now_ms + FUTURE_MAX_MS:
+            raise _from_the_future(event)
         self._requests.heard()
         if isinstance(event, PriceChangeEvent):
             shared, followed = self._shared, self.views[1 - line].usable
@@ -178,13 +179,14 @@ class MarketSession:
         """
         if event.asset_id != token_id or event.market != self.info.condition_id:
             raise ValueError(f"a book of another token: {event.asset_id[:80]!r}")
-        _check_time(event, now_ms)
+        if event.timestamp > now_ms + FUTURE_MAX_MS:
+            raise _from_the_future(event)
         taken = refused = behind = 0
         told = False
         for view in self.views:
             book = view.books[token_id]
             if book.trouble is None:
-                told |= event.timestamp >= book.timestamp_ms or book.same_levels(event)
+                told |= event.timestamp >= book.timestamp_ms or book.sides.same_levels(event)
                 behind += self._expect_of_rest(view, event, now_ms)
             elif view.subscribed:
                 if book.replace(event, from_rest=True) is SnapshotResult.TAKEN:
@@ -208,7 +210,7 @@ class MarketSession:
         """Whether a book without trouble lacks what `GET /book` shows; then it has to come here."""
         book = view.books[event.asset_id]
         unknown = event.timestamp == book.timestamp_ms and not (event.hash and book.hash)
-        if unknown or book.same_levels(event):
+        if unknown or book.sides.same_levels(event):
             return False
         version = self._order.seen(book.token_id, event.timestamp, event.hash or "")
         return view.expect(book.token_id, version, now_ms + REST_LATE_MAX_MS)
@@ -300,13 +302,16 @@ class MarketSession:
             if not shown.may_show(view):
                 continue
             one, other = view.pair
-            one.verify_deferred()
-            other.verify_deferred()
-            view.note(published_at_ns // 1_000_000)
-            if not shown.may_show(view):
-                continue
+            if not (one.settled and other.settled):
+                one.verify_deferred()
+                other.verify_deferred()
+                view.note(published_at_ns // 1_000_000)
+                if not shown.may_show(view):
+                    continue
             shown.show(view)
-            proof = min(one.proof, other.proof, key=lambda each: each.rank)
+            proof = one.proof
+            if proof is not other.proof:
+                proof = min(proof, other.proof, key=lambda each: each.rank)
             books = one.published(), other.published()
             return self._message(books, proof, view.received_at_ns, published_at_ns, epoch)
         shown.show_nothing()
@@ -326,11 +331,12 @@ class MarketSession:
         epoch: int,
     ) -> BookSnapshot:
         self.sequence += 1
+        one, other = self._shown.shown
         return BookSnapshot(
             market=self.info,
             books=books,
             proof=proof,
-            venue_timestamp_ms=max(version.timestamp_ms for version in self._shown.shown),
+            venue_timestamp_ms=max(one.timestamp_ms, other.timestamp_ms),
             received_at_ns=received_at_ns,
             published_at_ns=published_at_ns,
             epoch=epoch,
@@ -358,9 +364,7 @@ class MarketSession:
         view.moved(whole)
         other = self.views[1 - view.line]
         if other.usable and not same_versions(view.versions, other.versions):
-            for book, version in zip(view.pair, view.versions, strict=True):
-                if book.proven:
-                    other.expect(book.token_id, version, now_ms + self._late_max_ms)
+            other.expect_proven(view, now_ms + self._late_max_ms)
 
     def _apply_tick_size(self, view: LineView, event: TickSizeChangeEvent, now_ms: int) -> None:
         """The first news of a new grid stops every book of the market, those of the other line too;
@@ -407,9 +411,8 @@ class MarketSession:
             self.unusable_since_ms = now_ms
 
 
-def _check_time(event: KnownEvent, now_ms: int) -> None:
-    if event.timestamp > now_ms + FUTURE_MAX_MS:
-        raise ValueError(f"timestamp: {event.timestamp} is in the future")
+def _from_the_future(event: KnownEvent) -> ValueError:
+    return ValueError(f"timestamp: {event.timestamp} is in the future")
 
 
 def _tick_size_e4(text: str, field: str) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from feeder.core.book.token_book import BookStep
+from feeder.core.book.book_step import BookStep
 from venue.wire.market_channel import PriceChangeEvent
 
 STEPS_MAX: Final = 16

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from feeder.core.book.token_book import NOT_PROVEN
 from feeder.core.book.version_order import NO_BOOK, VersionOrder
 from feeder.core.market.line_view import LineView, Versions, same_versions
-from protocol.book import Proof
 
 _NO_BOOKS: Final = (NO_BOOK, NO_BOOK)
 
@@ -32,10 +32,10 @@ class ShownVersions:
         """Whether its books may be shown."""
         one, other = view.pair
         return (
-            one.proof is not Proof.NONE
-            and other.proof is not Proof.NONE
+            one.proof is not NOT_PROVEN
+            and other.proof is not NOT_PROVEN
             and not self.older(view.versions, self.shown)
-            and not (one.is_placeholder or other.is_placeholder)
+            and not (one.sides.is_placeholder or other.sides.is_placeholder)
         )
 
     def offer(self, view: LineView) -> list[str] | None:
@@ -66,6 +66,13 @@ class ShownVersions:
 
     def older(self, one: Versions, other: Versions) -> bool:
         """Whether `one` is from before `other`, of any token."""
-        first, second = self._tokens
+        first, second = one
+        its_first, its_second = other
+        if (
+            first.timestamp_ms > its_first.timestamp_ms
+            and second.timestamp_ms > its_second.timestamp_ms
+        ):
+            return False  # nearly always
+        one_token, other_token = self._tokens
         older = self._order.older
-        return older(first, one[0], other[0]) or older(second, one[1], other[1])
+        return older(one_token, first, its_first) or older(other_token, second, its_second)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from feeder.books.frame_intake import UNKNOWN_TYPES_LOGGED_MAX, FrameIntake
+from feeder.books.frame_intake import FRAMES_REMEMBERED, UNKNOWN_TYPES_LOGGED_MAX, FrameIntake
 from feeder.books.metrics import FeederMetrics
 from feeder.core.market.market_session import MarketSession
 from tests.support.session_bench import SERIES, Bench
@@ -82,6 +82,18 @@ def test_what_both_lines_bring_is_taken_over_by_the_second(intake: Intake) -> No
     for token in (0, 1):
         assert first.pair[token].sides is second.pair[token].sides
     assert intake.value("book_updates_total", series="btc-15m") == 8
+
+
+def test_a_frame_is_kept_until_the_other_line_has_brought_it_and_not_without_end(
+    intake: Intake,
+) -> None:
+    kept = intake._intake._decoded
+    for line in (0, 1):
+        intake.take(line, b'{"event_type":"kind","market":"m"}')
+        assert len(kept) == 1 - line
+    for number in range(FRAMES_REMEMBERED + 10):
+        intake.take(0, b'{"event_type":"kind","number":%d}' % number)
+        assert len(kept) <= FRAMES_REMEMBERED
 
 
 def test_pong_and_what_is_of_no_market_of_ours_are_only_counted(intake: Intake) -> None:

@@ -300,3 +300,17 @@ def test_a_frame_of_nothing_but_malformed_parts_is_one_rejection() -> None:
     (event,) = decode_frame(payload)
     assert isinstance(event, Malformed)
     assert (event.market, event.token_id) == ("0xours", None)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b'"market":"m","timestamp":"1","price_changes":[]', "PriceChangeEvent"),
+        (b'"market":"m","timestamp":"1"', "Malformed"),
+        (b'"event_type":"tick_size_change","market":"m","timestamp":"1"', "Malformed"),
+        (b'"market":"m","timestamp":"1","price_changes":[],"x":"a\\"', "Malformed"),
+    ],
+)
+def test_what_ends_like_a_price_change_is_judged_like_all_else(start: bytes, kind: str) -> None:
+    (event,) = decode_frame(b"{" + start + b',"event_type":"price_change"}')
+    assert type(event).__name__ == kind

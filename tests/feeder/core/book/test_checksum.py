@@ -279,3 +279,10 @@ def test_without_hope_only_what_is_known_is_tried() -> None:
     assert matches(checksum, event)
     assert checksum.confirmed
     assert not checksum.unknown
+
+
+def test_a_hash_in_another_spelling_is_not_the_venues() -> None:
+    checksum, event = BookChecksum(INFO), book()
+    for wanted in ((event.hash or "").upper(), f"{event.hash} "):
+        assert not proves(checksum, msgspec.structs.replace(event, hash=wanted))
+    assert proves(checksum, event)

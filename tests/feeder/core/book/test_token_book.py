@@ -302,9 +302,9 @@ def test_the_book_of_another_token_is_refused() -> None:
 
 def test_the_same_levels_are_the_same_in_any_order_and_spelling() -> None:
     book = live([("0.51", "1"), ("0.52", "2")], [("0.53", "1.5")])
-    assert book.same_levels(
+    assert book.sides.same_levels(
         snapshot([("0.520", "2.0"), ("0.51", "1"), ("0.5", "0")], [(".53", "1.5")])
     )
-    assert not book.same_levels(snapshot([("0.51", "1")], [("0.53", "1.5")]))
-    assert not book.same_levels(snapshot([("0.51", "1"), ("0.52", "3")], [("0.53", "1.5")]))
-    assert not book.same_levels(snapshot([("x", "1")], []))
+    assert not book.sides.same_levels(snapshot([("0.51", "1")], [("0.53", "1.5")]))
+    assert not book.sides.same_levels(snapshot([("0.51", "1"), ("0.52", "3")], [("0.53", "1.5")]))
+    assert not book.sides.same_levels(snapshot([("x", "1")], []))
