@@ -148,13 +148,13 @@ def _figures(name: str, venue: _Venue) -> dict[str, float]:
 
 
 def _json(levels: list[WireLevel] | None) -> str:
-    each = [f'{{"price":"{level.price}","size":"{level.size}"}}' for level in levels or ()]
-    return f"[{','.join(each)}]"
+    """As `Ladder.json` has it."""
+    return ",".join(f'{{"price":"{level.price}","size":"{level.size}"}}' for level in levels or ())
 
 
 def _payload(book: BookEvent) -> bytes:
     """About what is hashed."""
-    return b'{"market":"%b","bids":%b,"asks":%b}' % (
+    return b'{"market":"%b","bids":[%b],"asks":[%b]}' % (
         (_INFO.condition_id + _TOKEN).encode().ljust(270),
         _json(book.bids).encode(),
         _json(book.asks).encode(),

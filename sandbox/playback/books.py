@@ -46,7 +46,7 @@ class _Book:
             separators=(",", ":"),
         )
         hashed = "" if self.hash is None else f',"hash":{json.dumps(self.hash)}'
-        sides = f',"bids":{self.bids.json()},"asks":{self.asks.json()}'
+        sides = f',"bids":[{self.bids.json()}],"asks":[{self.asks.json()}]'
         said = json.dumps(self.said, separators=(",", ":"))
         rest = f",{said[1:]}" if self.said else "}"
         return f"{facts[1:-1]}{hashed}{sides}{rest}"
