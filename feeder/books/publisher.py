@@ -79,6 +79,8 @@ class _Flight(msgspec.Struct, frozen=True):
     sessions: tuple[MarketSession, ...]
     """Whose books one acknowledgement is for."""
     sent_at_s: float
+    connection: int
+    """How often the client had reconnected then."""
 
 
 class _AckError(msgspec.Struct):
@@ -200,7 +202,7 @@ class Publisher:
             return
         sessions = (*sent, asking.session)
         self._sent_s = time.monotonic()
-        self._flights[attempt] = _Flight(sessions, self._sent_s)
+        self._flights[attempt] = _Flight(sessions, self._sent_s, self._nc.stats["reconnects"])
         self._flying.update(each.info.condition_id for each in sessions)
         if self._unacknowledged_since_s is None:
             self._unacknowledged_since_s = self._sent_s
@@ -299,10 +301,12 @@ class Publisher:
                 raise ConnectionError("NATS closed the connection for good")
             connected, now_s = self._nc.is_connected, time.monotonic()
             for attempt, flight in tuple(self._flights.items()):
-                if not connected or now_s - flight.sent_at_s > ACK_TIMEOUT_S:
+                # A reconnect may be over before we look.
+                lost = not connected or flight.connection != self._nc.stats["reconnects"]
+                if lost or now_s - flight.sent_at_s > ACK_TIMEOUT_S:
                     self._landed(attempt)
                     for session in flight.sessions:
-                        self._failed(session, "timeout" if connected else "disconnected")
+                        self._failed(session, "disconnected" if lost else "timeout")
                     self._damaged.set()
                     self._silent |= self._answered_s < flight.sent_at_s
             if connected and self._marked:

@@ -155,6 +155,25 @@ async def test_after_every_restart_of_the_server_books_flow_again(nats_server: N
             await bench.until(lambda: bench.nc.is_connected)
 
 
+async def test_what_was_under_way_when_the_client_reconnected_at_once_is_not_waited_for(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "ACK_TIMEOUT_S", 60)
+    async with running(nats_server) as bench:
+        session = bench.follow()
+        bench.change(session, 1)
+        await bench.until(lambda: bench.published == 1)
+        with monkeypatch.context() as lost:
+            lost.setattr(bench.nc, "publish_nowait", Mock())
+            bench.change(session, 2)
+        bench.nc.options["reconnect_time_wait"] = 0  # as after a connection that was up for long
+        await bench.nc.force_reconnect()
+        await bench.until(lambda: bench.nc.stats["reconnects"] == 1)
+        bench.change(session, 3)
+        await bench.fresh(MARKET, 3)
+        assert bench.value("publish_failures_total", cause="disconnected") == 1
+
+
 async def test_while_disconnected_nothing_is_buffered_and_what_went_stale_is_not_sent(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
