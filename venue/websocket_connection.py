@@ -78,7 +78,6 @@ class WebSocket(WSListener):
         self.frames.stop()
         try:
             if not self._gone.done():
-                self._resume_reading()
                 self._transport.send_close(WSCloseCode.OK)
                 await asyncio.wait({self._gone}, timeout=CLOSE_TIMEOUT_S)
         finally:
@@ -191,6 +190,11 @@ async def _opened(url: str, dialer: Dialer) -> WebSocket:
     async def dial(at: picows.WSParsedURL) -> socket.socket:
         nonlocal sock
         sock = await dialer.connect(at.host, at.port)
+        try:
+            sock.getpeername()
+        except OSError:  # reset by now: the library would connect it again, and not where we chose
+            sock.close()
+            raise
         return sock
 
     websocket = WebSocket()
@@ -218,6 +222,7 @@ async def _opened(url: str, dialer: Dialer) -> WebSocket:
     finally:
         # Whoever gives up in the handshake leaves a connection behind that the library still holds.
         if sock is not None and not opened:
+            websocket.frames.stop()
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
     if not opened:
