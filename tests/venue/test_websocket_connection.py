@@ -21,7 +21,7 @@ from runtime.process import stop_tasks
 from tests.support.certificates import contexts
 from tests.support.raw_websocket import RawCaller, RawWebsockets, raw_frame
 from venue import websocket_connection
-from venue.errors import ConnectionClosedError
+from venue.errors import ChannelLostError, ConnectionClosedError
 from venue.websocket_connection import WebSocket, open_websocket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
@@ -340,6 +340,24 @@ async def test_no_answer_but_the_right_one_opens_anything() -> None:
                     pass
             assert len(str(raised.value)) < 400
             assert str(raised.value).isascii()
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"HTTP/1.1 403 Forbidden", "HTTP 403"),
+        (b"HTTP/1.1 403", "HTTP 403"),
+        (b"HTTP/1.1 521 ", "HTTP 521"),
+        (b"HTTP/1.0 502 Bad Gateway", "HTTP 502"),
+    ],
+)
+async def test_a_refusal_is_told_by_its_status_whoever_gave_it(head: bytes, why: str) -> None:
+    """Also those that are no standard's: a proxy before the venue has its own."""
+    async with RawWebsockets(answer=head + b"\r\nServer: x\r\n\r\n<html>").open() as server:
+        with pytest.raises(ChannelLostError) as raised:
+            async with open_websocket(server.url):
+                pass
+    assert str(raised.value) == f"server rejected WebSocket connection: {why}"
 
 
 async def test_damage_at_any_byte_is_an_end_or_another_frame_and_never_more() -> None:
