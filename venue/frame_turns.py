@@ -37,6 +37,7 @@ class FrameTurns:
         """Why no frame is taken any more."""
         self._loop = asyncio.get_running_loop()
         self._pause_reading, self._resume_reading = pause_reading, resume_reading
+        self._paused = False
         self._waiting: deque[bytes] = deque()
         self._queueing = True
         """Whether frames wait for their turn, whoever brings them."""
@@ -95,6 +96,7 @@ class FrameTurns:
         waiting = self._waiting
         waiting.append(frame)
         if len(waiting) == FRAMES_WAITING_MAX:
+            self._paused = True
             self._pause_reading()
         elif len(waiting) > FRAMES_HELD_MAX:
             self._end(ChannelLostError(f"more than {FRAMES_HELD_MAX} frames at once"))
@@ -120,7 +122,7 @@ class FrameTurns:
             return
         elif self._looks:
             self._looks -= 1
-            self._resume_reading()
+            self._read_on()
         else:
             self._queueing, self._taken = False, taken
             self._loop.call_soon(self._next_turn)
@@ -140,8 +142,14 @@ class FrameTurns:
             self._end(error)
         return taken
 
+    def _read_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._resume_reading()
+
     def _end(self, why: BaseException) -> None:
         if self.ended is None:
             self.ended, self._queueing = why, True
             self._waiting.clear()
+            self._read_on()  # else the end of the connection itself is never seen
             self._on_end()

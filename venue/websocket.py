@@ -156,6 +156,9 @@ class Channel(ABC):
                 )
                 await self._keep_up(websocket, opened_at_s)
             except _LOSSES as error:
+                bug = websocket.frames.ended
+                if bug is not None and not isinstance(bug, _LOSSES):
+                    raise bug from None  # it came while something was sent, or given up
                 lost = self.on_lost(error)
                 if time.monotonic() - opened_at_s < STABLE_S:
                     raise lost from None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -40,6 +41,7 @@ _HEADERS: Final = {"User-Agent": f"picows/{__version__}"}
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _CODES: Final = {each.value: each.name.replace("_", " ").lower() for each in WSCloseCode}
 _NO_CODE: Final = 1005
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 
 
 class WebSocket(WSListener):
@@ -78,7 +80,6 @@ class WebSocket(WSListener):
         self.frames.stop()
         try:
             if not self._gone.done():
-                self._resume_reading()
                 self._transport.send_close(WSCloseCode.OK)
                 await asyncio.wait({self._gone}, timeout=CLOSE_TIMEOUT_S)
         finally:
@@ -191,6 +192,11 @@ async def _opened(url: str, dialer: Dialer) -> WebSocket:
     async def dial(at: picows.WSParsedURL) -> socket.socket:
         nonlocal sock
         sock = await dialer.connect(at.host, at.port)
+        try:
+            sock.getpeername()
+        except OSError:  # reset by now: the library would connect it again, and not where we chose
+            sock.close()
+            raise
         return sock
 
     websocket = WebSocket()
@@ -210,14 +216,18 @@ async def _opened(url: str, dialer: Dialer) -> WebSocket:
         )
         # The library does not raise when the venue ends the connection in the handshake.
         opened = listener is websocket
-    except picows.WSInvalidStatusError as error:
-        status = int(error.response.status) if error.response else "?"
-        raise ChannelLostError(f"server rejected WebSocket connection: HTTP {status}") from error
     except WSError as error:
-        raise ChannelLostError(one_line(f"no websocket: {error}")) from error
+        # A proxy's status may be one that the library does not know, or without its name.
+        status = _STATUS.match(getattr(error, "raw_header", None) or b"")
+        if status and status[1] != b"101":
+            why = f"server rejected WebSocket connection: HTTP {status[1].decode()}"
+        else:
+            why = one_line(f"no websocket: {error}")
+        raise ChannelLostError(why) from error
     finally:
         # Whoever gives up in the handshake leaves a connection behind that the library still holds.
         if sock is not None and not opened:
+            websocket.frames.stop()
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
     if not opened:

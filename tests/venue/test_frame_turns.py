@@ -200,6 +200,16 @@ async def test_nothing_is_taken_once_it_is_stopped_and_nobody_told(bench: Bench)
     assert "end" not in bench.calls
 
 
+async def test_the_socket_is_read_again_when_nothing_is_taken_any_more(
+    bench: Bench,
+) -> None:
+    """Else nobody sees that the connection itself comes to its end."""
+    bench.arrive(0, 40)
+    assert bench.calls == ["pause"]
+    bench.turns.stop()
+    assert bench.calls == ["pause", "resume"]
+
+
 @pytest.mark.parametrize("begun", [True, False])
 async def test_more_than_can_be_held_is_a_loss(
     bench: Bench, begun: bool, monkeypatch: pytest.MonkeyPatch

@@ -292,6 +292,27 @@ async def test_an_error_of_ours_is_not_taken_for_a_loss(venue: WireVenue) -> Non
     assert probe.events == ["open", "close"]
 
 
+async def test_an_error_of_ours_is_no_loss_even_if_the_connection_is_lost_too(
+    venue: WireVenue,
+) -> None:
+    """A frame may come while something is sent, and nobody looks at what became of it before that
+    ends."""
+
+    class Late(Probe):
+        async def upkeep(self, now_s: float) -> None:
+            await until(lambda: self._websocket is None or self._websocket.frames.ended is not None)
+            raise ChannelLostError("not sent")
+
+    probe = Late(venue.url)
+    probe.broken = True
+    async with running(probe) as task:
+        caller = await venue.caller()
+        await caller.send("[]")
+        with pytest.raises(ValueError, match="a bug"):
+            await task
+    assert probe.events == ["open", "close"]
+
+
 async def test_cancelling_closes_the_connection_whatever_it_does(venue: WireVenue) -> None:
     class Stuck(Probe):
         async def on_open(self) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import uvloop
+from picows import WSTransport
 
+from runtime.dialer import Dialer
 from runtime.process import stop_tasks
 from tests.support.certificates import contexts
 from tests.support.raw_websocket import RawCaller, RawWebsockets, raw_frame
 from venue import websocket_connection
-from venue.errors import ConnectionClosedError
+from venue.errors import ChannelLostError, ConnectionClosedError
 from venue.websocket_connection import WebSocket, open_websocket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
@@ -265,6 +269,55 @@ async def test_giving_up_while_it_opens_closes_the_socket() -> None:
     assert opening.cancelled()
 
 
+async def test_giving_up_as_it_opens_closes_what_has_brought_many_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once so many wait the socket is not read, and so its end not seen."""
+    opened_: list[WebSocket] = []
+    connected = WebSocket.on_ws_connected
+
+    def and_cancel(self: WebSocket, transport: WSTransport) -> None:
+        connected(self, transport)
+        opened_.append(self)
+        opening.cancel()
+
+    async def never() -> None:
+        async with open_websocket(server.url):
+            raise AssertionError
+
+    monkeypatch.setattr(WebSocket, "on_ws_connected", and_cancel)
+    async with RawWebsockets(first=raw_frame(b"x") * 60).open() as server, asyncio.timeout(2):
+        opening = asyncio.create_task(never())
+        caller = await server.caller()
+        assert await caller.reader.read() == b""
+        await stop_tasks(opening)
+        await opened_[0]._gone
+        caller.hang_up()
+
+
+async def test_a_connection_that_is_reset_before_the_handshake_is_not_made_again_by_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It knows of no turns of addresses, and leaves the socket open."""
+    sock = socket.socket()
+
+    async def reset(*_: object) -> socket.socket:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            sock.connect(server.getsockname())
+            there, _ = server.accept()
+            there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            there.close()
+        return sock
+
+    monkeypatch.setattr(Dialer, "connect", reset)
+    async with RawWebsockets().open() as server:
+        with pytest.raises(OSError, match="not connected"):
+            async with open_websocket(server.url):
+                pass
+        assert server.head == b""
+    assert sock.fileno() == -1
+
+
 GOOD_ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: bm90IHRoZSByaWdodCBvbmU=\r\n\r\n"
@@ -287,6 +340,24 @@ async def test_no_answer_but_the_right_one_opens_anything() -> None:
                     pass
             assert len(str(raised.value)) < 400
             assert str(raised.value).isascii()
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"HTTP/1.1 403 Forbidden", "HTTP 403"),
+        (b"HTTP/1.1 403", "HTTP 403"),
+        (b"HTTP/1.1 521 ", "HTTP 521"),
+        (b"HTTP/1.0 502 Bad Gateway", "HTTP 502"),
+    ],
+)
+async def test_a_refusal_is_told_by_its_status_whoever_gave_it(head: bytes, why: str) -> None:
+    """Also those that are no standard's: a proxy before the venue has its own."""
+    async with RawWebsockets(answer=head + b"\r\nServer: x\r\n\r\n<html>").open() as server:
+        with pytest.raises(ChannelLostError) as raised:
+            async with open_websocket(server.url):
+                pass
+    assert str(raised.value) == f"server rejected WebSocket connection: {why}"
 
 
 async def test_damage_at_any_byte_is_an_end_or_another_frame_and_never_more() -> None:
