@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from operator import index
 
-from functions.core.configuration import Configuration, canonical
+from functions.core.configuration import Configuration, written
 from functions.core.hold import HoldReason, hold
 from functions.core.trade import (
     MalformedSignalError,
@@ -58,8 +58,8 @@ def answer_of(
 def question_of(strategy: type[Strategy], parameters: StrategyParameters) -> Hashable:
     """Equal for those accounts whose strategy must answer the same to the same view."""
     try:
-        return strategy, canonical(parameters)
-    except Exception:  # noqa: BLE001 - a strategy's parameters have validators of its own
+        return strategy, written(parameters)
+    except Exception:  # noqa: BLE001 - a strategy's parameters may be anything
         return object()  # equal to none
 
 

@@ -264,9 +264,13 @@ def check_strategy_of(row: ConfigurationRow, strategy: str) -> None:
 
 def canonical(model: BaseModel) -> str:
     """A model as JSON: the same values, the same text."""
-    values = type(model).model_validate(model.model_dump()).model_dump()  # defaults, too
+    return written(type(model).model_validate(model.model_dump()))  # defaults, too
+
+
+def written(model: BaseModel) -> str:
+    """Its values as JSON, as they are: no validator sees them."""
     return json.dumps(
-        values, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False
+        model.model_dump(), sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False
     )
 
 

@@ -2,7 +2,7 @@
 
 An order is hashed four times before it can be claimed. pycryptodome's own class makes an object,
 a state and three wrappers anew for each hash, which takes as long as the hashing; here the
-functions of its library are called with one state, which is as new again after each hash. By
+functions of its library are called with one state, which is made as new before each hash. By
 ctypes, because pycryptodome's own way to them depends on whether cffi is there.
 """
 
@@ -53,9 +53,9 @@ class Keccak256:
         """The hash of `octets`, 32 bytes."""
         state, digest = self._state, self._digest
         _check(
-            self._absorb(state, octets, len(octets))
+            self._reset(state)  # first: what was interrupted, or has failed, stays in no state
+            or self._absorb(state, octets, len(octets))
             or self._finish(state, digest, _DIGEST_BYTES, _PADDING)
-            or self._reset(state)
         )
         return digest.raw
 

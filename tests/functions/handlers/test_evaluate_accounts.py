@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from pydantic import field_validator
 
 from functions.core.hold import HoldReason
 from functions.core.strategy_failures import FAILURES_MAX
@@ -122,6 +123,25 @@ async def test_one_whose_parameters_cannot_be_written_down_is_asked_for_each_acc
     desks = [with_parameters(Desk(strategy=Saying), parameters) for _ in range(2)]
     assert None not in look_at(desks, snapshot())
     assert Saying.asked == [1.0, 1.0]
+
+
+async def test_a_validator_that_would_make_two_numbers_one_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Halved(StrategyParameters):
+        number: int = 8
+
+        @field_validator("number")
+        @classmethod
+        def _half(cls, number: int) -> int:
+            return number // 2
+
+    monkeypatch.setattr(Saying, "asked", [])
+    parameters = (Halved(number=each) for each in (8, 10))
+    assert None not in look_at(
+        [with_parameters(Desk(strategy=Saying), each) for each in parameters], snapshot()
+    )
+    assert Saying.asked == [4, 5]
 
 
 async def test_of_a_refusal_that_is_only_counted_no_order_is_made(

@@ -34,6 +34,19 @@ def test_a_hash_that_was_handed_out_stays_as_it_is() -> None:
     assert first == keccak(b"a")
 
 
+def test_a_hash_that_was_interrupted_is_in_none_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal's handler may raise between any two calls."""
+    hashes = Keccak256()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(hashes, "_finish", _interrupted)
+        hashes.of(b"a")
+    assert hashes.of(b"b") == keccak(b"b")
+
+
+def _interrupted(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
 def test_it_needs_no_library_that_images_do_not_have() -> None:
     """pycryptodome goes another way to its functions where cffi is; no image has that."""
     code = "import sys; sys.modules['cffi'] = None; from venue.trading.keccak import Keccak256\n"
