@@ -83,7 +83,7 @@ class BookPull:
         self._heard_at_s = 0.0
         self._answered_at_s = self._book_at_s = time.monotonic()
         self._taker: tuple[BookHandler, asyncio.Future[BaseException | None]] | None = None
-        """Who waits for the next one; then no other waits for him."""
+        """Who waits for the next one, or did: a future that was cancelled takes none."""
         self._consumer_lost = asyncio.Event()
         self._pull_failures = LineThrottle()
         self.conflated = 0
@@ -132,11 +132,7 @@ class BookPull:
             return
         taken: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         self._taker = handle, taken
-        try:
-            error = await taken
-        finally:
-            self._taker = None
-        if error is not None:
+        if (error := await taken) is not None:
             raise error
 
     async def next(self) -> Delivery:

@@ -21,6 +21,7 @@ from nats.errors import (
     MaxPayloadError,
     OutboundBufferLimitError,
 )
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD
 from structlog.testing import capture_logs
 
 from runtime.nats import connect_once
@@ -315,6 +316,28 @@ def test_whole_messages_are_handled_in_the_call_that_reads_and_parts_in_their_or
             early = {b"1", b"2", b"8"}
             assert heard == [(b"%d" % n, b"%d" % n in early) for n in range(1, 9)]
             assert client.stats["in_msgs"] == 9
+
+    run(handles())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_payload_that_looks_like_a_message_is_none(run: Run) -> None:
+    async def handles() -> None:
+        async with wired() as (client, peer):
+            heard: list[bytes] = []
+            await client.handle("a", lambda message: heard.append(message.data))
+            looks = b"MSG a 1 1\r\nx\r\n"
+            payload = looks * 2
+            peer.sendall(b"MSG a 1 %d\r\n" % len(payload))
+            await until(lambda: client._ps.state == AWAITING_MSG_PAYLOAD)
+            peer.sendall(looks)  # into a buffer that is empty, and then into one that is not
+            await until(lambda: len(client._ps.buf) == len(looks))
+            peer.sendall(looks)
+            await until(lambda: len(client._ps.buf) == 2 * len(looks))
+            assert heard == []
+            peer.sendall(b"\r\n")
+            await until(lambda: bool(heard))
+            assert heard == [payload]
 
     run(handles())
 
