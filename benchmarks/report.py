@@ -6,7 +6,7 @@ within each repeat, and then has median and quartiles of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -151,20 +151,26 @@ def capacity_table(name: str, repeats: Sequence[Sequence[RateStep]]) -> Table:
     rows = [
         [
             *(_text(_of_steps(steps, field), digits) for field, _, digits in _CAPACITY),
-            _yes(step.handles_all for step in steps),
-            _yes(step.publishes_each for step in steps),
         ]
         for steps in zip(*repeats, strict=True)
     ]
-    columns = (*(title for _, title, _ in _CAPACITY), "all handled", "each published")
-    title = f"one feeder under rising load, {name}; {PUBLISHED_BIDS} bids a book"
-    return table(title, columns, rows)
+    handled = _up_to(repeats, lambda step: step.handles_all)
+    published = _up_to(repeats, lambda step: step.publishes_each)
+    title = (
+        f"one feeder under rising load, {name}; {PUBLISHED_BIDS} bids a book\n"
+        f"all frames handled up to {handled}, each change published up to {published}"
+    )
+    return table(title, [column for _, column, _ in _CAPACITY], rows)
 
 
-def _yes(each: Iterable[bool]) -> str:
-    """Of most of the repeats."""
-    said = list(each)
-    return "yes" if sum(said) * 2 > len(said) else "no"
+def _up_to(repeats: Sequence[Sequence[RateStep]], copes: Callable[[RateStep], bool]) -> str:
+    """The last rate before the first with which most of the repeats did not."""
+    rate = "no rate"
+    for steps in zip(*repeats, strict=True):
+        if sum(map(copes, steps)) * 2 <= len(steps):
+            break
+        rate = f"{quartiles([step.frames_per_s for step in steps]).median:,.0f}/s"
+    return rate
 
 
 def _of_steps(steps: Sequence[RateStep], field: str) -> Quartiles | None:

@@ -88,10 +88,10 @@ async def _given(run: Run) -> Run:
     return run
 
 
-def step(handled: float, books: float, **lost: int) -> RateStep:
+def step(rate: float, handled: float, books: float, **lost: int) -> RateStep:
     none = {"leases_lost": 0, "connections_lost": 0, "cut_as_too_slow": 0, "books_doubted": 0}
     return RateStep(
-        frames_per_s=1_000.0,
+        frames_per_s=rate,
         handled_per_s=handled,
         books_per_s=books,
         age_p50_ms=1.0,
@@ -104,8 +104,16 @@ def step(handled: float, books: float, **lost: int) -> RateStep:
 
 
 def test_frames_that_are_handled_and_changes_that_are_published_are_told_apart() -> None:
-    steps = [step(990, 990), step(990, 700), step(700, 700), step(990, 990, connections_lost=1)]
-    table = capacity_table("today", [steps])
-    columns = {str(column.header): list(column.cells) for column in table.columns}
-    assert columns["all handled"] == ["yes", "yes", "no", "no"]
-    assert columns["each published"] == ["yes", "no", "no", "yes"]
+    steps = [
+        step(1_000, 990, 990),
+        step(2_000, 1_990, 1_500),
+        step(4_000, 3_990, 3_990, connections_lost=1),
+        step(8_000, 7_990, 7_990),
+    ]
+    title = str(capacity_table("today", [steps]).title)
+    assert title.endswith("handled up to 2,000/s, each change published up to 1,000/s")
+    other = [step(each.frames_per_s, each.frames_per_s, each.frames_per_s) for each in steps]
+    title = str(capacity_table("today", [other, other, steps]).title)
+    assert title.endswith("handled up to 8,000/s, each change published up to 8,000/s")
+    title = str(capacity_table("today", [[step(1_000, 600, 600)]]).title)
+    assert title.endswith("handled up to no rate, each change published up to no rate")
