@@ -6,7 +6,7 @@ Prints tables and writes `benchmarks/out/latest.json`. Parts, each for itself wi
   latency    from frame to order, stage by stage, idle and loaded, beside a script on the
              official SDK alone
   stores     the same with a store: the embedded one with and without a disk, and moto
-  capacity   one feeder under rising load, until it sheds
+  capacity   one feeder under rising load: until when it handles all, and publishes each change
   overload   how old the book is that a worker acts on when each costs it 3 ms
 
 What is compared runs in turn, in the same run: the machine's other work then falls on all of it.

@@ -54,7 +54,7 @@ async def _ages_ms(tree: Tree) -> list[float]:
     driver = SignalDriver(venue, markets)
     async with serve(venue) as url, processes_of(tree) as processes:
         await processes.start_nats()
-        await start_feeders(processes, url)
+        await start_feeders(processes, url, markets)
         env = {
             **worker_env(processes.nats_url, url, "dynamodb", ""),
             "EXECUTION": "paper",

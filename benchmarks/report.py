@@ -6,14 +6,15 @@ within each repeat, and then has median and quartiles of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
 
 from benchmarks.capacity import RateStep
-from benchmarks.pipeline import LOADS, WHOLE, Run
+from benchmarks.pipeline import LOADS, WHOLE, Run, is_whole
 from benchmarks.process_times import ProcessTimes
 from benchmarks.stats import Quartiles, quartiles, ratios
+from benchmarks.system import PUBLISHED_BIDS
 
 _NONE = "-"
 
@@ -62,8 +63,10 @@ def stages_table(name: str, runs: Sequence[Run]) -> Table:
         f" of {sum(run[load].signals for run in runs)}"
         for load in LOADS
     )
-    columns = ("stage", *(f"{load} {share}" for load, share in _COLUMNS))
-    return table(f"{name}, ms (orders of signals: {orders})", columns, rows)
+    title = f"{name}, ms (orders of signals: {orders}; {PUBLISHED_BIDS} bids a book)"
+    if missing := sum(not is_whole(run) for run in runs):
+        title += f"\n{missing} of {len(runs)} REPEATS WITH SIGNALS THAT GOT NO ORDER: do not quote"
+    return table(title, ("stage", *(f"{load} {share}" for load, share in _COLUMNS)), rows)
 
 
 _COLUMNS = [(load, share) for load in LOADS for share in ("p50", "p99")]
@@ -148,12 +151,26 @@ def capacity_table(name: str, repeats: Sequence[Sequence[RateStep]]) -> Table:
     rows = [
         [
             *(_text(_of_steps(steps, field), digits) for field, _, digits in _CAPACITY),
-            "yes" if sum(step.sheds for step in steps) * 2 > len(steps) else "no",
         ]
         for steps in zip(*repeats, strict=True)
     ]
-    columns = (*(title for _, title, _ in _CAPACITY), "sheds")
-    return table(f"one feeder under rising load, {name}", columns, rows)
+    handled = _up_to(repeats, lambda step: step.handles_all)
+    published = _up_to(repeats, lambda step: step.publishes_each)
+    title = (
+        f"one feeder under rising load, {name}; {PUBLISHED_BIDS} bids a book\n"
+        f"all frames handled up to {handled}, each change published up to {published}"
+    )
+    return table(title, [column for _, column, _ in _CAPACITY], rows)
+
+
+def _up_to(repeats: Sequence[Sequence[RateStep]], copes: Callable[[RateStep], bool]) -> str:
+    """The last rate before the first with which most of the repeats did not."""
+    rate = "no rate"
+    for steps in zip(*repeats, strict=True):
+        if sum(map(copes, steps)) * 2 <= len(steps):
+            break
+        rate = f"{quartiles([step.frames_per_s for step in steps]).median:,.0f}/s"
+    return rate
 
 
 def _of_steps(steps: Sequence[RateStep], field: str) -> Quartiles | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 from protocol.series import parse_series
@@ -24,24 +25,40 @@ STRONG_E6: Final = 5_000_000_000
 FRAMES_PER_S: Final = 1_000
 SIGNALS_PER_S: Final = 10
 _TAKEN_BACK_AFTER_S: Final = 0.05
+_WINDOWS: Final = ("4h", "251m", "349m", "457m")
+"""There is no moment at which the ends of all of them are near."""
 _NO_MATCH: Final = (
     "no orders found to match with FAK order. FAK orders are partially filled or killed if no "
     "match is found."
 )
 
 
-def series_names(markets: int = MARKETS) -> list[str]:
-    """Series of made-up coins; windows are long, so that none ends in a run."""
-    return [f"m{number:02d}-4h" for number in range(markets)]
+def longest_left(now_s: float) -> str:
+    """A length of windows of which the one that runs now does not end during a run: whose market
+    has ended gets no orders."""
+
+    def left_s(window: str) -> float:
+        series = parse_series(f"m00-{window}")
+        return series.next_start_s(series.window_start_s(now_s)) - now_s
+
+    return max(_WINDOWS, key=left_s)
+
+
+def series_of(markets: Iterable[Market]) -> list[str]:
+    """The names of their series."""
+    parts = [market.slug.split("-") for market in markets]
+    return [f"{coin}-{window}" for coin, _, window, _ in parts]
 
 
 def scripted_venue(markets: int = MARKETS) -> tuple[Venue, list[Market]]:
-    """A venue with the window that runs now of each series, LEVELS levels a side."""
+    """A venue with the window that runs now of so many series of made-up coins, LEVELS levels a
+    side."""
     venue = Venue()
     now_ms = venue.now_ms()
+    window = longest_left(now_ms / 1000)
     listed = []
-    for name in series_names(markets):
-        series = parse_series(name)
+    for number in range(markets):
+        series = parse_series(f"m{number:02d}-{window}")
         start_s = series.window_start_s(now_ms / 1000)
         market = venue.add_market(
             series.slug(start_s),

@@ -21,12 +21,20 @@ from typing import Any, Final
 from eth_account import Account
 from hexbytes import HexBytes
 
+from functions.core.ask import bids_wanted
+from functions.settings import DEFAULT_STRATEGY
 from local.child import ROOT, Child
+from protocol.book import PUBLISHED_BIDS_MIN
 from sandbox.cluster import start_dynamodb
 from sandbox.dynamodb import CREDENTIALS_ENV, decision_table_of
 from sandbox.services import STATE_TABLE, WITHOUT_CERTIFICATES
 from sandbox.simulator import deposit_wallet_of
+from strategies.builtin import BUILTIN
 
+_STRATEGY: Final = BUILTIN[DEFAULT_STRATEGY]
+PUBLISHED_BIDS: Final = max(PUBLISHED_BIDS_MIN, bids_wanted(_STRATEGY, _STRATEGY.Parameters()))
+"""Of each book, as many as the strategy that runs says that it looks at: what `executor paper` and
+`executor live` find out. A tree that does not know the variable publishes all."""
 _NATS: Final = ROOT / "benchmarks" / "nats_server.py"
 
 
@@ -116,9 +124,10 @@ async def processes_of(tree: Tree) -> AsyncIterator[TreeProcesses]:
         yield TreeProcesses(stack, tree, Path(scratch))
 
 
-def venue_env(url: str) -> dict[str, str]:
-    """Where a feeder finds the venue."""
+def feeder_env(url: str) -> dict[str, str]:
+    """Where a feeder finds the venue, and how much of a book it publishes."""
     return {
+        "PUBLISHED_BIDS": str(PUBLISHED_BIDS),
         "GAMMA_URL": url,
         "CLOB_URL": url,
         "MARKET_WS_URL": url.replace("http://", "ws://") + "/ws/market",

@@ -72,6 +72,8 @@ class Worker:
         self._metrics = metrics
         self._fence = fence
         self._decoder, self._memories = SnapshotDecoder(), MarketMemories()
+        self._ordered = False
+        """Whether an order has begun since the last look."""
         self._executing: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By account and condition id."""
         self._begun: set[tuple[str, str]] = set()
@@ -108,9 +110,9 @@ class Worker:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
         conflated = 0
         while True:
-            delivery, under_way = await self._pull.next(), len(self._executing)
-            self._handle(delivery)
-            if len(self._executing) > under_way:
+            self._ordered = False
+            await self._pull.take(self._handle)
+            if self._ordered:
                 await asyncio.sleep(0)  # it is signed before the books that wait are looked at
             if self._pull.conflated != conflated:
                 self._metrics.conflated.inc(self._pull.conflated - conflated)
@@ -225,6 +227,7 @@ class Worker:
 
         self._start(self._executing, key, execute(), self._contexts[name].copy())
         self._under_way[name] += 1
+        self._ordered = True
 
     def _count_orders(self) -> None:
         self._under_way = dict.fromkeys(self._under_way, 0)

@@ -14,8 +14,9 @@
    still waits to be written: its answer says nothing of a subscription or a message of that moment.
 6. Servers that the cluster no longer names are forgotten. As in nats.go, an empty list says
    nothing: a server may be told not to name any.
-6. `publish_nowait` writes before it returns, and `handle` has a message handled before the next one
-   is read. nats-py passes both on to other tasks, each of which has to wake up for it.
+7. `publish_nowait` writes before it returns, and `handle` has a message handled before the next one
+   is read, mostly in the call that reads the socket (`runtime.nats_reader`). nats-py passes both on
+   to other tasks, each of which has to wake up for it.
 
 It overrides what nats-py keeps to itself; tests on real servers hold it to that.
 """
@@ -49,8 +50,10 @@ from nats.errors import (
 )
 from nats.errors import Error as NatsError
 from nats.protocol.command import pub_cmd
+from nats.protocol.parser import AWAITING_CONTROL_LINE
 
 from runtime.dialer import Dialer
+from runtime.nats_reader import EarlyReader, whole_messages
 
 _ENCRYPTED: Final = ("tls", "wss")
 _WEBSOCKET: Final = ("ws", "wss")
@@ -77,6 +80,7 @@ class NatsClient(Client):
         self._dialers: dict[tuple[str, int], Dialer] = {}
         """By host and port, of the servers in the pool."""
         self._was_encrypted = False
+        self._telling: set[asyncio.Future[None]] = set()
         self.login_in_url = False
         """Whether it is NATS_URL that says who we are."""
 
@@ -153,7 +157,8 @@ class NatsClient(Client):
             return
         s.last_attempt = time.monotonic()
         self._hang_up()  # on a try that failed: nats-py would leave it open
-        transport = _DialledTransport(self._dialers.setdefault(_place(uri), Dialer()))
+        dialer = self._dialers.setdefault(_place(uri), Dialer())
+        transport = _DialledTransport(dialer, self._take_early)
         await transport.connect(uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
         self._transport = transport
 
@@ -230,16 +235,43 @@ class NatsClient(Client):
         if not isinstance(subscription, HandledSubscription):
             await super()._process_msg(sid, subject, reply, data, headers)
             return
+        read = await self._process_headers(headers) if headers else None
+        message = self._build_message(sid, subject, reply, data, read)
+        if (error := self._handled(subscription, message)) is not None:
+            await self._error_cb(error)
+
+    def _take_early(self, data: bytes) -> bool:
+        """Handle what was just read, if all of it is whole messages for handlers; nothing of it is
+        handled otherwise. The parser must not be in the middle of one."""
+        parser, subscriptions = self._ps, self._subs
+        if parser.buf or parser.state != AWAITING_CONTROL_LINE or not self.is_connected:
+            return False
+        messages = whole_messages(data)
+        for sid, *_ in messages:
+            if not isinstance(subscriptions.get(sid), HandledSubscription):
+                return False
+        for sid, subject, reply, payload in messages:
+            subscription = subscriptions.get(sid)  # the one before may have ended it
+            if isinstance(subscription, HandledSubscription):
+                message = Msg(self, subject, reply, payload, None, _sid=sid)
+                if (error := self._handled(subscription, message)) is not None:
+                    telling = asyncio.ensure_future(self._error_cb(error))
+                    self._telling.add(telling)
+                    telling.add_done_callback(self._telling.discard)
+        return bool(messages)
+
+    def _handled(self, subscription: HandledSubscription, message: Msg) -> Exception | None:
+        """What its handler raised."""
         self.stats["in_msgs"] += 1
-        self.stats["in_bytes"] += len(data)
+        self.stats["in_bytes"] += len(message.data)
         subscription._received += 1
         if 0 < subscription._max_msgs <= subscription._received:
-            self._remove_sub(sid)
-        read = await self._process_headers(headers) if headers else None
+            self._remove_sub(subscription._id)
         try:
-            subscription.handler(self._build_message(sid, subject, reply, data, read))
+            subscription.handler(message)
         except Exception as error:  # noqa: BLE001 - as nats-py does
-            await self._error_cb(error)
+            return error
+        return None
 
     async def _process_connect_init(self) -> None:
         try:
@@ -278,14 +310,20 @@ class NatsClient(Client):
 class _DialledTransport(TcpTransport):
     """TCP to whichever address of the host answers."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, take: Callable[[bytes], bool]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # nats-py's
         self._dialer = dialer
+        self._take = take
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         async with asyncio.timeout(connect_timeout):
             sock = await self._dialer.connect(uri.hostname or "", uri.port or 4222)
-            reader, writer = await asyncio.open_connection(sock=sock, limit=buffer_size)
+            # As `asyncio.open_connection` does it, with a reader of ours.
+            loop = asyncio.get_running_loop()
+            reader = EarlyReader(self._take, buffer_size)
+            protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+            transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._bare_io_reader = self._io_reader = reader
         self._bare_io_writer = self._io_writer = writer
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 import structlog
@@ -63,6 +64,9 @@ class Delivery(msgspec.Struct, frozen=True):
         return None if at is None else _whole(parts[at])
 
 
+BookHandler: TypeAlias = Callable[[Delivery], None]
+
+
 class BookPull:
     """Pulls books of a durable consumer that all workers of an account share."""
 
@@ -78,7 +82,8 @@ class BookPull:
         self._reconnects = nc.stats["reconnects"]
         self._heard_at_s = 0.0
         self._answered_at_s = self._book_at_s = time.monotonic()
-        self._arrived = asyncio.Event()
+        self._taker: tuple[BookHandler, asyncio.Future[BaseException | None]] | None = None
+        """Who waits for the next one, or did: a future that was cancelled takes none."""
         self._consumer_lost = asyncio.Event()
         self._pull_failures = LineThrottle()
         self.conflated = 0
@@ -116,16 +121,25 @@ class BookPull:
                 async with asyncio.timeout(RECOVER_EVERY_S):
                     await self._consumer_lost.wait()
 
-    async def next(self) -> Delivery:
-        """The delivery whose market has waited longest; waits for one."""
+    async def take(self, handle: BookHandler) -> None:
+        """Have the delivery handled whose market has waited longest; where none waits, the next
+        one, as it is read. What `handle` raises is raised here."""
         # Before the next book and not after this one, which is to be acted on first.
         if self._outstanding + len(self._waiting) <= PREFETCH_MAX // 2:
             self._refill()
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
-        subject = next(iter(self._waiting))
-        return self._waiting.pop(subject)
+        if self._waiting:
+            handle(self._waiting.pop(next(iter(self._waiting))))
+            return
+        taken: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        self._taker = handle, taken
+        if (error := await taken) is not None:
+            raise error
+
+    async def next(self) -> Delivery:
+        """The same for who does not handle it at once."""
+        taken: list[Delivery] = []
+        await self.take(taken.append)
+        return taken[0]
 
     def _on_message(self, message: Msg) -> None:
         self._heard_at_s = time.monotonic()
@@ -135,12 +149,29 @@ class BookPull:
             return
         self._answered_at_s = self._book_at_s = self._heard_at_s
         self._outstanding = max(0, self._outstanding - 1)
+        delivery = Delivery(message.data, message.reply, Instant())
+        if self._handed_over(delivery):
+            return
         if message.subject in self._waiting:
             self.conflated += 1
         # What comes later is newer: they come in the stream's order, and none twice. The dict keeps
         # the market's place in line, so that it does not lose its turn by being fresh.
-        self._waiting[message.subject] = Delivery(message.data, message.reply, Instant())
-        self._arrived.set()
+        self._waiting[message.subject] = delivery
+
+    def _handed_over(self, delivery: Delivery) -> bool:
+        """Whether somebody waited for it."""
+        if self._taker is None:
+            return False
+        (handle, taken), self._taker = self._taker, None
+        if taken.done():  # cancelled, and has not had its turn yet
+            return False
+        try:
+            handle(delivery)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            taken.set_result(error)
+        else:
+            taken.set_result(None)
+        return True
 
     def _on_status(self, status: str, message: Msg) -> None:
         headers = message.headers or {}

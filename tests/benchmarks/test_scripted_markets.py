@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.scripted_markets import BEST_BID_E4, STRONG_E6, SignalDriver, scripted_venue
+from benchmarks.scripted_markets import (
+    BEST_BID_E4,
+    STRONG_E6,
+    SignalDriver,
+    longest_left,
+    scripted_venue,
+    series_of,
+)
+from protocol.series import parse_series
 
 
 def test_one_frame_in_a_hundred_is_a_signal_that_the_market_s_next_one_takes_back() -> None:
@@ -19,3 +27,20 @@ def test_one_frame_in_a_hundred_is_a_signal_that_the_market_s_next_one_takes_bac
         following = next(frame for frame in sent[number + 1 :] if frame[0] == token)
         assert following[1] == BEST_BID_E4
         assert following[2] < STRONG_E6
+
+
+def test_the_windows_that_run_do_not_end_soon_whenever_a_run_begins() -> None:
+    midnight_s = 1_796_014_800  # in New York, where windows of four hours begin by its clocks
+    for minute in range(0, 30 * 24 * 60, 7):
+        now_s = midnight_s + 60 * minute - 30
+        series = parse_series(f"m00-{longest_left(now_s)}")
+        assert series.next_start_s(series.window_start_s(now_s)) - now_s > 10 * 60
+
+
+def test_feeders_follow_the_series_of_the_markets_that_are_listed() -> None:
+    _, markets = scripted_venue(2)
+    names = series_of(markets)
+    assert [name.partition("-")[0] for name in names] == ["m00", "m01"]
+    for name, market in zip(names, markets, strict=True):
+        series = parse_series(name)
+        assert series.slug(market.start_ms // 1000) == market.slug

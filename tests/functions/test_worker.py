@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from structlog.testing import capture_logs
 
-from functions.adapters.book_pull import BookPull, Delivery
+from functions.adapters.book_pull import BookHandler, BookPull, Delivery
 from functions.core.account import Limits
 from functions.core.configuration import Configuration
 from functions.core.fencing import Fence
@@ -38,10 +38,10 @@ class Books(BookPull):
         self.conflated = 0
         self.given = 0
 
-    async def next(self) -> Delivery:
+    async def take(self, handle: BookHandler) -> None:
         delivery = await self.queue.get()
         self.taken.append(delivery.reply)
-        return delivery
+        handle(delivery)
 
     def give(self, payload: bytes | BookSnapshot) -> str:
         if isinstance(payload, BookSnapshot):

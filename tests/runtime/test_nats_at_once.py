@@ -21,6 +21,7 @@ from nats.errors import (
     MaxPayloadError,
     OutboundBufferLimitError,
 )
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD
 from structlog.testing import capture_logs
 
 from runtime.nats import connect_once
@@ -283,6 +284,111 @@ def test_messages_of_one_read_are_handled_before_any_task_has_a_turn(run: Run) -
             assert subscription.delivered == 4
             assert subscription.pending_msgs == 0
             assert (client.stats["in_msgs"], client.stats["in_bytes"]) == (4, 3)
+
+    run(handles())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_whole_messages_are_handled_in_the_call_that_reads_and_parts_in_their_order(
+    run: Run,
+) -> None:
+    async def handles() -> None:
+        async with wired() as (client, peer):
+            heard: list[tuple[bytes, bool]] = []
+
+            def take(message: Msg) -> None:
+                heard.append((message.data, asyncio.current_task() is None))
+
+            await client.handle("a", take)
+            queued = await client.subscribe("b")
+
+            async def sent(data: bytes, heard_then: int) -> None:
+                peer.sendall(data)
+                await until(lambda: len(heard) == heard_then)
+
+            await sent(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n", 2)
+            await sent(b"MSG a 1 1\r\n3\r\nMSG a 1 1\r\n", 3)  # the parser waits for the rest
+            await sent(b"4\r\n", 4)
+            await sent(b"MSG a 1 1\r\n5\r\nMSG b 2 1\r\nb\r\nMSG a 1 1\r\n6\r\n", 6)
+            assert (await queued.next_msg(1)).data == b"b"
+            await sent(b"PING\r\nMSG a 1 1\r\n7\r\n", 7)
+            await sent(b"MSG a 1 1\r\n8\r\n", 8)
+            early = {b"1", b"2", b"8"}
+            assert heard == [(b"%d" % n, b"%d" % n in early) for n in range(1, 9)]
+            assert client.stats["in_msgs"] == 9
+
+    run(handles())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_a_payload_that_looks_like_a_message_is_none(run: Run) -> None:
+    async def handles() -> None:
+        async with wired() as (client, peer):
+            heard: list[bytes] = []
+            await client.handle("a", lambda message: heard.append(message.data))
+            looks = b"MSG a 1 1\r\nx\r\n"
+            payload = looks * 2
+            peer.sendall(b"MSG a 1 %d\r\n" % len(payload))
+            await until(lambda: client._ps.state == AWAITING_MSG_PAYLOAD)
+            peer.sendall(looks)  # into a buffer that is empty, and then into one that is not
+            await until(lambda: len(client._ps.buf) == len(looks))
+            peer.sendall(looks)
+            await until(lambda: len(client._ps.buf) == 2 * len(looks))
+            assert heard == []
+            peer.sendall(b"\r\n")
+            await until(lambda: bool(heard))
+            assert heard == [payload]
+
+    run(handles())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_what_comes_while_an_error_is_told_does_not_overtake(run: Run) -> None:
+    async def handles() -> None:
+        async with wired() as (client, peer):
+            heard: list[bytes] = []
+            told, go_on = asyncio.Event(), asyncio.Event()
+
+            async def telling(_: Exception) -> None:
+                told.set()
+                await go_on.wait()
+
+            def fail(message: Msg) -> None:
+                heard.append(message.data)
+                if message.data == b"1":
+                    raise ValueError("a defect of ours")
+
+            client._error_cb = telling
+            await client.handle("a", fail)
+            peer.sendall(b"+OK\r\nMSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n")
+            await told.wait()
+            peer.sendall(b"MSG a 1 1\r\n3\r\n")
+            turn = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(0.01, turn.set_result, None)
+            await turn
+            assert heard == [b"1"]
+            go_on.set()
+            await until(lambda: len(heard) == 3)
+            assert heard == [b"1", b"2", b"3"]
+
+    run(handles())
+
+
+@pytest.mark.parametrize("run", LOOPS)
+def test_what_a_handler_ends_is_not_handled_further_in_the_same_read(run: Run) -> None:
+    async def handles() -> None:
+        async with wired() as (client, peer):
+            heard: list[bytes] = []
+
+            def take(message: Msg) -> None:
+                heard.append(message.data)
+                client._remove_sub(1)
+
+            await client.handle("a", take)
+            await client.handle("b", lambda message: heard.append(message.data))
+            peer.sendall(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\nMSG b 2 1\r\n3\r\n")
+            await until(lambda: b"3" in heard)
+            assert heard == [b"1", b"3"]
 
     run(handles())
 

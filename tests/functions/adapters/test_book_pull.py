@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from functions.adapters import book_pull
@@ -16,6 +18,7 @@ from functions.adapters.book_pull import PREFETCH_MAX, BookPull, Delivery
 from protocol.subjects import BOOKS
 from runtime.instant import Instant
 from runtime.nats import connect, ensure_stream
+from runtime.nats_client import NatsClient
 from runtime.process import stop_tasks
 from tests.support.servers import NatsServer
 
@@ -43,12 +46,11 @@ async def publish(nc: Client, market: str, payload: bytes) -> None:
 async def until_prefetched(pull: BookPull, wanted: dict[str, bytes]) -> None:
     """Wait until the pull holds exactly these payloads."""
     async with asyncio.timeout(30):
-        while True:
+        while True:  # nothing tells of a book that nobody waits for
             held = {s.rpartition(".")[2]: d.payload for s, d in pull._waiting.items()}
             if held == wanted:
                 return
-            pull._arrived.clear()
-            await pull._arrived.wait()
+            await asyncio.sleep(0.002)
 
 
 async def test_a_newer_book_takes_the_place_of_the_one_that_waits(nats_server: NatsServer) -> None:
@@ -212,3 +214,55 @@ async def test_a_book_published_before_the_worker_came_is_delivered(
 )
 def test_when_nats_stored_a_book_stands_in_its_reply(reply: str, stored_at_ns: int | None) -> None:
     assert Delivery(b"", reply, Instant(0)).stored_at_ns() == stored_at_ns
+
+
+def message_of(nc: Client, market: str, payload: bytes) -> Msg:
+    return Msg(nc, f"book.btc-15m.{market}", "$JS.ACK.x", payload)
+
+
+async def test_a_book_that_is_waited_for_is_handled_as_it_is_read_and_the_next_one_waits() -> None:
+    pull = BookPull(nc := NatsClient(), DURABLE)
+    handled: list[bytes] = []
+    taking = asyncio.create_task(pull.take(lambda each: handled.append(each.payload)))
+    await asyncio.sleep(0)
+    for market, payload in (("a", b"1"), ("a", b"2"), ("a", b"3"), ("b", b"4")):
+        pull._on_message(message_of(nc, market, payload))
+    assert handled == [b"1"]
+    await taking
+    await pull.take(lambda each: handled.append(each.payload))
+    assert (handled, pull.conflated) == ([b"1", b"3"], 1)
+    assert (await pull.next()).payload == b"4"
+
+
+async def test_what_the_handling_raises_is_raised_where_the_book_is_waited_for() -> None:
+    def fail(_: Delivery) -> None:
+        raise SystemExit("a defect")
+
+    pull = BookPull(nc := NatsClient(), DURABLE)
+    taking = asyncio.ensure_future(_caught(pull.take(fail)))
+    await asyncio.sleep(0)
+    pull._on_message(message_of(nc, "a", b"1"))
+    assert isinstance(await taking, SystemExit)
+    pull._on_message(message_of(nc, "a", b"2"))
+    assert isinstance(await _caught(pull.take(fail)), SystemExit)
+
+
+async def _caught(taking: Coroutine[Any, Any, None]) -> BaseException | None:
+    try:
+        await taking
+    except SystemExit as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_book_that_comes_when_nobody_waits_any_more_is_kept(at_once: bool) -> None:
+    pull = BookPull(nc := NatsClient(), DURABLE)
+    taking = asyncio.create_task(pull.take(lambda _: None))
+    await asyncio.sleep(0)
+    taking.cancel()
+    if not at_once:
+        await asyncio.gather(taking, return_exceptions=True)
+    pull._on_message(message_of(nc, "a", b"1"))
+    await asyncio.gather(taking, return_exceptions=True)
+    assert (await pull.next()).payload == b"1"
