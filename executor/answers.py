@@ -81,8 +81,8 @@ def done(asked: Coroutine[Any, Any, _T]) -> _T:
 
     try:
         with exiting_when_misconfigured():
-            # As services do: asyncio's own TLS prints a traceback beside the answer when a websocket
-            # is refused with a long page.
+            # As services do: asyncio's own TLS prints a traceback beside the answer when a
+            # websocket is refused with a long page.
             return uvloop.run(asked)
     except (StoreError, RecordsError, NotDoneError) as error:
         complain(f"failed: {error}")
