@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import shutil
 from collections.abc import Coroutine, Sequence
@@ -73,17 +74,13 @@ def one_account(kind: type[_Settings], account: str | None) -> _Settings:
 def done(asked: Coroutine[Any, Any, _T]) -> _T:
     """The result, or one line and exit code 1 (failed) or 2 (misconfigured)."""
     # Here, because they bring the store's client, which takes a second: a backtest shall not wait.
-    import uvloop  # noqa: PLC0415 - see above
-
     from functions.bootstrap import exiting_when_misconfigured  # noqa: PLC0415 - see above
     from functions.handlers.control import NotDoneError  # noqa: PLC0415 - see above
     from functions.ports import RecordsError, StoreError  # noqa: PLC0415 - see above
 
     try:
         with exiting_when_misconfigured():
-            # As services do: asyncio's own TLS prints a traceback beside the answer when a
-            # websocket is refused with a long page.
-            return uvloop.run(asked)
+            return asyncio.run(asked)
     except (StoreError, RecordsError, NotDoneError) as error:
         complain(f"failed: {error}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -6,11 +6,10 @@ Raises RefusedError for what a person can mend, NotReadyError for what is wrong 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from typing import Final
-
-import uvloop
 
 from executor.answers import say
 from executor.commands.paper import RefusedError, check, only, with_variables
@@ -41,13 +40,13 @@ def ready(plan: SystemPlan) -> SystemPlan:
     environment = _environment(plan)
     with only(environment):
         settings = ScheduleSettings()
-        findings = uvloop.run(checks.examine(configuration.read(), started=False))
+        findings = asyncio.run(checks.examine(configuration.read(), started=False))
     say(findings_view(findings))
     if any(each.level is Level.FAIL for each in findings):
         raise NotReadyError("nothing was started: mend what FAILs")
     confirm(settings.wallet or "")
     try:
-        plan = with_variables(plan, uvloop.run(api_variables(settings)))
+        plan = with_variables(plan, asyncio.run(api_variables(settings)))
     except AccountRefusedError as error:
         raise RefusedError(str(error)) from None
     except VenueError as error:
