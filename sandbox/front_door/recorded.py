@@ -12,11 +12,16 @@ from feeder.recording.format import (
     Published,
     Record,
     Started,
+    Stopped,
     payload,
 )
+from feeder.recording.recorded_messages import LOOK_EVERY_S
 from protocol.decision import Decision, decode_decision
 
 _MS: Final = 1_000_000
+_READ_LATE_NS: Final = round(2 * LOOK_EVERY_S * 1e9)
+"""Books are taken down as they come, decisions at the next look: who is killed has not had the last
+ones, whatever else stands at the end."""
 Gap = tuple[int, int]
 """Epoch milliseconds, both of them within."""
 
@@ -42,10 +47,10 @@ def unrecorded(
 def _read(records: Iterable[Record]) -> tuple[set[str], list[Gap]]:
     recorded: set[str] = set()
     gaps: list[Gap] = []
-    run, before_ns, away_ns = "", 0, None
+    run, before_ns, away_ns, stopped = "", 0, None, False
     for record in records:
         if isinstance(record, Started) and record.run != run:
-            run, away_ns = record.run, before_ns
+            run, away_ns = record.run, before_ns if stopped else before_ns - _READ_LATE_NS
         elif isinstance(record, Decided | Published) and away_ns is not None:
             gaps.append((away_ns // _MS, record.at_ns // _MS))  # it follows us again
             away_ns = None
@@ -53,5 +58,5 @@ def _read(records: Iterable[Record]) -> tuple[set[str], list[Gap]]:
             recorded.add(decode_decision(payload(record)).decision_id)
         elif isinstance(record, Lost) or (isinstance(record, Missed) and record.what != "books"):
             gaps.append((record.since_ns // _MS, record.at_ns // _MS))
-        before_ns = record.at_ns
+        before_ns, stopped = record.at_ns, isinstance(record, Stopped)
     return recorded, gaps

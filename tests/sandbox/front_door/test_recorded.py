@@ -13,6 +13,7 @@ from feeder.recording.format import (
     Published,
     Record,
     Started,
+    Stopped,
     decided_of,
 )
 from protocol.decision import Decision, encode_decision
@@ -39,13 +40,17 @@ def started(at_s: int, run: str) -> Started:
     )
 
 
+def stopped(at_s: float) -> Stopped:
+    return Stopped(at_ns=round(at_s * _S), mono_ns=0)
+
+
 def recorded(at_s: int) -> Record:
     subject = "decision.x"
     return decided_of(encode_decision(made(at_s)), subject=subject, at_ns=at_s * _S, mono_ns=0)
 
 
-def book(at_s: int) -> Published:
-    return Published(at_ns=at_s * _S, mono_ns=0, subject="book.x", text="{}")
+def book(at_s: float) -> Published:
+    return Published(at_ns=round(at_s * _S), mono_ns=0, subject="book.x", text="{}")
 
 
 def missed(what: str, since_s: int, at_s: int) -> Missed:
@@ -67,6 +72,9 @@ WHOLE: Final = [started(1, "a"), book(2), recorded(3), book(9)]
         ([*WHOLE[:3], started(4, "b"), book(6)], True),  # killed, and not yet back by then
         ([*WHOLE[:3], started(4, "a"), book(6)], False),  # the same one's next file
         ([*WHOLE[:3], book(6), started(7, "b"), book(8)], False),
+        # Killed before it read what was decided while the last book came; one that stops reads it.
+        ([*WHOLE[:3], book(5.2), started(7, "b"), book(8)], True),
+        ([*WHOLE[:3], book(5.2), stopped(5.3), started(7, "b"), book(8)], False),
         (WHOLE[:3], False),  # it has ended, and nobody has told it to
     ],
 )
