@@ -13,9 +13,7 @@ when the venue has the last byte; what else runs on these cores delays it. Quart
 from __future__ import annotations
 
 import asyncio
-import json
 import multiprocessing
-import random
 import socket
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from typing import Any, Final
 import uvloop
 from httpcore._backends.anyio import AnyIOStream
 
+from benchmarks.other_work import other_work
 from benchmarks.stats import Quartiles, quartiles
 from functions.adapters.live_exchange import LiveExchange
 from tests.support.live_desk import open_desk, send_orders_to
@@ -41,7 +40,6 @@ _ANSWER: Final = (
     b"HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
     % (len(_BODY), _BODY)
 )
-_MEMORY: Final = bytearray(16 << 20)
 
 
 def run() -> dict[str, Quartiles]:
@@ -75,7 +73,7 @@ async def _run(url: str, arrived_ns: Callable[[], int]) -> dict[str, Quartiles]:
                 for name in sorted(exchanges, reverse=bool(number % 2)):
                     exchange = exchanges[name]
                     if kind == "cold":
-                        _other_work()
+                        other_work(OTHER_WORK_S)
                     begun_ns, cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
                     order = await exchange.prepare(trade, snapshot)
                     made_ns = time.thread_time_ns()
@@ -109,15 +107,6 @@ def _note_what_is_sent() -> Callable[[], int]:
     AnyIOStream.write = noted_write  # type: ignore[method-assign]
     KeptConnection.begin = noted_begin  # type: ignore[assignment, method-assign]
     return lambda: last[0]
-
-
-def _other_work() -> None:
-    """Decodes, sorts and encodes books, over more memory than the nearer caches hold."""
-    until = time.perf_counter() + OTHER_WORK_S
-    while time.perf_counter() < until:
-        book = [{"price": str(random.random()), "size": str(n)} for n in range(2_000)]
-        sorted(json.loads(json.dumps(book)), key=lambda level: level["price"])
-        sum(_MEMORY[::64])
 
 
 def _refuse_all(listening: socket.socket, arrived_ns: Any) -> None:

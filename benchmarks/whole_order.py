@@ -25,7 +25,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import random
 import socket
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from typing import Any, Final, cast
 import msgspec
 import uvloop
 
+from benchmarks.other_work import other_work
 from benchmarks.stats import quartiles
 from benchmarks.strategies_in_process import _ALWAYS_BUYS, _REPLY, _configuration
 from benchmarks.strategy_books import MARKETS, Books
@@ -73,7 +73,6 @@ BOOKS_SEEN: Final = 150 * MARKETS
 """Before the first order: memories are as long as in the middle of a window."""
 OTHER_WORK_S: Final = 0.06
 STEPS: Final = ("decide", "sign", "signature", "claim", "post", "send", "answer")
-_MEMORY: Final = bytearray(16 << 20)
 _REFUSED: Final = b'{"error":"no orders found to match with FAK order"}'
 
 
@@ -238,7 +237,7 @@ async def _run(url: str, kind: str, orders: int) -> dict[str, dict[str, list[flo
             for _ in range(rounds):
                 await reset()
                 if temperature == "cold":
-                    _other_work()
+                    other_work(OTHER_WORK_S)
                 for connection in direct._connection._open:
                     if not isinstance(connection._socket, MarkedSocket):
                         connection._socket = cast(Any, MarkedSocket(connection._socket, marks))
@@ -253,15 +252,6 @@ async def _run(url: str, kind: str, orders: int) -> dict[str, dict[str, list[flo
 
 async def _facts(_: object, token_id: str) -> official_client.MarketFacts:
     return official_client.MarketFacts(token_ids=frozenset([token_id]), tick_e4=10, neg_risk=False)
-
-
-def _other_work() -> None:
-    """Decodes, sorts and encodes, over more memory than the nearer caches hold."""
-    until = time.perf_counter() + OTHER_WORK_S
-    while time.perf_counter() < until:
-        book = [{"price": str(random.random()), "size": str(n)} for n in range(2_000)]
-        sorted(json.loads(json.dumps(book)), key=lambda level: level["price"])
-        sum(_MEMORY[::64])
 
 
 def _serve(listening: socket.socket, answer: str) -> None:
