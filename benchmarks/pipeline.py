@@ -1,5 +1,8 @@
 """From a frame written to the feeder's socket to the order's bytes at the venue, stage by stage.
 
+What the simulated venue needs to apply a change, to hash its books and to write the frame is not
+counted; from the read of an order's bytes to its handler, which is, it takes 12 µs.
+
 Real processes, real sockets: two feeders of 25 markets each, two lines a market, two workers, and
 nats-server; the venue is simulated and runs in this process, so both ends read one clock. Each run
 measures two loads, one after the other: *idle*, ten signals a second and nothing else, which is

@@ -5,25 +5,21 @@ frame. So the frames of a run are written ahead, stamped with the moments at whi
 then only sent: as bytes, on every connection alike. The venue's own books follow as they are sent,
 so who subscribes anew, or asks for a book, gets the one of that moment.
 
-A reader with more than WAITING_BYTES_MAX unread is cut off, as the simulated venue does it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import struct
 import time
 from typing import Final, NamedTuple
 
 from benchmarks.scripted_markets import BEST_ASK_E4, BEST_BID_E4, LEVELS, SIZE_E6
+from benchmarks.venue_wire import unmasked, write_at_once
 from sandbox.simulator import Market, Venue
 from sandbox.simulator.book import Side
 from sandbox.simulator.frames import Change, Delta, apply_changes, price_change_frame
-from sandbox.simulator.market_faults import MarketConnection
 
-WAITING_BYTES_MAX: Final = 4096 * 700
-"""Its 4,096 frames, at 700 bytes each."""
 STEP_S: Final = 0.001
 _WRITING_S: Final = 250e-6
 """A frame, at most; what is left of it is waited for."""
@@ -76,7 +72,7 @@ class FrameSource:
             changes = self._changes(up.token_id, down.token_id)
             delta = Delta(changes, at_ms, apply_changes(twin, changes, at_ms))
             text = price_change_frame(twin, delta, delta.tops)
-            frames.append(_Frame(market, changes, at_ms, text, _unmasked(text.encode())))
+            frames.append(_Frame(market, changes, at_ms, text, unmasked(text.encode())))
         return frames
 
     def _changes(self, up: str, down: str) -> list[Change]:
@@ -94,27 +90,6 @@ class FrameSource:
             for token_id, side, price_e4, size_e6 in changes:
                 books[token_id].put(side, price_e4, size_e6)
                 books[token_id].timestamp_ms = at_ms
-        wire = b"".join([frame.wire for frame in frames])
+        wire, texts = b"".join([frame.wire for frame in frames]), [frame.text for frame in frames]
         for connection in tuple(self._venue.market_feed.connections):
-            self._write_to(connection, frames, wire)
-
-    def _write_to(self, connection: MarketConnection, frames: list[_Frame], wire: bytes) -> None:
-        transport = connection._transport
-        if not connection.tokens or transport is None or transport.is_closing():
-            return
-        if not connection._waiting.empty():  # a book: what comes after it waits behind it
-            for frame in frames:
-                connection.send(frame.text)
-        elif transport.get_write_buffer_size() > WAITING_BYTES_MAX:
-            self.cut += 1
-            connection.abort()
-        else:
-            transport.write(wire)
-
-
-def _unmasked(payload: bytes) -> bytes:
-    """A text frame of a server (RFC 6455, 5.2), of at most 64 KB."""
-    length = len(payload)
-    if length < 126:
-        return struct.pack("!BB", 0x81, length) + payload
-    return struct.pack("!BBH", 0x81, 126, length) + payload
+            self.cut += not write_at_once(connection, wire, texts)

@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+from benchmarks.venue_wire import unmasked, write_at_once
 from protocol.series import parse_series
 from sandbox.simulator import Market, Venue, error
+from sandbox.simulator.frames import Change, Delta, apply_changes, price_change_frame
 
 MARKETS: Final = 50
 LEVELS: Final = 40
@@ -84,7 +86,7 @@ class SignalDriver:
         self._venue = venue
         self._tokens = [market.token("Up") for market in markets]
         self.signals: dict[str, list[int]] = {token: [] for token in self._tokens}
-        """By token: when each was written, nanoseconds since the epoch."""
+        """By token: when each was written to the readers' sockets, nanoseconds since the epoch."""
         self._frame = 0
         self._random = random.Random(1)
 
@@ -138,11 +140,27 @@ class SignalDriver:
         else:
             depth_e4 = self._random.randrange(10, LEVELS) * 100
             size_e6 = SIZE_E6 + self._random.randrange(10_000) * 10_000
-            self._venue.change_level(token, "BUY", BEST_BID_E4 - depth_e4, size_e6)
+            self._write(token, BEST_BID_E4 - depth_e4, size_e6)
 
     def _signal(self, token: str) -> None:
-        self.signals[token].append(time.time_ns())
-        self._venue.change_level(token, "BUY", BEST_BID_E4, STRONG_E6)
+        self.signals[token].append(self._write(token, BEST_BID_E4, STRONG_E6))
 
     def _take_back(self, token: str) -> None:
-        self._venue.change_level(token, "BUY", BEST_BID_E4, SIZE_E6)
+        self._write(token, BEST_BID_E4, SIZE_E6)
+
+    def _write(self, token: str, bid_e4: int, size_e6: int) -> int:
+        """Send a bid's new size, mirrored; when its first byte was written, nanoseconds."""
+        market, _, other = self._venue.books(token)
+        changes: list[Change] = [
+            (token, "BUY", bid_e4, size_e6),
+            (other.token_id, "SELL", 10_000 - bid_e4, size_e6),
+        ]
+        now_ms = self._venue.now_ms()
+        delta = Delta(changes, now_ms, apply_changes(market, changes, now_ms))
+        text = price_change_frame(market, delta, delta.tops)
+        wire = unmasked(text.encode())
+        written_ns = time.time_ns()
+        for connection in tuple(self._venue.market_feed.connections):
+            if connection.tokens.issuperset(delta.tops):
+                write_at_once(connection, wire, [text])
+        return written_ns

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import json
 
-from websockets.frames import OP_TEXT, Frame
-
-from benchmarks.prepared_frames import FrameSource, _unmasked
+from benchmarks.prepared_frames import FrameSource
 from benchmarks.scripted_markets import scripted_venue
 from sandbox.simulator.frames import hash_of
-
-
-def test_a_frame_is_written_as_a_server_writes_it() -> None:
-    for length in (0, 125, 126, 700, 65_535):
-        payload = b"x" * length
-        assert _unmasked(payload) == Frame(OP_TEXT, payload).serialize(mask=False)
 
 
 def test_frames_that_are_written_ahead_have_the_hash_of_the_book_that_the_venue_then_has() -> None:

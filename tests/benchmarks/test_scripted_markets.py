@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
+
+from websockets.asyncio.client import connect
+
 from benchmarks.scripted_markets import (
     BEST_BID_E4,
     STRONG_E6,
@@ -11,13 +16,15 @@ from benchmarks.scripted_markets import (
     series_of,
 )
 from protocol.series import parse_series
+from sandbox.simulator import serve
+from sandbox.simulator.frames import hash_of
 
 
 def test_one_frame_in_a_hundred_is_a_signal_that_the_market_s_next_one_takes_back() -> None:
     venue, markets = scripted_venue(50)
     sent: list[tuple[str, int, int]] = []
-    venue.change_level = lambda token, side, price, size: sent.append((token, price, size))  # type: ignore
     driver = SignalDriver(venue, markets)
+    driver._write = lambda token, price, size: sent.append((token, price, size)) or 0  # type: ignore
     for _ in range(10_000):
         driver._send_frame()
     signals = [n for n, (_, _, size) in enumerate(sent) if size == STRONG_E6]
@@ -44,3 +51,20 @@ def test_feeders_follow_the_series_of_the_markets_that_are_listed() -> None:
     for name, market in zip(names, markets, strict=True):
         series = parse_series(name)
         assert series.slug(market.start_ms // 1000) == market.slug
+
+
+async def test_a_signal_is_on_the_socket_when_it_is_stamped_and_shows_the_venue_s_book() -> None:
+    venue, [market] = scripted_venue(1)
+    token = market.token("Up")
+    driver = SignalDriver(venue, [market])
+    async with serve(venue) as url, connect(url.replace("http", "ws") + "/ws/market") as ws:
+        tokens = [book.token_id for book in market.books]
+        await ws.send(json.dumps({"assets_ids": tokens, "type": "market"}))
+        await ws.recv()
+        began_ns = time.time_ns()
+        driver._signal(token)
+        frame = json.loads(await ws.recv())
+    [written_ns] = driver.signals[token]
+    assert began_ns < written_ns < time.time_ns()
+    told = {each["asset_id"]: each["hash"] for each in frame["price_changes"]}
+    assert told == {book.token_id: hash_of(market, book) for book in market.books}
