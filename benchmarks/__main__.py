@@ -34,6 +34,7 @@ from benchmarks.other_tree import NoSuchCommitError, tree_of
 from benchmarks.pipeline import LOADS, MOTO, OURS, SCRIPT, STORES, Run, Variant
 from benchmarks.system import TODAY, Tree
 from local.child import ChildError
+from tests.support.arguments import count, duration_s, folder
 
 OUT: Final = Path(__file__).parent / "out" / "latest.json"
 _FEW: Final = 2
@@ -175,16 +176,24 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be repeated")
     parser.add_argument(
-        "--seconds", type=float, default=8.0, help="of each load of a run (default: %(default)g)"
+        "--seconds",
+        type=duration_s,
+        default=8.0,
+        help="of each load of a run (default: %(default)g)",
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, help="of what runs in turn (default: %(default)s)"
+        "--repeats", type=count, default=3, help="of what runs in turn (default: %(default)s)"
     )
     parser.add_argument(
         "--compare", metavar="REF", help="a commit whose feeder, worker and nats-server run in turn"
     )
     parser.add_argument(
-        "--site", action="append", default=[], metavar="DIR", help="where peers are installed"
+        "--site",
+        type=folder,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where peers are installed",
     )
     return parser.parse_args()
 

@@ -48,6 +48,7 @@ from protocol.snapshot import BookSnapshot
 from strategies.book_imbalance import BookImbalance
 from strategies.builtin import BUILTIN
 from strategies.interface import Strategy
+from tests.support.arguments import folder
 from tests.support.made_up_feeds import ListFeed, configuration_of
 from tests.support.resolvedkit_books import Decided, played
 from tests.support.synthetic_feed import MARKETS_A_DAY, SNAPSHOTS_A_MARKET, SyntheticFeed
@@ -218,7 +219,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--site", action="append", default=[], help="where a peer is installed")
+    parser.add_argument(
+        "--site", type=folder, action="append", default=[], help="where a peer is installed"
+    )
     parser.add_argument("--day", action="store_true", help="also a whole day at full rate")
     parser.add_argument("--quick", action="store_true", help="few turns, to see that it works")
     options = parser.parse_args()

@@ -47,6 +47,7 @@ from runtime.process import freeze_heap
 from strategies.book_imbalance import BookImbalance
 from strategies.interface import Hold, Signal
 from strategies.view import MarketView
+from tests.support.arguments import count, rate
 from venue.wire.order_answer import Accepted, Answer
 
 POST_S: Final = 0.5
@@ -228,8 +229,8 @@ async def _run(repeats: int, books_per_s: float) -> dict[str, list[float]]:
 def main() -> int:
     """Print every figure by name; its unit is part of the name."""
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.orders_in_flight")
-    arguments.add_argument("--repeats", type=int, default=5)
-    arguments.add_argument("--books-per-s", type=float, default=500.0)
+    arguments.add_argument("--repeats", type=count, default=5)
+    arguments.add_argument("--books-per-s", type=rate, default=500.0)
     told = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # critical
     for name, values in uvloop.run(_run(told.repeats, told.books_per_s)).items():

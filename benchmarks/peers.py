@@ -43,6 +43,7 @@ from protocol.fee import FeeSchedule
 from protocol.market import MarketInfo, Outcome
 from protocol.series import parse_series
 from sandbox.simulator.text import PRICE_TEXT, book_hash, size_text
+from tests.support.arguments import folder
 from venue.wire.market_channel import Malformed, Pong, UnknownEvent, decode_frame
 
 FRAMES: Final = 4_000
@@ -343,7 +344,9 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--site", action="append", default=[], help="where peers are installed")
+    parser.add_argument(
+        "--site", type=folder, action="append", default=[], help="where peers are installed"
+    )
     sys.path.extend(parser.parse_args().site)
     Console().print(table(run()))
 

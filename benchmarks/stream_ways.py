@@ -38,6 +38,7 @@ from local.child import Child
 from local.nats_server import start_nats
 from protocol.subjects import BOOKS, book_subject
 from runtime.nats import close, connect, ensure_stream
+from tests.support.arguments import count, duration_s
 
 MARKETS: Final = 50
 BOOK_BYTES: Final = 3_900
@@ -243,8 +244,8 @@ async def _compare(seconds: float, repeats: int) -> None:
 def main() -> None:
     """See the top of this module."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seconds", type=float, default=5.0)
-    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--seconds", type=duration_s, default=5.0)
+    arguments.add_argument("--repeats", type=count, default=5)
     arguments.add_argument("--take", nargs=2, help=argparse.SUPPRESS)
     arguments.add_argument("--url", help=argparse.SUPPRESS)
     told = arguments.parse_args()

@@ -61,6 +61,7 @@ from runtime.instant import Instant
 from runtime.log import configure_logging
 from runtime.process import freeze_heap
 from strategies.book_imbalance import BookImbalance
+from tests.support.arguments import count
 from tests.support.live_desk import live_exchange, open_desk, send_orders_to
 from venue.trading import official_client
 from venue.trading.direct_orders import DirectOrders
@@ -313,7 +314,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.whole_order")
     arguments.add_argument("--store", choices=("none", "sqlite"), default="none")
     arguments.add_argument("--answer", choices=("matched", "refused"), default="matched")
-    arguments.add_argument("--orders", type=int, default=100)
+    arguments.add_argument("--orders", type=count, default=100)
     told = arguments.parse_args()
     listening = socket.create_server(("127.0.0.1", 0))
     venue = multiprocessing.Process(target=_serve, args=(listening, told.answer), daemon=True)

@@ -16,18 +16,19 @@ from functools import partial
 
 from tests.fuzz.play import FRAMES_A_RECOVERY, FRAMES_A_ROUND, Round, Score
 from tests.fuzz.unshared import play_both
+from tests.support.arguments import count
 
 
 def main() -> int:
     """Exit code 0 when no round failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--frames", type=count, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="play this round alone, and make it smaller")
     parser.add_argument(
         "--both", action="store_true", help="compare with lines that share nothing: takes twice"
     )
-    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--processes", type=count, default=multiprocessing.cpu_count())
     arguments = parser.parse_args()
     if arguments.only is not None:
         return _alone(arguments.seed, arguments.only)

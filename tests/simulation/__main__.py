@@ -23,6 +23,7 @@ from tests.simulation.checks import violations
 from tests.simulation.dynamodb import DECISIONS
 from tests.simulation.faults import draw_faults
 from tests.simulation.scenario import run
+from tests.support.arguments import count
 
 REPLAY = "python -m tests.simulation --seed {}"
 PROGRESS_EVERY_S = 10.0
@@ -98,10 +99,10 @@ class Progress:
 def main() -> int:
     """Exit code 1 when anything is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--seeds", type=count, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=count, default=os.cpu_count())
     parser.add_argument("--ablations", nargs="?", const="all", choices=("all", "others"))
     options = parser.parse_args()
     if options.seed is not None:
