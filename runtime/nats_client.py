@@ -114,6 +114,11 @@ class NatsClient(Client):
         if more or not self._write_pending():
             self._wake_flusher()
 
+    @property
+    def room_bytes(self) -> int:
+        """How much more `publish_nowait` takes, commands included, until it is written."""
+        return self._max_pending_size - self._pending_data_size
+
     async def handle(self, subject: str, handler: Handler) -> Subscription:
         """Subscribe, and have each message handled before the next one is read. `handler` must be
         quick; what it raises goes to the error callback, and the next message comes all the same.
