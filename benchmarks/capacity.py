@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
-import nats
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,6 +27,7 @@ from benchmarks.scripted_markets import scripted_venue
 from benchmarks.stats import percentiles
 from benchmarks.system import TODAY, Tree, processes_of
 from protocol.snapshot import ProtocolError, decode_snapshot
+from runtime.nats import connect_once
 from runtime.process import freeze_heap
 from sandbox.simulator import serve
 
@@ -106,7 +106,7 @@ async def _measure(tree: Tree, rates: Sequence[int], step_s: float) -> list[Rate
         async with asyncio.timeout(60):
             await venue.subscribed(*(book.token_id for each in markets for book in each.books))
             await venue.notice.until(lambda: len(venue.market_feed.connections) >= 2)
-        nc = await nats.connect(processes.nats_url)
+        nc = await connect_once(processes.nats_url, "bench")
         reader = _Reader()
         await nc.subscribe("book.>", cb=reader.on_book, pending_msgs_limit=-1)
         freeze_heap()

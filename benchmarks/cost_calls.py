@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import nats
 from nats.aio.msg import Msg
 from prometheus_client.parser import text_string_to_metric_families
 
 from local.services import Service
 from protocol.subjects import BOOKS
+from runtime.nats import connect_once
 from sandbox.cluster import Cluster
 from sandbox.services import Options
 from tests.support.counting_proxy import StoreCalls, counting_proxy
@@ -52,7 +52,7 @@ async def measure() -> dict[str, object]:
             counting_proxy(cluster.dynamodb_url) as (schedule_url, schedule),
         ):
             cluster.urls = {"worker-1": workers_url, "schedule": schedule_url}
-            nc = await nats.connect(cluster.nats_url)
+            nc = await connect_once(cluster.nats_url, "bench")
             await nc.subscribe(BOOKS.subjects[0], cb=on_book)
             await cluster.start_services()
             workers.made.clear()

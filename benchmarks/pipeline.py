@@ -28,7 +28,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
-import nats
 import uvloop
 
 from benchmarks.process_times import ProcessTimes, times_by_name
@@ -45,6 +44,7 @@ from benchmarks.system import (
 )
 from protocol.decision import Decision, decode_decision
 from protocol.subjects import DECISIONS
+from runtime.nats import connect_once
 from runtime.process import freeze_heap
 from sandbox.simulator import Market, Venue, serve
 
@@ -193,7 +193,7 @@ async def _running(
             await _start_script(processes, markets, url)
         else:
             await _start_system(variant, processes, stack, markets, url)
-            nc = await nats.connect(processes.nats_url)
+            nc = await connect_once(processes.nats_url, "bench")
             stack.push_async_callback(nc.close)
 
             async def remember(message: Any) -> None:

@@ -20,7 +20,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import nats
 from nats.aio.client import Client
 
 from benchmarks.growth_streams import _cpu_s
@@ -29,7 +28,7 @@ from benchmarks.stub_worker import FIGURES
 from local.child import Child
 from local.nats_server import start_nats
 from protocol.subjects import BOOKS, DECISIONS
-from runtime.nats import ensure_stream
+from runtime.nats import connect_once, ensure_stream
 
 BOOKS_PER_S: Final = 1_000
 IN_FLIGHT_MAX: Final = 128
@@ -132,7 +131,7 @@ async def _server() -> AsyncIterator[tuple[Client, str, int, Child]]:
         server, client = Child("nats", scratch), Child("client", scratch)
         stack.push_async_callback(server.stop)
         url = await start_nats(server, scratch)
-        nc = await nats.connect(url)
+        nc = await connect_once(url, "bench")
         stack.push_async_callback(nc.close)
         for stream in (BOOKS, DECISIONS):
             await ensure_stream(nc.jetstream(timeout=5), stream)

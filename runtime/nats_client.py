@@ -81,6 +81,7 @@ class NatsClient(Client):
         """By host and port, of the servers in the pool."""
         self._was_encrypted = False
         self._telling: set[asyncio.Future[None]] = set()
+        self._when_reconnected: list[Callable[[], None]] = []
         self.login_in_url = False
         """Whether it is NATS_URL that says who we are."""
 
@@ -113,6 +114,11 @@ class NatsClient(Client):
         if more or not self._write_pending():
             self._wake_flusher()
 
+    @property
+    def room_bytes(self) -> int:
+        """How much more `publish_nowait` takes, commands included, until it is written."""
+        return self._max_pending_size - self._pending_data_size
+
     async def handle(self, subject: str, handler: Handler) -> Subscription:
         """Subscribe, and have each message handled before the next one is read. `handler` must be
         quick; what it raises goes to the error callback, and the next message comes all the same.
@@ -127,6 +133,15 @@ class NatsClient(Client):
         self._subs[self._sid] = subscription
         await self._send_subscribe(subscription)
         return subscription
+
+    def when_reconnected(self, tell: Callable[[], None]) -> None:
+        """`tell` is called after each reconnect, once the server has all subscriptions again. What
+        was asked before the connection broke, nobody may answer any more."""
+        self._when_reconnected.append(tell)
+
+    def _tell_reconnected(self) -> None:
+        for tell in self._when_reconnected:
+            tell()
 
     def _write_pending(self) -> bool:
         """Write what waits to be sent, unless the server has still to take what came before.
@@ -290,6 +305,11 @@ class NatsClient(Client):
         if silent and isinstance(self._transport, _DialledTransport):
             self._transport.doubt()
         await super()._process_op_err(e)
+
+    async def _attempt_reconnect(self) -> None:
+        await super()._attempt_reconnect()
+        if self.is_connected:
+            self._tell_reconnected()
 
     async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
         if self._transport and self._pending and self.is_connected:

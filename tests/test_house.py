@@ -105,6 +105,17 @@ def test_no_two_classes_share_a_name() -> None:
     assert {name: where for name, where in rooms.items() if len(where) > 1} == {}
 
 
+def test_whoever_connects_to_nats_does_so_by_our_client() -> None:
+    """A client of nats-py's own writes a traceback for each try while a server is away."""
+    theirs = re.compile(r"(?ms)^import nats$.*\bnats\.connect\(")
+    assert [
+        room
+        for path in SOURCES
+        if not (room := str(path.relative_to(ROOT))).startswith("tests/")
+        and theirs.search(path.read_text(encoding="utf-8"))
+    ] == []
+
+
 def test_requirement_files_pin_hashes_and_name_no_index() -> None:
     files = sorted((ROOT / "requirements").glob("*.txt"))
     assert len(files) >= 7  # also those of the image, of the functions, and of the cloud's tools

@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import aiohttp
-import nats
 import typer
 from nats.errors import Error as NatsError
 
@@ -38,6 +37,7 @@ from deploy.local.system import System, still_listening
 from functions.ports import StoreError
 from local.child import ROOT, Child, ChildError
 from protocol.snapshot import ProtocolError
+from runtime.nats import connect_once
 from runtime.process import stop_tasks
 from sandbox.services import Options
 
@@ -164,7 +164,7 @@ async def _deployed(progress: Progress, cloud: Cloud, system: System, local: Sta
         )
         async with AsyncExitStack() as stack:
             # Listening from before the first decision.
-            nc = await nats.connect(system.nats_url, error_cb=_nothing)
+            nc = await connect_once(system.nats_url, "deploy")
             stack.push_async_callback(nc.close)
             run = Run(
                 progress=progress,
@@ -246,10 +246,6 @@ async def _unless(died: Coroutine[Any, Any, str], work: Coroutine[Any, Any, None
         life.result()
     else:
         raise ChildError(death.result())
-
-
-async def _nothing(_: Exception) -> None:
-    """This NATS client has nothing to add: a server that dies is named anyway."""
 
 
 if __name__ == "__main__":

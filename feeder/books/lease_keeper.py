@@ -10,8 +10,9 @@ The rules are in `feeder.core.leases`; here they meet a server that may be slow,
    revision, so that a write meant for the lost one is refused, and begins with a table that gives
    nothing to anybody. Holders write themselves back, all others wait for `lease_s`.
 4. A stopped process (SIGSTOP, a long collection) holds nothing when it goes on later. What it had
-   handed to the client before still leaves, as may one book that was between `epoch` and the
-   socket: with the old epoch, which is lower than that of whoever took over, and readers drop it.
+   handed to the client before still leaves, as may what was between `epoch` and the socket: one
+   book, or all books of a round, as many as the client's buffer holds. Each bears the old epoch,
+   which is lower than that of whoever took over, and readers drop it, market by market.
    A virtual machine that its host halts does not count the time; there, too, the epoch decides.
 """
 

@@ -1,7 +1,8 @@
 """Publishes the newest state of each market on JetStream; nothing ever queues.
 
 1. At most one publish a market is under way. What changes meanwhile only marks the market; its
-   snapshot is built when it is sent, so it is the newest, and costs nothing until then.
+   snapshot is built when it is sent, so it is the newest, and costs nothing until then. It is that
+   of the market as it is followed then, whose tokens may have changed.
 2. Of books that are sent at once only the last one asks for an acknowledgement, which is for all of
    them: a stream takes what comes by one connection in its order. Until then all are under way; a
    refusal, or silence, is of all of them. The stream numbers what it takes: if it has taken fewer
@@ -14,7 +15,9 @@
    series is not ours at that instant: its lease is asked for right before each snapshot is built.
 6. NATS that does not answer is handed one book a second, as a question, until it does. What was
    handed to the client would wait in its buffers, and leave, old, before anything fresh.
-7. A lost stream is restored beside all that: the answer may take seconds, and other books need not
+7. At once is sent what fits into the client's buffer. What does not stays marked, and goes when
+   that is acknowledged.
+8. A lost stream is restored beside all that: the answer may take seconds, and other books need not
    wait for it.
 
 What is offered is written to the socket before `offer` returns, and what was marked meanwhile when
@@ -63,6 +66,10 @@ UNACKNOWLEDGED_S: Final = 3.0
 FORGET_S: Final = 15.0
 """After so long without a send, it is no problem of ours that none was acknowledged. Leases, which
 end when NATS is silent, report it by then."""
+ROOM_KEPT_BYTES: Final = 1 << 16
+"""Far more than a book takes."""
+_COMMAND_BYTES: Final = 256
+"""What stands around a book: its subject, where the answer is to go, its length."""
 _STREAM_NOT_FOUND: Final = 10059  # nats-server's JSStreamNotFoundErr
 
 _log = structlog.get_logger()
@@ -121,8 +128,10 @@ class Publisher:
         """The epoch that a series may be published with at this instant; None: it is not ours."""
         self._inbox = nc.new_inbox()
         self._attempts = 0
-        self._marked: dict[str, MarketSession] = {}
-        """Markets with something to send, by condition id, longest waiting first."""
+        self._marked: dict[str, None] = {}
+        """Condition ids of markets with something to send, longest waiting first."""
+        self._left = False
+        """Whether some of them did not fit into the client's buffer."""
         self._flying: set[str] = set()
         """Markets whose publish is under way."""
         self._flights: dict[str, _Flight] = {}
@@ -146,7 +155,7 @@ class Publisher:
         if condition_id in self._marked:
             self._metrics.series[session.info.series].conflated.inc()
             return
-        self._marked[condition_id] = session
+        self._marked[condition_id] = None
         if condition_id not in self._flying:
             self._send_soon([condition_id])
 
@@ -188,8 +197,17 @@ class Publisher:
         """Send these markets; the acknowledgement of the last book is for all of them."""
         if self._silent:  # one book is question enough
             condition_ids = [] if self._flights else condition_ids[:1]
-        marked = [self._marked.pop(each) for each in condition_ids]
-        books = [book for session in marked if (book := self._built(session)) is not None]
+        books, room_bytes = list[_Book](), self._nc.room_bytes
+        for condition_id in condition_ids:
+            if room_bytes < ROOM_KEPT_BYTES:
+                self._left = True
+                break
+            del self._marked[condition_id]
+            session = self._table.get(condition_id)
+            book = None if session is None else self._built(session)
+            if book is not None:
+                books.append(book)
+                room_bytes -= len(book.payload) + _COMMAND_BYTES
         if not books:
             return
         *others, asking = books
@@ -209,7 +227,7 @@ class Publisher:
 
     def _built(self, session: MarketSession) -> _Book | None:
         """The market's snapshot as it is now, None when there is none to send."""
-        if session.info.condition_id not in self._table or not (session.ready or session.dark):
+        if not (session.ready or session.dark):
             return None
         epoch = self._epoch_of(session.info.series)
         if epoch is None:  # another feeder sends it; when it becomes ours it is offered again
@@ -265,7 +283,10 @@ class Publisher:
             self._metrics.series[session.info.series].published.inc()
             if session.info.condition_id in self._marked:
                 changed.append(session.info.condition_id)
-        if changed:
+        if self._left:
+            self._left = False
+            self._wake.set()
+        elif changed:
             self._send_soon(changed)
 
     def _fault_of(self, message: Msg, books: int) -> str | None:
@@ -291,7 +312,7 @@ class Publisher:
     def _failed(self, session: MarketSession, fault: str) -> None:
         """Count it and mark the market again; the sweep, not we, wakes the sender."""
         self._metrics.publish_failures[fault].inc()
-        self._marked.setdefault(session.info.condition_id, session)
+        self._marked.setdefault(session.info.condition_id)
 
     async def _sweep(self) -> None:
         """Give up on lost publishes, and retry what failed."""

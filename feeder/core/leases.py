@@ -20,7 +20,7 @@ to one feeder, its owner, with an epoch that each of its snapshots carries.
 
 So two feeders never hold a series at the same instant, whatever is lost, late or repeated. What is
 *sent* is another matter: a process that is stopped between asking `epoch` and sending goes on when
-it is continued, for that one message, and its epoch lets the readers drop it.
+it is continued, for all that is sent together, and its epoch lets the readers drop each of it.
 
 Time is an argument: `now_s` of one clock of this feeder that never jumps and counts suspension,
 `wall_ms` of the wall clock.

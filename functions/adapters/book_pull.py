@@ -84,7 +84,9 @@ class BookPull:
         self._answered_at_s = self._book_at_s = time.monotonic()
         self._taker: tuple[BookHandler, asyncio.Future[BaseException | None]] | None = None
         """Who waits for the next one, or did: a future that was cancelled takes none."""
-        self._consumer_lost = asyncio.Event()
+        self._consumer_lost = False
+        self._look = asyncio.Event()
+        """`run` is to look now, and not only in RECOVER_EVERY_S."""
         self._pull_failures = LineThrottle()
         self.conflated = 0
         """Books displaced by a newer one so far."""
@@ -93,6 +95,7 @@ class BookPull:
         """Create stream and consumer where missing, and subscribe. Raises nats errors."""
         await self._ensure_consumer()
         await self._nc.handle(self._inbox, self._on_message)
+        self._nc.when_reconnected(self._look.set)
         self._answered_at_s = self._book_at_s = time.monotonic()
 
     def problem(self) -> str | None:
@@ -111,15 +114,13 @@ class BookPull:
         while True:
             if self._nc.is_closed:  # the client gives up for good on some server errors
                 raise ConnectionError("NATS closed the connection for good")
-            if self._consumer_lost.is_set() or self._reconnected() or self._silent():
+            self._look.clear()
+            if self._consumer_lost or self._reconnected() or self._silent():
                 await self._recover()
             self._refill()
-            if self._consumer_lost.is_set():
-                await asyncio.sleep(RECOVER_EVERY_S)
-                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RECOVER_EVERY_S):
-                    await self._consumer_lost.wait()
+                    await self._look.wait()
 
     async def take(self, handle: BookHandler) -> None:
         """Have the delivery handled whose market has waited longest; where none waits, the next
@@ -182,7 +183,9 @@ class BookPull:
             self._outstanding = max(0, left)
         elif status in ("409", "503"):  # consumer deleted, leader changed, or no such consumer
             self._outstanding = 0
-            self._consumer_lost.set()
+            if not self._consumer_lost:  # otherwise asked for already, and not found yet
+                self._consumer_lost = True
+                self._look.set()
 
     def _refill(self) -> None:
         batch = PREFETCH_MAX - self._outstanding - len(self._waiting)
@@ -208,7 +211,7 @@ class BookPull:
 
     async def _recover(self) -> None:
         self._outstanding = 0
-        self._consumer_lost.set()
+        self._consumer_lost = True
         if not self._nc.is_connected:
             return
         self._reconnects = self._nc.stats["reconnects"]
@@ -217,7 +220,7 @@ class BookPull:
         except (NatsError, TimeoutError, StreamMismatchError) as error:
             _log.warning("consumer_not_ready", error=f"{type(error).__name__}: {error}")
         else:
-            self._consumer_lost.clear()
+            self._consumer_lost = False
 
     async def _ensure_consumer(self) -> None:
         await ensure_stream(self._js, BOOKS, self._replicas)

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import nats
 from rich.console import Console
 
 from local.child import ChildError
 from local.services import Service
 from protocol.subjects import BOOKS
+from runtime.nats import connect_once
 from runtime.process import stop_tasks
 from sandbox.audit import unfinished
 from sandbox.audit_input import AuditInput
@@ -97,7 +97,7 @@ class Rolling:
         planned = with_two_feeders(await self._cluster.planned_services(self._cluster.dynamodb_url))
         self._now = {each.name: generation(each, 1) for each in planned}
         processes = Processes(self._cluster, list(self._now.values()))
-        nc = await nats.connect(self._cluster.nats_url, error_cb=_nothing)
+        nc = await connect_once(self._cluster.nats_url, "rolling")
         timeout = aiohttp.ClientTimeout(total=5)
         try:
             await nc.subscribe(BOOKS.subjects[0], cb=self._pauses.on_book)
@@ -290,10 +290,6 @@ async def run_rolling(options: Options, log_dir: Path, duration_s: int) -> Rolli
     """A whole run, servers included. Raises ChildError, OSError, aiohttp.ClientError."""
     async with Cluster(options, log_dir) as cluster:
         return await Rolling(cluster, Console()).run(duration_s)
-
-
-async def _nothing(_: Exception) -> None:
-    """The sandbox's own NATS client has nothing to add: a server that dies is named anyway."""
 
 
 def _now_ms() -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import nats
 from nats.aio.msg import Msg
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -24,6 +23,7 @@ from local.child import ChildError
 from protocol.decision import decode_decision
 from protocol.snapshot import ProtocolError, decode_snapshot
 from protocol.subjects import BOOKS, DECISIONS
+from runtime.nats import connect_once
 from runtime.process import stop_tasks
 from sandbox.audit import records_of, unfinished
 from sandbox.audit_input import LEDGER_BACK_MS, reading_store
@@ -71,7 +71,7 @@ async def run_all(options: Options, log_dir: Path, duration_s: int) -> RunOutcom
     async with Cluster(options, log_dir) as cluster:
         state = RunState(each.account for each in options.accounts)
         # Subscribed before the first message and until after the last one.
-        nc = await nats.connect(cluster.nats_url, error_cb=_nothing)
+        nc = await connect_once(cluster.nats_url, "run")
         await nc.subscribe(BOOKS.subjects[0], cb=_fed(state, books=True))
         await nc.subscribe(DECISIONS.subjects[0], cb=_fed(state, books=False))
         await cluster.start_services()
@@ -87,10 +87,6 @@ async def run_all(options: Options, log_dir: Path, duration_s: int) -> RunOutcom
         await nc.close()
         violations = await _audit(console, cluster, state, options, failed)
         return RunOutcome(violations=violations, interrupted=interrupted)
-
-
-async def _nothing(_: Exception) -> None:
-    """The sandbox's own NATS client has nothing to add: a server that dies is named anyway."""
 
 
 def _say_what_runs(console: Console, options: Options, log_dir: Path, duration_s: int) -> None:

@@ -24,7 +24,6 @@ from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
-import nats
 from nats.aio.client import Client
 from rich.console import Console
 
@@ -33,6 +32,7 @@ from local.nats_server import FREE_PORT, start_nats
 from protocol.book import Proof
 from protocol.series import parse_series
 from protocol.subjects import BOOKS
+from runtime.nats import connect_once
 from runtime.process import stop_tasks
 from sandbox.simulator import Faults, Venue, serve
 from sandbox.simulator.flood import Flood
@@ -50,6 +50,7 @@ WARM_S: Final = 30
 HEAL_S: Final = 20
 STATUS_EVERY_S: Final = 10
 NATS_DOWN_S: Final = 1.0
+RECONNECT_WAIT_S: Final = 0.02
 # `MAX_BOOK_AGE_MS` and two seconds.
 FROZEN_MAX_S: Final = 3.0
 SLOW_MACHINE: Final = 0.02
@@ -122,9 +123,9 @@ class Soak:
             stack.push_async_callback(stop_tasks, flooding)
             for _ in range(FEEDERS):
                 await self._start_feeder()
-            nc = await nats.connect(
-                self._nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0
-            )
+            nc = await connect_once(self._nats_url, "soak")
+            # A pause that it finds is to be the feeders'.
+            nc.options["reconnect_time_wait"] = RECONNECT_WAIT_S
             stack.push_async_callback(nc.close)
             await nc.subscribe(BOOKS.subjects[0], cb=self._judge.on_snapshot)
             await self._soak(duration_s, scratch, flooding)

@@ -52,7 +52,7 @@ async def test_whatever_answers_in_jetstream_s_place_ends_nothing(nats_server: N
             decisions = DecisionPublisher(nc, "a", account_metrics())
             fills = FillPublisher(nc, UserMetrics(), lambda _: None)
             pull = BookPull(nc, "a")
-            pull._consumer_lost.set()
+            pull._consumer_lost = True
             leases = LeaseKeeper(nc, "f", ["s"], FeederMetrics([]), on_acquired=lambda _: None)
             running: list[Coroutine[Any, Any, Any]] = [
                 *(decisions.run(), fills.run(), pull.run(), leases.run()),

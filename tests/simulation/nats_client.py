@@ -273,6 +273,7 @@ class SimClient(NatsClient):
             self._flush_outbox()
             if self._reconnected_cb is not None:
                 await self._reconnected_cb()
+            self._tell_reconnected()
             return
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:

@@ -81,8 +81,8 @@ class Table:
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
 
-    def __contains__(self, condition_id: object) -> bool:
-        return condition_id in self.sessions
+    def get(self, condition_id: str) -> Session | None:
+        return self.sessions.get(condition_id)
 
     def snapshot(self, session: Session, published_at_ns: int, epoch: int) -> BookSnapshot | None:
         return session.snapshot(published_at_ns, epoch)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 
+from runtime.health import health_server
+from runtime.process import stop_tasks
 from venue import frame_turns
 from venue.errors import ChannelLostError
 from venue.frame_turns import FRAMES_AT_ONCE_MAX, FRAMES_WAITING_MAX, FrameTurns
@@ -138,6 +142,42 @@ async def test_a_turn_that_takes_all_that_comes_is_not_behind_after_a_burst(benc
     await bench.rest()
     assert "behind True" not in bench.calls
     assert bench.taken == [*range(400)]
+
+
+async def test_a_health_check_is_answered_though_more_frames_come_than_are_ever_taken() -> None:
+    """A frame takes some 60 microseconds, so 1,000 of them a sixteenth of a second."""
+    taken, paused = 0, False
+
+    def take(_: bytes) -> None:
+        nonlocal taken
+        taken += 1
+
+    def pause(until: bool) -> None:
+        nonlocal paused
+        paused = until
+
+    async def read() -> None:
+        while True:
+            if not paused:
+                for _ in range(500):
+                    turns.arrived(b"")
+            await asyncio.sleep(0)
+
+    turns = FrameTurns(lambda: pause(True), lambda: pause(False))
+    turns.begin(take, lambda: None)
+    reading = asyncio.create_task(read())
+    registry = CollectorRegistry()
+    async with (
+        asyncio.timeout(20),
+        health_server("127.0.0.1", 0, registry, lambda: None) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        for _ in range(5):
+            before = taken
+            async with client.get("/healthz") as answer:
+                assert answer.status == 200
+            assert 0 < taken - before < 1_000
+    await stop_tasks(reading)
 
 
 async def test_the_end_comes_after_the_frames_before_it_and_once(bench: Bench) -> None:

@@ -106,6 +106,10 @@ class SessionTable:
     def __contains__(self, condition_id: object) -> bool:
         return condition_id in self._sessions
 
+    def get(self, condition_id: str) -> MarketSession | None:
+        """The market as it is followed now; None when it is not."""
+        return self._sessions.get(condition_id)
+
     def wanted(self, now_s: float) -> list[tuple[Series, int]]:
         """(series, window start in epoch seconds) of every current and next window."""
         current = [(series, series.window_start_s(now_s)) for series in self.series]

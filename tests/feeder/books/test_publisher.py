@@ -85,6 +85,24 @@ async def test_while_a_publish_is_in_flight_newer_books_replace_the_waiting_one(
         assert (size_of(snapshot), snapshot.sequence) == (101, 2)
 
 
+async def test_a_market_whose_tokens_change_while_it_waits_is_published_as_it_is_followed_then(
+    nats_server: NatsServer,
+) -> None:
+    async with running(nats_server) as bench:
+        before = bench.follow()
+        nats_server.pause()
+        bench.change(before, 1)
+        await bench.until(lambda: before.sequence == 1)  # it is in flight
+        bench.change(before, 2)
+        now = bench.follow()
+        bench.change(now, 3)
+        bench.offer(before)  # by what was asked for it, and is answered late
+        nats_server.resume()
+        await bench.until(lambda: bench.published == 2)
+        assert size_of(await bench.newest()) == 3
+        assert before.sequence == 1  # never built again
+
+
 async def test_one_market_in_flight_does_not_hold_up_another(nats_server: NatsServer) -> None:
     async with running(nats_server) as bench:
         first, second = bench.follow(), bench.follow("0xother")

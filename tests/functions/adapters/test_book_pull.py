@@ -101,11 +101,12 @@ async def test_what_a_busy_worker_does_not_hold_another_one_gets(nats_server: Na
         assert len(busy._waiting) == PREFETCH_MAX
 
 
-async def test_a_restarted_server_is_noticed_and_books_flow_again(
+async def test_a_restarted_server_is_asked_as_soon_as_the_client_has_reconnected(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The server forgets stream and consumer, and is asked anew long before its silence would show.
-    monkeypatch.setattr("functions.adapters.book_pull.PULL_EXPIRES_S", 60)
+    monkeypatch.setattr(book_pull, "PULL_EXPIRES_S", 60)
+    monkeypatch.setattr(book_pull, "RECOVER_EVERY_S", 60)
     async with pulling(nats_server) as (pull, nc):
         await publish(nc, "a", b"before")
         await pull.next()
