@@ -68,7 +68,7 @@ COUNTS: Final[dict[str, float]] = {
     "secrets": 4,
     "interface_endpoints": 4,
     "books_a_worker_s": 3_000,
-    "frames_a_feeder_s": 6_500,
+    "frames_a_feeder_s": 4_000,
 }
 
 
