@@ -8,6 +8,8 @@
    is not read until all are taken, so that a venue that sends too much has to wait.
 4. The end of the connection comes after the frames that came before it. What `take` raises, and
    `stop`, are an end at once. No frame is taken before `begin`.
+5. Whoever takes frames is told when no other follows in the same call: when a read has no more, and
+   when as many are taken as a turn has, whatever ended it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _TURNS_OF_A_READ: Final = 2
 
 
 class FrameTurns:
-    """Of one connection. Whoever reads the socket calls `arrived` and `close`."""
+    """Of one connection. Whoever reads the socket calls `arrived`, `read_ends` and `close`."""
 
     def __init__(self, pause_reading: Callable[[], None], resume_reading: Callable[[], None]):
         self.ended: BaseException | None = None
@@ -49,6 +51,7 @@ class FrameTurns:
         """So many more turns may show that the socket has more."""
         self._closed: Exception | None = None
         self._on_end: Callable[[], None] = lambda: None
+        self._on_taken: Callable[[], None] = lambda: None
 
     def begin(
         self,
@@ -56,12 +59,15 @@ class FrameTurns:
         on_end: Callable[[], None],
         on_behind: Callable[[bool], None] = lambda _: None,
         others_first: Callable[[], bool] = lambda: False,
+        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
         """From now on `take` gets each frame, and those that wait. `on_end` is called once, when
         `ended` says why; `on_behind` when more frames come than are taken, and when no more do.
-        `others_first`: whether somebody is in a hurry, and is to have a turn after each frame."""
+        `others_first`: whether somebody is in a hurry, and is to have a turn after each frame.
+        `on_taken` is called when no frame follows in this call, perhaps without one before."""
         self._take, self._on_end = take, on_end
         self._on_behind, self._others_first = on_behind, others_first
+        self._on_taken = on_taken
         self._loop.call_soon(self._go_on if self.ended is None else on_end)
 
     def arrived(self, frame: bytes) -> None:
@@ -76,6 +82,13 @@ class FrameTurns:
                 self._loop.call_soon(self._next_turn)
             self._take(frame)
         except BaseException as error:  # noqa: BLE001 - whoever asks for `ended` raises it
+            self._end(error)
+
+    def read_ends(self) -> None:
+        """What arrives next is of another read."""
+        try:
+            self._on_taken()
+        except BaseException as error:  # noqa: BLE001 - as above
             self._end(error)
 
     def close(self, why: Exception) -> None:
@@ -103,6 +116,7 @@ class FrameTurns:
         if not self._queueing:
             self._queueing, self._in_a_row, self._looks = True, self._taken, _TURNS_OF_A_READ
             self._loop.call_soon(self._go_on)
+            self._on_taken()
 
     def _next_turn(self) -> None:
         self._taken = 0
@@ -140,6 +154,7 @@ class FrameTurns:
                     break
         except BaseException as error:  # noqa: BLE001 - as above
             self._end(error)
+        self.read_ends()
         return taken
 
     def _read_on(self) -> None:

@@ -65,10 +65,12 @@ class Channel(ABC):
         on_frame: Callable[[bytes, int], None],
         times: ChannelTimes,
         others_first: Callable[[], bool] = lambda: False,
+        on_taken: Callable[[], None] = lambda: None,
     ) -> None:
         """`name` says in the log what is connected, and where. `on_frame(payload, received_at_ns)`
         gets each frame and the epoch time; what it raises ends `run`. `others_first`: whether
-        somebody is in a hurry, and is to have a turn after each frame."""
+        somebody is in a hurry, and is to have a turn after each frame. `on_taken` is called when
+        no frame follows in this read of the socket, or in this turn."""
         self.data_frames = 0
         """Frames of all connections so far, without PONGs."""
         self.behind_since_s: float | None = None
@@ -78,6 +80,7 @@ class Channel(ABC):
         self._on_frame = on_frame
         self._times = times
         self._others_first = others_first
+        self._on_taken = on_taken
         self._received_at_s = 0.0
         """When the latest frame came, or the connection: on the monotonic clock."""
         self._proven = False
@@ -152,7 +155,8 @@ class Channel(ABC):
             try:
                 await self.on_open()
                 websocket.frames.begin(
-                    self._arrived, self.nudge, self._set_behind, self._others_first
+                    *(self._arrived, self.nudge, self._set_behind),
+                    *(self._others_first, self._on_taken),
                 )
                 await self._keep_up(websocket, opened_at_s)
             except _LOSSES as error:

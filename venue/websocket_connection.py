@@ -105,26 +105,32 @@ class WebSocket(WSListener):
         self._gone.add_done_callback(_seen)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        kind = frame.msg_type
-        # The library reads on for a moment after it has refused something.
-        if self._closed is not None or (transport.is_close_frame_sent and kind != WSMsgType.CLOSE):
-            return
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._refuse(WSCloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
-        elif kind in (_TEXT, _BINARY):
-            if self._parts is not None:
-                self._refuse(WSCloseCode.PROTOCOL_ERROR, "a message began inside another")
-            elif frame.fin:
-                self.frames.arrived(frame.get_payload_as_bytes())
-            else:
-                self._parts = bytearray(frame.get_payload_as_bytes())
-        elif kind == _CONTINUATION:
-            self._continue(frame)
-        elif kind == WSMsgType.PING:
-            if self._writable.is_set():
-                transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
-            self._take_close(frame.get_payload_as_bytes())
+        try:
+            kind = frame.msg_type
+            # The library reads on for a moment after it has refused something.
+            if self._closed is not None or (
+                transport.is_close_frame_sent and kind != WSMsgType.CLOSE
+            ):
+                return
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                self._refuse(WSCloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
+            elif kind in (_TEXT, _BINARY):
+                if self._parts is not None:
+                    self._refuse(WSCloseCode.PROTOCOL_ERROR, "a message began inside another")
+                elif frame.fin:
+                    self.frames.arrived(frame.get_payload_as_bytes())
+                else:
+                    self._parts = bytearray(frame.get_payload_as_bytes())
+            elif kind == _CONTINUATION:
+                self._continue(frame)
+            elif kind == WSMsgType.PING:
+                if self._writable.is_set():
+                    transport.send_pong(frame.get_payload_as_bytes())
+            elif kind == WSMsgType.CLOSE:
+                self._take_close(frame.get_payload_as_bytes())
+        finally:
+            if frame.last_in_buffer:  # of one in each read that brings any, whatever it is
+                self.frames.read_ends()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._end()

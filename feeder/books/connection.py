@@ -68,7 +68,8 @@ class Connection(Channel):
         others_first: Callable[[], bool] = lambda: False,
     ) -> None:
         name = f"market channel at {url} (line {line})"
-        super().__init__(url, name, partial(intake.take, line), times, others_first)
+        take = partial(intake.take, line)
+        super().__init__(url, name, take, times, others_first, intake.offer_held)
         self.line = line
         self.tokens: set[str] = set()
         """What it should bring; whoever changes it calls `nudge` then."""

@@ -1,7 +1,11 @@
 """What becomes of a received frame: decoded, applied to the session table, counted, offered.
 
-Nothing is awaited between a frame's arrival and its offer to the publisher. Whatever is odd is
-counted, and logged at most every ten seconds; nothing a venue sends raises.
+Nothing is awaited between a frame's arrival and its offer to the publisher. A market that changes
+again in the next frame of the same read of the socket is offered once, after both: else its first
+book would be on its way, and the newest one wait for the acknowledgement. It waits for no other
+frame: not for another market's, nor for what a trade ends with, which are whole books of what is
+known by then. Whatever is odd is counted, and logged at most every ten seconds; nothing a venue
+sends raises.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ UNKNOWN_TYPES_LOGGED_MAX: Final = 20
 # at the very most, where they are nonsense in small pieces.
 FRAMES_REMEMBERED: Final = 256
 FRAME_REMEMBERED_BYTES_MAX: Final = 12_288
+# Of a `price_change`: its market, and that changes follow, which is all but the changes themselves.
+_HEAD_BYTES: Final = len('{"market":"0x"') + 64 + len(',"price_changes"')
 
 _WITHOUT_CHANGES: Final = (Malformed, Pong, UnknownEvent)
 
@@ -39,7 +45,8 @@ _log = structlog.get_logger()
 
 
 class FrameIntake:
-    """`offer` gets each market that has something new; `nudge` is called when books need help."""
+    """`offer` gets each market that has something new; `nudge` is called when books need help.
+    Whoever calls `take` calls `offer_held` before anybody else has a turn."""
 
     def __init__(
         self,
@@ -57,9 +64,15 @@ class FrameIntake:
         # The same bytes are the same event objects: that is how the session table knows that both
         # lines have brought one frame.
         self._decoded: dict[bytes, Sequence[Event]] = {}
+        self._held: MarketSession | None = None
+        """It has something new, and perhaps the next frame has more."""
+        self._held_by = b""
+        """The frame that brought it; one that may have more begins like it."""
 
     def take(self, line: int, payload: bytes, received_at_ns: int) -> None:
         """One frame of a line, received at `received_at_ns` (epoch)."""
+        if self._held is not None and payload[:_HEAD_BYTES] != self._held_by[:_HEAD_BYTES]:
+            self.offer_held()  # before this is decoded: it is another market's, or no change
         metrics, table = self._metrics, self._table
         changed: dict[MarketSession, None] = {}
         for event in self._decoded.pop(payload, None) or self._decode(payload):
@@ -79,9 +92,20 @@ class FrameIntake:
                 self.count_troubles(applied.troubles)
             for malformed in applied.malformed:
                 self._report_malformed(malformed)
-        # Only now: one frame may bring both books of a market, and it is published at once.
+        # Only now: one frame may bring both books of a market.
         for session in changed:
-            self._offer(session)
+            if session is self._held:
+                metrics.series[session.info.series].conflated.inc()
+                continue
+            if self._held is not None:
+                self.offer_held()
+            self._held, self._held_by = session, payload
+
+    def offer_held(self) -> None:
+        """No other frame follows at once."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._offer(held)
 
     def _decode(self, payload: bytes) -> Sequence[Event]:
         """The events of a frame that comes first, kept for the line that brings it second."""

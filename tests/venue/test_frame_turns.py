@@ -21,8 +21,11 @@ class Bench:
     def __init__(self) -> None:
         self.taken: list[int] = []
         self.calls: list[str] = []
+        self.told: list[int] = []
+        """How many were taken, each time that no other follows."""
         self.hurry = False
         self.bug: int | None = None
+        self.broken = False
         self.turns = FrameTurns(
             lambda: self.calls.append("pause"), lambda: self.calls.append("resume")
         )
@@ -33,7 +36,13 @@ class Bench:
             lambda: self.calls.append("end"),
             lambda behind: self.calls.append(f"behind {behind}"),
             lambda: self.hurry,
+            self._on_taken,
         )
+
+    def _on_taken(self) -> None:
+        if self.broken:
+            raise ValueError("a bug")
+        self.told.append(len(self.taken))
 
     def _take(self, frame: bytes) -> None:
         if int(frame) == self.bug:
@@ -49,6 +58,7 @@ class Bench:
         self.begin()
         await self.rest()
         self.calls.clear()
+        self.told.clear()
 
     async def rest(self, turns: int = 10) -> None:
         for _ in range(turns):
@@ -211,6 +221,67 @@ async def test_what_takes_a_frame_and_fails_gets_no_other(bench: Bench, bug: int
     assert bench.taken == [*range(bug)]
     assert isinstance(bench.turns.ended, ValueError)
     assert bench.calls.count("end") == 1
+
+
+async def test_whoever_takes_frames_is_told_when_a_read_has_no_more(bench: Bench) -> None:
+    await bench.open()
+    bench.arrive(0, 3)
+    assert (bench.taken, bench.told) == ([0, 1, 2], [])
+    bench.turns.read_ends()
+    assert bench.told == [3]
+
+
+async def test_whoever_takes_frames_is_told_before_others_have_a_turn_in_the_middle_of_a_read(
+    bench: Bench,
+) -> None:
+    await bench.open()
+    bench.arrive(0, 20)
+    assert bench.told == [FRAMES_AT_ONCE_MAX]
+    bench.arrive(20, 40)
+    bench.turns.read_ends()
+    assert bench.told == [FRAMES_AT_ONCE_MAX] * 2
+    for taken in (2 * FRAMES_AT_ONCE_MAX, 40):
+        await bench.rest(1)
+        assert bench.told[-1] == taken
+
+
+async def test_whoever_takes_frames_is_told_after_each_while_somebody_is_in_a_hurry(
+    bench: Bench,
+) -> None:
+    await bench.open()
+    bench.hurry = True
+    bench.arrive(0, 3)
+    assert bench.told == [1]
+    for taken in (2, 3):
+        await bench.rest(1)
+        assert bench.told[-1] == taken
+
+
+@pytest.mark.parametrize("bug", [3, 20])
+async def test_whoever_fails_at_a_frame_is_told_that_no_other_follows(
+    bench: Bench, bug: int
+) -> None:
+    """In the call that brings it, and in a later turn."""
+    await bench.open()
+    bench.bug = bug
+    bench.arrive(0, 30)
+    bench.turns.read_ends()
+    await bench.rest()
+    assert bench.told[-1] == bug
+
+
+@pytest.mark.parametrize("count", [1, FRAMES_AT_ONCE_MAX + 1])
+async def test_whoever_fails_when_he_is_told_gets_no_other(bench: Bench, count: int) -> None:
+    """At the end of a read, and when a turn has had enough."""
+    await bench.open()
+    bench.broken = True
+    bench.arrive(0, count)
+    bench.turns.read_ends()
+    bench.arrive(count, count + 1)
+    await bench.rest()
+    assert isinstance(bench.turns.ended, ValueError)
+    assert bench.calls.count("end") == 1
+    assert len(bench.taken) == min(count, FRAMES_AT_ONCE_MAX)
 
 
 @pytest.mark.parametrize("waiting", [False, True])

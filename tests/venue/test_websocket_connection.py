@@ -41,12 +41,18 @@ class Taker:
     def __init__(self, websocket: WebSocket) -> None:
         self.websocket = websocket
         self.frames: list[bytes] = []
+        self.told: list[int] = []
+        """How many had been taken when no other followed in the same read."""
         self._turn = asyncio.Event()
-        websocket.frames.begin(self._take, self._turn.set)
+        websocket.frames.begin(self._take, self._turn.set, on_taken=self._on_taken)
 
     def _take(self, frame: bytes) -> None:
         self.frames.append(frame)
         self._turn.set()
+
+    def _on_taken(self) -> None:
+        if not self.told or self.told[-1] != len(self.frames):
+            self.told.append(len(self.frames))
 
     async def until(self, count: int) -> list[bytes]:
         async with asyncio.timeout(5):
@@ -95,6 +101,35 @@ async def test_messages_are_whole_whatever_frames_and_pieces_they_come_in() -> N
         assert await taker.until(5) == expected
         assert all(type(each) is bytes for each in taker.frames)
         assert await caller.told() == (PONG, b"now")
+
+
+@pytest.mark.parametrize(
+    ("reads", "told"),
+    [
+        ([raw_frame(b"x")], [1]),
+        ([raw_frame(b"x") * 3, raw_frame(b"x")], [3, 4]),
+        ([raw_frame(b"x") + raw_frame(b"x")[:2], raw_frame(b"x")[2:] + raw_frame(b"x")], [1, 3]),
+        ([raw_frame(b"x") * 2 + raw_frame(b"", PING)], [2]),
+        ([raw_frame(b"x") * 2 + raw_frame(b"y", fin=False), raw_frame(b"z", 0)], [2, 3]),
+        ([raw_frame(b"x") * 2 + raw_frame(b"", CLOSE) + raw_frame(b"after")], [2]),
+        ([raw_frame(b"x") * 2 + raw_frame(b"x", 0) + raw_frame(b"after")], [2]),
+        ([raw_frame(b"x") * 3 + raw_frame(b"x", 3)], [2]),  # one is lost with the connection
+    ],
+)
+async def test_the_end_of_each_read_is_told_whatever_it_ends_with(
+    reads: list[bytes], told: list[int]
+) -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        while websocket.frames._queueing:  # noqa: ASYNC110 - nobody says when none waits
+            await asyncio.sleep(0)
+        taker.told.clear()
+        for wire, count in zip(reads, told, strict=True):
+            caller.say(wire)
+            assert len(await taker.until(count)) == count
+            # In the call that brought the last of them: nobody else had a turn.
+            assert taker.told[-1] == count
+        assert taker.told == told
 
 
 async def test_what_comes_with_the_handshake_waits_until_it_is_wanted() -> None:

@@ -18,6 +18,7 @@ from feeder.core.book.token_book import Trouble
 from feeder.core.market.market_session import LINES, MarketSession
 from runtime.process import stop_tasks
 from tests.fuzz.venue import Market
+from tests.support.raw_websocket import RawWebsockets, raw_frame
 from tests.support.scripted_market_channel import Caller, WireVenue
 from tests.support.session_bench import SERIES, Bench, info_of
 from venue import websocket, websocket_connection
@@ -113,6 +114,32 @@ async def test_all_tokens_are_subscribed_and_what_comes_is_offered(
     assert not connection.connected
     assert bench.value("connections_total", line="1") == 1
     assert bench.value("reconnects_total", line="1") == 0
+
+
+async def test_frames_of_one_market_in_one_read_are_offered_once_with_the_newest_book(
+    bench: Channel,
+) -> None:
+    shown: list[bool] = []
+    bench._intake._offer = lambda _: shown.append(bench.is_up_to_date())
+    async with RawWebsockets().open() as server, bench.connection(server.url):
+        caller = await server.caller()
+        caller.say(raw_frame(bench.opening()))
+        await bench.until(lambda: bench.usable(0))
+        assert shown == [True]
+        bench.now_ms = now_ms()
+        first, second, third = (raw_frame(bench.change(size)) for size in range(1, 4))
+        caller.say(first + second + third)
+        await bench.until(lambda: bench.value("events_total", type="price_change") == 3)
+        assert shown == [True, True]
+        first, second = (raw_frame(bench.change(size)) for size in range(4, 6))
+        caller.say(first + second[:40])
+        await bench.until(lambda: bench.value("events_total", type="price_change") == 4)
+        assert shown == [True, True, False]  # the other one is not here
+        caller.say(second[40:])
+        await bench.until(lambda: bench.value("events_total", type="price_change") == 5)
+        assert shown == [True, True, False, True]
+        caller.hang_up()
+    assert bench.value("conflated_total", series="btc-15m") == 2
 
 
 async def test_it_connects_when_there_is_something_to_bring(
