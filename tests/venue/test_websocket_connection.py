@@ -22,7 +22,7 @@ from tests.support.certificates import contexts
 from tests.support.raw_websocket import RawCaller, RawWebsockets, raw_frame
 from venue import websocket_connection
 from venue.errors import ChannelLostError, ConnectionClosedError
-from venue.websocket_connection import WebSocket, open_websocket
+from venue.websocket_connection import SMALL_FRAMES_MAX, WebSocket, open_websocket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -233,6 +233,35 @@ async def test_pings_of_a_venue_that_reads_nothing_take_no_memory() -> None:
         caller.say(raw_frame(b"x" * 125, PING) * 100_000 + raw_frame(b"last"))
         await taker.until(1)
         assert websocket._transport.underlying_transport.get_write_buffer_size() < 1_000_000
+
+
+@pytest.mark.parametrize("tiny", [raw_frame(b"", each) for each in (TEXT, PING, PONG)])
+async def test_a_flood_of_tiny_frames_is_no_venue_and_given_up(tiny: bytes) -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        caller.say(raw_frame(b"good") + tiny * (4 * SMALL_FRAMES_MAX))
+        assert await taker.end() == f"given up: more than {SMALL_FRAMES_MAX} tiny frames at once"
+        assert len(taker.frames) in (1, 1 + SMALL_FRAMES_MAX - 1)
+        with pytest.raises(ConnectionClosedError, match="given up"):
+            await websocket.send("hello")
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            await caller.told_close()
+
+
+async def test_parts_of_a_message_are_no_way_around_it() -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        caller.say(raw_frame(b"x", fin=False) + raw_frame(b"", 0, fin=False) * 4 * SMALL_FRAMES_MAX)
+        assert "given up" in await taker.end()
+
+
+async def test_tiny_frames_add_up_within_a_turn_only_and_its_latest_ping_is_answered() -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        for number in range(2 * SMALL_FRAMES_MAX // 100):
+            caller.say(raw_frame(b"", PING) * 99 + raw_frame(b"%d" % number, PING))
+            assert await caller.told() == (PONG, b"%d" % number)
+        assert taker.websocket.frames.ended is None
 
 
 async def test_who_waits_to_send_is_told_of_the_end() -> None:
