@@ -48,6 +48,18 @@ _NO_CODE: Final = 1005
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not: over asyncio's TLS the library comes upon the rest of a long page that refuses us while
+    it is telling of the refusal, tells of it again, and then cannot: what is logged is that."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (
+        isinstance(error, asyncio.InvalidStateError) and isinstance(error.__context__, WSError)
+    )
+
+
+logging.getLogger("asyncio").addFilter(_is_news)
+
+
 class WebSocket(WSListener):
     """An open connection. Its messages wait until `frames.begin`."""
 

@@ -35,6 +35,16 @@ def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLo
     return asyncio.DefaultEventLoopPolicy()
 
 
+@pytest.fixture
+def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The server's, whom both event loops trust."""
+    server, trusting = contexts(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "127.0.0.1.crt"))
+    # asyncio asks for it by name, and tests share what it is given (`tests/conftest.py`).
+    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: trusting)
+    return server
+
+
 class Taker:
     """Takes what a connection brings; `end()` waits for its end."""
 
@@ -389,6 +399,21 @@ async def test_a_refusal_is_told_by_its_status_whoever_gave_it(head: bytes, why:
     assert str(raised.value) == f"server rejected WebSocket connection: {why}"
 
 
+async def test_a_long_page_that_refuses_is_told_once_and_an_error_of_ours_still_logged(
+    certified: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = b"HTTP/1.1 403 Forbidden\r\n\r\n" + b"x" * 40_000
+    async with RawWebsockets(answer=page).open(certified) as server:
+        with pytest.raises(ChannelLostError, match="HTTP 403"):
+            async with open_websocket(server.url):
+                pass
+        await asyncio.sleep(0)
+    assert caplog.text == ""
+    bug = {"message": "a bug", "exception": asyncio.InvalidStateError()}
+    asyncio.get_running_loop().call_exception_handler(bug)
+    assert "a bug" in caplog.text
+
+
 async def test_damage_at_any_byte_is_an_end_or_another_frame_and_never_more() -> None:
     wire = raw_frame(b"a" * 130) + raw_frame(b"b" * 3, PING) + raw_frame(b"c")
     harmed = [
@@ -424,11 +449,9 @@ async def test_nothing_that_is_sent_or_received_is_logged(
 
 
 async def test_over_tls_all_that_comes_at_once_has_its_turns_and_a_cut_is_a_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    certified: ssl.SSLContext,
 ) -> None:
-    server, _ = contexts(tmp_path, "127.0.0.1")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "127.0.0.1.crt"))
-    async with opened(context=server) as (websocket, caller):
+    async with opened(context=certified) as (websocket, caller):
         frames = [b"%05d" % n * 100 for n in range(3000)]
         caller.say(b"".join(map(raw_frame, frames)) + raw_frame(b"cut")[:3])
         taker = Taker(websocket)
