@@ -8,8 +8,6 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from picows import WSTransport
 from runtime.dialer import Dialer
 from runtime.process import stop_tasks
 from tests.support.certificates import contexts
-from tests.support.raw_websocket import RawCaller, RawWebsockets, raw_frame
+from tests.support.raw_websocket import RawWebsockets, Taker, opened, raw_frame
 from venue import websocket_connection
 from venue.errors import ChannelLostError, ConnectionClosedError
 from venue.websocket_connection import SMALL_FRAMES_MAX, WebSocket, open_websocket
@@ -43,46 +41,6 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
     # asyncio asks for it by name, and tests share what it is given (`tests/conftest.py`).
     monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: trusting)
     return server
-
-
-class Taker:
-    """Takes what a connection brings; `end()` waits for its end."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self.websocket = websocket
-        self.frames: list[bytes] = []
-        self._turn = asyncio.Event()
-        websocket.frames.begin(self._take, self._turn.set)
-
-    def _take(self, frame: bytes) -> None:
-        self.frames.append(frame)
-        self._turn.set()
-
-    async def until(self, count: int) -> list[bytes]:
-        async with asyncio.timeout(5):
-            while len(self.frames) < count and self.websocket.frames.ended is None:
-                self._turn.clear()
-                await self._turn.wait()
-        return self.frames
-
-    async def end(self) -> str:
-        await self.until(1 << 30)
-        error = self.websocket.frames.ended
-        assert isinstance(error, ConnectionClosedError)
-        return str(error)
-
-
-@asynccontextmanager
-async def opened(
-    server: RawWebsockets | None = None, context: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[WebSocket, RawCaller]]:
-    async with (
-        (server or RawWebsockets()).open(context) as listening,
-        open_websocket(listening.url) as websocket,
-    ):
-        caller = await listening.caller()
-        yield websocket, caller
-        caller.hang_up()  # else closing waits for its good-bye
 
 
 async def test_messages_are_whole_whatever_frames_and_pieces_they_come_in() -> None:
