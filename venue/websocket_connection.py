@@ -4,7 +4,8 @@ picows brings frames, in the middle of a read. What is between that and a messag
 
 1. A message of several frames is put together, up to FRAME_BYTES_MAX. What breaks the protocol is
    answered with a close frame and is the end of the connection, never an error of ours.
-2. A ping is answered, unless the venue does not read what we send.
+2. A turn's latest ping is answered, unless the venue does not read what we send. Who sends more
+   than SMALL_FRAMES_MAX tiny frames in one turn is no venue, and given up.
 3. Redirects are not followed, and no proxy is used: what is sent is for the venue alone.
 4. Whatever ends the use of a connection ends the connection: its venue gets CLOSE_TIMEOUT_S to
    say good-bye.
@@ -32,6 +33,9 @@ OPEN_TIMEOUT_S: Final = 10
 CLOSE_TIMEOUT_S: Final = 1
 # The market channel's first frame carries whole books of up to 200 tokens, about 10 KB each.
 FRAME_BYTES_MAX: Final = 16 << 20
+# Tiny is a PONG, or a ping. A read holds a hundred thousand such frames, and cannot be stopped.
+SMALL_FRAME_BYTES: Final = 16
+SMALL_FRAMES_MAX: Final = 1024
 
 # At level DEBUG the library logs what it reads, and whatever else it logs is in what it raises.
 _library_log: Final = logging.getLogger("venue.websocket")
@@ -44,14 +48,31 @@ _NO_CODE: Final = 1005
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not: over asyncio's TLS the library comes upon the rest of a long page that refuses us while
+    it is telling of the refusal, tells of it again, and then cannot: what is logged is that."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (
+        isinstance(error, asyncio.InvalidStateError) and isinstance(error.__context__, WSError)
+    )
+
+
+logging.getLogger("asyncio").addFilter(_is_news)
+
+
 class WebSocket(WSListener):
     """An open connection. Its messages wait until `frames.begin`."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.frames = FrameTurns(self._pause_reading, self._resume_reading)
         self._closed: ConnectionClosedError | None = None
         self._parts: bytearray | None = None
         """Of a message whose last frame has not come."""
+        self._ping: bytes | None = None
+        """What is to be answered in the next turn."""
+        self._small = 0
+        """Tiny frames in this turn."""
         self._writable = asyncio.Event()
         """Also when it is closed."""
         self._writable.set()
@@ -106,31 +127,38 @@ class WebSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         try:
-            kind = frame.msg_type
-            # The library reads on for a moment after it has refused something.
-            if self._closed is not None or (
-                transport.is_close_frame_sent and kind != WSMsgType.CLOSE
-            ):
-                return
-            if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._refuse(WSCloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
-            elif kind in (_TEXT, _BINARY):
-                if self._parts is not None:
-                    self._refuse(WSCloseCode.PROTOCOL_ERROR, "a message began inside another")
-                elif frame.fin:
-                    self.frames.arrived(frame.get_payload_as_bytes())
-                else:
-                    self._parts = bytearray(frame.get_payload_as_bytes())
-            elif kind == _CONTINUATION:
-                self._continue(frame)
-            elif kind == WSMsgType.PING:
-                if self._writable.is_set():
-                    transport.send_pong(frame.get_payload_as_bytes())
-            elif kind == WSMsgType.CLOSE:
-                self._take_close(frame.get_payload_as_bytes())
+            self._take_frame(transport, frame)
         finally:
             if frame.last_in_buffer:  # of one in each read that brings any, whatever it is
                 self.frames.read_ends()
+
+    def _take_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        # The library reads on for a moment after it has refused something.
+        if self._closed is not None:
+            return
+        kind = frame.msg_type
+        if transport.is_close_frame_sent and kind != WSMsgType.CLOSE:
+            return
+        if frame.payload_size < SMALL_FRAME_BYTES and self._are_too_many():
+            self._end(f"given up: more than {SMALL_FRAMES_MAX} tiny frames at once")
+            transport.disconnect(graceful=False)
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._refuse(WSCloseCode.PROTOCOL_ERROR, "reserved bits must be 0")
+        elif kind in (_TEXT, _BINARY):
+            if self._parts is not None:
+                self._refuse(WSCloseCode.PROTOCOL_ERROR, "a message began inside another")
+            elif frame.fin:
+                self.frames.arrived(frame.get_payload_as_bytes())
+            else:
+                self._parts = bytearray(frame.get_payload_as_bytes())
+        elif kind == _CONTINUATION:
+            self._continue(frame)
+        elif kind == WSMsgType.PING:
+            if self._ping is None:
+                self._loop.call_soon(self._answer_ping)
+            self._ping = frame.get_payload_as_bytes()
+        elif kind == WSMsgType.CLOSE:
+            self._take_close(frame.get_payload_as_bytes())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._end()
@@ -140,6 +168,20 @@ class WebSocket(WSListener):
 
     def resume_writing(self) -> None:
         self._writable.set()
+
+    def _answer_ping(self) -> None:
+        ping, self._ping = self._ping, None
+        if self._closed is None and self._writable.is_set():
+            self._transport.send_pong(ping)
+
+    def _are_too_many(self) -> bool:
+        if not self._small:
+            self._loop.call_soon(self._begin_turn)
+        self._small += 1
+        return self._small > SMALL_FRAMES_MAX
+
+    def _begin_turn(self) -> None:
+        self._small = 0
 
     def _continue(self, frame: WSFrame) -> None:
         parts = self._parts

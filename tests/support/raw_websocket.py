@@ -1,4 +1,4 @@
-"""A websocket server whose every byte after the handshake a test says."""
+"""A websocket server whose every byte after the handshake a test says, and our side of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from venue.errors import ConnectionClosedError
+from venue.websocket_connection import WebSocket, open_websocket
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -93,3 +96,49 @@ class RawWebsockets:
             server.close()
             while not self.callers.empty():
                 self.callers.get_nowait().hang_up()
+
+
+class Taker:
+    """Takes what a connection brings; `end()` waits for its end."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self.websocket = websocket
+        self.frames: list[bytes] = []
+        self.told: list[int] = []
+        """How many had been taken when no other followed in the same read."""
+        self._turn = asyncio.Event()
+        websocket.frames.begin(self._take, self._turn.set, on_taken=self._on_taken)
+
+    def _take(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        self._turn.set()
+
+    def _on_taken(self) -> None:
+        if not self.told or self.told[-1] != len(self.frames):
+            self.told.append(len(self.frames))
+
+    async def until(self, count: int) -> list[bytes]:
+        async with asyncio.timeout(5):
+            while len(self.frames) < count and self.websocket.frames.ended is None:
+                self._turn.clear()
+                await self._turn.wait()
+        return self.frames
+
+    async def end(self) -> str:
+        await self.until(1 << 30)
+        error = self.websocket.frames.ended
+        assert isinstance(error, ConnectionClosedError)
+        return str(error)
+
+
+@asynccontextmanager
+async def opened(
+    server: RawWebsockets | None = None, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[WebSocket, RawCaller]]:
+    async with (
+        (server or RawWebsockets()).open(context) as listening,
+        open_websocket(listening.url) as websocket,
+    ):
+        caller = await listening.caller()
+        yield websocket, caller
+        caller.hang_up()  # else closing waits for its good-bye

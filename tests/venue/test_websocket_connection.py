@@ -8,8 +8,6 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,10 +17,10 @@ from picows import WSTransport
 from runtime.dialer import Dialer
 from runtime.process import stop_tasks
 from tests.support.certificates import contexts
-from tests.support.raw_websocket import RawCaller, RawWebsockets, raw_frame
+from tests.support.raw_websocket import RawWebsockets, Taker, opened, raw_frame
 from venue import websocket_connection
 from venue.errors import ChannelLostError, ConnectionClosedError
-from venue.websocket_connection import WebSocket, open_websocket
+from venue.websocket_connection import SMALL_FRAMES_MAX, WebSocket, open_websocket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -35,50 +33,14 @@ def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLo
     return asyncio.DefaultEventLoopPolicy()
 
 
-class Taker:
-    """Takes what a connection brings; `end()` waits for its end."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self.websocket = websocket
-        self.frames: list[bytes] = []
-        self.told: list[int] = []
-        """How many had been taken when no other followed in the same read."""
-        self._turn = asyncio.Event()
-        websocket.frames.begin(self._take, self._turn.set, on_taken=self._on_taken)
-
-    def _take(self, frame: bytes) -> None:
-        self.frames.append(frame)
-        self._turn.set()
-
-    def _on_taken(self) -> None:
-        if not self.told or self.told[-1] != len(self.frames):
-            self.told.append(len(self.frames))
-
-    async def until(self, count: int) -> list[bytes]:
-        async with asyncio.timeout(5):
-            while len(self.frames) < count and self.websocket.frames.ended is None:
-                self._turn.clear()
-                await self._turn.wait()
-        return self.frames
-
-    async def end(self) -> str:
-        await self.until(1 << 30)
-        error = self.websocket.frames.ended
-        assert isinstance(error, ConnectionClosedError)
-        return str(error)
-
-
-@asynccontextmanager
-async def opened(
-    server: RawWebsockets | None = None, context: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[WebSocket, RawCaller]]:
-    async with (
-        (server or RawWebsockets()).open(context) as listening,
-        open_websocket(listening.url) as websocket,
-    ):
-        caller = await listening.caller()
-        yield websocket, caller
-        caller.hang_up()  # else closing waits for its good-bye
+@pytest.fixture
+def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The server's, whom both event loops trust."""
+    server, trusting = contexts(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "127.0.0.1.crt"))
+    # asyncio asks for it by name, and tests share what it is given (`tests/conftest.py`).
+    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: trusting)
+    return server
 
 
 async def test_messages_are_whole_whatever_frames_and_pieces_they_come_in() -> None:
@@ -270,6 +232,35 @@ async def test_pings_of_a_venue_that_reads_nothing_take_no_memory() -> None:
         assert websocket._transport.underlying_transport.get_write_buffer_size() < 1_000_000
 
 
+@pytest.mark.parametrize("tiny", [raw_frame(b"", each) for each in (TEXT, PING, PONG)])
+async def test_a_flood_of_tiny_frames_is_no_venue_and_given_up(tiny: bytes) -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        caller.say(raw_frame(b"good") + tiny * (4 * SMALL_FRAMES_MAX))
+        assert await taker.end() == f"given up: more than {SMALL_FRAMES_MAX} tiny frames at once"
+        assert len(taker.frames) in (1, 1 + SMALL_FRAMES_MAX - 1)
+        with pytest.raises(ConnectionClosedError, match="given up"):
+            await websocket.send("hello")
+        with pytest.raises((OSError, asyncio.IncompleteReadError)):
+            await caller.told_close()
+
+
+async def test_parts_of_a_message_are_no_way_around_it() -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        caller.say(raw_frame(b"x", fin=False) + raw_frame(b"", 0, fin=False) * 4 * SMALL_FRAMES_MAX)
+        assert "given up" in await taker.end()
+
+
+async def test_tiny_frames_add_up_within_a_turn_only_and_its_latest_ping_is_answered() -> None:
+    async with opened() as (websocket, caller):
+        taker = Taker(websocket)
+        for number in range(2 * SMALL_FRAMES_MAX // 100):
+            caller.say(raw_frame(b"", PING) * 99 + raw_frame(b"%d" % number, PING))
+            assert await caller.told() == (PONG, b"%d" % number)
+        assert taker.websocket.frames.ended is None
+
+
 async def test_who_waits_to_send_is_told_of_the_end() -> None:
     async with opened() as (websocket, caller):
         caller.writer.transport.pause_reading()
@@ -395,6 +386,21 @@ async def test_a_refusal_is_told_by_its_status_whoever_gave_it(head: bytes, why:
     assert str(raised.value) == f"server rejected WebSocket connection: {why}"
 
 
+async def test_a_long_page_that_refuses_is_told_once_and_an_error_of_ours_still_logged(
+    certified: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = b"HTTP/1.1 403 Forbidden\r\n\r\n" + b"x" * 40_000
+    async with RawWebsockets(answer=page).open(certified) as server:
+        with pytest.raises(ChannelLostError, match="HTTP 403"):
+            async with open_websocket(server.url):
+                pass
+        await asyncio.sleep(0)
+    assert caplog.text == ""
+    bug = {"message": "a bug", "exception": asyncio.InvalidStateError()}
+    asyncio.get_running_loop().call_exception_handler(bug)
+    assert "a bug" in caplog.text
+
+
 async def test_damage_at_any_byte_is_an_end_or_another_frame_and_never_more() -> None:
     wire = raw_frame(b"a" * 130) + raw_frame(b"b" * 3, PING) + raw_frame(b"c")
     harmed = [
@@ -430,11 +436,9 @@ async def test_nothing_that_is_sent_or_received_is_logged(
 
 
 async def test_over_tls_all_that_comes_at_once_has_its_turns_and_a_cut_is_a_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    certified: ssl.SSLContext,
 ) -> None:
-    server, _ = contexts(tmp_path, "127.0.0.1")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "127.0.0.1.crt"))
-    async with opened(context=server) as (websocket, caller):
+    async with opened(context=certified) as (websocket, caller):
         frames = [b"%05d" % n * 100 for n in range(3000)]
         caller.say(b"".join(map(raw_frame, frames)) + raw_frame(b"cut")[:3])
         taker = Taker(websocket)

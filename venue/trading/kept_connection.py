@@ -82,6 +82,14 @@ class KeptConnection:
             self._loop.add_writer(self._socket, self._write_rest)
         return self._answering
 
+    def give_up(self, why: str) -> None:
+        """Close it, unless the answer has come by now: a loop that stood still may tell of the time
+        before it tells of the socket."""
+        if self._answering is not None:
+            self._read_all()
+        if self._answering is not None:
+            self.close(why)
+
     def close(self, why: str) -> None:
         """At once. Whoever waits for an answer is told why there is none."""
         if self.closed:

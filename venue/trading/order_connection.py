@@ -2,7 +2,8 @@
 
 Each request is written once, never again, on no connection: no redirect is followed and nothing is
 tried again. While it waits for its answer, a connection is a request's own. One is kept open with a
-spare; where both are gone or in use, one is made within half a second: a book grows old meanwhile.
+spare; where both are gone or in use, one is made within half a second, or nothing is sent: a book
+grows old meanwhile, also while the event loop stands still.
 
 The headers are those of the official client, byte for byte and in its order: nobody knows which of
 them the venue, or what filters before it, looks at.
@@ -149,11 +150,15 @@ class OrderConnection:
 
     async def _wait_for_turn(self) -> None:
         try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
+            async with asyncio.timeout(TURN_TIMEOUT_S) as limit:
                 await self._turns.acquire()
+            if not _is_over(limit):
+                return
+            self._turns.release()
         except TimeoutError:
-            text = f"{CONNECTIONS_MAX} orders wait for their answers: no connection was free"
-            raise NotSentError(text) from None
+            pass
+        text = f"{CONNECTIONS_MAX} orders wait for their answers: no connection was free"
+        raise NotSentError(text)
 
     def _begin_on_open(
         self, request: bytes, *, to_keep: bool
@@ -173,7 +178,7 @@ class OrderConnection:
     async def _begin_on_new(self, request: bytes) -> tuple[KeptConnection, Answering]:
         self._latest = None
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
                 connection = await open_connection(
                     self._dialer, self._host, self._port, self._tls, ORDER_ANSWER_BYTES_MAX
                 )
@@ -181,6 +186,9 @@ class OrderConnection:
             raise NotSentError(f"not connected within {CONNECT_TIMEOUT_S:g} s") from error
         except OSError as error:
             raise NotSentError(one_line(f"not connected: {error}")) from error
+        if _is_over(limit):
+            connection.close("too late")
+            raise NotSentError(f"connected, but not within {CONNECT_TIMEOUT_S:g} s")
         if self._closed:
             connection.close("closed by us")
             raise NotSentError("closed by us")
@@ -193,7 +201,7 @@ class OrderConnection:
     async def _answer(
         self, connection: KeptConnection, answering: Answering, until_s: float
     ) -> HttpAnswer:
-        timer = asyncio.get_running_loop().call_at(until_s, connection.close, "no answer in time")
+        timer = asyncio.get_running_loop().call_at(until_s, connection.give_up, "no answer in time")
         try:
             answer = await answering
         except BaseException:  # also of who gives up before we do
@@ -274,6 +282,13 @@ class _Requests:
         """All before the signature."""
         kind = "Content-Type: application/json\r\n" if method == "POST" else ""
         return f"{method} {self._base}{path}{self._first}{kind}{self._who}".encode()
+
+
+def _is_over(limit: asyncio.Timeout) -> bool:
+    """Whether its time was over before what it bounds was done: a loop that stood still does not
+    say so, and an order must not leave after its time."""
+    when = limit.when()
+    return when is not None and asyncio.get_running_loop().time() >= when
 
 
 def _trusted() -> ssl.SSLContext:

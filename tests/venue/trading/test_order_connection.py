@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -34,7 +35,7 @@ from tests.support.raw_venue import RawPeer, raw_venue
 from tests.support.user_channel_frames import CREDENTIALS
 from venue.errors import NotSentError, OrderUnknownError
 from venue.trading import order_connection
-from venue.trading.kept_connection import open_connection
+from venue.trading.kept_connection import KeptConnection, open_connection
 from venue.trading.order_connection import CONNECTIONS_MAX, OrderConnection
 
 pytestmark = pytest.mark.usefixtures("slow_machine")
@@ -196,6 +197,27 @@ async def test_an_answer_that_came_too_late_is_nobody_s(tls: Contexts) -> None:
         assert text(outcome) == OTHER.decode()
 
 
+async def test_an_answer_that_is_there_when_its_time_is_over_counts(tls: Contexts) -> None:
+    """After a loop that stood still, the end of the time may be told of first."""
+    async with orders(tls) as (connection, venue):
+        _, peer = await exchanged(connection, venue)
+        posting = asyncio.create_task(posted(connection, timeout_s=0))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_at, 0, peer.say, ANSWER)  # the timer before the order's
+        assert text(await posting) == REFUSED.decode()
+        await peer.read_request()
+        assert text(await beside(answers(peer), posted(connection))) == OTHER.decode()
+
+
+async def test_half_an_answer_that_is_there_by_then_is_none(tls: Contexts) -> None:
+    async with orders(tls) as (connection, venue):
+        _, peer = await exchanged(connection, venue)
+        posting = asyncio.create_task(posted(connection, timeout_s=0))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_at, 0, peer.say, ANSWER[:-1])
+        assert await posting == "unknown"
+
+
 async def test_an_answer_to_half_a_request_is_one_but_the_connection_ends() -> None:
     async with orders() as (connection, venue):
 
@@ -253,6 +275,45 @@ async def test_a_connection_that_is_not_made_has_sent_nothing(
         assert await posted(connection) == "not sent"  # it says nothing
         venue.close()
         assert await posted(connection) == "not sent"
+
+
+def stand_still(monkeypatch: pytest.MonkeyPatch, for_s: float) -> None:
+    loop, time_s = asyncio.get_running_loop(), asyncio.get_running_loop().time
+    monkeypatch.setattr(loop, "time", lambda: time_s() + for_s)
+
+
+async def test_a_loop_that_stood_still_as_it_connected_sends_nothing(
+    tls: Contexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def standing_still(*args: Any) -> KeptConnection:
+        connection = await open_connection(*args)
+        stand_still(monkeypatch, 25)
+        return connection
+
+    monkeypatch.setattr(order_connection, "open_connection", standing_still)
+    async with orders(tls) as (connection, venue):
+
+        async def serve() -> None:
+            await silent(await venue.accept())
+
+        assert await beside(serve(), posted(connection)) == "not sent"
+        assert not connection._open
+
+
+async def test_nor_does_one_that_stood_still_while_an_order_waited_for_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with orders() as (connection, venue):
+        for _ in range(CONNECTIONS_MAX):
+            await connection._turns.acquire()
+        waiting = asyncio.create_task(posted(connection))
+        await asyncio.sleep(0)
+        connection._turns.release()
+        stand_still(monkeypatch, 1)
+        assert await waiting == "not sent"
+        assert venue.nobody_else_came()
+        outcome, _ = await exchanged(connection, venue)  # the turn was given back
+        assert text(outcome) == REFUSED.decode()
 
 
 async def test_an_answer_that_comes_along_with_the_handshake_is_nobody_s(tmp_path: Path) -> None:
