@@ -110,6 +110,9 @@ class HoldingExchange:
     def forget(self, condition_id: str) -> None:
         pass
 
+    def rehearsal(self) -> None:
+        pass
+
     async def warm(self, market: MarketInfo) -> None:
         pass
 

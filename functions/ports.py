@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -121,6 +121,10 @@ class Exchange(Protocol):
     async def refresh_balance(self) -> None:
         """Ask the venue to count the balance anew: the cure for a phantom lock
         (py-clob-client#342). Raises nothing: it only helps."""
+
+    def rehearsal(self) -> Callable[[], object] | None:
+        """What computes all that an order takes until its bytes leave, of a specimen that nobody
+        takes for one or gets, without a question or a trace; None where that is not worth it."""
 
     async def upkeep(self) -> None:
         """What must be done beside the orders (keeping connections warm), until cancelled."""
