@@ -123,8 +123,9 @@ class Exchange(Protocol):
         (py-clob-client#342). Raises nothing: it only helps."""
 
     def rehearsal(self) -> Callable[[], object] | None:
-        """What computes all that an order takes until its bytes leave, of a specimen that nobody
-        takes for one or gets, without a question or a trace; None where that is not worth it."""
+        """What computes all that an order takes until its bytes leave, for a specimen that no
+        contract takes, and gives it to nobody: without awaiting or asking anything, or leaving a
+        trace. None where there is nothing to keep warm (`functions.rehearsal`)."""
 
     async def upkeep(self) -> None:
         """What must be done beside the orders (keeping connections warm), until cancelled."""
