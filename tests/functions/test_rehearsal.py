@@ -12,11 +12,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from functions import rehearsal as module
+from functions import worker
+from functions.handlers.verify_markets import MarketVerifier
 from functions.rehearsal import WARM_NS
-from protocol.snapshot import SnapshotDecoder
+from functions.settings import WorkerSettings
+from functions.worker_clock import WorkerClock
+from protocol.snapshot import SnapshotDecoder, encode_snapshot
+from protocol.subjects import BOOKS, book_subject
+from runtime.nats import close, connect, declare_stream
 from runtime.process import stop_tasks
 from strategies.book_imbalance import BookImbalance
 from tests.functions.test_worker import Desk, SlowWarmExchange
+from tests.support.fake_ports import MemoryStore, ScriptedClob
+from tests.support.hot_path import opened_account
+from tests.support.metrics_builders import worker_metrics
+from tests.support.servers import NatsServer
 from tests.support.trading_builders import market, snapshot
 
 QUIET = [("0.49", 1)], [("0.50", 1)]
@@ -38,6 +48,9 @@ class LiveExchange(SlowWarmExchange):
     def _make(self) -> None:
         self.specimens += 1
         self.during()
+
+    async def upkeep(self) -> None:
+        await asyncio.Event().wait()
 
 
 class LiveDesk(Desk):
@@ -223,3 +236,39 @@ async def test_a_live_account_that_joins_later_starts_it(desk: LiveDesk) -> None
     async with asyncio.timeout(5):
         await made.wait()
     await stop_tasks(task)
+
+
+async def test_a_worker_runs_it_until_it_is_told_to_stop(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, made, metrics = LiveExchange(), asyncio.Event(), worker_metrics(BookImbalance.Reason)
+    live.during = made.set
+    monkeypatch.setattr(worker, "freeze_heap", lambda: None)
+    monkeypatch.setattr(MemoryStore, "upkeep", lambda _: asyncio.Event().wait())
+    nc, info, before = await connect(nats_server.url, "w"), market(), asyncio.all_tasks()
+    try:
+        await declare_stream(nc, BOOKS, 1)
+        subject = book_subject(info.series, info.condition_id)
+        await nc.jetstream().publish(subject, encode_snapshot(snapshot(*QUIET, of=info)))
+        running = asyncio.create_task(
+            worker.run_worker(
+                WorkerSettings(),
+                "w",
+                nc,
+                [opened_account(MemoryStore(), live)],
+                verifier=MarketVerifier(ScriptedClob(), metrics),
+                clock=WorkerClock(5_000, metrics),
+                metrics=metrics,
+            )
+        )
+        async with asyncio.timeout(10):
+            await made.wait()
+        of_worker = [each.get_coro().__qualname__ for each in asyncio.all_tasks() - before]
+        assert "Rehearsal.run" in of_worker
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        of_worker = [each.get_coro().__qualname__ for each in asyncio.all_tasks() - before]
+        assert "Rehearsal.run" not in of_worker
+    finally:
+        await close(nc)
