@@ -8,8 +8,8 @@ the bytes of its order is computed every 10 ms, on the newest book, and thrown a
    specimen. No strategy is asked (it may count, or log), nothing is counted or kept, nobody is
    asked anything, and there is no order: what is signed no contract takes, and nobody gets it.
 2. Nothing is awaited in it, so nothing is half done when real work comes.
-3. Real work comes first: nothing is done while the loop is late, nor what the worker has just done
-   itself. Under load books keep their part warm, and orders, which are rare, do not.
+3. Real work comes first: nothing is done while the loop is late, nor right after a book. So a
+   worker whose books follow each other closely rehearses next to nothing.
 
 Where nobody orders live it does nothing: on paper an order is held for longer than all this takes.
 """
@@ -34,7 +34,7 @@ from strategies.interface import Signal
 
 REHEARSE_EVERY_S: Final = 0.01
 WARM_NS: Final = 5_000_000
-"""So long after a book its part needs no rehearsal."""
+"""So long after a book none is needed."""
 LATE_MAX_S: Final = 0.003
 """A loop that is later than this has something to do."""
 _SIGNAL: Final = Signal(outcome=UP, numbers={"imbalance": 0.5})
@@ -52,8 +52,6 @@ class Rehearsal:
         self._wanted = asyncio.Event()
         self.book: Delivery | None = None
         """The newest that was admitted."""
-        self.ordered = False
-        """Whether an order has begun since the last time."""
 
     def add(self, account: TradingAccount) -> None:
         """One more account. All that are live in a worker order by the same exchange, and which of
@@ -79,14 +77,12 @@ class Rehearsal:
         await asyncio.Event().wait()
 
     def once(self) -> None:
-        """Whatever the worker has not just done."""
-        book, account, ordered = self.book, self._live, self.ordered
-        self.ordered = False
+        """On the newest book, unless it has just come."""
+        book, account = self.book, self._live
         if book is None or account is None:
             return
         if time.monotonic_ns() - book.delivered.monotonic_ns > WARM_NS:
             self._decide(book, account)
-        if not ordered:
             self._make_specimen()
 
     def _decide(self, book: Delivery, account: TradingAccount) -> None:

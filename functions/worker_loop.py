@@ -231,7 +231,7 @@ class Worker:
 
         self._start(self._executing, key, execute(), self._contexts[name].copy())
         self._under_way[name] += 1
-        self._ordered = self.rehearsal.ordered = True
+        self._ordered = True
 
     def _count_orders(self) -> None:
         self._under_way = dict.fromkeys(self._under_way, 0)
