@@ -111,6 +111,9 @@ class HoldingExchange:
     def forget(self, condition_id: str) -> None:
         pass
 
+    def rehearsal(self) -> None:
+        pass
+
     async def warm(self, market: MarketInfo) -> None:
         pass
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -121,6 +121,11 @@ class Exchange(Protocol):
     async def refresh_balance(self) -> None:
         """Ask the venue to count the balance anew: the cure for a phantom lock
         (py-clob-client#342). Raises nothing: it only helps."""
+
+    def rehearsal(self) -> Callable[[], object] | None:
+        """What computes all that an order takes until its bytes leave, for a specimen that no
+        contract takes, and gives it to nobody: without awaiting or asking anything, or leaving a
+        trace. None where there is nothing to keep warm (`functions.rehearsal`)."""
 
     async def upkeep(self) -> None:
         """What must be done beside the orders (keeping connections warm), until cancelled."""

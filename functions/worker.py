@@ -171,7 +171,7 @@ async def run_worker(
     background = asyncio.create_task(first_failure(*beside))
     try:
         await first_failure(
-            *(pull.run(), worker.run()),
+            *(pull.run(), worker.run(), worker.rehearsal.run()),
             *(each.upkeep() for each in exchanges.values()),
             *(verifier.upkeep(), clock.run(), health.watch(metrics), _watch(background)),
         )

@@ -29,6 +29,7 @@ from functions.handlers.evaluate import BookLook
 from functions.handlers.trading_account import TradingAccount
 from functions.handlers.verify_markets import MarketVerifier
 from functions.ports import Exchange
+from functions.rehearsal import Rehearsal
 from functions.worker_clock import WorkerClock
 from functions.worker_metrics import WorkerMetrics
 from protocol.market import MarketInfo
@@ -72,6 +73,7 @@ class Worker:
         self._metrics = metrics
         self._fence = fence
         self._decoder, self._memories = SnapshotDecoder(), MarketMemories()
+        self.rehearsal = Rehearsal(self._decoder, self._memories)
         self._ordered = False
         """Whether an order has begun since the last look."""
         self._executing: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -105,6 +107,7 @@ class Worker:
         if not any(account.opened.exchange is each for each in self._exchanges):
             self._exchanges += (account.opened.exchange,)
             self._warmed.clear()  # for the new one all markets are; asking again does no harm
+        self.rehearsal.add(account)
 
     async def run(self) -> None:
         """Handle books until cancelled; orders under way go on (see `finish`)."""
@@ -158,6 +161,7 @@ class Worker:
             self._hold_all(HoldReason.SUPERSEDED)
             return
         self._memories.note(snapshot)
+        self.rehearsal.book = delivery
         for exchange in self._exchanges:
             exchange.observe(snapshot)
         self._verifier.note(snapshot.market)

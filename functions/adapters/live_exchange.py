@@ -7,6 +7,7 @@ an exception after the POST has begun is never proof of anything, except that no
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -138,6 +139,10 @@ class LiveExchange:
         known = self._warmed.pop(condition_id, None)
         if known is not None:
             self._orders.forget(_tokens_of(known[1]))
+
+    def rehearsal(self) -> Callable[[], object] | None:
+        """See `Exchange.rehearsal`."""
+        return self._orders.rehearsal()
 
     async def refresh_balance(self) -> None:
         """See `Exchange.refresh_balance`."""

@@ -151,6 +151,9 @@ class PaperExchange:
         self._books.forget(condition_id)
         self._taken.pop(condition_id, None)
 
+    def rehearsal(self) -> None:
+        """A paper order is in no hurry: it is held."""
+
     def problem(self) -> str | None:
         """Paper is always there."""
         return None

@@ -68,9 +68,9 @@ class SlowWarmExchange(ScriptedExchange):
 
 
 class Desk:
-    def __init__(self, max_positions: int = 100) -> None:
+    def __init__(self, max_positions: int = 100, exchange: SlowWarmExchange | None = None) -> None:
         self.books = Books()
-        self.exchange = SlowWarmExchange()
+        self.exchange = exchange or SlowWarmExchange()
         self.store = MemoryStore(self.exchange.calls)
         self.told: list[Decision] = []
         self.news = asyncio.Event()

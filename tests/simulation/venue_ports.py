@@ -100,6 +100,9 @@ class SimExchange:
     def forget(self, condition_id: str) -> None:
         pass
 
+    def rehearsal(self) -> None:
+        pass
+
     def problem(self) -> str | None:
         return None
 

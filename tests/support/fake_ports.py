@@ -343,6 +343,9 @@ class ScriptedExchange:
     def forget(self, condition_id: str) -> None:
         pass
 
+    def rehearsal(self) -> None:
+        pass
+
     def problem(self) -> str | None:
         return None
 

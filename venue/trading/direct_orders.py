@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -71,6 +72,19 @@ class DirectOrders:
     async def post(self, order: BuiltOrder, timeout_s: float) -> HttpAnswer:
         """See `OrderClient.post`."""
         return await self._connection.post(order.body, timeout_s)
+
+    def rehearsal(self) -> Callable[[], object]:
+        """See `OrderClient.rehearsal`."""
+        # No chain has the id 0: whoever had the signature could buy nothing with it.
+        domain = official_client.domain_of("0", neg_risk=False)
+        nowhere = msgspec.structs.replace(domain, chain_id=0)
+        form = self._builder.form_of("0", nowhere, neg_risk=False)
+
+        def make_specimen() -> None:
+            built = self._builder.build(form, buy_amounts(1_000_000, 5_000, 100))
+            self._connection.rehearse(built.body)
+
+        return make_specimen
 
     def forget(self, token_ids: tuple[str, ...]) -> None:
         """See `OrderClient.forget`."""

@@ -54,6 +54,9 @@ class OfficialOrders:
         async with asyncio.timeout(timeout_s):
             return await official_client.post_order(self._client, order.body)
 
+    def rehearsal(self) -> None:
+        """None: whether the client asks the venue is its own affair."""
+
     def forget(self, token_ids: tuple[str, ...]) -> None:
         """See `OrderClient.forget`."""
         official_client.forget_metadata(self._client, token_ids[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from venue.trading.order_builder import BuiltOrder
@@ -37,6 +38,10 @@ class OrderClient(Protocol):
         Raises NotSentError when no byte of it has left; after any other exception nobody knows,
         also when no answer came within `timeout_s`.
         """
+
+    def rehearsal(self) -> Callable[[], object] | None:
+        """What makes the bytes of a request for an order that no contract takes, in memory alone;
+        None where that cannot be had without perhaps asking the venue."""
 
     def forget(self, token_ids: tuple[str, ...]) -> None:
         """Keep nothing of the market of these tokens."""

@@ -95,6 +95,10 @@ class OrderConnection:
         answer = await self._exchange(request, until_s)
         return self._blotted(answer, signature)
 
+    def rehearse(self, body: bytes) -> None:
+        """Make the request for an order, as `post` does, for no connection."""
+        self._requests.made("POST", _ORDERS, body)
+
     async def keep_warm(self, timeout_s: float = KEEP_WARM_TIMEOUT_S) -> bool:
         """Ask something cheap on the connections that are kept, one after the other, and make those
         that are missing; whether the venue lets the account only close positions.

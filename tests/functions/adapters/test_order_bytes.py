@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import httpx
 import pytest
 from polymarket.errors import PolymarketError
 
+from runtime.dialer import Dialer
 from tests.support.live_desk import Desk, open_desk, signed_order_of
 from venue.trading.direct_orders import DirectOrders
 from venue.trading.kept_connection import KeptConnection
@@ -59,3 +61,31 @@ async def test_the_bytes_of_a_direct_order_are_those_that_the_client_itself_woul
     lines = [b"%s: %s" % header for header in theirs.headers.raw]
     head = b"\r\n".join([b"POST /order HTTP/1.1", *lines, b"", b""])
     assert written == [head + theirs.content]
+
+
+async def test_a_rehearsal_sends_nothing_and_opens_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    touched: list[str] = []
+    made: list[tuple[bytes, bytes]] = []
+    async with open_desk(order_client=DirectOrders) as desk:
+        sent = Sent(desk, monkeypatch)
+        await desk.exchange._ping()  # there are connections to send on
+        for owner, name in ((KeptConnection, "begin"), (Dialer, "connect")):
+            monkeypatch.setattr(owner, name, lambda *_, name=name: touched.append(name))
+        requests = desk.exchange._orders._connection._requests  # type: ignore[attr-defined]
+        make = requests.made
+        monkeypatch.setattr(requests, "made", lambda *given: made.append(make(*given)))
+        make_specimen = desk.exchange.rehearsal()
+        assert make_specimen is not None
+        for _ in range(5):
+            assert make_specimen() is None
+        await asyncio.sleep(0)
+        assert (touched, sent, desk.venue.journal.entries) == ([], [], [])
+    assert len(made) == 5
+    assert all(request.startswith(b"POST /order HTTP/1.1\r\n") for request, _ in made)
+
+
+async def test_the_official_client_rehearses_nothing() -> None:
+    async with open_desk(order_client=OfficialOrders) as desk:
+        assert desk.exchange.rehearsal() is None

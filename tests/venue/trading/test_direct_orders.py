@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from coincurve import PrivateKey
 
@@ -14,6 +16,7 @@ from venue.trading.direct_orders import FACTS_AGE_MAX_S, DirectOrders
 from venue.trading.official_client import MarketFacts
 from venue.trading.order_amounts import OrderAmountError
 from venue.trading.order_builder import OrderBuilder
+from venue.trading.order_id import OrderFields, order_id
 
 UP, DOWN = "1" + "0" * 70, "2" + "0" * 70
 NOBODY = "0x" + "11" * 20
@@ -158,3 +161,39 @@ async def test_a_venue_that_does_not_say_what_its_market_is_is_given_up(
     monkeypatch.setattr(direct_orders, "PREPARE_TIMEOUT_S", 0.001)
     with pytest.raises(TimeoutError):
         await market.shares_e6()
+
+
+# -- rehearsals ----------------------------------------------------------------------------------
+
+
+def test_what_a_specimen_is_signed_for_is_no_contract(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies: list[bytes] = []
+    signed: list[bytes] = []
+    connection = SimpleNamespace(rehearse=bodies.append)  # and nothing to post with
+    monkeypatch.setattr(market.orders, "_connection", connection)
+    monkeypatch.setattr(market.orders._builder, "_sign", lambda it: signed.append(it) or bytes(65))
+    make_specimen = market.orders.rehearsal()
+    for _ in range(8):
+        make_specimen()
+    assert market.asked == []
+    orders = [json.loads(body)["order"] for body in bodies]
+    assert len({order["salt"] for order in orders}) == len(signed) == 8
+    for order, digest in zip(orders, signed, strict=True):
+        fields = OrderFields(
+            salt=order["salt"],
+            maker=order["maker"],
+            signer=order["signer"],
+            token_id=int(order["tokenId"]),
+            maker_amount=int(order["makerAmount"]),
+            taker_amount=int(order["takerAmount"]),
+            side=0,
+            signature_type=order["signatureType"],
+            timestamp_ms=int(order["timestamp"]),
+            metadata=order["metadata"],
+            builder=order["builder"],
+        )
+        domain = official_client.domain_of(order["tokenId"], neg_risk=False)
+        nowhere = msgspec.structs.replace(domain, chain_id=0)
+        assert "0x" + digest.hex() == order_id(fields, nowhere) != order_id(fields, domain)
