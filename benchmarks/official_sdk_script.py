@@ -35,11 +35,12 @@ _SIGNAL_SIZE: Final = Decimal(5_000)
 
 
 async def _trade() -> None:
-    url, tokens = os.environ["CLOB_URL"], os.environ["TOKENS"].split(",")
+    url, venue_url = os.environ["CLOB_URL"], os.environ["VENUE_URL"]
+    tokens = os.environ["TOKENS"].split(",")
     # Internal, and only because the venue is a simulated one: a trader's is PRODUCTION.
     config = dataclasses.replace(
-        get_environment_config(environment(url, url)),
-        clob_market_ws_url=url.replace("http://", "ws://") + "/ws/market",
+        get_environment_config(environment(url, venue_url)),
+        clob_market_ws_url=venue_url.replace("http://", "ws://") + "/ws/market",
     )
     client = await AsyncSecureClient.create(
         private_key=os.environ["PRIVATE_KEY"],

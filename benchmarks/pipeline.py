@@ -1,7 +1,7 @@
 """From a frame written to the feeder's socket to the order's bytes at the venue, stage by stage.
 
 What the simulated venue needs to apply a change, to hash its books and to write the frame is not
-counted; from the read of an order's bytes to its handler, which is, it takes 12 µs.
+counted, nor until it gets to an order's bytes (`benchmarks.order_arrivals`).
 
 Real processes, real sockets: two feeders of 25 markets each, two lines a market, two workers, and
 nats-server; the venue is simulated and runs in this process, so both ends read one clock. Each run
@@ -30,6 +30,7 @@ from typing import Any, Final, TypeAlias
 
 import uvloop
 
+from benchmarks.order_arrivals import OrderArrivals, order_arrivals
 from benchmarks.process_times import ProcessTimes, times_by_name
 from benchmarks.scripted_markets import SignalDriver, scripted_venue, series_of
 from benchmarks.stats import percentiles
@@ -158,7 +159,11 @@ async def _measure(variant: Variant, seconds: float) -> Run:
     venue, markets = scripted_venue()
     driver = SignalDriver(venue, markets)
     decisions: dict[str, Decision] = {}
-    async with serve(venue) as url, _running(variant, venue, markets, url, decisions) as pids:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serve(venue))
+        arrivals = stack.enter_context(order_arrivals(url))
+        running = _running(variant, venue, markets, url, arrivals.url, decisions)
+        pids = await stack.enter_async_context(running)
         freeze_heap()  # the venue's pauses are not the pipeline's
         await driver.loaded(WARM_UP_S)
         measured: Run = {}
@@ -173,7 +178,7 @@ async def _measure(variant: Variant, seconds: float) -> Run:
                 seconds=took_s,
                 frames=frames,
                 signals=driver.signals_since(begun_ns),
-                stages_ms=_stages_ms(venue, driver, decisions, begun_ns),
+                stages_ms=_stages_ms(venue, driver, arrivals, decisions, begun_ns),
                 processes=used,
             )
         return measured
@@ -185,14 +190,15 @@ async def _running(
     venue: Venue,
     markets: Sequence[Market],
     url: str,
+    orders_url: str,
     decisions: dict[str, Decision],
 ) -> AsyncIterator[Mapping[str, list[int]]]:
     """Yields the processes' ids by kind, once every market has its readers."""
     async with processes_of(variant.tree) as processes, AsyncExitStack() as stack:
         if variant.official_sdk:
-            await _start_script(processes, markets, url)
+            await _start_script(processes, markets, url, orders_url)
         else:
-            await _start_system(variant, processes, stack, markets, url)
+            await _start_system(variant, processes, stack, markets, url, orders_url)
             nc = await connect_once(processes.nats_url, "bench")
             stack.push_async_callback(nc.close)
 
@@ -207,11 +213,16 @@ async def _running(
         yield processes.pids
 
 
-async def _start_script(processes: TreeProcesses, markets: Sequence[Market], url: str) -> None:
+async def _start_script(
+    processes: TreeProcesses, markets: Sequence[Market], url: str, orders_url: str
+) -> None:
     tokens = [book.token_id for market in markets for book in market.books]
     await processes.start(
         *("script", "-m", "benchmarks.official_sdk_script"),
-        env={"CLOB_URL": url, "TOKENS": ",".join(tokens), **signer_env()},
+        env={
+            **{"CLOB_URL": orders_url, "VENUE_URL": url, "TOKENS": ",".join(tokens)},
+            **signer_env(),
+        },
     )
     await processes.started("script", "script_started")
 
@@ -222,6 +233,7 @@ async def _start_system(
     stack: AsyncExitStack,
     markets: Sequence[Market],
     url: str,
+    orders_url: str,
 ) -> None:
     await processes.start_nats()
     await start_feeders(processes, url, markets)
@@ -232,7 +244,7 @@ async def _start_system(
         below.mkdir(exist_ok=True)
         folder = stack.enter_context(TemporaryDirectory(dir=below, prefix="bench-"))
         state = f"sqlite:///{folder}/state.sqlite"
-    env = worker_env(processes.nats_url, url, state, dynamodb_url)
+    env = worker_env(processes.nats_url, url, state, dynamodb_url) | {"CLOB_URL": orders_url}
     module = "functions.worker" if variant.store else "benchmarks.stub_worker"
     for _ in range(WORKERS):
         await processes.start("workers", "-m", module, env=env)
@@ -251,20 +263,25 @@ async def start_feeders(
 
 
 def _stages_ms(
-    venue: Venue, driver: SignalDriver, decisions: Mapping[str, Decision], since_ns: int
+    venue: Venue,
+    driver: SignalDriver,
+    arrivals: OrderArrivals,
+    decisions: Mapping[str, Decision],
+    since_ns: int,
 ) -> dict[str, list[float]]:
     spans: dict[str, list[float]] = {}
     answered: set[tuple[str, int]] = set()
     for entry in venue.journal.entries:
-        written_ns = driver.signal_before(entry.token_id, entry.received_at_ns)
+        received_ns = arrivals.before(entry.received_at_ns)
+        written_ns = driver.signal_before(entry.token_id, received_ns)
         if written_ns is None or written_ns < since_ns:
             continue
         if (entry.token_id, written_ns) in answered:  # one order a signal
             continue
         answered.add((entry.token_id, written_ns))
-        marks = {WHOLE: (written_ns, entry.received_at_ns)}
+        marks = {WHOLE: (written_ns, received_ns)}
         if (decision := decisions.get(entry.order_id)) is not None:
-            marks |= _marks(decision, written_ns, entry.received_at_ns)
+            marks |= _marks(decision, written_ns, received_ns)
         for name, (start_ns, end_ns) in marks.items():
             spans.setdefault(name, []).append((end_ns - start_ns) / 1e6)
     return spans
