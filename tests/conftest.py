@@ -18,7 +18,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.support.forked import forked
 from tests.support.servers import NatsServer
+from tests.support.session import UNTIL_THE_SESSION_ENDS
+
+__all__ = ["forked"]
 
 # Timings are no tests: machines are shared, and on a clean checkout the first example of a text
 # strategy takes seconds, because hypothesis then builds its tables of characters.
@@ -91,6 +95,13 @@ def undisturbed_parser() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ast, "parse", uncollected)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_was_started_once_is_stopped() -> Iterator[None]:
+    """Servers that tests share."""
+    with UNTIL_THE_SESSION_ENDS:
         yield
 
 

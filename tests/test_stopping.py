@@ -24,7 +24,7 @@ from sandbox.services import Addresses, Options, services
 from sandbox.simulator import Venue, serve
 from tests.support.servers import NatsServer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("forked")]
 
 SERIES = "btc-4h"  # a window that does not end while a test runs
 STOPPED_WITHIN_S = 8.0

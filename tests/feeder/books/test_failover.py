@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from nats.aio.msg import Msg
 
 from runtime.nats import connect
@@ -19,6 +20,7 @@ from tests.support.servers import NatsServer
 
 ROOT = Path(__file__).parents[3]
 TAKEN_OVER_S_MAX = 2.0
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 @dataclass(frozen=True)
