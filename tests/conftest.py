@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import structlog
+from botocore.httpsession import where
 from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, settings
 
@@ -62,6 +63,20 @@ def one_trust_store() -> Iterator[None]:
     """A client makes four TLS contexts, 0.1 s each, to talk to a venue without TLS."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_whom_the_sdk_trusts() -> Iterator[None]:
+    """Each of its clients reads the certificates that it brings, for endpoints without TLS."""
+    load = ssl.SSLContext.load_verify_locations
+
+    def load_others(context: ssl.SSLContext, cafile: Any = None, *a: Any, **named: Any) -> None:
+        if cafile != where():
+            load(context, cafile, *a, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_verify_locations", load_others)
         yield
 
 
