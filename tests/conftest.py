@@ -6,6 +6,7 @@ import ast
 import functools
 import gc
 import logging
+import os
 import signal
 import ssl
 import sys
@@ -16,9 +17,15 @@ from typing import Any
 
 import pytest
 import structlog
+from botocore.httpsession import where
+from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, settings
 
+from tests.support.forked import forked
 from tests.support.servers import NatsServer
+from tests.support.session import UNTIL_THE_SESSION_ENDS
+
+__all__ = ["forked"]
 
 # Timings are no tests: machines are shared, and on a clean checkout the first example of a text
 # strategy takes seconds, because hypothesis then builds its tables of characters.
@@ -40,6 +47,9 @@ def pytest_configure() -> None:
     # A run in the background ignores Ctrl-C, and would hand that down to the processes it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Nobody outside this machine is talked to, and each settings class reads those that are named.
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE"):
+        os.environ.pop(name, None)
 
 
 def pytest_collection_finish() -> None:
@@ -53,6 +63,43 @@ def one_trust_store() -> Iterator[None]:
     """A client makes four TLS contexts, 0.1 s each, to talk to a venue without TLS."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_whom_the_sdk_trusts() -> Iterator[None]:
+    """Each of its clients reads the certificates that it brings, for endpoints without TLS."""
+    load = ssl.SSLContext.load_verify_locations
+
+    def load_others(context: ssl.SSLContext, cafile: Any = None, *a: Any, **named: Any) -> None:
+        if cafile != where():
+            load(context, cafile, *a, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_verify_locations", load_others)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_description_of_aws() -> Iterator[None]:
+    """Each session of the SDK reads megabytes of JSON anew, and lists thousands of directories."""
+    files, services = JSONFileLoader.load_file, Loader.list_available_services
+
+    @functools.cache
+    def load_file(path: str) -> Any:
+        return files(JSONFileLoader(), path)
+
+    @functools.cache
+    def listed(paths: tuple[str, ...], kind: str) -> list[str]:
+        return services(Loader(list(paths), include_default_search_paths=False), kind)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load_file(path))
+        patch.setattr(
+            Loader,
+            "list_available_services",
+            lambda loader, type_name: listed(tuple(loader.search_paths), type_name),
+        )
         yield
 
 
@@ -91,6 +138,13 @@ def undisturbed_parser() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ast, "parse", uncollected)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_was_started_once_is_stopped() -> Iterator[None]:
+    """Servers that tests share."""
+    with UNTIL_THE_SESSION_ENDS:
         yield
 
 

@@ -33,7 +33,7 @@ from sandbox.simulator import Market, Venue, deposit_wallet_of, serve
 from tests.support.counting_proxy import StoreCalls, counting_proxy
 from tests.support.servers import NatsServer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("forked")]
 
 SHARES = 1_000_000
 BALANCED = [(4_900 - 100 * i, 100 * SHARES) for i in range(20)]

@@ -96,9 +96,21 @@ def cases(
 @pytest.mark.parametrize(
     ("process", "env", "variable"),
     cases(
-        (COMMANDS, NO_HOST, "URL"),
         (ALL, {"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE"),
         (("executor status",), {"SSL_CERT_FILE": "/dev/zero"}, "SSL_CERT_FILE"),
+    ),
+)
+async def test_a_mistake_that_an_import_may_meet_is_one_line_that_begins_with_its_variable(
+    process: str, env: dict[str, str], variable: str
+) -> None:
+    assert begins_with(variable, await refused(process, env))
+
+
+@pytest.mark.usefixtures("forked")
+@pytest.mark.parametrize(
+    ("process", "env", "variable"),
+    cases(
+        (COMMANDS, NO_HOST, "URL"),
         (("executor halt",), {"STATE_TABLE": "   "}, "STATE_TABLE"),
         (("executor status",), {"AWS_PROFILE": "nobody"}, "AWS_PROFILE"),
         (("executor halt",), {"AWS_SECRET_ACCESS_KEY": ""}, "AWS_SECRET_ACCESS_KEY"),
@@ -177,6 +189,7 @@ async def without_jetstream(tmp_path: Path) -> AsyncIterator[str]:
         yield server.url
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("process", ON_NATS)
 async def test_a_nats_without_jetstream_is_refused(
     process: str, without_jetstream: str, dynamodb_server: str, state_table: str
@@ -187,6 +200,7 @@ async def test_a_nats_without_jetstream_is_refused(
     assert "--jetstream" in line
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("process", ON_THE_TABLE)
 async def test_a_table_with_other_keys_is_refused(
     process: str, nats_server: NatsServer, dynamodb_server: str

@@ -38,6 +38,7 @@ from tests.support.trading_builders import STRANGER, a_claim
 __all__ = ["dynamodb_server", "state_table"]
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 # -- the loop ------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ __all__ = ["dynamodb_server", "state_table"]
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "nats://user:hunter2@127.0.0.1:1"
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 @asynccontextmanager

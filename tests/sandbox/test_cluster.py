@@ -103,7 +103,7 @@ async def rest_of(process: asyncio.subprocess.Process) -> str:
 async def test_ctrl_c_stops_everything_still_checks_and_nowhere_is_the_key_shown(
     tmp_path: Path,
 ) -> None:
-    async with sandbox(tmp_path, *SMALL) as process:
+    async with sandbox(tmp_path, *SMALL, "--markets", "2") as process:
         text = await output_until(process, " imbalance ")  # a decision: it is running
         children = dict(descendants(process.pid))
         assert len(children) == 7  # three servers, two feeders, a worker and the schedule

@@ -9,9 +9,9 @@ Most tests take the first: fixtures to import into a `conftest.py` or module tha
 The store's own tests take both, since two independent engines rarely share a mistake: see
 `tests/functions/adapters/dynamodb/conftest.py`.
 
-One server process a test session (under xdist: one a worker), a fresh table a test, and (with
-`one_sdk_session`) one session of the SDK: each reads the service's description anew, which takes a
-good part of a second.
+One server process of each engine a test session (under xdist: one a worker), whoever asks for it, a
+fresh table a test, and (with `one_sdk_session`) one session of the SDK: each reads the service's
+description anew, which takes a good part of a second.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ import pytest
 
 from functions.adapters.dynamodb.store import DynamoStore, open_store
 from sandbox.dynamodb import CREDENTIALS_ENV, REGION, create_tables, decision_table_of
+from tests.support.session import UNTIL_THE_SESSION_ENDS
 
 READY_TIMEOUT_S = 45
 STOP_TIMEOUT_S = 5
@@ -90,8 +91,15 @@ def credentials() -> Iterator[None]:
 @contextmanager
 def moto() -> Iterator[str]:
     """URL of the sandbox's server."""
-    with credentials(), server_process() as (_, url):
-        yield url
+    with credentials():
+        yield _moto_url()
+
+
+# A fixture that several modules import is one for each of them: what they share is here.
+@cache
+def _moto_url() -> str:
+    _, url = UNTIL_THE_SESSION_ENDS.enter_context(server_process())
+    return url
 
 
 @contextmanager
@@ -102,11 +110,22 @@ def ministack() -> Iterator[str]:
     with expressions, validation and HTTP server of its own. It deletes expired rows each minute;
     PITR and encryption are taken and described, and do nothing.
     """
+    with credentials():
+        yield _ministack_url()
+
+
+@cache
+def _ministack_url() -> str:
+    return UNTIL_THE_SESSION_ENDS.enter_context(_ministack_process())
+
+
+@contextmanager
+def _ministack_process() -> Iterator[str]:
     if not (MINISTACK_VENV / ".installed").exists():  # the make target's last step
         pytest.fail(
             "The tests' second DynamoDB is not installed: run `make ministack`.", pytrace=False
         )
-    with TemporaryDirectory(prefix="ministack-") as home, credentials():
+    with TemporaryDirectory(prefix="ministack-") as home:
         log = Path(home) / "log"
         # Its own command takes a port number, which somebody else may bind meanwhile. This is how
         # it starts itself in the background, but with a socket that is already ours. Without

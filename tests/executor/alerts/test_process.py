@@ -23,6 +23,7 @@ from tests.executor.alerts.seen_builders import system
 from tests.support.http_sink import CHAT, TOKEN, HttpSink, http_sink, until
 
 SECRET = "pAsSwOrD-of-mine"
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 class Running:

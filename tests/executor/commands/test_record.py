@@ -32,6 +32,7 @@ from tests.support.recordings import (
 )
 
 PIPE = asyncio.subprocess.PIPE
+pytestmark = pytest.mark.usefixtures("forked")
 EXECUTOR = (sys.executable, "-m", "executor")
 
 

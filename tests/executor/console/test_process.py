@@ -21,6 +21,7 @@ from tests.executor.conftest import Command
 
 ROOT = Path(__file__).parents[3]
 PIPE = asyncio.subprocess.PIPE
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 async def test_it_serves_whatever_is_away_and_stops_at_once(tmp_path: Path) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from nats.aio.msg import Msg
 
 from runtime.nats import connect
 from tests.support.servers import NatsServer
+from tests.support.stalls import LivedTime, lived_time
 
 ROOT = Path(__file__).parents[3]
 TAKEN_OVER_S_MAX = 2.0
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,15 @@ class Sent:
 class Stage:
     """Feeders as processes, and what they send, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: LivedTime) -> None:
+        self.clock = clock
         self.sent: list[Sent] = []
         self.told: list[tuple[str, str]] = []
         self.feeders: dict[str, Process] = {}
 
     async def on_sent(self, message: Msg) -> None:
         feeder_id, epoch = message.data.decode().split()
-        self.sent.append(Sent(feeder_id, int(epoch), time.monotonic()))
+        self.sent.append(Sent(feeder_id, int(epoch), self.clock.now_s()))
 
     async def on_told(self, message: Msg) -> None:
         feeder_id, what = message.data.decode().split()
@@ -72,7 +75,7 @@ class Stage:
     async def takeover(self, how: signal.Signals) -> tuple[Sent, Sent, float]:
         """Send a signal to the owner: it, who follows, and after how many seconds."""
         old = self.sent[-1]
-        hit_s = time.monotonic()
+        hit_s = self.clock.now_s()
         self.feeders[old.feeder_id].send_signal(how)
         new = await self.owner(above=old.epoch)
         return old, new, new.at_s - hit_s
@@ -90,7 +93,7 @@ async def stage(nats_server: NatsServer, *feeder_ids: str) -> AsyncIterator[Stag
     async with AsyncExitStack() as stack:
         nc = await connect(nats_server.url, "test")
         stack.push_async_callback(nc.close)
-        stage_ = Stage()
+        stage_ = Stage(await stack.enter_async_context(lived_time()))
         stack.push_async_callback(stage_.end)
         await nc.subscribe("sent", cb=stage_.on_sent)
         await nc.subscribe("told", cb=stage_.on_told)

@@ -26,6 +26,7 @@ from tests.support.servers import NatsServer
 ROOT = Path(__file__).parents[3]
 WINDOW_S = 3600 * 9999  # no window rolls while a test runs
 NOWHERE = "127.0.0.1:9"
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 class Process:

@@ -25,6 +25,7 @@ from tests.support.servers import NatsServer
 from tests.support.user_channel_frames import CREDENTIALS, SECRETS
 
 SHARES = 1_000_000
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 class System:
