@@ -290,9 +290,9 @@ async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
 
 async def test_gate_and_strategy_are_asked_with_the_one_moment_that_is_recorded() -> None:
     desk, delivered = Desk(strategy=AlwaysBuy), Instant()
-    book = stale(snapshot(), by_ms=1_004)  # too old by now, and not when it was looked at
+    book = stale(snapshot(), by_ms=1_900)  # too old by now, and not when it was looked at
     desk.memories.note(book)
-    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 7)
+    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 1_500)
     look = BookLook(book, view, delivered)
     trade = desk.account.evaluator.consider(look, desk.account.configuration)
     assert trade is not None
