@@ -290,9 +290,12 @@ async def test_the_moment_that_a_strategy_was_asked_with_is_recorded() -> None:
 
 async def test_gate_and_strategy_are_asked_with_the_one_moment_that_is_recorded() -> None:
     desk, delivered = Desk(strategy=AlwaysBuy), Instant()
-    book = stale(snapshot(), by_ms=1_900)  # too old by now, and not when it was looked at
+    book = stale(snapshot(), by_ms=1_300)  # too old by now, and not when it was looked at
+    book = msgspec.structs.replace(
+        book, published_at_ns=book.received_at_ns, venue_timestamp_ms=book.received_at_ns // 10**6
+    )
     desk.memories.note(book)
-    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 1_500)
+    view = desk.memories.view(book, delivered.now_ns() // 1_000_000 - 600)
     look = BookLook(book, view, delivered)
     trade = desk.account.evaluator.consider(look, desk.account.configuration)
     assert trade is not None
