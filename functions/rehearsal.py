@@ -41,6 +41,8 @@ LATE_MAX_S: Final = 0.003
 PAUSE_TIMES: Final = 9
 """A pause is at least so many times as long as the rehearsal before it: a tenth of the loop's time
 is theirs at most. A loop that only they hold up is late for nobody who could tell."""
+PAUSE_MAX_S: Final = 1.0
+"""But no longer: a machine that stood still in the middle of one may be as fast as ever."""
 _SIGNAL: Final = Signal(outcome=UP, numbers={"imbalance": 0.5})
 _log = structlog.get_logger()
 
@@ -78,7 +80,8 @@ class Rehearsal:
                 begun_s = time.monotonic()
                 if loop.time() - due_s <= LATE_MAX_S:
                     self.once()
-                pause_s = max(REHEARSE_EVERY_S, PAUSE_TIMES * (time.monotonic() - begun_s))
+                long_s = min(PAUSE_TIMES * (time.monotonic() - begun_s), PAUSE_MAX_S)
+                pause_s = max(REHEARSE_EVERY_S, long_s)
         except Exception as error:  # noqa: BLE001 - it only helps
             _log.error("rehearsal_failed", exc_info=error)
         await asyncio.Event().wait()
