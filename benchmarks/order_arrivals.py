@@ -2,24 +2,29 @@
 
 The simulated venue is also the driver: it hashes books, and reads an order's bytes when it gets to
 them, idle about 0.3 ms later. What a pipeline needs ends before that. So orders go to the venue
-through here: bytes are passed on as they come, and the moment at which a POST came is kept.
+through here: bytes are passed on as they come, and the moment at which a POST had come as far as
+the token that it is for is kept, by that token. So of orders at once each has its own.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import re
 import socket
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Final
+from queue import SimpleQueue
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 _POST: Final = b"POST /order"
+_TOKEN: Final = re.compile(rb'"tokenId":\s*"(\d+)"')
 _READ_BYTES: Final = 1 << 16
+_Told: TypeAlias = SimpleQueue[tuple[str, int]]
 
 
 class OrderArrivals:
@@ -28,15 +33,18 @@ class OrderArrivals:
     def __init__(self, url: str, told: Connection) -> None:
         self.url = url
         self._told = told
-        self._at_ns: list[int] = []
-        """In order."""
+        self._at_ns: dict[str, list[int]] = {}
+        """By token, in order."""
 
-    def before(self, at_ns: int) -> int:
-        """When the latest one until `at_ns` came, nanoseconds since the epoch; `at_ns` if none."""
+    def before(self, token_id: str, at_ns: int) -> int:
+        """When the latest one on a token until `at_ns` came, nanoseconds since the epoch; `at_ns`
+        if none."""
         while self._told.poll():
-            self._at_ns.append(self._told.recv())
-        found = bisect_right(self._at_ns, at_ns)
-        return self._at_ns[found - 1] if found else at_ns
+            for_token, came_at_ns = self._told.recv()
+            insort(self._at_ns.setdefault(for_token, []), came_at_ns)
+        came_ns = self._at_ns.get(token_id, [])
+        found = bisect_right(came_ns, at_ns)
+        return came_ns[found - 1] if found else at_ns
 
 
 @contextmanager
@@ -61,26 +69,38 @@ def order_arrivals(venue_url: str) -> Iterator[OrderArrivals]:
 
 
 def _relay(listening: socket.socket, venue: tuple[str, int], telling: Connection) -> None:
-    lock = threading.Lock()
+    told: _Told = SimpleQueue()
+    threading.Thread(target=_tell, args=(told, telling), daemon=True).start()
     while True:
         caller, _ = listening.accept()
         called = socket.create_connection(venue)
         for each in (caller, called):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for ends in ((caller, called, telling), (called, caller, None)):
-            threading.Thread(target=_pass_on, args=(*ends, lock), daemon=True).start()
+        for ends in ((caller, called, told), (called, caller, None)):
+            threading.Thread(target=_pass_on, args=ends, daemon=True).start()
 
 
-def _pass_on(
-    reader: socket.socket, writer: socket.socket, telling: Connection | None, lock: threading.Lock
-) -> None:
+def _tell(told: _Told, telling: Connection) -> None:
+    """Beside what is passed on: a pipe that nobody reads is full after some thousand orders."""
+    while True:
+        telling.send(told.get())
+
+
+def _pass_on(reader: socket.socket, writer: socket.socket, told: _Told | None) -> None:
+    came = b""
     with suppress(OSError):
         while data := reader.recv(_READ_BYTES):
             at_ns = time.time_ns()
             writer.sendall(data)
-            if telling is not None and data.startswith(_POST):
-                with lock:
-                    telling.send(at_ns)
+            if told is None:
+                continue
+            if data.startswith(_POST):
+                came = data
+            elif came:  # its head came alone
+                came += data
+            if came and (found := _TOKEN.search(came)):
+                told.put((found[1].decode(), at_ns))
+                came = b""
     for each in (reader, writer):
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)

@@ -272,7 +272,7 @@ def _stages_ms(
     spans: dict[str, list[float]] = {}
     answered: set[tuple[str, int]] = set()
     for entry in venue.journal.entries:
-        received_ns = arrivals.before(entry.received_at_ns)
+        received_ns = arrivals.before(entry.token_id, entry.received_at_ns)
         written_ns = driver.signal_before(entry.token_id, received_ns)
         if written_ns is None or written_ns < since_ns:
             continue

@@ -9,7 +9,8 @@ the bytes of its order is computed every 10 ms, on the newest book, and thrown a
    asked anything, and there is no order: what is signed no contract takes, and nobody gets it.
 2. Nothing is awaited in it, so nothing is half done when real work comes.
 3. Real work comes first: nothing is done while the loop is late, nor right after a book. So a
-   worker whose books follow each other closely rehearses next to nothing.
+   worker whose books follow each other closely rehearses next to nothing. And on a machine so slow
+   that 10 ms are no pause, rehearsals are further apart: the loop is not theirs.
 
 Where nobody orders live it does nothing: on paper an order is held for longer than all this takes.
 """
@@ -37,6 +38,11 @@ WARM_NS: Final = 5_000_000
 """So long after a book none is needed."""
 LATE_MAX_S: Final = 0.003
 """A loop that is later than this has something to do."""
+PAUSE_TIMES: Final = 9
+"""A pause is at least so many times as long as the rehearsal before it: a tenth of the loop's time
+is theirs at most. A loop that only they hold up is late for nobody who could tell."""
+PAUSE_MAX_S: Final = 1.0
+"""But no longer: a machine that stood still in the middle of one may be as fast as ever."""
 _SIGNAL: Final = Signal(outcome=UP, numbers={"imbalance": 0.5})
 _log = structlog.get_logger()
 
@@ -66,12 +72,16 @@ class Rehearsal:
         """Until cancelled. What fails is a defect: it is logged, and the worker goes on without."""
         await self._wanted.wait()
         loop = asyncio.get_running_loop()
+        pause_s = REHEARSE_EVERY_S
         try:
             while True:
-                due_s = loop.time() + REHEARSE_EVERY_S
-                await asyncio.sleep(REHEARSE_EVERY_S)
+                due_s = loop.time() + pause_s
+                await asyncio.sleep(pause_s)
+                begun_s = time.monotonic()
                 if loop.time() - due_s <= LATE_MAX_S:
                     self.once()
+                long_s = min(PAUSE_TIMES * (time.monotonic() - begun_s), PAUSE_MAX_S)
+                pause_s = max(REHEARSE_EVERY_S, long_s)
         except Exception as error:  # noqa: BLE001 - it only helps
             _log.error("rehearsal_failed", exc_info=error)
         await asyncio.Event().wait()

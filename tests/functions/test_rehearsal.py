@@ -187,6 +187,38 @@ async def test_a_loop_that_is_late_has_something_better_to_do(
     assert desk.live.specimens == 1
 
 
+@pytest.mark.parametrize(
+    ("took_s", "pause_s"), [(0.03, 9 * 0.03), (600.0, module.PAUSE_MAX_S)], ids=["slow", "stood"]
+)
+async def test_on_a_slow_machine_rehearsals_leave_the_loop_to_others(
+    took_s: float, pause_s: float, desk: LiveDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.book()
+    desk.now_ns += WARM_NS + 1
+    now_s = 0.0
+    pauses_s: list[float] = []
+
+    def take_long() -> None:
+        nonlocal now_s
+        now_s += took_s if desk.live.specimens == 1 else 0.0001
+
+    async def sleep(asked_s: float) -> None:
+        nonlocal now_s
+        pauses_s.append(asked_s)
+        now_s += asked_s
+        if len(pauses_s) == 3:
+            raise asyncio.CancelledError
+
+    desk.live.during = take_long
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await desk.rehearsal.run()
+    short_s = module.REHEARSE_EVERY_S
+    assert pauses_s == [short_s, pytest.approx(pause_s), short_s]
+
+
 async def test_a_defect_is_logged_once_and_ends_it_alone(
     desk: LiveDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
