@@ -96,6 +96,7 @@ class FrameTurns:
         if self._closed is None:
             self._closed = why
             if not self._queueing:
+                self.read_ends()  # what that raises is the end, and no lost connection
                 self._end(why)
 
     def stop(self) -> None:

@@ -228,6 +228,7 @@ class Publisher:
     def _built(self, session: MarketSession) -> _Book | None:
         """The market's snapshot as it is now, None when there is none to send."""
         if not (session.ready or session.dark):
+            session.show_nothing()
             return None
         epoch = self._epoch_of(session.info.series)
         if epoch is None:  # another feeder sends it; when it becomes ours it is offered again

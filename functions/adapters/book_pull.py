@@ -87,6 +87,8 @@ class BookPull:
         self._consumer_lost = False
         self._look = asyncio.Event()
         """`run` is to look now, and not only in RECOVER_EVERY_S."""
+        self._looked_at_s = float("-inf")
+        """When a refusal had it look last."""
         self._pull_failures = LineThrottle()
         self.conflated = 0
         """Books displaced by a newer one so far."""
@@ -185,7 +187,10 @@ class BookPull:
             self._outstanding = 0
             if not self._consumer_lost:  # otherwise asked for already, and not found yet
                 self._consumer_lost = True
-                self._look.set()
+                # Some refusals come again however often it is asked, as of one too many.
+                if self._heard_at_s - self._looked_at_s >= RECOVER_EVERY_S:
+                    self._looked_at_s = self._heard_at_s
+                    self._look.set()
 
     def _refill(self) -> None:
         batch = PREFETCH_MAX - self._outstanding - len(self._waiting)

@@ -49,9 +49,13 @@ class Session:
         )
         self.ready, self.dark, self.failing = True, False, False
         self.received_at_ns = 0
+        self.shown_nothing = 0
         self.sequence = 0
         self.size = 0
         self._levels = levels
+
+    def show_nothing(self) -> None:
+        self.shown_nothing += 1
 
     def snapshot(self, published_at_ns: int, epoch: int) -> BookSnapshot | None:
         if self.failing:

@@ -284,6 +284,19 @@ async def test_whoever_fails_when_he_is_told_gets_no_other(bench: Bench, count: 
     assert len(bench.taken) == min(count, FRAMES_AT_ONCE_MAX)
 
 
+async def test_whoever_fails_when_a_read_ends_with_the_connection_is_not_taken_for_its_end(
+    bench: Bench,
+) -> None:
+    """Else the bug would be a lost connection, and nobody would hear of it."""
+    await bench.open()
+    bench.broken = True
+    bench.arrive(0, 1)
+    bench.turns.close(ConnectionResetError("gone"))
+    bench.turns.read_ends()
+    assert isinstance(bench.turns.ended, ValueError)
+    assert bench.calls == ["end"]
+
+
 @pytest.mark.parametrize("waiting", [False, True])
 async def test_whoever_cannot_say_whether_he_is_in_a_hurry_is_an_end(
     bench: Bench, waiting: bool

@@ -294,6 +294,10 @@ class MarketSession:
 
     # ---- what is shown -------------------------------------------------------------------------
 
+    def show_nothing(self) -> None:
+        """There was nothing to show after all: what comes next is offered, also the same again."""
+        self._shown.show_nothing()
+
     def snapshot(self, published_at_ns: int, epoch: int) -> BookSnapshot | None:
         """The next snapshot; None when there is nothing to show. Verifies what was deferred."""
         (first, second), shown = self.views, self._shown

@@ -247,6 +247,8 @@ async def test_what_ended_or_has_nothing_to_show_vanishes_although_it_waits(
         await bench.until(lambda: bench.published == 1)
         assert await bench.messages() == 1
         assert size_of(await bench.newest("0xthird")) == 3
+        # Else the book it shows next would count as offered, if it is that one.
+        assert [each.shown_nothing for each in (doubted, third)] == [1, 0]
 
 
 async def test_that_a_market_is_dark_is_published(nats_server: NatsServer) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import AsyncMock, Mock, patch
 
 import nats
 import pytest
@@ -168,6 +169,22 @@ async def test_a_deleted_consumer_is_created_again(nats_server: NatsServer) -> N
         await publish(nc, "a", b"after")
         async with asyncio.timeout(30):
             assert (await pull.next()).payload == b"after"
+
+
+async def test_a_server_that_refuses_each_request_is_asked_at_once_and_then_now_and_then() -> None:
+    nc = Mock(is_closed=False, is_connected=True, stats={"reconnects": 0})
+    nc.jetstream.return_value.add_consumer = AsyncMock()
+    pull = BookPull(nc, DURABLE)
+    refusal = Mock(headers={"Status": "409", "Description": "Exceeded MaxWaiting"})
+    nc.publish_nowait = Mock(side_effect=lambda *_: loop.call_soon(pull._on_message, refusal))
+    loop = asyncio.get_running_loop()
+    with patch.object(book_pull, "ensure_stream", AsyncMock()):
+        await pull._ensure_consumer()
+        running = asyncio.create_task(pull.run())
+        for _ in range(200):
+            await asyncio.sleep(0)
+        await stop_tasks(running)
+    assert nc.publish_nowait.call_count == 2
 
 
 async def test_workers_of_an_older_version_get_all_books_beside_these(

@@ -11,7 +11,7 @@ from feeder.core.market.market_session import DARK_AFTER_MS, FUTURE_MAX_MS, LINE
 from protocol.book import Proof
 from protocol.snapshot import decode_snapshot, encode_snapshot
 from tests.fuzz.venue import Market
-from tests.support.session_bench import CENTS, Bench
+from tests.support.session_bench import ANY_MARKET, CENTS, Bench
 from venue.wire.market_channel import FrameFault
 
 
@@ -421,3 +421,22 @@ def test_what_was_put_off_is_due(bench: Bench) -> None:
     assert not bench.session.nothing_due(bench.now_ms)
     bench.pass_ms(1)
     assert bench.session.nothing_due(bench.now_ms)
+
+
+def test_what_was_offered_and_could_not_be_shown_is_offered_when_it_is_proven_again(
+    bench: Bench,
+) -> None:
+    assert bench.show() is not None
+    bench.now_ms += 10
+    assert bench.send(0, bench.change()).offer
+    for line in (0, 1):
+        bench.table.distrust(line, ANY_MARKET, bench.now_ms)
+    assert not bench.session.ready
+    bench.session.show_nothing()
+    offered = False
+    for _ in range(20):
+        due = bench.pass_ms(50)
+        answers = [bench.answer(each) for each in due.requests]
+        offered |= bool(due.offers) or any(each.offer for each in answers)
+    assert offered
+    assert bench.is_up_to_date()
